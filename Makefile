@@ -1,0 +1,60 @@
+# The verbs of portico. `make run` and `make test` need a Python (3.10+), a Rust toolchain and a C
+# compiler; everything else they install into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src crates -name '*.rs' -o -name 'Cargo.toml')
+EXAMPLE ?= examples.guestbook:application
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help run build test check bench clean
+help:
+	@echo 'make run     build portico and serve examples/guestbook.py'
+	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
+	@echo 'make check   lint, types and stub check only'
+	@echo 'make bench   measure portico beside its peers, write bench/RESULTS.md'
+	@echo 'make clean   remove what was built'
+
+run: build
+	$(BIN)/portico run $(EXAMPLE)
+
+build: $(VENV)/.built
+
+test: build $(VENV)/.test-tools
+	$(MAKE) --no-print-directory check
+	LD_LIBRARY_PATH="$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')" \
+		cargo test --quiet --workspace
+	$(BIN)/python -m pytest -q
+
+check: build $(VENV)/.test-tools
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check python tests examples bench
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest portico._core --ignore-disjoint-bases
+
+bench: build
+	$(BIN)/python bench/compare.py $(BENCH)
+
+clean:
+	rm -rf $(VENV) target
+
+$(VENV)/.tools:
+	@command -v cargo >/dev/null || { echo 'portico needs a Rust toolchain (cargo): install it from https://rustup.rs or your distribution, then run make again.'; exit 1; }
+	@command -v cc >/dev/null || { echo 'portico needs a C compiler (cc): on Debian, apt-get install gcc libc6-dev.'; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo 'portico needs Python 3.10 or later ($(PYTHON)): on Debian, apt-get install python3 python3-venv.'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo 'portico needs Python 3.10 or later; $(PYTHON) is older. Try make PYTHON=python3.12.'; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo 'portico needs the venv module of $(PYTHON): on Debian, apt-get install python3-venv.'; exit 1; }
+	$(BIN)/pip install --quiet 'maturin>=1.9,<2'
+	touch $@
+
+$(VENV)/.built: $(VENV)/.tools $(SOURCES)
+	$(BIN)/maturin develop --release --quiet
+	touch $@
+
+$(VENV)/.test-tools: $(VENV)/.tools tests/requirements.txt
+	$(BIN)/pip install --quiet -r tests/requirements.txt
+	touch $@

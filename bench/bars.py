@@ -1,0 +1,140 @@
+"""The bars of portico 1, and whether they hold: `judge` turns one outcome into lines of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import apps
+from results import Line, Outcome
+
+Judge = Callable[[Outcome], Iterable[tuple[str, bool]]]
+PORTICO = "portico"
+LIMIT = "C epoll limit"
+SENDS_EACH_BLOCK_MS = 2.0
+"""A peer whose blocks arrive later than this gathers them; the pauses of a paced response sum up to 22 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A case, the bar in words, and how it is judged."""
+
+    case: str
+    text: str
+    judge: Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A bar beside what was measured; None: it could not be judged."""
+
+    case: str
+    text: str
+    measured: str
+    held: bool | None
+
+
+def verdicts(outcomes: dict[str, Outcome], *, measured_only: bool = False) -> list[Verdict]:
+    """Every bar judged; `measured_only` leaves out the cases without an outcome."""
+    lines = []
+    for bar in BARS:
+        outcome = outcomes.get(bar.case)
+        if outcome is None and measured_only:
+            continue
+        judged = list(bar.judge(outcome)) if outcome else []
+        if not judged:
+            lines.append(Verdict(bar.case, bar.text, "not measured", None))
+        lines += [Verdict(bar.case, bar.text, measured, held) for measured, held in judged]
+    return lines
+
+
+def _ratio_to_best(metric: str, most: float, among: Callable[[Line], bool] = lambda line: True) -> Judge:
+    def judge(outcome: Outcome) -> Iterator[tuple[str, bool]]:
+        ours = outcome.line(PORTICO)
+        peers = [line for line in outcome.peers() if metric in line.metrics and among(line)]
+        if ours and peers:
+            best = min(peers, key=lambda line: line.metrics[metric])
+            yield _compared(ours, best, metric, most)
+
+    return judge
+
+
+def _ratio_to(label: str, metric: str, most: float, ours: str = PORTICO) -> Judge:
+    def judge(outcome: Outcome) -> Iterator[tuple[str, bool]]:
+        line, other = outcome.line(ours), outcome.line(label)
+        if line and other:
+            yield _compared(line, other, metric, most)
+
+    return judge
+
+
+def _compared(ours: Line, other: Line, metric: str, most: float) -> tuple[str, bool]:
+    ratio = ours.metrics[metric] / other.metrics[metric]
+    figures = f"{ours.metrics[metric]:.2f} / {other.metrics[metric]:.2f} us, {other.label}"
+    return f"{ratio:.2f} ({figures})", ratio <= most
+
+
+def _at_most(metric: str, most: float, unit: str) -> Judge:
+    def judge(outcome: Outcome) -> Iterator[tuple[str, bool]]:
+        ours = outcome.line(PORTICO)
+        if ours and metric in ours.metrics:
+            yield f"{ours.metrics[metric]:.2f} {unit}", ours.metrics[metric] <= most
+
+    return judge
+
+
+def _requests_of_best(metric: str, least: float) -> Judge:
+    def judge(outcome: Outcome) -> Iterator[tuple[str, bool]]:
+        ours, peers = outcome.line(PORTICO), outcome.peers()
+        if ours and peers:
+            best = max(peers, key=lambda line: line.metrics[metric])
+            ratio = ours.metrics[metric] / best.metrics[metric]
+            figures = f"{ours.metrics[metric]:.0f} / {best.metrics[metric]:.0f} requests/s, {best.label}"
+            yield f"{ratio:.2f} ({figures})", ratio >= least
+
+    return judge
+
+
+def _cost_of_log(outcome: Outcome) -> Iterator[tuple[str, bool]]:
+    on, off = outcome.line(PORTICO), outcome.line("portico, log off")
+    if on and off:
+        cost = on.metrics["cpu_us"] - off.metrics["cpu_us"]
+        yield f"{cost:+.2f} us ({on.metrics['cpu_us']:.2f} - {off.metrics['cpu_us']:.2f})", cost <= 0.6
+
+
+def _keeps_alive(line: Line) -> bool:
+    return bool(line.metrics["keeps_alive"])
+
+
+def _sends_each_block(line: Line) -> bool:
+    return line.metrics.get("late_ms", float("inf")) < SENDS_EACH_BLOCK_MS
+
+
+BARS = (
+    Bar("hello", "CPU <= 1.00 x the best peer", _ratio_to_best("cpu_us", 1.00)),
+    Bar("hello", "CPU <= 1.30 x the C limit", _ratio_to(LIMIT, "cpu_us", 1.30)),
+    Bar("browser", "CPU <= 0.95 x the best peer", _ratio_to_best("cpu_us", 0.95)),
+    Bar("10k", "CPU <= 1.00 x the best peer", _ratio_to_best("cpu_us", 1.00)),
+    Bar("post", "CPU <= 1.00 x the best peer", _ratio_to_best("cpu_us", 1.00)),
+    Bar("1m", "CPU <= 1.02 x the best keep-alive peer", _ratio_to_best("cpu_us", 1.02, _keeps_alive)),
+    Bar("close", "CPU <= 1.00 x the best peer", _ratio_to_best("cpu_us", 1.00)),
+    Bar(
+        "stream",
+        "CPU <= 0.60 x the best peer that sends each block",
+        _ratio_to_best("cpu_us", 0.60, _sends_each_block),
+    ),
+    Bar("stream", "no block later than 1 ms", _at_most("late_ms", 1.0, "ms")),
+    Bar(
+        "threads",
+        "CPU with 32 threads <= 1.05 x with 1",
+        _ratio_to("portico, threads = 1", "cpu_us", 1.05, "portico, threads = 32"),
+    ),
+    Bar("sleep", "requests/s >= 0.98 x the best peer", _requests_of_best("rps", 0.98)),
+    Bar("sleep", "CPU <= 1.00 x the best peer", _ratio_to_best("cpu_us", 1.00)),
+    Bar("mix", "fast requests/s > any peer", _requests_of_best("fast_rps", 1.00)),
+    Bar("mix", "slow p99 <= 1.5 x the sleep", _at_most("slow_p99_ms", 1.5 * apps.SLOW_S * 1e3, "ms")),
+    Bar("log", "the access log costs <= 0.6 us per request", _cost_of_log),
+    Bar("memory-1", "1 worker <= 16 MB", _at_most("pss_mb", 16, "MB")),
+    Bar("memory-4", "4 workers <= 26 MB", _at_most("pss_mb", 26, "MB")),
+    Bar("idle", "an idle connection <= 2 KB", _at_most("kb_per_connection", 2, "KB")),
+)

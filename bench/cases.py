@@ -1,0 +1,151 @@
+"""The cases: what is asked, of whom, and which figures make up the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import apps
+from servers import Role, Server
+
+BROWSER_HEADERS = (  # with Host, which the load generator adds, the 12 that a browser sends
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    "Accept-Language: en-GB,en;q=0.7,de;q=0.3",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Referer: https://shop.example/catalogue/shoes?page=3",
+    "Cookie: session=5f2c7e0b9d6a4c1e8f3b; csrftoken=Zk3vT1uQ8mYp0aLr; theme=dark",
+    "DNT: 1",
+    "Connection: keep-alive",
+    "Upgrade-Insecure-Requests: 1",
+    "Sec-Fetch-Dest: document",
+    "Sec-Fetch-Mode: navigate",
+)
+
+
+class Kind(Enum):
+    """How a case is driven."""
+
+    LOAD = "load"
+    MIX = "mix"
+    MEMORY = "memory"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One table."""
+
+    name: str
+    title: str
+    app: str = "bench.apps:hello"
+    expected: bytes = apps.HELLO
+    kind: Kind = Kind.LOAD
+    path: str = "/"
+    body_bytes: int = 0
+    """More than 0: a POST with this many bytes."""
+    headers: tuple[str, ...] = ()
+    connections: int = 32
+    threads: int | None = None
+    workers: int = 1
+    access_log: bool = False
+    needs_threads: bool = False
+    limit_reply: str | None = None
+    """Canned reply of the C limit; None: it has no row here."""
+    lateness: bool = False
+    """Also measure how late the blocks of a paced response arrive."""
+    only_portico_threads: tuple[int, ...] = ()
+    """Rows are portico with each of these numbers of threads, and nobody else."""
+    columns: tuple[str, ...] = ("cpu_us", "rps", "p50_ms", "p99_ms", "pss_mb")
+    """Metrics in the order shown; the first orders the rows."""
+
+
+CASES = (
+    Case("hello", "Hello: 13 bytes, keep-alive, 32 connections", limit_reply="13"),
+    Case("browser", "Browser: hello with 12 request headers", headers=BROWSER_HEADERS, limit_reply="13"),
+    Case("close", "Close: a connection per request", headers=("Connection: close",), limit_reply="13"),
+    Case("10k", "A body of 10 KiB", "bench.apps:body_10k", apps.TEN_KIB, limit_reply="10240"),
+    Case("1m", "A body of 1 MiB", "bench.apps:body_1m", apps.ONE_MIB, limit_reply="1048576"),
+    Case(
+        "post", "POST of 1 KiB, echoed", "bench.apps:echo", b"p" * 1024, body_bytes=1024, limit_reply="1024"
+    ),
+    Case(
+        "stream",
+        "Stream: 20 blocks of 100 bytes from a generator, length unknown",
+        "bench.apps:stream",
+        apps.BLOCK * 20,
+        limit_reply="chunked",
+        lateness=True,
+        columns=("cpu_us", "rps", "p50_ms", "p99_ms", "late_ms", "pss_mb"),
+    ),
+    Case(
+        "sleep",
+        "Sleep: 5 ms per call, 32 connections, 32 threads",
+        "bench.apps:sleep",
+        threads=32,
+        needs_threads=True,
+        columns=("rps", "cpu_us", "p50_ms", "p99_ms", "pss_mb"),
+    ),
+    Case(
+        "mix",
+        "Mix: 8 connections sleeping 5 ms beside 8 fast ones, 32 threads",
+        "bench.apps:mix",
+        kind=Kind.MIX,
+        connections=8,
+        threads=32,
+        columns=("fast_rps", "slow_rps", "fast_p99_ms", "slow_p50_ms", "slow_p99_ms", "cpu_us"),
+    ),
+    Case("threads", "Hello, portico with 32 threads and with 1", only_portico_threads=(32, 1)),
+    Case("log", "Hello with the access log on, to a file in memory", access_log=True),
+    Case("flask", "Flask hello", "bench.flask_app:app"),
+    Case("django", "Django hello", "bench.django_app:application"),
+    Case("memory-1", "Memory of the whole tree, hello, 1 worker", kind=Kind.MEMORY, columns=("pss_mb",)),
+    Case(
+        "memory-4",
+        "Memory of the whole tree, hello, 4 workers",
+        kind=Kind.MEMORY,
+        workers=4,
+        columns=("pss_mb",),
+    ),
+    Case(
+        "idle",
+        "5,000 idle keep-alive connections",
+        kind=Kind.IDLE,
+        limit_reply="13",
+        columns=("kb_per_connection", "kept", "pss_mb"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A server as it appears in one table."""
+
+    label: str
+    server: Server
+    threads: int | None
+    access_log: bool
+
+
+def rows(case: Case, servers: tuple[Server, ...]) -> Iterator[Row]:
+    """The rows of a case among the servers that are here and able."""
+    for server in servers:
+        if case.only_portico_threads:
+            if server.role is Role.PORTICO:
+                for threads in case.only_portico_threads:
+                    yield Row(f"portico, threads = {threads}", server, threads, False)
+            continue
+        if server.role is Role.LIMIT:
+            if case.limit_reply is not None:
+                yield Row(server.name, server, None, False)
+            continue
+        if case.needs_threads and not server.threads:
+            continue
+        if case.workers > 1 and not server.workers:
+            continue
+        if case.access_log and not server.access_log:
+            continue
+        yield Row(server.name, server, case.threads, case.access_log)
+        if case.access_log and server.role is Role.PORTICO:
+            yield Row("portico, log off", server, case.threads, False)

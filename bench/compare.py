@@ -1,0 +1,134 @@
+"""Measures portico beside its peers and the C limit: `python bench/compare.py`.
+
+For each case, several interleaved rounds: every server is started alone on one CPU, verified,
+warmed up and driven from another CPU. README.md says how to read the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from contextlib import nullcontext
+
+import bars
+import idle
+import machine
+import peers
+import report
+import results
+from cases import CASES, Case, Kind, Row, rows
+from drive import Round, measured
+from running import ServerFailed, running
+from servers import BY_NAME, LIMIT, PORTICO, SERVERS, Role, Server
+
+FEW_ROUNDS = 3
+"""Enough where memory is weighed: it varies little."""
+
+
+def main() -> None:
+    """Parse, prepare, measure, print, write."""
+    options = _options()
+    if options.list:
+        print("cases:", *(f"  {case.name:10} {case.title}" for case in CASES), sep="\n")
+        print("servers:", *(f"  {server.name}" for server in SERVERS), sep="\n")
+        return
+    # Turned into SystemExit, so that every server is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        peers.prepare()
+    except peers.Missing as missing:
+        raise SystemExit(f"compare.py: {missing}") from None
+    server_cpu, client_cpu = _cpus()
+    os.sched_setaffinity(0, {client_cpu})
+    servers = _present([BY_NAME[name] for name in options.server] if options.server else list(SERVERS))
+    cases = [case for case in CASES if not options.case or case.name in options.case]
+    commit = machine.commit()
+    outcomes = {}
+    for case in cases:
+        count = options.rounds if case.kind in (Kind.LOAD, Kind.MIX) else min(options.rounds, FEW_ROUNDS)
+        lines = _measure(case, servers, count, options.seconds, server_cpu)
+        date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        outcome = results.Outcome(case.name, date, commit, count, options.seconds, lines)
+        outcomes[case.name] = outcome
+        print(f"\n{case.name}: {report.heading(case, outcome)}\n\n{report.table(case, outcome)}", flush=True)
+    print(f"\nBARS\n\n{report.bars_table(bars.verdicts(outcomes, measured_only=True))}")
+    if options.no_write or options.server:
+        print("\nRESULTS.md was left as it was (it wants all servers, and no --no-write).")
+        return
+    outcomes = results.load() | outcomes
+    results.save(outcomes)
+    report.RESULTS.write_text(report.document(outcomes, machine.facts()))
+    print(f"\nwritten: {os.path.relpath(report.RESULTS)}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure portico beside other WSGI servers.")
+    names = [case.name for case in CASES]
+    parser.add_argument(
+        "--case", action="append", choices=names, metavar="NAME", help="only this case (repeatable)"
+    )
+    parser.add_argument(
+        "--server", action="append", choices=list(BY_NAME), metavar="NAME", help="only this server"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="rounds per case (default 5)")
+    parser.add_argument("--seconds", type=int, default=3, help="seconds of load per round (default 3)")
+    parser.add_argument("--list", action="store_true", help="name the cases and servers, and leave")
+    parser.add_argument("--no-write", action="store_true", help="leave RESULTS.md as it is")
+    options = parser.parse_args()
+    if options.rounds < 1 or options.seconds < 1:
+        parser.error("--rounds and --seconds are at least 1")
+    return options
+
+
+def _cpus() -> tuple[int, int]:
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) < 2:
+        peers.say("!!! only one CPU: server and load generator share it, trust the CPU column alone")
+    return cpus[0], cpus[-1] if len(cpus) < 2 else cpus[1]
+
+
+def _present(servers: list[Server]) -> tuple[Server, ...]:
+    installed = peers.versions()
+    present = []
+    for server in servers:
+        there = {
+            Role.LIMIT: LIMIT.exists(),
+            Role.PORTICO: PORTICO.exists(),
+            Role.PEER: server.package.lower() in installed,
+        }[server.role]
+        if there:
+            present.append(server)
+        else:
+            peers.say(f"\n!!! {server.name} IS NOT INSTALLED, its row is missing\n")
+    return tuple(present)
+
+
+def _measure(
+    case: Case, servers: tuple[Server, ...], count: int, seconds: int, cpu: int
+) -> list[results.Line]:
+    wanted = list(rows(case, servers))
+    rounds: dict[str, list[Round]] = {row.label: [] for row in wanted}
+    for number in range(count):
+        for row in wanted:
+            peers.say(f"{case.name}: round {number + 1} of {count}, {row.label}")
+            rounds[row.label].append(_one_round(case, row, seconds, cpu))
+    return [results.medians(row.label, row.server.role, rounds[row.label]) for row in wanted]
+
+
+def _one_round(case: Case, row: Row, seconds: int, cpu: int) -> Round:
+    try:
+        with (
+            idle.descriptors() if case.kind is Kind.IDLE else nullcontext(),
+            running(case, row, cpu) as server,
+        ):
+            return measured(case, row, server, seconds)
+    except ServerFailed as failure:
+        peers.say(f"    {row.label}: {failure}")
+        return Round(problems=[str(failure)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Drives a running server from the other CPU: verifies its answers, then measures one round."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import idle
+import lateness
+import measure
+from cases import Case, Kind, Row
+from running import Running, ServerFailed
+from servers import Role
+
+BENCH = Path(__file__).resolve().parent
+WARM_UP_S = 0.4
+SETTLE_S = 0.05
+VERIFY_S = 5
+LEAST_LOGGED = 0.95
+"""Share of the requests that must be in an access log for the row to count as logging."""
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round of one row gave."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one wrk process reported."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    errors: dict[str, int]
+
+
+def measured(case: Case, row: Row, running: Running, seconds: int) -> Round:
+    """Verify, warm up, and measure `seconds` of load (or of idleness)."""
+    result = Round()
+    # The limit answers with as many bytes, but does not know which.
+    expected = case.expected if row.server.role is not Role.LIMIT else None
+    result.metrics["keeps_alive"] = verify(case, running.port, expected)
+    if case.kind is Kind.IDLE:
+        _load(case, running, [case.path], WARM_UP_S)
+        result.metrics |= idle.measured(running)
+        result.metrics["pss_mb"] = measure.pss_bytes(running.pid) / 1e6
+        return result
+    paths = ["/slow", "/"] if case.kind is Kind.MIX else [case.path]
+    _load(case, running, paths, WARM_UP_S)
+    log_start = _lines(running.access_log)
+    before = measure.cpu_s(running.pid)
+    outcomes = _load(case, running, paths, seconds)
+    time.sleep(SETTLE_S)
+    spent_s = measure.cpu_s(running.pid) - before
+    result.metrics["pss_mb"] = measure.pss_bytes(running.pid) / 1e6
+    requests = sum(outcome.requests for outcome in outcomes)
+    if requests == 0:
+        raise ServerFailed("answered no request under load")
+    result.metrics["cpu_us"] = spent_s * 1e6 / requests
+    for prefix, outcome in zip(["slow_", "fast_"] if case.kind is Kind.MIX else [""], outcomes, strict=True):
+        result.metrics[f"{prefix}rps"] = outcome.requests / outcome.seconds
+        result.metrics[f"{prefix}p50_ms"] = outcome.p50_ms
+        result.metrics[f"{prefix}p99_ms"] = outcome.p99_ms
+        result.problems += [
+            f"{count} {prefix}{name} errors" for name, count in outcome.errors.items() if count
+        ]
+    if running.access_log is not None:
+        logged = _lines(running.access_log) - log_start
+        if logged < LEAST_LOGGED * requests:
+            result.problems.append(f"only {logged} of {requests} requests in the access log")
+    if case.lateness and row.server.role is not Role.LIMIT:
+        try:
+            result.metrics |= lateness.measured(running.port)
+        except ServerFailed as failure:
+            result.problems.append(str(failure))
+    return result
+
+
+def verify(case: Case, port: int, expected: bytes | None) -> bool:
+    """Ask twice, as the load will; a wrong answer ends the row. True: the connection was kept."""
+    headers = dict(line.split(": ", 1) for line in case.headers)
+    body = b"p" * case.body_bytes if case.body_bytes else None
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=VERIFY_S)
+    kept = True
+    try:
+        for _ in range(2):
+            connection.request("POST" if body else "GET", case.path, body, headers)
+            response = connection.getresponse()
+            answer = response.read()
+            kept = kept and connection.sock is not None
+            if response.status != 200:
+                raise ServerFailed(f"answered {response.status} {response.reason}")
+            if len(answer) != len(case.expected) or expected not in (None, answer):
+                raise ServerFailed(f"wrong body: {len(answer)} bytes {answer[:40]!r}")
+    except (OSError, http.client.HTTPException) as error:
+        raise ServerFailed(f"gave no valid answer: {error!r}") from error
+    finally:
+        connection.close()
+    return kept
+
+
+def _load(case: Case, running: Running, paths: Sequence[str], seconds: float) -> list[Outcome]:
+    """One wrk per path, at the same time."""
+    clients = [_wrk(case, running.port, path, seconds) for path in paths]
+    try:
+        if seconds < 1:  # wrk knows whole seconds only, but stops well when interrupted
+            time.sleep(seconds)
+            for client in clients:
+                client.send_signal(signal.SIGINT)
+        return [_outcome(client, seconds) for client in clients]
+    finally:
+        for client in clients:
+            client.kill()
+            client.wait()
+
+
+def _wrk(case: Case, port: int, path: str, seconds: float) -> subprocess.Popen[str]:
+    argv = ["wrk", "-t1", f"-c{case.connections}", f"-d{max(1, round(seconds))}s", "--timeout", "5s"]
+    for header in case.headers:
+        argv += ["-H", header]
+    argv += ["-s", str(BENCH / "wrk.lua"), f"http://127.0.0.1:{port}{path}"]
+    argv += ["--", "POST" if case.body_bytes else "GET", str(case.body_bytes)]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _outcome(client: subprocess.Popen[str], seconds: float) -> Outcome:
+    try:
+        text, _ = client.communicate(timeout=seconds + 20)
+    except subprocess.TimeoutExpired as error:
+        raise ServerFailed("the load generator did not finish") from error
+    line = next((line for line in text.splitlines() if line.startswith("OUTCOME ")), None)
+    if line is None:
+        raise ServerFailed(f"the load generator said: {text.strip()[-200:]}")
+    values = json.loads(line.removeprefix("OUTCOME "))
+    errors = {name: values[name] for name in ("connect", "read", "write", "status", "timeout")}
+    return Outcome(values["requests"], values["seconds"], values["p50_ms"], values["p99_ms"], errors)
+
+
+def _lines(log: Path | None) -> int:
+    if log is None:
+        return 0
+    with log.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))

@@ -1,0 +1,114 @@
+"""One server, from its start to its certain end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import measure
+from cases import Case, Row
+from servers import PEERS, ROOT, Launch
+
+START_S = 15
+STOP_S = 5
+MEMORY_FOLDER = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
+
+
+class ServerFailed(Exception):
+    """A server did not start, or answered wrongly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that accepts connections."""
+
+    pid: int
+    port: int
+    access_log: Path | None
+
+
+@contextmanager
+def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
+    """Start a row's server on one CPU; on leaving, end every process it made."""
+    with TemporaryDirectory(prefix="portico-bench-", dir=MEMORY_FOLDER) as folder:
+        access_log = Path(folder, "access.log") if row.access_log else None
+        launch = Launch(
+            app=case.app,
+            port=_free_port(),
+            limit_reply=case.limit_reply or "13",
+            threads=row.threads,
+            workers=case.workers,
+            access_log=access_log,
+            idle=case.kind.value == "idle",
+        )
+        command = row.server.command(launch)
+        errors = Path(folder, "errors")
+        stdout = command.stdout or errors
+        with stdout.open("ab") as out, errors.open("ab") as err:
+            try:
+                process = subprocess.Popen(
+                    ["taskset", "-c", str(cpu), *command.argv],
+                    cwd=ROOT,
+                    env=_environment() | command.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise ServerFailed(str(error)) from error
+        try:
+            _wait_until_open(process, launch.port, errors)
+            yield Running(process.pid, launch.port, access_log)
+        finally:
+            _end(process)
+
+
+def _environment() -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment["PATH"] = f"{PEERS / 'bin'}:{environment.get('PATH', os.defpath)}"
+    return environment
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_open(process: subprocess.Popen[bytes], port: int, errors: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerFailed(f"ended with code {process.returncode} at its start: {_tail(errors)}")
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    raise ServerFailed(f"accepted no connection within {START_S} s: {_tail(errors)}")
+
+
+def _tail(errors: Path) -> str:
+    lines = errors.read_text(errors="replace").strip().splitlines()
+    return " / ".join(line.strip() for line in lines[-3:])[-300:] or "it said nothing"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # Listed first: once the root has ended, only the session would tell who belonged to it.
+    members = {stat.pid for stat in measure.tree(process.pid)}
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_S)
+    for pid in {stat.pid for stat in measure.tree(process.pid)} | members - {process.pid}:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,74 @@
+//! What a peer did wrong: one constant per rule, each with the status that answers it.
+
+use std::fmt;
+
+/// A violation of the protocol by the peer. The connection must be closed after the answer: where
+/// the next request would begin is no longer known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireError {
+    /// Status code of the answer.
+    pub status: u16,
+    /// The rule that was broken, for a debug line; not a reason phrase.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.reason, self.status)
+    }
+}
+
+impl std::error::Error for WireError {}
+
+/// Declares the constants of [`WireError`] as a table: name, status, reason.
+macro_rules! wire_errors {
+    ($($name:ident = $status:literal, $reason:literal;)*) => {
+        impl WireError {
+            $(
+                #[doc = concat!("Status ", stringify!($status), ": ", $reason, ".")]
+                pub const $name: Self = Self { status: $status, reason: $reason };
+            )*
+        }
+    };
+}
+
+wire_errors! {
+    // Request line, RFC 9112 3.
+    METHOD = 400, "the method is not a token";
+    REQUEST_LINE = 400, "the request line is not `method target version`";
+    VERSION_SYNTAX = 400, "the version is not `HTTP/` digit `.` digit";
+    VERSION_UNSUPPORTED = 505, "the version is not HTTP/1.0 or HTTP/1.1";
+    TARGET_CHARACTER = 400, "the target holds a space, control, `#` or non-ASCII byte";
+    TARGET_FORM = 400, "the target has none of the four forms, or not the one its method asks for";
+    TARGET_AUTHORITY = 400, "the authority in the target is not a valid host and port";
+    REQUEST_LINE_TOO_LONG = 414, "the request line is too long";
+
+    // Fields, RFC 9112 5.
+    LINE_END = 400, "a line does not end with CRLF";
+    FIELD_NAME = 400, "a field name is not a token followed at once by a colon";
+    FIELD_VALUE = 400, "a field value holds a control character";
+    TOO_MANY_HEADERS = 431, "there are too many header fields";
+    HEAD_TOO_LARGE = 431, "the request head is too large";
+
+    // What fields mean, RFC 9110 7.2, 8.6, 10.1.1 and RFC 9112 6.
+    HOST_MISSING = 400, "an HTTP/1.1 request has no Host";
+    HOST_REPEATED = 400, "Host is given more than once";
+    HOST_INVALID = 400, "Host is not a valid host and port";
+    CONTENT_LENGTH_REPEATED = 400, "Content-Length is given more than once";
+    CONTENT_LENGTH_INVALID = 400, "Content-Length is not a number of at most 64 bits";
+    LENGTH_AND_TRANSFER_ENCODING = 400, "Content-Length and Transfer-Encoding are both given";
+    TRANSFER_ENCODING_IN_1_0 = 400, "an HTTP/1.0 request has a Transfer-Encoding";
+    TRANSFER_ENCODING_REPEATED = 400, "Transfer-Encoding is given more than once";
+    TRANSFER_ENCODING_INVALID = 400, "Transfer-Encoding is malformed or repeats `chunked`";
+    TRANSFER_ENCODING_UNKNOWN = 501, "a transfer coding other than `chunked` is asked for";
+    EXPECTATION = 417, "an expectation other than 100-continue is asked for";
+
+    // Chunked bodies, RFC 9112 7.1.
+    CHUNK_SIZE = 400, "a chunk size is not 1 to 16 hexadecimal digits";
+    CHUNK_EXTENSION = 400, "a chunk extension holds a control character";
+    CHUNK_LINE_TOO_LONG = 400, "a chunk's size and extensions are too long";
+    CHUNK_LINE_END = 400, "a chunk size does not end with CRLF";
+    CHUNK_DATA_END = 400, "chunk data does not end with CRLF";
+    TRAILER = 400, "a trailer line is not a valid field";
+    TRAILERS_TOO_LARGE = 431, "the trailers are too large";
+}

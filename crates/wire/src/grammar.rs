@@ -1,0 +1,119 @@
+//! The character classes of RFC 9110 and RFC 3986, and the few functions that are nothing but grammar.
+
+/// A set of bytes, as a table.
+pub(crate) type ByteSet = [bool; 256];
+
+/// The bytes of `include`, and the ASCII letters and digits.
+const fn alphanumeric_and(include: &[u8]) -> ByteSet {
+    let mut set = [false; 256];
+    let mut byte = 0;
+    while byte < 128u8 {
+        set[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut index = 0;
+    while index < include.len() {
+        set[include[index] as usize] = true;
+        index += 1;
+    }
+    set
+}
+
+/// `tchar`, RFC 9110 5.6.2.
+pub(crate) const TOKEN: ByteSet = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// `unreserved` and `sub-delims`, RFC 3986 2.2 and 2.3: what a registered name may hold besides escapes.
+pub(crate) const REGISTERED_NAME: ByteSet = alphanumeric_and(b"-._~!$&'()*+,;=");
+
+/// Whether `bytes` is a `token`, RFC 9110 5.6.2: one or more `tchar`.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN[byte as usize])
+}
+
+/// A byte that may stand in a field value: `field-vchar`, SP or HTAB, RFC 9110 5.5. Bytes above 127
+/// (`obs-text`) are opaque, but allowed.
+pub(crate) const fn is_field_byte(byte: u8) -> bool {
+    (byte >= 0x20 && byte != 0x7f) || byte == b'\t'
+}
+
+/// Whether every byte may stand in a request target. RFC 9112 3.2 allows fewer; the printable rest
+/// (`"<>[]\^{|}` and the backquote) is sent by browsers and harmless, since it delimits nothing here. A
+/// fragment is never sent (RFC 9110 7.1).
+pub(crate) fn is_target(bytes: &[u8]) -> bool {
+    // No early exit: so the compiler makes vector instructions of it.
+    !bytes.is_empty() && bytes.iter().fold(true, |good, &byte| good & is_target_byte(byte))
+}
+
+/// A printable ASCII byte that does not begin a fragment.
+const fn is_target_byte(byte: u8) -> bool {
+    matches!(byte, 0x21..=0x7e) && byte != b'#'
+}
+
+/// `bytes` without spaces and tabs at either end: `OWS`, RFC 9110 5.6.3.
+pub(crate) fn trim_ows(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Whether an application may use `name` for a header: a token, RFC 9110 5.1.
+#[must_use]
+pub fn check_response_header_name(name: &[u8]) -> bool {
+    is_token(name)
+}
+
+/// Whether an application may use `value` for a header: no CR, LF, NUL or other control but the tab,
+/// RFC 9110 5.5.
+#[must_use]
+pub fn check_response_header_value(value: &[u8]) -> bool {
+    value.iter().fold(true, |good, &byte| good & is_field_byte(byte))
+}
+
+/// Whether `name`, in any case, is a header between two neighbours only, which an application must
+/// not send (PEP 3333 "Other HTTP Features"; the list is that of RFC 2616 13.5.1, with `Trailer` as RFC 9110 spells it).
+#[must_use]
+pub fn is_hop_by_hop(name: &[u8]) -> bool {
+    let lower_case: &[u8] = match name.len() {
+        2 => b"te",
+        7 if name.first().is_some_and(|byte| byte | 0x20 == b't') => b"trailer",
+        7 => b"upgrade",
+        10 if name.first().is_some_and(|byte| byte | 0x20 == b'c') => b"connection",
+        10 => b"keep-alive",
+        17 => b"transfer-encoding",
+        18 => b"proxy-authenticate",
+        19 => b"proxy-authorization",
+        _ => return false,
+    };
+    name.eq_ignore_ascii_case(lower_case)
+}
+
+/// Appends `path` to `out` with its `%XX` escapes decoded once, `%2F` too. What is not an escape
+/// stays as it is: RFC 3986 2.4 leaves such paths without a meaning, and applications expect them whole.
+pub fn percent_decode_into(path: &[u8], out: &mut Vec<u8>) {
+    let mut rest = path;
+    while let Some(percent) = memchr::memchr(b'%', rest) {
+        let (literal, escape) = rest.split_at(percent);
+        out.extend_from_slice(literal);
+        if let [_, high, low, after @ ..] = escape
+            && let (Some(high), Some(low)) = (hex_digit(*high), hex_digit(*low))
+        {
+            out.push(high << 4 | low);
+            rest = after;
+        } else {
+            out.push(b'%');
+            rest = escape.get(1..).unwrap_or_default();
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Value of a hexadecimal digit, `HEXDIG` of RFC 5234 B.1 in either case.
+pub(crate) const fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}

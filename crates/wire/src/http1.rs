@@ -1,0 +1,7 @@
+//! HTTP/1, by stage: heads in, bodies in, responses out.
+
+pub(crate) mod body;
+pub(crate) mod encode;
+mod fields;
+mod head;
+mod target;

@@ -1,0 +1,130 @@
+//! What a request target means: its form and its parts, RFC 9112 3.2.
+
+use crate::grammar::{REGISTERED_NAME, hex_digit, is_target};
+use crate::{RequestHead, Span, TargetForm, WireError};
+
+/// Fills in `form`, `scheme`, `authority`, `path` and `query` from the method and the target.
+pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), WireError> {
+    let method = head.method.of(window);
+    let target = head.target.of(window);
+    let start = head.target.start as usize;
+    if !is_target(target) {
+        return Err(WireError::TARGET_CHARACTER);
+    }
+    match target {
+        // RFC 9112 3.2.3: CONNECT, and no other method, has an authority for its target.
+        _ if method == b"CONNECT" => {
+            if !is_authority(target, Port::Required) {
+                return Err(WireError::TARGET_AUTHORITY);
+            }
+            head.form = TargetForm::Authority;
+            head.authority = head.target;
+        }
+        // RFC 9112 3.2.1.
+        [b'/', ..] => {
+            head.form = TargetForm::Origin;
+            set_path_and_query(head, target, start);
+        }
+        // RFC 9112 3.2.4.
+        b"*" if method == b"OPTIONS" => {
+            head.form = TargetForm::Asterisk;
+            head.path = head.target;
+        }
+        _ => return interpret_absolute(head, target, start),
+    }
+    Ok(())
+}
+
+/// RFC 9112 3.2.2. Only the schemes this server can be reached by are taken.
+fn interpret_absolute(head: &mut RequestHead, target: &[u8], start: usize) -> Result<(), WireError> {
+    let scheme_length = memchr::memchr(b':', target).ok_or(WireError::TARGET_FORM)?;
+    let (scheme, after_scheme) = target.split_at(scheme_length);
+    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+        return Err(WireError::TARGET_FORM);
+    }
+    let rest = after_scheme.strip_prefix(b"://").ok_or(WireError::TARGET_FORM)?;
+    let authority_length = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+    let (authority, path_and_query) = rest.split_at(authority_length);
+    // RFC 9110 4.2.1 and 4.2.4: an empty host, or a user name, makes the target invalid.
+    if !is_authority(authority, Port::Optional) {
+        return Err(WireError::TARGET_AUTHORITY);
+    }
+    let authority_start = start + scheme_length + b"://".len();
+    let authority_end = authority_start + authority_length;
+    head.form = TargetForm::Absolute;
+    head.scheme = Span::new(start, start + scheme_length);
+    head.authority = Span::new(authority_start, authority_end);
+    set_path_and_query(head, path_and_query, authority_end);
+    Ok(())
+}
+
+/// Splits `path_and_query`, found at index `start`, at its first `?`.
+fn set_path_and_query(head: &mut RequestHead, path_and_query: &[u8], start: usize) {
+    let end = start + path_and_query.len();
+    let path_end = memchr::memchr(b'?', path_and_query).map_or(end, |length| start + length);
+    head.path = Span::new(start, path_end);
+    head.query = Span::new((path_end + 1).min(end), end);
+}
+
+/// Whether an authority may go without a port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Port {
+    /// As in Host and in an absolute form.
+    Optional,
+    /// As in an authority form.
+    Required,
+}
+
+/// Whether `authority` is `uri-host [ ":" port ]` with a host that is not empty: RFC 9110 7.2, RFC 3986 3.2.2.
+pub(super) fn is_authority(authority: &[u8], port: Port) -> bool {
+    let (host_is_valid, after_host) = if let [b'[', literal @ ..] = authority {
+        let Some(length) = memchr::memchr(b']', literal) else {
+            return false;
+        };
+        let (address, after) = literal.split_at(length);
+        (is_ipv6_text(address), after.get(1..).unwrap_or_default())
+    } else {
+        let length = memchr::memchr(b':', authority).unwrap_or(authority.len());
+        let (name, after) = authority.split_at(length);
+        (is_registered_name(name), after)
+    };
+    host_is_valid
+        && match after_host {
+            // RFC 3986 3.2.3: a port may be empty.
+            [] | [b':'] => port == Port::Optional,
+            [b':', digits @ ..] => is_port(digits),
+            _ => false,
+        }
+}
+
+/// The characters of an IPv6 address; no zones and no future versions, which no Host ever had.
+fn is_ipv6_text(address: &[u8]) -> bool {
+    memchr::memchr(b':', address).is_some()
+        && address.iter().all(|&byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+}
+
+/// `reg-name` (which an IPv4 address is too), RFC 3986 3.2.2, but not empty.
+fn is_registered_name(name: &[u8]) -> bool {
+    let mut rest = name;
+    loop {
+        match rest {
+            [] => return !name.is_empty(),
+            [b'%', high, low, after @ ..] if hex_digit(*high).is_some() && hex_digit(*low).is_some() => {
+                rest = after;
+            }
+            [byte, after @ ..] if REGISTERED_NAME[*byte as usize] => rest = after,
+            _ => return false,
+        }
+    }
+}
+
+/// A decimal number that a port can be.
+fn is_port(digits: &[u8]) -> bool {
+    digits
+        .iter()
+        .try_fold(0u16, |port, byte| {
+            let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
+            port.checked_mul(10)?.checked_add(digit)
+        })
+        .is_some()
+}

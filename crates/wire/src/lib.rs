@@ -1,0 +1,44 @@
+//! HTTP/1 on the wire, without sockets, clock or Python: bytes in, heads and body events out.
+//!
+//! Modules in reading order:
+//!
+//! 1. `grammar`: the character tables of RFC 9110 and RFC 3986.
+//! 2. `limits`: how much of anything a peer may send.
+//! 3. `message`: what a request head is, once read.
+//! 4. `error`: what a peer did wrong, with the status that says so.
+//! 5. `http1::head`: request line and fields; `http1::target` and `http1::fields` are its two halves.
+//! 6. `http1::body`: `Content-Length` and chunked request bodies.
+//! 7. `http1::encode`: how a response is framed, and its bytes.
+//!
+//! A reader answers with an event, an error, or "need more data"; it never panics, whatever the
+//! bytes. Bytes delivered whole, one at a time or followed by more give the same events.
+//!
+//! ```
+//! use portico_wire::{Framing, Limits, RequestHead};
+//!
+//! let bytes = b"GET /a%20b?c=d HTTP/1.1\r\nHost: example.org\r\n\r\n";
+//! let mut head = RequestHead::new();
+//! assert_eq!(head.read(bytes, &Limits::default()), Ok(Some(bytes.len())));
+//! assert_eq!(head.path.of(bytes), b"/a%20b");
+//! assert_eq!(head.header(bytes, "host"), Some(&b"example.org"[..]));
+//! assert_eq!(head.framing, Framing::Empty);
+//! ```
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod error;
+mod grammar;
+mod http1;
+mod limits;
+mod message;
+
+pub use error::WireError;
+pub use grammar::{check_response_header_name, check_response_header_value, is_hop_by_hop, percent_decode_into};
+pub use http1::body::{BodyDecoder, BodyStep};
+pub use http1::encode::{
+    CONTINUE, CRLF, LAST_CHUNK, ResponseBody, ResponseFacts, ResponsePlan, plan_response, write_chunk_size,
+    write_content_length, write_header, write_status_line,
+};
+pub use limits::Limits;
+pub use message::{Framing, Header, RequestHead, Span, TargetForm, Version};

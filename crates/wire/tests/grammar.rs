@@ -1,0 +1,73 @@
+//! Character classes and percent-encoding.
+
+use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, percent_decode_into};
+
+#[test]
+fn header_names_are_tokens() {
+    for name in [&b"X"[..], b"Content-Type", b"x_y", b"!#$%&'*+-.^_`|~0aA"] {
+        assert!(check_response_header_name(name), "{}", name.escape_ascii());
+    }
+    for byte in (0..=b' ').chain(0x7f..=0xff).chain(*b"\"(),/:;<=>?@[\\]{}") {
+        assert!(!check_response_header_name(&[b'X', byte]), "{byte:#x}");
+    }
+    assert!(!check_response_header_name(b""));
+}
+
+#[test]
+fn header_values_hold_no_controls_but_the_tab() {
+    for byte in 0..=0xff {
+        let is_control = (byte < 0x20 && byte != b'\t') || byte == 0x7f;
+        assert_eq!(check_response_header_value(&[b'a', byte, b'b']), !is_control, "{byte:#x}");
+    }
+    assert!(check_response_header_value(b""));
+}
+
+#[test]
+fn hop_by_hop_headers_are_known_in_any_case() {
+    for name in [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "Connection",
+        "KEEP-ALIVE",
+        "TE",
+        "Trailer",
+        "Upgrade",
+    ] {
+        assert!(is_hop_by_hop(name.as_bytes()), "{name}");
+    }
+    for name in ["", "t", "tf", "expires", "Trailers", "content-type", "connectiom", "content-length"] {
+        assert!(!is_hop_by_hop(name.as_bytes()), "{name}");
+    }
+}
+
+#[test]
+fn percent_decodes_once_and_keeps_what_is_no_escape() {
+    let cases: &[(&[u8], &[u8])] = &[
+        (b"", b""),
+        (b"/a/b", b"/a/b"),
+        (b"/a%20b", b"/a b"),
+        (b"%2F%2f", b"//"),
+        (b"%252F", b"%2F"),
+        (b"/caf%C3%A9", b"/caf\xc3\xa9"),
+        (b"%00%ff", b"\x00\xff"),
+        (b"+", b"+"),
+        (b"%", b"%"),
+        (b"%4", b"%4"),
+        (b"%4g%g4%zz", b"%4g%g4%zz"),
+        (b"%%41", b"%A"),
+        (b"%4%41", b"%4A"),
+        (b"%+1", b"%+1"),
+    ];
+    for (path, expected) in cases {
+        let mut out = b"kept:".to_vec();
+        percent_decode_into(path, &mut out);
+        let expected = [b"kept:", *expected].concat();
+        assert_eq!(out, expected, "{}", path.escape_ascii());
+    }
+}

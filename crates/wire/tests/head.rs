@@ -1,0 +1,152 @@
+//! Request heads: their parts, and the syntax of field lines.
+
+mod support;
+
+use portico_wire::{Framing, Limits, RequestHead, Span, TargetForm, Version, WireError};
+use support::{ReadHead, read_head, with_fields};
+
+#[test]
+fn reads_every_part_of_a_head() {
+    let bytes = b"POST /a%2Fb//c?d=e&f=? HTTP/1.1\r\nHost: example.org:8000\r\nX-Empty:\r\n\
+        x-padded: \t value \t\r\nX-Latin: caf\xe9\r\nContent-Length: 5\r\n\r\n";
+    let expected = ReadHead {
+        length: bytes.len(),
+        method: "POST".into(),
+        target: "/a%2Fb//c?d=e&f=?".into(),
+        form: TargetForm::Origin,
+        path: "/a%2Fb//c".into(),
+        query: "d=e&f=?".into(),
+        authority: String::new(),
+        scheme: String::new(),
+        version: Version::Http11,
+        headers: [
+            ("Host", "example.org:8000"),
+            ("X-Empty", ""),
+            ("x-padded", "value"),
+            ("X-Latin", "caf\u{e9}"),
+            ("Content-Length", "5"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec(),
+        framing: Framing::Length(5),
+        keep_alive: true,
+        expect_continue: false,
+        is_head: false,
+        upgrade: false,
+    };
+    assert_eq!(read_head(bytes), Ok(Some(expected)));
+}
+
+#[test]
+fn reading_again_forgets_the_head_before() {
+    let mut head = RequestHead::new();
+    let first = b"HEAD http://a/b?c HTTP/1.1\r\nHost: a\r\nX: y\r\nConnection: close\r\nContent-Length: 1\r\n\r\n";
+    let second = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(head.read(first, &Limits::default()), Ok(Some(first.len())));
+    let capacity = head.headers.capacity();
+    assert_eq!(head.read(second, &Limits::default()), Ok(Some(second.len())));
+    assert_eq!(head.headers.capacity(), capacity);
+    let mut fresh = RequestHead::new();
+    assert_eq!(fresh.read(second, &Limits::default()), Ok(Some(second.len())));
+    assert_eq!(head, fresh);
+}
+
+#[test]
+fn finds_the_first_header_of_a_name_in_any_case() {
+    let bytes = with_fields(b"X-Trace: 1\r\nx-trace: 2\r\n");
+    let mut head = RequestHead::new();
+    head.read(&bytes, &Limits::default()).unwrap();
+    assert_eq!(head.header(&bytes, "X-TRACE"), Some(&b"1"[..]));
+    assert_eq!(head.header(&bytes, "x-trac"), None);
+}
+
+#[test]
+fn a_span_outside_the_bytes_is_empty() {
+    assert_eq!(Span { start: 2, end: 4 }.of(b"abc"), b"");
+    assert_eq!(Span { start: 3, end: 1 }.of(b"abc"), b"");
+    assert_eq!(Span { start: 3, end: 1 }.len(), 0);
+    assert!(Span { start: 3, end: 1 }.is_empty());
+    assert_eq!(Span { start: 1, end: 3 }.of(b"abc"), b"bc");
+    assert_eq!(Span { start: 1, end: 3 }.len(), 2);
+}
+
+#[test]
+fn an_incomplete_head_needs_more_data() {
+    for bytes in [
+        &b""[..],
+        b"\r",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"GET",
+        b"GET / HTTP/1.1",
+        b"GET / HTTP/1.1\r\n",
+        b"GET / HTTP/1.1\r\nHost: a",
+        b"GET / HTTP/1.1\r\nHost: a\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r",
+    ] {
+        assert_eq!(read_head(bytes), Ok(None), "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn refuses_malformed_field_lines() {
+    let cases: &[(&[u8], WireError)] = &[
+        (b"X : a\r\n", WireError::FIELD_NAME),
+        (b"X\t: a\r\n", WireError::FIELD_NAME),
+        (b": a\r\n", WireError::FIELD_NAME),
+        (b"X\r\n", WireError::FIELD_NAME),
+        (b" X: a\r\n", WireError::FIELD_NAME),
+        (b"X: a\r\n b\r\n", WireError::FIELD_NAME),
+        (b"X: a\r\n\tb\r\n", WireError::FIELD_NAME),
+        (b"X:\r\n b\r\n", WireError::FIELD_NAME),
+        (b"X Y: a\r\n", WireError::FIELD_NAME),
+        (b"X\0: a\r\n", WireError::FIELD_NAME),
+        (b"X\xe9: a\r\n", WireError::FIELD_NAME),
+        (b"X(: a\r\n", WireError::FIELD_NAME),
+        (b"X: a\0b\r\n", WireError::FIELD_VALUE),
+        (b"X: a\x0bb\r\n", WireError::FIELD_VALUE),
+        (b"X: a\x7fb\r\n", WireError::FIELD_VALUE),
+        (b"X: 0123456789012345678901234567890123456789\x7f0123456789\r\n", WireError::FIELD_VALUE),
+        (b"X: 0123456789012345678901234567890123456789\x010123456789\r\n", WireError::FIELD_VALUE),
+        (b"X: a\x1b[31m\r\n", WireError::FIELD_VALUE),
+        (b"X: a\rb\r\n", WireError::FIELD_VALUE),
+        (b"X: a\r\r\n", WireError::FIELD_VALUE),
+        (b"X:\rb\r\n", WireError::FIELD_VALUE),
+        (b"X: a\nY: b\r\n", WireError::LINE_END),
+        (b"X:\nY: b\r\n", WireError::LINE_END),
+        (b"X: a\n", WireError::LINE_END),
+    ];
+    for (fields, error) in cases {
+        assert_eq!(read_head(&with_fields(fields)), Err(*error), "{}", fields.escape_ascii());
+    }
+}
+
+#[test]
+fn refuses_line_ends_other_than_crlf_around_the_fields() {
+    for bytes in [
+        &b"GET / HTTP/1.1\nHost: a\r\n\r\n"[..],
+        b"GET / HTTP/1.1\r\nHost: a\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\n",
+        b"GET / HTTP/1.1\r\nHost: a\n\n",
+        b"GET / HTTP/1.0\r\n\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\rX",
+    ] {
+        assert_eq!(read_head(bytes), Err(WireError::LINE_END), "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn errors_carry_the_status_of_their_answer() {
+    for (error, status) in [
+        (WireError::METHOD, 400),
+        (WireError::REQUEST_LINE_TOO_LONG, 414),
+        (WireError::EXPECTATION, 417),
+        (WireError::HEAD_TOO_LARGE, 431),
+        (WireError::TOO_MANY_HEADERS, 431),
+        (WireError::TRANSFER_ENCODING_UNKNOWN, 501),
+        (WireError::VERSION_UNSUPPORTED, 505),
+    ] {
+        assert_eq!(error.status, status, "{error}");
+        assert_eq!(error.to_string(), format!("{} ({status})", error.reason));
+    }
+}

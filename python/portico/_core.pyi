@@ -1,0 +1,71 @@
+"""The engine: sockets, HTTP, the WSGI bridge, counters and logs; a Rust extension (`src/`)."""
+
+from typing import final
+
+from portico.types import EngineSettings, WSGIApplication
+
+@final
+class Call:
+    """One call of the application that has not ended yet."""
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the application was called."""
+    @property
+    def what(self) -> str:
+        """The request line, shortened: `GET /path`."""
+
+@final
+class WorkerStatus:
+    """What one worker has done and is doing, as read from shared memory at one moment."""
+
+    @property
+    def requests(self) -> int:
+        """Requests answered since the slot was reset."""
+    @property
+    def connections(self) -> int:
+        """Connections open now."""
+    @property
+    def connections_total(self) -> int:
+        """Connections accepted since the slot was reset."""
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of responses, heads included."""
+    @property
+    def errors(self) -> int:
+        """Requests that ended in an exception of the application."""
+    @property
+    def calls(self) -> list[Call]:
+        """The calls that are in the application right now."""
+
+@final
+class Scoreboard:
+    """Counters of all workers in one anonymous shared mapping; made before the first fork.
+
+    `slots` is how many workers can exist at the same time. It outlives a worker, so the calls that a killed
+    worker had in flight can still be read.
+    """
+
+    def __new__(cls, slots: int) -> Scoreboard: ...
+    @property
+    def slots(self) -> int:
+        """How many workers can exist at the same time."""
+    def reset(self, slot: int) -> None:
+        """Clear `slot` (0 to slots - 1) before a new worker uses it."""
+    def read(self, slot: int) -> WorkerStatus:
+        """Return a copy of what is in `slot` (0 to slots - 1)."""
+
+def log(level: str, message: str) -> None:
+    """Write one record to standard error: `[2026-11-21 04:51:38 +0000] [pid] [level] message`.
+
+    `level` is debug, info, warning, error or critical. `message` may have several lines.
+    """
+
+def configure_log(level: str, colour: bool) -> None:
+    """Leave out records below `level`; `colour` says whether standard error shows colours."""
+
+def serve(application: WSGIApplication, settings: EngineSettings, scoreboard: Scoreboard, slot: int) -> bool:
+    """Run this worker's crew on the calling thread until told to stop (see `EngineSettings.signal_fd`).
+
+    Returns True when everything in flight was answered, False when something was cut.
+    """

@@ -1,0 +1,165 @@
+"""The kinds of value a setting can have: how its text is read, and what to say was expected.
+
+A kind is a pair of `expected` (ends the sentence "expected ...") and `parse` (raises ValueError). It also
+shows a value as text, for the help and the documentation.
+"""
+
+from __future__ import annotations
+
+from portico.config.addresses import parse_address
+from portico.config.units import format_duration, format_size, parse_duration, parse_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Generic, TypeVar
+
+    T = TypeVar("T")
+else:
+    # `typing` would cost every supervised process 1.7 MB for the sake of this one base class.
+    T = None
+
+    class Generic:
+        def __class_getitem__(cls, _):
+            return cls
+
+
+class Kind(Generic[T]):
+    """How one sort of value is read and shown."""
+
+    metavar = "TEXT"
+    expected = "some text"
+
+    def parse(self, text: str) -> T:
+        """Return the value of `text`; raises ValueError when it is not of this kind."""
+        raise NotImplementedError
+
+    def show(self, value: T) -> str:
+        """Return the text that `parse` would read as `value`."""
+        return str(value)
+
+
+class Text(Kind[str]):
+    """Any text that is not empty."""
+
+    def __init__(self, metavar: str, expected: str) -> None:
+        self.metavar = metavar
+        self.expected = expected
+
+    def parse(self, text: str) -> str:
+        if not text.strip():
+            raise ValueError
+        return text
+
+
+class WholeNumber(Kind[int]):
+    """A whole number within limits."""
+
+    metavar = "N"
+
+    def __init__(self, minimum: int, maximum: int) -> None:
+        self.minimum = minimum
+        self.maximum = maximum
+        self.expected = f"a whole number from {minimum} to {maximum}"
+
+    def parse(self, text: str) -> int:
+        text = text.strip()
+        if not (text.isascii() and text.isdigit()) or len(text) > 18:
+            raise ValueError
+        number = int(text)
+        if not self.minimum <= number <= self.maximum:
+            raise ValueError
+        return number
+
+
+class NumberOrAuto(Kind["int | None"]):
+    """A whole number within limits, or `auto`, which is read as None."""
+
+    metavar = "N|auto"
+
+    def __init__(self, minimum: int, maximum: int) -> None:
+        self._number = WholeNumber(minimum, maximum)
+        self.expected = f"{self._number.expected}, or auto"
+
+    def parse(self, text: str) -> int | None:
+        return None if text.strip().lower() == "auto" else self._number.parse(text)
+
+    def show(self, value: int | None) -> str:
+        return "auto" if value is None else str(value)
+
+
+class Duration(Kind[float]):
+    """Seconds, written with a unit if one likes."""
+
+    metavar = "S"
+
+    def __init__(self, minimum_s: float, maximum_s: float) -> None:
+        self.minimum_s = minimum_s
+        self.maximum_s = maximum_s
+        limits = f"from {format_duration(minimum_s)} to {format_duration(maximum_s)}"
+        self.expected = f"a duration {limits}, such as 30s, 500ms or 2m"
+
+    def parse(self, text: str) -> float:
+        duration_s = parse_duration(text)
+        if not self.minimum_s <= duration_s <= self.maximum_s:
+            raise ValueError
+        return duration_s
+
+    def show(self, value: float) -> str:
+        return format_duration(value)
+
+
+class Size(Kind[int]):
+    """Bytes, written with a unit if one likes."""
+
+    metavar = "SIZE"
+    expected = "a size in bytes, such as 64K, 10M or 1G"
+
+    def parse(self, text: str) -> int:
+        size_bytes = parse_size(text)
+        if size_bytes >= 1 << 63:
+            raise ValueError
+        return size_bytes
+
+    def show(self, value: int) -> str:
+        return format_size(value)
+
+
+class Choice(Kind[str]):
+    """One of a few words, in any case."""
+
+    def __init__(self, *choices: str) -> None:
+        self.choices = choices
+        self.metavar = "|".join(choices)
+        self.expected = f"one of {', '.join(choices)}"
+
+    def parse(self, text: str) -> str:
+        word = text.strip().lower()
+        if word not in self.choices:
+            raise ValueError
+        return word
+
+
+class AddressText(Kind[str]):
+    """An address to listen on, checked but kept as text (it has to pass through an exec)."""
+
+    metavar = "ADDR"
+    expected = "HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or unix:PATH?mode=660"
+
+    def parse(self, text: str) -> str:
+        return str(parse_address(text.strip()))
+
+
+class Assignment(Kind["tuple[str, str]"]):
+    """`K=V`, an environment variable."""
+
+    metavar = "K=V"
+    expected = "NAME=VALUE"
+
+    def parse(self, text: str) -> tuple[str, str]:
+        name, equals, value = text.partition("=")
+        if not name.strip() or not equals or "\0" in text:
+            raise ValueError
+        return name.strip(), value
+
+    def show(self, value: tuple[str, str]) -> str:
+        return "=".join(value)

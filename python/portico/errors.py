@@ -1,0 +1,31 @@
+"""The operator did wrong: one clear sentence that says what, where, what was expected and what was got.
+
+The two other families of errors live elsewhere: a peer's mistakes in `crates/wire`, an application's
+in the bridge (`src/wsgi/`). Imported by every process; imports nothing.
+"""
+
+EXIT_FINE = 0
+EXIT_UNEXPECTED = 1
+EXIT_USAGE = 2
+EXIT_APPLICATION = 3
+EXIT_BIND = 4
+
+
+class OperatorError(Exception):
+    """A mistake in how portico was called or set up.
+
+    `message` is one sentence for a human, without a trailing full stop; `exit_code` is the status that the
+    process ends with (one of the EXIT constants of this module).
+    """
+
+    def __init__(self, message: str, *, exit_code: int = EXIT_USAGE) -> None:
+        super().__init__(message)
+        self.message = message
+        self.exit_code = exit_code
+
+
+def quoted(text: str, *, longest: int = 80) -> str:
+    """Return `text` as it may stand in a sentence: quoted, escaped, cut after `longest` characters."""
+    if len(text) > longest:
+        text = text[:longest] + "..."
+    return '"' + text.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'

@@ -1,0 +1,102 @@
+"""The command line's last step: bind the sockets, then become the supervisor, in the same process, by exec.
+
+A fresh interpreter leaves the option parser, `socket` and `typing` behind: the supervisor's memory is every
+worker's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+from portico.config.addresses import Address, parse_address
+from portico.config.check import working_directory
+from portico.config.settings import Settings
+from portico.config.sources import DEFAULT_ORIGIN
+from portico.errors import OperatorError
+from portico.process.cpus import allowed_cpus
+from portico.process.plan import Plan, dump_plan
+from portico.process.sockets import bind_all
+
+# Like `-m portico.process`, but without `runpy` (0.7 MB) and without the current directory at the head of
+# sys.path, where an application's module could stand in front of one of the standard library.
+_BOOTSTRAP = (
+    "import sys; sys.path[:1] == [''] and sys.path.pop(0); from portico.process.__main__ import main; main()"
+)
+
+
+def launch(settings: Settings, *, started_at_s: float) -> None:
+    """Bind and become the supervisor; does not return. Raises OperatorError if a socket cannot be bound."""
+    if not sys.executable:
+        raise OperatorError("cannot find the Python interpreter: sys.executable is empty")
+    directory = working_directory(settings)
+    addresses = [_absolute(parse_address(text), directory) for text in settings.bind]
+    listeners = bind_all(addresses, backlog=settings.backlog)
+    worker_count, worker_reason = _worker_count(settings)
+    plan = Plan(
+        settings,
+        listeners,
+        directory=directory,
+        worker_count=worker_count,
+        worker_reason=worker_reason,
+        started_at_s=started_at_s,
+    )
+    plan_fd = _write_plan(dump_plan(plan))
+    command = [
+        sys.executable,
+        *_interpreter_options(),
+        "-c",
+        _BOOTSTRAP,
+        str(plan_fd),
+        "portico",
+        *sys.argv[1:],
+    ]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        # Variables for the application are set here already, so that those which the interpreter or the C
+        # library reads at its start (PYTHONWARNINGS, MALLOC_ARENA_MAX) work too.
+        os.execve(sys.executable, command, {**os.environ, **dict(settings.env)})
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+
+
+def _absolute(address: Address, directory: str) -> Address:
+    if address.path:
+        address.path = os.path.join(directory, address.path)
+    return address
+
+
+def _worker_count(settings: Settings) -> tuple[int, str]:
+    if settings.workers is None:
+        return allowed_cpus()
+    origin = settings.origins[Settings.workers.attribute]
+    return settings.workers, origin if origin != DEFAULT_ORIGIN else "fixed"
+
+
+def _write_plan(data: bytes) -> int:
+    """Return a descriptor to read `data` from. Not a pipe: one that is full would wait for its reader."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("portico-plan")
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.set_inheritable(fd, True)
+    return fd
+
+
+def _interpreter_options() -> list[str]:
+    """Return what stood before the program's name, such as `-X dev -W error`: it holds for workers too."""
+    arguments = sys.argv[1:]
+    head = sys.orig_argv[1 : len(sys.orig_argv) - len(arguments)]
+    if sys.orig_argv[len(sys.orig_argv) - len(arguments) :] != arguments or not head:
+        return []
+    if head[-2:-1] in (["-m"], ["-c"]):
+        return head[:-2]
+    return head[:-1]

@@ -1,0 +1,75 @@
+"""All workers that exist, and what their number and generations call for: decisions only, no deeds.
+
+A reload goes one worker at a time: one of the new generation boots; when it is ready, one of the old is
+surplus. So there is never a moment with fewer ready workers than wanted.
+"""
+
+from __future__ import annotations
+
+from portico.process.worker_handle import BOOTING, READY, WorkerHandle
+
+# Room in the scoreboard for more workers (TTIN) and for those that are still draining after a reload.
+_SPARE_SLOTS = 16
+
+
+class Roster:
+    """The workers by pid, and the scoreboard's slots that they occupy."""
+
+    __slots__ = ("most_workers", "slots", "workers")
+
+    def __init__(self, worker_count: int) -> None:
+        self.most_workers = worker_count + _SPARE_SLOTS
+        self.slots = 2 * self.most_workers
+        self.workers: dict[int, WorkerHandle] = {}
+
+    def add(self, worker: WorkerHandle) -> None:
+        self.workers[worker.pid] = worker
+
+    def remove(self, worker: WorkerHandle) -> None:
+        del self.workers[worker.pid]
+
+    def in_state(self, state: str) -> list[WorkerHandle]:
+        """Return the workers in `state`, the oldest first."""
+        return [worker for worker in self.workers.values() if worker.state == state]
+
+    def free_slot(self) -> int:
+        """Return the lowest slot that no worker occupies; there is one whenever `lacks_worker`."""
+        taken = {worker.slot for worker in self.workers.values()}
+        return next(slot for slot in range(self.slots) if slot not in taken)
+
+    def surplus(self, generation: int, wanted: int) -> list[WorkerHandle]:
+        """Return the workers that should leave now."""
+        current, before = self._split(generation)
+        ready = [worker for worker in current if worker.state == READY]
+        # An old worker that is not even ready has nothing to hand over.
+        leaving = [worker for worker in before if worker.state == BOOTING]
+        serving_before = [worker for worker in before if worker.state == READY]
+        leaving += serving_before[: max(0, len(serving_before) + len(ready) - wanted)]
+        if not before:
+            # TTOU: the youngest go, whose caches are the coldest.
+            leaving += current[wanted:]
+        return leaving
+
+    def lacks_worker(self, generation: int, wanted: int) -> bool:
+        """Say whether another worker should start now."""
+        current, before = self._split(generation)
+        if len(current) >= wanted or len(self.workers) >= self.slots:
+            return False
+        serving_before = any(worker.state == READY for worker in before)
+        return not serving_before or not any(worker.state == BOOTING for worker in current)
+
+    def has_ready(self, generation: int) -> bool:
+        return any(worker.state == READY for worker in self._split(generation)[0])
+
+    def has_ready_before(self, generation: int) -> bool:
+        return any(worker.state == READY for worker in self._split(generation)[1])
+
+    def adopt(self, generation: int) -> None:
+        """Count every worker to `generation`: its own cannot be loaded, those of before are to stay."""
+        for worker in self.workers.values():
+            worker.generation = generation
+
+    def _split(self, generation: int) -> tuple[list[WorkerHandle], list[WorkerHandle]]:
+        active = [worker for worker in self.workers.values() if worker.is_active]
+        current = [worker for worker in active if worker.generation == generation]
+        return current, [worker for worker in active if worker.generation != generation]

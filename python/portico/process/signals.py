@@ -1,0 +1,77 @@
+"""Signals as bytes in a pipe: handlers do nothing, the interpreter writes each signal's number there.
+
+So a signal is one more thing to read in a loop, in the supervisor (poll) as in a worker (the engine), and
+nothing ever runs between two lines that did not expect it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+SUPERVISOR_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGCHLD,
+    # Without a meaning yet; their default would end the supervisor, which is not what the habit of another
+    # server expects.
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+# A hangup of the terminal reaches the whole process group; what to do about it is the supervisor's
+# decision, and the engine passes over numbers that it does not know.
+WORKER_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+
+
+class SignalPipe:
+    """A pipe that receives the numbers of `watch`ed signals, one byte each."""
+
+    __slots__ = ("_write_fd", "read_fd")
+
+    def __init__(self) -> None:
+        self.read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self.read_fd, False)
+        os.set_blocking(self._write_fd, False)
+
+    def watch(self, signals: tuple[signal.Signals, ...]) -> None:
+        """Send `signals` here from now on. Only the main thread may call this."""
+        # The descriptor first: a signal that comes between the two still has its default effect, and is not
+        # lost.
+        signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        for number in signals:
+            signal.signal(number, _leave_it_to_the_pipe)
+
+    def read(self) -> bytes:
+        """Return the numbers received since the last call, in their order."""
+        try:
+            return os.read(self.read_fd, 4096)
+        except BlockingIOError:
+            return b""
+
+    def close(self) -> None:
+        """Close both ends; the caller has reset the signals."""
+        os.close(self.read_fd)
+        os.close(self._write_fd)
+
+
+def reset_signals(signals: tuple[signal.Signals, ...]) -> None:
+    """Give `signals` their default effect and stop the wakeups: the first thing a forked worker does."""
+    signal.set_wakeup_fd(-1)
+    for number in signals:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def signal_name(number: int) -> str:
+    """Return `SIGKILL` for 9; real-time signals have no names of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _leave_it_to_the_pipe(number: int, frame: object) -> None:
+    pass

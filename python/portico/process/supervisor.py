@@ -1,0 +1,372 @@
+"""The supervisor: one loop on one thread over signals, messages of workers, and timers.
+
+Receives a `Plan` with sockets that already listen; forks workers until as many as wanted are there,
+replaces those that die, rolls them on a reload, and ends them. It runs no application and no engine. What
+the loop wants is decided in one place, `_manage`, from the state of the workers; events only change state.
+
+    SERVING --TERM--> DRAINING --INT--> QUITTING --INT--> KILLING      (INT also from SERVING)
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import time
+
+from portico import __version__, _core, log
+from portico.errors import EXIT_APPLICATION, EXIT_FINE
+from portico.process.banner import banner
+from portico.process.calls import describe_calls, overdue_call
+from portico.process.messages import Failed, Ready
+from portico.process.proctitle import name_process
+from portico.process.roster import Roster
+from portico.process.signals import SUPERVISOR_SIGNALS, SignalPipe, reset_signals, signal_name
+from portico.process.worker import Assignment, shows_colour
+from portico.process.worker_handle import BOOTING, READY, WorkerHandle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico.process.plan import Plan
+
+SERVING, DRAINING, QUITTING, KILLING = "serving", "draining", "quitting", "killing"
+
+# After INT a worker cuts what is in flight; one that has not gone by then is stuck.
+QUIT_PATIENCE_S = 2.0
+# Beyond its own graceful timeout a worker needs a moment to leave.
+DRAIN_MARGIN_S = 1.0
+# Between SIGABRT, which makes faulthandler write the stacks, and SIGKILL.
+ABORT_PATIENCE_S = 1.0
+FIRST_BACK_OFF_S = 0.1
+LONGEST_BACK_OFF_S = 5.0
+# A worker that dies sooner after it was ready counts like one that died at boot.
+STABLE_AFTER_S = 1.0
+_STANDARD_ERROR_FD = 2
+
+
+class Supervisor:
+    """All state of the supervisor; `run` is its life."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._settings = plan.settings
+        self._wanted = plan.worker_count
+        self._roster = Roster(plan.worker_count)
+        self._scoreboard = _core.Scoreboard(self._roster.slots)
+        self._signals = SignalPipe()
+        self._poll = select.poll()
+        # Only this process holds the write end: the workers read its end of file when the supervisor is gone.
+        self._lifeline_fd, self._lifeline_write_fd = os.pipe()
+        self._stage = SERVING
+        self._exit_code = EXIT_FINE
+        self._generation = 0
+        self._announced = False
+        self._failures = 0
+        self._not_before_s = 0.0
+        self._next_call_check_s = 0.0
+
+    def run(self) -> int | Assignment:
+        """Supervise until told to stop and return the exit code; in a forked child, return its assignment."""
+        name_process("portico")
+        _core.configure_log(self._settings.log_level, shows_colour(_STANDARD_ERROR_FD))
+        self._signals.watch(SUPERVISOR_SIGNALS)
+        self._poll.register(self._signals.read_fd, select.POLLIN)
+        # What exists now lives as long as the process: leave it out of collections, which would copy its
+        # pages in every worker (gc.freeze in the documentation of the module gc).
+        gc.disable()
+        gc.collect()
+        gc.freeze()
+        while True:
+            assignment = self._manage(time.monotonic())
+            if assignment is not None:
+                return assignment
+            if self._stage != SERVING and not self._roster.workers:
+                self._close_listeners()
+                return self._exit_code
+            self._wait()
+
+    # -- what is wanted
+
+    def _manage(self, now_s: float) -> Assignment | None:
+        """Bring the workers nearer to what is wanted. Returns an assignment in a newly forked child."""
+        for worker in list(self._roster.workers.values()):
+            if worker.kill_at_s is not None and now_s >= worker.kill_at_s:
+                log.warning(
+                    f"{_name(worker)} {worker.patience}: killed{describe_calls(self._status(worker))}"
+                )
+                worker.kill()
+        if self._stage != SERVING:
+            return None
+        self._check_calls(now_s)
+        while True:
+            for worker in self._roster.surplus(self._generation, self._wanted):
+                self._drain(worker, now_s)
+            if not self._roster.lacks_worker(self._generation, self._wanted) or now_s < self._not_before_s:
+                return None
+            try:
+                assignment = self._fork(now_s)
+            except OSError as error:
+                self._back_off(now_s)
+                log.error(
+                    f"cannot fork a worker: {error.strerror}; next try in {self._not_before_s - now_s:.1f} s"
+                )
+                return None
+            if assignment is not None:
+                return assignment
+
+    def _fork(self, now_s: float) -> Assignment | None:
+        slot = self._roster.free_slot()
+        self._scoreboard.reset(slot)
+        message_fd, message_write_fd = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(message_fd)
+            os.close(message_write_fd)
+            raise
+        if pid == 0:
+            return self._become_worker(slot, message_fd, message_write_fd)
+        os.close(message_write_fd)
+        os.set_blocking(message_fd, False)
+        self._roster.add(
+            WorkerHandle(pid=pid, slot=slot, generation=self._generation, message_fd=message_fd, now_s=now_s)
+        )
+        self._poll.register(message_fd, select.POLLIN)
+        log.debug(f"worker {pid} started in slot {slot}")
+        return None
+
+    def _become_worker(self, slot: int, message_fd: int, message_write_fd: int) -> Assignment:
+        """In the child: let go of all that is the supervisor's."""
+        reset_signals(SUPERVISOR_SIGNALS)
+        self._signals.close()
+        os.close(self._lifeline_write_fd)
+        os.close(message_fd)
+        for sibling in self._roster.workers.values():
+            sibling.close()
+        return Assignment(
+            self._plan,
+            self._scoreboard,
+            slot=slot,
+            message_fd=message_write_fd,
+            lifeline_fd=self._lifeline_fd,
+            multiprocess=self._wanted > 1,
+        )
+
+    def _drain(self, worker: WorkerHandle, now_s: float) -> None:
+        patience_s = self._settings.graceful_timeout_s + DRAIN_MARGIN_S
+        worker.leave(
+            signal.SIGTERM, kill_at_s=now_s + patience_s, patience=f"did not finish within {patience_s:g} s"
+        )
+
+    def _check_calls(self, now_s: float) -> None:
+        """Replace workers with a call longer than `timeout`: threads cannot be stopped one by one."""
+        limit_s = self._settings.timeout_s
+        if not limit_s or now_s < self._next_call_check_s:
+            return
+        self._next_call_check_s = now_s + min(1.0, max(0.05, limit_s / 4))
+        for worker in self._roster.in_state(READY):
+            status = self._status(worker)
+            call = overdue_call(status, limit_s)
+            if call is not None:
+                log.error(
+                    f"{_name(worker)}: {call.what} has been in the application for {call.elapsed_s:.1f} s, "
+                    f"longer than the timeout of {limit_s:g} s; replacing the worker{describe_calls(status)}"
+                )
+                worker.leave(
+                    signal.SIGABRT, kill_at_s=now_s + ABORT_PATIENCE_S, patience="did not end at its timeout"
+                )
+
+    # -- what happens
+
+    def _wait(self) -> None:
+        """Sleep until something happens or is due, and take in all that has happened."""
+        deadline_s = self._deadline_s()
+        timeout_ms = None
+        if deadline_s is not None:
+            timeout_ms = max(0.0, (deadline_s - time.monotonic()) * 1000) + 1
+        ready_fds = {fd for fd, _ in self._poll.poll(timeout_ms)}
+        now_s = time.monotonic()
+        for worker in list(self._roster.workers.values()):
+            if worker.message_fd in ready_fds:
+                self._listen(worker, now_s)
+        if self._signals.read_fd in ready_fds:
+            for number in self._signals.read():
+                self._take_signal(number, now_s)
+            self._reap(now_s)
+
+    def _deadline_s(self) -> float | None:
+        """Return when the next timer is due."""
+        deadlines = [
+            worker.kill_at_s for worker in self._roster.workers.values() if worker.kill_at_s is not None
+        ]
+        if self._stage == SERVING:
+            if self._settings.timeout_s:
+                deadlines.append(self._next_call_check_s)
+            if self._roster.lacks_worker(self._generation, self._wanted):
+                deadlines.append(self._not_before_s)
+        return min(deadlines, default=None)
+
+    def _take_signal(self, number: int, now_s: float) -> None:
+        if number == signal.SIGTERM:
+            if self._stage == SERVING:
+                self._stop(DRAINING, now_s)
+        elif number in (signal.SIGINT, signal.SIGQUIT):
+            self._stop(KILLING if self._stage in (QUITTING, KILLING) else QUITTING, now_s)
+        elif number == signal.SIGHUP:
+            self._reload()
+        elif number in (signal.SIGTTIN, signal.SIGTTOU):
+            self._resize(1 if number == signal.SIGTTIN else -1)
+        elif number != signal.SIGCHLD:
+            log.warning(f"{signal_name(number)} has no meaning here")
+
+    def _reload(self) -> None:
+        if self._stage != SERVING:
+            return
+        # The rest follows from it: `_manage` starts workers of this generation and drains those before it.
+        self._generation += 1
+        self._not_before_s = 0.0
+        log.info("reloading: each worker is replaced once its successor is ready")
+
+    def _resize(self, by: int) -> None:
+        wanted = self._wanted + by
+        if self._stage != SERVING or not 1 <= wanted <= self._roster.most_workers:
+            log.warning(f"the number of workers stays at {self._wanted}")
+            return
+        self._wanted = wanted
+        log.info(f"the number of workers is {wanted} now")
+
+    def _stop(self, stage: str, now_s: float) -> None:
+        self._stage = stage
+        # Whoever comes now shall find the door closed at once instead of waiting in a queue that nobody
+        # serves.
+        self._close_listeners()
+        names = {
+            DRAINING: "stopping when all is answered",
+            QUITTING: "stopping",
+            KILLING: "killing the workers",
+        }
+        if self._exit_code == EXIT_FINE:
+            log.info(names[stage])
+        for worker in list(self._roster.workers.values()):
+            if stage == DRAINING:
+                self._drain(worker, now_s)
+            elif stage == QUITTING:
+                worker.leave(
+                    signal.SIGINT,
+                    kill_at_s=now_s + QUIT_PATIENCE_S,
+                    patience=f"did not stop within {QUIT_PATIENCE_S:g} s",
+                )
+            else:
+                worker.kill()
+
+    def _close_listeners(self) -> None:
+        for listener in self._plan.listeners:
+            listener.close()
+        self._plan.listeners.clear()
+
+    def _listen(self, worker: WorkerHandle, now_s: float) -> None:
+        fd = worker.message_fd
+        if fd < 0:
+            return
+        for message in worker.read_messages():
+            if isinstance(message, Failed):
+                worker.failure = message.text
+            elif worker.state == BOOTING:
+                worker.state = READY
+                worker.ready_at_s = now_s
+                self._welcome(worker, message)
+        if worker.message_fd < 0:
+            self._poll.unregister(fd)
+
+    def _welcome(self, worker: WorkerHandle, message: Ready) -> None:
+        """A worker is ready; the last of the first ones is what the user has been waiting for."""
+        if self._announced:
+            log.info(f"{_name(worker)} is ready after {worker.ready_at_s - worker.forked_at_s:.2f} s")
+        elif len(self._roster.in_state(READY)) >= self._wanted:
+            self._announced = True
+            startup_s = worker.ready_at_s - self._plan.started_at_s
+            log.info(
+                banner(
+                    self._plan, message.application, version=__version__, pid=os.getpid(), startup_s=startup_s
+                )
+            )
+
+    def _reap(self, now_s: float) -> None:
+        """Take leave of every child that has ended; as PID 1 also of those that others left behind."""
+        while True:
+            try:
+                pid, wait_status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            worker = self._roster.workers.get(pid)
+            if worker is None:
+                continue
+            self._listen(worker, now_s)  # its last words may still be in the pipe
+            if worker.message_fd >= 0:
+                # A child of the worker holds the other end.
+                self._poll.unregister(worker.message_fd)
+                worker.close()
+            # Out of the roster first: from here on its pid may belong to another process.
+            self._roster.remove(worker)
+            self._bury(worker, os.waitstatus_to_exitcode(wait_status), now_s)
+
+    # -- deaths
+
+    def _bury(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:
+        """Say what happened and when its place is filled; the scoreboard still has what it was doing."""
+        how = (
+            f"was killed by {signal_name(-exit_code)}" if exit_code < 0 else f"ended with status {exit_code}"
+        )
+        if not worker.is_active:
+            log.debug(f"{_name(worker)} has left: it {how}")
+        elif worker.state == BOOTING:
+            self._boot_failed(worker, how, now_s)
+        else:
+            lived_s = now_s - worker.ready_at_s
+            if lived_s < STABLE_AFTER_S:
+                self._back_off(now_s)
+            else:
+                self._failures = 0
+            log.error(
+                f"{_name(worker)} {how} after {lived_s:.1f} s{describe_calls(self._status(worker))}; "
+                f"{self._next_try(now_s)}"
+            )
+
+    def _boot_failed(self, worker: WorkerHandle, how: str, now_s: float) -> None:
+        reason = _indented(worker.failure) or f"the worker {how} while it loaded the application"
+        if not self._announced:
+            if self._exit_code == EXIT_FINE:
+                log.error(f"cannot load {self._settings.app}: {reason}")
+                self._exit_code = EXIT_APPLICATION
+                self._stop(QUITTING, now_s)
+        elif self._roster.has_ready_before(self._generation) and not self._roster.has_ready(self._generation):
+            log.error(f"reload failed, the workers of before go on serving: {reason}")
+            self._roster.adopt(self._generation)
+        else:
+            self._back_off(now_s)
+            log.error(f"{_name(worker)} cannot load {self._settings.app} ({self._next_try(now_s)}): {reason}")
+
+    def _back_off(self, now_s: float) -> None:
+        delay_s = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        self._not_before_s = now_s + delay_s
+
+    def _next_try(self, now_s: float) -> str:
+        if self._not_before_s > now_s:
+            return f"the next one starts in {self._not_before_s - now_s:.1f} s"
+        return "starting another"
+
+    def _status(self, worker: WorkerHandle) -> _core.WorkerStatus:
+        return self._scoreboard.read(worker.slot)
+
+
+def _indented(text: str) -> str:
+    """Let a traceback begin on a line of its own."""
+    return "\n" + text if "\n" in text else text
+
+
+def _name(worker: WorkerHandle) -> str:
+    return f"worker {worker.pid}"

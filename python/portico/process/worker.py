@@ -1,0 +1,209 @@
+"""A worker as itself: forget the supervisor, load the application, report, serve, leave.
+
+Runs in a forked process, on its main thread. Receives an `Assignment`; everything after the application is
+loaded is the engine's (`_core.serve`). It must not keep any descriptor by which another process would be
+taken for alive.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import signal
+import sys
+
+from portico import _core, log
+from portico.app_loader import extend_path, load_application
+from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
+from portico.process.messages import Failed, Ready, encode
+from portico.process.proctitle import name_process
+from portico.process.signals import WORKER_SIGNALS, SignalPipe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from portico.process.plan import Plan
+    from portico.types import ErrorLog, WSGIApplication
+
+_STANDARD_OUTPUT_FD = 1
+
+
+class Assignment:
+    """What a forked process takes over from the supervisor to become a worker."""
+
+    __slots__ = ("lifeline_fd", "message_fd", "multiprocess", "plan", "scoreboard", "slot")
+
+    def __init__(
+        self,
+        plan: Plan,
+        scoreboard: _core.Scoreboard,
+        *,
+        slot: int,
+        message_fd: int,
+        lifeline_fd: int,
+        multiprocess: bool,
+    ) -> None:
+        self.plan = plan
+        self.scoreboard = scoreboard
+        self.slot = slot
+        self.message_fd = message_fd
+        self.lifeline_fd = lifeline_fd
+        self.multiprocess = multiprocess
+
+
+class WorkerSettings:
+    """What the engine reads (`portico.types.EngineSettings`), gathered once."""
+
+    __slots__ = (
+        "access_log_colour",
+        "access_log_fd",
+        "body_memory_bytes",
+        "body_spool_bytes",
+        "errors",
+        "graceful_timeout_s",
+        "keep_alive_s",
+        "lifeline_fd",
+        "listener_fds",
+        "max_request_body_bytes",
+        "multiprocess",
+        "signal_fd",
+        "threads",
+    )
+
+    def __init__(self, assignment: Assignment, *, signal_fd: int, access_log_fd: int) -> None:
+        settings = assignment.plan.settings
+        self.listener_fds = [listener.fd for listener in assignment.plan.listeners]
+        self.signal_fd = signal_fd
+        self.lifeline_fd = assignment.lifeline_fd
+        self.threads = settings.threads
+        self.multiprocess = assignment.multiprocess
+        self.graceful_timeout_s = settings.graceful_timeout_s
+        self.keep_alive_s = settings.keep_alive_s
+        self.max_request_body_bytes = settings.max_request_body_bytes
+        self.body_memory_bytes = settings.body_memory_bytes
+        self.body_spool_bytes = settings.body_spool_bytes
+        self.access_log_fd = access_log_fd
+        self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
+        self.errors: ErrorLog = log.ErrorStream()
+
+
+def run_worker(assignment: Assignment) -> NoReturn:
+    """Be a worker until told to stop; ends the process."""
+    gc.enable()
+    name_process("portico worker")
+    faulthandler.enable()
+    application = _load(assignment)
+    signals = SignalPipe()
+    signals.watch(WORKER_SIGNALS)
+    settings = WorkerSettings(
+        assignment, signal_fd=signals.read_fd, access_log_fd=_open_access_log(assignment.plan)
+    )
+    _serve_and_leave(application, settings, assignment)
+
+
+def shows_colour(fd: int) -> bool:
+    """Say whether what is written to `fd` may be coloured (https://no-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or os.isatty(fd)
+
+
+def _load(assignment: Assignment) -> WSGIApplication:
+    plan = assignment.plan
+    try:
+        # By its path at every start: a reload follows a link that was switched to the next release.
+        os.chdir(plan.directory)
+        pythonpath = [os.path.join(plan.directory, path) for path in plan.settings.pythonpath]
+        extend_path([plan.directory, *pythonpath])
+        application, full_name = load_application(plan.settings.app)
+    except OperatorError as error:
+        _fail(assignment, error.message)
+    except BaseException as error:
+        # SystemExit and KeyboardInterrupt too: whatever an import raises, the supervisor has to hear of it.
+        _fail(assignment, _traceback(error))
+    _tell(assignment, Ready(full_name))
+    return application
+
+
+def _serve_and_leave(
+    application: WSGIApplication, settings: WorkerSettings, assignment: Assignment
+) -> NoReturn:
+    try:
+        all_answered = _core.serve(application, settings, assignment.scoreboard, assignment.slot)
+    except BaseException as error:
+        log.error("the worker cannot go on\n" + _traceback(error, hide_loader=False))
+        _leave_at_once(EXIT_UNEXPECTED)
+    settings.errors.flush()
+    if not all_answered:
+        # A thread is still inside the application: waiting for it is what the interpreter's orderly end
+        # would do.
+        _leave_at_once(EXIT_FINE)
+    # What the application has registered with `atexit`, and its non-daemon threads, get as long as a
+    # request gets. If the supervisor is gone nobody else would end a worker that hangs here.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, settings.graceful_timeout_s + 1)
+    sys.exit(EXIT_FINE)
+
+
+def _open_access_log(plan: Plan) -> int:
+    """Open the access log by name in each worker, so that a reload finds a file that was moved away."""
+    if plan.settings.access_log == "off":
+        return -1
+    if plan.settings.access_log == "-":
+        return _STANDARD_OUTPUT_FD
+    path = os.path.join(plan.directory, plan.settings.access_log)
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        log.error(f"cannot write the access log {path}: {error.strerror}; serving without one")
+        return -1
+
+
+def _tell(assignment: Assignment, message: Ready | Failed) -> None:
+    data = encode(message)
+    try:
+        while data:
+            data = data[os.write(assignment.message_fd, data) :]
+    except BrokenPipeError:
+        pass  # the supervisor is gone; the lifeline says the same to the engine
+    os.close(assignment.message_fd)
+
+
+def _fail(assignment: Assignment, text: str) -> NoReturn:
+    _tell(assignment, Failed(text))
+    _leave_at_once(EXIT_APPLICATION)
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        try:  # noqa: SIM105 - contextlib costs every worker 0.4 MB
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # closed or full: there is nobody left to tell
+    os._exit(code)
+
+
+def _traceback(error: BaseException, *, hide_loader: bool = True) -> str:
+    """Return the traceback of `error`, from the application's first frame on."""
+    import traceback
+
+    trace = error.__traceback__
+    if hide_loader:
+        ours = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep, "<frozen importlib")
+        first = trace
+        while first is not None and (
+            first.tb_frame.f_code.co_filename.startswith(ours)
+            or _is_import_module(first.tb_frame.f_code.co_filename)
+        ):
+            first = first.tb_next
+        # A SyntaxError in the module itself has no frame of the application, and its text says where it is.
+        trace = first
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
+
+
+def _is_import_module(filename: str) -> bool:
+    import importlib
+
+    return filename == importlib.__file__

@@ -1,0 +1,54 @@
+"""Names for the types of PEP 3333 and for what the engine is given; for annotations only.
+
+Importing `typing` costs a process 1.7 MB, so the supervised processes import this module for type checking
+only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Protocol, TypeAlias
+
+Environ: TypeAlias = dict[str, Any]
+ExcInfo: TypeAlias = (
+    "tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]"
+)
+Write: TypeAlias = Callable[[bytes], object]
+
+
+class StartResponse(Protocol):
+    """What an application calls with its status and headers (PEP 3333 "The start_response() Callable")."""
+
+    def __call__(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
+    ) -> Write: ...
+
+
+WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+class ErrorLog(Protocol):
+    """`wsgi.errors` (PEP 3333 "Input and Error Streams")."""
+
+    def write(self, text: str, /) -> int: ...
+    def writelines(self, lines: Iterable[str], /) -> None: ...
+    def flush(self) -> None: ...
+
+
+class EngineSettings(Protocol):
+    """All that one worker's engine is told, taken over once when it starts."""
+
+    listener_fds: list[int]
+    signal_fd: int
+    lifeline_fd: int
+    threads: int
+    multiprocess: bool
+    graceful_timeout_s: float
+    keep_alive_s: float
+    max_request_body_bytes: int
+    body_memory_bytes: int
+    body_spool_bytes: int
+    access_log_fd: int
+    access_log_colour: bool
+    errors: ErrorLog

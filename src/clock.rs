@@ -1,0 +1,94 @@
+//! Time as the engine needs it: monotonic nanoseconds for every duration and deadline, and the
+//! wall clock only as text (the `Date` header, log lines).
+
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, SystemTime};
+
+/// Nanoseconds of the monotonic clock, comparable between the processes of one machine.
+pub fn monotonic_ns() -> u64 {
+    nanoseconds(ClockId::Monotonic)
+}
+
+/// Milliseconds of the monotonic clock at the kernel's tick: cheap, good to about 4 ms.
+pub fn coarse_ms() -> u64 {
+    nanoseconds(ClockId::MonotonicCoarse) / 1_000_000
+}
+
+/// Whole seconds since 1970.
+pub fn wall_s() -> u64 {
+    u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or(0)
+}
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// The `Date` header's value (RFC 9110 5.6.7), formatted once a second.
+#[derive(Default)]
+pub struct DateHeader {
+    second: u64,
+    text: String,
+}
+
+impl DateHeader {
+    /// The value for now.
+    pub fn text(&mut self) -> &[u8] {
+        self.at(wall_s())
+    }
+
+    fn at(&mut self, second: u64) -> &[u8] {
+        if self.second != second || self.text.is_empty() {
+            self.second = second;
+            self.text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+        }
+        self.text.as_bytes()
+    }
+}
+
+/// A UTC date taken apart, for log lines.
+pub struct Civil {
+    /// Year, such as 2026.
+    pub year: u64,
+    /// Month, 1 to 12.
+    pub month: u64,
+    /// Day of the month, 1 to 31.
+    pub day: u64,
+    /// Hour, minute and second.
+    pub time: (u64, u64, u64),
+}
+
+/// Takes seconds since 1970 apart (proleptic Gregorian calendar, years counted from March).
+pub fn civil(second: u64) -> Civil {
+    let days = second / 86_400 + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    Civil {
+        year: year_of_era + era * 400 + u64::from(month <= 2),
+        month,
+        day: day_of_year - (153 * shifted_month + 2) / 5 + 1,
+        time: (second / 3_600 % 24, second / 60 % 60, second % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn date_header_is_the_http_date_of_its_second() {
+        let mut date = DateHeader::default();
+        assert_eq!(date.at(784_111_777), b"Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date.at(784_111_778), b"Sun, 06 Nov 1994 08:49:38 GMT");
+    }
+
+    #[test]
+    fn civil_knows_leap_days() {
+        let Civil { year, month, day, time } = civil(1_709_210_096);
+        assert_eq!((year, month, day, time), (2024, 2, 29, (12, 34, 56)));
+    }
+}

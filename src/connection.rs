@@ -1,0 +1,296 @@
+//! One connection: its socket, the state it shares between its task and the crew, and the waits.
+//!
+//! The task (`connection/http1.rs`) reads and parses; a crew thread writes the answer
+//! (`connection/responder.rs`). Both run without the interpreter's knowledge. A connection registers
+//! with the reactor only when something really has to be waited for: one that closes after its first
+//! answer never does.
+
+pub mod body;
+pub mod http1;
+pub mod inbound;
+pub mod responder;
+
+pub use body::{Body, BodyError};
+pub use inbound::{Inbound, Request};
+
+use crate::clock;
+use crate::descriptor;
+use crate::engine::{Engine, lock};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+
+/// How long a connection that was shut may go on sending before it is cut (lingering close).
+const LINGER_MS: u64 = 2_000;
+/// How long a peer may refuse to take a byte of an answer.
+const WRITE_STALL_MS: u64 = 60_000;
+const NOT_REGISTERED: usize = usize::MAX;
+
+/// What a connection does about its answers.
+///
+/// ```text
+///   Ready --push--> Busy --the task has the next request--> Awaited
+///     ^  <--answered--'  '--answered, not kept--> Closing <--'
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// No answer is outstanding.
+    Ready = 0,
+    /// A request is with the crew.
+    Busy = 1,
+    /// As Busy, and the task waits for its end.
+    Awaited = 2,
+    /// No further request will be answered.
+    Closing = 3,
+}
+
+/// A connection, shared by its task and the crew thread that answers.
+pub struct Connection {
+    /// Dropped before `socket`: the reactor must forget a descriptor before it is closed.
+    registration: OnceLock<AsyncFd<RawFd>>,
+    socket: OwnedFd,
+    /// The worker this belongs to.
+    pub engine: &'static Engine,
+    /// Index of the listening socket it came from.
+    pub listener: usize,
+    /// The client; none on a Unix socket.
+    pub peer: Option<SocketAddr>,
+    state: AtomicU8,
+    /// Coarse monotonic milliseconds after which the sweep cuts the connection; 0 = no deadline.
+    deadline_ms: AtomicU64,
+    answered: Notify,
+    outbound: Mutex<Outbound>,
+    place: AtomicUsize,
+}
+
+/// Response bytes that were accepted but not written yet.
+#[derive(Default)]
+struct Outbound {
+    bytes: Vec<u8>,
+    last_send_ns: u64,
+    /// Whether the sentinel knows of these bytes.
+    listed: bool,
+}
+
+impl Connection {
+    /// A connection that was just accepted, not registered yet.
+    pub fn new(engine: &'static Engine, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) -> Connection {
+        engine.slot.connections.fetch_add(1, Ordering::Relaxed);
+        engine.slot.connections_total.fetch_add(1, Ordering::Relaxed);
+        Connection {
+            registration: OnceLock::new(),
+            socket,
+            engine,
+            listener,
+            peer,
+            state: AtomicU8::new(State::Ready as u8),
+            deadline_ms: AtomicU64::new(0),
+            answered: Notify::new(),
+            outbound: Mutex::default(),
+            place: AtomicUsize::new(NOT_REGISTERED),
+        }
+    }
+
+    /// Puts the connection under the deadline sweep; before its task begins.
+    pub fn watch(self: &Arc<Self>) {
+        self.place.store(self.engine.connections.add(self), Ordering::Relaxed);
+    }
+
+    /// Sets the deadline `after_ms` from now; 0 is none.
+    pub fn set_deadline(&self, after_ms: u64) {
+        let deadline = if after_ms == 0 { 0 } else { clock::coarse_ms() + after_ms };
+        self.deadline_ms.store(deadline, Ordering::Relaxed);
+    }
+
+    /// Cuts the connection if its deadline has passed: every wait on it then ends.
+    pub fn cut_if_late(&self, now_ms: u64) {
+        let deadline = self.deadline_ms.load(Ordering::Relaxed);
+        if deadline != 0 && deadline <= now_ms {
+            self.cut();
+        }
+    }
+
+    /// Ends the connection now, in both directions.
+    pub fn cut(&self) {
+        // It may be gone already; the descriptor itself is closed by the last owner.
+        let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+    }
+
+    /// The state as the task or the crew left it.
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            0 => State::Ready,
+            1 => State::Busy,
+            2 => State::Awaited,
+            _ => State::Closing,
+        }
+    }
+
+    /// Ready -> Busy, just before a request is pushed.
+    fn begin(&self) {
+        self.set_deadline(0);
+        self.state.store(State::Busy as u8, Ordering::Release);
+    }
+
+    /// Waits until no answer is outstanding; false if the connection is to close.
+    async fn wait_answered(&self) -> bool {
+        loop {
+            match self.state() {
+                State::Ready => return true,
+                State::Closing => return false,
+                State::Busy | State::Awaited => {}
+            }
+            let (busy, awaited) = (State::Busy as u8, State::Awaited as u8);
+            // Failing means that the answer ended, or that Awaited stands already: the loop looks again.
+            if self.state.compare_exchange(busy, awaited, Ordering::AcqRel, Ordering::Acquire).is_ok()
+                || self.state() == State::Awaited
+            {
+                self.answered.notified().await;
+            }
+        }
+    }
+
+    /// Busy -> Ready or Closing: the answer is complete, or never will be.
+    pub fn answer_done(&self, keep: bool) {
+        let next = if keep { State::Ready } else { State::Closing };
+        if keep {
+            self.set_deadline(self.engine.bounds.keep_alive_ms);
+        } else if self.registration.get().is_some() {
+            self.begin_linger();
+        }
+        if self.state.swap(next as u8, Ordering::AcqRel) == State::Awaited as u8 {
+            self.answered.notify_one();
+        }
+    }
+
+    /// Says that no more will be sent, and bounds how long the peer may still send.
+    fn begin_linger(&self) {
+        self.set_deadline(LINGER_MS);
+        // RFC 9112 9.6: close the sending side, go on reading for a while, then close fully.
+        let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
+    }
+
+    fn registration(&self) -> io::Result<&AsyncFd<RawFd>> {
+        if let Some(registration) = self.registration.get() {
+            return Ok(registration);
+        }
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registration = descriptor::watch(self.socket.as_fd(), both)?;
+        Ok(self.registration.get_or_init(|| registration))
+    }
+
+    /// Reads what is there now into `inbound`; `Ok(0)` is the end of file.
+    fn receive(&self, inbound: &mut Inbound) -> io::Result<usize> {
+        loop {
+            match rustix::net::recv(&self.socket, inbound.spare(), RecvFlags::empty()) {
+                Ok((received, _)) => {
+                    inbound.advance(received);
+                    return Ok(received);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits for bytes; a buffer is taken from the pool only once there are some, so that an idle
+    /// connection holds none.
+    async fn fill(&self, inbound: &mut Option<Box<Inbound>>) -> io::Result<usize> {
+        let registration = self.registration()?;
+        loop {
+            let mut ready = registration.readable().await?;
+            let buffer = inbound.get_or_insert_with(|| self.engine.take_buffer());
+            let room = buffer.room();
+            match self.receive(buffer) {
+                Ok(received) => {
+                    if received < room {
+                        // A short read means that the socket is empty: no extra read to find out (epoll(7), edge-triggered).
+                        ready.clear_ready();
+                    }
+                    return Ok(received);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready.clear_ready();
+                    if buffer.is_empty()
+                        && let Some(buffer) = inbound.take()
+                    {
+                        self.engine.return_buffer(buffer);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes as much as the socket takes now; `Ok(0)` if it is full.
+    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            let mut control = SendAncillaryBuffer::default();
+            match rustix::net::sendmsg(&self.socket, slices, &mut control, SendFlags::NOSIGNAL) {
+                Ok(sent) => return Ok(sent),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(0),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits until the socket may take bytes again, then runs `write` (which answers 0 for "full").
+    async fn write_when_ready(&self, mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        let registration = self.registration()?;
+        loop {
+            self.set_deadline(WRITE_STALL_MS);
+            let mut ready = registration.writable().await?;
+            let written = write()?;
+            if written > 0 {
+                self.set_deadline(0);
+                return Ok(written);
+            }
+            ready.clear_ready();
+        }
+    }
+
+    /// Sends `bytes` to the end, waiting where needed.
+    async fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let mut sent = self.send(&[IoSlice::new(bytes)])?;
+            if sent == 0 {
+                sent = self.write_when_ready(|| self.send(&[IoSlice::new(bytes)])).await?;
+            }
+            bytes = bytes.get(sent..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// The sentinel's part: sends gathered bytes as far as the socket takes them.
+    pub fn send_gathered(self: &Arc<Self>) {
+        let mut outbound = lock(&self.outbound);
+        outbound.listed = false;
+        if outbound.bytes.is_empty() {
+            return;
+        }
+        // An error shows again where the crew thread writes next, which is where it is handled.
+        if let Ok(sent) = self.send(&[IoSlice::new(&outbound.bytes)]) {
+            outbound.bytes.drain(..sent);
+            outbound.last_send_ns = clock::monotonic_ns();
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.engine.slot.connections.fetch_sub(1, Ordering::Relaxed);
+        let place = self.place.load(Ordering::Relaxed);
+        if place != NOT_REGISTERED {
+            self.engine.connections.remove(place);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What comes in: the read buffer with the head parsed from it, and the request that the crew gets.
+
+use super::{Body, Connection};
+use portico_wire::RequestHead;
+use std::sync::Arc;
+
+/// First size of a read buffer; a pooled buffer that grew beyond it is freed instead of kept.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// A read buffer and the head that points into it, reused from request to request.
+pub struct Inbound {
+    bytes: Vec<u8>,
+    filled: usize,
+    /// The head parsed from the start of the buffer.
+    pub head: RequestHead,
+}
+
+impl Default for Inbound {
+    fn default() -> Self {
+        Inbound { bytes: vec![0; BUFFER_BYTES], filled: 0, head: RequestHead::new() }
+    }
+}
+
+impl Inbound {
+    /// The bytes read so far.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.filled).unwrap_or_default()
+    }
+
+    /// Whether nothing was read.
+    pub fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// Room for the next read, in bytes; grows a full buffer (the limit on heads bounds it).
+    pub fn room(&mut self) -> usize {
+        if self.filled == self.bytes.len() {
+            self.bytes.resize(self.bytes.len() * 2, 0);
+        }
+        self.bytes.len() - self.filled
+    }
+
+    /// Where the next read goes. The caller tells how much came with `advance`.
+    pub fn spare(&mut self) -> &mut [u8] {
+        self.room();
+        self.bytes.get_mut(self.filled..).unwrap_or_default()
+    }
+
+    /// Counts `received` bytes in.
+    pub fn advance(&mut self, received: usize) {
+        self.filled = (self.filled + received).min(self.bytes.len());
+    }
+
+    /// Adds bytes that were read elsewhere.
+    pub fn push(&mut self, bytes: &[u8]) {
+        while self.room() < bytes.len() {
+            self.bytes.resize(self.bytes.len() * 2, 0);
+        }
+        if let Some(spare) = self.bytes.get_mut(self.filled..self.filled + bytes.len()) {
+            spare.copy_from_slice(bytes);
+            self.filled += bytes.len();
+        }
+    }
+
+    /// Forgets the first `count` bytes.
+    pub fn consume(&mut self, count: usize) {
+        let count = count.min(self.filled);
+        self.bytes.copy_within(count..self.filled, 0);
+        self.filled -= count;
+    }
+
+    /// Forgets all bytes from `end` on.
+    pub fn truncate(&mut self, end: usize) {
+        self.filled = self.filled.min(end);
+    }
+
+    /// Parses the head at the start of the buffer into `head`.
+    pub fn read_head(&mut self, limits: &portico_wire::Limits) -> Result<Option<usize>, portico_wire::WireError> {
+        let Inbound { bytes, filled, head } = self;
+        head.read(bytes.get(..*filled).unwrap_or_default(), limits)
+    }
+
+    /// Makes the buffer as new; false if it is not worth keeping.
+    pub fn reset(&mut self) -> bool {
+        self.filled = 0;
+        self.head.headers.clear();
+        self.bytes.len() == BUFFER_BYTES
+    }
+}
+
+/// A complete request on its way to the application.
+pub struct Request {
+    /// Where it came from and where the answer goes.
+    pub connection: Arc<Connection>,
+    /// Its head, and the bytes the head points into.
+    pub inbound: Box<Inbound>,
+    /// Its body.
+    pub body: Body,
+    /// Whether the connection may be kept after the answer.
+    pub keep_alive: bool,
+    /// When it was complete (or, streamed, when its head was), monotonic nanoseconds.
+    pub arrived_ns: u64,
+}

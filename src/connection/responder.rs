@@ -1,0 +1,354 @@
+//! One answer on its way out: head, framing, gathering of small blocks, and the hand-over of what a
+//! full socket does not take.
+//!
+//! The first block leaves at once with the head. Small blocks that follow closely are gathered and
+//! leave when enough are together, when the answer ends, or at the sentinel's next tick. Runs on a
+//! crew thread; knows nothing of Python.
+
+use super::Connection;
+use crate::clock::{self, DateHeader};
+use crate::engine::lock;
+use portico_wire::{
+    LAST_CHUNK, ResponseBody, ResponseFacts, ResponsePlan, Version, plan_response, write_chunk_size,
+    write_content_length, write_header, write_status_line,
+};
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+/// Blocks up to this size may be gathered.
+const SMALL_BLOCK_BYTES: usize = 4 * 1024;
+/// Gathered bytes that leave without waiting for more.
+const GATHER_BYTES: usize = 16 * 1024;
+/// A block later than this after the last one does not "follow closely": it leaves at once.
+const CLOSE_NS: u64 = 1_000_000;
+
+/// The head as the application gave it, already checked and encoded.
+#[derive(Default)]
+pub struct ApplicationHead {
+    /// The status code; 0 before `start_response`.
+    pub status: u16,
+    /// Status code and reason phrase.
+    pub status_line: Vec<u8>,
+    /// Encoded header lines, without Content-Length.
+    pub fields: Vec<u8>,
+    /// The application's Content-Length.
+    pub content_length: Option<u64>,
+    /// Whether `fields` has a Date.
+    pub has_date: bool,
+    /// Whether `fields` has a Server.
+    pub has_server: bool,
+}
+
+impl ApplicationHead {
+    /// As before `start_response`.
+    pub fn clear(&mut self) {
+        self.status = 0;
+        self.status_line.clear();
+        self.fields.clear();
+        self.content_length = None;
+        self.has_date = false;
+        self.has_server = false;
+    }
+}
+
+/// Bytes that outlive the call that made them.
+pub type OwnedBlock = Box<dyn AsRef<[u8]> + Send>;
+
+/// What became of a block.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Written or gathered.
+    All,
+    /// The socket is full: the bytes of the block from this offset on wait.
+    Blocked(usize),
+}
+
+/// One answer.
+pub struct Responder {
+    connection: Arc<Connection>,
+    version: Version,
+    is_head: bool,
+    keep_alive: bool,
+    plan: Option<ResponsePlan>,
+    /// Body bytes accepted from the application.
+    pub body_bytes: u64,
+}
+
+impl Responder {
+    /// An answer to a request of this `version` on `connection`.
+    pub fn new(connection: Arc<Connection>, version: Version, is_head: bool, keep_alive: bool) -> Responder {
+        let keep_alive = keep_alive && !connection.engine.is_draining();
+        Responder { connection, version, is_head, keep_alive, plan: None, body_bytes: 0 }
+    }
+
+    /// Whether the head has left or is about to.
+    pub fn is_started(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    /// Encodes the head, to leave with the first block. `known_length` is the body's length where the
+    /// server knows it.
+    pub fn start(&mut self, head: &ApplicationHead, known_length: Option<u64>, date: &mut DateHeader) {
+        let plan = plan_response(&ResponseFacts {
+            version: self.version,
+            is_head: self.is_head,
+            status: head.status,
+            content_length: head.content_length,
+            known_length,
+            keep_alive: self.keep_alive,
+        });
+        let mut outbound = lock(&self.connection.outbound);
+        let out = &mut outbound.bytes;
+        write_status_line(out, &head.status_line);
+        out.extend_from_slice(&head.fields);
+        if let Some(length) = head.content_length.filter(|_| !plan.drop_content_length).or(plan.add_content_length) {
+            write_content_length(out, length);
+        }
+        if plan.add_chunked {
+            write_header(out, b"Transfer-Encoding", b"chunked");
+        }
+        if let Some(connection) = plan.connection {
+            write_header(out, b"Connection", connection.as_bytes());
+        }
+        if !head.has_date {
+            write_header(out, b"Date", date.text());
+        }
+        if !head.has_server {
+            write_header(out, b"Server", b"portico");
+        }
+        out.extend_from_slice(b"\r\n");
+        self.keep_alive = plan.keep_alive;
+        drop(outbound);
+        self.plan = Some(plan);
+    }
+
+    /// Body bytes that may still be sent: fewer than unlimited only under a Content-Length.
+    pub fn remaining(&self) -> u64 {
+        match self.plan.as_ref().map(|plan| &plan.body) {
+            Some(ResponseBody::Length(length)) => length.saturating_sub(self.body_bytes),
+            Some(ResponseBody::Empty) => 0,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Whether a body is sent at all (not for HEAD, 204, 304).
+    pub fn has_body(&self) -> bool {
+        !matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Empty))
+    }
+
+    /// Whether the answer declared a length that has not been sent in full.
+    pub fn is_short(&self) -> bool {
+        matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Length(length)) if *length > self.body_bytes)
+    }
+
+    fn is_chunked(&self) -> bool {
+        matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Chunked))
+    }
+
+    /// Sends a block, not larger than `remaining`; `last` says that the answer ends with it.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn block(&mut self, block: &[u8], last: bool) -> io::Result<Sent> {
+        let first = self.body_bytes == 0;
+        self.body_bytes += block.len() as u64;
+        let mut outbound = lock(&self.connection.outbound);
+        if self.is_chunked() && !block.is_empty() {
+            write_chunk_size(&mut outbound.bytes, block.len());
+        }
+        let tail = self.tail(!block.is_empty(), last);
+        let follows_closely = || clock::monotonic_ns().saturating_sub(outbound.last_send_ns) < CLOSE_NS;
+        if !last && !first && block.len() <= SMALL_BLOCK_BYTES && follows_closely() {
+            outbound.bytes.extend_from_slice(block);
+            outbound.bytes.extend_from_slice(tail);
+            if outbound.bytes.len() < GATHER_BYTES {
+                if !outbound.listed {
+                    outbound.listed = true;
+                    drop(outbound);
+                    self.tell_sentinel();
+                }
+                return Ok(Sent::All);
+            }
+            let sent = self.connection.send(&[IoSlice::new(&outbound.bytes)])?;
+            outbound.bytes.drain(..sent);
+            outbound.last_send_ns = clock::monotonic_ns();
+            return Ok(if outbound.bytes.is_empty() { Sent::All } else { Sent::Blocked(block.len()) });
+        }
+        let pending = outbound.bytes.len();
+        let slices = [IoSlice::new(&outbound.bytes), IoSlice::new(block), IoSlice::new(tail)];
+        let sent = self.connection.send(&slices)?;
+        if !last {
+            outbound.last_send_ns = clock::monotonic_ns();
+        }
+        if sent == pending + block.len() + tail.len() {
+            outbound.bytes.clear();
+            return Ok(Sent::All);
+        }
+        if sent >= pending + block.len() {
+            // Only the framing's tail is left: it goes where gathered bytes go.
+            outbound.bytes.clear();
+            outbound.bytes.extend_from_slice(tail.get(sent - pending - block.len()..).unwrap_or_default());
+            return Ok(Sent::Blocked(block.len()));
+        }
+        outbound.bytes.drain(..sent.min(pending));
+        Ok(Sent::Blocked(sent.saturating_sub(pending)))
+    }
+
+    /// What closes the chunk, and with it the body.
+    fn tail(&self, has_block: bool, last: bool) -> &'static [u8] {
+        match (self.is_chunked(), has_block, last) {
+            (true, true, true) => b"\r\n0\r\n\r\n",
+            (true, true, false) => b"\r\n",
+            (true, false, true) => LAST_CHUNK,
+            _ => b"",
+        }
+    }
+
+    fn tell_sentinel(&self) {
+        let engine = self.connection.engine;
+        if engine.gathered.add(self.connection.clone()) {
+            engine.crew.wake_sentinel();
+        }
+    }
+
+    /// Waits, driving I/O, until the rest of a blocked block is written. Outside the interpreter.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn wait_sent(&mut self, block: &[u8], offset: usize) -> io::Result<()> {
+        let tail = if offset < block.len() { self.tail(true, false) } else { b"" };
+        let pending = std::mem::take(&mut lock(&self.connection.outbound).bytes);
+        let rest = Rest { pending, block: Box::new(block.get(offset..).unwrap_or_default()), tail, file: None };
+        self.connection.engine.runtime.block_on(rest.write(&self.connection))?;
+        lock(&self.connection.outbound).last_send_ns = clock::monotonic_ns();
+        Ok(())
+    }
+
+    /// Leaves the rest of the last block, and the end of the answer, to a task.
+    pub fn hand_over(self, block: OwnedBlock, offset: usize) {
+        let tail = if offset < (*block).as_ref().len() { self.tail(true, true) } else { b"" };
+        self.hand_over_rest(Box::new(From { block, offset }), tail, None);
+    }
+
+    /// Sends `length` bytes of `file` from `offset` on as the whole body, without copying them.
+    pub fn send_file(mut self, file: File, offset: u64, length: u64) {
+        self.body_bytes += length;
+        // Framing of a file is a length or the close of the connection: no tail.
+        self.hand_over_rest(Box::new([]), b"", Some((file, offset, length)));
+    }
+
+    fn hand_over_rest(self, block: Box<dyn AsRef<[u8]> + Send>, tail: &'static [u8], file: Option<(File, u64, u64)>) {
+        let pending = std::mem::take(&mut lock(&self.connection.outbound).bytes);
+        let rest = Rest { pending, block, tail, file };
+        let Responder { connection, keep_alive, .. } = self;
+        let runtime = &connection.engine.runtime;
+        runtime.spawn(async move {
+            let written = rest.write(&connection).await;
+            connection.answer_done(written.is_ok() && keep_alive);
+        });
+    }
+
+    /// Ends an answer whose bytes have all been written.
+    pub fn done(self) {
+        self.connection.answer_done(self.keep_alive);
+    }
+
+    /// Ends an answer in the middle, so that the client can tell that it is not complete: what was
+    /// already accepted is sent, then the connection closes without the body's end.
+    pub fn cut(self) {
+        self.connection.clone().send_gathered();
+        self.connection.answer_done(false);
+    }
+}
+
+struct From {
+    block: OwnedBlock,
+    offset: usize,
+}
+
+impl AsRef<[u8]> for From {
+    fn as_ref(&self) -> &[u8] {
+        (*self.block).as_ref().get(self.offset..).unwrap_or_default()
+    }
+}
+
+/// What a full socket did not take.
+struct Rest<'a> {
+    pending: Vec<u8>,
+    block: Box<dyn AsRef<[u8]> + Send + 'a>,
+    tail: &'static [u8],
+    file: Option<(File, u64, u64)>,
+}
+
+impl Rest<'_> {
+    async fn write(self, connection: &Connection) -> io::Result<()> {
+        connection.send_all(&self.pending).await?;
+        connection.send_all((*self.block).as_ref()).await?;
+        if let Some((file, offset, length)) = self.file {
+            send_file(connection, &file, offset, length).await?;
+        }
+        connection.send_all(self.tail).await
+    }
+}
+
+/// Sends a range of a file with sendfile(2).
+async fn send_file(connection: &Connection, file: &File, mut offset: u64, length: u64) -> io::Result<()> {
+    /// At most this much at a time, so that one large file does not keep the others waiting.
+    const PIECE_BYTES: u64 = 1024 * 1024;
+    let end = offset + length;
+    while offset < end {
+        let piece = usize::try_from((end - offset).min(PIECE_BYTES)).unwrap_or(usize::MAX);
+        let mut write = || match rustix::fs::sendfile(&connection.socket, file, Some(&mut offset), piece) {
+            // The file became shorter: the promised length cannot be kept.
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(sent) => Ok(sent),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(0),
+            Err(error) => Err(error.into()),
+        };
+        if write()? == 0 {
+            connection.write_when_ready(write).await?;
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a whole error answer from a connection's own task, without any application.
+pub async fn write_error(connection: &Connection, status: u16) {
+    let reason = reason_phrase(status);
+    let body = format!("{status} {reason}\n");
+    let mut out = Vec::with_capacity(256);
+    write_status_line(&mut out, format!("{status} {reason}").as_bytes());
+    write_header(&mut out, b"Content-Type", b"text/plain; charset=utf-8");
+    write_content_length(&mut out, body.len() as u64);
+    write_header(&mut out, b"Connection", b"close");
+    write_header(&mut out, b"Date", DateHeader::default().text());
+    write_header(&mut out, b"Server", b"portico");
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body.as_bytes());
+    // The peer may be gone; the connection ends either way.
+    let _ = connection.send_all(&out).await;
+}
+
+/// The standard reason phrase of the statuses that the server itself answers (RFC 9110 15).
+pub fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        _ => "Error",
+    }
+}

@@ -1,0 +1,75 @@
+//! The error log: whole lines to standard error, from Python and from the engine alike.
+//!
+//! Needs no interpreter, so connection tasks may use it.
+
+use crate::clock;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What a peer did wrong, and other detail.
+    Debug,
+    /// The life of the server.
+    Info,
+    /// Something an operator should look at.
+    Warning,
+    /// An application or a worker failed.
+    Error,
+    /// The server cannot go on.
+    Critical,
+}
+
+const NAMES: [&str; 5] = ["debug", "info", "warning", "error", "critical"];
+const COLOURS: [&str; 5] = ["2", "36", "33", "31", "1;31"];
+
+static THRESHOLD: AtomicU8 = AtomicU8::new(Level::Info as u8);
+static COLOUR: AtomicBool = AtomicBool::new(false);
+
+impl Level {
+    /// The level called `name`, one of debug, info, warning, error, critical.
+    pub fn named(name: &str) -> Option<Level> {
+        [Level::Debug, Level::Info, Level::Warning, Level::Error, Level::Critical]
+            .into_iter()
+            .find(|level| NAMES[*level as usize] == name)
+    }
+}
+
+/// Sets what is written from now on, and whether it is coloured.
+pub fn configure(threshold: Level, colour: bool) {
+    THRESHOLD.store(threshold as u8, Ordering::Relaxed);
+    COLOUR.store(colour, Ordering::Relaxed);
+}
+
+/// Writes one entry in one system call, so that the lines of several processes never mix.
+pub fn log(level: Level, message: &str) {
+    if (level as u8) < THRESHOLD.load(Ordering::Relaxed) {
+        return;
+    }
+    let now = clock::civil(clock::wall_s());
+    let (hour, minute, second) = now.time;
+    let name = NAMES[level as usize];
+    let pid = std::process::id();
+    let mut entry =
+        format!("[{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} +0000] [{pid}] ", now.year, now.month, now.day);
+    if COLOUR.load(Ordering::Relaxed) {
+        entry += &format!("\x1b[{}m[{name}]\x1b[0m ", COLOURS[level as usize]);
+    } else {
+        entry += &format!("[{name}] ");
+    }
+    entry += message.trim_end_matches('\n');
+    entry.push('\n');
+    write_all(entry.as_bytes());
+}
+
+fn write_all(mut bytes: &[u8]) {
+    let stderr = std::io::stderr();
+    while !bytes.is_empty() {
+        // A log that cannot be written (closed, disk full) must not stop the server: there is nowhere to say so.
+        match rustix::io::write(&stderr, bytes) {
+            Ok(written) if written > 0 => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            _ => return,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! portico._core: the engine of portico, and what Python sees of it.
+//!
+//! The modules in a request's order: `settings` taken over once, `listener` accepts, `connection`
+//! reads and frames (with `portico_wire`), `crew` decides who calls, `wsgi` calls the application and
+//! sends the answer, `access_log` and `scoreboard` keep account; `drain` ends a worker. `engine` holds
+//! what they share; `descriptor`, `clock` and `error_log` serve them all.
+
+mod access_log;
+mod clock;
+mod connection;
+mod crew;
+mod descriptor;
+mod drain;
+mod engine;
+mod error_log;
+mod listener;
+mod scoreboard;
+mod settings;
+mod wsgi;
+
+use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
+use pyo3::prelude::*;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Counters of all workers in one anonymous shared mapping; made before the first fork.
+#[pyclass(frozen)]
+struct Scoreboard(scoreboard::Mapping);
+
+/// What one worker tells of itself.
+#[pyclass(frozen, get_all)]
+struct WorkerStatus {
+    requests: u64,
+    connections: u64,
+    connections_total: u64,
+    bytes_sent: u64,
+    errors: u64,
+    calls: Vec<Py<Call>>,
+}
+
+/// One call in the application right now.
+#[pyclass(frozen, get_all)]
+struct Call {
+    elapsed_s: f64,
+    what: String,
+}
+
+#[pymethods]
+impl Scoreboard {
+    #[new]
+    fn new(slots: usize) -> PyResult<Self> {
+        let mapping = scoreboard::Mapping::new(slots)
+            .map_err(|error| PyOSError::new_err(format!("cannot map the scoreboard: {error}")))?;
+        Ok(Scoreboard(mapping))
+    }
+
+    #[getter]
+    fn slots(&self) -> usize {
+        self.0.len()
+    }
+
+    fn reset(&self, slot: usize) -> PyResult<()> {
+        self.slot(slot)?.reset();
+        Ok(())
+    }
+
+    fn read(&self, py: Python<'_>, slot: usize) -> PyResult<WorkerStatus> {
+        let slot = self.slot(slot)?;
+        let calls = slot.calls().into_iter().map(|(elapsed_s, what)| Py::new(py, Call { elapsed_s, what }));
+        Ok(WorkerStatus {
+            requests: slot.requests.load(Relaxed),
+            connections: slot.connections.load(Relaxed),
+            connections_total: slot.connections_total.load(Relaxed),
+            bytes_sent: slot.bytes_sent.load(Relaxed),
+            errors: slot.errors.load(Relaxed),
+            calls: calls.collect::<PyResult<_>>()?,
+        })
+    }
+}
+
+impl Scoreboard {
+    fn slot(&self, index: usize) -> PyResult<&'static scoreboard::Slot> {
+        self.0
+            .slot(index)
+            .ok_or_else(|| PyIndexError::new_err(format!("slot {index} of a scoreboard with {} slots", self.0.len())))
+    }
+}
+
+/// Writes one entry to the error log.
+#[pyfunction]
+fn log(level: &str, message: &str) -> PyResult<()> {
+    error_log::log(level_named(level)?, message);
+    Ok(())
+}
+
+/// Sets the least level that the error log takes, and whether it is coloured.
+#[pyfunction]
+fn configure_log(level: &str, colour: bool) -> PyResult<()> {
+    error_log::configure(level_named(level)?, colour);
+    Ok(())
+}
+
+fn level_named(name: &str) -> PyResult<error_log::Level> {
+    error_log::Level::named(name).ok_or_else(|| {
+        PyValueError::new_err(format!("level: expected debug, info, warning, error or critical, got {name:?}"))
+    })
+}
+
+/// Runs this worker's crew on the calling thread until told to stop.
+#[pyfunction]
+fn serve(
+    py: Python<'_>,
+    application: Py<PyAny>,
+    settings: settings::Settings,
+    scoreboard: &Scoreboard,
+    slot: usize,
+) -> PyResult<bool> {
+    wsgi::worker::serve(py, application, settings, scoreboard.slot(slot)?)
+}
+
+#[pymodule(gil_used = false)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<Scoreboard>()?;
+    module.add_class::<WorkerStatus>()?;
+    module.add_class::<Call>()?;
+    module.add_class::<wsgi::file_wrapper::FileWrapper>()?;
+    module.add_function(wrap_pyfunction!(log, module)?)?;
+    module.add_function(wrap_pyfunction!(configure_log, module)?)?;
+    module.add_function(wrap_pyfunction!(serve, module)?)?;
+    Ok(())
+}

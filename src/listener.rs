@@ -1,0 +1,89 @@
+//! Listening sockets, adopted from the supervisor: accept, and pause when descriptors run out.
+//!
+//! The supervisor owns the sockets for ever; a worker only stops accepting.
+
+use crate::connection::{Connection, http1};
+use crate::descriptor::{self, borrow};
+use crate::engine::Engine;
+use crate::error_log::{Level, log};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, acceptfrom_with};
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::time::Duration;
+use tokio::io::Interest;
+
+/// Connections accepted in one go before other work has its turn.
+const BURST: usize = 16;
+/// Pause after an accept that failed for want of descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What CGI tells of the server (RFC 3875 4.1.14, 4.1.15).
+pub struct Facts {
+    /// SERVER_NAME: the address bound, or the host's name for all addresses.
+    pub server_name: String,
+    /// SERVER_PORT.
+    pub server_port: String,
+}
+
+/// The facts of a listening socket.
+pub fn facts(fd: RawFd) -> Facts {
+    let address = rustix::net::getsockname(borrow(fd)).ok().and_then(|address| SocketAddr::try_from(address).ok());
+    match address {
+        Some(address) if address.ip().is_unspecified() => {
+            let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            Facts { server_name: name, server_port: address.port().to_string() }
+        }
+        Some(address) => Facts { server_name: address.ip().to_string(), server_port: address.port().to_string() },
+        // A Unix socket has neither; PEP 3333 wants both non-empty.
+        None => Facts { server_name: "localhost".into(), server_port: "80".into() },
+    }
+}
+
+/// Accepts connections for ever; dropped when the worker drains.
+pub async fn accept(engine: &'static Engine, fd: RawFd, index: usize) {
+    let Ok(listening) = descriptor::watch(borrow(fd), Interest::READABLE) else {
+        log(Level::Critical, &format!("descriptor {fd} is not a listening socket"));
+        return;
+    };
+    let is_internet = rustix::net::sockopt::socket_domain(borrow(fd)).is_ok_and(|domain| domain != AddressFamily::UNIX);
+    let mut warned = false;
+    loop {
+        let Ok(mut ready) = listening.readable().await else { return };
+        match accept_burst(engine, fd, index, is_internet) {
+            Ok(()) => {
+                warned = false;
+                tokio::task::yield_now().await;
+            }
+            Err(Errno::AGAIN) => ready.clear_ready(),
+            Err(error) => {
+                if !warned {
+                    warned = true;
+                    log(Level::Warning, &format!("cannot accept connections for now: {error}"));
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Accepts what waits, once more: connections in the accept queue at the moment of draining are served.
+pub fn accept_waiting(engine: &'static Engine, fd: RawFd, index: usize) {
+    let is_internet = rustix::net::sockopt::socket_domain(borrow(fd)).is_ok_and(|domain| domain != AddressFamily::UNIX);
+    while accept_burst(engine, fd, index, is_internet).is_ok() {}
+}
+
+fn accept_burst(engine: &'static Engine, fd: RawFd, index: usize, is_internet: bool) -> Result<(), Errno> {
+    for _ in 0..BURST {
+        match acceptfrom_with(borrow(fd), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((socket, address)) => {
+                let peer = address.filter(|_| is_internet).and_then(|address| SocketAddr::try_from(address).ok());
+                http1::begin(Connection::new(engine, socket, index, peer));
+            }
+            // The peer was gone before it was accepted, or a signal came: nothing to do with the listener.
+            Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! The application's result becomes the answer: blocks in order, each on its way before the next is
+//! asked for, `close()` once whatever happens (PEP 3333 "Specification Details", "Buffering and Streaming").
+
+use super::Outcome;
+use super::failure::{log_exception, log_violation};
+use super::file_wrapper::FileWrapper;
+use super::start_response::{Answer, Exchange, send_block};
+use crate::clock::DateHeader;
+use crate::connection::responder::{ApplicationHead, Responder, Sent};
+use crate::engine::lock;
+use pyo3::exceptions::{PyAssertionError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
+
+/// Why an answer stops before its end.
+enum Failure {
+    /// The application raised, or broke the protocol.
+    Application(PyErr),
+    /// The client is gone: nobody to tell.
+    Client,
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Failure::Application(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(_: std::io::Error) -> Self {
+        Failure::Client
+    }
+}
+
+/// One answer being sent.
+struct Sending<'a> {
+    exchange: &'a Exchange,
+    date: &'a mut DateHeader,
+    request: (&'a [u8], &'a [u8]),
+    status: u16,
+    body_bytes: u64,
+}
+
+/// Sends what the application returned, or the error it raised; ends the answer in every case.
+pub fn send(
+    py: Python<'_>,
+    exchange: &Exchange,
+    result: PyResult<Bound<'_, PyAny>>,
+    date: &mut DateHeader,
+    request: (&[u8], &[u8]),
+) -> Outcome {
+    let mut sending = Sending { exchange, date, request, status: 0, body_bytes: 0 };
+    let sent = match result {
+        Ok(result) => {
+            let sent = sending.body(py, &result);
+            sending.close(py, &result);
+            sent
+        }
+        Err(error) => Err(Failure::Application(error)),
+    };
+    if let Err(failure) = sent {
+        sending.fail(py, failure);
+    }
+    Outcome { status: sending.status, body_bytes: sending.body_bytes }
+}
+
+impl Sending<'_> {
+    fn body(&mut self, py: Python<'_>, result: &Bound<'_, PyAny>) -> Result<(), Failure> {
+        if let Ok(list) = result.cast_exact::<PyList>() {
+            if list.len() == 1 {
+                return self.only_block(py, &list.get_item(0)?);
+            }
+        } else if let Ok(tuple) = result.cast_exact::<PyTuple>() {
+            if tuple.len() == 1 {
+                return self.only_block(py, &tuple.get_item(0)?);
+            }
+        } else if result.cast_exact::<PyBytes>().is_ok() {
+            return self.only_block(py, result);
+        } else if let Ok(wrapper) = result.cast_exact::<FileWrapper>() {
+            if self.file(py, wrapper.get())? {
+                return Ok(());
+            }
+        } else if result.is_none() {
+            let application = "the application returned None; expected an iterable of bytes";
+            return Err(PyTypeError::new_err(application).into());
+        }
+        self.blocks(result)
+    }
+
+    /// A body that is one block: its length is known, and nothing follows it.
+    fn only_block(&mut self, py: Python<'_>, block: &Bound<'_, PyAny>) -> Result<(), Failure> {
+        let block = bytes_block(block)?;
+        let bytes = block.as_bytes();
+        let mut responder = self.take_responder()?;
+        if !responder.is_started() {
+            let answer = lock(&self.exchange.answer);
+            let known = (!answer.written).then_some(bytes.len() as u64);
+            start(&mut responder, &answer, known, self.date);
+        }
+        self.last_block(py, responder, Some(block))
+    }
+
+    /// Sends `block` as far as the length allows and ends the answer.
+    fn last_block(
+        &mut self,
+        _py: Python<'_>,
+        mut responder: Responder,
+        block: Option<&Bound<'_, PyBytes>>,
+    ) -> Result<(), Failure> {
+        let whole = block.map(|block| block.as_bytes()).unwrap_or_default();
+        let allowed = usize::try_from(responder.remaining()).unwrap_or(usize::MAX).min(whole.len());
+        let bytes = whole.get(..allowed).unwrap_or_default();
+        if responder.has_body() && allowed < whole.len() {
+            self.log_excess();
+        }
+        let sent = responder.block(bytes, true);
+        self.body_bytes = responder.body_bytes;
+        match sent {
+            Err(error) => {
+                responder.cut();
+                Err(error.into())
+            }
+            Ok(_) if responder.is_short() => {
+                log_violation("the body is shorter than the application's Content-Length", self.request);
+                responder.cut();
+                Ok(())
+            }
+            Ok(Sent::All) => {
+                responder.done();
+                Ok(())
+            }
+            Ok(Sent::Blocked(offset)) => {
+                match block {
+                    // By reference where the block was sent whole, which nearly every block is.
+                    Some(block) if allowed == whole.len() => {
+                        responder.hand_over(Box::new(Shared(PyBackedBytes::from(block.clone()))), offset);
+                    }
+                    _ => responder.hand_over(Box::new(bytes.to_vec()), offset),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A file wrapper over a regular file goes out with sendfile(2); false if it has to be iterated.
+    fn file(&mut self, py: Python<'_>, wrapper: &FileWrapper) -> Result<bool, Failure> {
+        let Some((file, position, available)) = wrapper.regular_file(py) else { return Ok(false) };
+        let mut responder = self.take_responder()?;
+        if responder.is_started() {
+            // write() has begun a body of unknown framing: the file has to follow it block by block.
+            lock(&self.exchange.answer).responder = Some(responder);
+            return Ok(false);
+        }
+        start(&mut responder, &lock(&self.exchange.answer), Some(available), self.date);
+        if !responder.has_body() || available == 0 {
+            self.last_block(py, responder, None)?;
+            return Ok(true);
+        }
+        let length = responder.remaining().min(available);
+        if responder.remaining() > available {
+            log_violation("the file is shorter than the application's Content-Length", self.request);
+        }
+        self.body_bytes = length;
+        responder.send_file(file, position, length);
+        Ok(true)
+    }
+
+    /// Any iterable.
+    fn blocks(&mut self, result: &Bound<'_, PyAny>) -> Result<(), Failure> {
+        let py = result.py();
+        // PEP 3333 "Handling the Content-Length Header": len() of one, and no write(), make the first block the whole body.
+        let is_single = result.len().is_ok_and(|length| length == 1);
+        let is_empty = result.len().is_ok_and(|length| length == 0);
+        let iterator = PyIterator::from_object(result)?;
+        for block in iterator {
+            let block = block?;
+            let block = bytes_block(&block)?;
+            let bytes = block.as_bytes();
+            if bytes.is_empty() {
+                continue;
+            }
+            let mut responder = self.take_responder()?;
+            if !responder.is_started() {
+                let answer = lock(&self.exchange.answer);
+                let known = (is_single && !answer.written).then_some(bytes.len() as u64);
+                start(&mut responder, &answer, known, self.date);
+            }
+            if !responder.has_body() {
+                return self.last_block(py, responder, None);
+            }
+            let remaining = responder.remaining();
+            if bytes.len() as u64 > remaining {
+                if remaining > 0 {
+                    return self.last_block(py, responder, Some(block));
+                }
+                self.log_excess();
+                return self.last_block(py, responder, None);
+            }
+            let sent = send_block(py, &mut responder, bytes);
+            self.body_bytes = responder.body_bytes;
+            lock(&self.exchange.answer).responder = Some(responder);
+            sent?;
+        }
+        let mut responder = self.take_responder()?;
+        if !responder.is_started() {
+            let answer = lock(&self.exchange.answer);
+            let known = (is_single || is_empty).then_some(0);
+            start(&mut responder, &answer, known, self.date);
+        }
+        self.last_block(py, responder, None)
+    }
+
+    /// The responder; an error if `start_response` was not called.
+    fn take_responder(&mut self) -> Result<Responder, Failure> {
+        let mut answer = lock(&self.exchange.answer);
+        if answer.head.status == 0 {
+            drop(answer);
+            return Err(PyAssertionError::new_err("the application did not call start_response").into());
+        }
+        self.status = answer.head.status;
+        answer.responder.take().ok_or(Failure::Client)
+    }
+
+    fn log_excess(&self) {
+        log_violation("the body is longer than the application's Content-Length; the rest was dropped", self.request);
+    }
+
+    /// PEP 3333: "If the iterable returned by the application has a close() method, the server or
+    /// gateway must call that method upon completion of the current request".
+    fn close(&self, py: Python<'_>, result: &Bound<'_, PyAny>) {
+        if result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyBytes>() {
+            return;
+        }
+        let closed = match result.getattr_opt("close") {
+            Ok(Some(close)) => close.call0().map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            log_exception(py, &error, self.request);
+        }
+    }
+
+    /// A 500 if nothing was sent, else a cut that the client can tell from an end.
+    fn fail(&mut self, py: Python<'_>, failure: Failure) {
+        let mut answer = lock(&self.exchange.answer);
+        let responder = answer.responder.take();
+        let gone = answer.gone || matches!(failure, Failure::Client);
+        drop(answer);
+        if let Failure::Application(error) = &failure
+            && !gone
+        {
+            log_exception(py, error, self.request);
+        }
+        let Some(mut responder) = responder else { return };
+        self.body_bytes = responder.body_bytes;
+        if gone || responder.is_started() {
+            responder.cut();
+            return;
+        }
+        self.status = 500;
+        let body = b"500 Internal Server Error\n";
+        let head = ApplicationHead {
+            status: 500,
+            status_line: b"500 Internal Server Error".to_vec(),
+            fields: b"Content-Type: text/plain; charset=utf-8\r\n".to_vec(),
+            ..ApplicationHead::default()
+        };
+        responder.start(&head, Some(body.len() as u64), self.date);
+        let bytes: &[u8] = if responder.has_body() { body } else { b"" };
+        match responder.block(bytes, true) {
+            Ok(Sent::All) => responder.done(),
+            Ok(Sent::Blocked(offset)) => responder.hand_over(Box::new(bytes), offset),
+            Err(_) => responder.cut(),
+        }
+        self.body_bytes = bytes.len() as u64;
+    }
+}
+
+fn start(responder: &mut Responder, answer: &Answer, known_length: Option<u64>, date: &mut DateHeader) {
+    responder.start(&answer.head, known_length, date);
+}
+
+fn bytes_block<'a, 'py>(block: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyBytes>> {
+    block.cast::<PyBytes>().map_err(|_| {
+        let name = block.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+        PyTypeError::new_err(format!("a block of the body: expected bytes, got {name}"))
+    })
+}
+
+/// Bytes of the application, shared and not copied.
+struct Shared(PyBackedBytes);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}

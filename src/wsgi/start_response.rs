@@ -1,0 +1,279 @@
+//! `start_response` and `write` (PEP 3333 "The start_response() Callable").
+//!
+//! The head is checked and encoded at the call, into a buffer that is kept from request to request;
+//! nothing is sent here but by `write`.
+
+use crate::clock::DateHeader;
+use crate::connection::responder::{ApplicationHead, Responder, Sent};
+use crate::engine::lock;
+use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, write_header};
+use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use std::sync::{Arc, Mutex};
+
+/// One answer as both sides see it: the application through the two callables, the server directly.
+#[derive(Default)]
+pub struct Answer {
+    /// What `start_response` has set.
+    pub head: ApplicationHead,
+    /// Where it goes; none once the answer has ended.
+    pub responder: Option<Responder>,
+    /// Whether `write` has sent something.
+    pub written: bool,
+    /// Whether the client was found to be gone.
+    pub gone: bool,
+}
+
+/// `start_response`.
+#[pyclass(frozen, module = "portico._core")]
+pub struct StartResponse {
+    answer: Arc<Mutex<Answer>>,
+    write: Py<Write>,
+}
+
+/// The `write` callable.
+#[pyclass(frozen, module = "portico._core")]
+pub struct Write {
+    answer: Arc<Mutex<Answer>>,
+}
+
+/// What one call of the application needs.
+pub struct Exchange {
+    /// Handed to the application.
+    pub start_response: Py<StartResponse>,
+    /// Shared with it.
+    pub answer: Arc<Mutex<Answer>>,
+}
+
+/// Makes exchanges, and uses them again when no application kept a reference.
+pub struct Starter {
+    idle: Option<Exchange>,
+}
+
+impl Starter {
+    /// A maker for one thread.
+    pub fn new(py: Python<'_>) -> PyResult<Starter> {
+        Ok(Starter { idle: Some(Exchange::new(py)?) })
+    }
+
+    /// An exchange for one answer.
+    pub fn begin(&mut self, py: Python<'_>, responder: Responder) -> PyResult<Exchange> {
+        let exchange = match self.idle.take() {
+            Some(exchange) => exchange,
+            None => Exchange::new(py)?,
+        };
+        let mut answer = lock(&exchange.answer);
+        answer.head.clear();
+        answer.responder = Some(responder);
+        answer.written = false;
+        answer.gone = false;
+        drop(answer);
+        Ok(exchange)
+    }
+
+    /// Takes an exchange back, for the next answer if the application kept neither callable.
+    pub fn end(&mut self, _py: Python<'_>, exchange: Exchange) {
+        if is_unshared(&exchange.start_response) && is_unshared(&exchange.start_response.get().write) {
+            self.idle = Some(exchange);
+        }
+    }
+}
+
+impl Exchange {
+    fn new(py: Python<'_>) -> PyResult<Exchange> {
+        let answer = Arc::new(Mutex::new(Answer::default()));
+        let write = Py::new(py, Write { answer: answer.clone() })?;
+        let start_response = Py::new(py, StartResponse { answer: answer.clone(), write })?;
+        Ok(Exchange { start_response, answer })
+    }
+}
+
+/// Whether the engine holds the only reference.
+fn is_unshared<T>(object: &Py<T>) -> bool {
+    #[expect(unsafe_code, reason = "pyo3 leaves reference counts to its FFI")]
+    // SAFETY: the object is alive, and callers are attached to the interpreter.
+    let references = unsafe { pyo3::ffi::Py_REFCNT(object.as_ptr()) };
+    references == 1
+}
+
+#[pymethods]
+impl StartResponse {
+    #[pyo3(signature = (status, response_headers, exc_info=None, /))]
+    fn __call__(
+        &self,
+        py: Python<'_>,
+        status: &Bound<'_, PyAny>,
+        response_headers: &Bound<'_, PyAny>,
+        exc_info: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<Write>> {
+        let exc_info = exc_info.filter(|exc_info| !exc_info.is_none());
+        let mut answer = lock(&self.answer);
+        let Some(responder) = &answer.responder else {
+            drop(answer);
+            return Err(PyAssertionError::new_err("start_response was called after the answer had ended"));
+        };
+        if let Some(exc_info) = exc_info {
+            if responder.is_started() {
+                drop(answer);
+                return Err(raised(py, exc_info)?);
+            }
+            answer.head.clear();
+        } else if answer.head.status != 0 {
+            drop(answer);
+            return Err(PyAssertionError::new_err("start_response was called a second time without exc_info"));
+        }
+        // Reading str, tuple and list objects runs no Python code, so the lock may be held.
+        let result =
+            set_status(&mut answer.head, status).and_then(|()| set_headers(&mut answer.head, response_headers));
+        if result.is_err() {
+            answer.head.clear();
+        }
+        drop(answer);
+        result.map(|()| self.write.clone_ref(py))
+    }
+}
+
+/// The exception of an `exc_info` triple, to be raised again (PEP 3333 "Error Handling").
+fn raised(py: Python<'_>, exc_info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let exc_info = exc_info
+        .cast::<PyTuple>()
+        .map_err(|_| PyTypeError::new_err("exc_info: expected the tuple of sys.exc_info()"))?;
+    let error = PyErr::from_value(exc_info.get_item(1)?);
+    if let Ok(traceback) = exc_info.get_item(2)?.cast_into() {
+        error.set_traceback(py, Some(traceback));
+    }
+    Ok(error)
+}
+
+fn set_status(head: &mut ApplicationHead, status: &Bound<'_, PyAny>) -> PyResult<()> {
+    let status = status.cast_exact::<PyString>().map_err(|_| wrong_type("status", "str", status))?;
+    let text = latin1_bytes(status, "status")?;
+    let bytes = text.as_ref();
+    let code = match bytes {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] if rest.is_empty() || rest.starts_with(b" ") => {
+            u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
+        }
+        _ => return Err(PyValueError::new_err(format!("status: expected like '200 OK', got {status:?}"))),
+    };
+    if code < 200 {
+        return Err(PyValueError::new_err(format!("status: 1xx answers are the server's, got {status:?}")));
+    }
+    if !check_response_header_value(bytes) {
+        return Err(PyValueError::new_err(format!("status: control characters in {status:?}")));
+    }
+    head.status = code;
+    head.status_line.extend_from_slice(bytes);
+    if bytes.len() == 3 {
+        // RFC 9112 4: the space stands even when the reason phrase is empty.
+        head.status_line.push(b' ');
+    }
+    Ok(())
+}
+
+fn set_headers(head: &mut ApplicationHead, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+    let headers = headers.cast::<PyList>().map_err(|_| wrong_type("response_headers", "list", headers))?;
+    for item in headers.iter() {
+        let pair = item.cast::<PyTuple>().map_err(|_| wrong_type("a response header", "(name, value) tuple", &item))?;
+        if pair.len() != 2 {
+            return Err(PyTypeError::new_err(format!("a response header: expected (name, value), got {pair:?}")));
+        }
+        let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
+        let name = name.cast::<PyString>().map_err(|_| wrong_type("a response header's name", "str", &name))?;
+        let value = value.cast::<PyString>().map_err(|_| wrong_type("a response header's value", "str", &value))?;
+        set_header(head, &name, &value)?;
+    }
+    Ok(())
+}
+
+fn set_header(head: &mut ApplicationHead, name: &Bound<'_, PyString>, value: &Bound<'_, PyString>) -> PyResult<()> {
+    let name_text = latin1_bytes(name, "a response header's name")?;
+    let value_text = latin1_bytes(value, "a response header's value")?;
+    let (name_bytes, value_bytes) = (name_text.as_ref(), value_text.as_ref());
+    if !check_response_header_name(name_bytes) {
+        return Err(PyValueError::new_err(format!("a response header's name is not a token: {name:?}")));
+    }
+    if !check_response_header_value(value_bytes) {
+        return Err(PyValueError::new_err(format!("control characters in the value of {name:?}: {value:?}")));
+    }
+    match name_bytes.len() {
+        14 if name_bytes.eq_ignore_ascii_case(b"content-length") => {
+            let length = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let length: Option<u64> = length.and_then(|text| text.parse().ok());
+            if length.is_none() || head.content_length.is_some() {
+                return Err(PyValueError::new_err(format!("Content-Length: expected one number, got {value:?}")));
+            }
+            head.content_length = length;
+            return Ok(());
+        }
+        4 if name_bytes.eq_ignore_ascii_case(b"date") => head.has_date = true,
+        6 if name_bytes.eq_ignore_ascii_case(b"server") => head.has_server = true,
+        _ if is_hop_by_hop(name_bytes) => {
+            return Err(PyAssertionError::new_err(format!("{name:?} is hop-by-hop: it is the server's to send")));
+        }
+        _ => {}
+    }
+    write_header(&mut head.fields, name_bytes, value_bytes);
+    Ok(())
+}
+
+/// The bytes of a native string (PEP 3333 "Unicode Issues"): borrowed where it is ASCII.
+fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>, what: &str) -> PyResult<std::borrow::Cow<'a, [u8]>> {
+    let utf8 = text.to_str().map_err(|_| not_latin1(what, text))?;
+    if utf8.is_ascii() {
+        return Ok(utf8.as_bytes().into());
+    }
+    let bytes: Option<Vec<u8>> = utf8.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect();
+    bytes.map(Into::into).ok_or_else(|| not_latin1(what, text))
+}
+
+fn not_latin1(what: &str, text: &Bound<'_, PyString>) -> PyErr {
+    PyValueError::new_err(format!("{what}: expected latin-1 characters only, got {text:?}"))
+}
+
+fn wrong_type(what: &str, expected: &str, got: &Bound<'_, PyAny>) -> PyErr {
+    let name = got.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+    PyTypeError::new_err(format!("{what}: expected a {expected}, got {name}"))
+}
+
+#[pymethods]
+impl Write {
+    #[pyo3(signature = (block, /))]
+    fn __call__(&self, py: Python<'_>, block: &Bound<'_, PyAny>) -> PyResult<()> {
+        let block = block.cast::<PyBytes>().map_err(|_| wrong_type("write()", "bytes", block))?;
+        let bytes = block.as_bytes();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let mut answer = lock(&self.answer);
+        let Some(mut responder) = answer.responder.take() else {
+            drop(answer);
+            return Err(PyAssertionError::new_err("write was called after the answer had ended"));
+        };
+        answer.written = true;
+        if !responder.is_started() {
+            responder.start(&answer.head, None, &mut DateHeader::default());
+        }
+        drop(answer);
+        let sent = send_block(py, &mut responder, bytes);
+        let mut answer = lock(&self.answer);
+        answer.responder = Some(responder);
+        answer.gone |= sent.is_err();
+        drop(answer);
+        sent.map_err(|error| PyConnectionError::new_err(format!("the client is gone: {error}")))
+    }
+}
+
+/// Sends a block that is not known to be the last, as far as the answer's length allows; waits, outside
+/// the interpreter, while the client is slow.
+pub fn send_block(py: Python<'_>, responder: &mut Responder, block: &[u8]) -> std::io::Result<()> {
+    let allowed = usize::try_from(responder.remaining()).unwrap_or(usize::MAX).min(block.len());
+    let block = block.get(..allowed).unwrap_or_default();
+    if block.is_empty() {
+        return Ok(());
+    }
+    match responder.block(block, false)? {
+        Sent::All => Ok(()),
+        Sent::Blocked(offset) => py.detach(|| responder.wait_sent(block, offset)),
+    }
+}

@@ -1,0 +1,1 @@
+"""Applications that the tests serve; `apps.conformance:application` dispatches to most of them."""

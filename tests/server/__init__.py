@@ -1,0 +1,1 @@
+"""The whole server as its clients see it: real sockets, real processes."""

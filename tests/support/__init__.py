@@ -1,0 +1,1 @@
+"""What the tests stand on: real server processes, a raw HTTP client and waiting with a deadline."""

@@ -1,0 +1,40 @@
+"""What Linux tells of other processes: children, memory, life."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+
+def children(pid: int) -> list[int]:
+    """The process ids of the living children of `pid`, oldest first."""
+    found = []
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (thread / "children").read_text().split()]
+    except OSError:
+        return []
+    return [child for child in sorted(found) if is_alive(child)]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether `pid` runs (a zombie does not)."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def memory_bytes(pid: int) -> int:
+    """The proportional set size of `pid`: private pages, and its share of shared ones."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    match = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
+    assert match, rollup
+    return int(match[1]) * 1024
+
+
+def thread_count(pid: int) -> int:
+    """How many threads `pid` has."""
+    return len(os.listdir(f"/proc/{pid}/task"))

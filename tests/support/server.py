@@ -1,0 +1,188 @@
+"""A real server process for a test: started, waited for, watched, and stopped with an assertion."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from support import processes
+from support.log_file import LogFile
+from support.raw_client import Connection
+from support.recorder_client import RecorderClient
+from support.waiting import wait_until
+
+TESTS = Path(__file__).resolve().parent.parent
+_START_DEADLINE_S = 20.0
+_STOP_DEADLINE_S = 15.0
+
+
+def command(
+    application: str, bind: str, *, threads: int, workers: int, access_log: str, options: Sequence[str] = ()
+) -> list[str]:
+    """The command that starts the server under test (the one place that knows it)."""
+    return [
+        *(sys.executable, "-m", "portico", "run", application, "-b", bind),
+        *("--threads", str(threads), "-w", str(workers), "--access-log", access_log, *options),
+    ]
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nobody listens on at the moment."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """One running server; a context manager.
+
+    `application` is what the command line takes; tests/ is importable in it. `bind` defaults to a free
+    port of 127.0.0.1; with `unix:PATH`, connections go there. Logs are `error_log` (standard error) and
+    `access_log`. Leaving the context stops it with TERM and asserts exit code 0 and no panic.
+    """
+
+    def __init__(
+        self,
+        application: str = "apps.conformance:application",
+        *,
+        threads: int = 1,
+        workers: int = 1,
+        bind: str | None = None,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.threads = threads
+        self.workers = workers
+        self.port = 0
+        if bind is None:
+            self.port = free_port()
+            bind = f"127.0.0.1:{self.port}"
+        self.bind = bind
+        self.address: tuple[str, int] | str = (
+            bind[5:].partition("?")[0] if bind.startswith("unix:") else ("127.0.0.1", self.port)
+        )
+        self.folder = Path(tempfile.mkdtemp(prefix="portico-test-"))
+        self.error_log = LogFile(self.folder / "error.log")
+        self.access_log = LogFile(self.folder / "access.log")
+        self.recorder = RecorderClient(self.folder)
+        self._command = command(
+            application,
+            bind,
+            threads=threads,
+            workers=workers,
+            access_log=str(self.access_log.path),
+            options=options,
+        )
+        self._environment = {**os.environ, "RECORDER_FOLDER": str(self.folder), **(environment or {})}
+        python_path = [str(TESTS), *filter(None, [self._environment.get("PYTHONPATH")])]
+        self._environment["PYTHONPATH"] = os.pathsep.join(python_path)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The root as a URL, without a final slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the supervisor."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """The process ids of the living workers."""
+        return processes.children(self.pid)
+
+    def start(self) -> None:
+        """Start, and wait until a connection is accepted and the workers are there."""
+        with self.error_log.path.open("ab") as standard_error:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=standard_error,
+                stderr=standard_error,
+                env=self._environment,
+                cwd=TESTS,
+            )
+        try:
+            wait_until(self._is_ready, what="the server to accept", deadline_s=_START_DEADLINE_S)
+        except BaseException:
+            self.kill()
+            raise
+
+    def connect(self, *, timeout_s: float = 10.0, receive_buffer: int | None = None) -> Connection:
+        """A new raw connection; `receive_buffer` (bytes) makes the client's window small."""
+        return Connection(self.address, timeout_s=timeout_s, receive_buffer=receive_buffer)
+
+    def memory_bytes(self) -> int:
+        """Proportional set size of supervisor and workers together."""
+        return sum(processes.memory_bytes(pid) for pid in [self.pid, *self.worker_pids])
+
+    def stop(self) -> None:
+        """Stop gracefully; assert that it obeyed in time with exit code 0 and never panicked."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(_STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(
+                f"still running {_STOP_DEADLINE_S} s after TERM\n{self.log_tail()}"
+            ) from None
+        tail = self.log_tail()
+        panicked = "panicked at" in self.error_log.text()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        assert code == 0, f"exit code {code} after TERM\n{tail}"
+        assert not panicked, tail
+
+    def kill(self) -> None:
+        """End supervisor and workers at once, whatever they do."""
+        if self._process is not None and self._process.poll() is None:
+            victims = [self.pid, *self.worker_pids]
+            for pid in victims:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            self._process.wait()
+
+    def log_tail(self, since: int = 0) -> str:
+        """The end of the error log, for messages."""
+        return self.error_log.text(since)[-6000:]
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.stop()
+            return
+        error.add_note(f"error log of the server:\n{self.log_tail()}") if hasattr(error, "add_note") else None
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"exit code {self._process.returncode} at start\n{self.log_tail()}")
+        try:
+            self.connect(timeout_s=1.0).close()
+        except OSError:
+            return False
+        return len(self.worker_pids) >= self.workers
