@@ -78,7 +78,7 @@ def _at_most(metric: str, most: float, unit: str) -> Judge:
     def judge(outcome: Outcome) -> Iterator[tuple[str, bool]]:
         ours = outcome.line(PORTICO)
         if ours and metric in ours.metrics:
-            yield f"{ours.metrics[metric]:.2f} {unit}", ours.metrics[metric] <= most
+            yield f"{ours.metrics[metric]:.3g} {unit}", ours.metrics[metric] <= most
 
     return judge
 

@@ -77,7 +77,7 @@ CASES = (
         apps.BLOCK * 20,
         limit_reply="chunked",
         lateness=True,
-        columns=("cpu_us", "rps", "p50_ms", "p99_ms", "late_ms", "pss_mb"),
+        columns=("cpu_us", "rps", "p50_ms", "p99_ms", "late_ms", "latest_ms", "pss_mb"),
     ),
     Case(
         "sleep",

@@ -112,7 +112,9 @@ def _measure(
     wanted = list(rows(case, servers))
     rounds: dict[str, list[Round]] = {row.label: [] for row in wanted}
     for number in range(count):
-        for row in wanted:
+        # Each round begins with another server, so that nobody always follows the same neighbour.
+        first = number % max(1, len(wanted))
+        for row in wanted[first:] + wanted[:first]:
             peers.say(f"{case.name}: round {number + 1} of {count}, {row.label}")
             rounds[row.label].append(_one_round(case, row, seconds, cpu))
     return [results.medians(row.label, row.server.role, rounds[row.label]) for row in wanted]

@@ -20,6 +20,7 @@ HEADINGS = {
     "p99_ms": "p99 ms",
     "pss_mb": "PSS MB",
     "late_ms": "latest block ms",
+    "latest_ms": "worst ms",
     "fast_rps": "fast requests/s",
     "slow_rps": "slow requests/s",
     "fast_p99_ms": "fast p99 ms",
@@ -44,7 +45,7 @@ def table(case: Case, outcome: Outcome) -> str:
     for line in good:
         name = f"**{line.label}**" if line.role == Role.PORTICO.value else line.label
         cells = [_cell(line, column, best[column]) for column in case.columns]
-        rows.append([name, *cells, "; ".join(_remarks(line))])
+        rows.append([name, *cells, "; ".join(_remarks(case, line))])
     for line in outcome.lines:
         if first not in line.metrics:
             rows.append([line.label, *("-" for _ in case.columns), "; ".join(line.problems)])
@@ -95,8 +96,9 @@ def _cell(line: Line, column: str, best: float | None) -> str:
     return f"{text} ({value / best:.2f})" if best else text
 
 
-def _remarks(line: Line) -> Iterator[str]:
-    if line.metrics.get("keeps_alive") == 0 and line.role == Role.PEER.value:
+def _remarks(case: Case, line: Line) -> Iterator[str]:
+    asked_to = "Connection: close" in case.headers
+    if line.metrics.get("keeps_alive") == 0 and not asked_to and line.role == Role.PEER.value:
         yield "closes each connection"
     yield from line.problems
 

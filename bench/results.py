@@ -50,8 +50,10 @@ def medians(label: str, role: Role, rounds: list[Round]) -> Line:
         name: statistics.median(one.metrics[name] for one in rounds if name in one.metrics)
         for name in sorted(names)
     }
-    counts = Counter(problem for one in rounds for problem in one.problems)
-    problems = [f"{problem} ({count} rounds)" if count > 1 else problem for problem, count in counts.items()]
+    words = Counter(problem for one in rounds for problem in one.problems)
+    problems = [f"{problem} ({count} rounds)" if count > 1 else problem for problem, count in words.items()]
+    errors = sum((Counter(one.errors) for one in rounds), Counter[str]())
+    problems += [f"{count} {error} in all" for error, count in errors.items()]
     return Line(label, role.value, metrics, problems)
 
 

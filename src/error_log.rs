@@ -50,15 +50,18 @@ pub fn log(level: Level, message: &str) {
     let (hour, minute, second) = now.time;
     let name = NAMES[level as usize];
     let pid = std::process::id();
-    let mut entry =
-        format!("[{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} +0000] [{pid}] ", now.year, now.month, now.day);
-    if COLOUR.load(Ordering::Relaxed) {
-        entry += &format!("\x1b[{}m[{name}]\x1b[0m ", COLOURS[level as usize]);
+    let label = if COLOUR.load(Ordering::Relaxed) {
+        format!("\x1b[{}m[{name}]\x1b[0m", COLOURS[level as usize])
     } else {
-        entry += &format!("[{name}] ");
-    }
-    entry += message.trim_end_matches('\n');
-    entry.push('\n');
+        format!("[{name}]")
+    };
+    let entry = format!(
+        "[{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} +0000] [{pid}] {label} {}\n",
+        now.year,
+        now.month,
+        now.day,
+        message.trim_end_matches('\n')
+    );
     write_all(entry.as_bytes());
 }
 

@@ -38,10 +38,12 @@ impl Slot {
     pub fn call_started(&self, thread: usize, method: &[u8], path: &[u8], now_ns: u64) {
         let cell = &self.calls[thread.min(CALLS - 1)];
         let mut words = [0_u8; WHAT_WORDS * 8];
-        let mut length = 0;
-        for byte in method.iter().chain(b" ").chain(path).take(words.len()) {
-            words[length] = *byte;
-            length += 1;
+        let mut room = words.as_mut_slice();
+        for part in [method, b" ", path] {
+            let fits = part.len().min(room.len());
+            let (place, rest) = room.split_at_mut(fits);
+            place.copy_from_slice(&part[..fits]);
+            room = rest;
         }
         for (cell, word) in cell.what.iter().zip(words.as_chunks::<8>().0) {
             cell.store(u64::from_ne_bytes(*word), Relaxed);

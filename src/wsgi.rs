@@ -18,6 +18,7 @@ use crate::connection::responder::Responder;
 use crate::connection::{Inbound, Request};
 use crate::engine::Engine;
 use environ::Environ;
+use failure::Site;
 use portico_wire::Version;
 use pyo3::prelude::*;
 use start_response::Starter;
@@ -28,6 +29,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub struct Bridge {
     engine: &'static Engine,
     application: Py<PyAny>,
+    name: String,
     environ: Environ,
     starter: Starter,
     date: DateHeader,
@@ -52,6 +54,7 @@ impl Bridge {
         Ok(Bridge {
             engine,
             application: application.clone_ref(py),
+            name: failure::application_name(application.bind(py)),
             environ: environ.for_thread(py),
             starter: Starter::new(py)?,
             date: DateHeader::default(),
@@ -65,17 +68,18 @@ impl Bridge {
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let method = head.method.of(bytes);
         let path = head.path.of(bytes);
+        let site = Site { application: &self.name, method, path };
         let route = route(path);
         let started_ns = clock::monotonic_ns();
         engine.slot.call_started(me, method, path, started_ns);
         let token = engine.crew.before_call(me, route);
 
         let (listener, peer) = (connection.listener, connection.peer);
-        let responder = Responder::new(connection, head.version, head.is_head, keep_alive);
+        let responder = Responder::new(connection, head.version, head.is_head, &body, keep_alive);
         let exchange = match self.starter.begin(py, responder) {
             Ok(exchange) => exchange,
             Err(error) => {
-                failure::log_exception(py, &error, (method, path));
+                site.log_exception(py, &error);
                 return engine.crew.after_call(me, route, token, 0);
             }
         };
@@ -83,9 +87,9 @@ impl Bridge {
             Ok(environ) => {
                 let arguments = (environ, exchange.start_response.clone_ref(py));
                 let result = self.application.bind(py).call1(arguments);
-                answer::send(py, &exchange, result, &mut self.date, (method, path))
+                answer::send(py, &exchange, result, &mut self.date, site)
             }
-            Err(error) => answer::send(py, &exchange, Err(error), &mut self.date, (method, path)),
+            Err(error) => answer::send(py, &exchange, Err(error), &mut self.date, site),
         };
         self.starter.end(py, exchange);
 

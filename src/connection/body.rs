@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::mpsc::Receiver;
 
 /// Why a body will never be complete.
@@ -48,6 +49,8 @@ pub struct Stream {
     pub receiver: Receiver<Result<Vec<u8>, BodyError>>,
     /// Its length if the client has declared it.
     pub length: Option<u64>,
+    /// Set once the last byte has arrived: only then may the connection be kept.
+    pub complete: Arc<AtomicBool>,
     /// Told at the first read, if the client waits for `100 Continue`.
     pub wanted: Option<Arc<tokio::sync::Notify>>,
 }

@@ -11,6 +11,7 @@ use crate::error_log::{Level, log};
 use portico_wire::{BodyDecoder, BodyStep, CONTINUE, Framing, WireError};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Release};
 use tokio::sync::{Notify, mpsc};
 
 /// How long a client may take to send a head, or to send the next bytes of a body.
@@ -174,7 +175,7 @@ async fn read_body(
         next
     });
     let body = if body_bytes == 0 { Body::Empty } else { Body::Buffered(head_bytes..head_bytes + body_bytes) };
-    queue(connection, request, body, true).await?;
+    queue(connection, request, body).await?;
     Ok(next)
 }
 
@@ -208,12 +209,12 @@ async fn read_long_body(
             return stream(connection, request, arriving, spool, declared, None).await;
         }
     }
-    queue(connection, request, Body::Spooled(spool), true).await?;
+    queue(connection, request, Body::Spooled(spool)).await?;
     Ok(arriving.leftover(connection))
 }
 
-/// Queues the request and feeds it its body as the application reads. The connection is not kept
-/// afterwards: how much of the body the application leaves unread is not known before.
+/// Queues the request and feeds it its body as the application reads. The connection is kept only if
+/// all of the body has arrived when the answer's head is made.
 async fn stream(
     connection: &Arc<Connection>,
     request: Box<Inbound>,
@@ -223,8 +224,9 @@ async fn stream(
     wanted: Option<Arc<Notify>>,
 ) -> Result<Option<Box<Inbound>>, End> {
     let (sender, receiver) = mpsc::channel(STREAM_WINDOW);
-    let body = Body::Streamed(Stream { spooled, receiver, length, wanted: wanted.clone() });
-    queue(connection, request, body, false).await?;
+    let complete = Arc::new(AtomicBool::new(false));
+    let body = Body::Streamed(Stream { spooled, receiver, length, complete: complete.clone(), wanted: wanted.clone() });
+    queue(connection, request, body).await?;
     if let Some(wanted) = wanted {
         tokio::select! {
             () = wanted.notified() => connection.send_all(CONTINUE).await?,
@@ -234,10 +236,16 @@ async fn stream(
     loop {
         let block = match arriving.next(connection).await {
             Ok(Some(block)) => Ok(block),
-            Ok(None) => return Err(End::Closing),
+            Ok(None) => {
+                complete.store(true, Release);
+                return Ok(arriving.leftover(connection));
+            }
             Err(error) => Err(error),
         };
         let failed = block.is_err();
+        if arriving.decoder.is_done() {
+            complete.store(true, Release);
+        }
         // The receiver is gone when the application has finished without reading on.
         if sender.send(block).await.is_err() || failed {
             return Err(End::Closing);
@@ -319,12 +327,12 @@ fn refusal(error: BodyError) -> End {
 
 /// Waits for the answer before this one (responses leave in the order of requests, RFC 9112 9.3.2),
 /// then queues the request.
-async fn queue(connection: &Arc<Connection>, request: Box<Inbound>, body: Body, may_keep: bool) -> Result<(), End> {
+async fn queue(connection: &Arc<Connection>, request: Box<Inbound>, body: Body) -> Result<(), End> {
     if connection.state() != State::Ready && !connection.wait_answered().await {
         return Err(End::Closing);
     }
     connection.begin();
-    let keep_alive = may_keep && request.head.keep_alive;
+    let keep_alive = request.head.keep_alive;
     push(connection, request, body, keep_alive);
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! leave when enough are together, when the answer ends, or at the sentinel's next tick. Runs on a
 //! crew thread; knows nothing of Python.
 
-use super::Connection;
+use super::{Body, Connection};
 use crate::clock::{self, DateHeader};
 use crate::engine::lock;
 use portico_wire::{
@@ -15,6 +15,7 @@ use portico_wire::{
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire};
 
 /// Blocks up to this size may be gathered.
 const SMALL_BLOCK_BYTES: usize = 4 * 1024;
@@ -70,6 +71,8 @@ pub struct Responder {
     version: Version,
     is_head: bool,
     keep_alive: bool,
+    /// For a streamed request body: whether all of it has arrived.
+    request_complete: Option<Arc<AtomicBool>>,
     plan: Option<ResponsePlan>,
     /// Body bytes accepted from the application.
     pub body_bytes: u64,
@@ -77,9 +80,19 @@ pub struct Responder {
 
 impl Responder {
     /// An answer to a request of this `version` on `connection`.
-    pub fn new(connection: Arc<Connection>, version: Version, is_head: bool, keep_alive: bool) -> Responder {
+    pub fn new(
+        connection: Arc<Connection>,
+        version: Version,
+        is_head: bool,
+        request_body: &Body,
+        keep_alive: bool,
+    ) -> Responder {
         let keep_alive = keep_alive && !connection.engine.is_draining();
-        Responder { connection, version, is_head, keep_alive, plan: None, body_bytes: 0 }
+        let request_complete = match request_body {
+            Body::Streamed(stream) => Some(stream.complete.clone()),
+            _ => None,
+        };
+        Responder { connection, version, is_head, keep_alive, request_complete, plan: None, body_bytes: 0 }
     }
 
     /// Whether the head has left or is about to.
@@ -90,13 +103,14 @@ impl Responder {
     /// Encodes the head, to leave with the first block. `known_length` is the body's length where the
     /// server knows it.
     pub fn start(&mut self, head: &ApplicationHead, known_length: Option<u64>, date: &mut DateHeader) {
+        let request_complete = self.request_complete.as_ref().is_none_or(|complete| complete.load(Acquire));
         let plan = plan_response(&ResponseFacts {
             version: self.version,
             is_head: self.is_head,
             status: head.status,
             content_length: head.content_length,
             known_length,
-            keep_alive: self.keep_alive,
+            keep_alive: self.keep_alive && request_complete,
         });
         let mut outbound = lock(&self.connection.outbound);
         let out = &mut outbound.bytes;
@@ -234,6 +248,8 @@ impl Responder {
     /// Sends `length` bytes of `file` from `offset` on as the whole body, without copying them.
     pub fn send_file(mut self, file: File, offset: u64, length: u64) {
         self.body_bytes += length;
+        // A file that is shorter than the declared length leaves the answer incomplete.
+        self.keep_alive &= !self.is_short();
         // Framing of a file is a length or the close of the connection: no tail.
         self.hand_over_rest(Box::new([]), b"", Some((file, offset, length)));
     }

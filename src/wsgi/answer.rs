@@ -2,7 +2,7 @@
 //! asked for, `close()` once whatever happens (PEP 3333 "Specification Details", "Buffering and Streaming").
 
 use super::Outcome;
-use super::failure::{log_exception, log_violation};
+use super::failure::Site;
 use super::file_wrapper::FileWrapper;
 use super::start_response::{Answer, Exchange, send_block};
 use crate::clock::DateHeader;
@@ -37,7 +37,7 @@ impl From<std::io::Error> for Failure {
 struct Sending<'a> {
     exchange: &'a Exchange,
     date: &'a mut DateHeader,
-    request: (&'a [u8], &'a [u8]),
+    site: Site<'a>,
     status: u16,
     body_bytes: u64,
 }
@@ -48,9 +48,9 @@ pub fn send(
     exchange: &Exchange,
     result: PyResult<Bound<'_, PyAny>>,
     date: &mut DateHeader,
-    request: (&[u8], &[u8]),
+    site: Site<'_>,
 ) -> Outcome {
-    let mut sending = Sending { exchange, date, request, status: 0, body_bytes: 0 };
+    let mut sending = Sending { exchange, date, site, status: 0, body_bytes: 0 };
     let sent = match result {
         Ok(result) => {
             let sent = sending.body(py, &result);
@@ -82,8 +82,8 @@ impl Sending<'_> {
                 return Ok(());
             }
         } else if result.is_none() {
-            let application = "the application returned None; expected an iterable of bytes";
-            return Err(PyTypeError::new_err(application).into());
+            let returned = format!("{} returned None; expected an iterable of bytes", self.site.application);
+            return Err(PyTypeError::new_err(returned).into());
         }
         self.blocks(result)
     }
@@ -108,7 +108,7 @@ impl Sending<'_> {
         mut responder: Responder,
         block: Option<&Bound<'_, PyBytes>>,
     ) -> Result<(), Failure> {
-        let whole = block.map(|block| block.as_bytes()).unwrap_or_default();
+        let whole = block.map(PyBytesMethods::as_bytes).unwrap_or_default();
         let allowed = usize::try_from(responder.remaining()).unwrap_or(usize::MAX).min(whole.len());
         let bytes = whole.get(..allowed).unwrap_or_default();
         if responder.has_body() && allowed < whole.len() {
@@ -122,7 +122,7 @@ impl Sending<'_> {
                 Err(error.into())
             }
             Ok(_) if responder.is_short() => {
-                log_violation("the body is shorter than the application's Content-Length", self.request);
+                self.site.log_violation("the body is shorter than the application's Content-Length");
                 responder.cut();
                 Ok(())
             }
@@ -159,7 +159,7 @@ impl Sending<'_> {
         }
         let length = responder.remaining().min(available);
         if responder.remaining() > available {
-            log_violation("the file is shorter than the application's Content-Length", self.request);
+            self.site.log_violation("the file is shorter than the application's Content-Length");
         }
         self.body_bytes = length;
         responder.send_file(file, position, length);
@@ -223,7 +223,7 @@ impl Sending<'_> {
     }
 
     fn log_excess(&self) {
-        log_violation("the body is longer than the application's Content-Length; the rest was dropped", self.request);
+        self.site.log_violation("the body is longer than the application's Content-Length; the rest was dropped");
     }
 
     /// PEP 3333: "If the iterable returned by the application has a close() method, the server or
@@ -238,7 +238,7 @@ impl Sending<'_> {
             Err(error) => Err(error),
         };
         if let Err(error) = closed {
-            log_exception(py, &error, self.request);
+            self.site.log_exception(py, &error);
         }
     }
 
@@ -251,7 +251,7 @@ impl Sending<'_> {
         if let Failure::Application(error) = &failure
             && !gone
         {
-            log_exception(py, error, self.request);
+            self.site.log_exception(py, error);
         }
         let Some(mut responder) = responder else { return };
         self.body_bytes = responder.body_bytes;

@@ -1,21 +1,47 @@
-//! Applications that fail: the traceback goes to the error log, and nothing else happens here.
+//! Applications that fail: the error log gets who failed, where, and the traceback; nothing else
+//! happens here.
 
 use crate::error_log::{Level, log};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-/// Logs `error`, raised by the application while it served `request`, with its traceback.
-pub fn log_exception(py: Python<'_>, error: &PyErr, request: (&[u8], &[u8])) {
-    let (method, path) = request;
-    let what = format!("{} {}", method.escape_ascii(), path.escape_ascii());
-    let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
-    log(Level::Error, &format!("the application failed at {what}\n{text}"));
+/// Which application serves which request.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// Such as `shop.web:application`.
+    pub application: &'a str,
+    /// The request's method.
+    pub method: &'a [u8],
+    /// The request's path, as it was sent.
+    pub path: &'a [u8],
 }
 
-/// Logs what the application did against PEP 3333 without raising.
-pub fn log_violation(what: &str, request: (&[u8], &[u8])) {
-    let (method, path) = request;
-    log(Level::Error, &format!("at {} {}: {what}", method.escape_ascii(), path.escape_ascii()));
+impl Site<'_> {
+    /// Logs `error`, which the application raised, with its traceback.
+    pub fn log_exception(&self, py: Python<'_>, error: &PyErr) {
+        let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
+        log(Level::Error, &format!("the application {self} failed\n{text}"));
+    }
+
+    /// Logs what the application did against PEP 3333 without raising.
+    pub fn log_violation(&self, what: &str) {
+        log(Level::Error, &format!("the application {self}: {what}"));
+    }
+}
+
+impl std::fmt::Display for Site<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Site { application, method, path } = self;
+        write!(formatter, "{application} at {} {}", method.escape_ascii(), path.escape_ascii())
+    }
+}
+
+/// The name of an application: its own, or its type's, after its module's.
+pub fn application_name(application: &Bound<'_, PyAny>) -> String {
+    let named = |object: &Bound<'_, PyAny>| -> PyResult<String> {
+        Ok(format!("{}:{}", object.getattr("__module__")?, object.getattr("__qualname__")?))
+    };
+    named(application).or_else(|_| named(application.get_type().as_any())).unwrap_or_else(|_| "of unknown name".into())
 }
 
 fn traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {

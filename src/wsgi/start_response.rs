@@ -99,7 +99,7 @@ fn is_unshared<T>(object: &Py<T>) -> bool {
 
 #[pymethods]
 impl StartResponse {
-    #[pyo3(signature = (status, response_headers, exc_info=None, /))]
+    #[pyo3(signature = (status, response_headers, /, exc_info=None))]
     fn __call__(
         &self,
         py: Python<'_>,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from typing import Any
 
 from apps.recorder import parameter
@@ -63,6 +64,11 @@ def process(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return _json(start_response, os.getpid())
 
 
+def calling_thread(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Which thread calls."""
+    return _json(start_response, threading.get_ident())
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, (str, bool, int, type(None))):
         return value
@@ -80,4 +86,5 @@ VALID = {
     "writes-errors": writes_errors,
     "setting": setting,
     "process": process,
+    "calling-thread": calling_thread,
 }

@@ -59,7 +59,9 @@ def test_both_framings_end_the_connection(server: Server, order: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [[], ["Host: a", "Host: b"], ["Host: a b"], ["Host: a/b"]], ids=["none", "two", "space", "slash"]
+    "headers",
+    [[], ["Host: a", "Host: b"], ["Host: a b"], ["Host: a/b"]],
+    ids=["none", "two", "space", "slash"],
 )
 def test_host_must_be_there_once_and_valid(server: Server, headers: list[str]) -> None:
     """RFC 9112 3.2."""
@@ -81,7 +83,18 @@ def test_host_must_be_there_once_and_valid(server: Server, headers: list[str]) -
         b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 2_000_000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: a\r\n" * 200_000 + b"\r\n",
     ],
-    ids=["nul", "tls", "h2", "proxy", "newlines", "http09", "no-line", "long-target", "long-header", "many-headers"],
+    ids=[
+        "nul",
+        "tls",
+        "h2",
+        "proxy",
+        "newlines",
+        "http09",
+        "no-line",
+        "long-target",
+        "long-header",
+        "many-headers",
+    ],
 )
 def test_foreign_and_endless_bytes_are_cut_off(server: Server, junk: bytes) -> None:
     with server.connect() as connection:

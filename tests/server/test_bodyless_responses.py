@@ -7,7 +7,9 @@ from support.raw_client import request_bytes
 from support.server import Server
 
 
-@pytest.mark.parametrize("target", ["/with-length", "/generated", "/list", "/many-blocks", "/bytes", "/file-wrapper"])
+@pytest.mark.parametrize(
+    "target", ["/with-length", "/generated", "/list", "/many-blocks", "/bytes", "/file-wrapper"]
+)
 def test_head_then_get_on_one_connection(server: Server, target: str) -> None:
     with server.connect() as connection:
         for _ in range(3):

@@ -24,7 +24,17 @@ HEAD = request_bytes("/echo", "POST", headers=["Transfer-Encoding: chunked"])
         (b"5\r\nhello\r\n0\r\nX-Trailer: 1\r\nX-Other: 2\r\n\r\n", b"hello"),
         (b"4\r\n\r\n\r\n\r\n0\r\n\r\n", b"\r\n\r\n"),
     ],
-    ids=["empty", "one", "two", "zeros", "hex-case", "extension", "quoted-extension", "trailers", "crlf-data"],
+    ids=[
+        "empty",
+        "one",
+        "two",
+        "zeros",
+        "hex-case",
+        "extension",
+        "quoted-extension",
+        "trailers",
+        "crlf-data",
+    ],
 )
 def test_valid_bodies(server: Server, coded: bytes, body: bytes) -> None:
     with server.connect() as connection:

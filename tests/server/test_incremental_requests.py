@@ -9,7 +9,9 @@ from support.raw_client import chunked, request_bytes
 from support.server import Server
 
 LENGTH = request_bytes("/echo?q=%20", "POST", headers=["X-A: b", "Cookie: c=d"], body=b"body\r\n\r\nbody")
-CHUNKED = request_bytes("/echo", "POST", headers=["Transfer-Encoding: chunked"]) + chunked(b"body\r\n\r\n", b"body")
+CHUNKED = request_bytes("/echo", "POST", headers=["Transfer-Encoding: chunked"]) + chunked(
+    b"body\r\n\r\n", b"body"
+)
 
 
 @pytest.mark.parametrize("request_", [LENGTH, CHUNKED], ids=["length", "chunked"])

@@ -51,9 +51,7 @@ def test_a_slow_answer_holds_back_the_later_ones(server: Server, key: str) -> No
 def test_an_unread_body_is_not_taken_for_a_request(server: Server) -> None:
     smuggled = request_bytes("/raises/at-call")
     with server.connect() as connection:
-        connection.send(
-            request_bytes("/ignores-input", "POST", body=smuggled) + request_bytes("/function")
-        )
+        connection.send(request_bytes("/ignores-input", "POST", body=smuggled) + request_bytes("/function"))
         assert connection.read_response().body == b"ignored"
         assert connection.read_response().body == b"function"
 

@@ -47,7 +47,7 @@ class Server:
 
     `application` is what the command line takes; tests/ is importable in it. `bind` defaults to a free
     port of 127.0.0.1; with `unix:PATH`, connections go there. Logs are `error_log` (standard error) and
-    `access_log`. Leaving the context stops it with TERM and asserts exit code 0 and no panic.
+    `access_log`; `final_log` is all of the first after the stop. Leaving the context stops it with TERM and asserts exit code 0 and no panic.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Server:
         python_path = [str(TESTS), *filter(None, [self._environment.get("PYTHONPATH")])]
         self._environment["PYTHONPATH"] = os.pathsep.join(python_path)
         self._process: subprocess.Popen[bytes] | None = None
+        self.final_log = ""
 
     @property
     def url(self) -> str:
@@ -128,6 +129,10 @@ class Server:
         """Proportional set size of supervisor and workers together."""
         return sum(processes.memory_bytes(pid) for pid in [self.pid, *self.worker_pids])
 
+    def descriptor_count(self) -> int:
+        """How many files and sockets the workers have open."""
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.worker_pids)
+
     def stop(self) -> None:
         """Stop gracefully; assert that it obeyed in time with exit code 0 and never panicked."""
         assert self._process is not None
@@ -139,8 +144,9 @@ class Server:
             raise AssertionError(
                 f"still running {_STOP_DEADLINE_S} s after TERM\n{self.log_tail()}"
             ) from None
+        self.final_log = self.error_log.text()
         tail = self.log_tail()
-        panicked = "panicked at" in self.error_log.text()
+        panicked = "panicked at" in self.final_log
         shutil.rmtree(self.folder, ignore_errors=True)
         assert code == 0, f"exit code {code} after TERM\n{tail}"
         assert not panicked, tail
