@@ -87,9 +87,9 @@ async fn run(connection: Arc<Connection>, inbound: Option<Box<Inbound>>) {
             }
         }
         End::Closing => {
-            if connection.wait_answered().await {
-                connection.begin_linger();
-            }
+            connection.wait_answered().await;
+            // Also where the answer has begun it: it only did if the connection was registered by then.
+            connection.begin_linger();
             discard(&connection).await;
         }
     }
