@@ -88,7 +88,6 @@ def test_access_log_on_standard_output() -> None:
 
 
 def test_access_log_off() -> None:
-    with Server(options=["--access-log", "off"]) as running:
-        with running.connect() as connection:
-            assert connection.request("/function?unlogged=1").status == 200
+    with Server(options=["--access-log", "off"]) as running, running.connect() as connection:
+        assert connection.request("/function?unlogged=1").status == 200
     assert "unlogged" not in running.final_log

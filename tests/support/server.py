@@ -47,7 +47,8 @@ class Server:
 
     `application` is what the command line takes; tests/ is importable in it. `bind` defaults to a free
     port of 127.0.0.1; with `unix:PATH`, connections go there. Logs are `error_log` (standard error) and
-    `access_log`; `final_log` is all of the first after the stop. Leaving the context stops it with TERM and asserts exit code 0 and no panic.
+    `access_log`; `final_log` is all of the first after the stop. Leaving the context stops the server
+    with TERM and asserts exit code 0 and no panic.
     """
 
     def __init__(

@@ -1,0 +1,1 @@
+"""The one app of the Django test project: files that people upload."""
