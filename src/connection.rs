@@ -71,6 +71,25 @@ pub struct Connection {
     place: AtomicUsize,
 }
 
+/// What follows a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// More bytes, some time.
+    More,
+    /// The close, at once: the kernel may keep the bytes until then, so that they and the FIN are one
+    /// segment (MSG_MORE, tcp(7)).
+    Close,
+}
+
+impl Then {
+    fn flags(self) -> SendFlags {
+        match self {
+            Then::More => SendFlags::NOSIGNAL,
+            Then::Close => SendFlags::NOSIGNAL | SendFlags::MORE,
+        }
+    }
+}
+
 /// Response bytes that were accepted but not written yet.
 #[derive(Default)]
 struct Outbound {
@@ -78,6 +97,18 @@ struct Outbound {
     last_send_ns: u64,
     /// Whether the sentinel knows of these bytes.
     listed: bool,
+}
+
+impl Outbound {
+    /// Forgets the first `sent` bytes; once all are gone the memory goes too, so that an idle connection
+    /// holds none.
+    fn take_away(&mut self, sent: usize) {
+        if sent >= self.bytes.len() {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.drain(..sent);
+        }
+    }
 }
 
 impl Connection {
@@ -231,16 +262,14 @@ impl Connection {
     }
 
     /// Writes as much as the socket takes now; `Ok(0)` if it is full.
-    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        loop {
-            let mut control = SendAncillaryBuffer::default();
-            match rustix::net::sendmsg(&self.socket, slices, &mut control, SendFlags::NOSIGNAL) {
-                Ok(sent) => return Ok(sent),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(0),
-                Err(error) => return Err(error.into()),
-            }
-        }
+    fn send(&self, bytes: &[u8], then: Then) -> io::Result<usize> {
+        written(|| rustix::net::send(&self.socket, bytes, then.flags()))
+    }
+
+    /// As `send`, from several places.
+    fn send_slices(&self, slices: &[IoSlice<'_>], then: Then) -> io::Result<usize> {
+        let mut control = SendAncillaryBuffer::default();
+        written(|| rustix::net::sendmsg(&self.socket, slices, &mut control, then.flags()))
     }
 
     /// Waits until the socket may take bytes again, then runs `write` (which answers 0 for "full").
@@ -261,9 +290,9 @@ impl Connection {
     /// Sends `bytes` to the end, waiting where needed.
     async fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let mut sent = self.send(&[IoSlice::new(bytes)])?;
+            let mut sent = self.send(bytes, Then::More)?;
             if sent == 0 {
-                sent = self.write_when_ready(|| self.send(&[IoSlice::new(bytes)])).await?;
+                sent = self.write_when_ready(|| self.send(bytes, Then::More)).await?;
             }
             bytes = bytes.get(sent..).unwrap_or_default();
         }
@@ -278,9 +307,21 @@ impl Connection {
             return;
         }
         // An error shows again where the crew thread writes next, which is where it is handled.
-        if let Ok(sent) = self.send(&[IoSlice::new(&outbound.bytes)]) {
-            outbound.bytes.drain(..sent);
+        if let Ok(sent) = self.send(&outbound.bytes, Then::More) {
+            outbound.take_away(sent);
             outbound.last_send_ns = clock::monotonic_ns();
+        }
+    }
+}
+
+/// Repeats a write that a signal interrupted; a full socket has written nothing.
+fn written(mut write: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match write() {
+            Ok(sent) => return Ok(sent),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(0),
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -135,12 +135,13 @@ def _default_attribute(module: ModuleType) -> str:
 def _look_up(module: ModuleType, path: str) -> Any:
     found: Any = module
     owner = f"module {module.__name__}"
+    shown = f"{module.__name__}:"
     for part in path.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
             raise LoadError(f"{owner} has no `{part}`{_what_it_has(found)}") from None
-        owner = f"{module.__name__}:{path.partition('.' + part)[0]}" if "." in path else part
+        owner = shown = shown + ("" if shown.endswith(":") else ".") + part
     return found
 
 

@@ -5,7 +5,7 @@
 //! leave when enough are together, when the answer ends, or at the sentinel's next tick. Runs on a
 //! crew thread; knows nothing of Python.
 
-use super::{Body, Connection};
+use super::{Body, Connection, Outbound, Then};
 use crate::clock::{self, DateHeader};
 use crate::engine::lock;
 use portico_wire::{
@@ -172,41 +172,44 @@ impl Responder {
             write_chunk_size(&mut outbound.bytes, block.len());
         }
         let tail = self.tail(!block.is_empty(), last);
-        let follows_closely = || clock::monotonic_ns().saturating_sub(outbound.last_send_ns) < CLOSE_NS;
-        if !last && !first && block.len() <= SMALL_BLOCK_BYTES && follows_closely() {
-            outbound.bytes.extend_from_slice(block);
-            outbound.bytes.extend_from_slice(tail);
-            if outbound.bytes.len() < GATHER_BYTES {
-                if !outbound.listed {
-                    outbound.listed = true;
-                    drop(outbound);
-                    self.tell_sentinel();
-                }
-                return Ok(Sent::All);
-            }
-            let sent = self.connection.send(&[IoSlice::new(&outbound.bytes)])?;
-            outbound.bytes.drain(..sent);
-            outbound.last_send_ns = clock::monotonic_ns();
-            return Ok(if outbound.bytes.is_empty() { Sent::All } else { Sent::Blocked(block.len()) });
+        let then = if last && !self.keep_alive { Then::Close } else { Then::More };
+        if block.len() > SMALL_BLOCK_BYTES {
+            return self.send_large(&mut outbound, block, tail, then);
         }
-        let pending = outbound.bytes.len();
-        let slices = [IoSlice::new(&outbound.bytes), IoSlice::new(block), IoSlice::new(tail)];
-        let sent = self.connection.send(&slices)?;
+        // Copying a small block costs less than the kernel's handling of a list of buffers.
+        outbound.bytes.extend_from_slice(block);
+        outbound.bytes.extend_from_slice(tail);
+        let follows_closely = || clock::monotonic_ns().saturating_sub(outbound.last_send_ns) < CLOSE_NS;
+        if !last && !first && outbound.bytes.len() < GATHER_BYTES && follows_closely() {
+            if !outbound.listed {
+                outbound.listed = true;
+                drop(outbound);
+                self.tell_sentinel();
+            }
+            return Ok(Sent::All);
+        }
+        let sent = self.connection.send(&outbound.bytes, then)?;
+        outbound.take_away(sent);
         if !last {
             outbound.last_send_ns = clock::monotonic_ns();
         }
-        if sent == pending + block.len() + tail.len() {
-            outbound.bytes.clear();
-            return Ok(Sent::All);
+        Ok(if outbound.bytes.is_empty() { Sent::All } else { Sent::Blocked(block.len()) })
+    }
+
+    /// Head or gathered bytes, block and tail in one system call, without copying the block.
+    fn send_large(&self, outbound: &mut Outbound, block: &[u8], tail: &[u8], then: Then) -> io::Result<Sent> {
+        let pending = outbound.bytes.len();
+        let slices = [IoSlice::new(&outbound.bytes), IoSlice::new(block), IoSlice::new(tail)];
+        let sent = self.connection.send_slices(&slices, then)?;
+        outbound.last_send_ns = clock::monotonic_ns();
+        outbound.take_away(sent.min(pending));
+        let block_sent = sent.saturating_sub(pending).min(block.len());
+        if block_sent < block.len() {
+            return Ok(Sent::Blocked(block_sent));
         }
-        if sent >= pending + block.len() {
-            // Only the framing's tail is left: it goes where gathered bytes go.
-            outbound.bytes.clear();
-            outbound.bytes.extend_from_slice(tail.get(sent - pending - block.len()..).unwrap_or_default());
-            return Ok(Sent::Blocked(block.len()));
-        }
-        outbound.bytes.drain(..sent.min(pending));
-        Ok(Sent::Blocked(sent.saturating_sub(pending)))
+        // Only framing can be left now: it goes where gathered bytes go.
+        outbound.bytes.extend_from_slice(tail.get(sent - pending - block_sent..).unwrap_or_default());
+        Ok(if outbound.bytes.is_empty() { Sent::All } else { Sent::Blocked(block.len()) })
     }
 
     /// What closes the chunk, and with it the body.

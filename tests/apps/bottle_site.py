@@ -10,7 +10,7 @@ app = Bottle()
 
 @app.get("/hello/<name>")
 def hello(name: str) -> dict[str, object]:
-    return {"name": name, "query": dict(request.query)}
+    return {"name": name, "query": dict(request.query.decode())}
 
 
 @app.post("/form")

@@ -1,4 +1,4 @@
-"""The one table of settings: a new one is a row here, and a field in `src/settings.rs` if the engine needs it.
+"""The one table of settings: a new one is a row here, and a field in `src/settings.rs` if Rust needs it.
 
 The rows are also the typed attributes of `Settings`, so no setting is listed a second time: the command
 line, the environment variables, the help and the documentation are all generated from the rows. Unit and
@@ -70,7 +70,7 @@ class Setting(Generic[T]):
     @overload
     def __get__(self, instance: None, owner: type[Settings]) -> Setting[T]: ...
     @overload
-    def __get__(self, instance: Settings, owner: type[Settings]) -> T: ...
+    def __get__(self, instance: Settings, owner: type[Settings]) -> T: ...  # noqa: F811
     def __get__(  # noqa: F811
         self, instance: Settings | None, owner: type[Settings]
     ) -> Setting[T] | T:
@@ -144,7 +144,8 @@ class Settings:
         WholeNumber(1, 1024),
         8,
         documentation="The most calls of the application at the same time in one worker. Threads are started "
-        "when calls block; fast applications stay on one. 1 means that the application need not be thread-safe.",
+        "when calls block; fast applications stay on one. With 1 the application need not be "
+        "thread-safe.",
     )
     timeout_s = Setting(
         "timeout",

@@ -101,7 +101,7 @@ def _bind_unix(address: Address, backlog: int) -> Listener:
 
 
 def _remove_stale(address: Address, path: str) -> None:
-    """Remove the socket that a killed server left at `path`; leave it if anyone listens or it is no socket."""
+    """Remove the socket that a killed server left at `path`; unless anyone listens or it is no socket."""
     try:
         mode = os.lstat(path).st_mode
     except OSError:

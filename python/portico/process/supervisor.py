@@ -336,18 +336,18 @@ class Supervisor:
             )
 
     def _boot_failed(self, worker: WorkerHandle, how: str, now_s: float) -> None:
-        reason = _indented(worker.failure) or f"the worker {how} while it loaded the application"
+        reason = _after_colon(worker.failure or f"the worker {how} while it loaded the application")
         if not self._announced:
             if self._exit_code == EXIT_FINE:
-                log.error(f"cannot load {self._settings.app}: {reason}")
+                log.error(f"cannot load {self._settings.app}{reason}")
                 self._exit_code = EXIT_APPLICATION
                 self._stop(QUITTING, now_s)
         elif self._roster.has_ready_before(self._generation) and not self._roster.has_ready(self._generation):
-            log.error(f"reload failed, the workers of before go on serving: {reason}")
+            log.error(f"reload failed, the workers of before go on serving{reason}")
             self._roster.adopt(self._generation)
         else:
             self._back_off(now_s)
-            log.error(f"{_name(worker)} cannot load {self._settings.app} ({self._next_try(now_s)}): {reason}")
+            log.error(f"{_name(worker)} cannot load {self._settings.app} ({self._next_try(now_s)}){reason}")
 
     def _back_off(self, now_s: float) -> None:
         delay_s = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2.0 ** min(self._failures, 10))
@@ -363,9 +363,9 @@ class Supervisor:
         return self._scoreboard.read(worker.slot)
 
 
-def _indented(text: str) -> str:
+def _after_colon(text: str) -> str:
     """Let a traceback begin on a line of its own."""
-    return "\n" + text if "\n" in text else text
+    return ":\n" + text if "\n" in text else ": " + text
 
 
 def _name(worker: WorkerHandle) -> str:

@@ -1,0 +1,175 @@
+"""portico.config.sources and check: precedence, origins, and errors that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from portico.config.check import check, unknown_variables, working_directory
+from portico.config.settings import TABLE, Settings
+from portico.config.sources import resolve
+from portico.errors import OperatorError
+
+
+def test_gives_every_setting_its_default() -> None:
+    settings = resolve({}, {})
+    assert settings.values == {row.attribute: row.default for row in TABLE}
+    assert set(settings.origins.values()) == {"the default"}
+
+
+def test_lets_the_environment_win_over_the_default_and_the_command_line_over_both() -> None:
+    settings = resolve({"threads": ["3"]}, {"PORTICO_THREADS": "2", "PORTICO_TIMEOUT": "500ms"})
+    assert (settings.threads, settings.timeout_s) == (3, 0.5)
+    assert settings.origins["threads"] == "--threads on the command line"
+    assert settings.origins["timeout_s"] == "PORTICO_TIMEOUT in the environment"
+
+
+def test_takes_the_last_of_a_repeated_flag() -> None:
+    assert resolve({"threads": ["3", "4"]}, {}).threads == 4
+
+
+def test_gathers_a_flag_that_may_be_repeated() -> None:
+    settings = resolve({"bind": [":80", "unix:a"], "env": ["A=1,2", "B="]}, {})
+    assert settings.bind == ("0.0.0.0:80", "unix:a")
+    assert settings.env == (("A", "1,2"), ("B", ""))
+
+
+def test_splits_a_repeatable_setting_in_the_environment() -> None:
+    settings = resolve(
+        {}, {"PORTICO_BIND": ":80, :81", "PORTICO_PYTHONPATH": "a:b", "PORTICO_ENV": "A=1,B=2"}
+    )
+    assert settings.bind == ("0.0.0.0:80", "0.0.0.0:81")
+    assert settings.pythonpath == ("a", "b")
+    assert settings.env == (("A", "1"), ("B", "2"))
+
+
+def test_takes_an_empty_variable_for_none() -> None:
+    assert (
+        resolve({}, {"PORTICO_THREADS": "", "PORT": " ", "WEB_CONCURRENCY": ""}).values
+        == resolve({}, {}).values
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "bind"),
+    [
+        ({}, {"PORT": "5000"}, ("0.0.0.0:5000",)),
+        ({}, {"PORT": "5000", "PORTICO_BIND": ":80"}, ("0.0.0.0:80",)),
+        ({"bind": ["[::]:81"]}, {"PORT": "5000"}, ("[::]:81",)),
+    ],
+    ids=["alone", "below PORTICO_BIND", "below --bind"],
+)
+def test_honours_port(
+    arguments: Mapping[str, Sequence[str]], environment: Mapping[str, str], bind: tuple[str, ...]
+) -> None:
+    assert resolve(arguments, environment).bind == bind
+
+
+def test_honours_web_concurrency_below_its_own_variable() -> None:
+    assert resolve({}, {"WEB_CONCURRENCY": "3"}).workers == 3
+    assert resolve({}, {"WEB_CONCURRENCY": "3", "PORTICO_WORKERS": "auto"}).workers is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "sentence"),
+    [
+        (
+            {},
+            {"PORTICO_THREADS": "many"},
+            'PORTICO_THREADS in the environment: expected a whole number from 1 to 1024, got "many"',
+        ),
+        (
+            {"threads": ["0"]},
+            {},
+            '--threads on the command line: expected a whole number from 1 to 1024, got "0"',
+        ),
+        (
+            {},
+            {"PORT": "http"},
+            'PORT in the environment: expected a port number from 0 to 65535, got "http"',
+        ),
+        (
+            {"timeout": ["1y"]},
+            {},
+            "--timeout on the command line: expected a duration from 0s to 24h, such as 30s, 500ms or 2m, "
+            'got "1y"',
+        ),
+        (
+            {"log_level": ["loud"]},
+            {},
+            "--log-level on the command line: expected one of debug, info, warning, error, critical, "
+            'got "loud"',
+        ),
+        ({"env": ["A"]}, {}, '--env on the command line: expected NAME=VALUE, got "A"'),
+        (
+            {"max_request_body": ["9999999T"]},
+            {},
+            "--max-request-body on the command line: expected a size in bytes, such as 64K, 10M or 1G, "
+            'got "9999999T"',
+        ),
+    ],
+)
+def test_names_the_origin_of_a_bad_value(
+    arguments: Mapping[str, Sequence[str]], environment: Mapping[str, str], sentence: str
+) -> None:
+    with pytest.raises(OperatorError) as caught:
+        resolve(arguments, environment)
+    assert (caught.value.message, caught.value.exit_code) == (sentence, 2)
+
+
+def test_every_default_can_be_written() -> None:
+    for row in TABLE:
+        if row.many:
+            assert row.show_default() == " ".join(row.kind.show(value) for value in row.default)
+        elif row.default != "":
+            assert row.kind.parse(row.show_default()) == row.default
+
+
+def test_every_attribute_carries_its_unit() -> None:
+    for row in TABLE:
+        kind = type(row.kind).__name__
+        suffix = {"Duration": "_s", "Size": "_bytes"}.get(kind, "")
+        assert row.attribute == row.name + suffix
+
+
+def test_suggests_a_setting_for_an_unknown_variable() -> None:
+    assert unknown_variables({"PORTICO_TREADS": "1", "PORTICO_THREADS": "1", "OTHER": "1"}) == [
+        "PORTICO_TREADS in the environment is not a setting; did you mean PORTICO_THREADS?"
+    ]
+
+
+def _settings(**texts: str) -> Settings:
+    return resolve({"app": ["shop"], **{name: [text] for name, text in texts.items()}}, {})
+
+
+def test_asks_for_an_application() -> None:
+    with pytest.raises(OperatorError, match="no application was given"):
+        check(resolve({}, {}))
+
+
+def test_asks_for_a_directory_that_exists(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="--chdir on the command line: expected a directory"):
+        check(_settings(chdir=str(tmp_path / "none")))
+
+
+def test_asks_for_an_access_log_that_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="--access-log on the command line: cannot write"):
+        check(_settings(access_log=str(tmp_path / "none" / "access.log")))
+
+
+def test_refuses_one_address_twice() -> None:
+    with pytest.raises(OperatorError, match="given twice"):
+        check(resolve({"app": ["shop"], "bind": [":80", "0.0.0.0:80"]}, {}))
+
+
+def test_keeps_a_link_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = tmp_path / "release-1"
+    release.mkdir()
+    (tmp_path / "current").symlink_to(release)
+    assert working_directory(_settings(chdir=str(tmp_path / "current"))) == str(tmp_path / "current")
+    monkeypatch.chdir(release)
+    monkeypatch.setenv("PWD", str(tmp_path / "current"))
+    assert working_directory(_settings()) == str(tmp_path / "current")
+    monkeypatch.setenv("PWD", str(tmp_path))
+    assert working_directory(_settings()) == str(release)

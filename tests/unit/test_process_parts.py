@@ -1,0 +1,174 @@
+"""The pure parts of portico.process: messages, plan, roster, CPUs, banner, calls."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from portico import __version__
+from portico.config.sources import resolve
+from portico.process.banner import banner
+from portico.process.calls import describe_calls, overdue_call
+from portico.process.cpus import cgroup_quota
+from portico.process.messages import Decoder, Failed, Ready, encode
+from portico.process.plan import Listener, Plan, dump_plan, load_plan
+from portico.process.roster import Roster
+from portico.process.worker_handle import BOOTING, LEAVING, READY, WorkerHandle
+
+
+def plan(**texts: str) -> Plan:
+    return Plan(
+        resolve({name: [text] for name, text in texts.items()}, {}),
+        [Listener(3, "http://127.0.0.1:80"), Listener(4, "unix:/a", path="/a", device=1, inode=2)],
+        directory="/srv",
+        worker_count=2,
+        worker_reason="2 CPUs allowed by affinity",
+        started_at_s=1.5,
+    )
+
+
+def test_the_version_is_that_of_the_crate() -> None:
+    manifest = (Path(__file__).parents[2] / "Cargo.toml").read_text()
+    found = re.search(r'(?ms)^\[workspace\.package\].*?^version = "([^"]+)"', manifest)
+    assert found is not None
+    assert found[1] == __version__
+
+
+def test_decodes_messages_byte_by_byte() -> None:
+    frames = encode(Ready("shop:application")) + encode(Failed("no\nluck é")) + encode(Ready(""))
+    decoder = Decoder()
+    got = [message for byte in frames for message in decoder.feed(bytes([byte]))]
+    assert [(type(message), message.text) for message in got] == [
+        (Ready, "shop:application"),
+        (Failed, "no\nluck é"),
+        (Ready, ""),
+    ]
+    assert len(Decoder().feed(frames)) == 3
+
+
+def test_rejects_an_unknown_message() -> None:
+    with pytest.raises(ValueError, match="unknown message kind b'X'"):
+        Decoder().feed(b"X\0\0\0\0")
+
+
+def test_a_plan_survives_its_exec() -> None:
+    before = plan(app="shop", env="A=1", timeout="2m")
+    after = load_plan(dump_plan(before))
+    assert after.settings.values == before.settings.values
+    assert after.settings.origins == before.settings.origins
+    assert [listener.display for listener in after.listeners] == ["http://127.0.0.1:80", "unix:/a"]
+    assert (after.listeners[1].path, after.listeners[1].device, after.listeners[1].inode) == ("/a", 1, 2)
+    assert (after.directory, after.worker_count, after.started_at_s) == ("/srv", 2, 1.5)
+
+
+def test_the_banner_says_where_what_and_why() -> None:
+    assert banner(plan(threads="1"), "shop:app", version="1.0", pid=7, startup_s=0.214) == (
+        "portico 1.0 serves shop:app\n"
+        "  on http://127.0.0.1:80, unix:/a\n"
+        "  with 2 workers x 1 thread (2 CPUs allowed by affinity)\n"
+        "  ready in 0.21 s, pid 7"
+    )
+
+
+def status(*calls: tuple[float, str]) -> Any:
+    return SimpleNamespace(
+        calls=[SimpleNamespace(elapsed_s=elapsed_s, what=what) for elapsed_s, what in calls]
+    )
+
+
+def test_names_the_calls_in_flight() -> None:
+    assert describe_calls(status()) == ""
+    assert (
+        describe_calls(status((0.1, "GET /a"), (2.0, "GET /b")))
+        == ", in flight: GET /b (2.0 s), GET /a (0.1 s)"
+    )
+    assert describe_calls(status(*[(1.0, "GET /")] * 7)).endswith(" and 2 more")
+
+
+def test_finds_the_call_that_is_overdue() -> None:
+    assert overdue_call(status((1.0, "GET /a")), 1.0) is None
+    assert overdue_call(status((1.1, "GET /a"), (3.0, "GET /b")), 1.0).what == "GET /b"
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "quota"),
+    [
+        ("0::/\n", {"cpu.max": "max 100000"}, None),
+        ("0::/\n", {"cpu.max": "150000 100000"}, 1.5),
+        ("0::/a/b\n", {"a/cpu.max": "100000 100000", "a/b/cpu.max": "300000 100000"}, 1.0),
+        ("0::/the/host's/path\n", {"cpu.max": "50000 100000"}, 0.5),
+        ("3:cpu,cpuacct:/x\n", {"cpu,cpuacct/x/cpu.cfs_quota_us": "-1"}, None),
+        (
+            "3:cpu,cpuacct:/x\n",
+            {"cpu,cpuacct/x/cpu.cfs_quota_us": "200000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"},
+            2.0,
+        ),
+    ],
+    ids=["v2 no limit", "v2", "v2 tightest of its parents", "v2 in a container", "v1 no limit", "v1"],
+)
+def test_reads_the_cgroup_quota(
+    tmp_path: Path, membership: str, files: dict[str, str], quota: float | None
+) -> None:
+    for name, content in files.items():
+        (tmp_path / "fs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "fs" / name).write_text(content + "\n")
+    (tmp_path / "cgroup").write_text(membership)
+    assert cgroup_quota(str(tmp_path / "fs"), str(tmp_path / "cgroup")) == quota
+
+
+def roster(*workers: tuple[int, str], wanted: int = 2) -> Roster:
+    """A roster of workers with these generations and states; their pids count from 0."""
+    made = Roster(wanted)
+    for pid, (generation, state) in enumerate(workers):
+        worker = WorkerHandle(pid=pid, slot=pid, generation=generation, message_fd=-1, now_s=0)
+        worker.state = state
+        made.add(worker)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("workers", "lacks", "surplus"),
+    [
+        ([], True, []),
+        ([(0, BOOTING)], True, []),
+        ([(0, READY), (0, BOOTING)], False, []),
+        ([(0, READY), (0, LEAVING)], True, []),
+        ([(0, READY), (0, READY), (0, READY)], False, [2]),
+    ],
+    ids=["none", "one", "both", "one is leaving", "one too many"],
+)
+def test_wants_as_many_workers_as_told(
+    workers: list[tuple[int, str]], lacks: bool, surplus: list[int]
+) -> None:
+    found = roster(*workers)
+    assert found.lacks_worker(0, 2) is lacks
+    assert [worker.pid for worker in found.surplus(0, 2)] == surplus
+
+
+@pytest.mark.parametrize(
+    ("workers", "lacks", "surplus"),
+    [
+        ([(0, READY), (0, READY)], True, []),
+        ([(0, READY), (0, READY), (1, BOOTING)], False, []),
+        ([(0, READY), (0, READY), (1, READY)], True, [0]),
+        ([(0, LEAVING), (0, READY), (1, READY), (1, BOOTING)], False, []),
+        ([(0, READY), (1, READY), (1, READY)], False, [0]),
+        ([(0, BOOTING), (0, READY)], True, [0]),
+    ],
+    ids=["begins", "first boots", "first ready", "second boots", "second ready", "old one boots"],
+)
+def test_rolls_one_worker_at_a_time_and_never_has_too_few(
+    workers: list[tuple[int, str]], lacks: bool, surplus: list[int]
+) -> None:
+    found = roster(*workers)
+    assert found.lacks_worker(1, 2) is lacks
+    assert [worker.pid for worker in found.surplus(1, 2)] == surplus
+
+
+def test_gives_out_the_lowest_free_slot() -> None:
+    found = roster((0, READY), (0, READY), (0, READY))
+    found.remove(found.workers[1])
+    assert found.free_slot() == 1
