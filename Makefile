@@ -9,12 +9,13 @@ EXAMPLE ?= examples.guestbook:application
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run build test check bench clean
+.PHONY: help run build test check bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
 	@echo 'make check   lint, types and stub check only'
 	@echo 'make bench   measure portico beside its peers, write bench/RESULTS.md'
+	@echo 'make docs    write docs/settings.md from the table of settings'
 	@echo 'make clean   remove what was built'
 
 run: build
@@ -32,12 +33,15 @@ check: build $(VENV)/.test-tools
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check python tests examples bench
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest portico._core --ignore-disjoint-bases
+	$(BIN)/python -m mypy.stubtest portico._core
 
 bench: build
 	$(BIN)/python bench/compare.py $(BENCH)
+
+docs: build
+	$(BIN)/python docs/generate_settings.py > docs/settings.md
 
 clean:
 	rm -rf $(VENV) target

@@ -55,6 +55,8 @@ def measured(case: Case, row: Row, running: Running, seconds: int) -> Round:
     expected = case.expected if row.server.role is not Role.LIMIT else None
     result.metrics["keeps_alive"] = verify(case, running.port, expected)
     if case.kind is Kind.IDLE:
+        if not result.metrics["keeps_alive"]:
+            raise ServerFailed("closes each connection after its answer")
         _load(case, running, [case.path], WARM_UP_S)
         result.metrics |= idle.measured(running)
         result.metrics["pss_mb"] = measure.pss_bytes(running.pid) / 1e6

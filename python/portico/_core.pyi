@@ -1,8 +1,42 @@
 """The engine: sockets, HTTP, the WSGI bridge, counters and logs; a Rust extension (`src/`)."""
 
-from typing import final
+from typing import Any, final
 
 from portico.types import EngineSettings, WSGIApplication
+
+__all__ = [
+    "Call",
+    "FileWrapper",
+    "Scoreboard",
+    "WorkerStatus",
+    "__version__",
+    "configure_log",
+    "log",
+    "serve",
+]
+
+__version__: str
+
+@final
+class FileWrapper:
+    """`wsgi.file_wrapper(filelike, blksize)`: an iterable over a file; sendfile(2) sends a real one.
+
+    `filelike` has `read(size)`, and `close()` if it can be closed; `blksize` is how many bytes are read at
+    a time.
+    """
+
+    def __new__(cls, filelike: Any, blksize: int = 8192, /) -> FileWrapper: ...
+    @property
+    def filelike(self) -> Any:
+        """The file-like object."""
+    @property
+    def blksize(self) -> int:
+        """Bytes asked of `read` at a time."""
+    def __iter__(self) -> FileWrapper: ...
+    def __next__(self) -> Any:
+        """Return the next block, or stop at the first that is empty."""
+    def close(self) -> None:
+        """Close the file-like object if it can be closed."""
 
 @final
 class Call:

@@ -92,7 +92,8 @@ def _import(module_name: str) -> ModuleType:
         if module_name != missing and not module_name.startswith(missing + "."):
             raise
         if _is_module_without_package(module_name, missing):
-            raise LoadError(f"{missing} is a module, not a package: it has no {module_name}") from None
+            parent = missing.rpartition(".")[0]
+            raise LoadError(f"{parent} is a module, not a package: it has no {module_name}") from None
         where = sys.path[0] if sys.path else "."
         raise LoadError(f"no module named {missing} in {where} or installed{_near_module(missing)}") from None
 
@@ -154,7 +155,9 @@ def _what_it_has(owner: Any) -> str:
         is_own = getattr(value, "__module__", own) == own or not hasattr(value, "__name__")
         if callable(value) and not name.startswith("_") and (is_own or name in DEFAULT_ATTRIBUTES):
             names.append(name)
-    names.sort(key=lambda name: (name not in DEFAULT_ATTRIBUTES, "app" not in name.lower()))
+    # Where there is one of the usual names, the rest would only distract. A class is the least likely.
+    names = [name for name in names if name in DEFAULT_ATTRIBUTES] or names
+    names.sort(key=lambda name: (isinstance(getattr(owner, name), type), "app" not in name.lower()))
     if not names:
         return ""
     shown = [

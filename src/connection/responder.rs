@@ -87,7 +87,8 @@ impl Responder {
         request_body: &Body,
         keep_alive: bool,
     ) -> Responder {
-        let keep_alive = keep_alive && !connection.engine.is_draining();
+        let engine = connection.engine;
+        let keep_alive = keep_alive && engine.bounds.keep_alive_ms > 0 && !engine.is_draining();
         let request_complete = match request_body {
             Body::Streamed(stream) => Some(stream.complete.clone()),
             _ => None,

@@ -108,19 +108,18 @@ def iterates_file_wrapper(environ: dict[str, Any], start_response: Any) -> list[
 
 
 class RecordedFile:
-    """A file that records its closing; `memory` has no `fileno`."""
+    """A file that records its closing and, under the key `KEY reads`, its reads; `memory` has no `fileno`."""
 
     def __init__(self, key: str, kind: str) -> None:
         self._key = key
         self._file: Any = io.BytesIO() if kind == "memory" else tempfile.TemporaryFile()  # noqa: SIM115
         if kind == "real":
             self.fileno = self._file.fileno
-        self.read, self.write, self.seek, self.tell = (
-            self._file.read,
-            self._file.write,
-            self._file.seek,
-            self._file.tell,
-        )
+        self.write, self.seek, self.tell = self._file.write, self._file.seek, self._file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        record(f"{self._key} reads", "read")
+        return bytes(self._file.read(size))
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._file)

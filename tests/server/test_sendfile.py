@@ -40,8 +40,17 @@ def test_files_leave_no_descriptors_behind(server: Server, key: str) -> None:
         assert server.descriptor_count() <= before + 2
 
 
-def test_the_data_does_not_pass_through_python(server: Server) -> None:
-    """64 MiB of a sparse file; the worker's memory does not follow."""
+def test_the_data_does_not_pass_through_python(server: Server, key: str) -> None:
+    """The file is never read in the application's process; one without a descriptor is."""
+    with server.connect() as connection:
+        for kind in ("real", "memory"):
+            target = f"/file-wrapper?kind={kind}&size=1024000&length=1024000&key={key}-{kind}"
+            assert connection.request(target).body == bytes(range(256)) * 4000
+    assert server.recorder.events(f"{key}-real reads") == []
+    assert "read" in server.recorder.events(f"{key}-memory reads")
+
+
+def test_a_large_file_needs_no_memory(server: Server) -> None:
     before = server.memory_bytes()
     with server.connect() as connection:
         connection.ask("/real-file?size=64")

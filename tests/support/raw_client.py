@@ -20,6 +20,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _BODYLESS = frozenset({204, 304})
+_DATA_SEGMENTS_IN = 152  # offset of tcpi_data_segs_in in struct tcp_info (linux/tcp.h)
 _LINGER_OFF = struct.pack("ii", 1, 0)
 
 
@@ -207,6 +208,11 @@ class Connection:
     def is_silent(self, seconds: float) -> bool:
         """Whether nothing at all comes (no byte, no close) for `seconds`."""
         return not self._buffer and not select.select([self.socket], [], [], seconds)[0]
+
+    def data_segments(self) -> int:
+        """How many TCP segments with data came so far: what the server sent apart, arrived apart."""
+        information = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+        return int(struct.unpack_from("I", information, _DATA_SEGMENTS_IN)[0])
 
     # -- leaving
 

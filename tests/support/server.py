@@ -180,7 +180,8 @@ class Server:
         if error is None:
             self.stop()
             return
-        error.add_note(f"error log of the server:\n{self.log_tail()}") if hasattr(error, "add_note") else None
+        if hasattr(error, "add_note"):  # Python 3.11
+            error.add_note(f"error log of the server:\n{self.log_tail()}")
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -87,8 +87,8 @@ def test_finds_an_application(name: str, full_name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("shop:app", "module shop has no `app`; it has `application`, `asynchronous`"),
-        ("plain", "module plain has no `application` and no `app`; it has `Made` and `made`"),
+        ("shop:app", "module shop has no `app`; it has `application`"),
+        ("plain", "module plain has no `application` and no `app`; it has `made` and `Made`"),
         ("shop:Container.app", "shop:Container has no `app`"),
         ("shop:number", "shop:number is an int, which is not callable; expected a WSGI application"),
         ("shop:number()", "shop:number is not callable: it is an int"),

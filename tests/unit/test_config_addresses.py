@@ -24,19 +24,10 @@ def test_reads_an_address(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "8000",
-        "host",
-        "host:",
-        "host:http",
-        "host:65536",
-        "host:-1",
-        "::1:8000",
-        "[host]:80",
-        "[::1]",
-        "http://a:80",
-    ]
-    + ["unix:", "unix:a?mode=", "unix:a?mode=888", "unix:a?mode=7777", "unix:a?user=me"],
+        *("", "8000", "host", "host:", "host:http", "host:65536", "host:-1"),
+        *("::1:8000", "[host]:80", "[::1]", "http://a:80"),
+        *("unix:", "unix:a?mode=", "unix:a?mode=888", "unix:a?mode=7777", "unix:a?user=me"),
+    ],
 )
 def test_rejects_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract

@@ -49,5 +49,5 @@ def test_does_not_gather_an_endless_line(records: list[str]) -> None:
 
 def test_returns_what_it_took_and_refuses_bytes() -> None:
     assert ErrorStream().write("abc") == 3
-    with pytest.raises(TypeError, match="wsgi.errors takes str, not bytes"):
+    with pytest.raises(TypeError, match=r"wsgi\.errors takes str, not bytes"):
         ErrorStream().write(b"abc")  # type: ignore[arg-type]

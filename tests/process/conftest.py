@@ -1,0 +1,106 @@
+"""A portico of one's own for each test: any application's source, any signal, any end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from support.processes import children
+from support.server import free_port
+from support.waiting import wait_until
+
+_END_DEADLINE_S = 20.0
+
+
+class Portico:
+    """One `python -m portico run` in `folder`, where `site.py`-like modules may be written and rewritten."""
+
+    def __init__(self, folder: Path, application: str, options: Sequence[str], *, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self.error_path = folder / "error.log"
+        with self.error_path.open("wb") as error_log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "portico", "run", application, "-b", f"127.0.0.1:{port}"),
+                    *("--access-log", "off", *options),
+                ],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=error_log,
+                stderr=error_log,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            )
+
+    @property
+    def worker_pids(self) -> list[int]:
+        return children(self.process.pid)
+
+    def log(self) -> str:
+        """All of the error log so far."""
+        return self.error_path.read_text()
+
+    def wait_for(self, text: str, *, times: int = 1) -> None:
+        """Wait until the error log holds `text`."""
+        wait_until(lambda: self.log().count(text) >= times, what=f"{text!r} in the error log")
+
+    def wait_ready(self) -> None:
+        self.wait_for("ready in ")
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for the end and return the exit code."""
+        return self.process.wait(_END_DEADLINE_S)
+
+    def get(self, path: str = "/") -> str:
+        """Return the body of one answer, on a connection of its own."""
+        with self.ask(path) as connection:
+            return read_body(connection)
+
+    def ask(self, path: str = "/") -> socket.socket:
+        """Send a request and return its connection, without waiting for the answer."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=_END_DEADLINE_S)
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
+        return connection
+
+
+def read_body(connection: socket.socket) -> str:
+    """Read an answer to its end and return its body."""
+    received = b""
+    while data := connection.recv(65536):
+        received += data
+    return received.partition(b"\r\n\r\n")[2].decode()
+
+
+Start = Callable[..., Portico]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start portico on `source` (the module `shop`); whatever still runs at the end of the test is killed."""
+    started: list[Portico] = []
+
+    def start_one(source: str, *options: str, application: str = "shop", port: int | None = None) -> Portico:
+        (tmp_path / "shop.py").write_text(source)
+        portico = Portico(tmp_path, application, options, port=port or free_port())
+        started.append(portico)
+        return portico
+
+    yield start_one
+    for portico in started:
+        pids = portico.worker_pids
+        portico.process.kill()
+        portico.process.wait()
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue

@@ -1,0 +1,165 @@
+"""A start: the banner, or one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Start
+
+HELLO = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+"""
+
+
+def test_says_where_what_and_with_how_many(start: Start) -> None:
+    portico = start(HELLO, "-w", "2", "--threads", "3")
+    portico.wait_ready()
+    log = portico.log()
+    assert "serves shop:application\n" in log
+    assert f"  on http://127.0.0.1:{portico.port}\n" in log
+    assert "  with 2 workers x 3 threads (--workers on the command line)\n" in log
+    assert f" s, pid {portico.process.pid}\n" in log
+    assert portico.get() == "hello"
+
+
+def test_keeps_the_command_line_out_of_the_supervised_processes(start: Start) -> None:
+    source = """
+import sys
+before = sorted(sys.modules)
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [" ".join(before).encode()]
+"""
+    portico = start(source)
+    portico.wait_ready()
+    loaded = set(portico.get().split())
+    assert not loaded & {
+        "click",
+        "tomllib",
+        "typing",
+        "logging",
+        "dataclasses",
+        "json",
+        "socket",
+        "subprocess",
+    }
+    assert not loaded & {"portico.cli", "portico.config.sources", "portico.process.sockets"}
+
+
+def test_gives_the_application_its_directory_paths_variables_and_arguments(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "library").mkdir()
+    (tmp_path / "site" / "library" / "part.py").write_text("name = 'part'\n")
+    (tmp_path / "site" / "main.py").write_text("""
+import os, sys, part
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return ["|".join([os.getcwd(), part.name, os.environ["NAME"], sys.argv[-1]]).encode()]
+""")
+    portico = start(
+        "", "--chdir", "site", "--pythonpath", "library", "-e", "NAME=a=b c", application="main:application"
+    )
+    portico.wait_ready()
+    assert portico.get() == f"{tmp_path / 'site'}|part|a=b c|NAME=a=b c"
+
+
+@pytest.mark.parametrize(
+    ("source", "application", "sentence"),
+    [
+        (HELLO, "shop:app", "cannot load shop:app: module shop has no `app`; it has `application`"),
+        (HELLO, "shpo", "cannot load shpo: no module named shpo in"),
+        (
+            "import nothing_of_that_name",
+            "shop",
+            'cannot load shop:\nTraceback (most recent call last):\n  File "{folder}/shop.py", line 1, in '
+            "<module>\n",
+        ),
+        ("def broken(:", "shop", 'cannot load shop:\n  File "{folder}/shop.py", line 1\n'),
+        ("raise SystemExit(7)", "shop", "SystemExit: 7"),
+        (
+            "import os; os._exit(5)",
+            "shop",
+            "cannot load shop: the worker ended with status 5 while it loaded the application",
+        ),
+        (
+            "import os; os.kill(os.getpid(), 11)",
+            "shop",
+            "cannot load shop: the worker was killed by SIGSEGV while it loaded the application",
+        ),
+    ],
+    ids=["attribute", "module", "import inside", "syntax", "exit", "sudden end", "crash"],
+)
+def test_ends_with_status_3_when_the_application_cannot_be_loaded(
+    start: Start, source: str, application: str, sentence: str
+) -> None:
+    portico = start(source, "-w", "2", application=application)
+    assert portico.wait() == 3
+    log = portico.log()
+    assert sentence.format(folder=portico.folder) in log
+    assert log.count("cannot load") == 1
+    # Our own frames say nothing to the user; faulthandler, after a crash, cannot leave them out.
+    assert "app_loader" not in log or "Fatal Python error" in log
+
+
+def test_ends_with_status_4_when_the_port_is_taken(start: Start) -> None:
+    first = start(HELLO)
+    first.wait_ready()
+    second = start(HELLO, port=first.port)
+    assert second.wait() == 4
+    assert f"the port is in use by process {first.process.pid} (" in second.log()
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "portico", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run"], "portico: no application was given"),
+        (["run", "shop", "--thread", "3"], "Did you mean '--threads'?"),
+        (
+            ["run", "shop", "-w", "few"],
+            "--workers on the command line: expected a whole number from 1 to 512, or auto",
+        ),
+        (["shop:app"], "Did you mean `portico run shop:app`?"),
+        (["rnu"], "Did you mean `portico run`?"),
+    ],
+)
+def test_ends_with_status_2_and_a_hint_for_a_wrong_command(arguments: list[str], sentence: str) -> None:
+    ended = run(*arguments)
+    assert ended.returncode == 2
+    assert sentence in ended.stderr
+
+
+def test_names_the_variable_with_a_bad_value() -> None:
+    ended = run("run", "shop", PORTICO_THREADS="many")
+    assert ended.stderr == (
+        'portico: PORTICO_THREADS in the environment: expected a whole number from 1 to 1024, got "many"\n'
+    )
+
+
+def test_shows_its_version_and_help() -> None:
+    from portico import __version__
+
+    assert run("--version").stdout == f"portico {__version__}\n"
+    help_text = run("run", "--help").stdout
+    assert all(
+        f"PORTICO_{name}" in help_text for name in ("BIND", "THREADS", "MAX_REQUEST_BODY", "LOG_LEVEL")
+    )

@@ -1,0 +1,246 @@
+"""The supervisor: signals, deaths, reloads, time limits; real processes only."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from support.waiting import wait_until
+
+from .conftest import Portico, Start, read_body
+
+SHOP = """
+import os, time
+ANSWER = b"one"
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/pid":
+        answer = str(os.getpid()).encode()
+    elif path == "/wait":
+        open("waiting", "w").close()
+        while not os.path.exists("go on"):
+            time.sleep(0.01)
+        answer = b"waited"
+    else:
+        answer = ANSWER
+    start_response("200 OK", [("Content-Length", str(len(answer)))])
+    return [answer]
+"""
+
+
+def wait_in_application(portico: Portico) -> socket.socket:
+    """Bring one request into the application and return its connection; the file `go on` lets it end."""
+    connection = portico.ask("/wait")
+    wait_until((portico.folder / "waiting").exists, what="the request to reach the application")
+    return connection
+
+
+def let_go_on(portico: Portico) -> None:
+    (portico.folder / "go on").touch()
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    # Killed, but its parent of last resort has not reaped it yet.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_term_answers_what_is_in_flight_and_ends_with_status_0(start: Start) -> None:
+    portico = start(SHOP, "-w", "2")
+    portico.wait_ready()
+    with wait_in_application(portico) as connection:
+        portico.signal(signal.SIGTERM)
+        portico.wait_for("stopping when all is answered")
+        let_go_on(portico)
+        assert read_body(connection) == "waited"
+    assert portico.wait() == 0
+
+
+@pytest.mark.xfail(strict=True, reason="a draining worker keeps its listening sockets open (src/drain.rs)")
+def test_term_closes_the_door_at_once(start: Start) -> None:
+    portico = start(SHOP, "-w", "2")
+    portico.wait_ready()
+    with wait_in_application(portico):
+        portico.signal(signal.SIGTERM)
+        portico.wait_for("stopping when all is answered")
+        wait_until(lambda: not is_open(portico.port), what="the door to close", deadline_s=2)
+
+
+def test_term_kills_what_outlasts_the_graceful_timeout(start: Start) -> None:
+    portico = start(SHOP, "--graceful-timeout", "100ms", "-w", "1")
+    portico.wait_ready()
+    with wait_in_application(portico) as connection:
+        portico.signal(signal.SIGTERM)
+        assert portico.wait() == 0
+        assert "waited" not in read_body(connection)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT], ids=["INT", "QUIT"])
+def test_int_and_quit_do_not_wait_for_the_application(start: Start, number: signal.Signals) -> None:
+    portico = start(SHOP, "-w", "2")
+    portico.wait_ready()
+    with wait_in_application(portico):
+        portico.signal(number)
+        assert portico.wait() == 0
+
+
+def test_term_during_the_first_load_is_no_failure(start: Start) -> None:
+    portico = start("import time; open('loading', 'w').close(); time.sleep(60)")
+    wait_until((portico.folder / "loading").exists, what="the load to begin")
+    portico.signal(signal.SIGTERM)
+    assert portico.wait() == 0
+    assert "cannot load" not in portico.log()
+
+
+def test_a_killed_worker_is_accounted_for_and_replaced_within_a_second(start: Start) -> None:
+    portico = start(SHOP, "-w", "1")
+    portico.wait_ready()
+    [pid] = portico.worker_pids
+    with wait_in_application(portico):
+        killed_at = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        assert portico.get() == "one"
+        assert time.monotonic() - killed_at < 1
+    portico.wait_for(f"worker {pid} was killed by SIGKILL after")
+    assert "in flight: GET /wait (" in portico.log()
+
+
+def test_a_call_beyond_its_timeout_costs_the_worker_and_leaves_the_stacks(start: Start) -> None:
+    portico = start(SHOP, "-w", "1", "--timeout", "200ms")
+    portico.wait_ready()
+    [pid] = portico.worker_pids
+    with wait_in_application(portico):
+        portico.wait_for("is ready after")
+        assert portico.get() == "one"
+        wait_until(lambda: is_gone(pid), what="the old worker to go")
+    log = portico.log()
+    assert f"worker {pid}: GET /wait has been in the application for" in log
+    assert "longer than the timeout of 0.2 s; replacing the worker" in log
+    assert "Fatal Python error: Aborted" in log
+    assert re.search(r'shop\.py", line 1[01] in application', log)
+
+
+def test_ttin_and_ttou_change_the_number_of_workers(start: Start) -> None:
+    portico = start(SHOP, "-w", "1")
+    portico.wait_ready()
+    portico.signal(signal.SIGTTIN)
+    portico.wait_for("is ready after")
+    assert len(portico.worker_pids) == 2
+    portico.signal(signal.SIGTTOU)
+    wait_until(lambda: len(portico.worker_pids) == 1, what="one worker to leave")
+    portico.signal(signal.SIGTTOU)
+    portico.wait_for("the number of workers stays at 1")
+
+
+def test_hup_loads_new_code_without_losing_what_is_in_flight(start: Start) -> None:
+    portico = start(SHOP, "-w", "2")
+    portico.wait_ready()
+    before = set(portico.worker_pids)
+    with wait_in_application(portico) as connection:
+        (portico.folder / "shop.py").write_text(SHOP.replace("one", "two"))
+        portico.signal(signal.SIGHUP)
+        portico.wait_for("is ready after", times=2)
+        wait_until(lambda: portico.get() == "two", what="the new code to answer")
+        let_go_on(portico)
+        assert read_body(connection) == "waited"
+    wait_until(lambda: not before & set(portico.worker_pids), what="the old workers to leave")
+    assert len(portico.worker_pids) == 2
+    assert {portico.get() for _ in range(10)} == {"two"}
+
+
+def test_hup_with_broken_code_keeps_the_old_workers(start: Start) -> None:
+    portico = start(SHOP, "-w", "2")
+    portico.wait_ready()
+    before = portico.worker_pids
+    (portico.folder / "shop.py").write_text("raise RuntimeError('a slip')")
+    portico.signal(signal.SIGHUP)
+    portico.wait_for("reload failed, the workers of before go on serving:\nTraceback")
+    portico.wait_for("RuntimeError: a slip")
+    assert portico.worker_pids == before
+    assert portico.get() == "one"
+    (portico.folder / "shop.py").write_text(SHOP.replace("one", "two"))
+    portico.signal(signal.SIGHUP)
+    wait_until(lambda: portico.get() == "two", what="the mended code to answer")
+
+
+def test_backs_off_while_workers_die_at_boot(start: Start) -> None:
+    portico = start(SHOP, "-w", "1")
+    portico.wait_ready()
+    (portico.folder / "shop.py").write_text("raise RuntimeError('a slip')")
+    os.kill(portico.worker_pids[0], signal.SIGKILL)
+    portico.wait_for("RuntimeError: a slip", times=3)
+    delays = [line.partition("the next one starts in ")[2][:3] for line in portico.log().splitlines()]
+    delays = [delay for delay in delays if delay]
+    assert delays == sorted(delays)
+    assert len(set(delays)) >= 3
+    (portico.folder / "shop.py").write_text(SHOP)
+    portico.wait_for("is ready after")
+    assert portico.get() == "one"
+
+
+def test_workers_leave_when_the_supervisor_is_killed(start: Start) -> None:
+    portico = start(SHOP, "-w", "2")
+    portico.wait_ready()
+    pids = portico.worker_pids
+    assert len(pids) == 2
+    portico.process.kill()
+    portico.wait()
+    wait_until(lambda: all(is_gone(pid) for pid in pids), what="the workers to leave")
+
+
+def test_reaps_children_of_others(start: Start) -> None:
+    source = (
+        SHOP
+        + """
+if os.fork() == 0:
+    if os.fork() == 0:
+        os._exit(0)
+    os._exit(0)
+"""
+    )
+    portico = start(source, "-w", "1")
+    portico.wait_ready()
+    os.kill(portico.worker_pids[0], signal.SIGKILL)
+    portico.wait_for("is ready after")
+    assert portico.get() == "one"
+
+
+def test_removes_its_unix_socket_at_the_end(start: Start) -> None:
+    portico = start(SHOP, "-w", "1", "-b", "unix:shop.sock?mode=600")
+    portico.wait_ready()
+    path = portico.folder / "shop.sock"
+    assert path.stat().st_mode & 0o777 == 0o600
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        assert read_body(connection) == "one"
+    portico.signal(signal.SIGTERM)
+    assert portico.wait() == 0
+    assert not path.exists()
+
+
+def test_runs_what_the_application_registered_for_its_end(start: Start) -> None:
+    portico = start(
+        SHOP + "import atexit; atexit.register(lambda: open('farewell', 'w').close())\n", "-w", "1"
+    )
+    portico.wait_ready()
+    assert portico.get() == "one"
+    portico.signal(signal.SIGTERM)
+    assert portico.wait() == 0
+    assert (portico.folder / "farewell").exists()
