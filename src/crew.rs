@@ -33,6 +33,8 @@ use tokio::sync::Notify;
 const VACANT: usize = usize::MAX;
 /// A route whose calls take longer than this on average gets the lead handed over before the call.
 const SLOW_NS: u32 = 300_000;
+/// A single call counts as no longer than this: three slow calls in a row make a route slow, one does not.
+const OUTLIER_NS: u32 = 4 * SLOW_NS;
 /// Routes told apart by the moving average; two that fall together share it.
 const ROUTES: usize = 256;
 /// The sentinel's tick while there is something to watch.
@@ -177,7 +179,8 @@ impl Crew {
         self.in_calls.fetch_sub(1, Ordering::Relaxed);
         let average = &self.averages_ns[route % ROUTES];
         let before = average.load(Ordering::Relaxed);
-        let now = u32::try_from(duration_ns).unwrap_or(u32::MAX);
+        // Bounded, so that one call that the scheduler interrupted does not make its route slow.
+        let now = u32::try_from(duration_ns).unwrap_or(u32::MAX).min(OUTLIER_NS);
         average.store(before - before / 8 + now / 8, Ordering::Relaxed);
         if token != 0 && self.calls.compare_exchange(token, token + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             return true;

@@ -244,3 +244,30 @@ def test_runs_what_the_application_registered_for_its_end(start: Start) -> None:
     portico.signal(signal.SIGTERM)
     assert portico.wait() == 0
     assert (portico.folder / "farewell").exists()
+
+
+def test_a_storm_of_resizes_is_not_taken_for_a_stop(start: Start) -> None:
+    # A worker that is told to leave right after its fork must not pass the signal on to the supervisor.
+    portico = start(SHOP, "-w", "1")
+    portico.wait_ready()
+    for _ in range(30):
+        seen = portico.log().count("the number of workers is ")
+        portico.signal(signal.SIGTTIN)
+        portico.wait_for("the number of workers is ", times=seen + 1)
+        portico.signal(signal.SIGTTOU)
+        portico.wait_for("the number of workers is ", times=seen + 2)
+    wait_until(lambda: len(portico.worker_pids) == 1, what="the surplus workers to leave")
+    assert portico.get() == "one"
+    assert "stopping" not in portico.log()
+
+
+def test_a_second_int_kills_at_once(start: Start) -> None:
+    portico = start(SHOP, "-w", "1")
+    portico.wait_ready()
+    with wait_in_application(portico):
+        portico.signal(signal.SIGINT)
+        portico.wait_for("stopping")
+        portico.signal(signal.SIGINT)
+        assert portico.wait() == 0
+    assert "killing the workers" in portico.log()
+    assert "did not stop within" not in portico.log()

@@ -65,6 +65,16 @@ def reset_signals(signals: tuple[signal.Signals, ...]) -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+def block_signals(signals: tuple[signal.Signals, ...]) -> None:
+    """Let `signals` wait, also in a process that is forked now."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+
+def unblock_signals(signals: tuple[signal.Signals, ...]) -> None:
+    """Let `signals` come, those first that have waited."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+
+
 def signal_name(number: int) -> str:
     """Return `SIGKILL` for 9; real-time signals have no names of their own."""
     try:

@@ -22,7 +22,14 @@ from portico.process.calls import describe_calls, overdue_call
 from portico.process.messages import Failed, Ready
 from portico.process.proctitle import name_process
 from portico.process.roster import Roster
-from portico.process.signals import SUPERVISOR_SIGNALS, SignalPipe, reset_signals, signal_name
+from portico.process.signals import (
+    SUPERVISOR_SIGNALS,
+    SignalPipe,
+    block_signals,
+    reset_signals,
+    signal_name,
+    unblock_signals,
+)
 from portico.process.worker import Assignment, shows_colour
 from portico.process.worker_handle import BOOTING, READY, WorkerHandle
 
@@ -119,14 +126,18 @@ class Supervisor:
         slot = self._roster.free_slot()
         self._scoreboard.reset(slot)
         message_fd, message_write_fd = os.pipe()
+        # Until the child has let go of the wakeup pipe, a signal for the child would be written into ours.
+        block_signals(SUPERVISOR_SIGNALS)
         try:
             pid = os.fork()
         except OSError:
+            unblock_signals(SUPERVISOR_SIGNALS)
             os.close(message_fd)
             os.close(message_write_fd)
             raise
         if pid == 0:
             return self._become_worker(slot, message_fd, message_write_fd)
+        unblock_signals(SUPERVISOR_SIGNALS)
         os.close(message_write_fd)
         os.set_blocking(message_fd, False)
         self._roster.add(
@@ -139,6 +150,7 @@ class Supervisor:
     def _become_worker(self, slot: int, message_fd: int, message_write_fd: int) -> Assignment:
         """In the child: let go of all that is the supervisor's."""
         reset_signals(SUPERVISOR_SIGNALS)
+        unblock_signals(SUPERVISOR_SIGNALS)
         self._signals.close()
         os.close(self._lifeline_write_fd)
         os.close(message_fd)
