@@ -77,9 +77,12 @@ def measured(case: Case, row: Row, running: Running, seconds: int) -> Round:
         result.metrics[f"{prefix}rps"] = outcome.requests / outcome.seconds
         result.metrics[f"{prefix}p50_ms"] = outcome.p50_ms
         result.metrics[f"{prefix}p99_ms"] = outcome.p99_ms
-        result.problems += [
-            f"{count} {prefix}{name} errors" for name, count in outcome.errors.items() if count
-        ]
+        errors = {name: count for name, count in outcome.errors.items() if count}
+        if not result.metrics["keeps_alive"] and errors.get("read", 0) >= NEARLY_ALL * outcome.requests:
+            # wrk counts such an end as a complete response and, as well, as a read error.
+            del errors["read"]
+            result.problems.append("its bodies end with the connection")
+        result.errors |= {f"{prefix}{name} errors": count for name, count in errors.items()}
     if running.access_log is not None:
         logged = _lines(running.access_log) - log_start
         if logged < NEARLY_ALL * requests:

@@ -70,11 +70,15 @@ pub async fn follow_orders(engine: &'static Engine, orders: Orders) {
     engine.draining.store(true, SeqCst);
     for task in accepting {
         task.abort();
+        // Its end is waited for, so that nothing watches the socket when it is closed.
+        let _ = task.await;
     }
-    if stop == Stop::Graceful {
-        for (index, fd) in orders.listener_fds.iter().enumerate() {
+    for (index, fd) in orders.listener_fds.iter().enumerate() {
+        if stop == Stop::Graceful {
             listener::accept_waiting(engine, *fd, index);
         }
+        // Once the supervisor and all workers have closed it, the port refuses instead of taking connections nobody serves.
+        descriptor::close_listener(*fd);
     }
     let began = coarse_ms();
     loop {

@@ -72,7 +72,6 @@ def test_term_answers_what_is_in_flight_and_ends_with_status_0(start: Start) -> 
     assert portico.wait() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a draining worker keeps its listening sockets open (src/drain.rs)")
 def test_term_closes_the_door_at_once(start: Start) -> None:
     portico = start(SHOP, "-w", "2")
     portico.wait_ready()
