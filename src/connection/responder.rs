@@ -189,6 +189,10 @@ impl Responder {
             }
             return Ok(Sent::All);
         }
+        if outbound.bytes.is_empty() {
+            // The end of a body whose length was declared and has been sent.
+            return Ok(Sent::All);
+        }
         let sent = self.connection.send(&outbound.bytes, then)?;
         outbound.take_away(sent);
         if !last {
