@@ -9,6 +9,11 @@ pub fn monotonic_ns() -> u64 {
     nanoseconds(ClockId::Monotonic)
 }
 
+/// Nanoseconds of CPU time that the calling thread has used: a system call, unlike the others.
+pub fn thread_cpu_ns() -> u64 {
+    nanoseconds(ClockId::ThreadCPUTime)
+}
+
 /// Milliseconds of the monotonic clock at the kernel's tick: cheap, good to about 4 ms.
 pub fn coarse_ms() -> u64 {
     nanoseconds(ClockId::MonotonicCoarse) / 1_000_000

@@ -18,6 +18,7 @@
 //!
 //! This file knows threads and the queue; `wsgi` makes the calls.
 
+use crate::clock;
 use crate::connection::Request;
 use crate::engine::{Engine, lock};
 use std::collections::VecDeque;
@@ -31,7 +32,7 @@ use tokio::sync::Notify;
 
 /// Nobody leads.
 const VACANT: usize = usize::MAX;
-/// A route whose calls take longer than this on average gets the lead handed over before the call.
+/// A route whose calls wait longer than this on average gets the lead handed over before the call.
 const SLOW_NS: u32 = 300_000;
 /// A single call counts as no longer than this: three slow calls in a row make a route slow, one does not.
 const OUTLIER_NS: u32 = 4 * SLOW_NS;
@@ -60,6 +61,15 @@ pub struct Crew {
     sentinel_asleep: AtomicBool,
     lead_taken: Notify,
     recruit: OnceLock<Recruit>,
+}
+
+/// A call that has begun.
+#[derive(Clone, Copy)]
+pub struct CallStart {
+    /// The leader's word; 0 for a thread that does not lead.
+    token: u64,
+    /// The thread's CPU time at the start; 0 where the route is fast enough not to ask for it.
+    cpu_ns: u64,
 }
 
 #[derive(Default)]
@@ -154,14 +164,21 @@ impl Crew {
         self.in_calls.load(Ordering::SeqCst)
     }
 
-    /// Before a call on `route`: hands the lead over if such calls are usually slow, and tells the sentinel.
-    /// Returns the token that `after_call` wants.
-    pub fn before_call(&self, me: usize, route: usize) -> u64 {
+    /// Before a call on `route`: hands the lead over if such calls usually wait long, and tells the sentinel.
+    /// Returns what `after_call` wants.
+    pub fn before_call(&self, me: usize, route: usize) -> CallStart {
         self.in_calls.fetch_add(1, Ordering::Relaxed);
+        let average_ns = self.averages_ns[route % ROUTES].load(Ordering::Relaxed);
+        let cpu_ns = if average_ns > SLOW_NS / 2 { clock::thread_cpu_ns() } else { 0 };
+        CallStart { token: self.begin_call(me, average_ns), cpu_ns }
+    }
+
+    /// The word that marks the leader's call; 0 if the calling thread does not lead, or no longer.
+    fn begin_call(&self, me: usize, average_ns: u32) -> u64 {
         if self.leader.load(Ordering::Relaxed) != me {
             return 0;
         }
-        if self.limit > 1 && self.averages_ns[route % ROUTES].load(Ordering::Relaxed) > SLOW_NS {
+        if self.limit > 1 && average_ns > SLOW_NS {
             self.give_lead_away(&mut lock(&self.roster));
             return 0;
         }
@@ -175,8 +192,13 @@ impl Crew {
     }
 
     /// After a call of `duration_ns`; true if the calling thread leads (still, or again).
-    pub fn after_call(&self, me: usize, route: usize, token: u64, duration_ns: u64) -> bool {
+    pub fn after_call(&self, me: usize, route: usize, start: CallStart, duration_ns: u64) -> bool {
         self.in_calls.fetch_sub(1, Ordering::Relaxed);
+        let CallStart { token, cpu_ns } = start;
+        // What counts is waiting: a call that computes gains nothing from other threads, which would only
+        // contend for the interpreter.
+        let computed_ns = if cpu_ns == 0 { 0 } else { clock::thread_cpu_ns().saturating_sub(cpu_ns) };
+        let duration_ns = duration_ns.saturating_sub(computed_ns);
         let average = &self.averages_ns[route % ROUTES];
         let before = average.load(Ordering::Relaxed);
         // Bounded, so that one call that the scheduler interrupted does not make its route slow.

@@ -72,7 +72,7 @@ impl Bridge {
         let route = route(path);
         let started_ns = clock::monotonic_ns();
         engine.slot.call_started(me, method, path, started_ns);
-        let token = engine.crew.before_call(me, route);
+        let start = engine.crew.before_call(me, route);
 
         let (listener, peer) = (connection.listener, connection.peer);
         let responder = Responder::new(connection, head.version, head.is_head, &body, keep_alive);
@@ -80,7 +80,7 @@ impl Bridge {
             Ok(exchange) => exchange,
             Err(error) => {
                 site.log_exception(py, &error);
-                return engine.crew.after_call(me, route, token, 0);
+                return engine.crew.after_call(me, route, start, 0);
             }
         };
         let outcome = match self.environ.build(py, engine, &inbound, body, listener, peer) {
@@ -102,7 +102,7 @@ impl Bridge {
         }
         log_access(engine, &inbound, peer, &outcome, ended_ns.saturating_sub(arrived_ns));
         engine.return_buffer(inbound);
-        engine.crew.after_call(me, route, token, ended_ns.saturating_sub(started_ns))
+        engine.crew.after_call(me, route, start, ended_ns.saturating_sub(started_ns))
     }
 }
 
