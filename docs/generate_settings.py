@@ -6,10 +6,9 @@ from portico.config.settings import TABLE
 
 HEAD = """# Settings
 
-Generated from `python/portico/config/settings.py` by `make docs`. Each setting is an option of `portico run` and
-an environment variable; the command line wins over the environment. Sizes are written like `64K`, `10M` or `1G`,
-durations like `500ms`, `30s` or `2m`. In an environment variable the values of a repeatable setting are separated
-as the last column says.
+Generated from `python/portico/config/settings.py` by `make docs`. Each setting is an option of
+`portico run` and an environment variable; the command line wins over the environment. Sizes are written
+like `64K`, `10M` or `1G`, durations like `500ms`, `30s` or `2m`.
 
 | setting | option | environment | default | meaning |
 |---|---|---|---|---|
