@@ -25,8 +25,7 @@ build: $(VENV)/.built
 
 test: build $(VENV)/.test-tools
 	$(MAKE) --no-print-directory check
-	LD_LIBRARY_PATH="$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')" \
-		cargo test --quiet --workspace
+	cargo test --quiet --workspace
 	$(BIN)/python -m pytest -q
 
 check: build $(VENV)/.test-tools

@@ -1,4 +1,4 @@
-"""The bars of portico 1, and whether they hold: `judge` turns one outcome into lines of a table."""
+"""The bars, and whether they hold: `judge` turns one outcome into lines of a table."""
 
 from __future__ import annotations
 

@@ -79,21 +79,3 @@ pub fn civil(second: u64) -> Civil {
         time: (second / 3_600 % 24, second / 60 % 60, second % 60),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn date_header_is_the_http_date_of_its_second() {
-        let mut date = DateHeader::default();
-        assert_eq!(date.at(784_111_777), b"Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(date.at(784_111_778), b"Sun, 06 Nov 1994 08:49:38 GMT");
-    }
-
-    #[test]
-    fn civil_knows_leap_days() {
-        let Civil { year, month, day, time } = civil(1_709_210_096);
-        assert_eq!((year, month, day, time), (2024, 2, 29, (12, 34, 56)));
-    }
-}

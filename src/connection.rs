@@ -130,9 +130,11 @@ impl Connection {
         }
     }
 
-    /// Puts the connection under the deadline sweep; before its task begins.
+    /// Puts the connection under the deadline sweep, before the first wait on it.
     pub fn watch(self: &Arc<Self>) {
-        self.place.store(self.engine.connections.add(self), Ordering::Relaxed);
+        if self.place.load(Ordering::Relaxed) == NOT_REGISTERED {
+            self.place.store(self.engine.connections.add(self), Ordering::Relaxed);
+        }
     }
 
     /// Sets the deadline `after_ms` from now; 0 is none.
@@ -153,6 +155,13 @@ impl Connection {
     pub fn cut(&self) {
         // It may be gone already; the descriptor itself is closed by the last owner.
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+    }
+
+    /// Ends the connection so that the peer sees an error and not an end of file: on TCP a reset.
+    fn reset(&self) {
+        if rustix::net::connect_unspec(&self.socket).is_err() {
+            self.cut();
+        }
     }
 
     /// The state as the task or the crew left it.

@@ -91,7 +91,7 @@ impl Bridge {
             }
             Err(error) => answer::send(py, &exchange, Err(error), &mut self.date, site),
         };
-        self.starter.end(py, exchange);
+        self.starter.end(exchange);
 
         let ended_ns = clock::monotonic_ns();
         engine.slot.call_ended(me);

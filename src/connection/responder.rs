@@ -240,6 +240,7 @@ impl Responder {
     /// The client is gone.
     pub fn wait_sent(&mut self, block: &[u8], offset: usize) -> io::Result<()> {
         let tail = if offset < block.len() { self.tail(true, false) } else { b"" };
+        self.connection.watch();
         let pending = std::mem::take(&mut lock(&self.connection.outbound).bytes);
         let rest = Rest { pending, block: Box::new(block.get(offset..).unwrap_or_default()), tail, file: None };
         self.connection.engine.runtime.block_on(rest.write(&self.connection))?;
@@ -263,6 +264,7 @@ impl Responder {
     }
 
     fn hand_over_rest(self, block: Box<dyn AsRef<[u8]> + Send>, tail: &'static [u8], file: Option<(File, u64, u64)>) {
+        self.connection.watch();
         let pending = std::mem::take(&mut lock(&self.connection.outbound).bytes);
         let rest = Rest { pending, block, tail, file };
         let Responder { connection, keep_alive, .. } = self;
@@ -281,7 +283,11 @@ impl Responder {
     /// Ends an answer in the middle, so that the client can tell that it is not complete: what was
     /// already accepted is sent, then the connection closes without the body's end.
     pub fn cut(self) {
-        self.connection.clone().send_gathered();
+        self.connection.send_gathered();
+        if matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::UntilClose)) {
+            // Where the close is the end of the body, only a reset tells that it is not (RFC 9112 8).
+            self.connection.reset();
+        }
         self.connection.answer_done(false);
     }
 }

@@ -4,7 +4,7 @@
 use super::Outcome;
 use super::failure::Site;
 use super::file_wrapper::FileWrapper;
-use super::start_response::{Answer, Exchange, send_block};
+use super::start_response::{Exchange, send_block};
 use crate::clock::DateHeader;
 use crate::connection::responder::{ApplicationHead, Responder, Sent};
 use crate::engine::lock;
@@ -69,14 +69,14 @@ impl Sending<'_> {
     fn body(&mut self, py: Python<'_>, result: &Bound<'_, PyAny>) -> Result<(), Failure> {
         if let Ok(list) = result.cast_exact::<PyList>() {
             if list.len() == 1 {
-                return self.only_block(py, &list.get_item(0)?);
+                return self.only_block(&list.get_item(0)?);
             }
         } else if let Ok(tuple) = result.cast_exact::<PyTuple>() {
             if tuple.len() == 1 {
-                return self.only_block(py, &tuple.get_item(0)?);
+                return self.only_block(&tuple.get_item(0)?);
             }
         } else if result.cast_exact::<PyBytes>().is_ok() {
-            return self.only_block(py, result);
+            return self.only_block(result);
         } else if let Ok(wrapper) = result.cast_exact::<FileWrapper>() {
             if self.file(py, wrapper.get())? {
                 return Ok(());
@@ -89,25 +89,20 @@ impl Sending<'_> {
     }
 
     /// A body that is one block: its length is known, and nothing follows it.
-    fn only_block(&mut self, py: Python<'_>, block: &Bound<'_, PyAny>) -> Result<(), Failure> {
+    fn only_block(&mut self, block: &Bound<'_, PyAny>) -> Result<(), Failure> {
         let block = bytes_block(block)?;
         let bytes = block.as_bytes();
         let mut responder = self.take_responder()?;
         if !responder.is_started() {
             let answer = lock(&self.exchange.answer);
             let known = (!answer.written).then_some(bytes.len() as u64);
-            start(&mut responder, &answer, known, self.date);
+            responder.start(&answer.head, known, self.date);
         }
-        self.last_block(py, responder, Some(block))
+        self.last_block(responder, Some(block))
     }
 
     /// Sends `block` as far as the length allows and ends the answer.
-    fn last_block(
-        &mut self,
-        _py: Python<'_>,
-        mut responder: Responder,
-        block: Option<&Bound<'_, PyBytes>>,
-    ) -> Result<(), Failure> {
+    fn last_block(&mut self, mut responder: Responder, block: Option<&Bound<'_, PyBytes>>) -> Result<(), Failure> {
         let whole = block.map(PyBytesMethods::as_bytes).unwrap_or_default();
         let allowed = usize::try_from(responder.remaining()).unwrap_or(usize::MAX).min(whole.len());
         let bytes = whole.get(..allowed).unwrap_or_default();
@@ -152,9 +147,9 @@ impl Sending<'_> {
             lock(&self.exchange.answer).responder = Some(responder);
             return Ok(false);
         }
-        start(&mut responder, &lock(&self.exchange.answer), Some(available), self.date);
+        responder.start(&lock(&self.exchange.answer).head, Some(available), self.date);
         if !responder.has_body() || available == 0 {
-            self.last_block(py, responder, None)?;
+            self.last_block(responder, None)?;
             return Ok(true);
         }
         let length = responder.remaining().min(available);
@@ -184,18 +179,18 @@ impl Sending<'_> {
             if !responder.is_started() {
                 let answer = lock(&self.exchange.answer);
                 let known = (is_single && !answer.written).then_some(bytes.len() as u64);
-                start(&mut responder, &answer, known, self.date);
+                responder.start(&answer.head, known, self.date);
             }
             if !responder.has_body() {
-                return self.last_block(py, responder, None);
+                return self.last_block(responder, None);
             }
             let remaining = responder.remaining();
             if bytes.len() as u64 > remaining {
                 if remaining > 0 {
-                    return self.last_block(py, responder, Some(block));
+                    return self.last_block(responder, Some(block));
                 }
                 self.log_excess();
-                return self.last_block(py, responder, None);
+                return self.last_block(responder, None);
             }
             let sent = send_block(py, &mut responder, bytes);
             self.body_bytes = responder.body_bytes;
@@ -206,9 +201,9 @@ impl Sending<'_> {
         if !responder.is_started() {
             let answer = lock(&self.exchange.answer);
             let known = (is_single || is_empty).then_some(0);
-            start(&mut responder, &answer, known, self.date);
+            responder.start(&answer.head, known, self.date);
         }
-        self.last_block(py, responder, None)
+        self.last_block(responder, None)
     }
 
     /// The responder; an error if `start_response` was not called.
@@ -276,10 +271,6 @@ impl Sending<'_> {
         }
         self.body_bytes = bytes.len() as u64;
     }
-}
-
-fn start(responder: &mut Responder, answer: &Answer, known_length: Option<u64>, date: &mut DateHeader) {
-    responder.start(&answer.head, known_length, date);
 }
 
 fn bytes_block<'a, 'py>(block: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyBytes>> {

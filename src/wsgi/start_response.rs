@@ -73,7 +73,7 @@ impl Starter {
     }
 
     /// Takes an exchange back, for the next answer if the application kept neither callable.
-    pub fn end(&mut self, _py: Python<'_>, exchange: Exchange) {
+    pub fn end(&mut self, exchange: Exchange) {
         if is_unshared(&exchange.start_response) && is_unshared(&exchange.start_response.get().write) {
             self.idle = Some(exchange);
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from apps.raising import STAGES_AFTER_OUTPUT, STAGES_BEFORE_OUTPUT
-from support.raw_client import Closed
+from support.raw_client import Closed, request_bytes
 from support.server import Server
 
 
@@ -49,3 +49,15 @@ def test_the_log_has_one_traceback_for_one_error(server: Server, key: str) -> No
         assert connection.request(f"/raises/at-call?key={key}").status == 500
     server.error_log.wait_for(f"StageError: raised for {key}")
     assert server.error_log.text().count(f"raised for {key}") == 1
+
+
+@pytest.mark.parametrize("stage", STAGES_AFTER_OUTPUT)
+def test_a_body_that_ends_with_the_connection_is_reset_and_not_closed(
+    server: Server, key: str, stage: str
+) -> None:
+    """RFC 9112 8: to HTTP/1.0 an orderly close would say that the body is complete."""
+    with server.connect() as connection:
+        connection.send(request_bytes(f"/raises/{stage}?key={key}", version="HTTP/1.0"))
+        with pytest.raises(ConnectionResetError):
+            while connection.socket.recv(65536):
+                pass
