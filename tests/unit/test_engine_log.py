@@ -8,10 +8,11 @@ import pytest
 
 
 def logged(threshold: str, level: str) -> str:
-    program = f"from portico import _core; _core.configure_log({threshold!r}, False); _core.log({level!r}, 'x')"
-    return subprocess.run(
-        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=True
-    ).stderr
+    program = (
+        "import sys; from portico._core import *; configure_log(sys.argv[1], False); log(sys.argv[2], 'x')"
+    )
+    arguments = [sys.executable, "-c", program, threshold, level]
+    return subprocess.run(arguments, stderr=subprocess.PIPE, text=True, check=True).stderr
 
 
 def test_an_entry_begins_with_the_time_in_utc() -> None:
