@@ -8,7 +8,7 @@ through with its traceback; everything the operator can mend by a better name is
 from __future__ import annotations
 
 import sys
-from importlib import import_module, invalidate_caches
+from importlib import import_module
 
 from portico.errors import EXIT_APPLICATION, OperatorError, quoted
 
@@ -60,8 +60,9 @@ def load_application(name: str) -> tuple[WSGIApplication, str]:
 def extend_path(directories: Sequence[str]) -> None:
     """Put `directories` at the front of the import path, in their order, each once."""
     sys.path[:] = [*directories, *(path for path in sys.path if path not in directories)]
-    # The supervisor may have listed a directory long ago; a reload must see today's files.
-    invalidate_caches()
+    # The supervisor may have listed a directory long ago; a reload must see today's files. From Python 3.12
+    # on importlib.invalidate_caches() would load importlib.metadata, json and typing into each worker.
+    sys.path_importer_cache.clear()
 
 
 def _check_name(name: str, module_name: str, attribute: str, *, has_colon: bool) -> None:
