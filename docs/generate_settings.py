@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from portico.config.settings import TABLE
+from typing import Any
+
+from portico.config.setting import Setting
+from portico.config.settings import by_group
 
 HEAD = """# Settings
 
 Generated from `python/portico/config/settings.py` by `make docs`. Each setting is an option of
 `portico run` and an environment variable; the command line wins over the environment. Sizes are written
 like `64K`, `10M` or `1G`, durations like `500ms`, `30s` or `2m`.
+"""
+
+TABLE_HEAD = """
+## {title}
 
 | setting | option | environment | default | meaning |
 |---|---|---|---|---|
@@ -18,19 +25,21 @@ SEPARATORS = {",": "commas", ":": "colons"}
 
 
 def settings_page() -> str:
-    """Return the page as Markdown."""
-    lines = []
-    for row in TABLE:
-        options = ", ".join(f"`{flag}`" for flag in row.flags) or "first argument"
-        environment = ", ".join(f"`{name}`" for name in row.environment)
-        default = row.show_default()
-        meaning = row.documentation.replace("|", "\\|")
-        if row.many:
-            meaning += f" In the environment separated by {SEPARATORS[row.separator]}."
-        lines.append(
-            f"| {row.name} | {options} | {environment} | {f'`{default}`' if default else ''} | {meaning} |"
-        )
-    return HEAD + "\n".join(lines) + "\n"
+    """Return the page as Markdown: one table for each group."""
+    return HEAD + "".join(
+        TABLE_HEAD.format(title=group.capitalize()) + "".join(_line(row) for row in rows)
+        for group, rows in by_group().items()
+    )
+
+
+def _line(row: Setting[Any]) -> str:
+    options = ", ".join(f"`{flag}`" for flag in row.flags) or "first argument"
+    environment = ", ".join(f"`{name}`" for name in row.environment)
+    default = row.show_default()
+    meaning = row.documentation.replace("|", "\\|")
+    if row.many:
+        meaning += f" In the environment separated by {SEPARATORS[row.separator]}."
+    return f"| {row.name} | {options} | {environment} | {f'`{default}`' if default else ''} | {meaning} |\n"
 
 
 if __name__ == "__main__":

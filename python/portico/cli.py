@@ -17,7 +17,8 @@ import click
 
 from portico import __version__
 from portico.config.check import check, unknown_variables
-from portico.config.settings import TABLE, Setting
+from portico.config.setting import Setting
+from portico.config.settings import TABLE, by_group
 from portico.config.sources import resolve
 from portico.errors import EXIT_UNEXPECTED, OperatorError
 
@@ -50,6 +51,30 @@ class Commands(click.Group):
             hint = f" Did you mean `portico {meant}`?" if meant else ""
             raise click.UsageError(f"No such command '{name}'.{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+
+class RunCommand(click.Command):
+    """`portico run`: shows its options under the groups of the table, and knows which one was meant."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            # Of so many options several are always similar; only the nearest is a hint.
+            near = difflib.get_close_matches(error.option_name, error.possibilities or (), n=1)
+            raise click.NoSuchOption(error.option_name, possibilities=near, ctx=ctx) from None
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {
+            parameter.name: record
+            for parameter in self.get_params(ctx)
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx))
+        }
+        for group, rows in by_group().items():
+            with formatter.section(group.capitalize()):
+                formatter.write_dl([records.pop(row.name) for row in rows if row.name in records])
+        with formatter.section("Other"):
+            formatter.write_dl(list(records.values()))
 
 
 def _parameter(row: Setting[Any]) -> click.Parameter:
@@ -93,7 +118,7 @@ commands = Commands(
 )
 click.version_option(__version__, prog_name="portico", message="%(prog)s %(version)s")(commands)
 commands.add_command(
-    click.Command(
+    RunCommand(
         "run",
         callback=_run,
         params=[_parameter(row) for row in TABLE],

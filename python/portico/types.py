@@ -45,10 +45,37 @@ class EngineSettings(Protocol):
     threads: int
     multiprocess: bool
     graceful_timeout_s: float
-    keep_alive_s: float
+    max_request_line_bytes: int
+    max_headers: int
+    max_header_bytes: int
+    max_head_bytes: int
     max_request_body_bytes: int
     body_memory_bytes: int
     body_spool_bytes: int
+    max_chunk_extension_bytes: int
+    max_trailer_bytes: int
+    max_pipelined: int
+    max_requests_per_connection: int
+    max_connections: int
+    max_connections_per_address: int
+    max_in_flight: int
+    max_buffered_bytes: int
+    max_temporary_bytes: int
+    response_memory_bytes: int
+    response_spool_bytes: int
+    write_timeout_s: float
+    min_response_rate_bytes: int
+    handshake_timeout_s: float
+    head_timeout_s: float
+    body_timeout_s: float
+    min_body_rate_bytes: int
+    request_timeout_s: float
+    queue_timeout_s: float
+    keep_alive_s: float
+    linger_timeout_s: float
+    forwarded_allow_ips: list[str]
+    keep_untrusted_forwarded: bool
+    health_paths: list[str]
     access_log_fd: int
     access_log_colour: bool
     errors: ErrorLog

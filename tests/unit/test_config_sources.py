@@ -37,9 +37,18 @@ def test_gathers_a_flag_that_may_be_repeated() -> None:
 
 def test_splits_a_repeatable_setting_in_the_environment() -> None:
     settings = resolve(
-        {}, {"PORTICO_BIND": ":80, :81", "PORTICO_PYTHONPATH": "a:b", "PORTICO_ENV": "A=1,B=2"}
+        {},
+        {
+            "PORTICO_BIND": ":80, :81",
+            "PORTICO_PYTHONPATH": "a:b",
+            "PORTICO_ENV": "A=1,B=2",
+            "PORTICO_HEALTH_PATH": "/healthz, /ready",
+            "FORWARDED_ALLOW_IPS": "10.0.0.0/8, unix",
+        },
     )
     assert settings.bind == ("0.0.0.0:80", "0.0.0.0:81")
+    assert settings.health_paths == ("/healthz", "/ready")
+    assert settings.forwarded_allow_ips == ("10.0.0.0/8", "unix")
     assert settings.pythonpath == ("a", "b")
     assert settings.env == (("A", "1"), ("B", "2"))
 
@@ -64,6 +73,11 @@ def test_honours_port(
     arguments: Mapping[str, Sequence[str]], environment: Mapping[str, str], bind: tuple[str, ...]
 ) -> None:
     assert resolve(arguments, environment).bind == bind
+
+
+def test_honours_forwarded_allow_ips_below_its_own_variable() -> None:
+    environment = {"FORWARDED_ALLOW_IPS": "*", "PORTICO_FORWARDED_ALLOW_IPS": "unix"}
+    assert resolve({}, environment).forwarded_allow_ips == ("unix",)
 
 
 def test_honours_web_concurrency_below_its_own_variable() -> None:
@@ -108,6 +122,18 @@ def test_honours_web_concurrency_below_its_own_variable() -> None:
             "--max-request-body on the command line: expected a size in bytes, such as 64K, 10M or 1G, "
             'got "9999999T"',
         ),
+        (
+            {"max_header": ["0"]},
+            {},
+            "--max-header on the command line: expected a size in bytes of at least 64, such as 64K, 10M or "
+            '1G, got "0"',
+        ),
+        (
+            {},
+            {"FORWARDED_ALLOW_IPS": "127.0.0.1, proxy.example"},
+            "FORWARDED_ALLOW_IPS in the environment: expected an IP address, a network such as 10.0.0.0/8 "
+            '(no bits beyond its length), unix, or *, got "proxy.example"',
+        ),
     ],
 )
 def test_names_the_origin_of_a_bad_value(
@@ -126,10 +152,10 @@ def test_every_default_can_be_written() -> None:
             assert row.kind.parse(row.show_default()) == row.default
 
 
-def test_every_attribute_carries_its_unit() -> None:
+def test_every_attribute_carries_its_unit_or_its_plural() -> None:
     for row in TABLE:
         kind = type(row.kind).__name__
-        suffix = {"Duration": "_s", "Size": "_bytes"}.get(kind, "")
+        suffix = {"Duration": "_s", "Size": "_bytes", "UrlPath": "s"}.get(kind, "")
         assert row.attribute == row.name + suffix
 
 
@@ -161,6 +187,43 @@ def test_asks_for_an_access_log_that_can_be_written(tmp_path: Path) -> None:
 def test_refuses_one_address_twice() -> None:
     with pytest.raises(OperatorError, match="given twice"):
         check(resolve({"app": ["shop"], "bind": [":80", "0.0.0.0:80"]}, {}))
+
+
+@pytest.mark.parametrize(
+    ("texts", "sentence"),
+    [
+        (
+            {"max_header": "64K"},
+            "max_head is 64K (the default), but has to be larger than max_header, which is 64K "
+            "(--max-header on the command line)",
+        ),
+        (
+            {"max_head": "8190", "max_header": "1K"},
+            "max_head is 8190 (--max-head on the command line), but has to be larger than max_request_line, "
+            "which is 8190 (the default)",
+        ),
+        (
+            {"body_spool": "64K"},
+            "body_spool is 64K (--body-spool on the command line), but has to be at least body_memory, which "
+            "is 128K (the default)",
+        ),
+        (
+            {"response_memory": "65M"},
+            "response_spool is 64M (the default), but has to be at least response_memory, which is 65M "
+            "(--response-memory on the command line)",
+        ),
+    ],
+    ids=["header", "request line", "body", "response"],
+)
+def test_refuses_a_part_larger_than_the_whole(texts: dict[str, str], sentence: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        check(_settings(**texts))
+    assert caught.value.message == sentence
+
+
+def test_takes_a_part_that_just_fits() -> None:
+    check(_settings(max_head="8191", max_header="8190"))
+    check(_settings(body_memory="1M", body_spool="1M", response_memory="0", response_spool="0"))
 
 
 def test_keeps_a_link_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

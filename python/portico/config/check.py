@@ -9,6 +9,7 @@ import difflib
 import os
 from collections.abc import Mapping
 
+from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings
 from portico.errors import OperatorError, quoted
 
@@ -18,6 +19,7 @@ def check(settings: Settings) -> None:
     _check_app(settings)
     directory = _check_directory(settings)
     _check_bind(settings)
+    _check_sizes(settings)
     _check_access_log(settings, directory)
 
 
@@ -72,6 +74,29 @@ def _check_bind(settings: Settings) -> None:
             origin = settings.origins[Settings.bind.attribute]
             raise OperatorError(f"{origin}: {address} is given twice")
         seen.add(address)
+
+
+def _check_sizes(settings: Settings) -> None:
+    """What is allowed of a part cannot exceed the whole: the bound of the part would never be met."""
+    whole = Settings.max_head_bytes
+    for part in (Settings.max_request_line_bytes, Settings.max_header_bytes):
+        if getattr(settings, whole.attribute) <= getattr(settings, part.attribute):
+            raise _misfit(settings, whole, "larger than", part)
+    for memory, spool in (
+        (Settings.body_memory_bytes, Settings.body_spool_bytes),
+        (Settings.response_memory_bytes, Settings.response_spool_bytes),
+    ):
+        if getattr(settings, spool.attribute) < getattr(settings, memory.attribute):
+            raise _misfit(settings, spool, "at least", memory)
+
+
+def _misfit(settings: Settings, one: Setting[int], relation: str, other: Setting[int]) -> OperatorError:
+    values = [one.kind.show(settings.values[row.attribute]) for row in (one, other)]
+    origins = [settings.origins[row.attribute] for row in (one, other)]
+    return OperatorError(
+        f"{one.name} is {values[0]} ({origins[0]}), but has to be {relation} {other.name}, "
+        f"which is {values[1]} ({origins[1]})"
+    )
 
 
 def _check_access_log(settings: Settings, directory: str) -> None:

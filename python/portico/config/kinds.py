@@ -109,14 +109,21 @@ class Duration(Kind[float]):
 
 
 class Size(Kind[int]):
-    """Bytes, written with a unit if one likes."""
+    """Bytes, written with a unit if one likes.
+
+    A minimum keeps out the 0 that means "no limit" elsewhere, where it would refuse every request.
+    """
 
     metavar = "SIZE"
-    expected = "a size in bytes, such as 64K, 10M or 1G"
+
+    def __init__(self, minimum_bytes: int = 0) -> None:
+        self.minimum_bytes = minimum_bytes
+        least = f" of at least {format_size(minimum_bytes)}" if minimum_bytes else ""
+        self.expected = f"a size in bytes{least}, such as 64K, 10M or 1G"
 
     def parse(self, text: str) -> int:
         size_bytes = parse_size(text)
-        if size_bytes >= 1 << 63:
+        if not self.minimum_bytes <= size_bytes < 1 << 63:
             raise ValueError
         return size_bytes
 
@@ -147,6 +154,39 @@ class AddressText(Kind[str]):
 
     def parse(self, text: str) -> str:
         return str(parse_address(text.strip()))
+
+
+class Network(Kind[str]):
+    """Peers: an address, a network, `unix` or `*`; kept as text (it has to pass through an exec)."""
+
+    metavar = "ADDR"
+    expected = "an IP address, a network such as 10.0.0.0/8 (no bits beyond its length), unix, or *"
+
+    def parse(self, text: str) -> str:
+        # Here, because the supervised processes have this module too, but never read text.
+        import ipaddress
+
+        text = text.strip().lower()
+        if text in ("unix", "*"):
+            return text
+        if "%" in text:
+            raise ValueError  # a zone belongs to one machine's interface, not to a peer
+        return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
+
+
+class UrlPath(Kind[str]):
+    """A path as it stands in a request line, without a query."""
+
+    metavar = "PATH"
+    expected = "a path of visible ASCII that begins with / and has no ? or #, such as /healthz"
+
+    def parse(self, text: str) -> str:
+        text = text.strip()
+        if not text.startswith("/") or any(not "!" <= character <= "~" for character in text):
+            raise ValueError
+        if "?" in text or "#" in text:
+            raise ValueError
+        return text
 
 
 class Assignment(Kind["tuple[str, str]"]):

@@ -2,7 +2,7 @@
 
 The rows are also the typed attributes of `Settings`, so no setting is listed a second time: the command
 line, the environment variables, the help and the documentation are all generated from the rows. Unit and
-attribute name go together: a duration ends in `_s`, a size in `_bytes`.
+attribute name go together: a duration ends in `_s`, a size in `_bytes`. Rows of one group stand together.
 
 Values are plain built-in types: they cross an exec (process/plan.py).
 """
@@ -14,96 +14,29 @@ from portico.config.kinds import (
     Assignment,
     Choice,
     Duration,
-    Kind,
+    Network,
     NumberOrAuto,
     Size,
-    T,
     Text,
+    UrlPath,
     WholeNumber,
 )
+from portico.config.setting import ManySetting, Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Generic, overload
-else:
-    from portico.config.kinds import Generic
+    from typing import Any
 
-    def overload(function):
-        return function
-
-
-class Setting(Generic[T]):
-    """One row: a setting's name, kind, default, flags, environment variables and documentation.
-
-    `separator` is what stands between the values of a setting that can be repeated, in an environment
-    variable.
-    """
-
-    many = False
-    separator = ""
-    attribute: str
-
-    def __init__(
-        self,
-        name: str,
-        kind: Kind[T],
-        default: T,
-        *,
-        documentation: str,
-        short_flag: str = "",
-        also_environment: str = "",
-        positional: bool = False,
-    ) -> None:
-        self.name = name
-        self.kind: Kind[Any] = kind
-        self.default: T = default
-        self.documentation = documentation
-        self.positional = positional
-        self.flags = (
-            () if positional else (*([short_flag] if short_flag else []), "--" + name.replace("_", "-"))
-        )
-        self.environment = (f"PORTICO_{name.upper()}", *([also_environment] if also_environment else []))
-
-    def __set_name__(self, owner: type[Settings], attribute: str) -> None:
-        self.attribute = attribute
-
-    @overload
-    def __get__(self, instance: None, owner: type[Settings]) -> Setting[T]: ...
-    @overload
-    def __get__(self, instance: Settings, owner: type[Settings]) -> T: ...  # noqa: F811
-    def __get__(  # noqa: F811
-        self, instance: Settings | None, owner: type[Settings]
-    ) -> Setting[T] | T:
-        if instance is None:
-            return self
-        value: T = instance.values[self.attribute]
-        return value
-
-    def show_default(self) -> str:
-        """Return the default as the user would write it."""
-        return self.kind.show(self.default)
-
-
-class ManySetting(Setting["tuple[T, ...]"]):
-    """A row whose flag may be repeated; its value is a tuple."""
-
-    many = True
-
-    def __init__(
-        self,
-        name: str,
-        kind: Kind[T],
-        default: tuple[T, ...],
-        *,
-        separator: str,
-        documentation: str,
-        short_flag: str = "",
-    ) -> None:
-        super().__init__(name, kind, default, documentation=documentation, short_flag=short_flag)  # type: ignore[arg-type]
-        self.separator = separator
-
-    def show_default(self) -> str:
-        return " ".join(self.kind.show(value) for value in self.default)
+_APPLICATION = "application"
+_PROCESSES = "processes"
+_LISTENING = "listening"
+_REQUEST_LIMITS = "limits of one request"
+_CONNECTION_LIMITS = "limits of one connection"
+_WORKER_LIMITS = "limits of one worker"
+_ANSWERS = "answers to slow readers"
+_TIMES = "times"
+_FRONT_SERVERS = "front servers"
+_LOGS = "logs"
 
 
 class Settings:
@@ -117,25 +50,42 @@ class Settings:
         Text("APP", "a module and an application, such as shop.wsgi:application"),
         "",
         positional=True,
+        group=_APPLICATION,
         documentation="The application: `pkg.mod:attribute` or `pkg.mod:factory()`. "
         "Without an attribute, `application` is taken, or else `app`.",
     )
-    bind = ManySetting(
-        "bind",
-        AddressText(),
-        ("127.0.0.1:8000",),
-        separator=",",
-        short_flag="-b",
-        documentation="Where to listen: HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or unix:PATH?mode=660. "
-        "May be repeated. Port 0 takes any free port. "
-        "The environment variable PORT is a short form of 0.0.0.0:PORT.",
+    chdir = Setting(
+        "chdir",
+        Text("DIR", "a directory"),
+        "",
+        group=_APPLICATION,
+        documentation="Work in this directory. It is importable, and all other relative paths start from it.",
     )
+    pythonpath = ManySetting(
+        "pythonpath",
+        Text("DIR", "a directory"),
+        (),
+        separator=":",
+        group=_APPLICATION,
+        documentation="A directory to import from, after the working directory. May be repeated.",
+    )
+    env = ManySetting(
+        "env",
+        Assignment(),
+        (),
+        separator=",",
+        short_flag="-e",
+        group=_APPLICATION,
+        documentation="An environment variable for the application. May be repeated.",
+    )
+
     workers = Setting(
         "workers",
         NumberOrAuto(1, 512),
         None,
         short_flag="-w",
         also_environment="WEB_CONCURRENCY",
+        group=_PROCESSES,
         documentation="How many processes run the application; auto is one for each CPU that "
         "affinity and the cgroup allow.",
     )
@@ -143,6 +93,7 @@ class Settings:
         "threads",
         WholeNumber(1, 1024),
         8,
+        group=_PROCESSES,
         documentation="The most calls of the application at the same time in one worker. Threads are started "
         "when calls block; fast applications stay on one. With 1 the application need not be "
         "thread-safe.",
@@ -152,6 +103,7 @@ class Settings:
         Duration(0, 86400),
         60.0,
         short_flag="-t",
+        group=_PROCESSES,
         documentation="The longest that one call of the application may take; its worker is replaced after "
         "that, and the stacks are logged. 0 is no limit.",
     )
@@ -159,70 +111,301 @@ class Settings:
         "graceful_timeout",
         Duration(0, 86400),
         30.0,
+        group=_PROCESSES,
         documentation="How long a worker that was told to stop may go on answering what is in flight.",
     )
-    keep_alive_s = Setting(
-        "keep_alive",
-        Duration(0, 86400),
-        15.0,
-        documentation="How long an idle connection is kept for its next request. 0 closes after each answer.",
+
+    bind = ManySetting(
+        "bind",
+        AddressText(),
+        ("127.0.0.1:8000",),
+        separator=",",
+        short_flag="-b",
+        group=_LISTENING,
+        documentation="Where to listen: HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or unix:PATH?mode=660. "
+        "May be repeated. Port 0 takes any free port. "
+        "The environment variable PORT is a short form of 0.0.0.0:PORT.",
+    )
+    backlog = Setting(
+        "backlog",
+        WholeNumber(1, 65535),
+        2048,
+        group=_LISTENING,
+        documentation="How many connections may wait to be accepted, for each address.",
+    )
+
+    max_request_line_bytes = Setting(
+        "max_request_line",
+        Size(64),
+        8190,
+        group=_REQUEST_LIMITS,
+        documentation="The longest request line (method, target and version), without its CRLF; a longer one "
+        "is refused with status 414.",
+    )
+    max_headers = Setting(
+        "max_headers",
+        WholeNumber(1, 10_000),
+        100,
+        group=_REQUEST_LIMITS,
+        documentation="The most header lines of one request; one more is refused with status 431.",
+    )
+    max_header_bytes = Setting(
+        "max_header",
+        Size(64),
+        16 << 10,
+        group=_REQUEST_LIMITS,
+        documentation="The longest header line (name, colon and value), without its CRLF; a longer one is "
+        "refused with status 431.",
+    )
+    max_head_bytes = Setting(
+        "max_head",
+        Size(64),
+        64 << 10,
+        group=_REQUEST_LIMITS,
+        documentation="The largest request head: request line, header lines and the empty line together. A "
+        "larger one is refused with status 431. It has to be larger than max_request_line and max_header.",
     )
     max_request_body_bytes = Setting(
         "max_request_body",
         Size(),
         1 << 30,
+        group=_REQUEST_LIMITS,
         documentation="The largest request body; a larger one is refused with status 413. 0 is no limit.",
     )
     body_memory_bytes = Setting(
         "body_memory",
         Size(),
         128 << 10,
+        group=_REQUEST_LIMITS,
         documentation="How much of a request body is kept in memory before it goes to a temporary file.",
     )
     body_spool_bytes = Setting(
         "body_spool",
         Size(),
         256 << 20,
+        group=_REQUEST_LIMITS,
         documentation="How large a request body may be to be received whole before the application is "
-        "called; a larger one is streamed to it.",
+        "called; a larger one is streamed to it. It cannot be smaller than body_memory.",
     )
-    backlog = Setting(
-        "backlog",
-        WholeNumber(1, 65535),
+    max_chunk_extension_bytes = Setting(
+        "max_chunk_extension",
+        Size(),
+        16 << 10,
+        group=_REQUEST_LIMITS,
+        documentation="The most bytes between the chunk sizes of a body and their line ends, spaces "
+        "included, of all its chunks together; more are refused with status 400. 0 allows none.",
+    )
+    max_trailer_bytes = Setting(
+        "max_trailer",
+        Size(),
+        8 << 10,
+        group=_REQUEST_LIMITS,
+        documentation="The most bytes of trailer lines after a chunked body, with their CRLFs; more are "
+        "refused with status 431. 0 allows none. Applications never see trailers.",
+    )
+
+    max_pipelined = Setting(
+        "max_pipelined",
+        WholeNumber(0, 1_000_000),
+        1000,
+        group=_CONNECTION_LIMITS,
+        documentation="How many requests in a row a client may send without waiting for the answer before; "
+        "the connection is closed after the answer to the last of them. 0 is no limit.",
+    )
+    max_requests_per_connection = Setting(
+        "max_requests_per_connection",
+        WholeNumber(0, 1_000_000_000),
+        100_000,
+        group=_CONNECTION_LIMITS,
+        documentation="How many requests one connection may bring; it is closed after the answer to the last "
+        "of them. 0 is no limit.",
+    )
+
+    max_connections = Setting(
+        "max_connections",
+        WholeNumber(1, 1_000_000),
+        10_000,
+        group=_WORKER_LIMITS,
+        documentation="The most open connections of one worker. At the limit, idle ones (those nearest to "
+        "their deadline first) are closed to make room; if there are none, new ones wait to be accepted.",
+    )
+    max_connections_per_address = Setting(
+        "max_connections_per_address",
+        WholeNumber(0, 1_000_000),
+        0,
+        group=_WORKER_LIMITS,
+        documentation="The most open connections of one client address in one worker; one more is closed at "
+        "once. Unix sockets and the peers in forwarded_allow_ips do not count. 0 is no limit.",
+    )
+    max_in_flight = Setting(
+        "max_in_flight",
+        WholeNumber(1, 1_000_000),
         2048,
-        documentation="How many connections may wait to be accepted, for each address.",
+        group=_WORKER_LIMITS,
+        documentation="The most requests of one worker that run or wait for a thread; one more is answered "
+        "with status 503 and Retry-After.",
     )
-    chdir = Setting(
-        "chdir",
-        Text("DIR", "a directory"),
-        "",
-        documentation="Work in this directory. It is importable, and all other relative paths start from it.",
+    max_buffered_bytes = Setting(
+        "max_buffered",
+        Size(),
+        256 << 20,
+        group=_WORKER_LIMITS,
+        documentation="The most memory that the requests of one worker (heads and bodies) may take together. "
+        "Beyond it, bodies go to temporary files at once, and connections whose head is not complete are "
+        "closed, those nearest to their deadline first.",
     )
-    pythonpath = ManySetting(
-        "pythonpath",
-        Text("DIR", "a directory"),
-        (),
-        separator=":",
-        documentation="A directory to import from, after the working directory. May be repeated.",
+    max_temporary_bytes = Setting(
+        "max_temporary",
+        Size(),
+        4 << 30,
+        group=_WORKER_LIMITS,
+        documentation="The most space that the temporary files of one worker (bodies and answers) may take "
+        "together. Beyond it, request bodies are refused with status 507, and applications wait for the "
+        "readers of their answers. The files are in TMPDIR.",
     )
-    env = ManySetting(
-        "env",
-        Assignment(),
+
+    response_memory_bytes = Setting(
+        "response_memory",
+        Size(),
+        256 << 10,
+        group=_ANSWERS,
+        documentation="How much of one answer is kept in memory for a slow reader, so that the application "
+        "can go on.",
+    )
+    response_spool_bytes = Setting(
+        "response_spool",
+        Size(),
+        64 << 20,
+        group=_ANSWERS,
+        documentation="How much of one answer is kept in memory and in a temporary file for a slow reader; "
+        "beyond it the application waits. It cannot be smaller than response_memory.",
+    )
+    write_timeout_s = Setting(
+        "write_timeout",
+        Duration(0.1, 86400),
+        60.0,
+        group=_ANSWERS,
+        documentation="How long a client may take no byte of an answer; then its connection is cut.",
+    )
+    min_response_rate_bytes = Setting(
+        "min_response_rate",
+        Size(),
+        500,
+        group=_ANSWERS,
+        documentation="Bytes per second that a client has to take of an answer on average, once "
+        "write_timeout is used up; a slower connection is cut. 0 is no limit.",
+    )
+
+    handshake_timeout_s = Setting(
+        "handshake_timeout",
+        Duration(0.1, 86400),
+        10.0,
+        group=_TIMES,
+        documentation="How long a new connection may take to send its first byte; then it is closed without "
+        "an answer.",
+    )
+    head_timeout_s = Setting(
+        "head_timeout",
+        Duration(0.1, 86400),
+        20.0,
+        group=_TIMES,
+        documentation="How long a request head may take, from its first byte to its last, however often "
+        "bytes come; then it is refused with status 408.",
+    )
+    body_timeout_s = Setting(
+        "body_timeout",
+        Duration(0.1, 86400),
+        20.0,
+        group=_TIMES,
+        documentation="How long a request body may stall in all; each min_body_rate of bytes that it brings "
+        "earns it a second more. Then the request is refused with status 408, or reading raises "
+        "where the application is already reading.",
+    )
+    min_body_rate_bytes = Setting(
+        "min_body_rate",
+        Size(),
+        500,
+        group=_TIMES,
+        documentation="Bytes per second that a request body has to bring once body_timeout is used up. With "
+        "0, only single stalls are limited, to body_timeout.",
+    )
+    request_timeout_s = Setting(
+        "request_timeout",
+        Duration(0, 86400),
+        3600.0,
+        group=_TIMES,
+        documentation="How long a request may take to arrive, from its first byte to its last; then it is "
+        "refused with status 408. 0 is no limit.",
+    )
+    queue_timeout_s = Setting(
+        "queue_timeout",
+        Duration(0, 86400),
+        30.0,
+        group=_TIMES,
+        documentation="How long a request may wait for a thread; then it is answered with status 503 and "
+        "Retry-After, and the application is not called. It counts from the first byte of the request (from "
+        "the last, if its body had to be waited for) or from X-Request-Start of a peer in "
+        "forwarded_allow_ips. 0 is no limit.",
+    )
+    keep_alive_s = Setting(
+        "keep_alive",
+        Duration(0, 86400),
+        15.0,
+        group=_TIMES,
+        documentation="How long an idle connection is kept for its next request. 0 closes after each answer.",
+    )
+    linger_timeout_s = Setting(
+        "linger_timeout",
+        Duration(0, 60),
+        2.0,
+        group=_TIMES,
+        documentation="How long what a client still sends after the last answer is read and thrown away, so "
+        "that the answer reaches it. 0 closes at once.",
+    )
+
+    forwarded_allow_ips = ManySetting(
+        "forwarded_allow_ips",
+        Network(),
+        ("127.0.0.1", "::1", "unix"),
+        separator=",",
+        also_environment="FORWARDED_ALLOW_IPS",
+        group=_FRONT_SERVERS,
+        documentation="Which peers are front servers, whose Forwarded and X-Forwarded-* headers are "
+        "believed: an address, a network such as 10.0.0.0/8, `unix` for all Unix sockets, or `*` for "
+        "everybody. May be repeated; what is given replaces the default.",
+    )
+    untrusted_forwarded = Setting(
+        "untrusted_forwarded",
+        Choice("remove", "keep"),
+        "remove",
+        group=_FRONT_SERVERS,
+        documentation="What becomes of forwarded headers from peers that are not in forwarded_allow_ips: "
+        "remove hides them from the application; keep shows them as HTTP_X_FORWARDED_* and so on, as other "
+        "servers do, and an application that believes them can be deceived.",
+    )
+    health_paths = ManySetting(
+        "health_path",
+        UrlPath(),
         (),
         separator=",",
-        short_flag="-e",
-        documentation="An environment variable for the application. May be repeated.",
+        group=_FRONT_SERVERS,
+        documentation="A path that the worker itself answers to GET and HEAD, also while all threads are "
+        "busy: 200 `ok`, or 503 `draining` once it was told to stop. No access line is written. May be "
+        "repeated.",
     )
+
     access_log = Setting(
         "access_log",
         Text("PATH|-|off", "a file, - for standard output, or off"),
         "-",
+        group=_LOGS,
         documentation="Where the access log goes: a file, - for standard output, or off.",
     )
     log_level = Setting(
         "log_level",
         Choice("debug", "info", "warning", "error", "critical"),
         "info",
+        group=_LOGS,
         documentation="The least important records that the error log keeps.",
     )
 
@@ -235,3 +418,11 @@ class Settings:
 
 TABLE: tuple[Setting[Any], ...] = tuple(row for row in vars(Settings).values() if isinstance(row, Setting))
 """Every row, in the order of the help."""
+
+
+def by_group() -> dict[str, list[Setting[Any]]]:
+    """Return the rows under the name of their group, both in the order of the help."""
+    groups: dict[str, list[Setting[Any]]] = {}
+    for row in TABLE:
+        groups.setdefault(row.group, []).append(row)
+    return groups

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from portico.config.addresses import parse_port
-from portico.config.settings import TABLE, Setting, Settings
+from portico.config.setting import Setting
+from portico.config.settings import TABLE, Settings
 from portico.errors import OperatorError, quoted
 
 DEFAULT_ORIGIN = "the default"

@@ -7,6 +7,7 @@ worker's.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import tempfile
 
@@ -24,6 +25,8 @@ from portico.process.sockets import bind_all
 _BOOTSTRAP = (
     "import sys; sys.path[:1] == [''] and sys.path.pop(0); from portico.process.__main__ import main; main()"
 )
+_DESCRIPTORS_BESIDE_CONNECTIONS = 256
+"""Descriptors of a worker besides connections: listeners, pipes, temporary files, the application's own."""
 
 
 def launch(settings: Settings, *, started_at_s: float) -> None:
@@ -43,6 +46,8 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         started_at_s=started_at_s,
     )
     plan_fd = _write_plan(dump_plan(plan))
+    if warning := raise_descriptor_limit(settings):
+        print(f"portico: {warning}", file=sys.stderr)
     command = [
         sys.executable,
         *_interpreter_options(),
@@ -62,6 +67,30 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         for listener in listeners:
             listener.close()
         raise
+
+
+def raise_descriptor_limit(settings: Settings) -> str:
+    """Raise the soft limit of descriptors as far as max_connections needs; every worker inherits it.
+
+    Returns a sentence for the operator if the hard limit does not allow that, else an empty text.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.max_connections + _DESCRIPTORS_BESIDE_CONNECTIONS
+    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < reachable:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+        except (OSError, ValueError):
+            # macOS calls its limit infinite and then refuses.
+            reachable = soft
+    if reachable >= wanted:
+        return ""
+    origin = settings.origins[Settings.max_connections.attribute]
+    return (
+        f"max_connections is {settings.max_connections} ({origin}), but a process may only have {reachable} "
+        f"descriptors: raise the limit (ulimit -n, or LimitNOFILE= of systemd) to {wanted}, or expect accept "
+        "to pause before"
+    )
 
 
 def _absolute(address: Address, directory: str) -> Address:

@@ -56,22 +56,6 @@ class Assignment:
 class WorkerSettings:
     """What the engine reads (`portico.types.EngineSettings`), gathered once."""
 
-    __slots__ = (
-        "access_log_colour",
-        "access_log_fd",
-        "body_memory_bytes",
-        "body_spool_bytes",
-        "errors",
-        "graceful_timeout_s",
-        "keep_alive_s",
-        "lifeline_fd",
-        "listener_fds",
-        "max_request_body_bytes",
-        "multiprocess",
-        "signal_fd",
-        "threads",
-    )
-
     def __init__(self, assignment: Assignment, *, signal_fd: int, access_log_fd: int) -> None:
         settings = assignment.plan.settings
         self.listener_fds = [listener.fd for listener in assignment.plan.listeners]
@@ -80,10 +64,37 @@ class WorkerSettings:
         self.threads = settings.threads
         self.multiprocess = assignment.multiprocess
         self.graceful_timeout_s = settings.graceful_timeout_s
-        self.keep_alive_s = settings.keep_alive_s
+        self.max_request_line_bytes = settings.max_request_line_bytes
+        self.max_headers = settings.max_headers
+        self.max_header_bytes = settings.max_header_bytes
+        self.max_head_bytes = settings.max_head_bytes
         self.max_request_body_bytes = settings.max_request_body_bytes
         self.body_memory_bytes = settings.body_memory_bytes
         self.body_spool_bytes = settings.body_spool_bytes
+        self.max_chunk_extension_bytes = settings.max_chunk_extension_bytes
+        self.max_trailer_bytes = settings.max_trailer_bytes
+        self.max_pipelined = settings.max_pipelined
+        self.max_requests_per_connection = settings.max_requests_per_connection
+        self.max_connections = settings.max_connections
+        self.max_connections_per_address = settings.max_connections_per_address
+        self.max_in_flight = settings.max_in_flight
+        self.max_buffered_bytes = settings.max_buffered_bytes
+        self.max_temporary_bytes = settings.max_temporary_bytes
+        self.response_memory_bytes = settings.response_memory_bytes
+        self.response_spool_bytes = settings.response_spool_bytes
+        self.write_timeout_s = settings.write_timeout_s
+        self.min_response_rate_bytes = settings.min_response_rate_bytes
+        self.handshake_timeout_s = settings.handshake_timeout_s
+        self.head_timeout_s = settings.head_timeout_s
+        self.body_timeout_s = settings.body_timeout_s
+        self.min_body_rate_bytes = settings.min_body_rate_bytes
+        self.request_timeout_s = settings.request_timeout_s
+        self.queue_timeout_s = settings.queue_timeout_s
+        self.keep_alive_s = settings.keep_alive_s
+        self.linger_timeout_s = settings.linger_timeout_s
+        self.forwarded_allow_ips = list(settings.forwarded_allow_ips)
+        self.keep_untrusted_forwarded = settings.untrusted_forwarded == "keep"
+        self.health_paths = list(settings.health_paths)
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
         self.errors: ErrorLog = log.ErrorStream()

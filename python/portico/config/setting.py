@@ -1,0 +1,106 @@
+"""One row of the table of settings: its name, kind, default, flags, variables and documentation.
+
+Made once at import by config/settings.py; read by everything that is generated from the table. Holds no
+value of a running server: that is `Settings`.
+"""
+
+from __future__ import annotations
+
+from portico.config.kinds import Kind, T
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Generic, overload
+
+    from portico.config.settings import Settings
+else:
+    from portico.config.kinds import Generic
+
+    def overload(function):
+        return function
+
+
+class Setting(Generic[T]):
+    """One row.
+
+    `group` is the heading under which the help and the documentation show it. `separator` is what stands
+    between the values of a setting that can be repeated, in an environment variable.
+    """
+
+    many = False
+    separator = ""
+    attribute: str
+
+    def __init__(
+        self,
+        name: str,
+        kind: Kind[T],
+        default: T,
+        *,
+        group: str,
+        documentation: str,
+        short_flag: str = "",
+        also_environment: str = "",
+        positional: bool = False,
+    ) -> None:
+        self.name = name
+        self.kind: Kind[Any] = kind
+        self.default: T = default
+        self.group = group
+        self.documentation = documentation
+        self.positional = positional
+        self.flags = (
+            () if positional else (*([short_flag] if short_flag else []), "--" + name.replace("_", "-"))
+        )
+        self.environment = (f"PORTICO_{name.upper()}", *([also_environment] if also_environment else []))
+
+    def __set_name__(self, owner: type[Settings], attribute: str) -> None:
+        self.attribute = attribute
+
+    @overload
+    def __get__(self, instance: None, owner: type[Settings]) -> Setting[T]: ...
+    @overload
+    def __get__(self, instance: Settings, owner: type[Settings]) -> T: ...  # noqa: F811
+    def __get__(  # noqa: F811
+        self, instance: Settings | None, owner: type[Settings]
+    ) -> Setting[T] | T:
+        if instance is None:
+            return self
+        value: T = instance.values[self.attribute]
+        return value
+
+    def show_default(self) -> str:
+        """Return the default as the user would write it."""
+        return self.kind.show(self.default)
+
+
+class ManySetting(Setting["tuple[T, ...]"]):
+    """A row whose flag may be repeated; its value is a tuple."""
+
+    many = True
+
+    def __init__(
+        self,
+        name: str,
+        kind: Kind[T],
+        default: tuple[T, ...],
+        *,
+        separator: str,
+        group: str,
+        documentation: str,
+        short_flag: str = "",
+        also_environment: str = "",
+    ) -> None:
+        super().__init__(
+            name,
+            kind,  # type: ignore[arg-type]
+            default,
+            group=group,
+            documentation=documentation,
+            short_flag=short_flag,
+            also_environment=also_environment,
+        )
+        self.separator = separator
+
+    def show_default(self) -> str:
+        return " ".join(self.kind.show(value) for value in self.default)

@@ -1,0 +1,62 @@
+"""portico.config.kinds: what is read as which value, and what is not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from portico.config.kinds import Network, Size, UrlPath
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        (" ::1 ", "::1"),
+        ("2001:DB8:0:0::1", "2001:db8::1"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("fd00::/8", "fd00::/8"),
+        ("UNIX", "unix"),
+        ("*", "*"),
+    ],
+)
+def test_reads_peers(text: str, value: str) -> None:
+    read = Network().parse(text)
+    assert (type(read), read) == (str, value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "proxy", "10.0.0.1/8", "10.0.0.0/33", "10.0.0", "010.0.0.1", "fe80::1%eth0", "fd00::1/8", "1", "**"],
+)
+def test_refuses_what_is_no_peer(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        Network().parse(text)
+
+
+def test_reading_peers_is_all_that_needs_the_library() -> None:
+    """Supervisor and workers hold the table, and every module they load is in their memory."""
+    source = "import sys, portico.config.settings; print('ipaddress' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
+
+
+@pytest.mark.parametrize("text", ["/", "/healthz", "/a/b;c=%20"])
+def test_reads_paths(text: str) -> None:
+    assert UrlPath().parse(f" {text} ") == text
+
+
+@pytest.mark.parametrize("text", ["", "healthz", "/a b", "/a?b", "/a#b", "/\xe4", "/\x7f", "http://a/"])
+def test_refuses_what_is_no_path(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        UrlPath().parse(text)
+
+
+def test_holds_a_size_to_its_minimum() -> None:
+    assert Size(64).parse("64") == 64
+    assert Size().parse("0") == 0
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        Size(64).parse("63")
