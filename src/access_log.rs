@@ -5,7 +5,9 @@
 
 use crate::clock;
 use crate::descriptor;
+use crate::error_log::Seldom;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::Mutex;
 
@@ -14,10 +16,10 @@ const GATHER_BYTES: usize = 32 * 1024;
 
 /// What is told of a request.
 pub struct Record<'a> {
-    /// The client's address, or empty on a Unix socket.
-    pub client: &'a str,
-    /// Method, raw target and version as they were on the wire.
-    pub request_line: (&'a [u8], &'a [u8], &'a str),
+    /// The client's address; none on a Unix socket.
+    pub client: Option<IpAddr>,
+    /// The request line as it was on the wire, or as far as it came.
+    pub request_line: &'a [u8],
     /// The status code sent; 0 if none was.
     pub status: u16,
     /// Bytes of the response's body.
@@ -63,16 +65,15 @@ impl AccessLog {
         let Gathered { lines, date, .. } = &mut *gathered;
         let start = if self.colour { colour_of(record.status) } else { "" };
         lines.extend_from_slice(start.as_bytes());
-        lines.extend_from_slice(if record.client.is_empty() { "-" } else { record.client }.as_bytes());
+        // Writing to a Vec cannot fail.
+        let _ = match record.client {
+            Some(client) => write!(lines, "{}", client.to_canonical()),
+            None => write!(lines, "-"),
+        };
         lines.extend_from_slice(b" - - [");
         lines.extend_from_slice(date.as_bytes());
         lines.extend_from_slice(b"] \"");
-        let (method, target, version) = record.request_line;
-        push_escaped(lines, method);
-        lines.push(b' ');
-        push_escaped(lines, target);
-        lines.push(b' ');
-        lines.extend_from_slice(version.as_bytes());
+        push_escaped(lines, if record.request_line.is_empty() { b"-" } else { record.request_line });
         lines.extend_from_slice(b"\" ");
         let mut digits = itoa::Buffer::new();
         lines.extend_from_slice(digits.format(record.status).as_bytes());
@@ -102,6 +103,7 @@ impl AccessLog {
     }
 
     fn write_out(&self, lines: &mut Vec<u8>) {
+        static TOLD: Seldom = Seldom::new();
         let fd = descriptor::borrow(self.fd);
         let mut rest = lines.as_slice();
         while !rest.is_empty() {
@@ -109,7 +111,13 @@ impl AccessLog {
             match rustix::io::write(fd, rest) {
                 Ok(written) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
                 Err(rustix::io::Errno::INTR) => {}
-                _ => break,
+                Ok(_) => break,
+                Err(error) => {
+                    TOLD.warn(|| {
+                        format!("cannot write the access log: {error}; lines are lost, requests are answered")
+                    });
+                    break;
+                }
             }
         }
         lines.clear();

@@ -5,33 +5,33 @@
 //! with the reactor only when something really has to be waited for: one that closes after its first
 //! answer never does.
 
+pub mod backlog;
 pub mod body;
 pub mod http1;
 pub mod inbound;
+pub mod refusal;
 pub mod responder;
+pub mod spool;
 
 pub use body::{Body, BodyError};
 pub use inbound::{Inbound, Request};
 
 use crate::clock;
+use crate::deadlines::{Alarm, Late, Wait};
 use crate::descriptor;
 use crate::engine::{Engine, lock};
+use backlog::Backlog;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
-
-/// How long a connection that was shut may go on sending before it is cut (lingering close).
-const LINGER_MS: u64 = 2_000;
-/// How long a peer may refuse to take a byte of an answer.
-const WRITE_STALL_MS: u64 = 60_000;
-const NOT_REGISTERED: usize = usize::MAX;
 
 /// What a connection does about its answers.
 ///
@@ -63,12 +63,13 @@ pub struct Connection {
     pub listener: usize,
     /// The client; none on a Unix socket.
     pub peer: Option<SocketAddr>,
+    /// Its deadlines.
+    pub alarm: Alarm,
     state: AtomicU8,
-    /// Coarse monotonic milliseconds after which the sweep cuts the connection; 0 = no deadline.
-    deadline_ms: AtomicU64,
     answered: Notify,
+    /// Told when the rest of a head or a body is late.
+    late: Notify,
     outbound: Mutex<Outbound>,
-    place: AtomicUsize,
 }
 
 /// What follows a write.
@@ -92,11 +93,13 @@ impl Then {
 
 /// Response bytes that were accepted but not written yet.
 #[derive(Default)]
-struct Outbound {
+pub struct Outbound {
     bytes: Vec<u8>,
     last_send_ns: u64,
     /// Whether the sentinel knows of these bytes.
     listed: bool,
+    /// What a slow reader has not taken of an answer that goes on; a task writes it.
+    backlog: Option<Box<Backlog>>,
 }
 
 impl Outbound {
@@ -122,32 +125,41 @@ impl Connection {
             engine,
             listener,
             peer,
+            alarm: Alarm::default(),
             state: AtomicU8::new(State::Ready as u8),
-            deadline_ms: AtomicU64::new(0),
             answered: Notify::new(),
+            late: Notify::new(),
             outbound: Mutex::default(),
-            place: AtomicUsize::new(NOT_REGISTERED),
         }
     }
 
-    /// Puts the connection under the deadline sweep, before the first wait on it.
+    /// The client's address as far as connections of one address are counted.
+    fn counted_peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Counts the connection in; false if its address has as many as it may.
+    pub fn enter(&self) -> bool {
+        self.engine.admission.enter(self.counted_peer())
+    }
+
+    /// Puts the connection on the wheel of deadlines, before the first wait on it.
     pub fn watch(self: &Arc<Self>) {
-        if self.place.load(Ordering::Relaxed) == NOT_REGISTERED {
-            self.place.store(self.engine.connections.add(self), Ordering::Relaxed);
+        if !self.alarm.is_placed() {
+            self.engine.deadlines.add(self);
         }
     }
 
-    /// Sets the deadline `after_ms` from now; 0 is none.
-    pub fn set_deadline(&self, after_ms: u64) {
-        let deadline = if after_ms == 0 { 0 } else { clock::coarse_ms() + after_ms };
-        self.deadline_ms.store(deadline, Ordering::Relaxed);
+    /// The client has to send something of this kind within `after_ms`.
+    fn expect(&self, wait: Wait, after_ms: u64) {
+        self.engine.deadlines.expect(&self.alarm, wait, after_ms);
     }
 
-    /// Cuts the connection if its deadline has passed: every wait on it then ends.
-    pub fn cut_if_late(&self, now_ms: u64) {
-        let deadline = self.deadline_ms.load(Ordering::Relaxed);
-        if deadline != 0 && deadline <= now_ms {
-            self.cut();
+    /// A deadline has passed.
+    pub fn ring(&self, late: Late) {
+        match late {
+            Late::Receiving(Wait::Head | Wait::Body) => self.late.notify_one(),
+            Late::Receiving(Wait::FirstByte | Wait::Idle | Wait::Linger) | Late::Sending => self.cut(),
         }
     }
 
@@ -164,6 +176,14 @@ impl Connection {
         }
     }
 
+    /// Whether the client has closed its side, or both; whatever was read of what it sent before.
+    pub fn has_peer_closed(&self) -> bool {
+        let closed = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut polled = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().intersects(closed)
+    }
+
     /// The state as the task or the crew left it.
     pub fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
@@ -176,7 +196,7 @@ impl Connection {
 
     /// Ready -> Busy, just before a request is pushed.
     fn begin(&self) {
-        self.set_deadline(0);
+        self.alarm.expect_nothing();
         self.state.store(State::Busy as u8, Ordering::Release);
     }
 
@@ -202,7 +222,8 @@ impl Connection {
     pub fn answer_done(&self, keep: bool) {
         let next = if keep { State::Ready } else { State::Closing };
         if keep {
-            self.set_deadline(self.engine.bounds.keep_alive_ms);
+            // Unless the next request has already begun, and has a deadline of its own.
+            self.engine.deadlines.expect_if_nothing(&self.alarm, Wait::Idle, self.engine.bounds.keep_alive_ms);
         } else if self.registration.get().is_some() {
             self.begin_linger();
         }
@@ -213,7 +234,7 @@ impl Connection {
 
     /// Says that no more will be sent, and bounds how long the peer may still send.
     fn begin_linger(&self) {
-        self.set_deadline(LINGER_MS);
+        self.expect(Wait::Linger, self.engine.bounds.linger_ms);
         // RFC 9112 9.6: close the sending side, go on reading for a while, then close fully.
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
     }
@@ -270,6 +291,20 @@ impl Connection {
         }
     }
 
+    /// As `fill`, for the rest of something that has a deadline: late is an error.
+    async fn fill_in_time(&self, inbound: &mut Option<Box<Inbound>>) -> io::Result<usize> {
+        loop {
+            tokio::select! {
+                biased;
+                // Where something is waited for, the word was for an earlier deadline that was met at the last moment.
+                () = self.late.notified() => if self.alarm.waits_for().is_none() {
+                    return Err(io::ErrorKind::TimedOut.into());
+                },
+                filled = self.fill(inbound) => return filled,
+            }
+        }
+    }
+
     /// Writes as much as the socket takes now; `Ok(0)` if it is full.
     fn send(&self, bytes: &[u8], then: Then) -> io::Result<usize> {
         written(|| rustix::net::send(&self.socket, bytes, then.flags()))
@@ -281,15 +316,24 @@ impl Connection {
         written(|| rustix::net::sendmsg(&self.socket, slices, &mut control, then.flags()))
     }
 
-    /// Waits until the socket may take bytes again, then runs `write` (which answers 0 for "full").
-    async fn write_when_ready(&self, mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    /// Waits until the socket may take bytes again, then runs `write` (which answers 0 for "full"). `pace` is how
+    /// the client has taken what was sent before.
+    async fn write_when_ready(
+        &self,
+        pace: &mut Taken,
+        mut write: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let registration = self.registration()?;
+        let deadlines = &self.engine.deadlines;
         loop {
-            self.set_deadline(WRITE_STALL_MS);
+            deadlines.expect_reader(&self.alarm, self.engine.bounds.write.allowance_ms(pace.bytes, pace.waited_ms));
+            let began_ms = clock::coarse_ms();
             let mut ready = registration.writable().await?;
+            pace.waited_ms += clock::coarse_ms() - began_ms;
             let written = write()?;
             if written > 0 {
-                self.set_deadline(0);
+                deadlines.expect_reader(&self.alarm, 0);
+                pace.bytes += written as u64;
                 return Ok(written);
             }
             ready.clear_ready();
@@ -297,11 +341,18 @@ impl Connection {
     }
 
     /// Sends `bytes` to the end, waiting where needed.
-    async fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+    async fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.send_rest(&mut Taken::default(), bytes).await
+    }
+
+    /// As `send_all`, for one of several parts of one answer.
+    async fn send_rest(&self, pace: &mut Taken, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let mut sent = self.send(bytes, Then::More)?;
             if sent == 0 {
-                sent = self.write_when_ready(|| self.send(bytes, Then::More)).await?;
+                sent = self.write_when_ready(pace, || self.send(bytes, Then::More)).await?;
+            } else {
+                pace.bytes += sent as u64;
             }
             bytes = bytes.get(sent..).unwrap_or_default();
         }
@@ -312,7 +363,7 @@ impl Connection {
     pub fn send_gathered(self: &Arc<Self>) {
         let mut outbound = lock(&self.outbound);
         outbound.listed = false;
-        if outbound.bytes.is_empty() {
+        if outbound.bytes.is_empty() || outbound.backlog.is_some() {
             return;
         }
         // An error shows again where the crew thread writes next, which is where it is handled.
@@ -321,6 +372,14 @@ impl Connection {
             outbound.last_send_ns = clock::monotonic_ns();
         }
     }
+}
+
+/// How a client has taken an answer so far.
+#[derive(Default)]
+pub struct Taken {
+    bytes: u64,
+    /// Time spent waiting for it.
+    waited_ms: u64,
 }
 
 /// Repeats a write that a signal interrupted; a full socket has written nothing.
@@ -338,9 +397,7 @@ fn written(mut write: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<u
 impl Drop for Connection {
     fn drop(&mut self) {
         self.engine.slot.connections.fetch_sub(1, Ordering::Relaxed);
-        let place = self.place.load(Ordering::Relaxed);
-        if place != NOT_REGISTERED {
-            self.engine.connections.remove(place);
-        }
+        self.engine.deadlines.remove(&self.alarm);
+        self.engine.admission.leave(self.counted_peer());
     }
 }

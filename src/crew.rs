@@ -49,6 +49,10 @@ pub type Recruit = Box<dyn Fn(usize) + Send + Sync>;
 /// The crew of one worker.
 pub struct Crew {
     limit: usize,
+    /// Requests running or waiting, at most.
+    in_flight_limit: usize,
+    /// How long a request may wait.
+    queue_limit_ns: u64,
     queue: Mutex<Queue>,
     leader: AtomicUsize,
     roster: Mutex<Roster>,
@@ -84,10 +88,12 @@ struct Roster {
 }
 
 impl Crew {
-    /// A crew of at most `limit` threads, led by thread 0.
-    pub fn new(limit: usize) -> Crew {
+    /// A crew of at most `limit` threads, led by thread 0, with a queue bounded in number and time.
+    pub fn new(limit: usize, in_flight_limit: usize, queue_limit_ns: u64) -> Crew {
         Crew {
             limit,
+            in_flight_limit,
+            queue_limit_ns,
             queue: Mutex::default(),
             leader: AtomicUsize::new(0),
             roster: Mutex::new(Roster { parked: Vec::new(), threads: vec![None] }),
@@ -116,13 +122,40 @@ impl Crew {
     }
 
     /// Queues a request; called by connection tasks.
-    pub fn push(&self, request: Request) {
+    ///
+    /// # Errors
+    /// The request, if as many as may be are in flight.
+    pub fn push(&self, request: Request) -> Result<(), Box<Request>> {
         let mut queue = lock(&self.queue);
+        if queue.requests.len() + self.running() >= self.in_flight_limit {
+            return Err(Box::new(request));
+        }
         queue.requests.push_back(request);
         if let Some(leader) = queue.leader.take() {
             drop(queue);
             leader.wake();
         }
+        Ok(())
+    }
+
+    /// Whether a request has waited longer than it may.
+    pub fn is_expired(&self, request: &Request, now_ns: u64) -> bool {
+        now_ns.saturating_sub(request.since_ns) > self.queue_limit_ns
+    }
+
+    /// Takes out what has waited longer than it may: also where no thread comes to take anything.
+    pub fn take_expired(&self) -> Vec<Request> {
+        let now_ns = clock::monotonic_ns();
+        let mut queue = lock(&self.queue);
+        // Not only from the front: a trusted X-Request-Start makes some older than those before them.
+        if !queue.requests.iter().any(|request| self.is_expired(request, now_ns)) {
+            return Vec::new();
+        }
+        let (expired, waiting): (VecDeque<_>, VecDeque<_>) =
+            queue.requests.drain(..).partition(|request| self.is_expired(request, now_ns));
+        queue.requests = waiting;
+        drop(queue);
+        expired.into()
     }
 
     /// The next request without waiting.
@@ -215,6 +248,11 @@ impl Crew {
         }
         roster.parked.push(me);
         false
+    }
+
+    /// Whether thread `me` leads.
+    pub fn leads(&self, me: usize) -> bool {
+        self.leader.load(Ordering::Relaxed) == me
     }
 
     /// Parks thread `me` until it is made leader (true) or the crew stops (false).

@@ -1,4 +1,4 @@
-//! The end of a worker: what signals ask for, and the sweep that cuts late connections.
+//! The end of a worker: what signals ask for.
 //!
 //! Graceful (TERM, or the supervisor's death): stop accepting, take what already waits, answer
 //! everything with `Connection: close`, leave within `graceful_timeout_s`. Quick (INT, QUIT): leave
@@ -6,6 +6,7 @@
 
 use crate::clock::coarse_ms;
 use crate::connection::State;
+use crate::deadlines;
 use crate::descriptor;
 use crate::engine::Engine;
 use crate::error_log::{Level, log};
@@ -16,8 +17,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::io::Interest;
 
-/// Between two looks at the deadlines.
-const SWEEP: Duration = Duration::from_millis(500);
 /// Between two looks at what is left while the worker drains.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// How long a quick stop waits for running calls.
@@ -59,7 +58,7 @@ pub async fn follow_orders(engine: &'static Engine, orders: Orders) {
         .enumerate()
         .map(|(index, fd)| tokio::spawn(listener::accept(engine, *fd, index)))
         .collect();
-    let sweep = tokio::spawn(sweep(engine));
+    let deadlines = tokio::spawn(deadlines::run(engine));
     let mut stop = tokio::select! {
         stop = next_signal(orders.signal_fd) => stop,
         () = supervisor_death(orders.lifeline_fd) => {
@@ -99,34 +98,20 @@ pub async fn follow_orders(engine: &'static Engine, orders: Orders) {
             () = tokio::time::sleep(DRAIN_POLL) => {}
         }
     }
-    sweep.abort();
+    deadlines.abort();
     engine.crew.stop();
 }
 
 /// Whether no connection has business left; idle ones are closed on the way.
 fn all_left(engine: &'static Engine, elapsed_ms: u64) -> bool {
     if elapsed_ms >= IDLE_GRACE_MS {
-        for connection in engine.connections.all() {
+        for connection in engine.deadlines.all() {
             if connection.state() == State::Ready {
                 connection.cut();
             }
         }
     }
     engine.slot.connections.load(Relaxed) == 0
-}
-
-/// Cuts connections whose deadline has passed.
-async fn sweep(engine: &'static Engine) {
-    loop {
-        tokio::time::sleep(SWEEP).await;
-        let now_ms = coarse_ms();
-        for connection in engine.connections.all() {
-            connection.cut_if_late(now_ms);
-        }
-        if let Some(access_log) = &engine.access_log {
-            access_log.flush();
-        }
-    }
 }
 
 async fn next_signal(fd: RawFd) -> Stop {

@@ -4,33 +4,23 @@
 //! it by a plain `&'static`.
 
 use crate::access_log::AccessLog;
+use crate::admission::Admission;
+use crate::bounds::Bounds;
+use crate::budget::Budget;
 use crate::connection::{Connection, Inbound};
 use crate::crew::Crew;
+use crate::deadlines::Deadlines;
 use crate::scoreboard::Slot;
-use portico_wire::Limits;
+use crate::settings::Settings;
 use std::sync::atomic::{
     AtomicBool,
     Ordering::{Relaxed, SeqCst},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Runtime;
 
 /// Read buffers kept for reuse.
 const POOLED_BUFFERS: usize = 64;
-
-/// Bounds and times, already in the engine's units.
-pub struct Bounds {
-    /// Limits of request heads and chunk lines.
-    pub wire: Limits,
-    /// How long an idle connection is kept.
-    pub keep_alive_ms: u64,
-    /// Largest request body; `u64::MAX` is no limit.
-    pub request_body_bytes: u64,
-    /// Body bytes kept in memory.
-    pub body_memory_bytes: u64,
-    /// Body bytes buffered before the call.
-    pub body_spool_bytes: u64,
-}
 
 /// The shared state.
 pub struct Engine {
@@ -46,8 +36,14 @@ pub struct Engine {
     pub access_log: Option<AccessLog>,
     /// Set once the worker is to leave: answers announce `Connection: close`.
     pub draining: AtomicBool,
-    /// All connections that have a task, for the deadline sweep.
-    pub connections: Registry,
+    /// Connections in all and by address.
+    pub admission: Admission,
+    /// All connections that have a task, and when they are late.
+    pub deadlines: Deadlines,
+    /// Memory of read buffers and bodies.
+    pub memory: Budget,
+    /// Temporary files of bodies and answers.
+    pub temporary: Budget,
     /// Connections with gathered response bytes, for the sentinel.
     pub gathered: Gathered,
     #[expect(clippy::vec_box, reason = "buffers travel boxed: moving them through queues and tasks stays cheap")]
@@ -56,24 +52,29 @@ pub struct Engine {
 
 impl Engine {
     /// An engine ready to serve.
-    pub fn new(bounds: Bounds, runtime: Runtime, crew: Crew, slot: &'static Slot, log: Option<AccessLog>) -> Engine {
+    pub fn new(settings: &Settings, runtime: Runtime, slot: &'static Slot) -> Engine {
+        let bounds = Bounds::new(settings);
+        let access_log =
+            (settings.access_log_fd >= 0).then(|| AccessLog::new(settings.access_log_fd, settings.access_log_colour));
         Engine {
-            bounds,
             runtime,
-            crew,
+            crew: Crew::new(settings.threads.max(1), bounds.in_flight, bounds.queue_ns),
             slot,
-            access_log: log,
+            access_log,
             draining: AtomicBool::new(false),
-            connections: Registry::default(),
+            admission: Admission::new(bounds.connections, bounds.connections_per_address),
+            deadlines: Deadlines::default(),
+            memory: Budget::new(settings.max_buffered_bytes),
+            temporary: Budget::new(settings.max_temporary_bytes),
+            bounds,
             gathered: Gathered::default(),
             buffers: Mutex::default(),
         }
     }
 
     /// An empty read buffer.
-    #[expect(clippy::unnecessary_box_returns, reason = "it comes from the pool boxed")]
-    pub fn take_buffer(&self) -> Box<Inbound> {
-        lock(&self.buffers).pop().unwrap_or_default()
+    pub fn take_buffer(&'static self) -> Box<Inbound> {
+        lock(&self.buffers).pop().unwrap_or_else(|| Box::new(Inbound::new(&self.memory)))
     }
 
     /// Gives a read buffer back.
@@ -90,50 +91,16 @@ impl Engine {
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
     }
+
+    /// Whether connections may outlive an answer.
+    pub fn keeps_connections(&self) -> bool {
+        self.bounds.keep_alive_ms > 0 && !self.is_draining()
+    }
 }
 
 /// Locks `mutex`; a panic elsewhere must not take the worker's other connections down.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Weak references to all connections that have a task.
-#[derive(Default)]
-pub struct Registry(Mutex<Places>);
-
-#[derive(Default)]
-struct Places {
-    taken: Vec<Option<Weak<Connection>>>,
-    free: Vec<usize>,
-}
-
-impl Registry {
-    /// Adds a connection and returns its place.
-    pub fn add(&self, connection: &Arc<Connection>) -> usize {
-        let mut places = lock(&self.0);
-        let weak = Some(Arc::downgrade(connection));
-        if let Some(place) = places.free.pop() {
-            places.taken[place] = weak;
-            place
-        } else {
-            places.taken.push(weak);
-            places.taken.len() - 1
-        }
-    }
-
-    /// Frees a place.
-    pub fn remove(&self, place: usize) {
-        let mut places = lock(&self.0);
-        if let Some(taken) = places.taken.get_mut(place) {
-            *taken = None;
-            places.free.push(place);
-        }
-    }
-
-    /// The connections alive now.
-    pub fn all(&self) -> Vec<Arc<Connection>> {
-        lock(&self.0).taken.iter().flatten().filter_map(Weak::upgrade).collect()
-    }
 }
 
 /// Connections whose gathered bytes wait for the sentinel's next tick.

@@ -3,7 +3,7 @@
 //! Needs no interpreter, so connection tasks may use it.
 
 use crate::clock;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +63,36 @@ pub fn log(level: Level, message: &str) {
         message.trim_end_matches('\n')
     );
     write_all(entry.as_bytes());
+}
+
+/// Something that may happen at every request and is told at most once a minute, with how often it happened.
+pub struct Seldom {
+    told_ms: AtomicU64,
+    untold: AtomicU64,
+}
+
+impl Seldom {
+    /// Not told yet.
+    pub const fn new() -> Seldom {
+        Seldom { told_ms: AtomicU64::new(0), untold: AtomicU64::new(0) }
+    }
+
+    /// Counts one, and writes it if the last time is long enough ago.
+    pub fn warn(&self, message: impl FnOnce() -> String) {
+        const PAUSE_MS: u64 = 60_000;
+        let now_ms = clock::coarse_ms();
+        let told_ms = self.told_ms.load(Ordering::Relaxed);
+        let is_due = told_ms == 0 || now_ms - told_ms >= PAUSE_MS;
+        if !is_due || self.told_ms.compare_exchange(told_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let more = match self.untold.swap(0, Ordering::Relaxed) {
+            0 => String::new(),
+            times => format!(" (and {times} times more since it was last said)"),
+        };
+        log(Level::Warning, &(message() + &more));
+    }
 }
 
 fn write_all(mut bytes: &[u8]) {

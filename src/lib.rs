@@ -1,14 +1,19 @@
 //! portico._core: the engine of portico, and what Python sees of it.
 //!
-//! The modules in a request's order: `settings` taken over once, `listener` accepts, `connection`
-//! reads and frames (with `portico_wire`), `crew` decides who calls, `wsgi` calls the application and
-//! sends the answer, `access_log` and `scoreboard` keep account; `drain` ends a worker. `engine` holds
-//! what they share; `descriptor`, `clock` and `error_log` serve them all.
+//! The modules in a request's order: `settings` taken over once (`bounds` are theirs), `listener` accepts
+//! (`admission` counts), `connection` reads and frames (with `portico_wire`), `crew` decides who calls, `wsgi`
+//! calls the application and sends the answer, `access_log` and `scoreboard` keep account; `drain` ends a worker.
+//! `engine` holds what they share, `deadlines` and `budget` among it; `descriptor`, `clock` and `error_log` serve
+//! them all.
 
 mod access_log;
+mod admission;
+mod bounds;
+mod budget;
 mod clock;
 mod connection;
 mod crew;
+mod deadlines;
 mod descriptor;
 mod drain;
 mod engine;

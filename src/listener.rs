@@ -3,9 +3,10 @@
 //! The supervisor owns the sockets for ever; a worker only stops accepting.
 
 use crate::connection::{Connection, http1};
+use crate::deadlines::Wait;
 use crate::descriptor::{self, borrow};
 use crate::engine::Engine;
-use crate::error_log::{Level, log};
+use crate::error_log::{Level, Seldom, log};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, acceptfrom_with};
 use std::net::SocketAddr;
@@ -47,38 +48,66 @@ pub async fn accept(engine: &'static Engine, fd: RawFd, index: usize) {
         return;
     };
     let is_internet = rustix::net::sockopt::socket_domain(borrow(fd)).is_ok_and(|domain| domain != AddressFamily::UNIX);
-    let mut warned = false;
     loop {
         let Ok(mut ready) = listening.readable().await else { return };
+        if engine.admission.is_full() {
+            wait_for_room(engine).await;
+            continue;
+        }
         match accept_burst(engine, fd, index, is_internet) {
-            Ok(()) => {
-                warned = false;
-                tokio::task::yield_now().await;
-            }
+            Ok(()) => tokio::task::yield_now().await,
             Err(Errno::AGAIN) => ready.clear_ready(),
-            Err(error) => {
-                if !warned {
-                    warned = true;
-                    log(Level::Warning, &format!("cannot accept connections for now: {error}"));
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
+            Err(error) => pause(engine, error).await,
         }
     }
+}
+
+/// As many connections as may be are open: those without a request make room, else somebody has to leave first.
+async fn wait_for_room(engine: &'static Engine) {
+    static TOLD: Seldom = Seldom::new();
+    let closed = engine.deadlines.evict(&[Wait::FirstByte, Wait::Idle, Wait::Head, Wait::Linger]);
+    TOLD.warn(|| match closed {
+        0 => "max_connections is reached; new connections wait until others end".into(),
+        _ => format!("max_connections is reached; closed {closed} idle connections to make room"),
+    });
+    // Their tasks have to run before they are gone; a limit of time, since others may be in the way.
+    let _ = tokio::time::timeout(PAUSE, engine.admission.room()).await;
+}
+
+/// No descriptors or no memory: what is idle makes room, and the listener rests, since it would only fail again.
+async fn pause(engine: &'static Engine, error: Errno) {
+    static TOLD: Seldom = Seldom::new();
+    TOLD.warn(|| format!("cannot accept connections for now: {error}"));
+    engine.deadlines.evict(&[Wait::FirstByte, Wait::Idle, Wait::Linger]);
+    tokio::time::sleep(PAUSE).await;
 }
 
 /// Accepts what waits, once more: connections in the accept queue at the moment of draining are served.
 pub fn accept_waiting(engine: &'static Engine, fd: RawFd, index: usize) {
     let is_internet = rustix::net::sockopt::socket_domain(borrow(fd)).is_ok_and(|domain| domain != AddressFamily::UNIX);
-    while accept_burst(engine, fd, index, is_internet).is_ok() {}
+    while !engine.admission.is_full() && accept_burst(engine, fd, index, is_internet).is_ok() {}
+}
+
+fn tell_of_address(peer: Option<SocketAddr>) {
+    static TOLD: Seldom = Seldom::new();
+    let address = peer.map(|peer| peer.ip().to_canonical().to_string()).unwrap_or_default();
+    TOLD.warn(|| format!("{address} has as many connections as max_connections_per_address allows; closed one more"));
 }
 
 fn accept_burst(engine: &'static Engine, fd: RawFd, index: usize, is_internet: bool) -> Result<(), Errno> {
     for _ in 0..BURST {
+        if engine.admission.is_full() {
+            return Ok(());
+        }
         match acceptfrom_with(borrow(fd), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok((socket, address)) => {
                 let peer = address.filter(|_| is_internet).and_then(|address| SocketAddr::try_from(address).ok());
-                http1::begin(Connection::new(engine, socket, index, peer));
+                let connection = Connection::new(engine, socket, index, peer);
+                if connection.enter() {
+                    http1::begin(connection);
+                } else {
+                    tell_of_address(peer);
+                }
             }
             // The peer was gone before it was accepted, or a signal came: nothing to do with the listener.
             Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}

@@ -14,12 +14,12 @@ pub mod worker;
 
 use crate::access_log::Record;
 use crate::clock::{self, DateHeader};
+use crate::connection::refusal::{self, Overload};
 use crate::connection::responder::Responder;
 use crate::connection::{Inbound, Request};
 use crate::engine::Engine;
 use environ::Environ;
 use failure::Site;
-use portico_wire::Version;
 use pyo3::prelude::*;
 use start_response::Starter;
 use std::net::SocketAddr;
@@ -63,14 +63,18 @@ impl Bridge {
 
     /// Answers one request; true if thread `me` leads the crew afterwards.
     pub fn answer(&mut self, py: Python<'_>, me: usize, request: Request) -> bool {
-        let Request { connection, inbound, body, keep_alive, arrived_ns } = request;
         let engine = self.engine;
+        let started_ns = clock::monotonic_ns();
+        if engine.crew.is_expired(&request, started_ns) {
+            refusal::shed(request, Overload::WaitedTooLong);
+            return engine.crew.leads(me);
+        }
+        let Request { connection, inbound, body, keep_alive, arrived_ns, .. } = request;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let method = head.method.of(bytes);
         let path = head.path.of(bytes);
         let site = Site { application: &self.name, method, path };
         let route = route(path);
-        let started_ns = clock::monotonic_ns();
         engine.slot.call_started(me, method, path, started_ns);
         let start = engine.crew.before_call(me, route);
 
@@ -78,8 +82,11 @@ impl Bridge {
         let responder = Responder::new(connection, head.version, head.is_head, &body, keep_alive);
         let exchange = match self.starter.begin(py, responder) {
             Ok(exchange) => exchange,
-            Err(error) => {
+            Err(failure) => {
+                let (error, responder) = *failure;
                 site.log_exception(py, &error);
+                responder.cut();
+                engine.slot.call_ended(me);
                 return engine.crew.after_call(me, route, start, 0);
             }
         };
@@ -119,22 +126,13 @@ fn route(path: &[u8]) -> usize {
 fn log_access(engine: &Engine, inbound: &Inbound, peer: Option<SocketAddr>, outcome: &Outcome, duration_ns: u64) {
     let Some(access_log) = &engine.access_log else { return };
     let (bytes, head) = (inbound.bytes(), &inbound.head);
-    let client = peer.map(|peer| peer.ip().to_canonical().to_string()).unwrap_or_default();
     access_log.add(&Record {
-        client: &client,
-        request_line: (head.method.of(bytes), head.target.of(bytes), version_text(head.version)),
+        client: peer.map(|peer| peer.ip()),
+        request_line: inbound.request_line(),
         status: outcome.status,
         body_bytes: outcome.body_bytes,
         referer: head.header(bytes, "referer"),
         user_agent: head.header(bytes, "user-agent"),
         duration_ns,
     });
-}
-
-/// The version as SERVER_PROTOCOL and the access log show it.
-pub fn version_text(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-    }
 }

@@ -3,19 +3,20 @@
 //! Runs as one small task on whichever thread drives the runtime. It never calls Python and does not
 //! write answers, except the ones that no application is asked for (errors in the request, 100 Continue).
 
-use super::responder::write_error;
+use super::refusal::{self, Overload, Refusal};
+use super::spool::Spool;
 use super::{Body, BodyError, Connection, Inbound, Request, State};
+use crate::bounds::Bounds;
 use crate::clock;
-use crate::connection::body::{Spool, Stream};
-use crate::error_log::{Level, log};
-use portico_wire::{BodyDecoder, BodyStep, CONTINUE, Framing, WireError};
+use crate::connection::body::{Arrival, Stream};
+use crate::deadlines::Wait;
+use crate::error_log::Seldom;
+use portico_wire::{BodyDecoder, BodyStep, CONTINUE, Framing, TargetForm, WireError};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Release};
 use tokio::sync::{Notify, mpsc};
 
-/// How long a client may take to send a head, or to send the next bytes of a body.
-const READ_STALL_MS: u64 = 30_000;
 /// Blocks of a streamed body that may wait for the application to read them.
 const STREAM_WINDOW: usize = 4;
 
@@ -23,8 +24,8 @@ const STREAM_WINDOW: usize = 4;
 enum End {
     /// The peer closed, or the socket failed: nothing more to say.
     Gone,
-    /// The peer broke the protocol: an answer with this status, then close.
-    Refused(WireError),
+    /// The peer broke a rule: an answer that says so, then close.
+    Refused(Refusal),
     /// An answer has gone out, or will, that closes the connection.
     Closing,
 }
@@ -32,12 +33,6 @@ enum End {
 impl From<io::Error> for End {
     fn from(_: io::Error) -> Self {
         End::Gone
-    }
-}
-
-impl From<WireError> for End {
-    fn from(error: WireError) -> Self {
-        End::Refused(error)
     }
 }
 
@@ -52,10 +47,12 @@ pub fn begin(connection: Connection) {
         && let Ok(Some(head_bytes)) = inbound.read_head(&engine.bounds.wire)
         && !inbound.head.keep_alive
         && inbound.head.framing == Framing::Empty
+        && check(&connection, &inbound).is_ok()
+        && !refusal::is_health_check(engine, &inbound)
     {
         inbound.truncate(head_bytes);
         connection.begin();
-        push(&connection, inbound, Body::Empty, false);
+        push(&connection, inbound, Body::Empty, false, None);
         return;
     }
     match first_read {
@@ -66,6 +63,7 @@ pub fn begin(connection: Connection) {
     connection.watch();
     let inbound = if inbound.is_empty() {
         engine.return_buffer(inbound);
+        connection.expect(Wait::FirstByte, engine.bounds.handshake_ms);
         None
     } else {
         Some(inbound)
@@ -74,14 +72,12 @@ pub fn begin(connection: Connection) {
 }
 
 async fn run(connection: Arc<Connection>, inbound: Option<Box<Inbound>>) {
-    connection.set_deadline(READ_STALL_MS);
-    let end = serve(&connection, inbound).await;
-    match end {
+    match serve(&connection, inbound).await {
         End::Gone => {}
-        End::Refused(error) => {
-            log(Level::Debug, &format!("refused with {}: {} (from {:?})", error.status, error.reason, connection.peer));
+        End::Refused(refusal) => {
             if connection.state() == State::Ready || connection.wait_answered().await {
-                write_error(&connection, error.status).await;
+                connection.alarm.expect_nothing();
+                refusal.answer(&connection).await;
                 connection.begin_linger();
                 discard(&connection).await;
             }
@@ -108,13 +104,24 @@ async fn discard(connection: &Connection) {
 }
 
 async fn serve(connection: &Arc<Connection>, mut inbound: Option<Box<Inbound>>) -> End {
+    let engine = connection.engine;
+    let mut turns = Turns::default();
     loop {
-        let (request, head_bytes) = match read_head(connection, inbound.take()).await {
+        let is_pipelined = inbound.is_some() || connection.state() != State::Ready;
+        let (mut request, head_bytes, began_ms) = match read_head(connection, inbound.take()).await {
             Ok(complete) => complete,
             Err(end) => return end,
         };
+        request.head.keep_alive &= turns.next(is_pipelined, &engine.bounds);
         let keep_alive = request.head.keep_alive;
-        match read_body(connection, request, head_bytes).await {
+        if request.head.framing == Framing::Empty && refusal::is_health_check(engine, &request) {
+            match answer_health_check(connection, request, head_bytes).await {
+                Ok(rest) => inbound = rest,
+                Err(end) => return end,
+            }
+            continue;
+        }
+        match read_body(connection, request, head_bytes, began_ms).await {
             Ok(rest) => inbound = rest,
             Err(end) => return end,
         }
@@ -124,24 +131,67 @@ async fn serve(connection: &Arc<Connection>, mut inbound: Option<Box<Inbound>>) 
     }
 }
 
-/// Reads until there is a whole head; returns the buffer and the head's length.
+/// The requests that a connection has had.
+#[derive(Default)]
+struct Turns {
+    requests: u64,
+    /// Of them, without a break, those that did not wait for the answer before.
+    in_a_row: u64,
+}
+
+impl Turns {
+    /// Counts a request; whether another one may follow it.
+    fn next(&mut self, is_pipelined: bool, bounds: &Bounds) -> bool {
+        self.requests += 1;
+        self.in_a_row = if is_pipelined { self.in_a_row + 1 } else { 1 };
+        self.requests < bounds.requests_per_connection && self.in_a_row < bounds.pipelined
+    }
+}
+
+/// Reads until there is a whole head; returns the buffer, the head's length, and when it began (coarse
+/// milliseconds) unless it came in one piece.
 async fn read_head(
     connection: &Arc<Connection>,
     mut inbound: Option<Box<Inbound>>,
-) -> Result<(Box<Inbound>, usize), End> {
-    let limits = &connection.engine.bounds.wire;
+) -> Result<(Box<Inbound>, usize, Option<u64>), End> {
+    static TOLD: Seldom = Seldom::new();
+    let engine = connection.engine;
+    let mut began_ms = None;
     loop {
         if let Some(mut buffer) = inbound.take() {
-            if let Some(head_bytes) = buffer.read_head(limits)? {
-                return Ok((buffer, head_bytes));
+            let read = buffer.read_head(&engine.bounds.wire).and_then(|read| match read {
+                Some(_) => check(connection, &buffer).map(|()| read),
+                None => Ok(None),
+            });
+            match read {
+                Ok(Some(head_bytes)) => return Ok((buffer, head_bytes, began_ms)),
+                Ok(None) => {}
+                Err(error) => return Err(refused(error, &buffer, began_ms)),
             }
-            if connection.state() == State::Ready {
-                connection.set_deadline(READ_STALL_MS);
+            if began_ms.is_none() {
+                // Set once, so that a byte now and then gains nothing.
+                began_ms = Some(clock::coarse_ms());
+                connection.expect(Wait::Head, engine.bounds.head_ms.min(engine.bounds.request_ms));
+            }
+            if engine.memory.is_overdrawn() {
+                let closed = engine.deadlines.evict(&[Wait::Head]);
+                TOLD.warn(|| format!("max_buffered is reached; closed {closed} connections with unfinished heads"));
             }
             inbound = Some(buffer);
         }
-        if connection.fill(&mut inbound).await? == 0 {
-            return Err(End::Gone);
+        let filled = if inbound.is_none() {
+            connection.fill(&mut inbound).await
+        } else {
+            connection.fill_in_time(&mut inbound).await
+        };
+        match filled {
+            Ok(0) => return Err(End::Gone),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let refusal = Refusal::new(WireError::REQUEST_TIMEOUT_HEAD, inbound.as_deref(), began_ms.unwrap_or(0));
+                return Err(End::Refused(refusal));
+            }
+            Err(_) => return Err(End::Gone),
         }
         if connection.state() == State::Closing {
             return Err(End::Closing);
@@ -149,33 +199,71 @@ async fn read_head(
     }
 }
 
+/// What is not the head's alone to decide: RFC 9110 7.4, a target that asks for https on a connection without TLS.
+fn check(_connection: &Connection, inbound: &Inbound) -> Result<(), WireError> {
+    let head = &inbound.head;
+    if head.form == TargetForm::Absolute && head.scheme.len() == b"https".len() {
+        return Err(WireError::MISDIRECTED);
+    }
+    Ok(())
+}
+
+fn refused(error: WireError, inbound: &Inbound, began_ms: Option<u64>) -> End {
+    End::Refused(Refusal::new(error, Some(inbound), began_ms.unwrap_or_else(clock::coarse_ms)))
+}
+
+/// Answers a health check in its turn; returns what the peer has already sent after it.
+async fn answer_health_check(
+    connection: &Arc<Connection>,
+    request: Box<Inbound>,
+    head_bytes: usize,
+) -> Result<Option<Box<Inbound>>, End> {
+    if connection.state() != State::Ready && !connection.wait_answered().await {
+        return Err(End::Closing);
+    }
+    let keep_alive = refusal::answer_health_check(connection, &request);
+    connection.alarm.expect_nothing();
+    connection.answer_done(keep_alive);
+    let next = rest_of(connection, &request, head_bytes);
+    connection.engine.return_buffer(request);
+    if keep_alive { Ok(next) } else { Err(End::Closing) }
+}
+
+/// What was read after the first `used` bytes, in a buffer of its own.
+fn rest_of(connection: &Connection, request: &Inbound, used: usize) -> Option<Box<Inbound>> {
+    let rest = request.bytes().get(used..).unwrap_or_default();
+    (!rest.is_empty()).then(|| {
+        let mut next = connection.engine.take_buffer();
+        next.push(rest);
+        next
+    })
+}
+
 /// Gets the body and queues the request; returns what the peer has already sent after it.
 async fn read_body(
     connection: &Arc<Connection>,
     mut request: Box<Inbound>,
     head_bytes: usize,
+    began_ms: Option<u64>,
 ) -> Result<Option<Box<Inbound>>, End> {
     let bounds = &connection.engine.bounds;
     let rest = request.bytes().get(head_bytes..).unwrap_or_default();
     let body_bytes = match request.head.framing {
         Framing::Empty => 0,
-        Framing::Length(length) if length > bounds.request_body_bytes => return Err(too_large()),
+        Framing::Length(length) if length > bounds.request_body_bytes => {
+            return Err(refused(WireError::BODY_TOO_LARGE, &request, began_ms));
+        }
         Framing::Length(length) if length <= rest.len() as u64 => usize::try_from(length).unwrap_or(0),
         Framing::Length(_) | Framing::Chunked => {
             let mut feed = connection.engine.take_buffer();
             feed.push(rest);
             request.truncate(head_bytes);
-            return read_long_body(connection, request, feed).await;
+            return read_long_body(connection, request, feed, began_ms).await;
         }
     };
-    let rest = rest.get(body_bytes..).unwrap_or_default();
-    let next = (!rest.is_empty()).then(|| {
-        let mut next = connection.engine.take_buffer();
-        next.push(rest);
-        next
-    });
+    let next = rest_of(connection, &request, head_bytes + body_bytes);
     let body = if body_bytes == 0 { Body::Empty } else { Body::Buffered(head_bytes..head_bytes + body_bytes) };
-    queue(connection, request, body).await?;
+    queue(connection, request, body, began_ms).await?;
     Ok(next)
 }
 
@@ -184,32 +272,42 @@ async fn read_long_body(
     connection: &Arc<Connection>,
     request: Box<Inbound>,
     feed: Box<Inbound>,
+    began_ms: Option<u64>,
 ) -> Result<Option<Box<Inbound>>, End> {
-    let bounds = &connection.engine.bounds;
+    static TOLD: Seldom = Seldom::new();
+    let engine = connection.engine;
     let declared = match request.head.framing {
         Framing::Length(length) => Some(length),
         Framing::Empty | Framing::Chunked => None,
     };
-    let mut arriving = Arriving { decoder: BodyDecoder::new(request.head.framing), feed: Some(feed), received: 0 };
-    let mut spool = Spool::default();
+    let mut arriving = Arriving::new(connection, request.head.framing, feed, began_ms);
+    let mut spool = Spool::new(engine);
     let expects = request.head.expect_continue && arriving.is_untouched();
-    if declared.is_some_and(|length| length > bounds.body_spool_bytes) {
+    if declared.is_some_and(|length| length > engine.bounds.body_spool_bytes) {
         let wanted = expects.then(|| Arc::new(Notify::new()));
         return stream(connection, request, arriving, spool, declared, wanted).await;
     }
     if expects {
         connection.send_all(CONTINUE).await?;
     }
-    while let Some(block) = arriving.next(connection).await.map_err(refusal)? {
-        if let Err(error) = spool.push(&block, bounds.body_memory_bytes) {
-            log(Level::Error, &format!("cannot keep a request body in a temporary file: {error}"));
-            return Err(End::Refused(WireError { status: 507, reason: "no space for the request body" }));
+    loop {
+        let block = match arriving.next(connection).await {
+            Ok(Some(block)) => block,
+            Ok(None) => break,
+            Err(error) => {
+                let Some(error) = rule_of(error) else { return Err(End::Gone) };
+                return Err(refused(error, &request, Some(arriving.began_ms)));
+            }
+        };
+        if let Err(error) = spool.push(&block) {
+            TOLD.warn(|| format!("cannot keep a request body in a temporary file: {error}; answered with 507"));
+            return Err(refused(WireError::TEMPORARY_SPACE, &request, Some(arriving.began_ms)));
         }
-        if spool.len() > bounds.body_spool_bytes {
+        if spool.len() > engine.bounds.body_spool_bytes {
             return stream(connection, request, arriving, spool, declared, None).await;
         }
     }
-    queue(connection, request, Body::Spooled(spool)).await?;
+    queue(connection, request, Body::Spooled(spool), None).await?;
     Ok(arriving.leftover(connection))
 }
 
@@ -225,8 +323,9 @@ async fn stream(
 ) -> Result<Option<Box<Inbound>>, End> {
     let (sender, receiver) = mpsc::channel(STREAM_WINDOW);
     let complete = Arc::new(AtomicBool::new(false));
-    let body = Body::Streamed(Stream { spooled, receiver, length, complete: complete.clone(), wanted: wanted.clone() });
-    queue(connection, request, body).await?;
+    let arrival = Arrival { receiver, length, complete: complete.clone(), wanted: wanted.clone() };
+    let body = Body::Streamed(Stream { spooled, arriving: arrival });
+    queue(connection, request, body, None).await?;
     if let Some(wanted) = wanted {
         tokio::select! {
             () = wanted.notified() => connection.send_all(CONTINUE).await?,
@@ -258,9 +357,20 @@ struct Arriving {
     decoder: BodyDecoder,
     feed: Option<Box<Inbound>>,
     received: u64,
+    /// How long its bytes were waited for.
+    waited_ms: u64,
+    /// When its request began.
+    began_ms: u64,
 }
 
 impl Arriving {
+    fn new(connection: &Connection, framing: Framing, feed: Box<Inbound>, began_ms: Option<u64>) -> Arriving {
+        // The head is complete: its deadline has been met.
+        connection.alarm.expect_nothing();
+        let began_ms = began_ms.unwrap_or_else(clock::coarse_ms);
+        Arriving { decoder: BodyDecoder::new(framing), feed: Some(feed), received: 0, waited_ms: 0, began_ms }
+    }
+
     fn is_untouched(&self) -> bool {
         self.feed.as_ref().is_none_or(|feed| feed.is_empty())
     }
@@ -272,8 +382,7 @@ impl Arriving {
             if let Some(feed) = &mut self.feed
                 && !self.decoder.is_done()
             {
-                let malformed = |error: WireError| BodyError::Malformed(error.reason);
-                match self.decoder.decode(feed.bytes(), &bounds.wire).map_err(malformed)? {
+                match self.decoder.decode(feed.bytes(), &bounds.wire).map_err(BodyError::Malformed)? {
                     BodyStep::Data { consumed, data } => {
                         let block = feed.bytes().get(data).unwrap_or_default().to_vec();
                         feed.consume(consumed);
@@ -293,12 +402,23 @@ impl Arriving {
             if self.decoder.is_done() {
                 return Ok(None);
             }
-            connection.set_deadline(READ_STALL_MS);
-            let filled = connection.fill(&mut self.feed).await;
-            connection.set_deadline(0);
-            if !matches!(filled, Ok(received) if received > 0) {
-                return Err(BodyError::Cut);
-            }
+            self.fill(connection, bounds).await?;
+        }
+    }
+
+    /// Waits for bytes as long as the body's pace and the request's whole time allow.
+    async fn fill(&mut self, connection: &Connection, bounds: &Bounds) -> Result<(), BodyError> {
+        let began_ms = clock::coarse_ms();
+        let left_ms = self.began_ms.saturating_add(bounds.request_ms).saturating_sub(began_ms);
+        connection.expect(Wait::Body, left_ms.min(bounds.body.allowance_ms(self.received, self.waited_ms)));
+        let filled = connection.fill_in_time(&mut self.feed).await;
+        connection.alarm.expect_nothing();
+        self.waited_ms += clock::coarse_ms() - began_ms;
+        match filled {
+            Ok(0) => Err(BodyError::Cut),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(BodyError::Slow),
+            Err(_) => Err(BodyError::Cut),
         }
     }
 
@@ -313,31 +433,39 @@ impl Arriving {
     }
 }
 
-fn too_large() -> End {
-    End::Refused(WireError { status: 413, reason: "the request body is larger than max_request_body" })
-}
-
-fn refusal(error: BodyError) -> End {
+/// The rule that a body has broken; none if its client is gone.
+fn rule_of(error: BodyError) -> Option<WireError> {
     match error {
-        BodyError::Cut => End::Gone,
-        BodyError::TooLarge => too_large(),
-        BodyError::Malformed(reason) => End::Refused(WireError { status: 400, reason }),
+        BodyError::Cut => None,
+        BodyError::Slow => Some(WireError::REQUEST_TIMEOUT_BODY),
+        BodyError::TooLarge => Some(WireError::BODY_TOO_LARGE),
+        BodyError::Malformed(error) => Some(error),
     }
 }
 
 /// Waits for the answer before this one (responses leave in the order of requests, RFC 9112 9.3.2),
 /// then queues the request.
-async fn queue(connection: &Arc<Connection>, request: Box<Inbound>, body: Body) -> Result<(), End> {
+async fn queue(
+    connection: &Arc<Connection>,
+    request: Box<Inbound>,
+    body: Body,
+    began_ms: Option<u64>,
+) -> Result<(), End> {
     if connection.state() != State::Ready && !connection.wait_answered().await {
         return Err(End::Closing);
     }
     connection.begin();
     let keep_alive = request.head.keep_alive;
-    push(connection, request, body, keep_alive);
+    push(connection, request, body, keep_alive, began_ms);
     Ok(())
 }
 
-fn push(connection: &Arc<Connection>, inbound: Box<Inbound>, body: Body, keep_alive: bool) {
+/// Hands a request to the crew. `began_ms` (coarse) is when it began, where that is not just now.
+fn push(connection: &Arc<Connection>, inbound: Box<Inbound>, body: Body, keep_alive: bool, began_ms: Option<u64>) {
     let arrived_ns = clock::monotonic_ns();
-    connection.engine.crew.push(Request { connection: connection.clone(), inbound, body, keep_alive, arrived_ns });
+    let since_ns = began_ms.map_or(arrived_ns, |began_ms| (began_ms * 1_000_000).min(arrived_ns));
+    let request = Request { connection: connection.clone(), inbound, body, keep_alive, arrived_ns, since_ns };
+    if let Err(request) = connection.engine.crew.push(request) {
+        refusal::shed(*request, Overload::TooMany);
+    }
 }

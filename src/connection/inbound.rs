@@ -1,6 +1,7 @@
 //! What comes in: the read buffer with the head parsed from it, and the request that the crew gets.
 
 use super::{Body, Connection};
+use crate::budget::Budget;
 use portico_wire::RequestHead;
 use std::sync::Arc;
 
@@ -13,15 +14,23 @@ pub struct Inbound {
     filled: usize,
     /// The head parsed from the start of the buffer.
     pub head: RequestHead,
+    /// What `bytes` is counted in.
+    memory: &'static Budget,
 }
 
-impl Default for Inbound {
-    fn default() -> Self {
-        Inbound { bytes: vec![0; BUFFER_BYTES], filled: 0, head: RequestHead::new() }
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        self.memory.give_back(self.bytes.len() as u64);
     }
 }
 
 impl Inbound {
+    /// An empty buffer, counted in `memory`: without one nothing can be read, so it is granted in any case.
+    pub fn new(memory: &'static Budget) -> Inbound {
+        memory.overdraw(BUFFER_BYTES as u64);
+        Inbound { bytes: vec![0; BUFFER_BYTES], filled: 0, head: RequestHead::new(), memory }
+    }
+
     /// The bytes read so far.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.filled).unwrap_or_default()
@@ -35,6 +44,7 @@ impl Inbound {
     /// Room for the next read, in bytes; grows a full buffer (the limit on heads bounds it).
     pub fn room(&mut self) -> usize {
         if self.filled == self.bytes.len() {
+            self.memory.overdraw(self.bytes.len() as u64);
             self.bytes.resize(self.bytes.len() * 2, 0);
         }
         self.bytes.len() - self.filled
@@ -54,6 +64,7 @@ impl Inbound {
     /// Adds bytes that were read elsewhere.
     pub fn push(&mut self, bytes: &[u8]) {
         while self.room() < bytes.len() {
+            self.memory.overdraw(self.bytes.len() as u64);
             self.bytes.resize(self.bytes.len() * 2, 0);
         }
         if let Some(spare) = self.bytes.get_mut(self.filled..self.filled + bytes.len()) {
@@ -76,8 +87,24 @@ impl Inbound {
 
     /// Parses the head at the start of the buffer into `head`.
     pub fn read_head(&mut self, limits: &portico_wire::Limits) -> Result<Option<usize>, portico_wire::WireError> {
-        let Inbound { bytes, filled, head } = self;
+        let Inbound { bytes, filled, head, .. } = self;
         head.read(bytes.get(..*filled).unwrap_or_default(), limits)
+    }
+
+    /// The request line of the parsed head, as it was on the wire.
+    pub fn request_line(&self) -> &[u8] {
+        const VERSION_BYTES: usize = " HTTP/1.1".len();
+        let (start, end) = (self.head.method.start as usize, self.head.target.end as usize + VERSION_BYTES);
+        self.bytes().get(start..end).unwrap_or_default()
+    }
+
+    /// The first line as it came, at most `most` bytes of it: for the log, whatever the bytes are.
+    pub fn first_line(&self, most: usize) -> &[u8] {
+        let start = self.bytes().iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+        let line = self.bytes().get(start..).unwrap_or_default();
+        let line = line.get(..most).unwrap_or(line);
+        let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(line.len());
+        line.get(..end).unwrap_or_default()
     }
 
     /// Makes the buffer as new; false if it is not worth keeping.
@@ -100,4 +127,6 @@ pub struct Request {
     pub keep_alive: bool,
     /// When it was complete (or, streamed, when its head was), monotonic nanoseconds.
     pub arrived_ns: u64,
+    /// Since when its client waits, as far as the queue is concerned, monotonic nanoseconds.
+    pub since_ns: u64,
 }

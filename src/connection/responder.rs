@@ -5,7 +5,7 @@
 //! leave when enough are together, when the answer ends, or at the sentinel's next tick. Runs on a
 //! crew thread; knows nothing of Python.
 
-use super::{Body, Connection, Outbound, Then};
+use super::{Body, Connection, Outbound, Taken, Then, backlog};
 use crate::clock::{self, DateHeader};
 use crate::engine::lock;
 use portico_wire::{
@@ -23,6 +23,9 @@ const SMALL_BLOCK_BYTES: usize = 4 * 1024;
 const GATHER_BYTES: usize = 16 * 1024;
 /// A block later than this after the last one does not "follow closely": it leaves at once.
 const CLOSE_NS: u64 = 1_000_000;
+
+/// An answer that is made faster than this is not asked whether its client is still there.
+const ABANDON_MS: u64 = 8;
 
 /// The head as the application gave it, already checked and encoded.
 #[derive(Default)]
@@ -76,6 +79,10 @@ pub struct Responder {
     plan: Option<ResponsePlan>,
     /// Body bytes accepted from the application.
     pub body_bytes: u64,
+    /// When the application was called, coarse milliseconds.
+    called_ms: u64,
+    /// Whether the client had closed its side before the head left.
+    pub is_abandoned: bool,
 }
 
 impl Responder {
@@ -88,12 +95,22 @@ impl Responder {
         keep_alive: bool,
     ) -> Responder {
         let engine = connection.engine;
-        let keep_alive = keep_alive && engine.bounds.keep_alive_ms > 0 && !engine.is_draining();
+        let keep_alive = keep_alive && engine.keeps_connections();
         let request_complete = match request_body {
-            Body::Streamed(stream) => Some(stream.complete.clone()),
+            Body::Streamed(stream) => Some(stream.arriving.complete.clone()),
             _ => None,
         };
-        Responder { connection, version, is_head, keep_alive, request_complete, plan: None, body_bytes: 0 }
+        Responder {
+            connection,
+            version,
+            is_head,
+            keep_alive,
+            request_complete,
+            plan: None,
+            body_bytes: 0,
+            called_ms: clock::coarse_ms(),
+            is_abandoned: false,
+        }
     }
 
     /// Whether the head has left or is about to.
@@ -104,6 +121,8 @@ impl Responder {
     /// Encodes the head, to leave with the first block. `known_length` is the body's length where the
     /// server knows it.
     pub fn start(&mut self, head: &ApplicationHead, known_length: Option<u64>, date: &mut DateHeader) {
+        // Only after a while in the application: it costs a system call.
+        self.is_abandoned = clock::coarse_ms() - self.called_ms >= ABANDON_MS && self.connection.has_peer_closed();
         let request_complete = self.request_complete.as_ref().is_none_or(|complete| complete.load(Acquire));
         let plan = plan_response(&ResponseFacts {
             version: self.version,
@@ -169,13 +188,23 @@ impl Responder {
         let first = self.body_bytes == 0;
         self.body_bytes += block.len() as u64;
         let mut outbound = lock(&self.connection.outbound);
+        if let Some(backlog) = &mut outbound.backlog {
+            let mut size = Vec::new();
+            if self.is_chunked() && !block.is_empty() {
+                write_chunk_size(&mut size, block.len());
+            }
+            backlog.add(&[&size, block, self.tail(!block.is_empty(), last)])?;
+            return Ok(Sent::All);
+        }
         if self.is_chunked() && !block.is_empty() {
             write_chunk_size(&mut outbound.bytes, block.len());
         }
         let tail = self.tail(!block.is_empty(), last);
         let then = if last && !self.keep_alive { Then::Close } else { Then::More };
         if block.len() > SMALL_BLOCK_BYTES {
-            return self.send_large(&mut outbound, block, tail, then);
+            let sent = self.send_large(&mut outbound, block, tail, then);
+            self.is_abandoned |= first && sent.is_err();
+            return sent;
         }
         // Copying a small block costs less than the kernel's handling of a list of buffers.
         outbound.bytes.extend_from_slice(block);
@@ -193,8 +222,9 @@ impl Responder {
             // The end of a body whose length was declared and has been sent.
             return Ok(Sent::All);
         }
-        let sent = self.connection.send(&outbound.bytes, then)?;
-        outbound.take_away(sent);
+        let sent = self.connection.send(&outbound.bytes, then);
+        self.is_abandoned |= first && sent.is_err();
+        outbound.take_away(sent?);
         if !last {
             outbound.last_send_ns = clock::monotonic_ns();
         }
@@ -232,6 +262,30 @@ impl Responder {
         if engine.gathered.add(self.connection.clone()) {
             engine.crew.wake_sentinel();
         }
+    }
+
+    /// Whether a block of `bytes` has to wait until the client has taken more of those before it.
+    pub fn is_behind(&self, bytes: usize) -> bool {
+        lock(&self.connection.outbound).backlog.as_ref().is_some_and(|backlog| !backlog.has_room(bytes))
+    }
+
+    /// Waits, driving I/O, until a block of `bytes` has room. Outside the interpreter.
+    pub fn wait_for_room(&self, bytes: usize) {
+        backlog::wait_for_room(&self.connection, bytes);
+    }
+
+    /// Keeps the rest of a blocked block for a task to write, so that the application can go on; false if that is more
+    /// than may be kept.
+    pub fn keep_rest(&self, block: &[u8], offset: usize) -> bool {
+        let rest = block.get(offset..).unwrap_or_default();
+        if !backlog::may_start(self.connection.engine, rest.len()) {
+            return false;
+        }
+        let tail = if rest.is_empty() { b"" } else { self.tail(true, false) };
+        let mut outbound = lock(&self.connection.outbound);
+        let pending = std::mem::take(&mut outbound.bytes);
+        backlog::start(&self.connection, &mut outbound, &[&pending, rest, tail]);
+        true
     }
 
     /// Waits, driving I/O, until the rest of a blocked block is written. Outside the interpreter.
@@ -277,7 +331,7 @@ impl Responder {
 
     /// Ends an answer whose bytes have all been written.
     pub fn done(self) {
-        self.connection.answer_done(self.keep_alive);
+        backlog::finish(&self.connection, self.keep_alive);
     }
 
     /// Ends an answer in the middle, so that the client can tell that it is not complete: what was
@@ -288,7 +342,7 @@ impl Responder {
             // Where the close is the end of the body, only a reset tells that it is not (RFC 9112 8).
             self.connection.reset();
         }
-        self.connection.answer_done(false);
+        backlog::finish(&self.connection, false);
     }
 }
 
@@ -313,17 +367,24 @@ struct Rest<'a> {
 
 impl Rest<'_> {
     async fn write(self, connection: &Connection) -> io::Result<()> {
-        connection.send_all(&self.pending).await?;
-        connection.send_all((*self.block).as_ref()).await?;
+        let mut pace = Taken::default();
+        connection.send_rest(&mut pace, &self.pending).await?;
+        connection.send_rest(&mut pace, (*self.block).as_ref()).await?;
         if let Some((file, offset, length)) = self.file {
-            send_file(connection, &file, offset, length).await?;
+            send_file(connection, &mut pace, &file, offset, length).await?;
         }
-        connection.send_all(self.tail).await
+        connection.send_rest(&mut pace, self.tail).await
     }
 }
 
 /// Sends a range of a file with sendfile(2).
-async fn send_file(connection: &Connection, file: &File, mut offset: u64, length: u64) -> io::Result<()> {
+async fn send_file(
+    connection: &Connection,
+    pace: &mut Taken,
+    file: &File,
+    mut offset: u64,
+    length: u64,
+) -> io::Result<()> {
     /// At most this much at a time, so that one large file does not keep the others waiting.
     const PIECE_BYTES: u64 = 1024 * 1024;
     let end = offset + length;
@@ -336,49 +397,13 @@ async fn send_file(connection: &Connection, file: &File, mut offset: u64, length
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(0),
             Err(error) => Err(error.into()),
         };
-        if write()? == 0 {
-            connection.write_when_ready(write).await?;
+        let sent = write()?;
+        if sent == 0 {
+            connection.write_when_ready(pace, write).await?;
         } else {
+            pace.bytes += sent as u64;
             tokio::task::yield_now().await;
         }
     }
     Ok(())
-}
-
-/// Writes a whole error answer from a connection's own task, without any application.
-pub async fn write_error(connection: &Connection, status: u16) {
-    let reason = reason_phrase(status);
-    let body = format!("{status} {reason}\n");
-    let mut out = Vec::with_capacity(256);
-    write_status_line(&mut out, format!("{status} {reason}").as_bytes());
-    write_header(&mut out, b"Content-Type", b"text/plain; charset=utf-8");
-    write_content_length(&mut out, body.len() as u64);
-    write_header(&mut out, b"Connection", b"close");
-    write_header(&mut out, b"Date", DateHeader::default().text());
-    write_header(&mut out, b"Server", b"portico");
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(body.as_bytes());
-    // The peer may be gone; the connection ends either way.
-    let _ = connection.send_all(&out).await;
-}
-
-/// The standard reason phrase of the statuses that the server itself answers (RFC 9110 15).
-pub fn reason_phrase(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        411 => "Length Required",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
-        507 => "Insufficient Storage",
-        _ => "Error",
-    }
 }

@@ -4,7 +4,7 @@
 use super::Outcome;
 use super::failure::Site;
 use super::file_wrapper::FileWrapper;
-use super::start_response::{Exchange, send_block};
+use super::start_response::{Exchange, send_block, wait_for_room};
 use crate::clock::DateHeader;
 use crate::connection::responder::{ApplicationHead, Responder, Sent};
 use crate::engine::lock;
@@ -12,6 +12,9 @@ use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
+
+/// What the access log says of a client that left before its answer; nginx's number, never sent.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// Why an answer stops before its end.
 enum Failure {
@@ -40,6 +43,8 @@ struct Sending<'a> {
     site: Site<'a>,
     status: u16,
     body_bytes: u64,
+    /// Whether the client was gone before the head could reach it.
+    is_abandoned: bool,
 }
 
 /// Sends what the application returned, or the error it raised; ends the answer in every case.
@@ -50,7 +55,7 @@ pub fn send(
     date: &mut DateHeader,
     site: Site<'_>,
 ) -> Outcome {
-    let mut sending = Sending { exchange, date, site, status: 0, body_bytes: 0 };
+    let mut sending = Sending { exchange, date, site, status: 0, body_bytes: 0, is_abandoned: false };
     let sent = match result {
         Ok(result) => {
             let sent = sending.body(py, &result);
@@ -62,7 +67,8 @@ pub fn send(
     if let Err(failure) = sent {
         sending.fail(py, failure);
     }
-    Outcome { status: sending.status, body_bytes: sending.body_bytes }
+    let status = if sending.is_abandoned { CLIENT_CLOSED_REQUEST } else { sending.status };
+    Outcome { status, body_bytes: sending.body_bytes }
 }
 
 impl Sending<'_> {
@@ -109,8 +115,14 @@ impl Sending<'_> {
         if responder.has_body() && allowed < whole.len() {
             self.log_excess();
         }
+        if responder.body_bytes > 0
+            && let Some(block) = block
+        {
+            wait_for_room(block.py(), &responder, bytes);
+        }
         let sent = responder.block(bytes, true);
         self.body_bytes = responder.body_bytes;
+        self.is_abandoned = responder.is_abandoned;
         match sent {
             Err(error) => {
                 responder.cut();
@@ -157,6 +169,7 @@ impl Sending<'_> {
             self.site.log_violation("the file is shorter than the application's Content-Length");
         }
         self.body_bytes = length;
+        self.is_abandoned = responder.is_abandoned;
         responder.send_file(file, position, length);
         Ok(true)
     }
@@ -251,6 +264,7 @@ impl Sending<'_> {
         let Some(mut responder) = responder else { return };
         self.body_bytes = responder.body_bytes;
         if gone || responder.is_started() {
+            self.is_abandoned = responder.is_abandoned;
             responder.cut();
             return;
         }
@@ -263,6 +277,7 @@ impl Sending<'_> {
             ..ApplicationHead::default()
         };
         responder.start(&head, Some(body.len() as u64), self.date);
+        self.is_abandoned = responder.is_abandoned;
         let bytes: &[u8] = if responder.has_body() { body } else { b"" };
         match responder.block(bytes, true) {
             Ok(Sent::All) => responder.done(),

@@ -220,7 +220,7 @@ impl Environ {
             Body::Empty => Some(0),
             Body::Buffered(range) => Some(range.len() as u64),
             Body::Spooled(spool) => Some(spool.len()),
-            Body::Streamed(stream) => stream.length,
+            Body::Streamed(stream) => stream.arriving.length,
         };
         if let Some(length) = length {
             let mut digits = itoa::Buffer::new();

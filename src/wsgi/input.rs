@@ -4,7 +4,8 @@
 //! `b""` is the end of the body; a body that was cut raises instead, it never looks complete. While it
 //! waits for a streamed body a thread drives I/O for the whole worker, without the interpreter.
 
-use crate::connection::body::Stream;
+use crate::connection::body::{Arrival, Stream};
+use crate::connection::spool::{Held, Kept};
 use crate::connection::{Body, BodyError};
 use crate::engine::{Engine, lock};
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyStopIteration};
@@ -38,8 +39,10 @@ struct Source {
     buffer: Vec<u8>,
     position: usize,
     file: Option<(File, u64)>,
-    stream: Option<(Stream, &'static Engine)>,
+    stream: Option<(Arrival, &'static Engine)>,
     failed: Option<BodyError>,
+    /// What buffer and file are counted in.
+    held: Option<Held>,
 }
 
 impl Input {
@@ -50,19 +53,26 @@ impl Input {
 
     /// A reader over `body`, whose buffered form is a range of `bytes`.
     pub fn new(py: Python<'_>, engine: &'static Engine, bytes: &[u8], body: Body) -> PyResult<Py<Input>> {
-        let (buffer, file, stream) = match body {
-            Body::Empty => (Vec::new(), None, None),
-            Body::Buffered(range) => (bytes.get(range).unwrap_or_default().to_vec(), None, None),
-            Body::Spooled(spool) => {
-                let (memory, file) = spool.into_parts()?;
-                (memory, file, None)
+        let (kept, stream) = match body {
+            Body::Empty => (None, None),
+            Body::Buffered(range) => {
+                let buffer = bytes.get(range).unwrap_or_default().to_vec();
+                return Input::over(py, Source::new(buffer));
             }
-            Body::Streamed(mut stream) => {
-                let (memory, file) = std::mem::take(&mut stream.spooled).into_parts()?;
-                (memory, file, Some((stream, engine)))
+            Body::Spooled(spool) => (Some(spool.into_kept()?), None),
+            Body::Streamed(stream) => {
+                let Stream { spooled, arriving } = stream;
+                (Some(spooled.into_kept()?), Some((arriving, engine)))
             }
         };
-        let source = Source { buffer, position: 0, file, stream, failed: None };
+        let mut source = Source { stream, ..Source::new(Vec::new()) };
+        if let Some(Kept { memory, file, held }) = kept {
+            source = Source { buffer: memory, file, held: Some(held), ..source };
+        }
+        Input::over(py, source)
+    }
+
+    fn over(py: Python<'_>, source: Source) -> PyResult<Py<Input>> {
         Py::new(py, Input { source: Mutex::new(State::Open(Box::new(source))) })
     }
 
@@ -156,6 +166,10 @@ impl Input {
 }
 
 impl Source {
+    fn new(buffer: Vec<u8>) -> Source {
+        Source { buffer, position: 0, file: None, stream: None, failed: None, held: None }
+    }
+
     fn at_hand(&self) -> &[u8] {
         self.buffer.get(self.position..).unwrap_or_default()
     }
@@ -186,6 +200,7 @@ impl Source {
             *left -= want as u64;
             if *left == 0 {
                 self.file = None;
+                self.held = None;
             }
             return Ok(true);
         }

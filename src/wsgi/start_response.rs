@@ -58,10 +58,13 @@ impl Starter {
     }
 
     /// An exchange for one answer.
-    pub fn begin(&mut self, py: Python<'_>, responder: Responder) -> PyResult<Exchange> {
-        let exchange = match self.idle.take() {
-            Some(exchange) => exchange,
-            None => Exchange::new(py)?,
+    ///
+    /// # Errors
+    /// There is no memory; the responder comes back.
+    pub fn begin(&mut self, py: Python<'_>, responder: Responder) -> Result<Exchange, Box<(PyErr, Responder)>> {
+        let exchange = match self.idle.take().map_or_else(|| Exchange::new(py), Ok) {
+            Ok(exchange) => exchange,
+            Err(error) => return Err(Box::new((error, responder))),
         };
         let mut answer = lock(&exchange.answer);
         answer.head.clear();
@@ -272,8 +275,17 @@ pub fn send_block(py: Python<'_>, responder: &mut Responder, block: &[u8]) -> st
     if block.is_empty() {
         return Ok(());
     }
+    wait_for_room(py, responder, block);
     match responder.block(block, false)? {
         Sent::All => Ok(()),
+        Sent::Blocked(offset) if responder.keep_rest(block, offset) => Ok(()),
         Sent::Blocked(offset) => py.detach(|| responder.wait_sent(block, offset)),
+    }
+}
+
+/// Waits, outside the interpreter, while the client is too far behind for another block.
+pub fn wait_for_room(py: Python<'_>, responder: &Responder, block: &[u8]) {
+    if responder.is_behind(block.len()) {
+        py.detach(|| responder.wait_for_room(block.len()));
     }
 }

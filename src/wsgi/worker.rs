@@ -2,15 +2,13 @@
 
 use super::Bridge;
 use super::environ::{Common, Environ};
-use crate::access_log::AccessLog;
-use crate::crew::Crew;
+use crate::bounds::milliseconds;
 use crate::drain::{self, Orders};
-use crate::engine::{Bounds, Engine};
+use crate::engine::Engine;
 use crate::error_log::{Level, log};
 use crate::listener;
 use crate::scoreboard::Slot;
 use crate::settings::Settings;
-use portico_wire::Limits;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -26,7 +24,7 @@ pub fn serve(py: Python<'_>, application: Py<PyAny>, settings: Settings, slot: &
     let listeners: Vec<_> = settings.listener_fds.iter().map(|fd| listener::facts(*fd)).collect();
     let common = Common { multithread: threads > 1, multiprocess: settings.multiprocess, errors: &settings.errors };
     let environ = Environ::new(py, &listeners, &common)?;
-    let engine = make_engine(&settings, threads, slot)?;
+    let engine = make_engine(&settings, slot)?;
 
     let mut bridge = Bridge::new(py, engine, &application, &environ)?;
     let shared = Arc::new(Shared { engine, application, environ, alive: AtomicUsize::new(0) });
@@ -53,24 +51,20 @@ pub fn serve(py: Python<'_>, application: Py<PyAny>, settings: Settings, slot: &
     Ok(!drain::WAS_CUT.load(Ordering::SeqCst) && shared.alive.load(Ordering::Acquire) == 0)
 }
 
-fn make_engine(settings: &Settings, threads: usize, slot: &'static Slot) -> PyResult<&'static Engine> {
+fn make_engine(settings: &Settings, slot: &'static Slot) -> PyResult<&'static Engine> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| PyRuntimeError::new_err(format!("cannot make the I/O runtime: {error}")))?;
-    let bounds = Bounds {
-        wire: Limits::default(),
-        keep_alive_ms: milliseconds(settings.keep_alive_s),
-        request_body_bytes: match settings.max_request_body_bytes {
-            0 => u64::MAX,
-            limit => limit,
-        },
-        body_memory_bytes: settings.body_memory_bytes,
-        body_spool_bytes: settings.body_spool_bytes,
-    };
-    let access_log =
-        (settings.access_log_fd >= 0).then(|| AccessLog::new(settings.access_log_fd, settings.access_log_colour));
-    Ok(Box::leak(Box::new(Engine::new(bounds, runtime, Crew::new(threads), slot, access_log))))
+    let engine = Engine::new(settings, runtime, slot);
+    if engine.bounds.connections < settings.max_connections {
+        let (possible, asked) = (engine.bounds.connections, settings.max_connections);
+        log(
+            Level::Warning,
+            &format!("the limit of open files allows {possible} connections, not max_connections = {asked}"),
+        );
+    }
+    Ok(Box::leak(Box::new(engine)))
 }
 
 fn orders(settings: Settings) -> Orders {
@@ -80,11 +74,6 @@ fn orders(settings: Settings) -> Orders {
         graceful_ms: milliseconds(settings.graceful_timeout_s),
         listener_fds: settings.listener_fds,
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a duration that was checked before")]
-fn milliseconds(seconds: f64) -> u64 {
-    (seconds.max(0.0) * 1_000.0).ceil() as u64
 }
 
 /// What every crew thread makes its bridge from.

@@ -78,7 +78,7 @@ def test_49_the_transfer_coding_is_taken_off(server: Server) -> None:
     with server.connect() as connection:
         connection.send(
             b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-            b"3;extension=1\r\nabc\r\n4\r\ndefg\r\n0\r\nTrailer: x\r\n\r\n"
+            b"3;extension=1\r\nabc\r\n4\r\ndefg\r\n0\r\nX-Trailer: x\r\n\r\n"
         )
         assert connection.read_response().body == b"abcdefg"
 

@@ -43,11 +43,16 @@ wire_errors! {
     TARGET_AUTHORITY = 400, "the authority in the target is not a valid host and port";
     REQUEST_LINE_TOO_LONG = 414, "the request line is too long";
 
+    METHOD_NOT_ALLOWED = 405, "the method is CONNECT or TRACE";
+    MISDIRECTED = 421, "the target asks for https on a connection that is not TLS";
+
     // Fields, RFC 9112 5.
     LINE_END = 400, "a line does not end with CRLF";
+    LINE_FOLDED = 400, "a field line begins with a space or tab";
     FIELD_NAME = 400, "a field name is not a token followed at once by a colon";
     FIELD_VALUE = 400, "a field value holds a control character";
     TOO_MANY_HEADERS = 431, "there are too many header fields";
+    HEADER_TOO_LARGE = 431, "a header field is too large";
     HEAD_TOO_LARGE = 431, "the request head is too large";
 
     // What fields mean, RFC 9110 7.2, 8.6, 10.1.1 and RFC 9112 6.
@@ -57,6 +62,7 @@ wire_errors! {
     CONTENT_LENGTH_REPEATED = 400, "Content-Length is given more than once";
     CONTENT_LENGTH_INVALID = 400, "Content-Length is not a number of at most 64 bits";
     LENGTH_AND_TRANSFER_ENCODING = 400, "Content-Length and Transfer-Encoding are both given";
+    LENGTH_REQUIRED = 411, "an HTTP/1.0 POST or PUT has no Content-Length";
     TRANSFER_ENCODING_IN_1_0 = 400, "an HTTP/1.0 request has a Transfer-Encoding";
     TRANSFER_ENCODING_REPEATED = 400, "Transfer-Encoding is given more than once";
     TRANSFER_ENCODING_INVALID = 400, "Transfer-Encoding is malformed or repeats `chunked`";
@@ -66,9 +72,18 @@ wire_errors! {
     // Chunked bodies, RFC 9112 7.1.
     CHUNK_SIZE = 400, "a chunk size is not 1 to 16 hexadecimal digits";
     CHUNK_EXTENSION = 400, "a chunk extension holds a control character";
-    CHUNK_LINE_TOO_LONG = 400, "a chunk's size and extensions are too long";
+    CHUNK_EXTENSIONS_TOO_LARGE = 400, "the chunk extensions of a body are too large";
     CHUNK_LINE_END = 400, "a chunk size does not end with CRLF";
     CHUNK_DATA_END = 400, "chunk data does not end with CRLF";
     TRAILER = 400, "a trailer line is not a valid field";
+    TRAILER_FORBIDDEN = 400, "a trailer field would frame or route the request";
     TRAILERS_TOO_LARGE = 431, "the trailers are too large";
+
+    // What only the caller can know: time, space, and what a front server said.
+    REQUEST_TIMEOUT_HEAD = 408, "the request head did not come in time";
+    REQUEST_TIMEOUT_BODY = 408, "the request body did not come in time";
+    BODY_TOO_LARGE = 413, "the request body is too large";
+    FORWARDED = 400, "the forwarded headers are invalid or contradict each other";
+    OVERLOADED = 503, "there are more requests than can be answered";
+    TEMPORARY_SPACE = 507, "there is no space for the request body";
 }

@@ -10,8 +10,11 @@ pub struct Limits {
     pub max_headers: usize,
     /// The request line without its CRLF: above it, 414. RFC 9112 3 asks for at least 8000.
     pub max_request_line_bytes: usize,
-    /// One chunk's size and extensions without the CRLF: above it, 400.
-    pub max_chunk_line_bytes: usize,
+    /// One field line as it came, without its CRLF: above it, 431.
+    pub max_header_bytes: usize,
+    /// Everything between the sizes of a body's chunks and their CRLFs, of all its chunks together: above it,
+    /// 400. A bound on each chunk alone would let a body be mostly extensions (RFC 9112 7.1.1).
+    pub max_chunk_extension_bytes: usize,
     /// All trailer lines of one chunked body together, with their CRLFs: above it, 431.
     pub max_trailer_bytes: usize,
 }
@@ -22,7 +25,8 @@ impl Default for Limits {
             max_head_bytes: 64 * 1024,
             max_headers: 100,
             max_request_line_bytes: 8190,
-            max_chunk_line_bytes: 1024,
+            max_header_bytes: 16 * 1024,
+            max_chunk_extension_bytes: 16 * 1024,
             max_trailer_bytes: 8192,
         }
     }

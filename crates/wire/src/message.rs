@@ -67,7 +67,7 @@ pub enum Framing {
     Chunked,
 }
 
-/// Form of a request target (RFC 9112 3.2).
+/// Form of a request target (RFC 9112 3.2). The authority form belongs to CONNECT, which is refused.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub enum TargetForm {
     /// `/path?query`.
@@ -75,8 +75,6 @@ pub enum TargetForm {
     Origin,
     /// `http://host:port/path?query`.
     Absolute,
-    /// `host:port`, of CONNECT only.
-    Authority,
     /// `*`, of OPTIONS only.
     Asterisk,
 }
@@ -91,12 +89,12 @@ pub struct RequestHead {
     pub target: Span,
     /// Form of the target.
     pub form: TargetForm,
-    /// Path, not decoded. Empty in authority form, and in absolute form without a path, which
-    /// means `/` (RFC 9110 4.2.3); `*` in asterisk form.
+    /// Path, not decoded. Empty in absolute form without a path, which means `/` (RFC 9110
+    /// 4.2.3); `*` in asterisk form.
     pub path: Span,
     /// Query, not decoded, without its `?`; empty if there is none.
     pub query: Span,
-    /// Host and port of an absolute or authority form, else empty. It goes before Host (RFC 9112 3.2.2).
+    /// Host and port of an absolute form, else empty. It goes before Host (RFC 9112 3.2.2).
     pub authority: Span,
     /// `http` or `https`, in any case, of an absolute form, else empty.
     pub scheme: Span,
@@ -115,7 +113,32 @@ pub struct RequestHead {
     pub is_head: bool,
     /// Whether an upgrade is asked for: `Upgrade`, and `upgrade` in Connection (RFC 9110 7.8).
     pub upgrade: bool,
+    /// How far an incomplete head was read.
+    pub(crate) progress: Progress,
 }
+
+/// How far an incomplete head was read, so that one that comes byte by byte is not read from its start each
+/// time: complete lines are done with, and the search for the end of the next one goes on where it stopped.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Not at all: what comes next is the start of a head.
+    #[default]
+    Start,
+    /// Into the request line.
+    RequestLine(PartialLine),
+    /// Into one of the lines after it.
+    Fields(PartialLine),
+}
+
+/// A line that begins at index `start` and does not end before index `searched`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PartialLine {
+    pub(crate) start: usize,
+    pub(crate) searched: usize,
+}
+
+/// Memory for this many headers is kept from head to head; more is an exception, not worth keeping.
+const HEADERS_KEPT: usize = 256;
 
 impl RequestHead {
     /// An empty head, to be read into again and again.
@@ -133,10 +156,13 @@ impl RequestHead {
             .map(|header| header.value.of(bytes))
     }
 
-    /// Forgets everything but the memory for `headers`.
+    /// Forgets everything but the memory for `headers`, and how far an incomplete head was read.
     pub(crate) fn clear(&mut self) {
         let mut headers = std::mem::take(&mut self.headers);
         headers.clear();
+        if headers.capacity() > HEADERS_KEPT {
+            headers = Vec::new();
+        }
         *self = Self { headers, ..Self::default() };
     }
 }

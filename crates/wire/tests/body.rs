@@ -75,7 +75,7 @@ fn takes_chunked_bodies() {
         // Trailers.
         (b"1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n", b"x"),
         (b"1\r\nx\r\n0\r\nX: \r\nY:\t\xe9 z\r\n\r\n", b"x"),
-        (b"0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", b""),
+        (b"0\r\nContent-Lengt: 5\r\nContent-Length2: 5\r\nHos: a\r\nX-Host: a\r\n\r\n", b""),
     ];
     for (input, data) in cases {
         assert_eq!(decode(Framing::Chunked, input), complete(data, input.len()), "{}", input.escape_ascii());
@@ -161,20 +161,51 @@ fn refuses_chunked_bodies() {
 }
 
 #[test]
-fn a_chunk_line_may_be_as_long_as_the_limit() {
-    let limits = Limits { max_chunk_line_bytes: 10, ..Limits::default() };
-    let input = b"1;3456789a\r\nx\r\n00;456789a\r\n\r\n";
-    assert_eq!(decode_within(Framing::Chunked, input, &limits), complete(b"x", input.len()));
-    for input in [&b"1;3456789ab\r\nx\r\n"[..], b"1          ;\r\nx\r\n", b"0;3456789ab"] {
+fn refuses_trailers_that_frame_or_route() {
+    for name in [
+        "Connection",
+        "Content-Length",
+        "Host",
+        "Keep-Alive",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+        "content-length",
+        "TRANSFER-ENCODING",
+        "hOsT",
+    ] {
+        for before in ["", "X: y\r\n"] {
+            let input = format!("0\r\n{before}{name}: 5\r\n\r\n");
+            assert_eq!(decode(Framing::Chunked, input.as_bytes()), Err(WireError::TRAILER_FORBIDDEN), "{input:?}");
+        }
+    }
+}
+
+#[test]
+fn chunk_extensions_may_be_as_large_as_the_limit_in_all() {
+    let limits = Limits { max_chunk_extension_bytes: 10, ..Limits::default() };
+    for input in [&b"1;23456789a\r\nx\r\n0\r\n\r\n"[..], b"1;234\r\nx\r\n00 ;\t\"6\"\r\n\r\n"] {
+        assert_eq!(decode_within(Framing::Chunked, input, &limits), complete(b"x", input.len()));
+    }
+    for input in [
+        &b"1;23456789ab\r\nx\r\n"[..],
+        b"1          ;\r\nx\r\n",
+        b"0;23456789ab",
+        b"1;2345\r\nx\r\n1;23456\r\nx\r\n",
+        b"1;2345\r\nx\r\n0    ;6\r\n",
+    ] {
         assert_eq!(
             decode_within(Framing::Chunked, input, &limits),
-            Err(WireError::CHUNK_LINE_TOO_LONG),
+            Err(WireError::CHUNK_EXTENSIONS_TOO_LARGE),
             "{}",
             input.escape_ascii()
         );
     }
     let endless = [&b"1;"[..], &b"a".repeat(64 * 1024)].concat();
-    assert_eq!(decode(Framing::Chunked, &endless), Err(WireError::CHUNK_LINE_TOO_LONG));
+    assert_eq!(decode(Framing::Chunked, &endless), Err(WireError::CHUNK_EXTENSIONS_TOO_LARGE));
+    let in_small_pieces = b"1;a\r\nx\r\n".repeat(10_000);
+    assert_eq!(decode(Framing::Chunked, &in_small_pieces), Err(WireError::CHUNK_EXTENSIONS_TOO_LARGE));
 }
 
 #[test]

@@ -48,6 +48,12 @@ fn refuses_invalid_hosts() {
         "[::1]80",
         "[]",
         "[a]",
+        "[:]",
+        "[:::]",
+        "[1:2]",
+        "[1:2:3:4:5:6:7:8:9]",
+        "[12345::]",
+        "[::ffff:127.0.0.256]",
         "[::1%25eth0]",
         "a\\b",
         "\"a\"",
@@ -146,7 +152,7 @@ fn refuses_ambiguous_framings() {
         (b"Transfer-Encoding: \xa0chunked\r\n", WireError::TRANSFER_ENCODING_INVALID),
         (b"Transfer-Encoding: \x0bchunked\r\n", WireError::FIELD_VALUE),
         (b"Transfer-Encoding: chunked\0\r\n", WireError::FIELD_VALUE),
-        (b"Transfer-Encoding:\r\n chunked\r\n", WireError::FIELD_NAME),
+        (b"Transfer-Encoding:\r\n chunked\r\n", WireError::LINE_FOLDED),
         (b"Transfer-Encoding : chunked\r\n", WireError::FIELD_NAME),
         (b"Transfer-Encoding: gzip\r\n", WireError::TRANSFER_ENCODING_UNKNOWN),
         (b"Transfer-Encoding: gzip, chunked\r\n", WireError::TRANSFER_ENCODING_UNKNOWN),
@@ -158,6 +164,22 @@ fn refuses_ambiguous_framings() {
     }
     let in_1_0 = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
     assert_eq!(read_head(in_1_0), Err(WireError::TRANSFER_ENCODING_IN_1_0));
+}
+
+#[test]
+fn an_http_1_0_post_or_put_needs_a_length() {
+    for (line, outcome) in [
+        ("POST / HTTP/1.0", Err(WireError::LENGTH_REQUIRED)),
+        ("PUT / HTTP/1.0", Err(WireError::LENGTH_REQUIRED)),
+        ("POST / HTTP/1.0\r\nContent-Length: 0", Ok(Framing::Length(0))),
+        ("PATCH / HTTP/1.0", Ok(Framing::Empty)),
+        ("GET / HTTP/1.0", Ok(Framing::Empty)),
+        ("POST / HTTP/1.1", Ok(Framing::Empty)),
+    ] {
+        let bytes = format!("{line}\r\nHost: a\r\n\r\n");
+        let read = read_head(bytes.as_bytes()).map(|head| head.unwrap().framing);
+        assert_eq!(read, outcome, "{line}");
+    }
 }
 
 #[test]
@@ -193,7 +215,7 @@ fn expects_continue_only_from_1_1_with_a_body() {
         ("HTTP/1.0", "Expect: 100-continue\r\nContent-Length: 5\r\n", false),
     ];
     for (version, fields, expected) in cases {
-        let bytes = format!("POST / {version}\r\nHost: a\r\n{fields}\r\n");
+        let bytes = format!("PATCH / {version}\r\nHost: a\r\n{fields}\r\n");
         assert_eq!(read_valid_head(bytes.as_bytes()).expect_continue, *expected, "{bytes:?}");
     }
     for value in ["", "200-ok", "100-continue, x", "100-continued"] {

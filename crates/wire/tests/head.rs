@@ -95,10 +95,10 @@ fn refuses_malformed_field_lines() {
         (b"X\t: a\r\n", WireError::FIELD_NAME),
         (b": a\r\n", WireError::FIELD_NAME),
         (b"X\r\n", WireError::FIELD_NAME),
-        (b" X: a\r\n", WireError::FIELD_NAME),
-        (b"X: a\r\n b\r\n", WireError::FIELD_NAME),
-        (b"X: a\r\n\tb\r\n", WireError::FIELD_NAME),
-        (b"X:\r\n b\r\n", WireError::FIELD_NAME),
+        (b" X: a\r\n", WireError::LINE_FOLDED),
+        (b"X: a\r\n b\r\n", WireError::LINE_FOLDED),
+        (b"X: a\r\n\tb\r\n", WireError::LINE_FOLDED),
+        (b"X:\r\n b\r\n", WireError::LINE_FOLDED),
         (b"X Y: a\r\n", WireError::FIELD_NAME),
         (b"X\0: a\r\n", WireError::FIELD_NAME),
         (b"X\xe9: a\r\n", WireError::FIELD_NAME),
@@ -108,6 +108,8 @@ fn refuses_malformed_field_lines() {
         (b"X: a\x7fb\r\n", WireError::FIELD_VALUE),
         (b"X: 0123456789012345678901234567890123456789\x7f0123456789\r\n", WireError::FIELD_VALUE),
         (b"X: 0123456789012345678901234567890123456789\x010123456789\r\n", WireError::FIELD_VALUE),
+        (b"X: 012345678901234567890123456789\x80\xff\x7f\r\n", WireError::FIELD_VALUE),
+        (b"X: \x00123456789012345678901234567890123456789\r\n", WireError::FIELD_VALUE),
         (b"X: a\x1b[31m\r\n", WireError::FIELD_VALUE),
         (b"X: a\rb\r\n", WireError::FIELD_VALUE),
         (b"X: a\r\r\n", WireError::FIELD_VALUE),
@@ -129,22 +131,90 @@ fn refuses_line_ends_other_than_crlf_around_the_fields() {
         b"GET / HTTP/1.1\r\nHost: a\r\n\n",
         b"GET / HTTP/1.1\r\nHost: a\n\n",
         b"GET / HTTP/1.0\r\n\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\n\rX",
+        b"GET\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX\n",
     ] {
         assert_eq!(read_head(bytes), Err(WireError::LINE_END), "{}", bytes.escape_ascii());
     }
 }
 
 #[test]
+fn an_incomplete_head_is_read_on_where_it_stopped() {
+    let fields: Vec<String> = (0..2_000).map(|index| format!("X-{index}: {}\r\n", "v".repeat(1_000))).collect();
+    let bytes = with_fields(fields.concat().as_bytes());
+    let limits = Limits { max_head_bytes: usize::MAX, max_headers: usize::MAX, ..Limits::default() };
+    let mut head = RequestHead::new();
+    // Two million reads: from the start each time, this would be a matter of hours.
+    for length in 0..bytes.len() {
+        assert_eq!(head.read_on(&bytes[..length], &limits), Ok(None));
+    }
+    assert_eq!(head.read_on(&bytes, &limits), Ok(Some(bytes.len())));
+    assert_eq!(head.headers.len(), 2_001);
+    let mut at_once = RequestHead::new();
+    at_once.read(&bytes, &limits).unwrap();
+    assert_eq!(head, at_once);
+}
+
+#[test]
+fn an_incomplete_head_can_be_given_up() {
+    let limits = Limits::default();
+    let other = b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut fresh = RequestHead::new();
+    fresh.read(other, &limits).unwrap();
+    for given_up in [&b"POST / HTTP/1.1\r\nHost: a\r\nContent-Le"[..], b"POST / HTT", b"PO", b"\r\n"] {
+        let mut head = RequestHead::new();
+        assert_eq!(head.read(given_up, &limits), Ok(None));
+        assert_eq!(head.read(other, &limits), Ok(Some(other.len())));
+        assert_eq!(head, fresh);
+        // Fewer bytes than before cannot be the same ones and more.
+        assert_eq!(head.read_on(&[given_up, &[b'a'; 100]].concat(), &limits), Ok(None));
+        assert_eq!(head.read_on(other, &limits), Ok(Some(other.len())));
+        assert_eq!(head, fresh);
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_head_that_was_refused() {
+    let limits = Limits { max_head_bytes: 60, ..Limits::default() };
+    let other = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for refused in [b"GET / HTTP/1.1\r\nX: ".to_vec(), b"POST".to_vec(), b"GET / HTTP/1.1\r\nX y: ".to_vec()] {
+        let mut head = RequestHead::new();
+        assert_eq!(head.read(&refused, &limits), Ok(None));
+        let whole = [refused, b"a".repeat(100), b"\r\n".to_vec()].concat();
+        assert!(head.read_on(&whole, &limits).is_err());
+        assert_eq!(head.read_on(other, &limits), Ok(Some(other.len())));
+    }
+}
+
+#[test]
+fn memory_for_very_many_headers_is_not_kept() {
+    let limits = Limits { max_headers: 10_000, ..Limits::default() };
+    let mut head = RequestHead::new();
+    head.read(&with_fields(&b"X:\r\n".repeat(5_000)), &limits).unwrap();
+    assert_eq!(head.headers.len(), 5_001);
+    head.read(&with_fields(b""), &limits).unwrap();
+    assert!(head.headers.capacity() < 100);
+}
+
+#[test]
 fn errors_carry_the_status_of_their_answer() {
     for (error, status) in [
         (WireError::METHOD, 400),
+        (WireError::FORWARDED, 400),
+        (WireError::METHOD_NOT_ALLOWED, 405),
+        (WireError::REQUEST_TIMEOUT_HEAD, 408),
+        (WireError::REQUEST_TIMEOUT_BODY, 408),
+        (WireError::LENGTH_REQUIRED, 411),
+        (WireError::BODY_TOO_LARGE, 413),
         (WireError::REQUEST_LINE_TOO_LONG, 414),
         (WireError::EXPECTATION, 417),
+        (WireError::MISDIRECTED, 421),
         (WireError::HEAD_TOO_LARGE, 431),
         (WireError::TOO_MANY_HEADERS, 431),
         (WireError::TRANSFER_ENCODING_UNKNOWN, 501),
+        (WireError::OVERLOADED, 503),
         (WireError::VERSION_UNSUPPORTED, 505),
+        (WireError::TEMPORARY_SPACE, 507),
     ] {
         assert_eq!(error.status, status, "{error}");
         assert_eq!(error.to_string(), format!("{} ({status})", error.reason));

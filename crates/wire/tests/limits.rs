@@ -45,7 +45,6 @@ fn a_head_may_be_as_large_as_the_limit() {
 
 #[test]
 fn a_head_may_have_as_many_headers_as_the_limit() {
-    // 32 and 33 are where the fields no longer fit on the stack.
     for max_headers in [0, 1, 2, 31, 32, 33, 100] {
         let limits = Limits { max_headers, ..Limits::default() };
         let head = |count: usize| {
@@ -64,12 +63,34 @@ fn a_head_may_have_as_many_headers_as_the_limit() {
 }
 
 #[test]
+fn a_header_may_be_as_large_as_the_limit() {
+    let limits = Limits { max_header_bytes: 20, ..Limits::default() };
+    for field in ["X-0: 012345678901234", "X-0:\t0123456789    \t", "X-0123456789012345678:"] {
+        let at_limit = with_fields(format!("{}\r\n", &field[..20]).as_bytes());
+        let outcome = read_head_within(&at_limit, &limits);
+        assert_ne!(outcome, Err(WireError::HEADER_TOO_LARGE), "{field:?}");
+        for more in ["5", " ", "\r", "5\0", "5678\n"] {
+            let above = with_fields(format!("{}{more}\r\n", &field[..20]).as_bytes());
+            assert_eq!(read_head_within(&above, &limits), Err(WireError::HEADER_TOO_LARGE), "{field:?}{more:?}");
+        }
+    }
+    // What is wrong before the limit is seen only with its line, what is wrong in a line before it earlier.
+    let wrong_before = with_fields(b"X: \0\r\nX: 012345678901234567890123456789\r\n");
+    assert_eq!(read_head_within(&wrong_before, &limits), Err(WireError::FIELD_VALUE));
+    let wrong_after = with_fields(b"X: 012345678901234567890123456789\r\nX: \0\r\n");
+    assert_eq!(read_head_within(&wrong_after, &limits), Err(WireError::HEADER_TOO_LARGE));
+    let endless = [&b"GET / HTTP/1.1\r\nX: "[..], &[b'a'; 300]].concat();
+    assert_eq!(read_head_within(&endless, &limits), Err(WireError::HEADER_TOO_LARGE));
+}
+
+#[test]
 fn limits_may_be_as_large_as_numbers_go() {
     let limits = Limits {
         max_head_bytes: usize::MAX,
         max_headers: usize::MAX,
         max_request_line_bytes: usize::MAX,
-        max_chunk_line_bytes: usize::MAX,
+        max_header_bytes: usize::MAX,
+        max_chunk_extension_bytes: usize::MAX,
         max_trailer_bytes: usize::MAX,
     };
     let fields = b"X:\r\n".repeat(200);

@@ -35,6 +35,9 @@ pub enum BodyStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyDecoder {
     state: State,
+    /// Bytes between sizes and their CRLFs so far, in all chunks: so that many small extensions weigh as
+    /// much as a large one.
+    extension_bytes: usize,
 }
 
 /// Where the next byte stands.
@@ -58,9 +61,9 @@ enum State {
     /// In the digits of a chunk size.
     Size { size: u64, digits: u8 },
     /// In the space after a chunk size, before the `;` of an extension.
-    SizeSpace { size: u64, line_bytes: usize },
+    SizeSpace { size: u64 },
     /// In a chunk extension.
-    Extension { size: u64, line_bytes: usize },
+    Extension { size: u64 },
     /// Before the LF of a chunk size.
     SizeLf { size: u64 },
     /// In the data of a chunk, of which this much is to come: at least one byte.
@@ -71,8 +74,8 @@ enum State {
     DataLf,
     /// At the start of a trailer line, or of the empty line that ends the body.
     TrailerStart { bytes: usize },
-    /// In the name of a trailer, after its first byte.
-    TrailerName { bytes: usize },
+    /// In the name of a trailer, of which this much is read.
+    TrailerName { bytes: usize, name: PartialName },
     /// In the value of a trailer.
     TrailerValue { bytes: usize },
     /// Before the LF of a trailer line.
@@ -94,7 +97,7 @@ impl BodyDecoder {
             Framing::Length(remaining) => State::Length { remaining },
             Framing::Chunked => State::Size { size: 0, digits: 0 },
         };
-        Self { state }
+        Self { state, extension_bytes: 0 }
     }
 
     /// Finds the next piece of the body at the start of `input`.
@@ -131,13 +134,21 @@ impl BodyDecoder {
                         return Ok(BodyStep::NeedMore { consumed });
                     };
                     consumed += 1;
-                    self.state = match next_state(framing, byte, limits) {
-                        Ok(state) => state,
-                        Err(error) => State::Failed(error),
-                    };
+                    self.state = next_state(framing, byte, limits)
+                        .and_then(|state| self.count_extension(state, limits))
+                        .unwrap_or_else(State::Failed);
                 }
             }
         }
+    }
+
+    /// Counts the byte that led to `state`, if it is one between a chunk size and its CRLF.
+    fn count_extension(&mut self, state: State, limits: &Limits) -> Result<State, WireError> {
+        if matches!(state, State::SizeSpace { .. } | State::Extension { .. }) {
+            let max = limits.max_chunk_extension_bytes;
+            self.extension_bytes = count(self.extension_bytes, max, WireError::CHUNK_EXTENSIONS_TOO_LARGE)?;
+        }
+        Ok(state)
     }
 
     /// Whether no more bytes belong to the body. True from the start for a body that is empty.
@@ -172,11 +183,9 @@ fn take_data(input: &[u8], start: usize, remaining: u64) -> (BodyStep, u64) {
 fn next_state(state: State, byte: u8, limits: &Limits) -> Result<State, WireError> {
     match (state, byte) {
         // chunk-size, RFC 9112 7.1: digits only, no sign, prefix or space before.
-        (State::Size { size, digits }, b';' | b' ' | b'\t' | b'\r') if digits > 0 => match byte {
-            b'\r' => Ok(State::SizeLf { size }),
-            b';' => extension(size, usize::from(digits), limits),
-            _ => size_space(size, usize::from(digits), limits),
-        },
+        (State::Size { size, digits: 1.. } | State::Extension { size }, b'\r') => Ok(State::SizeLf { size }),
+        (State::Size { size, digits: 1.. } | State::SizeSpace { size }, b';') => Ok(State::Extension { size }),
+        (State::Size { size, digits: 1.. } | State::SizeSpace { size }, b' ' | b'\t') => Ok(State::SizeSpace { size }),
         (State::Size { size, digits }, _) => {
             let digit = hex_digit(byte).ok_or(WireError::CHUNK_SIZE)?;
             if digits == MAX_SIZE_DIGITS {
@@ -186,11 +195,8 @@ fn next_state(state: State, byte: u8, limits: &Limits) -> Result<State, WireErro
         }
         // chunk-ext, RFC 9112 7.1.1: space only before a `;`. Extensions are skipped, but bounded, and a
         // line end within them, which others have read in two ways, is an error.
-        (State::SizeSpace { size, line_bytes }, b' ' | b'\t') => size_space(size, line_bytes, limits),
-        (State::SizeSpace { size, line_bytes }, b';') => extension(size, line_bytes, limits),
         (State::SizeSpace { .. }, _) => Err(WireError::CHUNK_SIZE),
-        (State::Extension { size, .. }, b'\r') => Ok(State::SizeLf { size }),
-        (State::Extension { size, line_bytes }, _) if is_field_byte(byte) => extension(size, line_bytes, limits),
+        (State::Extension { size }, _) if is_field_byte(byte) => Ok(State::Extension { size }),
         (State::Extension { .. }, _) => Err(WireError::CHUNK_EXTENSION),
         // last-chunk, RFC 9112 7.1: a size of zero.
         (State::SizeLf { size: 0 }, b'\n') => Ok(State::TrailerStart { bytes: 0 }),
@@ -199,11 +205,16 @@ fn next_state(state: State, byte: u8, limits: &Limits) -> Result<State, WireErro
         (State::DataCr, b'\r') => Ok(State::DataLf),
         (State::DataLf, b'\n') => Ok(State::Size { size: 0, digits: 0 }),
         (State::DataCr | State::DataLf, _) => Err(WireError::CHUNK_DATA_END),
-        // trailer-section, RFC 9112 7.1.2: fields as in a head, checked by the same rules, and dropped.
+        // trailer-section, RFC 9112 7.1.2: fields as in a head, checked by the same rules, and dropped. RFC 9110
+        // 6.5.1: never merged, and what would frame or route the request is an attempt to do so.
         (State::TrailerStart { .. }, b'\r') => Ok(State::EndLf),
-        (State::TrailerName { bytes }, b':') => trailer(bytes, limits, |bytes| State::TrailerValue { bytes }),
-        (State::TrailerStart { bytes } | State::TrailerName { bytes }, _) if TOKEN[byte as usize] => {
-            trailer(bytes, limits, |bytes| State::TrailerName { bytes })
+        (State::TrailerName { name, .. }, b':') if name.is_forbidden() => Err(WireError::TRAILER_FORBIDDEN),
+        (State::TrailerName { bytes, .. }, b':') => trailer(bytes, limits, |bytes| State::TrailerValue { bytes }),
+        (State::TrailerStart { bytes }, _) if TOKEN[byte as usize] => {
+            trailer(bytes, limits, |bytes| State::TrailerName { bytes, name: PartialName::new().with(byte) })
+        }
+        (State::TrailerName { bytes, name }, _) if TOKEN[byte as usize] => {
+            trailer(bytes, limits, |bytes| State::TrailerName { bytes, name: name.with(byte) })
         }
         (State::TrailerValue { bytes }, b'\r') => trailer(bytes, limits, |bytes| State::TrailerLf { bytes }),
         (State::TrailerValue { bytes }, _) if is_field_byte(byte) => {
@@ -217,18 +228,6 @@ fn next_state(state: State, byte: u8, limits: &Limits) -> Result<State, WireErro
     }
 }
 
-/// The state after one more byte of space behind a chunk size.
-fn size_space(size: u64, line_bytes: usize, limits: &Limits) -> Result<State, WireError> {
-    let line_bytes = count(line_bytes, limits.max_chunk_line_bytes, WireError::CHUNK_LINE_TOO_LONG)?;
-    Ok(State::SizeSpace { size, line_bytes })
-}
-
-/// The state after one more byte of a chunk extension.
-fn extension(size: u64, line_bytes: usize, limits: &Limits) -> Result<State, WireError> {
-    let line_bytes = count(line_bytes, limits.max_chunk_line_bytes, WireError::CHUNK_LINE_TOO_LONG)?;
-    Ok(State::Extension { size, line_bytes })
-}
-
 /// The state `next` makes after one more byte of the trailer section.
 fn trailer(bytes: usize, limits: &Limits, next: impl Fn(usize) -> State) -> Result<State, WireError> {
     count(bytes, limits.max_trailer_bytes, WireError::TRAILERS_TOO_LARGE).map(next)
@@ -237,4 +236,39 @@ fn trailer(bytes: usize, limits: &Limits, next: impl Fn(usize) -> State) -> Resu
 /// One more than `bytes`, unless that is more than `max`.
 fn count(bytes: usize, max: usize, too_many: WireError) -> Result<usize, WireError> {
     if bytes < max { Ok(bytes + 1) } else { Err(too_many) }
+}
+
+/// Trailers that are refused: they frame a message, route it, or are about the connection only.
+const FORBIDDEN_TRAILERS: [&[u8]; 8] =
+    [b"connection", b"content-length", b"host", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"];
+
+/// The name of a trailer as far as it is read: its length, and which forbidden names begin with it, one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PartialName {
+    length: usize,
+    candidates: u8,
+}
+
+impl PartialName {
+    /// No byte read yet.
+    const fn new() -> Self {
+        Self { length: 0, candidates: u8::MAX }
+    }
+
+    /// The name with one more byte.
+    fn with(self, byte: u8) -> Self {
+        let is_next = |name: &[u8]| name.get(self.length) == Some(&byte.to_ascii_lowercase());
+        Self { length: self.length + 1, candidates: self.matching(is_next) }
+    }
+
+    /// Whether it is one of the forbidden names.
+    fn is_forbidden(self) -> bool {
+        self.matching(|name| name.len() == self.length) != 0
+    }
+
+    /// The candidates for which `test` holds.
+    fn matching(self, test: impl Fn(&[u8]) -> bool) -> u8 {
+        let bits = FORBIDDEN_TRAILERS.iter().enumerate();
+        bits.filter(|(_, name)| test(name)).fold(0, |bits, (index, _)| bits | 1 << index) & self.candidates
+    }
 }

@@ -2,7 +2,7 @@
 //! request follows, and whom it is for. All other fields are the application's.
 
 use crate::grammar::{is_token, trim_ows};
-use crate::http1::target::{Port, is_authority};
+use crate::http1::target::is_authority;
 use crate::{Framing, RequestHead, Version, WireError};
 
 /// The fields that matter here, gathered in one pass.
@@ -48,6 +48,13 @@ pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), Wir
     }
     check_host(found.host, head.version)?;
     head.framing = read_framing(&found, head.version)?;
+    // RFC 1945 8.3 and D.1.1: without a length, where such a body ends could only be guessed.
+    if head.version == Version::Http10
+        && head.framing == Framing::Empty
+        && matches!(head.method.of(window), b"POST" | b"PUT")
+    {
+        return Err(WireError::LENGTH_REQUIRED);
+    }
     let is_1_1 = head.version == Version::Http11;
     // RFC 9112 9.3, in its order: close, then the version's default.
     head.keep_alive = !found.connection_close && (is_1_1 || found.connection_keep_alive);
@@ -83,7 +90,7 @@ impl Found<'_> {
 fn check_host(host: Option<&[u8]>, version: Version) -> Result<(), WireError> {
     match host {
         None if version == Version::Http11 => Err(WireError::HOST_MISSING),
-        Some(host) if !host.is_empty() && !is_authority(host, Port::Optional) => Err(WireError::HOST_INVALID),
+        Some(host) if !host.is_empty() && !is_authority(host) => Err(WireError::HOST_INVALID),
         _ => Ok(()),
     }
 }

@@ -1,20 +1,19 @@
 //! Receives the bytes a connection has read so far; hands on a [`RequestHead`] and its length, an error, or
-//! "need more data". It keeps nothing between calls: while a head is incomplete it is read again from its
-//! start, which the limits keep cheap.
+//! "need more data". A head that is incomplete is read on where it stopped ([`Progress`]), so its cost is that of
+//! its bytes, in whatever pieces they come.
 //!
-//! Checks run in the order the bytes come in, and look at no byte beyond a limit. So a head gives the
-//! same answer whole as one byte at a time.
+//! Everything is decided line by line: a line counts once its LF is there, or once it is longer than its limit,
+//! and no byte beyond a limit is looked at. So a head gives the same answer whole as one byte at a time. The one
+//! exception is the method, which is looked at byte by byte, to refuse foreign protocols at once.
 
-use crate::grammar::TOKEN;
+use crate::grammar::{TOKEN, is_field_value, trim_ows, trim_ows_start};
 use crate::http1::{fields, target};
+use crate::message::{PartialLine, Progress};
 use crate::{Header, Limits, RequestHead, Span, Version, WireError};
 
 /// RFC 9112 2.2: a server should ignore at least one empty line before a request line. Some old clients
 /// send one after a body; more than two are not a client's mistake any more.
 const EMPTY_LINES_SKIPPED: usize = 2;
-
-/// Field lines read into an array on the stack; the few heads with more are read again into the heap.
-const HEADERS_ON_STACK: usize = 32;
 
 impl RequestHead {
     /// Reads a head from the start of `bytes`.
@@ -22,61 +21,67 @@ impl RequestHead {
     /// # Returns
     ///
     /// `Ok(Some(length))` when the head is complete, with its length in bytes, which includes
-    /// empty lines skipped before it; `Ok(None)` when more data is needed.
+    /// empty lines skipped before it; `Ok(None)` when more data is needed, see [`RequestHead::read_on`].
     ///
     /// # Errors
     ///
     /// The first rule of RFC 9112 that the bytes break; see the constants of [`WireError`].
     pub fn read(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, WireError> {
-        self.clear();
-        // Spans hold 32 bits.
-        let max_head_bytes = limits.max_head_bytes.min(u32::MAX as usize);
-        let window = bytes.get(..max_head_bytes).unwrap_or(bytes);
-        let window_is_full = window.len() == max_head_bytes;
-
-        let Some(line_start) = skip_empty_lines(window) else {
-            return Ok(None);
-        };
-        let Some(fields_start) = self.read_request_line(window, line_start, limits)? else {
-            return if window_is_full { Err(WireError::REQUEST_LINE_TOO_LONG) } else { Ok(None) };
-        };
-        let Some(length) = self.read_fields(window, fields_start, limits.max_headers)? else {
-            return if window_is_full { Err(WireError::HEAD_TOO_LARGE) } else { Ok(None) };
-        };
-        fields::interpret(self, window)?;
-        Ok(Some(length))
+        self.progress = Progress::Start;
+        self.read_on(bytes, limits)
     }
 
-    /// Reads the request line at `line_start`: `method SP request-target SP HTTP-version CRLF`, RFC 9112 3.
-    /// Answers where the fields start.
+    /// As [`RequestHead::read`], but where the call before answered `Ok(None)`, goes on where that one stopped.
+    /// `bytes` have to be the same ones as then, with more behind them.
+    pub fn read_on(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, WireError> {
+        let window = bytes.get(..max_head_bytes(limits)).unwrap_or(bytes);
+        let line = match std::mem::take(&mut self.progress) {
+            Progress::Fields(line) if line.searched <= window.len() => return self.read_fields(window, line, limits),
+            Progress::RequestLine(line) if line.searched <= window.len() => line,
+            Progress::Start | Progress::RequestLine(_) | Progress::Fields(_) => {
+                self.clear();
+                let Some(start) = skip_empty_lines(window) else {
+                    return self.stop(Progress::Start, window, limits);
+                };
+                PartialLine { start, searched: start }
+            }
+        };
+        match self.read_request_line(window, line, limits)? {
+            Some(start) => self.read_fields(window, PartialLine { start, searched: start }, limits),
+            None => self.stop(Progress::RequestLine(PartialLine { searched: window.len(), ..line }), window, limits),
+        }
+    }
+
+    /// Reads the request line: `method SP request-target SP HTTP-version CRLF`, RFC 9112 3. Answers where the
+    /// fields start.
     fn read_request_line(
         &mut self,
         window: &[u8],
-        line_start: usize,
+        line: PartialLine,
         limits: &Limits,
     ) -> Result<Option<usize>, WireError> {
-        let rest = window.get(line_start..).unwrap_or_default();
-        let max_with_crlf = limits.max_request_line_bytes.saturating_add(2);
-        let rest = rest.get(..max_with_crlf).unwrap_or(rest);
-
         // The method is looked at before the line is complete, so that a TLS hello or any other foreign
         // protocol is refused at once.
-        let method_length = rest.iter().position(|&byte| !TOKEN[byte as usize]).unwrap_or(rest.len());
-        match rest.get(method_length) {
-            None => {}
-            Some(b' ' | b'\r') if method_length > 0 => {}
-            Some(_) => return Err(WireError::METHOD),
+        let reach = line.start.saturating_add(limits.max_request_line_bytes).saturating_add(2).min(window.len());
+        if self.method.is_empty() {
+            let unread = window.get(line.searched..reach).unwrap_or_default();
+            if let Some(length) = unread.iter().position(|&byte| !TOKEN[byte as usize]) {
+                self.method = Span::new(line.start, line.searched + length);
+                if self.method.is_empty() || !matches!(unread.get(length), Some(b' ' | b'\r' | b'\n')) {
+                    return Err(WireError::METHOD);
+                }
+            }
         }
 
-        let Some(line_feed) = memchr::memchr(b'\n', rest) else {
-            return if rest.len() == max_with_crlf { Err(WireError::REQUEST_LINE_TOO_LONG) } else { Ok(None) };
+        let too_long = WireError::REQUEST_LINE_TOO_LONG;
+        let Some(line_feed) = find_line_feed(window, line, limits.max_request_line_bytes, too_long)? else {
+            return Ok(None);
         };
         // RFC 9112 2.2 would let a bare LF pass, but then two servers in a row may see different lines.
-        let Some([line @ .., b'\r']) = rest.get(..line_feed) else {
+        let Some([content @ .., b'\r']) = window.get(line.start..line_feed) else {
             return Err(WireError::LINE_END);
         };
-
-        let Some([b' ', after_method @ ..]) = line.get(method_length..) else {
+        let Some([b' ', after_method @ ..]) = content.get(self.method.len()..) else {
             return Err(WireError::REQUEST_LINE);
         };
         let Some(target_length) = memchr::memrchr(b' ', after_method) else {
@@ -86,74 +91,94 @@ impl RequestHead {
         let (target, version) = after_method.split_at(target_length);
         self.version = read_version(version.get(1..).unwrap_or_default())?;
 
-        let method_end = line_start + method_length;
-        self.method = Span::new(line_start, method_end);
-        self.target = Span::new(method_end + 1, method_end + 1 + target.len());
-        let method = self.method.of(window);
-        self.is_head = method == b"HEAD";
+        let target_start = self.method.end as usize + 1;
+        self.target = Span::new(target_start, target_start + target.len());
+        self.is_head = self.method.of(window) == b"HEAD";
         target::interpret(self, window)?;
-        Ok(Some(line_start + line_feed + 1))
+        Ok(Some(line_feed + 1))
     }
 
-    /// Reads the field lines at `fields_start` and the empty line after them. Answers the length of the head.
+    /// Reads field lines from `line` on, and the empty line after them. Answers the length of the head.
     fn read_fields(
         &mut self,
         window: &[u8],
-        fields_start: usize,
-        max_headers: usize,
+        mut line: PartialLine,
+        limits: &Limits,
     ) -> Result<Option<usize>, WireError> {
-        let mut on_stack = [httparse::EMPTY_HEADER; HEADERS_ON_STACK];
-        let slots = on_stack.get_mut(..max_headers.min(HEADERS_ON_STACK)).unwrap_or_default();
-        let rest = window.get(fields_start..).unwrap_or_default();
-        match httparse::parse_headers(rest, slots) {
-            Err(httparse::Error::TooManyHeaders) if max_headers > HEADERS_ON_STACK => {
-                // A field line has at least three bytes, so a huge limit reserves no huge memory.
-                let slots = max_headers.min(rest.len() / 3 + 1);
-                let mut on_heap = vec![httparse::EMPTY_HEADER; slots];
-                let parsed = httparse::parse_headers(rest, &mut on_heap);
-                self.take_fields(window, fields_start, parsed)
+        loop {
+            let too_large = WireError::HEADER_TOO_LARGE;
+            let Some(line_feed) = find_line_feed(window, line, limits.max_header_bytes, too_large)? else {
+                return self.stop(Progress::Fields(PartialLine { searched: window.len(), ..line }), window, limits);
+            };
+            let Some([content @ .., b'\r']) = window.get(line.start..line_feed) else {
+                return Err(WireError::LINE_END);
+            };
+            if content.is_empty() {
+                fields::interpret(self, window)?;
+                return Ok(Some(line_feed + 1));
             }
-            parsed => self.take_fields(window, fields_start, parsed),
+            if self.headers.len() >= limits.max_headers {
+                return Err(WireError::TOO_MANY_HEADERS);
+            }
+            self.headers.push(read_field_line(content, line.start)?);
+            line = PartialLine { start: line_feed + 1, searched: line_feed + 1 };
         }
     }
 
-    /// Turns what httparse found into spans, and checks the one thing it lets pass: line ends.
-    fn take_fields(
-        &mut self,
-        window: &[u8],
-        fields_start: usize,
-        parsed: httparse::Result<(usize, &[httparse::Header<'_>])>,
-    ) -> Result<Option<usize>, WireError> {
-        let (length, fields) = match parsed {
-            Ok(httparse::Status::Complete(complete)) => complete,
-            Ok(httparse::Status::Partial) => return Ok(None),
-            // Also a continuation line (RFC 9112 5.2) and a space before the colon (5.1).
-            Err(httparse::Error::HeaderName) => return Err(WireError::FIELD_NAME),
-            Err(httparse::Error::HeaderValue) => return Err(WireError::FIELD_VALUE),
-            Err(httparse::Error::TooManyHeaders) => return Err(WireError::TOO_MANY_HEADERS),
-            Err(_) => return Err(WireError::LINE_END),
-        };
-        let base = window.as_ptr().addr();
-        self.headers.reserve(fields.len());
-        for field in fields {
-            let name_start = field.name.as_ptr().addr().wrapping_sub(base);
-            let value_start = field.value.as_ptr().addr().wrapping_sub(base);
-            // A line ends where the next name begins. RFC 9112 2.2: httparse lets a bare LF pass.
-            if !ends_with_crlf(window, name_start) {
-                return Err(WireError::LINE_END);
-            }
-            self.headers.push(Header {
-                name: Span::new(name_start, name_start + field.name.len()),
-                value: Span::new(value_start, value_start + field.value.len()),
-            });
+    /// Asks for more data and remembers how far the head was read; an error if no more of it would be looked at.
+    fn stop(&mut self, progress: Progress, window: &[u8], limits: &Limits) -> Result<Option<usize>, WireError> {
+        if window.len() < max_head_bytes(limits) {
+            self.progress = progress;
+            return Ok(None);
         }
-        let head_length = fields_start + length;
-        if ends_with_crlf(window, head_length) && ends_with_crlf(window, head_length - 2) {
-            Ok(Some(head_length))
-        } else {
-            Err(WireError::LINE_END)
-        }
+        Err(match progress {
+            Progress::Start | Progress::RequestLine(_) => WireError::REQUEST_LINE_TOO_LONG,
+            Progress::Fields(_) => WireError::HEAD_TOO_LARGE,
+        })
     }
+}
+
+/// How much of a head is looked at. Spans hold 32 bits.
+fn max_head_bytes(limits: &Limits) -> usize {
+    limits.max_head_bytes.min(u32::MAX as usize)
+}
+
+/// Index of the LF that ends `line`, whose content may have `max_bytes`; `None` while it has not come.
+fn find_line_feed(
+    window: &[u8],
+    line: PartialLine,
+    max_bytes: usize,
+    too_long: WireError,
+) -> Result<Option<usize>, WireError> {
+    let max_end = line.start.saturating_add(max_bytes).saturating_add(2);
+    let unsearched = window.get(line.searched..max_end.min(window.len())).unwrap_or_default();
+    match memchr::memchr(b'\n', unsearched) {
+        Some(length) => Ok(Some(line.searched + length)),
+        None if window.len() >= max_end => Err(too_long),
+        None => Ok(None),
+    }
+}
+
+/// Reads a field line at index `start`, without its CRLF: `field-name ":" OWS field-value OWS`, RFC 9112 5.
+fn read_field_line(content: &[u8], start: usize) -> Result<Header, WireError> {
+    let name_length = content.iter().position(|&byte| !TOKEN[byte as usize]).unwrap_or(content.len());
+    let value = match content.get(name_length..) {
+        // RFC 9112 5.1: no space before the colon.
+        Some([b':', value @ ..]) if name_length > 0 => value,
+        // RFC 9112 5.2 and 2.2: a folded line, or a space before the first field.
+        Some([b' ' | b'\t', ..]) if name_length == 0 => return Err(WireError::LINE_FOLDED),
+        _ => return Err(WireError::FIELD_NAME),
+    };
+    if !is_field_value(value) {
+        return Err(WireError::FIELD_VALUE);
+    }
+    let from_first = trim_ows_start(value);
+    let value_start = start + content.len() - from_first.len();
+    let value_length = trim_ows(from_first).len();
+    Ok(Header {
+        name: Span::new(start, start + name_length),
+        value: Span::new(value_start, value_start + value_length),
+    })
 }
 
 /// Index of the request line, after the empty lines that are skipped; `None` while that is unknown.
@@ -162,7 +187,7 @@ fn skip_empty_lines(window: &[u8]) -> Option<usize> {
     for _ in 0..EMPTY_LINES_SKIPPED {
         match window.get(start..) {
             Some([b'\r', b'\n', ..]) => start += 2,
-            Some([b'\r']) => return None,
+            Some([] | [b'\r']) => return None,
             _ => break,
         }
     }
@@ -183,9 +208,4 @@ fn read_version(version: &[u8]) -> Result<Version, WireError> {
         }
         _ => Err(WireError::VERSION_SYNTAX),
     }
-}
-
-/// Whether the two bytes before `end` are CR LF.
-fn ends_with_crlf(window: &[u8], end: usize) -> bool {
-    window.get(end.wrapping_sub(2)..end) == Some(b"\r\n")
 }

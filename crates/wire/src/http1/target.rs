@@ -1,5 +1,7 @@
 //! What a request target means: its form and its parts, RFC 9112 3.2.
 
+use std::net::Ipv6Addr;
+
 use crate::grammar::{REGISTERED_NAME, hex_digit, is_target};
 use crate::{RequestHead, Span, TargetForm, WireError};
 
@@ -11,15 +13,11 @@ pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), Wir
     if !is_target(target) {
         return Err(WireError::TARGET_CHARACTER);
     }
+    // RFC 9110 9.3.6: there is no tunnel here. 9.3.8: TRACE would show a script the headers that are hidden from it.
+    if matches!(method, b"CONNECT" | b"TRACE") {
+        return Err(WireError::METHOD_NOT_ALLOWED);
+    }
     match target {
-        // RFC 9112 3.2.3: CONNECT, and no other method, has an authority for its target.
-        _ if method == b"CONNECT" => {
-            if !is_authority(target, Port::Required) {
-                return Err(WireError::TARGET_AUTHORITY);
-            }
-            head.form = TargetForm::Authority;
-            head.authority = head.target;
-        }
         // RFC 9112 3.2.1.
         [b'/', ..] => {
             head.form = TargetForm::Origin;
@@ -46,7 +44,7 @@ fn interpret_absolute(head: &mut RequestHead, target: &[u8], start: usize) -> Re
     let authority_length = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
     let (authority, path_and_query) = rest.split_at(authority_length);
     // RFC 9110 4.2.1 and 4.2.4: an empty host, or a user name, makes the target invalid.
-    if !is_authority(authority, Port::Optional) {
+    if !is_authority(authority) {
         return Err(WireError::TARGET_AUTHORITY);
     }
     let authority_start = start + scheme_length + b"://".len();
@@ -66,23 +64,14 @@ fn set_path_and_query(head: &mut RequestHead, path_and_query: &[u8], start: usiz
     head.query = Span::new((path_end + 1).min(end), end);
 }
 
-/// Whether an authority may go without a port.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Port {
-    /// As in Host and in an absolute form.
-    Optional,
-    /// As in an authority form.
-    Required,
-}
-
 /// Whether `authority` is `uri-host [ ":" port ]` with a host that is not empty: RFC 9110 7.2, RFC 3986 3.2.2.
-pub(super) fn is_authority(authority: &[u8], port: Port) -> bool {
+pub(crate) fn is_authority(authority: &[u8]) -> bool {
     let (host_is_valid, after_host) = if let [b'[', literal @ ..] = authority {
         let Some(length) = memchr::memchr(b']', literal) else {
             return false;
         };
         let (address, after) = literal.split_at(length);
-        (is_ipv6_text(address), after.get(1..).unwrap_or_default())
+        (is_ipv6_address(address), after.get(1..).unwrap_or_default())
     } else {
         let length = memchr::memchr(b':', authority).unwrap_or(authority.len());
         let (name, after) = authority.split_at(length);
@@ -91,16 +80,15 @@ pub(super) fn is_authority(authority: &[u8], port: Port) -> bool {
     host_is_valid
         && match after_host {
             // RFC 3986 3.2.3: a port may be empty.
-            [] | [b':'] => port == Port::Optional,
+            [] | [b':'] => true,
             [b':', digits @ ..] => is_port(digits),
             _ => false,
         }
 }
 
-/// The characters of an IPv6 address; no zones and no future versions, which no Host ever had.
-fn is_ipv6_text(address: &[u8]) -> bool {
-    memchr::memchr(b':', address).is_some()
-        && address.iter().all(|&byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+/// An IPv6 address; no zones and no future versions, which no Host ever had.
+fn is_ipv6_address(address: &[u8]) -> bool {
+    str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 /// `reg-name` (which an IPv4 address is too), RFC 3986 3.2.2, but not empty.

@@ -27,14 +27,18 @@ pub struct ReadHead {
     pub upgrade: bool,
 }
 
+/// What reading a head comes to.
+pub type Outcome = Result<Option<ReadHead>, WireError>;
+
 /// Latin-1, so that every byte can be compared.
 pub fn text(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
-fn read_once(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<Option<ReadHead>, WireError> {
+/// What `read` made of `bytes`.
+fn read_head_parts(bytes: &[u8], read: Result<Option<usize>, WireError>, head: &RequestHead) -> Outcome {
     let part = |span: Span| text(span.of(bytes));
-    Ok(head.read(bytes, limits)?.map(|length| ReadHead {
+    Ok(read?.map(|length| ReadHead {
         length,
         method: part(head.method),
         target: part(head.target),
@@ -53,16 +57,29 @@ fn read_once(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<Op
     }))
 }
 
+fn read_once(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Outcome {
+    let read = head.read(bytes, limits);
+    read_head_parts(bytes, read, head)
+}
+
+fn read_on(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Outcome {
+    let read = head.read_on(bytes, limits);
+    read_head_parts(bytes, read, head)
+}
+
 /// Reads a head whole, byte by byte, and with trailing data, always into the same `RequestHead`.
-pub fn read_head_within(bytes: &[u8], limits: &Limits) -> Result<Option<ReadHead>, WireError> {
+pub fn read_head_within(bytes: &[u8], limits: &Limits) -> Outcome {
     let mut head = RequestHead::new();
     let whole = read_once(bytes, limits, &mut head);
 
-    let byte_by_byte = (0..=bytes.len())
-        .map(|length| read_once(&bytes[..length], limits, &mut head))
-        .find(|outcome| *outcome != Ok(None))
-        .unwrap_or(Ok(None));
-    assert_eq!(byte_by_byte, whole, "byte by byte: {}", bytes.escape_ascii());
+    for read in [read_once, read_on] {
+        assert_eq!(read_once(b"", limits, &mut head), Ok(None));
+        let byte_by_byte = (0..=bytes.len())
+            .map(|length| read(&bytes[..length], limits, &mut head))
+            .find(|outcome| *outcome != Ok(None))
+            .unwrap_or(Ok(None));
+        assert_eq!(byte_by_byte, whole, "byte by byte: {}", bytes.escape_ascii());
+    }
 
     if whole != Ok(None) {
         for trailing in TRAILING {
@@ -75,7 +92,7 @@ pub fn read_head_within(bytes: &[u8], limits: &Limits) -> Result<Option<ReadHead
 }
 
 /// [`read_head_within`] the default limits.
-pub fn read_head(bytes: &[u8]) -> Result<Option<ReadHead>, WireError> {
+pub fn read_head(bytes: &[u8]) -> Outcome {
     read_head_within(bytes, &Limits::default())
 }
 

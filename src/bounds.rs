@@ -1,0 +1,129 @@
+//! How much and how long: every bound of the engine, taken from the settings once, in the engine's own units.
+//!
+//! A setting whose 0 means "no limit" is the largest number here, so that nobody else has to know.
+
+use crate::settings::Settings;
+use portico_wire::Limits;
+
+/// The bounds of one worker.
+pub struct Bounds {
+    /// Limits of request heads, chunk lines and trailers.
+    pub wire: Limits,
+    /// Open connections.
+    pub connections: usize,
+    /// Open connections of one address.
+    pub connections_per_address: usize,
+    /// Requests on one connection.
+    pub requests_per_connection: u64,
+    /// Requests in a row that did not wait for the answer before.
+    pub pipelined: u64,
+    /// Requests running or waiting.
+    pub in_flight: usize,
+    /// Largest request body.
+    pub request_body_bytes: u64,
+    /// Bytes of one request body kept in memory.
+    pub body_memory_bytes: u64,
+    /// Bytes of one request body buffered before the call.
+    pub body_spool_bytes: u64,
+    /// Bytes of one answer kept in memory for a slow reader.
+    pub response_memory_bytes: u64,
+    /// Bytes of one answer kept for a slow reader, in memory and on disk.
+    pub response_spool_bytes: u64,
+    /// From accept to the first byte.
+    pub handshake_ms: u64,
+    /// From a request's first byte to the end of its head.
+    pub head_ms: u64,
+    /// How a request body has to come in.
+    pub body: Pace,
+    /// From a request's first byte to its last.
+    pub request_ms: u64,
+    /// How long an idle connection is kept; 0 closes after each answer.
+    pub keep_alive_ms: u64,
+    /// How an answer has to be taken.
+    pub write: Pace,
+    /// How long what still comes in is thrown away after the last answer.
+    pub linger_ms: u64,
+    /// How long a request may wait for a thread.
+    pub queue_ns: u64,
+    /// Paths that are answered without the application.
+    pub health_paths: Vec<Vec<u8>>,
+}
+
+/// How fast bytes have to move: each wait is at most `grace_ms`, and all waits together are at most that plus the
+/// time that the bytes moved so far take at `bytes_per_s`.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    /// What may be waited without any byte moving, in all.
+    pub grace_ms: u64,
+    /// The least average rate; 0 bounds only the single waits.
+    pub bytes_per_s: u64,
+}
+
+impl Bounds {
+    /// The bounds that `settings` ask for, with no more connections than this process may have descriptors.
+    pub fn new(settings: &Settings) -> Bounds {
+        Bounds {
+            wire: Limits {
+                max_head_bytes: settings.max_head_bytes,
+                max_header_bytes: settings.max_header_bytes,
+                max_headers: settings.max_headers,
+                max_request_line_bytes: settings.max_request_line_bytes,
+                max_chunk_extension_bytes: settings.max_chunk_extension_bytes,
+                max_trailer_bytes: settings.max_trailer_bytes,
+            },
+            connections: settings.max_connections.min(descriptors_for_connections()),
+            connections_per_address: unlimited_if_0(settings.max_connections_per_address),
+            requests_per_connection: unlimited_if_0_u64(settings.max_requests_per_connection),
+            pipelined: unlimited_if_0_u64(settings.max_pipelined),
+            in_flight: settings.max_in_flight,
+            request_body_bytes: unlimited_if_0_u64(settings.max_request_body_bytes),
+            body_memory_bytes: settings.body_memory_bytes,
+            body_spool_bytes: settings.body_spool_bytes,
+            response_memory_bytes: settings.response_memory_bytes,
+            response_spool_bytes: settings.response_spool_bytes,
+            handshake_ms: milliseconds(settings.handshake_timeout_s),
+            head_ms: milliseconds(settings.head_timeout_s),
+            body: Pace { grace_ms: milliseconds(settings.body_timeout_s), bytes_per_s: settings.min_body_rate_bytes },
+            request_ms: unlimited_if_0_u64(milliseconds(settings.request_timeout_s)),
+            keep_alive_ms: milliseconds(settings.keep_alive_s),
+            write: Pace {
+                grace_ms: milliseconds(settings.write_timeout_s),
+                bytes_per_s: settings.min_response_rate_bytes,
+            },
+            linger_ms: milliseconds(settings.linger_timeout_s),
+            queue_ns: unlimited_if_0_u64(milliseconds(settings.queue_timeout_s).saturating_mul(1_000_000)),
+            health_paths: settings.health_paths.iter().map(|path| path.clone().into_bytes()).collect(),
+        }
+    }
+}
+
+impl Pace {
+    /// How long the next wait may be, after `moved_bytes` and `waited_ms` of waits for them.
+    pub fn allowance_ms(self, moved_bytes: u64, waited_ms: u64) -> u64 {
+        let earned_ms = moved_bytes.saturating_mul(1_000).checked_div(self.bytes_per_s);
+        let left_ms = earned_ms.map(|earned_ms| self.grace_ms.saturating_add(earned_ms).saturating_sub(waited_ms));
+        left_ms.map_or(self.grace_ms, |left_ms| left_ms.clamp(1, self.grace_ms.max(1)))
+    }
+}
+
+/// A duration of the settings in whole milliseconds, rounded up.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a duration that was checked before")]
+pub fn milliseconds(seconds: f64) -> u64 {
+    (seconds.max(0.0) * 1_000.0).ceil() as u64
+}
+
+fn unlimited_if_0(limit: usize) -> usize {
+    if limit == 0 { usize::MAX } else { limit }
+}
+
+fn unlimited_if_0_u64(limit: u64) -> u64 {
+    if limit == 0 { u64::MAX } else { limit }
+}
+
+/// Descriptors that connections may use: what the process may open, less a reserve for the application, logs and
+/// temporary files.
+fn descriptors_for_connections() -> usize {
+    const RESERVE: u64 = 64;
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(most.saturating_sub(RESERVE).max(most / 2)).unwrap_or(usize::MAX).max(1)
+}

@@ -1,0 +1,75 @@
+//! Budgets: bytes of something that all connections of a worker share (memory, temporary files), each with a
+//! bound. What a connection holds of one is a `Reservation`, which goes back when it is dropped.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Bytes in use, and how many may be.
+pub struct Budget {
+    used: AtomicU64,
+    limit: u64,
+}
+
+impl Budget {
+    /// An untouched budget of `limit` bytes.
+    pub fn new(limit: u64) -> Budget {
+        Budget { used: AtomicU64::new(0), limit }
+    }
+
+    /// Takes `bytes` if they are left.
+    fn take(&self, bytes: u64) -> bool {
+        let before = self.used.fetch_add(bytes, Relaxed);
+        let fits = before.saturating_add(bytes) <= self.limit;
+        if !fits {
+            self.used.fetch_sub(bytes, Relaxed);
+        }
+        fits
+    }
+
+    /// Takes `bytes` in any case: for what must be there to serve at all.
+    pub fn overdraw(&self, bytes: u64) {
+        self.used.fetch_add(bytes, Relaxed);
+    }
+
+    /// Gives `bytes` back.
+    pub fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Whether more is in use than should be.
+    pub fn is_overdrawn(&self) -> bool {
+        self.used.load(Relaxed) > self.limit
+    }
+}
+
+/// One holder's part of a budget.
+pub struct Reservation {
+    budget: &'static Budget,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// Nothing yet.
+    pub fn new(budget: &'static Budget) -> Reservation {
+        Reservation { budget, bytes: 0 }
+    }
+
+    /// Takes `bytes` more; false, and nothing taken, if they are not left.
+    pub fn grow(&mut self, bytes: u64) -> bool {
+        let granted = self.budget.take(bytes);
+        if granted {
+            self.bytes += bytes;
+        }
+        granted
+    }
+
+    /// Gives all of it back.
+    pub fn release(&mut self) {
+        self.budget.give_back(std::mem::take(&mut self.bytes));
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
