@@ -129,6 +129,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<WorkerStatus>()?;
     module.add_class::<Call>()?;
     module.add_class::<wsgi::file_wrapper::FileWrapper>()?;
+    module.add("RequestBodyError", module.py().get_type::<wsgi::input::RequestBodyError>())?;
     module.add_function(wrap_pyfunction!(log, module)?)?;
     module.add_function(wrap_pyfunction!(configure_log, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;

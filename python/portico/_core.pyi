@@ -7,6 +7,7 @@ from portico.types import EngineSettings, WSGIApplication
 __all__ = [
     "Call",
     "FileWrapper",
+    "RequestBodyError",
     "Scoreboard",
     "WorkerStatus",
     "__version__",
@@ -16,6 +17,15 @@ __all__ = [
 ]
 
 __version__: str
+
+class RequestBodyError(ConnectionError):
+    """What `wsgi.input` raises when the client does not send the body as it had announced.
+
+    It left, was too slow, broke the chunked framing, or sent more than may be. An application that lets it
+    pass is not at fault: nothing is logged as its error, and the client gets `status`.
+    """
+
+    status: int
 
 @final
 class FileWrapper:

@@ -4,10 +4,13 @@
 use super::Outcome;
 use super::failure::Site;
 use super::file_wrapper::FileWrapper;
+use super::input::client_fault;
 use super::start_response::{Exchange, send_block, wait_for_room};
 use crate::clock::DateHeader;
+use crate::connection::refusal::reason_phrase;
 use crate::connection::responder::{ApplicationHead, Responder, Sent};
 use crate::engine::lock;
+use crate::error_log::{Level, log};
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -256,10 +259,17 @@ impl Sending<'_> {
         let responder = answer.responder.take();
         let gone = answer.gone || matches!(failure, Failure::Client);
         drop(answer);
+        let mut status = 500;
         if let Failure::Application(error) = &failure
             && !gone
         {
-            self.site.log_exception(py, error);
+            match client_fault(py, error) {
+                Some(fault) => {
+                    log(Level::Debug, &format!("{} could not read the request body: {error}", self.site));
+                    status = fault;
+                }
+                None => self.site.log_exception(py, error),
+            }
         }
         let Some(mut responder) = responder else { return };
         self.body_bytes = responder.body_bytes;
@@ -268,20 +278,21 @@ impl Sending<'_> {
             responder.cut();
             return;
         }
-        self.status = 500;
-        let body = b"500 Internal Server Error\n";
+        self.status = status;
+        let status_line = format!("{status} {}", reason_phrase(status));
+        let body = format!("{status_line}\n");
         let head = ApplicationHead {
-            status: 500,
-            status_line: b"500 Internal Server Error".to_vec(),
+            status,
+            status_line: status_line.into_bytes(),
             fields: b"Content-Type: text/plain; charset=utf-8\r\n".to_vec(),
             ..ApplicationHead::default()
         };
         responder.start(&head, Some(body.len() as u64), self.date);
         self.is_abandoned = responder.is_abandoned;
-        let bytes: &[u8] = if responder.has_body() { body } else { b"" };
+        let bytes: &[u8] = if responder.has_body() { body.as_bytes() } else { b"" };
         match responder.block(bytes, true) {
             Ok(Sent::All) => responder.done(),
-            Ok(Sent::Blocked(offset)) => responder.hand_over(Box::new(bytes), offset),
+            Ok(Sent::Blocked(offset)) => responder.hand_over(Box::new(bytes.to_vec()), offset),
             Err(_) => responder.cut(),
         }
         self.body_bytes = bytes.len() as u64;

@@ -8,12 +8,21 @@ use crate::connection::body::{Arrival, Stream};
 use crate::connection::spool::{Held, Kept};
 use crate::connection::{Body, BodyError};
 use crate::engine::{Engine, lock};
+use portico_wire::WireError;
+use pyo3::create_exception;
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::fs::File;
 use std::io::Read as _;
 use std::sync::Mutex;
+
+create_exception!(
+    portico._core,
+    RequestBodyError,
+    PyConnectionError,
+    "The client did not send the request body as it had announced; `status` is the answer that says so."
+);
 
 /// Bytes taken from a file or a stream at a time.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -206,7 +215,7 @@ impl Source {
         }
         let Some((stream, engine)) = &mut self.stream else { return Ok(false) };
         if let Some(error) = self.failed {
-            return Err(PyConnectionError::new_err(error.to_string()));
+            return Err(body_error(py, error));
         }
         if let Some(wanted) = stream.wanted.take() {
             wanted.notify_one();
@@ -218,7 +227,7 @@ impl Source {
             }
             Some(Err(error)) => {
                 self.failed = Some(error);
-                Err(PyConnectionError::new_err(error.to_string()))
+                Err(body_error(py, error))
             }
             None => {
                 self.stream = None;
@@ -226,4 +235,26 @@ impl Source {
             }
         }
     }
+}
+
+/// The exception of a body that never will be complete, with the status for its client.
+fn body_error(py: Python<'_>, error: BodyError) -> PyErr {
+    let status = match error {
+        // Nobody is left to read it.
+        BodyError::Cut => 400,
+        BodyError::Slow => WireError::REQUEST_TIMEOUT_BODY.status,
+        BodyError::TooLarge => WireError::BODY_TOO_LARGE.status,
+        BodyError::Malformed(rule) => rule.status,
+    };
+    let raised = RequestBodyError::new_err(error.to_string());
+    match raised.value(py).setattr("status", status) {
+        Ok(()) => raised,
+        Err(failure) => failure,
+    }
+}
+
+/// The status of an exception that says that the client, not the application, did wrong.
+pub fn client_fault(py: Python<'_>, error: &PyErr) -> Option<u16> {
+    let raised = error.is_instance_of::<RequestBodyError>(py).then(|| error.value(py))?;
+    raised.getattr("status").and_then(|status| status.extract()).ok()
 }
