@@ -9,7 +9,7 @@ EXAMPLE ?= examples.guestbook:application
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run build test check bench docs clean
+.PHONY: help run build test test-deps check bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
@@ -23,10 +23,13 @@ run: build
 
 build: $(VENV)/.built
 
-test: build $(VENV)/.test-tools
+test: build test-deps $(VENV)/.test-tools
 	$(MAKE) --no-print-directory check
 	cargo test --quiet --workspace
 	$(BIN)/python -m pytest -q
+
+test-deps:
+	@tests/install_packages.sh
 
 check: build $(VENV)/.test-tools
 	cargo fmt --all --check

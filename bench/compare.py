@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import bars
 import idle
@@ -22,7 +23,7 @@ import results
 from cases import CASES, Case, Kind, Row, rows
 from drive import Round, measured
 from running import ServerFailed, running
-from servers import BY_NAME, LIMIT, PORTICO, SERVERS, Role, Server
+from servers import BY_NAME, LIMIT, PORTICO, SERVERS, Role, Server, baseline
 
 FEW_ROUNDS = 3
 """Enough where memory is weighed: it varies little."""
@@ -44,6 +45,8 @@ def main() -> None:
     server_cpu, client_cpu = _cpus()
     os.sched_setaffinity(0, {client_cpu})
     servers = _present([BY_NAME[name] for name in options.server] if options.server else list(SERVERS))
+    if options.baseline:
+        servers = (*servers, baseline(options.baseline))
     cases = [case for case in CASES if not options.case or case.name in options.case]
     commit = machine.commit()
     outcomes = {}
@@ -55,8 +58,8 @@ def main() -> None:
         outcomes[case.name] = outcome
         print(f"\n{case.name}: {report.heading(case, outcome)}\n\n{report.table(case, outcome)}", flush=True)
     print(f"\nBARS\n\n{report.bars_table(bars.verdicts(outcomes, measured_only=True))}")
-    if options.no_write or options.server:
-        print("\nRESULTS.md was left as it was (it wants all servers, and no --no-write).")
+    if options.no_write or options.server or options.baseline:
+        print("\nRESULTS.md was left as it was (it wants all servers and no other, and no --no-write).")
         return
     outcomes = results.load() | outcomes
     results.save(outcomes)
@@ -75,6 +78,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds per case (default 5)")
     parser.add_argument("--seconds", type=int, default=3, help="seconds of load per round (default 3)")
+    parser.add_argument(
+        "--baseline", type=Path, metavar="PORTICO", help="executable of another build, as a row of its own"
+    )
     parser.add_argument("--list", action="store_true", help="name the cases and servers, and leave")
     parser.add_argument("--no-write", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()

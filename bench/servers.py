@@ -77,6 +77,16 @@ def _portico(launch: Launch) -> Command:
     return Command(argv, {"PYTHONPATH": str(packages)} if packages else {})
 
 
+def baseline(executable: Path) -> Server:
+    """Another build of portico, to be measured beside this one."""
+
+    def command(launch: Launch) -> Command:
+        ours = _portico(launch)
+        return Command([str(executable), *ours.argv[1:]], ours.environment)
+
+    return Server("before", Role.PEER, "", command, threads=True, workers=True, access_log=True)
+
+
 def _gunicorn(launch: Launch, *kind: str) -> Command:
     argv = [
         str(PEERS / "bin/gunicorn"),
