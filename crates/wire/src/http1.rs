@@ -4,4 +4,4 @@ pub(crate) mod body;
 pub(crate) mod encode;
 mod fields;
 mod head;
-mod target;
+pub(crate) mod target;

@@ -9,6 +9,7 @@
 //! 5. `http1::head`: request line and fields; `http1::target` and `http1::fields` are its two halves.
 //! 6. `http1::body`: `Content-Length` and chunked request bodies.
 //! 7. `http1::encode`: how a response is framed, and its bytes.
+//! 8. `networks` and `forwarded`: which peers are front servers, and what those say of a request.
 //!
 //! A reader answers with an event, an error, or "need more data"; it never panics, whatever the
 //! bytes. Bytes delivered whole, one at a time or followed by more give the same events.
@@ -28,12 +29,15 @@
 #![warn(missing_docs)]
 
 mod error;
+mod forwarded;
 mod grammar;
 mod http1;
 mod limits;
 mod message;
+mod networks;
 
 pub use error::WireError;
+pub use forwarded::{Client, Forwarded, Scheme, is_forwarded_name, request_start_ns};
 pub use grammar::{check_response_header_name, check_response_header_value, is_hop_by_hop, percent_decode_into};
 pub use http1::body::{BodyDecoder, BodyStep};
 pub use http1::encode::{
@@ -42,3 +46,4 @@ pub use http1::encode::{
 };
 pub use limits::Limits;
 pub use message::{Framing, Header, RequestHead, Span, TargetForm, Version};
+pub use networks::{Networks, NetworksError};

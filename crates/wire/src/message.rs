@@ -113,6 +113,8 @@ pub struct RequestHead {
     pub is_head: bool,
     /// Whether an upgrade is asked for: `Upgrade`, and `upgrade` in Connection (RFC 9110 7.8).
     pub upgrade: bool,
+    /// Whether there is a header for which [`is_forwarded_name`](crate::is_forwarded_name) is true.
+    pub has_forwarded: bool,
     /// How far an incomplete head was read.
     pub(crate) progress: Progress,
 }

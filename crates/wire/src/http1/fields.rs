@@ -1,6 +1,7 @@
 //! What the fields of a complete head mean to this connection: where the body ends, whether another
 //! request follows, and whom it is for. All other fields are the application's.
 
+use crate::forwarded::is_forwarded_name;
 use crate::grammar::{is_token, trim_ows};
 use crate::http1::target::is_authority;
 use crate::{Framing, RequestHead, Version, WireError};
@@ -16,6 +17,7 @@ struct Found<'a> {
     connection_close: bool,
     connection_keep_alive: bool,
     connection_upgrade: bool,
+    has_forwarded: bool,
 }
 
 /// Fills in `framing`, `keep_alive`, `expect_continue` and `upgrade` from the fields.
@@ -43,6 +45,7 @@ pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), Wir
             17 if is(b"transfer-encoding") => {
                 once(&mut found.transfer_encoding, value, WireError::TRANSFER_ENCODING_REPEATED)?;
             }
+            9 | 15..=18 if is_forwarded_name(name) => found.has_forwarded = true,
             _ => {}
         }
     }
@@ -55,6 +58,7 @@ pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), Wir
     {
         return Err(WireError::LENGTH_REQUIRED);
     }
+    head.has_forwarded = found.has_forwarded;
     let is_1_1 = head.version == Version::Http11;
     // RFC 9112 9.3, in its order: close, then the version's default.
     head.keep_alive = !found.connection_close && (is_1_1 || found.connection_keep_alive);
