@@ -3,7 +3,7 @@
 //! A setting whose 0 means "no limit" is the largest number here, so that nobody else has to know.
 
 use crate::settings::Settings;
-use portico_wire::Limits;
+use portico_wire::{Limits, Networks};
 
 /// The bounds of one worker.
 pub struct Bounds {
@@ -47,6 +47,10 @@ pub struct Bounds {
     pub queue_ns: u64,
     /// Paths that are answered without the application.
     pub health_paths: Vec<Vec<u8>>,
+    /// Front servers whose forwarded headers are believed.
+    pub trusted: Networks,
+    /// Whether forwarded headers of other peers stay in environ.
+    pub keep_untrusted_forwarded: bool,
 }
 
 /// How fast bytes have to move: each wait is at most `grace_ms`, and all waits together are at most that plus the
@@ -61,8 +65,14 @@ pub struct Pace {
 
 impl Bounds {
     /// The bounds that `settings` ask for, with no more connections than this process may have descriptors.
-    pub fn new(settings: &Settings) -> Bounds {
-        Bounds {
+    ///
+    /// # Errors
+    /// What is wrong with `forwarded_allow_ips`.
+    pub fn new(settings: &Settings) -> Result<Bounds, String> {
+        let trusted = Networks::parse(&settings.forwarded_allow_ips);
+        Ok(Bounds {
+            trusted: trusted.map_err(|error| format!("forwarded_allow_ips: {error}"))?,
+            keep_untrusted_forwarded: settings.keep_untrusted_forwarded,
             wire: Limits {
                 max_head_bytes: settings.max_head_bytes,
                 max_header_bytes: settings.max_header_bytes,
@@ -93,7 +103,7 @@ impl Bounds {
             linger_ms: milliseconds(settings.linger_timeout_s),
             queue_ns: unlimited_if_0_u64(milliseconds(settings.queue_timeout_s).saturating_mul(1_000_000)),
             health_paths: settings.health_paths.iter().map(|path| path.clone().into_bytes()).collect(),
-        }
+        })
     }
 }
 

@@ -19,9 +19,15 @@ pub fn coarse_ms() -> u64 {
     nanoseconds(ClockId::MonotonicCoarse) / 1_000_000
 }
 
+/// Nanoseconds since 1970.
+pub fn wall_ns() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Whole seconds since 1970. By way of the C library, so that tools that shift a process's date (faketime) reach it.
 pub fn wall_s() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    wall_ns() / 1_000_000_000
 }
 
 fn nanoseconds(clock: ClockId) -> u64 {

@@ -63,6 +63,7 @@ pub struct Connection {
     pub listener: usize,
     /// The client; none on a Unix socket.
     pub peer: Option<SocketAddr>,
+    is_trusted: bool,
     /// Its deadlines.
     pub alarm: Alarm,
     state: AtomicU8,
@@ -119,12 +120,15 @@ impl Connection {
     pub fn new(engine: &'static Engine, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) -> Connection {
         engine.slot.connections.fetch_add(1, Ordering::Relaxed);
         engine.slot.connections_total.fetch_add(1, Ordering::Relaxed);
+        let trusted = &engine.bounds.trusted;
+        let is_trusted = peer.map_or_else(|| trusted.contains_unix(), |peer| trusted.contains(peer.ip()));
         Connection {
             registration: OnceLock::new(),
             socket,
             engine,
             listener,
             peer,
+            is_trusted,
             alarm: Alarm::default(),
             state: AtomicU8::new(State::Ready as u8),
             answered: Notify::new(),
@@ -133,9 +137,14 @@ impl Connection {
         }
     }
 
+    /// Whether the peer is a front server whose forwarded headers are believed.
+    pub fn is_trusted(&self) -> bool {
+        self.is_trusted
+    }
+
     /// The client's address as far as connections of one address are counted.
     fn counted_peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.peer.filter(|_| !self.is_trusted)
     }
 
     /// Counts the connection in; false if its address has as many as it may.

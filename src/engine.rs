@@ -52,8 +52,7 @@ pub struct Engine {
 
 impl Engine {
     /// An engine ready to serve.
-    pub fn new(settings: &Settings, runtime: Runtime, slot: &'static Slot) -> Engine {
-        let bounds = Bounds::new(settings);
+    pub fn new(settings: &Settings, bounds: Bounds, runtime: Runtime, slot: &'static Slot) -> Engine {
         let access_log =
             (settings.access_log_fd >= 0).then(|| AccessLog::new(settings.access_log_fd, settings.access_log_colour));
         Engine {

@@ -79,6 +79,10 @@ pub struct Settings {
     pub queue_timeout_s: f64,
     /// Paths answered without the application.
     pub health_paths: Vec<String>,
+    /// Front servers whose forwarded headers are believed: addresses, networks, `unix`, `*`.
+    pub forwarded_allow_ips: Vec<String>,
+    /// Whether forwarded headers of other peers stay in environ.
+    pub keep_untrusted_forwarded: bool,
     /// Where access lines go; -1 is nowhere.
     pub access_log_fd: RawFd,
     /// Whether access lines carry terminal colours.

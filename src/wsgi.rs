@@ -127,7 +127,7 @@ fn log_access(engine: &Engine, inbound: &Inbound, peer: Option<SocketAddr>, outc
     let Some(access_log) = &engine.access_log else { return };
     let (bytes, head) = (inbound.bytes(), &inbound.head);
     access_log.add(&Record {
-        client: peer.map(|peer| peer.ip()),
+        client: inbound.client(peer).0,
         request_line: inbound.request_line(),
         status: outcome.status,
         body_bytes: outcome.body_bytes,

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::connection::body::{Arrival, Stream};
 use crate::deadlines::Wait;
 use crate::error_log::Seldom;
-use portico_wire::{BodyDecoder, BodyStep, CONTINUE, Framing, TargetForm, WireError};
+use portico_wire::{BodyDecoder, BodyStep, CONTINUE, Framing, Scheme, TargetForm, WireError, request_start_ns};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Release};
@@ -47,7 +47,8 @@ pub fn begin(connection: Connection) {
         && let Ok(Some(head_bytes)) = inbound.read_head(&engine.bounds.wire)
         && !inbound.head.keep_alive
         && inbound.head.framing == Framing::Empty
-        && check(&connection, &inbound).is_ok()
+        // What is invalid is refused by the task, which reads the head again.
+        && check(&connection, &mut inbound).is_ok()
         && !refusal::is_health_check(engine, &inbound)
     {
         inbound.truncate(head_bytes);
@@ -160,7 +161,7 @@ async fn read_head(
     loop {
         if let Some(mut buffer) = inbound.take() {
             let read = buffer.read_head(&engine.bounds.wire).and_then(|read| match read {
-                Some(_) => check(connection, &buffer).map(|()| read),
+                Some(_) => check(connection, &mut buffer).map(|()| read),
                 None => Ok(None),
             });
             match read {
@@ -199,11 +200,14 @@ async fn read_head(
     }
 }
 
-/// What is not the head's alone to decide: RFC 9110 7.4, a target that asks for https on a connection without TLS.
-fn check(_connection: &Connection, inbound: &Inbound) -> Result<(), WireError> {
+/// What is not the head's alone to decide: what a front server says of the request, and with it RFC 9110 7.4, a
+/// target that asks for https where there was no TLS.
+fn check(connection: &Connection, inbound: &mut Inbound) -> Result<(), WireError> {
+    inbound.read_forwarded(connection)?;
     let head = &inbound.head;
     if head.form == TargetForm::Absolute && head.scheme.len() == b"https".len() {
-        return Err(WireError::MISDIRECTED);
+        let scheme = inbound.forwarded.as_ref().and_then(|forwarded| forwarded.scheme);
+        return if scheme == Some(Scheme::Https) { Ok(()) } else { Err(WireError::MISDIRECTED) };
     }
     Ok(())
 }
@@ -460,10 +464,22 @@ async fn queue(
     Ok(())
 }
 
+/// How long a trusted front server says that it has had the request. Another machine's clock is compared here, which
+/// only the wall clock can do; what looks like the future or like more than an hour is a clock that is wrong.
+fn waited_ahead_ns(inbound: &Inbound) -> u64 {
+    const CREDIBLE_NS: u64 = 3_600_000_000_000;
+    let start_ns = request_start_ns(&inbound.head, inbound.bytes());
+    let waited_ns = start_ns.map_or(0, |start_ns| clock::wall_ns().saturating_sub(start_ns));
+    if waited_ns <= CREDIBLE_NS { waited_ns } else { 0 }
+}
+
 /// Hands a request to the crew. `began_ms` (coarse) is when it began, where that is not just now.
 fn push(connection: &Arc<Connection>, inbound: Box<Inbound>, body: Body, keep_alive: bool, began_ms: Option<u64>) {
     let arrived_ns = clock::monotonic_ns();
-    let since_ns = began_ms.map_or(arrived_ns, |began_ms| (began_ms * 1_000_000).min(arrived_ns));
+    let mut since_ns = began_ms.map_or(arrived_ns, |began_ms| (began_ms * 1_000_000).min(arrived_ns));
+    if inbound.head.has_forwarded && connection.is_trusted() {
+        since_ns = since_ns.min(arrived_ns.saturating_sub(waited_ahead_ns(&inbound)));
+    }
     let request = Request { connection: connection.clone(), inbound, body, keep_alive, arrived_ns, since_ns };
     if let Err(request) = connection.engine.crew.push(request) {
         refusal::shed(*request, Overload::TooMany);

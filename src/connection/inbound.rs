@@ -2,7 +2,8 @@
 
 use super::{Body, Connection};
 use crate::budget::Budget;
-use portico_wire::RequestHead;
+use portico_wire::{Forwarded, RequestHead, WireError};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// First size of a read buffer; a pooled buffer that grew beyond it is freed instead of kept.
@@ -14,6 +15,8 @@ pub struct Inbound {
     filled: usize,
     /// The head parsed from the start of the buffer.
     pub head: RequestHead,
+    /// What a trusted front server says of the request.
+    pub forwarded: Option<Box<Forwarded>>,
     /// What `bytes` is counted in.
     memory: &'static Budget,
 }
@@ -28,7 +31,7 @@ impl Inbound {
     /// An empty buffer, counted in `memory`: without one nothing can be read, so it is granted in any case.
     pub fn new(memory: &'static Budget) -> Inbound {
         memory.overdraw(BUFFER_BYTES as u64);
-        Inbound { bytes: vec![0; BUFFER_BYTES], filled: 0, head: RequestHead::new(), memory }
+        Inbound { bytes: vec![0; BUFFER_BYTES], filled: 0, head: RequestHead::new(), forwarded: None, memory }
     }
 
     /// The bytes read so far.
@@ -91,6 +94,29 @@ impl Inbound {
         head.read(bytes.get(..*filled).unwrap_or_default(), limits)
     }
 
+    /// Takes over what the front server says of the parsed head, if the peer of `connection` is one.
+    ///
+    /// # Errors
+    /// What it says is invalid.
+    pub fn read_forwarded(&mut self, connection: &Connection) -> Result<(), WireError> {
+        self.forwarded = None;
+        if self.head.has_forwarded && connection.is_trusted() {
+            let trusted = &connection.engine.bounds.trusted;
+            self.forwarded = Forwarded::read(&self.head, self.bytes(), trusted)?.map(Box::new);
+        }
+        Ok(())
+    }
+
+    /// Address and port of the client: as a trusted front server says, else those of the `peer`. A Unix socket
+    /// has neither.
+    pub fn client(&self, peer: Option<SocketAddr>) -> (Option<IpAddr>, Option<u16>) {
+        match self.forwarded.as_ref().and_then(|forwarded| forwarded.client) {
+            Some(client) => (client.address, client.port),
+            // An IPv4 client of a dual-stack socket is shown as what it is.
+            None => (peer.map(|peer| peer.ip().to_canonical()), peer.map(|peer| peer.port())),
+        }
+    }
+
     /// The request line of the parsed head, as it was on the wire.
     pub fn request_line(&self) -> &[u8] {
         const VERSION_BYTES: usize = " HTTP/1.1".len();
@@ -111,6 +137,7 @@ impl Inbound {
     pub fn reset(&mut self) -> bool {
         self.filled = 0;
         self.head.headers.clear();
+        self.forwarded = None;
         self.bytes.len() == BUFFER_BYTES
     }
 }

@@ -155,7 +155,8 @@ fn account(
     let Some(access_log) = &connection.engine.access_log else { return };
     let header = |name| inbound.and_then(|inbound| inbound.head.header(inbound.bytes(), name));
     access_log.add(&Record {
-        client: connection.peer.map(|peer| peer.ip()),
+        client: inbound
+            .map_or_else(|| connection.peer.map(|peer| peer.ip()), |inbound| inbound.client(connection.peer).0),
         request_line: line,
         status,
         body_bytes,

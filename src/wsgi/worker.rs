@@ -2,14 +2,14 @@
 
 use super::Bridge;
 use super::environ::{Common, Environ};
-use crate::bounds::milliseconds;
+use crate::bounds::{Bounds, milliseconds};
 use crate::drain::{self, Orders};
 use crate::engine::Engine;
 use crate::error_log::{Level, log};
 use crate::listener;
 use crate::scoreboard::Slot;
 use crate::settings::Settings;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +56,8 @@ fn make_engine(settings: &Settings, slot: &'static Slot) -> PyResult<&'static En
         .enable_all()
         .build()
         .map_err(|error| PyRuntimeError::new_err(format!("cannot make the I/O runtime: {error}")))?;
-    let engine = Engine::new(settings, runtime, slot);
+    let bounds = Bounds::new(settings).map_err(PyValueError::new_err)?;
+    let engine = Engine::new(settings, bounds, runtime, slot);
     if engine.bounds.connections < settings.max_connections {
         let (possible, asked) = (engine.bounds.connections, settings.max_connections);
         log(
