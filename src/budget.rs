@@ -35,6 +35,11 @@ impl Budget {
         self.used.fetch_sub(bytes, Relaxed);
     }
 
+    /// Whether `bytes` are left, as things are now.
+    pub fn has(&self, bytes: u64) -> bool {
+        self.used.load(Relaxed).saturating_add(bytes) <= self.limit
+    }
+
     /// Whether more is in use than should be.
     pub fn is_overdrawn(&self) -> bool {
         self.used.load(Relaxed) > self.limit

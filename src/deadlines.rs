@@ -223,6 +223,8 @@ impl Deadlines {
             waiting.select_nth_unstable_by_key(count - 1, |connection| connection.alarm.earliest_ms());
         }
         for connection in waiting.iter().take(count) {
+            // Else it would be chosen again until its task has seen the end.
+            connection.alarm.expect_nothing();
             connection.cut();
         }
         count

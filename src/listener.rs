@@ -7,6 +7,7 @@ use crate::deadlines::Wait;
 use crate::descriptor::{self, borrow};
 use crate::engine::Engine;
 use crate::error_log::{Level, Seldom, log};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, acceptfrom_with};
 use std::net::SocketAddr;
@@ -51,7 +52,11 @@ pub async fn accept(engine: &'static Engine, fd: RawFd, index: usize) {
     loop {
         let Ok(mut ready) = listening.readable().await else { return };
         if engine.admission.is_full() {
-            wait_for_room(engine).await;
+            if has_waiting(fd) {
+                wait_for_room(engine).await;
+            } else {
+                ready.clear_ready();
+            }
             continue;
         }
         match accept_burst(engine, fd, index, is_internet) {
@@ -60,6 +65,13 @@ pub async fn accept(engine: &'static Engine, fd: RawFd, index: usize) {
             Err(error) => pause(engine, error).await,
         }
     }
+}
+
+/// Whether somebody waits to be accepted.
+fn has_waiting(fd: RawFd) -> bool {
+    let listening = borrow(fd);
+    let mut polled = [PollFd::new(&listening, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
 
 /// As many connections as may be are open: those without a request make room, else somebody has to leave first.

@@ -105,12 +105,16 @@ pub fn finish(connection: &Connection, keep: bool) {
 impl Backlog {
     /// Whether `bytes` more may be added.
     pub fn has_room(&self, bytes: usize) -> bool {
-        let bounds = &self.engine.bounds;
+        let Engine { bounds, temporary, .. } = self.engine;
+        let (memory, added) = (self.memory.len() as u64, bytes as u64);
         match &self.overflow {
             _ if self.end == End::Failed => true,
             // Read bytes at the file's start still take up space until all of it is read.
-            Some(overflow) => overflow.written + bytes as u64 <= bounds.response_spool_bytes,
-            None => (self.memory.len() + bytes) as u64 <= bounds.response_spool_bytes,
+            Some(overflow) => overflow.written + added <= bounds.response_spool_bytes && temporary.has(added),
+            // Above its limit memory holds what found no place on disk.
+            None if memory > bounds.response_memory_bytes => false,
+            None if memory + added <= bounds.response_memory_bytes => true,
+            None => memory + added <= bounds.response_spool_bytes && temporary.has(added),
         }
     }
 

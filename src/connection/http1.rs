@@ -108,11 +108,12 @@ async fn serve(connection: &Arc<Connection>, mut inbound: Option<Box<Inbound>>) 
     let engine = connection.engine;
     let mut turns = Turns::default();
     loop {
-        let is_pipelined = inbound.is_some() || connection.state() != State::Ready;
+        let came_early = inbound.is_some();
         let (mut request, head_bytes, began_ms) = match read_head(connection, inbound.take()).await {
             Ok(complete) => complete,
             Err(end) => return end,
         };
+        let is_pipelined = came_early || connection.state() != State::Ready;
         request.head.keep_alive &= turns.next(is_pipelined, &engine.bounds);
         let keep_alive = request.head.keep_alive;
         if request.head.framing == Framing::Empty && refusal::is_health_check(engine, &request) {
@@ -177,6 +178,8 @@ async fn read_head(
             if engine.memory.is_overdrawn() {
                 let closed = engine.deadlines.evict(&[Wait::Head]);
                 TOLD.warn(|| format!("max_buffered is reached; closed {closed} connections with unfinished heads"));
+                // Theirs goes back before this one reads on.
+                tokio::task::yield_now().await;
             }
             inbound = Some(buffer);
         }
