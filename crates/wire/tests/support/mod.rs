@@ -185,3 +185,21 @@ pub fn with_fields(fields: &[u8]) -> Vec<u8> {
 pub fn with_line(line: &[u8]) -> Vec<u8> {
     [line, b"\r\nHost: a\r\n\r\n"].concat()
 }
+
+/// xorshift64: the same numbers at every run.
+pub struct Random(u64);
+
+impl Random {
+    /// Numbers that depend on `seed` alone.
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap() % limit.max(1)
+    }
+}
