@@ -15,7 +15,7 @@ help:
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
 	@echo 'make check   lint, types and stub check only'
 	@echo 'make bench   measure portico beside its peers, write bench/RESULTS.md'
-	@echo 'make docs    write docs/settings.md from the table of settings'
+	@echo 'make docs    write the generated pages: settings, rules of HTTP/1.1, unsafe code'
 	@echo 'make clean   remove what was built'
 
 run: build
@@ -44,6 +44,8 @@ bench: build
 
 docs: build
 	$(BIN)/python docs/generate_settings.py > docs/settings.md
+	$(BIN)/python docs/generate_http.py > docs/http.md
+	$(BIN)/python docs/generate_unsafe.py > docs/unsafe.md
 
 clean:
 	rm -rf $(VENV) target

@@ -161,7 +161,9 @@ async fn read_head(
     let mut began_ms = None;
     loop {
         if let Some(mut buffer) = inbound.take() {
-            let read = buffer.read_head(&engine.bounds.wire).and_then(|read| match read {
+            let limits = &engine.bounds.wire;
+            let read = if began_ms.is_none() { buffer.read_head(limits) } else { buffer.read_head_on(limits) };
+            let read = read.and_then(|read| match read {
                 Some(_) => check(connection, &mut buffer).map(|()| read),
                 None => Ok(None),
             });

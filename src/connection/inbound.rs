@@ -94,6 +94,13 @@ impl Inbound {
         head.read(bytes.get(..*filled).unwrap_or_default(), limits)
     }
 
+    /// As `read_head`, after one of the same bytes that wanted more: goes on where that stopped, so that a head that
+    /// comes in many pieces is not read again from its start for each of them.
+    pub fn read_head_on(&mut self, limits: &portico_wire::Limits) -> Result<Option<usize>, portico_wire::WireError> {
+        let Inbound { bytes, filled, head, .. } = self;
+        head.read_on(bytes.get(..*filled).unwrap_or_default(), limits)
+    }
+
     /// Takes over what the front server says of the parsed head, if the peer of `connection` is one.
     ///
     /// # Errors
