@@ -60,6 +60,7 @@ wire_errors! {
     HOST_REPEATED = 400, "Host is given more than once";
     HOST_INVALID = 400, "Host is not a valid host and port";
     CONTENT_LENGTH_REPEATED = 400, "Content-Length is given more than once";
+    CONTENT_TYPE_REPEATED = 400, "Content-Type is given more than once";
     CONTENT_LENGTH_INVALID = 400, "Content-Length is not a number of at most 64 bits";
     LENGTH_AND_TRANSFER_ENCODING = 400, "Content-Length and Transfer-Encoding are both given";
     LENGTH_REQUIRED = 411, "an HTTP/1.0 POST or PUT has no Content-Length";

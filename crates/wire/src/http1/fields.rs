@@ -11,6 +11,7 @@ use crate::{Framing, RequestHead, Version, WireError};
 struct Found<'a> {
     host: Option<&'a [u8]>,
     content_length: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
     transfer_encoding: Option<&'a [u8]>,
     expects_continue: bool,
     has_upgrade: bool,
@@ -40,6 +41,8 @@ pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), Wir
             }
             7 if is(b"upgrade") => found.has_upgrade = true,
             10 if is(b"connection") => found.read_connection(value),
+            // RFC 9110 8.3 and 5.3: one value; two servers in a row could take different ones of several.
+            12 if is(b"content-type") => once(&mut found.content_type, value, WireError::CONTENT_TYPE_REPEATED)?,
             // RFC 9110 8.6 would let equal repeats pass; nothing honest sends them.
             14 if is(b"content-length") => once(&mut found.content_length, value, WireError::CONTENT_LENGTH_REPEATED)?,
             17 if is(b"transfer-encoding") => {
