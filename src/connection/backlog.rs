@@ -109,10 +109,10 @@ impl Backlog {
         let (memory, added) = (self.memory.len() as u64, bytes as u64);
         match &self.overflow {
             _ if self.end == End::Failed => true,
+            // Above its limit memory holds what found no place on disk.
+            _ if memory > bounds.response_memory_bytes => false,
             // Read bytes at the file's start still take up space until all of it is read.
             Some(overflow) => overflow.written + added <= bounds.response_spool_bytes && temporary.has(added),
-            // Above its limit memory holds what found no place on disk.
-            None if memory > bounds.response_memory_bytes => false,
             None if memory + added <= bounds.response_memory_bytes => true,
             None => memory + added <= bounds.response_spool_bytes && temporary.has(added),
         }

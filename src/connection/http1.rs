@@ -304,7 +304,10 @@ async fn read_long_body(
             Ok(Some(block)) => block,
             Ok(None) => break,
             Err(error) => {
-                let Some(error) = rule_of(error) else { return Err(End::Gone) };
+                let Some(error) = rule_of(error) else {
+                    refusal::log_abandoned(connection, &request, arriving.began_ms);
+                    return Err(End::Gone);
+                };
                 return Err(refused(error, &request, Some(arriving.began_ms)));
             }
         };

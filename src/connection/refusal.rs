@@ -9,6 +9,8 @@ use crate::error_log::{Level, Seldom, log};
 use portico_wire::{WireError, write_content_length, write_header, write_status_line};
 use std::sync::atomic::Ordering::Relaxed;
 
+/// What the access log says of a client that left before its answer; nginx's number, never sent.
+pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Bytes of a request line in the access log, where the request was not understood.
 const LINE_BYTES: usize = 256;
 /// Seconds after which a client that found no room may come again.
@@ -60,6 +62,12 @@ impl Refusal {
         // The peer may be gone; the connection ends either way.
         let _ = connection.send_all(&bytes).await;
     }
+}
+
+/// Logs a request whose client left before all of it had come.
+pub fn log_abandoned(connection: &Connection, inbound: &Inbound, began_ms: u64) {
+    let duration_ns = clock::coarse_ms().saturating_sub(began_ms) * 1_000_000;
+    account(connection, Some(inbound), inbound.request_line(), CLIENT_CLOSED_REQUEST, 0, duration_ns);
 }
 
 /// Answers a request that finds no room with 503; the connection is kept where its next request can be found.

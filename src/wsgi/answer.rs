@@ -7,7 +7,7 @@ use super::file_wrapper::FileWrapper;
 use super::input::client_fault;
 use super::start_response::{Exchange, send_block, wait_for_room};
 use crate::clock::DateHeader;
-use crate::connection::refusal::reason_phrase;
+use crate::connection::refusal::{CLIENT_CLOSED_REQUEST, reason_phrase};
 use crate::connection::responder::{ApplicationHead, Responder, Sent};
 use crate::engine::lock;
 use crate::error_log::{Level, log};
@@ -15,9 +15,6 @@ use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
-
-/// What the access log says of a client that left before its answer; nginx's number, never sent.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// Why an answer stops before its end.
 enum Failure {
