@@ -9,6 +9,7 @@ pub mod environ;
 pub mod failure;
 pub mod file_wrapper;
 pub mod input;
+mod recent;
 pub mod start_response;
 pub mod worker;
 
@@ -18,7 +19,7 @@ use crate::connection::refusal::{self, Overload};
 use crate::connection::responder::Responder;
 use crate::connection::{Inbound, Request};
 use crate::engine::Engine;
-use environ::Environ;
+use environ::{Environ, Origin};
 use failure::Site;
 use pyo3::prelude::*;
 use start_response::Starter;
@@ -79,6 +80,7 @@ impl Bridge {
         let start = engine.crew.before_call(me, route);
 
         let (listener, peer) = (connection.listener, connection.peer);
+        let origin = Origin { listener, peer, is_trusted: connection.is_trusted() };
         let responder = Responder::new(connection, head.version, head.is_head, &body, keep_alive);
         let exchange = match self.starter.begin(py, responder) {
             Ok(exchange) => exchange,
@@ -90,7 +92,7 @@ impl Bridge {
                 return engine.crew.after_call(me, route, start, 0);
             }
         };
-        let outcome = match self.environ.build(py, engine, &inbound, body, listener, peer) {
+        let outcome = match self.environ.build(py, engine, &inbound, body, origin) {
             Ok(environ) => {
                 let arguments = (environ, exchange.start_response.clone_ref(py));
                 let result = self.application.bind(py).call1(arguments);

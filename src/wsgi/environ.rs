@@ -5,27 +5,27 @@
 //! entries a dict has room for about twenty headers before it must grow.
 
 use super::input::Input;
+use super::recent::{Recent, hash_of_number, hash_of_text};
 use crate::connection::{Body, Inbound};
 use crate::engine::Engine;
 use crate::listener::Facts;
-use portico_wire::percent_decode_into;
+use portico_wire::{Forwarded, Scheme, is_forwarded_name, percent_decode_into};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-/// Header names remembered with their environ key; clients that invent names get theirs made anew.
-const NAMES: usize = 256;
-/// Client addresses and ports remembered as strings.
-const PEERS: usize = 256;
+/// Ports of clients remembered as strings.
+const PORTS: usize = 256;
 
 /// What environ is made from; one for each crew thread.
 pub struct Environ {
     templates: Vec<Py<PyDict>>,
     keys: Keys,
-    names: HashMap<Box<[u8]>, Key>,
-    addresses: HashMap<IpAddr, Py<PyString>>,
+    /// Header names with their environ key.
+    names: Recent<Box<[u8]>, Key>,
+    /// Addresses of clients as strings.
+    addresses: Recent<IpAddr, Py<PyString>>,
     ports: Vec<Option<(u16, Py<PyString>)>>,
     decoded: Vec<u8>,
 }
@@ -34,6 +34,8 @@ pub struct Environ {
 enum Key {
     /// `HTTP_*`, joined with a comma when repeated; cookies with a semicolon (RFC 6265bis 5.7.3, RFC 9113 8.2.3).
     Named(Py<PyString>, &'static str),
+    /// The same, but only if a trusted front server sent it, or the operator wants it so.
+    Forwarded(Py<PyString>),
     /// CONTENT_TYPE.
     ContentType,
     /// Not for the application: CONTENT_LENGTH comes from the framing, and a name with an underscore
@@ -61,7 +63,20 @@ keys! {
     request_uri = "REQUEST_URI", raw_uri = "RAW_URI", server_protocol = "SERVER_PROTOCOL",
     remote_addr = "REMOTE_ADDR", remote_port = "REMOTE_PORT", content_type = "CONTENT_TYPE",
     content_length = "CONTENT_LENGTH", http_host = "HTTP_HOST", input = "wsgi.input",
+    script_name = "SCRIPT_NAME", server_name = "SERVER_NAME", server_port = "SERVER_PORT",
+    url_scheme = "wsgi.url_scheme", https = "HTTPS", on = "on", https_scheme = "https",
     get = "GET", post = "POST", http11 = "HTTP/1.1", http10 = "HTTP/1.0", empty = "", root = "/",
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy)]
+pub struct Origin {
+    /// Index of the listening socket.
+    pub listener: usize,
+    /// The peer; none on a Unix socket.
+    pub peer: Option<SocketAddr>,
+    /// Whether the peer is a front server whose forwarded headers are believed.
+    pub is_trusted: bool,
 }
 
 /// What all requests of a worker have in common.
@@ -92,8 +107,8 @@ impl Environ {
         Environ {
             templates,
             keys,
-            names: HashMap::new(),
-            addresses: HashMap::new(),
+            names: Recent::new(),
+            addresses: Recent::new(),
             ports: Vec::new(),
             decoded: Vec::new(),
         }
@@ -106,11 +121,10 @@ impl Environ {
         engine: &'static Engine,
         inbound: &Inbound,
         body: Body,
-        listener: usize,
-        peer: Option<SocketAddr>,
+        origin: Origin,
     ) -> PyResult<Bound<'py, PyDict>> {
         let (bytes, head) = (inbound.bytes(), &inbound.head);
-        let template = self.templates.get(listener).or(self.templates.first());
+        let template = self.templates.get(origin.listener).or(self.templates.first());
         let environ = template.map_or_else(|| Ok(PyDict::new(py)), |template| template.bind(py).copy())?;
         let keys = &self.keys;
         match head.method.of(bytes) {
@@ -140,64 +154,89 @@ impl Environ {
         }
         environ.set_item(&keys.request_uri, &target)?;
         environ.set_item(&keys.raw_uri, &target)?;
-        self.set_peer(py, &environ, peer)?;
-        self.set_headers(py, &environ, inbound)?;
+        let (address, port) = inbound.client(origin.peer);
+        self.set_client(py, &environ, address, port)?;
+        let shows_forwarded = origin.is_trusted || engine.bounds.keep_untrusted_forwarded;
+        self.set_headers(py, &environ, inbound, shows_forwarded)?;
+        if let Some(forwarded) = &inbound.forwarded {
+            self.set_forwarded(py, &environ, forwarded, bytes)?;
+        }
         self.set_body(py, engine, &environ, inbound, body)?;
         Ok(environ)
     }
 
-    fn set_peer(&mut self, py: Python<'_>, environ: &Bound<'_, PyDict>, peer: Option<SocketAddr>) -> PyResult<()> {
-        let Some(peer) = peer else { return environ.set_item(&self.keys.remote_addr, &self.keys.empty) };
-        if self.addresses.len() >= PEERS {
-            self.addresses.clear();
-        }
-        // An IPv4 client of a dual-stack socket is shown as what it is.
-        let address = self
-            .addresses
-            .entry(peer.ip())
-            .or_insert_with(|| PyString::new(py, &peer.ip().to_canonical().to_string()).unbind());
-        environ.set_item(&self.keys.remote_addr, &*address)?;
+    fn set_client(
+        &mut self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        address: Option<IpAddr>,
+        port: Option<u16>,
+    ) -> PyResult<()> {
+        let Some(address) = address else { return environ.set_item(&self.keys.remote_addr, &self.keys.empty) };
+        let make = || (address, PyString::new(py, &address.to_string()).unbind());
+        let text = self.addresses.get_or_make(hash_of_address(address), |known| *known == address, make);
+        environ.set_item(&self.keys.remote_addr, text)?;
+        let Some(port) = port else { return Ok(()) };
         if self.ports.is_empty() {
-            self.ports.resize_with(PEERS, || None);
+            self.ports.resize_with(PORTS, || None);
         }
-        let Some(place) = self.ports.get_mut(usize::from(peer.port()) % PEERS) else { return Ok(()) };
+        let Some(place) = self.ports.get_mut(usize::from(port) % PORTS) else { return Ok(()) };
         match place {
-            Some((port, text)) if *port == peer.port() => environ.set_item(&self.keys.remote_port, &*text),
+            Some((known, text)) if *known == port => environ.set_item(&self.keys.remote_port, &*text),
             _ => {
-                let text = PyString::new(py, &peer.port().to_string());
+                let text = PyString::new(py, &port.to_string());
                 environ.set_item(&self.keys.remote_port, &text)?;
-                *place = Some((peer.port(), text.unbind()));
+                *place = Some((port, text.unbind()));
                 Ok(())
             }
         }
     }
 
-    fn set_headers(&mut self, py: Python<'_>, environ: &Bound<'_, PyDict>, inbound: &Inbound) -> PyResult<()> {
+    /// What a trusted front server says takes the place of what this server sees.
+    fn set_forwarded(
+        &self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        forwarded: &Forwarded,
+        bytes: &[u8],
+    ) -> PyResult<()> {
+        let keys = &self.keys;
+        if forwarded.scheme == Some(Scheme::Https) {
+            environ.set_item(&keys.url_scheme, &keys.https_scheme)?;
+            environ.set_item(&keys.https, &keys.on)?;
+        }
+        if let Some(host) = forwarded.host {
+            environ.set_item(&keys.http_host, latin1(py, host.of(bytes))?)?;
+        }
+        if let Some(name) = forwarded.server_name(bytes) {
+            environ.set_item(&keys.server_name, latin1(py, name)?)?;
+        }
+        if let Some(port) = forwarded.server_port(bytes) {
+            environ.set_item(&keys.server_port, itoa::Buffer::new().format(port))?;
+        }
+        if let Some(prefix) = forwarded.prefix {
+            environ.set_item(&keys.script_name, latin1(py, prefix.of(bytes))?)?;
+        }
+        Ok(())
+    }
+
+    fn set_headers(
+        &mut self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        inbound: &Inbound,
+        shows_forwarded: bool,
+    ) -> PyResult<()> {
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         for header in &head.headers {
             let name = header.name.of(bytes);
             let value = header.value.of(bytes);
-            let new_key;
-            let key = match self.names.get(name) {
-                Some(key) => key,
-                None if self.names.len() < NAMES => self.names.entry(name.into()).or_insert(Key::of(py, name)?),
-                None => {
-                    new_key = Key::of(py, name)?;
-                    &new_key
-                }
-            };
-            match key {
-                Key::Named(key, separator) => {
-                    if environ.contains(key)? {
-                        let before = environ.as_any().get_item(key)?;
-                        let joined = before.add(separator)?.add(latin1(py, value)?)?;
-                        environ.set_item(key, joined)?;
-                    } else {
-                        environ.set_item(key, latin1(py, value)?)?;
-                    }
-                }
+            let make = || (name.into(), Key::of(py, name));
+            match self.names.get_or_make(hash_of_text(name), |known| **known == *name, make) {
+                Key::Named(key, separator) => set_header(py, environ, key, separator, value)?,
+                Key::Forwarded(key) if shows_forwarded => set_header(py, environ, key, LIST_SEPARATOR, value)?,
                 Key::ContentType => environ.set_item(&self.keys.content_type, latin1(py, value)?)?,
-                Key::Dropped => {}
+                Key::Forwarded(_) | Key::Dropped => {}
             }
         }
         if !head.authority.is_empty() {
@@ -230,23 +269,52 @@ impl Environ {
     }
 }
 
+/// Between the values of a header that is repeated (RFC 9110 5.3).
+const LIST_SEPARATOR: &str = ", ";
+
 impl Key {
-    fn of(py: Python<'_>, name: &[u8]) -> PyResult<Key> {
+    fn of(py: Python<'_>, name: &[u8]) -> Key {
         let upper = name.to_ascii_uppercase();
-        Ok(match upper.as_slice() {
+        let key = || {
+            let key: Vec<u8> =
+                b"HTTP_".iter().chain(&upper).map(|byte| if *byte == b'-' { b'_' } else { *byte }).collect();
+            // Not interned: clients invent names, and some interpreters keep interned strings for ever (3.12, and
+            // those without a global lock).
+            PyString::new(py, &String::from_utf8_lossy(&key)).unbind()
+        };
+        match upper.as_slice() {
             b"CONTENT-TYPE" => Key::ContentType,
             // Content-Length: from the framing. Transfer-Encoding: undone by the server. Proxy: would be HTTP_PROXY,
             // which programs take for their own proxy setting ("httpoxy").
             b"CONTENT-LENGTH" | b"TRANSFER-ENCODING" | b"PROXY" => Key::Dropped,
             upper if upper.contains(&b'_') => Key::Dropped,
-            upper => {
-                let separator = if upper == b"COOKIE" { "; " } else { ", " };
-                let key: Vec<u8> =
-                    b"HTTP_".iter().chain(upper).map(|byte| if *byte == b'-' { b'_' } else { *byte }).collect();
-                let key = String::from_utf8_lossy(&key);
-                Key::Named(PyString::intern(py, &key).unbind(), separator)
-            }
-        })
+            upper if is_forwarded_name(upper) => Key::Forwarded(key()),
+            b"COOKIE" => Key::Named(key(), "; "),
+            _ => Key::Named(key(), LIST_SEPARATOR),
+        }
+    }
+}
+
+/// Sets a header's key, or adds to the value it has.
+fn set_header(
+    py: Python<'_>,
+    environ: &Bound<'_, PyDict>,
+    key: &Py<PyString>,
+    separator: &str,
+    value: &[u8],
+) -> PyResult<()> {
+    let value = latin1(py, value)?;
+    if environ.contains(key)? {
+        let before = environ.as_any().get_item(key)?;
+        return environ.set_item(key, before.add(separator)?.add(value)?);
+    }
+    environ.set_item(key, value)
+}
+
+fn hash_of_address(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => hash_of_number(address.to_bits().into()),
+        IpAddr::V6(address) => hash_of_text(&address.octets()),
     }
 }
 
@@ -255,14 +323,14 @@ fn template(py: Python<'_>, facts: &Facts, common: &Common<'_>, keys: &Keys) -> 
     for key in [&keys.request_method, &keys.path_info, &keys.request_uri, &keys.raw_uri, &keys.query_string] {
         template.set_item(key, &keys.empty)?;
     }
-    template.set_item("SCRIPT_NAME", "")?;
-    template.set_item("SERVER_NAME", &facts.server_name)?;
-    template.set_item("SERVER_PORT", &facts.server_port)?;
+    template.set_item(&keys.script_name, "")?;
+    template.set_item(&keys.server_name, &facts.server_name)?;
+    template.set_item(&keys.server_port, &facts.server_port)?;
     template.set_item("SERVER_SOFTWARE", concat!("portico/", env!("CARGO_PKG_VERSION")))?;
     template.set_item("GATEWAY_INTERFACE", "CGI/1.1")?;
     template.set_item(&keys.server_protocol, &keys.http11)?;
     template.set_item("wsgi.version", (1, 0))?;
-    template.set_item("wsgi.url_scheme", "http")?;
+    template.set_item(&keys.url_scheme, "http")?;
     template.set_item("wsgi.errors", common.errors)?;
     template.set_item("wsgi.multithread", common.multithread)?;
     template.set_item("wsgi.multiprocess", common.multiprocess)?;

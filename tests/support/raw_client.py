@@ -68,10 +68,15 @@ class Response(Head):
 
 
 class Connection:
-    """One connection to a server, TCP or Unix."""
+    """One connection to a server, TCP or Unix; `source` is the address to come from, such as 127.0.0.2."""
 
     def __init__(
-        self, address: tuple[str, int] | str, *, timeout_s: float = 10.0, receive_buffer: int | None = None
+        self,
+        address: tuple[str, int] | str,
+        *,
+        timeout_s: float = 10.0,
+        receive_buffer: int | None = None,
+        source: str | None = None,
     ) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.socket = socket.socket(family)
@@ -79,6 +84,8 @@ class Connection:
             self.socket.settimeout(timeout_s)
             if receive_buffer is not None:
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            if source is not None:
+                self.socket.bind((source, 0))
             self.socket.connect(address)
             if family == socket.AF_INET:
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

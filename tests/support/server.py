@@ -122,9 +122,12 @@ class Server:
             self.kill()
             raise
 
-    def connect(self, *, timeout_s: float = 10.0, receive_buffer: int | None = None) -> Connection:
-        """A new raw connection; `receive_buffer` (bytes) makes the client's window small."""
-        return Connection(self.address, timeout_s=timeout_s, receive_buffer=receive_buffer)
+    def connect(
+        self, *, timeout_s: float = 10.0, receive_buffer: int | None = None, source: str | None = None
+    ) -> Connection:
+        """A new raw connection; `receive_buffer` (bytes) makes the client's window small, `source` is where
+        it comes from."""
+        return Connection(self.address, timeout_s=timeout_s, receive_buffer=receive_buffer, source=source)
 
     def memory_bytes(self) -> int:
         """Proportional set size of supervisor and workers together."""
