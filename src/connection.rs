@@ -27,7 +27,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -66,6 +66,8 @@ pub struct Connection {
     is_trusted: bool,
     /// Its deadlines.
     pub alarm: Alarm,
+    /// Whether a task reads from it: else it closes after its first answer.
+    has_task: AtomicBool,
     state: AtomicU8,
     answered: Notify,
     /// Told when the rest of a head or a body is late.
@@ -130,6 +132,7 @@ impl Connection {
             peer,
             is_trusted,
             alarm: Alarm::default(),
+            has_task: AtomicBool::new(false),
             state: AtomicU8::new(State::Ready as u8),
             answered: Notify::new(),
             late: Notify::new(),
@@ -193,6 +196,11 @@ impl Connection {
         poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().intersects(closed)
     }
 
+    /// Whether bytes have come that nobody has read.
+    fn has_unread(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.socket).is_ok_and(|unread| unread > 0)
+    }
+
     /// The state as the task or the crew left it.
     pub fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
@@ -228,13 +236,18 @@ impl Connection {
     }
 
     /// Busy -> Ready or Closing: the answer is complete, or never will be.
-    pub fn answer_done(&self, keep: bool) {
+    pub fn answer_done(self: &Arc<Self>, keep: bool) {
         let next = if keep { State::Ready } else { State::Closing };
         if keep {
             // Unless the next request has already begun, and has a deadline of its own.
             self.engine.deadlines.expect_if_nothing(&self.alarm, Wait::Idle, self.engine.bounds.keep_alive_ms);
         } else if self.registration.get().is_some() {
             self.begin_linger();
+        }
+        if !keep && !self.has_task.load(Ordering::Relaxed) && self.has_unread() {
+            // Closing now would be a reset, and the answer, not sent yet, lost with it (RFC 9112 9.6).
+            self.watch();
+            self.engine.runtime.spawn(linger(self.clone()));
         }
         if self.state.swap(next as u8, Ordering::AcqRel) == State::Awaited as u8 {
             self.answered.notify_one();
@@ -379,6 +392,19 @@ impl Connection {
         if let Ok(sent) = self.send(&outbound.bytes, Then::More) {
             outbound.take_away(sent);
             outbound.last_send_ns = clock::monotonic_ns();
+        }
+    }
+}
+
+/// Says that no more will be sent, and throws away what still comes until the peer closes or is cut.
+async fn linger(connection: Arc<Connection>) {
+    connection.begin_linger();
+    let mut inbound = None;
+    while let Ok(received) = connection.fill(&mut inbound).await
+        && received > 0
+    {
+        if let Some(buffer) = inbound.take() {
+            connection.engine.return_buffer(buffer);
         }
     }
 }

@@ -85,7 +85,7 @@ pub fn wait_for_room(connection: &Connection, bytes: usize) {
 }
 
 /// Ends an answer: at once, or once the backlog has been written.
-pub fn finish(connection: &Connection, keep: bool) {
+pub fn finish(connection: &Arc<Connection>, keep: bool) {
     let mut outbound = lock(&connection.outbound);
     let keep = match &mut outbound.backlog {
         None => keep,
@@ -230,7 +230,7 @@ async fn write_out(connection: Arc<Connection>) {
 }
 
 /// The client is gone: the application hears of it at its next block.
-fn fail(connection: &Connection) {
+fn fail(connection: &Arc<Connection>) {
     let mut outbound = lock(&connection.outbound);
     let Some(backlog) = &mut outbound.backlog else { return };
     let was_complete = backlog.end != End::Open;

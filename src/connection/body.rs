@@ -60,6 +60,4 @@ pub struct Arrival {
     pub length: Option<u64>,
     /// Set once the last byte has arrived: only then may the connection be kept.
     pub complete: Arc<AtomicBool>,
-    /// Told at the first read, if the client waits for `100 Continue`.
-    pub wanted: Option<Arc<tokio::sync::Notify>>,
 }

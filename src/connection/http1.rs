@@ -5,7 +5,7 @@
 
 use super::refusal::{self, Overload, Refusal};
 use super::spool::Spool;
-use super::{Body, BodyError, Connection, Inbound, Request, State};
+use super::{Body, BodyError, Connection, Inbound, Request, State, linger};
 use crate::bounds::Bounds;
 use crate::clock;
 use crate::connection::body::{Arrival, Stream};
@@ -14,8 +14,8 @@ use crate::error_log::Seldom;
 use portico_wire::{BodyDecoder, BodyStep, CONTINUE, Framing, Scheme, TargetForm, WireError, request_start_ns};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Release};
-use tokio::sync::{Notify, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release};
+use tokio::sync::mpsc;
 
 /// Blocks of a streamed body that may wait for the application to read them.
 const STREAM_WINDOW: usize = 4;
@@ -62,6 +62,7 @@ pub fn begin(connection: Connection) {
         _ => {}
     }
     connection.watch();
+    connection.has_task.store(true, Relaxed);
     let inbound = if inbound.is_empty() {
         engine.return_buffer(inbound);
         connection.expect(Wait::FirstByte, engine.bounds.handshake_ms);
@@ -79,27 +80,13 @@ async fn run(connection: Arc<Connection>, inbound: Option<Box<Inbound>>) {
             if connection.state() == State::Ready || connection.wait_answered().await {
                 connection.alarm.expect_nothing();
                 refusal.answer(&connection).await;
-                connection.begin_linger();
-                discard(&connection).await;
+                linger(connection).await;
             }
         }
         End::Closing => {
             connection.wait_answered().await;
             // Also where the answer has begun it: it only did if the connection was registered by then.
-            connection.begin_linger();
-            discard(&connection).await;
-        }
-    }
-}
-
-/// Reads and throws away until the peer closes or the sweep cuts the connection.
-async fn discard(connection: &Connection) {
-    let mut inbound = None;
-    while let Ok(received) = connection.fill(&mut inbound).await
-        && received > 0
-    {
-        if let Some(buffer) = inbound.take() {
-            connection.engine.return_buffer(buffer);
+            linger(connection).await;
         }
     }
 }
@@ -276,7 +263,8 @@ async fn read_body(
     Ok(next)
 }
 
-/// Reads a body that is not complete in the buffer: spooled up to the limit, streamed beyond it.
+/// Reads a body that is not complete in the buffer: spooled up to the limit, streamed beyond it. A body that has
+/// announced to be larger is no exception, else a client that only announces would hold a crew thread.
 async fn read_long_body(
     connection: &Arc<Connection>,
     request: Box<Inbound>,
@@ -291,12 +279,7 @@ async fn read_long_body(
     };
     let mut arriving = Arriving::new(connection, request.head.framing, feed, began_ms);
     let mut spool = Spool::new(engine);
-    let expects = request.head.expect_continue && arriving.is_untouched();
-    if declared.is_some_and(|length| length > engine.bounds.body_spool_bytes) {
-        let wanted = expects.then(|| Arc::new(Notify::new()));
-        return stream(connection, request, arriving, spool, declared, wanted).await;
-    }
-    if expects {
+    if request.head.expect_continue && arriving.is_untouched() {
         connection.send_all(CONTINUE).await?;
     }
     loop {
@@ -316,7 +299,7 @@ async fn read_long_body(
             return Err(refused(WireError::TEMPORARY_SPACE, &request, Some(arriving.began_ms)));
         }
         if spool.len() > engine.bounds.body_spool_bytes {
-            return stream(connection, request, arriving, spool, declared, None).await;
+            return stream(connection, request, arriving, spool, declared).await;
         }
     }
     queue(connection, request, Body::Spooled(spool), None).await?;
@@ -331,19 +314,12 @@ async fn stream(
     mut arriving: Arriving,
     spooled: Spool,
     length: Option<u64>,
-    wanted: Option<Arc<Notify>>,
 ) -> Result<Option<Box<Inbound>>, End> {
     let (sender, receiver) = mpsc::channel(STREAM_WINDOW);
     let complete = Arc::new(AtomicBool::new(false));
-    let arrival = Arrival { receiver, length, complete: complete.clone(), wanted: wanted.clone() };
+    let arrival = Arrival { receiver, length, complete: complete.clone() };
     let body = Body::Streamed(Stream { spooled, arriving: arrival });
     queue(connection, request, body, None).await?;
-    if let Some(wanted) = wanted {
-        tokio::select! {
-            () = wanted.notified() => connection.send_all(CONTINUE).await?,
-            () = sender.closed() => return Err(End::Closing),
-        }
-    }
     loop {
         let block = match arriving.next(connection).await {
             Ok(Some(block)) => Ok(block),

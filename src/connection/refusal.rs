@@ -24,6 +24,8 @@ pub struct Refusal {
     line: Vec<u8>,
     /// When the request began, coarse milliseconds.
     began_ms: u64,
+    /// Whether the answer may have no body (RFC 9110 9.3.2), as far as the request was understood.
+    is_head: bool,
 }
 
 /// Why a request finds no room.
@@ -48,14 +50,15 @@ impl Refusal {
     /// A refusal of what `inbound` holds the beginning of.
     pub fn new(error: WireError, inbound: Option<&Inbound>, began_ms: u64) -> Refusal {
         let line = inbound.map(|inbound| inbound.first_line(LINE_BYTES).to_vec()).unwrap_or_default();
-        Refusal { error, line, began_ms }
+        let is_head = inbound.is_some_and(|inbound| inbound.head.is_head);
+        Refusal { error, line, began_ms, is_head }
     }
 
     /// Sends the answer, which closes the connection, and logs it.
     pub async fn answer(self, connection: &Connection) {
         let WireError { status, reason } = self.error;
         log(Level::Debug, &format!("refused with {status}: {reason} (from {:?})", connection.peer));
-        let answer = Answer { status, body: b"", keep_alive: false, is_head: false, retry_after: false };
+        let answer = Answer { status, body: b"", keep_alive: false, is_head: self.is_head, retry_after: false };
         let (bytes, body_bytes) = answer.encode();
         let duration_ns = clock::coarse_ms().saturating_sub(self.began_ms) * 1_000_000;
         account(connection, None, &self.line, status, body_bytes, duration_ns);

@@ -217,9 +217,6 @@ impl Source {
         if let Some(error) = self.failed {
             return Err(body_error(py, error));
         }
-        if let Some(wanted) = stream.wanted.take() {
-            wanted.notify_one();
-        }
         match py.detach(|| engine.runtime.block_on(stream.receiver.recv())) {
             Some(Ok(block)) => {
                 self.buffer.extend_from_slice(&block);

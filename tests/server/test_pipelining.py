@@ -82,3 +82,22 @@ def test_an_empty_line_before_a_request_is_ignored(server: Server) -> None:
     with server.connect() as connection:
         connection.send(b"\r\n" + request_bytes("/function") + b"\r\n" + request_bytes("/function"))
         assert [connection.read_response().body for _ in range(2)] == [b"function"] * 2
+
+
+def test_bytes_after_a_closing_request_do_not_cost_its_answer(server: Server, key: str) -> None:
+    """They come while it is answered: closing with unread bytes would be a reset."""
+    with server.connect() as connection:
+        connection.ask(f"/waits?key={key}", headers=["Connection: close"])
+        server.recorder.wait_for(key, "inside")
+        connection.ask("/function")
+        server.recorder.open_gate(key)
+        assert connection.read_response().body == b"waited"
+        assert connection.read_to_end() == b""
+
+
+def test_a_refused_head_request_has_no_body(server: Server) -> None:
+    """RFC 9110 9.3.2, wherever the request line was understood."""
+    with server.connect() as connection:
+        connection.send(b"HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+        head = connection.read_head()
+        assert (head.status, connection.read_to_end()) == (400, b"")

@@ -184,8 +184,8 @@ class Settings:
         Size(),
         256 << 20,
         group=_REQUEST_LIMITS,
-        documentation="How large a request body may be to be received whole before the application is "
-        "called; a larger one is streamed to it. It cannot be smaller than body_memory.",
+        documentation="How much of a request body is received before the application is called; the rest of "
+        "a larger one is streamed to it. It cannot be smaller than body_memory.",
     )
     max_chunk_extension_bytes = Setting(
         "max_chunk_extension",
