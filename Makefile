@@ -9,11 +9,13 @@ EXAMPLE ?= examples.guestbook:application
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run build test test-deps check bench docs clean
+.PHONY: help run build test test-deps check fuzz soak bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
 	@echo 'make check   lint, types and stub check only'
+	@echo 'make fuzz    every fuzz target for two minutes, then mutated requests to a running server'
+	@echo 'make soak    half an hour of honest and hostile clients, with workers killed'
 	@echo 'make bench   measure portico beside its peers, write bench/RESULTS.md'
 	@echo 'make docs    write the generated pages: settings, rules of HTTP/1.1, unsafe code'
 	@echo 'make clean   remove what was built'
@@ -26,7 +28,9 @@ build: $(VENV)/.built
 test: build test-deps $(VENV)/.test-tools
 	$(MAKE) --no-print-directory check
 	cargo test --quiet --workspace
+	cargo test --quiet --manifest-path fuzz/Cargo.toml --no-default-features
 	$(BIN)/python -m pytest -q
+	$(BIN)/python fuzz/run.py --smoke
 
 test-deps:
 	@tests/install_packages.sh
@@ -34,10 +38,19 @@ test-deps:
 check: build $(VENV)/.test-tools
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --quiet --manifest-path fuzz/Cargo.toml --no-default-features --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check licenses bans sources; fi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest portico._core
+
+fuzz: build
+	$(BIN)/python fuzz/run.py $(FUZZ)
+
+soak: build
+	$(BIN)/python soak/run.py $(SOAK)
 
 bench: build
 	$(BIN)/python bench/compare.py $(BENCH)
@@ -48,7 +61,7 @@ docs: build
 	$(BIN)/python docs/generate_unsafe.py > docs/unsafe.md
 
 clean:
-	rm -rf $(VENV) target
+	rm -rf $(VENV) target fuzz/target fuzz/work
 
 $(VENV)/.tools:
 	@command -v cargo >/dev/null || { echo 'portico needs a Rust toolchain (cargo): install it from https://rustup.rs or your distribution, then run make again.'; exit 1; }

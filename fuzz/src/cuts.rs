@@ -1,0 +1,31 @@
+//! The parser fed whole, fed in random cuts and fed byte by byte: every way has to give the same requests,
+//! the same refusal and the same bytes left over.
+
+use crate::input::Input;
+use crate::life::{Life, Terms};
+
+/// Up to this many bytes the message is also fed byte by byte (heads are read again at each byte).
+const BYTE_BY_BYTE: usize = 256;
+
+/// Takes the message for all that a client sends on one connection.
+pub fn check(input: &[u8]) {
+    let input = Input::of(input);
+    let message = input.message;
+    let run = |pieces: &[&[u8]]| Life::of(pieces, Terms::of(&input));
+    let whole = run(&[message]);
+    let mut random = input.random();
+    let at = random.below(message.len() + 1);
+    let mut ways = vec![random.pieces(message), random.pieces(message), vec![&message[..at], &message[at..]]];
+    if message.len() <= BYTE_BY_BYTE {
+        ways.push(message.chunks(1).collect());
+    }
+    for pieces in ways {
+        let cut = run(&pieces);
+        let cuts = pieces.iter().map(|piece| piece.len()).collect::<Vec<_>>();
+        assert_eq!(cut.events, whole.events, "fed in {cuts:?}");
+        assert_eq!(cut.is_over(), whole.is_over(), "fed in {cuts:?}");
+        if !whole.is_over() {
+            assert_eq!((cut.consumed, cut.waiting()), (whole.consumed, whole.waiting()), "fed in {cuts:?}");
+        }
+    }
+}
