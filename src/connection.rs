@@ -7,6 +7,7 @@
 
 pub mod backlog;
 pub mod body;
+pub mod departures;
 pub mod http1;
 pub mod inbound;
 pub mod refusal;
@@ -21,7 +22,7 @@ use crate::deadlines::{Alarm, Late, Wait};
 use crate::descriptor;
 use crate::engine::{Engine, lock};
 use backlog::Backlog;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use std::io::{self, IoSlice};
@@ -155,6 +156,15 @@ impl Connection {
         self.engine.admission.enter(self.counted_peer())
     }
 
+    /// Whether the client has closed its side, or the connection is broken.
+    pub fn has_departed(&self) -> bool {
+        const GONE: PollFlags = PollFlags::RDHUP.union(PollFlags::HUP).union(PollFlags::ERR);
+        let mut polled = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        // An error is no answer: it is asked again, or a write says more.
+        rustix::event::poll(&mut polled, Some(&Timespec::default())).is_ok()
+            && polled.iter().any(|polled| polled.revents().intersects(GONE))
+    }
+
     /// Puts the connection on the wheel of deadlines, before the first wait on it.
     pub fn watch(self: &Arc<Self>) {
         if !self.alarm.is_placed() {
@@ -186,14 +196,6 @@ impl Connection {
         if rustix::net::connect_unspec(&self.socket).is_err() {
             self.cut();
         }
-    }
-
-    /// Whether the client has closed its side, or both; whatever was read of what it sent before.
-    pub fn has_peer_closed(&self) -> bool {
-        let closed = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-        let mut polled = [PollFd::new(&self.socket, PollFlags::RDHUP)];
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().intersects(closed)
     }
 
     /// Whether bytes have come that nobody has read.

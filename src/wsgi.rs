@@ -5,6 +5,7 @@
 //! never a socket. `src/wsgi` is the only place with Python objects beside `lib` and `settings`.
 
 pub mod answer;
+pub mod disconnect;
 pub mod environ;
 pub mod failure;
 pub mod file_wrapper;
@@ -24,6 +25,7 @@ use failure::Site;
 use pyo3::prelude::*;
 use start_response::Starter;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// One crew thread's means to call the application; owned by that thread, so nothing in it is locked.
@@ -52,12 +54,13 @@ impl Bridge {
         application: &Py<PyAny>,
         environ: &Environ,
     ) -> PyResult<Bridge> {
+        let name = failure::application_name(application.bind(py));
         Ok(Bridge {
             engine,
             application: application.clone_ref(py),
-            name: failure::application_name(application.bind(py)),
             environ: environ.for_thread(py),
-            starter: Starter::new(py)?,
+            starter: Starter::new(py, &name)?,
+            name,
             date: DateHeader::default(),
         })
     }
@@ -81,8 +84,10 @@ impl Bridge {
 
         let (listener, peer) = (connection.listener, connection.peer);
         let origin = Origin { listener, peer, is_trusted: connection.is_trusted() };
+        // Weak: a connection that closes after its answer does so when the responder lets go of it.
+        let client = Arc::downgrade(&connection);
         let responder = Responder::new(connection, head.version, head.is_head, &body, keep_alive);
-        let exchange = match self.starter.begin(py, responder) {
+        let exchange = match self.starter.begin(py, client, responder) {
             Ok(exchange) => exchange,
             Err(failure) => {
                 let (error, responder) = *failure;
@@ -92,7 +97,7 @@ impl Bridge {
                 return engine.crew.after_call(me, route, start, 0);
             }
         };
-        let outcome = match self.environ.build(py, engine, &inbound, body, origin) {
+        let outcome = match self.environ.build(py, engine, &inbound, body, origin, &exchange.callables) {
             Ok(environ) => {
                 let arguments = (environ, exchange.start_response.clone_ref(py));
                 let result = self.application.bind(py).call1(arguments);
@@ -100,7 +105,7 @@ impl Bridge {
             }
             Err(error) => answer::send(py, &exchange, Err(error), &mut self.date, site),
         };
-        self.starter.end(exchange);
+        self.starter.end(py, exchange);
 
         let ended_ns = clock::monotonic_ns();
         engine.slot.call_ended(me);

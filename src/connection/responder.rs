@@ -122,7 +122,7 @@ impl Responder {
     /// server knows it.
     pub fn start(&mut self, head: &ApplicationHead, known_length: Option<u64>, date: &mut DateHeader) {
         // Only after a while in the application: it costs a system call.
-        self.is_abandoned = clock::coarse_ms() - self.called_ms >= ABANDON_MS && self.connection.has_peer_closed();
+        self.is_abandoned = clock::coarse_ms() - self.called_ms >= ABANDON_MS && self.connection.has_departed();
         let request_complete = self.request_complete.as_ref().is_none_or(|complete| complete.load(Acquire));
         let plan = plan_response(&ResponseFacts {
             version: self.version,

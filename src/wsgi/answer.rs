@@ -109,6 +109,7 @@ impl Sending<'_> {
 
     /// Sends `block` as far as the length allows and ends the answer.
     fn last_block(&mut self, mut responder: Responder, block: Option<&Bound<'_, PyBytes>>) -> Result<(), Failure> {
+        self.exchange.presence.end();
         let whole = block.map(PyBytesMethods::as_bytes).unwrap_or_default();
         let allowed = usize::try_from(responder.remaining()).unwrap_or(usize::MAX).min(whole.len());
         let bytes = whole.get(..allowed).unwrap_or_default();
@@ -170,6 +171,7 @@ impl Sending<'_> {
         }
         self.body_bytes = length;
         self.is_abandoned = responder.is_abandoned;
+        self.exchange.presence.end();
         responder.send_file(file, position, length);
         Ok(true)
     }
@@ -205,7 +207,7 @@ impl Sending<'_> {
                 self.log_excess();
                 return self.last_block(responder, None);
             }
-            let sent = send_block(py, &mut responder, bytes);
+            let sent = send_block(py, &mut responder, &self.exchange.presence, bytes);
             self.body_bytes = responder.body_bytes;
             lock(&self.exchange.answer).responder = Some(responder);
             sent?;
@@ -257,6 +259,11 @@ impl Sending<'_> {
         let gone = answer.gone || matches!(failure, Failure::Client);
         drop(answer);
         let mut status = 500;
+        if gone {
+            self.exchange.presence.depart();
+        } else {
+            self.exchange.presence.end();
+        }
         if let Failure::Application(error) = &failure
             && !gone
         {

@@ -4,6 +4,7 @@
 //! The template holds all fixed keys and a place for every key that each request sets: with that many
 //! entries a dict has room for about twenty headers before it must grow.
 
+use super::disconnect::Callables;
 use super::input::Input;
 use super::recent::{Recent, hash_of_number, hash_of_text};
 use crate::connection::{Body, Inbound};
@@ -63,6 +64,7 @@ keys! {
     request_uri = "REQUEST_URI", raw_uri = "RAW_URI", server_protocol = "SERVER_PROTOCOL",
     remote_addr = "REMOTE_ADDR", remote_port = "REMOTE_PORT", content_type = "CONTENT_TYPE",
     content_length = "CONTENT_LENGTH", http_host = "HTTP_HOST", input = "wsgi.input",
+    disconnected = "portico.disconnected", on_disconnect = "portico.on_disconnect",
     script_name = "SCRIPT_NAME", server_name = "SERVER_NAME", server_port = "SERVER_PORT",
     url_scheme = "wsgi.url_scheme", https = "HTTPS", on = "on", https_scheme = "https",
     get = "GET", post = "POST", http11 = "HTTP/1.1", http10 = "HTTP/1.0", empty = "", root = "/",
@@ -122,6 +124,7 @@ impl Environ {
         inbound: &Inbound,
         body: Body,
         origin: Origin,
+        callables: &Callables,
     ) -> PyResult<Bound<'py, PyDict>> {
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let template = self.templates.get(origin.listener).or(self.templates.first());
@@ -161,6 +164,8 @@ impl Environ {
         if let Some(forwarded) = &inbound.forwarded {
             self.set_forwarded(py, &environ, forwarded, bytes)?;
         }
+        environ.set_item(&self.keys.disconnected, &callables.disconnected)?;
+        environ.set_item(&self.keys.on_disconnect, &callables.on_disconnect)?;
         self.set_body(py, engine, &environ, inbound, body)?;
         Ok(environ)
     }
@@ -337,6 +342,9 @@ fn template(py: Python<'_>, facts: &Facts, common: &Common<'_>, keys: &Keys) -> 
     template.set_item("wsgi.run_once", false)?;
     template.set_item("wsgi.input_terminated", true)?;
     template.set_item("wsgi.file_wrapper", py.get_type::<super::file_wrapper::FileWrapper>())?;
+    for key in [&keys.disconnected, &keys.on_disconnect] {
+        template.set_item(key, py.None())?;
+    }
     // An empty body has no state, so all requests without one share its reader.
     template.set_item(&keys.input, Input::empty(py)?)?;
     Ok(template.unbind())

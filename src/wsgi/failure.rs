@@ -36,6 +36,12 @@ impl std::fmt::Display for Site<'_> {
     }
 }
 
+/// Logs `error`, which a callback of portico.on_disconnect raised, with its traceback.
+pub fn log_callback_exception(py: Python<'_>, application: &str, error: &PyErr) {
+    let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
+    log(Level::Error, &format!("a portico.on_disconnect callback of the application {application} failed\n{text}"));
+}
+
 /// The name of an application: its own, or its type's, after its module's.
 pub fn application_name(application: &Bound<'_, PyAny>) -> String {
     let named = |object: &Bound<'_, PyAny>| -> PyResult<String> {

@@ -3,14 +3,16 @@
 //! The head is checked and encoded at the call, into a buffer that is kept from request to request;
 //! nothing is sent here but by `write`.
 
+use super::disconnect::{Callables, Presence};
 use crate::clock::DateHeader;
+use crate::connection::Connection;
 use crate::connection::responder::{ApplicationHead, Responder, Sent};
 use crate::engine::lock;
 use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, write_header};
 use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 /// One answer as both sides see it: the application through the two callables, the server directly.
 #[derive(Default)]
@@ -36,6 +38,7 @@ pub struct StartResponse {
 #[pyclass(frozen, module = "portico._core")]
 pub struct Write {
     answer: Arc<Mutex<Answer>>,
+    presence: Arc<Presence>,
 }
 
 /// What one call of the application needs.
@@ -44,28 +47,40 @@ pub struct Exchange {
     pub start_response: Py<StartResponse>,
     /// Shared with it.
     pub answer: Arc<Mutex<Answer>>,
+    /// The client, until the answer is complete.
+    pub presence: Arc<Presence>,
+    /// Handed to the application in environ.
+    pub callables: Callables,
 }
 
 /// Makes exchanges, and uses them again when no application kept a reference.
 pub struct Starter {
     idle: Option<Exchange>,
+    application: Arc<str>,
 }
 
 impl Starter {
-    /// A maker for one thread.
-    pub fn new(py: Python<'_>) -> PyResult<Starter> {
-        Ok(Starter { idle: Some(Exchange::new(py)?) })
+    /// A maker for one thread, for answers of the application called `application`.
+    pub fn new(py: Python<'_>, application: &str) -> PyResult<Starter> {
+        let application = Arc::from(application);
+        Ok(Starter { idle: Some(Exchange::new(py, &application)?), application })
     }
 
-    /// An exchange for one answer.
+    /// An exchange for one answer to `client`.
     ///
     /// # Errors
     /// There is no memory; the responder comes back.
-    pub fn begin(&mut self, py: Python<'_>, responder: Responder) -> Result<Exchange, Box<(PyErr, Responder)>> {
-        let exchange = match self.idle.take().map_or_else(|| Exchange::new(py), Ok) {
+    pub fn begin(
+        &mut self,
+        py: Python<'_>,
+        client: Weak<Connection>,
+        responder: Responder,
+    ) -> Result<Exchange, Box<(PyErr, Responder)>> {
+        let exchange = match self.idle.take().map_or_else(|| Exchange::new(py, &self.application), Ok) {
             Ok(exchange) => exchange,
             Err(error) => return Err(Box::new((error, responder))),
         };
+        exchange.presence.begin(client);
         let mut answer = lock(&exchange.answer);
         answer.head.clear();
         answer.responder = Some(responder);
@@ -76,19 +91,29 @@ impl Starter {
     }
 
     /// Takes an exchange back, for the next answer if the application kept neither callable.
-    pub fn end(&mut self, exchange: Exchange) {
-        if is_unshared(&exchange.start_response) && is_unshared(&exchange.start_response.get().write) {
-            self.idle = Some(exchange);
+    pub fn end(&mut self, py: Python<'_>, mut exchange: Exchange) {
+        exchange.presence.end();
+        if !is_unshared(&exchange.start_response) || !is_unshared(&exchange.start_response.get().write) {
+            return;
         }
+        let Callables { disconnected, on_disconnect } = &exchange.callables;
+        // Of their own, since an environ that is part of a reference cycle lives until the next collection.
+        if !is_unshared(disconnected) || !is_unshared(on_disconnect) {
+            let Ok(callables) = Callables::new(py, &exchange.presence) else { return };
+            exchange.callables = callables;
+        }
+        self.idle = Some(exchange);
     }
 }
 
 impl Exchange {
-    fn new(py: Python<'_>) -> PyResult<Exchange> {
+    fn new(py: Python<'_>, application: &Arc<str>) -> PyResult<Exchange> {
         let answer = Arc::new(Mutex::new(Answer::default()));
-        let write = Py::new(py, Write { answer: answer.clone() })?;
+        let presence = Presence::new(application.clone());
+        let write = Py::new(py, Write { answer: answer.clone(), presence: presence.clone() })?;
         let start_response = Py::new(py, StartResponse { answer: answer.clone(), write })?;
-        Ok(Exchange { start_response, answer })
+        let callables = Callables::new(py, &presence)?;
+        Ok(Exchange { start_response, answer, presence, callables })
     }
 }
 
@@ -258,7 +283,7 @@ impl Write {
             responder.start(&answer.head, None, &mut DateHeader::default());
         }
         drop(answer);
-        let sent = send_block(py, &mut responder, bytes);
+        let sent = send_block(py, &mut responder, &self.presence, bytes);
         let mut answer = lock(&self.answer);
         answer.responder = Some(responder);
         answer.gone |= sent.is_err();
@@ -269,13 +294,17 @@ impl Write {
 
 /// Sends a block that is not known to be the last, as far as the answer's length allows; waits, outside
 /// the interpreter, while the client is slow.
-pub fn send_block(py: Python<'_>, responder: &mut Responder, block: &[u8]) -> std::io::Result<()> {
+pub fn send_block(py: Python<'_>, responder: &mut Responder, presence: &Presence, block: &[u8]) -> std::io::Result<()> {
     let allowed = usize::try_from(responder.remaining()).unwrap_or(usize::MAX).min(block.len());
     let block = block.get(..allowed).unwrap_or_default();
     if block.is_empty() {
         return Ok(());
     }
     wait_for_room(py, responder, block);
+    if block.len() as u64 == responder.remaining() {
+        // All that was declared: the client has what it wanted.
+        presence.end();
+    }
     match responder.block(block, false)? {
         Sent::All => Ok(()),
         Sent::Blocked(offset) if responder.keep_rest(block, offset) => Ok(()),

@@ -3,6 +3,7 @@
 use super::Bridge;
 use super::environ::{Common, Environ};
 use crate::bounds::{Bounds, milliseconds};
+use crate::connection::departures;
 use crate::drain::{self, Orders};
 use crate::engine::Engine;
 use crate::error_log::{Level, log};
@@ -40,15 +41,16 @@ pub fn serve(py: Python<'_>, application: Py<PyAny>, settings: Settings, slot: &
     crew_thread(py, engine, 0, &mut bridge);
 
     let deadline = Instant::now() + LEAVE;
-    py.detach(|| {
+    let is_calm = py.detach(|| {
         while shared.alive.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }
+        departures::stop(deadline.saturating_duration_since(Instant::now()))
     });
     if let Some(access_log) = &engine.access_log {
         access_log.flush();
     }
-    Ok(!drain::WAS_CUT.load(Ordering::SeqCst) && shared.alive.load(Ordering::Acquire) == 0)
+    Ok(!drain::WAS_CUT.load(Ordering::SeqCst) && is_calm && shared.alive.load(Ordering::Acquire) == 0)
 }
 
 fn make_engine(settings: &Settings, slot: &'static Slot) -> PyResult<&'static Engine> {

@@ -8,7 +8,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from apps import bulk, environment, inputs, kinds, raising, recorder, results, starting, streaming
+from apps import (
+    bulk,
+    disconnecting,
+    environment,
+    inputs,
+    kinds,
+    raising,
+    recorder,
+    results,
+    starting,
+    streaming,
+)
 
 VALID = {
     **environment.VALID,
@@ -25,7 +36,7 @@ VALID = {
 INVALID = {**results.INVALID, **starting.INVALID, **raising.INVALID, **inputs.INVALID}
 """Those that break it, to see what the server does."""
 
-APPLICATIONS = {**VALID, **INVALID}
+APPLICATIONS = {**VALID, **INVALID, **disconnecting.WAITING}
 
 
 def route(applications: dict[str, Any], environ: dict[str, Any]) -> Any:

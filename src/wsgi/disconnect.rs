@@ -1,0 +1,204 @@
+//! `portico.disconnected` and `portico.on_disconnect`: how an application learns that its client has left.
+//!
+//! Both callables are used again from request to request, as `start_response` is, and know their request by the
+//! presence that they share with the answer. Callbacks run on the thread of `connection/departures.rs`, which is
+//! attached to the interpreter only for them. None begins once the answer's last bytes are about to leave: a client
+//! that has all it wanted goes away as a matter of course.
+
+use super::failure;
+use crate::connection::Connection;
+use crate::connection::departures::{self, Witness};
+use crate::engine::lock;
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, Weak};
+
+/// The client of one answer, while that is not complete.
+pub struct Presence {
+    /// Spares the usual second end of an answer the lock.
+    is_open: AtomicBool,
+    line: Mutex<Line>,
+    application: Arc<str>,
+}
+
+#[derive(Default)]
+struct Line {
+    /// None when no answer is due any more. Weak, so that no connection stays open for the sake of this.
+    connection: Option<Weak<Connection>>,
+    /// Which callables are valid; older ones were kept by an application beyond their request.
+    issue: u64,
+    /// The watch for `callbacks`, once there has been one.
+    watch: Option<u64>,
+    callbacks: Vec<Py<PyAny>>,
+}
+
+impl Presence {
+    /// Nobody, for answers of the application called `application`.
+    pub fn new(application: Arc<str>) -> Arc<Presence> {
+        Arc::new(Presence { is_open: AtomicBool::new(false), line: Mutex::default(), application })
+    }
+
+    /// An answer to the client at the other end of `connection` begins.
+    pub fn begin(&self, connection: Weak<Connection>) {
+        lock(&self.line).connection = Some(connection);
+        self.is_open.store(true, Relaxed);
+    }
+
+    /// The answer is complete, or is as soon as the bytes at hand have left. Attached to the interpreter: callbacks
+    /// are dropped here.
+    pub fn end(&self) {
+        drop(self.close());
+    }
+
+    /// The answer ends because its client has left: who wanted to know and was not told yet is told now.
+    pub fn depart(&self) {
+        let callbacks = self.close();
+        if !callbacks.is_empty() {
+            let callbacks = Mutex::new(callbacks);
+            departures::tell(Arc::new(Leftover { callbacks, application: self.application.clone() }));
+        }
+    }
+
+    /// Ends the callables' validity and the watch; answers with the callbacks that have not been called.
+    fn close(&self) -> Vec<Py<PyAny>> {
+        if !self.is_open.load(Relaxed) {
+            return Vec::new();
+        }
+        self.is_open.store(false, Relaxed);
+        let mut line = lock(&self.line);
+        let connection = line.connection.take();
+        let watch = line.watch.take();
+        let callbacks = std::mem::take(&mut line.callbacks);
+        drop(line);
+        if let Some(token) = watch {
+            departures::forget(connection.and_then(|connection| connection.upgrade()).as_deref(), token);
+        }
+        callbacks
+    }
+
+    /// The connection, if callables of this `issue` are still valid.
+    fn connection(&self, issue: u64) -> Option<Arc<Connection>> {
+        let line = lock(&self.line);
+        line.connection.as_ref().filter(|_| line.issue == issue).and_then(Weak::upgrade)
+    }
+
+    fn register(self: &Arc<Self>, issue: u64, callback: Py<PyAny>) -> PyResult<()> {
+        let mut line = lock(&self.line);
+        let connection = line.connection.as_ref().filter(|_| line.issue == issue).and_then(Weak::upgrade);
+        let Some(connection) = connection else {
+            drop(line);
+            return Err(PyRuntimeError::new_err("portico.on_disconnect was called after the answer was complete"));
+        };
+        // Under the lock, so that a watch cannot begin after the answer's end.
+        let watched = departures::watch(&connection, line.watch, self);
+        match watched {
+            Ok(token) => {
+                line.watch = Some(token);
+                line.callbacks.push(callback);
+                Ok(())
+            }
+            Err(error) => {
+                drop(line);
+                Err(PyOSError::new_err(format!("portico.on_disconnect cannot watch the connection: {error}")))
+            }
+        }
+    }
+
+    /// The next callback of a watch, unless the answer has ended meanwhile.
+    fn take_callback(&self, token: u64) -> Option<Py<PyAny>> {
+        let mut line = lock(&self.line);
+        let is_due = line.watch == Some(token) && !line.callbacks.is_empty();
+        is_due.then(|| line.callbacks.remove(0))
+    }
+}
+
+impl Witness for Presence {
+    fn departed(&self, token: u64) {
+        // Nothing is to be told any more where the interpreter is on its way out.
+        let _ = Python::try_attach(|py| {
+            // Each is taken only when it is called: the answer may end while one runs.
+            while let Some(callback) = self.take_callback(token) {
+                call(py, &callback, &self.application);
+            }
+        });
+    }
+}
+
+/// Callbacks of an answer that has ended because its client had left.
+struct Leftover {
+    callbacks: Mutex<Vec<Py<PyAny>>>,
+    application: Arc<str>,
+}
+
+impl Witness for Leftover {
+    fn departed(&self, _token: u64) {
+        let _ = Python::try_attach(|py| {
+            let callbacks = std::mem::take(&mut *lock(&self.callbacks));
+            for callback in callbacks {
+                call(py, &callback, &self.application);
+            }
+        });
+    }
+}
+
+fn call(py: Python<'_>, callback: &Py<PyAny>, application: &str) {
+    if let Err(error) = callback.call0(py) {
+        failure::log_callback_exception(py, application, &error);
+    }
+}
+
+/// The two callables of one request, or of many, one after the other.
+pub struct Callables {
+    /// `portico.disconnected`.
+    pub disconnected: Py<Disconnected>,
+    /// `portico.on_disconnect`.
+    pub on_disconnect: Py<OnDisconnect>,
+}
+
+impl Callables {
+    /// Callables for `presence`, in place of all earlier ones.
+    pub fn new(py: Python<'_>, presence: &Arc<Presence>) -> PyResult<Callables> {
+        let mut line = lock(&presence.line);
+        line.issue += 1;
+        let issue = line.issue;
+        drop(line);
+        Ok(Callables {
+            disconnected: Py::new(py, Disconnected { presence: presence.clone(), issue })?,
+            on_disconnect: Py::new(py, OnDisconnect { presence: presence.clone(), issue })?,
+        })
+    }
+}
+
+/// `portico.disconnected`.
+#[pyclass(frozen, module = "portico._core")]
+pub struct Disconnected {
+    presence: Arc<Presence>,
+    issue: u64,
+}
+
+#[pymethods]
+impl Disconnected {
+    fn __call__(&self) -> bool {
+        self.presence.connection(self.issue).is_some_and(|connection| connection.has_departed())
+    }
+}
+
+/// `portico.on_disconnect`.
+#[pyclass(frozen, module = "portico._core")]
+pub struct OnDisconnect {
+    presence: Arc<Presence>,
+    issue: u64,
+}
+
+#[pymethods]
+impl OnDisconnect {
+    #[pyo3(signature = (callback, /))]
+    fn __call__(&self, callback: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !callback.is_callable() {
+            let name = callback.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+            return Err(PyTypeError::new_err(format!("portico.on_disconnect: expected a callable, got {name}")));
+        }
+        self.presence.register(self.issue, callback.clone().unbind())
+    }
+}
