@@ -206,9 +206,9 @@ impl Deadlines {
         lock(&self.0).places.iter().flatten().filter_map(Weak::upgrade).collect()
     }
 
-    /// Closes connections that wait for bytes of these kinds, those nearest to their deadline first: one in 64 of
-    /// them, at least one. Answers how many.
-    pub fn evict(&self, kinds: &[Wait]) -> usize {
+    /// Closes connections that wait for bytes of these kinds, those nearest to their deadline first: one in
+    /// `one_in` of them, at least one. Answers how many.
+    pub fn evict(&self, kinds: &[Wait], one_in: usize) -> usize {
         let mut waiting: Vec<_> = self
             .all()
             .into_iter()
@@ -218,7 +218,7 @@ impl Deadlines {
                 wait => wait.is_some_and(|wait| kinds.contains(&wait)),
             })
             .collect();
-        let count = waiting.len().div_ceil(64);
+        let count = waiting.len().div_ceil(one_in);
         if count > 0 {
             waiting.select_nth_unstable_by_key(count - 1, |connection| connection.alarm.earliest_ms());
         }

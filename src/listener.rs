@@ -17,6 +17,8 @@ use tokio::io::Interest;
 
 /// Connections accepted in one go before other work has its turn.
 const BURST: usize = 16;
+/// At a limit, one in this many idle connections makes room: looking for them costs a look at all.
+const MAKES_ROOM: usize = 64;
 /// Pause after an accept that failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -62,6 +64,8 @@ pub async fn accept(engine: &'static Engine, fd: RawFd, index: usize) {
         match accept_burst(engine, fd, index, is_internet) {
             Ok(()) => tokio::task::yield_now().await,
             Err(Errno::AGAIN) => ready.clear_ready(),
+            // Without descriptors the kernel says so even if nobody waits.
+            Err(_) if !has_waiting(fd) => ready.clear_ready(),
             Err(error) => pause(engine, error).await,
         }
     }
@@ -77,7 +81,7 @@ fn has_waiting(fd: RawFd) -> bool {
 /// As many connections as may be are open: those without a request make room, else somebody has to leave first.
 async fn wait_for_room(engine: &'static Engine) {
     static TOLD: Seldom = Seldom::new();
-    let closed = engine.deadlines.evict(&[Wait::FirstByte, Wait::Idle, Wait::Head, Wait::Linger]);
+    let closed = engine.deadlines.evict(&[Wait::FirstByte, Wait::Idle, Wait::Head, Wait::Linger], MAKES_ROOM);
     TOLD.warn(|| match closed {
         0 => "max_connections is reached; new connections wait until others end".into(),
         _ => format!("max_connections is reached; closed {closed} idle connections to make room"),
@@ -90,7 +94,7 @@ async fn wait_for_room(engine: &'static Engine) {
 async fn pause(engine: &'static Engine, error: Errno) {
     static TOLD: Seldom = Seldom::new();
     TOLD.warn(|| format!("cannot accept connections for now: {error}"));
-    engine.deadlines.evict(&[Wait::FirstByte, Wait::Idle, Wait::Linger]);
+    engine.deadlines.evict(&[Wait::FirstByte, Wait::Idle, Wait::Linger], MAKES_ROOM);
     tokio::time::sleep(PAUSE).await;
 }
 

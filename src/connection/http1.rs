@@ -165,8 +165,9 @@ async fn read_head(
                 connection.expect(Wait::Head, engine.bounds.head_ms.min(engine.bounds.request_ms));
             }
             if engine.memory.is_overdrawn() {
-                let closed = engine.deadlines.evict(&[Wait::Head]);
-                TOLD.warn(|| format!("max_buffered is reached; closed {closed} connections with unfinished heads"));
+                // One: each that finds the memory used up adds at most one buffer to it.
+                engine.deadlines.evict(&[Wait::Head], usize::MAX);
+                TOLD.warn(|| "max_buffered is reached; closed a connection with an unfinished head".into());
                 // Theirs goes back before this one reads on.
                 tokio::task::yield_now().await;
             }

@@ -60,13 +60,6 @@ fn make_engine(settings: &Settings, slot: &'static Slot) -> PyResult<&'static En
         .map_err(|error| PyRuntimeError::new_err(format!("cannot make the I/O runtime: {error}")))?;
     let bounds = Bounds::new(settings).map_err(PyValueError::new_err)?;
     let engine = Engine::new(settings, bounds, runtime, slot);
-    if engine.bounds.connections < settings.max_connections {
-        let (possible, asked) = (engine.bounds.connections, settings.max_connections);
-        log(
-            Level::Warning,
-            &format!("the limit of open files allows {possible} connections, not max_connections = {asked}"),
-        );
-    }
     Ok(Box::leak(Box::new(engine)))
 }
 

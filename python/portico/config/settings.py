@@ -360,7 +360,7 @@ class Settings:
         2.0,
         group=_TIMES,
         documentation="How long what a client still sends after the last answer is read and thrown away, so "
-        "that the answer reaches it. 0 closes at once.",
+        "that the answer reaches it.",
     )
 
     forwarded_allow_ips = ManySetting(

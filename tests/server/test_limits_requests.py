@@ -1,0 +1,44 @@
+"""max-in-flight: requests that run or wait, at the limit and one above."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+from support.server import Server
+
+LIMIT = 4
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_request_too_many_is_answered_503_at_once(key: str, threads: int) -> None:
+    with Server(threads=threads, options=["--max-in-flight", str(LIMIT)]) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(LIMIT)]
+        for number, client in enumerate(clients):
+            client.ask(f"/waits?key={key}")
+            if number < threads:
+                server.recorder.wait_for(key, "inside", count=number + 1)
+        # Idle connections are no requests: ten more of them change nothing.
+        idle = [stack.enter_context(server.connect()) for _ in range(10)]
+        for connection in idle[:3]:
+            response = connection.request(f"/ignores-input?key={key}-refused")
+            assert (response.status, response.get("Retry-After")) == (503, "1")
+            assert response.get("Connection") in (None, "keep-alive")
+        server.recorder.open_gate(key)
+        assert [client.read_response().body for client in clients] == [b"waited"] * LIMIT
+        assert server.recorder.events(f"{key}-refused") == []
+        # The same connections again: they were kept.
+        assert all(connection.request("/function").body == b"function" for connection in idle)
+
+
+def test_a_refused_body_is_not_taken_for_the_next_request(key: str) -> None:
+    with Server(options=["--max-in-flight", "1"]) as server, server.connect() as busy:
+        busy.ask(f"/waits?key={key}")
+        server.recorder.wait_for(key, "inside")
+        with server.connect() as connection:
+            body = b"GET /ignores-input HTTP/1.1\r\nHost: a\r\n\r\n" * 1000
+            assert connection.request("/echo", method="POST", body=body).status == 503
+            assert connection.is_silent(0.1)
+            server.recorder.open_gate(key)
+            assert busy.read_response().body == b"waited"
+            assert connection.request("/echo", method="POST", body=body).body == body
