@@ -11,6 +11,8 @@ pub struct Bounds {
     pub wire: Limits,
     /// Open connections.
     pub connections: usize,
+    /// Temporary files.
+    pub temporary_files: u64,
     /// Open connections of one address.
     pub connections_per_address: usize,
     /// Requests on one connection.
@@ -53,8 +55,8 @@ pub struct Bounds {
     pub keep_untrusted_forwarded: bool,
 }
 
-/// How fast bytes have to move: each wait is at most `grace_ms`, and all waits together are at most that plus the
-/// time that the bytes moved so far take at `bytes_per_s`.
+/// How fast bytes have to move: `grace_ms` may be waited for them, and each that moves earns the time that it takes at
+/// `bytes_per_s`, up to the grace again. So nobody saves up a long stall by being fast before.
 #[derive(Clone, Copy)]
 pub struct Pace {
     /// What may be waited without any byte moving, in all.
@@ -70,6 +72,7 @@ impl Bounds {
     /// What is wrong with `forwarded_allow_ips`.
     pub fn new(settings: &Settings) -> Result<Bounds, String> {
         let trusted = Networks::parse(&settings.forwarded_allow_ips);
+        let (possible_connections, temporary_files) = shares_of_descriptors();
         Ok(Bounds {
             trusted: trusted.map_err(|error| format!("forwarded_allow_ips: {error}"))?,
             keep_untrusted_forwarded: settings.keep_untrusted_forwarded,
@@ -81,7 +84,8 @@ impl Bounds {
                 max_chunk_extension_bytes: settings.max_chunk_extension_bytes,
                 max_trailer_bytes: settings.max_trailer_bytes,
             },
-            connections: settings.max_connections.min(descriptors_for_connections()),
+            connections: settings.max_connections.min(possible_connections),
+            temporary_files,
             connections_per_address: unlimited_if_0(settings.max_connections_per_address),
             requests_per_connection: unlimited_if_0_u64(settings.max_requests_per_connection),
             pipelined: unlimited_if_0_u64(settings.max_pipelined),
@@ -107,12 +111,34 @@ impl Bounds {
     }
 }
 
-impl Pace {
-    /// How long the next wait may be, after `moved_bytes` and `waited_ms` of waits for them.
-    pub fn allowance_ms(self, moved_bytes: u64, waited_ms: u64) -> u64 {
-        let earned_ms = moved_bytes.saturating_mul(1_000).checked_div(self.bytes_per_s);
-        let left_ms = earned_ms.map(|earned_ms| self.grace_ms.saturating_add(earned_ms).saturating_sub(waited_ms));
-        left_ms.map_or(self.grace_ms, |left_ms| left_ms.clamp(1, self.grace_ms.max(1)))
+/// How much of a pace's grace is left.
+pub struct Patience {
+    pace: Pace,
+    left_ms: u64,
+}
+
+impl Patience {
+    /// All of it.
+    pub fn new(pace: Pace) -> Patience {
+        Patience { pace, left_ms: pace.grace_ms }
+    }
+
+    /// How long the next wait may be.
+    pub fn left_ms(&self) -> u64 {
+        self.left_ms.max(1)
+    }
+
+    /// Accounts for a wait.
+    pub fn waited(&mut self, waited_ms: u64) {
+        if self.pace.bytes_per_s > 0 {
+            self.left_ms = self.left_ms.saturating_sub(waited_ms);
+        }
+    }
+
+    /// Accounts for bytes that moved.
+    pub fn moved(&mut self, bytes: u64) {
+        let earned_ms = bytes.saturating_mul(1_000).checked_div(self.pace.bytes_per_s).unwrap_or(0);
+        self.left_ms = self.left_ms.saturating_add(earned_ms).min(self.pace.grace_ms);
     }
 }
 
@@ -130,10 +156,14 @@ fn unlimited_if_0_u64(limit: u64) -> u64 {
     if limit == 0 { u64::MAX } else { limit }
 }
 
-/// Descriptors that connections may use: what the process may open, less a reserve for the application, logs and
-/// temporary files.
-fn descriptors_for_connections() -> usize {
+/// How many descriptors connections may use, and how many temporary files: what the process may open, less a reserve
+/// for the application and the logs. Both are bounded, so that slow readers whose answers are kept in files cannot
+/// keep others from coming in.
+fn shares_of_descriptors() -> (usize, u64) {
     const RESERVE: u64 = 64;
-    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(most.saturating_sub(RESERVE).max(most / 2)).unwrap_or(usize::MAX).max(1)
+    const MOST_FILES: u64 = 2048;
+    let all = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let files = (all / 5).min(MOST_FILES);
+    let connections = (all - files).saturating_sub(RESERVE).max(all / 2);
+    (usize::try_from(connections).unwrap_or(usize::MAX).max(1), files)
 }

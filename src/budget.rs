@@ -40,6 +40,11 @@ impl Budget {
         self.used.load(Relaxed).saturating_add(bytes) <= self.limit
     }
 
+    /// Bytes in use.
+    pub fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+
     /// Whether more is in use than should be.
     pub fn is_overdrawn(&self) -> bool {
         self.used.load(Relaxed) > self.limit

@@ -17,6 +17,7 @@ pub mod spool;
 pub use body::{Body, BodyError};
 pub use inbound::{Inbound, Request};
 
+use crate::bounds::Patience;
 use crate::clock;
 use crate::deadlines::{Alarm, Late, Wait};
 use crate::descriptor;
@@ -181,7 +182,9 @@ impl Connection {
     pub fn ring(&self, late: Late) {
         match late {
             Late::Receiving(Wait::Head | Wait::Body) => self.late.notify_one(),
-            Late::Receiving(Wait::FirstByte | Wait::Idle | Wait::Linger) | Late::Sending => self.cut(),
+            Late::Receiving(Wait::FirstByte | Wait::Idle | Wait::Linger) => self.cut(),
+            // A plain close would leave what the client does not take in the kernel.
+            Late::Sending => self.reset(),
         }
     }
 
@@ -340,43 +343,47 @@ impl Connection {
         written(|| rustix::net::sendmsg(&self.socket, slices, &mut control, then.flags()))
     }
 
-    /// Waits until the socket may take bytes again, then runs `write` (which answers 0 for "full"). `pace` is how
-    /// the client has taken what was sent before.
+    /// Waits until the socket may take bytes again, then runs `write` (which answers 0 for "full").
     async fn write_when_ready(
         &self,
-        pace: &mut Taken,
+        patience: &mut Patience,
         mut write: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
         let registration = self.registration()?;
         let deadlines = &self.engine.deadlines;
         loop {
-            deadlines.expect_reader(&self.alarm, self.engine.bounds.write.allowance_ms(pace.bytes, pace.waited_ms));
+            deadlines.expect_reader(&self.alarm, patience.left_ms());
             let began_ms = clock::coarse_ms();
             let mut ready = registration.writable().await?;
-            pace.waited_ms += clock::coarse_ms() - began_ms;
+            patience.waited(clock::coarse_ms() - began_ms);
             let written = write()?;
             if written > 0 {
                 deadlines.expect_reader(&self.alarm, 0);
-                pace.bytes += written as u64;
+                patience.moved(written as u64);
                 return Ok(written);
             }
             ready.clear_ready();
         }
     }
 
+    /// What a reader of one answer starts with.
+    fn patience(&self) -> Patience {
+        Patience::new(self.engine.bounds.write)
+    }
+
     /// Sends `bytes` to the end, waiting where needed.
     async fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
-        self.send_rest(&mut Taken::default(), bytes).await
+        self.send_rest(&mut self.patience(), bytes).await
     }
 
     /// As `send_all`, for one of several parts of one answer.
-    async fn send_rest(&self, pace: &mut Taken, mut bytes: &[u8]) -> io::Result<()> {
+    async fn send_rest(&self, patience: &mut Patience, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let mut sent = self.send(bytes, Then::More)?;
             if sent == 0 {
-                sent = self.write_when_ready(pace, || self.send(bytes, Then::More)).await?;
+                sent = self.write_when_ready(patience, || self.send(bytes, Then::More)).await?;
             } else {
-                pace.bytes += sent as u64;
+                patience.moved(sent as u64);
             }
             bytes = bytes.get(sent..).unwrap_or_default();
         }
@@ -409,14 +416,6 @@ async fn linger(connection: Arc<Connection>) {
             connection.engine.return_buffer(buffer);
         }
     }
-}
-
-/// How a client has taken an answer so far.
-#[derive(Default)]
-pub struct Taken {
-    bytes: u64,
-    /// Time spent waiting for it.
-    waited_ms: u64,
 }
 
 /// Repeats a write that a signal interrupted; a full socket has written nothing.

@@ -21,6 +21,8 @@
 use crate::clock;
 use crate::connection::Request;
 use crate::engine::{Engine, lock};
+use crate::scoreboard::Slot;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -42,6 +44,11 @@ const ROUTES: usize = 256;
 const TICK: Duration = Duration::from_micros(900);
 /// Ticks without any change after which the sentinel sleeps for good.
 const QUIET_TICKS: u32 = 20;
+
+thread_local! {
+    /// The index of this crew thread.
+    static ME: Cell<Option<usize>> = const { Cell::new(None) };
+}
 
 /// Starts the crew thread with this index, which begins as the leader.
 pub type Recruit = Box<dyn Fn(usize) + Send + Sync>;
@@ -116,6 +123,7 @@ impl Crew {
 
     /// Notes the calling thread as crew thread `me`.
     pub fn enlist(&self, me: usize) {
+        ME.set(Some(me));
         if let Some(place) = lock(&self.roster).threads.get_mut(me) {
             *place = Some(std::thread::current());
         }
@@ -248,6 +256,16 @@ impl Crew {
         }
         roster.parked.push(me);
         false
+    }
+
+    /// Runs `wait`, which waits for the client, on a thread that is in the application: the call's time stands still.
+    pub fn rest<T>(slot: &Slot, wait: impl FnOnce() -> T) -> T {
+        // A thread of the application's own has no call on the scoreboard.
+        let Some(me) = ME.get() else { return wait() };
+        slot.call_rests(me);
+        let waited = wait();
+        slot.call_goes_on(me);
+        waited
     }
 
     /// Whether thread `me` leads.

@@ -11,6 +11,7 @@ use crate::clock::coarse_ms;
 use crate::connection::refusal::{self, Overload};
 use crate::connection::{Connection, State};
 use crate::engine::{Engine, lock};
+use crate::heap::Heap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -23,9 +24,11 @@ const HORIZON: u64 = SLOTS as u64 - 1;
 
 /// Cuts what is late, for ever; also gives up requests that have waited too long for a thread.
 pub async fn run(engine: &'static Engine) {
+    let mut heap = Heap::default();
     loop {
         tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
         engine.deadlines.expire(coarse_ms());
+        heap.look(&engine.memory);
         for request in engine.crew.take_expired() {
             refusal::shed(request, Overload::WaitedTooLong);
         }

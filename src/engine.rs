@@ -42,8 +42,10 @@ pub struct Engine {
     pub deadlines: Deadlines,
     /// Memory of read buffers and bodies.
     pub memory: Budget,
-    /// Temporary files of bodies and answers.
+    /// Bytes in temporary files of bodies and answers.
     pub temporary: Budget,
+    /// The temporary files themselves: each is a descriptor.
+    pub files: Budget,
     /// Connections with gathered response bytes, for the sentinel.
     pub gathered: Gathered,
     #[expect(clippy::vec_box, reason = "buffers travel boxed: moving them through queues and tasks stays cheap")]
@@ -65,6 +67,7 @@ impl Engine {
             deadlines: Deadlines::default(),
             memory: Budget::new(settings.max_buffered_bytes),
             temporary: Budget::new(settings.max_temporary_bytes),
+            files: Budget::new(bounds.temporary_files),
             bounds,
             gathered: Gathered::default(),
             buffers: Mutex::default(),

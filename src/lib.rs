@@ -18,6 +18,7 @@ mod descriptor;
 mod drain;
 mod engine;
 mod error_log;
+mod heap;
 mod listener;
 mod scoreboard;
 mod settings;

@@ -51,6 +51,12 @@ pub async fn accept(engine: &'static Engine, fd: RawFd, index: usize) {
         return;
     };
     let is_internet = rustix::net::sockopt::socket_domain(borrow(fd)).is_ok_and(|domain| domain != AddressFamily::UNIX);
+    if is_internet {
+        // Inherited by every connection: what a client does not take in this time the kernel gives up too, also after
+        // the close, where nobody else is left to do so (tcp(7)). Where it cannot be set the kernel's own limits hold.
+        let write_ms = u32::try_from(engine.bounds.write.grace_ms).unwrap_or(u32::MAX);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(borrow(fd), write_ms);
+    }
     loop {
         let Ok(mut ready) = listening.readable().await else { return };
         if engine.admission.is_full() {

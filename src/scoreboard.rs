@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub const CALLS: usize = 1024;
 const WHAT_WORDS: usize = 7;
 
+/// In `started_ns`: the call waits for its client, and the other bits are how long it had taken by then.
+const RESTING: u64 = 1 << 63;
+
 /// One call in the application: started (0 = none) and its first line's beginning.
 #[repr(C)]
 struct CallCell {
@@ -56,6 +59,24 @@ impl Slot {
         self.calls[thread.min(CALLS - 1)].started_ns.store(0, Relaxed);
     }
 
+    /// Notes that thread `thread` waits for its client: that is not the application's time.
+    pub fn call_rests(&self, thread: usize) {
+        let started_ns = &self.calls[thread.min(CALLS - 1)].started_ns;
+        let started = started_ns.load(Relaxed);
+        if started != 0 {
+            started_ns.store(RESTING | clock::monotonic_ns().saturating_sub(started), Relaxed);
+        }
+    }
+
+    /// Notes that thread `thread` goes on.
+    pub fn call_goes_on(&self, thread: usize) {
+        let started_ns = &self.calls[thread.min(CALLS - 1)].started_ns;
+        let rested = started_ns.load(Relaxed);
+        if rested & RESTING != 0 {
+            started_ns.store(clock::monotonic_ns().saturating_sub(rested & !RESTING), Relaxed);
+        }
+    }
+
     /// The calls running now: seconds since their start, and what they serve.
     pub fn calls(&self) -> Vec<(f64, String)> {
         let now = clock::monotonic_ns();
@@ -63,6 +84,7 @@ impl Slot {
             .iter()
             .filter_map(|cell| {
                 let started = cell.started_ns.load(Relaxed);
+                let started = if started & RESTING == 0 { started } else { now.saturating_sub(started & !RESTING) };
                 (started != 0).then(|| (elapsed_s(started, now), cell.text()))
             })
             .collect()

@@ -3,7 +3,7 @@
 //!
 //! Crew threads add, one task takes; both under the lock of the connection's outgoing side.
 
-use super::{Connection, Outbound, Taken};
+use super::{Connection, Outbound};
 use crate::budget::Reservation;
 use crate::engine::{Engine, lock};
 use crate::error_log::Seldom;
@@ -16,15 +16,19 @@ use tokio::sync::Notify;
 
 /// Bytes that the task takes at a time.
 const PIECE_BYTES: usize = 64 * 1024;
+/// Room that a piece has at least, so that small blocks share one.
+const SMALL_PIECE_BYTES: usize = 4 * 1024;
 
 /// The queue of one answer.
 pub struct Backlog {
     engine: &'static Engine,
-    /// Goes out before the file.
-    memory: VecDeque<u8>,
+    /// Goes out before the file: pieces of at most `PIECE_BYTES`.
+    memory: VecDeque<Vec<u8>>,
+    memory_bytes: usize,
     memory_held: Reservation,
     overflow: Option<Overflow>,
     temporary_held: Reservation,
+    file_held: Reservation,
     end: End,
     /// Told when it has become shorter, or never will.
     changed: Arc<Notify>,
@@ -54,9 +58,11 @@ pub fn start(connection: &Arc<Connection>, outbound: &mut Outbound, parts: &[&[u
     let mut backlog = Box::new(Backlog {
         engine,
         memory: VecDeque::new(),
+        memory_bytes: 0,
         memory_held: Reservation::new(&engine.memory),
         overflow: None,
         temporary_held: Reservation::new(&engine.temporary),
+        file_held: Reservation::new(&engine.files),
         end: End::Open,
         changed: Arc::default(),
     });
@@ -105,8 +111,8 @@ pub fn finish(connection: &Arc<Connection>, keep: bool) {
 impl Backlog {
     /// Whether `bytes` more may be added.
     pub fn has_room(&self, bytes: usize) -> bool {
-        let Engine { bounds, temporary, .. } = self.engine;
-        let (memory, added) = (self.memory.len() as u64, bytes as u64);
+        let Engine { bounds, temporary, files, .. } = self.engine;
+        let (memory, added) = (self.memory_bytes as u64, bytes as u64);
         match &self.overflow {
             _ if self.end == End::Failed => true,
             // Above its limit memory holds what found no place on disk.
@@ -114,7 +120,7 @@ impl Backlog {
             // Read bytes at the file's start still take up space until all of it is read.
             Some(overflow) => overflow.written + added <= bounds.response_spool_bytes && temporary.has(added),
             None if memory + added <= bounds.response_memory_bytes => true,
-            None => memory + added <= bounds.response_spool_bytes && temporary.has(added),
+            None => memory + added <= bounds.response_spool_bytes && temporary.has(added) && files.has(1),
         }
     }
 
@@ -132,11 +138,11 @@ impl Backlog {
 
     fn push(&mut self, parts: &[&[u8]]) {
         static TOLD: Seldom = Seldom::new();
-        for part in parts {
+        for part in parts.iter().filter(|part| !part.is_empty()) {
             let added = part.len() as u64;
-            let fits = (self.memory.len() as u64) + added <= self.engine.bounds.response_memory_bytes;
+            let fits = self.memory_bytes as u64 + added <= self.engine.bounds.response_memory_bytes;
             if self.overflow.is_none() && fits && self.memory_held.grow(added) {
-                self.memory.extend(*part);
+                self.push_to_memory(part);
                 continue;
             }
             if let Err(error) = self.push_to_file(part) {
@@ -146,13 +152,34 @@ impl Backlog {
         }
     }
 
+    /// In pieces that are never larger than what is taken at once: so none is copied again, and all go back to the
+    /// system one by one.
+    fn push_to_memory(&mut self, mut part: &[u8]) {
+        self.memory_bytes += part.len();
+        while !part.is_empty() {
+            let last_has_room = self.memory.back().is_some_and(|piece| piece.len() < piece.capacity());
+            if !last_has_room {
+                self.memory.push_back(Vec::with_capacity(part.len().clamp(SMALL_PIECE_BYTES, PIECE_BYTES)));
+            }
+            let Some(piece) = self.memory.back_mut() else { return };
+            let (fits, rest) = part.split_at(part.len().min(piece.capacity() - piece.len()));
+            piece.extend_from_slice(fits);
+            part = rest;
+        }
+    }
+
     fn push_to_file(&mut self, part: &[u8]) -> io::Result<()> {
         if !self.temporary_held.grow(part.len() as u64) {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "max_temporary is reached"));
         }
         let overflow = match &mut self.overflow {
             Some(overflow) => overflow,
-            none => none.insert(Overflow { file: tempfile::tempfile()?, read: 0, written: 0 }),
+            none => {
+                if !self.file_held.grow(1) {
+                    return Err(io::Error::new(io::ErrorKind::StorageFull, "there are as many as descriptors allow"));
+                }
+                none.insert(Overflow { file: tempfile::tempfile()?, read: 0, written: 0 })
+            }
         };
         overflow.file.write_all_at(part, overflow.written)?;
         overflow.written += part.len() as u64;
@@ -167,20 +194,20 @@ impl Backlog {
             if overflow.file.read_exact_at(&mut bytes, overflow.read).is_err() {
                 self.end = End::Failed;
             }
-            self.memory.extend(bytes);
-            self.temporary_held.release();
+            self.push_to_memory(&bytes);
         }
-        self.memory.extend(part);
+        self.temporary_held.release();
+        self.file_held.release();
+        self.push_to_memory(part);
     }
 
     /// Takes the next bytes into `piece`; none if it is empty.
     fn take(&mut self, piece: &mut Vec<u8>) -> io::Result<()> {
         piece.clear();
-        if !self.memory.is_empty() {
-            let count = self.memory.len().min(PIECE_BYTES);
-            piece.extend(self.memory.drain(..count));
+        if let Some(next) = self.memory.pop_front() {
+            *piece = next;
+            self.memory_bytes -= piece.len();
             if self.memory.is_empty() {
-                self.memory = VecDeque::new();
                 self.memory_held.release();
             }
         } else if let Some(overflow) = &mut self.overflow {
@@ -191,6 +218,7 @@ impl Backlog {
             if overflow.read == overflow.written {
                 self.overflow = None;
                 self.temporary_held.release();
+                self.file_held.release();
             }
         }
         Ok(())
@@ -199,7 +227,7 @@ impl Backlog {
 
 /// Writes a connection's backlog until it is empty, and ends the answer if that was all of it.
 async fn write_out(connection: Arc<Connection>) {
-    let mut pace = Taken::default();
+    let mut patience = connection.patience();
     let mut piece = Vec::new();
     loop {
         let taken = {
@@ -220,7 +248,7 @@ async fn write_out(connection: Arc<Connection>) {
             taken
         };
         let sent = match taken {
-            Ok(()) => connection.send_rest(&mut pace, &piece).await,
+            Ok(()) => connection.send_rest(&mut patience, &piece).await,
             Err(error) => Err(error),
         };
         if sent.is_err() {

@@ -6,7 +6,7 @@
 use super::refusal::{self, Overload, Refusal};
 use super::spool::Spool;
 use super::{Body, BodyError, Connection, Inbound, Request, State, linger};
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, Patience};
 use crate::clock;
 use crate::connection::body::{Arrival, Stream};
 use crate::deadlines::Wait;
@@ -346,8 +346,8 @@ struct Arriving {
     decoder: BodyDecoder,
     feed: Option<Box<Inbound>>,
     received: u64,
-    /// How long its bytes were waited for.
-    waited_ms: u64,
+    /// How long its bytes may still be waited for.
+    patience: Patience,
     /// When its request began.
     began_ms: u64,
 }
@@ -357,7 +357,8 @@ impl Arriving {
         // The head is complete: its deadline has been met.
         connection.alarm.expect_nothing();
         let began_ms = began_ms.unwrap_or_else(clock::coarse_ms);
-        Arriving { decoder: BodyDecoder::new(framing), feed: Some(feed), received: 0, waited_ms: 0, began_ms }
+        let patience = Patience::new(connection.engine.bounds.body);
+        Arriving { decoder: BodyDecoder::new(framing), feed: Some(feed), received: 0, patience, began_ms }
     }
 
     fn is_untouched(&self) -> bool {
@@ -376,6 +377,7 @@ impl Arriving {
                         let block = feed.bytes().get(data).unwrap_or_default().to_vec();
                         feed.consume(consumed);
                         self.received += block.len() as u64;
+                        self.patience.moved(block.len() as u64);
                         if self.received > bounds.request_body_bytes {
                             return Err(BodyError::TooLarge);
                         }
@@ -399,10 +401,10 @@ impl Arriving {
     async fn fill(&mut self, connection: &Connection, bounds: &Bounds) -> Result<(), BodyError> {
         let began_ms = clock::coarse_ms();
         let left_ms = self.began_ms.saturating_add(bounds.request_ms).saturating_sub(began_ms);
-        connection.expect(Wait::Body, left_ms.min(bounds.body.allowance_ms(self.received, self.waited_ms)));
+        connection.expect(Wait::Body, left_ms.min(self.patience.left_ms()));
         let filled = connection.fill_in_time(&mut self.feed).await;
         connection.alarm.expect_nothing();
-        self.waited_ms += clock::coarse_ms() - began_ms;
+        self.patience.waited(clock::coarse_ms() - began_ms);
         match filled {
             Ok(0) => Err(BodyError::Cut),
             Ok(_) => Ok(()),

@@ -5,8 +5,10 @@
 //! leave when enough are together, when the answer ends, or at the sentinel's next tick. Runs on a
 //! crew thread; knows nothing of Python.
 
-use super::{Body, Connection, Outbound, Taken, Then, backlog};
+use super::{Body, Connection, Outbound, Then, backlog};
+use crate::bounds::Patience;
 use crate::clock::{self, DateHeader};
+use crate::crew::Crew;
 use crate::engine::lock;
 use portico_wire::{
     LAST_CHUNK, ResponseBody, ResponseFacts, ResponsePlan, Version, plan_response, write_chunk_size,
@@ -271,7 +273,7 @@ impl Responder {
 
     /// Waits, driving I/O, until a block of `bytes` has room. Outside the interpreter.
     pub fn wait_for_room(&self, bytes: usize) {
-        backlog::wait_for_room(&self.connection, bytes);
+        Crew::rest(self.connection.engine.slot, || backlog::wait_for_room(&self.connection, bytes));
     }
 
     /// Keeps the rest of a blocked block for a task to write, so that the application can go on; false if that is more
@@ -297,7 +299,8 @@ impl Responder {
         self.connection.watch();
         let pending = std::mem::take(&mut lock(&self.connection.outbound).bytes);
         let rest = Rest { pending, block: Box::new(block.get(offset..).unwrap_or_default()), tail, file: None };
-        self.connection.engine.runtime.block_on(rest.write(&self.connection))?;
+        let engine = self.connection.engine;
+        Crew::rest(engine.slot, || engine.runtime.block_on(rest.write(&self.connection)))?;
         lock(&self.connection.outbound).last_send_ns = clock::monotonic_ns();
         Ok(())
     }
@@ -367,20 +370,20 @@ struct Rest<'a> {
 
 impl Rest<'_> {
     async fn write(self, connection: &Connection) -> io::Result<()> {
-        let mut pace = Taken::default();
-        connection.send_rest(&mut pace, &self.pending).await?;
-        connection.send_rest(&mut pace, (*self.block).as_ref()).await?;
+        let mut patience = connection.patience();
+        connection.send_rest(&mut patience, &self.pending).await?;
+        connection.send_rest(&mut patience, (*self.block).as_ref()).await?;
         if let Some((file, offset, length)) = self.file {
-            send_file(connection, &mut pace, &file, offset, length).await?;
+            send_file(connection, &mut patience, &file, offset, length).await?;
         }
-        connection.send_rest(&mut pace, self.tail).await
+        connection.send_rest(&mut patience, self.tail).await
     }
 }
 
 /// Sends a range of a file with sendfile(2).
 async fn send_file(
     connection: &Connection,
-    pace: &mut Taken,
+    patience: &mut Patience,
     file: &File,
     mut offset: u64,
     length: u64,
@@ -399,9 +402,9 @@ async fn send_file(
         };
         let sent = write()?;
         if sent == 0 {
-            connection.write_when_ready(pace, write).await?;
+            connection.write_when_ready(patience, write).await?;
         } else {
-            pace.bytes += sent as u64;
+            patience.moved(sent as u64);
             tokio::task::yield_now().await;
         }
     }

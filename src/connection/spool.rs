@@ -21,6 +21,7 @@ pub struct Spool {
 pub struct Held {
     memory: Reservation,
     temporary: Reservation,
+    files: Reservation,
 }
 
 /// A complete body: the bytes in memory, or a file at its start with its length.
@@ -36,7 +37,11 @@ pub struct Kept {
 impl Spool {
     /// Nothing yet.
     pub fn new(engine: &'static Engine) -> Spool {
-        let held = Held { memory: Reservation::new(&engine.memory), temporary: Reservation::new(&engine.temporary) };
+        let held = Held {
+            memory: Reservation::new(&engine.memory),
+            temporary: Reservation::new(&engine.temporary),
+            files: Reservation::new(&engine.files),
+        };
         Spool { memory: Vec::new(), file: None, length: 0, memory_limit: engine.bounds.body_memory_bytes, held }
     }
 
@@ -63,6 +68,9 @@ impl Spool {
     }
 
     fn move_to_file(&mut self) -> io::Result<File> {
+        if !self.held.files.grow(1) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "there are as many as descriptors allow"));
+        }
         reserve(&mut self.held.temporary, self.length)?;
         let mut file = tempfile::tempfile()?;
         file.write_all(&self.memory)?;

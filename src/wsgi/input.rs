@@ -7,6 +7,7 @@
 use crate::connection::body::{Arrival, Stream};
 use crate::connection::spool::{Held, Kept};
 use crate::connection::{Body, BodyError};
+use crate::crew::Crew;
 use crate::engine::{Engine, lock};
 use portico_wire::WireError;
 use pyo3::create_exception;
@@ -217,7 +218,8 @@ impl Source {
         if let Some(error) = self.failed {
             return Err(body_error(py, error));
         }
-        match py.detach(|| engine.runtime.block_on(stream.receiver.recv())) {
+        let wait = || engine.runtime.block_on(stream.receiver.recv());
+        match py.detach(|| Crew::rest(engine.slot, wait)) {
             Some(Ok(block)) => {
                 self.buffer.extend_from_slice(&block);
                 Ok(true)

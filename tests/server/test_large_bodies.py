@@ -21,7 +21,8 @@ pytestmark = pytest.mark.large
 
 @pytest.fixture(scope="module")
 def large_server() -> Iterator[Server]:
-    with Server(threads=1, options=["--max-request-body", "2G", "--timeout", "120"]) as running:
+    options = ["--max-request-body", "2G", "--body-spool", "256M", "--timeout", "120"]
+    with Server(threads=1, options=options) as running:
         yield running
 
 

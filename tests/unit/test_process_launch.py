@@ -21,14 +21,14 @@ print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 @pytest.mark.parametrize(
     ("soft", "hard", "connections", "warning", "limits"),
     [
-        (256, 1000, 744, "", "1000 1000"),
-        (256, 1000, 100, "", "356 1000"),
+        (256, 1000, 544, "", "1000 1000"),
+        (256, 1000, 100, "", "445 1000"),
         (900, 1000, 100, "", "900 1000"),
         (
             256,
             1000,
-            745,
-            "max_connections is 745 (--max-connections on the command line), but a process may only have "
+            545,
+            "max_connections is 545 (--max-connections on the command line), but a process may only have "
             "1000 descriptors: raise the limit (ulimit -n, or LimitNOFILE= of systemd) to 1001, or expect "
             "accept to pause before",
             "1000 1000",

@@ -182,10 +182,11 @@ class Settings:
     body_spool_bytes = Setting(
         "body_spool",
         Size(),
-        256 << 20,
+        1 << 30,
         group=_REQUEST_LIMITS,
         documentation="How much of a request body is received before the application is called; the rest of "
-        "a larger one is streamed to it. It cannot be smaller than body_memory.",
+        "a larger one is streamed to it, and its client can hold a thread by sending slowly. It cannot be "
+        "smaller than body_memory.",
     )
     max_chunk_extension_bytes = Setting(
         "max_chunk_extension",

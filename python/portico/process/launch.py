@@ -25,8 +25,10 @@ from portico.process.sockets import bind_all
 _BOOTSTRAP = (
     "import sys; sys.path[:1] == [''] and sys.path.pop(0); from portico.process.__main__ import main; main()"
 )
-_DESCRIPTORS_BESIDE_CONNECTIONS = 256
-"""Descriptors of a worker besides connections: listeners, pipes, temporary files, the application's own."""
+_DESCRIPTORS_OF_THE_APPLICATION = 256
+"""Descriptors of a worker besides connections and temporary files: listeners, pipes, the application."""
+_MOST_TEMPORARY_FILES = 2048
+"""As in src/bounds.rs, which gives temporary files a fifth of what there is, at most this many."""
 
 
 def launch(settings: Settings, *, started_at_s: float) -> None:
@@ -75,7 +77,8 @@ def raise_descriptor_limit(settings: Settings) -> str:
     Returns a sentence for the operator if the hard limit does not allow that, else an empty text.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.max_connections + _DESCRIPTORS_BESIDE_CONNECTIONS
+    wanted = settings.max_connections + _DESCRIPTORS_OF_THE_APPLICATION
+    wanted += min(wanted // 4, _MOST_TEMPORARY_FILES)
     reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < reachable:
         try:

@@ -1,0 +1,39 @@
+//! Memory that a crowd of slow clients has used goes back to the system when they are gone.
+//!
+//! The C library keeps what is freed for later allocations; after an attack that is many times of what the worker needs.
+
+use crate::budget::Budget;
+
+/// Below this much it is not worth a system call.
+const WORTH_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Looks at how much buffers and bodies use, and used before.
+#[derive(Default)]
+pub struct Heap {
+    peak_bytes: u64,
+}
+
+impl Heap {
+    /// Gives freed memory back once no more than half of what was in use still is.
+    pub fn look(&mut self, memory: &Budget) {
+        let used = memory.used();
+        if used >= self.peak_bytes {
+            self.peak_bytes = used;
+        } else if self.peak_bytes - used >= WORTH_BYTES.max(self.peak_bytes / 2) {
+            self.peak_bytes = used;
+            trim();
+        }
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn trim() {
+    #[expect(unsafe_code, reason = "a call into the C library")]
+    // SAFETY: malloc_trim(3) is thread-safe and touches only memory that is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn trim() {}
