@@ -5,6 +5,7 @@
 //! with the reactor only when something really has to be waited for: one that closes after its first
 //! answer never does.
 
+pub mod arriving;
 pub mod backlog;
 pub mod body;
 pub mod departures;

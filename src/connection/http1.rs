@@ -3,15 +3,16 @@
 //! Runs as one small task on whichever thread drives the runtime. It never calls Python and does not
 //! write answers, except the ones that no application is asked for (errors in the request, 100 Continue).
 
+use super::arriving::Arriving;
 use super::refusal::{self, Overload, Refusal};
 use super::spool::Spool;
 use super::{Body, BodyError, Connection, Inbound, Request, State, linger};
-use crate::bounds::{Bounds, Patience};
+use crate::bounds::Bounds;
 use crate::clock;
 use crate::connection::body::{Arrival, Stream};
 use crate::deadlines::Wait;
 use crate::error_log::Seldom;
-use portico_wire::{BodyDecoder, BodyStep, CONTINUE, Framing, Scheme, TargetForm, WireError, request_start_ns};
+use portico_wire::{CONTINUE, Framing, Scheme, TargetForm, WireError, request_start_ns};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release};
@@ -331,96 +332,13 @@ async fn stream(
             Err(error) => Err(error),
         };
         let failed = block.is_err();
-        if arriving.decoder.is_done() {
+        if arriving.is_complete() {
             complete.store(true, Release);
         }
         // The receiver is gone when the application has finished without reading on.
         if sender.send(block).await.is_err() || failed {
             return Err(End::Closing);
         }
-    }
-}
-
-/// A body on its way in.
-struct Arriving {
-    decoder: BodyDecoder,
-    feed: Option<Box<Inbound>>,
-    received: u64,
-    /// How long its bytes may still be waited for.
-    patience: Patience,
-    /// When its request began.
-    began_ms: u64,
-}
-
-impl Arriving {
-    fn new(connection: &Connection, framing: Framing, feed: Box<Inbound>, began_ms: Option<u64>) -> Arriving {
-        // The head is complete: its deadline has been met.
-        connection.alarm.expect_nothing();
-        let began_ms = began_ms.unwrap_or_else(clock::coarse_ms);
-        let patience = Patience::new(connection.engine.bounds.body);
-        Arriving { decoder: BodyDecoder::new(framing), feed: Some(feed), received: 0, patience, began_ms }
-    }
-
-    fn is_untouched(&self) -> bool {
-        self.feed.as_ref().is_none_or(|feed| feed.is_empty())
-    }
-
-    /// The next bytes of the body; `None` after its end.
-    async fn next(&mut self, connection: &Arc<Connection>) -> Result<Option<Vec<u8>>, BodyError> {
-        let bounds = &connection.engine.bounds;
-        loop {
-            if let Some(feed) = &mut self.feed
-                && !self.decoder.is_done()
-            {
-                match self.decoder.decode(feed.bytes(), &bounds.wire).map_err(BodyError::Malformed)? {
-                    BodyStep::Data { consumed, data } => {
-                        let block = feed.bytes().get(data).unwrap_or_default().to_vec();
-                        feed.consume(consumed);
-                        self.received += block.len() as u64;
-                        self.patience.moved(block.len() as u64);
-                        if self.received > bounds.request_body_bytes {
-                            return Err(BodyError::TooLarge);
-                        }
-                        return Ok(Some(block));
-                    }
-                    BodyStep::End { consumed } => {
-                        feed.consume(consumed);
-                        return Ok(None);
-                    }
-                    BodyStep::NeedMore { consumed } => feed.consume(consumed),
-                }
-            }
-            if self.decoder.is_done() {
-                return Ok(None);
-            }
-            self.fill(connection, bounds).await?;
-        }
-    }
-
-    /// Waits for bytes as long as the body's pace and the request's whole time allow.
-    async fn fill(&mut self, connection: &Connection, bounds: &Bounds) -> Result<(), BodyError> {
-        let began_ms = clock::coarse_ms();
-        let left_ms = self.began_ms.saturating_add(bounds.request_ms).saturating_sub(began_ms);
-        connection.expect(Wait::Body, left_ms.min(self.patience.left_ms()));
-        let filled = connection.fill_in_time(&mut self.feed).await;
-        connection.alarm.expect_nothing();
-        self.patience.waited(clock::coarse_ms() - began_ms);
-        match filled {
-            Ok(0) => Err(BodyError::Cut),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(BodyError::Slow),
-            Err(_) => Err(BodyError::Cut),
-        }
-    }
-
-    /// What came after the body's end.
-    fn leftover(self, connection: &Connection) -> Option<Box<Inbound>> {
-        let feed = self.feed?;
-        if feed.is_empty() {
-            connection.engine.return_buffer(feed);
-            return None;
-        }
-        Some(feed)
     }
 }
 
