@@ -38,6 +38,8 @@ fn nanoseconds(clock: ClockId) -> u64 {
 /// The `Date` header's value (RFC 9110 5.6.7), formatted once a second.
 #[derive(Default)]
 pub struct DateHeader {
+    /// When the wall clock was last asked, coarse milliseconds: asking costs more than this one does.
+    asked_ms: u64,
     second: u64,
     text: String,
 }
@@ -45,15 +47,20 @@ pub struct DateHeader {
 impl DateHeader {
     /// The value for now.
     pub fn text(&mut self) -> &[u8] {
-        self.at(wall_s())
+        const KEEPS_MS: u64 = 50;
+        let now_ms = coarse_ms();
+        if now_ms - self.asked_ms >= KEEPS_MS || self.text.is_empty() {
+            self.asked_ms = now_ms;
+            self.at(wall_s());
+        }
+        self.text.as_bytes()
     }
 
-    fn at(&mut self, second: u64) -> &[u8] {
+    fn at(&mut self, second: u64) {
         if self.second != second || self.text.is_empty() {
             self.second = second;
             self.text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
         }
-        self.text.as_bytes()
     }
 }
 

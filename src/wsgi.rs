@@ -25,7 +25,6 @@ use failure::Site;
 use pyo3::prelude::*;
 use start_response::Starter;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// One crew thread's means to call the application; owned by that thread, so nothing in it is locked.
@@ -84,10 +83,8 @@ impl Bridge {
 
         let (listener, peer) = (connection.listener, connection.peer);
         let origin = Origin { listener, peer, is_trusted: connection.is_trusted() };
-        // Weak: a connection that closes after its answer does so when the responder lets go of it.
-        let client = Arc::downgrade(&connection);
         let responder = Responder::new(connection, head.version, head.is_head, &body, keep_alive);
-        let exchange = match self.starter.begin(py, client, responder) {
+        let exchange = match self.starter.begin(py, responder) {
             Ok(exchange) => exchange,
             Err(failure) => {
                 let (error, responder) = *failure;

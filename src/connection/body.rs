@@ -39,9 +39,9 @@ pub enum Body {
     /// Complete, a range of the read buffer.
     Buffered(Range<usize>),
     /// Complete, in memory or in a temporary file.
-    Spooled(Spool),
+    Spooled(Box<Spool>),
     /// Still arriving: what was spooled first, then what the receiver gives.
-    Streamed(Stream),
+    Streamed(Box<Stream>),
 }
 
 /// A body that arrives while the application reads it.

@@ -304,7 +304,7 @@ async fn read_long_body(
             return stream(connection, request, arriving, spool, declared).await;
         }
     }
-    queue(connection, request, Body::Spooled(spool), None).await?;
+    queue(connection, request, Body::Spooled(Box::new(spool)), None).await?;
     Ok(arriving.leftover(connection))
 }
 
@@ -320,7 +320,7 @@ async fn stream(
     let (sender, receiver) = mpsc::channel(STREAM_WINDOW);
     let complete = Arc::new(AtomicBool::new(false));
     let arrival = Arrival { receiver, length, complete: complete.clone() };
-    let body = Body::Streamed(Stream { spooled, arriving: arrival });
+    let body = Body::Streamed(Box::new(Stream { spooled, arriving: arrival }));
     queue(connection, request, body, None).await?;
     loop {
         let block = match arriving.next(connection).await {

@@ -71,6 +71,7 @@ pub enum Sent {
 }
 
 /// One answer.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states in disguise")]
 pub struct Responder {
     connection: Arc<Connection>,
     version: Version,
@@ -85,6 +86,8 @@ pub struct Responder {
     called_ms: u64,
     /// Whether the client had closed its side before the head left.
     pub is_abandoned: bool,
+    /// Whether there has been a backlog.
+    has_backlog: bool,
 }
 
 impl Responder {
@@ -112,7 +115,13 @@ impl Responder {
             body_bytes: 0,
             called_ms: clock::coarse_ms(),
             is_abandoned: false,
+            has_backlog: false,
         }
+    }
+
+    /// Where the answer goes.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
     /// Whether the head has left or is about to.
@@ -268,7 +277,8 @@ impl Responder {
 
     /// Whether a block of `bytes` has to wait until the client has taken more of those before it.
     pub fn is_behind(&self, bytes: usize) -> bool {
-        lock(&self.connection.outbound).backlog.as_ref().is_some_and(|backlog| !backlog.has_room(bytes))
+        self.has_backlog
+            && lock(&self.connection.outbound).backlog.as_ref().is_some_and(|backlog| !backlog.has_room(bytes))
     }
 
     /// Waits, driving I/O, until a block of `bytes` has room. Outside the interpreter.
@@ -278,12 +288,13 @@ impl Responder {
 
     /// Keeps the rest of a blocked block for a task to write, so that the application can go on; false if that is more
     /// than may be kept.
-    pub fn keep_rest(&self, block: &[u8], offset: usize) -> bool {
+    pub fn keep_rest(&mut self, block: &[u8], offset: usize) -> bool {
         let rest = block.get(offset..).unwrap_or_default();
         if !backlog::may_start(self.connection.engine, rest.len()) {
             return false;
         }
         let tail = if rest.is_empty() { b"" } else { self.tail(true, false) };
+        self.has_backlog = true;
         let mut outbound = lock(&self.connection.outbound);
         let pending = std::mem::take(&mut outbound.bytes);
         backlog::start(&self.connection, &mut outbound, &[&pending, rest, tail]);
@@ -334,7 +345,15 @@ impl Responder {
 
     /// Ends an answer whose bytes have all been written.
     pub fn done(self) {
-        backlog::finish(&self.connection, self.keep_alive);
+        self.finish(self.keep_alive);
+    }
+
+    fn finish(&self, keep: bool) {
+        if self.has_backlog {
+            backlog::finish(&self.connection, keep);
+        } else {
+            self.connection.answer_done(keep);
+        }
     }
 
     /// Ends an answer in the middle, so that the client can tell that it is not complete: what was
@@ -345,7 +364,7 @@ impl Responder {
             // Where the close is the end of the body, only a reset tells that it is not (RFC 9112 8).
             self.connection.reset();
         }
-        backlog::finish(&self.connection, false);
+        self.finish(false);
     }
 }
 

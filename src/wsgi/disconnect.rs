@@ -6,6 +6,7 @@
 //! that has all it wanted goes away as a matter of course.
 
 use super::failure;
+use super::start_response::Answer;
 use crate::connection::Connection;
 use crate::connection::departures::{self, Witness};
 use crate::engine::lock;
@@ -16,33 +17,27 @@ use std::sync::{Arc, Mutex, Weak};
 
 /// The client of one answer, while that is not complete.
 pub struct Presence {
-    /// Spares the usual second end of an answer the lock.
-    is_open: AtomicBool,
+    /// Spares the usual answer, of which nobody wanted to know, the lock.
+    has_watch: AtomicBool,
     line: Mutex<Line>,
+    /// Knows the connection, as long as an answer is due.
+    answer: Arc<Mutex<Answer>>,
     application: Arc<str>,
 }
 
 #[derive(Default)]
 struct Line {
-    /// None when no answer is due any more. Weak, so that no connection stays open for the sake of this.
-    connection: Option<Weak<Connection>>,
     /// Which callables are valid; older ones were kept by an application beyond their request.
     issue: u64,
-    /// The watch for `callbacks`, once there has been one.
-    watch: Option<u64>,
+    /// The watch for `callbacks`, once there has been one. Weak, so that no connection stays open for the sake of this.
+    watch: Option<(u64, Weak<Connection>)>,
     callbacks: Vec<Py<PyAny>>,
 }
 
 impl Presence {
-    /// Nobody, for answers of the application called `application`.
-    pub fn new(application: Arc<str>) -> Arc<Presence> {
-        Arc::new(Presence { is_open: AtomicBool::new(false), line: Mutex::default(), application })
-    }
-
-    /// An answer to the client at the other end of `connection` begins.
-    pub fn begin(&self, connection: Weak<Connection>) {
-        lock(&self.line).connection = Some(connection);
-        self.is_open.store(true, Relaxed);
+    /// The clients of one `answer` after the other, by the application called `application`.
+    pub fn new(application: Arc<str>, answer: Arc<Mutex<Answer>>) -> Arc<Presence> {
+        Arc::new(Presence { has_watch: AtomicBool::new(false), line: Mutex::default(), answer, application })
     }
 
     /// The answer is complete, or is as soon as the bytes at hand have left. Attached to the interpreter: callbacks
@@ -62,40 +57,37 @@ impl Presence {
 
     /// Ends the callables' validity and the watch; answers with the callbacks that have not been called.
     fn close(&self) -> Vec<Py<PyAny>> {
-        if !self.is_open.load(Relaxed) {
+        if !self.has_watch.load(Relaxed) {
             return Vec::new();
         }
-        self.is_open.store(false, Relaxed);
+        self.has_watch.store(false, Relaxed);
         let mut line = lock(&self.line);
-        let connection = line.connection.take();
         let watch = line.watch.take();
         let callbacks = std::mem::take(&mut line.callbacks);
         drop(line);
-        if let Some(token) = watch {
-            departures::forget(connection.and_then(|connection| connection.upgrade()).as_deref(), token);
+        if let Some((token, connection)) = watch {
+            departures::forget(connection.upgrade().as_deref(), token);
         }
         callbacks
     }
 
     /// The connection, if callables of this `issue` are still valid.
     fn connection(&self, issue: u64) -> Option<Arc<Connection>> {
-        let line = lock(&self.line);
-        line.connection.as_ref().filter(|_| line.issue == issue).and_then(Weak::upgrade)
+        let is_valid = lock(&self.line).issue == issue;
+        lock(&self.answer).responder.as_ref().filter(|_| is_valid).map(|responder| responder.connection().clone())
     }
 
     fn register(self: &Arc<Self>, issue: u64, callback: Py<PyAny>) -> PyResult<()> {
-        let mut line = lock(&self.line);
-        let connection = line.connection.as_ref().filter(|_| line.issue == issue).and_then(Weak::upgrade);
-        let Some(connection) = connection else {
-            drop(line);
+        let Some(connection) = self.connection(issue) else {
             return Err(PyRuntimeError::new_err("portico.on_disconnect was called after the answer was complete"));
         };
-        // Under the lock, so that a watch cannot begin after the answer's end.
-        let watched = departures::watch(&connection, line.watch, self);
-        match watched {
+        let mut line = lock(&self.line);
+        let before = line.watch.as_ref().map(|(token, _)| *token);
+        match departures::watch(&connection, before, self) {
             Ok(token) => {
-                line.watch = Some(token);
+                line.watch = Some((token, Arc::downgrade(&connection)));
                 line.callbacks.push(callback);
+                self.has_watch.store(true, Relaxed);
                 Ok(())
             }
             Err(error) => {
@@ -108,7 +100,7 @@ impl Presence {
     /// The next callback of a watch, unless the answer has ended meanwhile.
     fn take_callback(&self, token: u64) -> Option<Py<PyAny>> {
         let mut line = lock(&self.line);
-        let is_due = line.watch == Some(token) && !line.callbacks.is_empty();
+        let is_due = line.watch.as_ref().is_some_and(|(known, _)| *known == token) && !line.callbacks.is_empty();
         is_due.then(|| line.callbacks.remove(0))
     }
 }

@@ -71,7 +71,7 @@ impl Input {
             }
             Body::Spooled(spool) => (Some(spool.into_kept()?), None),
             Body::Streamed(stream) => {
-                let Stream { spooled, arriving } = stream;
+                let Stream { spooled, arriving } = *stream;
                 (Some(spooled.into_kept()?), Some((arriving, engine)))
             }
         };

@@ -5,14 +5,13 @@
 
 use super::disconnect::{Callables, Presence};
 use crate::clock::DateHeader;
-use crate::connection::Connection;
 use crate::connection::responder::{ApplicationHead, Responder, Sent};
 use crate::engine::lock;
 use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, write_header};
 use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 /// One answer as both sides see it: the application through the two callables, the server directly.
 #[derive(Default)]
@@ -66,21 +65,15 @@ impl Starter {
         Ok(Starter { idle: Some(Exchange::new(py, &application)?), application })
     }
 
-    /// An exchange for one answer to `client`.
+    /// An exchange for one answer.
     ///
     /// # Errors
     /// There is no memory; the responder comes back.
-    pub fn begin(
-        &mut self,
-        py: Python<'_>,
-        client: Weak<Connection>,
-        responder: Responder,
-    ) -> Result<Exchange, Box<(PyErr, Responder)>> {
+    pub fn begin(&mut self, py: Python<'_>, responder: Responder) -> Result<Exchange, Box<(PyErr, Responder)>> {
         let exchange = match self.idle.take().map_or_else(|| Exchange::new(py, &self.application), Ok) {
             Ok(exchange) => exchange,
             Err(error) => return Err(Box::new((error, responder))),
         };
-        exchange.presence.begin(client);
         let mut answer = lock(&exchange.answer);
         answer.head.clear();
         answer.responder = Some(responder);
@@ -109,7 +102,7 @@ impl Starter {
 impl Exchange {
     fn new(py: Python<'_>, application: &Arc<str>) -> PyResult<Exchange> {
         let answer = Arc::new(Mutex::new(Answer::default()));
-        let presence = Presence::new(application.clone());
+        let presence = Presence::new(application.clone(), answer.clone());
         let write = Py::new(py, Write { answer: answer.clone(), presence: presence.clone() })?;
         let start_response = Py::new(py, StartResponse { answer: answer.clone(), write })?;
         let callables = Callables::new(py, &presence)?;
