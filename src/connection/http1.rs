@@ -80,14 +80,14 @@ async fn run(connection: Arc<Connection>, inbound: Option<Box<Inbound>>) {
         End::Refused(refusal) => {
             if connection.state() == State::Ready || connection.wait_answered().await {
                 connection.alarm.expect_nothing();
-                refusal.answer(&connection).await;
-                linger(connection).await;
+                Box::pin(refusal.answer(&connection)).await;
+                Box::pin(linger(connection)).await;
             }
         }
         End::Closing => {
             connection.wait_answered().await;
             // Also where the answer has begun it: it only did if the connection was registered by then.
-            linger(connection).await;
+            Box::pin(linger(connection)).await;
         }
     }
 }
@@ -105,7 +105,7 @@ async fn serve(connection: &Arc<Connection>, mut inbound: Option<Box<Inbound>>) 
         request.head.keep_alive &= turns.next(is_pipelined, &engine.bounds);
         let keep_alive = request.head.keep_alive;
         if request.head.framing == Framing::Empty && refusal::is_health_check(engine, &request) {
-            match answer_health_check(connection, request, head_bytes).await {
+            match Box::pin(answer_health_check(connection, request, head_bytes)).await {
                 Ok(rest) => inbound = rest,
                 Err(end) => return end,
             }
@@ -256,7 +256,8 @@ async fn read_body(
             let mut feed = connection.engine.take_buffer();
             feed.push(rest);
             request.truncate(head_bytes);
-            return read_long_body(connection, request, feed, began_ms).await;
+            // Boxed, as all that is rare: what a task could do has its place in every idle connection's memory.
+            return Box::pin(read_long_body(connection, request, feed, began_ms)).await;
         }
     };
     let next = rest_of(connection, &request, head_bytes + body_bytes);
