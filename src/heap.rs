@@ -1,4 +1,5 @@
-//! Memory that a crowd of slow clients has used goes back to the system when they are gone.
+//! Memory that a crowd of slow clients has used goes back to the system when they are gone; so does what the start
+//! of the supervisor leaves behind.
 //!
 //! The C library keeps what is freed for later allocations; after an attack that is many times of what the worker needs.
 
@@ -26,8 +27,9 @@ impl Heap {
     }
 }
 
+/// Gives what is free back to the system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn trim() {
+pub fn trim() {
     #[expect(unsafe_code, reason = "a call into the C library")]
     // SAFETY: malloc_trim(3) is thread-safe and touches only memory that is free.
     unsafe {
@@ -35,5 +37,6 @@ fn trim() {
     }
 }
 
+/// Only the GNU library can be asked.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn trim() {}
+pub fn trim() {}

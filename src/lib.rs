@@ -111,6 +111,12 @@ fn level_named(name: &str) -> PyResult<error_log::Level> {
     })
 }
 
+/// Gives free memory of the C library back to the system.
+#[pyfunction]
+fn trim_heap() {
+    heap::trim();
+}
+
 /// Runs this worker's crew on the calling thread until told to stop.
 #[pyfunction]
 fn serve(
@@ -133,6 +139,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("RequestBodyError", module.py().get_type::<wsgi::input::RequestBodyError>())?;
     module.add_function(wrap_pyfunction!(log, module)?)?;
     module.add_function(wrap_pyfunction!(configure_log, module)?)?;
+    module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;
     Ok(())
 }

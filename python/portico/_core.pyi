@@ -14,6 +14,7 @@ __all__ = [
     "configure_log",
     "log",
     "serve",
+    "trim_heap",
 ]
 
 __version__: str
@@ -112,4 +113,10 @@ def serve(application: WSGIApplication, settings: EngineSettings, scoreboard: Sc
     """Run this worker's crew on the calling thread until told to stop (see `EngineSettings.signal_fd`).
 
     Returns True when everything in flight was answered, False when something was cut.
+    """
+
+def trim_heap() -> None:
+    """Give free memory of the C library back to the system (malloc_trim(3)), where it can be asked.
+
+    For the supervisor before it forks: what is free in its heap would be in every worker's.
     """

@@ -12,7 +12,6 @@ from __future__ import annotations
 import gc
 import os
 import select
-import signal
 import time
 
 from portico import __version__, _core, log
@@ -27,6 +26,7 @@ from portico.process.signals import (
     SignalPipe,
     block_signals,
     reset_signals,
+    signal,
     signal_name,
     unblock_signals,
 )
@@ -84,6 +84,7 @@ class Supervisor:
         gc.disable()
         gc.collect()
         gc.freeze()
+        _core.trim_heap()
         while True:
             assignment = self._manage(time.monotonic())
             if assignment is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
-import signal
 import sys
 
 from portico import _core, log
@@ -18,7 +17,7 @@ from portico.app_loader import extend_path, load_application
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.messages import Failed, Ready, encode
 from portico.process.proctitle import name_process
-from portico.process.signals import WORKER_SIGNALS, SignalPipe
+from portico.process.signals import WORKER_SIGNALS, SignalPipe, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

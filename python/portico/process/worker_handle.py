@@ -9,9 +9,9 @@ It may die in any state; only in BOOTING and READY is that unexpected. Runs in t
 from __future__ import annotations
 
 import os
-import signal
 
 from portico.process.messages import Decoder, Failed, Ready
+from portico.process.signals import signal
 
 BOOTING = "booting"
 READY = "ready"
