@@ -80,6 +80,27 @@ wire_errors! {
     TRAILER_FORBIDDEN = 400, "a trailer field would frame or route the request";
     TRAILERS_TOO_LARGE = 431, "the trailers are too large";
 
+    // What the variables of uwsgi, FastCGI and SCGI mean, RFC 3875 4.1.
+    VARIABLES_CUT = 400, "the lengths of the variables do not add up to the size of what holds them";
+    VARIABLES_TOO_LARGE = 431, "the variables are too large";
+    TOO_MANY_VARIABLES = 431, "there are too many variables";
+    VARIABLE_NAME = 400, "the name of a variable is empty or holds a NUL";
+    VARIABLE_VALUE = 400, "the value of a variable holds a NUL";
+    VARIABLE_REPEATED = 400, "a variable that may come once is given more than once";
+    METHOD_MISSING = 400, "there is no REQUEST_METHOD";
+    PATH_MISSING = 400, "there is neither PATH_INFO nor REQUEST_URI";
+    PATH_INVALID = 400, "PATH_INFO or SCRIPT_NAME does not begin with a slash";
+    PATH_NOT_BELOW = 404, "PATH_INFO does not begin with the SCRIPT_NAME that is to be removed from it";
+    SCHEME_INVALID = 400, "UWSGI_SCHEME, HTTPS or REQUEST_SCHEME has no valid value";
+    REMOTE_ADDR_INVALID = 400, "REMOTE_ADDR is not an IP address";
+    REMOTE_PORT_INVALID = 400, "REMOTE_PORT is not a port";
+    SERVER_PORT_INVALID = 400, "SERVER_PORT is not a port";
+
+    // SCGI.
+    SCGI_NETSTRING = 400, "the head is not a netstring: a length without leading zeros, a colon, the head, a comma";
+    SCGI_CONTENT_LENGTH = 400, "CONTENT_LENGTH does not come first or is no number";
+    SCGI_VERSION = 400, "there is no SCGI with the value 1";
+
     // What only the caller can know: time, space, and what a front server said.
     REQUEST_TIMEOUT_HEAD = 408, "the request head did not come in time";
     REQUEST_TIMEOUT_BODY = 408, "the request body did not come in time";

@@ -18,7 +18,8 @@ use crate::grammar::trim_ows;
 use crate::http1::target::is_authority;
 use crate::{Networks, RequestHead, Span, WireError};
 use element::read_element;
-use node::{Node, read_number, read_port};
+pub(crate) use node::read_port;
+use node::{Node, read_number};
 use std::net::IpAddr;
 
 /// What trusted front servers say of a request; spans are of the bytes that its head was read from.

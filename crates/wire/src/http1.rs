@@ -2,6 +2,6 @@
 
 pub(crate) mod body;
 pub(crate) mod encode;
-mod fields;
+pub(crate) mod fields;
 mod head;
 pub(crate) mod target;

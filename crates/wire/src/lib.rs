@@ -1,4 +1,5 @@
-//! HTTP/1 on the wire, without sockets, clock or Python: bytes in, heads and body events out.
+//! HTTP/1 and the protocols of front servers on the wire, without sockets, clock or Python: bytes in, heads and body
+//! events out.
 //!
 //! Modules in reading order:
 //!
@@ -10,6 +11,9 @@
 //! 6. `http1::body`: `Content-Length` and chunked request bodies.
 //! 7. `http1::encode`: how a response is framed, and its bytes.
 //! 8. `networks` and `forwarded`: which peers are front servers, and what those say of a request.
+//! 9. `gateway`: what the variables of the three protocols of front servers mean; `uwsgi`, `scgi` and `fastcgi`
+//!    take those apart.
+//! 10. `proxy_protocol`: the header in which a load balancer tells of the connection it passes on.
 //!
 //! A reader answers with an event, an error, or "need more data"; it never panics, whatever the
 //! bytes. Bytes delivered whole, one at a time or followed by more give the same events.
@@ -30,14 +34,17 @@
 
 mod error;
 mod forwarded;
+mod gateway;
 mod grammar;
 mod http1;
 mod limits;
 mod message;
 mod networks;
+mod uwsgi;
 
 pub use error::WireError;
 pub use forwarded::{Client, Forwarded, Scheme, is_forwarded_name, request_start_ns};
+pub use gateway::{GatewayHead, GatewayLimits, plan_cgi_response, write_cgi_status};
 pub use grammar::{check_response_header_name, check_response_header_value, is_hop_by_hop, percent_decode_into};
 pub use http1::body::{BodyDecoder, BodyStep};
 pub use http1::encode::{
@@ -47,3 +54,4 @@ pub use http1::encode::{
 pub use limits::Limits;
 pub use message::{Framing, Header, RequestHead, Span, TargetForm, Version};
 pub use networks::{Networks, NetworksError};
+pub use uwsgi::{UWSGI_PONG, UwsgiModifiers, UwsgiPacket};

@@ -60,7 +60,7 @@ impl Node {
 }
 
 /// One to five digits that are a port.
-pub(super) fn read_port(digits: &[u8]) -> Option<u16> {
+pub(crate) fn read_port(digits: &[u8]) -> Option<u16> {
     if digits.len() > 5 { None } else { u16::try_from(read_number(digits)?).ok() }
 }
 

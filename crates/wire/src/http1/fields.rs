@@ -94,7 +94,7 @@ impl Found<'_> {
 
 /// RFC 9112 3.2: Host is required from HTTP/1.1 on and has to be valid. It may be empty (RFC 9110 7.2), as
 /// in the checks of some load balancers.
-fn check_host(host: Option<&[u8]>, version: Version) -> Result<(), WireError> {
+pub(crate) fn check_host(host: Option<&[u8]>, version: Version) -> Result<(), WireError> {
     match host {
         None if version == Version::Http11 => Err(WireError::HOST_MISSING),
         Some(host) if !host.is_empty() && !is_authority(host) => Err(WireError::HOST_INVALID),
@@ -116,7 +116,7 @@ fn read_framing(found: &Found<'_>, version: Version) -> Result<Framing, WireErro
 }
 
 /// `1*DIGIT`, RFC 9110 8.6, and nothing else: no sign, no list, no spaces. As many digits as 64 bits need.
-fn read_content_length(value: &[u8]) -> Result<u64, WireError> {
+pub(crate) fn read_content_length(value: &[u8]) -> Result<u64, WireError> {
     if value.is_empty() || value.len() > 20 {
         return Err(WireError::CONTENT_LENGTH_INVALID);
     }

@@ -6,7 +6,7 @@ use crate::grammar::{REGISTERED_NAME, hex_digit, is_target};
 use crate::{RequestHead, Span, TargetForm, WireError};
 
 /// Fills in `form`, `scheme`, `authority`, `path` and `query` from the method and the target.
-pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), WireError> {
+pub(crate) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), WireError> {
     let method = head.method.of(window);
     let target = head.target.of(window);
     let start = head.target.start as usize;

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod gateway;
+
 use portico_wire::{BodyDecoder, BodyStep, Framing, Limits, RequestHead, Span, TargetForm, Version, WireError};
 
 /// What may follow a message in the same read: another request, and bytes that are nothing.

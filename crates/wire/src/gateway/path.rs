@@ -1,0 +1,75 @@
+//! Where the application is mounted, and the path below: `SCRIPT_NAME` and `PATH_INFO`, given or to be split.
+
+use super::GatewayHead;
+use super::collector::PathInfo;
+use crate::{Span, WireError};
+
+/// What the front server says of the path.
+pub(super) struct Given {
+    /// `SCRIPT_NAME`, or empty.
+    pub(super) script_name: Span,
+    /// `PATH_INFO`, which may be empty.
+    pub(super) path_info: Option<Span>,
+    /// Path of `REQUEST_URI`, not decoded.
+    pub(super) target_path: Option<Span>,
+    /// `DOCUMENT_URI`, decoded.
+    pub(super) document_uri: Option<Span>,
+}
+
+impl Given {
+    /// Fills in `script_name`, `path_info` and `path_is_encoded`.
+    ///
+    /// Without `PATH_INFO` the front server has not split the path, and puts all of it, decoded and normalised, where
+    /// CGI has the script: nginx into `DOCUMENT_URI` and, with `fastcgi_params`, `SCRIPT_NAME`; Apache's FastCGI into
+    /// `SCRIPT_NAME`. That is the path whose access the front server has decided on, so it goes before `REQUEST_URI`.
+    /// Only an operator's own `SCRIPT_NAME` can be the beginning of `DOCUMENT_URI`: then the application is mounted
+    /// there. `REQUEST_URI` is never split: `/a/b/..` would let the client choose where.
+    pub(super) fn split(&self, head: &mut GatewayHead, bytes: &[u8], path_info: PathInfo) -> Result<(), WireError> {
+        let script_name = without_slashes_at_end(self.script_name, bytes);
+        let mount = script_name.of(bytes);
+        check_path(mount)?;
+        let below = |path: Span| prefix_length(path.of(bytes), mount).map(|length| after(path, length));
+        let (script_name, path_info, is_encoded) = match (self.path_info, path_info) {
+            (Some(path), PathInfo::Split) => (script_name, path, false),
+            (Some(path), PathInfo::Whole) => (script_name, below(path).ok_or(WireError::PATH_NOT_BELOW)?, false),
+            (None, _) => match (self.document_uri, self.target_path) {
+                (Some(path), _) if path.of(bytes) == self.script_name.of(bytes) => (Span::default(), path, false),
+                (Some(path), _) => match below(path) {
+                    Some(path_info) => (script_name, path_info, false),
+                    None => (Span::default(), path, false),
+                },
+                (None, _) if !self.script_name.is_empty() => (Span::default(), self.script_name, false),
+                (None, Some(path)) => (Span::default(), path, true),
+                (None, None) => return Err(WireError::PATH_MISSING),
+            },
+        };
+        let is_asterisk = path_info.of(bytes) == b"*" && head.method.of(bytes) == b"OPTIONS";
+        if !is_asterisk {
+            check_path(path_info.of(bytes))?;
+        }
+        head.script_name = script_name;
+        head.path_info = path_info;
+        head.path_is_encoded = is_encoded;
+        Ok(())
+    }
+}
+
+/// RFC 3875 4.1.5 and 4.1.13: empty, or from a slash on.
+fn check_path(path: &[u8]) -> Result<(), WireError> {
+    if matches!(path, [] | [b'/', ..]) { Ok(()) } else { Err(WireError::PATH_INVALID) }
+}
+
+/// RFC 3875 4.1.13: `/` is the empty `SCRIPT_NAME`, and the slash that follows one belongs to `PATH_INFO`.
+fn without_slashes_at_end(span: Span, bytes: &[u8]) -> Span {
+    let length = span.of(bytes).iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    Span::new(span.start as usize, span.start as usize + length)
+}
+
+fn after(span: Span, length: usize) -> Span {
+    Span::new((span.start as usize + length).min(span.end as usize), span.end as usize)
+}
+
+/// How much of `path` is `mount`: `None` where it does not begin with it, segment by segment.
+fn prefix_length(path: &[u8], mount: &[u8]) -> Option<usize> {
+    matches!(path.strip_prefix(mount)?, [] | [b'/', ..]).then_some(mount.len())
+}
