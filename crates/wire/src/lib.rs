@@ -40,6 +40,7 @@ mod http1;
 mod limits;
 mod message;
 mod networks;
+mod scgi;
 mod uwsgi;
 
 pub use error::WireError;
