@@ -101,6 +101,15 @@ wire_errors! {
     SCGI_CONTENT_LENGTH = 400, "CONTENT_LENGTH does not come first or is no number";
     SCGI_VERSION = 400, "there is no SCGI with the value 1";
 
+    // FastCGI.
+    FASTCGI_VERSION = 400, "a record does not have version 1";
+    FASTCGI_REQUEST_ID = 400, "the request number of a record does not fit its type, or is taken";
+    FASTCGI_BEGIN = 400, "BEGIN_REQUEST does not have 8 bytes";
+    FASTCGI_GET_VALUES = 400, "GET_VALUES is too large";
+    FASTCGI_ORDER = 400, "a record of a request comes where it has no place: PARAMS, its end, STDIN, its end";
+    FASTCGI_BODY_SHORT = 400, "STDIN ends before CONTENT_LENGTH";
+    FASTCGI_BODY_LONG = 400, "STDIN is longer than CONTENT_LENGTH";
+
     // What only the caller can know: time, space, and what a front server said.
     REQUEST_TIMEOUT_HEAD = 408, "the request head did not come in time";
     REQUEST_TIMEOUT_BODY = 408, "the request body did not come in time";

@@ -33,6 +33,7 @@
 #![warn(missing_docs)]
 
 mod error;
+mod fastcgi;
 mod forwarded;
 mod gateway;
 mod grammar;
@@ -44,6 +45,10 @@ mod scgi;
 mod uwsgi;
 
 pub use error::WireError;
+pub use fastcgi::{
+    FASTCGI_MAX_CONTENT, FASTCGI_PADDING, FastCgiEnd, FastCgiReader, FastCgiReply, FastCgiStep, FastCgiStream,
+    fastcgi_record_header, write_end_request, write_fastcgi_stream,
+};
 pub use forwarded::{Client, Forwarded, Scheme, is_forwarded_name, request_start_ns};
 pub use gateway::{GatewayHead, GatewayLimits, plan_cgi_response, write_cgi_status};
 pub use grammar::{check_response_header_name, check_response_header_value, is_hop_by_hop, percent_decode_into};

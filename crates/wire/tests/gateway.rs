@@ -163,6 +163,16 @@ fn method_and_target_obey_the_rules_of_a_request_line() {
 }
 
 #[test]
+fn knows_head_requests() {
+    for (method, is_head) in [("HEAD", true), ("GET", false), ("head", false)] {
+        let packet = uwsgi(0, &[("REQUEST_METHOD", method), ("PATH_INFO", "/")]);
+        let mut head = GatewayHead::new();
+        head.read_uwsgi(&packet, &GatewayLimits::default()).unwrap();
+        assert_eq!(head.is_head, is_head, "{method}");
+    }
+}
+
+#[test]
 fn the_query_comes_from_its_variable_or_the_target() {
     let query = |more: &[(&str, &str)]| part(more, "query").unwrap().concat();
     assert_eq!(query(&[("REQUEST_URI", "/?a?b")]), "a?b");
