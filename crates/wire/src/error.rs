@@ -110,6 +110,16 @@ wire_errors! {
     FASTCGI_BODY_SHORT = 400, "STDIN ends before CONTENT_LENGTH";
     FASTCGI_BODY_LONG = 400, "STDIN is longer than CONTENT_LENGTH";
 
+    // PROXY protocol. The statuses are never sent: there is no HTTP yet.
+    PROXY_SIGNATURE = 400, "the connection does not begin with a PROXY protocol header";
+    PROXY_LINE = 400, "the PROXY line is not `PROXY family source destination port port` of at most 107 bytes";
+    PROXY_COMMAND = 400, "the PROXY header does not have version 2 and the command LOCAL or PROXY";
+    PROXY_FAMILY = 400, "the PROXY header is not of TCP over IPv4 or IPv6 or of a Unix stream socket";
+    PROXY_ADDRESSES = 400, "the PROXY header is too short for its addresses";
+    PROXY_TLV = 400, "a TLV of the PROXY header is cut, repeated or malformed";
+    PROXY_CHECKSUM = 400, "the checksum of the PROXY header is wrong";
+    PROXY_TOO_LARGE = 400, "the PROXY header is too large";
+
     // What only the caller can know: time, space, and what a front server said.
     REQUEST_TIMEOUT_HEAD = 408, "the request head did not come in time";
     REQUEST_TIMEOUT_BODY = 408, "the request body did not come in time";

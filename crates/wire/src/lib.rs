@@ -41,6 +41,7 @@ mod http1;
 mod limits;
 mod message;
 mod networks;
+mod proxy_protocol;
 mod scgi;
 mod uwsgi;
 
@@ -60,4 +61,5 @@ pub use http1::encode::{
 pub use limits::Limits;
 pub use message::{Framing, Header, RequestHead, Span, TargetForm, Version};
 pub use networks::{Networks, NetworksError};
+pub use proxy_protocol::{PROXY_MAX_BYTES, ProxyEndpoints, ProxyHeader, ProxyTls};
 pub use uwsgi::{UWSGI_PONG, UwsgiModifiers, UwsgiPacket};
