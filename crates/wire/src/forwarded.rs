@@ -12,6 +12,7 @@ mod element;
 mod node;
 mod request_start;
 
+pub(crate) use request_start::read_request_start;
 pub use request_start::request_start_ns;
 
 use crate::grammar::trim_ows;

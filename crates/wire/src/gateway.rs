@@ -28,6 +28,8 @@ mod response;
 pub(crate) use collector::{Collector, PathInfo};
 pub use response::{plan_cgi_response, write_cgi_status};
 
+use crate::forwarded::read_request_start;
+use crate::grammar::trim_ows;
 use crate::{Client, Framing, Header, Scheme, Span, Version};
 
 /// Bounds on what the readers of uwsgi, FastCGI and SCGI accept.
@@ -116,6 +118,15 @@ impl GatewayHead {
     pub fn variable<'a>(&self, bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
         let found = self.variables.iter().rfind(|variable| variable.name.of(bytes) == name.as_bytes())?;
         Some(found.value.of(bytes))
+    }
+
+    /// When the front server took the request, as for [`request_start_ns`](crate::request_start_ns), from the last
+    /// `HTTP_X_REQUEST_START`. One that the front server sets goes before the client's.
+    #[must_use]
+    pub fn request_start_ns(&self, bytes: &[u8]) -> Option<u64> {
+        let found = self.headers.iter().rfind(|header| header.name.of(bytes) == b"HTTP_X_REQUEST_START")?;
+        let entry = found.value.of(bytes).rsplit(|byte| *byte == b',').next()?;
+        read_request_start(trim_ows(entry))
     }
 
     /// Forgets everything but the memory for `headers` and `variables`.

@@ -357,6 +357,22 @@ fn reads_the_protocol_of_the_client() {
 }
 
 #[test]
+fn knows_when_the_front_server_took_the_request() {
+    let start = |values: &[&str]| {
+        let more: Vec<_> = values.iter().map(|value| ("HTTP_X_REQUEST_START", *value)).collect();
+        let packet = uwsgi(0, &least(&more));
+        let mut head = GatewayHead::new();
+        head.read_uwsgi(&packet, &GatewayLimits::default()).unwrap();
+        head.request_start_ns(&packet)
+    };
+    assert_eq!(start(&["t=1700000000.25"]), Some(1_700_000_000_250_000_000));
+    assert_eq!(start(&["1", "t=1700000000.5"]), Some(1_700_000_000_500_000_000));
+    assert_eq!(start(&["1, t=1700000000.5 "]), Some(1_700_000_000_500_000_000));
+    assert_eq!(start(&["soon"]), None);
+    assert_eq!(start(&[]), None);
+}
+
+#[test]
 fn the_number_of_variables_is_bounded() {
     let read = |max_variables, count| {
         let limits = GatewayLimits { max_variables, ..GatewayLimits::default() };

@@ -11,14 +11,19 @@ use crate::RequestHead;
 /// `None` where there is none, or none that can be read: it only serves to measure.
 #[must_use]
 pub fn request_start_ns(head: &RequestHead, bytes: &[u8]) -> Option<u64> {
-    /// Seconds up to the year 5138, milliseconds from 1973 to 5138, microseconds likewise.
-    const UNITS: [(u64, u64); 3] =
-        [(100_000_000_000, 1_000_000_000), (100_000_000_000_000, 1_000_000), (u64::MAX, 1_000)];
     if !head.has_forwarded {
         return None;
     }
     // The last one is the nearest server's.
     let text = Message { head, bytes }.entries_from_right("x-request-start").next()?;
+    read_request_start(text)
+}
+
+/// As [`request_start_ns`], of the header's text.
+pub(crate) fn read_request_start(text: &[u8]) -> Option<u64> {
+    /// Seconds up to the year 5138, milliseconds from 1973 to 5138, microseconds likewise.
+    const UNITS: [(u64, u64); 3] =
+        [(100_000_000_000, 1_000_000_000), (100_000_000_000_000, 1_000_000), (u64::MAX, 1_000)];
     let number = text.strip_prefix(b"t=").unwrap_or(text);
     let dot = memchr::memchr(b'.', number).unwrap_or(number.len());
     let (whole, fraction) = number.split_at(dot);
