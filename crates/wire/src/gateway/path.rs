@@ -20,8 +20,9 @@ impl Given {
     /// Fills in `script_name`, `path_info` and `path_is_encoded`.
     ///
     /// Without `PATH_INFO` the front server has not split the path, and puts all of it, decoded and normalised, where
-    /// CGI has the script: nginx into `DOCUMENT_URI` and, with `fastcgi_params`, `SCRIPT_NAME`; Apache's FastCGI into
-    /// `SCRIPT_NAME`. That is the path whose access the front server has decided on, so it goes before `REQUEST_URI`.
+    /// CGI has the script: nginx into `DOCUMENT_URI` and, with `fastcgi_params`, `SCRIPT_NAME`; Apache over FastCGI and
+    /// SCGI into `SCRIPT_NAME`. That is the path whose access the front server has decided on, so it goes before
+    /// `REQUEST_URI`.
     /// Only an operator's own `SCRIPT_NAME` can be the beginning of `DOCUMENT_URI`: then the application is mounted
     /// there. `REQUEST_URI` is never split: `/a/b/..` would let the client choose where.
     pub(super) fn split(&self, head: &mut GatewayHead, bytes: &[u8], path_info: PathInfo) -> Result<(), WireError> {
