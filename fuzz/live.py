@@ -31,7 +31,7 @@ HONEST_EVERY = 10
 ANSWER_DEADLINE_S = 30.0
 """The client has ended its side, so an answer that takes longer is one that never comes."""
 MAX_MESSAGE_BYTES = 128 * 1024
-MAX_LOST = 0.005
+MAX_LOST = 0.0
 """Share of connections that may be reset before their first answer was read: what is sent behind
 a request that closes the connection does it when it arrives after the close (RFC 9112 9.6)."""
 
