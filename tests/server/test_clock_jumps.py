@@ -149,3 +149,17 @@ def test_deadlines_are_kept_while_the_clock_jumps(clock: WallClock, jumping: Ser
         slow.send(b"GET / HTTP/1.1\r\n")
         clock.jump(-DAY_S)
         assert slow.read_response().status == 408
+
+
+@pytest.mark.parametrize(
+    "day",
+    ["2024-02-29", "2028-02-29", "2028-03-01", "2096-12-31", "2100-02-28", "2100-03-01"],
+)
+def test_log_lines_know_the_calendar(jumping: Server, clock: WallClock, key: str, day: str) -> None:
+    noon = datetime.datetime.fromisoformat(f"{day}T12:00:00+00:00")
+    clock.jump(round(noon.timestamp() - time.time()))
+    expected = f"[{noon:%d/%b/%Y}:12:00:"
+    with jumping.connect() as connection:
+        connection.request(f"/function?key={key}")
+    line = jumping.access_log.wait_for(rf"(\[[^\]]*).*key={key}")
+    assert line[1].startswith((expected, expected.replace("12:00", "11:59")))
