@@ -72,6 +72,13 @@ impl Reservation {
         granted
     }
 
+    /// Gives `bytes` of it back.
+    pub fn shrink(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.budget.give_back(bytes);
+    }
+
     /// Gives all of it back.
     pub fn release(&mut self) {
         self.budget.give_back(std::mem::take(&mut self.bytes));

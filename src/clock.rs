@@ -49,7 +49,7 @@ impl DateHeader {
     pub fn text(&mut self) -> &[u8] {
         const KEEPS_MS: u64 = 50;
         let now_ms = coarse_ms();
-        if now_ms - self.asked_ms >= KEEPS_MS || self.text.is_empty() {
+        if now_ms.saturating_sub(self.asked_ms) >= KEEPS_MS || self.text.is_empty() {
             self.asked_ms = now_ms;
             self.at(wall_s());
         }

@@ -402,6 +402,11 @@ impl Connection {
         if let Ok(sent) = self.send(&outbound.bytes, Then::More) {
             outbound.take_away(sent);
             outbound.last_send_ns = clock::monotonic_ns();
+            if !outbound.bytes.is_empty() {
+                // A full socket: the application may not come back for long, so a task has to wait for the client.
+                let rest = std::mem::take(&mut outbound.bytes);
+                backlog::start(self, &mut outbound, &[&rest]);
+            }
         }
     }
 }

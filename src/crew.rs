@@ -50,8 +50,8 @@ thread_local! {
     static ME: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// Starts the crew thread with this index, which begins as the leader.
-pub type Recruit = Box<dyn Fn(usize) + Send + Sync>;
+/// Starts the crew thread with this index, which begins as the leader; false if it cannot be started.
+pub type Recruit = Box<dyn Fn(usize) -> bool + Send + Sync>;
 
 /// The crew of one worker.
 pub struct Crew {
@@ -317,10 +317,29 @@ impl Crew {
             let next = roster.threads.len();
             roster.threads.push(None);
             self.leader.store(next, Ordering::Release);
-            recruit(next);
+            if !recruit(next) {
+                roster.threads.pop();
+                self.leave_vacant();
+            }
         } else {
-            self.leader.store(VACANT, Ordering::Release);
-            self.wake_sentinel();
+            self.leave_vacant();
+        }
+    }
+
+    /// Nobody leads until a call ends: the sentinel drives I/O meanwhile.
+    fn leave_vacant(&self) {
+        self.leader.store(VACANT, Ordering::Release);
+        self.wake_sentinel();
+    }
+
+    /// A new thread that was made leader cannot serve: as if it had never been.
+    pub fn resign(&self, me: usize) {
+        let mut roster = lock(&self.roster);
+        if let Some(place) = roster.threads.get_mut(me) {
+            *place = None;
+        }
+        if self.leader.load(Ordering::Relaxed) == me {
+            self.give_lead_away(&mut roster);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::connection::refusal::{self, Overload};
 use crate::connection::{Connection, State};
 use crate::engine::{Engine, lock};
 use crate::heap::Heap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -199,7 +199,7 @@ impl Deadlines {
 
     /// Sees to it that the wheel looks at this connection at `at_ms`, if it would only do so later.
     fn reach(&self, alarm: &Alarm, at_ms: u64) {
-        if alarm.due_tick.load(Relaxed) > tick_after(at_ms) {
+        if alarm.due_tick.load(SeqCst) > tick_after(at_ms) {
             lock(&self.0).schedule(alarm);
         }
     }
@@ -216,8 +216,8 @@ impl Deadlines {
             .all()
             .into_iter()
             .filter(|connection| match connection.alarm.waits_for() {
-                // While an answer is outstanding the next head is no reason to cut it.
-                Some(Wait::Head | Wait::Idle) if connection.state() != State::Ready => false,
+                // While an answer is outstanding, what comes behind it is no reason to cut it.
+                Some(Wait::Head | Wait::Body | Wait::Idle) if connection.state() != State::Ready => false,
                 wait => wait.is_some_and(|wait| kinds.contains(&wait)),
             })
             .collect();
@@ -260,8 +260,14 @@ impl Wheel {
     /// Notes when to look at a connection again.
     fn schedule(&mut self, alarm: &Alarm) {
         let last = self.tick + HORIZON;
-        let due = alarm.earliest_ms().map_or(last, tick_after).clamp(self.tick + 1, last);
-        alarm.due_tick.store(due, Relaxed);
+        let due_tick = || alarm.earliest_ms().map_or(last, tick_after).clamp(self.tick + 1, last);
+        let mut due = due_tick();
+        alarm.due_tick.store(due, SeqCst);
+        // A deadline that was set between the look and the store has seen the place before: look once more.
+        if due_tick() < due {
+            due = due_tick();
+            alarm.due_tick.store(due, SeqCst);
+        }
         if let (Ok(place), Some(slot)) = (u32::try_from(alarm.place.load(Relaxed)), self.slots.get_mut(slot_of(due))) {
             slot.push(place);
         }

@@ -5,8 +5,8 @@
 //! as soon as no call runs, at most `QUICK_MS` later. Runs as tasks; never calls Python.
 
 use crate::clock::coarse_ms;
-use crate::connection::State;
-use crate::deadlines;
+use crate::connection::{Connection, State};
+use crate::deadlines::{self, Wait};
 use crate::descriptor;
 use crate::engine::Engine;
 use crate::error_log::{Level, log};
@@ -90,7 +90,11 @@ pub async fn follow_orders(engine: &'static Engine, orders: Orders) {
         if elapsed >= limit {
             WAS_CUT.store(true, SeqCst);
             let (running, queued) = (engine.crew.running(), engine.crew.queued());
-            log(Level::Warning, &format!("stopped with {running} calls running and {queued} requests waiting"));
+            let arriving = engine.deadlines.all().iter().filter(|connection| is_arriving(connection)).count();
+            log(
+                Level::Warning,
+                &format!("stopped with calls running: {running}, requests waiting: {queued}, arriving: {arriving}"),
+            );
             break;
         }
         tokio::select! {
@@ -106,12 +110,18 @@ pub async fn follow_orders(engine: &'static Engine, orders: Orders) {
 fn all_left(engine: &'static Engine, elapsed_ms: u64) -> bool {
     if elapsed_ms >= IDLE_GRACE_MS {
         for connection in engine.deadlines.all() {
-            if connection.state() == State::Ready {
+            let is_idle = matches!(connection.alarm.waits_for(), Some(Wait::FirstByte | Wait::Idle));
+            if is_idle && connection.state() == State::Ready {
                 connection.cut();
             }
         }
     }
     engine.slot.connections.load(Relaxed) == 0
+}
+
+/// Whether the client is in the middle of a request.
+fn is_arriving(connection: &Connection) -> bool {
+    matches!(connection.alarm.waits_for(), Some(Wait::Head | Wait::Body))
 }
 
 async fn next_signal(fd: RawFd) -> Stop {

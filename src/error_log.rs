@@ -82,7 +82,7 @@ impl Seldom {
         const PAUSE_MS: u64 = 60_000;
         let now_ms = clock::coarse_ms();
         let told_ms = self.told_ms.load(Ordering::Relaxed);
-        let is_due = told_ms == 0 || now_ms - told_ms >= PAUSE_MS;
+        let is_due = told_ms == 0 || now_ms.saturating_sub(told_ms) >= PAUSE_MS;
         if !is_due || self.told_ms.compare_exchange(told_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             self.untold.fetch_add(1, Ordering::Relaxed);
             return;

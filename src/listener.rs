@@ -87,10 +87,13 @@ fn has_waiting(fd: RawFd) -> bool {
 /// As many connections as may be are open: those without a request make room, else somebody has to leave first.
 async fn wait_for_room(engine: &'static Engine) {
     static TOLD: Seldom = Seldom::new();
-    let closed = engine.deadlines.evict(&[Wait::FirstByte, Wait::Idle, Wait::Head, Wait::Linger], MAKES_ROOM);
+    let mut closed = engine.deadlines.evict(&[Wait::FirstByte, Wait::Idle, Wait::Head, Wait::Linger], MAKES_ROOM);
+    if closed == 0 {
+        closed = engine.deadlines.evict(&[Wait::Body], MAKES_ROOM);
+    }
     TOLD.warn(|| match closed {
         0 => "max_connections is reached; new connections wait until others end".into(),
-        _ => format!("max_connections is reached; closed {closed} idle connections to make room"),
+        _ => format!("max_connections is reached; closed {closed} idle or slow connections to make room"),
     });
     // Their tasks have to run before they are gone; a limit of time, since others may be in the way.
     let _ = tokio::time::timeout(PAUSE, engine.admission.room()).await;

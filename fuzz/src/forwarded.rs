@@ -86,6 +86,10 @@ fn walk(entries: &[Vec<u8>], trusted: &Networks) -> Option<IpAddr> {
     let mut reached = None;
     for entry in entries.iter().rev() {
         let text = std::str::from_utf8(entry).ok().filter(|text| !text.contains('%'))?;
+        // RFC 7239 6: a port has at most five digits; the library would pass over leading zeros.
+        if text.rsplit(':').next().is_some_and(|port| port.len() > 5) && text.parse::<SocketAddr>().is_ok() {
+            return None;
+        }
         let address = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|both| both.ip())).ok()?;
         reached = Some(address.to_canonical());
         if !trusted.contains(address) {

@@ -207,9 +207,7 @@ impl Backlog {
         if let Some(next) = self.memory.pop_front() {
             *piece = next;
             self.memory_bytes -= piece.len();
-            if self.memory.is_empty() {
-                self.memory_held.release();
-            }
+            self.memory_held.shrink(piece.len() as u64);
         } else if let Some(overflow) = &mut self.overflow {
             let left = usize::try_from(overflow.written - overflow.read).unwrap_or(usize::MAX);
             piece.resize(left.min(PIECE_BYTES), 0);

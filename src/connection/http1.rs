@@ -81,8 +81,8 @@ async fn run(connection: Arc<Connection>, inbound: Option<Box<Inbound>>) {
             if connection.state() == State::Ready || connection.wait_answered().await {
                 connection.alarm.expect_nothing();
                 Box::pin(refusal.answer(&connection)).await;
-                Box::pin(linger(connection)).await;
             }
+            Box::pin(linger(connection)).await;
         }
         End::Closing => {
             connection.wait_answered().await;
@@ -151,14 +151,18 @@ async fn read_head(
         if let Some(mut buffer) = inbound.take() {
             let limits = &engine.bounds.wire;
             let read = if began_ms.is_none() { buffer.read_head(limits) } else { buffer.read_head_on(limits) };
-            let read = read.and_then(|read| match read {
-                Some(_) => check(connection, &mut buffer).map(|()| read),
-                None => Ok(None),
-            });
             match read {
-                Ok(Some(head_bytes)) => return Ok((buffer, head_bytes, began_ms)),
                 Ok(None) => {}
-                Err(error) => return Err(refused(error, &buffer, began_ms)),
+                Ok(Some(head_bytes)) => {
+                    return match check(connection, &mut buffer) {
+                        Ok(()) => Ok((buffer, head_bytes, began_ms)),
+                        Err(error) => Err(refused(error, buffer, began_ms)),
+                    };
+                }
+                Err(error) => {
+                    let began_ms = began_ms.unwrap_or_else(clock::coarse_ms);
+                    return Err(End::Refused(Refusal::of_head(error, Some(buffer), began_ms)));
+                }
             }
             if began_ms.is_none() {
                 // Set once, so that a byte now and then gains nothing.
@@ -167,8 +171,8 @@ async fn read_head(
             }
             if engine.memory.is_overdrawn() {
                 // One: each that finds the memory used up adds at most one buffer to it.
-                engine.deadlines.evict(&[Wait::Head], usize::MAX);
-                TOLD.warn(|| "max_buffered is reached; closed a connection with an unfinished head".into());
+                engine.deadlines.evict(&[Wait::Head, Wait::Body], usize::MAX);
+                TOLD.warn(|| "max_buffered is reached; closed a connection with an unfinished request".into());
                 // Theirs goes back before this one reads on.
                 tokio::task::yield_now().await;
             }
@@ -183,7 +187,7 @@ async fn read_head(
             Ok(0) => return Err(End::Gone),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                let refusal = Refusal::new(WireError::REQUEST_TIMEOUT_HEAD, inbound.as_deref(), began_ms.unwrap_or(0));
+                let refusal = Refusal::of_head(WireError::REQUEST_TIMEOUT_HEAD, inbound, began_ms.unwrap_or(0));
                 return Err(End::Refused(refusal));
             }
             Err(_) => return Err(End::Gone),
@@ -206,8 +210,8 @@ fn check(connection: &Connection, inbound: &mut Inbound) -> Result<(), WireError
     Ok(())
 }
 
-fn refused(error: WireError, inbound: &Inbound, began_ms: Option<u64>) -> End {
-    End::Refused(Refusal::new(error, Some(inbound), began_ms.unwrap_or_else(clock::coarse_ms)))
+fn refused(error: WireError, request: Box<Inbound>, began_ms: Option<u64>) -> End {
+    End::Refused(Refusal::of_request(error, request, began_ms.unwrap_or_else(clock::coarse_ms)))
 }
 
 /// Answers a health check in its turn; returns what the peer has already sent after it.
@@ -249,7 +253,7 @@ async fn read_body(
     let body_bytes = match request.head.framing {
         Framing::Empty => 0,
         Framing::Length(length) if length > bounds.request_body_bytes => {
-            return Err(refused(WireError::BODY_TOO_LARGE, &request, began_ms));
+            return Err(refused(WireError::BODY_TOO_LARGE, request, began_ms));
         }
         Framing::Length(length) if length <= rest.len() as u64 => usize::try_from(length).unwrap_or(0),
         Framing::Length(_) | Framing::Chunked => {
@@ -283,6 +287,10 @@ async fn read_long_body(
     let mut arriving = Arriving::new(connection, request.head.framing, feed, began_ms);
     let mut spool = Spool::new(engine);
     if request.head.expect_continue && arriving.is_untouched() {
+        // In its turn: an answer before this one may still be on its way.
+        if connection.state() != State::Ready && !connection.wait_answered().await {
+            return Err(End::Closing);
+        }
         connection.send_all(CONTINUE).await?;
     }
     loop {
@@ -294,12 +302,12 @@ async fn read_long_body(
                     refusal::log_abandoned(connection, &request, arriving.began_ms);
                     return Err(End::Gone);
                 };
-                return Err(refused(error, &request, Some(arriving.began_ms)));
+                return Err(refused(error, request, Some(arriving.began_ms)));
             }
         };
         if let Err(error) = spool.push(&block) {
             TOLD.warn(|| format!("cannot keep a request body in a temporary file: {error}; answered with 507"));
-            return Err(refused(WireError::TEMPORARY_SPACE, &request, Some(arriving.began_ms)));
+            return Err(refused(WireError::TEMPORARY_SPACE, request, Some(arriving.began_ms)));
         }
         if spool.len() > engine.bounds.body_spool_bytes {
             return stream(connection, request, arriving, spool, declared).await;
@@ -337,7 +345,12 @@ async fn stream(
             complete.store(true, Release);
         }
         // The receiver is gone when the application has finished without reading on.
-        if sender.send(block).await.is_err() || failed {
+        let is_unwanted = sender.send(block).await.is_err();
+        if is_unwanted && arriving.is_complete() {
+            // All of it had come before the answer: the connection may have been promised to the next request.
+            return Ok(arriving.leftover(connection));
+        }
+        if is_unwanted || failed {
             return Err(End::Closing);
         }
     }

@@ -6,7 +6,8 @@ use crate::access_log::Record;
 use crate::clock::{self, DateHeader};
 use crate::engine::Engine;
 use crate::error_log::{Level, Seldom, log};
-use portico_wire::{WireError, write_content_length, write_header, write_status_line};
+use portico_wire::{WireError, is_forwarded_name, write_content_length, write_header, write_status_line};
+use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// What the access log says of a client that left before its answer; nginx's number, never sent.
@@ -20,12 +21,12 @@ const RETRY_AFTER: &[u8] = b"1";
 pub struct Refusal {
     /// The rule and the status.
     pub error: WireError,
-    /// The request line as far as it came.
-    line: Vec<u8>,
+    /// The request as far as it came.
+    inbound: Option<Box<Inbound>>,
+    /// Whether its head was understood.
+    has_head: bool,
     /// When the request began, coarse milliseconds.
     began_ms: u64,
-    /// Whether the answer may have no body (RFC 9110 9.3.2), as far as the request was understood.
-    is_head: bool,
 }
 
 /// Why a request finds no room.
@@ -47,24 +48,56 @@ struct Answer<'a> {
 }
 
 impl Refusal {
-    /// A refusal of what `inbound` holds the beginning of.
-    pub fn new(error: WireError, inbound: Option<&Inbound>, began_ms: u64) -> Refusal {
-        let line = inbound.map(|inbound| inbound.first_line(LINE_BYTES).to_vec()).unwrap_or_default();
-        let is_head = inbound.is_some_and(|inbound| inbound.head.is_head);
-        Refusal { error, line, began_ms, is_head }
+    /// A refusal of a request whose head was not understood, or has not come.
+    pub fn of_head(error: WireError, inbound: Option<Box<Inbound>>, began_ms: u64) -> Refusal {
+        Refusal { error, inbound, has_head: false, began_ms }
+    }
+
+    /// A refusal of a request whose head was understood.
+    pub fn of_request(error: WireError, inbound: Box<Inbound>, began_ms: u64) -> Refusal {
+        Refusal { error, inbound: Some(inbound), has_head: true, began_ms }
     }
 
     /// Sends the answer, which closes the connection, and logs it.
     pub async fn answer(self, connection: &Connection) {
-        let WireError { status, reason } = self.error;
-        log(Level::Debug, &format!("refused with {status}: {reason} (from {:?})", connection.peer));
-        let answer = Answer { status, body: b"", keep_alive: false, is_head: self.is_head, retry_after: false };
+        let Refusal { error, inbound, has_head, began_ms } = self;
+        let WireError { status, reason } = error;
+        let request = inbound.as_deref().filter(|_| has_head);
+        let line = request.map_or_else(
+            || inbound.as_ref().map(|inbound| inbound.first_line(LINE_BYTES)).unwrap_or_default(),
+            Inbound::request_line,
+        );
+        let peer = connection.peer.map_or_else(|| "a Unix socket".into(), |peer| peer.to_string());
+        log(Level::Debug, &format!("refused with {status}: {reason} (\"{}\" from {peer})", line.escape_ascii()));
+        if let Some(request) = request.filter(|_| error == WireError::FORWARDED) {
+            tell_of_front_server(&peer, request);
+        }
+        // RFC 9110 9.3.2: an answer to HEAD has no body, as far as the request was understood.
+        let is_head = inbound.as_ref().is_some_and(|inbound| inbound.head.is_head);
+        let answer = Answer { status, body: b"", keep_alive: false, is_head, retry_after: false };
         let (bytes, body_bytes) = answer.encode();
-        let duration_ns = clock::coarse_ms().saturating_sub(self.began_ms) * 1_000_000;
-        account(connection, None, &self.line, status, body_bytes, duration_ns);
+        let duration_ns = clock::coarse_ms().saturating_sub(began_ms) * 1_000_000;
+        account(connection, request, line, status, body_bytes, duration_ns);
         // The peer may be gone; the connection ends either way.
         let _ = connection.send_all(&bytes).await;
     }
+}
+
+/// A trusted front server says something that cannot be: its operator has to know, and only what it sent tells why.
+fn tell_of_front_server(peer: &str, request: &Inbound) {
+    static TOLD: Seldom = Seldom::new();
+    TOLD.warn(|| {
+        let mut said = String::new();
+        for header in &request.head.headers {
+            let (name, value) = (header.name.of(request.bytes()), header.value.of(request.bytes()));
+            if is_forwarded_name(name) {
+                // Writing to a String cannot fail.
+                let _ = write!(said, " {}: {};", name.escape_ascii(), value.escape_ascii());
+            }
+        }
+        said.truncate(LINE_BYTES);
+        format!("the front server at {peer} sends invalid or contradictory headers, answered with 400:{said}")
+    });
 }
 
 /// Logs a request whose client left before all of it had come.

@@ -86,8 +86,8 @@ pub struct Responder {
     called_ms: u64,
     /// Whether the client had closed its side before the head left.
     pub is_abandoned: bool,
-    /// Whether there has been a backlog.
-    has_backlog: bool,
+    /// Whether the connection has been told of the end.
+    is_ended: bool,
 }
 
 impl Responder {
@@ -115,7 +115,7 @@ impl Responder {
             body_bytes: 0,
             called_ms: clock::coarse_ms(),
             is_abandoned: false,
-            has_backlog: false,
+            is_ended: false,
         }
     }
 
@@ -277,8 +277,7 @@ impl Responder {
 
     /// Whether a block of `bytes` has to wait until the client has taken more of those before it.
     pub fn is_behind(&self, bytes: usize) -> bool {
-        self.has_backlog
-            && lock(&self.connection.outbound).backlog.as_ref().is_some_and(|backlog| !backlog.has_room(bytes))
+        lock(&self.connection.outbound).backlog.as_ref().is_some_and(|backlog| !backlog.has_room(bytes))
     }
 
     /// Waits, driving I/O, until a block of `bytes` has room. Outside the interpreter.
@@ -288,13 +287,12 @@ impl Responder {
 
     /// Keeps the rest of a blocked block for a task to write, so that the application can go on; false if that is more
     /// than may be kept.
-    pub fn keep_rest(&mut self, block: &[u8], offset: usize) -> bool {
+    pub fn keep_rest(&self, block: &[u8], offset: usize) -> bool {
         let rest = block.get(offset..).unwrap_or_default();
         if !backlog::may_start(self.connection.engine, rest.len()) {
             return false;
         }
         let tail = if rest.is_empty() { b"" } else { self.tail(true, false) };
-        self.has_backlog = true;
         let mut outbound = lock(&self.connection.outbound);
         let pending = std::mem::take(&mut outbound.bytes);
         backlog::start(&self.connection, &mut outbound, &[&pending, rest, tail]);
@@ -331,11 +329,17 @@ impl Responder {
         self.hand_over_rest(Box::new([]), b"", Some((file, offset, length)));
     }
 
-    fn hand_over_rest(self, block: Box<dyn AsRef<[u8]> + Send>, tail: &'static [u8], file: Option<(File, u64, u64)>) {
+    fn hand_over_rest(
+        mut self,
+        block: Box<dyn AsRef<[u8]> + Send>,
+        tail: &'static [u8],
+        file: Option<(File, u64, u64)>,
+    ) {
         self.connection.watch();
         let pending = std::mem::take(&mut lock(&self.connection.outbound).bytes);
         let rest = Rest { pending, block, tail, file };
-        let Responder { connection, keep_alive, .. } = self;
+        self.is_ended = true;
+        let (connection, keep_alive) = (self.connection.clone(), self.keep_alive);
         let runtime = &connection.engine.runtime;
         runtime.spawn(async move {
             let written = rest.write(&connection).await;
@@ -344,27 +348,38 @@ impl Responder {
     }
 
     /// Ends an answer whose bytes have all been written.
-    pub fn done(self) {
+    pub fn done(mut self) {
         self.finish(self.keep_alive);
     }
 
-    fn finish(&self, keep: bool) {
-        if self.has_backlog {
-            backlog::finish(&self.connection, keep);
-        } else {
-            self.connection.answer_done(keep);
-        }
+    fn finish(&mut self, keep: bool) {
+        self.is_ended = true;
+        backlog::finish(&self.connection, keep);
+    }
+
+    /// Whether what is sent now waits behind what a slow reader has not taken.
+    pub fn has_backlog(&self) -> bool {
+        lock(&self.connection.outbound).backlog.is_some()
     }
 
     /// Ends an answer in the middle, so that the client can tell that it is not complete: what was
     /// already accepted is sent, then the connection closes without the body's end.
-    pub fn cut(self) {
+    pub fn cut(mut self) {
         self.connection.send_gathered();
         if matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::UntilClose)) {
             // Where the close is the end of the body, only a reset tells that it is not (RFC 9112 8).
             self.connection.reset();
         }
         self.finish(false);
+    }
+}
+
+impl Drop for Responder {
+    /// Nobody has ended the answer: the client can tell, and the connection does not wait for ever.
+    fn drop(&mut self) {
+        if !self.is_ended {
+            self.finish(false);
+        }
     }
 }
 

@@ -298,9 +298,15 @@ pub fn send_block(py: Python<'_>, responder: &mut Responder, presence: &Presence
         // All that was declared: the client has what it wanted.
         presence.end();
     }
-    match responder.block(block, false)? {
+    // What is kept for a slow reader may go to a file: not while other threads wait for the interpreter.
+    let sent = if responder.has_backlog() {
+        py.detach(|| responder.block(block, false))?
+    } else {
+        responder.block(block, false)?
+    };
+    match sent {
         Sent::All => Ok(()),
-        Sent::Blocked(offset) if responder.keep_rest(block, offset) => Ok(()),
+        Sent::Blocked(offset) if py.detach(|| responder.keep_rest(block, offset)) => Ok(()),
         Sent::Blocked(offset) => py.detach(|| responder.wait_sent(block, offset)),
     }
 }

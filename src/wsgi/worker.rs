@@ -6,7 +6,7 @@ use crate::bounds::{Bounds, milliseconds};
 use crate::connection::departures;
 use crate::drain::{self, Orders};
 use crate::engine::Engine;
-use crate::error_log::{Level, log};
+use crate::error_log::{Level, Seldom, log};
 use crate::listener;
 use crate::scoreboard::Slot;
 use crate::settings::Settings;
@@ -83,21 +83,27 @@ struct Shared {
 
 /// Starts crew thread `me`, which leads from its first moment. Called with the roster locked, so the
 /// interpreter is asked for on the new thread only.
-fn recruit(shared: &Arc<Shared>, me: usize) {
+fn recruit(shared: &Arc<Shared>, me: usize) -> bool {
+    static TOLD: Seldom = Seldom::new();
     shared.alive.fetch_add(1, Ordering::AcqRel);
     let there = shared.clone();
     let started = std::thread::Builder::new().name(format!("portico-crew-{me}")).spawn(move || {
         there.engine.crew.enlist(me);
         Python::attach(|py| match Bridge::new(py, there.engine, &there.application, &there.environ) {
             Ok(mut bridge) => crew_thread(py, there.engine, me, &mut bridge),
-            Err(error) => log(Level::Critical, &format!("cannot prepare crew thread {me}: {error}")),
+            Err(error) => {
+                log(Level::Critical, &format!("cannot prepare crew thread {me}: {error}"));
+                there.engine.crew.resign(me);
+            }
         });
         there.alive.fetch_sub(1, Ordering::AcqRel);
     });
+    let is_started = started.is_ok();
     if let Err(error) = started {
         shared.alive.fetch_sub(1, Ordering::AcqRel);
-        log(Level::Critical, &format!("cannot start crew thread {me}: {error}"));
+        TOLD.warn(|| format!("cannot start crew thread {me}: {error}; serving with those there are"));
     }
+    is_started
 }
 
 /// A crew thread's life: lead, answer, park.

@@ -65,3 +65,17 @@ def test_an_unknown_expectation_is_417_or_ignored(server: Server) -> None:
     with server.connect() as connection:
         response = connection.request("/function", headers=["Expect: something-else"])
     assert response.status in {200, 417}
+
+
+def test_100_waits_for_the_answer_before_it(server: Server, key: str) -> None:
+    """A pipelined request: 100 must not come in the middle of another answer."""
+    with server.connect() as connection:
+        connection.ask(f"/waits?key={key}")
+        server.recorder.wait_for(key, "inside")
+        connection.send(request_bytes("/echo", "POST", headers=["Content-Length: 5", *EXPECT]))
+        assert connection.is_silent(0.2)
+        server.recorder.open_gate(key)
+        assert connection.read_response().body == b"waited"
+        assert connection.read_head().status == 100
+        connection.send(b"12345")
+        assert connection.read_response().body == b"12345"

@@ -132,7 +132,7 @@ def test_honours_web_concurrency_below_its_own_variable() -> None:
             {},
             {"FORWARDED_ALLOW_IPS": "127.0.0.1, proxy.example"},
             "FORWARDED_ALLOW_IPS in the environment: expected an IP address, a network such as 10.0.0.0/8 "
-            '(no bits beyond its length), unix, or *, got "proxy.example"',
+            '(no bits beyond its length), unix, * or none, got "proxy.example"',
         ),
     ],
 )

@@ -157,17 +157,17 @@ class AddressText(Kind[str]):
 
 
 class Network(Kind[str]):
-    """Peers: an address, a network, `unix` or `*`; kept as text (it has to pass through an exec)."""
+    """Peers: an address, a network, `unix`, `*` or `none`; kept as text (it has to pass through an exec)."""
 
     metavar = "ADDR"
-    expected = "an IP address, a network such as 10.0.0.0/8 (no bits beyond its length), unix, or *"
+    expected = "an IP address, a network such as 10.0.0.0/8 (no bits beyond its length), unix, * or none"
 
     def parse(self, text: str) -> str:
         # Here, because the supervised processes have this module too, but never read text.
         import ipaddress
 
         text = text.strip().lower()
-        if text in ("unix", "*"):
+        if text in ("unix", "*", "none"):
             return text
         if "%" in text:
             raise ValueError  # a zone belongs to one machine's interface, not to a peer

@@ -372,8 +372,9 @@ class Settings:
         also_environment="FORWARDED_ALLOW_IPS",
         group=_FRONT_SERVERS,
         documentation="Which peers are front servers, whose Forwarded and X-Forwarded-* headers are "
-        "believed: an address, a network such as 10.0.0.0/8, `unix` for all Unix sockets, or `*` for "
-        "everybody. May be repeated; what is given replaces the default.",
+        "believed: an address, a network such as 10.0.0.0/8, `unix` for all Unix sockets, `*` for "
+        "everybody, or `none`. May be repeated; what is given replaces the default. An empty environment "
+        "variable counts as not set.",
     )
     untrusted_forwarded = Setting(
         "untrusted_forwarded",
@@ -381,7 +382,8 @@ class Settings:
         "remove",
         group=_FRONT_SERVERS,
         documentation="What becomes of forwarded headers from peers that are not in forwarded_allow_ips: "
-        "remove hides them from the application; keep shows them as HTTP_X_FORWARDED_* and so on, as other "
+        "remove hides Forwarded, X-Forwarded-For, -Proto, -Host, -Port, -Prefix and X-Request-Start from the "
+        "application; keep shows them as HTTP_X_FORWARDED_* and so on, as other "
         "servers do, and an application that believes them can be deceived.",
     )
     health_paths = ManySetting(
@@ -391,8 +393,8 @@ class Settings:
         separator=",",
         group=_FRONT_SERVERS,
         documentation="A path that the worker itself answers to GET and HEAD, also while all threads are "
-        "busy: 200 `ok`, or 503 `draining` once it was told to stop. No access line is written. May be "
-        "repeated.",
+        "busy: 200 `ok`, or 503 `draining` once it was told to stop (on connections that are open; new "
+        "ones are refused from then on). No access line is written. May be repeated.",
     )
 
     access_log = Setting(
@@ -400,7 +402,9 @@ class Settings:
         Text("PATH|-|off", "a file, - for standard output, or off"),
         "-",
         group=_LOGS,
-        documentation="Where the access log goes: a file, - for standard output, or off.",
+        documentation="Where the access log goes: a file, - for standard output, or off. Size and time in a "
+        "line are those of the application's call; a slow reader may take longer. After a file was moved "
+        "away, HUP opens it anew.",
     )
     log_level = Setting(
         "log_level",

@@ -91,7 +91,7 @@ class WorkerSettings:
         self.queue_timeout_s = settings.queue_timeout_s
         self.keep_alive_s = settings.keep_alive_s
         self.linger_timeout_s = settings.linger_timeout_s
-        self.forwarded_allow_ips = list(settings.forwarded_allow_ips)
+        self.forwarded_allow_ips = [peer for peer in settings.forwarded_allow_ips if peer != "none"]
         self.keep_untrusted_forwarded = settings.untrusted_forwarded == "keep"
         self.health_paths = list(settings.health_paths)
         self.access_log_fd = access_log_fd
