@@ -90,6 +90,17 @@ pub fn wait_for_room(connection: &Connection, bytes: usize) {
     });
 }
 
+/// Waits until what the sentinel may have put aside has gone out: only then may anybody else write.
+pub async fn drained(connection: &Connection) {
+    let open = || {
+        let outbound = lock(&connection.outbound);
+        outbound.backlog.as_ref().filter(|backlog| backlog.end == End::Open).map(|backlog| backlog.changed.clone())
+    };
+    while let Some(changed) = open() {
+        changed.notified().await;
+    }
+}
+
 /// Ends an answer: at once, or once the backlog has been written.
 pub fn finish(connection: &Arc<Connection>, keep: bool) {
     let mut outbound = lock(&connection.outbound);

@@ -295,7 +295,11 @@ impl Responder {
         let tail = if rest.is_empty() { b"" } else { self.tail(true, false) };
         let mut outbound = lock(&self.connection.outbound);
         let pending = std::mem::take(&mut outbound.bytes);
-        backlog::start(&self.connection, &mut outbound, &[&pending, rest, tail]);
+        match &mut outbound.backlog {
+            // The sentinel was faster with what was gathered. If the client is gone the next block says so.
+            Some(backlog) => drop(backlog.add(&[&pending, rest, tail])),
+            None => backlog::start(&self.connection, &mut outbound, &[&pending, rest, tail]),
+        }
         true
     }
 
@@ -404,6 +408,7 @@ struct Rest<'a> {
 
 impl Rest<'_> {
     async fn write(self, connection: &Connection) -> io::Result<()> {
+        backlog::drained(connection).await;
         let mut patience = connection.patience();
         connection.send_rest(&mut patience, &self.pending).await?;
         connection.send_rest(&mut patience, (*self.block).as_ref()).await?;
