@@ -1,18 +1,30 @@
 //! One line per finished request, without the interpreter.
 //!
 //! Lines are gathered in memory and written by the crew's leader before it waits for more work: one
-//! write for a batch of requests under load, at once when there is little to do.
+//! write for a batch of requests under load, at once when there is little to do. Nobody waits for
+//! who reads the log: what a full pipe does not take is kept, and beyond a bound given up.
 
 use crate::clock;
 use crate::descriptor;
+use crate::engine::lock;
 use crate::error_log::Seldom;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
+use rustix::io::Errno;
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
-/// Bytes gathered before a line is written out at once.
+/// Bytes gathered that are to be written although there are more requests.
 const GATHER_BYTES: usize = 32 * 1024;
+/// Bytes gathered at most while the log cannot be written.
+const MOST_BYTES: usize = 1024 * 1024;
+/// What a pipe that says it is writable takes without waiting, and without mixing it with what others write (PIPE_BUF,
+/// pipe(7)).
+const PIPE_BYTES: usize = 4096;
 
 /// What is told of a request.
 pub struct Record<'a> {
@@ -35,14 +47,23 @@ pub struct Record<'a> {
 /// The access log of one worker.
 pub struct AccessLog {
     fd: RawFd,
+    /// Whether writing waits for no reader.
+    is_file: bool,
     colour: bool,
     gathered: Mutex<Gathered>,
+    /// Whether somebody was told to write.
+    is_due: AtomicBool,
+    /// Lines on their way out; locked by who writes, so that others can go on gathering.
+    leaving: Mutex<Vec<u8>>,
 }
 
+#[derive(Default)]
 struct Gathered {
     lines: Vec<u8>,
     second: u64,
     date: String,
+    /// Lines that had no room.
+    lost: u64,
 }
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -50,13 +71,20 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 impl AccessLog {
     /// A log that writes to `fd`, which stays open for the worker's life.
     pub fn new(fd: RawFd, colour: bool) -> AccessLog {
-        let gathered = Gathered { lines: Vec::new(), second: 0, date: String::new() };
-        AccessLog { fd, colour, gathered: Mutex::new(gathered) }
+        let is_file = rustix::fs::fstat(descriptor::borrow(fd))
+            .is_ok_and(|facts| FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile);
+        let (gathered, leaving) = (Mutex::default(), Mutex::default());
+        AccessLog { fd, is_file, colour, gathered, is_due: AtomicBool::new(false), leaving }
     }
 
-    /// Adds the line of one request (the combined format, then the duration in seconds).
-    pub fn add(&self, record: &Record<'_>) {
-        let Ok(mut gathered) = self.gathered.lock() else { return };
+    /// Adds the line of one request (the combined format, then the duration in seconds). Writes nothing; true if it is
+    /// time to, once until that is done.
+    pub fn add(&self, record: &Record<'_>) -> bool {
+        let mut gathered = lock(&self.gathered);
+        if gathered.lines.len() >= MOST_BYTES {
+            gathered.lost += 1;
+            return false;
+        }
         let second = clock::wall_s();
         if gathered.second != second {
             gathered.second = second;
@@ -88,40 +116,87 @@ impl AccessLog {
         // Writing to a Vec cannot fail.
         let _ = write!(lines, " {}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000);
         lines.extend_from_slice(if self.colour { b"\x1b[0m\n" } else { b"\n" });
-        if lines.len() >= GATHER_BYTES {
-            self.write_out(lines);
+        lines.len() >= GATHER_BYTES && !self.is_due.swap(true, Relaxed)
+    }
+
+    /// Writes what was gathered, as far as it can be without waiting for who reads it; true if that was all. Outside the
+    /// interpreter: a disk may be slow.
+    pub fn flush(&self) -> bool {
+        // Who has it writes what is gathered meanwhile, too.
+        let Ok(mut leaving) = self.leaving.try_lock() else { return false };
+        self.is_due.store(false, Relaxed);
+        loop {
+            if leaving.is_empty() {
+                let mut gathered = lock(&self.gathered);
+                std::mem::swap(&mut gathered.lines, &mut leaving);
+                let lost = std::mem::take(&mut gathered.lost);
+                drop(gathered);
+                tell_of_lost(lost);
+                if leaving.is_empty() {
+                    return true;
+                }
+            }
+            let written = self.write(&leaving);
+            leaving.drain(..written);
+            if !leaving.is_empty() {
+                return false;
+            }
         }
     }
 
-    /// Writes what was gathered.
-    pub fn flush(&self) {
-        if let Ok(mut gathered) = self.gathered.lock()
-            && !gathered.lines.is_empty()
-        {
-            self.write_out(&mut gathered.lines);
+    /// Writes what was gathered, waiting at most until `deadline` for who reads it.
+    pub fn flush_until(&self, deadline: Instant) {
+        while !self.flush() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 
-    fn write_out(&self, lines: &mut Vec<u8>) {
+    /// Writes from the start of `lines`; answers how many bytes are done with.
+    fn write(&self, lines: &[u8]) -> usize {
         static TOLD: Seldom = Seldom::new();
         let fd = descriptor::borrow(self.fd);
-        let mut rest = lines.as_slice();
-        while !rest.is_empty() {
-            // A log that cannot be written must not stop the server: what does not fit is given up.
-            match rustix::io::write(fd, rest) {
-                Ok(written) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
-                Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => break,
+        let mut done = 0;
+        while let rest = lines.get(done..).unwrap_or_default()
+            && !rest.is_empty()
+            && (self.is_file || is_writable(fd))
+        {
+            let piece = if self.is_file { rest } else { whole_lines(rest) };
+            match rustix::io::write(fd, piece) {
+                Ok(written) => done += written,
+                Err(Errno::INTR) => {}
+                // Somebody else has made the pipe one that does not wait.
+                Err(Errno::AGAIN) => break,
                 Err(error) => {
+                    // A log that cannot be written must not stop the server: what does not fit is given up.
                     TOLD.warn(|| {
                         format!("cannot write the access log: {error}; lines are lost, requests are answered")
                     });
-                    break;
+                    return lines.len();
                 }
             }
         }
-        lines.clear();
+        done
     }
+}
+
+fn tell_of_lost(lines: u64) {
+    static TOLD: Seldom = Seldom::new();
+    if lines > 0 {
+        TOLD.warn(|| format!("nobody has read the access log for too long; {lines} of its lines are lost"));
+    }
+}
+
+/// Whether a write of `PIPE_BYTES` does not wait.
+fn is_writable(fd: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// As many lines from the start of `bytes` as a pipe takes at once, or the part of a longer one.
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let most = bytes.get(..PIPE_BYTES).unwrap_or(bytes);
+    let end = most.iter().rposition(|byte| *byte == b'\n').map_or(most.len(), |end| end + 1);
+    most.get(..end).unwrap_or(most)
 }
 
 fn date_text(second: u64) -> String {

@@ -15,10 +15,10 @@ impl Budget {
         Budget { used: AtomicU64::new(0), limit }
     }
 
-    /// Takes `bytes` if they are left.
-    fn take(&self, bytes: u64) -> bool {
+    /// Takes `bytes` if no more than `limit` are in use then.
+    fn take(&self, bytes: u64, limit: u64) -> bool {
         let before = self.used.fetch_add(bytes, Relaxed);
-        let fits = before.saturating_add(bytes) <= self.limit;
+        let fits = before.saturating_add(bytes) <= limit;
         if !fits {
             self.used.fetch_sub(bytes, Relaxed);
         }
@@ -54,18 +54,26 @@ impl Budget {
 /// One holder's part of a budget.
 pub struct Reservation {
     budget: &'static Budget,
+    /// What may be in use, by all, when this one grows.
+    limit: u64,
     bytes: u64,
 }
 
 impl Reservation {
     /// Nothing yet.
     pub fn new(budget: &'static Budget) -> Reservation {
-        Reservation { budget, bytes: 0 }
+        Reservation { budget, limit: budget.limit, bytes: 0 }
+    }
+
+    /// Nothing yet, and no more than leaves a quarter of the budget to others: answers that nobody reads must not keep
+    /// requests from coming in.
+    pub fn for_answer(budget: &'static Budget) -> Reservation {
+        Reservation { budget, limit: budget.limit - budget.limit / 4, bytes: 0 }
     }
 
     /// Takes `bytes` more; false, and nothing taken, if they are not left.
     pub fn grow(&mut self, bytes: u64) -> bool {
-        let granted = self.budget.take(bytes);
+        let granted = self.budget.take(bytes, self.limit);
         if granted {
             self.bytes += bytes;
         }

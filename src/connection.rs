@@ -36,6 +36,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
+/// A connection that has had its only answer within this time is not asked what else its client has sent.
+const SHORT_LIFE_NS: u64 = 1_000_000;
+
 /// What a connection does about its answers.
 ///
 /// ```text
@@ -67,6 +70,8 @@ pub struct Connection {
     /// The client; none on a Unix socket.
     pub peer: Option<SocketAddr>,
     is_trusted: bool,
+    /// Monotonic.
+    accepted_ns: u64,
     /// Its deadlines.
     pub alarm: Alarm,
     /// Whether a task reads from it: else it closes after its first answer.
@@ -134,6 +139,7 @@ impl Connection {
             listener,
             peer,
             is_trusted,
+            accepted_ns: clock::monotonic_ns(),
             alarm: Alarm::default(),
             has_task: AtomicBool::new(false),
             state: AtomicU8::new(State::Ready as u8),
@@ -202,6 +208,12 @@ impl Connection {
         }
     }
 
+    /// Whether there was time for more than what was read at once. To ask the kernel costs a short answer 4 %, and
+    /// bytes behind a last request may come after the close as well as before it.
+    fn has_lived_long(&self) -> bool {
+        clock::monotonic_ns() - self.accepted_ns > SHORT_LIFE_NS
+    }
+
     /// Whether bytes have come that nobody has read.
     fn has_unread(&self) -> bool {
         rustix::io::ioctl_fionread(&self.socket).is_ok_and(|unread| unread > 0)
@@ -250,7 +262,7 @@ impl Connection {
         } else if self.registration.get().is_some() {
             self.begin_linger();
         }
-        if !keep && !self.has_task.load(Ordering::Relaxed) && self.has_unread() {
+        if !keep && !self.has_task.load(Ordering::Relaxed) && self.has_lived_long() && self.has_unread() {
             // Closing now would be a reset, and the answer, not sent yet, lost with it (RFC 9112 9.6).
             self.watch();
             self.engine.runtime.spawn(linger(self.clone()));

@@ -3,7 +3,7 @@
 //! There is one engine in a process, made after the fork and never freed; so everything refers to
 //! it by a plain `&'static`.
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, Record};
 use crate::admission::Admission;
 use crate::bounds::Bounds;
 use crate::budget::Budget;
@@ -86,6 +86,16 @@ impl Engine {
             if buffers.len() < POOLED_BUFFERS {
                 buffers.push(buffer);
             }
+        }
+    }
+
+    /// Tells of a finished request in the access log, if there is one.
+    pub fn log_access(&'static self, record: &Record<'_>) {
+        if let Some(access_log) = &self.access_log
+            && access_log.add(record)
+        {
+            // Not here: this may be attached to the interpreter, and a disk slow.
+            self.runtime.spawn(async { access_log.flush() });
         }
     }
 

@@ -127,10 +127,12 @@ fn route(path: &[u8]) -> usize {
         >> 7
 }
 
-fn log_access(engine: &Engine, inbound: &Inbound, peer: Option<SocketAddr>, outcome: &Outcome, duration_ns: u64) {
-    let Some(access_log) = &engine.access_log else { return };
+fn log_access(engine: &'static Engine, inbound: &Inbound, peer: Option<SocketAddr>, outcome: &Outcome, duration_ns: u64) {
+    if engine.access_log.is_none() {
+        return;
+    }
     let (bytes, head) = (inbound.bytes(), &inbound.head);
-    access_log.add(&Record {
+    engine.log_access(&Record {
         client: inbound.client(peer).0,
         request_line: inbound.request_line(),
         status: outcome.status,

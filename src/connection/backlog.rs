@@ -59,7 +59,7 @@ pub fn start(connection: &Arc<Connection>, outbound: &mut Outbound, parts: &[&[u
         engine,
         memory: VecDeque::new(),
         memory_bytes: 0,
-        memory_held: Reservation::new(&engine.memory),
+        memory_held: Reservation::for_answer(&engine.memory),
         overflow: None,
         temporary_held: Reservation::new(&engine.temporary),
         file_held: Reservation::new(&engine.files),

@@ -38,7 +38,7 @@ impl From<io::Error> for End {
 }
 
 /// Takes a fresh connection over: reads once without registering, and if that gives a whole last
-/// request (as `Connection: close` clients send it) queues it without ever making a task.
+/// request and nothing else (as `Connection: close` clients send it) queues it without ever making a task.
 pub fn begin(connection: Connection) {
     let engine = connection.engine;
     let mut inbound = engine.take_buffer();
@@ -46,13 +46,14 @@ pub fn begin(connection: Connection) {
     let connection = Arc::new(connection);
     if matches!(first_read, Ok(received) if received > 0)
         && let Ok(Some(head_bytes)) = inbound.read_head(&engine.bounds.wire)
+        // Who sends more although this is the last request is waited for after the answer, and that takes a task.
+        && head_bytes == inbound.bytes().len()
         && !inbound.head.keep_alive
         && inbound.head.framing == Framing::Empty
         // What is invalid is refused by the task, which reads the head again.
         && check(&connection, &mut inbound).is_ok()
         && !refusal::is_health_check(engine, &inbound)
     {
-        inbound.truncate(head_bytes);
         connection.begin();
         push(&connection, inbound, Body::Empty, false, None);
         return;

@@ -196,9 +196,8 @@ fn account(
     if status >= 500 {
         slot.errors.fetch_add(1, Relaxed);
     }
-    let Some(access_log) = &connection.engine.access_log else { return };
     let header = |name| inbound.and_then(|inbound| inbound.head.header(inbound.bytes(), name));
-    access_log.add(&Record {
+    connection.engine.log_access(&Record {
         client: inbound
             .map_or_else(|| connection.peer.map(|peer| peer.ip()), |inbound| inbound.client(connection.peer).0),
         request_line: line,

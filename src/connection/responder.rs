@@ -7,6 +7,7 @@
 
 use super::{Body, Connection, Outbound, Then, backlog};
 use crate::bounds::Patience;
+use crate::budget::Reservation;
 use crate::clock::{self, DateHeader};
 use crate::crew::Crew;
 use crate::engine::lock;
@@ -286,13 +287,13 @@ impl Responder {
     }
 
     /// Keeps the rest of a blocked block for a task to write, so that the application can go on; false if that is more
-    /// than may be kept.
-    pub fn keep_rest(&self, block: &[u8], offset: usize) -> bool {
+    /// than may be kept. `last` is as it was for the block.
+    pub fn keep_rest(&self, block: &[u8], offset: usize, last: bool) -> bool {
         let rest = block.get(offset..).unwrap_or_default();
         if !backlog::may_start(self.connection.engine, rest.len()) {
             return false;
         }
-        let tail = if rest.is_empty() { b"" } else { self.tail(true, false) };
+        let tail = if rest.is_empty() { b"" } else { self.tail(true, last) };
         let mut outbound = lock(&self.connection.outbound);
         let pending = std::mem::take(&mut outbound.bytes);
         match &mut outbound.backlog {
@@ -303,25 +304,33 @@ impl Responder {
         true
     }
 
-    /// Waits, driving I/O, until the rest of a blocked block is written. Outside the interpreter.
+    /// Waits, driving I/O, until the rest of a blocked block is written. Outside the interpreter. `last` is as it was
+    /// for the block.
     ///
     /// # Errors
     /// The client is gone.
-    pub fn wait_sent(&mut self, block: &[u8], offset: usize) -> io::Result<()> {
-        let tail = if offset < block.len() { self.tail(true, false) } else { b"" };
+    pub fn wait_sent(&mut self, block: &[u8], offset: usize, last: bool) -> io::Result<()> {
+        let tail = if offset < block.len() { self.tail(true, last) } else { b"" };
         self.connection.watch();
         let pending = std::mem::take(&mut lock(&self.connection.outbound).bytes);
-        let rest = Rest { pending, block: Box::new(block.get(offset..).unwrap_or_default()), tail, file: None };
         let engine = self.connection.engine;
+        let held = Reservation::for_answer(&engine.memory);
+        let rest = Rest { pending, block: Box::new(block.get(offset..).unwrap_or_default()), tail, file: None, held };
         Crew::rest(engine.slot, || engine.runtime.block_on(rest.write(&self.connection)))?;
         lock(&self.connection.outbound).last_send_ns = clock::monotonic_ns();
         Ok(())
     }
 
-    /// Leaves the rest of the last block, and the end of the answer, to a task.
-    pub fn hand_over(self, block: OwnedBlock, offset: usize) {
+    /// Memory for a block that a task is to write; none if answers have as much as they may.
+    pub fn reserve(&self, bytes: usize) -> Option<Reservation> {
+        let mut held = Reservation::for_answer(&self.connection.engine.memory);
+        held.grow(bytes as u64).then_some(held)
+    }
+
+    /// Leaves the rest of the last block, and the end of the answer, to a task; `held` is what was reserved for it.
+    pub fn hand_over(self, block: OwnedBlock, offset: usize, held: Reservation) {
         let tail = if offset < (*block).as_ref().len() { self.tail(true, true) } else { b"" };
-        self.hand_over_rest(Box::new(From { block, offset }), tail, None);
+        self.hand_over_rest(Box::new(From { block, offset }), tail, None, held);
     }
 
     /// Sends `length` bytes of `file` from `offset` on as the whole body, without copying them.
@@ -330,7 +339,8 @@ impl Responder {
         // A file that is shorter than the declared length leaves the answer incomplete.
         self.keep_alive &= !self.is_short();
         // Framing of a file is a length or the close of the connection: no tail.
-        self.hand_over_rest(Box::new([]), b"", Some((file, offset, length)));
+        let nothing = Reservation::for_answer(&self.connection.engine.memory);
+        self.hand_over_rest(Box::new([]), b"", Some((file, offset, length)), nothing);
     }
 
     fn hand_over_rest(
@@ -338,10 +348,11 @@ impl Responder {
         block: Box<dyn AsRef<[u8]> + Send>,
         tail: &'static [u8],
         file: Option<(File, u64, u64)>,
+        held: Reservation,
     ) {
         self.connection.watch();
         let pending = std::mem::take(&mut lock(&self.connection.outbound).bytes);
-        let rest = Rest { pending, block, tail, file };
+        let rest = Rest { pending, block, tail, file, held };
         self.is_ended = true;
         let (connection, keep_alive) = (self.connection.clone(), self.keep_alive);
         let runtime = &connection.engine.runtime;
@@ -404,6 +415,8 @@ struct Rest<'a> {
     block: Box<dyn AsRef<[u8]> + Send + 'a>,
     tail: &'static [u8],
     file: Option<(File, u64, u64)>,
+    /// For `block`; none where a crew thread waits with it.
+    held: Reservation,
 }
 
 impl Rest<'_> {
@@ -415,7 +428,9 @@ impl Rest<'_> {
         if let Some((file, offset, length)) = self.file {
             send_file(connection, &mut patience, &file, offset, length).await?;
         }
-        connection.send_rest(&mut patience, self.tail).await
+        connection.send_rest(&mut patience, self.tail).await?;
+        drop(self.held);
+        Ok(())
     }
 }
 

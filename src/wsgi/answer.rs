@@ -5,10 +5,10 @@ use super::Outcome;
 use super::failure::Site;
 use super::file_wrapper::FileWrapper;
 use super::input::client_fault;
-use super::start_response::{Exchange, send_block, wait_for_room};
+use super::start_response::{Exchange, send_block, send_later, wait_for_room};
 use crate::clock::DateHeader;
 use crate::connection::refusal::{CLIENT_CLOSED_REQUEST, reason_phrase};
-use crate::connection::responder::{ApplicationHead, Responder, Sent};
+use crate::connection::responder::{ApplicationHead, OwnedBlock, Responder, Sent};
 use crate::engine::lock;
 use crate::error_log::{Level, log};
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
@@ -38,6 +38,7 @@ impl From<std::io::Error> for Failure {
 
 /// One answer being sent.
 struct Sending<'a> {
+    py: Python<'a>,
     exchange: &'a Exchange,
     date: &'a mut DateHeader,
     site: Site<'a>,
@@ -48,31 +49,31 @@ struct Sending<'a> {
 }
 
 /// Sends what the application returned, or the error it raised; ends the answer in every case.
-pub fn send(
-    py: Python<'_>,
-    exchange: &Exchange,
-    result: PyResult<Bound<'_, PyAny>>,
-    date: &mut DateHeader,
-    site: Site<'_>,
+pub fn send<'a>(
+    py: Python<'a>,
+    exchange: &'a Exchange,
+    result: PyResult<Bound<'a, PyAny>>,
+    date: &'a mut DateHeader,
+    site: Site<'a>,
 ) -> Outcome {
-    let mut sending = Sending { exchange, date, site, status: 0, body_bytes: 0, is_abandoned: false };
+    let mut sending = Sending { py, exchange, date, site, status: 0, body_bytes: 0, is_abandoned: false };
     let sent = match result {
         Ok(result) => {
-            let sent = sending.body(py, &result);
-            sending.close(py, &result);
+            let sent = sending.body(&result);
+            sending.close(&result);
             sent
         }
         Err(error) => Err(Failure::Application(error)),
     };
     if let Err(failure) = sent {
-        sending.fail(py, failure);
+        sending.fail(failure);
     }
     let status = if sending.is_abandoned { CLIENT_CLOSED_REQUEST } else { sending.status };
     Outcome { status, body_bytes: sending.body_bytes }
 }
 
 impl Sending<'_> {
-    fn body(&mut self, py: Python<'_>, result: &Bound<'_, PyAny>) -> Result<(), Failure> {
+    fn body(&mut self, result: &Bound<'_, PyAny>) -> Result<(), Failure> {
         if let Ok(list) = result.cast_exact::<PyList>() {
             if list.len() == 1 {
                 return self.only_block(&list.get_item(0)?);
@@ -84,7 +85,7 @@ impl Sending<'_> {
         } else if result.cast_exact::<PyBytes>().is_ok() {
             return self.only_block(result);
         } else if let Ok(wrapper) = result.cast_exact::<FileWrapper>() {
-            if self.file(py, wrapper.get())? {
+            if self.file(wrapper.get())? {
                 return Ok(());
             }
         } else if result.is_none() {
@@ -116,10 +117,8 @@ impl Sending<'_> {
         if responder.has_body() && allowed < whole.len() {
             self.log_excess();
         }
-        if responder.body_bytes > 0
-            && let Some(block) = block
-        {
-            wait_for_room(block.py(), &responder, bytes);
+        if responder.body_bytes > 0 {
+            wait_for_room(self.py, &responder, bytes);
         }
         let sent = responder.block(bytes, true);
         self.body_bytes = responder.body_bytes;
@@ -138,22 +137,39 @@ impl Sending<'_> {
                 responder.done();
                 Ok(())
             }
-            Ok(Sent::Blocked(offset)) => {
-                match block {
-                    // By reference where the block was sent whole, which nearly every block is.
-                    Some(block) if allowed == whole.len() => {
-                        responder.hand_over(Box::new(Shared(PyBackedBytes::from(block.clone()))), offset);
-                    }
-                    _ => responder.hand_over(Box::new(bytes.to_vec()), offset),
-                }
-                Ok(())
-            }
+            Ok(Sent::Blocked(offset)) => self.last_block_later(responder, block, bytes, offset),
         }
     }
 
+    /// A full socket did not take all of the last block, of which `bytes` are to be sent.
+    fn last_block_later(
+        &mut self,
+        mut responder: Responder,
+        block: Option<&Bound<'_, PyBytes>>,
+        bytes: &[u8],
+        offset: usize,
+    ) -> Result<(), Failure> {
+        if let Some(held) = responder.reserve(bytes.len()) {
+            let owned: OwnedBlock = match block {
+                // By reference where the block is sent whole, which nearly every block is.
+                Some(block) if bytes.len() == block.as_bytes().len() => Box::new(Shared(block.clone().into())),
+                _ => Box::new(bytes.to_vec()),
+            };
+            responder.hand_over(owned, offset, held);
+            return Ok(());
+        }
+        // On disk, or on this thread, while memory is full of what others do not read.
+        if let Err(error) = send_later(self.py, &mut responder, bytes, offset, true) {
+            responder.cut();
+            return Err(error.into());
+        }
+        responder.done();
+        Ok(())
+    }
+
     /// A file wrapper over a regular file goes out with sendfile(2); false if it has to be iterated.
-    fn file(&mut self, py: Python<'_>, wrapper: &FileWrapper) -> Result<bool, Failure> {
-        let Some((file, position, available)) = wrapper.regular_file(py) else { return Ok(false) };
+    fn file(&mut self, wrapper: &FileWrapper) -> Result<bool, Failure> {
+        let Some((file, position, available)) = wrapper.regular_file(self.py) else { return Ok(false) };
         let mut responder = self.take_responder()?;
         if responder.is_started() {
             // write() has begun a body of unknown framing: the file has to follow it block by block.
@@ -178,7 +194,6 @@ impl Sending<'_> {
 
     /// Any iterable.
     fn blocks(&mut self, result: &Bound<'_, PyAny>) -> Result<(), Failure> {
-        let py = result.py();
         // PEP 3333 "Handling the Content-Length Header": len() of one, and no write(), make the first block the whole body.
         let is_single = result.len().is_ok_and(|length| length == 1);
         let is_empty = result.len().is_ok_and(|length| length == 0);
@@ -207,7 +222,7 @@ impl Sending<'_> {
                 self.log_excess();
                 return self.last_block(responder, None);
             }
-            let sent = send_block(py, &mut responder, &self.exchange.presence, bytes);
+            let sent = send_block(self.py, &mut responder, &self.exchange.presence, bytes);
             self.body_bytes = responder.body_bytes;
             lock(&self.exchange.answer).responder = Some(responder);
             sent?;
@@ -238,7 +253,7 @@ impl Sending<'_> {
 
     /// PEP 3333: "If the iterable returned by the application has a close() method, the server or
     /// gateway must call that method upon completion of the current request".
-    fn close(&self, py: Python<'_>, result: &Bound<'_, PyAny>) {
+    fn close(&self, result: &Bound<'_, PyAny>) {
         if result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyBytes>() {
             return;
         }
@@ -248,12 +263,12 @@ impl Sending<'_> {
             Err(error) => Err(error),
         };
         if let Err(error) = closed {
-            self.site.log_exception(py, &error);
+            self.site.log_exception(self.py, &error);
         }
     }
 
     /// A 500 if nothing was sent, else a cut that the client can tell from an end.
-    fn fail(&mut self, py: Python<'_>, failure: Failure) {
+    fn fail(&mut self, failure: Failure) {
         let mut answer = lock(&self.exchange.answer);
         let responder = answer.responder.take();
         let gone = answer.gone || matches!(failure, Failure::Client);
@@ -267,12 +282,12 @@ impl Sending<'_> {
         if let Failure::Application(error) = &failure
             && !gone
         {
-            match client_fault(py, error) {
+            match client_fault(self.py, error) {
                 Some(fault) => {
                     log(Level::Debug, &format!("{} could not read the request body: {error}", self.site));
                     status = fault;
                 }
-                None => self.site.log_exception(py, error),
+                None => self.site.log_exception(self.py, error),
             }
         }
         let Some(mut responder) = responder else { return };
@@ -296,7 +311,10 @@ impl Sending<'_> {
         let bytes: &[u8] = if responder.has_body() { body.as_bytes() } else { b"" };
         match responder.block(bytes, true) {
             Ok(Sent::All) => responder.done(),
-            Ok(Sent::Blocked(offset)) => responder.hand_over(Box::new(bytes.to_vec()), offset),
+            Ok(Sent::Blocked(offset)) => match responder.reserve(bytes.len()) {
+                Some(reserved) => responder.hand_over(Box::new(bytes.to_vec()), offset, reserved),
+                None => responder.cut(),
+            },
             Err(_) => responder.cut(),
         }
         self.body_bytes = bytes.len() as u64;

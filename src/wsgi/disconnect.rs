@@ -12,11 +12,14 @@ use crate::connection::departures::{self, Witness};
 use crate::engine::lock;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, Weak};
 
 /// The client of one answer, while that is not complete.
 pub struct Presence {
+    /// Whether the answer is complete, or about to be. Written before `has_watch` is read, and read after that is
+    /// written: one side always sees the other.
+    is_over: AtomicBool,
     /// Spares the usual answer, of which nobody wanted to know, the lock.
     has_watch: AtomicBool,
     line: Mutex<Line>,
@@ -37,7 +40,13 @@ struct Line {
 impl Presence {
     /// The clients of one `answer` after the other, by the application called `application`.
     pub fn new(application: Arc<str>, answer: Arc<Mutex<Answer>>) -> Arc<Presence> {
-        Arc::new(Presence { has_watch: AtomicBool::new(false), line: Mutex::default(), answer, application })
+        let (is_over, has_watch) = (AtomicBool::new(true), AtomicBool::new(false));
+        Arc::new(Presence { is_over, has_watch, line: Mutex::default(), answer, application })
+    }
+
+    /// An answer is due.
+    pub fn begin(&self) {
+        self.is_over.store(false, SeqCst);
     }
 
     /// The answer is complete, or is as soon as the bytes at hand have left. Attached to the interpreter: callbacks
@@ -57,11 +66,12 @@ impl Presence {
 
     /// Ends the callables' validity and the watch; answers with the callbacks that have not been called.
     fn close(&self) -> Vec<Py<PyAny>> {
-        if !self.has_watch.load(Relaxed) {
+        self.is_over.store(true, SeqCst);
+        if !self.has_watch.load(SeqCst) {
             return Vec::new();
         }
-        self.has_watch.store(false, Relaxed);
         let mut line = lock(&self.line);
+        self.has_watch.store(false, SeqCst);
         let watch = line.watch.take();
         let callbacks = std::mem::take(&mut line.callbacks);
         drop(line);
@@ -73,21 +83,29 @@ impl Presence {
 
     /// The connection, if callables of this `issue` are still valid.
     fn connection(&self, issue: u64) -> Option<Arc<Connection>> {
-        let is_valid = lock(&self.line).issue == issue;
-        lock(&self.answer).responder.as_ref().filter(|_| is_valid).map(|responder| responder.connection().clone())
+        let is_valid = !self.is_over.load(SeqCst) && lock(&self.line).issue == issue;
+        if is_valid { lock(&self.answer).connection.upgrade() } else { None }
     }
 
     fn register(self: &Arc<Self>, issue: u64, callback: Py<PyAny>) -> PyResult<()> {
-        let Some(connection) = self.connection(issue) else {
-            return Err(PyRuntimeError::new_err("portico.on_disconnect was called after the answer was complete"));
-        };
+        let is_late = || PyRuntimeError::new_err("portico.on_disconnect was called after the answer was complete");
+        let connection = self.connection(issue).ok_or_else(is_late)?;
         let mut line = lock(&self.line);
+        if line.issue != issue {
+            return Err(is_late());
+        }
         let before = line.watch.as_ref().map(|(token, _)| *token);
         match departures::watch(&connection, before, self) {
             Ok(token) => {
                 line.watch = Some((token, Arc::downgrade(&connection)));
                 line.callbacks.push(callback);
-                self.has_watch.store(true, Relaxed);
+                self.has_watch.store(true, SeqCst);
+                drop(line);
+                if self.is_over.load(SeqCst) {
+                    // The answer ended meanwhile, perhaps before it could know of this.
+                    self.end();
+                    return Err(is_late());
+                }
                 Ok(())
             }
             Err(error) => {

@@ -5,21 +5,25 @@
 
 use super::disconnect::{Callables, Presence};
 use crate::clock::DateHeader;
+use crate::connection::Connection;
 use crate::connection::responder::{ApplicationHead, Responder, Sent};
 use crate::engine::lock;
 use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, write_header};
 use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::PyErrArguments;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 /// One answer as both sides see it: the application through the two callables, the server directly.
 #[derive(Default)]
 pub struct Answer {
     /// What `start_response` has set.
     pub head: ApplicationHead,
-    /// Where it goes; none once the answer has ended.
+    /// Where it goes; none once the answer has ended, and while a thread is sending.
     pub responder: Option<Responder>,
+    /// The client, also while a thread is sending. Weak, so that no connection stays open for the sake of this.
+    pub connection: Weak<Connection>,
     /// Whether `write` has sent something.
     pub written: bool,
     /// Whether the client was found to be gone.
@@ -76,10 +80,12 @@ impl Starter {
         };
         let mut answer = lock(&exchange.answer);
         answer.head.clear();
+        answer.connection = Arc::downgrade(responder.connection());
         answer.responder = Some(responder);
         answer.written = false;
         answer.gone = false;
         drop(answer);
+        exchange.presence.begin();
         Ok(exchange)
     }
 
@@ -144,7 +150,8 @@ impl StartResponse {
             drop(answer);
             return Err(PyAssertionError::new_err("start_response was called a second time without exc_info"));
         }
-        // Reading str, tuple and list objects runs no Python code, so the lock may be held.
+        // Reading str, tuple and list objects runs no Python code, and the text of an error is made when it is raised:
+        // so the lock may be held.
         let result =
             set_status(&mut answer.head, status).and_then(|()| set_headers(&mut answer.head, response_headers));
         if result.is_err() {
@@ -175,13 +182,13 @@ fn set_status(head: &mut ApplicationHead, status: &Bound<'_, PyAny>) -> PyResult
         [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] if rest.is_empty() || rest.starts_with(b" ") => {
             u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
         }
-        _ => return Err(PyValueError::new_err(format!("status: expected like '200 OK', got {status:?}"))),
+        _ => return Err(shown(status, |status| format!("status: expected like '200 OK', got {status:?}"))),
     };
     if code < 200 {
-        return Err(PyValueError::new_err(format!("status: 1xx answers are the server's, got {status:?}")));
+        return Err(shown(status, |status| format!("status: 1xx answers are the server's, got {status:?}")));
     }
     if !check_response_header_value(bytes) {
-        return Err(PyValueError::new_err(format!("status: control characters in {status:?}")));
+        return Err(shown(status, |status| format!("status: control characters in {status:?}")));
     }
     head.status = code;
     head.status_line.extend_from_slice(bytes);
@@ -197,7 +204,8 @@ fn set_headers(head: &mut ApplicationHead, headers: &Bound<'_, PyAny>) -> PyResu
     for item in headers.iter() {
         let pair = item.cast::<PyTuple>().map_err(|_| wrong_type("a response header", "(name, value) tuple", &item))?;
         if pair.len() != 2 {
-            return Err(PyTypeError::new_err(format!("a response header: expected (name, value), got {pair:?}")));
+            let length = pair.len();
+            return Err(PyTypeError::new_err(format!("a response header: expected (name, value), got {length} items")));
         }
         let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
         let name = name.cast::<PyString>().map_err(|_| wrong_type("a response header's name", "str", &name))?;
@@ -212,17 +220,19 @@ fn set_header(head: &mut ApplicationHead, name: &Bound<'_, PyString>, value: &Bo
     let value_text = latin1_bytes(value, "a response header's value")?;
     let (name_bytes, value_bytes) = (name_text.as_ref(), value_text.as_ref());
     if !check_response_header_name(name_bytes) {
-        return Err(PyValueError::new_err(format!("a response header's name is not a token: {name:?}")));
+        return Err(shown(name, |name| format!("a response header's name is not a token: {name:?}")));
     }
+    let token = || String::from_utf8_lossy(name_bytes).into_owned();
     if !check_response_header_value(value_bytes) {
-        return Err(PyValueError::new_err(format!("control characters in the value of {name:?}: {value:?}")));
+        let name = token();
+        return Err(shown(value, move |value| format!("control characters in the value of '{name}': {value:?}")));
     }
     match name_bytes.len() {
         14 if name_bytes.eq_ignore_ascii_case(b"content-length") => {
             let length = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
             let length: Option<u64> = length.and_then(|text| text.parse().ok());
             if length.is_none() || head.content_length.is_some() {
-                return Err(PyValueError::new_err(format!("Content-Length: expected one number, got {value:?}")));
+                return Err(shown(value, |value| format!("Content-Length: expected one number, got {value:?}")));
             }
             head.content_length = length;
             return Ok(());
@@ -230,7 +240,7 @@ fn set_header(head: &mut ApplicationHead, name: &Bound<'_, PyString>, value: &Bo
         4 if name_bytes.eq_ignore_ascii_case(b"date") => head.has_date = true,
         6 if name_bytes.eq_ignore_ascii_case(b"server") => head.has_server = true,
         _ if is_hop_by_hop(name_bytes) => {
-            return Err(PyAssertionError::new_err(format!("{name:?} is hop-by-hop: it is the server's to send")));
+            return Err(PyAssertionError::new_err(format!("'{}' is hop-by-hop: it is the server's to send", token())));
         }
         _ => {}
     }
@@ -239,7 +249,7 @@ fn set_header(head: &mut ApplicationHead, name: &Bound<'_, PyString>, value: &Bo
 }
 
 /// The bytes of a native string (PEP 3333 "Unicode Issues"): borrowed where it is ASCII.
-fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>, what: &str) -> PyResult<std::borrow::Cow<'a, [u8]>> {
+fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>, what: &'static str) -> PyResult<std::borrow::Cow<'a, [u8]>> {
     let utf8 = text.to_str().map_err(|_| not_latin1(what, text))?;
     if utf8.is_ascii() {
         return Ok(utf8.as_bytes().into());
@@ -248,13 +258,38 @@ fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>, what: &str) -> PyResult<std::
     bytes.map(Into::into).ok_or_else(|| not_latin1(what, text))
 }
 
-fn not_latin1(what: &str, text: &Bound<'_, PyString>) -> PyErr {
-    PyValueError::new_err(format!("{what}: expected latin-1 characters only, got {text:?}"))
+fn not_latin1(what: &'static str, text: &Bound<'_, PyString>) -> PyErr {
+    shown(text, move |text| format!("{what}: expected latin-1 characters only, got {text:?}"))
 }
 
-fn wrong_type(what: &str, expected: &str, got: &Bound<'_, PyAny>) -> PyErr {
-    let name = got.get_type().name().map(|name| name.to_string()).unwrap_or_default();
-    PyTypeError::new_err(format!("{what}: expected a {expected}, got {name}"))
+fn wrong_type(what: &'static str, expected: &'static str, got: &Bound<'_, PyAny>) -> PyErr {
+    PyTypeError::new_err(Shown {
+        object: got.clone().unbind(),
+        tell: move |got: &Bound<'_, PyAny>| {
+            let name = got.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+            format!("{what}: expected a {expected}, got {name}")
+        },
+    })
+}
+
+/// A `ValueError` that shows an object of the application.
+fn shown<F>(object: &Bound<'_, PyAny>, tell: F) -> PyErr
+where
+    F: FnOnce(&Bound<'_, PyAny>) -> String + Send + Sync + 'static,
+{
+    PyValueError::new_err(Shown { object: object.clone().unbind(), tell })
+}
+
+/// The text of an error, made when the error is raised: showing an object may run the application's code.
+struct Shown<F> {
+    object: Py<PyAny>,
+    tell: F,
+}
+
+impl<F: FnOnce(&Bound<'_, PyAny>) -> String + Send + Sync> PyErrArguments for Shown<F> {
+    fn arguments(self, py: Python<'_>) -> Py<PyAny> {
+        PyString::new(py, &(self.tell)(self.object.bind(py))).into_any().unbind()
+    }
 }
 
 #[pymethods]
@@ -306,9 +341,19 @@ pub fn send_block(py: Python<'_>, responder: &mut Responder, presence: &Presence
     };
     match sent {
         Sent::All => Ok(()),
-        Sent::Blocked(offset) if py.detach(|| responder.keep_rest(block, offset)) => Ok(()),
-        Sent::Blocked(offset) => py.detach(|| responder.wait_sent(block, offset)),
+        Sent::Blocked(offset) => send_later(py, responder, block, offset, false),
     }
+}
+
+/// The rest of a blocked block goes to a task, or is waited for, outside the interpreter.
+pub fn send_later(
+    py: Python<'_>,
+    responder: &mut Responder,
+    block: &[u8],
+    offset: usize,
+    last: bool,
+) -> std::io::Result<()> {
+    py.detach(|| if responder.keep_rest(block, offset, last) { Ok(()) } else { responder.wait_sent(block, offset, last) })
 }
 
 /// Waits, outside the interpreter, while the client is too far behind for another block.

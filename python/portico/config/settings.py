@@ -251,9 +251,10 @@ class Settings:
         Size(),
         256 << 20,
         group=_WORKER_LIMITS,
-        documentation="The most memory that the requests of one worker (heads and bodies) may take together. "
-        "Beyond it, bodies go to temporary files at once, and connections whose head is not complete are "
-        "closed, those nearest to their deadline first.",
+        documentation="The most memory that the requests of one worker (heads and bodies) and what slow "
+        "readers have not taken of their answers may take together; answers at most three quarters of it. "
+        "Beyond it, bodies and answers go to temporary files at once, and connections whose head is not "
+        "complete are closed, those nearest to their deadline first.",
     )
     max_temporary_bytes = Setting(
         "max_temporary",
@@ -403,8 +404,9 @@ class Settings:
         "-",
         group=_LOGS,
         documentation="Where the access log goes: a file, - for standard output, or off. Size and time in a "
-        "line are those of the application's call; a slow reader may take longer. After a file was moved "
-        "away, HUP opens it anew.",
+        "line are those of the application's call; a slow reader may take longer. If nobody reads what a "
+        "pipe should take, a worker keeps 1 MiB of lines and gives up the rest, with a warning: requests do "
+        "not wait for their log. After a file was moved away, HUP opens it anew.",
     )
     log_level = Setting(
         "log_level",
