@@ -127,7 +127,13 @@ fn route(path: &[u8]) -> usize {
         >> 7
 }
 
-fn log_access(engine: &'static Engine, inbound: &Inbound, peer: Option<SocketAddr>, outcome: &Outcome, duration_ns: u64) {
+fn log_access(
+    engine: &'static Engine,
+    inbound: &Inbound,
+    peer: Option<SocketAddr>,
+    outcome: &Outcome,
+    duration_ns: u64,
+) {
     if engine.access_log.is_none() {
         return;
     }

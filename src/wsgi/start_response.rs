@@ -9,9 +9,9 @@ use crate::connection::Connection;
 use crate::connection::responder::{ApplicationHead, Responder, Sent};
 use crate::engine::lock;
 use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, write_header};
+use pyo3::PyErrArguments;
 use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::PyErrArguments;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -353,7 +353,9 @@ pub fn send_later(
     offset: usize,
     last: bool,
 ) -> std::io::Result<()> {
-    py.detach(|| if responder.keep_rest(block, offset, last) { Ok(()) } else { responder.wait_sent(block, offset, last) })
+    py.detach(
+        || if responder.keep_rest(block, offset, last) { Ok(()) } else { responder.wait_sent(block, offset, last) },
+    )
 }
 
 /// Waits, outside the interpreter, while the client is too far behind for another block.
