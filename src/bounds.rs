@@ -3,12 +3,15 @@
 //! A setting whose 0 means "no limit" is the largest number here, so that nobody else has to know.
 
 use crate::settings::Settings;
-use portico_wire::{Limits, Networks};
+use portico_wire::{GatewayLimits, Limits, Networks};
+use std::net::IpAddr;
 
 /// The bounds of one worker.
 pub struct Bounds {
     /// Limits of request heads, chunk lines and trailers.
     pub wire: Limits,
+    /// Limits of the variables that a front server sends.
+    pub gateway: GatewayLimits,
     /// Open connections.
     pub connections: usize,
     /// Temporary files.
@@ -84,6 +87,10 @@ impl Bounds {
                 max_chunk_extension_bytes: settings.max_chunk_extension_bytes,
                 max_trailer_bytes: settings.max_trailer_bytes,
             },
+            gateway: GatewayLimits {
+                max_variables_bytes: settings.max_variables_bytes,
+                max_variables: settings.max_variables,
+            },
             connections: settings.max_connections.min(possible_connections),
             temporary_files,
             connections_per_address: unlimited_if_0(settings.max_connections_per_address),
@@ -108,6 +115,13 @@ impl Bounds {
             queue_ns: unlimited_if_0_u64(milliseconds(settings.queue_timeout_s).saturating_mul(1_000_000)),
             health_paths: settings.health_paths.iter().map(|path| path.clone().into_bytes()).collect(),
         })
+    }
+}
+
+impl Bounds {
+    /// Whether this peer, or one on a Unix socket, is a front server whose forwarded headers are believed.
+    pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or_else(|| self.trusted.contains_unix(), |peer| self.trusted.contains(peer))
     }
 }
 

@@ -1,7 +1,7 @@
 //! One connection: its socket, the state it shares between its task and the crew, and the waits.
 //!
-//! The task (`connection/http1.rs`) reads and parses; a crew thread writes the answer
-//! (`connection/responder.rs`). Both run without the interpreter's knowledge. A connection registers
+//! The task (`connection/life.rs`, for FastCGI `connection/fastcgi.rs`) reads and parses; a crew thread writes the
+//! answer (`connection/responder.rs`). Both run without the interpreter's knowledge. A connection registers
 //! with the reactor only when something really has to be waited for: one that closes after its first
 //! answer never does.
 
@@ -9,21 +9,28 @@ pub mod arriving;
 pub mod backlog;
 pub mod body;
 pub mod departures;
-pub mod http1;
+pub mod envelope;
+pub mod fastcgi;
 pub mod inbound;
+pub mod intake;
+pub mod life;
+pub mod proxied;
 pub mod refusal;
 pub mod responder;
 pub mod spool;
 
 pub use body::{Body, BodyError};
-pub use inbound::{Inbound, Request};
+pub use envelope::Envelope;
+pub use inbound::{Inbound, Packet, Request};
 
 use crate::bounds::Patience;
 use crate::clock;
 use crate::deadlines::{Alarm, Late, Wait};
 use crate::descriptor;
 use crate::engine::{Engine, lock};
+use crate::listener::Listener;
 use backlog::Backlog;
+use proxied::Proxied;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
@@ -65,11 +72,15 @@ pub struct Connection {
     socket: OwnedFd,
     /// The worker this belongs to.
     pub engine: &'static Engine,
-    /// Index of the listening socket it came from.
-    pub listener: usize,
-    /// The client; none on a Unix socket.
+    /// The listening socket it came from.
+    pub listener: &'static Listener,
+    /// The other end; none on a Unix socket.
     pub peer: Option<SocketAddr>,
     is_trusted: bool,
+    /// Process, user and group of the other end of a Unix socket.
+    credentials: OnceLock<Option<(i32, u32, u32)>>,
+    /// What a load balancer says of the connection.
+    proxied: OnceLock<Arc<Proxied>>,
     /// Monotonic.
     accepted_ns: u64,
     /// Its deadlines.
@@ -127,11 +138,15 @@ impl Outbound {
 
 impl Connection {
     /// A connection that was just accepted, not registered yet.
-    pub fn new(engine: &'static Engine, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) -> Connection {
+    pub fn new(
+        engine: &'static Engine,
+        socket: OwnedFd,
+        listener: &'static Listener,
+        peer: Option<SocketAddr>,
+    ) -> Connection {
         engine.slot.connections.fetch_add(1, Ordering::Relaxed);
         engine.slot.connections_total.fetch_add(1, Ordering::Relaxed);
-        let trusted = &engine.bounds.trusted;
-        let is_trusted = peer.map_or_else(|| trusted.contains_unix(), |peer| trusted.contains(peer.ip()));
+        let is_trusted = engine.bounds.trusts(peer.map(|peer| peer.ip()));
         Connection {
             registration: OnceLock::new(),
             socket,
@@ -139,6 +154,8 @@ impl Connection {
             listener,
             peer,
             is_trusted,
+            credentials: OnceLock::new(),
+            proxied: OnceLock::new(),
             accepted_ns: clock::monotonic_ns(),
             alarm: Alarm::default(),
             has_task: AtomicBool::new(false),
@@ -149,14 +166,40 @@ impl Connection {
         }
     }
 
-    /// Whether the peer is a front server whose forwarded headers are believed.
-    pub fn is_trusted(&self) -> bool {
-        self.is_trusted
+    /// Who sends the requests: as a load balancer says, else the other end. None on a Unix socket.
+    pub fn client(&self) -> Option<SocketAddr> {
+        self.proxied.get().map_or(self.peer, |proxied| proxied.client)
     }
 
-    /// The client's address as far as connections of one address are counted.
+    /// What a load balancer says of the connection.
+    pub fn proxied(&self) -> Option<&Arc<Proxied>> {
+        self.proxied.get()
+    }
+
+    /// Whether the requests come from a front server whose forwarded headers are believed.
+    pub fn is_trusted(&self) -> bool {
+        self.proxied.get().map_or(self.is_trusted, |proxied| proxied.is_trusted)
+    }
+
+    /// The other end, for log lines.
+    pub fn peer_text(&self) -> String {
+        self.peer.map_or_else(|| "a Unix socket".into(), |peer| peer.to_string())
+    }
+
+    /// Process, user and group of the other end of a Unix socket (SO_PEERCRED, unix(7)).
+    pub fn peer_credentials(&self) -> Option<(i32, u32, u32)> {
+        if self.listener.is_internet {
+            return None;
+        }
+        *self.credentials.get_or_init(|| {
+            let credentials = rustix::net::sockopt::socket_peercred(&self.socket).ok()?;
+            Some((credentials.pid.as_raw_nonzero().get(), credentials.uid.as_raw(), credentials.gid.as_raw()))
+        })
+    }
+
+    /// The other end's address as far as connections of one address are counted.
     fn counted_peer(&self) -> Option<SocketAddr> {
-        self.peer.filter(|_| !self.is_trusted)
+        self.peer.filter(|_| !self.is_trusted && !self.listener.has_proxy_header)
     }
 
     /// Counts the connection in; false if its address has as many as it may.
@@ -199,6 +242,12 @@ impl Connection {
     pub fn cut(&self) {
         // It may be gone already; the descriptor itself is closed by the last owner.
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+    }
+
+    /// The client is gone, although the connection to the front server that says so is not: from now on that looks as
+    /// if it had ended.
+    fn abandon(&self) {
+        let _ = rustix::net::shutdown(&self.socket, Shutdown::Read);
     }
 
     /// Ends the connection so that the peer sees an error and not an end of file: on TCP a reset.

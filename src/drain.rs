@@ -41,8 +41,6 @@ pub struct Orders {
     pub signal_fd: RawFd,
     /// Read end of the lifeline.
     pub lifeline_fd: RawFd,
-    /// The listening sockets.
-    pub listener_fds: Vec<RawFd>,
     /// Longest graceful stop.
     pub graceful_ms: u64,
 }
@@ -52,12 +50,8 @@ pub static WAS_CUT: AtomicBool = AtomicBool::new(false);
 
 /// Serves until told to stop, then sees the worker out; ends by stopping the crew.
 pub async fn follow_orders(engine: &'static Engine, orders: Orders) {
-    let accepting: Vec<_> = orders
-        .listener_fds
-        .iter()
-        .enumerate()
-        .map(|(index, fd)| tokio::spawn(listener::accept(engine, *fd, index)))
-        .collect();
+    let accepting: Vec<_> =
+        engine.listeners.iter().map(|listener| tokio::spawn(listener::accept(engine, listener))).collect();
     let deadlines = tokio::spawn(deadlines::run(engine));
     let mut stop = tokio::select! {
         stop = next_signal(orders.signal_fd) => stop,
@@ -72,12 +66,12 @@ pub async fn follow_orders(engine: &'static Engine, orders: Orders) {
         // Its end is waited for, so that nothing watches the socket when it is closed.
         let _ = task.await;
     }
-    for (index, fd) in orders.listener_fds.iter().enumerate() {
+    for listener in &engine.listeners {
         if stop == Stop::Graceful {
-            listener::accept_waiting(engine, *fd, index);
+            listener::accept_waiting(engine, listener);
         }
         // Once the supervisor and all workers have closed it, the port refuses instead of taking connections nobody serves.
-        descriptor::close_listener(*fd);
+        descriptor::close_listener(listener.fd);
     }
     let began = coarse_ms();
     loop {

@@ -10,6 +10,7 @@ use crate::budget::Budget;
 use crate::connection::{Connection, Inbound};
 use crate::crew::Crew;
 use crate::deadlines::Deadlines;
+use crate::listener::Listener;
 use crate::scoreboard::Slot;
 use crate::settings::Settings;
 use std::sync::atomic::{
@@ -26,6 +27,8 @@ const POOLED_BUFFERS: usize = 64;
 pub struct Engine {
     /// Bounds and times.
     pub bounds: Bounds,
+    /// Where connections come from.
+    pub listeners: Vec<Listener>,
     /// Drives all I/O, on whichever thread calls `block_on`.
     pub runtime: Runtime,
     /// Who calls the application.
@@ -54,10 +57,17 @@ pub struct Engine {
 
 impl Engine {
     /// An engine ready to serve.
-    pub fn new(settings: &Settings, bounds: Bounds, runtime: Runtime, slot: &'static Slot) -> Engine {
+    pub fn new(
+        settings: &Settings,
+        bounds: Bounds,
+        listeners: Vec<Listener>,
+        runtime: Runtime,
+        slot: &'static Slot,
+    ) -> Engine {
         let access_log =
             (settings.access_log_fd >= 0).then(|| AccessLog::new(settings.access_log_fd, settings.access_log_colour));
         Engine {
+            listeners,
             runtime,
             crew: Crew::new(settings.threads.max(1), bounds.in_flight, bounds.queue_ns),
             slot,

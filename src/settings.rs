@@ -6,11 +6,32 @@
 use pyo3::prelude::*;
 use std::os::fd::RawFd;
 
+/// A listening socket; each field is the attribute of the same name.
+#[derive(FromPyObject)]
+pub struct ListenerSettings {
+    /// The socket, non-blocking, inherited from the supervisor.
+    pub fd: RawFd,
+    /// What is spoken there: `http`, `uwsgi`, `fastcgi` or `scgi`.
+    pub protocol: String,
+    /// Whether each connection begins with a PROXY protocol header.
+    pub proxy: bool,
+    /// Over uwsgi, whether a connection is kept where the end of an answer can be told.
+    pub persistent: bool,
+    /// Over FastCGI, whether `wsgi.errors` goes to the front server.
+    pub stderr: bool,
+    /// Peers that may connect: addresses, networks, `unix`, `*`.
+    pub allow_from: Vec<String>,
+    /// Peers that may send a PROXY protocol header.
+    pub proxy_allow_from: Vec<String>,
+    /// How a user would write it.
+    pub display: String,
+}
+
 /// What `portico._core.serve` receives; each field is the attribute of the same name.
 #[derive(FromPyObject)]
 pub struct Settings {
-    /// Listening sockets, non-blocking, inherited from the supervisor.
-    pub listener_fds: Vec<RawFd>,
+    /// Where to accept connections.
+    pub listeners: Vec<ListenerSettings>,
     /// Read end of the pipe that `signal.set_wakeup_fd` fills: one signal number per byte.
     pub signal_fd: RawFd,
     /// Read end of a pipe whose write end only the supervisor holds: its end of file is the supervisor's death.
@@ -29,6 +50,10 @@ pub struct Settings {
     pub max_header_bytes: usize,
     /// A whole head.
     pub max_head_bytes: usize,
+    /// Number of variables of a uwsgi, FastCGI or SCGI request.
+    pub max_variables: usize,
+    /// These variables with their lengths.
+    pub max_variables_bytes: usize,
     /// Extensions of all chunks of a body.
     pub max_chunk_extension_bytes: usize,
     /// Trailer lines of a body.

@@ -9,6 +9,7 @@ pub mod disconnect;
 pub mod environ;
 pub mod failure;
 pub mod file_wrapper;
+pub mod front_errors;
 pub mod input;
 mod recent;
 pub mod start_response;
@@ -81,9 +82,9 @@ impl Bridge {
         engine.slot.call_started(me, method, path, started_ns);
         let start = engine.crew.before_call(me, route);
 
-        let (listener, peer) = (connection.listener, connection.peer);
-        let origin = Origin { listener, peer, is_trusted: connection.is_trusted() };
-        let responder = Responder::new(connection, head.version, head.is_head, &body, keep_alive);
+        let origin = Origin::of(&connection);
+        let client = origin.client;
+        let responder = Responder::new(connection, &inbound, &body, keep_alive);
         let exchange = match self.starter.begin(py, responder) {
             Ok(exchange) => exchange,
             Err(failure) => {
@@ -94,7 +95,7 @@ impl Bridge {
                 return engine.crew.after_call(me, route, start, 0);
             }
         };
-        let outcome = match self.environ.build(py, engine, &inbound, body, origin, &exchange.callables) {
+        let outcome = match self.environ.build(py, engine, &inbound, body, &origin, &exchange) {
             Ok(environ) => {
                 let arguments = (environ, exchange.start_response.clone_ref(py));
                 let result = self.application.bind(py).call1(arguments);
@@ -111,7 +112,7 @@ impl Bridge {
         if outcome.status >= 500 {
             engine.slot.errors.fetch_add(1, Relaxed);
         }
-        log_access(engine, &inbound, peer, &outcome, ended_ns.saturating_sub(arrived_ns));
+        log_access(engine, &inbound, client, &outcome, ended_ns.saturating_sub(arrived_ns));
         engine.return_buffer(inbound);
         engine.crew.after_call(me, route, start, ended_ns.saturating_sub(started_ns))
     }
@@ -130,21 +131,20 @@ fn route(path: &[u8]) -> usize {
 fn log_access(
     engine: &'static Engine,
     inbound: &Inbound,
-    peer: Option<SocketAddr>,
+    client: Option<SocketAddr>,
     outcome: &Outcome,
     duration_ns: u64,
 ) {
     if engine.access_log.is_none() {
         return;
     }
-    let (bytes, head) = (inbound.bytes(), &inbound.head);
     engine.log_access(&Record {
-        client: inbound.client(peer).0,
-        request_line: inbound.request_line(),
+        client: inbound.client(client).0,
+        request_line: &inbound.request_line(),
         status: outcome.status,
         body_bytes: outcome.body_bytes,
-        referer: head.header(bytes, "referer"),
-        user_agent: head.header(bytes, "user-agent"),
+        referer: inbound.header("referer"),
+        user_agent: inbound.header("user-agent"),
         duration_ns,
     });
 }

@@ -24,6 +24,13 @@ class OperatorError(Exception):
         self.exit_code = exit_code
 
 
+class BindError(OperatorError):
+    """`address` (a portico.config.addresses.Address) cannot be listened on, for `reason`."""
+
+    def __init__(self, address: object, reason: str) -> None:
+        super().__init__(f"cannot listen on {address}: {reason}", exit_code=EXIT_BIND)
+
+
 def quoted(text: str, *, longest: int = 80) -> str:
     """Return `text` as it may stand in a sentence: quoted, escaped, cut after `longest` characters."""
     if len(text) > longest:

@@ -36,10 +36,30 @@ class ErrorLog(Protocol):
     def flush(self) -> None: ...
 
 
+class EngineListener(Protocol):
+    """One listening socket.
+
+    `protocol` is http, uwsgi, fastcgi or scgi. `proxy`: each connection begins with a header of the PROXY
+    protocol, which only the peers in `proxy_allow_from` may send. `persistent` (uwsgi): a connection is kept
+    where the framing is exact. `stderr` (fastcgi): `wsgi.errors` goes to the peer as STDERR records. Peers
+    are addresses, networks, `unix` or `*`; `allow_from` are those that may connect. `display` is for log
+    lines.
+    """
+
+    fd: int
+    protocol: str
+    proxy: bool
+    persistent: bool
+    stderr: bool
+    allow_from: list[str]
+    proxy_allow_from: list[str]
+    display: str
+
+
 class EngineSettings(Protocol):
     """All that one worker's engine is told, taken over once when it starts."""
 
-    listener_fds: list[int]
+    listeners: list[EngineListener]
     signal_fd: int
     lifeline_fd: int
     threads: int
@@ -49,6 +69,8 @@ class EngineSettings(Protocol):
     max_headers: int
     max_header_bytes: int
     max_head_bytes: int
+    max_variables: int
+    max_variables_bytes: int
     max_request_body_bytes: int
     body_memory_bytes: int
     body_spool_bytes: int

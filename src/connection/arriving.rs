@@ -3,24 +3,47 @@
 //!
 //! Part of a connection's task; knows nothing of where the bytes go.
 
-use super::{BodyError, Connection, Inbound};
+use super::{BodyError, Connection, Inbound, State};
 use crate::bounds::{Bounds, Patience};
 use crate::clock;
 use crate::deadlines::Wait;
-use portico_wire::{BodyDecoder, BodyStep, Framing};
+use portico_wire::{BodyDecoder, BodyStep, FastCgiReader, FastCgiStep, Framing, WireError};
 use std::io;
+
+/// What a front server may be told later, at most: with more of it something is wrong there.
+const MOST_REPLY_BYTES: usize = 4096;
 
 /// The body.
 pub struct Arriving {
-    decoder: BodyDecoder,
+    decoder: Decoder,
     feed: Option<Box<Inbound>>,
     /// Bytes at the start of `feed` that have been decoded.
     used: usize,
+    /// Bytes of the body that were decoded and not handed on yet.
+    early: Vec<u8>,
     received: u64,
     /// How long its bytes may still be waited for.
     patience: Patience,
     /// When its request began, coarse milliseconds.
     pub began_ms: u64,
+}
+
+/// What the bytes are in.
+enum Decoder {
+    /// HTTP's framing.
+    Http(BodyDecoder),
+    /// Records of FastCGI.
+    Records(Box<Records>),
+}
+
+/// A body in records, and what else there is to know when it has ended.
+#[derive(Default)]
+pub struct Records {
+    /// Reads the connection.
+    pub reader: FastCgiReader,
+    /// What the front server has to be told, once no answer is on its way.
+    pub replies: Vec<u8>,
+    is_done: bool,
 }
 
 impl Arriving {
@@ -29,8 +52,31 @@ impl Arriving {
         // The head is complete: its deadline has been met.
         connection.alarm.expect_nothing();
         let began_ms = began_ms.unwrap_or_else(clock::coarse_ms);
+        Arriving::with(connection, Decoder::Http(BodyDecoder::new(framing)), Some(feed), 0, began_ms)
+    }
+
+    /// The body of a FastCGI request whose variables `reader` has found complete; the first `used` bytes of `feed` are
+    /// done with.
+    pub fn of_records(
+        connection: &Connection,
+        reader: FastCgiReader,
+        feed: Option<Box<Inbound>>,
+        used: usize,
+        began_ms: u64,
+    ) -> Arriving {
+        let records = Records { reader, ..Records::default() };
+        Arriving::with(connection, Decoder::Records(Box::new(records)), feed, used, began_ms)
+    }
+
+    fn with(
+        connection: &Connection,
+        decoder: Decoder,
+        feed: Option<Box<Inbound>>,
+        used: usize,
+        began_ms: u64,
+    ) -> Arriving {
         let patience = Patience::new(connection.engine.bounds.body);
-        Arriving { decoder: BodyDecoder::new(framing), feed: Some(feed), used: 0, received: 0, patience, began_ms }
+        Arriving { decoder, feed, used, early: Vec::new(), received: 0, patience, began_ms }
     }
 
     /// Whether none of it has come.
@@ -40,45 +86,62 @@ impl Arriving {
 
     /// Whether all of it has come.
     pub fn is_complete(&self) -> bool {
-        self.decoder.is_done()
+        match &self.decoder {
+            Decoder::Http(decoder) => decoder.is_done(),
+            Decoder::Records(records) => records.is_done,
+        }
+    }
+
+    /// The whole body, if it is there already.
+    ///
+    /// # Errors
+    /// Why it will never be complete.
+    pub fn at_hand(&mut self, connection: &Connection) -> Result<Option<Vec<u8>>, BodyError> {
+        let block = self.decode(&connection.engine.bounds)?;
+        if self.is_complete() {
+            return Ok(Some(block));
+        }
+        self.early = block;
+        Ok(None)
     }
 
     /// The next bytes of the body, as many as are at hand; `None` after its end.
     pub async fn next(&mut self, connection: &Connection) -> Result<Option<Vec<u8>>, BodyError> {
         let bounds = &connection.engine.bounds;
         loop {
-            let block = self.decode(bounds)?;
+            let block = if self.early.is_empty() { self.decode(bounds)? } else { std::mem::take(&mut self.early) };
             if !block.is_empty() {
                 return Ok(Some(block));
             }
-            if self.decoder.is_done() {
+            if self.is_complete() {
                 return Ok(None);
             }
+            self.reply(connection).await?;
             self.fill(connection, bounds).await?;
         }
     }
 
-    /// What is in the feed, in one block whatever the size of its chunks.
+    /// What is in the feed, in one block whatever the size of its chunks or records.
     fn decode(&mut self, bounds: &Bounds) -> Result<Vec<u8>, BodyError> {
         let mut block = Vec::new();
         let Some(feed) = &self.feed else { return Ok(block) };
-        while !self.decoder.is_done() {
-            let bytes = feed.bytes().get(self.used..).unwrap_or_default();
-            match self.decoder.decode(bytes, &bounds.wire).map_err(BodyError::Malformed)? {
-                BodyStep::Data { consumed, data } => {
-                    block.extend_from_slice(bytes.get(data).unwrap_or_default());
-                    self.used += consumed;
-                }
-                BodyStep::End { consumed } => self.used += consumed,
-                BodyStep::NeedMore { consumed } => {
-                    self.used += consumed;
-                    break;
-                }
-            }
-        }
+        let bytes = feed.bytes().get(self.used..).unwrap_or_default();
+        self.used += match &mut self.decoder {
+            Decoder::Http(decoder) => decode_http(decoder, bytes, bounds, &mut block)?,
+            Decoder::Records(records) => records.decode(bytes, bounds, &mut block)?,
+        };
         self.received += block.len() as u64;
         self.patience.moved(block.len() as u64);
         if self.received > bounds.request_body_bytes { Err(BodyError::TooLarge) } else { Ok(block) }
+    }
+
+    /// Tells a front server what it has to be told, unless an answer is being written.
+    async fn reply(&mut self, connection: &Connection) -> Result<(), BodyError> {
+        let Decoder::Records(records) = &mut self.decoder else { return Ok(()) };
+        if !records.replies.is_empty() && connection.state() == State::Ready {
+            connection.send_all(&std::mem::take(&mut records.replies)).await.map_err(|_| BodyError::Cut)?;
+        }
+        Ok(())
     }
 
     /// Waits for bytes as long as the body's pace and the request's whole time allow.
@@ -98,6 +161,15 @@ impl Arriving {
         }
     }
 
+    /// What is known at the end of a body in records; with what came after it.
+    pub fn into_records(mut self, connection: &Connection) -> (Records, Option<Box<Inbound>>) {
+        let records = match &mut self.decoder {
+            Decoder::Records(records) => std::mem::take(&mut **records),
+            Decoder::Http(_) => Records::default(),
+        };
+        (records, self.leftover(connection))
+    }
+
     /// What came after the body's end.
     pub fn leftover(mut self, connection: &Connection) -> Option<Box<Inbound>> {
         self.forget_used();
@@ -114,5 +186,64 @@ impl Arriving {
         if let Some(feed) = &mut self.feed {
             feed.consume(std::mem::take(&mut self.used));
         }
+    }
+}
+
+fn decode_http(
+    decoder: &mut BodyDecoder,
+    bytes: &[u8],
+    bounds: &Bounds,
+    block: &mut Vec<u8>,
+) -> Result<usize, BodyError> {
+    let mut used = 0;
+    while !decoder.is_done() {
+        let rest = bytes.get(used..).unwrap_or_default();
+        match decoder.decode(rest, &bounds.wire).map_err(BodyError::Malformed)? {
+            BodyStep::Data { consumed, data } => {
+                block.extend_from_slice(rest.get(data).unwrap_or_default());
+                used += consumed;
+            }
+            BodyStep::End { consumed } => used += consumed,
+            BodyStep::NeedMore { consumed } => {
+                used += consumed;
+                break;
+            }
+        }
+    }
+    Ok(used)
+}
+
+impl Records {
+    fn decode(&mut self, bytes: &[u8], bounds: &Bounds, block: &mut Vec<u8>) -> Result<usize, BodyError> {
+        let mut used = 0;
+        while !self.is_done {
+            let rest = bytes.get(used..).unwrap_or_default();
+            match self.reader.read(rest, &bounds.gateway).map_err(BodyError::Malformed)? {
+                FastCgiStep::Stdin { consumed, data } => {
+                    block.extend_from_slice(rest.get(data).unwrap_or_default());
+                    used += consumed;
+                }
+                FastCgiStep::StdinEnd { consumed } => {
+                    used += consumed;
+                    self.is_done = true;
+                }
+                FastCgiStep::NeedMore { consumed } => {
+                    used += consumed;
+                    break;
+                }
+                FastCgiStep::Reply { consumed, reply } => {
+                    used += consumed;
+                    if self.replies.len() > MOST_REPLY_BYTES {
+                        return Err(BodyError::Malformed(WireError::FASTCGI_ORDER));
+                    }
+                    reply.write(&mut self.replies);
+                }
+                FastCgiStep::Abort { .. } => return Err(BodyError::Cut),
+                FastCgiStep::Begin { .. } | FastCgiStep::Params { .. } | FastCgiStep::ParamsEnd { .. } => {
+                    return Err(BodyError::Malformed(WireError::FASTCGI_ORDER));
+                }
+            }
+        }
+        Ok(used)
     }
 }

@@ -1,13 +1,31 @@
 //! What comes in: the read buffer with the head parsed from it, and the request that the crew gets.
 
+use super::envelope::Envelope;
 use super::{Body, Connection};
+use crate::bounds::Bounds;
 use crate::budget::Budget;
-use portico_wire::{Forwarded, RequestHead, WireError};
+use crate::clock;
+use crate::listener::{Listener, Protocol};
+use portico_wire::{
+    Forwarded, GatewayHead, RequestHead, Span, TargetForm, UwsgiModifiers, UwsgiPacket, WireError, request_start_ns,
+};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// First size of a read buffer; a pooled buffer that grew beyond it is freed instead of kept.
 const BUFFER_BYTES: usize = 16 * 1024;
+
+/// What is at the start of a read buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// A head of so many bytes.
+    Head(usize),
+    /// A uwsgi ping of so many bytes.
+    Ping(usize),
+    /// A uwsgi packet that is not for a WSGI server.
+    Foreign(UwsgiModifiers),
+}
 
 /// A read buffer and the head that points into it, reused from request to request.
 pub struct Inbound {
@@ -17,6 +35,10 @@ pub struct Inbound {
     pub head: RequestHead,
     /// What a trusted front server says of the request.
     pub forwarded: Option<Box<Forwarded>>,
+    /// What the answer has to look like; with it, whether there are variables.
+    pub envelope: Envelope,
+    /// The variables, where the request came with those instead of an HTTP head.
+    gateway: Box<GatewayHead>,
     /// What `bytes` is counted in.
     memory: &'static Budget,
 }
@@ -31,7 +53,15 @@ impl Inbound {
     /// An empty buffer, counted in `memory`: without one nothing can be read, so it is granted in any case.
     pub fn new(memory: &'static Budget) -> Inbound {
         memory.overdraw(BUFFER_BYTES as u64);
-        Inbound { bytes: vec![0; BUFFER_BYTES], filled: 0, head: RequestHead::new(), forwarded: None, memory }
+        Inbound {
+            bytes: vec![0; BUFFER_BYTES],
+            filled: 0,
+            head: RequestHead::new(),
+            forwarded: None,
+            envelope: Envelope::Http,
+            gateway: Box::default(),
+            memory,
+        }
     }
 
     /// The bytes read so far.
@@ -88,17 +118,110 @@ impl Inbound {
         self.filled = self.filled.min(end);
     }
 
-    /// Parses the head at the start of the buffer into `head`.
-    pub fn read_head(&mut self, limits: &portico_wire::Limits) -> Result<Option<usize>, portico_wire::WireError> {
+    /// Reads what is at the start of the buffer, over the protocol of `listener`; a head goes into `head`.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn read_head(&mut self, listener: &Listener, bounds: &Bounds) -> Result<Option<Packet>, WireError> {
         let Inbound { bytes, filled, head, .. } = self;
-        head.read(bytes.get(..*filled).unwrap_or_default(), limits)
+        let bytes = bytes.get(..*filled).unwrap_or_default();
+        if listener.protocol == Protocol::Http {
+            return Ok(head.read(bytes, &bounds.wire)?.map(Packet::Head));
+        }
+        self.read_gateway(listener, bounds)
     }
 
     /// As `read_head`, after one of the same bytes that wanted more: goes on where that stopped, so that a head that
     /// comes in many pieces is not read again from its start for each of them.
-    pub fn read_head_on(&mut self, limits: &portico_wire::Limits) -> Result<Option<usize>, portico_wire::WireError> {
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn read_head_on(&mut self, listener: &Listener, bounds: &Bounds) -> Result<Option<Packet>, WireError> {
         let Inbound { bytes, filled, head, .. } = self;
-        head.read_on(bytes.get(..*filled).unwrap_or_default(), limits)
+        let bytes = bytes.get(..*filled).unwrap_or_default();
+        if listener.protocol == Protocol::Http {
+            return Ok(head.read_on(bytes, &bounds.wire)?.map(Packet::Head));
+        }
+        // These say first how long they are: nothing is read before all of it is there.
+        self.read_gateway(listener, bounds)
+    }
+
+    fn read_gateway(&mut self, listener: &Listener, bounds: &Bounds) -> Result<Option<Packet>, WireError> {
+        let Inbound { bytes, filled, gateway, .. } = self;
+        let bytes = bytes.get(..*filled).unwrap_or_default();
+        let (packet, envelope) = if listener.protocol == Protocol::Scgi {
+            (gateway.read_scgi(bytes, &bounds.gateway)?.map(Packet::Head), Envelope::Scgi)
+        } else {
+            let packet = gateway.read_uwsgi(bytes, &bounds.gateway)?.map(|packet| match packet {
+                UwsgiPacket::Request { length } => Packet::Head(length),
+                UwsgiPacket::Ping { length } => Packet::Ping(length),
+                UwsgiPacket::Unsupported(modifiers) => Packet::Foreign(modifiers),
+            });
+            (packet, Envelope::Uwsgi)
+        };
+        if let Some(Packet::Head(_)) = packet {
+            self.adopt_gateway(envelope, listener.is_persistent);
+        }
+        Ok(packet)
+    }
+
+    /// Reads the variables that a FastCGI request has sent, all of which are in the buffer.
+    ///
+    /// # Errors
+    /// The rule that they break.
+    pub fn read_params(&mut self, id: u16, keep_alive: bool, bounds: &Bounds) -> Result<(), WireError> {
+        // Also for a refusal, which has to be told in the request's own records.
+        self.envelope = Envelope::FastCgi { id };
+        let Inbound { bytes, filled, gateway, .. } = self;
+        gateway.read_fastcgi(bytes.get(..*filled).unwrap_or_default(), &bounds.gateway)?;
+        self.adopt_gateway(Envelope::FastCgi { id }, keep_alive);
+        Ok(())
+    }
+
+    /// Tells of the variables in `head` what all protocols have in common.
+    fn adopt_gateway(&mut self, envelope: Envelope, keep_alive: bool) {
+        let Inbound { head, gateway, .. } = self;
+        head.method = gateway.method;
+        head.target = gateway.target;
+        head.form = TargetForm::Origin;
+        head.path = gateway.path_info;
+        head.query = gateway.query;
+        head.authority = Span::default();
+        head.scheme = Span::default();
+        head.version = gateway.version;
+        head.headers.clear();
+        head.framing = gateway.framing();
+        head.keep_alive = keep_alive;
+        head.expect_continue = false;
+        head.is_head = gateway.is_head;
+        head.upgrade = false;
+        head.has_forwarded = false;
+        self.envelope = envelope;
+    }
+
+    /// The variables of a request that did not come over HTTP.
+    pub fn gateway(&self) -> Option<&GatewayHead> {
+        (self.envelope != Envelope::Http).then_some(&*self.gateway)
+    }
+
+    /// Value of the first header of this name, in lower case.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let Some(gateway) = self.gateway() else { return self.head.header(self.bytes(), name) };
+        gateway.header(self.bytes(), &format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_")))
+    }
+
+    /// How long a front server says that it has had the request, if it can be believed. Another machine's clock is
+    /// compared here, which only the wall clock can do; what looks like the future or like more than an hour is a
+    /// clock that is wrong.
+    pub fn waited_ahead_ns(&self, connection: &Connection) -> u64 {
+        const CREDIBLE_NS: u64 = 3_600_000_000_000;
+        let start_ns = match self.gateway() {
+            Some(gateway) => gateway.request_start_ns(self.bytes()),
+            None if self.head.has_forwarded && connection.is_trusted() => request_start_ns(&self.head, self.bytes()),
+            None => None,
+        };
+        let waited_ns = start_ns.map_or(0, |start_ns| clock::wall_ns().saturating_sub(start_ns));
+        if waited_ns <= CREDIBLE_NS { waited_ns } else { 0 }
     }
 
     /// Takes over what the front server says of the parsed head, if the peer of `connection` is one.
@@ -114,21 +237,27 @@ impl Inbound {
         Ok(())
     }
 
-    /// Address and port of the client: as a trusted front server says, else those of the `peer`. A Unix socket
-    /// has neither.
+    /// Address and port of the client: as a front server says, else those of the `peer`. A Unix socket has neither.
     pub fn client(&self, peer: Option<SocketAddr>) -> (Option<IpAddr>, Option<u16>) {
-        match self.forwarded.as_ref().and_then(|forwarded| forwarded.client) {
+        let told = match self.gateway() {
+            Some(gateway) => gateway.client,
+            None => self.forwarded.as_ref().and_then(|forwarded| forwarded.client),
+        };
+        match told {
             Some(client) => (client.address, client.port),
             // An IPv4 client of a dual-stack socket is shown as what it is.
             None => (peer.map(|peer| peer.ip().to_canonical()), peer.map(|peer| peer.port())),
         }
     }
 
-    /// The request line of the parsed head, as it was on the wire.
-    pub fn request_line(&self) -> &[u8] {
+    /// The request line of the parsed head, as it was on the wire; made up where there was none.
+    pub fn request_line(&self) -> Cow<'_, [u8]> {
         const VERSION_BYTES: usize = " HTTP/1.1".len();
         let (start, end) = (self.head.method.start as usize, self.head.target.end as usize + VERSION_BYTES);
-        self.bytes().get(start..end).unwrap_or_default()
+        let bytes = self.bytes();
+        let Some(gateway) = self.gateway() else { return bytes.get(start..end).unwrap_or_default().into() };
+        let target = if gateway.target.is_empty() { gateway.path_info } else { gateway.target };
+        [gateway.method.of(bytes), target.of(bytes), gateway.protocol.of(bytes)].join(&b' ').into()
     }
 
     /// The first line as it came, at most `most` bytes of it: for the log, whatever the bytes are.
@@ -145,6 +274,7 @@ impl Inbound {
         self.filled = 0;
         self.head.headers.clear();
         self.forwarded = None;
+        self.envelope = Envelope::Http;
         self.bytes.len() == BUFFER_BYTES
     }
 }

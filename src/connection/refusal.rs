@@ -1,12 +1,13 @@
 //! Answers that no application is asked for: requests that break a rule, come too late or find no room, and
 //! the health paths. Called from connection tasks and crew threads; never touches Python.
 
-use super::{Body, Connection, Inbound, Request};
+use super::{Body, Connection, Envelope, Inbound, Request};
 use crate::access_log::Record;
 use crate::clock::{self, DateHeader};
 use crate::engine::Engine;
 use crate::error_log::{Level, Seldom, log};
-use portico_wire::{WireError, is_forwarded_name, write_content_length, write_header, write_status_line};
+use crate::listener::Protocol;
+use portico_wire::{WireError, is_forwarded_name, write_content_length, write_header};
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -40,6 +41,7 @@ pub enum Overload {
 
 /// An answer of the server itself.
 struct Answer<'a> {
+    envelope: Envelope,
     status: u16,
     body: &'a [u8],
     keep_alive: bool,
@@ -63,28 +65,43 @@ impl Refusal {
         let Refusal { error, inbound, has_head, began_ms } = self;
         let WireError { status, reason } = error;
         let request = inbound.as_deref().filter(|_| has_head);
-        let line = request.map_or_else(
-            || inbound.as_ref().map(|inbound| inbound.first_line(LINE_BYTES)).unwrap_or_default(),
-            Inbound::request_line,
-        );
-        let peer = connection.peer.map_or_else(|| "a Unix socket".into(), |peer| peer.to_string());
+        let line = match request {
+            Some(request) => request.request_line(),
+            None => inbound.as_ref().map(|inbound| inbound.first_line(LINE_BYTES)).unwrap_or_default().into(),
+        };
+        let peer = connection.peer_text();
         log(Level::Debug, &format!("refused with {status}: {reason} (\"{}\" from {peer})", line.escape_ascii()));
         if let Some(request) = request.filter(|_| error == WireError::FORWARDED) {
-            tell_of_front_server(&peer, request);
+            tell_of_forwarded(&peer, request);
+        }
+        if connection.listener.protocol != Protocol::Http
+            && !matches!(error, WireError::UWSGI_MODIFIER)
+            && status != 408
+        {
+            tell_of_front_server(connection, error, line.as_ref());
         }
         // RFC 9110 9.3.2: an answer to HEAD has no body, as far as the request was understood.
         let is_head = inbound.as_ref().is_some_and(|inbound| inbound.head.is_head);
-        let answer = Answer { status, body: b"", keep_alive: false, is_head, retry_after: false };
+        let told = inbound.as_ref().map(|inbound| inbound.envelope).filter(|envelope| *envelope != Envelope::Http);
+        let envelope = told.unwrap_or_else(|| connection.listener.envelope());
+        let answer = Answer { envelope, status, body: b"", keep_alive: false, is_head, retry_after: false };
         let (bytes, body_bytes) = answer.encode();
         let duration_ns = clock::coarse_ms().saturating_sub(began_ms) * 1_000_000;
-        account(connection, request, line, status, body_bytes, duration_ns);
+        account(connection, request, &line, status, body_bytes, duration_ns);
         // The peer may be gone; the connection ends either way.
         let _ = connection.send_all(&bytes).await;
     }
 }
 
+/// A front server, or who passes for one, breaks a rule of the protocol with `bytes`: its operator has to know.
+pub fn tell_of_front_server(connection: &Connection, error: WireError, bytes: &[u8]) {
+    const SHOWN_BYTES: usize = 64;
+    let shown = bytes.get(..SHOWN_BYTES).unwrap_or(bytes).escape_ascii();
+    connection.listener.tell(&connection.peer_text(), &format!("{} (\"{shown}\")", error.reason));
+}
+
 /// A trusted front server says something that cannot be: its operator has to know, and only what it sent tells why.
-fn tell_of_front_server(peer: &str, request: &Inbound) {
+fn tell_of_forwarded(peer: &str, request: &Inbound) {
     static TOLD: Seldom = Seldom::new();
     TOLD.warn(|| {
         let mut said = String::new();
@@ -103,7 +120,7 @@ fn tell_of_front_server(peer: &str, request: &Inbound) {
 /// Logs a request whose client left before all of it had come.
 pub fn log_abandoned(connection: &Connection, inbound: &Inbound, began_ms: u64) {
     let duration_ns = clock::coarse_ms().saturating_sub(began_ms) * 1_000_000;
-    account(connection, Some(inbound), inbound.request_line(), CLIENT_CLOSED_REQUEST, 0, duration_ns);
+    account(connection, Some(inbound), &inbound.request_line(), CLIENT_CLOSED_REQUEST, 0, duration_ns);
 }
 
 /// Answers a request that finds no room with 503; the connection is kept where its next request can be found.
@@ -119,10 +136,11 @@ pub fn shed(request: Request, why: Overload) {
         format!("overloaded: {limit}; answered with 503")
     });
     let keep_alive = keep_alive && !matches!(body, Body::Streamed(_)) && engine.keeps_connections();
-    let answer = Answer { status: 503, body: b"", keep_alive, is_head: inbound.head.is_head, retry_after: true };
+    let (envelope, is_head) = (inbound.envelope, inbound.head.is_head);
+    let answer = Answer { envelope, status: 503, body: b"", keep_alive, is_head, retry_after: true };
     let (bytes, body_bytes) = answer.encode();
     let duration_ns = clock::monotonic_ns().saturating_sub(arrived_ns);
-    account(&connection, Some(&inbound), inbound.request_line(), 503, body_bytes, duration_ns);
+    account(&connection, Some(&inbound), &inbound.request_line(), 503, body_bytes, duration_ns);
     engine.return_buffer(inbound);
     // All answers before this one have left, so a few hundred bytes fit; where they do not, nobody is reading.
     let sent = connection.send(&bytes, super::Then::More);
@@ -146,7 +164,8 @@ pub fn answer_health_check(connection: &Connection, inbound: &Inbound) -> bool {
     let engine = connection.engine;
     let (status, body): (u16, &[u8]) = if engine.is_draining() { (503, b"draining\n") } else { (200, b"ok\n") };
     let keep_alive = inbound.head.keep_alive && engine.keeps_connections();
-    let answer = Answer { status, body, keep_alive, is_head: inbound.head.is_head, retry_after: false };
+    let (envelope, is_head) = (inbound.envelope, inbound.head.is_head);
+    let answer = Answer { envelope, status, body, keep_alive, is_head, retry_after: false };
     let (bytes, _) = answer.encode();
     connection.send(&bytes, super::Then::More).is_ok_and(|sent| sent == bytes.len()) && keep_alive
 }
@@ -159,7 +178,7 @@ impl Answer<'_> {
         let sentence = line.clone() + "\n";
         let body = if self.body.is_empty() { sentence.as_bytes() } else { self.body };
         let mut out = Vec::with_capacity(256);
-        write_status_line(&mut out, line.as_bytes());
+        self.envelope.write_status(&mut out, line.as_bytes());
         write_header(&mut out, b"Content-Type", b"text/plain; charset=utf-8");
         write_content_length(&mut out, body.len() as u64);
         if self.status == 405 {
@@ -169,15 +188,17 @@ impl Answer<'_> {
         if self.retry_after {
             write_header(&mut out, b"Retry-After", RETRY_AFTER);
         }
-        // Said in both cases, since the request's version is not always known.
-        write_header(&mut out, b"Connection", if self.keep_alive { b"keep-alive" } else { b"close" });
+        if self.envelope == Envelope::Http {
+            // Said in both cases, since the request's version is not always known.
+            write_header(&mut out, b"Connection", if self.keep_alive { b"keep-alive" } else { b"close" });
+        }
         write_header(&mut out, b"Date", DateHeader::default().text());
         write_header(&mut out, b"Server", b"portico");
         out.extend_from_slice(b"\r\n");
-        if self.is_head {
-            return (out, 0);
-        }
+        let body = if self.is_head { b"" } else { body };
         out.extend_from_slice(body);
+        self.envelope.enclose(&mut out, 0);
+        out.extend_from_slice(self.envelope.end(false).as_ref());
         (out, body.len() as u64)
     }
 }
@@ -196,10 +217,12 @@ fn account(
     if status >= 500 {
         slot.errors.fetch_add(1, Relaxed);
     }
-    let header = |name| inbound.and_then(|inbound| inbound.head.header(inbound.bytes(), name));
+    let header = |name| inbound.and_then(|inbound| inbound.header(name));
     connection.engine.log_access(&Record {
-        client: inbound
-            .map_or_else(|| connection.peer.map(|peer| peer.ip()), |inbound| inbound.client(connection.peer).0),
+        client: inbound.map_or_else(
+            || connection.client().map(|client| client.ip()),
+            |inbound| inbound.client(connection.client()).0,
+        ),
         request_line: line,
         status,
         body_bytes,

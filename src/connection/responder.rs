@@ -5,16 +5,18 @@
 //! leave when enough are together, when the answer ends, or at the sentinel's next tick. Runs on a
 //! crew thread; knows nothing of Python.
 
-use super::{Body, Connection, Outbound, Then, backlog};
+use super::envelope::{Envelope, Tail};
+use super::{Body, Connection, Inbound, Outbound, Then, backlog};
 use crate::bounds::Patience;
 use crate::budget::Reservation;
 use crate::clock::{self, DateHeader};
 use crate::crew::Crew;
 use crate::engine::lock;
 use portico_wire::{
-    LAST_CHUNK, ResponseBody, ResponseFacts, ResponsePlan, Version, plan_response, write_chunk_size,
-    write_content_length, write_header, write_status_line,
+    LAST_CHUNK, ResponseBody, ResponseFacts, ResponsePlan, Version, write_chunk_size, write_content_length,
+    write_header,
 };
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -26,6 +28,9 @@ const SMALL_BLOCK_BYTES: usize = 4 * 1024;
 const GATHER_BYTES: usize = 16 * 1024;
 /// A block later than this after the last one does not "follow closely": it leaves at once.
 const CLOSE_NS: u64 = 1_000_000;
+
+/// A record of an answer holds as much where there is more.
+const RECORD_BYTES: usize = 65_528;
 
 /// An answer that is made faster than this is not asked whether its client is still there.
 const ABANDON_MS: u64 = 8;
@@ -75,6 +80,7 @@ pub enum Sent {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not states in disguise")]
 pub struct Responder {
     connection: Arc<Connection>,
+    envelope: Envelope,
     version: Version,
     is_head: bool,
     keep_alive: bool,
@@ -87,19 +93,15 @@ pub struct Responder {
     called_ms: u64,
     /// Whether the client had closed its side before the head left.
     pub is_abandoned: bool,
+    /// Whether lines for the front server's log have gone out.
+    has_errors: bool,
     /// Whether the connection has been told of the end.
     is_ended: bool,
 }
 
 impl Responder {
-    /// An answer to a request of this `version` on `connection`.
-    pub fn new(
-        connection: Arc<Connection>,
-        version: Version,
-        is_head: bool,
-        request_body: &Body,
-        keep_alive: bool,
-    ) -> Responder {
+    /// An answer to the request `inbound` on `connection`.
+    pub fn new(connection: Arc<Connection>, inbound: &Inbound, request_body: &Body, keep_alive: bool) -> Responder {
         let engine = connection.engine;
         let keep_alive = keep_alive && engine.keeps_connections();
         let request_complete = match request_body {
@@ -108,14 +110,16 @@ impl Responder {
         };
         Responder {
             connection,
-            version,
-            is_head,
+            envelope: inbound.envelope,
+            version: inbound.head.version,
+            is_head: inbound.head.is_head,
             keep_alive,
             request_complete,
             plan: None,
             body_bytes: 0,
             called_ms: clock::coarse_ms(),
             is_abandoned: false,
+            has_errors: false,
             is_ended: false,
         }
     }
@@ -136,7 +140,7 @@ impl Responder {
         // Only after a while in the application: it costs a system call.
         self.is_abandoned = clock::coarse_ms() - self.called_ms >= ABANDON_MS && self.connection.has_departed();
         let request_complete = self.request_complete.as_ref().is_none_or(|complete| complete.load(Acquire));
-        let plan = plan_response(&ResponseFacts {
+        let plan = self.envelope.plan(&ResponseFacts {
             version: self.version,
             is_head: self.is_head,
             status: head.status,
@@ -146,7 +150,8 @@ impl Responder {
         });
         let mut outbound = lock(&self.connection.outbound);
         let out = &mut outbound.bytes;
-        write_status_line(out, &head.status_line);
+        let start = out.len();
+        self.envelope.write_status(out, &head.status_line);
         out.extend_from_slice(&head.fields);
         if let Some(length) = head.content_length.filter(|_| !plan.drop_content_length).or(plan.add_content_length) {
             write_content_length(out, length);
@@ -164,6 +169,7 @@ impl Responder {
             write_header(out, b"Server", b"portico");
         }
         out.extend_from_slice(b"\r\n");
+        self.envelope.enclose(out, start);
         self.keep_alive = plan.keep_alive;
         drop(outbound);
         self.plan = Some(plan);
@@ -205,8 +211,14 @@ impl Responder {
             if self.is_chunked() && !block.is_empty() {
                 write_chunk_size(&mut size, block.len());
             }
-            backlog.add(&[&size, block, self.tail(!block.is_empty(), last)])?;
+            let tail = self.tail(!block.is_empty(), last);
+            backlog.add(&[&size, &self.envelope.enclosed(block), tail.as_ref()])?;
             return Ok(Sent::All);
+        }
+        if self.envelope.is_in_records() && block.len() > SMALL_BLOCK_BYTES {
+            let sent = self.send_records(&mut outbound, block, last);
+            self.is_abandoned |= first && sent.is_err();
+            return sent;
         }
         if self.is_chunked() && !block.is_empty() {
             write_chunk_size(&mut outbound.bytes, block.len());
@@ -214,13 +226,13 @@ impl Responder {
         let tail = self.tail(!block.is_empty(), last);
         let then = if last && !self.keep_alive { Then::Close } else { Then::More };
         if block.len() > SMALL_BLOCK_BYTES {
-            let sent = self.send_large(&mut outbound, block, tail, then);
+            let sent = self.send_large(&mut outbound, block, tail.as_ref(), then);
             self.is_abandoned |= first && sent.is_err();
             return sent;
         }
         // Copying a small block costs less than the kernel's handling of a list of buffers.
-        outbound.bytes.extend_from_slice(block);
-        outbound.bytes.extend_from_slice(tail);
+        self.envelope.write(&mut outbound.bytes, block);
+        outbound.bytes.extend_from_slice(tail.as_ref());
         let follows_closely = || clock::monotonic_ns().saturating_sub(outbound.last_send_ns) < CLOSE_NS;
         if !last && !first && outbound.bytes.len() < GATHER_BYTES && follows_closely() {
             if !outbound.listed {
@@ -259,13 +271,49 @@ impl Responder {
         Ok(if outbound.bytes.is_empty() { Sent::All } else { Sent::Blocked(block.len()) })
     }
 
+    /// Sends lines for the front server's log, with the next bytes of the answer or soon; false if they cannot be.
+    pub fn send_errors(&mut self, lines: &[u8]) -> bool {
+        let mut outbound = lock(&self.connection.outbound);
+        if outbound.backlog.is_some() || outbound.bytes.len() + lines.len() > RECORD_BYTES {
+            return false;
+        }
+        self.has_errors = self.envelope.write_errors(&mut outbound.bytes, lines);
+        if self.has_errors && !std::mem::replace(&mut outbound.listed, true) {
+            drop(outbound);
+            self.tell_sentinel();
+        }
+        self.has_errors
+    }
+
+    /// A block in records, one after the other: the records need copies, and so the whole block would be there twice.
+    fn send_records(&self, outbound: &mut Outbound, block: &[u8], last: bool) -> io::Result<Sent> {
+        let mut end = 0;
+        for content in block.chunks(RECORD_BYTES) {
+            end += content.len();
+            self.envelope.write(&mut outbound.bytes, content);
+            let is_end = end == block.len();
+            if is_end {
+                outbound.bytes.extend_from_slice(self.tail(true, last).as_ref());
+            }
+            let then = if is_end && last && !self.keep_alive { Then::Close } else { Then::More };
+            let sent = self.connection.send(&outbound.bytes, then)?;
+            outbound.take_away(sent);
+            if !outbound.bytes.is_empty() {
+                return Ok(Sent::Blocked(end));
+            }
+        }
+        outbound.last_send_ns = clock::monotonic_ns();
+        Ok(Sent::All)
+    }
+
     /// What closes the chunk, and with it the body.
-    fn tail(&self, has_block: bool, last: bool) -> &'static [u8] {
+    fn tail(&self, has_block: bool, last: bool) -> Tail {
         match (self.is_chunked(), has_block, last) {
-            (true, true, true) => b"\r\n0\r\n\r\n",
-            (true, true, false) => b"\r\n",
-            (true, false, true) => LAST_CHUNK,
-            _ => b"",
+            (true, true, true) => Tail::new(b"\r\n0\r\n\r\n"),
+            (true, true, false) => Tail::new(b"\r\n"),
+            (true, false, true) => Tail::new(LAST_CHUNK),
+            (false, _, true) => self.envelope.end(self.has_errors),
+            _ => Tail::default(),
         }
     }
 
@@ -293,13 +341,14 @@ impl Responder {
         if !backlog::may_start(self.connection.engine, rest.len()) {
             return false;
         }
-        let tail = if rest.is_empty() { b"" } else { self.tail(true, last) };
+        let tail = if rest.is_empty() { Tail::default() } else { self.tail(true, last) };
+        let rest = self.envelope.enclosed(rest);
         let mut outbound = lock(&self.connection.outbound);
         let pending = std::mem::take(&mut outbound.bytes);
         match &mut outbound.backlog {
             // The sentinel was faster with what was gathered. If the client is gone the next block says so.
-            Some(backlog) => drop(backlog.add(&[&pending, rest, tail])),
-            None => backlog::start(&self.connection, &mut outbound, &[&pending, rest, tail]),
+            Some(backlog) => drop(backlog.add(&[&pending, &rest, tail.as_ref()])),
+            None => backlog::start(&self.connection, &mut outbound, &[&pending, &rest, tail.as_ref()]),
         }
         true
     }
@@ -310,12 +359,13 @@ impl Responder {
     /// # Errors
     /// The client is gone.
     pub fn wait_sent(&mut self, block: &[u8], offset: usize, last: bool) -> io::Result<()> {
-        let tail = if offset < block.len() { self.tail(true, last) } else { b"" };
+        let tail = if offset < block.len() { self.tail(true, last) } else { Tail::default() };
         self.connection.watch();
         let pending = std::mem::take(&mut lock(&self.connection.outbound).bytes);
         let engine = self.connection.engine;
         let held = Reservation::for_answer(&engine.memory);
-        let rest = Rest { pending, block: Box::new(block.get(offset..).unwrap_or_default()), tail, file: None, held };
+        let block = self.envelope.enclosed(block.get(offset..).unwrap_or_default());
+        let rest = Rest { pending, block: Box::new(block), tail, file: None, held };
         Crew::rest(engine.slot, || engine.runtime.block_on(rest.write(&self.connection)))?;
         lock(&self.connection.outbound).last_send_ns = clock::monotonic_ns();
         Ok(())
@@ -329,8 +379,18 @@ impl Responder {
 
     /// Leaves the rest of the last block, and the end of the answer, to a task; `held` is what was reserved for it.
     pub fn hand_over(self, block: OwnedBlock, offset: usize, held: Reservation) {
-        let tail = if offset < (*block).as_ref().len() { self.tail(true, true) } else { b"" };
-        self.hand_over_rest(Box::new(From { block, offset }), tail, None, held);
+        let rest = From { block, offset };
+        let tail = if rest.as_ref().is_empty() { Tail::default() } else { self.tail(true, true) };
+        let rest: Box<dyn AsRef<[u8]> + Send> = match self.envelope.enclosed(rest.as_ref()) {
+            Cow::Owned(records) => Box::new(records),
+            Cow::Borrowed(_) => Box::new(rest),
+        };
+        self.hand_over_rest(rest, tail, None, held);
+    }
+
+    /// Whether a file can be sent without copying it.
+    pub fn can_send_file(&self) -> bool {
+        !self.envelope.is_in_records()
     }
 
     /// Sends `length` bytes of `file` from `offset` on as the whole body, without copying them.
@@ -340,13 +400,13 @@ impl Responder {
         self.keep_alive &= !self.is_short();
         // Framing of a file is a length or the close of the connection: no tail.
         let nothing = Reservation::for_answer(&self.connection.engine.memory);
-        self.hand_over_rest(Box::new([]), b"", Some((file, offset, length)), nothing);
+        self.hand_over_rest(Box::new([]), Tail::default(), Some((file, offset, length)), nothing);
     }
 
     fn hand_over_rest(
         mut self,
         block: Box<dyn AsRef<[u8]> + Send>,
-        tail: &'static [u8],
+        tail: Tail,
         file: Option<(File, u64, u64)>,
         held: Reservation,
     ) {
@@ -380,8 +440,13 @@ impl Responder {
     /// Ends an answer in the middle, so that the client can tell that it is not complete: what was
     /// already accepted is sent, then the connection closes without the body's end.
     pub fn cut(mut self) {
+        self.break_off();
+    }
+
+    fn break_off(&mut self) {
         self.connection.send_gathered();
-        if matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::UntilClose)) {
+        let ends_with_connection = !self.envelope.is_in_records();
+        if ends_with_connection && matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::UntilClose)) {
             // Where the close is the end of the body, only a reset tells that it is not (RFC 9112 8).
             self.connection.reset();
         }
@@ -390,10 +455,10 @@ impl Responder {
 }
 
 impl Drop for Responder {
-    /// Nobody has ended the answer: the client can tell, and the connection does not wait for ever.
+    /// Nobody has ended the answer: the client has to be able to tell, and the connection does not wait for ever.
     fn drop(&mut self) {
         if !self.is_ended {
-            self.finish(false);
+            self.break_off();
         }
     }
 }
@@ -413,7 +478,7 @@ impl AsRef<[u8]> for From {
 struct Rest<'a> {
     pending: Vec<u8>,
     block: Box<dyn AsRef<[u8]> + Send + 'a>,
-    tail: &'static [u8],
+    tail: Tail,
     file: Option<(File, u64, u64)>,
     /// For `block`; none where a crew thread waits with it.
     held: Reservation,
@@ -428,7 +493,7 @@ impl Rest<'_> {
         if let Some((file, offset, length)) = self.file {
             send_file(connection, &mut patience, &file, offset, length).await?;
         }
-        connection.send_rest(&mut patience, self.tail).await?;
+        connection.send_rest(&mut patience, self.tail.as_ref()).await?;
         drop(self.held);
         Ok(())
     }

@@ -171,8 +171,8 @@ impl Sending<'_> {
     fn file(&mut self, wrapper: &FileWrapper) -> Result<bool, Failure> {
         let Some((file, position, available)) = wrapper.regular_file(self.py) else { return Ok(false) };
         let mut responder = self.take_responder()?;
-        if responder.is_started() {
-            // write() has begun a body of unknown framing: the file has to follow it block by block.
+        if responder.is_started() || !responder.can_send_file() {
+            // write() has begun a body of unknown framing, or records go around it: block by block.
             lock(&self.exchange.answer).responder = Some(responder);
             return Ok(false);
         }

@@ -1,20 +1,28 @@
 //! environ: a template per listening socket, copied, then filled from the request (PEP 3333
 //! "environ Variables", RFC 3875 4.1).
 //!
+//! What came over uwsgi, FastCGI or SCGI is in `environ/gateway.rs`.
+//!
 //! The template holds all fixed keys and a place for every key that each request sets: with that many
 //! entries a dict has room for about twenty headers before it must grow.
 
-use super::disconnect::Callables;
+mod gateway;
+
+use super::front_errors::FrontErrors;
 use super::input::Input;
 use super::recent::{Recent, hash_of_number, hash_of_text};
+use super::start_response::Exchange;
+use crate::connection::Connection;
+use crate::connection::proxied::Proxied;
 use crate::connection::{Body, Inbound};
 use crate::engine::Engine;
-use crate::listener::Facts;
+use crate::listener::{Facts, Listener};
 use portico_wire::{Forwarded, Scheme, is_forwarded_name, percent_decode_into};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Ports of clients remembered as strings.
 const PORTS: usize = 256;
@@ -25,6 +33,8 @@ pub struct Environ {
     keys: Keys,
     /// Header names with their environ key.
     names: Recent<Box<[u8]>, Key>,
+    /// Variables of other protocols with theirs.
+    variables: Recent<Box<[u8]>, Key>,
     /// Addresses of clients as strings.
     addresses: Recent<IpAddr, Py<PyString>>,
     ports: Vec<Option<(u16, Py<PyString>)>>,
@@ -63,22 +73,41 @@ keys! {
     request_method = "REQUEST_METHOD", path_info = "PATH_INFO", query_string = "QUERY_STRING",
     request_uri = "REQUEST_URI", raw_uri = "RAW_URI", server_protocol = "SERVER_PROTOCOL",
     remote_addr = "REMOTE_ADDR", remote_port = "REMOTE_PORT", content_type = "CONTENT_TYPE",
-    content_length = "CONTENT_LENGTH", http_host = "HTTP_HOST", input = "wsgi.input",
+    content_length = "CONTENT_LENGTH", http_host = "HTTP_HOST", input = "wsgi.input", errors = "wsgi.errors",
     disconnected = "portico.disconnected", on_disconnect = "portico.on_disconnect",
     script_name = "SCRIPT_NAME", server_name = "SERVER_NAME", server_port = "SERVER_PORT",
     url_scheme = "wsgi.url_scheme", https = "HTTPS", on = "on", https_scheme = "https",
-    get = "GET", post = "POST", http11 = "HTTP/1.1", http10 = "HTTP/1.0", empty = "", root = "/",
+    peer = "portico.peer", proxy = "portico.proxy", get = "GET", post = "POST", http11 = "HTTP/1.1", http10 = "HTTP/1.0", empty = "", root = "/",
 }
 
 /// Where a request came from.
-#[derive(Clone, Copy)]
 pub struct Origin {
     /// Index of the listening socket.
-    pub listener: usize,
-    /// The peer; none on a Unix socket.
-    pub peer: Option<SocketAddr>,
-    /// Whether the peer is a front server whose forwarded headers are believed.
-    pub is_trusted: bool,
+    listener: usize,
+    /// Who sent it; none on a Unix socket.
+    pub client: Option<SocketAddr>,
+    /// Whether that is a front server whose forwarded headers are believed.
+    is_trusted: bool,
+    /// Process, user and group of the peer on a Unix socket.
+    credentials: Option<(i32, u32, u32)>,
+    /// What a load balancer says of the connection.
+    proxied: Option<Arc<Proxied>>,
+    /// Whether `wsgi.errors` goes to the front server.
+    sends_errors: bool,
+}
+
+impl Origin {
+    /// What is known of a connection.
+    pub fn of(connection: &Connection) -> Origin {
+        Origin {
+            listener: connection.listener.index,
+            client: connection.client(),
+            is_trusted: connection.is_trusted(),
+            credentials: connection.peer_credentials(),
+            proxied: connection.proxied().cloned(),
+            sends_errors: connection.listener.sends_errors,
+        }
+    }
 }
 
 /// What all requests of a worker have in common.
@@ -92,10 +121,11 @@ pub struct Common<'py> {
 }
 
 impl Environ {
-    /// Templates for listening sockets with these facts.
-    pub fn new(py: Python<'_>, listeners: &[Facts], common: &Common<'_>) -> PyResult<Environ> {
+    /// Templates for these listening sockets.
+    pub fn new(py: Python<'_>, listeners: &[Listener], common: &Common<'_>) -> PyResult<Environ> {
         let keys = Keys::new(py);
-        let templates = listeners.iter().map(|facts| template(py, facts, common, &keys)).collect::<PyResult<_>>()?;
+        let templates =
+            listeners.iter().map(|listener| template(py, &listener.facts(), common, &keys)).collect::<PyResult<_>>()?;
         Ok(Environ::with(templates, keys))
     }
 
@@ -110,6 +140,7 @@ impl Environ {
             templates,
             keys,
             names: Recent::new(),
+            variables: Recent::new(),
             addresses: Recent::new(),
             ports: Vec::new(),
             decoded: Vec::new(),
@@ -123,18 +154,50 @@ impl Environ {
         engine: &'static Engine,
         inbound: &Inbound,
         body: Body,
-        origin: Origin,
-        callables: &Callables,
+        origin: &Origin,
+        exchange: &Exchange,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let (bytes, head) = (inbound.bytes(), &inbound.head);
         let template = self.templates.get(origin.listener).or(self.templates.first());
         let environ = template.map_or_else(|| Ok(PyDict::new(py)), |template| template.bind(py).copy())?;
-        let keys = &self.keys;
-        match head.method.of(bytes) {
-            b"GET" => environ.set_item(&keys.request_method, &keys.get)?,
-            b"POST" => environ.set_item(&keys.request_method, &keys.post)?,
-            method => environ.set_item(&keys.request_method, latin1(py, method)?)?,
+        let bounds = &engine.bounds;
+        let (address, port) = inbound.client(origin.client);
+        match inbound.gateway() {
+            None => {
+                let shows_forwarded = origin.is_trusted || bounds.keep_untrusted_forwarded;
+                self.set_request(py, &environ, inbound, shows_forwarded)?;
+            }
+            Some(gateway) => {
+                // They are those of the front server's own client.
+                let shows_forwarded = bounds.trusts(address) || bounds.keep_untrusted_forwarded;
+                self.set_gateway(py, &environ, gateway, inbound.bytes(), shows_forwarded)?;
+            }
         }
+        self.set_client(py, &environ, address, port)?;
+        self.set_connection(py, &environ, origin)?;
+        if let Some(forwarded) = &inbound.forwarded {
+            self.set_forwarded(py, &environ, forwarded, inbound.bytes())?;
+        }
+        environ.set_item(&self.keys.disconnected, &exchange.callables.disconnected)?;
+        environ.set_item(&self.keys.on_disconnect, &exchange.callables.on_disconnect)?;
+        if origin.sends_errors {
+            let log = environ.as_any().get_item(&self.keys.errors)?.unbind();
+            environ.set_item(&self.keys.errors, FrontErrors::new(&exchange.answer, log).into_pyobject(py)?)?;
+        }
+        self.set_body(py, engine, &environ, inbound, body)?;
+        Ok(environ)
+    }
+
+    /// The request line and the headers of HTTP.
+    fn set_request(
+        &mut self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        inbound: &Inbound,
+        shows_forwarded: bool,
+    ) -> PyResult<()> {
+        let (bytes, head) = (inbound.bytes(), &inbound.head);
+        self.set_method(py, environ, head.method.of(bytes))?;
+        let keys = &self.keys;
         if head.version == portico_wire::Version::Http10 {
             environ.set_item(&keys.server_protocol, &keys.http10)?;
         }
@@ -157,17 +220,35 @@ impl Environ {
         }
         environ.set_item(&keys.request_uri, &target)?;
         environ.set_item(&keys.raw_uri, &target)?;
-        let (address, port) = inbound.client(origin.peer);
-        self.set_client(py, &environ, address, port)?;
-        let shows_forwarded = origin.is_trusted || engine.bounds.keep_untrusted_forwarded;
-        self.set_headers(py, &environ, inbound, shows_forwarded)?;
-        if let Some(forwarded) = &inbound.forwarded {
-            self.set_forwarded(py, &environ, forwarded, bytes)?;
+        self.set_headers(py, environ, inbound, shows_forwarded)
+    }
+
+    fn set_method(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, method: &[u8]) -> PyResult<()> {
+        let keys = &self.keys;
+        match method {
+            b"GET" => environ.set_item(&keys.request_method, &keys.get),
+            b"POST" => environ.set_item(&keys.request_method, &keys.post),
+            method => environ.set_item(&keys.request_method, latin1(py, method)?),
         }
-        environ.set_item(&self.keys.disconnected, &callables.disconnected)?;
-        environ.set_item(&self.keys.on_disconnect, &callables.on_disconnect)?;
-        self.set_body(py, engine, &environ, inbound, body)?;
-        Ok(environ)
+    }
+
+    /// What is known of the connection beside addresses, where anything is.
+    fn set_connection(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, origin: &Origin) -> PyResult<()> {
+        if let Some(credentials) = origin.credentials {
+            environ.set_item(&self.keys.peer, credentials)?;
+        }
+        if let Some(proxied) = &origin.proxied {
+            if proxied.is_tls {
+                environ.set_item(&self.keys.url_scheme, &self.keys.https_scheme)?;
+                environ.set_item(&self.keys.https, &self.keys.on)?;
+            }
+            let facts = PyDict::new(py);
+            for (name, value) in &proxied.facts {
+                facts.set_item(name, latin1(py, value)?)?;
+            }
+            environ.set_item(&self.keys.proxy, facts)?;
+        }
+        Ok(())
     }
 
     fn set_client(
@@ -283,9 +364,7 @@ impl Key {
         let key = || {
             let key: Vec<u8> =
                 b"HTTP_".iter().chain(&upper).map(|byte| if *byte == b'-' { b'_' } else { *byte }).collect();
-            // Not interned: clients invent names, and some interpreters keep interned strings for ever (3.12, and
-            // those without a global lock).
-            PyString::new(py, &String::from_utf8_lossy(&key)).unbind()
+            text_of(py, &key)
         };
         match upper.as_slice() {
             b"CONTENT-TYPE" => Key::ContentType,
@@ -298,6 +377,12 @@ impl Key {
             _ => Key::Named(key(), LIST_SEPARATOR),
         }
     }
+}
+
+/// A key of environ. Not interned: clients invent names, and some interpreters keep interned strings for ever (3.12, and
+/// those without a global lock).
+fn text_of(py: Python<'_>, key: &[u8]) -> Py<PyString> {
+    PyString::new(py, &String::from_utf8_lossy(key)).unbind()
 }
 
 /// Sets a header's key, or adds to the value it has.
@@ -336,7 +421,7 @@ fn template(py: Python<'_>, facts: &Facts, common: &Common<'_>, keys: &Keys) -> 
     template.set_item(&keys.server_protocol, &keys.http11)?;
     template.set_item("wsgi.version", (1, 0))?;
     template.set_item(&keys.url_scheme, "http")?;
-    template.set_item("wsgi.errors", common.errors)?;
+    template.set_item(&keys.errors, common.errors)?;
     template.set_item("wsgi.multithread", common.multithread)?;
     template.set_item("wsgi.multiprocess", common.multiprocess)?;
     template.set_item("wsgi.run_once", false)?;

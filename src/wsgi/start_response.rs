@@ -24,6 +24,8 @@ pub struct Answer {
     pub responder: Option<Responder>,
     /// The client, also while a thread is sending. Weak, so that no connection stays open for the sake of this.
     pub connection: Weak<Connection>,
+    /// How many answers there were before it.
+    pub serial: u64,
     /// Whether `write` has sent something.
     pub written: bool,
     /// Whether the client was found to be gone.
@@ -80,6 +82,7 @@ impl Starter {
         };
         let mut answer = lock(&exchange.answer);
         answer.head.clear();
+        answer.serial += 1;
         answer.connection = Arc::downgrade(responder.connection());
         answer.responder = Some(responder);
         answer.written = false;

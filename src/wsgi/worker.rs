@@ -7,7 +7,7 @@ use crate::connection::departures;
 use crate::drain::{self, Orders};
 use crate::engine::Engine;
 use crate::error_log::{Level, Seldom, log};
-use crate::listener;
+use crate::listener::Listener;
 use crate::scoreboard::Slot;
 use crate::settings::Settings;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -22,10 +22,9 @@ const LEAVE: Duration = Duration::from_millis(200);
 /// Serves until told to stop; the calling thread is the crew's first. True if nothing was cut.
 pub fn serve(py: Python<'_>, application: Py<PyAny>, settings: Settings, slot: &'static Slot) -> PyResult<bool> {
     let threads = settings.threads.max(1);
-    let listeners: Vec<_> = settings.listener_fds.iter().map(|fd| listener::facts(*fd)).collect();
-    let common = Common { multithread: threads > 1, multiprocess: settings.multiprocess, errors: &settings.errors };
-    let environ = Environ::new(py, &listeners, &common)?;
     let engine = make_engine(&settings, slot)?;
+    let common = Common { multithread: threads > 1, multiprocess: settings.multiprocess, errors: &settings.errors };
+    let environ = Environ::new(py, &engine.listeners, &common)?;
 
     let mut bridge = Bridge::new(py, engine, &application, &environ)?;
     let shared = Arc::new(Shared { engine, application, environ, alive: AtomicUsize::new(0) });
@@ -36,7 +35,7 @@ pub fn serve(py: Python<'_>, application: Py<PyAny>, settings: Settings, slot: &
     let sentinel = std::thread::Builder::new().name("portico-sentinel".into()).stack_size(128 * 1024);
     sentinel.spawn(|| engine.crew.watch(engine)).map_err(|error| cannot_start("sentinel", &error))?;
 
-    engine.runtime.spawn(drain::follow_orders(engine, orders(settings)));
+    engine.runtime.spawn(drain::follow_orders(engine, orders(&settings)));
     engine.crew.enlist(0);
     crew_thread(py, engine, 0, &mut bridge);
 
@@ -59,16 +58,17 @@ fn make_engine(settings: &Settings, slot: &'static Slot) -> PyResult<&'static En
         .build()
         .map_err(|error| PyRuntimeError::new_err(format!("cannot make the I/O runtime: {error}")))?;
     let bounds = Bounds::new(settings).map_err(PyValueError::new_err)?;
-    let engine = Engine::new(settings, bounds, runtime, slot);
+    let listeners = settings.listeners.iter().enumerate().map(|(index, listener)| Listener::new(index, listener));
+    let listeners = listeners.collect::<Result<_, _>>().map_err(PyValueError::new_err)?;
+    let engine = Engine::new(settings, bounds, listeners, runtime, slot);
     Ok(Box::leak(Box::new(engine)))
 }
 
-fn orders(settings: Settings) -> Orders {
+fn orders(settings: &Settings) -> Orders {
     Orders {
         signal_fd: settings.signal_fd,
         lifeline_fd: settings.lifeline_fd,
         graceful_ms: milliseconds(settings.graceful_timeout_s),
-        listener_fds: settings.listener_fds,
     }
 }
 

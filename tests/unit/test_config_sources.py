@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from portico.config.addresses import parse_address
 from portico.config.check import check, unknown_variables, working_directory
 from portico.config.settings import TABLE, Settings
 from portico.config.sources import resolve
@@ -129,6 +130,25 @@ def test_honours_web_concurrency_below_its_own_variable() -> None:
             '1G, got "0"',
         ),
         (
+            {"bind": ["htp://:80"]},
+            {},
+            "--bind on the command line: expected one of the schemes http, uwsgi, fastcgi, scgi, got "
+            '"htp" in "htp://:80"',
+        ),
+        (
+            {},
+            {"PORTICO_BIND": "unix:a?mode=660&group=web, :80?mode=660"},
+            "PORTICO_BIND in the environment: expected the path of a Unix socket for the option mode, got "
+            '":80" in ":80?mode=660"',
+        ),
+        (
+            {"bind": [" 8000 "]},
+            {},
+            "--bind on the command line: expected HOST:PORT, unix:PATH or fd://N, with a scheme "
+            "(uwsgi://HOST:PORT, scgi+unix:PATH) and options (unix:PATH?mode=660) if need be, "
+            'got "8000"',
+        ),
+        (
             {},
             {"FORWARDED_ALLOW_IPS": "127.0.0.1, proxy.example"},
             "FORWARDED_ALLOW_IPS in the environment: expected an IP address, a network such as 10.0.0.0/8 "
@@ -156,7 +176,8 @@ def test_every_attribute_carries_its_unit_or_its_plural() -> None:
     for row in TABLE:
         kind = type(row.kind).__name__
         suffix = {"Duration": "_s", "Size": "_bytes", "UrlPath": "s"}.get(kind, "")
-        assert row.attribute == row.name + suffix
+        # max_variables is a number already, so the row of their size is max_variables_size.
+        assert row.attribute == row.name.removesuffix("_size") + suffix
 
 
 def test_suggests_a_setting_for_an_unknown_variable() -> None:
@@ -184,9 +205,80 @@ def test_asks_for_an_access_log_that_can_be_written(tmp_path: Path) -> None:
         check(_settings(access_log=str(tmp_path / "none" / "access.log")))
 
 
-def test_refuses_one_address_twice() -> None:
-    with pytest.raises(OperatorError, match="given twice"):
-        check(resolve({"app": ["shop"], "bind": [":80", "0.0.0.0:80"]}, {}))
+def _check_bind(*binds: str, **texts: str) -> None:
+    check(resolve({"app": ["shop"], "bind": binds, **{name: [text] for name, text in texts.items()}}, {}))
+
+
+@pytest.mark.parametrize(
+    ("binds", "sentence"),
+    [
+        ([":80", "http://0.0.0.0:80"], "0.0.0.0:80 is given twice"),
+        ([":80", "uwsgi://:80"], "0.0.0.0:80 and uwsgi://0.0.0.0:80 are the same place"),
+        (["unix:a", "unix:a?mode=660"], "unix:a and unix:a?mode=660 are the same place"),
+        (["unix:./a", "scgi+unix:{here}/a"], "unix:./a and scgi+unix:{here}/a are the same place"),
+        (["unix:@a", "http+unix://@a"], "unix:@a is given twice"),
+        (["fd://3", "uwsgi+fd://3"], "fd://3 and uwsgi+fd://3 are the same place"),
+        (["fd://web", "fd://web?proxy=required"], "fd://web and fd://web?proxy=required are the same place"),
+    ],
+)
+def test_refuses_one_place_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, binds: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OperatorError) as caught:
+        _check_bind(*(bind.format(here=tmp_path) for bind in binds))
+    assert caught.value.message == f"--bind on the command line: {sentence.format(here=tmp_path)}"
+
+
+def test_takes_places_that_only_look_alike() -> None:
+    _check_bind(":0", ":0", "uwsgi://:0", "unix:a", "unix:@a", ":80", ":81", "[::]:80", "fd://3", "fd://4")
+
+
+@pytest.mark.parametrize(
+    ("bind", "name", "peers"),
+    [
+        ("uwsgi://:3031", "uwsgi_allow_from", "none"),
+        ("uwsgi://:3031", "uwsgi_allow_from", "unix"),
+        ("fastcgi+unix:a", "fastcgi_allow_from", "10.0.0.0/8"),
+        ("scgi+unix:@a", "scgi_allow_from", "10.0.0.0/8"),
+        ("scgi+fd://3", "scgi_allow_from", "none"),
+        (":80?proxy=required", "proxy_allow_from", "none"),
+        ("unix:a?proxy=required", "proxy_allow_from", "127.0.0.1"),
+        ("uwsgi://:80?proxy=required", "proxy_allow_from", "unix"),
+    ],
+)
+def test_refuses_a_listener_that_nobody_may_speak_to(bind: str, name: str, peers: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        _check_bind(":1", bind, **{name: peers})
+    assert caught.value.message == (
+        f"nobody could use {parse_address(bind)} (--bind on the command line), because {name} is {peers} "
+        f"(--{name.replace('_', '-')} on the command line)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("bind", "name", "peers"),
+    [
+        ("uwsgi://:3031", "uwsgi_allow_from", "::1"),
+        ("uwsgi://:3031", "uwsgi_allow_from", "*"),
+        ("uwsgi://:3031", "scgi_allow_from", "none"),
+        ("uwsgi://:3031", "proxy_allow_from", "none"),
+        ("fastcgi+unix:a", "fastcgi_allow_from", "*"),
+        ("fastcgi+fd://3", "fastcgi_allow_from", "unix"),
+        ("fastcgi+fd://3", "fastcgi_allow_from", "10.0.0.0/8"),
+        (":80?proxy=required", "proxy_allow_from", "10.0.0.0/8"),
+    ],
+)
+def test_takes_a_listener_that_somebody_may_speak_to(bind: str, name: str, peers: str) -> None:
+    _check_bind(bind, **{name: peers})
+
+
+def test_trusts_this_machine_alone_with_protocols_that_name_the_client() -> None:
+    settings = resolve({}, {"PORTICO_UWSGI_ALLOW_FROM": "10.0.0.0/8, unix"})
+    assert settings.uwsgi_allow_from == ("10.0.0.0/8", "unix")
+    this_machine = ("127.0.0.0/8", "::1", "unix")
+    assert settings.fastcgi_allow_from == settings.scgi_allow_from == this_machine
+    assert settings.proxy_allow_from == this_machine
 
 
 @pytest.mark.parametrize(

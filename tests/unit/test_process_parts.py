@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from portico import __version__
+from portico.config.addresses import parse_address
 from portico.config.sources import resolve
 from portico.process.banner import banner
 from portico.process.calls import describe_calls, overdue_call
@@ -22,7 +23,11 @@ from portico.process.worker_handle import BOOTING, LEAVING, READY, WorkerHandle
 def plan(**texts: str) -> Plan:
     return Plan(
         resolve({name: [text] for name, text in texts.items()}, {}),
-        [Listener(3, "http://127.0.0.1:80"), Listener(4, "unix:/a", path="/a", device=1, inode=2)],
+        [
+            Listener(3, parse_address("uwsgi://127.0.0.1:80?persistent=on"), "uwsgi://127.0.0.1:80"),
+            Listener(4, parse_address("unix:/a?mode=660"), "unix:/a", identity=(1, 2)),
+            Listener(5, parse_address("scgi+fd://web"), "scgi+unix:@b (from fd://web)"),
+        ],
         directory="/srv",
         worker_count=2,
         worker_reason="2 CPUs allowed by affinity",
@@ -59,15 +64,18 @@ def test_a_plan_survives_its_exec() -> None:
     after = load_plan(dump_plan(before))
     assert after.settings.values == before.settings.values
     assert after.settings.origins == before.settings.origins
-    assert [listener.display for listener in after.listeners] == ["http://127.0.0.1:80", "unix:/a"]
-    assert (after.listeners[1].path, after.listeners[1].device, after.listeners[1].inode) == ("/a", 1, 2)
+    assert [(one.fd, str(one.address), one.display, one.identity) for one in after.listeners] == [
+        (3, "uwsgi://127.0.0.1:80?persistent=on", "uwsgi://127.0.0.1:80", None),
+        (4, "unix:/a?mode=660", "unix:/a", (1, 2)),
+        (5, "scgi+fd://web", "scgi+unix:@b (from fd://web)", None),
+    ]
     assert (after.directory, after.worker_count, after.started_at_s) == ("/srv", 2, 1.5)
 
 
 def test_the_banner_says_where_what_and_why() -> None:
     assert banner(plan(threads="1"), "shop:app", version="1.0", pid=7, startup_s=0.214) == (
         "portico 1.0 serves shop:app\n"
-        "  on http://127.0.0.1:80, unix:/a\n"
+        "  on uwsgi://127.0.0.1:80, unix:/a, scgi+unix:@b (from fd://web)\n"
         "  with 2 workers x 1 thread (2 CPUs allowed by affinity)\n"
         "  ready in 0.21 s, pid 7"
     )

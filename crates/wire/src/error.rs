@@ -96,6 +96,9 @@ wire_errors! {
     REMOTE_PORT_INVALID = 400, "REMOTE_PORT is not a port";
     SERVER_PORT_INVALID = 400, "SERVER_PORT is not a port";
 
+    // uwsgi.
+    UWSGI_MODIFIER = 501, "the packet is not one for a WSGI server";
+
     // SCGI.
     SCGI_NETSTRING = 400, "the head is not a netstring: a length without leading zeros, a colon, the head, a comma";
     SCGI_CONTENT_LENGTH = 400, "CONTENT_LENGTH does not come first or is no number";

@@ -111,6 +111,23 @@ pub enum FastCgiStep {
     },
 }
 
+impl FastCgiStep {
+    /// Bytes to drop from the input.
+    #[must_use]
+    pub fn consumed(&self) -> usize {
+        match self {
+            Self::NeedMore { consumed }
+            | Self::Begin { consumed, .. }
+            | Self::Params { consumed, .. }
+            | Self::ParamsEnd { consumed }
+            | Self::Stdin { consumed, .. }
+            | Self::StdinEnd { consumed }
+            | Self::Abort { consumed }
+            | Self::Reply { consumed, .. } => *consumed,
+        }
+    }
+}
+
 /// A record for the front server that is not part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FastCgiReply {

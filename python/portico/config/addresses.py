@@ -1,22 +1,90 @@
-"""What `--bind` accepts: `HOST:PORT`, `[v6]:PORT`, `:PORT`, `unix:PATH` and `unix:PATH?mode=660`.
+"""What `--bind` accepts: where to listen, what is spoken there, and how.
 
-Text in, an address out; nothing is resolved or opened here (process/sockets.py does). Runs in the process
-of the command line only.
+    [http://]HOST:PORT   SCHEME://HOST:PORT       TCP; `:PORT` is all of IPv4, `[v6]:PORT` is IPv6
+    [SCHEME+]unix:PATH   [SCHEME+]unix:@NAME      a Unix socket, as a file or abstract; also `unix://PATH`
+    [SCHEME+]fd://N      [SCHEME+]fd://NAME       inherited, by number or by the name that systemd gave
+
+SCHEME is http (also meant where none is given), uwsgi, fastcgi or scgi. Options follow after `?`, joined by
+`&`. Text in, an address out; nothing is resolved or opened here (process/sockets.py does).
 """
 
 from __future__ import annotations
 
+SCHEMES = ("http", "uwsgi", "fastcgi", "scgi")
+FORMS = (
+    "HOST:PORT, unix:PATH or fd://N, with a scheme (uwsgi://HOST:PORT, scgi+unix:PATH) and options "
+    "(unix:PATH?mode=660) if need be"
+)
+FIRST_INHERITED_FD = 3
+"""Below are standard input, output and error."""
+
+_MOST_ID = (1 << 32) - 2  # the largest uid_t and gid_t; one more means "as it is" to chown(2)
+
+
+class AddressError(ValueError):
+    """A text is no address: what was `expected` in the place of `got`, a part of the text or all of it."""
+
+    def __init__(self, expected: str, got: str) -> None:
+        super().__init__(f"expected {expected}, got {got!r}")
+        self.expected = expected
+        self.got = got
+
 
 class Address:
-    """Where to listen: a host and port, or else the path of a Unix socket with the mode it gets."""
+    """Where to listen: a host and port, the path or abstract name of a Unix socket, or an inherited socket.
 
-    __slots__ = ("host", "mode", "path", "port")
+    `scheme` is one of SCHEMES. `mode`, `owner` and `group` (a name or a number, or empty) are those of the
+    file at `path`. `fd` or `fd_name` is an inherited socket. `proxy`: each connection begins with a header
+    of the PROXY protocol. `persistent`: uwsgi connections are kept. `stderr`: `wsgi.errors` goes to the
+    FastCGI peer.
+    """
 
-    def __init__(self, *, host: str = "", port: int = 0, path: str = "", mode: int | None = None) -> None:
+    __slots__ = (
+        "fd",
+        "fd_name",
+        "group",
+        "host",
+        "is_abstract",
+        "mode",
+        "owner",
+        "path",
+        "persistent",
+        "port",
+        "proxy",
+        "scheme",
+        "stderr",
+    )
+
+    def __init__(
+        self,
+        *,
+        scheme: str = "http",
+        host: str = "",
+        port: int = 0,
+        path: str = "",
+        is_abstract: bool = False,
+        fd: int | None = None,
+        fd_name: str = "",
+        mode: int | None = None,
+        owner: str = "",
+        group: str = "",
+        proxy: bool = False,
+        persistent: bool = False,
+        stderr: bool = False,
+    ) -> None:
+        self.scheme = scheme
         self.host = host
         self.port = port
         self.path = path
+        self.is_abstract = is_abstract
+        self.fd = fd
+        self.fd_name = fd_name
         self.mode = mode
+        self.owner = owner
+        self.group = group
+        self.proxy = proxy
+        self.persistent = persistent
+        self.stderr = stderr
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Address) and str(self) == str(other)
@@ -28,46 +96,194 @@ class Address:
         return f"<Address {self}>"
 
     def __str__(self) -> str:
-        """The text that `parse_address` reads back."""
+        """The text that `parse_address` reads back; HTTP is not named."""
+        options = {
+            "mode": "" if self.mode is None else f"{self.mode:o}",
+            "owner": self.owner,
+            "group": self.group,
+            **self._spoken(),
+        }
+        prefix = "" if self.scheme == "http" else self._prefix()
+        return prefix + self.place + _query(options)
+
+    @property
+    def place(self) -> str:
+        """Where it is, whatever is spoken there; of two addresses in the same place one is too many."""
+        if self.is_inherited:
+            return f"fd://{self.fd_name or self.fd}"
         if self.path:
-            return f"unix:{self.path}" + ("" if self.mode is None else f"?mode={self.mode:o}")
+            if self.is_abstract:
+                return f"unix:@{self.path}"
+            # `//run/x` is `/run/x`, but behind `unix:` would be read as `unix://` and a relative path.
+            return "unix:" + ("/" + self.path.lstrip("/") if self.path.startswith("//") else self.path)
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether another process has opened the socket."""
+        return self.fd is not None or bool(self.fd_name)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the socket has a path in the file system."""
+        return bool(self.path) and not self.is_abstract
+
+    def display(self) -> str:
+        """Return what a log line shows: a TCP address as a URL, and of the options what a peer notices."""
+        prefix = "" if self.scheme == "http" and (self.path or self.is_inherited) else self._prefix()
+        text = prefix + self.place + _query(self._spoken())
+        # Undecodable bytes of a path (PEP 383) have no UTF-8, in which logs are written.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+    def _prefix(self) -> str:
+        if self.is_inherited or self.path:
+            return f"{self.scheme}+"
+        return f"{self.scheme}://"
+
+    def _spoken(self) -> dict[str, str]:
+        return {
+            "proxy": "required" if self.proxy else "",
+            "persistent": "on" if self.persistent else "",
+            "stderr": "on" if self.stderr else "",
+        }
 
 
 def parse_address(text: str) -> Address:
-    """Return the address in `text`; raises ValueError when it is none. `:PORT` is all of IPv4."""
-    if text.startswith("unix:"):
-        path, _, query = text.removeprefix("unix:").partition("?")
-        if not path:
-            raise ValueError
-        return Address(path=path, mode=_parse_mode(query) if query else None)
-    host, colon, port = text.rpartition(":")
-    if not colon:
-        raise ValueError
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-        if ":" not in host:
-            raise ValueError
-    elif ":" in host or any(character in host for character in "[]/? "):
-        raise ValueError
-    return Address(host=host or "0.0.0.0", port=parse_port(port))
+    """Return the address in `text`; raises AddressError when it is none."""
+    place, question_mark, query = text.partition("?")
+    address = _parse_place(place)
+    if question_mark:
+        _read_options(address, place, query)
+    return address
 
 
 def parse_port(text: str) -> int:
     """Return the port in `text`, 0 (any free one) to 65535; raises ValueError when it is none."""
-    if not (text.isascii() and text.isdigit()):
+    if not _is_digits(text) or len(text) > 5 or int(text) > 65535:
         raise ValueError
-    port = int(text)
-    if port > 65535:
-        raise ValueError
-    return port
+    return int(text)
 
 
-def _parse_mode(query: str) -> int:
-    name, _, digits = query.partition("=")
-    if name != "mode":
-        raise ValueError
-    mode = int(digits, 8)
-    if not 0 <= mode <= 0o777:
-        raise ValueError
-    return mode
+def _parse_place(text: str) -> Address:
+    prefix, separator, rest = text.partition("://")
+    if not separator or any(character in prefix for character in ":/@["):
+        prefix, separator, rest = text.partition(":")
+    before, plus, kind = prefix.rpartition("+")
+    if not separator or (separator == ":" and not plus and prefix != "unix"):
+        return _parse_tcp("http", text, expected=FORMS)
+    if plus or prefix in ("unix", "fd"):
+        scheme = before if plus else "http"
+    else:
+        scheme, kind = prefix, "tcp"
+    if scheme not in SCHEMES:
+        raise AddressError(f"one of the schemes {', '.join(SCHEMES)}", scheme)
+    if kind == "tcp" and not plus:
+        return _parse_tcp(scheme, rest, expected=f"HOST:PORT after {scheme}://")
+    if kind == "unix":
+        return _parse_unix(scheme, rest, expected=f"a path or @NAME after {prefix}:")
+    if kind == "fd" and separator == "://":
+        return _parse_inherited(scheme, rest, expected=f"a descriptor from 3 on or a name after {prefix}://")
+    raise AddressError(f"{scheme}+unix:PATH or {scheme}+fd://N", prefix)
+
+
+def _parse_tcp(scheme: str, text: str, *, expected: str) -> Address:
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise AddressError(expected, text)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        if ":" not in host:
+            raise AddressError("an IPv6 address in the brackets", host)
+    elif text.startswith("[") and text.endswith("]"):
+        raise AddressError(f"a port after the brackets, as in {text}:8000", text)
+    elif ":" in host and all(character in "0123456789abcdefABCDEF:." for character in host):
+        raise AddressError(f"brackets around an IPv6 address, as in [{host}]:{port}", text)
+    elif any(character in host for character in ":[]/@ "):
+        raise AddressError(expected, text)
+    try:
+        return Address(scheme=scheme, host=host or "0.0.0.0", port=parse_port(port))
+    except ValueError:
+        raise AddressError("a port from 0 to 65535", port) from None
+
+
+def _parse_unix(scheme: str, text: str, *, expected: str) -> Address:
+    is_abstract = text.startswith("@")
+    path = text[1:] if is_abstract else text
+    if not path:
+        raise AddressError(expected, text)
+    return Address(scheme=scheme, path=path, is_abstract=is_abstract)
+
+
+def _parse_inherited(scheme: str, text: str, *, expected: str) -> Address:
+    if _is_digits(text):
+        fd = int(text) if len(text) <= 9 else -1
+        if fd < FIRST_INHERITED_FD:
+            raise AddressError(expected, text)
+        return Address(scheme=scheme, fd=fd)
+    # As FileDescriptorName= in systemd.socket(5), and without a slash: that would be a slip for unix:.
+    if not text or any(not "!" <= character <= "~" or character in ":/" for character in text):
+        raise AddressError(expected, text)
+    return Address(scheme=scheme, fd_name=text)
+
+
+def _read_options(address: Address, place: str, query: str) -> None:
+    """Set the attributes of `address` to what `query` (without its question mark) says."""
+    seen: list[str] = []
+    for option in query.split("&"):
+        name, _, value = option.partition("=")
+        if name not in _OPTIONS:
+            raise AddressError(f"one of the options {', '.join(_options_of(address))} after ?", option)
+        if name in seen:
+            raise AddressError(f"the option {name} only once", query)
+        seen.append(name)
+        if name not in _options_of(address):
+            raise AddressError(f"{_WHERE_FITS[name]} for the option {name}", place)
+        if name == "mode":
+            address.mode = _parse_mode(value)
+        elif name in ("owner", "group"):
+            setattr(address, name, _parse_id(name, value))
+        else:
+            word = "required" if name == "proxy" else "on"
+            if value != word:
+                raise AddressError(f"{name}={word}, or no such option", option)
+            setattr(address, name, True)
+
+
+_OPTIONS = ("mode", "owner", "group", "proxy", "persistent", "stderr")
+_WHERE_FITS = {
+    "mode": "the path of a Unix socket",
+    "owner": "the path of a Unix socket",
+    "group": "the path of a Unix socket",
+    "persistent": "the scheme uwsgi",
+    "stderr": "the scheme fastcgi",
+}
+
+
+def _options_of(address: Address) -> list[str]:
+    fits = {
+        "proxy": True,
+        "persistent": address.scheme == "uwsgi",
+        "stderr": address.scheme == "fastcgi",
+    }
+    return [name for name in _OPTIONS if fits.get(name, address.is_file)]
+
+
+def _parse_mode(digits: str) -> int:
+    if not digits or len(digits) > 4 or digits.strip("01234567") or int(digits, 8) > 0o777:
+        raise AddressError("up to three octal digits for mode, such as 660", digits)
+    return int(digits, 8)
+
+
+def _parse_id(name: str, value: str) -> str:
+    if not value or (_is_digits(value) and (len(value) > 10 or int(value) > _MOST_ID)):
+        raise AddressError(f"a name or a number for {name}", value)
+    return value
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _query(options: dict[str, str]) -> str:
+    given = "&".join(f"{name}={value}" for name, value in options.items() if value)
+    return f"?{given}" if given else ""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from portico.config.addresses import Address, parse_address
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings
 from portico.errors import OperatorError, quoted
@@ -16,11 +17,20 @@ from portico.errors import OperatorError, quoted
 
 def check(settings: Settings) -> None:
     """Raise OperatorError for the first rule that `settings` break."""
-    _check_app(settings)
+    check_app(settings)
     directory = _check_directory(settings)
-    _check_bind(settings)
-    _check_sizes(settings)
+    check_together(settings, directory)
     _check_access_log(settings, directory)
+
+
+def check_together(settings: Settings, directory: str) -> None:
+    """Raise OperatorError for the first rule that `settings` break among themselves, wherever they will run.
+
+    `directory` is what relative paths start from.
+    """
+    _check_bind(settings, directory)
+    _check_peers(settings)
+    _check_sizes(settings)
 
 
 def working_directory(settings: Settings) -> str:
@@ -49,7 +59,8 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return sentences
 
 
-def _check_app(settings: Settings) -> None:
+def check_app(settings: Settings) -> None:
+    """Raise OperatorError if no application is named."""
     if not settings.app:
         raise OperatorError(
             "no application was given: name its module and attribute, as in "
@@ -67,13 +78,50 @@ def _check_directory(settings: Settings) -> str:
     return directory
 
 
-def _check_bind(settings: Settings) -> None:
-    seen: set[str] = set()
-    for address in settings.bind:
-        if address in seen and not address.endswith(":0"):
-            origin = settings.origins[Settings.bind.attribute]
-            raise OperatorError(f"{origin}: {address} is given twice")
-        seen.add(address)
+def _check_bind(settings: Settings, directory: str) -> None:
+    """One place is listened on once: with one protocol and one set of options."""
+    origin = settings.origins[Settings.bind.attribute]
+    seen: dict[str, str] = {}
+    for text in settings.bind:
+        address = parse_address(text)
+        if address.is_file:
+            address.path = os.path.normpath(os.path.join(directory, address.path))
+        elif address.host and not address.port:
+            continue  # each gets a port of its own
+        if other := seen.get(address.place):
+            what = f"{text} is given twice" if other == text else f"{other} and {text} are the same place"
+            raise OperatorError(f"{origin}: {what}")
+        seen[address.place] = text
+
+
+def _check_peers(settings: Settings) -> None:
+    """A listener that nobody may speak to is a mistake."""
+    for text in settings.bind:
+        address = parse_address(text)
+        lists = {
+            "uwsgi": Settings.uwsgi_allow_from,
+            "fastcgi": Settings.fastcgi_allow_from,
+            "scgi": Settings.scgi_allow_from,
+        }
+        rows = [lists[address.scheme]] if address.scheme in lists else []
+        if address.proxy:
+            rows.append(Settings.proxy_allow_from)
+        for row in rows:
+            peers = getattr(settings, row.attribute)
+            if not _may_come(peers, address):
+                raise OperatorError(
+                    f"nobody could use {text} ({settings.origins[Settings.bind.attribute]}), because "
+                    f"{row.name} is {' '.join(peers)} ({settings.origins[row.attribute]})"
+                )
+
+
+def _may_come(peers: Collection[str], address: Address) -> bool:
+    """Say whether any of `peers` can reach `address`; of an inherited one only its opener knows the sort."""
+    others = set(peers) - {"unix", "none"}
+    if "*" in others:
+        return True
+    is_internet = bool(others) and not address.path
+    return is_internet or ("unix" in peers and not address.host)
 
 
 def _check_sizes(settings: Settings) -> None:

@@ -6,7 +6,7 @@ shows a value as text, for the help and the documentation.
 
 from __future__ import annotations
 
-from portico.config.addresses import parse_address
+from portico.config.addresses import FORMS, parse_address
 from portico.config.units import format_duration, format_size, parse_duration, parse_size
 
 TYPE_CHECKING = False
@@ -150,7 +150,7 @@ class AddressText(Kind[str]):
     """An address to listen on, checked but kept as text (it has to pass through an exec)."""
 
     metavar = "ADDR"
-    expected = "HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH or unix:PATH?mode=660"
+    expected = FORMS
 
     def parse(self, text: str) -> str:
         return str(parse_address(text.strip()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from portico.config.addresses import parse_port
+from portico.config.addresses import AddressError, parse_port
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings
 from portico.errors import OperatorError, quoted
@@ -56,6 +56,9 @@ def _find(
 def _parse(row: Setting[Any], text: str, origin: str) -> Any:
     try:
         return row.kind.parse(text)
+    except AddressError as error:
+        where = "" if error.got == text.strip() else f" in {quoted(text)}"
+        raise OperatorError(f"{origin}: expected {error.expected}, got {quoted(error.got)}{where}") from None
     except ValueError:
         raise OperatorError(f"{origin}: expected {row.kind.expected}, got {quoted(text)}") from None
 

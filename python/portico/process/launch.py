@@ -17,6 +17,7 @@ from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.errors import OperatorError
 from portico.process.cpus import allowed_cpus
+from portico.process.inherited import ACTIVATION_VARIABLES, read_activation
 from portico.process.plan import Plan, dump_plan
 from portico.process.sockets import bind_all
 
@@ -37,7 +38,15 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         raise OperatorError("cannot find the Python interpreter: sys.executable is empty")
     directory = working_directory(settings)
     addresses = [_absolute(parse_address(text), directory) for text in settings.bind]
-    listeners = bind_all(addresses, backlog=settings.backlog)
+    activation = read_activation(os.environ, pid=os.getpid())
+    listeners = bind_all(
+        addresses,
+        backlog=settings.backlog,
+        write_timeout_s=settings.write_timeout_s,
+        activation=activation,
+    )
+    for sentence in activation.unused([listener.fd for listener in listeners]):
+        print(f"portico: {sentence}", file=sys.stderr)
     worker_count, worker_reason = _worker_count(settings)
     plan = Plan(
         settings,
@@ -62,13 +71,17 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        # Variables for the application are set here already, so that those which the interpreter or the C
-        # library reads at its start (PYTHONWARNINGS, MALLOC_ARENA_MAX) work too.
-        os.execve(sys.executable, command, {**os.environ, **dict(settings.env)})
+        os.execve(sys.executable, command, _environment(settings))
     except BaseException:
         for listener in listeners:
             listener.close()
         raise
+
+
+def wanted_descriptors(settings: Settings) -> int:
+    """Return how many descriptors a worker may need: the limit that portico wants to run under."""
+    wanted = settings.max_connections + _DESCRIPTORS_OF_THE_APPLICATION
+    return wanted + min(wanted // 4, _MOST_TEMPORARY_FILES)
 
 
 def raise_descriptor_limit(settings: Settings) -> str:
@@ -77,8 +90,7 @@ def raise_descriptor_limit(settings: Settings) -> str:
     Returns a sentence for the operator if the hard limit does not allow that, else an empty text.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.max_connections + _DESCRIPTORS_OF_THE_APPLICATION
-    wanted += min(wanted // 4, _MOST_TEMPORARY_FILES)
+    wanted = wanted_descriptors(settings)
     reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < reachable:
         try:
@@ -96,8 +108,19 @@ def raise_descriptor_limit(settings: Settings) -> str:
     )
 
 
+def _environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of supervisor and workers.
+
+    Variables for the application are set here already, so that those which the interpreter or the C library
+    reads at its start (PYTHONWARNINGS, MALLOC_ARENA_MAX) work too. What systemd has said of sockets was for
+    this process only: a program that the application starts would take descriptors of its own for them.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in ACTIVATION_VARIABLES}
+    return {**kept, **dict(settings.env)}
+
+
 def _absolute(address: Address, directory: str) -> Address:
-    if address.path:
+    if address.is_file:
         address.path = os.path.join(directory, address.path)
     return address
 

@@ -1,4 +1,6 @@
-"""Who holds a port: found through /proc, so Linux only, among the processes that this user may look into."""
+"""Who holds a port or a Unix socket: found through /proc, so Linux only, among the processes that this user
+may look into.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,21 @@ import os
 from collections.abc import Iterator
 
 _LISTEN = "0A"  # TCP_LISTEN in include/net/tcp_states.h
+_ACCEPTS = 0x10000  # __SO_ACCEPTCON in include/uapi/linux/net.h
 
 
 def port_owner(port: int) -> str:
     """Return `4242 (python shop.py)` for the process that listens on `port`, or an empty text if unknown."""
-    targets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    return _holder(_listening_inodes(port))
+
+
+def unix_owner(name: str) -> str:
+    """Return the same for a Unix socket: the path it was bound to, or `@` and an abstract name."""
+    return _holder(_unix_inodes(name))
+
+
+def _holder(inodes: Iterator[str]) -> str:
+    targets = {f"socket:[{inode}]" for inode in inodes}
     if not targets:
         return ""
     for pid in sorted(
@@ -37,6 +49,19 @@ def _listening_inodes(port: int) -> Iterator[str]:
             words = line.split()
             if words[3] == _LISTEN and int(words[1].rpartition(":")[2], 16) == port:
                 yield words[9]
+
+
+def _unix_inodes(name: str) -> Iterator[str]:
+    try:
+        with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().split("\n")[1:]
+    except OSError:
+        return
+    for line in lines:
+        # num refcount protocol flags type state inode path
+        words = line.split(maxsplit=7)
+        if len(words) == 8 and words[7] == name and int(words[3], 16) & _ACCEPTS:
+            yield words[6]
 
 
 def _entries(directory: str) -> list[str]:

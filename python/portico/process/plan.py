@@ -9,6 +9,7 @@ from __future__ import annotations
 import marshal
 import os
 
+from portico.config.addresses import Address, parse_address
 from portico.config.settings import Settings
 
 TYPE_CHECKING = False
@@ -17,26 +18,34 @@ if TYPE_CHECKING:
 
 
 class Listener:
-    """A listening socket: descriptor, how a user would write it, and the file to remove of a Unix one."""
+    """A listening socket: its descriptor, the address with all options, and how log lines name it.
 
-    __slots__ = ("device", "display", "fd", "inode", "path")
+    `identity` is device and inode of the file that was made for it; an inherited socket has none.
+    """
 
-    def __init__(self, fd: int, display: str, *, path: str = "", device: int = 0, inode: int = 0) -> None:
+    __slots__ = ("address", "display", "fd", "identity")
+
+    def __init__(
+        self, fd: int, address: Address, display: str, *, identity: tuple[int, int] | None = None
+    ) -> None:
         self.fd = fd
+        self.address = address
         self.display = display
-        self.path = path
-        self.device = device
-        self.inode = inode
+        self.identity = identity
 
     def close(self) -> None:
-        """Stop listening here, and remove the socket's file unless someone has put another in its place."""
+        """Stop listening here, and remove the file that was made for it."""
         os.close(self.fd)
-        if not self.path:
+        self.remove_file()
+
+    def remove_file(self) -> None:
+        """Remove the file that was made for the socket, unless someone has put another in its place."""
+        if self.identity is None:
             return
         try:
-            found = os.stat(self.path)
-            if (found.st_dev, found.st_ino) == (self.device, self.inode):
-                os.unlink(self.path)
+            found = os.lstat(self.address.path)
+            if (found.st_dev, found.st_ino) == self.identity:
+                os.unlink(self.address.path)
         except OSError:
             pass  # already gone, or the directory is no longer ours to change
 
@@ -69,7 +78,7 @@ def dump_plan(plan: Plan) -> bytes:
     record: dict[str, Any] = {name: getattr(plan, name) for name in Plan.__slots__}
     record["settings"] = (plan.settings.values, plan.settings.origins)
     record["listeners"] = [
-        (listener.fd, listener.display, listener.path, listener.device, listener.inode)
+        (listener.fd, str(listener.address), listener.display, listener.identity)
         for listener in plan.listeners
     ]
     return marshal.dumps(record)
@@ -80,7 +89,7 @@ def load_plan(data: bytes) -> Plan:
     record: dict[str, Any] = marshal.loads(data)
     settings = Settings(*record.pop("settings"))
     listeners = [
-        Listener(fd, display, path=path, device=device, inode=inode)
-        for fd, display, path, device, inode in record.pop("listeners")
+        Listener(fd, parse_address(text), display, identity=identity)
+        for fd, text, display, identity in record.pop("listeners")
     ]
     return Plan(settings, listeners, **record)

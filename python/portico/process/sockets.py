@@ -1,4 +1,4 @@
-"""Binding the listening sockets: once, before the first fork, for ever. Errors say who is in the way.
+"""The listening sockets: opened once, before the first fork, for ever. Errors say who is in the way.
 
 Runs in the process of the command line, which then becomes the supervisor (process/launch.py). Receives
 checked addresses, hands on listening, non-blocking, inheritable descriptors.
@@ -6,26 +6,49 @@ checked addresses, hands on listening, non-blocking, inheritable descriptors.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import stat
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 
 from portico.config.addresses import Address
-from portico.errors import EXIT_BIND, OperatorError, quoted
-from portico.process.owners import port_owner
+from portico.errors import BindError, quoted
+from portico.process.inherited import Activation, inherited_place, open_inherited
+from portico.process.owners import port_owner, unix_owner
 from portico.process.plan import Listener
 
+_MODE_FOR_A_GROUP = 0o660
+"""Linux asks for the right to write before it connects, which the usual umask leaves to the owner alone."""
 
-def bind_all(addresses: Sequence[Address], *, backlog: int) -> list[Listener]:
-    """Listen on each of `addresses`; all or none. Raises OperatorError (exit code 4) if one fails."""
+
+def bind_all(
+    addresses: Sequence[Address],
+    *,
+    backlog: int,
+    write_timeout_s: float = 0.0,
+    activation: Activation | None = None,
+) -> list[Listener]:
+    """Listen on each of `addresses`, the inherited ones first; all or none.
+
+    A free port that was found, and the absolute form of a path, are written into the addresses. `backlog` is
+    for sockets that are bound here, `activation` is what systemd has passed on; after `write_timeout_s` the
+    kernel gives up what a client does not take (0: its own limits hold). Raises BindError if one fails.
+    """
+    activation = activation or Activation({})
     listeners: list[Listener] = []
     try:
+        # First, because a socket that is opened here might take a number that nobody has passed on.
         for address in addresses:
-            listeners.append(
-                _bind_unix(address, backlog) if address.path else _bind_tcp(address, addresses, backlog)
-            )
+            if address.is_inherited:
+                listeners.extend(_take_over(address, activation, listeners, write_timeout_s))
+        for address in addresses:
+            if address.path:
+                listeners.append(_bind_unix(address, backlog))
+            elif not address.is_inherited:
+                listeners.append(_bind_tcp(address, addresses, backlog, write_timeout_s))
     except BaseException:
         for listener in listeners:
             listener.close()
@@ -33,28 +56,28 @@ def bind_all(addresses: Sequence[Address], *, backlog: int) -> list[Listener]:
     return listeners
 
 
-def _bind_tcp(address: Address, addresses: Sequence[Address], backlog: int) -> Listener:
+def _bind_tcp(
+    address: Address, addresses: Sequence[Address], backlog: int, write_timeout_s: float
+) -> Listener:
     family, sockaddr = _resolve(address)
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         # A restart must not wait until the connections of the last run have left TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Inherited by what is accepted: a response leaves in few large writes, Nagle's delay only hurts.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _tune(listener, write_timeout_s)
         if family == socket.AF_INET6:
             # [::] also takes IPv4, as container platforms expect, unless the user binds that port for IPv4
             # as well.
             also_ipv4 = any(
-                other.port == address.port and not other.path and ":" not in other.host for other in addresses
+                other.host and ":" not in other.host and other.port == address.port for other in addresses
             )
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(also_ipv4))
-        _defer_accept(listener)
         try:
             listener.bind(sockaddr)
             listener.listen(backlog)
         except OSError as error:
             raise _explain_tcp(error, address) from None
-        port = listener.getsockname()[1]
-        return Listener(_keep(listener), f"http://{Address(host=address.host, port=port)}")
+        address.port = listener.getsockname()[1]
+        return Listener(_keep(listener), address, address.display())
 
 
 def _resolve(address: Address) -> tuple[int, tuple[str, int]]:
@@ -66,48 +89,141 @@ def _resolve(address: Address) -> tuple[int, tuple[str, int]]:
             flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV,
         )
     except socket.gaierror as error:
-        raise _cannot(address, f"the host name is not known ({error.strerror})") from None
+        raise BindError(address, f"the host name is not known ({error.strerror})") from None
     # `localhost` is often both; clients that try only one try IPv4.
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     family, _, _, _, sockaddr = found[0]
     return family, sockaddr  # type: ignore[return-value]
 
 
-def _defer_accept(listener: socket.socket) -> None:
-    """Linux: wake the listener only once a request is there; accept and first read cost one wakeup.
-
-    1 is a number of seconds, after which a connection that stayed silent is handed over all the same.
-    """
+def _tune(listener: socket.socket, write_timeout_s: float) -> None:
+    """Set what is right for TCP listeners of every protocol here; what is accepted inherits it (tcp(7))."""
+    # A response leaves in few large writes: Nagle's delay only hurts.
+    options = {socket.TCP_NODELAY: 1}
     if hasattr(socket, "TCP_DEFER_ACCEPT"):
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
+        # In all protocols the client speaks first. Linux: wake the listener only once a request is there;
+        # accept and first read cost one wakeup. 1 is a number of seconds, after which one that stayed
+        # silent is handed over all the same.
+        options[socket.TCP_DEFER_ACCEPT] = 1
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Also after the close, where nobody else is left to give up what a client does not take.
+        options[socket.TCP_USER_TIMEOUT] = round(write_timeout_s * 1000)
+    for option, value in options.items():
+        # An inherited socket of MPTCP or SCTP may not have it; it serves all the same.
+        with contextlib.suppress(OSError):
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _take_over(
+    address: Address, activation: Activation, taken: Sequence[Listener], write_timeout_s: float
+) -> Iterator[Listener]:
+    """Yield the inherited sockets that `address` means; their file, if any, is not ours to remove."""
+    for fd in activation.descriptors(address):
+        for other in taken:
+            if other.fd == fd:
+                raise BindError(address, f"descriptor {fd} is taken for {other.address} already")
+        listener = open_inherited(address, fd)
+        if listener.family != socket.AF_UNIX:
+            _tune(listener, write_timeout_s)
+        display = f"{inherited_place(listener, address).display()} (from {address.place})"
+        yield Listener(_keep(listener), address, display)
 
 
 def _bind_unix(address: Address, backlog: int) -> Listener:
-    path = os.path.abspath(address.path)
-    _remove_stale(address, path)
+    if address.is_abstract:
+        return _bind_abstract(address, backlog)
+    address.path = os.path.abspath(address.path)
+    owner_id, group_id = _owner_id(address), _group_id(address)
+    _remove_stale(address)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        # The mode from the first moment on, not a moment after the bind.
-        umask = os.umask(0o777 & ~address.mode) if address.mode is not None else None
+        _bind_with_mode(listener, address)
+        found = os.lstat(address.path)
+        identity = (found.st_dev, found.st_ino)
+        kept = Listener(listener.fileno(), address, address.display(), identity=identity)
         try:
-            listener.bind(path)
+            _give_to(address, owner_id, group_id)
+            # Only now can anybody connect.
             listener.listen(backlog)
+        except BaseException:
+            kept.remove_file()
+            raise
+        _keep(listener)
+        return kept
+
+
+def _bind_abstract(address: Address, backlog: int) -> Listener:
+    if sys.platform != "linux":
+        raise BindError(address, "only Linux has abstract sockets")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        try:
+            listener.bind("\0" + address.path)
         except OSError as error:
-            raise _explain_unix(error, address, path) from None
-        finally:
-            if umask is not None:
-                os.umask(umask)
-        found = os.stat(path)
-        return Listener(_keep(listener), f"unix:{path}", path=path, device=found.st_dev, inode=found.st_ino)
+            raise _explain_unix(error, address) from None
+        listener.listen(backlog)
+        return Listener(_keep(listener), address, address.display())
 
 
-def _remove_stale(address: Address, path: str) -> None:
-    """Remove the socket that a killed server left at `path`; unless anyone listens or it is no socket."""
+def _bind_with_mode(listener: socket.socket, address: Address) -> None:
+    mode = _MODE_FOR_A_GROUP if address.mode is None and address.group else address.mode
+    # The mode from the first moment on, not a moment after the bind.
+    umask = os.umask(0o777 & ~mode) if mode is not None else None
+    try:
+        listener.bind(address.path)
+    except OSError as error:
+        raise _explain_unix(error, address) from None
+    finally:
+        if umask is not None:
+            os.umask(umask)
+
+
+def _owner_id(address: Address) -> int:
+    """Return the user id that `address` names, or -1, which chown(2) reads as "leave it"."""
+    if not address.owner or address.owner.isdecimal():
+        return int(address.owner or -1)
+    import pwd
+
+    try:
+        return pwd.getpwnam(address.owner).pw_uid
+    except KeyError:
+        raise BindError(address, f"there is no user {quoted(address.owner)}") from None
+
+
+def _group_id(address: Address) -> int:
+    if not address.group or address.group.isdecimal():
+        return int(address.group or -1)
+    import grp
+
+    try:
+        return grp.getgrnam(address.group).gr_gid
+    except KeyError:
+        raise BindError(address, f"there is no group {quoted(address.group)}") from None
+
+
+def _give_to(address: Address, owner_id: int, group_id: int) -> None:
+    steps = (
+        (-1, group_id, f"group {quoted(address.group)}", "that takes root, or a member of the group"),
+        (owner_id, -1, f"user {quoted(address.owner)}", "that takes root"),
+    )
+    for uid, gid, receiver, hint in steps:
+        if uid == gid == -1:
+            continue
+        try:
+            os.chown(address.path, uid, gid, follow_symlinks=False)
+        except PermissionError:
+            raise BindError(address, f"no permission to give the socket to {receiver}: {hint}") from None
+        except OSError as error:
+            raise BindError(address, f"cannot give the socket to {receiver}: {error.strerror}") from None
+
+
+def _remove_stale(address: Address) -> None:
+    """Remove the socket that a killed server left at the path; unless anyone listens or it is no socket."""
+    path = address.path
     try:
         mode = os.lstat(path).st_mode
     except OSError:
         return
     if not stat.S_ISSOCK(mode):
-        raise _cannot(address, f"{quoted(path)} exists and is no socket")
+        raise BindError(address, f"{quoted(path)} exists and is no socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # A full backlog must not block: it means that somebody is there.
         probe.setblocking(False)
@@ -116,15 +232,17 @@ def _remove_stale(address: Address, path: str) -> None:
         except ConnectionRefusedError:
             pass
         except PermissionError:
-            raise _cannot(address, f"no permission to see who listens on {quoted(path)}") from None
-        except BlockingIOError:
-            raise _cannot(address, "another process listens there") from None
+            raise BindError(address, f"no permission to see who listens on {quoted(path)}") from None
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EPROTOTYPE):
+                raise BindError(address, error.strerror or str(error)) from None
+            raise _explain_unix_owner(address) from None
         else:
-            raise _cannot(address, "another process listens there")
+            raise _explain_unix_owner(address)
     try:
         os.unlink(path)
     except OSError as error:
-        raise _cannot(address, f"cannot remove the stale socket: {error.strerror}") from None
+        raise BindError(address, f"cannot remove the stale socket: {error.strerror}") from None
 
 
 def _keep(listener: socket.socket) -> int:
@@ -134,29 +252,35 @@ def _keep(listener: socket.socket) -> int:
     return listener.detach()
 
 
-def _explain_tcp(error: OSError, address: Address) -> OperatorError:
+def _explain_tcp(error: OSError, address: Address) -> BindError:
     if error.errno == errno.EADDRINUSE:
         owner = port_owner(address.port)
         by = f"by process {owner}" if owner else "by another process"
-        return _cannot(address, f"the port is in use {by}; stop it, or choose another port with --bind")
+        return BindError(address, f"the port is in use {by}; stop it, or choose another port with --bind")
     if error.errno == errno.EACCES:
-        return _cannot(address, "no permission; ports below 1024 need root or CAP_NET_BIND_SERVICE")
+        return BindError(address, "no permission; ports below 1024 need root or CAP_NET_BIND_SERVICE")
     if error.errno == errno.EADDRNOTAVAIL:
-        return _cannot(address, f"this machine has no address {address.host}")
-    return _cannot(address, error.strerror or str(error))
+        return BindError(address, f"this machine has no address {address.host}")
+    return BindError(address, error.strerror or str(error))
 
 
-def _explain_unix(error: OSError, address: Address, path: str) -> OperatorError:
-    directory = os.path.dirname(path)
+def _explain_unix(error: OSError, address: Address) -> BindError:
+    if error.errno == errno.EADDRINUSE:
+        return _explain_unix_owner(address)
+    directory = os.path.dirname(address.path)
     if error.errno == errno.ENOENT:
-        return _cannot(address, f"there is no directory {quoted(directory)}")
+        return BindError(address, f"there is no directory {quoted(directory)}")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return _cannot(address, f"no permission to make a socket in {quoted(directory)}")
+        return BindError(address, f"no permission to make a socket in {quoted(directory)}")
     if error.errno is None:
         # Python's own check, which has no number: sun_path holds 108 bytes on Linux, 104 on macOS.
-        return _cannot(address, f"the path is too long for a socket ({len(os.fsencode(path))} bytes)")
-    return _cannot(address, error.strerror or str(error))
+        what = "name" if address.is_abstract else "path"
+        return BindError(
+            address, f"the {what} is too long for a socket ({len(os.fsencode(address.path))} bytes)"
+        )
+    return BindError(address, error.strerror or str(error))
 
 
-def _cannot(address: Address, reason: str) -> OperatorError:
-    return OperatorError(f"cannot listen on {address}: {reason}", exit_code=EXIT_BIND)
+def _explain_unix_owner(address: Address) -> BindError:
+    owner = unix_owner(("@" if address.is_abstract else "") + address.path)
+    return BindError(address, f"process {owner} listens there" if owner else "another process listens there")

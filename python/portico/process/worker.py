@@ -21,10 +21,12 @@ from portico.process.signals import WORKER_SIGNALS, SignalPipe, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import NoReturn
 
-    from portico.process.plan import Plan
-    from portico.types import ErrorLog, WSGIApplication
+    from portico.config.settings import Settings
+    from portico.process.plan import Listener, Plan
+    from portico.types import EngineListener, ErrorLog, WSGIApplication
 
 _STANDARD_OUTPUT_FD = 1
 
@@ -52,12 +54,36 @@ class Assignment:
         self.multiprocess = multiprocess
 
 
+class WorkerListener:
+    """What the engine reads of one listener (`portico.types.EngineListener`)."""
+
+    def __init__(self, listener: Listener, settings: Settings) -> None:
+        address = listener.address
+        allowed = {
+            # Whoever reaches the socket; what of its headers is believed is another question.
+            "http": ("*",),
+            "uwsgi": settings.uwsgi_allow_from,
+            "fastcgi": settings.fastcgi_allow_from,
+            "scgi": settings.scgi_allow_from,
+        }
+        self.fd = listener.fd
+        self.protocol = address.scheme
+        self.proxy = address.proxy
+        self.persistent = address.persistent
+        self.stderr = address.stderr
+        self.allow_from = _peers(allowed[address.scheme])
+        self.proxy_allow_from = _peers(settings.proxy_allow_from)
+        self.display = listener.display
+
+
 class WorkerSettings:
     """What the engine reads (`portico.types.EngineSettings`), gathered once."""
 
     def __init__(self, assignment: Assignment, *, signal_fd: int, access_log_fd: int) -> None:
         settings = assignment.plan.settings
-        self.listener_fds = [listener.fd for listener in assignment.plan.listeners]
+        self.listeners: list[EngineListener] = [
+            WorkerListener(listener, settings) for listener in assignment.plan.listeners
+        ]
         self.signal_fd = signal_fd
         self.lifeline_fd = assignment.lifeline_fd
         self.threads = settings.threads
@@ -67,6 +93,8 @@ class WorkerSettings:
         self.max_headers = settings.max_headers
         self.max_header_bytes = settings.max_header_bytes
         self.max_head_bytes = settings.max_head_bytes
+        self.max_variables = settings.max_variables
+        self.max_variables_bytes = settings.max_variables_bytes
         self.max_request_body_bytes = settings.max_request_body_bytes
         self.body_memory_bytes = settings.body_memory_bytes
         self.body_spool_bytes = settings.body_spool_bytes
@@ -91,12 +119,17 @@ class WorkerSettings:
         self.queue_timeout_s = settings.queue_timeout_s
         self.keep_alive_s = settings.keep_alive_s
         self.linger_timeout_s = settings.linger_timeout_s
-        self.forwarded_allow_ips = [peer for peer in settings.forwarded_allow_ips if peer != "none"]
+        self.forwarded_allow_ips = _peers(settings.forwarded_allow_ips)
         self.keep_untrusted_forwarded = settings.untrusted_forwarded == "keep"
         self.health_paths = list(settings.health_paths)
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
         self.errors: ErrorLog = log.ErrorStream()
+
+
+def _peers(entries: Iterable[str]) -> list[str]:
+    """Return the entries of an allow list; `none` is no peer, it is how an empty list is written."""
+    return [entry for entry in entries if entry != "none"]
 
 
 def run_worker(assignment: Assignment) -> NoReturn:

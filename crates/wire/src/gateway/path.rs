@@ -30,7 +30,13 @@ impl Given {
         let mount = script_name.of(bytes);
         check_path(mount)?;
         let below = |path: Span| prefix_length(path.of(bytes), mount).map(|length| after(path, length));
+        let is_whole = |path: Span| {
+            let whole = self.document_uri.map(|uri| uri.of(bytes)).filter(|uri| *uri == self.script_name.of(bytes));
+            whole == Some(path.of(bytes))
+        };
         let (script_name, path_info, is_encoded) = match (self.path_info, path_info) {
+            // An operator has added PATH_INFO to nginx's fastcgi_params, whose SCRIPT_NAME is the whole path already.
+            (Some(path), PathInfo::Split) if is_whole(path) => (Span::default(), path, false),
             (Some(path), PathInfo::Split) => (script_name, path, false),
             (Some(path), PathInfo::Whole) => (script_name, below(path).ok_or(WireError::PATH_NOT_BELOW)?, false),
             (None, _) => match (self.document_uri, self.target_path) {

@@ -1,0 +1,121 @@
+//! What an answer looks like on the connection it goes out on: plain HTTP, the CGI form of it, or that in FastCGI records.
+
+use portico_wire::{
+    FastCgiEnd, FastCgiStream, ResponseBody, ResponseFacts, ResponsePlan, fastcgi_record_header, plan_cgi_response,
+    plan_response, write_cgi_status, write_end_request, write_fastcgi_stream, write_status_line,
+};
+use std::borrow::Cow;
+
+/// The form of one answer.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// HTTP/1.
+    #[default]
+    Http,
+    /// HTTP/1 without chunks, which front servers do not read over uwsgi.
+    Uwsgi,
+    /// CGI's form of a response (RFC 3875 6).
+    Scgi,
+    /// The same, in records.
+    FastCgi {
+        /// Number of the request.
+        id: u16,
+    },
+}
+
+/// A few bytes of framing, without an allocation.
+#[derive(Clone, Copy, Default)]
+pub struct Tail {
+    bytes: [u8; 32],
+    length: u8,
+}
+
+impl Tail {
+    /// These bytes, of which there are few.
+    pub fn new(framing: &[u8]) -> Tail {
+        let mut tail = Tail::default();
+        for (place, byte) in tail.bytes.iter_mut().zip(framing) {
+            *place = *byte;
+            tail.length += 1;
+        }
+        debug_assert_eq!(usize::from(tail.length), framing.len(), "a tail that does not fit");
+        tail
+    }
+}
+
+impl AsRef<[u8]> for Tail {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+impl Envelope {
+    /// Decides how a response is framed.
+    pub fn plan(self, facts: &ResponseFacts) -> ResponsePlan {
+        let plan = match self {
+            Envelope::Http => return plan_response(facts),
+            Envelope::Uwsgi | Envelope::Scgi | Envelope::FastCgi { .. } => plan_cgi_response(facts),
+        };
+        // Elsewhere a body without a length ends with the connection.
+        let keep_alive = plan.keep_alive && (self.is_in_records() || plan.body != ResponseBody::UntilClose);
+        ResponsePlan { keep_alive, ..plan }
+    }
+
+    /// Appends the first line of a head; `status` is like `200 OK`.
+    pub fn write_status(self, out: &mut Vec<u8>, status: &[u8]) {
+        match self {
+            Envelope::Http | Envelope::Uwsgi => write_status_line(out, status),
+            Envelope::Scgi | Envelope::FastCgi { .. } => write_cgi_status(out, status),
+        }
+    }
+
+    /// Whether bytes have to be put into records.
+    pub fn is_in_records(self) -> bool {
+        matches!(self, Envelope::FastCgi { .. })
+    }
+
+    /// Puts what stands in `out` from `start` on into records, where that is wanted.
+    pub fn enclose(self, out: &mut Vec<u8>, start: usize) {
+        if self.is_in_records() {
+            let bytes = out.split_off(start);
+            self.write(out, &bytes);
+        }
+    }
+
+    /// Appends `bytes` of an answer, in records where that is wanted.
+    pub fn write(self, out: &mut Vec<u8>, bytes: &[u8]) {
+        match self {
+            Envelope::FastCgi { id } => write_fastcgi_stream(out, FastCgiStream::Stdout, id, bytes),
+            Envelope::Http | Envelope::Uwsgi | Envelope::Scgi => out.extend_from_slice(bytes),
+        }
+    }
+
+    /// Appends lines for the front server's log; false if it takes none.
+    pub fn write_errors(self, out: &mut Vec<u8>, lines: &[u8]) -> bool {
+        let Envelope::FastCgi { id } = self else { return false };
+        write_fastcgi_stream(out, FastCgiStream::Stderr, id, lines);
+        true
+    }
+
+    /// `bytes` of an answer, in records where that is wanted.
+    pub fn enclosed(self, bytes: &[u8]) -> Cow<'_, [u8]> {
+        if !self.is_in_records() {
+            return bytes.into();
+        }
+        let mut out = Vec::new();
+        self.write(&mut out, bytes);
+        out.into()
+    }
+
+    /// What follows the last byte of a complete answer, with which lines for the front server's log may have gone out.
+    pub fn end(self, has_errors: bool) -> Tail {
+        let Envelope::FastCgi { id } = self else { return Tail::default() };
+        let mut out = Vec::with_capacity(size_of::<Tail>());
+        out.extend_from_slice(&fastcgi_record_header(FastCgiStream::Stdout, id, 0).0);
+        if has_errors {
+            out.extend_from_slice(&fastcgi_record_header(FastCgiStream::Stderr, id, 0).0);
+        }
+        write_end_request(&mut out, id, FastCgiEnd::Complete { app_status: 0 });
+        Tail::new(&out)
+    }
+}

@@ -1,0 +1,230 @@
+//! The life of a FastCGI connection: records in, one request at a time; its answer's records go out as any answer's
+//! bytes do (`envelope`).
+//!
+//! While an answer is made only the end of the connection and ABORT_REQUEST are looked out for: what else comes may
+//! be the next request already, since the end of an answer is known here a moment later than at the front server.
+
+use super::arriving::Arriving;
+use super::intake::{self, End};
+use super::refusal::{self, Refusal};
+use super::{Body, Connection, Envelope, Inbound, State, proxied};
+use crate::clock;
+use crate::deadlines::Wait;
+use portico_wire::{FastCgiReader, FastCgiStep, WireError};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Takes a fresh connection over.
+pub fn begin(connection: Connection) {
+    let connection = Arc::new(connection);
+    connection.watch();
+    connection.has_task.store(true, Relaxed);
+    connection.expect(Wait::FirstByte, connection.engine.bounds.handshake_ms);
+    tokio::spawn(run(connection));
+}
+
+async fn run(connection: Arc<Connection>) {
+    let end = match proxied::read(&connection, None).await {
+        Ok(feed) => {
+            let (reader, replies) = (FastCgiReader::new(), Vec::new());
+            Front { connection: &connection, reader, feed, used: 0, replies }.serve().await
+        }
+        Err(end) => end,
+    };
+    intake::see_out(connection, end).await;
+}
+
+/// What comes in on one connection.
+struct Front<'a> {
+    connection: &'a Arc<Connection>,
+    reader: FastCgiReader,
+    feed: Option<Box<Inbound>>,
+    /// Bytes at the start of `feed` that are done with.
+    used: usize,
+    /// What is to be told once the answer is complete.
+    replies: Vec<u8>,
+}
+
+/// A request that has begun.
+struct Begun {
+    id: u16,
+    keep_connection: bool,
+    /// Its variables so far.
+    inbound: Box<Inbound>,
+    /// Coarse milliseconds.
+    began_ms: u64,
+}
+
+impl Front<'_> {
+    async fn serve(&mut self) -> End {
+        let engine = self.connection.engine;
+        let mut requests = 0;
+        loop {
+            let Begun { id, keep_connection, mut inbound, began_ms } = match self.read_params().await {
+                Ok(begun) => begun,
+                Err(end) => return end,
+            };
+            requests += 1;
+            let is_last = requests >= engine.bounds.requests_per_connection;
+            let keep_alive = keep_connection && !is_last && engine.keeps_connections();
+            if let Err(error) = inbound.read_params(id, keep_alive, &engine.bounds) {
+                return End::Refused(Refusal::of_head(error, Some(inbound), began_ms));
+            }
+            let content_length = inbound.gateway().and_then(|gateway| gateway.content_length);
+            if content_length.is_some_and(|length| length > engine.bounds.request_body_bytes) {
+                return End::refused(WireError::BODY_TOO_LARGE, inbound, Some(began_ms));
+            }
+            self.reader.expect_body(content_length);
+            if let Err(end) = self.read_body(inbound, began_ms).await {
+                return end;
+            }
+            if !keep_alive {
+                return End::Closing;
+            }
+            if let Err(end) = self.wait_answered(id).await {
+                return end;
+            }
+            self.reader.finish();
+            if !self.replies.is_empty()
+                && let Err(error) = self.connection.send_all(&std::mem::take(&mut self.replies)).await
+            {
+                return error.into();
+            }
+        }
+    }
+
+    /// Reads records until the variables of a request are complete.
+    async fn read_params(&mut self) -> Result<Begun, End> {
+        let engine = self.connection.engine;
+        let mut begun: Option<Begun> = None;
+        loop {
+            let start = self.used;
+            match (self.next()?, &mut begun) {
+                (FastCgiStep::Begin { id, keep_connection, .. }, _) => {
+                    let head_ms = engine.bounds.head_ms.min(engine.bounds.request_ms);
+                    self.connection.expect(Wait::Head, head_ms);
+                    let inbound = engine.take_buffer();
+                    begun = Some(Begun { id, keep_connection, inbound, began_ms: clock::coarse_ms() });
+                }
+                (FastCgiStep::Params { data, .. }, Some(begun)) => {
+                    let feed = self.feed.as_ref().map_or(&[][..], |feed| feed.bytes());
+                    begun.inbound.push(feed.get(start + data.start..start + data.end).unwrap_or_default());
+                }
+                (FastCgiStep::ParamsEnd { .. }, _) => {
+                    self.connection.alarm.expect_nothing();
+                    // It has begun: the reader sees to the order.
+                    return begun.ok_or(End::Gone);
+                }
+                (FastCgiStep::Reply { reply, .. }, _) => {
+                    let mut out = Vec::new();
+                    reply.write(&mut out);
+                    self.connection.send_all(&out).await?;
+                }
+                (FastCgiStep::NeedMore { .. }, _) => {
+                    if begun.is_some() {
+                        intake::make_room(engine).await;
+                    }
+                    if let Err(error) = self.fill(begun.is_some()).await {
+                        return Err(late_or_gone(&error, begun));
+                    }
+                }
+                // ABORT_REQUEST: there is nobody to be told anything.
+                _ => return Err(End::Gone),
+            }
+        }
+    }
+
+    /// Gets the body and queues the request.
+    async fn read_body(&mut self, mut inbound: Box<Inbound>, began_ms: u64) -> Result<(), End> {
+        let reader = std::mem::take(&mut self.reader);
+        let used = std::mem::take(&mut self.used);
+        let mut arriving = Arriving::of_records(self.connection, reader, self.feed.take(), used, began_ms);
+        match arriving.at_hand(self.connection) {
+            // Nearly every body is there with its variables.
+            Ok(Some(body)) => {
+                let start = inbound.bytes().len();
+                inbound.push(&body);
+                let body = if body.is_empty() { Body::Empty } else { Body::Buffered(start..start + body.len()) };
+                intake::queue(self.connection, inbound, body, Some(began_ms)).await?;
+            }
+            Ok(None) => arriving = Box::pin(intake::receive(self.connection, inbound, arriving)).await?,
+            Err(error) => return Err(intake::failed(self.connection, inbound, error, began_ms)),
+        }
+        let (records, feed) = arriving.into_records(self.connection);
+        (self.reader, self.replies, self.feed) = (records.reader, records.replies, feed);
+        Ok(())
+    }
+
+    /// Waits until the answer is complete, and meanwhile for word that nobody wants it.
+    async fn wait_answered(&mut self, id: u16) -> Result<(), End> {
+        let connection = self.connection;
+        loop {
+            match connection.state() {
+                State::Ready => return Ok(()),
+                State::Closing => return Err(End::Closing),
+                State::Busy | State::Awaited => {}
+            }
+            if let Some(feed) = &self.feed {
+                if is_abort(feed.bytes(), id) {
+                    connection.abandon();
+                    return Err(End::Closing);
+                }
+                return if connection.wait_answered().await { Ok(()) } else { Err(End::Closing) };
+            }
+            tokio::select! {
+                biased;
+                is_kept = connection.wait_answered() => return if is_kept { Ok(()) } else { Err(End::Closing) },
+                filled = connection.fill(&mut self.feed) => if filled? == 0 {
+                    return Err(End::Gone);
+                },
+            }
+        }
+    }
+
+    /// The next step; its bytes are counted as used.
+    fn next(&mut self) -> Result<FastCgiStep, End> {
+        let bytes = self.feed.as_ref().and_then(|feed| feed.bytes().get(self.used..)).unwrap_or_default();
+        let step = self.reader.read(bytes, &self.connection.engine.bounds.gateway).map_err(|error| {
+            refusal::tell_of_front_server(self.connection, error, bytes);
+            // Where the next record begins is not known any more, nor perhaps which request this is about.
+            End::Gone
+        })?;
+        self.used += step.consumed();
+        Ok(step)
+    }
+
+    /// Waits for more, at most until the deadline where there is one.
+    async fn fill(&mut self, has_deadline: bool) -> io::Result<()> {
+        let connection = self.connection;
+        if let Some(mut feed) = self.feed.take() {
+            feed.consume(std::mem::take(&mut self.used));
+            if feed.is_empty() {
+                connection.engine.return_buffer(feed);
+            } else {
+                self.feed = Some(feed);
+            }
+        }
+        let filled = if has_deadline {
+            connection.fill_in_time(&mut self.feed).await
+        } else {
+            connection.fill(&mut self.feed).await
+        };
+        if filled? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+}
+
+fn late_or_gone(error: &io::Error, begun: Option<Begun>) -> End {
+    let Some(Begun { id, mut inbound, began_ms, .. }) = begun else { return End::Gone };
+    if error.kind() != io::ErrorKind::TimedOut {
+        return End::Gone;
+    }
+    inbound.envelope = Envelope::FastCgi { id };
+    End::Refused(Refusal::of_head(WireError::REQUEST_TIMEOUT_HEAD, Some(inbound), began_ms))
+}
+
+/// Whether `record` begins with the header of the ABORT_REQUEST for request `id` (FastCGI 1.0, 5.4).
+fn is_abort(record: &[u8], id: u16) -> bool {
+    let [high, low] = id.to_be_bytes();
+    record.starts_with(&[1, 2, high, low])
+}

@@ -1,0 +1,84 @@
+//! environ of a request that came over uwsgi, FastCGI or SCGI: the variables of the front server (RFC 3875 4.1), as
+//! `portico_wire::GatewayHead` has sorted them.
+
+use super::{Environ, Key, LIST_SEPARATOR, hash_of_text, latin1, set_header, text_of};
+use portico_wire::{GatewayHead, Scheme, is_forwarded_name, percent_decode_into};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+impl Environ {
+    /// What the front server says of the request; `bytes` are those that the head was read from.
+    pub(super) fn set_gateway(
+        &mut self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        head: &GatewayHead,
+        bytes: &[u8],
+        shows_forwarded: bool,
+    ) -> PyResult<()> {
+        // First, so that none of them stands for what is set below.
+        for variable in &head.variables {
+            let name = variable.name.of(bytes);
+            let make = || (name.into(), Key::Named(text_of(py, name), LIST_SEPARATOR));
+            if let Key::Named(key, _) = self.variables.get_or_make(hash_of_text(name), |known| **known == *name, make) {
+                environ.set_item(key, latin1(py, variable.value.of(bytes))?)?;
+            }
+        }
+        self.set_method(py, environ, head.method.of(bytes))?;
+        let keys = &self.keys;
+        let path = head.path_info.of(bytes);
+        if path == b"/" {
+            environ.set_item(&keys.path_info, &keys.root)?;
+        } else if head.path_is_encoded && path.contains(&b'%') {
+            self.decoded.clear();
+            percent_decode_into(path, &mut self.decoded);
+            environ.set_item(&keys.path_info, latin1(py, &self.decoded)?)?;
+        } else {
+            environ.set_item(&keys.path_info, latin1(py, path)?)?;
+        }
+        let target = latin1(py, head.target.of(bytes))?;
+        environ.set_item(&keys.request_uri, &target)?;
+        environ.set_item(&keys.raw_uri, &target)?;
+        for (key, span) in [
+            (&keys.script_name, head.script_name),
+            (&keys.query_string, head.query),
+            (&keys.server_protocol, head.protocol),
+            (&keys.server_name, head.server_name),
+            (&keys.server_port, head.server_port),
+            (&keys.content_type, head.content_type),
+        ] {
+            match span.of(bytes) {
+                b"" => {}
+                b"HTTP/1.1" => environ.set_item(key, &keys.http11)?,
+                value => environ.set_item(key, latin1(py, value)?)?,
+            }
+        }
+        if head.scheme == Some(Scheme::Https) {
+            environ.set_item(&keys.url_scheme, &keys.https_scheme)?;
+            environ.set_item(&keys.https, &keys.on)?;
+        }
+        for header in &head.headers {
+            let (name, value) = (header.name.of(bytes), header.value.of(bytes));
+            let make = || (name.into(), Key::of_variable(py, name));
+            match self.variables.get_or_make(hash_of_text(name), |known| **known == *name, make) {
+                Key::Named(key, separator) => set_header(py, environ, key, separator, value)?,
+                Key::Forwarded(key) if shows_forwarded => set_header(py, environ, key, LIST_SEPARATOR, value)?,
+                Key::Forwarded(_) | Key::ContentType | Key::Dropped => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Key {
+    /// What a header becomes that is a variable already, such as `HTTP_COOKIE`.
+    fn of_variable(py: Python<'_>, name: &[u8]) -> Key {
+        let header = name.strip_prefix(b"HTTP_").unwrap_or(name);
+        let header: Vec<u8> = header.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+        match header.as_slice() {
+            header if is_forwarded_name(header) => Key::Forwarded(text_of(py, name)),
+            b"COOKIE" => Key::Named(text_of(py, name), "; "),
+            _ => Key::Named(text_of(py, name), LIST_SEPARATOR),
+        }
+    }
+}
