@@ -100,7 +100,11 @@ impl Front<'_> {
         let mut begun: Option<Begun> = None;
         loop {
             let start = self.used;
-            match (self.next()?, &mut begun) {
+            let step = match self.next() {
+                Ok(step) => step,
+                Err(error) => return Err(self.broken(error, begun)),
+            };
+            match (step, &mut begun) {
                 (FastCgiStep::Begin { id, keep_connection, .. }, _) => {
                     let head_ms = engine.bounds.head_ms.min(engine.bounds.request_ms);
                     self.connection.expect(Wait::Head, head_ms);
@@ -126,7 +130,8 @@ impl Front<'_> {
                         intake::make_room(engine).await;
                     }
                     if let Err(error) = self.fill(begun.is_some()).await {
-                        return Err(late_or_gone(&error, begun));
+                        let late = begun.filter(|_| error.kind() == io::ErrorKind::TimedOut);
+                        return Err(late.map_or(End::Gone, |begun| begun.refused(WireError::REQUEST_TIMEOUT_HEAD)));
                     }
                 }
                 // ABORT_REQUEST: there is nobody to be told anything.
@@ -182,16 +187,26 @@ impl Front<'_> {
         }
     }
 
+    /// Bytes that came and are not done with.
+    fn rest(&self) -> &[u8] {
+        self.feed.as_ref().and_then(|feed| feed.bytes().get(self.used..)).unwrap_or_default()
+    }
+
     /// The next step; its bytes are counted as used.
-    fn next(&mut self) -> Result<FastCgiStep, End> {
+    fn next(&mut self) -> Result<FastCgiStep, WireError> {
         let bytes = self.feed.as_ref().and_then(|feed| feed.bytes().get(self.used..)).unwrap_or_default();
-        let step = self.reader.read(bytes, &self.connection.engine.bounds.gateway).map_err(|error| {
-            refusal::tell_of_front_server(self.connection, error, bytes);
-            // Where the next record begins is not known any more, nor perhaps which request this is about.
-            End::Gone
-        })?;
+        let step = self.reader.read(bytes, &self.connection.engine.bounds.gateway)?;
         self.used += step.consumed();
         Ok(step)
+    }
+
+    /// A record breaks a rule: the request is told so, if one has begun.
+    fn broken(&self, error: WireError, begun: Option<Begun>) -> End {
+        if let Some(begun) = begun {
+            return begun.refused(error);
+        }
+        refusal::tell_of_front_server(self.connection, error, self.rest());
+        End::Gone
     }
 
     /// Waits for more, at most until the deadline where there is one.
@@ -214,13 +229,11 @@ impl Front<'_> {
     }
 }
 
-fn late_or_gone(error: &io::Error, begun: Option<Begun>) -> End {
-    let Some(Begun { id, mut inbound, began_ms, .. }) = begun else { return End::Gone };
-    if error.kind() != io::ErrorKind::TimedOut {
-        return End::Gone;
+impl Begun {
+    fn refused(mut self, error: WireError) -> End {
+        self.inbound.envelope = Envelope::FastCgi { id: self.id };
+        End::Refused(Refusal::of_head(error, Some(self.inbound), self.began_ms))
     }
-    inbound.envelope = Envelope::FastCgi { id };
-    End::Refused(Refusal::of_head(WireError::REQUEST_TIMEOUT_HEAD, Some(inbound), began_ms))
 }
 
 /// Whether `record` begins with the header of the ABORT_REQUEST for request `id` (FastCGI 1.0, 5.4).

@@ -150,7 +150,9 @@ pub async fn receive(
             return stream(connection, request, arriving, spool, declared).await;
         }
     }
-    queue(connection, request, Body::Spooled(Box::new(spool)), None).await?;
+    // An empty one that has no length looks the same whenever its end came.
+    let body = if spool.len() == 0 { Body::Empty } else { Body::Spooled(Box::new(spool)) };
+    queue(connection, request, body, None).await?;
     Ok(arriving)
 }
 
