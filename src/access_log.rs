@@ -25,6 +25,8 @@ const MOST_BYTES: usize = 1024 * 1024;
 /// What a pipe that says it is writable takes without waiting, and without mixing it with what others write (PIPE_BUF,
 /// pipe(7)).
 const PIPE_BYTES: usize = 4096;
+/// Bytes of each text that a client can choose, where a line has to fit in that.
+const PIPE_FIELD_BYTES: usize = 1200;
 
 /// What is told of a request.
 pub struct Record<'a> {
@@ -91,6 +93,7 @@ impl AccessLog {
             gathered.date = date_text(second);
         }
         let Gathered { lines, date, .. } = &mut *gathered;
+        let most_bytes = if self.is_file { usize::MAX } else { PIPE_FIELD_BYTES };
         let start = if self.colour { colour_of(record.status) } else { "" };
         lines.extend_from_slice(start.as_bytes());
         // Writing to a Vec cannot fail.
@@ -101,7 +104,7 @@ impl AccessLog {
         lines.extend_from_slice(b" - - [");
         lines.extend_from_slice(date.as_bytes());
         lines.extend_from_slice(b"] \"");
-        push_escaped(lines, if record.request_line.is_empty() { b"-" } else { record.request_line });
+        push_escaped(lines, if record.request_line.is_empty() { b"-" } else { record.request_line }, most_bytes);
         lines.extend_from_slice(b"\" ");
         let mut digits = itoa::Buffer::new();
         lines.extend_from_slice(digits.format(record.status).as_bytes());
@@ -109,7 +112,7 @@ impl AccessLog {
         lines.extend_from_slice(digits.format(record.body_bytes).as_bytes());
         for header in [record.referer, record.user_agent] {
             lines.extend_from_slice(b" \"");
-            push_escaped(lines, header.unwrap_or(b"-"));
+            push_escaped(lines, header.unwrap_or(b"-"), most_bytes);
             lines.push(b'"');
         }
         let microseconds = record.duration_ns / 1_000;
@@ -125,13 +128,11 @@ impl AccessLog {
         // Who has it writes what is gathered meanwhile, too.
         let Ok(mut leaving) = self.leaving.try_lock() else { return false };
         self.is_due.store(false, Relaxed);
+        let lost = std::mem::take(&mut lock(&self.gathered).lost);
+        tell_of_lost(lost);
         loop {
             if leaving.is_empty() {
-                let mut gathered = lock(&self.gathered);
-                std::mem::swap(&mut gathered.lines, &mut leaving);
-                let lost = std::mem::take(&mut gathered.lost);
-                drop(gathered);
-                tell_of_lost(lost);
+                std::mem::swap(&mut lock(&self.gathered).lines, &mut leaving);
                 if leaving.is_empty() {
                     return true;
                 }
@@ -144,9 +145,14 @@ impl AccessLog {
         }
     }
 
-    /// Writes what was gathered, waiting at most until `deadline` for who reads it.
-    pub fn flush_until(&self, deadline: Instant) {
-        while !self.flush() && Instant::now() < deadline {
+    /// Writes what was gathered, waiting at most until `deadline` for who reads it, and gives up the rest.
+    pub fn end(&self, deadline: Instant) {
+        while !self.flush() {
+            if Instant::now() >= deadline {
+                let lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count() as u64 - 1;
+                tell_of_lost(lines(&lock(&self.leaving)) + lines(&lock(&self.gathered).lines));
+                return;
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -216,14 +222,19 @@ fn colour_of(status: u16) -> &'static str {
 }
 
 /// Appends `field` so that no client can forge a line or a field: quotes, backslashes and all but
-/// printable ASCII become `\xNN`.
-fn push_escaped(line: &mut Vec<u8>, field: &[u8]) {
+/// printable ASCII become `\xNN`. What is longer than `most_bytes` then is cut.
+fn push_escaped(line: &mut Vec<u8>, field: &[u8], most_bytes: usize) {
     let plain = |byte: &u8| matches!(byte, 0x20..=0x7e) && *byte != b'"' && *byte != b'\\';
-    if field.iter().all(plain) {
+    if field.len() <= most_bytes && field.iter().all(plain) {
         line.extend_from_slice(field);
         return;
     }
+    let end = line.len().saturating_add(most_bytes);
     for byte in field {
+        if line.len() >= end {
+            line.extend_from_slice(b"...");
+            return;
+        }
         if plain(byte) {
             line.push(*byte);
         } else {

@@ -47,7 +47,7 @@ pub fn serve(py: Python<'_>, application: Py<PyAny>, settings: Settings, slot: &
         departures::stop(deadline.saturating_duration_since(Instant::now()))
     });
     if let Some(access_log) = &engine.access_log {
-        py.detach(|| access_log.flush_until(Instant::now() + LEAVE));
+        py.detach(|| access_log.end(Instant::now() + LEAVE));
     }
     Ok(!drain::WAS_CUT.load(Ordering::SeqCst) && is_calm && shared.alive.load(Ordering::Acquire) == 0)
 }
