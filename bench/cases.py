@@ -24,6 +24,9 @@ BROWSER_HEADERS = (  # with Host, which the load generator adds, the 12 that a b
 )
 
 
+BEHIND_NGINX = ("portico", "granian", "gunicorn gthread")
+
+
 class Kind(Enum):
     """How a case is driven."""
 
@@ -55,6 +58,10 @@ class Case:
     """Canned reply of the C limit; None: it has no row here."""
     lateness: bool = False
     """Also measure how late the blocks of a paced response arrive."""
+    front: str = ""
+    """What nginx in front speaks: `http` (kept connections) or `uwsgi`. Empty: there is no nginx."""
+    servers: tuple[str, ...] = ()
+    """The only rows; empty: all."""
     only_portico_threads: tuple[int, ...] = ()
     """Rows are portico with each of these numbers of threads, and nobody else."""
     columns: tuple[str, ...] = ("cpu_us", "rps", "p50_ms", "p99_ms", "pss_mb")
@@ -100,6 +107,22 @@ CASES = (
     Case("log", "Hello with the access log on, to a file in memory", access_log=True),
     Case("flask", "Flask hello", "bench.flask_app:app"),
     Case("django", "Django hello", "bench.django_app:application"),
+    Case("uwsgi-nginx", "nginx, uwsgi_pass: hello", front="uwsgi", servers=("portico", "uWSGI")),
+    Case(
+        "uwsgi-nginx-browser",
+        "nginx, uwsgi_pass: hello with 12 request headers",
+        headers=BROWSER_HEADERS,
+        front="uwsgi",
+        servers=("portico", "uWSGI"),
+    ),
+    Case("http-nginx", "nginx, proxy_pass, kept connections: hello", front="http", servers=BEHIND_NGINX),
+    Case(
+        "http-nginx-browser",
+        "nginx, proxy_pass, kept connections: hello with 12 request headers",
+        headers=BROWSER_HEADERS,
+        front="http",
+        servers=BEHIND_NGINX,
+    ),
     Case("memory-1", "Memory of the whole tree, hello, 1 worker", kind=Kind.MEMORY, columns=("pss_mb",)),
     Case(
         "memory-4",
@@ -131,6 +154,8 @@ class Row:
 def rows(case: Case, servers: tuple[Server, ...]) -> Iterator[Row]:
     """The rows of a case among the servers that are here and able."""
     for server in servers:
+        if case.servers and server.name not in (*case.servers, "before"):
+            continue
         if case.only_portico_threads:
             if server.role is Role.PORTICO:
                 for threads in case.only_portico_threads:

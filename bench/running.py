@@ -8,11 +8,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import front
 import measure
 from cases import Case, Row
 from servers import PEERS, ROOT, Launch
@@ -48,6 +49,7 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
             workers=case.workers,
             access_log=access_log,
             idle=case.kind.value == "idle",
+            speaks=case.front or "http",
         )
         command = row.server.command(launch)
         errors = Path(folder, "errors")
@@ -67,7 +69,14 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
                 raise ServerFailed(str(error)) from error
         try:
             _wait_until_open(process, launch.port, errors)
-            yield Running(process.pid, launch.port, access_log)
+            with ExitStack() as stack:
+                port = launch.port
+                if case.front:
+                    port = _free_port()
+                    stack.enter_context(front.nginx(case.front, port, launch.port, Path(folder, "nginx")))
+                yield Running(process.pid, port, access_log)
+        except front.FrontFailed as failure:
+            raise ServerFailed(str(failure)) from None
         finally:
             _end(process)
 

@@ -42,6 +42,8 @@ class Launch:
     access_log: Path | None = None
     idle: bool = False
     """Thousands of connections will be open for some seconds."""
+    speaks: str = "http"
+    """`http` or `uwsgi`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,12 @@ class Server:
 
 def _portico(launch: Launch) -> Command:
     argv = [str(PORTICO), "run", launch.app, "-w", str(launch.workers), "--threads", str(launch.threads or 8)]
-    argv += ["-b", f"127.0.0.1:{launch.port}", "--access-log", str(launch.access_log or "off")]
+    argv += [
+        "-b",
+        f"{launch.speaks}://127.0.0.1:{launch.port}",
+        "--access-log",
+        str(launch.access_log or "off"),
+    ]
     argv += ["--keep-alive", "120s"] if launch.idle else []
     # Flask and Django are installed beside the peers only.
     borrows = launch.app.startswith(("bench.flask_app", "bench.django_app"))
@@ -124,8 +131,13 @@ def _granian(launch: Launch) -> Command:
 def _uwsgi(launch: Launch) -> Command:
     # --http11-socket would keep connections, and was half again as dear. So it closes each, and says
     # so in a header: without it the load generator counts every end as an error.
-    argv = [str(PEERS / "bin/uwsgi"), "--http-socket", f"127.0.0.1:{launch.port}", "--master"]
-    argv += ["--add-header", "Connection: close", "--need-app", "--listen", "2048", "--wsgi", launch.app]
+    socket = (
+        ["--uwsgi-socket"]
+        if launch.speaks == "uwsgi"
+        else ["--add-header", "Connection: close", "--http-socket"]
+    )
+    argv = [str(PEERS / "bin/uwsgi"), *socket, f"127.0.0.1:{launch.port}", "--master"]
+    argv += ["--need-app", "--listen", "2048", "--wsgi", launch.app]
     argv += ["-p", str(launch.workers), "--virtualenv", str(PEERS), "--die-on-term"]
     argv += ["--threads", str(launch.threads)] if launch.threads and launch.threads > 1 else []
     argv += ["--logto", str(launch.access_log)] if launch.access_log else ["--disable-logging"]
