@@ -59,6 +59,7 @@ docs: build
 	$(BIN)/python docs/generate_settings.py > docs/settings.md
 	$(BIN)/python docs/generate_http.py > docs/http.md
 	$(BIN)/python docs/generate_unsafe.py > docs/unsafe.md
+	$(BIN)/python docs/generate_generate.py > docs/generate.md
 
 clean:
 	rm -rf $(VENV) target fuzz/target fuzz/work

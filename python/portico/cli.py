@@ -7,6 +7,7 @@ environment's, so that a bad value is reported alike wherever it came from.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import sys
 import time
@@ -38,7 +39,14 @@ def main() -> None:
 
 
 class Commands(click.Group):
-    """A group that knows what was meant by a command it does not have."""
+    """A group that knows what was meant by a command it does not have.
+
+    `for_application` is the command that was forgotten where there is an application in its place.
+    """
+
+    def __init__(self, *, for_application: str = "", **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.for_application = for_application
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -46,15 +54,15 @@ class Commands(click.Group):
         name = args[0] if args else ""
         if name and not name.startswith("-") and self.get_command(ctx, name) is None:
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            looks_like_application = ":" in name or "." in name
-            meant = f"run {name}" if looks_like_application else near[0] if near else ""
-            hint = f" Did you mean `portico {meant}`?" if meant else ""
+            if self.for_application and (":" in name or "." in name):
+                near = [f"{self.for_application} {name}"]
+            hint = f" Did you mean `{ctx.command_path} {near[0]}`?" if near else ""
             raise click.UsageError(f"No such command '{name}'.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
 
-class RunCommand(click.Command):
-    """`portico run`: shows its options under the groups of the table, and knows which one was meant."""
+class SettingsCommand(click.Command):
+    """A command that takes all settings: shows them by the groups of the table, knows which was meant."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
@@ -73,8 +81,13 @@ class RunCommand(click.Command):
         for group, rows in by_group().items():
             with formatter.section(group.capitalize()):
                 formatter.write_dl([records.pop(row.name) for row in rows if row.name in records])
+        help_option = self.get_help_option(ctx)
+        others = [records.pop(help_option.name)] if help_option else []
+        if records:
+            with formatter.section("What is generated"):
+                formatter.write_dl(list(records.values()))
         with formatter.section("Other"):
-            formatter.write_dl(list(records.values()))
+            formatter.write_dl(others)
 
 
 def _parameter(row: Setting[Any]) -> click.Parameter:
@@ -111,19 +124,99 @@ def _run(**values: Any) -> None:
     launch(settings, started_at_s=_STARTED_AT_S)
 
 
+def _generate(target: str, output: str | None, force: bool, **values: Any) -> None:
+    wishes = {name: values.pop(name) for name in _WISHES if name in values}
+    settings = resolve(_raw_arguments(values), os.environ)
+    for sentence in unknown_variables(os.environ):
+        click.echo(f"portico: {sentence}", err=True)
+    # Here and not above: `portico run` needs none of it.
+    from portico.generate.output import show, write
+    from portico.generate.targets import generate
+
+    files = generate(target, settings, wishes, output=output or "")
+    if output:
+        click.echo(f"portico: wrote {' and '.join(write(files, output, force=force))}", err=True)
+    else:
+        show(files)
+
+
+_WISHES: Mapping[str, Mapping[str, Any]] = {
+    "name": {
+        "metavar": "NAME",
+        "help": "What the service, upstream or image is called.  [default: as the application's module]",
+    },
+    "server_name": {
+        "metavar": "HOST",
+        "multiple": True,
+        "help": "A name by which clients know the server. May be repeated.",
+    },
+    "listen": {
+        "metavar": "[HOST:]PORT",
+        "help": "Where the front server listens.  [default: 80 on all addresses]",
+    },
+    "static": {
+        "metavar": "URL=DIR",
+        "multiple": True,
+        "help": "Files that the front server serves itself: those in DIR, below URL. May be repeated.",
+    },
+    "user": {
+        "metavar": "USER",
+        "help": "Who the service runs as.  [default: you; for root, a user that exists only meanwhile]",
+    },
+    "image": {"metavar": "IMAGE", "help": "The image.  [default: the name]"},
+}
+"""What `generate` has to know beside the settings."""
+
+_FRONT_WISHES = ("name", "server_name", "listen", "static")
+_TARGETS = {
+    "nginx": ("A server of nginx.", _FRONT_WISHES),
+    "apache": ("A virtual host of Apache httpd.", _FRONT_WISHES),
+    "haproxy": ("A configuration of HAProxy.", _FRONT_WISHES),
+    "systemd": ("A service of systemd and its sockets.", ("name", "user")),
+    "dockerfile": ("A Dockerfile.", ("name", "image")),
+    "k8s": ("A Deployment and a Service of Kubernetes.", ("name", "image")),
+}
+
+
+def _generate_command(target: str) -> SettingsCommand:
+    title, wishes = _TARGETS[target]
+    return SettingsCommand(
+        target,
+        callback=functools.partial(_generate, target),
+        params=[
+            *(_parameter(row) for row in TABLE),
+            *(click.Option([f"--{name.replace('_', '-')}", name], **_WISHES[name]) for name in wishes),
+            click.Option(["-o", "--output"], metavar="FILE", help="Write there, if it does not exist yet."),
+            click.Option(["--force"], is_flag=True, help="Overwrite what exists."),
+        ],
+        help=f"{title}\n\nMade for a server that is started by `portico run` with the same APP, options and "
+        "environment variables; the comment at its head says what was made of which setting.",
+        short_help=title,
+    )
+
+
 commands = Commands(
     name="portico",
+    for_application="run",
     help="portico serves WSGI applications.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 click.version_option(__version__, prog_name="portico", message="%(prog)s %(version)s")(commands)
 commands.add_command(
-    RunCommand(
+    SettingsCommand(
         "run",
         callback=_run,
         params=[_parameter(row) for row in TABLE],
         help="Serve the application APP, for example shop.wsgi:application or shop:create_app().\n\n"
         "Sizes are written like 64K, 10M or 1G; durations like 500ms, 30s or 2m.",
         short_help="Serve an application.",
+    )
+)
+commands.add_command(
+    Commands(
+        name="generate",
+        commands=[_generate_command(target) for target in _TARGETS],
+        help="Print the configuration of another program that agrees with portico's settings.",
+        short_help="Print a configuration of nginx, Apache, HAProxy, systemd, Docker or Kubernetes.",
     )
 )

@@ -141,10 +141,34 @@ impl Front<'_> {
     }
 
     /// Gets the body and queues the request.
-    async fn read_body(&mut self, mut inbound: Box<Inbound>, began_ms: u64) -> Result<(), End> {
+    async fn read_body(&mut self, inbound: Box<Inbound>, began_ms: u64) -> Result<(), End> {
         let reader = std::mem::take(&mut self.reader);
         let used = std::mem::take(&mut self.used);
         let mut arriving = Arriving::of_records(self.connection, reader, self.feed.take(), used, began_ms);
+        if inbound.head.framing.is_empty() && refusal::is_health_check(self.connection.engine, &inbound) {
+            arriving = self.answer_health_check(inbound, arriving).await?;
+        } else {
+            arriving = self.queue(inbound, arriving, began_ms).await?;
+        }
+        let (records, feed) = arriving.into_records(self.connection);
+        (self.reader, self.replies, self.feed) = (records.reader, records.replies, feed);
+        Ok(())
+    }
+
+    /// Once the empty body has ended; gives `arriving` back.
+    async fn answer_health_check(&self, inbound: Box<Inbound>, mut arriving: Arriving) -> Result<Arriving, End> {
+        match arriving.next(self.connection).await {
+            Ok(_) => {}
+            Err(error) => return Err(intake::failed(self.connection, inbound, error, arriving.began_ms)),
+        }
+        let is_kept = refusal::answer_health_check(self.connection, &inbound);
+        self.connection.engine.return_buffer(inbound);
+        self.connection.answer_done(is_kept);
+        Ok(arriving)
+    }
+
+    /// Queues the request as soon as it is complete, or is to be streamed; gives `arriving` back.
+    async fn queue(&self, mut inbound: Box<Inbound>, mut arriving: Arriving, began_ms: u64) -> Result<Arriving, End> {
         match arriving.at_hand(self.connection) {
             // Nearly every body is there with its variables.
             Ok(Some(body)) => {
@@ -152,13 +176,11 @@ impl Front<'_> {
                 inbound.push(&body);
                 let body = if body.is_empty() { Body::Empty } else { Body::Buffered(start..start + body.len()) };
                 intake::queue(self.connection, inbound, body, Some(began_ms)).await?;
+                Ok(arriving)
             }
-            Ok(None) => arriving = Box::pin(intake::receive(self.connection, inbound, arriving)).await?,
-            Err(error) => return Err(intake::failed(self.connection, inbound, error, began_ms)),
+            Ok(None) => Box::pin(intake::receive(self.connection, inbound, arriving)).await,
+            Err(error) => Err(intake::failed(self.connection, inbound, error, began_ms)),
         }
-        let (records, feed) = arriving.into_records(self.connection);
-        (self.reader, self.replies, self.feed) = (records.reader, records.replies, feed);
-        Ok(())
     }
 
     /// Waits until the answer is complete, and meanwhile for word that nobody wants it.

@@ -235,7 +235,10 @@ pub async fn queue(
 pub fn push(connection: &Arc<Connection>, inbound: Box<Inbound>, body: Body, keep_alive: bool, began_ms: Option<u64>) {
     let arrived_ns = clock::monotonic_ns();
     let mut since_ns = began_ms.map_or(arrived_ns, |began_ms| (began_ms * 1_000_000).min(arrived_ns));
-    since_ns = since_ns.min(arrived_ns.saturating_sub(inbound.waited_ahead_ns(connection)));
+    if matches!(body, Body::Empty | Body::Buffered(_)) {
+        // Time in which a body was sent is the client's own.
+        since_ns = since_ns.min(arrived_ns.saturating_sub(inbound.waited_ahead_ns(connection)));
+    }
     let request = Request { connection: connection.clone(), inbound, body, keep_alive, arrived_ns, since_ns };
     if let Err(request) = connection.engine.crew.push(request) {
         refusal::shed(*request, Overload::TooMany);

@@ -88,7 +88,7 @@ async fn serve(connection: &Arc<Connection>, mut inbound: Option<Box<Inbound>>) 
         let is_pipelined = came_early || connection.state() != State::Ready;
         request.head.keep_alive &= turns.next(is_pipelined, &engine.bounds);
         let keep_alive = request.head.keep_alive;
-        if request.head.framing == Framing::Empty && refusal::is_health_check(engine, &request) {
+        if request.head.framing.is_empty() && refusal::is_health_check(engine, &request) {
             match Box::pin(answer_health_check(connection, request, head_bytes)).await {
                 Ok(rest) => inbound = rest,
                 Err(end) => return end,

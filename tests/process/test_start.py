@@ -50,7 +50,12 @@ def application(environ, start_response):
         "socket",
         "subprocess",
     }
-    assert not loaded & {"portico.cli", "portico.config.sources", "portico.process.sockets"}
+    assert not loaded & {
+        "portico.cli",
+        "portico.config.sources",
+        "portico.process.sockets",
+        "portico.process.inherited",
+    }
 
 
 def test_gives_the_application_its_directory_paths_variables_and_arguments(

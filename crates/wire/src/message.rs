@@ -142,6 +142,14 @@ pub(crate) struct PartialLine {
 /// Memory for this many headers is kept from head to head; more is an exception, not worth keeping.
 const HEADERS_KEPT: usize = 256;
 
+impl Framing {
+    /// Whether it is known that there are no bytes.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        matches!(self, Self::Empty | Self::Length(0))
+    }
+}
+
 impl RequestHead {
     /// An empty head, to be read into again and again.
     #[must_use]

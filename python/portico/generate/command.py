@@ -1,0 +1,49 @@
+"""The command line again: settings to the words that give the same settings, whatever they had come from.
+
+A service or a container starts in an environment of its own, so what an environment variable said here is an
+option there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Mapping, Sequence
+
+from portico.config.settings import TABLE, Settings
+from portico.config.sources import DEFAULT_ORIGIN
+
+
+def words(
+    settings: Settings,
+    *,
+    without: Collection[str] = (),
+    replaced: Mapping[str, Sequence[str]] | None = None,
+) -> list[str]:
+    """Return APP and the options of `settings` that are not left at their defaults.
+
+    `without` names settings to leave out; `replaced` gives other texts for some, by name.
+    """
+    replaced = replaced or {}
+    found = [settings.app] if settings.app else []
+    for row in TABLE:
+        if row.positional or row.name in without:
+            continue
+        if row.name in replaced:
+            texts = list(replaced[row.name])
+        elif settings.origins[row.attribute] == DEFAULT_ORIGIN:
+            continue
+        else:
+            value = settings.values[row.attribute]
+            texts = [row.kind.show(part) for part in (value if row.many else (value,))]
+        for text in texts:
+            found += [row.flags[-1], text]
+    return found
+
+
+def program() -> list[str]:
+    """Return how to call the portico that runs this, by absolute paths."""
+    script = os.path.join(os.path.dirname(os.path.abspath(sys.executable)), "portico")
+    if os.access(script, os.X_OK):
+        return [script]
+    return [os.path.abspath(sys.executable), "-m", "portico"]

@@ -1,0 +1,201 @@
+"""A Deployment and a Service of Kubernetes for an image such as `portico generate dockerfile` describes."""
+
+from __future__ import annotations
+
+import json
+
+from portico.config.addresses import Address
+from portico.config.settings import Settings
+from portico.errors import OperatorError
+from portico.generate.container import USER_ID, Contained, contain, speaks_http
+from portico.generate.deployment import Deployment, File
+from portico.generate.front import made_by
+from portico.generate.layout import Derived, comment, fill, listing
+from portico.generate.times import shown, stop_s
+
+_DEREGISTER_S = 5
+"""How long a pod that has to go is still sent requests: nothing tells when that has ended."""
+_MEBIBYTE = 1 << 20
+_WORKER_BYTES = 128 * _MEBIBYTE
+"""A guess at what an application takes in one worker."""
+_SUPERVISOR_BYTES = 64 * _MEBIBYTE
+
+_MANIFEST = """
+    <head>
+
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: <name>
+      labels:
+        app.kubernetes.io/name: <name>
+    spec:
+      replicas: 2
+      selector:
+        matchLabels:
+          app.kubernetes.io/name: <name>
+      strategy:
+        type: RollingUpdate
+        rollingUpdate:
+          maxUnavailable: 0
+          maxSurge: 1
+      template:
+        metadata:
+          labels:
+            app.kubernetes.io/name: <name>
+        spec:
+          # preStop and graceful_timeout together, and some room.
+          terminationGracePeriodSeconds: <grace>
+          automountServiceAccountToken: false
+          securityContext:
+            runAsNonRoot: true
+            runAsUser: <user>
+            runAsGroup: <user>
+            seccompProfile:
+              type: RuntimeDefault
+          containers:
+            - name: <name>
+              image: <image>
+              command:
+                <command>
+              ports:
+                - name: <port_name>
+                  containerPort: <port>
+              <probes_comment>
+              startupProbe:
+                <probe>
+                periodSeconds: 1
+                timeoutSeconds: 3
+                failureThreshold: 60
+              readinessProbe:
+                <probe>
+                periodSeconds: 5
+                timeoutSeconds: 3
+                failureThreshold: 1
+              livenessProbe:
+                <probe>
+                periodSeconds: 10
+                timeoutSeconds: 3
+                failureThreshold: 3
+              lifecycle:
+                preStop:
+                  # portico takes no more connections once it is told to stop, but the Service goes on sending
+                  # them for a moment.
+                  exec:
+                    command: ["sleep", "<deregister>"]
+              resources:
+                requests:
+                  cpu: <cpu>
+                  memory: <memory_request>
+                limits:
+                  # Of this limit portico counts its CPUs (workers auto). Memory: for each worker the
+                  # application, a guess, and what max_buffered allows.
+                  cpu: <cpu>
+                  memory: <memory_limit>
+              securityContext:
+                allowPrivilegeEscalation: false
+                readOnlyRootFilesystem: true
+                capabilities:
+                  drop: ["ALL"]
+              volumeMounts:
+                - name: temporary
+                  mountPath: /tmp
+          volumes:
+            # For bodies and answers that are too large for memory.
+            - name: temporary
+              emptyDir:
+                sizeLimit: <temporary>
+    ---
+    apiVersion: v1
+    kind: Service
+    metadata:
+      name: <name>
+      labels:
+        app.kubernetes.io/name: <name>
+    spec:
+      selector:
+        app.kubernetes.io/name: <name>
+      ports:
+        - name: <port_name>
+          port: <service_port>
+          targetPort: <port_name>
+"""
+
+
+def files(deployment: Deployment) -> list[File]:
+    """Return the one file. Raises OperatorError if the settings cannot hold in a pod."""
+    settings, name = deployment.settings, deployment.name
+    contained = contain(deployment)
+    address = _served(settings, contained)
+    workers = settings.workers or 1
+    memory_bytes = _SUPERVISOR_BYTES + workers * (_WORKER_BYTES + settings.max_buffered_bytes)
+    grace = Derived(
+        "terminationGracePeriodSeconds",
+        str(_DEREGISTER_S + stop_s(settings)),
+        f"preStop {_DEREGISTER_S}s + {shown(settings, Settings.graceful_timeout_s)} + 5s",
+    )
+    limit = Derived(
+        "limits.memory", _mebibytes(memory_bytes), _each(settings, Settings.max_buffered_bytes.name)
+    )
+    temporary = Derived(
+        "sizeLimit",
+        _mebibytes(workers * settings.max_temporary_bytes),
+        _each(settings, Settings.max_temporary_bytes.name),
+    )
+    changes = "".join(f"\n{change}" for change in contained.changes)
+    text = fill(
+        _MANIFEST,
+        head=comment(
+            f"{made_by(deployment)}\nFor kubectl apply --filename {name}.yaml.\n\n"
+            f"From these settings of portico:\n{listing([grace, limit, temporary])}{changes}"
+        ),
+        name=name,
+        grace=grace.value,
+        user=str(USER_ID),
+        image=json.dumps(deployment.image or f"{name}:latest"),
+        # Kubernetes replaces $(NAME), but not $$(NAME).
+        command="\n".join(
+            f"- {json.dumps(word.replace('$(', '$$('), ensure_ascii=False)}" for word in contained.command
+        ),
+        port_name=address.scheme,
+        port=str(address.port),
+        probes_comment="# Answered by a worker of portico itself, also while all threads are busy."
+        if contained.health_path
+        else "# Only a connection: nothing here speaks plain HTTP.",
+        probe=_probe(contained, address),
+        deregister=str(_DEREGISTER_S),
+        cpu=json.dumps(str(workers)),
+        memory_request=_mebibytes(_SUPERVISOR_BYTES + workers * _WORKER_BYTES),
+        memory_limit=limit.value,
+        temporary=temporary.value,
+        service_port="80" if address.scheme == "http" else str(address.port),
+    )
+    return [File(f"{name}.yaml", text)]
+
+
+def _served(settings: Settings, contained: Contained) -> Address:
+    """The listener that the Service leads to."""
+    origin = settings.origins[Settings.bind.attribute]
+    for address in contained.addresses:
+        if address.is_file and not address.path.startswith("/tmp/"):
+            raise OperatorError(f"{origin}: {address}: in the pod no files can be made but below /tmp")
+    for address in contained.addresses:
+        if not address.path:
+            return address
+    raise OperatorError(f"{origin}: a Service leads to a TCP port, but there is none: add --bind :8000")
+
+
+def _probe(contained: Contained, address: Address) -> str:
+    if contained.health_path and speaks_http(contained.asked):
+        return f"httpGet:\n  path: {json.dumps(contained.health_path)}\n  port: {contained.asked.port}"
+    return f"tcpSocket:\n  port: {address.port}"
+
+
+def _each(settings: Settings, name: str) -> str:
+    row = next(row for row in (Settings.max_buffered_bytes, Settings.max_temporary_bytes) if row.name == name)
+    return f"{shown(settings, row)} for each of {settings.workers or 1} workers"
+
+
+def _mebibytes(size_bytes: int) -> str:
+    """Return `size_bytes`, rounded up, in the unit that Kubernetes calls Mi."""
+    return f"{-(-size_bytes // _MEBIBYTE)}Mi"

@@ -1,0 +1,57 @@
+"""Times of a front server that agree with portico's: who stands in front gives up later, lets go earlier.
+
+Pure; seconds, whole ones, because not every front server knows parts of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from portico.config.setting import Setting
+from portico.config.settings import Settings
+
+CONNECT_S = 5
+"""To connect: portico always listens, even while no worker is there."""
+UNLIMITED_S = 86400
+"""What stands for "no limit" where a front server has to be given one."""
+_MARGIN_S = 5
+"""How much later than portico a front server gives up: a worker that is replaced takes a second or two."""
+
+
+class FrontTimes:
+    """What a front server is given for its connection to portico.
+
+    `keep_alive_s` is how long it keeps an idle connection, shorter than portico does, so that no request is
+    sent on one that is just being closed; 0 is not at all. `read_s` is how long it waits for the answer:
+    portico's own refusal, or the end of its worker, comes first.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        # A third earlier, but at least half a second.
+        self.keep_alive_s = math.floor(min(settings.keep_alive_s * 2 / 3, settings.keep_alive_s - 0.5))
+        self.keep_alive_s = max(0, self.keep_alive_s)
+        self.keep_alive_source = f"less than {shown(settings, Settings.keep_alive_s)}"
+        parts = (Settings.timeout_s, Settings.queue_timeout_s)
+        named = " + ".join(shown(settings, part) for part in parts)
+        if settings.timeout_s and settings.queue_timeout_s:
+            self.read_s = math.ceil(settings.timeout_s + settings.queue_timeout_s) + _MARGIN_S
+            self.read_source = f"{named} + {_MARGIN_S}s"
+        else:
+            known_s = settings.timeout_s + settings.queue_timeout_s
+            self.read_s = max(UNLIMITED_S, math.ceil(known_s) + _MARGIN_S)
+            self.read_source = f"{named}, 0 is no limit: as long as can be"
+
+
+def shown(settings: Settings, row: Setting[float] | Setting[int]) -> str:
+    """Return name and value of a setting, as in `timeout 1m`."""
+    return f"{row.name} {row.kind.show(settings.values[row.attribute])}"
+
+
+def whole_s(duration_s: float) -> int:
+    """Return `duration_s` in whole seconds, rounded up: a front server must not be stricter than portico."""
+    return math.ceil(duration_s)
+
+
+def stop_s(settings: Settings) -> int:
+    """Return how long portico may take to stop, with some room: whoever waits less kills it."""
+    return math.ceil(settings.graceful_timeout_s) + _MARGIN_S

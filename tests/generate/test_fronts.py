@@ -1,0 +1,205 @@
+"""A generated file at work: the real front server with it, portico behind, a request through both."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from support.raw_client import Connection
+from support.server import Server, free_port
+
+from .made import generated
+from .programs import Running
+
+LIMITS = ("--max-request-body", "100K", "--health-path", "/livez")
+SPOOFED = {
+    "X-Forwarded-For": "192.0.2.66",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Prefix": "/evil",
+    "Forwarded": "for=192.0.2.66;proto=https",
+    "X-Request-ID": "spoofed",
+    "X-Request-Start": "t=1",
+}
+PAIRS = [
+    *(
+        (front, scheme, "")
+        for front in ("nginx", "apache")
+        for scheme in ("http", "uwsgi", "fastcgi", "scgi")
+    ),
+    ("haproxy", "http", ""),
+    ("haproxy", "http", "proxy=required"),
+    ("haproxy", "fastcgi", ""),
+]
+
+
+class Site:
+    """portico behind a front server: `url` is the latter's, `portico_port` is 0 with a Unix socket."""
+
+    def __init__(self, front: str, scheme: str, *, is_proxy: bool, portico_port: int, url: str) -> None:
+        self.front = front
+        self.scheme = scheme
+        self.is_proxy = is_proxy
+        self.portico_port = portico_port
+        self.url = url
+        self.http = httpx.Client(base_url=url, timeout=20, trust_env=False)
+
+    def environ(self, path: str, **arguments: Any) -> dict[str, str]:
+        """What the application was given for a request."""
+        answer = self.http.get(path, **arguments)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, str] = json.loads(answer.text)["environ"]
+        return found
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(*pair, place) for pair in PAIRS for place in ("tcp", "unix")],
+    ids=lambda parts: "-".join(filter(None, parts)),
+)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    front, scheme, options, place = request.param
+    folder = tmp_path_factory.mktemp("site")
+    for path in (folder, *folder.parents[:2]):
+        # pytest makes them for the user alone; the front server may be another one.
+        path.chmod(0o755)
+    files = folder / "files"
+    files.mkdir()
+    (files / "a file.txt").write_text("from the front server")
+    port, portico_port = free_port(), free_port()
+    path = folder / "portico.sock"
+    bind = f"{scheme}+unix:{path}?mode=666" if place == "unix" else f"{scheme}://127.0.0.1:{portico_port}"
+    bind += ("&" if "?" in bind else "?") + options if options else ""
+    # The client of these tests comes from an address that is trusted by default.
+    limits = (*LIMITS, "--forwarded-allow-ips", "none") if options else LIMITS
+    static = ("--static", f"/static={files}") if front != "haproxy" else ()
+    file = folder / ("haproxy.cfg" if front == "haproxy" else "site.conf")
+    file.write_text(generated(front, "shop", "-b", bind, *limits, *static, "--listen", f"127.0.0.1:{port}"))
+    if os.geteuid() == 0:
+        # nginx keeps bodies here as the user of its workers.
+        folder.chmod(0o777)
+    with (
+        Server("apps.mirror:application", threads=4, options=["-b", bind, *limits]),
+        Running(front, file, port),
+    ):
+        found = Site(
+            front,
+            scheme,
+            is_proxy=options != "",
+            portico_port=portico_port if place == "tcp" else 0,
+            url=f"http://127.0.0.1:{port}",
+        )
+        with found.http:
+            yield found
+
+
+def test_the_application_sees_the_client_and_not_what_it_pretends(site: Site) -> None:
+    environ = site.environ("/path?a=b", headers={**SPOOFED, "Host": "shop.example"})
+    assert environ["REMOTE_ADDR"] == "127.0.0.1"
+    assert environ["REQUEST_METHOD"] == "GET"
+    assert environ["wsgi.url_scheme"] == "http"
+    assert environ["HTTP_HOST"] == "shop.example"
+    assert environ["SCRIPT_NAME"] == ""
+    assert environ["PATH_INFO"] == "/path"
+    assert environ["QUERY_STRING"] == "a=b"
+    ids = {environ["HTTP_X_REQUEST_ID"], site.environ("/")["HTTP_X_REQUEST_ID"], "", "spoofed"}
+    assert len(ids) == 4
+
+
+def test_a_path_is_decoded_once(site: Site) -> None:
+    environ = site.environ("/a%20b/c%25d%2Fe/%C3%A9")
+    assert environ["PATH_INFO"].encode("latin-1").decode() == "/a b/c%d/e/é"
+
+
+def test_authorization_reaches_the_application(site: Site) -> None:
+    environ = site.environ("/", headers={"Authorization": "Basic dXNlcjpwYXNz"})
+    assert environ["HTTP_AUTHORIZATION"] == "Basic dXNlcjpwYXNz"
+
+
+def test_a_body_of_the_greatest_length_passes_and_one_byte_more_does_not(site: Site) -> None:
+    answer = site.http.post("/", content=b"x" * 100 * 1024)
+    assert (answer.status_code, answer.json()["body"]) == (200, 100 * 1024)
+    assert site.http.post("/", content=b"x" * (100 * 1024 + 1)).status_code == 413
+
+
+def test_a_chunked_body_passes_where_the_protocol_can_have_it(site: Site) -> None:
+    answer = site.http.post("/", content=iter([b"x" * 5000, b"y" * 5000]))
+    if site.front == "apache" and site.scheme in ("uwsgi", "scgi"):
+        assert answer.status_code == 411  # as the comment in the file says
+    else:
+        assert (answer.status_code, answer.json()["body"]) == (200, 10_000)
+
+
+def test_connections_to_portico_are_kept_where_the_protocol_can_have_it(site: Site) -> None:
+    if not site.portico_port:
+        return  # those of a Unix socket leave no trace
+    before = connections(site.portico_port)
+    for _ in range(10):
+        site.environ("/")
+    new = len(connections(site.portico_port) - before)
+    if site.scheme in ("uwsgi", "scgi"):
+        assert new >= 10
+    else:
+        # HAProxy asks for portico's health on connections of their own.
+        assert new <= 3
+
+
+def connections(port: int) -> set[str]:
+    """The clients of `port` on this machine, those of the last minute among them."""
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        ends = line.split()[1:3]
+        for end, other in (ends, ends[::-1]):
+            if int(end.partition(":")[2], 16) == port:
+                found.add(other)
+    return found
+
+
+def test_queue_timeout_counts_from_the_front_server_on(site: Site) -> None:
+    # PROXY says who the client is; it would have to be trusted itself.
+    if site.is_proxy:
+        assert "HTTP_X_REQUEST_START" not in site.environ("/", headers=SPOOFED)
+        return
+    found = re.fullmatch(
+        r"t=(\d{10})(\.\d+|\d{3}|\d{6})", site.environ("/", headers=SPOOFED)["HTTP_X_REQUEST_START"]
+    )
+    assert found
+    assert abs(time.time() - int(found[1])) < 60
+    # A client may be slow to send a body, which is no waiting; nginx alone has received it by then.
+    environ = site.http.post("/", content=b"body", headers=SPOOFED).json()["environ"]
+    assert ("HTTP_X_REQUEST_START" in environ) == (site.front == "nginx")
+    assert environ.get("HTTP_X_REQUEST_START") != "t=1"
+
+
+def test_the_health_path_leads_to_portico(site: Site) -> None:
+    answer = site.http.get("/livez")
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+def test_static_files_do_not_reach_portico(site: Site) -> None:
+    if site.front == "haproxy":
+        return
+    assert site.http.get("/static/a%20file.txt").text == "from the front server"
+    assert site.http.get("/static/missing").status_code == 404
+    assert site.http.get("/static/").status_code in (403, 404), "no listing"
+    assert site.environ("/staticfile")["PATH_INFO"] == "/staticfile"
+
+
+def test_large_headers_pass(site: Site) -> None:
+    # max_header is 16K, and together as much as each way can hold at the default settings.
+    headers = {f"X-Large-{number}": str(number) * 14_000 for number in range(2)}
+    environ = site.environ("/", headers=headers)
+    assert [environ[f"HTTP_X_LARGE_{number}"] for number in range(2)] == list(headers.values())
+
+
+def test_a_client_without_host_is_served(site: Site) -> None:
+    with Connection(("127.0.0.1", httpx.URL(site.url).port or 0)) as client:
+        client.send(b"GET /old HTTP/1.0\r\n\r\n")
+        assert client.read_response().status == 200
