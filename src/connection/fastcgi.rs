@@ -79,11 +79,11 @@ impl Front<'_> {
             if let Err(end) = self.read_body(inbound, began_ms).await {
                 return end;
             }
-            if !keep_alive {
-                return End::Closing;
-            }
             if let Err(end) = self.wait_answered(id).await {
                 return end;
+            }
+            if !keep_alive {
+                return End::Closing;
             }
             self.reader.finish();
             if !self.replies.is_empty()
@@ -192,12 +192,13 @@ impl Front<'_> {
                 State::Closing => return Err(End::Closing),
                 State::Busy | State::Awaited => {}
             }
-            if let Some(feed) = &self.feed {
-                if is_abort(feed.bytes(), id) {
+            match look_ahead(self.rest(), id) {
+                Ahead::Nothing => {}
+                Ahead::Abort => {
                     connection.abandon();
                     return Err(End::Closing);
                 }
-                return if connection.wait_answered().await { Ok(()) } else { Err(End::Closing) };
+                Ahead::Request => return if connection.wait_answered().await { Ok(()) } else { Err(End::Closing) },
             }
             tokio::select! {
                 biased;
@@ -258,8 +259,32 @@ impl Begun {
     }
 }
 
-/// Whether `record` begins with the header of the ABORT_REQUEST for request `id` (FastCGI 1.0, 5.4).
-fn is_abort(record: &[u8], id: u16) -> bool {
-    let [high, low] = id.to_be_bytes();
-    record.starts_with(&[1, 2, high, low])
+/// What stands in records that are not read yet.
+enum Ahead {
+    /// Nothing of interest so far.
+    Nothing,
+    /// Word that nobody wants the answer.
+    Abort,
+    /// A request, or so much else that there is no looking further.
+    Request,
+}
+
+/// Looks for ABORT_REQUEST of request `id` (FastCGI 1.0, 3.3 and 5.4) before any new request.
+fn look_ahead(mut records: &[u8], id: u16) -> Ahead {
+    const MOST_BYTES: usize = 8 * 1024;
+    const BEGIN_REQUEST: u8 = 1;
+    const ABORT_REQUEST: u8 = 2;
+    if records.len() > MOST_BYTES {
+        return Ahead::Request;
+    }
+    while let Some(([_, kind, id_high, id_low, high, low, padding, _], rest)) = records.split_first_chunk() {
+        match *kind {
+            BEGIN_REQUEST => return Ahead::Request,
+            ABORT_REQUEST if [*id_high, *id_low] == id.to_be_bytes() => return Ahead::Abort,
+            _ => {}
+        }
+        let content = usize::from(u16::from_be_bytes([*high, *low]));
+        records = rest.get(content + usize::from(*padding)..).unwrap_or_default();
+    }
+    Ahead::Nothing
 }

@@ -95,6 +95,8 @@ pub struct Responder {
     pub is_abandoned: bool,
     /// Whether lines for the front server's log have gone out.
     has_errors: bool,
+    /// Whether the records that end the answer have been written, or kept.
+    is_closed: bool,
     /// Whether the connection has been told of the end.
     is_ended: bool,
 }
@@ -120,6 +122,7 @@ impl Responder {
             called_ms: clock::coarse_ms(),
             is_abandoned: false,
             has_errors: false,
+            is_closed: false,
             is_ended: false,
         }
     }
@@ -194,6 +197,11 @@ impl Responder {
         matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Length(length)) if *length > self.body_bytes)
     }
 
+    /// Whether the answer declared a length that has been sent in full.
+    fn is_all(&self) -> bool {
+        matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Length(length)) if *length == self.body_bytes)
+    }
+
     fn is_chunked(&self) -> bool {
         matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Chunked))
     }
@@ -203,8 +211,15 @@ impl Responder {
     /// # Errors
     /// The client is gone.
     pub fn block(&mut self, block: &[u8], last: bool) -> io::Result<Sent> {
+        if self.is_closed && block.is_empty() {
+            return Ok(Sent::All);
+        }
         let first = self.body_bytes == 0;
         self.body_bytes += block.len() as u64;
+        let then = if last && !self.keep_alive { Then::Close } else { Then::More };
+        // Front servers take the length for the end too: what ends the records must not come apart from it.
+        let last = last || self.envelope.is_in_records() && self.is_all();
+        self.is_closed = last && self.envelope.is_in_records();
         let mut outbound = lock(&self.connection.outbound);
         if let Some(backlog) = &mut outbound.backlog {
             let mut size = Vec::new();
@@ -216,7 +231,7 @@ impl Responder {
             return Ok(Sent::All);
         }
         if self.envelope.is_in_records() && block.len() > SMALL_BLOCK_BYTES {
-            let sent = self.send_records(&mut outbound, block, last);
+            let sent = self.send_records(&mut outbound, block, last, then);
             self.is_abandoned |= first && sent.is_err();
             return sent;
         }
@@ -224,7 +239,6 @@ impl Responder {
             write_chunk_size(&mut outbound.bytes, block.len());
         }
         let tail = self.tail(!block.is_empty(), last);
-        let then = if last && !self.keep_alive { Then::Close } else { Then::More };
         if block.len() > SMALL_BLOCK_BYTES {
             let sent = self.send_large(&mut outbound, block, tail.as_ref(), then);
             self.is_abandoned |= first && sent.is_err();
@@ -274,7 +288,7 @@ impl Responder {
     /// Sends lines for the front server's log, with the next bytes of the answer or soon; false if they cannot be.
     pub fn send_errors(&mut self, lines: &[u8]) -> bool {
         let mut outbound = lock(&self.connection.outbound);
-        if outbound.backlog.is_some() || outbound.bytes.len() + lines.len() > RECORD_BYTES {
+        if self.is_closed || outbound.backlog.is_some() || outbound.bytes.len() + lines.len() > RECORD_BYTES {
             return false;
         }
         self.has_errors = self.envelope.write_errors(&mut outbound.bytes, lines);
@@ -286,7 +300,7 @@ impl Responder {
     }
 
     /// A block in records, one after the other: the records need copies, and so the whole block would be there twice.
-    fn send_records(&self, outbound: &mut Outbound, block: &[u8], last: bool) -> io::Result<Sent> {
+    fn send_records(&self, outbound: &mut Outbound, block: &[u8], last: bool, then: Then) -> io::Result<Sent> {
         let mut end = 0;
         for content in block.chunks(RECORD_BYTES) {
             end += content.len();
@@ -295,7 +309,7 @@ impl Responder {
             if is_end {
                 outbound.bytes.extend_from_slice(self.tail(true, last).as_ref());
             }
-            let then = if is_end && last && !self.keep_alive { Then::Close } else { Then::More };
+            let then = if is_end { then } else { Then::More };
             let sent = self.connection.send(&outbound.bytes, then)?;
             outbound.take_away(sent);
             if !outbound.bytes.is_empty() {
@@ -312,7 +326,8 @@ impl Responder {
             (true, true, true) => Tail::new(b"\r\n0\r\n\r\n"),
             (true, true, false) => Tail::new(b"\r\n"),
             (true, false, true) => Tail::new(LAST_CHUNK),
-            (false, _, true) => self.envelope.end(self.has_errors),
+            // What is incomplete must not look as if it were not.
+            (false, _, true) if !self.is_short() => self.envelope.end(self.has_errors),
             _ => Tail::default(),
         }
     }
@@ -341,7 +356,7 @@ impl Responder {
         if !backlog::may_start(self.connection.engine, rest.len()) {
             return false;
         }
-        let tail = if rest.is_empty() { Tail::default() } else { self.tail(true, last) };
+        let tail = if rest.is_empty() { Tail::default() } else { self.tail(true, last || self.is_closed) };
         let rest = self.envelope.enclosed(rest);
         let mut outbound = lock(&self.connection.outbound);
         let pending = std::mem::take(&mut outbound.bytes);
@@ -359,7 +374,7 @@ impl Responder {
     /// # Errors
     /// The client is gone.
     pub fn wait_sent(&mut self, block: &[u8], offset: usize, last: bool) -> io::Result<()> {
-        let tail = if offset < block.len() { self.tail(true, last) } else { Tail::default() };
+        let tail = if offset < block.len() { self.tail(true, last || self.is_closed) } else { Tail::default() };
         self.connection.watch();
         let pending = std::mem::take(&mut lock(&self.connection.outbound).bytes);
         let engine = self.connection.engine;

@@ -185,13 +185,13 @@ fn set_status(head: &mut ApplicationHead, status: &Bound<'_, PyAny>) -> PyResult
         [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] if rest.is_empty() || rest.starts_with(b" ") => {
             u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
         }
-        _ => return Err(shown(status, |status| format!("status: expected like '200 OK', got {status:?}"))),
+        _ => return Err(shown(status, |status| format!("status: expected like '200 OK', got {}", repr_of(status)))),
     };
     if code < 200 {
-        return Err(shown(status, |status| format!("status: 1xx answers are the server's, got {status:?}")));
+        return Err(shown(status, |status| format!("status: 1xx answers are the server's, got {}", repr_of(status))));
     }
     if !check_response_header_value(bytes) {
-        return Err(shown(status, |status| format!("status: control characters in {status:?}")));
+        return Err(shown(status, |status| format!("status: control characters in {}", repr_of(status))));
     }
     head.status = code;
     head.status_line.extend_from_slice(bytes);
@@ -223,19 +223,23 @@ fn set_header(head: &mut ApplicationHead, name: &Bound<'_, PyString>, value: &Bo
     let value_text = latin1_bytes(value, "a response header's value")?;
     let (name_bytes, value_bytes) = (name_text.as_ref(), value_text.as_ref());
     if !check_response_header_name(name_bytes) {
-        return Err(shown(name, |name| format!("a response header's name is not a token: {name:?}")));
+        return Err(shown(name, |name| format!("a response header's name is not a token: {}", repr_of(name))));
     }
     let token = || String::from_utf8_lossy(name_bytes).into_owned();
     if !check_response_header_value(value_bytes) {
         let name = token();
-        return Err(shown(value, move |value| format!("control characters in the value of '{name}': {value:?}")));
+        return Err(shown(value, move |value| {
+            format!("control characters in the value of '{name}': {}", repr_of(value))
+        }));
     }
     match name_bytes.len() {
         14 if name_bytes.eq_ignore_ascii_case(b"content-length") => {
             let length = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
             let length: Option<u64> = length.and_then(|text| text.parse().ok());
             if length.is_none() || head.content_length.is_some() {
-                return Err(shown(value, |value| format!("Content-Length: expected one number, got {value:?}")));
+                return Err(shown(value, |value| {
+                    format!("Content-Length: expected one number, got {}", repr_of(value))
+                }));
             }
             head.content_length = length;
             return Ok(());
@@ -262,7 +266,7 @@ fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>, what: &'static str) -> PyResu
 }
 
 fn not_latin1(what: &'static str, text: &Bound<'_, PyString>) -> PyErr {
-    shown(text, move |text| format!("{what}: expected latin-1 characters only, got {text:?}"))
+    shown(text, move |text| format!("{what}: expected latin-1 characters only, got {}", repr_of(text)))
 }
 
 fn wrong_type(what: &'static str, expected: &'static str, got: &Bound<'_, PyAny>) -> PyErr {
@@ -281,6 +285,11 @@ where
     F: FnOnce(&Bound<'_, PyAny>) -> String + Send + Sync + 'static,
 {
     PyValueError::new_err(Shown { object: object.clone().unbind(), tell })
+}
+
+/// `repr()`, or a text in its place where that fails: what it raises is of no interest here.
+fn repr_of(object: &Bound<'_, PyAny>) -> String {
+    object.repr().map_or_else(|_| "a str whose repr() fails".into(), |text| text.to_string_lossy().into_owned())
 }
 
 /// The text of an error, made when the error is raised: showing an object may run the application's code.

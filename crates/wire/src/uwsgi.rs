@@ -124,6 +124,11 @@ impl UwsgiModifiers {
             | [b'P', b'A', b'T', b'C'] => {
                 return Some("an HTTP request, not a uwsgi packet");
             }
+            [b'P', b'R', b'I', b' '] => return Some("an HTTP/2 preface, not a uwsgi packet"),
+            [1, 1, _, _] => return Some("a FastCGI record, not a uwsgi packet"),
+            [b'1'..=b'9', b'0'..=b'9', b'0'..=b'9' | b':', _] => {
+                return Some("an SCGI netstring, not a uwsgi packet");
+            }
             [0x16, 3, 0..=4, _] => return Some("a TLS hello, not a uwsgi packet"),
             [b'P', b'R', b'O', b'X'] | [b'\r', b'\n', b'\r', b'\n'] => {
                 return Some("a PROXY protocol header, not a uwsgi packet");

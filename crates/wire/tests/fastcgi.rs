@@ -7,7 +7,7 @@ use portico_wire::{
     GatewayHead, GatewayLimits, WireError, fastcgi_record_header, write_end_request, write_fastcgi_stream,
 };
 use support::Random;
-use support::gateway::{NGINX, least, mutate, render, replay_corpus};
+use support::gateway::{NGINX, least, mutate, render, replay_corpus, replay_truncated_corpus};
 
 const BEGIN: u8 = 1;
 const ABORT: u8 = 2;
@@ -522,7 +522,17 @@ fn mutated_connections_read_the_same_in_every_way() {
     assert!(valid > 100, "only {valid} were valid: the mutations are too wild to test much");
 }
 
+/// What a file of the corpus comes to.
+fn replay_file(bytes: &[u8], piece_size: &mut dyn FnMut() -> usize) -> Vec<String> {
+    replay_within(bytes, piece_size, &GatewayLimits::default())
+}
+
 #[test]
 fn the_corpus_comes_to_what_is_expected() {
-    replay_corpus("fastcgi", |bytes, piece_size| replay_within(bytes, piece_size, &GatewayLimits::default()));
+    replay_corpus("fastcgi", replay_file);
+}
+
+#[test]
+fn a_truncated_file_wants_more_or_is_refused_alike() {
+    replay_truncated_corpus("fastcgi", replay_file);
 }

@@ -4,7 +4,7 @@ mod support;
 
 use portico_wire::{PROXY_MAX_BYTES, ProxyEndpoints, ProxyHeader, ProxyTls, Span, WireError};
 use support::Random;
-use support::gateway::{mutate, replay_corpus};
+use support::gateway::{mutate, replay_corpus, replay_truncated_corpus};
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const V4: &[u8] = &[192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x34, 0x01, 0xbb];
@@ -368,17 +368,25 @@ fn render(header: &ProxyHeader, bytes: &[u8]) -> Vec<String> {
     lines
 }
 
+/// What a file of the corpus comes to.
+fn replay_file(bytes: &[u8], piece_size: &mut dyn FnMut() -> usize) -> Vec<String> {
+    let mut end = 0;
+    loop {
+        match ProxyHeader::read(&bytes[..end], PROXY_MAX_BYTES) {
+            Err(error) => return vec![format!("refused: {error}")],
+            Ok(Some(header)) => return render(&header, bytes),
+            Ok(None) if end == bytes.len() => return vec!["incomplete".into()],
+            Ok(None) => end = (end + piece_size()).min(bytes.len()),
+        }
+    }
+}
+
 #[test]
 fn the_corpus_comes_to_what_is_expected() {
-    replay_corpus("proxy", |bytes, piece_size| {
-        let mut end = 0;
-        loop {
-            match ProxyHeader::read(&bytes[..end], PROXY_MAX_BYTES) {
-                Err(error) => return vec![format!("refused: {error}")],
-                Ok(Some(header)) => return render(&header, bytes),
-                Ok(None) if end == bytes.len() => return vec!["incomplete".into()],
-                Ok(None) => end = (end + piece_size()).min(bytes.len()),
-            }
-        }
-    });
+    replay_corpus("proxy", replay_file);
+}
+
+#[test]
+fn a_truncated_file_wants_more_or_is_refused_alike() {
+    replay_truncated_corpus("proxy", replay_file);
 }

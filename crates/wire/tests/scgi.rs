@@ -4,7 +4,7 @@ mod support;
 
 use portico_wire::{GatewayHead, GatewayLimits, WireError};
 use support::Random;
-use support::gateway::{Read, mutate, read_in_every_way, render, render_body, replay_corpus};
+use support::gateway::{Read, mutate, read_in_every_way, render, render_body, replay_corpus, replay_truncated_corpus};
 
 /// The head of the specification's example, with what a WSGI server needs besides.
 const HEAD: &[u8] = b"CONTENT_LENGTH\x0027\0SCGI\x001\0REQUEST_METHOD\0POST\0REQUEST_URI\0/deepthought\0";
@@ -139,21 +139,29 @@ fn mutated_heads_read_the_same_in_every_way() {
     assert!(valid > 200, "only {valid} were valid: the mutations are too wild to test much");
 }
 
+/// What a file of the corpus comes to.
+fn replay_file(bytes: &[u8], piece_size: &mut dyn FnMut() -> usize) -> Vec<String> {
+    let mut head = GatewayHead::new();
+    let mut end = 0;
+    loop {
+        match read_once(&mut head, &bytes[..end], &GatewayLimits::default()) {
+            Err(error) => return vec![format!("refused: {error}")],
+            Ok(Some((mut lines, length))) => {
+                render_body(&mut lines, &head, &bytes[length..]);
+                return lines;
+            }
+            Ok(None) if end == bytes.len() => return vec!["incomplete".into()],
+            Ok(None) => end = (end + piece_size()).min(bytes.len()),
+        }
+    }
+}
+
 #[test]
 fn the_corpus_comes_to_what_is_expected() {
-    replay_corpus("scgi", |bytes, piece_size| {
-        let mut head = GatewayHead::new();
-        let mut end = 0;
-        loop {
-            match read_once(&mut head, &bytes[..end], &GatewayLimits::default()) {
-                Err(error) => return vec![format!("refused: {error}")],
-                Ok(Some((mut lines, length))) => {
-                    render_body(&mut lines, &head, &bytes[length..]);
-                    return lines;
-                }
-                Ok(None) if end == bytes.len() => return vec!["incomplete".into()],
-                Ok(None) => end = (end + piece_size()).min(bytes.len()),
-            }
-        }
-    });
+    replay_corpus("scgi", replay_file);
+}
+
+#[test]
+fn a_truncated_file_wants_more_or_is_refused_alike() {
+    replay_truncated_corpus("scgi", replay_file);
 }

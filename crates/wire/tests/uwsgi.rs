@@ -4,7 +4,9 @@ mod support;
 
 use portico_wire::{GatewayHead, GatewayLimits, UWSGI_PONG, UwsgiModifiers, UwsgiPacket, WireError};
 use support::Random;
-use support::gateway::{NGINX, Read, least, mutate, read_in_every_way, render, render_body, replay_corpus, uwsgi};
+use support::gateway::{
+    NGINX, Read, least, mutate, read_in_every_way, render, render_body, replay_corpus, replay_truncated_corpus, uwsgi,
+};
 
 fn read_once(head: &mut GatewayHead, bytes: &[u8], limits: &GatewayLimits) -> Read {
     Ok(head.read_uwsgi(bytes, limits)?.map(|packet| match packet {
@@ -134,23 +136,31 @@ fn mutated_packets_read_the_same_in_every_way() {
     assert!(valid > 200, "only {valid} were valid: the mutations are too wild to test much");
 }
 
+/// What a file of the corpus comes to.
+fn replay_file(bytes: &[u8], piece_size: &mut dyn FnMut() -> usize) -> Vec<String> {
+    let mut head = GatewayHead::new();
+    let mut end = 0;
+    loop {
+        match read_once(&mut head, &bytes[..end], &GatewayLimits::default()) {
+            Err(error) => return vec![format!("refused: {error}")],
+            Ok(Some((mut lines, length))) => {
+                if lines[0].starts_with("request") {
+                    render_body(&mut lines, &head, &bytes[length..]);
+                }
+                return lines;
+            }
+            Ok(None) if end == bytes.len() => return vec!["incomplete".into()],
+            Ok(None) => end = (end + piece_size()).min(bytes.len()),
+        }
+    }
+}
+
 #[test]
 fn the_corpus_comes_to_what_is_expected() {
-    replay_corpus("uwsgi", |bytes, piece_size| {
-        let mut head = GatewayHead::new();
-        let mut end = 0;
-        loop {
-            match read_once(&mut head, &bytes[..end], &GatewayLimits::default()) {
-                Err(error) => return vec![format!("refused: {error}")],
-                Ok(Some((mut lines, length))) => {
-                    if lines[0].starts_with("request") {
-                        render_body(&mut lines, &head, &bytes[length..]);
-                    }
-                    return lines;
-                }
-                Ok(None) if end == bytes.len() => return vec!["incomplete".into()],
-                Ok(None) => end = (end + piece_size()).min(bytes.len()),
-            }
-        }
-    });
+    replay_corpus("uwsgi", replay_file);
+}
+
+#[test]
+fn a_truncated_file_wants_more_or_is_refused_alike() {
+    replay_truncated_corpus("uwsgi", replay_file);
 }

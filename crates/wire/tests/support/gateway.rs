@@ -182,6 +182,33 @@ pub fn replay_corpus(protocol: &str, replay: impl Fn(&[u8], &mut dyn FnMut() -> 
     }
 }
 
+/// Up to this many bytes a file is cut at every byte; in a longer one the middle is all alike.
+const EVERY_CUT_BYTES: usize = 2048;
+
+/// Cuts each file of a protocol's corpus at every byte. What is there of it comes to what it came to in the whole file,
+/// and then to a wish for more, or to the same refusal: never to another one, and never to another request.
+pub fn replay_truncated_corpus(protocol: &str, replay: impl Fn(&[u8], &mut dyn FnMut() -> usize) -> Vec<String>) {
+    for path in ["valid", "invalid"].into_iter().flat_map(|folder| files_of(protocol, folder)) {
+        if path.extension().unwrap() != "bin" {
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap();
+        let whole = replay(&bytes, &mut || bytes.len());
+        let middle = EVERY_CUT_BYTES / 2..bytes.len().saturating_sub(EVERY_CUT_BYTES / 2);
+        for length in (0..bytes.len()).filter(|length| !middle.contains(length) || length % 251 == 0) {
+            let mut lines = replay(&bytes[..length], &mut || bytes.len());
+            // Nothing at all, of a connection that may begin with anything.
+            let Some(last) = lines.pop() else { continue };
+            let at = lines.len();
+            let message = || format!("{}, cut to {length}: {lines:?}, {last}; whole: {whole:?}", path.display());
+            assert!(whole.starts_with(&lines), "{}", message());
+            let same = whole.get(at).map_or("", String::as_str);
+            let is_shorter = last.starts_with("leftover: ") && same.starts_with(&last);
+            assert!(last == same || is_shorter || last.starts_with("incomplete"), "{}", message());
+        }
+    }
+}
+
 fn files_of(protocol: &str, folder: &str) -> BTreeSet<PathBuf> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(protocol).join(folder);
     fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect()
