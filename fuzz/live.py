@@ -6,6 +6,7 @@
 Each case is one connection: one or more messages of the corpus, mutated, in cuts, then the end of the
 sending side. All that comes back has to be whole answers, read by the strict client of the tests; an honest
 request beside it has to get its own answer; no worker may die or panic. Cases depend on the seed alone.
+Two of five go to the listeners for front servers (live_gateway.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 FUZZ = Path(__file__).resolve().parent
 sys.path[:0] = [str(FUZZ.parent / "tests"), str(FUZZ)]
 
+from live_gateway import Gateways  # noqa: E402
 from run import FOUND, HTTP_CORPUS, escaped_lines  # noqa: E402
 from support.raw_client import Closed, Connection, Head, ProtocolError, request_bytes  # noqa: E402
 from support.server import Server  # noqa: E402
@@ -30,6 +32,8 @@ HONEST_EVERY = 10
 """So many hostile connections, then an honest request."""
 ANSWER_DEADLINE_S = 30.0
 """The client has ended its side, so an answer that takes longer is one that never comes."""
+GATEWAY_SHARE = 0.4
+"""So many of the hostile connections go to the listeners for front servers."""
 MAX_MESSAGE_BYTES = 128 * 1024
 MAX_LOST = 0
 """Connections that may be reset before their first answer was read, although all was sent in one piece."""
@@ -79,16 +83,18 @@ def corpus() -> list[bytes]:
     ]
 
 
-def mutated(message: bytes, chance: random.Random, messages: list[bytes]) -> bytes:
-    """`message` with a few bytes or lines changed."""
+def mutated(
+    message: bytes, chance: random.Random, messages: list[bytes], telling: list[bytes] = TELLING
+) -> bytes:
+    """`message` with a few bytes or lines changed; `telling` is what is put into it."""
     for _ in range(chance.choice((0, 1, 1, 2, 3, 6))):
         at = chance.randrange(len(message) + 1)
         end = min(len(message), at + chance.choice((1, 1, 2, 8)))
         match chance.randrange(7):
             case 0 | 1:
-                message = message[:at] + chance.choice(TELLING) + message[end:]
+                message = message[:at] + chance.choice(telling) + message[end:]
             case 2:
-                message = message[:at] + chance.choice(TELLING) + message[at:]
+                message = message[:at] + chance.choice(telling) + message[at:]
             case 3:
                 message = message[:at] + message[end:]
             case 4:
@@ -162,8 +168,9 @@ def honest(server: Server, connection: Connection, number: int) -> None:
 class Run:
     """The clients of one run, and what they saw."""
 
-    def __init__(self, server: Server, *, seconds: float, seed: int) -> None:
+    def __init__(self, server: Server, gateways: Gateways, *, seconds: float, seed: int) -> None:
         self.server = server
+        self.gateways = gateways
         self.end = time.monotonic() + seconds
         self.seed = seed
         self.messages = corpus()
@@ -175,23 +182,31 @@ class Run:
         """One client's cases, until the end or the first failure of anybody."""
         chance = random.Random(self.seed * 1000 + index)
         seen: Counter[str] = Counter()
-        message = b""
+        name, message = "", b""
         try:
             with self.server.connect(timeout_s=ANSWER_DEADLINE_S) as kept:
                 while time.monotonic() < self.end and not self.failures:
-                    parts = [chance.choice(self.messages) for _ in range(chance.choice((1, 1, 1, 2, 3)))]
-                    message = mutated(b"".join(parts), chance, self.messages)
-                    exchange(self.server, cuts(message, chance), seen)
+                    if chance.random() < GATEWAY_SHARE:
+                        name, message = self.gateways.case(chance, self.messages, mutated)
+                        self.gateways.exchange(name, cuts(message, chance), seen, ANSWER_DEADLINE_S)
+                    else:
+                        name = "http"
+                        parts = [chance.choice(self.messages) for _ in range(chance.choice((1, 1, 1, 2, 3)))]
+                        message = mutated(b"".join(parts), chance, self.messages)
+                        exchange(self.server, cuts(message, chance), seen)
                     seen["sent"] += 1
                     if seen["sent"] % HONEST_EVERY == 0:
                         honest(self.server, kept, seen["sent"])
-                        seen["honest"] += 2
+                        self.gateways.honest(seen["sent"], ANSWER_DEADLINE_S)
+                        seen["honest"] += 2 + len(self.gateways.addresses)
         except (OSError, AssertionError) as error:
             FOUND.mkdir(exist_ok=True)
             path = FOUND / f"live-{self.seed}-{index}-{seen['sent']}"
             path.write_bytes(message)
             with self.lock:
-                self.failures.append(f"{type(error).__name__}: {error} (the last message sent is {path})")
+                self.failures.append(
+                    f"{type(error).__name__}: {error} (the last message sent is {path}, to {name})"
+                )
         with self.lock:
             self.seen += seen
 
@@ -204,9 +219,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     environment = {"PYTHONPATH": os.pathsep.join(filter(None, [str(FUZZ), os.environ.get("PYTHONPATH")]))}
-    with Server("live_application:application", threads=4, environment=environment) as server:
+    gateways = Gateways()
+    application, options = "live_application:application", gateways.options
+    with Server(application, threads=4, environment=environment, options=options) as server:
         workers = server.worker_pids
-        run = Run(server, seconds=arguments.seconds, seed=arguments.seed)
+        run = Run(server, gateways, seconds=arguments.seconds, seed=arguments.seed)
         threads = [threading.Thread(target=run.client, args=(index,)) for index in range(arguments.clients)]
         for thread in threads:
             thread.start()
@@ -222,7 +239,7 @@ def main() -> int:
         if run.failures:
             print(server.log_tail())
     for what, count in sorted(run.seen.items()):
-        print(f"{what:<28}{count:>9}")
+        print(f"{what:<48}{count:>9}")
     sent, honest_ones = run.seen["sent"], run.seen["honest"]
     print(f"sent {sent} connections, {honest_ones} honest requests, {len(run.messages)} seeds")
     for failure in run.failures:

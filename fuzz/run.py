@@ -26,9 +26,13 @@ from pathlib import Path
 FUZZ = Path(__file__).resolve().parent
 FOUND = FUZZ / "found"
 WORK = FUZZ / "work"
-HTTP_CORPUS = FUZZ.parent / "tests" / "corpus" / "http1"
+CORPUS = FUZZ.parent / "tests" / "corpus"
+HTTP_CORPUS = CORPUS / "http1"
 
-TARGETS = ("head", "body", "chunked", "connection", "response", "cuts", "forwarded")
+HTTP_TARGETS = ("head", "body", "chunked", "connection", "response", "cuts", "forwarded")
+GATEWAY_TARGETS = ("uwsgi", "scgi", "fastcgi", "proxy", "gateway", "answer")
+"""What front servers speak beside HTTP; the first ones have a corpus of their own."""
+TARGETS = HTTP_TARGETS + GATEWAY_TARGETS
 LIVE = "live"
 
 MAX_INPUT_BYTES = 4096
@@ -36,7 +40,7 @@ MAX_INPUT_BYTES = 4096
 MAX_MEMORY_MB = 1024
 MAX_INPUT_S = 10
 """One input that takes this long is a hang."""
-CHOICES = (0, 0x3020_1001, 0x0304_0202, 0x2003, 4, 8, 0x1F, 0x20, 0x120)
+CHOICES = (0, 0x3020_1001, 0x0304_0202, 0x2003, 4, 8, 0x1F, 0x20, 0x120, 0x304)
 """The last eight bytes of a seed (src/input.rs): limits of all kinds, front servers."""
 
 
@@ -144,8 +148,9 @@ def fuzz(target: str, seconds: int, sanitizer: str) -> Outcome:
         (seeds / f"{index:05}").write_bytes(seed)
     before = set(FOUND.iterdir())
     log = WORK / target / "log"
+    dictionary = FUZZ / ("gateway.dict" if target in GATEWAY_TARGETS else "http.dict")
     command: list[str | Path] = [
-        *(binaries[-1], grown, seeds, f"-dict={FUZZ / 'http.dict'}", f"-artifact_prefix={FOUND / target}-"),
+        *(binaries[-1], grown, seeds, f"-dict={dictionary}", f"-artifact_prefix={FOUND / target}-"),
         *(f"-max_total_time={seconds}", f"-max_len={MAX_INPUT_BYTES}", f"-rss_limit_mb={MAX_MEMORY_MB}"),
         *(f"-timeout={MAX_INPUT_S}", "-print_final_stats=1", "-reduce_inputs=0"),
     ]
@@ -190,19 +195,28 @@ def read_log(target: str, text: str) -> Outcome:
 
 def seeds_of(target: str) -> Iterator[bytes]:
     """The seeds of a target: raw messages with the choices behind them."""
-    messages = [path.read_bytes() for path in sorted(HTTP_CORPUS.glob("**/*.http"))]
-    messages += escaped_lines("requests.txt")
-    if target == "response":
-        messages = escaped_lines("response.txt")
-    elif target == "forwarded":
-        messages += escaped_lines("forwarded.txt")
-    elif target in ("body", "chunked"):
-        messages = [message.partition(b"\r\n\r\n")[2] for message in messages] + escaped_lines("chunked.txt")
-    for message in messages:
+    for message in messages_of(target):
         # All limits for the short ones; what is long is about the default ones.
         for choices in CHOICES if len(message) < 512 else CHOICES[:1]:
             if len(message) <= MAX_INPUT_BYTES - 8:
                 yield message + choices.to_bytes(8, "little")
+
+
+def messages_of(target: str) -> list[bytes]:
+    """What is known to be worth a target's while."""
+    if target in ("response", "answer"):
+        return escaped_lines("response.txt")
+    if target == "gateway":
+        return escaped_lines("gateway.txt")
+    if target in GATEWAY_TARGETS:
+        return [path.read_bytes() for path in sorted((CORPUS / target).glob("**/*.bin"))]
+    messages = [path.read_bytes() for path in sorted(HTTP_CORPUS.glob("**/*.http"))]
+    messages += escaped_lines("requests.txt")
+    if target == "forwarded":
+        messages += escaped_lines("forwarded.txt")
+    elif target in ("body", "chunked"):
+        messages = [message.partition(b"\r\n\r\n")[2] for message in messages] + escaped_lines("chunked.txt")
+    return messages
 
 
 def escaped_lines(name: str) -> list[bytes]:

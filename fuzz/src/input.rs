@@ -2,7 +2,7 @@
 //! the last eight bytes, so that a raw request with eight bytes behind it is a seed, and a mutation
 //! of the message leaves the choices alone.
 
-use portico_wire::Limits;
+use portico_wire::{GatewayLimits, Limits};
 
 /// Bytes of the choices at the end of an input.
 pub const CHOICE_BYTES: usize = 8;
@@ -45,6 +45,19 @@ impl<'a> Input<'a> {
                 ..defaults
             },
             _ => Limits { max_head_bytes: 1 + small(8, 120), max_headers: small(16, 40), ..defaults },
+        }
+    }
+
+    /// The default limits of variables, or, for three of four choices, limits so small that inputs reach them.
+    #[must_use]
+    pub fn gateway_limits(&self) -> GatewayLimits {
+        let defaults = GatewayLimits::default();
+        let small = |shift: u32| usize::try_from(self.choices >> shift & 0xff).unwrap_or(0);
+        match self.choices & 3 {
+            0 => defaults,
+            1 => GatewayLimits { max_variables_bytes: 16 + 2 * small(8), ..defaults },
+            2 => GatewayLimits { max_variables: small(8) % 12, ..defaults },
+            _ => GatewayLimits { max_variables_bytes: 64 + 8 * small(8), max_variables: small(16) % 40 },
         }
     }
 

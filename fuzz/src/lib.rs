@@ -9,18 +9,34 @@
 //! 3. `reference`: framing of requests and responses read a second time, by code that shares nothing with
 //!    portico-wire.
 //! 4. `head`, `body`, `chunked`, `forwarded`: one reader each.
-//! 5. `life`: a connection as `src/connection/http1.rs` drives it, without sockets; `connection` and `cuts`
+//! 5. `life`: a connection as `src/connection/life.rs` drives it, without sockets; `connection` and `cuts`
 //!    look at it.
 //! 6. `response`: what an application passes in, encoded as `src/connection/responder.rs` does and read back.
+//! 7. `variables` and `records`: what front servers send, written and read a second time; `gateway_head` and
+//!    `gateway_refusal`: the head that becomes of variables, and the rules that it has to keep.
+//! 8. `gateway`: these rules whichever protocol carries the variables; `uwsgi`, `scgi` (whose cuts are made by
+//!    `cuts_of_head`) and `fastcgi`: each protocol's own bytes; `answer`: what goes back over FastCGI.
+//! 9. `proxy`: the PROXY protocol.
 
+pub mod answer;
 pub mod body;
 pub mod chunked;
 pub mod connection;
 pub mod cuts;
+pub mod cuts_of_head;
+pub mod fastcgi;
 pub mod forwarded;
+pub mod gateway;
+pub mod gateway_head;
+pub mod gateway_refusal;
 pub mod head;
 pub mod input;
 pub mod life;
 pub mod observed;
+pub mod proxy;
+pub mod records;
 pub mod reference;
 pub mod response;
+pub mod scgi;
+pub mod uwsgi;
+pub mod variables;

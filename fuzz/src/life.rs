@@ -1,4 +1,4 @@
-//! A connection as `src/connection/http1.rs` drives it, without sockets, clock or Python: bytes in, events
+//! A connection as `src/connection/life.rs` drives it, without sockets, clock or Python: bytes in, events
 //! out. It is a model: where that file changes the order of its calls to portico-wire, this has to follow.
 
 use crate::forwarded::networks;
@@ -190,7 +190,7 @@ impl Life {
         Ok(true)
     }
 
-    /// What is not the head's alone to decide, as `check` of http1.rs.
+    /// What is not the head's alone to decide, as `check` of that file.
     fn check(&self) -> Result<(), WireError> {
         let forwarded = match &self.terms.trusted {
             Some(trusted) => Forwarded::read(&self.head, &self.buffer, trusted)?,

@@ -1,13 +1,15 @@
 //! Every target on every input that is kept: the corpus of raw requests, the seeds, and what a fuzzer has found.
 //! It needs no fuzzer, and takes seconds.
 
-use portico_fuzz::{body, chunked, connection, cuts, forwarded, head, response};
+use portico_fuzz::{
+    answer, body, chunked, connection, cuts, fastcgi, forwarded, gateway, head, proxy, response, scgi, uwsgi,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 type Check = fn(&[u8]);
 
-const TARGETS: [(&str, Check); 7] = [
+const HTTP_TARGETS: [(&str, Check); 7] = [
     ("head", head::check),
     ("body", body::check),
     ("chunked", chunked::check),
@@ -17,8 +19,18 @@ const TARGETS: [(&str, Check); 7] = [
     ("forwarded", forwarded::check),
 ];
 
+/// What front servers speak beside HTTP; the first ones have a corpus of their own.
+const GATEWAY_TARGETS: [(&str, Check); 6] = [
+    ("uwsgi", uwsgi::check),
+    ("scgi", scgi::check),
+    ("fastcgi", fastcgi::check),
+    ("proxy", proxy::check),
+    ("gateway", gateway::check),
+    ("answer", answer::check),
+];
+
 /// The last eight bytes of an input, see `input`: default limits, small ones, a small body limit, front servers.
-const CHOICES: [u64; 9] = [0, 4, 0x3020_1001, 0x0304_0202, 0x2003, 8, 0x1f, 0x20, 0x120];
+const CHOICES: [u64; 10] = [0, 4, 0x3020_1001, 0x0304_0202, 0x2003, 8, 0x1f, 0x20, 0x120, 0x304];
 
 /// Longer messages are about the default limits; they take long in many cuts.
 const SHORT_BYTES: usize = 4096;
@@ -70,11 +82,12 @@ fn run(target: &str, check: Check, message: &[u8], from: &str) {
 
 #[test]
 fn the_seeds_break_no_invariant() {
-    for (target, check) in TARGETS {
+    for (target, check) in HTTP_TARGETS.into_iter().chain(GATEWAY_TARGETS) {
         let name = match target {
             "body" | "chunked" => "chunked.txt",
-            "response" => "response.txt",
+            "response" | "answer" => "response.txt",
             "forwarded" => "forwarded.txt",
+            "gateway" => "gateway.txt",
             _ => "requests.txt",
         };
         for seed in seeds(name) {
@@ -91,9 +104,22 @@ fn the_corpus_breaks_no_invariant() {
     for path in messages {
         let message = fs::read(path).unwrap();
         let head_bytes = message.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |start| start + 4);
-        for (target, check) in TARGETS {
+        for (target, check) in HTTP_TARGETS {
             let is_body = matches!(target, "body" | "chunked");
             run(target, check, &message[if is_body { head_bytes } else { 0 }..], &path.display().to_string());
+        }
+    }
+}
+
+#[test]
+fn the_corpora_of_front_servers_break_no_invariant() {
+    for (target, check) in &GATEWAY_TARGETS[..4] {
+        let mut corpus = Vec::new();
+        files(&folder("../tests/corpus").join(target), &mut corpus);
+        corpus.retain(|path| path.extension().is_some_and(|extension| extension == "bin"));
+        assert!(corpus.len() > 20, "{} files for {target}", corpus.len());
+        for path in corpus {
+            run(target, *check, &fs::read(&path).unwrap(), &path.display().to_string());
         }
     }
 }
@@ -104,7 +130,8 @@ fn what_was_found_stays_fixed() {
     files(&folder("found"), &mut found);
     for path in found {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if let Some((_, check)) = TARGETS.iter().find(|(target, _)| name.starts_with(&format!("{target}-"))) {
+        let mut targets = HTTP_TARGETS.into_iter().chain(GATEWAY_TARGETS);
+        if let Some((_, check)) = targets.find(|(target, _)| name.starts_with(&format!("{target}-"))) {
             println!("{}", path.display());
             check(&fs::read(&path).unwrap());
         }

@@ -1,0 +1,4 @@
+//! The fuzzer's way into [`portico_fuzz::scgi::check`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| portico_fuzz::scgi::check(input));

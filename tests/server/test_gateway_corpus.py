@@ -1,0 +1,302 @@
+"""Replays tests/corpus/{uwsgi,scgi,fastcgi,proxy} over sockets; crates/wire/tests does the same without them.
+
+Each file goes to a listener of its protocol: the application sees exactly what a valid one says, an invalid
+one is refused in the protocol's own form, with a log line that says why.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+
+import pytest
+from support.gateway import (
+    ABORT_REQUEST,
+    BEGIN_REQUEST,
+    COMPLETE,
+    END_REQUEST,
+    PONG,
+    STDIN,
+    GatewayConnection,
+    Record,
+    record,
+    variables,
+)
+from support.gateway_corpus import Case, Request, cases
+from support.gateway_site import KEPT, Site, read_answer, request, running_site
+from support.raw_client import Response
+
+ALL = {
+    (protocol, folder): cases(protocol, folder)
+    for protocol in ("uwsgi", "scgi", "fastcgi", "proxy")
+    for folder in ("valid", "invalid")
+}
+PROXIED = ("http-proxy", "uwsgi-proxy", "fastcgi-proxy", "scgi-proxy")
+BYTEWISE_LIMIT = 150
+# One in so many short files is sent byte by byte.
+BYTEWISE_SHARE = 7
+
+SERVER_TYPES = {
+    **{
+        "wsgi.input": "Input",
+        "wsgi.multithread": "bool",
+        "wsgi.multiprocess": "bool",
+        "wsgi.run_once": "bool",
+    },
+    **{"wsgi.input_terminated": "bool", "wsgi.file_wrapper": "type", "wsgi.errors": "ErrorStream"},
+}
+
+
+def each(protocol: str, folder: str) -> pytest.MarkDecorator:
+    found = ALL[protocol, folder]
+    return pytest.mark.parametrize("case", found, ids=[case.name for case in found])
+
+
+def sample(*folders: str) -> pytest.MarkDecorator:
+    """Some short files of the protocols with heads, to be sent byte by byte."""
+    found = [
+        case
+        for protocol in ("uwsgi", "scgi", "fastcgi")
+        for folder in folders
+        for case in ALL[protocol, folder]
+        if len(case.data) <= BYTEWISE_LIMIT
+    ][::BYTEWISE_SHARE]
+    return pytest.mark.parametrize("case", found, ids=[f"{case.protocol}-{case.name}" for case in found])
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with running_site("--keep-alive", "120s", "--handshake-timeout", "120s", kept=KEPT) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def others_go_on(site: Site) -> Iterator[None]:
+    yield
+    site.serves_everybody()
+
+
+def send(connection: GatewayConnection, data: bytes, *, bytewise: bool = False) -> None:
+    """Send all, unless the server has heard enough."""
+    try:
+        if bytewise:
+            connection.send_bytewise(data)
+        else:
+            connection.send(data)
+    except ConnectionError:
+        return
+
+
+def expect_environ(
+    site: Site, name: str, connection: GatewayConnection, response: Response, asked: Request
+) -> None:
+    """The application has seen what the file says, and the server's own keys are the server's."""
+    assert response.status == 200
+    told = json.loads(response.body)
+    environ = told["environ"]
+    assert environ.pop("SERVER_SOFTWARE").startswith("portico/")
+    assert environ.pop("wsgi.version") == [1, 0]
+    assert environ == asked.environ(site.addresses[name], connection.socket.getsockname())
+    assert told["body"] == asked.body
+    types = told["types"]
+    assert {key: types.get(key) for key in SERVER_TYPES if key != "wsgi.errors"} == {
+        key: value for key, value in SERVER_TYPES.items() if key != "wsgi.errors"
+    }
+    assert set(types) == {*SERVER_TYPES, "portico.disconnected", "portico.on_disconnect"}
+
+
+# -- what is valid
+
+
+def replay_valid(site: Site, case: Case, *, bytewise: bool = False) -> None:
+    """A file of uwsgi or SCGI, which holds one request at most."""
+    with site.connect(case.protocol) as connection:
+        send(connection, case.data, bytewise=bytewise)
+        if case.is_ping:
+            assert connection.read_to_end() == PONG
+            return
+        if case.is_incomplete:
+            connection.half_close()
+            assert connection.read_to_end() == b""
+            return
+        response = read_answer(connection, case.protocol)
+        expect_environ(site, case.protocol, connection, response, case.requests[0])
+        connection.expect_closed()
+
+
+@each("uwsgi", "valid")
+def test_a_valid_uwsgi_packet_is_answered(site: Site, case: Case) -> None:
+    replay_valid(site, case)
+
+
+@each("scgi", "valid")
+def test_a_valid_scgi_request_is_answered(site: Site, case: Case) -> None:
+    replay_valid(site, case)
+
+
+def replay_valid_fastcgi(site: Site, case: Case, *, bytewise: bool = False) -> None:
+    with site.connect("fastcgi") as connection:
+        send(connection, case.data, bytewise=bytewise)
+        others: list[bytes] = []
+        opened, complete = fastcgi_requests(case.data)
+        for asked in case.requests:
+            if asked.id not in complete:
+                continue
+            answer = connection.read_fastcgi_answer(id=asked.id)
+            while answer.protocol_status != COMPLETE:
+                # Of an earlier one with this number, which was not for a responder.
+                refused = struct.pack(">IB3x", answer.app_status, answer.protocol_status)
+                others.append(as_bytes(Record(END_REQUEST, asked.id, refused)))
+                answer = connection.read_fastcgi_answer(id=asked.id)
+            others += map(as_bytes, answer.others)
+            assert (answer.app_status, answer.errors) == (0, b"")
+            assert answer.response is not None
+            expect_environ(site, "fastcgi", connection, answer.response, asked)
+            if not asked.keep_connection:
+                break
+        connection.half_close()
+        others += map(as_bytes, connection.read_records())
+        assert sorted(others) == sorted(case.replies)
+        assert not opened or case.is_incomplete
+
+
+def as_bytes(one: Record) -> bytes:
+    return record(one.kind, one.content, id=one.id, padding=0)
+
+
+def fastcgi_requests(data: bytes) -> tuple[list[int], list[int]]:
+    """The requests for a responder in `data`: those that are open at its end, and those that are complete."""
+    opened: list[int] = []
+    complete: list[int] = []
+    while len(data) >= 8 and data[0] == 1:
+        kind, id, length, padding = struct.unpack_from(">xBHHB", data)
+        is_responder = kind == BEGIN_REQUEST and data[8:10] == b"\0\1" and length == 8
+        if is_responder and id and id not in opened:
+            # Of two at a time the second is refused.
+            opened += [] if opened else [id]
+        elif id in opened and ((kind == STDIN and not length) or kind == ABORT_REQUEST):
+            opened.remove(id)
+            complete += [id] if kind == STDIN else []
+        data = data[8 + length + padding :]
+    return opened, complete
+
+
+@each("fastcgi", "valid")
+def test_a_valid_fastcgi_connection_is_answered(site: Site, case: Case) -> None:
+    replay_valid_fastcgi(site, case)
+
+
+@sample("valid")
+def test_a_valid_connection_is_answered_byte_by_byte(site: Site, case: Case) -> None:
+    if case.protocol == "fastcgi":
+        replay_valid_fastcgi(site, case, bytewise=True)
+    else:
+        replay_valid(site, case, bytewise=True)
+
+
+# -- what is invalid
+
+
+def replay_invalid(site: Site, case: Case, *, bytewise: bool = False) -> None:
+    position = site.server.error_log.position()
+    with site.connect(case.protocol) as connection:
+        send(connection, case.data, bytewise=bytewise)
+        if case.protocol == "fastcgi":
+            expect_fastcgi_refusal(connection, case)
+        else:
+            response = read_answer(connection, case.protocol)
+            assert response.status == case.status
+            assert response.body.startswith(str(case.status).encode())
+            connection.expect_closed()
+    site.wait_for_line(case.protocol, case.reason, since=position)
+
+
+def expect_fastcgi_refusal(connection: GatewayConnection, case: Case) -> None:
+    """Requests before the wrong bytes are answered; the one that they belong to is ended with a status."""
+    opened, complete = fastcgi_requests(case.data)
+    if case.name in ENDED_IN_THE_HEAD:
+        opened, complete = complete, []
+    for id in complete:
+        answer = connection.read_fastcgi_answer(id=id)
+        assert answer.response is not None
+        assert answer.response.status == 200
+    for id in opened:
+        answer = connection.read_fastcgi_answer(id=id)
+        assert answer.response is not None
+        assert (answer.response.status, answer.protocol_status) == (case.status, 0)
+    assert [one for one in connection.read_records() if one.kind == END_REQUEST] == []
+
+
+# All of the request is there, but its variables or its body are wrong.
+ENDED_IN_THE_HEAD = {
+    case.name
+    for case in ALL["fastcgi", "invalid"]
+    if fastcgi_requests(case.data)[1] and case.name != "second_record_garbage"
+}
+
+
+@each("uwsgi", "invalid")
+def test_an_invalid_uwsgi_packet_is_refused_over_http(site: Site, case: Case) -> None:
+    replay_invalid(site, case)
+
+
+@each("scgi", "invalid")
+def test_an_invalid_scgi_request_is_refused_as_cgi_does(site: Site, case: Case) -> None:
+    replay_invalid(site, case)
+
+
+@each("fastcgi", "invalid")
+def test_an_invalid_fastcgi_connection_is_refused_in_records(site: Site, case: Case) -> None:
+    replay_invalid(site, case)
+
+
+@sample("invalid")
+def test_an_invalid_connection_is_refused_byte_by_byte(site: Site, case: Case) -> None:
+    replay_invalid(site, case, bytewise=True)
+
+
+# -- the PROXY protocol
+
+
+@pytest.mark.parametrize("name", PROXIED)
+@each("proxy", "valid")
+def test_a_valid_proxy_header_tells_of_the_client(site: Site, case: Case, name: str) -> None:
+    given = variables("/p")
+    data = request(name, [(key, value) for key, value in given if not key.startswith("REMOTE_")])
+    header = case.data[: len(case.data) - len(case.leftover)]
+    with site.connect(name) as connection:
+        if case.is_incomplete:
+            send(connection, header)
+            connection.half_close()
+            assert connection.read_to_end() == b""
+            return
+        send(connection, header + data[data.index(b"\r\n") + 2 :])
+        told = json.loads(read_answer(connection, name).body)
+        peer = connection.socket.getsockname()
+    environ, facts = told["environ"], dict(case.facts)
+    family, _, ends = case.endpoints.partition(": ")
+    client: tuple[str, str | None]
+    if family == "ip":
+        source, facts["destination"] = ends.split(" ")
+        address, _, port = source.rpartition(":")
+        client = (address.strip("[]"), port)
+    else:
+        client = ("", None) if family == "unix" else (peer[0], str(peer[1]))
+    assert (environ["REMOTE_ADDR"], environ.get("REMOTE_PORT")) == client
+    is_tls = facts.pop("tls", "").startswith("true")
+    assert (environ["wsgi.url_scheme"], environ.get("HTTPS")) == (
+        ("https", "on") if is_tls else ("http", None)
+    )
+    renamed = {"tls_common_name": "tls_client_cn"}
+    assert environ["portico.proxy"] == {renamed.get(key, key): value for key, value in facts.items()}
+
+
+@pytest.mark.parametrize("name", PROXIED)
+@each("proxy", "invalid")
+def test_an_invalid_proxy_header_ends_the_connection(site: Site, case: Case, name: str) -> None:
+    position = site.server.error_log.position()
+    with site.connect(name) as connection:
+        send(connection, case.data)
+        connection.expect_closed()
+    site.wait_for_line(name, case.reason, since=position)
