@@ -28,7 +28,7 @@ use crate::clock;
 use crate::deadlines::{Alarm, Late, Wait};
 use crate::descriptor;
 use crate::engine::{Engine, lock};
-use crate::listener::Listener;
+use crate::listener::{Listener, Protocol};
 use backlog::Backlog;
 use proxied::Proxied;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -176,6 +176,11 @@ impl Connection {
         self.proxied.get()
     }
 
+    /// Whether a load balancer says that the client's connection is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.proxied.get().is_some_and(|proxied| proxied.is_tls)
+    }
+
     /// Whether the requests come from a front server whose forwarded headers are believed.
     pub fn is_trusted(&self) -> bool {
         self.proxied.get().map_or(self.is_trusted, |proxied| proxied.is_trusted)
@@ -197,9 +202,10 @@ impl Connection {
         })
     }
 
-    /// The other end's address as far as connections of one address are counted.
+    /// The other end's address as far as connections of one address are counted: not those of front servers.
     fn counted_peer(&self) -> Option<SocketAddr> {
-        self.peer.filter(|_| !self.is_trusted && !self.listener.has_proxy_header)
+        let is_client = self.listener.protocol == Protocol::Http && !self.listener.has_proxy_header;
+        self.peer.filter(|_| is_client && !self.is_trusted)
     }
 
     /// Counts the connection in; false if its address has as many as it may.

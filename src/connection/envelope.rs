@@ -1,5 +1,6 @@
 //! What an answer looks like on the connection it goes out on: plain HTTP, the CGI form of it, or that in FastCGI records.
 
+use super::responder::ApplicationHead;
 use portico_wire::{
     FastCgiEnd, FastCgiStream, ResponseBody, ResponseFacts, ResponsePlan, fastcgi_record_header, plan_cgi_response,
     plan_response, write_cgi_status, write_end_request, write_fastcgi_stream, write_status_line,
@@ -66,6 +67,20 @@ impl Envelope {
         match self {
             Envelope::Http | Envelope::Uwsgi => write_status_line(out, status),
             Envelope::Scgi | Envelope::FastCgi { .. } => write_cgi_status(out, status),
+        }
+    }
+
+    /// Appends the application's fields.
+    pub fn write_fields(self, out: &mut Vec<u8>, head: &ApplicationHead) {
+        if !head.has_status || matches!(self, Envelope::Http | Envelope::Uwsgi) {
+            out.extend_from_slice(&head.fields);
+            return;
+        }
+        // RFC 3875 6.3.3: it would be a second status.
+        for line in head.fields.split_inclusive(|byte| *byte == b'\n') {
+            if !line.get(..b"status:".len()).is_some_and(|name| name.eq_ignore_ascii_case(b"status:")) {
+                out.extend_from_slice(line);
+            }
         }
     }
 

@@ -192,6 +192,8 @@ impl Front<'_> {
                 State::Closing => return Err(End::Closing),
                 State::Busy | State::Awaited => {}
             }
+            let skipped = self.feed.as_ref().and_then(|feed| feed.bytes().get(self.used..)).unwrap_or_default();
+            self.used += self.reader.skip(skipped);
             match look_ahead(self.rest(), id) {
                 Ahead::Nothing => {}
                 Ahead::Abort => {

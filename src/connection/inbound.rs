@@ -147,7 +147,9 @@ impl Inbound {
     }
 
     fn read_gateway(&mut self, listener: &Listener, bounds: &Bounds) -> Result<Option<Packet>, WireError> {
-        let Inbound { bytes, filled, gateway, .. } = self;
+        let Inbound { bytes, filled, gateway, head, .. } = self;
+        // Of an earlier request, and what is refused below is not known to be one.
+        head.is_head = false;
         let bytes = bytes.get(..*filled).unwrap_or_default();
         let (packet, envelope) = if listener.protocol == Protocol::Scgi {
             (gateway.read_scgi(bytes, &bounds.gateway)?.map(Packet::Head), Envelope::Scgi)
@@ -172,6 +174,7 @@ impl Inbound {
     pub fn read_params(&mut self, id: u16, keep_alive: bool, bounds: &Bounds) -> Result<(), WireError> {
         // Also for a refusal, which has to be told in the request's own records.
         self.envelope = Envelope::FastCgi { id };
+        self.head.is_head = false;
         let Inbound { bytes, filled, gateway, .. } = self;
         gateway.read_fastcgi(bytes.get(..*filled).unwrap_or_default(), &bounds.gateway)?;
         self.adopt_gateway(Envelope::FastCgi { id }, keep_alive);
@@ -275,6 +278,7 @@ impl Inbound {
         self.head.headers.clear();
         self.forwarded = None;
         self.envelope = Envelope::Http;
+        self.head.is_head = false;
         self.bytes.len() == BUFFER_BYTES
     }
 }

@@ -74,7 +74,8 @@ async fn serve(connection: &Arc<Connection>, mut inbound: Option<Box<Inbound>>) 
         let head_bytes = match packet {
             Packet::Head(head_bytes) => head_bytes,
             Packet::Ping(length) => {
-                match Box::pin(answer_ping(connection, request, length)).await {
+                let may_go_on = turns.next(came_early, &engine.bounds) && connection.listener.is_persistent;
+                match Box::pin(answer_ping(connection, request, length, may_go_on)).await {
                     Ok(rest) => inbound = rest,
                     Err(end) => return end,
                 }
@@ -188,8 +189,9 @@ fn check(connection: &Connection, inbound: &mut Inbound) -> Result<(), WireError
     inbound.read_forwarded(connection)?;
     let head = &inbound.head;
     if head.form == TargetForm::Absolute && head.scheme.len() == b"https".len() {
-        let scheme = inbound.forwarded.as_ref().and_then(|forwarded| forwarded.scheme);
-        return if scheme == Some(Scheme::Https) { Ok(()) } else { Err(WireError::MISDIRECTED) };
+        let told = inbound.forwarded.as_ref().and_then(|forwarded| forwarded.scheme);
+        let is_https = told.map_or_else(|| connection.is_tls(), |scheme| scheme == Scheme::Https);
+        return if is_https { Ok(()) } else { Err(WireError::MISDIRECTED) };
     }
     Ok(())
 }
@@ -216,15 +218,16 @@ async fn answer_ping(
     connection: &Arc<Connection>,
     request: Box<Inbound>,
     length: usize,
+    may_go_on: bool,
 ) -> Result<Option<Box<Inbound>>, End> {
     if connection.state() != State::Ready && !connection.wait_answered().await {
         return Err(End::Closing);
     }
     connection.send_all(&UWSGI_PONG).await?;
-    if !connection.listener.is_persistent {
+    if !may_go_on || !connection.engine.keeps_connections() {
         return Err(End::Closing);
     }
-    connection.alarm.expect_nothing();
+    connection.expect(Wait::Idle, connection.engine.bounds.keep_alive_ms);
     let next = rest_of(connection, &request, length);
     connection.engine.return_buffer(request);
     Ok(next)

@@ -46,6 +46,8 @@ pub struct ApplicationHead {
     pub fields: Vec<u8>,
     /// The application's Content-Length.
     pub content_length: Option<u64>,
+    /// Whether `fields` has a Status, which CGI takes for the status.
+    pub has_status: bool,
     /// Whether `fields` has a Date.
     pub has_date: bool,
     /// Whether `fields` has a Server.
@@ -59,6 +61,7 @@ impl ApplicationHead {
         self.status_line.clear();
         self.fields.clear();
         self.content_length = None;
+        self.has_status = false;
         self.has_date = false;
         self.has_server = false;
     }
@@ -95,6 +98,8 @@ pub struct Responder {
     pub is_abandoned: bool,
     /// Whether lines for the front server's log have gone out.
     has_errors: bool,
+    /// Whether sending has failed.
+    is_broken: bool,
     /// Whether the records that end the answer have been written, or kept.
     is_closed: bool,
     /// Whether the connection has been told of the end.
@@ -122,6 +127,7 @@ impl Responder {
             called_ms: clock::coarse_ms(),
             is_abandoned: false,
             has_errors: false,
+            is_broken: false,
             is_closed: false,
             is_ended: false,
         }
@@ -155,7 +161,7 @@ impl Responder {
         let out = &mut outbound.bytes;
         let start = out.len();
         self.envelope.write_status(out, &head.status_line);
-        out.extend_from_slice(&head.fields);
+        self.envelope.write_fields(out, head);
         if let Some(length) = head.content_length.filter(|_| !plan.drop_content_length).or(plan.add_content_length) {
             write_content_length(out, length);
         }
@@ -219,20 +225,24 @@ impl Responder {
         let then = if last && !self.keep_alive { Then::Close } else { Then::More };
         // Front servers take the length for the end too: what ends the records must not come apart from it.
         let last = last || self.envelope.is_in_records() && self.is_all();
-        self.is_closed = last && self.envelope.is_in_records();
+        self.is_closed = last && self.envelope.is_in_records() && !self.is_short();
         let mut outbound = lock(&self.connection.outbound);
-        if let Some(backlog) = &mut outbound.backlog {
-            let mut size = Vec::new();
+        let Outbound { bytes, backlog, .. } = &mut *outbound;
+        if let Some(backlog) = backlog {
+            // What stands there goes before: perhaps the head, where lines for the front server's log came before it.
+            let mut ahead = std::mem::take(bytes);
             if self.is_chunked() && !block.is_empty() {
-                write_chunk_size(&mut size, block.len());
+                write_chunk_size(&mut ahead, block.len());
             }
             let tail = self.tail(!block.is_empty(), last);
-            backlog.add(&[&size, &self.envelope.enclosed(block), tail.as_ref()])?;
-            return Ok(Sent::All);
+            let added = backlog.add(&[&ahead, &self.envelope.enclosed(block), tail.as_ref()]);
+            self.is_broken |= added.is_err();
+            return added.map(|()| Sent::All);
         }
         if self.envelope.is_in_records() && block.len() > SMALL_BLOCK_BYTES {
             let sent = self.send_records(&mut outbound, block, last, then);
             self.is_abandoned |= first && sent.is_err();
+            self.is_broken |= sent.is_err();
             return sent;
         }
         if self.is_chunked() && !block.is_empty() {
@@ -242,6 +252,7 @@ impl Responder {
         if block.len() > SMALL_BLOCK_BYTES {
             let sent = self.send_large(&mut outbound, block, tail.as_ref(), then);
             self.is_abandoned |= first && sent.is_err();
+            self.is_broken |= sent.is_err();
             return sent;
         }
         // Copying a small block costs less than the kernel's handling of a list of buffers.
@@ -262,6 +273,7 @@ impl Responder {
         }
         let sent = self.connection.send(&outbound.bytes, then);
         self.is_abandoned |= first && sent.is_err();
+        self.is_broken |= sent.is_err();
         outbound.take_away(sent?);
         if !last {
             outbound.last_send_ns = clock::monotonic_ns();
@@ -381,7 +393,9 @@ impl Responder {
         let held = Reservation::for_answer(&engine.memory);
         let block = self.envelope.enclosed(block.get(offset..).unwrap_or_default());
         let rest = Rest { pending, block: Box::new(block), tail, file: None, held };
-        Crew::rest(engine.slot, || engine.runtime.block_on(rest.write(&self.connection)))?;
+        let written = Crew::rest(engine.slot, || engine.runtime.block_on(rest.write(&self.connection)));
+        self.is_broken |= written.is_err();
+        written?;
         lock(&self.connection.outbound).last_send_ns = clock::monotonic_ns();
         Ok(())
     }
@@ -460,6 +474,10 @@ impl Responder {
 
     fn break_off(&mut self) {
         self.connection.send_gathered();
+        if !self.is_broken && (self.is_closed || self.is_all()) {
+            // Everything was sent: what went wrong after that is nothing that the client could be told.
+            return self.finish(self.keep_alive);
+        }
         let ends_with_connection = !self.envelope.is_in_records();
         if ends_with_connection && matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::UntilClose)) {
             // Where the close is the end of the body, only a reset tells that it is not (RFC 9112 8).

@@ -173,8 +173,10 @@ impl Environ {
             }
         }
         self.set_client(py, &environ, address, port)?;
-        self.set_connection(py, &environ, origin)?;
-        if let Some(forwarded) = &inbound.forwarded {
+        let forwarded = inbound.forwarded.as_deref();
+        let told = inbound.gateway().map_or_else(|| forwarded.and_then(|told| told.scheme), |gateway| gateway.scheme);
+        self.set_connection(py, &environ, origin, told)?;
+        if let Some(forwarded) = forwarded {
             self.set_forwarded(py, &environ, forwarded, inbound.bytes())?;
         }
         environ.set_item(&self.keys.disconnected, &exchange.callables.disconnected)?;
@@ -232,13 +234,20 @@ impl Environ {
         }
     }
 
-    /// What is known of the connection beside addresses, where anything is.
-    fn set_connection(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, origin: &Origin) -> PyResult<()> {
+    /// What is known of the connection beside addresses, where anything is; `told` is the scheme that a front server
+    /// nearer to the client names.
+    fn set_connection(
+        &self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        origin: &Origin,
+        told: Option<Scheme>,
+    ) -> PyResult<()> {
         if let Some(credentials) = origin.credentials {
             environ.set_item(&self.keys.peer, credentials)?;
         }
         if let Some(proxied) = &origin.proxied {
-            if proxied.is_tls {
+            if proxied.is_tls && told.is_none() {
                 environ.set_item(&self.keys.url_scheme, &self.keys.https_scheme)?;
                 environ.set_item(&self.keys.https, &self.keys.on)?;
             }

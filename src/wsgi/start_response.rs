@@ -245,6 +245,7 @@ fn set_header(head: &mut ApplicationHead, name: &Bound<'_, PyString>, value: &Bo
             return Ok(());
         }
         4 if name_bytes.eq_ignore_ascii_case(b"date") => head.has_date = true,
+        6 if name_bytes.eq_ignore_ascii_case(b"status") => head.has_status = true,
         6 if name_bytes.eq_ignore_ascii_case(b"server") => head.has_server = true,
         _ if is_hop_by_hop(name_bytes) => {
             return Err(PyAssertionError::new_err(format!("'{}' is hop-by-hop: it is the server's to send", token())));

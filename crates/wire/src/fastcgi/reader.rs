@@ -105,6 +105,15 @@ impl FastCgiReader {
         }
     }
 
+    /// Passes over padding, or what else is not looked at, at the start of `input`: answers how many bytes to drop. What
+    /// follows is the header of a record.
+    pub fn skip(&mut self, input: &[u8]) -> usize {
+        let Place::Skipped { remaining } = self.place else { return 0 };
+        let skipped = u32::try_from(input.len()).unwrap_or(u32::MAX).min(remaining);
+        self.place = Place::Skipped { remaining: remaining - skipped };
+        skipped as usize
+    }
+
     /// Whether a request is open, so that an answer is due.
     #[must_use]
     pub fn is_open(&self) -> bool {
