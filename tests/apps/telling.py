@@ -5,12 +5,24 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from apps import bulk, disconnecting, environment, inputs, kinds, raising, recorder, results, streaming
+from apps import (
+    bulk,
+    disconnecting,
+    environment,
+    finishing,
+    inputs,
+    kinds,
+    raising,
+    recorder,
+    results,
+    streaming,
+)
 
 APPLICATIONS = {
     **bulk.VALID,
     **disconnecting.WAITING,
     **environment.VALID,
+    **finishing.VALID,
     **inputs.VALID,
     **kinds.VALID,
     **raising.INVALID,

@@ -294,7 +294,8 @@ class Settings:
         0,
         group=_WORKER_LIMITS,
         documentation="The most open connections of one client address in one worker; one more is closed at "
-        "once. Unix sockets and the peers in forwarded_allow_ips do not count. 0 is no limit.",
+        "once. Unix sockets, the peers in forwarded_allow_ips and whoever connects to a listener of uwsgi, "
+        "FastCGI, SCGI or with a PROXY header do not count. 0 is no limit.",
     )
     max_in_flight = Setting(
         "max_in_flight",
@@ -361,8 +362,8 @@ class Settings:
         Duration(0.1, 86400),
         10.0,
         group=_TIMES,
-        documentation="How long a new connection may take to send its first byte; then it is closed without "
-        "an answer.",
+        documentation="How long a new connection may take to send its first byte, where there is one its whole "
+        "PROXY header; then it is closed without an answer.",
     )
     head_timeout_s = Setting(
         "head_timeout",

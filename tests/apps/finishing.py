@@ -1,0 +1,42 @@
+"""Applications whose answers end, or begin, in an unusual way, for the listeners of front servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from apps import recorder
+
+ERROR_LINES, ERROR_LINE = 500, "x" * 15_999 + "\n"
+
+
+def raises_after_length(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+    """Fails when all of its Content-Length has been taken."""
+    start_response("200 OK", [("Content-Length", "5")])
+    yield b"whole"
+    raise ArithmeticError("raised after the last byte")
+
+
+def sets_status(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Sends a Status header, as programs do that were CGI once."""
+    start_response("200 OK", [("Status", "404 Gone"), ("Content-Length", "5"), ("STATUS", "500 x")])
+    return [b"whole"]
+
+
+def writes_errors_first(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Writes more lines for the front server's log than a socket takes, then answers."""
+    key = recorder.key_of(environ)
+    for number in range(ERROR_LINES):
+        environ["wsgi.errors"].write(ERROR_LINE)
+        # Each has gone out before the next, as far as the socket takes it.
+        recorder.pass_gate(key, number)
+    start_response("200 OK", [("Content-Length", "5")])
+    recorder.record(key, "answers")
+    return [b"whole"]
+
+
+VALID = {
+    "raises-after-length": raises_after_length,
+    "sets-status": sets_status,
+    "writes-errors-first": writes_errors_first,
+}
