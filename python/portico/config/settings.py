@@ -362,8 +362,8 @@ class Settings:
         Duration(0.1, 86400),
         10.0,
         group=_TIMES,
-        documentation="How long a new connection may take to send its first byte, where there is one its whole "
-        "PROXY header; then it is closed without an answer.",
+        documentation="How long a new connection may take to send its first byte, or its whole PROXY "
+        "header where there has to be one; then it is closed without an answer.",
     )
     head_timeout_s = Setting(
         "head_timeout",
