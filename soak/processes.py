@@ -6,9 +6,15 @@ A process that has ended reads as zeros or as absent, never as an error: workers
 from __future__ import annotations
 
 import os
-import time
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+
+from support.processes import children, cpu_s, is_alive
+
+__all__ = ["Weight", "children", "cpu_s", "is_alive", "tcp_memory_bytes", "weigh", "weigh_all"]
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -20,26 +26,6 @@ class Weight:
     rss_bytes: int
     pss_bytes: int
     descriptors: int
-
-
-def children(pid: int) -> list[int]:
-    """The living children of `pid`, the oldest first."""
-    found: list[int] = []
-    try:
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(child) for child in (thread / "children").read_text().split()]
-    except OSError:
-        return []
-    return [child for child in sorted(found) if is_alive(child)]
-
-
-def is_alive(pid: int) -> bool:
-    """Whether `pid` runs; a zombie does not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def weigh(pid: int) -> Weight | None:
@@ -63,15 +49,6 @@ def weigh_all(pids: list[int]) -> Weight:
         sum(weight.pss_bytes for weight in weights),
         sum(weight.descriptors for weight in weights),
     )
-
-
-def cpu_s(pid: int) -> float:
-    """User and system seconds of `pid`; 0 once it has ended."""
-    # Its CPU clock (clock_getcpuclockid(3): the inverted pid, shifted, with CPUCLOCK_SCHED).
-    try:
-        return time.clock_gettime((~pid << 3) | 2)
-    except OSError:
-        return 0.0
 
 
 def tcp_memory_bytes() -> int:

@@ -26,7 +26,12 @@ def one_block(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """`mebibytes=` in one block: complete as soon as it is returned."""
     record(key_of(environ), "returned")
     start_response("200 OK", [_TEXT])
-    return [_BLOCK * (4 * int(parameter(environ, "mebibytes", "1")))]
+    return [one_block_of(int(parameter(environ, "mebibytes", "1")))]
+
+
+def one_block_of(mebibytes: int) -> bytes:
+    """What `one_block` answers with."""
+    return _BLOCK * (4 * mebibytes)
 
 
 VALID = {"download": download, "one-block": one_block}

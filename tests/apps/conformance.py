@@ -12,6 +12,7 @@ from apps import (
     bulk,
     disconnecting,
     environment,
+    filling,
     inputs,
     kinds,
     raising,
@@ -36,7 +37,7 @@ VALID = {
 INVALID = {**results.INVALID, **starting.INVALID, **raising.INVALID, **inputs.INVALID}
 """Those that break it, to see what the server does."""
 
-APPLICATIONS = {**VALID, **INVALID, **disconnecting.WAITING}
+APPLICATIONS = {**VALID, **INVALID, **disconnecting.WAITING, **filling.FILLING}
 
 
 def route(applications: dict[str, Any], environ: dict[str, Any]) -> Any:

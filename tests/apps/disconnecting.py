@@ -71,6 +71,45 @@ def registers_and_streams(environ: dict[str, Any], start_response: Any) -> Itera
         yield b"x" * 1000
 
 
+def asks_while_sending(environ: dict[str, Any], start_response: Any) -> Any:
+    """Sends `count=` blocks of `size=` bytes by `how=`; a thread of its own uses both callables at gates."""
+    key = key_of(environ)
+    disconnected, on_disconnect = environ["portico.disconnected"], environ["portico.on_disconnect"]
+
+    def ask() -> None:
+        pass_gate(key, 0)
+        record(key, f"asked {disconnected()}")
+        on_disconnect(lambda: record(key, "called"))
+        record(key, "registered")
+        pass_gate(key, 1)
+        record(key, f"asked again {disconnected()}")
+        pass_gate(key, 2)
+        try:
+            on_disconnect(lambda: record(key, "called late"))
+        except RuntimeError as error:
+            record(key, str(error))
+
+    threading.Thread(target=ask).start()
+    count, block = int(parameter(environ, "count")), bytes(int(parameter(environ, "size")))
+    write = start_response("200 OK", _HEADERS[:])
+    if parameter(environ, "how") == "blocks":
+        return _blocks(key, count, block)
+    try:
+        for _ in range(count):
+            write(block)
+    finally:
+        record(key, "close")
+    return []
+
+
+def _blocks(key: str, count: int, block: bytes) -> Iterator[bytes]:
+    try:
+        for _ in range(count):
+            yield block
+    finally:
+        record(key, "close")
+
+
 def registers_late(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """Registers a first time, and once more when the client has left."""
     key, disconnected = key_of(environ), environ["portico.disconnected"]
@@ -184,6 +223,7 @@ WAITING = {
     "registers": registers,
     "registers-and-answers": registers_and_answers,
     "registers-and-streams": registers_and_streams,
+    "asks-while-sending": asks_while_sending,
     "registers-late": registers_late,
     "registers-while-called": registers_while_called,
     "raises-when-called": raises_when_called,

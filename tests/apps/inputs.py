@@ -104,6 +104,12 @@ def counts(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return _answer(start_response, str(length).encode())
 
 
+def answers_early(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Answers after `size=` bytes of the body, whatever is still to come."""
+    environ["wsgi.input"].read(int(parameter(environ, "size", "0")))
+    return _answer(start_response, b"early")
+
+
 def _read_all(environ: dict[str, Any]) -> bytes:
     return b"".join(iter(lambda: environ["wsgi.input"].read(_BLOCK), b""))
 
@@ -133,6 +139,7 @@ VALID = {
     "records-reading": records_reading,
     "digest": digest,
     "counts": counts,
+    "answers-early": answers_early,
 }
 
 INVALID = {

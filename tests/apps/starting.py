@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import threading
 import weakref
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any
 
 from apps.recorder import key_of, parameter, pass_gate, record
@@ -232,6 +235,89 @@ def writes_str(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return []
 
 
+def writes_in_a_thread(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Another thread writes `count=` blocks of `size=` bytes; returns after a gate, whatever that does."""
+    key = key_of(environ)
+    count, block = int(parameter(environ, "count")), bytes(int(parameter(environ, "size")))
+    length = parameter(environ, "length")
+    write = start_response("200 OK", [_TEXT, *([("Content-Length", length)] if length else [])])
+
+    def send() -> None:
+        try:
+            # A loop without bytecodes: no other thread has its turn between two blocks.
+            deque(map(write, repeat(block, count)), maxlen=0)
+            record(key, "written")
+        except OSError as error:
+            record(key, type(error).__name__)
+
+    threading.Thread(target=send).start()
+    pass_gate(key)
+    record(key, "returns")
+    return []
+
+
+class Shown(str):
+    """Text that does something when it is shown."""
+
+    deed: Callable[[], object]
+
+    def __repr__(self) -> str:
+        self.deed()
+        return "shown"
+
+
+SHOWN_CALLS: dict[str, Callable[[type[str]], tuple[Any, Any]]] = {
+    "status": lambda text: (text("99 Low"), [_TEXT]),
+    "name": lambda text: ("200 OK", [(text("X A"), "b")]),
+    "name-beyond-latin": lambda text: ("200 OK", [(text("X-\u2603"), "b")]),
+    "value": lambda text: ("200 OK", [("X-A", text("b\nc"))]),
+    "value-beyond-latin": lambda text: ("200 OK", [("X-A", text("\u2603"))]),
+    "length": lambda text: ("200 OK", [("Content-Length", text("five"))]),
+    "second-length": lambda text: ("200 OK", [("Content-Length", "5"), ("Content-Length", text("5"))]),
+}
+"""Bad calls of start_response; the text that is bad is of the type given."""
+
+
+def shows(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """The bad call `call=`, whose error does `deed=` when it shows what is bad; records the error."""
+    key = key_of(environ)
+
+    def in_a_thread(function: Callable[[], object]) -> None:
+        thread = threading.Thread(target=lambda: record(key, f"asked {function()}"))
+        thread.start()
+        thread.join()
+
+    def start_again(*arguments: Any) -> None:
+        start_response(*(arguments or ("201 Inner", [_TEXT])))
+        record(key, "started again")
+
+    def wait() -> None:
+        record(key, "waits")
+        pass_gate(key)
+
+    def fail() -> None:
+        raise CustomError("cannot be shown")
+
+    call = SHOWN_CALLS[parameter(environ, "call")](Shown)
+    Shown.deed = staticmethod(
+        {
+            "nothing": lambda: None,
+            "starts": start_again,
+            "starts-as-badly": lambda: start_again(*call),
+            "asks": lambda: in_a_thread(environ["portico.disconnected"]),
+            "registers": lambda: in_a_thread(lambda: environ["portico.on_disconnect"](print)),
+            "waits": wait,
+            "raises": fail,
+        }[parameter(environ, "deed")]
+    )
+    try:
+        start_response(*call)
+    except Exception as error:
+        record(key, f"{type(error).__name__}: {error}")
+        raise
+    return [b"accepted"]
+
+
 def _an_exc_info() -> Any:
     try:
         raise CustomError("for exc_info")
@@ -264,4 +350,6 @@ INVALID = {
     "replaces-too-late": replaces_too_late,
     "never-starts": never_starts,
     "writes-str": writes_str,
+    "writes-in-a-thread": writes_in_a_thread,
+    "shows": shows,
 }

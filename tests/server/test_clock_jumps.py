@@ -153,7 +153,10 @@ def test_deadlines_are_kept_while_the_clock_jumps(clock: WallClock, jumping: Ser
 
 @pytest.mark.parametrize(
     "day",
-    ["2024-02-29", "2028-02-29", "2028-03-01", "2096-12-31", "2100-02-28", "2100-03-01"],
+    [
+        *("2024-02-29", "2028-02-29", "2028-03-01", "2096-12-31", "2100-02-28", "2100-03-01"),
+        *("2026-12-01", "2027-01-31", "2400-02-29", "2400-03-01"),
+    ],
 )
 def test_log_lines_know_the_calendar(jumping: Server, clock: WallClock, key: str, day: str) -> None:
     noon = datetime.datetime.fromisoformat(f"{day}T12:00:00+00:00")

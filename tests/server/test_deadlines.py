@@ -7,8 +7,6 @@ is a function here, started by the fixture, and each test looks at the end of on
 from __future__ import annotations
 
 import hashlib
-import socket
-import struct
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +16,7 @@ from dataclasses import dataclass
 import pytest
 from support.raw_client import Closed, Connection, request_bytes
 from support.server import Server
+from support.sockets import ServerEnd, is_held, server_end, wait_accepted
 from support.waiting import wait_until
 
 LATE_S = 0.5
@@ -28,11 +27,10 @@ SOON_S = 6.0
 """Much sooner than a slow client would be done, and late enough for a loaded machine."""
 STALLED_BYTES = 24 << 20
 """More than the kernel's buffers take."""
-
-_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1
-_ALL_STATES = 0xFFFFFFFF
-_INODE_OFFSET = 16 + 4 + 48 + 16
-"""In a struct inet_diag_msg behind its struct nlmsghdr; an inode of 0 belongs to no process."""
+_FIN_WAIT_1 = 4
+"""In enum tcp_state: closed, and not all has been taken."""
+KERNEL_BYTES = 512 << 10
+"""Less than the kernel takes of one answer while nobody reads."""
 
 OPTIONS = [
     *("--handshake-timeout", "500ms", "--head-timeout", "500ms", "--body-timeout", "500ms"),
@@ -292,28 +290,6 @@ def test_a_streamed_body_that_stalls_raises_where_it_is_read(
 # -- answers
 
 
-def is_held(server: Server, connection: Connection) -> bool:
-    """Whether the server's end of `connection` belongs to a process: accepted, and not closed yet.
-
-    Asks the kernel for this one socket (sock_diag(7)): /proc/net/tcp is slow where there are many.
-    """
-    ports = struct.pack("!HH", server.port, connection.socket.getsockname()[1])
-    address = socket.inet_aton("127.0.0.1") + bytes(12)
-    question = struct.pack("BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, _ALL_STATES)
-    question += ports + address * 2 + struct.pack("I", 0) + b"\xff" * 8
-    header = struct.pack("IHHII", 16 + len(question), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG) as asker:
-        asker.send(header + question)
-        answer = asker.recv(4096)
-    if struct.unpack_from("H", answer, 4)[0] != _SOCK_DIAG_BY_FAMILY or answer[20:24] != ports:
-        return False  # no such socket, or only the one that listens
-    return bool(struct.unpack_from("I", answer, _INODE_OFFSET)[0])
-
-
-def wait_accepted(server: Server, connection: Connection) -> None:
-    wait_until(lambda: is_held(server, connection), what="the server to accept")
-
-
 def deaf_client(name: str, target: str) -> Client:
     """A client that asks and reads nothing."""
 
@@ -324,15 +300,23 @@ def deaf_client(name: str, target: str) -> Client:
             wait_accepted(server, connection)
             wait_until(lambda: not is_held(server, connection), what=f"the end of {name}")
             after_s = time.monotonic() - began_s
-            received = 0
-            with suppress(ConnectionError):
-                while block := connection.socket.recv(1 << 20):
-                    received += len(block)
-            assert received < STALLED_BYTES
+            assert server_end(server, connection) is None, "the kernel keeps what the client has not taken"
+            assert received_until_reset(connection) < STALLED_BYTES
             return Ended([], after_s)
 
     run.__name__ = name
     return client(run)
+
+
+def received_until_reset(connection: Connection) -> int:
+    """How many bytes still come; their end has to be a reset, which nobody takes for the end of an answer."""
+    received = 0
+    try:
+        while block := connection.socket.recv(1 << 20):
+            received += len(block)
+    except ConnectionResetError:
+        return received
+    raise AssertionError("an end that looks like any other")
 
 
 DEAF = [
@@ -468,6 +452,26 @@ LINGERING = [
 def test_a_client_that_does_not_leave_is_cut(ends: Callable[[Client], Ended], lingering: Client) -> None:
     end = ends(lingering)
     assert end.after_s < LATE_S + SOON_S
+
+
+@client
+def vanished(server: Server) -> Ended:
+    """Asks for an answer that the kernel takes whole, for the close after it, and reads nothing."""
+    with server.connect(receive_buffer=4096) as connection:
+        began_s = time.monotonic()
+        target = f"/many-blocks?size={KERNEL_BYTES // 8}&count=8"
+        connection.ask(target, headers=["Connection: close"])
+        closed = ServerEnd(_FIN_WAIT_1, is_held=False)
+        wait_until(lambda: server_end(server, connection) == closed, what="the server to close")
+        wait_until(lambda: server_end(server, connection) is None, what="the kernel to give up")
+        return Ended([], time.monotonic() - began_s)
+
+
+def test_what_a_vanished_client_has_not_taken_is_given_up_after_the_close(
+    ends: Callable[[Client], Ended],
+) -> None:
+    """The kernel alone would try for minutes, and nobody is left to tell it (TCP_USER_TIMEOUT)."""
+    assert ends(vanished).is_late()
 
 
 def test_others_are_served_all_the_time(slow_server: Server, ends: Callable[[Client], Ended]) -> None:

@@ -9,18 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.processes import cpu_s
 from support.raw_client import Connection
 from support.server import Server
 
 CLIENTS = 20
 MEASURED_S = 1.0
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-
-
-def cpu_s(pid: int) -> float:
-    """CPU time that `pid` has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
 def leave_descriptors(server: Server, count: int) -> None:

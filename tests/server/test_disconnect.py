@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -263,3 +263,70 @@ def test_a_callback_that_hangs_holds_nobody_else(server: Server, key: str) -> No
             assert connection.request("/function").body == b"function"
     server.recorder.open_gate(key, 1)
     departures_are_through(server, key)
+
+
+# -- while the application sends
+
+
+SENT_BYTES = 8 << 20
+"""More than the kernel takes while nobody reads."""
+
+
+@pytest.fixture(scope="module", params=[1, 8], ids=["1-thread", "8-threads"])
+def sending(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Keeps little for slow readers: the application waits for them."""
+    options = ["--response-memory", "64K", "--response-spool", "64K"]
+    with Server(threads=request.param, options=options) as running:
+        yield running
+
+
+LATE = "portico.on_disconnect was called after the answer was complete"
+
+sends = pytest.mark.parametrize(
+    "how", [f"how={how}&count={count}" for how in ("blocks", "write") for count in (1, 128)]
+)
+
+
+def hold_up(server: Server, connection: Connection, key: str, how: str) -> None:
+    """Let the application send to a client that does not read, and its other thread register a callback."""
+    size = SENT_BYTES // int(how.rpartition("=")[2])
+    connection.ask(f"/asks-while-sending?key={key}&{how}&size={size}")
+    assert connection.read_head().status == 200
+    server.recorder.open_gate(key, 0)
+    assert server.recorder.wait_for(key, "registered") == ["asked False", "registered"]
+
+
+@pytest.mark.parametrize("leave", [Connection.reset, Connection.half_close], ids=["reset", "half-close"])
+@sends
+def test_another_thread_hears_of_a_client_that_leaves_during_a_send(
+    sending: Server, key: str, how: str, leave: Leave
+) -> None:
+    with sending.connect(receive_buffer=4096) as connection:
+        hold_up(sending, connection, key, how)
+        leave(connection)
+        sending.recorder.wait_for(key, "called")
+        if leave is Connection.half_close:
+            # It still holds the other thread up, and may yet read all.
+            sending.recorder.open_gate(key, 1)
+            sending.recorder.wait_for(key, "asked again True")
+            assert sum(map(len, connection.read_chunks())) == SENT_BYTES
+    # The last that is done for a request is its line.
+    sending.access_log.wait_for(key)
+    sending.recorder.open_gate(key, 1)
+    sending.recorder.open_gate(key, 2)
+    events = sending.recorder.wait_for(key, LATE)
+    assert events.count("called") == 1
+    assert "called late" not in events
+
+
+@sends
+def test_another_thread_is_too_late_after_the_answer(sending: Server, key: str, how: str) -> None:
+    """The client has read all, and stays."""
+    with sending.connect(receive_buffer=65536) as connection:
+        hold_up(sending, connection, key, how)
+        assert sum(map(len, connection.read_chunks())) == SENT_BYTES
+        sending.recorder.open_gate(key, 1)
+        sending.recorder.open_gate(key, 2)
+        sending.recorder.wait_for(key, LATE)
+    departures_are_through(sending, key)
+    assert sending.recorder.events(key) == ["asked False", "registered", "close", "asked again False", LATE]

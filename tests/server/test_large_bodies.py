@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
+from support.memory import bounded_memory
 from support.raw_client import request_bytes
 from support.server import Server
 
@@ -26,28 +25,6 @@ def large_server() -> Iterator[Server]:
         yield running
 
 
-@contextmanager
-def bounded_memory(server: Server) -> Iterator[None]:
-    """Watches the memory of the server all the time; asserts its greatest growth."""
-    before = server.memory_bytes()
-    most = before
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal most
-        while not done.wait(0.05):
-            most = max(most, server.memory_bytes())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-    assert most - before < BOUND_BYTES, f"grew by {(most - before) >> 20} MiB"
-
-
 def post(server: Server, target: str, size: int, framing: Callable[[bytes], bytes] | None) -> bytes:
     header = "Transfer-Encoding: chunked" if framing else f"Content-Length: {size}"
     block = framing(BLOCK) if framing else BLOCK
@@ -61,12 +38,12 @@ def post(server: Server, target: str, size: int, framing: Callable[[bytes], byte
 
 
 def test_a_gibibyte_up(large_server: Server) -> None:
-    with bounded_memory(large_server):
+    with bounded_memory(large_server, BOUND_BYTES):
         assert post(large_server, "/counts", GIBIBYTE, None) == str(GIBIBYTE).encode()
 
 
 def test_a_gibibyte_up_in_chunks(large_server: Server) -> None:
-    with bounded_memory(large_server):
+    with bounded_memory(large_server, BOUND_BYTES):
         answer = post(large_server, "/counts", GIBIBYTE, lambda block: b"%x\r\n%b\r\n" % (len(block), block))
     assert answer == str(GIBIBYTE).encode()
 
@@ -76,12 +53,12 @@ def test_a_large_upload_is_not_altered(large_server: Server, size: int) -> None:
     hasher = hashlib.sha1(usedforsecurity=False)
     for _ in range(size // len(BLOCK)):
         hasher.update(BLOCK)
-    with bounded_memory(large_server):
+    with bounded_memory(large_server, BOUND_BYTES):
         assert post(large_server, "/digest", size, None) == f"{size} {hasher.hexdigest()}".encode()
 
 
 def test_a_gibibyte_down(large_server: Server) -> None:
-    with bounded_memory(large_server), large_server.connect(timeout_s=60) as connection:
+    with bounded_memory(large_server, BOUND_BYTES), large_server.connect(timeout_s=60) as connection:
         connection.ask("/download?mebibytes=1024")
         assert connection.read_head().get("Content-Length") == str(GIBIBYTE)
         connection.discard(GIBIBYTE)
@@ -89,7 +66,7 @@ def test_a_gibibyte_down(large_server: Server) -> None:
 
 
 def test_a_gibibyte_from_a_file(large_server: Server) -> None:
-    with bounded_memory(large_server), large_server.connect(timeout_s=60) as connection:
+    with bounded_memory(large_server, BOUND_BYTES), large_server.connect(timeout_s=60) as connection:
         connection.ask("/real-file?size=1024")
         assert connection.read_head().get("Content-Length") == str(GIBIBYTE)
         connection.discard(GIBIBYTE)

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from apps.bulk import one_block_of
 from apps.patient import BLOCK_BYTES
 from support.raw_client import Connection, chunked, request_bytes
 from support.server import Server
@@ -275,3 +276,95 @@ def test_what_is_kept_for_a_reader_that_leaves_is_given_back(tmp_path: Path, key
                 assert len(temporary_files(server, tmp_path)) == 1
                 reader.reset()
             wait_until(lambda: not temporary_files(server, tmp_path), what="the end of the temporary file")
+
+
+# -- complete answers that nobody reads
+
+
+LARGE_MEBIBYTES = 8
+"""Of one block, and more than the kernel takes of it."""
+READERS = 12
+
+
+def ask_for_blocks(server: Server, stack: ExitStack, key: str, count: int) -> list[Connection]:
+    """Clients that ask for a large block each and read nothing; the application is done with all of them."""
+    readers = [stack.enter_context(server.connect(receive_buffer=1 << 16)) for _ in range(count)]
+    for reader in readers:
+        reader.ask(f"/one-block?mebibytes={LARGE_MEBIBYTES}&key={key}")
+    server.recorder.wait_for(key, "returned", count=count)
+    return readers
+
+
+def assert_served(connection: Connection) -> None:
+    """Also what needs memory: a head in two pieces, a body in several."""
+    head = request_bytes("/function")
+    connection.send(head[:10])
+    assert connection.is_silent(0.01)
+    connection.send(head[10:])
+    assert connection.read_response().body == b"function"
+    body = os.urandom(300_000)
+    post(connection, "/digest", body)
+    assert connection.read_response().body == digest(body)
+
+
+def test_blocks_that_nobody_reads_count_in_max_buffered(tmp_path: Path, key: str) -> None:
+    """One has room in memory, the others wait in files; the one thread is free for others."""
+    with server_with(tmp_path, "--max-buffered", "16M") as server, ExitStack() as stack:
+        before = server.memory_bytes()
+        readers = ask_for_blocks(server, stack, key, READERS)
+        wait_until(lambda: len(temporary_files(server, tmp_path)) == READERS - 1, what="answers in files")
+        with server.connect() as honest:
+            assert_served(honest)
+        # Not the one block that has room, but far less than all of them: malloc keeps some for the next.
+        assert server.memory_bytes() - before < READERS * LARGE_MEBIBYTES * MEBIBYTE // 2
+        for reader in readers:
+            assert reader.read_response().body == one_block_of(LARGE_MEBIBYTES)
+            assert reader.request("/function").body == b"function"
+        wait_until(lambda: not temporary_files(server, tmp_path), what="the end of the temporary files")
+        # What was counted is free again.
+        [reader] = ask_for_blocks(server, stack, f"{key}-again", 1)
+        with server.connect() as honest:
+            assert_served(honest)
+        assert temporary_files(server, tmp_path) == []
+        assert reader.read_response().body == one_block_of(LARGE_MEBIBYTES)
+
+
+def test_a_block_beyond_response_spool_holds_its_thread_when_memory_is_full(tmp_path: Path, key: str) -> None:
+    options = ["--max-buffered", "16M", "--response-spool", "1M"]
+    with server_with(tmp_path, *options) as server, ExitStack() as stack:
+        readers = ask_for_blocks(server, stack, key, 2)
+        assert temporary_files(server, tmp_path) == []
+        other = stack.enter_context(server.connect())
+        other.ask("/function")
+        assert other.is_silent(0.3)
+        # The second one holds the thread; the first is kept in memory.
+        assert readers[1].read_response().body == one_block_of(LARGE_MEBIBYTES)
+        assert other.read_response().body == b"function"
+        assert readers[0].read_response().body == one_block_of(LARGE_MEBIBYTES)
+        for reader in readers:
+            assert reader.request("/function").body == b"function"
+
+
+def test_answers_leave_a_quarter_of_max_buffered_to_requests(tmp_path: Path, key: str) -> None:
+    """Slow readers of streamed answers take what they may get, to the last kilobyte."""
+    options = ["--max-buffered", "4M", "--response-memory", "4M", "--body-memory", "1M"]
+    count = 8000
+    with server_with(tmp_path, *options) as server, ExitStack() as stack:
+        readers = [stack.enter_context(server.connect(receive_buffer=1 << 16)) for _ in range(3)]
+        for reader in readers:
+            reader.ask(f"/many-blocks?size=1000&count={count}")
+            assert reader.read_head().status == 200
+        with server.connect() as honest:
+            # Behind them, since there is one thread: by now they are given.
+            assert_served(honest)
+            files = temporary_files(server, tmp_path)
+            assert len(files) >= 2
+            body = os.urandom(600_000)
+            post(honest, f"/digest-after-gate?key={key}", body)
+            server.recorder.wait_for(key, "inside")
+            assert len(temporary_files(server, tmp_path)) == len(files), "the body did not find its quarter"
+            server.recorder.open_gate(key)
+            assert honest.read_response().body == digest(body)
+        for reader in readers:
+            assert b"".join(reader.read_chunks()) == b"x" * (1000 * count)
+        assert "max_buffered" not in server.error_log.text()

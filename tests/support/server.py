@@ -47,8 +47,9 @@ class Server:
 
     `application` is what the command line takes; tests/ is importable in it. `bind` defaults to a free
     port of 127.0.0.1; with `unix:PATH`, connections go there. Logs are `error_log` (standard error) and
-    `access_log`; `final_log` is all of the first after the stop. Leaving the context stops the server
-    with TERM and asserts exit code 0 and no panic.
+    `access_log`; `final_log` is all of the first after the stop. What is written to standard output goes to
+    the error log, too, or to the descriptor `standard_output`. Leaving the context stops the server with
+    TERM and asserts exit code 0 and no panic.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Server:
         bind: str | None = None,
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        standard_output: int | None = None,
     ) -> None:
         self.threads = threads
         self.workers = workers
@@ -86,6 +88,7 @@ class Server:
         self._environment = {**os.environ, "RECORDER_FOLDER": str(self.folder), **(environment or {})}
         python_path = [str(TESTS), *filter(None, [self._environment.get("PYTHONPATH")])]
         self._environment["PYTHONPATH"] = os.pathsep.join(python_path)
+        self._standard_output = standard_output
         self._process: subprocess.Popen[bytes] | None = None
         self.final_log = ""
 
@@ -111,7 +114,7 @@ class Server:
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
-                stdout=standard_error,
+                stdout=standard_error if self._standard_output is None else self._standard_output,
                 stderr=standard_error,
                 env=self._environment,
                 cwd=TESTS,

@@ -128,6 +128,5 @@ wire_errors! {
     REQUEST_TIMEOUT_BODY = 408, "the request body did not come in time";
     BODY_TOO_LARGE = 413, "the request body is too large";
     FORWARDED = 400, "the forwarded headers are invalid or contradict each other";
-    OVERLOADED = 503, "there are more requests than can be answered";
     TEMPORARY_SPACE = 507, "there is no space for the request body";
 }

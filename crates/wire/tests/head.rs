@@ -213,7 +213,6 @@ fn errors_carry_the_status_of_their_answer() {
         (WireError::HEAD_TOO_LARGE, 431),
         (WireError::TOO_MANY_HEADERS, 431),
         (WireError::TRANSFER_ENCODING_UNKNOWN, 501),
-        (WireError::OVERLOADED, 503),
         (WireError::VERSION_UNSUPPORTED, 505),
         (WireError::TEMPORARY_SPACE, 507),
     ] {
