@@ -71,12 +71,8 @@ class Server:
 
 def _portico(launch: Launch) -> Command:
     argv = [str(PORTICO), "run", launch.app, "-w", str(launch.workers), "--threads", str(launch.threads or 8)]
-    argv += [
-        "-b",
-        f"{launch.speaks}://127.0.0.1:{launch.port}",
-        "--access-log",
-        str(launch.access_log or "off"),
-    ]
+    scheme = "" if launch.speaks == "http" else f"{launch.speaks}://"
+    argv += ["-b", f"{scheme}127.0.0.1:{launch.port}", "--access-log", str(launch.access_log or "off")]
     argv += ["--keep-alive", "120s"] if launch.idle else []
     # Flask and Django are installed beside the peers only.
     borrows = launch.app.startswith(("bench.flask_app", "bench.django_app"))

@@ -149,6 +149,8 @@ impl Responder {
         // Only after a while in the application: it costs a system call.
         self.is_abandoned = clock::coarse_ms() - self.called_ms >= ABANDON_MS && self.connection.has_departed();
         let request_complete = self.request_complete.as_ref().is_none_or(|complete| complete.load(Acquire));
+        // The worker may have begun to drain during the call: this is the last moment to say so.
+        self.keep_alive &= self.connection.engine.keeps_connections();
         let plan = self.envelope.plan(&ResponseFacts {
             version: self.version,
             is_head: self.is_head,
@@ -223,8 +225,9 @@ impl Responder {
         let first = self.body_bytes == 0;
         self.body_bytes += block.len() as u64;
         let then = if last && !self.keep_alive { Then::Close } else { Then::More };
-        // Front servers take the length for the end too: what ends the records must not come apart from it.
-        let last = last || self.envelope.is_in_records() && self.is_all();
+        // Front servers take the length for the end too: what ends the records must not come apart from it. Where the
+        // connection closes, not from the close either, or the next request is sent in between: both come last then.
+        let last = last || self.envelope.is_in_records() && self.keep_alive && self.is_all();
         self.is_closed = last && self.envelope.is_in_records() && !self.is_short();
         let mut outbound = lock(&self.connection.outbound);
         let Outbound { bytes, backlog, .. } = &mut *outbound;

@@ -1,0 +1,112 @@
+"""A Django application that tells how it sees the requests that come through a front server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
+from django.urls import path
+
+from apps import behind_front
+
+
+def seen(request: HttpRequest, rest: str) -> JsonResponse:
+    return JsonResponse(
+        {
+            "method": request.method,
+            "path": request.path,
+            "query": request.META["QUERY_STRING"],
+            "arguments": {name: request.GET.getlist(name) for name in request.GET},
+            "headers": {name.lower(): value for name, value in request.headers.items()},
+            "cookies": request.COOKIES,
+            "form": {name: request.POST.getlist(name) for name in request.POST},
+            "scheme": request.scheme,
+            "host": request.get_host(),
+            "url": request.build_absolute_uri(),
+            "remote_addr": request.META.get("REMOTE_ADDR"),
+            "mount": request.META["SCRIPT_NAME"],
+        }
+    )
+
+
+def digest(request: HttpRequest) -> JsonResponse:
+    return JsonResponse(behind_front.digest(request))
+
+
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    return _streamed(behind_front.stream())
+
+
+def gated_stream(request: HttpRequest) -> StreamingHttpResponse:
+    return _streamed(behind_front.gated_stream(request.GET["key"]))
+
+
+def endless_stream(request: HttpRequest) -> StreamingHttpResponse:
+    return _streamed(behind_front.endless_stream(request.GET["key"]))
+
+
+def cut_stream(request: HttpRequest) -> StreamingHttpResponse:
+    return _streamed(behind_front.cut_stream(request.GET["key"]))
+
+
+def relative(request: HttpRequest) -> HttpResponse:
+    return HttpResponseRedirect("/seen/elsewhere?a=1")
+
+
+def absolute(request: HttpRequest) -> HttpResponse:
+    return HttpResponseRedirect(request.build_absolute_uri("/seen/elsewhere"))
+
+
+def cookies(request: HttpRequest) -> HttpResponse:
+    response = JsonResponse(request.COOKIES)
+    for name, value in behind_front.COOKIES.items():
+        response.set_cookie(name, value, max_age=60, httponly=True)
+    return response
+
+
+def large_headers(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("large", headers=behind_front.LARGE_HEADERS)
+
+
+def wait(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(behind_front.wait(request.GET["key"], request.META["portico.disconnected"]))
+
+
+def number(request: HttpRequest, number: int) -> HttpResponse:
+    return HttpResponse(behind_front.number(number, int(request.GET.get("pause_ms", 0))))
+
+
+def _streamed(blocks: Iterable[bytes]) -> StreamingHttpResponse:
+    """An answer of unknown length, which nginx is not to hold back."""
+    return StreamingHttpResponse(blocks, content_type="text/plain", headers={"X-Accel-Buffering": "no"})
+
+
+urlpatterns = [
+    path("seen/<path:rest>", seen),
+    path("digest", digest),
+    path("stream", stream),
+    path("gated-stream", gated_stream),
+    path("endless-stream", endless_stream),
+    path("cut-stream", cut_stream),
+    path("redirect", relative),
+    path("redirect-absolute", absolute),
+    path("cookies", cookies),
+    path("large-headers", large_headers),
+    path("wait", wait),
+    path("number/<int:number>", number),
+]
+
+settings.configure(
+    DEBUG=False,
+    SECRET_KEY="only for tests",
+    ALLOWED_HOSTS=["*"],
+    ROOT_URLCONF=__name__,
+    MIDDLEWARE=[
+        "django.middleware.security.SecurityMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    ],
+)
+application = get_wsgi_application()

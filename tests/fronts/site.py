@@ -1,0 +1,138 @@
+"""A pairing at work: portico with an application, and the front server before it, in one temporary folder."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.raw_client import Connection, Response
+from support.server import Server
+
+from fronts.addresses import Addresses
+from fronts.front import Front, program
+from fronts.journal import Journal
+from fronts.pairings import Pairing
+
+APPLICATIONS = {"flask": "apps.front_flask:app", "django": "apps.front_django:application"}
+NAME = "shop.example"
+
+
+class PairedServer(Server):
+    """portico, listening for front servers, with an application that keeps a journal."""
+
+    def __init__(
+        self,
+        application: str,
+        binds: Mapping[str, tuple[str, int] | str],
+        journal: Path,
+        options: Sequence[str] = (),
+    ) -> None:
+        """`binds` are the words for `-b`, each with the address to connect to."""
+        first, *others = binds
+        more = [word for bind in others for word in ("-b", bind)]
+        environment = {"JOURNAL_FOLDER": str(journal)}
+        super().__init__(
+            application,
+            threads=4,
+            workers=2,
+            bind=first,
+            options=[*options, *more],
+            environment=environment,
+        )
+        self.address = binds[first]
+
+    def start(self) -> None:
+        """Start, and wait until the application is loaded."""
+        super().start()
+        self.error_log.wait_for(r"ready in ")
+
+
+class Site:
+    """What a test of a pairing has in its hands."""
+
+    def __init__(self, pairing: Pairing, application: str, addresses: Addresses, portico: Server) -> None:
+        self.pairing = pairing
+        self.application = application
+        self.portico = portico
+        self.journal = Journal(addresses.folder)
+        self._addresses = addresses
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the front server listens."""
+        return ("127.0.0.1", self._addresses.port)
+
+    @property
+    def socket_path(self) -> str | None:
+        """portico's Unix socket, if the pairing has one."""
+        address = self._addresses.portico(self.pairing)
+        return address if isinstance(address, str) else None
+
+    @property
+    def portico_port(self) -> int:
+        """portico's TCP port, if the pairing has one."""
+        return self._addresses.portico_port
+
+    def connect(self, *, tls: bool = False, source: str | None = None, timeout_s: float = 20.0) -> Connection:
+        """A new connection to the front server, from `source` (127.0.0.1)."""
+        port = self._addresses.tls_port if tls else self._addresses.port
+        connection = Connection(("127.0.0.1", port), timeout_s=timeout_s, source=source)
+        if tls:
+            trusting = ssl.create_default_context(cafile=str(self._addresses.certificate))
+            connection.socket = trusting.wrap_socket(connection.socket, server_hostname=NAME)
+        return connection
+
+    def request(
+        self,
+        target: str,
+        *,
+        method: str = "GET",
+        headers: Sequence[str] = (),
+        body: bytes | None = None,
+        tls: bool = False,
+        source: str | None = None,
+    ) -> Response:
+        """One request to shop.example on a connection of its own."""
+        with self.connect(tls=tls, source=source) as connection:
+            return ask(connection, target, method=method, headers=headers, body=body)
+
+
+def ask(
+    connection: Connection,
+    target: str,
+    *,
+    method: str = "GET",
+    headers: Sequence[str] = (),
+    body: bytes | None = None,
+) -> Response:
+    """One request to shop.example."""
+    named = [f"Host: {NAME}", *headers]
+    return connection.request(target, method=method, headers=named, body=body, host=False)
+
+
+@contextmanager
+def running_site(pairing: Pairing, application: str, certificate: Path) -> Iterator[Site]:
+    """Start portico and the front server; end both on leaving."""
+    program(pairing.program)
+    with temporary_folder() as folder:
+        addresses = Addresses(folder, certificate)
+        binds = {addresses.bind(pairing): addresses.portico(pairing)}
+        portico = PairedServer(APPLICATIONS[application], binds, folder, pairing.options)
+        front = Front(pairing, addresses)
+        with portico, front:
+            yield Site(pairing, application, addresses, portico)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that front servers of another user may look into."""
+    folder = Path(tempfile.mkdtemp(prefix="portico-front-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)

@@ -1,0 +1,37 @@
+"""Whether front servers keep their connections to portico for further requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.waiting import wait_until
+
+from fronts.pairings import Pairing
+from fronts.site import Site, ask
+
+_ESTABLISHED = "01"
+_CONNECTED = "03"
+
+
+def connections(site: Site) -> set[str]:
+    """What tells the connections from the front server apart: remote addresses, or inodes of Unix sockets."""
+    if site.socket_path is not None:
+        rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+        return {row[6] for row in rows if row[-1] == site.socket_path and row[5] == _CONNECTED}
+    port = f":{site.portico_port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[2] for row in rows if row[1].endswith(port) and row[3] == _ESTABLISHED}
+
+
+def test_connections_to_portico(site: Site, pairing: Pairing) -> None:
+    with site.connect() as connection:
+        assert ask(connection, "/number/0").body == b"number 0"
+        before = connections(site)
+        for number in range(1, 20):
+            assert ask(connection, f"/number/{number}").body == b"number %d" % number
+        after = connections(site)
+    if pairing.keeps:
+        assert after
+        assert after <= before
+    else:
+        wait_until(lambda: not connections(site), what="the end of the connections")

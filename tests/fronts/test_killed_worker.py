@@ -1,0 +1,69 @@
+"""kill -9 of a worker with a request in flight: who is asked again, and what the client can tell."""
+
+from __future__ import annotations
+
+import pytest
+from support.raw_client import Closed, Connection
+from support.waiting import wait_until
+
+from fronts.killing import kill_worker
+from fronts.pairings import Pairing
+from fronts.site import NAME, Site
+
+
+def send(connection: Connection, method: str, target: str) -> None:
+    """A request without a body."""
+    length = "Content-Length: 0\r\n" if method == "POST" else ""
+    connection.send(f"{method} {target} HTTP/1.1\r\nHost: {NAME}\r\n{length}\r\n".encode())
+
+
+def kill_worker_inside(site: Site, key: str) -> None:
+    """Kill the worker that the request with `key` is in."""
+    site.journal.wait_for(key, "inside")
+    kill_worker(site.journal.worker_of(key))
+
+
+def assert_lost(connection: Connection) -> None:
+    """The client hears that there is no answer: a status that says so, or the end of the connection."""
+    try:
+        assert 500 <= connection.read_response().status < 600
+    except (Closed, ConnectionError):
+        return
+
+
+def test_a_get_is_asked_again(site: Site, pairing: Pairing, key: str) -> None:
+    with site.connect() as connection:
+        send(connection, "GET", f"/wait?key={key}")
+        kill_worker_inside(site, key)
+        if pairing.asks_again:
+            site.journal.wait_for(key, "inside", count=2)
+            site.journal.open_gate(key)
+            response = connection.read_response()
+            assert (response.status, response.body) == (200, b"released")
+        else:
+            assert_lost(connection)
+            assert site.journal.events(key).count("inside") == 1
+    assert site.request("/number/7").body == b"number 7"
+
+
+def test_a_post_is_never_asked_twice(site: Site, key: str) -> None:
+    with site.connect() as connection:
+        send(connection, "POST", f"/wait?key={key}")
+        kill_worker_inside(site, key)
+        assert_lost(connection)
+    assert site.journal.events(key).count("inside") == 1
+    assert site.request("/number/8", method="POST", body=b"x").body == b"number 8"
+
+
+def test_an_answer_that_is_cut_does_not_look_complete(site: Site, pairing: Pairing, key: str) -> None:
+    """Where the protocol behind the front server has no sign for the end, nobody can tell."""
+    if not pairing.tells_cut:
+        return
+    with site.connect() as connection:
+        send(connection, "GET", f"/cut-stream?key={key}")
+        head = connection.read_head()
+        wait_until(lambda: "inside" in site.journal.events(key), what="the application")
+        kill_worker(site.journal.worker_of(key))
+        assert head.get("Transfer-Encoding") == "chunked"
+        with pytest.raises((Closed, ConnectionError)):
+            list(connection.read_chunks())

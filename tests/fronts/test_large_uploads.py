@@ -1,0 +1,59 @@
+"""100 MB through every pairing: whole, and with bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from support.memory import bounded_memory
+from support.raw_client import Connection, Response
+from support.waiting import wait_until
+
+from fronts.pairings import Pairing
+from fronts.site import NAME, Site
+
+BLOCK = bytes(range(256)) * 4096
+BOUND_BYTES = 48 << 20
+"""How much supervisor and workers may grow meanwhile: frameworks import more when they are first called."""
+
+
+def send_blocks(connection: Connection, count: int, *, in_chunks: bool) -> None:
+    """A POST of `count` MiB."""
+    framing = "Transfer-Encoding: chunked" if in_chunks else f"Content-Length: {count * len(BLOCK)}"
+    head = ["POST /digest HTTP/1.1", f"Host: {NAME}", "Content-Type: application/octet-stream", framing]
+    connection.send("\r\n".join([*head, "", ""]).encode())
+    block = b"%x\r\n%b\r\n" % (len(BLOCK), BLOCK) if in_chunks else BLOCK
+    for _ in range(count):
+        connection.send(block)
+    if in_chunks:
+        connection.send(b"0\r\n\r\n")
+
+
+def expected(count: int) -> dict[str, object]:
+    """What the application answers to `count` MiB."""
+    digest = hashlib.sha256()
+    for _ in range(count):
+        digest.update(BLOCK)
+    return {"length": count * len(BLOCK), "sha256": digest.hexdigest()}
+
+
+def upload(site: Site, count: int, *, in_chunks: bool) -> Response:
+    """The answer to `count` MiB."""
+    wait_until(lambda: len(site.portico.worker_pids) == 2, what="all workers")
+    with bounded_memory(site.portico, BOUND_BYTES), site.connect(timeout_s=60) as connection:
+        send_blocks(connection, count, in_chunks=in_chunks)
+        return connection.read_response()
+
+
+def test_a_hundred_mebibytes(site: Site) -> None:
+    response = upload(site, 100, in_chunks=False)
+    assert response.status == 200, response
+    assert json.loads(response.body) == expected(100)
+
+
+def test_ten_mebibytes_in_chunks(site: Site, pairing: Pairing) -> None:
+    if not pairing.takes_chunked:
+        return
+    response = upload(site, 10, in_chunks=True)
+    assert response.status == 200, response
+    assert json.loads(response.body) == expected(10)

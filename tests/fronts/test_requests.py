@@ -1,0 +1,252 @@
+"""Every pairing, with Flask and Django: the application sees the client's request, the client its answer."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from apps.behind_front import COOKIES, LARGE_HEADERS, STREAM_BLOCKS, digest
+from support.raw_client import Response, chunked
+
+from fronts.pairings import Pairing
+from fronts.site import NAME, Site, ask
+
+CLIENT = "127.0.0.2"
+"""An address of this machine that portico takes for no front server."""
+STREAM = b"".join(b"%d " % number * (number + 1) for number in range(STREAM_BLOCKS))
+
+
+def seen(response: Response) -> dict[str, Any]:
+    """What the application saw of a request."""
+    assert response.status == 200, response
+    answer: dict[str, Any] = json.loads(response.body)
+    return answer
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS"])
+def test_method_path_and_query(site: Site, method: str) -> None:
+    answer = seen(
+        site.request("/seen/caf%C3%A9/a%20b+c/~x;y=1/?q=1&q=%C3%BC&empty=&raw=a/b?c", method=method)
+    )
+    assert answer["method"] == method
+    assert (answer["mount"], answer["path"]) == ("", "/seen/caf\xe9/a b+c/~x;y=1/")
+    assert answer["query"] == "q=1&q=%C3%BC&empty=&raw=a/b?c"
+    assert answer["arguments"] == {"q": ["1", "\xfc"], "empty": [""], "raw": ["a/b?c"]}
+
+
+@pytest.mark.parametrize(
+    ("escaped", "decoded"),
+    [
+        pytest.param("%25%32%30", "%20", id="percent"),
+        pytest.param("%3Fno%3Dquery%23", "?no=query#", id="delimiters"),
+        pytest.param("a%2Fb%2f", "a/b/", id="slashes"),
+        pytest.param("a%22b%27%3C%3E", "a\"b'<>", id="quotes"),
+    ],
+)
+def test_escapes_are_decoded_once(site: Site, escaped: str, decoded: str) -> None:
+    answer = seen(site.request(f"/seen/{escaped}?q={escaped}"))
+    assert (answer["path"], answer["query"]) == (f"/seen/{decoded}", f"q={escaped}")
+
+
+def test_headers(site: Site) -> None:
+    headers = ["X-One: 1", "Accept: text/html;q=0.9, */*", 'If-None-Match: "a", W/"b"', "X-Empty:"]
+    answer = seen(site.request("/seen/headers", headers=headers))["headers"]
+    assert answer["x-one"] == "1"
+    assert answer["accept"] == "text/html;q=0.9, */*"
+    assert answer["if-none-match"] == '"a", W/"b"'
+
+
+def test_headers_with_deceptive_names(site: Site) -> None:
+    """Names that would be read as something else never reach the application."""
+    answer = seen(
+        site.request("/seen/hop", headers=["Proxy: http://evil.example", "X_Forwarded_For: 192.0.2.1"])
+    )
+    assert "proxy" not in answer["headers"]
+    assert not any("192.0.2.1" in value for value in answer["headers"].values())
+
+
+def test_form(site: Site) -> None:
+    form = {"one": "1", "two": "zwei \xfc & more", "large": "x" * 200_000}
+    body = urlencode(form).encode()
+    answer = seen(
+        site.request(
+            "/seen/form",
+            method="POST",
+            headers=["Content-Type: application/x-www-form-urlencoded"],
+            body=body,
+        )
+    )
+    assert answer["form"] == {name: [value] for name, value in form.items()}
+    assert answer["headers"]["content-type"] == "application/x-www-form-urlencoded"
+
+
+def test_a_post_without_a_body(site: Site) -> None:
+    answer = seen(site.request("/seen/empty", method="POST", body=b""))
+    assert (answer["method"], answer["form"]) == ("POST", {})
+
+
+def test_a_chunked_body(site: Site, pairing: Pairing) -> None:
+    """Also Django sees it, which reads nothing without a length: the front server or portico gives it one."""
+    block = bytes(range(256)) * 100
+    with site.connect() as connection:
+        head = [
+            f"POST /digest HTTP/1.1\r\nHost: {NAME}",
+            "Content-Type: text/plain",
+            "Transfer-Encoding: chunked",
+        ]
+        connection.send("\r\n".join([*head, "", ""]).encode())
+        connection.send(chunked(block, block, b"end"))
+        response = connection.read_response()
+    if not pairing.takes_chunked:
+        assert response.status == 411
+        return
+    assert response.status == 200
+    assert json.loads(response.body) == digest(io.BytesIO(block + block + b"end"))
+
+
+def test_head(site: Site) -> None:
+    """The head of a GET, no body, and the connection goes on."""
+    with site.connect() as connection:
+        get = ask(connection, "/number/12")
+        head = ask(connection, "/number/12", method="HEAD")
+        again = ask(connection, "/number/34")
+    assert (get.body, head.body, again.body) == (b"number 12", b"", b"number 34")
+    assert head.status == 200
+    assert head.get("Content-Type") == get.get("Content-Type")
+    assert head.get("Content-Length") in (None, get.get("Content-Length"))
+
+
+def test_a_streamed_answer(site: Site) -> None:
+    response = site.request("/stream")
+    assert response.status == 200
+    assert response.body == STREAM
+
+
+def test_blocks_are_not_held_back(site: Site, key: str) -> None:
+    """The first block reaches the client while the application waits."""
+    with site.connect() as connection:
+        connection.send(f"GET /gated-stream?key={key} HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())
+        head = connection.read_head()
+        if head.get("Transfer-Encoding"):
+            assert connection.read_chunk() == b"first "
+            site.journal.open_gate(key)
+            assert b"".join(connection.read_chunks()) == b"second"
+        else:
+            assert connection.read_exactly(6) == b"first "
+            site.journal.open_gate(key)
+            assert connection.read_to_end() == b"second"
+
+
+def test_redirect(site: Site) -> None:
+    response = site.request("/redirect")
+    assert response.status == 302
+    assert response.get("Location") in ("/seen/elsewhere?a=1", f"http://{NAME}/seen/elsewhere?a=1")
+
+
+def test_a_redirect_to_a_whole_url_stays_at_the_site(site: Site) -> None:
+    response = site.request("/redirect-absolute")
+    assert response.status == 302
+    assert response.get("Location") == f"http://{NAME}/seen/elsewhere"
+
+
+def test_cookies(site: Site) -> None:
+    response = site.request("/cookies", headers=["Cookie: a=1; b=two-words; c=%C3%BC"])
+    assert json.loads(response.body) == {"a": "1", "b": "two-words", "c": "%C3%BC"}
+    given = [cookie.partition(";")[0] for cookie in response.all("Set-Cookie")]
+    assert given == [f"{name}={value}" for name, value in COOKIES.items()]
+    assert all("expires=" in cookie.lower() for cookie in response.all("Set-Cookie"))
+
+
+def test_large_headers_of_a_request(site: Site) -> None:
+    """60 KB of headers, near portico's limit for a head of 64 KiB."""
+    large = {f"x-large-{number}": str(number) * 15_000 for number in range(4)}
+    headers = [f"{name}: {value}" for name, value in large.items()]
+    answer = seen(site.request("/seen/large", headers=headers))["headers"]
+    assert {name: answer[name] for name in large} == large
+
+
+@pytest.mark.parametrize("count", [5, 9])
+def test_larger_headers_of_a_request_are_refused(site: Site, pairing: Pairing, count: int) -> None:
+    """75 KB, beyond portico's limit, and 135 KB, beyond most others: the client hears why."""
+    headers = [f"X-Large-{number}: {'x' * 15_000}" for number in range(count)]
+    status = site.request("/seen/large", headers=headers).status
+    assert pairing.refuses_large <= status < pairing.refuses_large + 100
+    assert site.request("/number/1").body == b"number 1"
+
+
+def test_large_headers_of_an_answer(site: Site) -> None:
+    response = site.request("/large-headers")
+    assert response.status == 200
+    assert {name: response.get(name) for name in LARGE_HEADERS} == LARGE_HEADERS
+
+
+def test_a_kept_connection(site: Site) -> None:
+    with site.connect() as connection:
+        for number in range(20):
+            assert ask(connection, f"/number/{number}").body == b"number %d" % number
+            posted = ask(connection, f"/number/{number}", method="POST", body=b"x" * number)
+            assert posted.body == b"number %d" % number
+
+
+def test_the_client_is_seen(site: Site) -> None:
+    answer = seen(site.request("/seen/client", source=CLIENT))
+    assert answer["remote_addr"] == CLIENT
+    assert (answer["scheme"], answer["host"], answer["url"]) == ("http", NAME, f"http://{NAME}/seen/client")
+
+
+def test_the_client_is_in_the_access_log(site: Site, key: str) -> None:
+    site.request(f"/seen/{key}", source=CLIENT, headers=["User-Agent: tester/1"])
+    line = site.portico.access_log.wait_for(rf"^.*{key}.*$")[0]
+    assert line.startswith(f"{CLIENT} ")
+    assert re.search(rf'"GET /seen/{key} HTTP/1\.[01]" 200 .*tester/1', line)
+
+
+def test_https_is_seen(site: Site, pairing: Pairing) -> None:
+    answer = seen(site.request("/seen/tls", tls=True, source=CLIENT))
+    scheme = "https" if pairing.tells_scheme else "http"
+    assert (answer["scheme"], answer["host"], answer["remote_addr"]) == (scheme, NAME, CLIENT)
+    assert answer["url"] == f"{scheme}://{NAME}/seen/tls"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "X-Forwarded-For: 192.0.2.66",
+        "X-Forwarded-For: 192.0.2.66, 127.0.0.1",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: 192.0.2.66",
+        "X-Forwarded-Port: 19266",
+        "X-Forwarded-Prefix: /192.0.2.66",
+        "Forwarded: for=192.0.2.66;proto=https;host=192.0.2.66",
+    ],
+    ids=lambda header: header.partition(":")[0].lower(),
+)
+def test_a_forged_header_is_not_believed(site: Site, header: str) -> None:
+    """It changes nothing, and does not reach applications either, which may believe it themselves."""
+    honest = seen(site.request("/seen/forged", source=CLIENT))
+    answer = seen(site.request("/seen/forged", source=CLIENT, headers=[header]))
+    for volatile in ("x-request-start",):
+        honest["headers"].pop(volatile, None)
+        answer["headers"].pop(volatile, None)
+    assert answer == honest
+    assert answer["remote_addr"] == CLIENT
+    assert "192.0.2.66" not in json.dumps(answer)
+
+
+def test_a_client_cannot_date_its_request_back(site: Site, pairing: Pairing) -> None:
+    """A request that has waited for years would be refused. Over HTTP the application sees the true time."""
+    before_s = time.time()
+    answer = seen(site.request("/seen/start", source=CLIENT, headers=["X-Request-Start: t=1000000000"]))
+    start = answer["headers"].get("x-request-start")
+    if not (pairing.tells_start and pairing.speaks == "http"):
+        assert start is None
+        return
+    match = re.fullmatch(r"t=([0-9]+)(\.[0-9]+)?", start)
+    assert match
+    unit_s = {10: 1, 13: 1e-3, 16: 1e-6}[len(match[1])]
+    assert before_s - 1 < float(match[1]) * unit_s < time.time() + 1
