@@ -25,28 +25,31 @@ pub enum Envelope {
 }
 
 /// A few bytes of framing, without an allocation.
-#[derive(Clone, Copy, Default)]
-pub struct Tail {
-    bytes: [u8; 32],
-    length: u8,
+#[derive(Clone, Copy)]
+pub enum Tail {
+    /// Those of HTTP.
+    Fixed(&'static [u8]),
+    /// Records of FastCGI.
+    Records {
+        /// They are at the start of it.
+        bytes: [u8; 32],
+        /// How many there are.
+        length: usize,
+    },
 }
 
-impl Tail {
-    /// These bytes, of which there are few.
-    pub fn new(framing: &[u8]) -> Tail {
-        let mut tail = Tail::default();
-        for (place, byte) in tail.bytes.iter_mut().zip(framing) {
-            *place = *byte;
-            tail.length += 1;
-        }
-        debug_assert_eq!(usize::from(tail.length), framing.len(), "a tail that does not fit");
-        tail
+impl Default for Tail {
+    fn default() -> Tail {
+        Tail::Fixed(b"")
     }
 }
 
 impl AsRef<[u8]> for Tail {
     fn as_ref(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+        match self {
+            Tail::Fixed(bytes) => bytes,
+            Tail::Records { bytes, length } => bytes.get(..*length).unwrap_or_default(),
+        }
     }
 }
 
@@ -125,12 +128,17 @@ impl Envelope {
     /// What follows the last byte of a complete answer, with which lines for the front server's log may have gone out.
     pub fn end(self, has_errors: bool) -> Tail {
         let Envelope::FastCgi { id } = self else { return Tail::default() };
-        let mut out = Vec::with_capacity(size_of::<Tail>());
+        let mut bytes = [0; 32];
+        let mut out = Vec::with_capacity(bytes.len());
         out.extend_from_slice(&fastcgi_record_header(FastCgiStream::Stdout, id, 0).0);
         if has_errors {
             out.extend_from_slice(&fastcgi_record_header(FastCgiStream::Stderr, id, 0).0);
         }
         write_end_request(&mut out, id, FastCgiEnd::Complete { app_status: 0 });
-        Tail::new(&out)
+        for (place, byte) in bytes.iter_mut().zip(&out) {
+            *place = *byte;
+        }
+        debug_assert!(out.len() <= bytes.len(), "a tail that does not fit");
+        Tail::Records { bytes, length: out.len() }
     }
 }

@@ -338,9 +338,9 @@ impl Responder {
     /// What closes the chunk, and with it the body.
     fn tail(&self, has_block: bool, last: bool) -> Tail {
         match (self.is_chunked(), has_block, last) {
-            (true, true, true) => Tail::new(b"\r\n0\r\n\r\n"),
-            (true, true, false) => Tail::new(b"\r\n"),
-            (true, false, true) => Tail::new(LAST_CHUNK),
+            (true, true, true) => Tail::Fixed(b"\r\n0\r\n\r\n"),
+            (true, true, false) => Tail::Fixed(b"\r\n"),
+            (true, false, true) => Tail::Fixed(LAST_CHUNK),
             // What is incomplete must not look as if it were not.
             (false, _, true) if !self.is_short() => self.envelope.end(self.has_errors),
             _ => Tail::default(),

@@ -12,7 +12,7 @@ use crate::connection::departures::{self, Witness};
 use crate::engine::lock;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, Weak};
 
 /// The client of one answer, while that is not complete.
@@ -46,7 +46,8 @@ impl Presence {
 
     /// An answer is due.
     pub fn begin(&self) {
-        self.is_over.store(false, SeqCst);
+        // Nobody can have asked for this answer's client yet.
+        self.is_over.store(false, Release);
     }
 
     /// The answer is complete, or is as soon as the bytes at hand have left. Attached to the interpreter: callbacks
@@ -66,7 +67,9 @@ impl Presence {
 
     /// Ends the callables' validity and the watch; answers with the callbacks that have not been called.
     fn close(&self) -> Vec<Py<PyAny>> {
-        self.is_over.store(true, SeqCst);
+        if !self.is_over.load(Relaxed) {
+            self.is_over.store(true, SeqCst);
+        }
         if !self.has_watch.load(SeqCst) {
             return Vec::new();
         }

@@ -341,17 +341,16 @@ pub fn send_block(py: Python<'_>, responder: &mut Responder, presence: &Presence
     if block.is_empty() {
         return Ok(());
     }
-    wait_for_room(py, responder, block);
+    // What is kept for a slow reader may go to a file: not while other threads wait for the interpreter.
+    let is_slow = responder.has_backlog();
+    if is_slow {
+        wait_for_room(py, responder, block);
+    }
     if block.len() as u64 == responder.remaining() {
         // All that was declared: the client has what it wanted.
         presence.end();
     }
-    // What is kept for a slow reader may go to a file: not while other threads wait for the interpreter.
-    let sent = if responder.has_backlog() {
-        py.detach(|| responder.block(block, false))?
-    } else {
-        responder.block(block, false)?
-    };
+    let sent = if is_slow { py.detach(|| responder.block(block, false))? } else { responder.block(block, false)? };
     match sent {
         Sent::All => Ok(()),
         Sent::Blocked(offset) => send_later(py, responder, block, offset, false),
