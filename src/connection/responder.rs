@@ -77,6 +77,8 @@ pub enum Sent {
     All,
     /// The socket is full: the bytes of the block from this offset on wait.
     Blocked(usize),
+    /// Nothing was done: a slow reader has not taken what was before it, and the block has to go behind that.
+    Behind,
 }
 
 /// One answer.
@@ -222,26 +224,15 @@ impl Responder {
         if self.is_closed && block.is_empty() {
             return Ok(Sent::All);
         }
+        let mut outbound = lock(&self.connection.outbound);
+        if outbound.backlog.is_some() {
+            return Ok(Sent::Behind);
+        }
         let first = self.body_bytes == 0;
         self.body_bytes += block.len() as u64;
         let then = if last && !self.keep_alive { Then::Close } else { Then::More };
-        // Front servers take the length for the end too: what ends the records must not come apart from it. Where the
-        // connection closes, not from the close either, or the next request is sent in between: both come last then.
-        let last = last || self.envelope.is_in_records() && self.keep_alive && self.is_all();
+        let last = self.is_end(last);
         self.is_closed = last && self.envelope.is_in_records() && !self.is_short();
-        let mut outbound = lock(&self.connection.outbound);
-        let Outbound { bytes, backlog, .. } = &mut *outbound;
-        if let Some(backlog) = backlog {
-            // What stands there goes before: perhaps the head, where lines for the front server's log came before it.
-            let mut ahead = std::mem::take(bytes);
-            if self.is_chunked() && !block.is_empty() {
-                write_chunk_size(&mut ahead, block.len());
-            }
-            let tail = self.tail(!block.is_empty(), last);
-            let added = backlog.add(&[&ahead, &self.envelope.enclosed(block), tail.as_ref()]);
-            self.is_broken |= added.is_err();
-            return added.map(|()| Sent::All);
-        }
         if self.envelope.is_in_records() && block.len() > SMALL_BLOCK_BYTES {
             let sent = self.send_records(&mut outbound, block, last, then);
             self.is_abandoned |= first && sent.is_err();
@@ -312,6 +303,39 @@ impl Responder {
             self.tell_sentinel();
         }
         self.has_errors
+    }
+
+    /// As `block`, where that was `Behind`. Outside the interpreter: what is kept for a slow reader may go to a file.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn block_behind(&mut self, block: &[u8], last: bool) -> io::Result<Sent> {
+        let mut outbound = lock(&self.connection.outbound);
+        let Outbound { bytes, backlog, .. } = &mut *outbound;
+        let Some(backlog) = backlog else {
+            // All has been taken meanwhile.
+            drop(outbound);
+            return self.block(block, last);
+        };
+        self.body_bytes += block.len() as u64;
+        let last = self.is_end(last);
+        // What stands there goes before: perhaps the head, where lines for the front server's log came before it.
+        let mut ahead = std::mem::take(bytes);
+        if self.is_chunked() && !block.is_empty() {
+            write_chunk_size(&mut ahead, block.len());
+        }
+        let tail = self.tail(!block.is_empty(), last);
+        let added = backlog.add(&[&ahead, &self.envelope.enclosed(block), tail.as_ref()]);
+        self.is_closed = last && self.envelope.is_in_records() && !self.is_short();
+        self.is_broken |= added.is_err();
+        added.map(|()| Sent::All)
+    }
+
+    /// Whether the answer ends with a block that has just been counted, which is not the `last` for that. Front servers
+    /// take the length for the end too: what ends the records must not come apart from it. Where the connection closes,
+    /// not from the close either, or the next request is sent in between: both come last then.
+    fn is_end(&self, last: bool) -> bool {
+        last || self.envelope.is_in_records() && self.keep_alive && self.is_all()
     }
 
     /// A block in records, one after the other: the records need copies, and so the whole block would be there twice.

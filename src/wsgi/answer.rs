@@ -5,7 +5,7 @@ use super::Outcome;
 use super::failure::Site;
 use super::file_wrapper::FileWrapper;
 use super::input::client_fault;
-use super::start_response::{Exchange, send_block, send_later, wait_for_room};
+use super::start_response::{Exchange, send_block, send_in_turn, send_later};
 use crate::clock::DateHeader;
 use crate::connection::refusal::{CLIENT_CLOSED_REQUEST, reason_phrase};
 use crate::connection::responder::{ApplicationHead, OwnedBlock, Responder, Sent};
@@ -117,10 +117,7 @@ impl Sending<'_> {
         if responder.has_body() && allowed < whole.len() {
             self.log_excess();
         }
-        if responder.body_bytes > 0 {
-            wait_for_room(self.py, &responder, bytes);
-        }
-        let sent = responder.block(bytes, true);
+        let sent = send_in_turn(self.py, &mut responder, bytes, true);
         self.body_bytes = responder.body_bytes;
         self.is_abandoned = responder.is_abandoned;
         match sent {
@@ -133,7 +130,7 @@ impl Sending<'_> {
                 responder.cut();
                 Ok(())
             }
-            Ok(Sent::All) => {
+            Ok(Sent::All | Sent::Behind) => {
                 responder.done();
                 Ok(())
             }
@@ -309,8 +306,8 @@ impl Sending<'_> {
         responder.start(&head, Some(body.len() as u64), self.date);
         self.is_abandoned = responder.is_abandoned;
         let bytes: &[u8] = if responder.has_body() { body.as_bytes() } else { b"" };
-        match responder.block(bytes, true) {
-            Ok(Sent::All) => responder.done(),
+        match send_in_turn(self.py, &mut responder, bytes, true) {
+            Ok(Sent::All | Sent::Behind) => responder.done(),
             Ok(Sent::Blocked(offset)) => match responder.reserve(bytes.len()) {
                 Some(reserved) => responder.hand_over(Box::new(bytes.to_vec()), offset, reserved),
                 None => responder.cut(),

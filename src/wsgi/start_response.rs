@@ -341,19 +341,27 @@ pub fn send_block(py: Python<'_>, responder: &mut Responder, presence: &Presence
     if block.is_empty() {
         return Ok(());
     }
-    // What is kept for a slow reader may go to a file: not while other threads wait for the interpreter.
-    let is_slow = responder.has_backlog();
-    if is_slow {
-        wait_for_room(py, responder, block);
-    }
     if block.len() as u64 == responder.remaining() {
         // All that was declared: the client has what it wanted.
         presence.end();
     }
-    let sent = if is_slow { py.detach(|| responder.block(block, false))? } else { responder.block(block, false)? };
+    let sent = send_in_turn(py, responder, block, false)?;
     match sent {
-        Sent::All => Ok(()),
+        Sent::All | Sent::Behind => Ok(()),
         Sent::Blocked(offset) => send_later(py, responder, block, offset, false),
+    }
+}
+
+/// Sends a block, behind what a slow reader has not taken: then it waits, outside the interpreter, for room.
+pub fn send_in_turn(py: Python<'_>, responder: &mut Responder, block: &[u8], last: bool) -> std::io::Result<Sent> {
+    match responder.block(block, last)? {
+        Sent::Behind => py.detach(|| {
+            if responder.is_behind(block.len()) {
+                responder.wait_for_room(block.len());
+            }
+            responder.block_behind(block, last)
+        }),
+        sent => Ok(sent),
     }
 }
 
@@ -368,11 +376,4 @@ pub fn send_later(
     py.detach(
         || if responder.keep_rest(block, offset, last) { Ok(()) } else { responder.wait_sent(block, offset, last) },
     )
-}
-
-/// Waits, outside the interpreter, while the client is too far behind for another block.
-pub fn wait_for_room(py: Python<'_>, responder: &Responder, block: &[u8]) {
-    if responder.is_behind(block.len()) {
-        py.detach(|| responder.wait_for_room(block.len()));
-    }
 }
