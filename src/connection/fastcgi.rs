@@ -192,9 +192,8 @@ impl Front<'_> {
                 State::Closing => return Err(End::Closing),
                 State::Busy | State::Awaited => {}
             }
-            let skipped = self.feed.as_ref().and_then(|feed| feed.bytes().get(self.used..)).unwrap_or_default();
-            self.used += self.reader.skip(skipped);
-            match look_ahead(self.rest(), id) {
+            self.used += self.reader.skip(unused(self.feed.as_deref(), self.used));
+            match look_ahead(unused(self.feed.as_deref(), self.used), id) {
                 Ahead::Nothing => {}
                 Ahead::Abort => {
                     connection.abandon();
@@ -212,14 +211,9 @@ impl Front<'_> {
         }
     }
 
-    /// Bytes that came and are not done with.
-    fn rest(&self) -> &[u8] {
-        self.feed.as_ref().and_then(|feed| feed.bytes().get(self.used..)).unwrap_or_default()
-    }
-
     /// The next step; its bytes are counted as used.
     fn next(&mut self) -> Result<FastCgiStep, WireError> {
-        let bytes = self.feed.as_ref().and_then(|feed| feed.bytes().get(self.used..)).unwrap_or_default();
+        let bytes = unused(self.feed.as_deref(), self.used);
         let step = self.reader.read(bytes, &self.connection.engine.bounds.gateway)?;
         self.used += step.consumed();
         Ok(step)
@@ -230,7 +224,7 @@ impl Front<'_> {
         if let Some(begun) = begun {
             return begun.refused(error);
         }
-        refusal::tell_of_front_server(self.connection, error, self.rest());
+        refusal::tell_of_front_server(self.connection, error, unused(self.feed.as_deref(), self.used));
         End::Gone
     }
 
@@ -252,6 +246,11 @@ impl Front<'_> {
         };
         if filled? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
+}
+
+/// Bytes that came and are not done with.
+fn unused(feed: Option<&Inbound>, used: usize) -> &[u8] {
+    feed.and_then(|feed| feed.bytes().get(used..)).unwrap_or_default()
 }
 
 impl Begun {

@@ -488,11 +488,6 @@ impl Responder {
         backlog::finish(&self.connection, keep);
     }
 
-    /// Whether what is sent now waits behind what a slow reader has not taken.
-    pub fn has_backlog(&self) -> bool {
-        lock(&self.connection.outbound).backlog.is_some()
-    }
-
     /// Ends an answer in the middle, so that the client can tell that it is not complete: what was
     /// already accepted is sent, then the connection closes without the body's end.
     pub fn cut(mut self) {

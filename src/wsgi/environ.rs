@@ -108,6 +108,11 @@ impl Origin {
             sends_errors: connection.listener.sends_errors,
         }
     }
+
+    /// Whether a load balancer says that the client's connection is encrypted.
+    fn is_tls(&self) -> bool {
+        self.proxied.as_ref().is_some_and(|proxied| proxied.is_tls)
+    }
 }
 
 /// What all requests of a worker have in common.
@@ -175,7 +180,12 @@ impl Environ {
         self.set_client(py, &environ, address, port)?;
         let forwarded = inbound.forwarded.as_deref();
         let told = inbound.gateway().map_or_else(|| forwarded.and_then(|told| told.scheme), |gateway| gateway.scheme);
-        self.set_connection(py, &environ, origin, told)?;
+        // A front server nearer to the client knows better than a load balancer behind it.
+        if told.map_or_else(|| origin.is_tls(), |scheme| scheme == Scheme::Https) {
+            environ.set_item(&self.keys.url_scheme, &self.keys.https_scheme)?;
+            environ.set_item(&self.keys.https, &self.keys.on)?;
+        }
+        self.set_connection(py, &environ, origin)?;
         if let Some(forwarded) = forwarded {
             self.set_forwarded(py, &environ, forwarded, inbound.bytes())?;
         }
@@ -234,23 +244,12 @@ impl Environ {
         }
     }
 
-    /// What is known of the connection beside addresses, where anything is; `told` is the scheme that a front server
-    /// nearer to the client names.
-    fn set_connection(
-        &self,
-        py: Python<'_>,
-        environ: &Bound<'_, PyDict>,
-        origin: &Origin,
-        told: Option<Scheme>,
-    ) -> PyResult<()> {
+    /// What is known of the connection beside addresses, where anything is.
+    fn set_connection(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, origin: &Origin) -> PyResult<()> {
         if let Some(credentials) = origin.credentials {
             environ.set_item(&self.keys.peer, credentials)?;
         }
         if let Some(proxied) = &origin.proxied {
-            if proxied.is_tls && told.is_none() {
-                environ.set_item(&self.keys.url_scheme, &self.keys.https_scheme)?;
-                environ.set_item(&self.keys.https, &self.keys.on)?;
-            }
             let facts = PyDict::new(py);
             for (name, value) in &proxied.facts {
                 facts.set_item(name, latin1(py, value)?)?;
@@ -296,10 +295,6 @@ impl Environ {
         bytes: &[u8],
     ) -> PyResult<()> {
         let keys = &self.keys;
-        if forwarded.scheme == Some(Scheme::Https) {
-            environ.set_item(&keys.url_scheme, &keys.https_scheme)?;
-            environ.set_item(&keys.https, &keys.on)?;
-        }
         if let Some(host) = forwarded.host {
             environ.set_item(&keys.http_host, latin1(py, host.of(bytes))?)?;
         }

@@ -2,7 +2,7 @@
 //! `portico_wire::GatewayHead` has sorted them.
 
 use super::{Environ, Key, LIST_SEPARATOR, hash_of_text, latin1, set_header, text_of};
-use portico_wire::{GatewayHead, Scheme, is_forwarded_name, percent_decode_into};
+use portico_wire::{GatewayHead, is_forwarded_name, percent_decode_into};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -52,10 +52,6 @@ impl Environ {
                 b"HTTP/1.1" => environ.set_item(key, &keys.http11)?,
                 value => environ.set_item(key, latin1(py, value)?)?,
             }
-        }
-        if head.scheme == Some(Scheme::Https) {
-            environ.set_item(&keys.url_scheme, &keys.https_scheme)?;
-            environ.set_item(&keys.https, &keys.on)?;
         }
         for header in &head.headers {
             let (name, value) = (header.name.of(bytes), header.value.of(bytes));
