@@ -26,6 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Acquire};
 const SMALL_BLOCK_BYTES: usize = 4 * 1024;
 /// Gathered bytes that leave without waiting for more.
 const GATHER_BYTES: usize = 16 * 1024;
+/// Room for what the server adds to a head: the version, its own fields, the empty line.
+const SERVER_FIELDS_BYTES: usize = 160;
 /// A block later than this after the last one does not "follow closely": it leaves at once.
 const CLOSE_NS: u64 = 1_000_000;
 
@@ -164,6 +166,12 @@ impl Responder {
         let mut outbound = lock(&self.connection.outbound);
         let out = &mut outbound.bytes;
         let start = out.len();
+        // At once, with a small body: to grow bit by bit costs more than all of the head.
+        let body_bytes = match plan.body {
+            ResponseBody::Length(length) => usize::try_from(length).unwrap_or(0).min(SMALL_BLOCK_BYTES),
+            _ => 0,
+        };
+        out.reserve(head.status_line.len() + head.fields.len() + SERVER_FIELDS_BYTES + body_bytes);
         self.envelope.write_status(out, &head.status_line);
         self.envelope.write_fields(out, head);
         if let Some(length) = head.content_length.filter(|_| !plan.drop_content_length).or(plan.add_content_length) {

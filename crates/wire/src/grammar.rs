@@ -38,13 +38,19 @@ pub(crate) const fn is_field_byte(byte: u8) -> bool {
 
 /// Whether every byte may stand in a field value.
 pub(crate) fn is_field_value(value: &[u8]) -> bool {
-    // No early exit, and blocks of the size of a register: so the compiler makes vector instructions of it. The
-    // last block may overlap the one before.
-    let all = |bytes: &[u8]| bytes.iter().fold(true, |good, &byte| good & is_field_byte(byte));
-    match value.last_chunk::<16>() {
-        Some(last) => value.as_chunks::<16>().0.iter().fold(true, |good, block| good & all(block)) & all(last),
-        None => all(value),
+    match value.len() {
+        16.. => are_field_bytes::<16>(value),
+        8.. => are_field_bytes::<8>(value),
+        4.. => are_field_bytes::<4>(value),
+        _ => value.iter().all(|&byte| is_field_byte(byte)),
     }
+}
+
+/// For values of at least `N` bytes. No early exit, and blocks of a fixed size: so the compiler makes
+/// vector instructions of it. The last block may overlap the one before.
+fn are_field_bytes<const N: usize>(value: &[u8]) -> bool {
+    let all = |block: &[u8; N]| block.iter().fold(true, |good, &byte| good & is_field_byte(byte));
+    value.as_chunks().0.iter().fold(true, |good, block| good & all(block)) & value.last_chunk().is_some_and(all)
 }
 
 /// Whether every byte may stand in a request target. RFC 9112 3.2 allows fewer; the printable rest

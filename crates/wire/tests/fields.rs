@@ -22,6 +22,7 @@ fn takes_valid_hosts() {
         "[::1]:8000",
         "[::ffff:127.0.0.1]",
         "%C3%A9",
+        "caf%C3%A9.example",
         "a,b",
     ] {
         let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");

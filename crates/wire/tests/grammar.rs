@@ -23,6 +23,21 @@ fn header_values_hold_no_controls_but_the_tab() {
 }
 
 #[test]
+fn each_byte_of_a_header_value_counts_whatever_its_length() {
+    for length in 1..=67 {
+        let good: Vec<u8> = [b'a', b'\t', 0xff, b' '].into_iter().cycle().take(length).collect();
+        assert!(check_response_header_value(&good), "{length}");
+        for position in 0..length {
+            for control in [0, b'\r', b'\n', 0x1f, 0x7f] {
+                let mut bad = good.clone();
+                bad[position] = control;
+                assert!(!check_response_header_value(&bad), "{control:#x} at {position} of {length}");
+            }
+        }
+    }
+}
+
+#[test]
 fn hop_by_hop_headers_are_known_in_any_case() {
     for name in [
         "connection",

@@ -94,16 +94,15 @@ fn is_ipv6_address(address: &[u8]) -> bool {
 /// `reg-name` (which an IPv4 address is too), RFC 3986 3.2.2, but not empty.
 fn is_registered_name(name: &[u8]) -> bool {
     let mut rest = name;
-    loop {
-        match rest {
-            [] => return !name.is_empty(),
-            [b'%', high, low, after @ ..] if hex_digit(*high).is_some() && hex_digit(*low).is_some() => {
+    while let Some(plain) = rest.iter().position(|&byte| !REGISTERED_NAME[byte as usize]) {
+        match rest.get(plain..) {
+            Some([b'%', high, low, after @ ..]) if hex_digit(*high).is_some() && hex_digit(*low).is_some() => {
                 rest = after;
             }
-            [byte, after @ ..] if REGISTERED_NAME[*byte as usize] => rest = after,
             _ => return false,
         }
     }
+    !name.is_empty()
 }
 
 /// A decimal number that a port can be.
