@@ -115,12 +115,13 @@ class Hostile:
 def hostile(
     port: int, kinds: Sequence[str], *, seconds: float, cpu: int | None, harmless: bool = False
 ) -> Iterator[Hostile]:
-    """Start hostile clients (`NAME` or `NAME=N`), at the lowest priority; end them on leaving.
+    """Start hostile clients (`NAME` or `NAME=N`), scheduled as idle; end them on leaving.
 
     They go behind the honest client on the CPU that they share: what that one waited for the CPU would
-    be shown as the server's latency.
+    be shown as the server's latency. A high nice value does not do that: the kernel lets such a process
+    use its slice up, a few milliseconds (sched(7): "SCHED_IDLE" is lower than any nice value).
     """
-    argv = ["nice", "-n", "19", sys.executable, str(SOAK / "hostile.py"), "--port", str(port)]
+    argv = ["chrt", "--idle", "0", sys.executable, str(SOAK / "hostile.py"), "--port", str(port)]
     argv += ["--seconds", str(seconds), *(["--cpu", str(cpu)] if cpu is not None else [])]
     for kind in kinds:
         argv += ["--kind", kind]
