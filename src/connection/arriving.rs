@@ -7,7 +7,9 @@ use super::{BodyError, Connection, Inbound, State};
 use crate::bounds::{Bounds, Patience};
 use crate::clock;
 use crate::deadlines::Wait;
-use portico_wire::{BodyDecoder, BodyStep, FastCgiReader, FastCgiStep, Framing, WireError};
+use portico_wire::{
+    BodyDecoder, BodyStep, FastCgiEnd, FastCgiReader, FastCgiStep, Framing, WireError, write_end_request,
+};
 use std::io;
 
 /// What a front server may be told later, at most: with more of it something is wrong there.
@@ -44,6 +46,8 @@ pub struct Records {
     /// What the front server has to be told, once no answer is on its way.
     pub replies: Vec<u8>,
     is_done: bool,
+    /// Whether the front server has said that nobody wants an answer.
+    is_aborted: bool,
 }
 
 impl Arriving {
@@ -92,6 +96,11 @@ impl Arriving {
         }
     }
 
+    /// Whether it will never be complete, by a word of the front server.
+    fn is_aborted(&self) -> bool {
+        matches!(&self.decoder, Decoder::Records(records) if records.is_aborted)
+    }
+
     /// The whole body, if it is there already.
     ///
     /// # Errors
@@ -117,6 +126,9 @@ impl Arriving {
                 return Ok(None);
             }
             self.reply(connection).await?;
+            if self.is_aborted() {
+                return Err(BodyError::Cut);
+            }
             self.fill(connection, bounds).await?;
         }
     }
@@ -216,7 +228,7 @@ fn decode_http(
 impl Records {
     fn decode(&mut self, bytes: &[u8], bounds: &Bounds, block: &mut Vec<u8>) -> Result<usize, BodyError> {
         let mut used = 0;
-        while !self.is_done {
+        while !self.is_done && !self.is_aborted {
             let rest = bytes.get(used..).unwrap_or_default();
             match self.reader.read(rest, &bounds.gateway).map_err(BodyError::Malformed)? {
                 FastCgiStep::Stdin { consumed, data } => {
@@ -238,7 +250,11 @@ impl Records {
                     }
                     reply.write(&mut self.replies);
                 }
-                FastCgiStep::Abort { .. } => return Err(BodyError::Cut),
+                FastCgiStep::Abort { consumed } => {
+                    used += consumed;
+                    self.is_aborted = true;
+                    write_end_request(&mut self.replies, self.reader.id(), FastCgiEnd::Complete { app_status: 0 });
+                }
                 FastCgiStep::Begin { .. } | FastCgiStep::Params { .. } | FastCgiStep::ParamsEnd { .. } => {
                     return Err(BodyError::Malformed(WireError::FASTCGI_ORDER));
                 }

@@ -10,7 +10,7 @@ use super::refusal::{self, Refusal};
 use super::{Body, Connection, Envelope, Inbound, State, proxied};
 use crate::clock;
 use crate::deadlines::Wait;
-use portico_wire::{FastCgiReader, FastCgiStep, WireError};
+use portico_wire::{FastCgiEnd, FastCgiReader, FastCgiStep, WireError, write_end_request};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -117,7 +117,6 @@ impl Front<'_> {
                 }
                 (FastCgiStep::ParamsEnd { .. }, _) => {
                     self.connection.alarm.expect_nothing();
-                    // It has begun: the reader sees to the order.
                     return begun.ok_or(End::Gone);
                 }
                 (FastCgiStep::Reply { reply, .. }, _) => {
@@ -134,7 +133,13 @@ impl Front<'_> {
                         return Err(late.map_or(End::Gone, |begun| begun.refused(WireError::REQUEST_TIMEOUT_HEAD)));
                     }
                 }
-                // ABORT_REQUEST: there is nobody to be told anything.
+                (FastCgiStep::Abort { .. }, Some(begun)) => {
+                    let mut out = Vec::new();
+                    write_end_request(&mut out, begun.id, FastCgiEnd::Complete { app_status: 0 });
+                    self.connection.send_all(&out).await?;
+                    return Err(End::Closing);
+                }
+                // The reader sees to the order.
                 _ => return Err(End::Gone),
             }
         }

@@ -114,6 +114,12 @@ impl FastCgiReader {
         skipped as usize
     }
 
+    /// Number of the request that is open; of the last one if none is.
+    #[must_use]
+    pub fn id(&self) -> u16 {
+        self.id
+    }
+
     /// Whether a request is open, so that an answer is due.
     #[must_use]
     pub fn is_open(&self) -> bool {
