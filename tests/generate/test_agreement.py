@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from portico.config.units import parse_duration, parse_size
 
@@ -46,10 +48,9 @@ def kept_s(front: str, text: str) -> float | None:
         line = proxy_pass(text)
         assert ("ttl=" in line) != ("disablereuse=on" in line)
         return float(option_of(line, "ttl")) if "ttl=" in line else None
-    line = server_line(text)
-    assert ("pool-purge-delay" in line) != ("option http-server-close" in text)
-    # Half of the idle connections go at each purge, so that eight leave one of 256.
-    return 8 * seconds(option_of(line, "pool-purge-delay")) if "pool-purge-delay" in line else None
+    assert ("http-reuse never" in text) != ("option http-server-close" in text)
+    # Each belongs to one of a client, and ends with it.
+    return seconds(value_of(text, "timeout http-keep-alive")) if "http-reuse never" in text else None
 
 
 @EVERY_WAY
@@ -104,7 +105,7 @@ def test_nginx_closes_before_the_last_request_that_portico_takes(most: str) -> N
     assert int(value_of(text, "keepalive_requests")) <= int(most)
 
 
-@pytest.mark.parametrize("scheme", MODULES)
+@pytest.mark.parametrize("scheme", ["uwsgi", "scgi"])
 def test_nginx_does_not_repeat_a_call_that_took_too_long(scheme: str) -> None:
     name = f"{MODULES[scheme]}_next_upstream_timeout"
     for timeout in ("1s", "90s"):
@@ -114,6 +115,31 @@ def test_nginx_does_not_repeat_a_call_that_took_too_long(scheme: str) -> None:
     assert name not in made("nginx", scheme, "--timeout", "0"), "0 would be no limit there too"
     # Not `timeout`, its default, which would call the application twice.
     assert value_of(made("nginx", scheme), f"{MODULES[scheme]}_next_upstream") == "error"
+
+
+@pytest.mark.parametrize("scheme", ["http", "fastcgi"])
+@pytest.mark.parametrize(
+    ("timeout", "repeated", "given_up"),
+    [
+        ("90s", ["0.000", "0.999", "9.999"], ["10.000", "45.000", "90.000", "123.456"]),
+        ("20s", ["9.999"], ["10.000", "20.000"]),
+        ("19s", ["0.000", "0.999"], ["1.000", "9.999", "10.000", "19.000"]),
+        ("1s", ["0.000", "0.099"], ["0.100", "0.500", "1.000", "10.000"]),
+        ("100ms", [], ["0.000", "0.100"]),
+    ],
+)
+def test_nginx_repeats_on_a_new_connection_what_did_not_take_long(
+    scheme: str, timeout: str, repeated: list[str], given_up: list[str]
+) -> None:
+    text = made("nginx", scheme, "--timeout", timeout)
+    match = re.search(r'if \(\$request_time ~ "(.+)"\) { return 502; }', text)
+    assert match is not None
+    for time in repeated:
+        assert not re.search(match[1], time), time
+    for time in given_up:
+        assert re.search(match[1], time), time
+    assert value_of(text, f"{MODULES[scheme]}_next_upstream") == "off"
+    assert "$request_time" not in made("nginx", scheme, "--timeout", "0")
 
 
 @EVERY_WAY

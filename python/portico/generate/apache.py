@@ -105,7 +105,7 @@ def files(deployment: Deployment) -> list[File]:
     limits, client_times = _limits(settings, upstream), _client_times(settings)
     kept = (
         Derived("ttl", str(times.keep_alive_s), times.keep_alive_source)
-        if times.keep_alive_s and upstream.scheme in ("http", "fastcgi")
+        if upstream.can_be_kept and times.keep_alive_s
         else None
     )
     read = Derived("timeout", str(times.read_s), times.read_source)
@@ -223,7 +223,7 @@ def _target(upstream: Upstream, name: str) -> str:
 
 
 def _reuse(upstream: Upstream, kept: Derived | None) -> str:
-    """Whether connections are used again: by default over HTTP only; over uwsgi and SCGI it is impossible."""
+    """Whether connections are used again: by default over HTTP only."""
     nocanon = " nocanon" if upstream.is_http else ""
     if kept is None:
         return f"disablereuse=on{nocanon}"

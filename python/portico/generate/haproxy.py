@@ -19,8 +19,6 @@ _SMALLEST_BUFFER = 16384
 _ROOM_FOR_OWN = 1024
 _FEWEST_HEADERS, _MOST_HEADERS = 32, 32767
 """Less are too few for HAProxy's own messages, more it does not take."""
-_PURGES = 8
-"""HAProxy closes half of its idle connections at each purge, so eight of them leave one of 256."""
 
 _CONFIGURATION = """
     <head>
@@ -97,9 +95,13 @@ _PROXY = """
     # needed.
 """
 
+_REUSE = """
+    # A connection to portico for each one of a client, so that a second try is on a new one.
+    http-reuse never
+"""
+
 _RETRIES = """
-    # A worker that is replaced may close a connection just when a request is sent on it: what is safe to
-    # repeat is sent again, once.
+    # What is safe to repeat, and met a worker just when it died, is sent again, once.
     retries 1
     retry-on conn-failure empty-response
     http-request disable-l7-retry unless METH_GET
@@ -135,14 +137,13 @@ def files(deployment: Deployment) -> list[File]:
     upstream = choose(settings, front="HAProxy", schemes=_SCHEMES, sends_proxy=True)
     times = FrontTimes(settings)
     server_time = Derived("timeout server", f"{times.read_s}s", times.read_source)
-    client_times, buffers = _client_times(settings), _buffers(settings, upstream)
-    body_limit = _body_limit(settings)
-    kept = _kept(times)
+    buffers, body_limit = _buffers(settings, upstream), _body_limit(settings)
+    is_kept = upstream.can_be_kept and times.keep_alive_s > 0
+    client_times = [*_client_times(settings), _between_requests(settings, times, is_kept=is_kept)]
     options = [
         *_proxy_options(upstream),
         *(["proto fcgi"] if not upstream.is_http else []),
         "check inter 5s fall 2 rise 1",
-        *([str(kept)] if kept else []),
     ]
     path = next(iter(settings.health_paths), "") if upstream.is_http else ""
     text = fill(
@@ -152,7 +153,7 @@ def files(deployment: Deployment) -> list[File]:
             upstream,
             front="HAProxy",
             place="For /etc/haproxy/haproxy.cfg.",
-            derived=[*([kept] if kept else []), server_time, *client_times, *buffers, *body_limit],
+            derived=[server_time, *client_times, *buffers, *body_limit],
         ),
         name=name,
         chroot="# No chroot: the Unix socket would be out of reach."
@@ -172,7 +173,7 @@ def files(deployment: Deployment) -> list[File]:
         else (fill(_HEADERS) if upstream.is_http else "") + fill(_START),
         route=_route(deployment),
         fastcgi="" if upstream.is_http else f"use-fcgi-app {name}",
-        reuse="http-reuse safe" if kept else "option http-server-close",
+        reuse=fill(_REUSE) if is_kept else "option http-server-close",
         retries=fill(_RETRIES),
         check=fill(_CHECK, path=path)
         if path
@@ -181,7 +182,7 @@ def files(deployment: Deployment) -> list[File]:
         options="".join(f" {option}" for option in options),
         application=""
         if upstream.is_http
-        else fill(_APPLICATION, name=name, keep="option keep-conn" if kept else "no option keep-conn"),
+        else fill(_APPLICATION, name=name, keep="option keep-conn" if is_kept else "no option keep-conn"),
     )
     return [File("haproxy.cfg", text)]
 
@@ -203,12 +204,12 @@ def _route(deployment: Deployment) -> str:
     return "\n".join([*lines, f"use_backend {deployment.name} if is_{deployment.name}"])
 
 
-def _kept(times: FrontTimes) -> Derived | None:
-    """How idle connections are let go. HAProxy sees when portico closes one, but not before it does."""
-    if not times.keep_alive_s:
-        return None
-    delay_ms = max(1, times.keep_alive_s * 1000 // _PURGES)
-    return Derived("pool-purge-delay", f"{delay_ms}ms", f"{_PURGES} times this is {times.keep_alive_source}")
+def _between_requests(settings: Settings, times: FrontTimes, *, is_kept: bool) -> Derived:
+    """How long a client may wait with its next request, and with it its own connection to portico."""
+    name = "timeout http-keep-alive"
+    if is_kept:
+        return Derived(name, f"{times.keep_alive_s}s", times.keep_alive_source)
+    return Derived(name, f"{max(1, whole_s(settings.keep_alive_s))}s", shown(settings, Settings.keep_alive_s))
 
 
 def _client_times(settings: Settings) -> list[Derived]:
@@ -222,11 +223,6 @@ def _client_times(settings: Settings) -> list[Derived]:
             shown(settings, Settings.head_timeout_s),
         ),
         Derived("timeout client", f"{whole_s(stall_s)}s", f"the longer of {named}"),
-        Derived(
-            "timeout http-keep-alive",
-            f"{max(1, whole_s(settings.keep_alive_s))}s",
-            shown(settings, Settings.keep_alive_s),
-        ),
     ]
 
 

@@ -21,14 +21,14 @@ _OWN_VARIABLES = 2048
 """About what nginx adds to the variables of a request, in bytes."""
 _MOST_KEPT_CONNECTIONS = 64
 _MOST_REQUESTS = 10_000
+_LATE = {10.0: "^[0-9][0-9]", 1.0: "^[1-9]", 0.1: r"^([1-9]|0\.[1-9])", 0.0: "."}
+"""Patterns of $request_time, which has seconds with three decimals, that match from so many seconds on."""
 
 _SITE = """
     <head>
 
     upstream <name> {
-        # Twice the same: what met a worker just when it was replaced is asked again, if it is safe to repeat.
-        server <server> max_fails=0;
-        server <server> max_fails=0;
+        <servers>
         <keep_alive>
     }
 
@@ -55,8 +55,7 @@ _SITE = """
         <module>_connect_timeout <connect>;
         <module>_send_timeout <read>;
         <module>_read_timeout <read>;
-        <module>_next_upstream error;
-        <again>
+        <next>
         <module>_request_buffering on;
         <module>_buffering on;
         <module>_buffer_size 16k;
@@ -71,7 +70,10 @@ _SITE = """
 
         location / {
             <module>_pass <target>;
+            <to_again>
         }
+
+        <again>
     }
 """
 
@@ -80,6 +82,22 @@ _KEEP_ALIVE = """
     keepalive <connections>;
     keepalive_timeout <timeout>;
     keepalive_requests <requests>;
+"""
+
+_TRIES = """
+    # Each line is one try: what met a worker just when it died is asked again, if it is safe to repeat.
+    server <server> max_fails=0;
+    server <server> max_fails=0;
+"""
+
+# Not a second try from the stock of kept connections: the next one may be to the same dead worker.
+_AGAIN = """
+    # What is safe to repeat, and met a worker just when it died: once more, on a new connection.
+    location @again {
+        if ($request_method !~ "^(GET|HEAD)$") { return 502; }
+        <unless_late>
+        <module>_pass <address>;
+    }
 """
 
 # A client of HTTP/1.0 may send no Host; an empty one would be left out, and portico has to have one.
@@ -152,8 +170,9 @@ def files(deployment: Deployment) -> list[File]:
     target = f"http://{name}" if upstream.is_http else name
     variable = name.replace("-", "_")
     limits, client_times = _limits(settings, upstream), _client_times(settings)
-    again = _again(settings, module)
     keep = _kept(settings, upstream, times)
+    again = [] if keep else _again(settings, module)
+    address = f"unix:{upstream.path}" if upstream.path else upstream.host_and_port
     read = f"{times.read_s}s"
     derived = [
         *keep,
@@ -186,7 +205,7 @@ def files(deployment: Deployment) -> list[File]:
             derived=derived,
         ),
         name=name,
-        server=f"unix:{upstream.path}" if upstream.path else upstream.host_and_port,
+        servers=f"server {address};" if keep else fill(_TRIES, server=address),
         keep_alive=fill(
             _KEEP_ALIVE,
             connections=str(max(1, min(_MOST_KEPT_CONNECTIONS, settings.max_connections // 2))),
@@ -203,7 +222,9 @@ def files(deployment: Deployment) -> list[File]:
         module=module,
         connect=f"{CONNECT_S}s",
         read=read,
-        again=join_lines(f"{time};" for time in again),
+        next=f"{module}_next_upstream off;"
+        if keep
+        else join_lines([f"{module}_next_upstream error;", *(f"{time};" for time in again)]),
         said=said,
         static="\n".join(
             fill(
@@ -218,6 +239,15 @@ def files(deployment: Deployment) -> list[File]:
             for path in settings.health_paths
         ),
         target=target,
+        to_again="error_page 502 = @again;" if keep else "",
+        again=fill(
+            _AGAIN,
+            unless_late=_unless_late(settings),
+            module=module,
+            address=f"http://{address}" if upstream.is_http else address,
+        )
+        if keep
+        else "",
     )
     return [File(f"{name}.conf", text)]
 
@@ -231,7 +261,7 @@ def _listen(deployment: Deployment) -> str:
 
 def _kept(settings: Settings, upstream: Upstream, times: FrontTimes) -> list[Derived]:
     """How connections to portico are kept; nginx closes those of uwsgi and SCGI after each request."""
-    if not times.keep_alive_s or upstream.scheme not in ("http", "fastcgi"):
+    if not upstream.can_be_kept or not times.keep_alive_s:
         return []
     most = settings.max_requests_per_connection or _MOST_REQUESTS
     return [
@@ -256,6 +286,17 @@ def _again(settings: Settings, module: str) -> list[Derived]:
             f"less than {shown(settings, Settings.timeout_s)}",
         )
     ]
+
+
+def _unless_late(settings: Settings) -> str:
+    """As `_again`, where nginx has no limit of time: a pattern for what took at most half as long."""
+    if not settings.timeout_s:
+        return ""
+    limit_s = next(limit_s for limit_s in _LATE if limit_s <= settings.timeout_s / 2)
+    return (
+        f'if ($request_time ~ "{_LATE[limit_s]}") {{ return 502; }}'
+        f"  # {limit_s:g} s: less than {shown(settings, Settings.timeout_s)}"
+    )
 
 
 def _limits(settings: Settings, upstream: Upstream) -> list[Derived]:

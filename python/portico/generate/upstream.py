@@ -46,6 +46,15 @@ class Upstream:
         return self.scheme == "http"
 
     @property
+    def can_be_kept(self) -> bool:
+        """Whether a connection may have several requests.
+
+        FastCGI cannot announce that one closes. Over TCP that travels with the last answer; over a Unix
+        socket the next request may come in between.
+        """
+        return self.is_http or (self.scheme == "fastcgi" and not self.path)
+
+    @property
     def host_and_port(self) -> str:
         """The TCP address as all front servers write it."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
