@@ -45,12 +45,12 @@ which setting. When a setting changes, make the file again.
   uwsgi, FastCGI and SCGI, HAProxy HTTP and FastCGI, and the PROXY protocol where the address says
   `proxy=required`. It is taken to run on the same machine.
 * **Idle connections** are let go by the front server before `keep_alive` is over, so that no request meets
-  a connection that is just being closed. Over uwsgi, SCGI and FastCGI on a Unix socket there is a
-  connection for each request.
+  a connection that is just being closed. Over uwsgi, SCGI, FastCGI on a Unix
+  socket and FastCGI of Apache there is a connection for each request.
 * **Answers** are waited for a little longer than `timeout` and `queue_timeout` together, so that it is
   portico that answers, with a line in its log. A GET that met a worker just when it died is asked again
   once, on a new connection: by nginx only within half of `timeout`, so that a call which took too long is
-  not made again, by Apache never.
+  not made again; by Apache not over HTTP.
 * **Clients** may be as slow as `head_timeout`, `body_timeout` and `write_timeout` say, and send what
   `max_head`, `max_header`, `max_request_line`, `max_variables_size` and `max_request_body` allow.
 * **Who the client is** the front server says and the client cannot: `X-Forwarded-For`, `-Proto`, `-Host`

@@ -74,6 +74,16 @@ def wait(request: HttpRequest) -> HttpResponse:
     return HttpResponse(behind_front.wait(request.GET["key"], request.META["portico.disconnected"]))
 
 
+def wait_at(request: HttpRequest, rest: str) -> JsonResponse:
+    wait(request)
+    return seen(request, rest)
+
+
+def own_error(request: HttpRequest, status: int) -> HttpResponse:
+    behind_front.enter(request.GET["key"])
+    return HttpResponse("the application's own", status=status)
+
+
 def number(request: HttpRequest, number: int) -> HttpResponse:
     return HttpResponse(behind_front.number(number, int(request.GET.get("pause_ms", 0))))
 
@@ -95,6 +105,8 @@ urlpatterns = [
     path("cookies", cookies),
     path("large-headers", large_headers),
     path("wait", wait),
+    path("wait-at/<path:rest>", wait_at),
+    path("own-error/<int:status>", own_error),
     path("number/<int:number>", number),
 ]
 

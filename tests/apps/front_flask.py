@@ -83,6 +83,18 @@ def wait() -> str:
     return behind_front.wait(request.args["key"], request.environ["portico.disconnected"])
 
 
+@app.get("/wait-at/<path:rest>")
+def wait_at(rest: str) -> Response:
+    wait()
+    return seen(rest)
+
+
+@app.get("/own-error/<int:status>")
+def own_error(status: int) -> tuple[str, int]:
+    behind_front.enter(request.args["key"])
+    return "the application's own", status
+
+
 @app.route("/number/<int:number>", methods=["GET", "POST"])
 def number(number: int) -> str:
     return behind_front.number(number, request.args.get("pause_ms", 0, int))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from support.raw_client import Closed, Connection
 from support.waiting import wait_until
@@ -9,6 +11,9 @@ from support.waiting import wait_until
 from fronts.killing import kill_worker
 from fronts.pairings import Pairing
 from fronts.site import NAME, Site
+
+TIMES = ("x-request-start", "connection")
+"""Headers that the second try may have differently."""
 
 
 def send(connection: Connection, method: str, target: str) -> None:
@@ -44,6 +49,31 @@ def test_a_get_is_asked_again(site: Site, pairing: Pairing, key: str) -> None:
             assert_lost(connection)
             assert site.journal.events(key).count("inside") == 1
     assert site.request("/number/7").body == b"number 7"
+
+
+@pytest.mark.parametrize("target", ["/wait-at/plain", "/wait-at/a%20b/%C3%A9/%25?%41=b%20c&d=%26"])
+def test_what_is_asked_again_is_the_same(site: Site, pairing: Pairing, key: str, target: str) -> None:
+    if not pairing.asks_again:
+        return
+    target += f"{'&' if '?' in target else '?'}key={key}"
+    with site.connect() as connection:
+        send(connection, "GET", target)
+        kill_worker_inside(site, key)
+        site.journal.wait_for(key, "inside", count=2)
+        site.journal.open_gate(key)
+        again = json.loads(connection.read_response().body)
+    # The gate is open now.
+    once = json.loads(site.request(target).body)
+    for seen in (again, once):
+        seen["headers"] = {name: value for name, value in seen["headers"].items() if name not in TIMES}
+    assert again == once
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_an_error_of_the_application_is_its_answer(site: Site, key: str, status: int) -> None:
+    response = site.request(f"/own-error/{status}?key={key}")
+    assert (response.status, response.body) == (status, b"the application's own")
+    assert site.journal.events(key).count("inside") == 1
 
 
 def test_a_post_is_never_asked_twice(site: Site, key: str) -> None:

@@ -17,6 +17,7 @@ from support.server import Server, free_port
 
 from .made import generated
 from .programs import Running
+from .test_agreement import keeps
 
 LIMITS = ("--max-request-body", "100K", "--health-path", "/livez")
 SPOOFED = {
@@ -144,7 +145,7 @@ def test_connections_to_portico_are_kept_where_the_protocol_can_have_it(site: Si
     for _ in range(10):
         site.environ("/")
     new = len(connections(site.portico_port) - before)
-    if site.scheme in ("uwsgi", "scgi"):
+    if not keeps(site.front, site.scheme):
         assert new >= 10
     else:
         # HAProxy asks for portico's health on connections of their own.

@@ -14,6 +14,7 @@ from .made import generated
 from .programs import Running
 
 WAYS = [*(("nginx", scheme, "") for scheme in ("http", "uwsgi", "fastcgi", "scgi"))]
+WAYS += [*(("apache", scheme, "") for scheme in ("uwsgi", "fastcgi", "scgi"))]
 WAYS += [("haproxy", "http", ""), ("haproxy", "http", "?proxy=required"), ("haproxy", "fastcgi", "")]
 KILLS = 4
 BETWEEN = 400

@@ -54,8 +54,24 @@ _SITE = """
 
         # The server is never taken for dead (retry=0): portico listens also while it replaces its workers. It
         # is the only one, so it is not probed either.<health>
-        ProxyPass "/" "<target>" retry=0 connectiontimeout=<connect> timeout=<read> <reuse>
+        ProxyPass "/" "<target>" retry=0 connectiontimeout=<connect> timeout=<read> <passing>
+
+        <again>
     </VirtualHost>
+"""
+
+# Over HTTP it would not help: there Apache ends the kept connection of a client without an answer.
+_AGAIN = """
+    # What is safe to repeat, and met a worker just when it died: once more. An error of the application's own
+    # does not come here.
+    ErrorDocument 500 /portico-again
+    ErrorDocument 502 /portico-again
+    ErrorDocument 503 /portico-again
+    RewriteEngine On
+    RewriteMap unescape int:unescape
+    RewriteCond %{THE_REQUEST} "^(?:GET|HEAD) (/[^? ]*)\\??([^ ]*) "
+    RewriteRule ^/portico-again$ ${unescape:%1}?%2 [NE,PT,L]
+    RewriteRule ^/portico-again$ - [R=502]
 """
 
 _HEADERS = """
@@ -77,7 +93,13 @@ _VARIABLES = """
         CGIPassAuth On
     </Location>
     <backend>
+    <length>
     <chunks>
+"""
+
+_LENGTH = """
+    # Answers keep their Content-Length, which portico sees to.
+    SetEnv ap_trust_cgilike_cl 1
 """
 
 _NO_CHUNKS = """
@@ -105,11 +127,13 @@ def files(deployment: Deployment) -> list[File]:
     limits, client_times = _limits(settings, upstream), _client_times(settings)
     kept = (
         Derived("ttl", str(times.keep_alive_s), times.keep_alive_source)
-        if upstream.can_be_kept and times.keep_alive_s
+        if upstream.is_http and times.keep_alive_s
         else None
     )
     read = Derived("timeout", str(times.read_s), times.read_source)
     modules = ["proxy", _MODULES[upstream.scheme], "headers", "unique_id", "reqtimeout"]
+    if not upstream.is_http:
+        modules.append("rewrite")
     text = fill(
         _SITE,
         head=head_comment(
@@ -143,7 +167,8 @@ def files(deployment: Deployment) -> list[File]:
         target=_target(upstream, name),
         connect=str(CONNECT_S),
         read=read.value,
-        reuse=_reuse(upstream, kept),
+        passing=_passing(upstream, kept),
+        again="" if upstream.is_http else fill(_AGAIN),
     )
     return [File(f"{name}.conf", text)]
 
@@ -211,6 +236,7 @@ def _said(upstream: Upstream) -> str:
     return fill(
         _VARIABLES,
         backend="ProxyFCGIBackendType GENERIC" if upstream.scheme == "fastcgi" else "",
+        length=fill(_LENGTH) if upstream.scheme in ("fastcgi", "scgi") else "",
         chunks=fill(_NO_CHUNKS) if upstream.scheme in ("uwsgi", "scgi") else "",
     )
 
@@ -222,10 +248,12 @@ def _target(upstream: Upstream, name: str) -> str:
     return f"{scheme}://{upstream.host_and_port}/"
 
 
-def _reuse(upstream: Upstream, kept: Derived | None) -> str:
-    """Whether connections are used again: by default over HTTP only."""
-    nocanon = " nocanon" if upstream.is_http else ""
-    if kept is None:
-        return f"disablereuse=on{nocanon}"
-    enabled = "enablereuse=on " if upstream.scheme == "fastcgi" else ""
-    return f"{enabled}{kept.name}={kept.value}{nocanon}"
+def _passing(upstream: Upstream, kept: Derived | None) -> str:
+    """What else ProxyPass needs. But over HTTP connections are used once: a second try has a new one."""
+    options = ["disablereuse=on" if kept is None else f"{kept.name}={kept.value}"]
+    if upstream.is_http:
+        options.append("nocanon")
+    if upstream.scheme == "fastcgi":
+        # Blocks of an answer go on as they come, as with the other protocols.
+        options.append("flushpackets=on")
+    return " ".join(options)
