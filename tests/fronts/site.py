@@ -11,6 +11,7 @@ from pathlib import Path
 
 from support.raw_client import Connection, Response
 from support.server import Server
+from support.waiting import wait_until
 
 from fronts.addresses import Addresses
 from fronts.front import Front, program
@@ -44,17 +45,31 @@ class PairedServer(Server):
             environment=environment,
         )
         self.address = binds[first]
+        self._first_pids: list[int] = []
 
     def start(self) -> None:
         """Start, and wait until the application is loaded."""
         super().start()
         self.error_log.wait_for(r"ready in ")
+        self._first_pids = self.worker_pids
+
+    def wait_ready(self) -> None:
+        """Wait until all workers are there and have loaded the application, those in place of others too."""
+        wait_until(self._are_all_ready, what="all workers to be ready")
+
+    def _are_all_ready(self) -> bool:
+        pids, log = self.worker_pids, self.error_log.text()
+        return len(pids) == self.workers and all(
+            pid in self._first_pids or f"worker {pid} is ready" in log for pid in pids
+        )
 
 
 class Site:
     """What a test of a pairing has in its hands."""
 
-    def __init__(self, pairing: Pairing, application: str, addresses: Addresses, portico: Server) -> None:
+    def __init__(
+        self, pairing: Pairing, application: str, addresses: Addresses, portico: PairedServer
+    ) -> None:
         self.pairing = pairing
         self.application = application
         self.portico = portico

@@ -7,7 +7,6 @@ import json
 
 from support.memory import bounded_memory
 from support.raw_client import Connection, Response
-from support.waiting import wait_until
 
 from fronts.pairings import Pairing
 from fronts.site import NAME, Site
@@ -39,7 +38,8 @@ def expected(count: int) -> dict[str, object]:
 
 def upload(site: Site, count: int, *, in_chunks: bool) -> Response:
     """The answer to `count` MiB."""
-    wait_until(lambda: len(site.portico.worker_pids) == 2, what="all workers")
+    # One that is just loading Django grows by that.
+    site.portico.wait_ready()
     with bounded_memory(site.portico, BOUND_BYTES), site.connect(timeout_s=60) as connection:
         send_blocks(connection, count, in_chunks=in_chunks)
         return connection.read_response()
