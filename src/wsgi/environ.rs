@@ -77,7 +77,7 @@ keys! {
     disconnected = "portico.disconnected", on_disconnect = "portico.on_disconnect",
     script_name = "SCRIPT_NAME", server_name = "SERVER_NAME", server_port = "SERVER_PORT",
     url_scheme = "wsgi.url_scheme", https = "HTTPS", on = "on", https_scheme = "https",
-    peer = "portico.peer", proxy = "portico.proxy", get = "GET", post = "POST", http11 = "HTTP/1.1", http10 = "HTTP/1.0", empty = "", root = "/",
+    peer = "portico.peer", proxy = "portico.proxy", post = "POST", http11 = "HTTP/1.1", http10 = "HTTP/1.0", empty = "", root = "/",
 }
 
 /// Where a request came from.
@@ -238,7 +238,8 @@ impl Environ {
     fn set_method(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, method: &[u8]) -> PyResult<()> {
         let keys = &self.keys;
         match method {
-            b"GET" => environ.set_item(&keys.request_method, &keys.get),
+            // Stands in the template.
+            b"GET" => Ok(()),
             b"POST" => environ.set_item(&keys.request_method, &keys.post),
             method => environ.set_item(&keys.request_method, latin1(py, method)?),
         }
@@ -398,11 +399,11 @@ fn set_header(
     value: &[u8],
 ) -> PyResult<()> {
     let value = latin1(py, value)?;
-    if environ.contains(key)? {
-        let before = environ.as_any().get_item(key)?;
-        return environ.set_item(key, before.add(separator)?.add(value)?);
+    if environ.set_default(key, &value)? {
+        return Ok(());
     }
-    environ.set_item(key, value)
+    let before = environ.as_any().get_item(key)?;
+    environ.set_item(key, before.add(separator)?.add(value)?)
 }
 
 fn hash_of_address(address: IpAddr) -> u64 {
@@ -414,7 +415,8 @@ fn hash_of_address(address: IpAddr) -> u64 {
 
 fn template(py: Python<'_>, facts: &Facts, common: &Common<'_>, keys: &Keys) -> PyResult<Py<PyDict>> {
     let template = PyDict::new(py);
-    for key in [&keys.request_method, &keys.path_info, &keys.request_uri, &keys.raw_uri, &keys.query_string] {
+    template.set_item(&keys.request_method, "GET")?;
+    for key in [&keys.path_info, &keys.request_uri, &keys.raw_uri, &keys.query_string] {
         template.set_item(key, &keys.empty)?;
     }
     template.set_item(&keys.script_name, "")?;

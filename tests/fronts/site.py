@@ -14,7 +14,7 @@ from support.server import Server
 from support.waiting import wait_until
 
 from fronts.addresses import Addresses
-from fronts.front import Front, program
+from fronts.front import front_server, program
 from fronts.journal import Journal
 from fronts.pairings import Pairing
 
@@ -137,7 +137,7 @@ def running_site(pairing: Pairing, application: str, certificate: Path) -> Itera
         addresses = Addresses(folder, certificate)
         binds = {addresses.bind(pairing): addresses.portico(pairing)}
         portico = PairedServer(APPLICATIONS[application], binds, folder, pairing.options)
-        front = Front(pairing, addresses)
+        front = front_server(pairing, addresses)
         with portico, front:
             yield Site(pairing, application, addresses, portico)
 

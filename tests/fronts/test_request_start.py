@@ -17,7 +17,7 @@ from support.server import Server
 from support.waiting import wait_until
 
 from fronts.addresses import Addresses
-from fronts.front import Front, program
+from fronts.front import front_server, program
 from fronts.pairings import PAIRINGS
 from fronts.site import APPLICATIONS, NAME, PairedServer, temporary_folder
 
@@ -50,7 +50,7 @@ def test_the_time_at_the_door_counts(certificate: Path) -> None:
         server = stack.enter_context(PairedServer(APPLICATIONS["flask"], binds, folder, options))
         clients = {}
         for pairing, addresses in sites.items():
-            stack.enter_context(Front(pairing, addresses))
+            stack.enter_context(front_server(pairing, addresses))
             clients[pairing] = stack.enter_context(Connection(("127.0.0.1", addresses.port)))
         with stopped_workers(server):
             for client in clients.values():

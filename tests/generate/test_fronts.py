@@ -16,7 +16,7 @@ from support.raw_client import Connection
 from support.server import Server, free_port
 
 from .made import generated
-from .programs import Running
+from .programs import running
 from .test_agreement import keeps
 
 LIMITS = ("--max-request-body", "100K", "--health-path", "/livez")
@@ -88,7 +88,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         folder.chmod(0o777)
     with (
         Server("apps.mirror:application", threads=4, options=["-b", bind, *limits]),
-        Running(front, file, port),
+        running(front, file, port),
     ):
         found = Site(
             front,

@@ -11,7 +11,7 @@ from support.server import Server, free_port
 from support.waiting import wait_until
 
 from .made import generated
-from .programs import Running
+from .programs import running
 
 WAYS = [*(("nginx", scheme, "") for scheme in ("http", "uwsgi", "fastcgi", "scgi"))]
 WAYS += [*(("apache", scheme, "") for scheme in ("uwsgi", "fastcgi", "scgi"))]
@@ -36,7 +36,7 @@ def test_no_get_is_lost(front: str, scheme: str, options: str, tmp_path: Path) -
     file.write_text(generated(front, "shop", "-b", bind, "--listen", f"127.0.0.1:{port}"))
     with (
         Server("apps.front_flask:app", workers=2, threads=4, options=["-b", bind]) as portico,
-        Running(front, file, port),
+        running(front, file, port),
     ):
         wait_until(lambda: len(portico.worker_pids) == 2, what="both workers")
         # More clients than afterwards: the front server has connections in stock, to both workers.

@@ -11,20 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 
 import pytest
 from support.raw_client import Closed, Connection, request_bytes
 from support.server import Server
+from support.short_deadlines import LATE_S, REQUEST_S, SHORT_DEADLINES, SOON_S, STEP_S, Ended
 from support.sockets import ServerEnd, is_held, server_end, wait_accepted
 from support.waiting import wait_until
 
-LATE_S = 0.5
-REQUEST_S = 2.0
-STEP_S = 0.1
-"""Between two bytes of a slow client: it is never silent for long."""
-SOON_S = 6.0
-"""Much sooner than a slow client would be done, and late enough for a loaded machine."""
 STALLED_BYTES = 24 << 20
 """More than the kernel's buffers take."""
 _FIN_WAIT_1 = 4
@@ -33,23 +27,9 @@ KERNEL_BYTES = 512 << 10
 """Less than the kernel takes of one answer while nobody reads."""
 
 OPTIONS = [
-    *("--handshake-timeout", "500ms", "--head-timeout", "500ms", "--body-timeout", "500ms"),
-    *("--request-timeout", "2s", "--keep-alive", "500ms", "--write-timeout", "500ms"),
-    *("--linger-timeout", "500ms", "--min-body-rate", "1000", "--min-response-rate", "1000"),
+    *SHORT_DEADLINES,
     *("--body-memory", "64K", "--body-spool", "64K", "--response-spool", "1M", "--response-memory", "64K"),
 ]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a client ended: the statuses that it got, and when the server had done with it."""
-
-    statuses: list[int]
-    after_s: float
-
-    def is_late(self, deadline_s: float = LATE_S) -> bool:
-        """Whether the end came when it was due: not before the deadline, and soon after it."""
-        return deadline_s * 0.9 <= self.after_s < deadline_s + SOON_S
 
 
 Client = Callable[[Server], Ended]

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 
 import pytest
 from support.gateway import (
@@ -30,33 +29,10 @@ from support.gateway import (
 from support.gateway_site import LISTENERS, PROXY_LINE, Site, read_answer, running_site
 from support.memory import bounded_memory
 from support.raw_client import Closed
+from support.short_deadlines import REQUEST_S, SHORT_DEADLINES, STEP_S, Ended
 
-LATE_S = 0.5
-REQUEST_S = 2.0
-STEP_S = 0.1
-"""Between two bytes of a slow peer: it is never silent for long."""
-SOON_S = 6.0
-"""Much sooner than a slow peer would be done, and late enough for a loaded machine."""
 GATEWAYS = ("uwsgi", "scgi", "fastcgi")
 PROXIED = tuple(name for name in LISTENERS if name.endswith("-proxy"))
-
-OPTIONS = [
-    *("--handshake-timeout", "500ms", "--head-timeout", "500ms", "--body-timeout", "500ms"),
-    *("--request-timeout", "2s", "--keep-alive", "500ms", "--write-timeout", "500ms"),
-    *("--linger-timeout", "500ms", "--min-body-rate", "1000", "--min-response-rate", "1000"),
-]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a peer ended: the statuses that it got, and when the server had done with it."""
-
-    statuses: list[int]
-    after_s: float
-
-    def is_late(self, deadline_s: float = LATE_S) -> bool:
-        """Whether the end came when it was due: not before the deadline, and soon after it."""
-        return deadline_s * 0.9 <= self.after_s < deadline_s + SOON_S
 
 
 Peer = Callable[[Site], Ended]
@@ -108,7 +84,7 @@ def read_to_close(connection: GatewayConnection, name: str, began_s: float) -> E
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with running_site(*OPTIONS) as running:
+    with running_site(*SHORT_DEADLINES) as running:
         yield running
 
 
