@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 
@@ -42,12 +43,15 @@ def prepare() -> None:
 
 def versions() -> dict[str, str]:
     """Version of each distribution installed for the peers, and of portico, by lower-case name."""
-    folders = [*PEERS.glob("lib/python3*/site-packages"), *ROOT.glob(".venv/lib/python3*/site-packages")]
-    wanted = {*PACKAGES, "portico"}
+    return {**_versions_in(PEERS, PACKAGES), **_versions_in(ROOT / ".venv", ("portico",))}
+
+
+def _versions_in(environment: Path, names: Collection[str]) -> dict[str, str]:
+    folders = [str(folder) for folder in environment.glob("lib/python3*/site-packages")]
     found = {}
-    for distribution in metadata.distributions(path=[str(folder) for folder in folders]):
+    for distribution in metadata.distributions(path=folders):
         name = str(distribution.metadata["Name"]).lower()
-        if name in wanted:
+        if name in names:
             found[name] = distribution.version
     return found
 
@@ -68,8 +72,10 @@ def _install_peers() -> None:
             failure = _failure(command)
             if failure:
                 raise Missing(f"the peers' environment cannot be made: {failure}")
-    missing = [package for package in PACKAGES if package not in versions()]
-    for package in missing:
+    there = _versions_in(PEERS, PACKAGES)
+    for package in PACKAGES:
+        if package in there:
+            continue
         say(f"installing {package}")
         if package == "bjoern" and not any(header.exists() for header in LIBEV_HEADERS):
             _apt("libev-dev")
