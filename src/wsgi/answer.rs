@@ -5,7 +5,7 @@ use super::Outcome;
 use super::failure::Site;
 use super::file_wrapper::FileWrapper;
 use super::input::client_fault;
-use super::start_response::{Exchange, send_block, send_in_turn, send_later};
+use super::start_response::{Answer, Exchange, send_block, send_in_turn, send_later};
 use crate::clock::DateHeader;
 use crate::connection::refusal::{CLIENT_CLOSED_REQUEST, reason_phrase};
 use crate::connection::responder::{ApplicationHead, OwnedBlock, Responder, Sent};
@@ -98,13 +98,7 @@ impl Sending<'_> {
     /// A body that is one block: its length is known, and nothing follows it.
     fn only_block(&mut self, block: &Bound<'_, PyAny>) -> Result<(), Failure> {
         let block = bytes_block(block)?;
-        let bytes = block.as_bytes();
-        let mut responder = self.take_responder()?;
-        if !responder.is_started() {
-            let answer = lock(&self.exchange.answer);
-            let known = (!answer.written).then_some(bytes.len() as u64);
-            responder.start(&answer.head, known, self.date);
-        }
+        let responder = self.take_started(Some(block.as_bytes().len() as u64))?;
         self.last_block(responder, Some(block))
     }
 
@@ -167,13 +161,15 @@ impl Sending<'_> {
     /// A file wrapper over a regular file goes out with sendfile(2); false if it has to be iterated.
     fn file(&mut self, wrapper: &FileWrapper) -> Result<bool, Failure> {
         let Some((file, position, available)) = wrapper.regular_file(self.py) else { return Ok(false) };
-        let mut responder = self.take_responder()?;
+        let mut answer = lock(&self.exchange.answer);
+        let mut responder = self.take_responder(&mut answer)?;
         if responder.is_started() || !responder.can_send_file() {
             // write() has begun a body of unknown framing, or records go around it: block by block.
-            lock(&self.exchange.answer).responder = Some(responder);
+            answer.responder = Some(responder);
             return Ok(false);
         }
-        responder.start(&lock(&self.exchange.answer).head, Some(available), self.date);
+        responder.start(&answer.head, Some(available), self.date);
+        drop(answer);
         if !responder.has_body() || available == 0 {
             self.last_block(responder, None)?;
             return Ok(true);
@@ -202,12 +198,7 @@ impl Sending<'_> {
             if bytes.is_empty() {
                 continue;
             }
-            let mut responder = self.take_responder()?;
-            if !responder.is_started() {
-                let answer = lock(&self.exchange.answer);
-                let known = (is_single && !answer.written).then_some(bytes.len() as u64);
-                responder.start(&answer.head, known, self.date);
-            }
+            let mut responder = self.take_started(is_single.then_some(bytes.len() as u64))?;
             if !responder.has_body() {
                 return self.last_block(responder, None);
             }
@@ -224,20 +215,24 @@ impl Sending<'_> {
             lock(&self.exchange.answer).responder = Some(responder);
             sent?;
         }
-        let mut responder = self.take_responder()?;
-        if !responder.is_started() {
-            let answer = lock(&self.exchange.answer);
-            let known = (is_single || is_empty).then_some(0);
-            responder.start(&answer.head, known, self.date);
-        }
+        let responder = self.take_started((is_single || is_empty).then_some(0))?;
         self.last_block(responder, None)
     }
 
-    /// The responder; an error if `start_response` was not called.
-    fn take_responder(&mut self) -> Result<Responder, Failure> {
+    /// The responder, with its head encoded; `known_length` is the body's where that is known, if `write` has not begun
+    /// it. An error if `start_response` was not called.
+    fn take_started(&mut self, known_length: Option<u64>) -> Result<Responder, Failure> {
         let mut answer = lock(&self.exchange.answer);
+        let mut responder = self.take_responder(&mut answer)?;
+        if !responder.is_started() {
+            responder.start(&answer.head, known_length, self.date);
+        }
+        Ok(responder)
+    }
+
+    /// The responder as it is; an error if `start_response` was not called.
+    fn take_responder(&mut self, answer: &mut Answer) -> Result<Responder, Failure> {
         if answer.head.status == 0 {
-            drop(answer);
             return Err(PyAssertionError::new_err("the application did not call start_response").into());
         }
         self.status = answer.head.status;

@@ -26,8 +26,6 @@ pub struct Answer {
     pub connection: Weak<Connection>,
     /// How many answers there were before it.
     pub serial: u64,
-    /// Whether `write` has sent something.
-    pub written: bool,
     /// Whether the client was found to be gone.
     pub gone: bool,
 }
@@ -85,7 +83,6 @@ impl Starter {
         answer.serial += 1;
         answer.connection = Arc::downgrade(responder.connection());
         answer.responder = Some(responder);
-        answer.written = false;
         answer.gone = false;
         drop(answer);
         exchange.presence.begin();
@@ -319,7 +316,6 @@ impl Write {
             drop(answer);
             return Err(PyAssertionError::new_err("write was called after the answer had ended"));
         };
-        answer.written = true;
         if !responder.is_started() {
             responder.start(&answer.head, None, &mut DateHeader::default());
         }
