@@ -260,6 +260,16 @@ def test_a_storm_of_resizes_is_not_taken_for_a_stop(start: Start) -> None:
     assert "stopping" not in portico.log()
 
 
+def test_no_further_term_is_the_reason_of_the_end(start: Start) -> None:
+    """A service manager and a shell may both say it; the interpreter takes a while to end."""
+    for _ in range(5):
+        portico = start(SHOP, "-w", "1")
+        portico.wait_ready()
+        while portico.process.poll() is None:
+            portico.signal(signal.SIGTERM)
+        assert portico.wait() == 0
+
+
 def test_a_second_int_kills_at_once(start: Start) -> None:
     portico = start(SHOP, "-w", "1")
     portico.wait_ready()

@@ -91,6 +91,9 @@ class Supervisor:
                 return assignment
             if self._stage != SERVING and not self._roster.workers:
                 self._close_listeners()
+                # The interpreter gives signals their default effect while it ends itself: one more TERM would
+                # be taken for the reason of the end.
+                block_signals(SUPERVISOR_SIGNALS)
                 return self._exit_code
             self._wait()
 
