@@ -34,6 +34,12 @@ DefaultRuntimeDir {folder}
 PidFile {folder}/apache.pid
 ErrorLog {folder}/error.log
 ServerName localhost
+# One process: Apache ends the kept connections of a process that it does not need any more.
+ServerLimit 1
+StartServers 1
+ThreadsPerChild 32
+MaxRequestWorkers 32
+MaxKeepAliveRequests 0
 {user}
 {modules}
 Include {file}

@@ -72,6 +72,8 @@ class Case:
     replies: list[bytes] = field(default_factory=list)
     is_ping: bool = False
     is_incomplete: bool = False
+    is_aborted: bool = False
+    """The front server has given its last request up."""
     leftover: bytes = b""
     endpoints: str = ""
     """Of a PROXY header: the line that names them."""
@@ -116,6 +118,7 @@ def _read(path: Path) -> Case:
             case.is_ping = True
         elif key in {"incomplete", "incomplete body", "abort"}:
             case.is_incomplete = True
+            case.is_aborted |= key == "abort"
         elif key == "refused":
             match = _REFUSED.fullmatch(line)
             assert match, line
