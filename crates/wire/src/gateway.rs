@@ -32,22 +32,6 @@ use crate::forwarded::read_request_start;
 use crate::grammar::trim_ows;
 use crate::{Client, Framing, Header, Scheme, Span, Version};
 
-/// Bounds on what the readers of uwsgi, FastCGI and SCGI accept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GatewayLimits {
-    /// The variables of a request with their lengths, in bytes: above it, 431. A uwsgi packet has at most 65535.
-    pub max_variables_bytes: usize,
-    /// Number of variables, headers among them: above it, 431.
-    pub max_variables: usize,
-}
-
-impl Default for GatewayLimits {
-    fn default() -> Self {
-        // nginx sends about 20 variables of its own, Apache with mod_ssl about 60; the rest are headers.
-        Self { max_variables_bytes: 64 * 1024, max_variables: 250 }
-    }
-}
-
 /// A request as a front server's variables tell it. Its contents mean something only after a reader answered that it
 /// is complete, and only together with the bytes that the reader was given. It is reused like
 /// [`RequestHead`](crate::RequestHead).

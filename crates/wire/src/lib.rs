@@ -51,14 +51,14 @@ pub use fastcgi::{
     fastcgi_record_header, write_end_request, write_fastcgi_stream,
 };
 pub use forwarded::{Client, Forwarded, Scheme, is_forwarded_name, request_start_ns};
-pub use gateway::{GatewayHead, GatewayLimits, plan_cgi_response, write_cgi_status};
+pub use gateway::{GatewayHead, plan_cgi_response, write_cgi_status};
 pub use grammar::{check_response_header_name, check_response_header_value, is_hop_by_hop, percent_decode_into};
 pub use http1::body::{BodyDecoder, BodyStep};
 pub use http1::encode::{
-    CONTINUE, CRLF, LAST_CHUNK, ResponseBody, ResponseFacts, ResponsePlan, plan_response, write_chunk_size,
+    CONTINUE, CRLF, LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, plan_response, write_chunk_size,
     write_content_length, write_header, write_status_line,
 };
-pub use limits::Limits;
+pub use limits::{GatewayLimits, Limits};
 pub use message::{Framing, Header, RequestHead, Span, TargetForm, Version};
 pub use networks::{Networks, NetworksError};
 pub use proxy_protocol::{PROXY_MAX_BYTES, ProxyEndpoints, ProxyHeader, ProxyTls};

@@ -1,11 +1,11 @@
 //! Responses: how they are framed, and their bytes.
 
 use portico_wire::{
-    CONTINUE, CRLF, LAST_CHUNK, ResponseBody, ResponseFacts, ResponsePlan, Version, plan_response, write_chunk_size,
-    write_content_length, write_header, write_status_line,
+    CONTINUE, CRLF, LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, Version, plan_response,
+    write_chunk_size, write_content_length, write_header, write_status_line,
 };
 
-const FACTS: ResponseFacts = ResponseFacts {
+const FACTS: ResponseProperties = ResponseProperties {
     version: Version::Http11,
     is_head: false,
     status: 200,
@@ -24,7 +24,7 @@ const PLAN: ResponsePlan = ResponsePlan {
 };
 
 /// Plans for facts, with the behaviour each shows.
-type Cases<'a> = &'a [(&'a str, ResponseFacts, ResponsePlan)];
+type Cases<'a> = &'a [(&'a str, ResponseProperties, ResponsePlan)];
 
 fn check(cases: Cases<'_>) {
     for (behaviour, facts, plan) in cases {
@@ -37,17 +37,17 @@ fn plans_responses_with_a_body() {
     check(&[
         (
             "the application's length goes before the one the server knows",
-            ResponseFacts { content_length: Some(5), known_length: Some(6), ..FACTS },
+            ResponseProperties { content_length: Some(5), known_length: Some(6), ..FACTS },
             ResponsePlan { body: ResponseBody::Length(5), ..PLAN },
         ),
         (
             "a known length is added",
-            ResponseFacts { known_length: Some(6), ..FACTS },
+            ResponseProperties { known_length: Some(6), ..FACTS },
             ResponsePlan { body: ResponseBody::Length(6), add_content_length: Some(6), ..PLAN },
         ),
         (
             "a known length of nothing is added",
-            ResponseFacts { known_length: Some(0), ..FACTS },
+            ResponseProperties { known_length: Some(0), ..FACTS },
             ResponsePlan { body: ResponseBody::Length(0), add_content_length: Some(0), ..PLAN },
         ),
         (
@@ -57,7 +57,7 @@ fn plans_responses_with_a_body() {
         ),
         (
             "a closing connection can be chunked too",
-            ResponseFacts { keep_alive: false, ..FACTS },
+            ResponseProperties { keep_alive: false, ..FACTS },
             ResponsePlan {
                 body: ResponseBody::Chunked,
                 add_chunked: true,
@@ -74,17 +74,17 @@ fn plans_responses_to_http_1_0() {
     check(&[
         (
             "an unknown length closes HTTP/1.0",
-            ResponseFacts { version: Version::Http10, ..FACTS },
+            ResponseProperties { version: Version::Http10, ..FACTS },
             ResponsePlan { body: ResponseBody::UntilClose, keep_alive: false, connection: Some("close"), ..PLAN },
         ),
         (
             "a length keeps HTTP/1.0 alive",
-            ResponseFacts { version: Version::Http10, content_length: Some(5), ..FACTS },
+            ResponseProperties { version: Version::Http10, content_length: Some(5), ..FACTS },
             ResponsePlan { body: ResponseBody::Length(5), connection: Some("keep-alive"), ..PLAN },
         ),
         (
             "HTTP/1.0 closes unless asked",
-            ResponseFacts { version: Version::Http10, content_length: Some(5), keep_alive: false, ..FACTS },
+            ResponseProperties { version: Version::Http10, content_length: Some(5), keep_alive: false, ..FACTS },
             ResponsePlan { body: ResponseBody::Length(5), keep_alive: false, connection: Some("close"), ..PLAN },
         ),
     ]);
@@ -95,22 +95,22 @@ fn plans_responses_to_head() {
     check(&[
         (
             "HEAD keeps the application's length",
-            ResponseFacts { is_head: true, content_length: Some(5), known_length: Some(6), ..FACTS },
+            ResponseProperties { is_head: true, content_length: Some(5), known_length: Some(6), ..FACTS },
             PLAN,
         ),
         (
             "HEAD gets a known length",
-            ResponseFacts { is_head: true, known_length: Some(6), ..FACTS },
+            ResponseProperties { is_head: true, known_length: Some(6), ..FACTS },
             ResponsePlan { add_content_length: Some(6), ..PLAN },
         ),
         (
             "HEAD does not get the length of the body that was left out",
-            ResponseFacts { is_head: true, known_length: Some(0), ..FACTS },
+            ResponseProperties { is_head: true, known_length: Some(0), ..FACTS },
             PLAN,
         ),
         (
             "HEAD without a length keeps even HTTP/1.0 alive",
-            ResponseFacts { is_head: true, version: Version::Http10, ..FACTS },
+            ResponseProperties { is_head: true, version: Version::Http10, ..FACTS },
             ResponsePlan { connection: Some("keep-alive"), ..PLAN },
         ),
     ]);
@@ -119,21 +119,25 @@ fn plans_responses_to_head() {
 #[test]
 fn plans_responses_with_a_status_that_has_no_body() {
     check(&[
-        ("304 keeps the application's length", ResponseFacts { status: 304, content_length: Some(5), ..FACTS }, PLAN),
-        ("304 gets no length", ResponseFacts { status: 304, known_length: Some(0), ..FACTS }, PLAN),
+        (
+            "304 keeps the application's length",
+            ResponseProperties { status: 304, content_length: Some(5), ..FACTS },
+            PLAN,
+        ),
+        ("304 gets no length", ResponseProperties { status: 304, known_length: Some(0), ..FACTS }, PLAN),
         (
             "204 loses its length",
-            ResponseFacts { status: 204, content_length: Some(0), ..FACTS },
+            ResponseProperties { status: 204, content_length: Some(0), ..FACTS },
             ResponsePlan { drop_content_length: true, ..PLAN },
         ),
         (
             "204 gets no length, and HEAD changes nothing",
-            ResponseFacts { status: 204, is_head: true, known_length: Some(6), ..FACTS },
+            ResponseProperties { status: 204, is_head: true, known_length: Some(6), ..FACTS },
             ResponsePlan { drop_content_length: true, ..PLAN },
         ),
         (
             "1xx loses its length",
-            ResponseFacts { status: 101, content_length: Some(5), known_length: Some(5), ..FACTS },
+            ResponseProperties { status: 101, content_length: Some(5), known_length: Some(5), ..FACTS },
             ResponsePlan { drop_content_length: true, ..PLAN },
         ),
     ]);

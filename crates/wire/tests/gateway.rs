@@ -2,7 +2,7 @@
 
 mod support;
 
-use portico_wire::{GatewayHead, GatewayLimits, ResponseBody, ResponseFacts, ResponsePlan, Version, WireError};
+use portico_wire::{GatewayHead, GatewayLimits, ResponseBody, ResponsePlan, ResponseProperties, Version, WireError};
 use support::gateway::{NGINX, least, read_variables, read_variables_with, uwsgi};
 
 type Variables<'a> = &'a [(&'a str, &'a str)];
@@ -387,7 +387,7 @@ fn the_number_of_variables_is_bounded() {
 
 #[test]
 fn plans_responses_of_cgi() {
-    let facts = ResponseFacts {
+    let facts = ResponseProperties {
         version: Version::Http11,
         is_head: false,
         status: 200,
@@ -405,14 +405,14 @@ fn plans_responses_of_cgi() {
     };
     let planned = portico_wire::plan_cgi_response;
     assert_eq!(planned(&facts), plan);
-    assert_eq!(planned(&ResponseFacts { keep_alive: false, ..facts }), ResponsePlan { keep_alive: false, ..plan });
+    assert_eq!(planned(&ResponseProperties { keep_alive: false, ..facts }), ResponsePlan { keep_alive: false, ..plan });
     let length = ResponsePlan { body: ResponseBody::Length(5), ..plan };
-    assert_eq!(planned(&ResponseFacts { content_length: Some(5), ..facts }), length);
+    assert_eq!(planned(&ResponseProperties { content_length: Some(5), ..facts }), length);
     let added = ResponsePlan { add_content_length: Some(5), ..length };
-    assert_eq!(planned(&ResponseFacts { known_length: Some(5), ..facts }), added);
+    assert_eq!(planned(&ResponseProperties { known_length: Some(5), ..facts }), added);
     let empty = ResponsePlan { body: ResponseBody::Empty, ..plan };
-    assert_eq!(planned(&ResponseFacts { is_head: true, ..facts }), empty);
-    assert_eq!(planned(&ResponseFacts { status: 304, ..facts }), empty);
+    assert_eq!(planned(&ResponseProperties { is_head: true, ..facts }), empty);
+    assert_eq!(planned(&ResponseProperties { status: 304, ..facts }), empty);
 }
 
 #[test]

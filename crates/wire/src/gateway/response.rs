@@ -2,7 +2,7 @@
 //! (RFC 3875 6).
 
 use crate::http1::encode::write_header;
-use crate::{ResponseFacts, ResponsePlan, Version, plan_response};
+use crate::{ResponsePlan, ResponseProperties, Version, plan_response};
 
 /// Decides how a response over FastCGI or SCGI is framed.
 ///
@@ -10,9 +10,9 @@ use crate::{ResponseFacts, ResponsePlan, Version, plan_response};
 /// of unknown length ends with its stream (`UntilClose`): the STDOUT stream of FastCGI, after which the connection may
 /// be kept, and the connection of SCGI, which never is.
 #[must_use]
-pub fn plan_cgi_response(facts: &ResponseFacts) -> ResponsePlan {
+pub fn plan_cgi_response(facts: &ResponseProperties) -> ResponsePlan {
     // Chunks are HTTP/1.1's own (RFC 3875 6.2.1 has no transfer codings).
-    let plan = plan_response(&ResponseFacts { version: Version::Http10, ..*facts });
+    let plan = plan_response(&ResponseProperties { version: Version::Http10, ..*facts });
     ResponsePlan { connection: None, keep_alive: facts.keep_alive, ..plan }
 }
 

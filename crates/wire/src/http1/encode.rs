@@ -26,7 +26,7 @@ pub enum ResponseBody {
 
 /// What is known about a response when its head is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResponseFacts {
+pub struct ResponseProperties {
     /// Version of the request.
     pub version: Version,
     /// Whether the request was HEAD.
@@ -41,7 +41,7 @@ pub struct ResponseFacts {
     pub keep_alive: bool,
 }
 
-/// What follows from [`ResponseFacts`].
+/// What follows from [`ResponseProperties`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponsePlan {
     /// How the body is framed.
@@ -60,7 +60,7 @@ pub struct ResponsePlan {
 
 /// Decides how a response is framed: RFC 9112 6.3 and 9.3, RFC 9110 6.4.1 and 8.6.
 #[must_use]
-pub fn plan_response(facts: &ResponseFacts) -> ResponsePlan {
+pub fn plan_response(facts: &ResponseProperties) -> ResponsePlan {
     // RFC 9110 8.6: no Content-Length with 1xx and 204.
     let drop_content_length = matches!(facts.status, 100..=199 | 204);
     let content_length = facts.content_length.filter(|_| !drop_content_length);
