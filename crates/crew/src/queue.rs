@@ -1,0 +1,136 @@
+//! The jobs that wait for a thread, bounded in number and time.
+
+use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+/// What is queued.
+pub trait Job: Send {
+    /// Since when somebody waits for it, in nanoseconds of the clock that deadlines are on.
+    fn waiting_since_ns(&self) -> u64;
+}
+
+/// The queue.
+pub struct Queue<J> {
+    state: Mutex<State<J>>,
+    /// Jobs that were taken out and whose call has not ended. Grows with `state` locked, so that a job is always seen
+    /// either here or there.
+    running: AtomicUsize,
+    /// Jobs waiting or running, at most.
+    in_flight: usize,
+    /// How long a job may wait.
+    limit_ns: u64,
+}
+
+struct State<J> {
+    jobs: VecDeque<J>,
+    /// The leader that waits for a job.
+    leader: Option<Waker>,
+    is_closed: bool,
+}
+
+impl<J: Job> Queue<J> {
+    /// An empty queue for at most `in_flight` jobs, waiting or running, of which each may wait for `limit_ns`.
+    pub fn new(in_flight: usize, limit_ns: u64) -> Queue<J> {
+        let state = Mutex::new(State { jobs: VecDeque::new(), leader: None, is_closed: false });
+        Queue { state, running: AtomicUsize::new(0), in_flight, limit_ns }
+    }
+
+    /// Adds a job.
+    ///
+    /// # Errors
+    /// The job, if as many as may be are in flight.
+    pub fn push(&self, job: J) -> Result<(), J> {
+        let mut state = lock(&self.state);
+        if state.jobs.len() + self.running() >= self.in_flight {
+            return Err(job);
+        }
+        state.jobs.push_back(job);
+        if let Some(leader) = state.leader.take() {
+            drop(state);
+            leader.wake();
+        }
+        Ok(())
+    }
+
+    /// Whether `job` has waited longer than it may.
+    pub fn is_expired(&self, job: &J, now_ns: u64) -> bool {
+        now_ns.saturating_sub(job.waiting_since_ns()) > self.limit_ns
+    }
+
+    /// Takes out what has waited longer than it may: also where no thread comes to take anything.
+    pub fn take_expired(&self, now_ns: u64) -> Vec<J> {
+        let mut state = lock(&self.state);
+        // Not only from the front: a job may have waited elsewhere before it was queued.
+        if !state.jobs.iter().any(|job| self.is_expired(job, now_ns)) {
+            return Vec::new();
+        }
+        let (expired, waiting): (VecDeque<_>, VecDeque<_>) =
+            state.jobs.drain(..).partition(|job| self.is_expired(job, now_ns));
+        state.jobs = waiting;
+        expired.into()
+    }
+
+    /// The next job without waiting. Counted as running until `call_ended`.
+    pub fn try_next(&self) -> Option<J> {
+        self.take(&mut lock(&self.state))
+    }
+
+    /// The next job, counted as running until `call_ended`; `None` once the queue is closed and empty. Only the leader
+    /// waits here.
+    pub async fn next(&self) -> Option<J> {
+        poll_fn(|context| {
+            let mut state = lock(&self.state);
+            if let Some(job) = self.take(&mut state) {
+                return Poll::Ready(Some(job));
+            }
+            if state.is_closed {
+                return Poll::Ready(None);
+            }
+            match &mut state.leader {
+                Some(waker) => waker.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The call of a job that was taken out has ended.
+    pub fn call_ended(&self) {
+        self.running.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Jobs that wait.
+    pub fn len(&self) -> usize {
+        lock(&self.state).jobs.len()
+    }
+
+    /// Jobs that were taken out and whose call has not ended.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing waits and nothing runs.
+    pub fn is_idle(&self) -> bool {
+        let state = lock(&self.state);
+        state.jobs.is_empty() && self.running() == 0
+    }
+
+    /// Lets the leader go once nothing waits.
+    pub fn close(&self) {
+        let mut state = lock(&self.state);
+        state.is_closed = true;
+        let leader = state.leader.take();
+        drop(state);
+        if let Some(leader) = leader {
+            leader.wake();
+        }
+    }
+    fn take(&self, state: &mut State<J>) -> Option<J> {
+        let job = state.jobs.pop_front()?;
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Some(job)
+    }
+}

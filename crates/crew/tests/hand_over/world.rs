@@ -1,0 +1,221 @@
+//! The world of a model: a crew, what its jobs do, and who drives I/O.
+
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::{Condvar, Mutex};
+use portico_crew::sync::{current, lock, park};
+use portico_crew::{Caller, Crew, Driver, Job, Terms};
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::pin::pin;
+use std::sync::Arc;
+// What only checks the model is no part of it: each step more to be ordered doubles the orders.
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+/// What a job does in the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Returns at once.
+    Returns,
+    /// Waits until another job's call has opened the gate.
+    WaitsForGate,
+    /// Opens the gate.
+    OpensGate,
+    /// Waits until the watchdog has driven I/O.
+    WaitsForFallback,
+}
+
+impl Job for Step {
+    fn waiting_since_ns(&self) -> u64 {
+        0
+    }
+}
+
+/// What becomes of a further thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spawned {
+    /// It serves.
+    Serves,
+    /// It starts, but cannot serve.
+    Resigns,
+    /// It cannot be started.
+    Fails,
+}
+
+/// A crew and its surroundings.
+pub struct World {
+    pub crew: Crew<Step>,
+    gate: Gate,
+    fallback: Gate,
+    flushed: Gate,
+    has_unflushed: AtomicBool,
+    /// Crew threads that drive I/O: one at most.
+    driving: AtomicUsize,
+    /// Calls that have ended.
+    pub called: AtomicUsize,
+    /// Jobs after which the crew stops.
+    jobs: usize,
+}
+
+/// What is waited for, once opened for ever.
+#[derive(Default)]
+struct Gate {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl World {
+    /// A crew of at most `threads`, that stops after `jobs`.
+    pub fn new(threads: usize, spawned: Spawned, jobs: usize) -> Arc<World> {
+        let terms = Terms { threads, in_flight: 8, queue_ns: u64::MAX, thread_cpu_ns: || 0 };
+        let world = Arc::new(World {
+            crew: Crew::new(terms),
+            gate: Gate::default(),
+            fallback: Gate::default(),
+            flushed: Gate::default(),
+            has_unflushed: AtomicBool::new(false),
+            driving: AtomicUsize::new(0),
+            called: AtomicUsize::new(0),
+            jobs,
+        });
+        let there = world.clone();
+        world.crew.on_spawn(Box::new(move |me| {
+            let world = there.clone();
+            match spawned {
+                Spawned::Serves => drop(loom::thread::spawn(move || world.serve(me))),
+                Spawned::Resigns => drop(loom::thread::spawn(move || world.crew.resign(me))),
+                Spawned::Fails => {}
+            }
+            spawned != Spawned::Fails
+        }));
+        world
+    }
+
+    /// Makes the one route slow.
+    pub fn slow_down(&self) {
+        // Three calls as slow as counts.
+        (0..3).for_each(|_| self.crew.begin(0, 0).end(u64::MAX));
+    }
+
+    pub fn push(&self, step: Step) {
+        assert!(self.crew.push(step).is_ok());
+    }
+
+    /// The life of crew thread `me`.
+    pub fn serve(&self, me: usize) {
+        self.crew.serve(me, self, &mut Thread(self));
+    }
+
+    /// Starts the watchdog.
+    pub fn watch(self: &Arc<World>) {
+        self.start(|world| world.crew.watch(world));
+    }
+
+    /// Opens the gate.
+    pub fn open_gate(&self) {
+        self.gate.open();
+    }
+
+    /// Coalesces bytes, and waits until the watchdog has flushed them.
+    pub fn coalesce(&self) {
+        self.has_unflushed.swap(true, Ordering::AcqRel);
+        self.crew.watchdog().wake_if_asleep();
+        self.flushed.wait();
+    }
+
+    /// Starts a further thread, which is no crew thread.
+    pub fn start(self: &Arc<World>, life: impl FnOnce(&World) + 'static) {
+        let there = self.clone();
+        // Not joined: loom waits for every thread, and reports those that never end.
+        drop(loom::thread::spawn(move || life(&there)));
+    }
+}
+
+impl Driver for World {
+    fn drive<F: Future + Send>(&self, until: F) -> F::Output
+    where
+        F::Output: Send,
+    {
+        assert_eq!(self.driving.fetch_add(1, Relaxed), 0, "two threads lead");
+        let output = block_on(until);
+        self.driving.fetch_sub(1, Relaxed);
+        output
+    }
+
+    /// Without an end: what only a deadline would rescue is a lost wake-up, too.
+    fn drive_for<F: Future<Output = ()> + Send>(&self, until: F, _at_most: Duration) {
+        self.fallback.open();
+        block_on(until);
+    }
+
+    fn flush(&self) -> bool {
+        let has_flushed = self.has_unflushed.swap(false, Ordering::AcqRel);
+        if has_flushed {
+            self.flushed.open();
+        }
+        has_flushed
+    }
+
+    fn has_unflushed(&self) -> bool {
+        self.has_unflushed.load(Ordering::Acquire)
+    }
+
+    fn before_wait(&self) {}
+}
+
+struct Thread<'a>(&'a World);
+
+impl Caller<Step> for Thread<'_> {
+    fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
+        wait()
+    }
+
+    fn call(&mut self, me: usize, step: Step) {
+        let world = self.0;
+        // Not ended when loom reports a deadlock, which is a panic: that would bury the report.
+        let running = ManuallyDrop::new(world.crew.begin(me, 0));
+        match step {
+            Step::Returns => {}
+            Step::WaitsForGate => world.gate.wait(),
+            Step::OpensGate => world.gate.open(),
+            Step::WaitsForFallback => world.fallback.wait(),
+        }
+        ManuallyDrop::into_inner(running).end(u64::MAX);
+        if world.called.fetch_add(1, Relaxed) + 1 == world.jobs {
+            world.crew.stop();
+        }
+    }
+}
+
+impl Gate {
+    fn open(&self) {
+        *lock(&self.is_open) = true;
+        self.opened.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut is_open = lock(&self.is_open);
+        while !*is_open {
+            is_open = self.opened.wait(is_open).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+}
+
+/// Runs `future` on the calling thread, which parks meanwhile.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(portico_crew::sync::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Unpark>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        park();
+    }
+}
