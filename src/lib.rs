@@ -1,36 +1,22 @@
-//! portico._core: the engine of portico, and what Python sees of it.
+//! portico._core: the bridge between Python and the engine (crates/engine), and nothing else.
 //!
-//! The modules in a request's order: `settings` taken over once (`bounds` are theirs), `listener` accepts
-//! (`admission` counts), `connection` reads and frames (with `portico_wire`), `crew` decides who calls, `wsgi`
-//! calls the application and sends the answer, `access_log` and `scoreboard` keep account; `drain` ends a worker.
-//! `engine` holds what they share, `deadlines` and `budget` among it; `descriptor`, `clock` and `error_log` serve
-//! them all.
+//! `settings` and `process` are what Python tells of a server, `wsgi` calls the application, and this file is what
+//! Python sees, mirrored in `python/portico/_core.pyi`.
 
-mod access_log;
-mod admission;
-mod bounds;
-mod budget;
-mod clock;
-mod connection;
-mod crew;
-mod deadlines;
-mod descriptor;
-mod drain;
-mod engine;
-mod error_log;
-mod heap;
-mod listener;
-mod scoreboard;
+mod process;
 mod settings;
 mod wsgi;
 
+use portico_engine::settings::Settings;
+use portico_engine::{heap, log as error_log, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Counters of all workers in one anonymous shared mapping; made before the first fork.
 #[pyclass(frozen)]
-struct Scoreboard(scoreboard::Mapping);
+struct Scoreboard(Arc<scoreboard::Mapping>);
 
 /// What one worker tells of itself.
 #[pyclass(frozen, get_all)]
@@ -61,7 +47,7 @@ impl Scoreboard {
 
     #[getter]
     fn slots(&self) -> usize {
-        self.0.len()
+        self.0.slots().len()
     }
 
     fn reset(&self, slot: usize) -> PyResult<()> {
@@ -84,10 +70,10 @@ impl Scoreboard {
 }
 
 impl Scoreboard {
-    fn slot(&self, index: usize) -> PyResult<&'static scoreboard::Slot> {
-        self.0
-            .slot(index)
-            .ok_or_else(|| PyIndexError::new_err(format!("slot {index} of a scoreboard with {} slots", self.0.len())))
+    fn slot(&self, index: usize) -> PyResult<scoreboard::SlotRef> {
+        let slots = self.0.slots().len();
+        scoreboard::SlotRef::new(&self.0, index)
+            .ok_or_else(|| PyIndexError::new_err(format!("slot {index} of a scoreboard with {slots} slots")))
     }
 }
 
@@ -107,7 +93,7 @@ fn configure_log(level: &str, colour: bool) -> PyResult<()> {
 
 fn level_named(name: &str) -> PyResult<error_log::Level> {
     error_log::Level::named(name).ok_or_else(|| {
-        PyValueError::new_err(format!("level: expected debug, info, warning, error or critical, got {name:?}"))
+        PyValueError::new_err(format!("level: expected trace, debug, info, warning, error or critical, got {name:?}"))
     })
 }
 
@@ -117,16 +103,25 @@ fn trim_heap() {
     heap::trim();
 }
 
-/// Runs this worker's crew on the calling thread until told to stop.
+/// Serves on the calling thread until told to stop.
 #[pyfunction]
 fn serve(
     py: Python<'_>,
     application: Py<PyAny>,
-    settings: settings::Settings,
+    settings: &Bound<'_, PyAny>,
+    process: &Bound<'_, PyAny>,
     scoreboard: &Scoreboard,
     slot: usize,
 ) -> PyResult<bool> {
-    wsgi::worker::serve(py, application, settings, scoreboard.slot(slot)?)
+    let slot = scoreboard.slot(slot)?;
+    let settings = Settings::read(&settings::Attributes(settings))?;
+    wsgi::serve::serve(py, application, settings, process::Process::read(process)?, slot)
+}
+
+/// The names of the settings that the engine reads.
+#[pyfunction]
+fn setting_names() -> Vec<&'static str> {
+    Settings::names()
 }
 
 #[pymodule(gil_used = false)]
@@ -141,5 +136,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(configure_log, module)?)?;
     module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;
+    module.add_function(wrap_pyfunction!(setting_names, module)?)?;
     Ok(())
 }

@@ -8,7 +8,7 @@
 use crate::input::Input;
 use crate::reference::{Complaint, Response, is_tchar, is_text, read_response, without_blanks};
 use portico_wire::{
-    CRLF, LAST_CHUNK, ResponseBody, ResponseFacts, ResponsePlan, Version, check_response_header_name,
+    CRLF, LAST_CHUNK, ResponseBody, ResponseProperties, ResponsePlan, Version, check_response_header_name,
     check_response_header_value, is_hop_by_hop, plan_response, write_chunk_size, write_content_length, write_header,
     write_status_line,
 };
@@ -47,7 +47,7 @@ pub fn check(input: &[u8]) {
     let Some(head) = check_head(&passed) else { return };
     let whole: usize = passed.blocks.iter().map(|block| block.len()).sum();
     let is_head = input.choices & 1 != 0;
-    let facts = ResponseFacts {
+    let facts = ResponseProperties {
         version: if input.choices & 2 == 0 { Version::Http11 } else { Version::Http10 },
         is_head,
         status: head.status,
@@ -245,7 +245,7 @@ mod tests {
         let honest = passed(b"200 OK", &[(b"X-A", b"b")], &[b"body"]);
         let mut head = check_head(&honest).unwrap();
         head.fields = b"X-A: b\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n".to_vec();
-        let facts = ResponseFacts {
+        let facts = ResponseProperties {
             version: Version::Http11,
             is_head: false,
             status: 200,

@@ -2,7 +2,8 @@
 
 from typing import Any, final
 
-from portico.types import EngineSettings, WSGIApplication
+from portico.config.settings import Settings
+from portico.types import EngineProcess, WSGIApplication
 
 __all__ = [
     "Call",
@@ -14,6 +15,7 @@ __all__ = [
     "configure_log",
     "log",
     "serve",
+    "setting_names",
     "trim_heap",
 ]
 
@@ -109,11 +111,21 @@ def log(level: str, message: str) -> None:
 def configure_log(level: str, colour: bool) -> None:
     """Leave out records below `level`; `colour` says whether standard error shows colours."""
 
-def serve(application: WSGIApplication, settings: EngineSettings, scoreboard: Scoreboard, slot: int) -> bool:
-    """Run this worker's crew on the calling thread until told to stop (see `EngineSettings.signal_fd`).
+def serve(
+    application: WSGIApplication,
+    settings: Settings,
+    process: EngineProcess,
+    scoreboard: Scoreboard,
+    slot: int,
+) -> bool:
+    """Serve `application` on the calling thread until told to stop (see `EngineProcess.signal_fd`).
 
-    Returns True when everything in flight was answered, False when something was cut.
+    May be called again, and on several threads at the same time, each with listeners and a slot of its own.
+    Returns True when everything in flight was responded to, False when something was aborted.
     """
+
+def setting_names() -> list[str]:
+    """Return the names of the settings that the engine reads: attributes of `Settings`."""
 
 def trim_heap() -> None:
     """Give free memory of the C library back to the system (malloc_trim(3)), where it can be asked.

@@ -39,11 +39,10 @@ class ErrorLog(Protocol):
 class EngineListener(Protocol):
     """One listening socket.
 
-    `protocol` is http, uwsgi, fastcgi or scgi. `proxy`: each connection begins with a header of the PROXY
-    protocol, which only the peers in `proxy_allow_from` may send. `persistent` (uwsgi): a connection is kept
-    where the framing is exact. `stderr` (fastcgi): `wsgi.errors` goes to the peer as STDERR records. Peers
-    are addresses, networks, `unix` or `*`; `allow_from` are those that may connect. `display` is for log
-    lines.
+    `fd` is taken over by the engine, which closes it when it drains. `protocol` is http, uwsgi, fastcgi or
+    scgi. `proxy`: each connection begins with a header of the PROXY protocol. `persistent` (uwsgi): a
+    connection is kept where the framing is exact. `stderr` (fastcgi): `wsgi.errors` goes to the peer as
+    STDERR records. `display` is for log lines.
     """
 
     fd: int
@@ -51,53 +50,22 @@ class EngineListener(Protocol):
     proxy: bool
     persistent: bool
     stderr: bool
-    allow_from: list[str]
-    proxy_allow_from: list[str]
     display: str
 
 
-class EngineSettings(Protocol):
-    """All that one worker's engine is told, taken over once when it starts."""
+class EngineProcess(Protocol):
+    """What the engine is told of its process, beside the settings (`portico.config.settings.Settings`).
+
+    `signal_fd` is the read end of a pipe that brings signals, one number per byte; `parent_death_fd` the
+    read end of a pipe whose write end only the supervisor holds: its end of file is the supervisor's death.
+    `access_log_fd` is where access lines go. Each may be -1 for none, and stays the caller's. `multiprocess`:
+    other workers serve the same application. `errors` is `wsgi.errors`.
+    """
 
     listeners: list[EngineListener]
     signal_fd: int
-    lifeline_fd: int
-    threads: int
+    parent_death_fd: int
     multiprocess: bool
-    graceful_timeout_s: float
-    max_request_line_bytes: int
-    max_headers: int
-    max_header_bytes: int
-    max_head_bytes: int
-    max_variables: int
-    max_variables_bytes: int
-    max_request_body_bytes: int
-    body_memory_bytes: int
-    body_spool_bytes: int
-    max_chunk_extension_bytes: int
-    max_trailer_bytes: int
-    max_pipelined: int
-    max_requests_per_connection: int
-    max_connections: int
-    max_connections_per_address: int
-    max_in_flight: int
-    max_buffered_bytes: int
-    max_temporary_bytes: int
-    response_memory_bytes: int
-    response_spool_bytes: int
-    write_timeout_s: float
-    min_response_rate_bytes: int
-    handshake_timeout_s: float
-    head_timeout_s: float
-    body_timeout_s: float
-    min_body_rate_bytes: int
-    request_timeout_s: float
-    queue_timeout_s: float
-    keep_alive_s: float
-    linger_timeout_s: float
-    forwarded_allow_ips: list[str]
-    keep_untrusted_forwarded: bool
-    health_paths: list[str]
     access_log_fd: int
     access_log_colour: bool
     errors: ErrorLog

@@ -1,136 +1,150 @@
 //! `portico.disconnected` and `portico.on_disconnect`: how an application learns that its client has left.
 //!
 //! Both callables are used again from request to request, as `start_response` is, and know their request by the
-//! presence that they share with the answer. Callbacks run on the thread of `connection/departures.rs`, which is
-//! attached to the interpreter only for them. None begins once the answer's last bytes are about to leave: a client
+//! client that they share with the response. Callbacks run on the thread of the engine's disconnect watcher, which is
+//! attached to the interpreter only for them. None begins once the response's last bytes are about to leave: a client
 //! that has all it wanted goes away as a matter of course.
 
 use super::failure;
-use super::start_response::Answer;
-use crate::connection::Connection;
-use crate::connection::departures::{self, Witness};
-use crate::engine::lock;
+use super::start_response::PendingResponse;
+use portico_engine::connection::Connection;
+use portico_engine::disconnect::DisconnectListener;
+use portico_engine::lock::lock;
+use portico_engine::resources::Resources;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, Weak};
 
-/// The client of one answer, while that is not complete.
-pub struct Presence {
-    /// Whether the answer is complete, or about to be. Written before `has_watch` is read, and read after that is
+/// The client of one response, while that is not complete.
+pub struct ClientListener {
+    /// Whether the response is complete, or about to be. Written before `has_watch` is read, and read after that is
     /// written: one side always sees the other.
     is_over: AtomicBool,
-    /// Spares the usual answer, of which nobody wanted to know, the lock.
+    /// Spares the usual response, of which nobody wanted to know, the lock.
     has_watch: AtomicBool,
-    line: Mutex<Line>,
-    /// Knows the connection, as long as an answer is due.
-    answer: Arc<Mutex<Answer>>,
+    registrations: Mutex<Registrations>,
+    /// Knows the connection, as long as a response is due.
+    response: Arc<Mutex<PendingResponse>>,
     application: Arc<str>,
 }
 
 #[derive(Default)]
-struct Line {
+struct Registrations {
     /// Which callables are valid; older ones were kept by an application beyond their request.
-    issue: u64,
-    /// The watch for `callbacks`, once there has been one. Weak, so that no connection stays open for the sake of this.
-    watch: Option<(u64, Weak<Connection>)>,
+    generation: u64,
+    /// The watch for `callbacks`, once there has been one.
+    watch: Option<Watch>,
     callbacks: Vec<Py<PyAny>>,
 }
 
-impl Presence {
-    /// The clients of one `answer` after the other, by the application called `application`.
-    pub fn new(application: Arc<str>, answer: Arc<Mutex<Answer>>) -> Arc<Presence> {
+/// A watch of the disconnect watcher.
+struct Watch {
+    token: u64,
+    /// Weak, so that no connection stays open for the sake of this.
+    connection: Weak<Connection>,
+    /// Those of the server, whose watcher it is.
+    resources: Arc<Resources>,
+}
+
+impl ClientListener {
+    /// The clients of one `response` after the other, by the application called `application`.
+    pub fn new(application: Arc<str>, response: Arc<Mutex<PendingResponse>>) -> Arc<ClientListener> {
         let (is_over, has_watch) = (AtomicBool::new(true), AtomicBool::new(false));
-        Arc::new(Presence { is_over, has_watch, line: Mutex::default(), answer, application })
+        Arc::new(ClientListener { is_over, has_watch, registrations: Mutex::default(), response, application })
     }
 
-    /// An answer is due.
+    /// A response is due.
     pub fn begin(&self) {
-        // Nobody can have asked for this answer's client yet.
+        // Nobody can have asked for this response's client yet.
         self.is_over.store(false, Release);
     }
 
-    /// The answer is complete, or is as soon as the bytes at hand have left. Attached to the interpreter: callbacks
+    /// The response is complete, or is as soon as the bytes at hand have left. Attached to the interpreter: callbacks
     /// are dropped here.
     pub fn end(&self) {
         drop(self.close());
     }
 
-    /// The answer ends because its client has left: who wanted to know and was not told yet is told now.
-    pub fn depart(&self) {
-        let callbacks = self.close();
-        if !callbacks.is_empty() {
-            let callbacks = Mutex::new(callbacks);
-            departures::tell(Arc::new(Leftover { callbacks, application: self.application.clone() }));
+    /// The response ends because its client has left: who wanted to know and was not told yet is told now.
+    pub fn leave(&self) {
+        if let Some((callbacks, resources)) = self.close()
+            && !callbacks.is_empty()
+        {
+            let (callbacks, application) = (Mutex::new(callbacks), self.application.clone());
+            resources.disconnects.tell(Arc::new(LateListener { callbacks, application }));
         }
     }
 
-    /// Ends the callables' validity and the watch; answers with the callbacks that have not been called.
-    fn close(&self) -> Vec<Py<PyAny>> {
+    /// Ends the callables' validity and the watch; returns the callbacks that have not been called, if any were
+    /// registered.
+    fn close(&self) -> Option<(Vec<Py<PyAny>>, Arc<Resources>)> {
         if !self.is_over.load(Relaxed) {
             self.is_over.store(true, SeqCst);
         }
         if !self.has_watch.load(SeqCst) {
-            return Vec::new();
+            return None;
         }
-        let mut line = lock(&self.line);
+        let mut registrations = lock(&self.registrations);
         self.has_watch.store(false, SeqCst);
-        let watch = line.watch.take();
-        let callbacks = std::mem::take(&mut line.callbacks);
-        drop(line);
-        if let Some((token, connection)) = watch {
-            departures::forget(connection.upgrade().as_deref(), token);
-        }
-        callbacks
+        let watch = registrations.watch.take();
+        let callbacks = std::mem::take(&mut registrations.callbacks);
+        drop(registrations);
+        let Watch { token, connection, resources } = watch?;
+        let connection = connection.upgrade();
+        resources.disconnects.forget(connection.as_deref().map(|connection| &connection.socket), token);
+        Some((callbacks, resources))
     }
 
-    /// The connection, if callables of this `issue` are still valid.
-    fn connection(&self, issue: u64) -> Option<Arc<Connection>> {
-        let is_valid = !self.is_over.load(SeqCst) && lock(&self.line).issue == issue;
-        if is_valid { lock(&self.answer).connection.upgrade() } else { None }
+    /// The connection, if callables of this `generation` are still valid.
+    fn connection(&self, generation: u64) -> Option<Arc<Connection>> {
+        let is_valid = !self.is_over.load(SeqCst) && lock(&self.registrations).generation == generation;
+        if is_valid { lock(&self.response).connection.upgrade() } else { None }
     }
 
-    fn register(self: &Arc<Self>, issue: u64, callback: Py<PyAny>) -> PyResult<()> {
-        let is_late = || PyRuntimeError::new_err("portico.on_disconnect was called after the answer was complete");
-        let connection = self.connection(issue).ok_or_else(is_late)?;
-        let mut line = lock(&self.line);
-        if line.issue != issue {
+    fn register(self: &Arc<Self>, generation: u64, callback: Py<PyAny>) -> PyResult<()> {
+        let is_late = || PyRuntimeError::new_err("portico.on_disconnect was called after the response was complete");
+        let connection = self.connection(generation).ok_or_else(is_late)?;
+        let mut registrations = lock(&self.registrations);
+        if registrations.generation != generation {
             return Err(is_late());
         }
-        let before = line.watch.as_ref().map(|(token, _)| *token);
-        match departures::watch(&connection, before, self) {
+        let before = registrations.watch.as_ref().map(|watch| watch.token);
+        match connection.resources.disconnects.watch(&connection.socket, before, self) {
             Ok(token) => {
-                line.watch = Some((token, Arc::downgrade(&connection)));
-                line.callbacks.push(callback);
+                let resources = connection.resources.clone();
+                registrations.watch = Some(Watch { token, connection: Arc::downgrade(&connection), resources });
+                registrations.callbacks.push(callback);
                 self.has_watch.store(true, SeqCst);
-                drop(line);
+                drop(registrations);
                 if self.is_over.load(SeqCst) {
-                    // The answer ended meanwhile, perhaps before it could know of this.
+                    // The response ended meanwhile, perhaps before it could know of this.
                     self.end();
                     return Err(is_late());
                 }
                 Ok(())
             }
             Err(error) => {
-                drop(line);
+                drop(registrations);
                 Err(PyOSError::new_err(format!("portico.on_disconnect cannot watch the connection: {error}")))
             }
         }
     }
 
-    /// The next callback of a watch, unless the answer has ended meanwhile.
+    /// The next callback of a watch, unless the response has ended meanwhile.
     fn take_callback(&self, token: u64) -> Option<Py<PyAny>> {
-        let mut line = lock(&self.line);
-        let is_due = line.watch.as_ref().is_some_and(|(known, _)| *known == token) && !line.callbacks.is_empty();
-        is_due.then(|| line.callbacks.remove(0))
+        let mut registrations = lock(&self.registrations);
+        let is_due = registrations.watch.as_ref().is_some_and(|watch| watch.token == token)
+            && !registrations.callbacks.is_empty();
+        is_due.then(|| registrations.callbacks.remove(0))
     }
 }
 
-impl Witness for Presence {
-    fn departed(&self, token: u64) {
+impl DisconnectListener for ClientListener {
+    fn on_disconnect(&self, token: u64) {
         // Nothing is to be told any more where the interpreter is on its way out.
         let _ = Python::try_attach(|py| {
-            // Each is taken only when it is called: the answer may end while one runs.
+            // Each is taken only when it is called: the response may end while one runs.
             while let Some(callback) = self.take_callback(token) {
                 call(py, &callback, &self.application);
             }
@@ -138,14 +152,14 @@ impl Witness for Presence {
     }
 }
 
-/// Callbacks of an answer that has ended because its client had left.
-struct Leftover {
+/// Callbacks of a response that has ended because its client had left.
+struct LateListener {
     callbacks: Mutex<Vec<Py<PyAny>>>,
     application: Arc<str>,
 }
 
-impl Witness for Leftover {
-    fn departed(&self, _token: u64) {
+impl DisconnectListener for LateListener {
+    fn on_disconnect(&self, _token: u64) {
         let _ = Python::try_attach(|py| {
             let callbacks = std::mem::take(&mut *lock(&self.callbacks));
             for callback in callbacks {
@@ -170,15 +184,15 @@ pub struct Callables {
 }
 
 impl Callables {
-    /// Callables for `presence`, in place of all earlier ones.
-    pub fn new(py: Python<'_>, presence: &Arc<Presence>) -> PyResult<Callables> {
-        let mut line = lock(&presence.line);
-        line.issue += 1;
-        let issue = line.issue;
-        drop(line);
+    /// Callables for `client`, in place of all earlier ones.
+    pub fn new(py: Python<'_>, client: &Arc<ClientListener>) -> PyResult<Callables> {
+        let mut registrations = lock(&client.registrations);
+        registrations.generation += 1;
+        let generation = registrations.generation;
+        drop(registrations);
         Ok(Callables {
-            disconnected: Py::new(py, Disconnected { presence: presence.clone(), issue })?,
-            on_disconnect: Py::new(py, OnDisconnect { presence: presence.clone(), issue })?,
+            disconnected: Py::new(py, Disconnected { client: client.clone(), generation })?,
+            on_disconnect: Py::new(py, OnDisconnect { client: client.clone(), generation })?,
         })
     }
 }
@@ -186,22 +200,22 @@ impl Callables {
 /// `portico.disconnected`.
 #[pyclass(frozen, module = "portico._core")]
 pub struct Disconnected {
-    presence: Arc<Presence>,
-    issue: u64,
+    client: Arc<ClientListener>,
+    generation: u64,
 }
 
 #[pymethods]
 impl Disconnected {
     fn __call__(&self) -> bool {
-        self.presence.connection(self.issue).is_some_and(|connection| connection.has_departed())
+        self.client.connection(self.generation).is_some_and(|connection| connection.socket.has_disconnected())
     }
 }
 
 /// `portico.on_disconnect`.
 #[pyclass(frozen, module = "portico._core")]
 pub struct OnDisconnect {
-    presence: Arc<Presence>,
-    issue: u64,
+    client: Arc<ClientListener>,
+    generation: u64,
 }
 
 #[pymethods]
@@ -212,6 +226,6 @@ impl OnDisconnect {
             let name = callback.get_type().name().map(|name| name.to_string()).unwrap_or_default();
             return Err(PyTypeError::new_err(format!("portico.on_disconnect: expected a callable, got {name}")));
         }
-        self.presence.register(self.issue, callback.clone().unbind())
+        self.client.register(self.generation, callback.clone().unbind())
     }
 }

@@ -8,20 +8,21 @@
 
 mod gateway;
 
-use super::front_errors::FrontErrors;
 use super::input::Input;
+use super::proxy_errors::ProxyErrors;
 use super::recent::{Recent, hash_of_number, hash_of_text};
-use super::start_response::Exchange;
-use crate::connection::Connection;
-use crate::connection::proxied::Proxied;
-use crate::connection::{Body, Inbound};
-use crate::engine::Engine;
-use crate::listener::{Facts, Listener};
+use super::start_response::PythonExchange;
+use portico_engine::connection::origin::Sender;
+use portico_engine::listener::{Listener, ServerIdentity};
+use portico_engine::message::body::Body;
+use portico_engine::message::inbound::Inbound;
+use portico_engine::resources::Resources;
+use portico_engine::settings::UntrustedForwarded;
 use portico_wire::{Forwarded, Scheme, is_forwarded_name, percent_decode_into};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Ports of clients remembered as strings.
@@ -45,7 +46,7 @@ pub struct Environ {
 enum Key {
     /// `HTTP_*`, joined with a comma when repeated; cookies with a semicolon (RFC 6265bis 5.7.3, RFC 9113 8.2.3).
     Named(Py<PyString>, &'static str),
-    /// The same, but only if a trusted front server sent it, or the operator wants it so.
+    /// The same, but only if a trusted reverse proxy sent it, or the operator wants it so.
     Forwarded(Py<PyString>),
     /// CONTENT_TYPE.
     ContentType,
@@ -80,39 +81,18 @@ keys! {
     peer = "portico.peer", proxy = "portico.proxy", post = "POST", http11 = "HTTP/1.1", http10 = "HTTP/1.0", empty = "", root = "/",
 }
 
-/// Where a request came from.
-pub struct Origin {
-    /// Index of the listening socket.
-    listener: usize,
-    /// Who sent it; none on a Unix socket.
-    pub client: Option<SocketAddr>,
-    /// Whether that is a front server whose forwarded headers are believed.
-    is_trusted: bool,
-    /// Process, user and group of the peer on a Unix socket.
-    credentials: Option<(i32, u32, u32)>,
-    /// What a load balancer says of the connection.
-    proxied: Option<Arc<Proxied>>,
-    /// Whether `wsgi.errors` goes to the front server.
-    sends_errors: bool,
-}
-
-impl Origin {
-    /// What is known of a connection.
-    pub fn of(connection: &Connection) -> Origin {
-        Origin {
-            listener: connection.listener.index,
-            client: connection.client(),
-            is_trusted: connection.is_trusted(),
-            credentials: connection.peer_credentials(),
-            proxied: connection.proxied().cloned(),
-            sends_errors: connection.listener.sends_errors,
-        }
-    }
-
-    /// Whether a load balancer says that the client's connection is encrypted.
-    fn is_tls(&self) -> bool {
-        self.proxied.as_ref().is_some_and(|proxied| proxied.is_tls)
-    }
+/// What environ is told of a request.
+pub struct RequestParts<'a> {
+    /// What the server shares.
+    pub resources: &'a Arc<Resources>,
+    /// The call's cell of the scoreboard.
+    pub cell: usize,
+    /// The head.
+    pub inbound: &'a Inbound,
+    /// The body.
+    pub body: Body,
+    /// Who has sent it.
+    pub sender: &'a Sender,
 }
 
 /// What all requests of a worker have in common.
@@ -127,10 +107,14 @@ pub struct Common<'py> {
 
 impl Environ {
     /// Templates for these listening sockets.
-    pub fn new(py: Python<'_>, listeners: &[Listener], common: &Common<'_>) -> PyResult<Environ> {
+    pub fn new<'a>(
+        py: Python<'_>,
+        listeners: impl Iterator<Item = &'a Arc<Listener>>,
+        common: &Common<'_>,
+    ) -> PyResult<Environ> {
         let keys = Keys::new(py);
         let templates =
-            listeners.iter().map(|listener| template(py, &listener.facts(), common, &keys)).collect::<PyResult<_>>()?;
+            listeners.map(|listener| template(py, &listener.identity, common, &keys)).collect::<PyResult<_>>()?;
         Ok(Environ::with(templates, keys))
     }
 
@@ -156,46 +140,47 @@ impl Environ {
     pub fn build<'py>(
         &mut self,
         py: Python<'py>,
-        engine: &'static Engine,
-        inbound: &Inbound,
-        body: Body,
-        origin: &Origin,
-        exchange: &Exchange,
+        call: RequestParts<'_>,
+        exchange: &PythonExchange,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let template = self.templates.get(origin.listener).or(self.templates.first());
+        let RequestParts { resources, inbound, sender, .. } = call;
+        let template = self.templates.get(sender.listener).or(self.templates.first());
         let environ = template.map_or_else(|| Ok(PyDict::new(py)), |template| template.bind(py).copy())?;
-        let bounds = &engine.bounds;
-        let (address, port) = inbound.client(origin.client);
+        let settings = &resources.settings;
+        let keeps_untrusted = settings.untrusted_forwarded == UntrustedForwarded::Keep;
+        let (address, port) = inbound.client(sender.client);
         match inbound.gateway() {
             None => {
-                let shows_forwarded = origin.is_trusted || bounds.keep_untrusted_forwarded;
+                let shows_forwarded = sender.is_trusted || keeps_untrusted;
                 self.set_request(py, &environ, inbound, shows_forwarded)?;
             }
             Some(gateway) => {
-                // They are those of the front server's own client.
-                let shows_forwarded = bounds.trusts(address) || bounds.keep_untrusted_forwarded;
+                // They are those of the reverse proxy's own client.
+                let shows_forwarded = settings.trusts(address) || keeps_untrusted;
                 self.set_gateway(py, &environ, gateway, inbound.bytes(), shows_forwarded)?;
             }
         }
         self.set_client(py, &environ, address, port)?;
         let forwarded = inbound.forwarded.as_deref();
-        let told = inbound.gateway().map_or_else(|| forwarded.and_then(|told| told.scheme), |gateway| gateway.scheme);
-        // A front server nearer to the client knows better than a load balancer behind it.
-        if told.map_or_else(|| origin.is_tls(), |scheme| scheme == Scheme::Https) {
+        let scheme = inbound
+            .gateway()
+            .map_or_else(|| forwarded.and_then(|forwarded| forwarded.scheme), |gateway| gateway.scheme);
+        // A reverse proxy nearer to the client knows better than a load balancer behind it.
+        if scheme.map_or_else(|| sender.is_tls(), |scheme| scheme == Scheme::Https) {
             environ.set_item(&self.keys.url_scheme, &self.keys.https_scheme)?;
             environ.set_item(&self.keys.https, &self.keys.on)?;
         }
-        self.set_connection(py, &environ, origin)?;
+        self.set_connection(py, &environ, sender)?;
         if let Some(forwarded) = forwarded {
             self.set_forwarded(py, &environ, forwarded, inbound.bytes())?;
         }
         environ.set_item(&self.keys.disconnected, &exchange.callables.disconnected)?;
         environ.set_item(&self.keys.on_disconnect, &exchange.callables.on_disconnect)?;
-        if origin.sends_errors {
+        if sender.takes_errors {
             let log = environ.as_any().get_item(&self.keys.errors)?.unbind();
-            environ.set_item(&self.keys.errors, FrontErrors::new(&exchange.answer, log).into_pyobject(py)?)?;
+            environ.set_item(&self.keys.errors, ProxyErrors::new(&exchange.response, log).into_pyobject(py)?)?;
         }
-        self.set_body(py, engine, &environ, inbound, body)?;
+        self.set_body(py, &environ, call)?;
         Ok(environ)
     }
 
@@ -246,16 +231,16 @@ impl Environ {
     }
 
     /// What is known of the connection beside addresses, where anything is.
-    fn set_connection(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, origin: &Origin) -> PyResult<()> {
-        if let Some(credentials) = origin.credentials {
+    fn set_connection(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, sender: &Sender) -> PyResult<()> {
+        if let Some(credentials) = sender.credentials {
             environ.set_item(&self.keys.peer, credentials)?;
         }
-        if let Some(proxied) = &origin.proxied {
-            let facts = PyDict::new(py);
-            for (name, value) in &proxied.facts {
-                facts.set_item(name, latin1(py, value)?)?;
+        if let Some(proxied) = &sender.proxied {
+            let attributes = PyDict::new(py);
+            for (name, value) in &proxied.attributes {
+                attributes.set_item(name, latin1(py, value)?)?;
             }
-            environ.set_item(&self.keys.proxy, facts)?;
+            environ.set_item(&self.keys.proxy, attributes)?;
         }
         Ok(())
     }
@@ -287,7 +272,7 @@ impl Environ {
         }
     }
 
-    /// What a trusted front server says takes the place of what this server sees.
+    /// What a trusted reverse proxy says takes the place of what this server sees.
     fn set_forwarded(
         &self,
         py: Python<'_>,
@@ -337,26 +322,20 @@ impl Environ {
         Ok(())
     }
 
-    fn set_body(
-        &self,
-        py: Python<'_>,
-        engine: &'static Engine,
-        environ: &Bound<'_, PyDict>,
-        inbound: &Inbound,
-        body: Body,
-    ) -> PyResult<()> {
+    fn set_body(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, call: RequestParts<'_>) -> PyResult<()> {
+        let RequestParts { resources, cell, inbound, body, .. } = call;
         let length = match &body {
             Body::Empty if inbound.head.framing == portico_wire::Framing::Empty => return Ok(()),
             Body::Empty => Some(0),
             Body::Buffered(range) => Some(range.len() as u64),
             Body::Spooled(spool) => Some(spool.len()),
-            Body::Streamed(stream) => stream.arriving.length,
+            Body::Streamed(stream) => stream.rest.length,
         };
         if let Some(length) = length {
             let mut digits = itoa::Buffer::new();
             environ.set_item(&self.keys.content_length, digits.format(length))?;
         }
-        environ.set_item(&self.keys.input, Input::new(py, engine, inbound.bytes(), body)?)
+        environ.set_item(&self.keys.input, Input::new(py, resources, cell, inbound.bytes(), body)?)
     }
 }
 
@@ -413,15 +392,15 @@ fn hash_of_address(address: IpAddr) -> u64 {
     }
 }
 
-fn template(py: Python<'_>, facts: &Facts, common: &Common<'_>, keys: &Keys) -> PyResult<Py<PyDict>> {
+fn template(py: Python<'_>, identity: &ServerIdentity, common: &Common<'_>, keys: &Keys) -> PyResult<Py<PyDict>> {
     let template = PyDict::new(py);
     template.set_item(&keys.request_method, "GET")?;
     for key in [&keys.path_info, &keys.request_uri, &keys.raw_uri, &keys.query_string] {
         template.set_item(key, &keys.empty)?;
     }
     template.set_item(&keys.script_name, "")?;
-    template.set_item(&keys.server_name, &facts.server_name)?;
-    template.set_item(&keys.server_port, &facts.server_port)?;
+    template.set_item(&keys.server_name, &identity.server_name)?;
+    template.set_item(&keys.server_port, &identity.server_port)?;
     template.set_item("SERVER_SOFTWARE", concat!("portico/", env!("CARGO_PKG_VERSION")))?;
     template.set_item("GATEWAY_INTERFACE", "CGI/1.1")?;
     template.set_item(&keys.server_protocol, &keys.http11)?;

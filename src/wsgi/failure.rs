@@ -1,13 +1,13 @@
 //! Applications that fail: the error log gets who failed, where, and the traceback; nothing else
 //! happens here.
 
-use crate::error_log::{Level, log};
+use portico_engine::log::{Level, log};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-/// Which application serves which request.
+/// Which application serves which request, as log lines name it.
 #[derive(Clone, Copy)]
-pub struct Site<'a> {
+pub struct RequestLabel<'a> {
     /// Such as `shop.web:application`.
     pub application: &'a str,
     /// The request's method.
@@ -16,7 +16,7 @@ pub struct Site<'a> {
     pub path: &'a [u8],
 }
 
-impl Site<'_> {
+impl RequestLabel<'_> {
     /// Logs `error`, which the application raised, with its traceback.
     pub fn log_exception(&self, py: Python<'_>, error: &PyErr) {
         let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
@@ -29,9 +29,9 @@ impl Site<'_> {
     }
 }
 
-impl std::fmt::Display for Site<'_> {
+impl std::fmt::Display for RequestLabel<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Site { application, method, path } = self;
+        let RequestLabel { application, method, path } = self;
         write!(formatter, "{application} at {} {}", method.escape_ascii(), path.escape_ascii())
     }
 }

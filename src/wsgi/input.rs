@@ -1,14 +1,13 @@
 //! `wsgi.input` (PEP 3333 "Input and Error Streams"): read, readline, readlines and iteration with
 //! the semantics of `io.BufferedReader`, over a body wherever it is.
 //!
-//! `b""` is the end of the body; a body that was cut raises instead, it never looks complete. While it
+//! `b""` is the end of the body; a body that was aborted raises instead, it never looks complete. While it
 //! waits for a streamed body a thread drives I/O for the whole worker, without the interpreter.
 
-use crate::connection::body::{Arrival, Stream};
-use crate::connection::spool::{Held, Kept};
-use crate::connection::{Body, BodyError};
-use crate::crew::Crew;
-use crate::engine::{Engine, lock};
+use portico_engine::lock::lock;
+use portico_engine::message::body::{Body, BodyError, Rest, Stream};
+use portico_engine::message::spool::{Held, Kept};
+use portico_engine::resources::Resources;
 use portico_wire::WireError;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyStopIteration};
@@ -16,13 +15,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::fs::File;
 use std::io::Read as _;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 create_exception!(
     portico._core,
     RequestBodyError,
     PyConnectionError,
-    "The client did not send the request body as it had announced; `status` is the answer that says so."
+    "The client did not send the request body as it had announced; `status` is that of the response that says so."
 );
 
 /// Bytes taken from a file or a stream at a time.
@@ -49,10 +48,18 @@ struct Source {
     buffer: Vec<u8>,
     position: usize,
     file: Option<(File, u64)>,
-    stream: Option<(Arrival, &'static Engine)>,
+    stream: Option<Streamed>,
     failed: Option<BodyError>,
     /// What buffer and file are counted in.
     held: Option<Held>,
+}
+
+/// The part of a body that is still to come.
+struct Streamed {
+    rest: Rest,
+    resources: Arc<Resources>,
+    /// The call's cell of the scoreboard.
+    cell: usize,
 }
 
 impl Input {
@@ -61,8 +68,14 @@ impl Input {
         Py::new(py, Input { source: Mutex::new(State::Ended) })
     }
 
-    /// A reader over `body`, whose buffered form is a range of `bytes`.
-    pub fn new(py: Python<'_>, engine: &'static Engine, bytes: &[u8], body: Body) -> PyResult<Py<Input>> {
+    /// A reader over `body`, whose buffered form is a range of `bytes`, for the call in `cell` of the scoreboard.
+    pub fn new(
+        py: Python<'_>,
+        resources: &Arc<Resources>,
+        cell: usize,
+        bytes: &[u8],
+        body: Body,
+    ) -> PyResult<Py<Input>> {
         let (kept, stream) = match body {
             Body::Empty => (None, None),
             Body::Buffered(range) => {
@@ -71,8 +84,8 @@ impl Input {
             }
             Body::Spooled(spool) => (Some(spool.into_kept()?), None),
             Body::Streamed(stream) => {
-                let Stream { spooled, arriving } = *stream;
-                (Some(spooled.into_kept()?), Some((arriving, engine)))
+                let Stream { spooled, rest } = *stream;
+                (Some(spooled.into_kept()?), Some(Streamed { rest, resources: resources.clone(), cell }))
             }
         };
         let mut source = Source { stream, ..Source::new(Vec::new()) };
@@ -214,12 +227,13 @@ impl Source {
             }
             return Ok(true);
         }
-        let Some((stream, engine)) = &mut self.stream else { return Ok(false) };
+        let Some(Streamed { rest, resources, cell }) = &mut self.stream else { return Ok(false) };
         if let Some(error) = self.failed {
             return Err(body_error(py, error));
         }
-        let wait = || engine.runtime.block_on(stream.receiver.recv());
-        match py.detach(|| Crew::rest(engine.slot, wait)) {
+        // A server that has ended receives nothing any more.
+        let received = py.detach(|| resources.wait_in_call(*cell, rest.receiver.recv()));
+        match received.unwrap_or(Some(Err(BodyError::Aborted))) {
             Some(Ok(block)) => {
                 self.buffer.extend_from_slice(&block);
                 Ok(true)
@@ -240,7 +254,7 @@ impl Source {
 fn body_error(py: Python<'_>, error: BodyError) -> PyErr {
     let status = match error {
         // Nobody is left to read it.
-        BodyError::Cut => 400,
+        BodyError::Aborted => 400,
         BodyError::Slow => WireError::REQUEST_TIMEOUT_BODY.status,
         BodyError::TooLarge => WireError::BODY_TOO_LARGE.status,
         BodyError::Malformed(rule) => rule.status,

@@ -3,28 +3,31 @@
 //! The head is checked and encoded at the call, into a buffer that is kept from request to request;
 //! nothing is sent here but by `write`.
 
-use super::disconnect::{Callables, Presence};
-use crate::clock::DateHeader;
-use crate::connection::Connection;
-use crate::connection::responder::{ApplicationHead, Responder, Sent};
-use crate::engine::lock;
+use super::disconnect::{Callables, ClientListener};
+use portico_engine::clock::DateHeader;
+use portico_engine::connection::Connection;
+use portico_engine::exchange::responder::{Responder, Sent};
+use portico_engine::lock::lock;
+use portico_engine::message::response_head::ResponseHead;
 use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, write_header};
 use pyo3::PyErrArguments;
 use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use std::io;
 use std::sync::{Arc, Mutex, Weak};
 
-/// One answer as both sides see it: the application through the two callables, the server directly.
+/// One response as both sides see it: the application through the two callables, the server directly.
 #[derive(Default)]
-pub struct Answer {
+pub struct PendingResponse {
     /// What `start_response` has set.
-    pub head: ApplicationHead,
-    /// Where it goes; none once the answer has ended, and while a thread is sending.
+    pub head: ResponseHead,
+    /// Where it goes; none once the response has ended, and while a thread is sending.
     pub responder: Option<Responder>,
     /// The client, also while a thread is sending. Weak, so that no connection stays open for the sake of this.
     pub connection: Weak<Connection>,
-    /// How many answers there were before it.
+    /// How many responses there were before it.
     pub serial: u64,
     /// Whether the client was found to be gone.
     pub gone: bool,
@@ -33,86 +36,86 @@ pub struct Answer {
 /// `start_response`.
 #[pyclass(frozen, module = "portico._core")]
 pub struct StartResponse {
-    answer: Arc<Mutex<Answer>>,
+    response: Arc<Mutex<PendingResponse>>,
     write: Py<Write>,
 }
 
 /// The `write` callable.
 #[pyclass(frozen, module = "portico._core")]
 pub struct Write {
-    answer: Arc<Mutex<Answer>>,
-    presence: Arc<Presence>,
+    response: Arc<Mutex<PendingResponse>>,
+    client: Arc<ClientListener>,
 }
 
 /// What one call of the application needs.
-pub struct Exchange {
+pub struct PythonExchange {
     /// Handed to the application.
     pub start_response: Py<StartResponse>,
     /// Shared with it.
-    pub answer: Arc<Mutex<Answer>>,
-    /// The client, until the answer is complete.
-    pub presence: Arc<Presence>,
+    pub response: Arc<Mutex<PendingResponse>>,
+    /// The client, until the response is complete.
+    pub client: Arc<ClientListener>,
     /// Handed to the application in environ.
     pub callables: Callables,
 }
 
 /// Makes exchanges, and uses them again when no application kept a reference.
-pub struct Starter {
-    idle: Option<Exchange>,
+pub struct ExchangePool {
+    idle: Option<PythonExchange>,
     application: Arc<str>,
 }
 
-impl Starter {
-    /// A maker for one thread, for answers of the application called `application`.
-    pub fn new(py: Python<'_>, application: &str) -> PyResult<Starter> {
+impl ExchangePool {
+    /// A maker for one thread, for responses of the application called `application`.
+    pub fn new(py: Python<'_>, application: &str) -> PyResult<ExchangePool> {
         let application = Arc::from(application);
-        Ok(Starter { idle: Some(Exchange::new(py, &application)?), application })
+        Ok(ExchangePool { idle: Some(PythonExchange::new(py, &application)?), application })
     }
 
-    /// An exchange for one answer.
+    /// An exchange for one response.
     ///
     /// # Errors
     /// There is no memory; the responder comes back.
-    pub fn begin(&mut self, py: Python<'_>, responder: Responder) -> Result<Exchange, Box<(PyErr, Responder)>> {
-        let exchange = match self.idle.take().map_or_else(|| Exchange::new(py, &self.application), Ok) {
+    pub fn begin(&mut self, py: Python<'_>, responder: Responder) -> Result<PythonExchange, Box<(PyErr, Responder)>> {
+        let exchange = match self.idle.take().map_or_else(|| PythonExchange::new(py, &self.application), Ok) {
             Ok(exchange) => exchange,
             Err(error) => return Err(Box::new((error, responder))),
         };
-        let mut answer = lock(&exchange.answer);
-        answer.head.clear();
-        answer.serial += 1;
-        answer.connection = Arc::downgrade(responder.connection());
-        answer.responder = Some(responder);
-        answer.gone = false;
-        drop(answer);
-        exchange.presence.begin();
+        let mut response = lock(&exchange.response);
+        response.head.clear();
+        response.serial += 1;
+        response.connection = Arc::downgrade(responder.connection());
+        response.responder = Some(responder);
+        response.gone = false;
+        drop(response);
+        exchange.client.begin();
         Ok(exchange)
     }
 
-    /// Takes an exchange back, for the next answer if the application kept neither callable.
-    pub fn end(&mut self, py: Python<'_>, mut exchange: Exchange) {
-        exchange.presence.end();
+    /// Takes an exchange back, for the next response if the application kept neither callable.
+    pub fn end(&mut self, py: Python<'_>, mut exchange: PythonExchange) {
+        exchange.client.end();
         if !is_unshared(&exchange.start_response) || !is_unshared(&exchange.start_response.get().write) {
             return;
         }
         let Callables { disconnected, on_disconnect } = &exchange.callables;
         // Of their own, since an environ that is part of a reference cycle lives until the next collection.
         if !is_unshared(disconnected) || !is_unshared(on_disconnect) {
-            let Ok(callables) = Callables::new(py, &exchange.presence) else { return };
+            let Ok(callables) = Callables::new(py, &exchange.client) else { return };
             exchange.callables = callables;
         }
         self.idle = Some(exchange);
     }
 }
 
-impl Exchange {
-    fn new(py: Python<'_>, application: &Arc<str>) -> PyResult<Exchange> {
-        let answer = Arc::new(Mutex::new(Answer::default()));
-        let presence = Presence::new(application.clone(), answer.clone());
-        let write = Py::new(py, Write { answer: answer.clone(), presence: presence.clone() })?;
-        let start_response = Py::new(py, StartResponse { answer: answer.clone(), write })?;
-        let callables = Callables::new(py, &presence)?;
-        Ok(Exchange { start_response, answer, presence, callables })
+impl PythonExchange {
+    fn new(py: Python<'_>, application: &Arc<str>) -> PyResult<PythonExchange> {
+        let response = Arc::new(Mutex::new(PendingResponse::default()));
+        let client = ClientListener::new(application.clone(), response.clone());
+        let write = Py::new(py, Write { response: response.clone(), client: client.clone() })?;
+        let start_response = Py::new(py, StartResponse { response: response.clone(), write })?;
+        let callables = Callables::new(py, &client)?;
+        Ok(PythonExchange { start_response, response, client, callables })
     }
 }
 
@@ -135,29 +138,29 @@ impl StartResponse {
         exc_info: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<Write>> {
         let exc_info = exc_info.filter(|exc_info| !exc_info.is_none());
-        let mut answer = lock(&self.answer);
-        let Some(responder) = &answer.responder else {
-            drop(answer);
-            return Err(PyAssertionError::new_err("start_response was called after the answer had ended"));
+        let mut response = lock(&self.response);
+        let Some(responder) = &response.responder else {
+            drop(response);
+            return Err(PyAssertionError::new_err("start_response was called after the response had ended"));
         };
         if let Some(exc_info) = exc_info {
             if responder.is_started() {
-                drop(answer);
+                drop(response);
                 return Err(raised(py, exc_info)?);
             }
-            answer.head.clear();
-        } else if answer.head.status != 0 {
-            drop(answer);
+            response.head.clear();
+        } else if response.head.status != 0 {
+            drop(response);
             return Err(PyAssertionError::new_err("start_response was called a second time without exc_info"));
         }
         // Reading str, tuple and list objects runs no Python code, and the text of an error is made when it is raised:
         // so the lock may be held.
         let result =
-            set_status(&mut answer.head, status).and_then(|()| set_headers(&mut answer.head, response_headers));
+            set_status(&mut response.head, status).and_then(|()| set_headers(&mut response.head, response_headers));
         if result.is_err() {
-            answer.head.clear();
+            response.head.clear();
         }
-        drop(answer);
+        drop(response);
         result.map(|()| self.write.clone_ref(py))
     }
 }
@@ -174,7 +177,7 @@ fn raised(py: Python<'_>, exc_info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     Ok(error)
 }
 
-fn set_status(head: &mut ApplicationHead, status: &Bound<'_, PyAny>) -> PyResult<()> {
+fn set_status(head: &mut ResponseHead, status: &Bound<'_, PyAny>) -> PyResult<()> {
     let status = status.cast_exact::<PyString>().map_err(|_| wrong_type("status", "str", status))?;
     let text = latin1_bytes(status, "status")?;
     let bytes = text.as_ref();
@@ -185,7 +188,7 @@ fn set_status(head: &mut ApplicationHead, status: &Bound<'_, PyAny>) -> PyResult
         _ => return Err(shown(status, |status| format!("status: expected like '200 OK', got {}", repr_of(status)))),
     };
     if code < 200 {
-        return Err(shown(status, |status| format!("status: 1xx answers are the server's, got {}", repr_of(status))));
+        return Err(shown(status, |status| format!("status: 1xx responses are the server's, got {}", repr_of(status))));
     }
     if !check_response_header_value(bytes) {
         return Err(shown(status, |status| format!("status: control characters in {}", repr_of(status))));
@@ -199,7 +202,7 @@ fn set_status(head: &mut ApplicationHead, status: &Bound<'_, PyAny>) -> PyResult
     Ok(())
 }
 
-fn set_headers(head: &mut ApplicationHead, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+fn set_headers(head: &mut ResponseHead, headers: &Bound<'_, PyAny>) -> PyResult<()> {
     let headers = headers.cast::<PyList>().map_err(|_| wrong_type("response_headers", "list", headers))?;
     for item in headers.iter() {
         let pair = item.cast::<PyTuple>().map_err(|_| wrong_type("a response header", "(name, value) tuple", &item))?;
@@ -215,7 +218,7 @@ fn set_headers(head: &mut ApplicationHead, headers: &Bound<'_, PyAny>) -> PyResu
     Ok(())
 }
 
-fn set_header(head: &mut ApplicationHead, name: &Bound<'_, PyString>, value: &Bound<'_, PyString>) -> PyResult<()> {
+fn set_header(head: &mut ResponseHead, name: &Bound<'_, PyString>, value: &Bound<'_, PyString>) -> PyResult<()> {
     let name_text = latin1_bytes(name, "a response header's name")?;
     let value_text = latin1_bytes(value, "a response header's value")?;
     let (name_bytes, value_bytes) = (name_text.as_ref(), value_text.as_ref());
@@ -307,69 +310,71 @@ impl Write {
     #[pyo3(signature = (block, /))]
     fn __call__(&self, py: Python<'_>, block: &Bound<'_, PyAny>) -> PyResult<()> {
         let block = block.cast::<PyBytes>().map_err(|_| wrong_type("write()", "bytes", block))?;
-        let bytes = block.as_bytes();
-        if bytes.is_empty() {
+        if block.as_bytes().is_empty() {
             return Ok(());
         }
-        let mut answer = lock(&self.answer);
-        let Some(mut responder) = answer.responder.take() else {
-            drop(answer);
-            return Err(PyAssertionError::new_err("write was called after the answer had ended"));
+        let mut response = lock(&self.response);
+        let Some(mut responder) = response.responder.take() else {
+            drop(response);
+            return Err(PyAssertionError::new_err("write was called after the response had ended"));
         };
         if !responder.is_started() {
-            responder.start(&answer.head, None, &mut DateHeader::default());
+            responder.start(&response.head, None, &mut DateHeader::default());
         }
-        drop(answer);
-        let sent = send_block(py, &mut responder, &self.presence, bytes);
-        let mut answer = lock(&self.answer);
-        answer.responder = Some(responder);
-        answer.gone |= sent.is_err();
-        drop(answer);
+        drop(response);
+        let sent = send_block(py, &mut responder, &self.client, block);
+        let mut response = lock(&self.response);
+        response.responder = Some(responder);
+        response.gone |= sent.is_err();
+        drop(response);
         sent.map_err(|error| PyConnectionError::new_err(format!("the client is gone: {error}")))
     }
 }
 
-/// Sends a block that is not known to be the last, as far as the answer's length allows; waits, outside
+/// Sends a block that is not known to be the last, as far as the response's length allows; waits, outside
 /// the interpreter, while the client is slow.
-pub fn send_block(py: Python<'_>, responder: &mut Responder, presence: &Presence, block: &[u8]) -> std::io::Result<()> {
-    let allowed = usize::try_from(responder.remaining()).unwrap_or(usize::MAX).min(block.len());
-    let block = block.get(..allowed).unwrap_or_default();
-    if block.is_empty() {
-        return Ok(());
-    }
-    if block.len() as u64 == responder.remaining() {
-        // All that was declared: the client has what it wanted.
-        presence.end();
-    }
-    let sent = send_in_turn(py, responder, block, false)?;
-    match sent {
-        Sent::All | Sent::Behind => Ok(()),
-        Sent::Blocked(offset) => send_later(py, responder, block, offset, false),
-    }
-}
-
-/// Sends a block, behind what a slow reader has not taken: then it waits, outside the interpreter, for room.
-pub fn send_in_turn(py: Python<'_>, responder: &mut Responder, block: &[u8], last: bool) -> std::io::Result<Sent> {
-    match responder.block(block, last)? {
-        Sent::Behind => py.detach(|| {
-            if responder.is_behind(block.len()) {
-                responder.wait_for_room(block.len());
-            }
-            responder.block_behind(block, last)
-        }),
-        sent => Ok(sent),
-    }
-}
-
-/// The rest of a blocked block goes to a task, or is waited for, outside the interpreter.
-pub fn send_later(
+pub fn send_block(
     py: Python<'_>,
     responder: &mut Responder,
-    block: &[u8],
-    offset: usize,
+    client: &ClientListener,
+    block: &Bound<'_, PyBytes>,
+) -> io::Result<()> {
+    let length = usize::try_from(responder.remaining()).unwrap_or(usize::MAX).min(block.as_bytes().len());
+    if length == 0 {
+        return Ok(());
+    }
+    if length as u64 == responder.remaining() {
+        // All that was declared: the client has what it wanted.
+        client.end();
+    }
+    write_block(py, responder, block, length, false)
+}
+
+/// Sends the first `length` bytes of a block, the `last` one of the response or not. What a full socket does not take is
+/// queued, outside the interpreter.
+pub fn write_block(
+    py: Python<'_>,
+    responder: &mut Responder,
+    block: &Bound<'_, PyBytes>,
+    length: usize,
     last: bool,
-) -> std::io::Result<()> {
-    py.detach(
-        || if responder.keep_rest(block, offset, last) { Ok(()) } else { responder.wait_sent(block, offset, last) },
-    )
+) -> io::Result<()> {
+    let bytes = block.as_bytes().get(..length).unwrap_or_default();
+    match responder.block(bytes, last)? {
+        Sent::All => Ok(()),
+        Sent::Full(offset) => {
+            // Shared, not copied.
+            let owned = Box::new(SharedBytes(block.clone().into()));
+            py.detach(|| responder.queue(owned, offset, length, last))
+        }
+    }
+}
+
+/// Bytes of the application.
+struct SharedBytes(PyBackedBytes);
+
+impl AsRef<[u8]> for SharedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }

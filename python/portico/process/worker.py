@@ -21,10 +21,8 @@ from portico.process.signals import WORKER_SIGNALS, SignalPipe, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import NoReturn
 
-    from portico.config.settings import Settings
     from portico.process.plan import Listener, Plan
     from portico.types import EngineListener, ErrorLog, WSGIApplication
 
@@ -57,79 +55,29 @@ class Assignment:
 class WorkerListener:
     """What the engine reads of one listener (`portico.types.EngineListener`)."""
 
-    def __init__(self, listener: Listener, settings: Settings) -> None:
+    def __init__(self, listener: Listener) -> None:
         address = listener.address
-        allowed = {
-            # Whoever reaches the socket; what of its headers is believed is another question.
-            "http": ("*",),
-            "uwsgi": settings.uwsgi_allow_from,
-            "fastcgi": settings.fastcgi_allow_from,
-            "scgi": settings.scgi_allow_from,
-        }
         self.fd = listener.fd
         self.protocol = address.scheme
         self.proxy = address.proxy
         self.persistent = address.persistent
         self.stderr = address.stderr
-        self.allow_from = _peers(allowed[address.scheme])
-        self.proxy_allow_from = _peers(settings.proxy_allow_from)
         self.display = listener.display
 
 
-class WorkerSettings:
-    """What the engine reads (`portico.types.EngineSettings`), gathered once."""
+class WorkerProcess:
+    """What only this process knows (`portico.types.EngineProcess`), beside the settings."""
 
     def __init__(self, assignment: Assignment, *, signal_fd: int, access_log_fd: int) -> None:
-        settings = assignment.plan.settings
         self.listeners: list[EngineListener] = [
-            WorkerListener(listener, settings) for listener in assignment.plan.listeners
+            WorkerListener(listener) for listener in assignment.plan.listeners
         ]
         self.signal_fd = signal_fd
-        self.lifeline_fd = assignment.lifeline_fd
-        self.threads = settings.threads
+        self.parent_death_fd = assignment.lifeline_fd
         self.multiprocess = assignment.multiprocess
-        self.graceful_timeout_s = settings.graceful_timeout_s
-        self.max_request_line_bytes = settings.max_request_line_bytes
-        self.max_headers = settings.max_headers
-        self.max_header_bytes = settings.max_header_bytes
-        self.max_head_bytes = settings.max_head_bytes
-        self.max_variables = settings.max_variables
-        self.max_variables_bytes = settings.max_variables_bytes
-        self.max_request_body_bytes = settings.max_request_body_bytes
-        self.body_memory_bytes = settings.body_memory_bytes
-        self.body_spool_bytes = settings.body_spool_bytes
-        self.max_chunk_extension_bytes = settings.max_chunk_extension_bytes
-        self.max_trailer_bytes = settings.max_trailer_bytes
-        self.max_pipelined = settings.max_pipelined
-        self.max_requests_per_connection = settings.max_requests_per_connection
-        self.max_connections = settings.max_connections
-        self.max_connections_per_address = settings.max_connections_per_address
-        self.max_in_flight = settings.max_in_flight
-        self.max_buffered_bytes = settings.max_buffered_bytes
-        self.max_temporary_bytes = settings.max_temporary_bytes
-        self.response_memory_bytes = settings.response_memory_bytes
-        self.response_spool_bytes = settings.response_spool_bytes
-        self.write_timeout_s = settings.write_timeout_s
-        self.min_response_rate_bytes = settings.min_response_rate_bytes
-        self.handshake_timeout_s = settings.handshake_timeout_s
-        self.head_timeout_s = settings.head_timeout_s
-        self.body_timeout_s = settings.body_timeout_s
-        self.min_body_rate_bytes = settings.min_body_rate_bytes
-        self.request_timeout_s = settings.request_timeout_s
-        self.queue_timeout_s = settings.queue_timeout_s
-        self.keep_alive_s = settings.keep_alive_s
-        self.linger_timeout_s = settings.linger_timeout_s
-        self.forwarded_allow_ips = _peers(settings.forwarded_allow_ips)
-        self.keep_untrusted_forwarded = settings.untrusted_forwarded == "keep"
-        self.health_paths = list(settings.health_paths)
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
         self.errors: ErrorLog = log.ErrorStream()
-
-
-def _peers(entries: Iterable[str]) -> list[str]:
-    """Return the entries of an allow list; `none` is no peer, it is how an empty list is written."""
-    return [entry for entry in entries if entry != "none"]
 
 
 def run_worker(assignment: Assignment) -> NoReturn:
@@ -140,10 +88,10 @@ def run_worker(assignment: Assignment) -> NoReturn:
     application = _load(assignment)
     signals = SignalPipe()
     signals.watch(WORKER_SIGNALS)
-    settings = WorkerSettings(
+    process = WorkerProcess(
         assignment, signal_fd=signals.read_fd, access_log_fd=_open_access_log(assignment.plan)
     )
-    _serve_and_leave(application, settings, assignment)
+    _serve_and_leave(application, process, assignment)
 
 
 def shows_colour(fd: int) -> bool:
@@ -171,14 +119,15 @@ def _load(assignment: Assignment) -> WSGIApplication:
 
 
 def _serve_and_leave(
-    application: WSGIApplication, settings: WorkerSettings, assignment: Assignment
+    application: WSGIApplication, process: WorkerProcess, assignment: Assignment
 ) -> NoReturn:
     try:
-        all_answered = _core.serve(application, settings, assignment.scoreboard, assignment.slot)
+        settings = assignment.plan.settings
+        all_answered = _core.serve(application, settings, process, assignment.scoreboard, assignment.slot)
     except BaseException as error:
         log.error("the worker cannot go on\n" + _traceback(error, hide_loader=False))
         _leave_at_once(EXIT_UNEXPECTED)
-    settings.errors.flush()
+    process.errors.flush()
     if not all_answered:
         # A thread is still inside the application: waiting for it is what the interpreter's orderly end
         # would do.

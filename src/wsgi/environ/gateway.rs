@@ -1,4 +1,4 @@
-//! environ of a request that came over uwsgi, FastCGI or SCGI: the variables of the front server (RFC 3875 4.1), as
+//! environ of a request that came over uwsgi, FastCGI or SCGI: the variables of the reverse proxy (RFC 3875 4.1), as
 //! `portico_wire::GatewayHead` has sorted them.
 
 use super::{Environ, Key, LIST_SEPARATOR, hash_of_text, latin1, set_header, text_of};
@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 impl Environ {
-    /// What the front server says of the request; `bytes` are those that the head was read from.
+    /// What the reverse proxy says of the request; `bytes` are those that the head was read from.
     pub(super) fn set_gateway(
         &mut self,
         py: Python<'_>,

@@ -1,0 +1,156 @@
+//! Accepts connections from one listening socket, until the server drains; pauses when descriptors run out.
+//!
+//! Runs as one task for each socket. In a worker the supervisor owns the sockets for ever; the worker only stops
+//! accepting.
+
+use crate::connection::Connection;
+use crate::deadline::Wait;
+use crate::descriptor;
+use crate::listener::{Listener, Protocol};
+use crate::log::{Level, RateLimited, log};
+use crate::protocol::{fastcgi, http1};
+use crate::server::Server;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+
+/// Connections accepted in one go before other work has its turn.
+const BURST: usize = 16;
+/// At a limit, one in this many idle connections makes room: looking for them costs a look at all.
+const MAKES_ROOM: usize = 64;
+/// Pause after an accept that failed for want of descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Until when connections are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// As long as they come.
+    Open,
+    /// Those that wait at this moment are the last ones.
+    Last,
+    /// None any more.
+    Closed,
+}
+
+/// Accepts until told otherwise, then closes the socket: once the supervisor and all workers have closed it, the port
+/// refuses connections instead of taking some that nobody serves.
+pub async fn accept(
+    server: Arc<Server>,
+    listener: Arc<Listener>,
+    socket: OwnedFd,
+    mut intake: watch::Receiver<Intake>,
+) {
+    let listening = match descriptor::watch_owned(socket, Interest::READABLE) {
+        Ok(listening) => listening,
+        Err(error) => return log(Level::Critical, &format!("{}: cannot listen: {error}", listener.display)),
+    };
+    let told = tokio::select! {
+        biased;
+        told = intake.wait_for(|intake| *intake != Intake::Open) => told.map_or(Intake::Closed, |intake| *intake),
+        () = accept_always(&server, &listener, &listening) => Intake::Closed,
+    };
+    if told == Intake::Last {
+        // Connections in the accept queue at the moment of draining are served.
+        let admission = &server.resources.admission;
+        while !admission.is_full() && accept_burst(&server, &listener, listening.get_ref()).is_ok() {}
+    }
+}
+
+async fn accept_always(server: &Arc<Server>, listener: &Arc<Listener>, listening: &AsyncFd<OwnedFd>) {
+    let socket = listening.get_ref();
+    loop {
+        let Ok(mut ready) = listening.readable().await else { return };
+        if server.resources.admission.is_full() {
+            if has_waiting(socket) {
+                wait_for_room(server).await;
+            } else {
+                ready.clear_ready();
+            }
+            continue;
+        }
+        match accept_burst(server, listener, socket) {
+            Ok(()) => tokio::task::yield_now().await,
+            Err(Errno::AGAIN) => ready.clear_ready(),
+            // Without descriptors the kernel says so even if nobody waits.
+            Err(_) if !has_waiting(socket) => ready.clear_ready(),
+            Err(error) => pause(server, error).await,
+        }
+    }
+}
+
+/// Whether somebody waits to be accepted.
+fn has_waiting(socket: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(socket, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+}
+
+/// As many connections as may be are open: those without a request make room, else somebody has to leave first.
+async fn wait_for_room(server: &Server) {
+    static RATE: RateLimited = RateLimited::new();
+    let wheel = &server.resources.wheel;
+    let mut closed = wheel.evict(&[Wait::FirstByte, Wait::Idle, Wait::Head, Wait::Linger], MAKES_ROOM);
+    if closed == 0 {
+        closed = wheel.evict(&[Wait::Body], MAKES_ROOM);
+    }
+    RATE.warn(|| match closed {
+        0 => "max_connections is reached; new connections wait until others end".into(),
+        _ => format!("max_connections is reached; closed {closed} idle or slow connections to make room"),
+    });
+    // Their tasks have to run before they are gone; a limit of time, since others may be in the way.
+    let _ = tokio::time::timeout(PAUSE, server.resources.admission.room()).await;
+}
+
+/// No descriptors or no memory: what is idle makes room, and the listener rests, since it would only fail again.
+async fn pause(server: &Server, error: Errno) {
+    static RATE: RateLimited = RateLimited::new();
+    RATE.warn(|| format!("cannot accept connections for now: {error}"));
+    server.resources.wheel.evict(&[Wait::FirstByte, Wait::Idle, Wait::Linger], MAKES_ROOM);
+    tokio::time::sleep(PAUSE).await;
+}
+
+fn warn_about_address(peer: Option<SocketAddr>) {
+    static RATE: RateLimited = RateLimited::new();
+    let address = peer.map(|peer| peer.ip().to_canonical().to_string()).unwrap_or_default();
+    RATE.warn(|| format!("{address} has as many connections as max_connections_per_address allows; closed one more"));
+}
+
+fn accept_burst(server: &Arc<Server>, listener: &Arc<Listener>, socket: &OwnedFd) -> Result<(), Errno> {
+    for _ in 0..BURST {
+        if server.resources.admission.is_full() {
+            return Ok(());
+        }
+        match acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((fd, address)) => {
+                let address = address.filter(|_| listener.is_internet);
+                let peer = address.and_then(|address| SocketAddr::try_from(address).ok());
+                admit(server, listener, fd, peer);
+            }
+            // The peer was gone before it was accepted, or a signal came: nothing to do with the listener.
+            Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Begins the life of a connection, unless its peer may not come in.
+fn admit(server: &Arc<Server>, listener: &Arc<Listener>, fd: OwnedFd, peer: Option<SocketAddr>) {
+    if let Some(setting) = listener.barred_by(&server.resources.settings, peer) {
+        let peer = peer.map_or_else(|| "a Unix socket".into(), |peer| peer.ip().to_canonical().to_string());
+        return listener.warn_about(&peer, &format!("closed the connection, which {setting} does not allow"));
+    }
+    match Connection::new(&server.resources, fd, listener, peer) {
+        None => warn_about_address(peer),
+        Some(connection) => match listener.protocol {
+            Protocol::Http | Protocol::Uwsgi | Protocol::Scgi => http1::begin(server, connection),
+            Protocol::FastCgi => fastcgi::begin(server, connection),
+        },
+    }
+}

@@ -1,0 +1,119 @@
+//! Calls of the application: the loop that joins the queue of requests and whatever calls an application. A call is one
+//! run of the application for one request; its cell of the scoreboard, its time and its account are kept here.
+
+use crate::clock;
+use crate::connection::origin::Sender;
+use crate::exchange::account::Account;
+use crate::exchange::error_response::{Overload, shed};
+use crate::exchange::request::Request;
+use crate::exchange::responder::Responder;
+use crate::message::body::Body;
+use crate::message::inbound::Inbound;
+use crate::resources::Resources;
+use crate::scoreboard::Slot;
+use crate::server::Server;
+use std::sync::Arc;
+
+/// One thread's means to call the application: the bridge to Python, or a plain function.
+pub trait Caller {
+    /// Runs `wait`, which may take long, holding nothing that other threads need (such as an interpreter's lock).
+    fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T;
+
+    /// Calls the application once, and ends its response.
+    fn call(&mut self, call: Call<'_>) -> Outcome;
+}
+
+/// What a call is given.
+pub struct Call<'a> {
+    /// The request's head.
+    pub inbound: &'a Inbound,
+    /// The request's body.
+    pub body: Body,
+    /// Who has sent the request.
+    pub sender: Sender,
+    /// Where the response goes; it ends when this is dropped.
+    pub responder: Responder,
+    /// The call's cell of the scoreboard.
+    pub cell: usize,
+    /// What the server shares.
+    pub resources: &'a Arc<Resources>,
+}
+
+/// What a call has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The status; 0 if the client was gone before any.
+    pub status: u16,
+    /// Body bytes accepted for sending.
+    pub body_bytes: u64,
+}
+
+/// The calls of one crew thread.
+pub struct Calls<'a, C> {
+    /// The server.
+    pub server: &'a Server,
+    /// What calls the application.
+    pub caller: &'a mut C,
+}
+
+impl<C: Caller> portico_crew::Caller<Request> for Calls<'_, C> {
+    fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
+        self.caller.outside(wait)
+    }
+
+    fn call(&mut self, me: usize, request: Request) {
+        let Server { resources, crew } = self.server;
+        let started_ns = clock::monotonic_ns();
+        if crew.is_expired(&request, started_ns) {
+            return shed(request, Overload::WaitedTooLong);
+        }
+        let Request { connection, inbound, body, keep_alive, arrived_ns, .. } = request;
+        let (bytes, head) = (inbound.bytes(), &inbound.head);
+        let path = head.path.of(bytes);
+        let cell = Cell::enter(&resources.slot, me, head.method.of(bytes), path, started_ns);
+        let running = crew.begin(me, route(path));
+        connection.trace(|| format!("called on thread {me}"));
+
+        let sender = connection.sender();
+        let client = sender.client;
+        let responder = Responder::new(connection, me, &inbound, &body, keep_alive);
+        let call = Call { inbound: &inbound, body, sender, responder, cell: me, resources };
+        let Outcome { status, body_bytes } = self.caller.call(call);
+
+        let ended_ns = clock::monotonic_ns();
+        drop(cell);
+        let duration_ns = ended_ns.saturating_sub(arrived_ns);
+        Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns }.settle(resources);
+        resources.buffers.give_back(inbound);
+        running.end(ended_ns.saturating_sub(started_ns));
+    }
+}
+
+/// A call's cell of the scoreboard, which is left when this is dropped.
+struct Cell<'a> {
+    slot: &'a Slot,
+    index: usize,
+}
+
+impl Cell<'_> {
+    fn enter<'a>(slot: &'a Slot, index: usize, method: &[u8], path: &[u8], now_ns: u64) -> Cell<'a> {
+        slot.call_started(index, method, path, now_ns);
+        Cell { slot, index }
+    }
+}
+
+impl Drop for Cell<'_> {
+    fn drop(&mut self) {
+        self.slot.call_ended(self.index);
+    }
+}
+
+/// The route whose calls are averaged together: the path's first segment.
+fn route(path: &[u8]) -> usize {
+    let end = path.iter().skip(1).position(|byte| *byte == b'/').map_or(path.len(), |end| end + 1);
+    // FNV-1a: a few multiplications, good enough for the few routes that are told apart.
+    path.iter()
+        .take(end.min(32))
+        .fold(0xcbf2_9ce4_8422_2325_usize, |hash, byte| (hash ^ usize::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+        >> 7
+}

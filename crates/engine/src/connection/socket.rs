@@ -1,0 +1,218 @@
+//! The socket of a connection: reads, writes and waits. TLS will stand here, so nobody above may ask the descriptor for
+//! anything.
+//!
+//! A socket registers with the reactor only when something really has to be waited for: that of a connection which
+//! closes after its first response never does.
+
+use crate::descriptor;
+use crate::message::buffers::Buffers;
+use crate::message::inbound::Inbound;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// What follows a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// More bytes, some time.
+    More,
+    /// The close, at once: the kernel may keep the bytes until then, so that they and the FIN are one
+    /// segment (MSG_MORE, tcp(7)).
+    Close,
+}
+
+impl Then {
+    fn flags(self) -> SendFlags {
+        match self {
+            Then::More => SendFlags::NOSIGNAL,
+            Then::Close => SendFlags::NOSIGNAL | SendFlags::MORE,
+        }
+    }
+}
+
+/// The socket.
+pub struct Socket {
+    /// Dropped before `fd`: the reactor must forget a descriptor before it is closed.
+    registration: OnceLock<AsyncFd<RawFd>>,
+    fd: OwnedFd,
+}
+
+impl Socket {
+    /// A socket that was just accepted, not registered yet.
+    pub fn new(fd: OwnedFd) -> Socket {
+        Socket { registration: OnceLock::new(), fd }
+    }
+
+    /// Whether anything was ever waited for.
+    pub fn is_registered(&self) -> bool {
+        self.registration.get().is_some()
+    }
+
+    fn registration(&self) -> io::Result<&AsyncFd<RawFd>> {
+        if let Some(registration) = self.registration.get() {
+            return Ok(registration);
+        }
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registration = descriptor::watch(self.fd.as_fd(), both)?;
+        Ok(self.registration.get_or_init(|| registration))
+    }
+
+    /// Reads what is there now into `inbound`; `Ok(0)` is the end of file.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there.
+    pub fn receive(&self, inbound: &mut Inbound) -> io::Result<usize> {
+        loop {
+            match rustix::net::recv(&self.fd, inbound.spare(), RecvFlags::empty()) {
+                Ok((received, _)) => {
+                    inbound.advance(received);
+                    return Ok(received);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits for bytes; a buffer is taken from the pool only once there are some, so that an idle connection holds none.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn fill(&self, inbound: &mut Option<Box<Inbound>>, buffers: &Buffers) -> io::Result<usize> {
+        let registration = self.registration()?;
+        loop {
+            let mut ready = registration.readable().await?;
+            let buffer = inbound.get_or_insert_with(|| buffers.take());
+            let room = buffer.room();
+            match self.receive(buffer) {
+                Ok(received) => {
+                    if received < room {
+                        // A short read means that the socket is empty: no extra read to find out (epoll(7), edge-triggered).
+                        ready.clear_ready();
+                    }
+                    return Ok(received);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready.clear_ready();
+                    if buffer.is_empty()
+                        && let Some(buffer) = inbound.take()
+                    {
+                        buffers.give_back(buffer);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes as much as the socket takes now; `Ok(0)` if it is full.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn send(&self, bytes: &[u8], then: Then) -> io::Result<usize> {
+        written(|| rustix::net::send(&self.fd, bytes, then.flags()))
+    }
+
+    /// As `send`, from several places.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn send_slices(&self, slices: &[IoSlice<'_>], then: Then) -> io::Result<usize> {
+        let mut control = SendAncillaryBuffer::default();
+        written(|| rustix::net::sendmsg(&self.fd, slices, &mut control, then.flags()))
+    }
+
+    /// As `send`, at most `count` bytes of `file` from `offset` on, which moves on: sendfile(2).
+    ///
+    /// # Errors
+    /// The connection is broken, or the file has become shorter.
+    pub fn send_file(&self, file: &File, offset: &mut u64, count: usize) -> io::Result<usize> {
+        match rustix::fs::sendfile(&self.fd, file, Some(offset), count) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(sent) => Ok(sent),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until the socket may take bytes again, then runs `write`; `Ok(0)` if it was full all the same.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn write_when_ready(&self, mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        let mut ready = self.registration()?.writable().await?;
+        let written = write()?;
+        if written == 0 {
+            ready.clear_ready();
+        }
+        Ok(written)
+    }
+
+    /// Whether the client has closed its side, or the connection is broken.
+    pub fn has_disconnected(&self) -> bool {
+        const GONE: PollFlags = PollFlags::RDHUP.union(PollFlags::HUP).union(PollFlags::ERR);
+        let mut polled = [PollFd::new(&self.fd, PollFlags::RDHUP)];
+        // An error is no result: it is asked again, or a write says more.
+        rustix::event::poll(&mut polled, Some(&Timespec::default())).is_ok()
+            && polled.iter().any(|polled| polled.revents().intersects(GONE))
+    }
+
+    /// Whether bytes have come that nobody has read.
+    pub fn has_unread(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.fd).is_ok_and(|unread| unread > 0)
+    }
+
+    /// Process, user and group of the other end of a Unix socket (SO_PEERCRED, unix(7)).
+    pub fn peer_credentials(&self) -> Option<(i32, u32, u32)> {
+        let credentials = rustix::net::sockopt::socket_peercred(&self.fd).ok()?;
+        Some((credentials.pid.as_raw_nonzero().get(), credentials.uid.as_raw(), credentials.gid.as_raw()))
+    }
+
+    /// Says that no more will be sent.
+    pub fn end_sending(&self) {
+        let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
+    }
+
+    /// From now on the socket looks as if the other end had closed its side.
+    pub fn end_receiving(&self) {
+        let _ = rustix::net::shutdown(&self.fd, Shutdown::Read);
+    }
+
+    /// Ends the connection now, in both directions.
+    pub fn abort(&self) {
+        // It may be gone already; the descriptor itself is closed by the last owner.
+        let _ = rustix::net::shutdown(&self.fd, Shutdown::Both);
+    }
+
+    /// Ends the connection so that the peer sees an error and not an end of file: on TCP a reset.
+    pub fn reset(&self) {
+        if rustix::net::connect_unspec(&self.fd).is_err() {
+            self.abort();
+        }
+    }
+}
+
+impl AsFd for Socket {
+    /// For who waits for the socket elsewhere than in the reactor.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Repeats a write that a signal interrupted; a full socket has written nothing.
+fn written(mut write: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match write() {
+            Ok(sent) => return Ok(sent),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

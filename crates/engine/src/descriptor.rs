@@ -1,0 +1,58 @@
+//! File descriptors that arrive as numbers, and the reactor's view of a descriptor that somebody else owns: the
+//! places where the engine vouches for what the compiler cannot see.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Takes over a descriptor that somebody has handed over as a number: from now on it is closed here.
+///
+/// # Errors
+/// The number is not a descriptor.
+pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    // Also says whether there is one.
+    drop(duplicate(fd)?);
+    #[expect(unsafe_code, reason = "a descriptor handed over as a number")]
+    // SAFETY: it is open, as was just seen, and its owner has given it up by calling this.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A descriptor for the same file as the one that somebody else owns.
+///
+/// # Errors
+/// The number is not a descriptor, or there are no more.
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    #[expect(unsafe_code, reason = "a descriptor handed over as a number")]
+    // SAFETY: borrowed for this one call; a number that is no descriptor makes fcntl(2) fail, and harms nothing.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    borrowed.try_clone_to_owned()
+}
+
+/// Registers a descriptor with the reactor of the runtime that runs the calling task, and keeps it with that.
+///
+/// # Errors
+/// What epoll says, such as too many watches.
+pub fn watch_owned(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    #[expect(unsafe_code, reason = "the reactor borrows the descriptor")]
+    // SAFETY: the registration owns the descriptor, and drops it last.
+    unsafe {
+        AsyncFd::register_with_interest(fd, interest).map_err(Into::into)
+    }
+}
+
+/// Registers a descriptor with the reactor of the runtime that runs the calling task. Whoever owns the descriptor drops
+/// the registration first.
+///
+/// # Errors
+/// What epoll says, such as too many watches.
+pub fn watch(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<AsyncFd<RawFd>> {
+    #[expect(unsafe_code, reason = "the registration does not own the descriptor")]
+    // SAFETY: a socket drops its registration before its descriptor.
+    unsafe {
+        AsyncFd::register_with_interest(fd.as_raw_fd(), interest).map_err(Into::into)
+    }
+}

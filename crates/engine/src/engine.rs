@@ -1,0 +1,233 @@
+//! The engine: one server, made of all the parts; served, stopped, freed. Many can be in one process.
+
+use crate::access_log::AccessLog;
+use crate::calls::{Caller, Calls};
+use crate::clock;
+use crate::drain::{self, Orders};
+use crate::listener::{Bound, Listener};
+use crate::lock::lock;
+use crate::log::RateLimited;
+use crate::resources::Resources;
+use crate::scoreboard::SlotRef;
+use crate::server::Server;
+use crate::settings::Settings;
+use portico_crew::{Crew, Driver, Terms};
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+/// How long threads that are still in the application may take to leave after the crew has stopped.
+const LEAVE: Duration = Duration::from_millis(200);
+
+/// What only the process knows of a server, beside its settings.
+#[derive(Default)]
+pub struct Process {
+    /// Where to accept connections.
+    pub listeners: Vec<Bound>,
+    /// Where the server is told to leave.
+    pub orders: Orders,
+    /// Where access lines go, and whether they carry terminal colours.
+    pub access_log: Option<(OwnedFd, bool)>,
+}
+
+/// Whoever calls an application. One for a server.
+pub trait Application: Send + Sync + 'static {
+    /// A crew thread's whole life: makes what the thread needs to call the application, and has the thread serve.
+    ///
+    /// # Errors
+    /// What the thread needs cannot be made.
+    fn run(&self, thread: CrewThread<'_>) -> Result<(), String>;
+}
+
+/// A thread of the crew, before it serves.
+pub struct CrewThread<'a> {
+    server: &'a Server,
+    driver: &'a IoDriver,
+    me: usize,
+}
+
+/// A server that is ready to serve.
+pub struct Engine {
+    driver: IoDriver,
+    server: Arc<Server>,
+    listeners: Vec<(Arc<Listener>, OwnedFd)>,
+    orders: Orders,
+}
+
+/// How a server has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that had been accepted was responded to.
+    InPeace,
+    /// Something was aborted, or a thread is still in the application.
+    Aborted,
+}
+
+impl CrewThread<'_> {
+    /// Serves until the server stops.
+    pub fn serve(self, caller: &mut impl Caller) {
+        let CrewThread { server, driver, me } = self;
+        server.crew.serve(me, driver, &mut Calls { server, caller });
+    }
+}
+
+impl Engine {
+    /// A server with these settings, which counts in `slot`.
+    ///
+    /// # Errors
+    /// The I/O runtime cannot be made.
+    pub fn new(settings: Settings, process: Process, slot: SlotRef) -> io::Result<Engine> {
+        let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?);
+        let terms = Terms {
+            threads: settings.threads,
+            in_flight: settings.max_in_flight,
+            queue_ns: settings.queue_timeout_s.ns(),
+            thread_cpu_ns: clock::thread_cpu_ns,
+        };
+        let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(fd, colour));
+        let resources = Resources::new(settings, slot, access_log, &runtime);
+        let listeners = process.listeners.into_iter().enumerate().map(|(index, bound)| {
+            let (listener, socket) = Listener::new(index, bound);
+            (Arc::new(listener), socket)
+        });
+        Ok(Engine {
+            driver: IoDriver { runtime, resources: resources.clone() },
+            listeners: listeners.collect(),
+            server: Arc::new(Server { resources, crew: Crew::new(terms) }),
+            orders: process.orders,
+        })
+    }
+
+    /// The listening sockets, by index.
+    pub fn listeners(&self) -> impl Iterator<Item = &Arc<Listener>> {
+        self.listeners.iter().map(|(listener, _)| listener)
+    }
+
+    /// Serves `application` until told to stop; the calling thread is the crew's first. Everything that the server had
+    /// is given back when this returns, but for what a thread has that is still in the application.
+    ///
+    /// # Errors
+    /// The server could not begin to serve.
+    pub fn serve(self, application: impl Application) -> Result<Ended, String> {
+        let Engine { driver, server, listeners, orders } = self;
+        let was_aborted = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared { driver, server, application, alive: Mutex::new(0), ended: Condvar::new() });
+        let Shared { driver, server, .. } = &*shared;
+        server.crew.on_spawn({
+            let shared = Arc::downgrade(&shared);
+            Box::new(move |me| spawn(&shared, me))
+        });
+        server.resources.coalescing.on_first({
+            let server = Arc::downgrade(server);
+            Box::new(move || {
+                if let Some(server) = server.upgrade() {
+                    server.crew.watchdog().wake_if_asleep();
+                }
+            })
+        });
+        let there = shared.clone();
+        let watchdog = Builder::new()
+            .name("portico-watchdog".into())
+            .stack_size(128 * 1024)
+            .spawn(move || there.server.crew.watch(&there.driver))
+            .map_err(|error| format!("cannot start the watchdog thread: {error}"))?;
+        driver.runtime.spawn(drain::follow(server.clone(), listeners, orders, was_aborted.clone()));
+        let served = shared.application.run(CrewThread { server, driver, me: 0 });
+        // Where it could not begin, nobody else has stopped the crew.
+        server.crew.stop();
+        // The watchdog only leaves without any panic of its own.
+        let _ = watchdog.join();
+        served?;
+        let deadline = Instant::now() + LEAVE;
+        let have_all_left = shared.wait_for_threads(deadline);
+        let is_calm = server.resources.disconnects.stop(deadline.saturating_duration_since(Instant::now()));
+        if let Some(access_log) = &server.resources.access_log {
+            access_log.end(Instant::now() + LEAVE);
+        }
+        let is_in_peace = have_all_left && is_calm && !was_aborted.load(SeqCst);
+        Ok(if is_in_peace { Ended::InPeace } else { Ended::Aborted })
+    }
+}
+
+/// What the threads of a server share.
+struct Shared<A> {
+    driver: IoDriver,
+    server: Arc<Server>,
+    application: A,
+    /// Crew threads besides the first that have not ended.
+    alive: Mutex<usize>,
+    ended: Condvar,
+}
+
+impl<A> Shared<A> {
+    /// Waits until all threads besides the first have ended; false if `deadline` was earlier.
+    fn wait_for_threads(&self, deadline: Instant) -> bool {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let waited = self.ended.wait_timeout_while(lock(&self.alive), patience, |alive| *alive > 0);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
+    }
+
+    fn thread_ended(&self) {
+        *lock(&self.alive) -= 1;
+        self.ended.notify_all();
+    }
+}
+
+/// Starts crew thread `me`, which leads from its first moment. Called with the crew's threads locked, so the new thread
+/// asks for an interpreter only after it has started.
+fn spawn<A: Application>(shared: &Weak<Shared<A>>, me: usize) -> bool {
+    static RATE: RateLimited = RateLimited::new();
+    let Some(shared) = shared.upgrade() else { return false };
+    *lock(&shared.alive) += 1;
+    let there = shared.clone();
+    let started = Builder::new().name(format!("portico-crew-{me}")).spawn(move || {
+        let Shared { driver, server, application, .. } = &*there;
+        if let Err(error) = application.run(CrewThread { server, driver, me }) {
+            RATE.warn(|| format!("cannot prepare crew thread {me}: {error}"));
+            server.crew.resign(me);
+        }
+        there.thread_ended();
+    });
+    if let Err(error) = &started {
+        shared.thread_ended();
+        RATE.warn(|| format!("cannot start crew thread {me}: {error}; serving with those there are"));
+    }
+    started.is_ok()
+}
+
+/// Drives I/O for the crew.
+struct IoDriver {
+    runtime: Arc<Runtime>,
+    resources: Arc<Resources>,
+}
+
+impl Driver for IoDriver {
+    fn drive<F: Future + Send>(&self, until: F) -> F::Output
+    where
+        F::Output: Send,
+    {
+        self.runtime.block_on(until)
+    }
+
+    fn drive_for<F: Future<Output = ()> + Send>(&self, until: F, at_most: Duration) {
+        // One that ends by time is as good as any.
+        let _ = self.runtime.block_on(async { tokio::time::timeout(at_most, until).await });
+    }
+
+    fn flush(&self) -> bool {
+        self.resources.coalescing.flush()
+    }
+
+    fn has_unflushed(&self) -> bool {
+        self.resources.coalescing.is_any()
+    }
+
+    fn before_wait(&self) {
+        self.resources.flush_access_log();
+    }
+}

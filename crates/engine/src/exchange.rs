@@ -1,0 +1,18 @@
+//! From a complete request to the end of its response, whatever the protocol.
+//!
+//! 1. `account`: what is counted and logged of a request, however it has ended.
+//! 2. `sending`: what a full socket has not taken goes to the send queue, and a task writes that.
+//! 3. `server_response`: responses that no application is asked for; `error_response` rejects and sheds requests with
+//!    them, `health` responds to health checks.
+//! 4. `body_reader`: a request body on its way in.
+//! 5. `responder`: the application's response on its way out.
+//! 6. `request`: a complete request on its way to the application.
+
+pub mod account;
+pub mod body_reader;
+pub mod error_response;
+pub mod health;
+pub mod request;
+pub mod responder;
+pub mod sending;
+pub mod server_response;

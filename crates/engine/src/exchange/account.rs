@@ -1,0 +1,66 @@
+//! The account of a request: what is counted and logged once it has ended, however that was.
+
+use crate::access_log::Record;
+use crate::message::inbound::Inbound;
+use crate::resources::Resources;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What the access log says of a client that left before its response; nginx's number, never sent.
+pub const CLIENT_CLOSED_REQUEST: u16 = 499;
+/// Bytes of a request line in the access log, where the request was not understood.
+pub const LINE_BYTES: usize = 256;
+
+/// A request that has ended.
+pub struct Account<'a> {
+    /// Who has sent it, as far as the connection knows.
+    pub client: Option<SocketAddr>,
+    /// The request as far as it came.
+    pub inbound: Option<&'a Inbound>,
+    /// Whether its head was understood.
+    pub has_head: bool,
+    /// The status sent; 0 if there was none.
+    pub status: u16,
+    /// Bytes of the response's body.
+    pub body_bytes: u64,
+    /// How long it has taken.
+    pub duration_ns: u64,
+}
+
+impl Account<'_> {
+    /// Counts the request, and writes it to the access log if there is one.
+    pub fn settle(&self, resources: &Arc<Resources>) {
+        let slot = &*resources.slot;
+        slot.requests.fetch_add(1, Relaxed);
+        slot.bytes_sent.fetch_add(self.body_bytes, Relaxed);
+        if self.status >= 500 {
+            slot.errors.fetch_add(1, Relaxed);
+        }
+        if resources.access_log.is_none() {
+            return;
+        }
+        let request = self.inbound.filter(|_| self.has_head);
+        let header = |name| request.and_then(|request| request.header(name));
+        resources.log_access(&Record {
+            client: request
+                .map_or_else(|| self.client.map(|client| client.ip()), |request| request.client(self.client).0),
+            request_line: &self.request_line(),
+            status: self.status,
+            body_bytes: self.body_bytes,
+            referer: header("referer"),
+            user_agent: header("user-agent"),
+            duration_ns: self.duration_ns,
+        });
+    }
+
+    /// The request line, or what came in its place.
+    pub fn request_line(&self) -> Cow<'_, [u8]> {
+        match self.inbound {
+            Some(request) if self.has_head => request.request_line(),
+            Some(inbound) => inbound.first_line(LINE_BYTES).into(),
+            None => (&[][..]).into(),
+        }
+    }
+}

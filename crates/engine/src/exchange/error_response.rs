@@ -1,0 +1,150 @@
+//! Error responses of the server itself: to requests that break a rule, come too late or find no room. Called from
+//! connection tasks and crew threads; never touches Python.
+
+use super::account::{Account, CLIENT_CLOSED_REQUEST, LINE_BYTES};
+use super::request::Request;
+use super::server_response::ServerResponse;
+use crate::clock;
+use crate::connection::Connection;
+use crate::connection::socket::Then;
+use crate::listener::Protocol;
+use crate::log::{Level, RateLimited, log};
+use crate::message::body::Body;
+use crate::message::framing::ResponseFraming;
+use crate::message::inbound::Inbound;
+use portico_wire::{WireError, is_forwarded_name};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// A request that breaks a rule: the response, and what the logs need.
+pub struct ErrorResponse {
+    /// The rule and the status.
+    pub error: WireError,
+    /// The request as far as it came.
+    pub inbound: Option<Box<Inbound>>,
+    /// Whether its head was understood.
+    pub has_head: bool,
+    /// When the request began, coarse milliseconds.
+    pub began_ms: u64,
+}
+
+/// Why a request finds no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overload {
+    /// `max_in_flight` is reached.
+    TooMany,
+    /// It has waited for `queue_timeout`.
+    WaitedTooLong,
+}
+
+impl ErrorResponse {
+    /// Sends the response, which closes the connection, and logs it.
+    pub async fn send(self, connection: &Arc<Connection>) {
+        let ErrorResponse { error, inbound, has_head, began_ms } = self;
+        let WireError { status, reason } = error;
+        // RFC 9110 9.3.2: a response to HEAD has no body, as far as the request was understood.
+        let is_head = inbound.as_ref().is_some_and(|inbound| inbound.head.is_head);
+        let framing = inbound.as_ref().map(|inbound| inbound.response_framing);
+        let framing = framing.filter(|framing| *framing != ResponseFraming::Http);
+        let framing = framing.unwrap_or_else(|| connection.origin.listener.framing());
+        let response = ServerResponse { framing, status, body: b"", keep_alive: false, is_head, retry_after: false };
+        let (bytes, body_bytes) = response.encode();
+        let account = Account {
+            client: connection.origin.client(),
+            inbound: inbound.as_deref(),
+            has_head,
+            status,
+            body_bytes,
+            duration_ns: since(began_ms),
+        };
+        let line = account.request_line();
+        let peer = connection.origin.peer_text();
+        log(Level::Debug, &format!("rejected with {status}: {reason} (\"{}\" from {peer})", line.escape_ascii()));
+        if let Some(request) = account.inbound.filter(|_| has_head && error == WireError::FORWARDED) {
+            warn_about_forwarded(&peer, request);
+        }
+        if connection.origin.listener.protocol != Protocol::Http
+            && !matches!(error, WireError::UWSGI_MODIFIER)
+            && status != 408
+        {
+            warn_about_reverse_proxy(connection, error, line.as_ref());
+        }
+        account.settle(&connection.resources);
+        // The peer may be gone; the connection ends either way.
+        let _ = connection.send_all(&bytes).await;
+    }
+}
+
+/// A reverse proxy, or who passes for one, breaks a rule of the protocol with `bytes`: its operator has to know.
+pub fn warn_about_reverse_proxy(connection: &Connection, error: WireError, bytes: &[u8]) {
+    const SHOWN_BYTES: usize = 64;
+    let shown = bytes.get(..SHOWN_BYTES).unwrap_or(bytes).escape_ascii();
+    let origin = &connection.origin;
+    origin.listener.warn_about(&origin.peer_text(), &format!("{} (\"{shown}\")", error.reason));
+}
+
+/// A trusted reverse proxy says something that cannot be: its operator has to know, and only what it sent tells why.
+fn warn_about_forwarded(peer: &str, request: &Inbound) {
+    static RATE: RateLimited = RateLimited::new();
+    RATE.warn(|| {
+        let mut said = String::new();
+        for header in &request.head.headers {
+            let (name, value) = (header.name.of(request.bytes()), header.value.of(request.bytes()));
+            if is_forwarded_name(name) {
+                // Writing to a String cannot fail.
+                let _ = write!(said, " {}: {};", name.escape_ascii(), value.escape_ascii());
+            }
+        }
+        said.truncate(LINE_BYTES);
+        format!("the reverse proxy at {peer} sends invalid or contradictory headers, rejected with 400:{said}")
+    });
+}
+
+/// Logs a request whose client left before all of it had come.
+pub fn log_abandoned(connection: &Connection, inbound: &Inbound, began_ms: u64) {
+    let account = Account {
+        client: connection.origin.client(),
+        inbound: Some(inbound),
+        has_head: true,
+        status: CLIENT_CLOSED_REQUEST,
+        body_bytes: 0,
+        duration_ns: since(began_ms),
+    };
+    account.settle(&connection.resources);
+}
+
+/// Sheds a request that finds no room, with 503; the connection is kept where its next request can be found.
+pub fn shed(request: Request, why: Overload) {
+    static RATE: RateLimited = RateLimited::new();
+    let Request { connection, inbound, body, keep_alive, arrived_ns, .. } = request;
+    let resources = &connection.resources;
+    RATE.warn(|| {
+        let limit = match why {
+            Overload::TooMany => "as many requests as max_in_flight allows are running or waiting",
+            Overload::WaitedTooLong => "a request has waited for a thread as long as queue_timeout allows",
+        };
+        format!("overloaded: {limit}; responded with 503")
+    });
+    connection.trace(|| format!("shed: {why:?}"));
+    let keep_alive = keep_alive && !matches!(body, Body::Streamed(_)) && resources.keeps_connections();
+    let (framing, is_head) = (inbound.response_framing, inbound.head.is_head);
+    let response = ServerResponse { framing, status: 503, body: b"", keep_alive, is_head, retry_after: true };
+    let (bytes, body_bytes) = response.encode();
+    let account = Account {
+        client: connection.origin.client(),
+        inbound: Some(&inbound),
+        has_head: true,
+        status: 503,
+        body_bytes,
+        duration_ns: clock::monotonic_ns().saturating_sub(arrived_ns),
+    };
+    account.settle(resources);
+    resources.buffers.give_back(inbound);
+    // All responses before this one have left, so a few hundred bytes fit; where they do not, nobody is reading.
+    let sent = connection.socket.send(&bytes, Then::More);
+    connection.end_response(keep_alive && sent.is_ok_and(|sent| sent == bytes.len()));
+}
+
+fn since(began_ms: u64) -> u64 {
+    clock::coarse_ms().saturating_sub(began_ms) * 1_000_000
+}

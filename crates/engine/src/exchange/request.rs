@@ -1,0 +1,29 @@
+//! A complete request on its way to the application: what the crew queues.
+
+use crate::connection::Connection;
+use crate::message::body::Body;
+use crate::message::inbound::Inbound;
+use portico_crew::Job;
+use std::sync::Arc;
+
+/// A request.
+pub struct Request {
+    /// Where it came from and where the response goes.
+    pub connection: Arc<Connection>,
+    /// Its head, and the bytes the head points into.
+    pub inbound: Box<Inbound>,
+    /// Its body.
+    pub body: Body,
+    /// Whether the connection may be kept after the response.
+    pub keep_alive: bool,
+    /// When it was complete (or, streamed, when its head was), monotonic nanoseconds.
+    pub arrived_ns: u64,
+    /// Since when its client waits, as far as the queue is concerned, monotonic nanoseconds.
+    pub since_ns: u64,
+}
+
+impl Job for Request {
+    fn waiting_since_ns(&self) -> u64 {
+        self.since_ns
+    }
+}

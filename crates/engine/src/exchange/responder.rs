@@ -1,0 +1,423 @@
+//! One response on its way out: head, framing, coalescing of small blocks.
+//!
+//! The first block leaves at once with the head. Small blocks that follow closely are coalesced and leave when enough
+//! are together, when the response ends, or at the watchdog's next tick. What a full socket does not take goes to the
+//! send queue (`sending`). Runs on the thread that is in the application; knows nothing of Python.
+//!
+//! A response ends when its responder is dropped; how, its state says (`state::response`).
+
+use super::sending::{self, Rest};
+use crate::clock::{self, DateHeader};
+use crate::connection::Connection;
+use crate::connection::outbound::Outbound;
+use crate::connection::socket::Then;
+use crate::lock::lock;
+use crate::log::{Level, log};
+use crate::message::body::Body;
+use crate::message::framing::{ResponseFraming, Tail};
+use crate::message::inbound::Inbound;
+use crate::message::response_head::ResponseHead;
+use crate::message::send_queue::{Block, FileRange, OwnedBlock};
+use crate::state::response::{Event, State, transition};
+use portico_wire::{
+    LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, Version, write_chunk_size, write_content_length,
+    write_header,
+};
+use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicBool, Ordering::Acquire};
+use std::sync::{Arc, MutexGuard};
+
+/// Blocks up to this size may be coalesced.
+const SMALL_BLOCK_BYTES: usize = 4 * 1024;
+/// Coalesced bytes that leave without waiting for more.
+const COALESCED_BYTES: usize = 16 * 1024;
+/// Room for what the server adds to a head: the version, its own fields, the empty line.
+const SERVER_FIELDS_BYTES: usize = 160;
+/// A block later than this after the last one does not "follow closely": it leaves at once.
+const CLOSE_NS: u64 = 1_000_000;
+/// A record of a response holds as much where there is more.
+const RECORD_BYTES: usize = 65_528;
+/// A response that is made faster than this is not asked whether its client is still there.
+const ABANDON_MS: u64 = 8;
+
+/// What became of a block.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Written or coalesced.
+    All,
+    /// The socket is full, or a slow reader has not taken what was before: the bytes of the block from this offset on
+    /// are to be queued.
+    Full(usize),
+}
+
+/// One response.
+pub struct Responder {
+    connection: Arc<Connection>,
+    /// The call's cell of the scoreboard.
+    cell: usize,
+    framing: ResponseFraming,
+    version: Version,
+    is_head: bool,
+    keep_alive: bool,
+    /// For a streamed request body: whether all of it has come.
+    request_complete: Option<Arc<AtomicBool>>,
+    state: State,
+    plan: Option<ResponsePlan>,
+    /// Body bytes accepted from the application.
+    pub body_bytes: u64,
+    /// When the application was called, coarse milliseconds.
+    called_ms: u64,
+    /// Whether the client had closed its side before the head left.
+    pub is_abandoned: bool,
+    /// Lines for the reverse proxy's log.
+    stderr: Stderr,
+}
+
+/// Whether lines for the reverse proxy's log have gone out: then their stream has to be ended too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stderr {
+    Unused,
+    Used,
+}
+
+impl Responder {
+    /// A response to the request `inbound` on `connection`, by the call in `cell`.
+    pub fn new(
+        connection: Arc<Connection>,
+        cell: usize,
+        inbound: &Inbound,
+        request_body: &Body,
+        keep_alive: bool,
+    ) -> Responder {
+        let keep_alive = keep_alive && connection.resources.keeps_connections();
+        let request_complete = match request_body {
+            Body::Streamed(stream) => Some(stream.rest.complete.clone()),
+            _ => None,
+        };
+        Responder {
+            connection,
+            cell,
+            framing: inbound.response_framing,
+            version: inbound.head.version,
+            is_head: inbound.head.is_head,
+            keep_alive,
+            request_complete,
+            state: State::Unstarted,
+            plan: None,
+            body_bytes: 0,
+            called_ms: clock::coarse_ms(),
+            is_abandoned: false,
+            stderr: Stderr::Unused,
+        }
+    }
+
+    /// Where the response goes.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Whether the head has left or is about to.
+    pub fn is_started(&self) -> bool {
+        self.state != State::Unstarted
+    }
+
+    fn advance(&mut self, event: Event) {
+        match transition(self.state, event) {
+            Ok(next) => self.state = next,
+            Err(illegal) => {
+                // A mistake of the engine, or of who drives it: the response is of no use any more.
+                log(Level::Critical, &format!("a response: {illegal}"));
+                self.state = State::Aborted;
+            }
+        }
+    }
+
+    /// Encodes the head, to leave with the first block. `known_length` is the body's length where the
+    /// server knows it.
+    pub fn start(&mut self, head: &ResponseHead, known_length: Option<u64>, date: &mut DateHeader) {
+        // Only after a while in the application: it costs a system call.
+        self.is_abandoned =
+            clock::coarse_ms() - self.called_ms >= ABANDON_MS && self.connection.socket.has_disconnected();
+        let request_complete = self.request_complete.as_ref().is_none_or(|complete| complete.load(Acquire));
+        // The worker may have begun to drain during the call: this is the last moment to say so.
+        self.keep_alive &= self.connection.resources.keeps_connections();
+        let plan = self.framing.plan(&ResponseProperties {
+            version: self.version,
+            is_head: self.is_head,
+            status: head.status,
+            content_length: head.content_length,
+            known_length,
+            keep_alive: self.keep_alive && request_complete,
+        });
+        let mut outbound = lock(&self.connection.exchange.outbound);
+        let out = &mut outbound.bytes;
+        let start = out.len();
+        // At once, with a small body: to grow bit by bit costs more than all of the head.
+        let body_bytes = match plan.body {
+            ResponseBody::Length(length) => usize::try_from(length).unwrap_or(0).min(SMALL_BLOCK_BYTES),
+            _ => 0,
+        };
+        out.reserve(head.status_line.len() + head.fields.len() + SERVER_FIELDS_BYTES + body_bytes);
+        self.framing.write_status(out, &head.status_line);
+        self.framing.write_fields(out, head);
+        if let Some(length) = head.content_length.filter(|_| !plan.drop_content_length).or(plan.add_content_length) {
+            write_content_length(out, length);
+        }
+        if plan.add_chunked {
+            write_header(out, b"Transfer-Encoding", b"chunked");
+        }
+        if let Some(connection) = plan.connection {
+            write_header(out, b"Connection", connection.as_bytes());
+        }
+        if !head.has_date {
+            write_header(out, b"Date", date.text());
+        }
+        if !head.has_server {
+            write_header(out, b"Server", b"portico");
+        }
+        out.extend_from_slice(b"\r\n");
+        self.framing.enclose(out, start);
+        self.keep_alive = plan.keep_alive;
+        drop(outbound);
+        self.plan = Some(plan);
+        self.advance(Event::Start);
+        self.connection.trace(|| format!("head: {}", head.status));
+    }
+
+    /// Body bytes that may still be sent: fewer than unlimited only under a Content-Length.
+    pub fn remaining(&self) -> u64 {
+        match self.plan.as_ref().map(|plan| &plan.body) {
+            Some(ResponseBody::Length(length)) => length.saturating_sub(self.body_bytes),
+            Some(ResponseBody::Empty) => 0,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Whether a body is sent at all (not for HEAD, 204, 304).
+    pub fn has_body(&self) -> bool {
+        !matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Empty))
+    }
+
+    /// Whether the response declared a length that has not been sent in full.
+    pub fn is_short(&self) -> bool {
+        matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Length(length)) if *length > self.body_bytes)
+    }
+
+    /// Whether the response declared a length that has been sent in full.
+    fn is_all(&self) -> bool {
+        matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Length(length)) if *length == self.body_bytes)
+    }
+
+    fn is_chunked(&self) -> bool {
+        matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Chunked))
+    }
+
+    /// Sends a block, not larger than `remaining`; `last` says that the response ends with it. What is `Full` has to be
+    /// queued.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn block(&mut self, block: &[u8], last: bool) -> io::Result<Sent> {
+        if self.state == State::Ended && block.is_empty() {
+            return Ok(Sent::All);
+        }
+        if self.state != State::Body {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let is_first = self.body_bytes == 0;
+        self.body_bytes += block.len() as u64;
+        let then = if last && !self.keep_alive { Then::Close } else { Then::More };
+        let last = self.is_end(last);
+        let sent = self.write(block, is_first, last, then);
+        if last && !self.is_short() {
+            self.advance(Event::End);
+        } else if !block.is_empty() {
+            self.advance(Event::Data);
+        }
+        if sent.is_err() {
+            self.is_abandoned |= is_first;
+            self.advance(Event::Abort);
+        }
+        sent
+    }
+
+    /// Writes a block in its framing, or coalesces it.
+    fn write(&self, block: &[u8], is_first: bool, last: bool, then: Then) -> io::Result<Sent> {
+        let is_large = block.len() > SMALL_BLOCK_BYTES;
+        let mut outbound = lock(&self.connection.exchange.outbound);
+        let is_behind = outbound.queue.is_some();
+        if is_large && self.framing.is_in_records() {
+            return if is_behind { Ok(Sent::Full(0)) } else { self.write_records(&mut outbound, block, last, then) };
+        }
+        if self.is_chunked() && !block.is_empty() {
+            write_chunk_size(&mut outbound.bytes, block.len());
+        }
+        let tail = self.tail(!block.is_empty(), last);
+        if is_large {
+            return if is_behind {
+                Ok(Sent::Full(0))
+            } else {
+                self.write_large(&mut outbound, block, tail.as_ref(), then)
+            };
+        }
+        // Copying a small block costs less than the kernel's handling of a list of buffers.
+        self.framing.write(&mut outbound.bytes, block);
+        outbound.bytes.extend_from_slice(tail.as_ref());
+        if is_behind {
+            return Ok(Sent::Full(block.len()));
+        }
+        let follows_closely = || clock::monotonic_ns().saturating_sub(outbound.last_send_ns) < CLOSE_NS;
+        if !last && !is_first && outbound.bytes.len() < COALESCED_BYTES && follows_closely() {
+            self.coalesce(outbound);
+            return Ok(Sent::All);
+        }
+        if outbound.bytes.is_empty() {
+            // The end of a body whose length was declared and has been sent.
+            return Ok(Sent::All);
+        }
+        let sent = self.connection.socket.send(&outbound.bytes, then)?;
+        outbound.take_away(sent);
+        if !last {
+            outbound.last_send_ns = clock::monotonic_ns();
+        }
+        Ok(if outbound.bytes.is_empty() { Sent::All } else { Sent::Full(block.len()) })
+    }
+
+    /// Head or coalesced bytes, block and tail in one system call, without copying the block.
+    fn write_large(&self, outbound: &mut Outbound, block: &[u8], tail: &[u8], then: Then) -> io::Result<Sent> {
+        let pending = outbound.bytes.len();
+        let slices = [IoSlice::new(&outbound.bytes), IoSlice::new(block), IoSlice::new(tail)];
+        let sent = self.connection.socket.send_slices(&slices, then)?;
+        outbound.last_send_ns = clock::monotonic_ns();
+        outbound.take_away(sent.min(pending));
+        let block_sent = sent.saturating_sub(pending).min(block.len());
+        if block_sent < block.len() {
+            return Ok(Sent::Full(block_sent));
+        }
+        // Only framing can be left now: it goes where coalesced bytes go.
+        outbound.bytes.extend_from_slice(tail.get(sent - pending - block_sent..).unwrap_or_default());
+        Ok(if outbound.bytes.is_empty() { Sent::All } else { Sent::Full(block.len()) })
+    }
+
+    /// A block in records, one after the other: the records need copies, and so the whole block would be there twice.
+    fn write_records(&self, outbound: &mut Outbound, block: &[u8], last: bool, then: Then) -> io::Result<Sent> {
+        let mut end = 0;
+        for content in block.chunks(RECORD_BYTES) {
+            end += content.len();
+            self.framing.write(&mut outbound.bytes, content);
+            let is_end = end == block.len();
+            if is_end {
+                outbound.bytes.extend_from_slice(self.tail(true, last).as_ref());
+            }
+            let then = if is_end { then } else { Then::More };
+            let sent = self.connection.socket.send(&outbound.bytes, then)?;
+            outbound.take_away(sent);
+            if !outbound.bytes.is_empty() {
+                return Ok(Sent::Full(end));
+            }
+        }
+        outbound.last_send_ns = clock::monotonic_ns();
+        Ok(Sent::All)
+    }
+
+    /// The watchdog sends what is coalesced, if nobody else does before.
+    fn coalesce(&self, mut outbound: MutexGuard<'_, Outbound>) {
+        if !std::mem::replace(&mut outbound.is_coalescing, true) {
+            drop(outbound);
+            self.connection.resources.coalescing.add(self.connection.clone());
+        }
+    }
+
+    /// Queues the rest of a block of `length` bytes that was `Full` at `offset`; `last` is as it was for the block. Waits
+    /// where the queue has no room, so outside the interpreter.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn queue(&mut self, owned: OwnedBlock, offset: usize, length: usize, last: bool) -> io::Result<()> {
+        let is_last = self.is_end(last);
+        // Otherwise the tail was written with the block.
+        let tail = if offset < length { self.tail(true, is_last) } else { Tail::default() };
+        let rest = Rest { block: Block { owned, range: offset..length }, tail, framing: self.framing, is_last };
+        let queued = sending::queue(&self.connection, self.cell, length, rest);
+        if queued.is_err() {
+            self.advance(Event::Abort);
+        }
+        queued
+    }
+
+    /// Whether a file can be sent without copying it.
+    pub fn can_send_file(&self) -> bool {
+        !self.framing.is_in_records()
+    }
+
+    /// Sends a range of a file as the whole body, without copying it.
+    pub fn send_file(mut self, range: FileRange) {
+        self.body_bytes += range.length;
+        // A file that is shorter than the declared length leaves the response incomplete.
+        self.keep_alive &= !self.is_short();
+        // Framing of a file is a length or the close of the connection: no tail.
+        let queued = sending::queue_file(&self.connection, range);
+        self.advance(if queued.is_ok() { Event::End } else { Event::Abort });
+    }
+
+    /// Sends lines for the reverse proxy's log, with the next bytes of the response or soon; false if they cannot be.
+    pub fn send_errors(&mut self, lines: &[u8]) -> bool {
+        let mut outbound = lock(&self.connection.exchange.outbound);
+        let is_over = matches!(self.state, State::Ended | State::Aborted);
+        if is_over || outbound.queue.is_some() || outbound.bytes.len() + lines.len() > RECORD_BYTES {
+            return false;
+        }
+        let is_taken = self.framing.write_errors(&mut outbound.bytes, lines);
+        if is_taken {
+            self.coalesce(outbound);
+            self.stderr = Stderr::Used;
+        }
+        is_taken
+    }
+
+    /// Whether the response ends with a block that has just been counted, which is not the `last` for that. Reverse
+    /// proxies take the length for the end too: what ends the records must not come apart from it. Where the connection
+    /// closes, not from the close either, or the next request is sent in between: both come last then.
+    fn is_end(&self, last: bool) -> bool {
+        last || self.framing.is_in_records() && self.keep_alive && self.is_all()
+    }
+
+    /// What closes the chunk, and with it the body.
+    fn tail(&self, has_block: bool, last: bool) -> Tail {
+        match (self.is_chunked(), has_block, last) {
+            (true, true, true) => Tail::Fixed(b"\r\n0\r\n\r\n"),
+            (true, true, false) => Tail::Fixed(b"\r\n"),
+            (true, false, true) => Tail::Fixed(LAST_CHUNK),
+            // What is incomplete must not look as if it were not.
+            (false, _, true) if !self.is_short() => self.framing.end(self.stderr == Stderr::Used),
+            _ => Tail::default(),
+        }
+    }
+
+    /// Ends a response in the middle, so that the client can tell that it is not complete: what was already accepted is
+    /// sent, then the connection closes without the body's end. If everything was sent, what went wrong after that is
+    /// nothing that the client could be told.
+    pub fn abort(mut self) {
+        if self.state != State::Ended && !(self.state == State::Body && self.is_all()) {
+            self.advance(Event::Abort);
+        }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        if self.state == State::Ended {
+            return sending::finish(&self.connection, self.keep_alive);
+        }
+        sending::flush(&self.connection);
+        if self.state == State::Body && self.is_all() {
+            return sending::finish(&self.connection, self.keep_alive);
+        }
+        let is_until_close = matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::UntilClose));
+        if is_until_close && !self.framing.is_in_records() {
+            // Where the close is the end of the body, only a reset tells that it is not (RFC 9112 8).
+            self.connection.socket.reset();
+        }
+        sending::finish(&self.connection, false);
+    }
+}

@@ -1,0 +1,45 @@
+//! The engine of portico: sockets, protocols, deadlines, budgets and accounts of one server. What calls the application
+//! is a trait: a bridge to an interpreter, or a plain Rust function.
+//!
+//! The modules in reading order; each uses only what stands before it (a test holds that):
+//!
+//! 1. `lock`, `clock`, `log`, `descriptor`: for everybody.
+//! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
+//! 3. `state`: what may follow what, as tables.
+//! 4. `scoreboard`, `access_log`: accounts that need no interpreter.
+//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `disconnect`: who is late, who may come in, who waits, who has left.
+//! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket.
+//! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
+//! 8. `exchange`: from a complete request to the end of its response. `server` adds the crew.
+//! 9. `protocol`: the lives of connections. `accept`, `housekeeping`, `drain`: the tasks of a server.
+//! 10. `calls`: calls of the application. `engine` puts all together; `function` serves a Rust function.
+
+pub mod accept;
+pub mod access_log;
+pub mod admission;
+pub mod budget;
+pub mod calls;
+pub mod clock;
+pub mod coalescing;
+pub mod connection;
+pub mod deadline;
+pub mod descriptor;
+pub mod disconnect;
+pub mod drain;
+pub mod engine;
+pub mod exchange;
+pub mod function;
+pub mod heap;
+pub mod housekeeping;
+pub mod listener;
+pub mod lock;
+pub mod log;
+pub mod message;
+pub mod pace;
+pub mod protocol;
+pub mod resources;
+pub mod scoreboard;
+pub mod server;
+pub mod settings;
+pub mod state;
+pub mod wheel;

@@ -1,0 +1,283 @@
+//! What comes in: the read buffer with the head parsed from it.
+
+use super::framing::ResponseFraming;
+use crate::budget::Budget;
+use crate::clock;
+use crate::listener::{Listener, Protocol};
+use crate::settings::Settings;
+use portico_wire::{
+    Forwarded, GatewayHead, RequestHead, Span, TargetForm, UwsgiModifiers, UwsgiPacket, WireError, request_start_ns,
+};
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// First size of a read buffer; a pooled buffer that grew beyond it is freed instead of kept.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// What is at the start of a read buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// A head of so many bytes.
+    Head(usize),
+    /// A uwsgi ping of so many bytes.
+    Ping(usize),
+    /// A uwsgi packet that is not for a WSGI server.
+    Foreign(UwsgiModifiers),
+}
+
+/// A read buffer and the head that points into it, reused from request to request.
+pub struct Inbound {
+    bytes: Vec<u8>,
+    filled: usize,
+    /// The head parsed from the start of the buffer.
+    pub head: RequestHead,
+    /// What a trusted reverse proxy says of the request.
+    pub forwarded: Option<Box<Forwarded>>,
+    /// What the response has to look like; with it, whether there are variables.
+    pub response_framing: ResponseFraming,
+    /// The variables, where the request came with those instead of an HTTP head.
+    gateway: Box<GatewayHead>,
+    /// What `bytes` is counted in.
+    memory: Arc<Budget>,
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        self.memory.give_back(self.bytes.len() as u64);
+    }
+}
+
+impl Inbound {
+    /// An empty buffer, counted in `memory`: without one nothing can be read, so it is granted in any case.
+    pub fn new(memory: &Arc<Budget>) -> Inbound {
+        memory.overdraw(BUFFER_BYTES as u64);
+        Inbound {
+            bytes: vec![0; BUFFER_BYTES],
+            filled: 0,
+            head: RequestHead::new(),
+            forwarded: None,
+            response_framing: ResponseFraming::Http,
+            gateway: Box::default(),
+            memory: memory.clone(),
+        }
+    }
+
+    /// The bytes read so far.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.filled).unwrap_or_default()
+    }
+
+    /// Whether nothing was read.
+    pub fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// Room for the next read, in bytes; grows a full buffer (the limit on heads bounds it).
+    pub fn room(&mut self) -> usize {
+        if self.filled == self.bytes.len() {
+            self.memory.overdraw(self.bytes.len() as u64);
+            self.bytes.resize(self.bytes.len() * 2, 0);
+        }
+        self.bytes.len() - self.filled
+    }
+
+    /// Where the next read goes. The caller tells how much came with `advance`.
+    pub fn spare(&mut self) -> &mut [u8] {
+        self.room();
+        self.bytes.get_mut(self.filled..).unwrap_or_default()
+    }
+
+    /// Counts `received` bytes in.
+    pub fn advance(&mut self, received: usize) {
+        self.filled = (self.filled + received).min(self.bytes.len());
+    }
+
+    /// Adds bytes that were read elsewhere.
+    pub fn push(&mut self, bytes: &[u8]) {
+        while self.room() < bytes.len() {
+            self.memory.overdraw(self.bytes.len() as u64);
+            self.bytes.resize(self.bytes.len() * 2, 0);
+        }
+        if let Some(spare) = self.bytes.get_mut(self.filled..self.filled + bytes.len()) {
+            spare.copy_from_slice(bytes);
+            self.filled += bytes.len();
+        }
+    }
+
+    /// Forgets the first `count` bytes.
+    pub fn consume(&mut self, count: usize) {
+        let count = count.min(self.filled);
+        self.bytes.copy_within(count..self.filled, 0);
+        self.filled -= count;
+    }
+
+    /// Forgets all bytes from `end` on.
+    pub fn truncate(&mut self, end: usize) {
+        self.filled = self.filled.min(end);
+    }
+
+    /// Reads what is at the start of the buffer, over the protocol of `listener`; a head goes into `head`.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn read_head(&mut self, listener: &Listener, settings: &Settings) -> Result<Option<Packet>, WireError> {
+        let Inbound { bytes, filled, head, .. } = self;
+        let bytes = bytes.get(..*filled).unwrap_or_default();
+        if listener.protocol == Protocol::Http {
+            return Ok(head.read(bytes, &settings.wire)?.map(Packet::Head));
+        }
+        self.read_gateway(listener, settings)
+    }
+
+    /// As `read_head`, after one of the same bytes that wanted more: goes on where that stopped, so that a head that
+    /// comes in many pieces is not read again from its start for each of them.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn read_head_on(&mut self, listener: &Listener, settings: &Settings) -> Result<Option<Packet>, WireError> {
+        let Inbound { bytes, filled, head, .. } = self;
+        let bytes = bytes.get(..*filled).unwrap_or_default();
+        if listener.protocol == Protocol::Http {
+            return Ok(head.read_on(bytes, &settings.wire)?.map(Packet::Head));
+        }
+        // These say first how long they are: nothing is read before all of it is there.
+        self.read_gateway(listener, settings)
+    }
+
+    fn read_gateway(&mut self, listener: &Listener, settings: &Settings) -> Result<Option<Packet>, WireError> {
+        let Inbound { bytes, filled, gateway, head, .. } = self;
+        // Of an earlier request, and what is refused below is not known to be one.
+        head.is_head = false;
+        let bytes = bytes.get(..*filled).unwrap_or_default();
+        let (packet, framing) = if listener.protocol == Protocol::Scgi {
+            (gateway.read_scgi(bytes, &settings.gateway)?.map(Packet::Head), ResponseFraming::Scgi)
+        } else {
+            let packet = gateway.read_uwsgi(bytes, &settings.gateway)?.map(|packet| match packet {
+                UwsgiPacket::Request { length } => Packet::Head(length),
+                UwsgiPacket::Ping { length } => Packet::Ping(length),
+                UwsgiPacket::Unsupported(modifiers) => Packet::Foreign(modifiers),
+            });
+            (packet, ResponseFraming::Uwsgi)
+        };
+        if let Some(Packet::Head(_)) = packet {
+            self.adopt_gateway(framing, listener.options.persistent);
+        }
+        Ok(packet)
+    }
+
+    /// Reads the variables that a FastCGI request has sent, all of which are in the buffer.
+    ///
+    /// # Errors
+    /// The rule that they break.
+    pub fn read_params(&mut self, id: u16, keep_alive: bool, settings: &Settings) -> Result<(), WireError> {
+        // Also for a refusal, which has to be told in the request's own records.
+        self.response_framing = ResponseFraming::FastCgi { id };
+        self.head.is_head = false;
+        let Inbound { bytes, filled, gateway, .. } = self;
+        gateway.read_fastcgi(bytes.get(..*filled).unwrap_or_default(), &settings.gateway)?;
+        self.adopt_gateway(ResponseFraming::FastCgi { id }, keep_alive);
+        Ok(())
+    }
+
+    /// Tells of the variables in `head` what all protocols have in common.
+    fn adopt_gateway(&mut self, framing: ResponseFraming, keep_alive: bool) {
+        let Inbound { head, gateway, .. } = self;
+        head.method = gateway.method;
+        head.target = gateway.target;
+        head.form = TargetForm::Origin;
+        head.path = gateway.path_info;
+        head.query = gateway.query;
+        head.authority = Span::default();
+        head.scheme = Span::default();
+        head.version = gateway.version;
+        head.headers.clear();
+        head.framing = gateway.framing();
+        head.keep_alive = keep_alive;
+        head.expect_continue = false;
+        head.is_head = gateway.is_head;
+        head.upgrade = false;
+        head.has_forwarded = false;
+        self.response_framing = framing;
+    }
+
+    /// The variables of a request that did not come over HTTP.
+    pub fn gateway(&self) -> Option<&GatewayHead> {
+        (self.response_framing != ResponseFraming::Http).then_some(&*self.gateway)
+    }
+
+    /// Value of the first header of this name, in lower case.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let Some(gateway) = self.gateway() else { return self.head.header(self.bytes(), name) };
+        gateway.header(self.bytes(), &format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_")))
+    }
+
+    /// How long a reverse proxy says that it has had the request, if it can be believed. Another machine's clock is
+    /// compared here, which only the wall clock can do; what looks like the future or like more than an hour is a
+    /// clock that is wrong.
+    pub fn waited_ahead_ns(&self, is_trusted: bool) -> u64 {
+        const CREDIBLE_NS: u64 = 3_600_000_000_000;
+        let start_ns = match self.gateway() {
+            Some(gateway) => gateway.request_start_ns(self.bytes()),
+            None if self.head.has_forwarded && is_trusted => request_start_ns(&self.head, self.bytes()),
+            None => None,
+        };
+        let waited_ns = start_ns.map_or(0, |start_ns| clock::wall_ns().saturating_sub(start_ns));
+        if waited_ns <= CREDIBLE_NS { waited_ns } else { 0 }
+    }
+
+    /// Takes over what the reverse proxy says of the parsed head, if the peer `is_trusted`.
+    ///
+    /// # Errors
+    /// What it says is invalid.
+    pub fn read_forwarded(&mut self, is_trusted: bool, settings: &Settings) -> Result<(), WireError> {
+        self.forwarded = None;
+        if self.head.has_forwarded && is_trusted {
+            let trusted = &settings.forwarded_allow_ips;
+            self.forwarded = Forwarded::read(&self.head, self.bytes(), trusted)?.map(Box::new);
+        }
+        Ok(())
+    }
+
+    /// Address and port of the client: as a reverse proxy says, else those of the `peer`. A Unix socket has neither.
+    pub fn client(&self, peer: Option<SocketAddr>) -> (Option<IpAddr>, Option<u16>) {
+        let told = match self.gateway() {
+            Some(gateway) => gateway.client,
+            None => self.forwarded.as_ref().and_then(|forwarded| forwarded.client),
+        };
+        match told {
+            Some(client) => (client.address, client.port),
+            // An IPv4 client of a dual-stack socket is shown as what it is.
+            None => (peer.map(|peer| peer.ip().to_canonical()), peer.map(|peer| peer.port())),
+        }
+    }
+
+    /// The request line of the parsed head, as it was on the wire; made up where there was none.
+    pub fn request_line(&self) -> Cow<'_, [u8]> {
+        const VERSION_BYTES: usize = " HTTP/1.1".len();
+        let (start, end) = (self.head.method.start as usize, self.head.target.end as usize + VERSION_BYTES);
+        let bytes = self.bytes();
+        let Some(gateway) = self.gateway() else { return bytes.get(start..end).unwrap_or_default().into() };
+        let target = if gateway.target.is_empty() { gateway.path_info } else { gateway.target };
+        [gateway.method.of(bytes), target.of(bytes), gateway.protocol.of(bytes)].join(&b' ').into()
+    }
+
+    /// The first line as it came, at most `most` bytes of it: for the log, whatever the bytes are.
+    pub fn first_line(&self, most: usize) -> &[u8] {
+        let start = self.bytes().iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+        let line = self.bytes().get(start..).unwrap_or_default();
+        let line = line.get(..most).unwrap_or(line);
+        let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(line.len());
+        line.get(..end).unwrap_or_default()
+    }
+
+    /// Makes the buffer as new; false if it is not worth keeping.
+    pub fn reset(&mut self) -> bool {
+        self.filled = 0;
+        self.head.headers.clear();
+        self.forwarded = None;
+        self.response_framing = ResponseFraming::Http;
+        self.head.is_head = false;
+        self.bytes.len() == BUFFER_BYTES
+    }
+}

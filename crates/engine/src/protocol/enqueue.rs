@@ -1,0 +1,171 @@
+//! From a request's head to the crew: its body is received, the response before it is waited for, then it is queued.
+//!
+//! The part of a connection's task that is the same for all protocols; `http1` and `fastcgi` read the heads.
+
+use super::end::End;
+use crate::clock;
+use crate::connection::Connection;
+use crate::deadline::Wait;
+use crate::exchange::body_reader::BodyReader;
+use crate::exchange::error_response::{Overload, shed};
+use crate::exchange::request::Request;
+use crate::log::RateLimited;
+use crate::message::body::{Body, Rest, Stream};
+use crate::message::inbound::Inbound;
+use crate::message::spool::Spool;
+use crate::resources::Resources;
+use crate::server::Server;
+use portico_wire::{CONTINUE, Framing, WireError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Release};
+use tokio::sync::mpsc;
+
+/// Blocks of a streamed body that may wait for the application to read them.
+const STREAM_WINDOW: usize = 4;
+
+/// Before an unfinished head is given more memory: where there is none left, somebody else's request has to go.
+pub async fn make_room(resources: &Resources) {
+    static RATE: RateLimited = RateLimited::new();
+    if resources.budgets.memory.is_overdrawn() {
+        // One: each that finds the memory used up adds at most one buffer to it.
+        resources.wheel.evict(&[Wait::Head, Wait::Body], usize::MAX);
+        RATE.warn(|| "max_buffered is reached; closed a connection with an unfinished request".into());
+        // Theirs goes back before this one reads on.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What was read after the first `used` bytes, in a buffer of its own.
+pub fn rest_of(connection: &Connection, request: &Inbound, used: usize) -> Option<Box<Inbound>> {
+    let rest = request.bytes().get(used..).unwrap_or_default();
+    (!rest.is_empty()).then(|| {
+        let mut next = connection.resources.buffers.take();
+        next.push(rest);
+        next
+    })
+}
+
+/// Reads a body that is not complete in the buffer: spooled up to the limit, streamed beyond it; gives `reader` back,
+/// whose feed has what followed. A body that has announced to be larger is no exception, else a client that only
+/// announces would hold a crew thread.
+pub async fn receive(
+    server: &Server,
+    connection: &Arc<Connection>,
+    request: Box<Inbound>,
+    mut reader: BodyReader,
+) -> Result<BodyReader, End> {
+    static RATE: RateLimited = RateLimited::new();
+    let resources = &server.resources;
+    let settings = &resources.settings;
+    let declared = match request.head.framing {
+        Framing::Length(length) => Some(length),
+        Framing::Empty | Framing::Chunked => None,
+    };
+    let mut spool = Spool::new(&resources.budgets, settings.body_memory_bytes);
+    if request.head.expect_continue && reader.is_untouched() {
+        // In its turn: a response before this one may still be on its way.
+        if !connection.exchange.turn.wait_idle().await {
+            return Err(End::Closing);
+        }
+        connection.send_all(CONTINUE).await?;
+    }
+    loop {
+        let block = match reader.next(connection).await {
+            Ok(Some(block)) => block,
+            Ok(None) => break,
+            Err(error) => return Err(End::of_body(connection, request, error, reader.began_ms)),
+        };
+        if let Err(error) = spool.push(&block) {
+            RATE.warn(|| format!("cannot keep a request body in a temporary file: {error}; rejected with 507"));
+            return Err(End::of_request(WireError::TEMPORARY_SPACE, request, reader.began_ms));
+        }
+        if spool.len() > settings.body_spool_bytes {
+            return stream(server, connection, request, reader, spool, declared).await;
+        }
+    }
+    // An empty one that has no length looks the same whenever its end came.
+    let body = if spool.len() == 0 { Body::Empty } else { Body::Spooled(Box::new(spool)) };
+    queue(server, connection, request, body, None).await?;
+    Ok(reader)
+}
+
+/// Queues the request and feeds it its body as the application reads. The connection is kept only if
+/// all of the body has come when the response's head is made.
+async fn stream(
+    server: &Server,
+    connection: &Arc<Connection>,
+    request: Box<Inbound>,
+    mut reader: BodyReader,
+    spooled: Spool,
+    length: Option<u64>,
+) -> Result<BodyReader, End> {
+    let (sender, receiver) = mpsc::channel(STREAM_WINDOW);
+    let complete = Arc::new(AtomicBool::new(false));
+    let rest = Rest { receiver, length, complete: complete.clone() };
+    let body = Body::Streamed(Box::new(Stream { spooled, rest }));
+    queue(server, connection, request, body, None).await?;
+    loop {
+        let block = match reader.next(connection).await {
+            Ok(Some(block)) => Ok(block),
+            Ok(None) => {
+                complete.store(true, Release);
+                return Ok(reader);
+            }
+            Err(error) => Err(error),
+        };
+        let failed = block.is_err();
+        if reader.is_complete() {
+            complete.store(true, Release);
+        }
+        // The receiver is gone when the application has finished without reading on.
+        let is_unwanted = sender.send(block).await.is_err();
+        if is_unwanted && reader.is_complete() {
+            // All of it had come before the response: the connection may have been promised to the next request.
+            return Ok(reader);
+        }
+        if is_unwanted || failed {
+            return Err(End::Closing);
+        }
+    }
+}
+
+/// Waits for the response before this one (responses leave in the order of requests, RFC 9112 9.3.2),
+/// then queues the request.
+pub async fn queue(
+    server: &Server,
+    connection: &Arc<Connection>,
+    request: Box<Inbound>,
+    body: Body,
+    began_ms: Option<u64>,
+) -> Result<(), End> {
+    if !connection.exchange.turn.wait_idle().await {
+        return Err(End::Closing);
+    }
+    connection.submit();
+    let keep_alive = request.head.keep_alive;
+    push(server, connection, request, body, keep_alive, began_ms);
+    Ok(())
+}
+
+/// Hands a request to the crew. `began_ms` (coarse) is when it began, where that is not just now.
+pub fn push(
+    server: &Server,
+    connection: &Arc<Connection>,
+    inbound: Box<Inbound>,
+    body: Body,
+    keep_alive: bool,
+    began_ms: Option<u64>,
+) {
+    let arrived_ns = clock::monotonic_ns();
+    let mut since_ns = began_ms.map_or(arrived_ns, |began_ms| (began_ms * 1_000_000).min(arrived_ns));
+    if matches!(body, Body::Empty | Body::Buffered(_)) {
+        // Time in which a body was sent is the client's own.
+        let waited_ahead_ns = inbound.waited_ahead_ns(connection.origin.is_trusted());
+        since_ns = since_ns.min(arrived_ns.saturating_sub(waited_ahead_ns));
+    }
+    connection.trace(|| format!("queued: {}", inbound.request_line().escape_ascii()));
+    let request = Request { connection: connection.clone(), inbound, body, keep_alive, arrived_ns, since_ns };
+    if let Err(request) = server.crew.push(request) {
+        shed(request, Overload::TooMany);
+    }
+}

@@ -1,0 +1,269 @@
+//! The life of a connection over HTTP/1, uwsgi or SCGI: read a request, hand it to `enqueue`, go on reading.
+//!
+//! Runs as one small task. It writes no responses, except the ones that no application is asked for (errors in the
+//! request, health checks, pings).
+
+use super::end::{End, finish, now_unless};
+use super::{enqueue, proxy_header};
+use crate::clock;
+use crate::connection::Connection;
+use crate::deadline::Wait;
+use crate::exchange::body_reader::BodyReader;
+use crate::exchange::health;
+use crate::message::body::Body;
+use crate::message::inbound::Inbound;
+use crate::message::incoming_body::IncomingBody;
+use crate::message::request_reader::{Rejection, RequestReader, Step};
+use crate::server::Server;
+use crate::state::turn;
+use portico_wire::{Framing, UWSGI_PONG, UwsgiModifiers, WireError};
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Takes a fresh connection over: reads once without registering, and if that gives a whole last
+/// request and nothing else (as `Connection: close` clients send it) queues it without ever making a task.
+pub fn begin(server: &Arc<Server>, connection: Connection) {
+    let resources = connection.resources.clone();
+    let mut inbound = resources.buffers.take();
+    let first_read = connection.socket.receive(&mut inbound);
+    let connection = Arc::new(connection);
+    let mut reader = RequestReader::new();
+    let mut first = None;
+    match first_read {
+        Ok(0) => return resources.buffers.give_back(inbound),
+        Ok(_) if connection.origin.listener.options.proxy => {}
+        Ok(_) => {
+            let read = read(&mut reader, &connection, &mut inbound, true);
+            if is_short_life(&connection, &inbound, &read) {
+                connection.submit();
+                return enqueue::push(server, &connection, inbound, Body::Empty, false, None);
+            }
+            first = Some(read);
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(_) => return resources.buffers.give_back(inbound),
+    }
+    connection.begin_task();
+    let inbound = if inbound.is_empty() {
+        resources.buffers.give_back(inbound);
+        connection.expect(Wait::FirstByte, resources.settings.handshake_timeout_s.ms());
+        None
+    } else {
+        Some(inbound)
+    };
+    tokio::spawn(run(Life { server: server.clone(), connection, reader }, inbound, first));
+}
+
+/// Whether the first bytes are a whole last request that goes to the application, without a body, and nothing else. Who
+/// sends more although this is the last request is waited for after the response, and that takes a task.
+fn is_short_life(connection: &Connection, inbound: &Inbound, read: &Result<Step, Rejection>) -> bool {
+    matches!(read, Ok(Step::Request { head_bytes, .. }) if *head_bytes == inbound.bytes().len())
+        && !inbound.head.keep_alive
+        && inbound.head.framing == Framing::Empty
+        && !health::is_health_check(&connection.resources.settings, inbound)
+}
+
+fn read(
+    reader: &mut RequestReader,
+    connection: &Connection,
+    inbound: &mut Inbound,
+    came_early: bool,
+) -> Result<Step, Rejection> {
+    let provenance = connection.provenance(came_early);
+    reader.read(inbound, provenance, &connection.origin.listener, &connection.resources.settings)
+}
+
+/// What a connection's task has.
+struct Life {
+    server: Arc<Server>,
+    connection: Arc<Connection>,
+    reader: RequestReader,
+}
+
+/// What the connection's first bytes were, if they have been looked at.
+type First = Option<Result<Step, Rejection>>;
+
+async fn run(mut life: Life, inbound: Option<Box<Inbound>>, first: First) {
+    let end = match proxy_header::read(&life.connection, inbound).await {
+        Ok(inbound) => life.serve(inbound, first).await,
+        Err(end) => end,
+    };
+    finish(life.connection, end).await;
+}
+
+/// What was read.
+struct Found {
+    inbound: Box<Inbound>,
+    step: Step,
+    /// When it began (coarse milliseconds), unless it came in one piece.
+    began_ms: Option<u64>,
+}
+
+impl Life {
+    async fn serve(&mut self, mut inbound: Option<Box<Inbound>>, mut first: First) -> End {
+        loop {
+            let taken = match self.read_request(inbound.take(), first.take()).await {
+                Ok(found) => self.take_request(found).await,
+                Err(end) => return end,
+            };
+            match taken {
+                Ok(rest) => inbound = rest,
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Reads until there is a whole head.
+    async fn read_request(&mut self, mut inbound: Option<Box<Inbound>>, mut first: First) -> Result<Found, End> {
+        let resources = self.server.resources.clone();
+        let came_early = inbound.is_some();
+        let mut began_ms = None;
+        loop {
+            if let Some(mut buffer) = inbound.take() {
+                let read =
+                    first.take().unwrap_or_else(|| read(&mut self.reader, &self.connection, &mut buffer, came_early));
+                match read {
+                    Ok(Step::NeedMore) => {}
+                    Ok(step) => return Ok(Found { inbound: buffer, step, began_ms }),
+                    Err(Rejection { error, has_head }) => {
+                        let began_ms = now_unless(began_ms);
+                        return Err(if has_head {
+                            End::of_request(error, buffer, began_ms)
+                        } else {
+                            End::of_head(error, Some(buffer), began_ms)
+                        });
+                    }
+                }
+                if began_ms.is_none() {
+                    // Set once, so that a byte now and then gains nothing.
+                    began_ms = Some(clock::coarse_ms());
+                    self.connection.expect(Wait::Head, resources.settings.head_ms());
+                }
+                enqueue::make_room(&resources).await;
+                inbound = Some(buffer);
+            }
+            let filled = if inbound.is_none() {
+                self.connection.fill(&mut inbound).await
+            } else {
+                self.connection.fill_in_time(&mut inbound).await
+            };
+            match filled {
+                Ok(0) => return Err(End::Gone),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(End::of_head(WireError::REQUEST_TIMEOUT_HEAD, inbound, began_ms.unwrap_or(0)));
+                }
+                Err(_) => return Err(End::Gone),
+            }
+            if self.connection.exchange.turn.state() == turn::State::MustClose {
+                return Err(End::Closing);
+            }
+        }
+    }
+
+    /// Does what is to be done with what was read; returns what the peer has already sent after it.
+    async fn take_request(&mut self, found: Found) -> Result<Option<Box<Inbound>>, End> {
+        let Found { inbound, step, began_ms } = found;
+        match step {
+            Step::Request { head_bytes, body } => {
+                let keep_alive = inbound.head.keep_alive;
+                self.connection.trace(|| format!("head of {head_bytes} bytes"));
+                let rest = if health::is_health_check(&self.server.resources.settings, &inbound) {
+                    Box::pin(self.respond_to_health_check(inbound, head_bytes)).await?
+                } else if let Some(body) = body {
+                    self.enqueue(inbound, body, began_ms).await?
+                } else {
+                    // Boxed, as all that is rare: what a task could do has its place in every idle connection's memory.
+                    Box::pin(self.receive(inbound, head_bytes, began_ms)).await?
+                };
+                if self.reader.next(keep_alive) { Ok(rest) } else { Err(End::Closing) }
+            }
+            Step::Ping { length, may_go_on } => {
+                let rest = Box::pin(self.respond_to_ping(inbound, length, may_go_on)).await?;
+                self.reader.next(true);
+                Ok(rest)
+            }
+            Step::Foreign(modifiers) => {
+                warn_about_foreign(&self.connection, modifiers);
+                Err(End::of_head(WireError::UWSGI_MODIFIER, Some(inbound), clock::coarse_ms()))
+            }
+            // `read_request` reads on.
+            Step::NeedMore => Ok(Some(inbound)),
+        }
+    }
+
+    /// Queues a request that is all there.
+    async fn enqueue(
+        &self,
+        inbound: Box<Inbound>,
+        body: Range<usize>,
+        began_ms: Option<u64>,
+    ) -> Result<Option<Box<Inbound>>, End> {
+        let rest = enqueue::rest_of(&self.connection, &inbound, body.end);
+        let body = if body.is_empty() { Body::Empty } else { Body::Buffered(body) };
+        enqueue::queue(&self.server, &self.connection, inbound, body, began_ms).await?;
+        Ok(rest)
+    }
+
+    /// Receives a body that is not all there, and queues the request.
+    async fn receive(
+        &mut self,
+        mut inbound: Box<Inbound>,
+        head_bytes: usize,
+        began_ms: Option<u64>,
+    ) -> Result<Option<Box<Inbound>>, End> {
+        let connection = &self.connection;
+        let mut feed = connection.resources.buffers.take();
+        feed.push(inbound.bytes().get(head_bytes..).unwrap_or_default());
+        inbound.truncate(head_bytes);
+        let body = IncomingBody::new(inbound.head.framing, feed);
+        let reader = BodyReader::new(connection, body, now_unless(began_ms));
+        let reader = enqueue::receive(&self.server, connection, inbound, reader).await?;
+        self.reader.end_body();
+        Ok(reader.into_leftover(connection))
+    }
+
+    /// Responds to a health check in its turn.
+    async fn respond_to_health_check(
+        &self,
+        inbound: Box<Inbound>,
+        head_bytes: usize,
+    ) -> Result<Option<Box<Inbound>>, End> {
+        let connection = &self.connection;
+        if !connection.exchange.turn.wait_idle().await {
+            return Err(End::Closing);
+        }
+        let is_kept = health::respond(connection, &inbound);
+        let rest = enqueue::rest_of(connection, &inbound, head_bytes);
+        connection.resources.buffers.give_back(inbound);
+        if is_kept { Ok(rest) } else { Err(End::Closing) }
+    }
+
+    /// Responds to a ping in its turn.
+    async fn respond_to_ping(
+        &self,
+        inbound: Box<Inbound>,
+        length: usize,
+        may_go_on: bool,
+    ) -> Result<Option<Box<Inbound>>, End> {
+        let connection = &self.connection;
+        if !connection.exchange.turn.wait_idle().await {
+            return Err(End::Closing);
+        }
+        connection.send_all(&UWSGI_PONG).await?;
+        if !may_go_on || !connection.resources.keeps_connections() {
+            return Err(End::Closing);
+        }
+        connection.expect(Wait::Idle, connection.resources.settings.keep_alive_s.ms());
+        let rest = enqueue::rest_of(connection, &inbound, length);
+        connection.resources.buffers.give_back(inbound);
+        Ok(rest)
+    }
+}
+
+/// A packet that is not for a WSGI server: its sender is set up wrong, or no reverse proxy at all.
+fn warn_about_foreign(connection: &Connection, modifiers: UwsgiModifiers) {
+    let origin = &connection.origin;
+    origin.listener.warn_about(&origin.peer_text(), &format!("rejected a packet with {modifiers}"));
+}

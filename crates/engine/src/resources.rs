@@ -1,0 +1,138 @@
+//! What all connections of a server share and no connection is needed for: settings, budgets, counters, logs, the
+//! wheel, and the way into the runtime.
+
+use crate::access_log::{AccessLog, Record};
+use crate::admission::Admission;
+use crate::budget::{Budget, Budgets};
+use crate::coalescing::Coalescing;
+use crate::disconnect::DisconnectWatcher;
+use crate::message::buffers::Buffers;
+use crate::scoreboard::SlotRef;
+use crate::settings::Settings;
+use crate::wheel::Wheel;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Weak};
+use tokio::runtime::{Handle, Runtime};
+
+/// The shared state.
+pub struct Resources {
+    /// Bounds and times.
+    pub settings: Settings,
+    /// What requests and responses may take together.
+    pub budgets: Budgets,
+    /// Read buffers for reuse.
+    pub buffers: Buffers,
+    /// This server's counters and calls.
+    pub slot: SlotRef,
+    /// Where access lines go, if they are wanted.
+    pub access_log: Option<AccessLog>,
+    /// Connections in all and by address.
+    pub admission: Admission,
+    /// All connections that have a task, and when they are late.
+    pub wheel: Wheel,
+    /// Responses with coalesced bytes.
+    pub coalescing: Coalescing,
+    /// Tells applications of clients that leave.
+    pub disconnects: DisconnectWatcher,
+    /// Spawns tasks, also from threads that do not drive I/O.
+    pub handle: Handle,
+    /// Drives I/O. Weak: tasks hold what holds this, and the runtime holds the tasks.
+    runtime: Weak<Runtime>,
+    /// Set once the server is to leave: responses announce `Connection: close`.
+    is_draining: AtomicBool,
+    last_connection_id: AtomicU64,
+}
+
+impl Resources {
+    /// The resources of a server that has had no connection.
+    pub fn new(
+        settings: Settings,
+        slot: SlotRef,
+        access_log: Option<AccessLog>,
+        runtime: &Arc<Runtime>,
+    ) -> Arc<Resources> {
+        let (possible_connections, temporary_files) = shares_of_descriptors();
+        let connections = settings.max_connections.min(possible_connections);
+        let memory = Budget::new(settings.max_buffered_bytes);
+        Arc::new(Resources {
+            admission: Admission::new(connections, settings.max_connections_per_address.most()),
+            buffers: Buffers::new(&memory),
+            budgets: Budgets {
+                memory,
+                temporary: Budget::new(settings.max_temporary_bytes),
+                files: Budget::new(temporary_files),
+            },
+            settings,
+            slot,
+            access_log,
+            wheel: Wheel::new(),
+            coalescing: Coalescing::default(),
+            disconnects: DisconnectWatcher::default(),
+            handle: runtime.handle().clone(),
+            runtime: Arc::downgrade(runtime),
+            is_draining: AtomicBool::new(false),
+            last_connection_id: AtomicU64::new(0),
+        })
+    }
+
+    /// A number for a new connection.
+    pub fn next_connection_id(&self) -> u64 {
+        self.last_connection_id.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Begins to drain.
+    pub fn drain(&self) {
+        self.is_draining.store(true, SeqCst);
+    }
+
+    /// Whether this server is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Relaxed)
+    }
+
+    /// Whether connections may outlive a response.
+    pub fn keeps_connections(&self) -> bool {
+        self.settings.keep_alive_s.ms() > 0 && !self.is_draining()
+    }
+
+    /// Writes a finished request to the access log, if there is one.
+    pub fn log_access(self: &Arc<Self>, record: &Record<'_>) {
+        if let Some(access_log) = &self.access_log
+            && access_log.add(record)
+        {
+            // Not here: this may be attached to the interpreter, and a disk slow.
+            let there = self.clone();
+            self.handle.spawn(async move { there.flush_access_log() });
+        }
+    }
+
+    /// Writes what the access log has buffered, as far as it can be without waiting.
+    pub fn flush_access_log(&self) {
+        if let Some(access_log) = &self.access_log {
+            access_log.flush();
+        }
+    }
+
+    /// Waits for a client, driving I/O, on a thread that is in the application for the call in `cell`: the call's time
+    /// stands still. None if the server has ended.
+    pub fn wait_in_call<F: Future>(&self, cell: usize, until: F) -> Option<F::Output> {
+        let runtime = self.runtime.upgrade()?;
+        self.slot.call_rests(cell);
+        let output = runtime.block_on(until);
+        self.slot.call_goes_on(cell);
+        Some(output)
+    }
+}
+
+/// How many descriptors connections may use, and how many temporary files: what the process may open, less a reserve
+/// for the application and the logs. Both are bounded, so that slow readers whose responses are kept in files cannot
+/// keep others from coming in.
+fn shares_of_descriptors() -> (usize, u64) {
+    const RESERVE: u64 = 64;
+    const MAX_FILES: u64 = 2048;
+    let all = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let files = (all / 5).min(MAX_FILES);
+    let connections = (all - files).saturating_sub(RESERVE).max(all / 2);
+    (usize::try_from(connections).unwrap_or(usize::MAX).max(1), files)
+}

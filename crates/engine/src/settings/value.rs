@@ -1,0 +1,137 @@
+//! The types of settings, in the engine's own units. One whose 0 means "no limit" is the largest number here, so that
+//! nobody else has to know.
+
+use super::source::Source;
+use portico_wire::Networks;
+
+/// A type that a setting can have.
+pub trait Value: Sized {
+    /// Reads the setting called `name`.
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<Self, S::Error>;
+}
+
+impl Value for u64 {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<u64, S::Error> {
+        source.integer(name)
+    }
+}
+
+impl Value for usize {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<usize, S::Error> {
+        source.count(name)
+    }
+}
+
+/// A number of things or bytes; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit(u64);
+
+impl Limit {
+    /// The most that may be.
+    pub fn most(self) -> u64 {
+        self.0
+    }
+}
+
+impl Value for Limit {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<Limit, S::Error> {
+        Ok(Limit(unlimited_if_0(source.integer(name)?)))
+    }
+}
+
+/// A time, in whole milliseconds, rounded up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seconds(u64);
+
+impl Seconds {
+    /// In milliseconds.
+    pub fn ms(self) -> u64 {
+        self.0
+    }
+}
+
+impl Value for Seconds {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<Seconds, S::Error> {
+        Ok(Seconds(milliseconds(source.number(name)?)))
+    }
+}
+
+/// As `Seconds`; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecondsOrNever(u64);
+
+impl SecondsOrNever {
+    /// In milliseconds.
+    pub fn ms(self) -> u64 {
+        self.0
+    }
+
+    /// In nanoseconds.
+    pub fn ns(self) -> u64 {
+        self.0.saturating_mul(1_000_000)
+    }
+}
+
+impl Value for SecondsOrNever {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<SecondsOrNever, S::Error> {
+        Ok(SecondsOrNever(unlimited_if_0(milliseconds(source.number(name)?))))
+    }
+}
+
+impl Value for Networks {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<Networks, S::Error> {
+        // How an empty list is written.
+        let entries = source.texts(name)?.into_iter().filter(|entry| entry != "none");
+        Networks::parse(entries).map_err(|error| source.invalid(name, error.to_string()))
+    }
+}
+
+/// Paths of URLs, as they are on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paths(Vec<Vec<u8>>);
+
+impl Paths {
+    /// Whether `path` is one of them.
+    pub fn contains(&self, path: &[u8]) -> bool {
+        self.0.iter().any(|known| known == path)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Value for Paths {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<Paths, S::Error> {
+        Ok(Paths(source.texts(name)?.into_iter().map(String::into_bytes).collect()))
+    }
+}
+
+/// What becomes of the forwarded headers of peers that are not trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UntrustedForwarded {
+    /// The application does not see them.
+    Remove,
+    /// The application sees them as any others.
+    Keep,
+}
+
+impl Value for UntrustedForwarded {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<UntrustedForwarded, S::Error> {
+        match source.text(name)?.as_str() {
+            "remove" => Ok(UntrustedForwarded::Remove),
+            "keep" => Ok(UntrustedForwarded::Keep),
+            other => Err(source.invalid(name, format!("expected remove or keep, got {other:?}"))),
+        }
+    }
+}
+
+fn unlimited_if_0(limit: u64) -> u64 {
+    if limit == 0 { u64::MAX } else { limit }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a duration that was checked before")]
+fn milliseconds(seconds: f64) -> u64 {
+    (seconds.max(0.0) * 1_000.0).ceil() as u64
+}

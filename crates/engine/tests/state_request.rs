@@ -1,0 +1,41 @@
+//! A request on its way in, state by state.
+
+use portico_engine::state::Illegal;
+use portico_engine::state::request::{Event, State, transition};
+
+/// What may happen in each state; all that is not here is illegal.
+const LEGAL: &[(State, Event, State)] = &[
+    (State::Idle, Event::Bytes, State::Head),
+    (State::Idle, Event::HeadEnd, State::Done),
+    (State::Idle, Event::BodyFollows, State::Body),
+    (State::Idle, Event::Reject, State::MustClose),
+    (State::Head, Event::Bytes, State::Head),
+    (State::Head, Event::HeadEnd, State::Done),
+    (State::Head, Event::BodyFollows, State::Body),
+    (State::Head, Event::Reject, State::MustClose),
+    (State::Body, Event::BodyEnd, State::Done),
+    (State::Body, Event::Reject, State::MustClose),
+    (State::Done, Event::Next, State::Idle),
+    (State::Done, Event::LastOne, State::MustClose),
+];
+
+#[test]
+fn every_pair_of_state_and_event_leads_where_the_table_says() {
+    for state in State::ALL {
+        for event in Event::ALL {
+            let after = LEGAL.iter().find(|row| (row.0, row.1) == (state, event)).map(|row| row.2);
+            assert_eq!(transition(state, event), after.ok_or(Illegal { state, event }), "{state:?} {event:?}");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_not_complete_is_not_followed_by_a_request() {
+    let illegal = transition(State::Body, Event::Next).unwrap_err();
+    assert_eq!(illegal.to_string(), "the event Next is illegal in the state Body");
+}
+
+#[test]
+fn nothing_is_read_after_the_end() {
+    assert!(Event::ALL.iter().all(|event| transition(State::MustClose, *event).is_err()));
+}

@@ -1,0 +1,42 @@
+//! A response on its way out, state by state.
+
+use portico_engine::state::Illegal;
+use portico_engine::state::response::{Event, State, transition};
+
+/// What may happen in each state; all that is not here is illegal.
+const LEGAL: &[(State, Event, State)] = &[
+    (State::Unstarted, Event::Start, State::Body),
+    (State::Unstarted, Event::Abort, State::Aborted),
+    (State::Body, Event::Data, State::Body),
+    (State::Body, Event::End, State::Ended),
+    (State::Body, Event::Abort, State::Aborted),
+    (State::Ended, Event::Abort, State::Aborted),
+    (State::Aborted, Event::Abort, State::Aborted),
+];
+
+#[test]
+fn every_pair_of_state_and_event_leads_where_the_table_says() {
+    for state in State::ALL {
+        for event in Event::ALL {
+            let after = LEGAL.iter().find(|row| (row.0, row.1) == (state, event)).map(|row| row.2);
+            assert_eq!(transition(state, event), after.ok_or(Illegal { state, event }), "{state:?} {event:?}");
+        }
+    }
+}
+
+#[test]
+fn a_head_is_not_encoded_twice() {
+    let illegal = transition(State::Body, Event::Start).unwrap_err();
+    assert_eq!(illegal.to_string(), "the event Start is illegal in the state Body");
+}
+
+#[test]
+fn nothing_follows_the_end() {
+    assert!(transition(State::Ended, Event::Data).is_err());
+    assert!(transition(State::Ended, Event::End).is_err());
+}
+
+#[test]
+fn an_aborted_response_never_becomes_complete() {
+    assert!([Event::Start, Event::Data, Event::End].iter().all(|event| transition(State::Aborted, *event).is_err()));
+}

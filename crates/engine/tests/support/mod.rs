@@ -1,0 +1,150 @@
+//! What the tests of the engine share: settings, a running server, a client.
+
+#![allow(dead_code, reason = "each test uses some of it")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use portico_engine::engine::{Application, Ended, Engine, Process};
+use portico_engine::listener::{Bound, Options, Protocol};
+use portico_engine::scoreboard::{Mapping, SlotRef};
+use portico_engine::settings::{Settings, Source};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Settings out of a text of lines like `keep_alive_s = 15.0`; the defaults are those of the table of settings, written
+/// by docs/generate_defaults.py. Lists are comma-separated.
+pub struct Text<'a>(pub &'a [(&'a str, &'a str)]);
+
+const DEFAULTS: &str = include_str!("settings.txt");
+
+impl Text<'_> {
+    fn value(&self, name: &str) -> Result<String, String> {
+        let given = self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let default = || {
+            DEFAULTS
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(" =").map(|value| value.trim().to_owned()))
+        };
+        given.or_else(default).ok_or_else(|| format!("{name} is missing"))
+    }
+}
+
+impl Source for Text<'_> {
+    type Error = String;
+
+    fn integer(&self, name: &'static str) -> Result<u64, String> {
+        self.value(name)?.parse().map_err(|error| format!("{name}: {error}"))
+    }
+
+    fn number(&self, name: &'static str) -> Result<f64, String> {
+        self.value(name)?.parse().map_err(|error| format!("{name}: {error}"))
+    }
+
+    fn text(&self, name: &'static str) -> Result<String, String> {
+        self.value(name)
+    }
+
+    fn texts(&self, name: &'static str) -> Result<Vec<String>, String> {
+        Ok(self.value(name)?.split(',').filter(|entry| !entry.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn invalid(&self, name: &'static str, why: String) -> String {
+        format!("{name}: {why}")
+    }
+}
+
+/// Settings with these values beside the defaults.
+pub fn settings(values: &[(&str, &str)]) -> Settings {
+    Settings::read(&Text(values)).unwrap()
+}
+
+/// A server on a port of its own.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    signals: std::io::PipeWriter,
+    thread: JoinHandle<Result<Ended, String>>,
+}
+
+impl Running {
+    /// Serves `application` with these settings on a thread of its own.
+    pub fn serve(application: impl Application, values: &[(&str, &str)]) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (reader, signals) = std::io::pipe().unwrap();
+        let bound = Bound {
+            socket: listener.into(),
+            protocol: Protocol::Http,
+            options: Options::default(),
+            display: format!("http://{address}"),
+        };
+        let mut process = Process { listeners: vec![bound], ..Process::default() };
+        process.orders.signals = Some(reader.into());
+        let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
+        let engine = Engine::new(settings(values), process, slot).unwrap();
+        let thread = std::thread::spawn(move || engine.serve(application));
+        Running { address, signals, thread }
+    }
+
+    /// A connection to it.
+    pub fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Client(stream)
+    }
+
+    /// Stops gracefully (TERM) and waits for the end.
+    pub fn stop(self) -> Ended {
+        self.stop_by(15)
+    }
+
+    /// Stops quickly (INT) and waits for the end.
+    pub fn stop_quickly(self) -> Ended {
+        self.stop_by(2)
+    }
+
+    fn stop_by(mut self, signal: u8) -> Ended {
+        self.signals.write_all(&[signal]).unwrap();
+        self.thread.join().unwrap().unwrap()
+    }
+}
+
+/// A client.
+pub struct Client(pub TcpStream);
+
+impl Client {
+    /// Sends bytes.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).unwrap();
+    }
+
+    /// Sends a request and reads to the end of the connection.
+    pub fn ask(mut self, request: &str) -> String {
+        self.send(request.as_bytes());
+        self.read_to_end()
+    }
+
+    /// Reads to the end of the connection.
+    pub fn read_to_end(mut self) -> String {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Reads a response with a Content-Length; returns its status line and its body.
+    pub fn read_response(&mut self) -> (String, Vec<u8>) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap().parse().unwrap();
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).unwrap();
+        (head.lines().next().unwrap().to_owned(), body)
+    }
+}

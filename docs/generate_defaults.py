@@ -1,0 +1,23 @@
+"""Prints crates/engine/tests/support/settings.txt: the defaults of the settings that the engine reads, for its own tests.
+
+`make docs` writes it, a test keeps it true. Lists are comma-separated.
+"""
+
+from __future__ import annotations
+
+from portico import _core
+from portico.config.settings import Settings
+
+
+def defaults_page() -> str:
+    """Return a line `name = value` for each setting that the engine reads."""
+    lines = []
+    for name in _core.setting_names():
+        value = getattr(Settings, name).default
+        shown = ",".join(value) if isinstance(value, tuple) else value
+        lines.append(f"{name} = {shown}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(defaults_page(), end="")

@@ -1,0 +1,86 @@
+//! What only a worker's process knows, beside the settings: descriptors, and what PEP 3333 asks of it.
+
+use portico_engine::descriptor;
+use portico_engine::drain::Orders;
+use portico_engine::engine;
+use portico_engine::listener::{Bound as BoundListener, Options, Protocol};
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+
+/// A listening socket; each field is the attribute of the same name (`portico.types.EngineListener`).
+#[derive(FromPyObject)]
+struct ListenerAttributes {
+    fd: RawFd,
+    protocol: String,
+    proxy: bool,
+    persistent: bool,
+    stderr: bool,
+    display: String,
+}
+
+/// What `portico._core.serve` is told of the process; each field is the attribute of the same name
+/// (`portico.types.EngineProcess`).
+#[derive(FromPyObject)]
+struct ProcessAttributes {
+    listeners: Vec<ListenerAttributes>,
+    signal_fd: RawFd,
+    parent_death_fd: RawFd,
+    access_log_fd: RawFd,
+    access_log_colour: bool,
+    multiprocess: bool,
+    errors: Py<PyAny>,
+}
+
+/// The process of one server.
+pub struct Process {
+    /// The engine's part.
+    pub engine: engine::Process,
+    /// Whether other workers serve the same application (`wsgi.multiprocess`).
+    pub multiprocess: bool,
+    /// `wsgi.errors`.
+    pub errors: Py<PyAny>,
+}
+
+impl Process {
+    /// Reads what Python tells. The listening sockets are taken over; the other descriptors stay the caller's.
+    pub fn read(process: &Bound<'_, PyAny>) -> PyResult<Process> {
+        let attributes: ProcessAttributes = process.extract()?;
+        let listeners = attributes.listeners.into_iter().map(listener).collect::<PyResult<_>>()?;
+        let access_log = optional(attributes.access_log_fd, "access_log_fd")?;
+        Ok(Process {
+            engine: engine::Process {
+                listeners,
+                orders: Orders {
+                    signals: optional(attributes.signal_fd, "signal_fd")?,
+                    parent_death: optional(attributes.parent_death_fd, "parent_death_fd")?,
+                },
+                access_log: access_log.map(|fd| (fd, attributes.access_log_colour)),
+            },
+            multiprocess: attributes.multiprocess,
+            errors: attributes.errors,
+        })
+    }
+}
+
+fn listener(attributes: ListenerAttributes) -> PyResult<BoundListener> {
+    let ListenerAttributes { fd, protocol, proxy, persistent, stderr, display } = attributes;
+    let protocol = Protocol::named(&protocol).ok_or_else(|| {
+        PyValueError::new_err(format!("{display}: expected http, uwsgi, fastcgi or scgi, got {protocol}"))
+    })?;
+    let socket = descriptor::adopt(fd).map_err(|error| not_a_descriptor(&display, fd, &error))?;
+    Ok(BoundListener { socket, protocol, options: Options { proxy, persistent, stderr }, display })
+}
+
+/// A descriptor for what `fd` is; none where that is negative.
+fn optional(fd: RawFd, name: &str) -> PyResult<Option<OwnedFd>> {
+    if fd < 0 {
+        return Ok(None);
+    }
+    descriptor::duplicate(fd).map(Some).map_err(|error| not_a_descriptor(name, fd, &error))
+}
+
+fn not_a_descriptor(what: &str, fd: RawFd, error: &io::Error) -> PyErr {
+    PyOSError::new_err(format!("{what}: expected an open descriptor, got {fd}: {error}"))
+}

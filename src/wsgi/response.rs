@@ -1,0 +1,284 @@
+//! The application's result becomes the response: blocks in order, each on its way before the next is
+//! asked for, `close()` once whatever happens (PEP 3333 "Specification Details", "Buffering and Streaming").
+
+use super::failure::RequestLabel;
+use super::file_wrapper::FileWrapper;
+use super::input::client_fault;
+use super::start_response::{PendingResponse, PythonExchange, send_block, write_block};
+use portico_engine::calls::Outcome;
+use portico_engine::clock::DateHeader;
+use portico_engine::exchange::account::CLIENT_CLOSED_REQUEST;
+use portico_engine::exchange::responder::Responder;
+use portico_engine::exchange::server_response::reason_phrase;
+use portico_engine::lock::lock;
+use portico_engine::log::{Level, log};
+use portico_engine::message::response_head::ResponseHead;
+use portico_engine::message::send_queue::FileRange;
+use pyo3::exceptions::{PyAssertionError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
+
+/// Why an response stops before its end.
+enum Failure {
+    /// The application raised, or broke the protocol.
+    Application(PyErr),
+    /// The client is gone: nobody to tell.
+    Client,
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Failure::Application(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(_: std::io::Error) -> Self {
+        Failure::Client
+    }
+}
+
+/// One response being sent.
+struct Sending<'a> {
+    py: Python<'a>,
+    exchange: &'a PythonExchange,
+    date: &'a mut DateHeader,
+    label: RequestLabel<'a>,
+    status: u16,
+    body_bytes: u64,
+    /// Whether the client was gone before the head could reach it.
+    is_abandoned: bool,
+}
+
+/// Sends what the application returned, or the error it raised; ends the response in every case.
+pub fn send<'a>(
+    py: Python<'a>,
+    exchange: &'a PythonExchange,
+    result: PyResult<Bound<'a, PyAny>>,
+    date: &'a mut DateHeader,
+    label: RequestLabel<'a>,
+) -> Outcome {
+    let mut sending = Sending { py, exchange, date, label, status: 0, body_bytes: 0, is_abandoned: false };
+    let sent = match result {
+        Ok(result) => {
+            let sent = sending.body(&result);
+            sending.close(&result);
+            sent
+        }
+        Err(error) => Err(Failure::Application(error)),
+    };
+    if let Err(failure) = sent {
+        sending.fail(failure);
+    }
+    let status = if sending.is_abandoned { CLIENT_CLOSED_REQUEST } else { sending.status };
+    Outcome { status, body_bytes: sending.body_bytes }
+}
+
+impl Sending<'_> {
+    fn body(&mut self, result: &Bound<'_, PyAny>) -> Result<(), Failure> {
+        if let Ok(list) = result.cast_exact::<PyList>() {
+            if list.len() == 1 {
+                return self.only_block(&list.get_item(0)?);
+            }
+        } else if let Ok(tuple) = result.cast_exact::<PyTuple>() {
+            if tuple.len() == 1 {
+                return self.only_block(&tuple.get_item(0)?);
+            }
+        } else if result.cast_exact::<PyBytes>().is_ok() {
+            return self.only_block(result);
+        } else if let Ok(wrapper) = result.cast_exact::<FileWrapper>() {
+            if self.file(wrapper.get())? {
+                return Ok(());
+            }
+        } else if result.is_none() {
+            let returned = format!("{} returned None; expected an iterable of bytes", self.label.application);
+            return Err(PyTypeError::new_err(returned).into());
+        }
+        self.blocks(result)
+    }
+
+    /// A body that is one block: its length is known, and nothing follows it.
+    fn only_block(&mut self, block: &Bound<'_, PyAny>) -> Result<(), Failure> {
+        let block = bytes_block(block)?;
+        let responder = self.take_started(Some(block.as_bytes().len() as u64))?;
+        self.last_block(responder, Some(block))
+    }
+
+    /// Sends `block` as far as the length allows and ends the response.
+    fn last_block(&mut self, mut responder: Responder, block: Option<&Bound<'_, PyBytes>>) -> Result<(), Failure> {
+        self.exchange.client.end();
+        let nothing = PyBytes::new(self.py, b"");
+        let block = block.unwrap_or(&nothing);
+        let whole = block.as_bytes().len();
+        let allowed = usize::try_from(responder.remaining()).unwrap_or(usize::MAX).min(whole);
+        if responder.has_body() && allowed < whole {
+            self.log_excess();
+        }
+        let sent = write_block(self.py, &mut responder, block, allowed, true);
+        self.body_bytes = responder.body_bytes;
+        self.is_abandoned = responder.is_abandoned;
+        if responder.is_short() {
+            if sent.is_ok() {
+                self.label.log_violation("the body is shorter than the application's Content-Length");
+            }
+            responder.abort();
+        }
+        sent.map_err(Failure::from)
+    }
+
+    /// A file wrapper over a regular file goes out with sendfile(2); false if it has to be iterated.
+    fn file(&mut self, wrapper: &FileWrapper) -> Result<bool, Failure> {
+        let Some((file, position, available)) = wrapper.regular_file(self.py) else { return Ok(false) };
+        let mut response = lock(&self.exchange.response);
+        let mut responder = self.take_responder(&mut response)?;
+        if responder.is_started() || !responder.can_send_file() {
+            // write() has begun a body of unknown framing, or records go around it: block by block.
+            response.responder = Some(responder);
+            return Ok(false);
+        }
+        responder.start(&response.head, Some(available), self.date);
+        drop(response);
+        if !responder.has_body() || available == 0 {
+            self.last_block(responder, None)?;
+            return Ok(true);
+        }
+        let length = responder.remaining().min(available);
+        if responder.remaining() > available {
+            self.label.log_violation("the file is shorter than the application's Content-Length");
+        }
+        self.body_bytes = length;
+        self.is_abandoned = responder.is_abandoned;
+        self.exchange.client.end();
+        responder.send_file(FileRange { file, offset: position, length });
+        Ok(true)
+    }
+
+    /// Any iterable.
+    fn blocks(&mut self, result: &Bound<'_, PyAny>) -> Result<(), Failure> {
+        // PEP 3333 "Handling the Content-Length Header": len() of one, and no write(), make the first block the whole body.
+        let is_single = result.len().is_ok_and(|length| length == 1);
+        let is_empty = result.len().is_ok_and(|length| length == 0);
+        let iterator = PyIterator::from_object(result)?;
+        for block in iterator {
+            let block = block?;
+            let block = bytes_block(&block)?;
+            let bytes = block.as_bytes();
+            if bytes.is_empty() {
+                continue;
+            }
+            let mut responder = self.take_started(is_single.then_some(bytes.len() as u64))?;
+            if !responder.has_body() {
+                return self.last_block(responder, None);
+            }
+            let remaining = responder.remaining();
+            if bytes.len() as u64 > remaining {
+                if remaining > 0 {
+                    return self.last_block(responder, Some(block));
+                }
+                self.log_excess();
+                return self.last_block(responder, None);
+            }
+            let sent = send_block(self.py, &mut responder, &self.exchange.client, block);
+            self.body_bytes = responder.body_bytes;
+            lock(&self.exchange.response).responder = Some(responder);
+            sent?;
+        }
+        let responder = self.take_started((is_single || is_empty).then_some(0))?;
+        self.last_block(responder, None)
+    }
+
+    /// The responder, with its head encoded; `known_length` is the body's where that is known, if `write` has not begun
+    /// it. An error if `start_response` was not called.
+    fn take_started(&mut self, known_length: Option<u64>) -> Result<Responder, Failure> {
+        let mut response = lock(&self.exchange.response);
+        let mut responder = self.take_responder(&mut response)?;
+        if !responder.is_started() {
+            responder.start(&response.head, known_length, self.date);
+        }
+        Ok(responder)
+    }
+
+    /// The responder as it is; an error if `start_response` was not called.
+    fn take_responder(&mut self, response: &mut PendingResponse) -> Result<Responder, Failure> {
+        if response.head.status == 0 {
+            return Err(PyAssertionError::new_err("the application did not call start_response").into());
+        }
+        self.status = response.head.status;
+        response.responder.take().ok_or(Failure::Client)
+    }
+
+    fn log_excess(&self) {
+        self.label.log_violation("the body is longer than the application's Content-Length; the rest was dropped");
+    }
+
+    /// PEP 3333: "If the iterable returned by the application has a close() method, the server or
+    /// gateway must call that method upon completion of the current request".
+    fn close(&self, result: &Bound<'_, PyAny>) {
+        if result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyBytes>() {
+            return;
+        }
+        let closed = match result.getattr_opt("close") {
+            Ok(Some(close)) => close.call0().map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            self.label.log_exception(self.py, &error);
+        }
+    }
+
+    /// A 500 if nothing was sent, else a cut that the client can tell from an end.
+    fn fail(&mut self, failure: Failure) {
+        let mut response = lock(&self.exchange.response);
+        let responder = response.responder.take();
+        let gone = response.gone || matches!(failure, Failure::Client);
+        drop(response);
+        let mut status = 500;
+        if gone {
+            self.exchange.client.leave();
+        } else {
+            self.exchange.client.end();
+        }
+        if let Failure::Application(error) = &failure
+            && !gone
+        {
+            match client_fault(self.py, error) {
+                Some(fault) => {
+                    log(Level::Debug, &format!("{} could not read the request body: {error}", self.label));
+                    status = fault;
+                }
+                None => self.label.log_exception(self.py, error),
+            }
+        }
+        let Some(mut responder) = responder else { return };
+        self.body_bytes = responder.body_bytes;
+        if gone || responder.is_started() {
+            self.is_abandoned = responder.is_abandoned;
+            responder.abort();
+            return;
+        }
+        self.status = status;
+        let status_line = format!("{status} {}", reason_phrase(status));
+        let body = format!("{status_line}\n");
+        let head = ResponseHead {
+            status,
+            status_line: status_line.into_bytes(),
+            fields: b"Content-Type: text/plain; charset=utf-8\r\n".to_vec(),
+            ..ResponseHead::default()
+        };
+        responder.start(&head, Some(body.len() as u64), self.date);
+        self.is_abandoned = responder.is_abandoned;
+        let body = PyBytes::new(self.py, if responder.has_body() { body.as_bytes() } else { b"" });
+        self.body_bytes = body.as_bytes().len() as u64;
+        if write_block(self.py, &mut responder, &body, body.as_bytes().len(), true).is_err() {
+            responder.abort();
+        }
+    }
+}
+
+fn bytes_block<'a, 'py>(block: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyBytes>> {
+    block.cast::<PyBytes>().map_err(|_| {
+        let name = block.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+        PyTypeError::new_err(format!("a block of the body: expected bytes, got {name}"))
+    })
+}
