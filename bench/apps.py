@@ -72,7 +72,7 @@ def sleep(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def mix(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """/slow waits 5 ms, everything else answers at once."""
+    """/slow waits 5 ms, everything else responds at once."""
     if environ["PATH_INFO"] == "/slow":
         time.sleep(SLOW_S)
     return hello(environ, start_response)

@@ -1,4 +1,4 @@
-"""Drives a running server from the other CPU: verifies its answers, then measures one round."""
+"""Drives a running server from the other CPU: verifies its responses, then measures one round."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Outcome:
 def measured(case: Case, row: Row, running: Running, seconds: int) -> Round:
     """Verify, warm up, and measure `seconds` of load (or of idleness)."""
     result = Round()
-    # The limit answers with as many bytes, but does not know which.
+    # The limit sends as many bytes, but not these.
     expected = case.expected if row.server.role is not Role.LIMIT else None
     result.metrics["keeps_alive"] = verify(case, running.port, expected)
     if case.kind is Kind.IDLE:
         if not result.metrics["keeps_alive"]:
-            raise ServerFailed("closes each connection after its answer")
+            raise ServerFailed("closes each connection after its response")
         _load(case, running, [case.path], WARM_UP_S)
         result.metrics |= idle.measured(running)
         result.metrics["pss_mb"] = measure.pss_bytes(running.pid) / 1e6
@@ -71,7 +71,7 @@ def measured(case: Case, row: Row, running: Running, seconds: int) -> Round:
     result.metrics["pss_mb"] = measure.pss_bytes(running.pid) / 1e6
     requests = sum(outcome.requests for outcome in outcomes)
     if requests == 0:
-        raise ServerFailed("answered no request under load")
+        raise ServerFailed("completed no request under load")
     result.metrics["cpu_us"] = spent_s * 1e6 / requests
     for prefix, outcome in zip(["slow_", "fast_"] if case.kind is Kind.MIX else [""], outcomes, strict=True):
         result.metrics[f"{prefix}rps"] = outcome.requests / outcome.seconds
@@ -96,7 +96,7 @@ def measured(case: Case, row: Row, running: Running, seconds: int) -> Round:
 
 
 def verify(case: Case, port: int, expected: bytes | None) -> bool:
-    """Ask twice, as the load will; a wrong answer ends the row. True: the connection was kept."""
+    """Ask twice, as the load will; a wrong response ends the row. True: the connection was kept."""
     headers = dict(line.split(": ", 1) for line in case.headers)
     body = b"p" * case.body_bytes if case.body_bytes else None
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=VERIFY_S)
@@ -105,14 +105,14 @@ def verify(case: Case, port: int, expected: bytes | None) -> bool:
         for _ in range(2):
             connection.request("POST" if body else "GET", case.path, body, headers)
             response = connection.getresponse()
-            answer = response.read()
+            body = response.read()
             kept = kept and connection.sock is not None
             if response.status != 200:
                 raise ServerFailed(f"answered {response.status} {response.reason}")
-            if len(answer) != len(case.expected) or expected not in (None, answer):
-                raise ServerFailed(f"wrong body: {len(answer)} bytes {answer[:40]!r}")
+            if len(body) != len(case.expected) or expected not in (None, body):
+                raise ServerFailed(f"wrong body: {len(body)} bytes {body[:40]!r}")
     except (OSError, http.client.HTTPException) as error:
-        raise ServerFailed(f"gave no valid answer: {error!r}") from error
+        raise ServerFailed(f"gave no valid response: {error!r}") from error
     finally:
         connection.close()
     return kept

@@ -1,4 +1,4 @@
-/* The limit: one epoll loop that answers whatever it reads with a canned reply, and does nothing
+/* The limit: one epoll loop that sends a canned response to whatever it reads, and does nothing
  * else. What a server spends beyond this is its own doing; what is below it is the kernel's.
  *
  * usage: epoll_limit PORT BODY_BYTES|chunked

@@ -1,4 +1,4 @@
-"""Opens thousands of keep-alive connections, each with one request answered, and weighs the server."""
+"""Opens thousands of keep-alive connections, each with one completed request, and weighs the server."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def _ask(connection: socket.socket, port: int, source: str) -> None:
         connection.bind((source, 0))
         connection.connect(("127.0.0.1", port))
         connection.sendall(REQUEST)
-        answer = b""
-        while not answer.endswith(b"Hello, World!"):
+        body = b""
+        while not body.endswith(b"Hello, World!"):
             block = connection.recv(4096)
             if not block:
-                raise ServerFailed("closed a connection before its answer was complete")
-            answer += block
+                raise ServerFailed("closed a connection before its response was complete")
+            body += block
     except OSError as error:
         raise ServerFailed(f"did not take so many connections: {error!r}") from error

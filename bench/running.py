@@ -24,7 +24,7 @@ MEMORY_FOLDER = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 
 
 class ServerFailed(Exception):
-    """A server did not start, or answered wrongly."""
+    """A server did not start, or sent wrong responses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The servers compared: how each is started for a case, and what it can do.
 
-Receives a `Launch` (what the case asks for) and answers with a `Command`. A peer gets the options
+Receives a `Launch` (what the case asks for) and returns a `Command`. A peer gets the options
 with which it is fastest; portico keeps its defaults unless the case names a number of threads.
 """
 

@@ -47,8 +47,8 @@ which setting. When a setting changes, make the file again.
 * **Idle connections** are let go by the front server before `keep_alive` is over, so that no request meets
   a connection that is just being closed. Over uwsgi, SCGI, FastCGI on a Unix
   socket and FastCGI of Apache there is a connection for each request.
-* **Answers** are waited for a little longer than `timeout` and `queue_timeout` together, so that it is
-  portico that answers, with a line in its log. A GET that met a worker just when it died is asked again
+* **Responses** are waited for a little longer than `timeout` and `queue_timeout` together, so that it is
+  portico that responds, with a line in its log. A GET that met a worker just when it died is asked again
   once, on a new connection: by nginx only within half of `timeout`, so that a call which took too long is
   not made again; by Apache not over HTTP.
 * **Clients** may be as slow as `head_timeout`, `body_timeout` and `write_timeout` say, and send what
@@ -66,8 +66,8 @@ which setting. When a setting changes, make the file again.
 ## What no configuration can change
 
 * A body that is sent in chunks has no length, and uwsgi and SCGI want one. nginx receives such a body
-  first. Apache answers 411 (`SetEnv proxy-sendcl` is for HTTP and FastCGI), HAProxy over FastCGI 400 if it
-  is larger than a buffer. Use HTTP between them where clients send such bodies.
+  first. Apache responds with 411 (`SetEnv proxy-sendcl` is for HTTP and FastCGI), HAProxy over FastCGI 400 if
+  it is larger than a buffer. Use HTTP between them where clients send such bodies.
 * Over uwsgi a request head is at most 64 KB, in which nginx repeats the path and the query.
 * In a container nobody comes from 127.0.0.1. The addresses are changed to those that can be reached, the
   access log to standard output; the networks of front servers have to be given (`--forwarded-allow-ips`,

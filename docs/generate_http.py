@@ -20,7 +20,7 @@ bytes with what has to become of them. They are replayed in the parser, whole, b
 cuts, and over real sockets.
 
 A request is read line by line, in the order its bytes come in, and the first rule it breaks decides. So
-what a connection is answered never depends on how its bytes are cut into packets, nor on what comes after
+the response never depends on how its bytes are cut into packets, nor on what comes after
 the mistake. A refusal says `Connection: close`, the connection is closed, and nothing that follows is read
 as a request: where it would begin is no longer known. The application sees nothing of a refused request.
 
@@ -38,11 +38,11 @@ is decided:
   which has to be there and valid all the same. `https://` is misdirected (421) on a connection that is not
   TLS, unless a trusted front server says that the client's was. User names, empty hosts and other schemes
   are refused.
-* **CONNECT and TRACE** (RFC 9110 9.3.6, 9.3.8) are answered with 405: an origin server has no tunnel, and
+* **CONNECT and TRACE** (RFC 9110 9.3.6, 9.3.8) get a 405: an origin server has no tunnel, and
   TRACE would give scripts the headers that are hidden from them. All other tokens are methods for the
   application.
 * **HTTP/1.2** to HTTP/1.9 are taken as HTTP/1.1 (RFC 9110 2.5). Other majors, HTTP/0.9 and the preface of
-  HTTP/2 are answered with 505, and what is not spelled like a version, `http/1.1` too, with 400.
+  HTTP/2 get a 505, and what is not spelled like a version, `http/1.1` too, a 400.
 * **Line ends** (RFC 9112 2.2) are CRLF. The RFC would let a bare LF pass; here it is refused in heads,
   chunks and trailers, because not every server takes it for a line end. So are a bare CR and folded lines.
 * **Empty lines before a request** (RFC 9112 2.2): up to two are skipped, since old clients send one after a
@@ -54,7 +54,7 @@ is decided:
 * **Content-Length** (RFC 9110 8.6) may not be repeated, even with equal values, and together with
   Transfer-Encoding it is refused in either order. Transfer-Encoding is `chunked`, once, and only from
   HTTP/1.1.
-* **HTTP/1.0 without a length** (RFC 1945 8.3): POST and PUT are answered with 411. Other requests without
+* **HTTP/1.0 without a length** (RFC 1945 8.3): POST and PUT get a 411. Other requests without
   length and coding have no body.
 * **Chunk extensions** (RFC 9112 7.1.1) are skipped. Their bound is for all chunks of a body together, so
   that a body cannot be made of them. A chunk size has at most 16 digits, zeros among them.

@@ -4,8 +4,8 @@
     fuzz/live.py [--seconds N] [--clients N] [--seed N]
 
 Each case is one connection: one or more messages of the corpus, mutated, in cuts, then the end of the
-sending side. All that comes back has to be whole answers, read by the strict client of the tests; an honest
-request beside it has to get its own answer; no worker may die or panic. Cases depend on the seed alone.
+sending side. All that comes back has to be whole responses, read by the strict client of the tests; an honest
+request beside it has to get its own response; no worker may die or panic. Cases depend on the seed alone.
 Two of five go to the listeners for front servers (live_gateway.py).
 """
 
@@ -30,13 +30,13 @@ from support.server import Server  # noqa: E402
 
 HONEST_EVERY = 10
 """So many hostile connections, then an honest request."""
-ANSWER_DEADLINE_S = 30.0
-"""The client has ended its side, so an answer that takes longer is one that never comes."""
+RESPONSE_DEADLINE_S = 30.0
+"""The client has ended its side, so a response that takes longer is one that never comes."""
 GATEWAY_SHARE = 0.4
 """So many of the hostile connections go to the listeners for front servers."""
 MAX_MESSAGE_BYTES = 128 * 1024
 MAX_LOST = 0
-"""Connections that may be reset before their first answer was read, although all was sent in one piece."""
+"""Connections that may be reset before their first response was read, although all was sent in one piece."""
 
 TELLING = [
     *(
@@ -68,7 +68,7 @@ TELLING = [
 
 
 class Client(Connection):
-    """The strict client, told by the application whether it answered a HEAD."""
+    """The strict client, told by the application whether it served a HEAD."""
 
     @staticmethod
     def _framing(head: Head, method: str) -> str:
@@ -118,7 +118,7 @@ def cuts(message: bytes, chance: random.Random) -> list[bytes]:
 
 def exchange(server: Server, pieces: list[bytes], seen: Counter[str]) -> None:
     """One hostile connection, from connect to close."""
-    with Client(server.address, timeout_s=ANSWER_DEADLINE_S) as client:
+    with Client(server.address, timeout_s=RESPONSE_DEADLINE_S) as client:
         try:
             for piece in pieces:
                 client.send(piece)
@@ -127,40 +127,40 @@ def exchange(server: Server, pieces: list[bytes], seen: Counter[str]) -> None:
             raise
         except OSError:
             seen["refused while sending"] += 1
-        answered = False
+        has_response = False
         while True:
             try:
-                answer = client.read_response()
+                response = client.read_response()
             except ConnectionResetError:
                 # What was sent after a refusal, and not read any more, may reset the connection.
                 seen["reset"] += 1
-                if not answered and len(pieces) > 1:
+                if not has_response and len(pieces) > 1:
                     # What comes behind a last request may come after the close (RFC 9112 9.6); not if it
                     # comes together with the request.
                     seen["sent again in one piece"] += 1
                     exchange(server, [b"".join(pieces)], seen)
-                elif not answered:
-                    seen["reset before any answer"] += 1
+                elif not has_response:
+                    seen["reset before any response"] += 1
                 return
             except Closed as closed:
                 if closed.received:
                     raise
-                seen["closed without an answer"] += not answered
+                seen["closed without a response"] += not has_response
                 return
-            answered = True
-            seen[f"answered {answer.status}"] += 1
+            has_response = True
+            seen[f"answered {response.status}"] += 1
 
 
 def honest(server: Server, connection: Connection, number: int) -> None:
     """A request that has nothing to do with the others, on a connection that is kept and on a fresh one."""
     body = b"honest %d" % number
-    for client in (connection, Connection(server.address, timeout_s=ANSWER_DEADLINE_S)):
+    for client in (connection, Connection(server.address, timeout_s=RESPONSE_DEADLINE_S)):
         client.send(request_bytes("/honest", "POST", body=body))
-        answer = client.read_response()
-        if (answer.status, answer.body) != (200, body):
-            raise ProtocolError(f"an honest request was answered {answer}")
-        if client is connection and answer.get("connection") is not None:
-            raise ProtocolError(f"a connection that waits for each answer is closed after {number} cases")
+        response = client.read_response()
+        if (response.status, response.body) != (200, body):
+            raise ProtocolError(f"an honest request got {response}")
+        if client is connection and response.get("connection") is not None:
+            raise ProtocolError(f"a connection that waits for each response is closed after {number} cases")
         if client is not connection:
             client.close()
 
@@ -184,11 +184,11 @@ class Run:
         seen: Counter[str] = Counter()
         name, message = "", b""
         try:
-            with self.server.connect(timeout_s=ANSWER_DEADLINE_S) as kept:
+            with self.server.connect(timeout_s=RESPONSE_DEADLINE_S) as kept:
                 while time.monotonic() < self.end and not self.failures:
                     if chance.random() < GATEWAY_SHARE:
                         name, message = self.gateways.case(chance, self.messages, mutated)
-                        self.gateways.exchange(name, cuts(message, chance), seen, ANSWER_DEADLINE_S)
+                        self.gateways.exchange(name, cuts(message, chance), seen, RESPONSE_DEADLINE_S)
                     else:
                         name = "http"
                         parts = [chance.choice(self.messages) for _ in range(chance.choice((1, 1, 1, 2, 3)))]
@@ -197,7 +197,7 @@ class Run:
                     seen["sent"] += 1
                     if seen["sent"] % HONEST_EVERY == 0:
                         honest(self.server, kept, seen["sent"])
-                        self.gateways.honest(seen["sent"], ANSWER_DEADLINE_S)
+                        self.gateways.honest(seen["sent"], RESPONSE_DEADLINE_S)
                         seen["honest"] += 2 + len(self.gateways.addresses)
         except (OSError, AssertionError) as error:
             FOUND.mkdir(exist_ok=True)
@@ -233,9 +233,9 @@ def main() -> int:
             run.failures.append(f"workers died: {workers} before, {server.worker_pids} after")
         if "panicked at" in server.error_log.text():
             run.failures.append("a panic in the error log")
-        lost = run.seen["reset before any answer"]
+        lost = run.seen["reset before any response"]
         if lost > MAX_LOST:
-            run.failures.append(f"{lost} connections were reset before any answer was read")
+            run.failures.append(f"{lost} connections were reset before any response was read")
         if run.failures:
             print(server.log_tail())
     for what, count in sorted(run.seen.items()):

@@ -6,10 +6,10 @@ from typing import Any
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Answer 200; to `/honest` with the body itself."""
+    """Respond with 200; to `/honest` with the body itself."""
     body = environ["wsgi.input"].read()
-    answer = body if environ["PATH_INFO"] == "/honest" else b"%d bytes" % len(body)
+    response = body if environ["PATH_INFO"] == "/honest" else b"%d bytes" % len(body)
     # The client has sent bytes of any kind and cannot know whether they were a HEAD.
     headers = [("Content-Type", "application/octet-stream"), ("X-Method", environ["REQUEST_METHOD"])]
     start_response("200 OK", headers)
-    return [answer]
+    return [response]

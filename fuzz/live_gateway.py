@@ -1,6 +1,6 @@
-"""What live.py does to the listeners for front servers: mutated packets, and strict readers of the answers.
+"""What live.py does to the listeners for front servers: mutated packets, and strict readers of the responses.
 
-Whatever is sent, what comes is whole: answers in the protocol's own form, whole records, or nothing at all.
+Whatever is sent, what comes is whole: responses in the protocol's own form, whole records, or nothing at all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support.gateway import END_REQUEST, PONG, STDOUT, GatewayConnection, Record, cgi_response, variables
-from support.gateway_site import LISTENERS, PROXY_LINE, protocol_of, read_answer, request
+from support.gateway_site import LISTENERS, PROXY_LINE, protocol_of, read_response, request
 from support.raw_client import Closed, ProtocolError
 from support.server import free_port
 
@@ -110,14 +110,14 @@ class Gateways:
             seen[f"{name}: {CHECKS[protocol_of(name)](received)}"] += 1
 
     def honest(self, number: int, deadline_s: float) -> None:
-        """A request to each listener gets its own answer."""
+        """A request to each listener gets its own response."""
         body = b"honest %d" % number
         for name, address in self.addresses.items():
             with GatewayConnection(address, timeout_s=deadline_s) as connection:
                 connection.send(request(name, variables("/honest", "POST"), body))
-                answer = read_answer(connection, name)
-            if (answer.status, answer.body) != (200, body):
-                raise ProtocolError(f"an honest request to {name} was answered {answer}")
+                response = read_response(connection, name)
+            if (response.status, response.body) != (200, body):
+                raise ProtocolError(f"an honest request to {name} got {response}")
 
 
 class Received(GatewayConnection):
@@ -141,7 +141,7 @@ class Received(GatewayConnection):
 
 
 def check_http(received: bytes) -> str:
-    """Whole answers and answers to pings, to the last byte."""
+    """Whole responses and responses to pings, to the last byte."""
     reader = Received(received)
     statuses: list[str] = []
     while reader.rest:
@@ -153,19 +153,19 @@ def check_http(received: bytes) -> str:
         head, _, body = reader.rest.partition(b"\r\n\r\n")
         is_head = b"\r\nX-Method: HEAD" in head or not body or body.startswith((b"HTTP/1.1 ", PONG))
         statuses.append(str(reader.read_response("HEAD" if is_head else "GET").status))
-    return "answered " + ", ".join(statuses[:1]) if statuses else "closed without an answer"
+    return "answered " + ", ".join(statuses[:1]) if statuses else "closed without a response"
 
 
 def check_scgi(received: bytes) -> str:
-    """One answer or none."""
+    """One response or none."""
     if not received:
-        return "closed without an answer"
+        return "closed without a response"
     is_head = received.endswith(b"\r\n\r\n")
     return f"answered {cgi_response(received, 'HEAD' if is_head else 'GET').status}"
 
 
 def check_fastcgi(received: bytes) -> str:
-    """Whole records; each request that gets any is ended, and its answer is whole."""
+    """Whole records; each request that gets any is ended, and its response is whole."""
     reader = Received(received)
     records: list[Record] = []
     while reader.rest:
@@ -183,13 +183,13 @@ def check_fastcgi(received: bytes) -> str:
             continue
         stdout = b"".join(begun.pop(record.id))
         if blocks and blocks[-1]:
-            raise ProtocolError(f"the answer to request {record.id} does not end")
+            raise ProtocolError(f"the response to request {record.id} does not end")
         if blocks:
             is_head = stdout.endswith(b"\r\n\r\n")
             statuses.append(cgi_response(stdout, "HEAD" if is_head else "GET").status)
     if begun:
         raise ProtocolError(f"requests {list(begun)} are not ended")
-    return f"answered {statuses[0]}" if statuses else "closed without an answer"
+    return f"answered {statuses[0]}" if statuses else "closed without a response"
 
 
 CHECKS = {"http": check_http, "uwsgi": check_http, "scgi": check_scgi, "fastcgi": check_fastcgi}

@@ -92,7 +92,7 @@ def main() -> int:
 
 
 def prepare(*, install: bool, offline: bool, sanitizer: str) -> str:
-    """Build the targets; answer what is missing, or nothing."""
+    """Build the targets; return what is missing, or nothing."""
     if shutil.which("cargo") is None:
         return "cargo is not installed"
     if subprocess.run(["cargo", "fuzz", "--version"], capture_output=True).returncode:

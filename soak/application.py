@@ -1,6 +1,6 @@
-"""What the soak and the pressure runs serve: fast, slow, streamed, uploaded, large and failing answers.
+"""What the soak and the pressure runs serve: fast, slow, streamed, uploaded, large and failing responses.
 
-Every answer tells its worker (`X-Worker`), so that a client knows whose connection it has. What is sent
+Every response tells its worker (`X-Worker`), so that a client knows whose connection it has. What is sent
 depends on the request alone, so that `honest.py` can compare every byte.
 """
 
@@ -34,20 +34,20 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
     query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
     path = environ["PATH_INFO"]
     if path == "/fast":
-        return _answer(start_response, "200 OK", FAST)
+        return _respond(start_response, "200 OK", FAST)
     if path == "/slow":
         time.sleep(min(int(query["ms"]), 1000) / 1000)
-        return _answer(start_response, "200 OK", query["ms"].encode())
+        return _respond(start_response, "200 OK", query["ms"].encode())
     if path == "/stream":
         start_response("200 OK", _headers())
         return blocks(int(query["seed"]), int(query["blocks"]), int(query["bytes"]))
     if path == "/digest":
-        return _answer(start_response, "200 OK", _digest(environ["wsgi.input"]))
+        return _respond(start_response, "200 OK", _digest(environ["wsgi.input"]))
     if path == "/large":
-        return _answer(start_response, "200 OK", large(int(query["seed"]) % 4, int(query["kibibytes"])))
+        return _respond(start_response, "200 OK", large(int(query["seed"]) % 4, int(query["kibibytes"])))
     if path == "/raise":
         raise Intended("asked for")
-    return _answer(start_response, "404 Not Found", MISSING)
+    return _respond(start_response, "404 Not Found", MISSING)
 
 
 def blocks(seed: int, count: int, size: int) -> Iterator[bytes]:
@@ -77,7 +77,7 @@ def _digest(body: Any) -> bytes:
     return f"{length} {digest.hexdigest()}".encode()
 
 
-def _answer(start_response: StartResponse, status: str, body: bytes) -> Iterable[bytes]:
+def _respond(start_response: StartResponse, status: str, body: bytes) -> Iterable[bytes]:
     start_response(status, [*_headers(), ("Content-Length", str(len(body)))])
     return [body]
 

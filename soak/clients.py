@@ -47,7 +47,8 @@ def check_wrk() -> None:
 
 
 def drive_wrk(port: int, seconds: int, connections: int) -> Latencies:
-    """The honest client: `connections` kept connections, each asking as soon as it is answered."""
+    """The honest client: `connections` kept connections, each sending its next request when the response is
+    complete."""
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{seconds}s", "--latency"]
     argv += ["-s", str(WRK_SCRIPT), f"http://127.0.0.1:{port}/fast", "--", "GET", "0"]
     try:
@@ -142,7 +143,8 @@ def hostile(
 
 
 class Probe:
-    """Asks on a new connection ten times a second; what wrk leaves out, answers that never come, it sees."""
+    """Asks on a new connection ten times a second; what wrk leaves out, responses that never come, it
+    sees."""
 
     def __init__(self, port: int) -> None:
         self._address = ("127.0.0.1", port)
@@ -162,12 +164,12 @@ class Probe:
     def _ask_on(self) -> None:
         while not self._over.wait(PROBE_EVERY_S):
             began_s = time.monotonic()
-            if self._is_answered():
+            if self._gets_response():
                 self.waits_ms.append((time.monotonic() - began_s) * 1000)
             else:
                 self.failures += 1
 
-    def _is_answered(self) -> bool:
+    def _gets_response(self) -> bool:
         with suppress(OSError), socket.create_connection(self._address, timeout=PROBE_WAITS_S) as connection:
             connection.sendall(PROBE)
             return connection.recv(12) == b"HTTP/1.1 200"

@@ -2,8 +2,8 @@
 
 Each visitor is a thread that asks `application.py` for one thing after another, some on a kept connection,
 some on a new one each time, and compares what comes with what must come. At the end (after `--seconds`, or
-at TERM) it writes one JSON object to standard output: counts, latencies, wrong answers, and for every
-answer that never came what is needed to say whose fault it was (`judgement.py` says it).
+at TERM) it writes one JSON object to standard output: counts, latencies, wrong responses, and for every
+response that never came what is needed to say whose fault it was (`judgement.py` says it).
 
 The response parser is the strict one of the tests, which shares no code with the server.
 """
@@ -39,15 +39,15 @@ BUCKETS_PER_DOUBLING = 8
 
 
 class WatchedConnection(Connection):
-    """A connection that knows its worker from the first answer on."""
+    """A connection that knows its worker from the first response on."""
 
     worker: int | None = None
-    answer_begun = False
+    response_begun = False
 
     def read_head(self) -> Head:
-        self.answer_begun = False
+        self.response_begun = False
         head = super().read_head()
-        self.answer_begun = True
+        self.response_begun = True
         worker = head.get("X-Worker")
         if worker is not None:
             self.worker = int(worker)
@@ -56,16 +56,16 @@ class WatchedConnection(Connection):
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """An answer that did not come, or not whole. Times are of the machine's monotonic clock."""
+    """A response that did not come, or not whole. Times are of the machine's monotonic clock."""
 
     began_s: float
     ended_s: float
     route: str
     error: str
     worker: int | None
-    """The worker of this connection, if an answer has told it."""
+    """The worker of this connection, if a response has told it."""
     first_on_connection: bool
-    answer_begun: bool
+    response_begun: bool
 
 
 @dataclass(slots=True)
@@ -83,11 +83,11 @@ class Account:
     wrong_count: int = 0
     wrong: list[str] = field(default_factory=list)
     first_seen_s: dict[int, float] = field(default_factory=dict)
-    """When each worker gave its first answer."""
+    """When each worker gave its first response."""
     buckets: dict[str, Counter[int]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answered(self, route: str, response: Response, seconds: float, worker: int | None) -> None:
+    def complete(self, route: str, response: Response, seconds: float, worker: int | None) -> None:
         with self.lock:
             self.requests += 1
             self.body_bytes += len(response.body)
@@ -98,14 +98,14 @@ class Account:
             if worker is not None:
                 self.first_seen_s.setdefault(worker, time.monotonic())
 
-    def not_answered(self, missing: Missing) -> None:
+    def no_response(self, missing: Missing) -> None:
         with self.lock:
             self.requests += 1
             self.missing_count += 1
             if len(self.missing) < MOST_RECORDS:
                 self.missing.append(missing)
 
-    def answered_wrongly(self, what: str) -> None:
+    def wrong_response(self, what: str) -> None:
         with self.lock:
             self.wrong_count += 1
             if len(self.wrong) < MOST_RECORDS:
@@ -131,7 +131,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One request, and the only right answer to it."""
+    """One request, and the only right response to it."""
 
     route: str
     request: bytes
@@ -227,7 +227,7 @@ class Visitor(threading.Thread):
                 self._connection = WatchedConnection(self._address, timeout_s=TIMEOUT_S)
                 with self._account.lock:
                     self._account.connections += 1
-            self._connection.answer_begun = False
+            self._connection.response_begun = False
             self._connection.send(request)
             response = self._connection.read_response()
         except (OSError, Closed) as error:
@@ -235,14 +235,14 @@ class Visitor(threading.Thread):
             self._leave()
             return
         except ProtocolError as error:
-            self._account.answered_wrongly(f"{wanted.route}: {error}"[:500])
+            self._account.wrong_response(f"{wanted.route}: {error}"[:500])
             self._leave()
             return
         self._asked += 1
         seconds = time.monotonic() - began_s
-        self._account.answered(wanted.route, response, seconds, self._connection.worker)
+        self._account.complete(wanted.route, response, seconds, self._connection.worker)
         if response.status != wanted.status or wanted.body not in (None, response.body):
-            self._account.answered_wrongly(
+            self._account.wrong_response(
                 f"{wanted.route}: {response.status}, {len(response.body)} bytes {response.body[:60]!r} "
                 f"instead of {wanted.status}, {len(wanted.body or b'')} bytes"
             )
@@ -255,12 +255,12 @@ class Visitor(threading.Thread):
         try:
             connection.expect_closed()
         except ProtocolError as error:
-            self._account.answered_wrongly(f"between requests: {error}"[:500])
+            self._account.wrong_response(f"between requests: {error}"[:500])
         self._leave()
 
     def _record_missing(self, route: str, began_s: float, error: Exception) -> None:
         connection = self._connection
-        self._account.not_answered(
+        self._account.no_response(
             Missing(
                 began_s,
                 time.monotonic(),
@@ -268,7 +268,7 @@ class Visitor(threading.Thread):
                 f"{type(error).__name__}: {error}"[:200],
                 connection.worker if connection is not None else None,
                 self._asked == 0,
-                connection is not None and connection.answer_begun,
+                connection is not None and connection.response_begun,
             )
         )
 

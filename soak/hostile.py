@@ -30,7 +30,7 @@ LONGEST_WAIT_S = 0.25
 OPENING_WAIT_S = 0.005
 LARGEST_BURST = 20
 SEGMENT_BYTES = 1400
-"""As over Ethernet. With the segments of loopback (64 KiB) the kernel would take megabytes of an answer
+"""As over Ethernet. With the segments of loopback (64 KiB) the kernel would take megabytes of a response
 from the server for each client that does not read."""
 IP_BIND_ADDRESS_NO_PORT = 24
 """Of <linux/in.h>; the socket module has no name for it."""
@@ -185,8 +185,8 @@ class Loop:
         data = client.socket.recv(65536)
         if not data:
             self._cut(load, client, "cut")
-        elif not client.is_answered:
-            client.is_answered = True
+        elif not client.has_response:
+            client.has_response = True
             load.tally["answered " + data[9:12].decode("latin-1") if data[:5] == b"HTTP/" else "no HTTP"] += 1
 
     def _do_steps(self, load: Load, now_s: float) -> None:

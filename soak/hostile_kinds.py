@@ -23,7 +23,7 @@ MEBIBYTE = 1 << 20
 class Client:
     """One connection of a kind; `number` counts the connections of this kind."""
 
-    __slots__ = ("is_answered", "is_open", "kind", "number", "peer", "progress", "socket")
+    __slots__ = ("has_response", "is_open", "kind", "number", "peer", "progress", "socket")
 
     def __init__(self, kind: Kind, number: int, own: socket.socket, peer: socket.socket | None) -> None:
         self.kind = kind
@@ -33,10 +33,10 @@ class Client:
         """The other end, where there is no server (`--harmless`)."""
         self.progress = 0
         self.is_open = False
-        self.is_answered = False
+        self.has_response = False
 
     def send(self, data: bytes) -> int:
-        """Send what the socket takes now; answer how many bytes."""
+        """Send what the socket takes now; return how many bytes."""
         try:
             return self.socket.send(data)
         except BlockingIOError:
@@ -65,11 +65,11 @@ class Kind:
     receive_buffer: ClassVar[int | None] = None
 
     def opened(self, client: Client) -> bool:
-        """The connection is there. Answers whether it stays."""
+        """The connection is there. Returns whether it stays."""
         return True
 
     def step(self, client: Client) -> bool:
-        """`step_s` have passed. Answers whether the connection stays."""
+        """`step_s` have passed. Returns whether the connection stays."""
         return True
 
 
@@ -125,7 +125,7 @@ class SlowChunks(SlowBody):
 
 class SlowRead(Kind):
     name = "slow-read"
-    says = "asks for a complete answer of 1 MiB, reads a byte per second"
+    says = "asks for a complete response of 1 MiB, reads a byte per second"
     step_s = 1.0
     reads = False
     receive_buffer = SMALL_BUFFER_BYTES
@@ -151,7 +151,7 @@ class SlowReadStream(SlowRead):
 
 class ZeroWindow(SlowRead):
     name = "zero-window"
-    says = "asks for a complete answer of 1 MiB, never reads"
+    says = "asks for a complete response of 1 MiB, never reads"
     step_s = 0
 
 

@@ -1,9 +1,9 @@
-"""Says what a run means: whose fault a missing answer was, whether memory grows, and what failed.
+"""Says what a run means: whose fault a missing response was, whether memory grows, and what failed.
 
 Pure functions over what `run.py` has recorded; no process, file or clock.
 
-A missing answer is *in flight* if the connection belonged to a worker that was killed: known from the
-`X-Worker` of an earlier answer on it, or of its own head. On a new connection nobody can know the worker:
+A missing response is *in flight* if the connection belonged to a worker that was killed: known from the
+`X-Worker` of an earlier response on it, or of its own head. On a new connection nobody can know the worker:
 there it counts as in flight if it was under way at the very moment of a kill and ended with it. Everything
 else is *lost*, and there must be none.
 """
@@ -57,7 +57,7 @@ class Verdict:
 
 
 def blame(*, began_s: float, ended_s: float, worker: int | None, kills: Sequence[Kill]) -> str:
-    """Whose fault a missing answer was."""
+    """Whose fault a missing response was."""
     if worker is not None:
         # A pid may come again in a long run: only from its kill on is it the one that was killed.
         is_killed = any(kill.pid == worker and ended_s >= kill.sent_s for kill in kills)

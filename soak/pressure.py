@@ -6,7 +6,7 @@ hostile clients that have no server ("harmless": what they take from wrk's CPU),
 ("with"), each in windows of a second. A shared machine stands still for milliseconds now and then, which
 only ever adds: what is compared is the p99 that a quarter of the windows keep, for which hostile clients,
 who are there in every window, get no discount. Writes PRESSURE.md. With one thread, a single held crew
-thread would end all answers.
+thread would end all responses.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Outcome:
     """Before, the most during, after."""
     tcp_mb: float = 0.0
     worst_probe_ms: float = 0.0
-    unanswered_probes: int = 0
+    failed_probes: int = 0
     remarks: set[str] = field(default_factory=set)
 
     def p99_ms(self, phase: str) -> float:
@@ -78,13 +78,13 @@ class Outcome:
 
     def ratio(self, to: str) -> float:
         """p99 under the load against p99 in another phase."""
-        # A p99 of 0: nobody was answered.
+        # A p99 of 0: nobody got a response.
         both = self.p99_ms(WITH) and self.p99_ms(to)
         return self.p99_ms(WITH) / self.p99_ms(to) if both else float("inf")
 
     def keeps_crew_free(self) -> bool:
         """Whether every new connection was answered within a second."""
-        return not self.unanswered_probes and self.worst_probe_ms <= PROBE_BAR_MS
+        return not self.failed_probes and self.worst_probe_ms <= PROBE_BAR_MS
 
     def held(self) -> bool:
         """Whether the bar was held, with no error and no request left waiting."""
@@ -199,7 +199,7 @@ def _under(outcome: Outcome, phase: str, load: clients.Hostile, server: Serving,
     outcome.phases[phase].client_cpu.append((load.cpu_s() - spent_s) / took_s)
     if phase == WITH:
         outcome.worst_probe_ms = max([outcome.worst_probe_ms, *probe.waits_ms])
-        outcome.unanswered_probes += probe.failures
+        outcome.failed_probes += probe.failures
         outcome.tcp_mb = max(outcome.tcp_mb, processes.tcp_memory_bytes() / 1e6)
         during = processes.weigh_all([server.pid, *server.workers()]).pss_bytes / 1e6
         outcome.pss_mb[1] = max(outcome.pss_mb[1], during)
@@ -287,7 +287,7 @@ the machine's load before it began was {load_before:.1f}).
 
 The bar: p99 with the load at most {BAR} times the p99 without it, no error, and every new connection
 answered within {PROBE_BAR_MS} ms (asked ten times a second, besides wrk; where the server has one thread, a
-held thread would leave it unanswered).
+held thread would leave it without a response).
 {verdict}
 
 {table}
@@ -306,8 +306,8 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
     phases = outcome.phases
     errors = phases[WITH].errors + phases[WITHOUT].errors
     remarks = sorted(outcome.remarks) + ([f"{errors} errors of wrk"] if errors else [])
-    if outcome.unanswered_probes:
-        remarks.append(f"{outcome.unanswered_probes} new connections without an answer")
+    if outcome.failed_probes:
+        remarks.append(f"{outcome.failed_probes} new connections without a response")
     return (
         f"`{outcome.load}`",
         " / ".join(f"{median(phase.p50_ms or [0]):.2f}" for phase in phases.values()),

@@ -53,14 +53,14 @@ Written by `soak/run.py` ({date}, {seconds / 60:.1f} minutes, two workers with f
 ## Honest clients
 
 {requests} requests ({requests / seconds:.0f} per second) on {honest.get("connections", 0)} connections,
-{honest.get("body_bytes", 0) / 1e6:.0f} MB of answers, every byte compared.
+{honest.get("body_bytes", 0) / 1e6:.0f} MB of responses, every byte compared.
 {honest.get("closed_while_idle", 0)} connections were closed by the server between two requests.
 
 {_statuses(record)}
 
 {_latencies(record)}
 
-## Answers that did not come
+## Responses that did not come
 
 {_missing(record)}
 
@@ -88,7 +88,7 @@ def _table(heading: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> str:
 
 
 def _statuses(record: Record) -> str:
-    return _table(("status", "answers"), list(record.honest.get("statuses", {}).items()))
+    return _table(("status", "responses"), list(record.honest.get("statuses", {}).items()))
 
 
 def _latencies(record: Record) -> str:
@@ -99,7 +99,7 @@ def _latencies(record: Record) -> str:
         for route, count in routes.items()
     ]
     note = "With the client's own waiting: all clients share one CPU, and the workers use it too."
-    return _table(("route", "answers", "p50 ms", "p99 ms", "most ms"), rows) + f"\n\n{note}"
+    return _table(("route", "responses", "p50 ms", "p99 ms", "most ms"), rows) + f"\n\n{note}"
 
 
 def _missing(record: Record) -> str:
@@ -112,10 +112,10 @@ def _missing(record: Record) -> str:
     ]
     if total != sum(found.values()):
         rows.append(("not recorded one by one, counted as lost", total - sum(found.values())))
-    parts = [_table(("where", "answers"), rows)]
+    parts = [_table(("where", "responses"), rows)]
     errors = Counter(
         f"{one['error'].partition(';')[0]} ({one['route']}"
-        + (", its head had come" if one["answer_begun"] else "")
+        + (", its head had come" if one["response_begun"] else "")
         + (", first on its connection)" if one["first_on_connection"] else ")")
         for one in record.honest.get("missing", [])
         if blame(began_s=one["began_s"], ended_s=one["ended_s"], worker=one["worker"], kills=record.kills)

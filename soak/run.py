@@ -1,7 +1,7 @@
 """The soak: `make soak`, or `python soak/run.py --minutes 2`.
 
 A portico with two workers, honest clients that check every byte, hostile clients of every kind, `kill -9`
-of workers and reloads, for half an hour. Writes RESULTS.md and docs/soak.svg; ends with code 1 if an answer
+of workers and reloads, for half an hour. Writes RESULTS.md and docs/soak.svg; ends with code 1 if a response
 was lost or wrong, or if memory or descriptors leak. Everything it starts ends with it, also at Ctrl-C.
 """
 
@@ -179,7 +179,7 @@ class _Log:
         self.current = server.workers()
 
     def read(self) -> int:
-        """Take in what is new; answer how many workers have become ready."""
+        """Take in what is new; return how many workers have become ready."""
         if self._path.stat().st_size < self._position:
             self._position = 0  # it was trimmed
         with self._path.open("rb") as file:

@@ -124,13 +124,13 @@ def _wait_until_ready(process: subprocess.Popen[bytes], server: Serving, workers
         if process.poll() is not None:
             raise ServerFailed(f"ended with code {process.returncode} at its start: {_tail(server)}")
         with suppress(OSError):
-            if len(server.workers()) >= workers and _answers(server.port):
+            if len(server.workers()) >= workers and _responds(server.port):
                 return
         time.sleep(0.02)
-    raise ServerFailed(f"gave no answer within {START_S} s: {_tail(server)}")
+    raise ServerFailed(f"gave no response within {START_S} s: {_tail(server)}")
 
 
-def _answers(port: int) -> bool:
+def _responds(port: int) -> bool:
     with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
         connection.sendall(b"GET /fast HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         return connection.recv(12) == b"HTTP/1.1 200"

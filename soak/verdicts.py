@@ -43,8 +43,8 @@ def verdicts(record: Record) -> list[Verdict]:
         Verdict(
             "honest requests", "more than none", f"{honest.get('requests', 0)}", bool(honest.get("requests"))
         ),
-        Verdict("answers lost", "0", f"{missing_unexplained}", missing_unexplained == 0),
-        Verdict("wrong answers", "0", f"{wrong}", wrong == 0),
+        Verdict("responses lost", "0", f"{missing_unexplained}", missing_unexplained == 0),
+        Verdict("wrong responses", "0", f"{wrong}", wrong == 0),
         Verdict("panics of the engine", "0", f"{record.panics}", record.panics == 0),
         Verdict(
             "killed workers replaced",
@@ -80,7 +80,7 @@ def verdicts(record: Record) -> list[Verdict]:
 
 
 def blames(record: Record) -> Counter[str]:
-    """How many of the recorded missing answers were whose fault."""
+    """How many of the recorded missing responses were whose fault."""
     return Counter(
         blame(began_s=one["began_s"], ended_s=one["ended_s"], worker=one["worker"], kills=record.kills)
         for one in record.honest.get("missing", [])

@@ -68,7 +68,7 @@ class WorkerStatus:
 
     @property
     def requests(self) -> int:
-        """Requests answered since the slot was reset."""
+        """Requests completed since the slot was reset."""
     @property
     def connections(self) -> int:
         """Connections open now."""

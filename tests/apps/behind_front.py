@@ -1,6 +1,6 @@
 """What the Flask and the Django application behind front servers have in common.
 
-They differ in how they see a request. What they answer is made here: plain values and iterators of bytes.
+They differ in how they see a request. Their responses are made here: plain values and iterators of bytes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def wait(key: str, disconnected: Callable[[], bool]) -> str:
 
 
 def number(number: int, pause_ms: int) -> str:
-    """An answer that belongs to one request only, after a call that takes its time."""
+    """A response that belongs to one request only, after a call that takes its time."""
     if pause_ms:
         time.sleep(pause_ms / 1000)
     return f"number {number}"

@@ -1,4 +1,4 @@
-"""Large answers."""
+"""Large responses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def one_block(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 def one_block_of(mebibytes: int) -> bytes:
-    """What `one_block` answers with."""
+    """The body of `one_block`."""
     return _BLOCK * (4 * mebibytes)
 
 

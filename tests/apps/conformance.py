@@ -1,6 +1,6 @@
 """One application that hands each request to a small one, by the first segment of PATH_INFO.
 
-Besides, it answers `/arguments` itself: how the server called it.
+Besides, it serves `/arguments` itself: how the server called it.
 """
 
 from __future__ import annotations

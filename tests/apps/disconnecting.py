@@ -16,7 +16,7 @@ _kept: dict[str, tuple[Callable[[], bool], Callable[[Any], None]]] = {}
 
 
 def asks_disconnected(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Asks until the client has left, and records the first answer and the last one."""
+    """Asks until the client has left, and records the first response and the last one."""
     key, disconnected = key_of(environ), environ["portico.disconnected"]
     record(key, f"inside {disconnected()}")
     _wait_for(disconnected)
@@ -26,18 +26,18 @@ def asks_disconnected(environ: dict[str, Any], start_response: Any) -> list[byte
 
 
 def registers(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Registers `count=` callbacks, waits at a gate, answers."""
+    """Registers `count=` callbacks, waits at a gate, responds."""
     key = key_of(environ)
     _register(environ, key)
     record(key, "inside")
     pass_gate(key)
     start_response("200 OK", _HEADERS[:])
-    record(key, "answers")
+    record(key, "responds")
     return [b"registered"]
 
 
-def registers_and_answers(environ: dict[str, Any], start_response: Any) -> Any:
-    """Registers, and answers at once; `how=` says in what way."""
+def registers_and_responds(environ: dict[str, Any], start_response: Any) -> Any:
+    """Registers, and responds at once; `how=` says in what way."""
     key, how = key_of(environ), parameter(environ, "how", "list")
     _register(environ, key)
     body = b"answered"
@@ -167,13 +167,13 @@ def waits_when_called(environ: dict[str, Any], start_response: Any) -> list[byte
 
 def registers_nothing(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """Tells what becomes of things that cannot be called."""
-    answers = []
+    responses = []
     for wrong in (None, 1, "text"):
         try:
             environ["portico.on_disconnect"](wrong)
         except TypeError as error:
-            answers.append(str(error))
-    return _json(start_response, answers)
+            responses.append(str(error))
+    return _json(start_response, responses)
 
 
 def keeps_callables(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -183,7 +183,7 @@ def keeps_callables(environ: dict[str, Any], start_response: Any) -> list[bytes]
 
 
 def uses_kept_callables(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Uses what an earlier request has kept; tells what its own answer, too."""
+    """Uses what an earlier request has kept; tells what its own gives, too."""
     disconnected, on_disconnect = _kept[key_of(environ)]
     try:
         on_disconnect(lambda: record(key_of(environ), "called"))
@@ -221,7 +221,7 @@ def _json(start_response: Any, value: Any) -> list[bytes]:
 WAITING = {
     "asks-disconnected": asks_disconnected,
     "registers": registers,
-    "registers-and-answers": registers_and_answers,
+    "registers-and-responds": registers_and_responds,
     "registers-and-streams": registers_and_streams,
     "asks-while-sending": asks_while_sending,
     "registers-late": registers_late,

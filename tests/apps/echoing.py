@@ -7,7 +7,8 @@ from typing import Any
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """The request as environ and wsgi.input show it; in answers to HEAD, which have no body, as a header."""
+    """The request as environ and wsgi.input show it; in responses to HEAD, which have no body, as a
+    header."""
     headers = {
         key: value
         for key, value in environ.items()

@@ -36,10 +36,10 @@ def changes_environ(environ: dict[str, Any], start_response: Any) -> list[bytes]
     environ["REQUEST_METHOD"] = "CHANGED"
     environ["PATH_INFO"] = "/changed"
     environ["wsgi.url_scheme"] = "gopher"
-    answer = _json(start_response, before)
+    blocks = _json(start_response, before)
     if not parameter(environ, "gently"):
         environ.clear()
-    return answer
+    return blocks
 
 
 def writes_errors(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -60,7 +60,7 @@ def setting(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 def process(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Who answers."""
+    """The worker that serves the request."""
     return _json(start_response, os.getpid())
 
 

@@ -19,7 +19,7 @@ LAST_BLOCK = 300_000
 SEND_BUFFER = 32 << 10
 
 _SO_MEMINFO, _SEND_BUFFER_SIZE, _SEND_BUFFER_USED = 55, 3, 5
-"""socket(7); the places in what it answers (enum of SK_MEMINFO_VARS in linux/sock_diag.h)."""
+"""socket(7); the places in its reply (enum of SK_MEMINFO_VARS in linux/sock_diag.h)."""
 _OBSERVED_S = 0.01
 """Several ticks of the sentinel, which sends what was gathered."""
 

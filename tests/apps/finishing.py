@@ -1,4 +1,4 @@
-"""Applications whose answers end, or begin, in an unusual way, for the listeners of front servers."""
+"""Applications whose responses end, or begin, in an unusual way, for the listeners of front servers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def sets_status(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 def writes_errors_first(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Writes more lines for the front server's log than a socket takes, then answers."""
+    """Writes more lines for the front server's log than a socket takes, then responds."""
     key = recorder.key_of(environ)
     for number in range(ERROR_LINES):
         environ["wsgi.errors"].write(ERROR_LINE)
         # Each has gone out before the next, as far as the socket takes it.
         recorder.pass_gate(key, number)
     start_response("200 OK", [("Content-Length", "5")])
-    recorder.record(key, "answers")
+    recorder.record(key, "responds")
     return [b"whole"]
 
 

@@ -89,7 +89,7 @@ def number(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _streamed(blocks: Iterable[bytes]) -> StreamingHttpResponse:
-    """An answer of unknown length, which nginx is not to hold back."""
+    """A response of unknown length, which nginx is not to hold back."""
     return StreamingHttpResponse(blocks, content_type="text/plain", headers={"X-Accel-Buffering": "no"})
 
 

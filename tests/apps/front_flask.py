@@ -101,5 +101,5 @@ def number(number: int) -> str:
 
 
 def _streamed(blocks: Iterable[bytes]) -> Response:
-    """An answer of unknown length, which nginx is not to hold back."""
+    """A response of unknown length, which nginx is not to hold back."""
     return Response(blocks, mimetype="text/plain", headers={"X-Accel-Buffering": "no"})

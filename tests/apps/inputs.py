@@ -14,28 +14,28 @@ _BLOCK = 1 << 16
 def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """The body as it came."""
     body = environ["wsgi.input"].read(-1) if environ.get("CONTENT_LENGTH") else _read_all(environ)
-    return _answer(start_response, body)
+    return _respond(start_response, body)
 
 
 def reads_all(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """`read()` without a size, after one `read(3)`; then twice more at the end of the file."""
     source = environ["wsgi.input"]
     parts = [source.read(3), source.read(), source.read(), source.read(10)]
-    return _answer_parts(start_response, parts)
+    return _respond_with_parts(start_response, parts)
 
 
 def reads_with_sizes(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """One `read(n)` for each n of `sizes=1,0,5`; `-1` and `all` (no argument) too."""
     source = environ["wsgi.input"]
     sizes = parameter(environ, "sizes").split(",")
-    return _answer_parts(start_response, [_call(source.read, size) for size in sizes])
+    return _respond_with_parts(start_response, [_call(source.read, size) for size in sizes])
 
 
 def reads_lines_with_sizes(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """One `readline(n)` for each n of `sizes`."""
     source = environ["wsgi.input"]
     sizes = parameter(environ, "sizes").split(",")
-    return _answer_parts(start_response, [_call(source.readline, size) for size in sizes])
+    return _respond_with_parts(start_response, [_call(source.readline, size) for size in sizes])
 
 
 def readlines(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -43,18 +43,18 @@ def readlines(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     source = environ["wsgi.input"]
     lines = _call(source.readlines, parameter(environ, "hint", "all"))
     lines += source.readlines()
-    return _answer_parts(start_response, lines)
+    return _respond_with_parts(start_response, lines)
 
 
 def iterates(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """The lines that iteration gives."""
-    return _answer_parts(start_response, list(environ["wsgi.input"]))
+    return _respond_with_parts(start_response, list(environ["wsgi.input"]))
 
 
 def ignores_input(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """Never looks at the body."""
     record(key_of(environ), "called")
-    return _answer(start_response, b"ignored")
+    return _respond(start_response, b"ignored")
 
 
 def records_reading(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -82,7 +82,7 @@ def records_reading(environ: dict[str, Any], start_response: Any) -> list[bytes]
         record(key, f"error {type(error).__name__}: {error}")
         raise
     record(key, "complete")
-    return _answer(start_response, b"complete")
+    return _respond(start_response, b"complete")
 
 
 def digest(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -92,7 +92,7 @@ def digest(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     while block := environ["wsgi.input"].read(_BLOCK):
         hasher.update(block)
         length += len(block)
-    return _answer(start_response, f"{length} {hasher.hexdigest()}".encode())
+    return _respond(start_response, f"{length} {hasher.hexdigest()}".encode())
 
 
 def counts(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -101,13 +101,13 @@ def counts(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     length = 0
     while block := environ["wsgi.input"].read(_BLOCK):
         length += len(block)
-    return _answer(start_response, str(length).encode())
+    return _respond(start_response, str(length).encode())
 
 
-def answers_early(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Answers after `size=` bytes of the body, whatever is still to come."""
+def responds_early(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Responds after `size=` bytes of the body, whatever is still to come."""
     environ["wsgi.input"].read(int(parameter(environ, "size", "0")))
-    return _answer(start_response, b"early")
+    return _respond(start_response, b"early")
 
 
 def _read_all(environ: dict[str, Any]) -> bytes:
@@ -118,14 +118,14 @@ def _call(method: Any, size: str) -> Any:
     return method() if size == "all" else method(int(size))
 
 
-def _answer(start_response: Any, body: bytes) -> list[bytes]:
+def _respond(start_response: Any, body: bytes) -> list[bytes]:
     start_response(
         "200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", str(len(body)))]
     )
     return [body]
 
 
-def _answer_parts(start_response: Any, parts: list[bytes]) -> list[bytes]:
+def _respond_with_parts(start_response: Any, parts: list[bytes]) -> list[bytes]:
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps([part.decode("latin-1") for part in parts]).encode()]
 
@@ -139,7 +139,7 @@ VALID = {
     "records-reading": records_reading,
     "digest": digest,
     "counts": counts,
-    "answers-early": answers_early,
+    "responds-early": responds_early,
 }
 
 INVALID = {

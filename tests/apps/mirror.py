@@ -12,6 +12,6 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     while block := environ["wsgi.input"].read(65536):
         length += len(block)
     texts = {key: value for key, value in environ.items() if isinstance(value, str)}
-    answer = json.dumps({"environ": texts, "body": length}).encode()
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))])
-    return [answer]
+    response = json.dumps({"environ": texts, "body": length}).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(response)))])
+    return [response]

@@ -1,7 +1,7 @@
 """What happens inside the applications, told to the tests; and gates that hold an application until opened.
 
-A thread in the worker answers on a Unix socket in `$RECORDER_FOLDER`, beside the server under test, so that a
-test can ask while every crew thread is inside an application. Events and gates are filed under a key that
+A thread in the worker responds on a Unix socket in `$RECORDER_FOLDER`, beside the server under test, so that
+a test can ask while every crew thread is inside an application. Events and gates are filed under a key that
 each test makes up and sends in the query string (`?key=...`).
 """
 
@@ -46,7 +46,7 @@ def pass_gate(key: str, number: int = 0) -> None:
 
 
 def start() -> None:
-    """Answer the tests from a thread of this process, if a test started it."""
+    """Serve the tests from a thread of this process, if a test started it."""
     folder = os.environ.get("RECORDER_FOLDER")
     if folder is None:
         return
@@ -59,10 +59,10 @@ def start() -> None:
 def _accept(listener: socket.socket) -> None:
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=_answer, args=(connection,), daemon=True).start()
+        threading.Thread(target=_serve, args=(connection,), daemon=True).start()
 
 
-def _answer(connection: socket.socket) -> None:
+def _serve(connection: socket.socket) -> None:
     with connection, connection.makefile("rwb") as stream:
         question = json.loads(stream.readline())
         key = question["key"]
@@ -75,5 +75,5 @@ def _answer(connection: socket.socket) -> None:
                     lambda: _events.get(key, []).count(question["event"]) >= question["count"],
                     question["deadline_s"],
                 )
-            answer = list(_events.get(key, []))
-        stream.write(json.dumps(answer).encode() + b"\n")
+            events = list(_events.get(key, []))
+        stream.write(json.dumps(events).encode() + b"\n")

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 NEXT = "/next"
-"""The path of the request that follows: it is answered with its own query."""
+"""The path of the request that follows: its response is its own query."""
 
 
 class Text(str):

@@ -104,7 +104,7 @@ _most_inside = 0
 
 
 def counts_inside(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Sleeps 5 ms; answers with the greatest number of calls that ever were inside together."""
+    """Sleeps 5 ms; responds with the greatest number of calls that ever were inside together."""
     global _inside, _most_inside
     with _meetings_lock:
         _inside += 1
@@ -112,9 +112,9 @@ def counts_inside(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     time.sleep(0.005)
     with _meetings_lock:
         _inside -= 1
-        answer = str(_most_inside).encode()
+        response = str(_most_inside).encode()
     start_response("200 OK", [_TEXT])
-    return [answer]
+    return [response]
 
 
 class _Closing:

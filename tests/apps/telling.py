@@ -37,9 +37,9 @@ def tell(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     texts = {key: value for key, value in environ.items() if isinstance(value, (str, tuple, dict))}
     types = {key: type(value).__name__ for key, value in environ.items() if key not in texts}
     body = b"".join(iter(lambda: environ["wsgi.input"].read(1 << 16), b""))
-    answer = json.dumps({"environ": texts, "types": types, "body": body.decode("latin-1")}).encode()
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))])
-    return [answer]
+    response = json.dumps({"environ": texts, "types": types, "body": body.decode("latin-1")}).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(response)))])
+    return [response]
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Any:

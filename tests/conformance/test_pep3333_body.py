@@ -13,12 +13,12 @@ def test_34_no_more_than_the_content_length_is_sent(server: Server, key: str, ta
     with server.connect() as connection:
         response = connection.request(f"{target}?key={key}")
         assert (response.status, response.framing, response.body) == (200, "length", b"exact")
-        _expect_next_answer_or_end(connection)
+        _expect_next_response_or_end(connection)
     server.error_log.wait_for(r"(?i)content-length", since=position)
 
 
-def _expect_next_answer_or_end(connection: Connection) -> None:
-    """What comes next is another answer or the end, never more of the last body."""
+def _expect_next_response_or_end(connection: Connection) -> None:
+    """What comes next is another response or the end, never more of the last body."""
     try:
         rest = connection.request("/function").body
     except Closed as error:
@@ -201,7 +201,7 @@ def test_41_close_is_called_once(server: Server, key: str, target: str, method: 
 
 
 @pytest.mark.parametrize("target", ["/too-short", "/str-block-later", "/raises/at-second-next"])
-def test_41_close_is_called_once_when_the_answer_is_cut(server: Server, key: str, target: str) -> None:
+def test_41_close_is_called_once_when_the_response_is_cut(server: Server, key: str, target: str) -> None:
     with server.connect() as connection:
         connection.ask(f"{target}?key={key}")
         connection.read_to_end()
@@ -250,7 +250,7 @@ def test_45_a_block_that_is_not_bytes_is_an_error(server: Server, key: str, targ
     server.error_log.wait_for(r"\w+Error: .*bytes", since=position)
 
 
-def test_45_a_later_block_that_is_not_bytes_cuts_the_answer(server: Server, key: str) -> None:
+def test_45_a_later_block_that_is_not_bytes_cuts_the_response(server: Server, key: str) -> None:
     with server.connect() as connection:
         connection.ask(f"/str-block-later?key={key}")
         assert connection.read_head().status in {200, 500}

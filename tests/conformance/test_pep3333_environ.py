@@ -29,14 +29,14 @@ def values(server: Server, target: str = "/environ", **request: Any) -> dict[str
 
 def test_01_application_called_positionally(server: Server) -> None:
     with server.connect() as connection:
-        answer = json.loads(connection.request("/arguments").body)
-    assert answer == {"positional": 2, "keywords": []}
+        response = json.loads(connection.request("/arguments").body)
+    assert response == {"positional": 2, "keywords": []}
 
 
 def test_02_environ_is_exactly_a_dict(server: Server) -> None:
-    answer = seen(server)
-    assert answer["type"] == "dict"
-    assert answer["key_types"] == ["str"]
+    response = seen(server)
+    assert response["type"] == "dict"
+    assert response["key_types"] == ["str"]
 
 
 @pytest.mark.parametrize("query", ["", "?gently=1"], ids=["emptied", "changed"])
@@ -183,8 +183,9 @@ def test_09_values_of_a_kept_connection_follow_each_request(server: Server) -> N
 
 
 def test_10_cgi_values_are_native_latin_strings(server: Server) -> None:
-    answer = seen(server, "/environ/%C3%A9%FF?q=%C3%A9", headers=["X-Latin: caf\xe9 \xff", "X-Utf: \xc3\xa9"])
-    entries = {key: entry for key, entry in answer["values"].items() if key.isupper()}
+    headers = ["X-Latin: caf\xe9 \xff", "X-Utf: \xc3\xa9"]
+    response = seen(server, "/environ/%C3%A9%FF?q=%C3%A9", headers=headers)
+    entries = {key: entry for key, entry in response["values"].items() if key.isupper()}
     assert {entry["type"] for entry in entries.values()} == {"str"}
     assert all(ord(character) <= 255 for entry in entries.values() for character in entry["value"])
     assert entries["HTTP_X_LATIN"]["value"] == "caf\xe9 \xff"
@@ -193,18 +194,18 @@ def test_10_cgi_values_are_native_latin_strings(server: Server) -> None:
 
 
 def test_11_absent_things_are_left_out(server: Server) -> None:
-    for answer in (seen(server), seen(server, method="POST", body=b"x")):
+    for response in (seen(server), seen(server, method="POST", body=b"x")):
         own = ("wsgi.", "portico.")
-        types = {entry["type"] for key, entry in answer["values"].items() if not key.startswith(own)}
+        types = {entry["type"] for key, entry in response["values"].items() if not key.startswith(own)}
         assert types == {"str"}
-        assert not {"REMOTE_USER", "AUTH_TYPE", "REMOTE_IDENT"} & set(answer["values"])
+        assert not {"REMOTE_USER", "AUTH_TYPE", "REMOTE_IDENT"} & set(response["values"])
 
 
 def test_12_other_cgi_variables(server: Server) -> None:
     with server.connect() as connection:
         host, port = connection.socket.getsockname()
-        answer = seen_on(connection, "/environ/%20x?q=%20")["values"]
-    environ = {key: entry["value"] for key, entry in answer.items()}
+        response = seen_on(connection, "/environ/%20x?q=%20")["values"]
+    environ = {key: entry["value"] for key, entry in response.items()}
     assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == (host, str(port))
     assert environ["REQUEST_URI"] == environ["RAW_URI"] == "/environ/%20x?q=%20"
     assert re.fullmatch(r"portico/[0-9][0-9A-Za-z.+-]*", environ["SERVER_SOFTWARE"])

@@ -32,9 +32,9 @@ codings = pytest.mark.parametrize("coding", ["length", "chunked"])
 
 def test_17_input_and_errors_have_all_methods(server: Server) -> None:
     with server.connect() as connection:
-        answer = json.loads(connection.request("/environ").body)
-    assert answer["input_methods"] == ["read", "readline", "readlines", "__iter__"]
-    assert answer["errors_methods"] == ["write", "writelines", "flush"]
+        response = json.loads(connection.request("/environ").body)
+    assert response["input_methods"] == ["read", "readline", "readlines", "__iter__"]
+    assert response["errors_methods"] == ["write", "writelines", "flush"]
 
 
 @codings
@@ -150,7 +150,7 @@ def test_48_expect_is_answered_before_the_body_comes(server: Server) -> None:
 
 
 def test_48_expect_of_an_application_that_does_not_read(server: Server) -> None:
-    """100 and then the answer, or the answer alone."""
+    """100 and then the response, or the response alone."""
     with server.connect() as connection:
         connection.send(
             request_bytes("/ignores-input", "POST", headers=["Content-Length: 5", "Expect: 100-continue"])

@@ -1,7 +1,7 @@
 """An honest client that asks on several kept connections at once, counts, and asks nothing twice.
 
-Every answer belongs to one request: a number, which has to come back. An answer that did not come, or is not
-the right one, is a failure, with the times that say what else was going on.
+Every response belongs to one request: a number, which has to come back. A response that did not come, or is
+not the right one, is a failure, with the times that say what else was going on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STALLED_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request that was not answered as it should."""
+    """A request without its right response."""
 
     number: int
     what: str
@@ -48,7 +48,7 @@ class Load:
     def __init__(
         self, address: tuple[str, int], least: int, *, connections: int, request: Callable[[int], bytes]
     ) -> None:
-        """`request` gives the bytes of request number N, which has to be answered with `number N`."""
+        """`request` gives the bytes of request number N, whose response has to be `number N`."""
         self.answered = 0
         self.failures: list[Failure] = []
         self.began_s = 0.0
@@ -71,7 +71,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answers per second, on average."""
+        """Responses per second, on average."""
         return self.answered / (self.ended_s - self.began_s)
 
     def wait_for(self, more: int) -> None:
@@ -102,7 +102,7 @@ class Load:
                 ready = self._poll.poll(_STALLED_S)
                 if not ready:
                     for talk in list(self._talks.values()):
-                        self._fail(talk, f"no answer in {_STALLED_S} s")
+                        self._fail(talk, f"no response in {_STALLED_S} s")
                 for descriptor, _ in ready:
                     self._receive(self._talks[descriptor])
         except BaseException as error:

@@ -39,7 +39,7 @@ class Pairing:
     refuses_large: int = 400
     """The lowest status with which a request is refused whose headers are too large."""
     tells_cut: bool = True
-    """A client can tell an answer of unknown length that was cut from one that has ended."""
+    """A client can tell a response of unknown length that was cut from one that has ended."""
 
     @property
     def program(self) -> str:
@@ -74,7 +74,7 @@ class Pairing:
                     f"[{self.name}](#{self.name})",
                     "kept" if self.keeps else "one for each request",
                     "is asked again" if self.asks_again else "is lost",
-                    "is heard of" if self.hears_abort else "is heard of with the answer",
+                    "is heard of" if self.hears_abort else "is heard of with the response",
                     "is passed on" if self.takes_chunked else "411",
                     "is cut for the client" if self.tells_cut else "looks complete",
                 )

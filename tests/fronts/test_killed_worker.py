@@ -29,7 +29,7 @@ def kill_worker_inside(site: Site, key: str) -> None:
 
 
 def assert_lost(connection: Connection) -> None:
-    """The client hears that there is no answer: a status that says so, or the end of the connection."""
+    """The client hears that there is no response: a status that says so, or the end of the connection."""
     try:
         assert 500 <= connection.read_response().status < 600
     except (Closed, ConnectionError):
@@ -70,7 +70,7 @@ def test_what_is_asked_again_is_the_same(site: Site, pairing: Pairing, key: str,
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_an_error_of_the_application_is_its_answer(site: Site, key: str, status: int) -> None:
+def test_an_error_of_the_application_is_its_response(site: Site, key: str, status: int) -> None:
     response = site.request(f"/own-error/{status}?key={key}")
     assert (response.status, response.body) == (status, b"the application's own")
     assert site.journal.events(key).count("inside") == 1
@@ -85,7 +85,7 @@ def test_a_post_is_never_asked_twice(site: Site, key: str) -> None:
     assert site.request("/number/8", method="POST", body=b"x").body == b"number 8"
 
 
-def test_an_answer_that_is_cut_does_not_look_complete(site: Site, pairing: Pairing, key: str) -> None:
+def test_a_response_that_is_cut_does_not_look_complete(site: Site, pairing: Pairing, key: str) -> None:
     """Where the protocol behind the front server has no sign for the end, nobody can tell."""
     if not pairing.tells_cut:
         return

@@ -29,7 +29,7 @@ def send_blocks(connection: Connection, count: int, *, in_chunks: bool) -> None:
 
 
 def expected(count: int) -> dict[str, object]:
-    """What the application answers to `count` MiB."""
+    """The application's response to `count` MiB."""
     digest = hashlib.sha256()
     for _ in range(count):
         digest.update(BLOCK)
@@ -37,7 +37,7 @@ def expected(count: int) -> dict[str, object]:
 
 
 def upload(site: Site, count: int, *, in_chunks: bool) -> Response:
-    """The answer to `count` MiB."""
+    """The response to `count` MiB."""
     # One that is just loading Django grows by that.
     site.portico.wait_ready()
     with bounded_memory(site.portico, BOUND_BYTES), site.connect(timeout_s=60) as connection:

@@ -32,14 +32,14 @@ def test_a_client_leaves_during_the_call(site: Site, pairing: Pairing, key: str,
     connection = site.connect()
     connection.send(f"GET /wait?key={key} HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())
     site.journal.wait_for(key, "inside")
-    # A short call is not worth a look at the client before its answer.
+    # A short call is not worth a look at the client before its response.
     assert connection.is_silent(0.1)
     leave(connection, how)
     if pairing.hears_abort:
         site.journal.wait_for(key, "disconnected")
         site.portico.access_log.wait_for(rf"/wait\?key={key} HTTP/1\.[01]\" 499 ")
     else:
-        # The front server looks at its client again when it has an answer.
+        # The front server looks at its client again when it has a response.
         site.journal.open_gate(key)
         site.journal.wait_for(key, "released")
         site.portico.access_log.wait_for(rf"/wait\?key={key} HTTP/1\.[01]\" 200 ")
@@ -48,7 +48,7 @@ def test_a_client_leaves_during_the_call(site: Site, pairing: Pairing, key: str,
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_a_client_leaves_a_streamed_answer(site: Site, key: str, how: str) -> None:
+def test_a_client_leaves_a_streamed_response(site: Site, key: str, how: str) -> None:
     """The application is stopped: its iterable is closed."""
     connection = site.connect()
     connection.send(f"GET /endless-stream?key={key} HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())

@@ -1,4 +1,5 @@
-"""Every pairing, with Flask and Django: the application sees the client's request, the client its answer."""
+"""Every pairing, with Flask and Django: the application sees the client's request, the client its
+response."""
 
 from __future__ import annotations
 
@@ -24,19 +25,19 @@ STREAM = b"".join(b"%d " % number * (number + 1) for number in range(STREAM_BLOC
 def seen(response: Response) -> dict[str, Any]:
     """What the application saw of a request."""
     assert response.status == 200, response
-    answer: dict[str, Any] = json.loads(response.body)
-    return answer
+    request: dict[str, Any] = json.loads(response.body)
+    return request
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS"])
 def test_method_path_and_query(site: Site, method: str) -> None:
-    answer = seen(
+    request = seen(
         site.request("/seen/caf%C3%A9/a%20b+c/~x;y=1/?q=1&q=%C3%BC&empty=&raw=a/b?c", method=method)
     )
-    assert answer["method"] == method
-    assert (answer["mount"], answer["path"]) == ("", "/seen/caf\xe9/a b+c/~x;y=1/")
-    assert answer["query"] == "q=1&q=%C3%BC&empty=&raw=a/b?c"
-    assert answer["arguments"] == {"q": ["1", "\xfc"], "empty": [""], "raw": ["a/b?c"]}
+    assert request["method"] == method
+    assert (request["mount"], request["path"]) == ("", "/seen/caf\xe9/a b+c/~x;y=1/")
+    assert request["query"] == "q=1&q=%C3%BC&empty=&raw=a/b?c"
+    assert request["arguments"] == {"q": ["1", "\xfc"], "empty": [""], "raw": ["a/b?c"]}
 
 
 @pytest.mark.parametrize(
@@ -49,31 +50,31 @@ def test_method_path_and_query(site: Site, method: str) -> None:
     ],
 )
 def test_escapes_are_decoded_once(site: Site, escaped: str, decoded: str) -> None:
-    answer = seen(site.request(f"/seen/{escaped}?q={escaped}"))
-    assert (answer["path"], answer["query"]) == (f"/seen/{decoded}", f"q={escaped}")
+    request = seen(site.request(f"/seen/{escaped}?q={escaped}"))
+    assert (request["path"], request["query"]) == (f"/seen/{decoded}", f"q={escaped}")
 
 
 def test_headers(site: Site) -> None:
     headers = ["X-One: 1", "Accept: text/html;q=0.9, */*", 'If-None-Match: "a", W/"b"', "X-Empty:"]
-    answer = seen(site.request("/seen/headers", headers=headers))["headers"]
-    assert answer["x-one"] == "1"
-    assert answer["accept"] == "text/html;q=0.9, */*"
-    assert answer["if-none-match"] == '"a", W/"b"'
+    request = seen(site.request("/seen/headers", headers=headers))["headers"]
+    assert request["x-one"] == "1"
+    assert request["accept"] == "text/html;q=0.9, */*"
+    assert request["if-none-match"] == '"a", W/"b"'
 
 
 def test_headers_with_deceptive_names(site: Site) -> None:
     """Names that would be read as something else never reach the application."""
-    answer = seen(
+    request = seen(
         site.request("/seen/hop", headers=["Proxy: http://evil.example", "X_Forwarded_For: 192.0.2.1"])
     )
-    assert "proxy" not in answer["headers"]
-    assert not any("192.0.2.1" in value for value in answer["headers"].values())
+    assert "proxy" not in request["headers"]
+    assert not any("192.0.2.1" in value for value in request["headers"].values())
 
 
 def test_form(site: Site) -> None:
     form = {"one": "1", "two": "zwei \xfc & more", "large": "x" * 200_000}
     body = urlencode(form).encode()
-    answer = seen(
+    request = seen(
         site.request(
             "/seen/form",
             method="POST",
@@ -81,13 +82,13 @@ def test_form(site: Site) -> None:
             body=body,
         )
     )
-    assert answer["form"] == {name: [value] for name, value in form.items()}
-    assert answer["headers"]["content-type"] == "application/x-www-form-urlencoded"
+    assert request["form"] == {name: [value] for name, value in form.items()}
+    assert request["headers"]["content-type"] == "application/x-www-form-urlencoded"
 
 
 def test_a_post_without_a_body(site: Site) -> None:
-    answer = seen(site.request("/seen/empty", method="POST", body=b""))
-    assert (answer["method"], answer["form"]) == ("POST", {})
+    request = seen(site.request("/seen/empty", method="POST", body=b""))
+    assert (request["method"], request["form"]) == ("POST", {})
 
 
 def test_a_chunked_body(site: Site, pairing: Pairing) -> None:
@@ -121,7 +122,7 @@ def test_head(site: Site) -> None:
     assert head.get("Content-Length") in (None, get.get("Content-Length"))
 
 
-def test_a_streamed_answer(site: Site) -> None:
+def test_a_streamed_response(site: Site) -> None:
     response = site.request("/stream")
     assert response.status == 200
     assert response.body == STREAM
@@ -166,8 +167,8 @@ def test_large_headers_of_a_request(site: Site) -> None:
     """60 KB of headers, near portico's limit for a head of 64 KiB."""
     large = {f"x-large-{number}": str(number) * 15_000 for number in range(4)}
     headers = [f"{name}: {value}" for name, value in large.items()]
-    answer = seen(site.request("/seen/large", headers=headers))["headers"]
-    assert {name: answer[name] for name in large} == large
+    request = seen(site.request("/seen/large", headers=headers))["headers"]
+    assert {name: request[name] for name in large} == large
 
 
 @pytest.mark.parametrize("count", [5, 9])
@@ -179,7 +180,7 @@ def test_larger_headers_of_a_request_are_refused(site: Site, pairing: Pairing, c
     assert site.request("/number/1").body == b"number 1"
 
 
-def test_large_headers_of_an_answer(site: Site) -> None:
+def test_large_headers_of_a_response(site: Site) -> None:
     response = site.request("/large-headers")
     assert response.status == 200
     assert {name: response.get(name) for name in LARGE_HEADERS} == LARGE_HEADERS
@@ -194,9 +195,13 @@ def test_a_kept_connection(site: Site) -> None:
 
 
 def test_the_client_is_seen(site: Site) -> None:
-    answer = seen(site.request("/seen/client", source=CLIENT))
-    assert answer["remote_addr"] == CLIENT
-    assert (answer["scheme"], answer["host"], answer["url"]) == ("http", NAME, f"http://{NAME}/seen/client")
+    request = seen(site.request("/seen/client", source=CLIENT))
+    assert request["remote_addr"] == CLIENT
+    assert (request["scheme"], request["host"], request["url"]) == (
+        "http",
+        NAME,
+        f"http://{NAME}/seen/client",
+    )
 
 
 def test_the_client_is_in_the_access_log(site: Site, key: str) -> None:
@@ -207,10 +212,10 @@ def test_the_client_is_in_the_access_log(site: Site, key: str) -> None:
 
 
 def test_https_is_seen(site: Site, pairing: Pairing) -> None:
-    answer = seen(site.request("/seen/tls", tls=True, source=CLIENT))
+    request = seen(site.request("/seen/tls", tls=True, source=CLIENT))
     scheme = "https" if pairing.tells_scheme else "http"
-    assert (answer["scheme"], answer["host"], answer["remote_addr"]) == (scheme, NAME, CLIENT)
-    assert answer["url"] == f"{scheme}://{NAME}/seen/tls"
+    assert (request["scheme"], request["host"], request["remote_addr"]) == (scheme, NAME, CLIENT)
+    assert request["url"] == f"{scheme}://{NAME}/seen/tls"
 
 
 @pytest.mark.parametrize(
@@ -229,20 +234,20 @@ def test_https_is_seen(site: Site, pairing: Pairing) -> None:
 def test_a_forged_header_is_not_believed(site: Site, header: str) -> None:
     """It changes nothing, and does not reach applications either, which may believe it themselves."""
     honest = seen(site.request("/seen/forged", source=CLIENT))
-    answer = seen(site.request("/seen/forged", source=CLIENT, headers=[header]))
+    request = seen(site.request("/seen/forged", source=CLIENT, headers=[header]))
     for volatile in ("x-request-start",):
         honest["headers"].pop(volatile, None)
-        answer["headers"].pop(volatile, None)
-    assert answer == honest
-    assert answer["remote_addr"] == CLIENT
-    assert "192.0.2.66" not in json.dumps(answer)
+        request["headers"].pop(volatile, None)
+    assert request == honest
+    assert request["remote_addr"] == CLIENT
+    assert "192.0.2.66" not in json.dumps(request)
 
 
 def test_a_client_cannot_date_its_request_back(site: Site, pairing: Pairing) -> None:
     """A request that has waited for years would be refused. Over HTTP the application sees the true time."""
     before_s = time.time()
-    answer = seen(site.request("/seen/start", source=CLIENT, headers=["X-Request-Start: t=1000000000"]))
-    start = answer["headers"].get("x-request-start")
+    request = seen(site.request("/seen/start", source=CLIENT, headers=["X-Request-Start: t=1000000000"]))
+    start = request["headers"].get("x-request-start")
     if not (pairing.tells_start and pairing.speaks == "http"):
         assert start is None
         return

@@ -18,10 +18,10 @@ events {{}}
 http {{
     access_log off;
     client_body_temp_path {folder}/bodies;
-    proxy_temp_path {folder}/answers;
-    uwsgi_temp_path {folder}/answers;
-    fastcgi_temp_path {folder}/answers;
-    scgi_temp_path {folder}/answers;
+    proxy_temp_path {folder}/responses;
+    uwsgi_temp_path {folder}/responses;
+    fastcgi_temp_path {folder}/responses;
+    scgi_temp_path {folder}/responses;
     include {file};
 }}
 """

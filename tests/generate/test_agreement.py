@@ -32,7 +32,7 @@ def server_line(text: str) -> str:
 
 
 def read_timeout_s(front: str, scheme: str, text: str) -> float:
-    """How long the front server waits for an answer."""
+    """How long the front server waits for a response."""
     if front == "nginx":
         return seconds(value_of(text, f"{MODULES[scheme]}_read_timeout"))
     if front == "apache":
@@ -62,7 +62,7 @@ def keeps(front: str, scheme: str) -> bool:
 @pytest.mark.parametrize(
     ("timeout", "queue"), [("60s", "30s"), ("90s", "30s"), ("1s", "5m"), ("1500ms", "100ms")]
 )
-def test_a_front_server_waits_longer_than_portico_answers_late(
+def test_a_front_server_waits_longer_than_portico_responds_late(
     front: str, scheme: str, timeout: str, queue: str
 ) -> None:
     text = made(front, scheme, "--timeout", timeout, "--queue-timeout", queue)

@@ -203,7 +203,7 @@ def test_the_health_check_asks_portico(tmp_path: Path) -> None:
         assert health_check("-b", uwsgi, "-b", http, *allow, "--health-path", "/livez") == 0
         assert health_check("-b", f"unix:{path}") == 0
         assert health_check("-b", "unix:@portico-test-health") == 0
-        # The application answers 200 to everything, but HTTP is not what is spoken there.
+        # The application responds with 200 to everything, but HTTP is not what is spoken there.
         assert health_check("-b", uwsgi.replace("uwsgi", "http")) != 0
     assert health_check("-b", http, "--health-path", "/livez") != 0
     assert health_check("-b", f"unix:{path}") != 0
@@ -314,5 +314,5 @@ def test_says_what_is_different_in_a_container() -> None:
     head = " ".join(head_of(generated("dockerfile", "shop", "--access-log", "a.log")).split())
     assert "It listens on 0.0.0.0:8000 instead of 127.0.0.1:8000" in head
     assert "The access log goes to standard output instead of a.log." in head
-    assert "portico answers /healthz itself" in head
+    assert "portico serves /healthz itself" in head
     assert f"believed from {' '.join(Settings.forwarded_allow_ips.default)} (forwarded_allow_ips)" in head

@@ -54,9 +54,9 @@ class Site:
 
     def environ(self, path: str, **arguments: Any) -> dict[str, str]:
         """What the application was given for a request."""
-        answer = self.http.get(path, **arguments)
-        assert answer.status_code == 200, answer.text
-        found: dict[str, str] = json.loads(answer.text)["environ"]
+        response = self.http.get(path, **arguments)
+        assert response.status_code == 200, response.text
+        found: dict[str, str] = json.loads(response.text)["environ"]
         return found
 
 
@@ -125,17 +125,17 @@ def test_authorization_reaches_the_application(site: Site) -> None:
 
 
 def test_a_body_of_the_greatest_length_passes_and_one_byte_more_does_not(site: Site) -> None:
-    answer = site.http.post("/", content=b"x" * 100 * 1024)
-    assert (answer.status_code, answer.json()["body"]) == (200, 100 * 1024)
+    response = site.http.post("/", content=b"x" * 100 * 1024)
+    assert (response.status_code, response.json()["body"]) == (200, 100 * 1024)
     assert site.http.post("/", content=b"x" * (100 * 1024 + 1)).status_code == 413
 
 
 def test_a_chunked_body_passes_where_the_protocol_can_have_it(site: Site) -> None:
-    answer = site.http.post("/", content=iter([b"x" * 5000, b"y" * 5000]))
+    response = site.http.post("/", content=iter([b"x" * 5000, b"y" * 5000]))
     if site.front == "apache" and site.scheme in ("uwsgi", "scgi"):
-        assert answer.status_code == 411  # as the comment in the file says
+        assert response.status_code == 411  # as the comment in the file says
     else:
-        assert (answer.status_code, answer.json()["body"]) == (200, 10_000)
+        assert (response.status_code, response.json()["body"]) == (200, 10_000)
 
 
 def test_connections_to_portico_are_kept_where_the_protocol_can_have_it(site: Site) -> None:
@@ -180,8 +180,8 @@ def test_queue_timeout_counts_from_the_front_server_on(site: Site) -> None:
 
 
 def test_the_health_path_leads_to_portico(site: Site) -> None:
-    answer = site.http.get("/livez")
-    assert (answer.status_code, answer.text) == (200, "ok\n")
+    response = site.http.get("/livez")
+    assert (response.status_code, response.text) == (200, "ok\n")
 
 
 def test_static_files_do_not_reach_portico(site: Site) -> None:

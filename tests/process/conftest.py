@@ -61,19 +61,19 @@ class Portico:
         return self.process.wait(_END_DEADLINE_S)
 
     def get(self, path: str = "/") -> str:
-        """Return the body of one answer, on a connection of its own."""
+        """Return the body of one response, on a connection of its own."""
         with self.ask(path) as connection:
             return read_body(connection)
 
     def ask(self, path: str = "/") -> socket.socket:
-        """Send a request and return its connection, without waiting for the answer."""
+        """Send a request and return its connection, without waiting for the response."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=_END_DEADLINE_S)
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
         return connection
 
 
 def read_body(connection: socket.socket) -> str:
-    """Read an answer to its end and return its body."""
+    """Read a response to its end and return its body."""
     received = b""
     while data := connection.recv(65536):
         received += data

@@ -25,18 +25,18 @@ PORTICO = [sys.executable, "-m", "portico", "run", "shop", "-w", "2", "--access-
 # Says what it sees of itself, and what a program sees that it starts without closing anything.
 SHOP = """
 import os, subprocess, sys
-ANSWER = "one"
+BODY = "one"
 SEES = "import os; print(*(os.readlink('/proc/self/fd/' + fd) for fd in os.listdir('/proc/self/fd')[:-1]))"
 def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/environment":
-        answer = " ".join(name for name in os.environ if name.startswith("LISTEN_"))
+        body = " ".join(name for name in os.environ if name.startswith("LISTEN_"))
     elif path == "/child":
-        answer = subprocess.run([sys.executable, "-c", SEES], close_fds=False, stdout=-1).stdout.decode()
+        body = subprocess.run([sys.executable, "-c", SEES], close_fds=False, stdout=-1).stdout.decode()
     else:
-        answer = ANSWER
+        body = BODY
     start_response("200 OK", [])
-    return [answer.encode()]
+    return [body.encode()]
 """
 
 # What systemd does between fork and exec: sockets from 3 on, variables with its own process id.

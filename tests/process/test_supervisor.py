@@ -16,20 +16,20 @@ from .conftest import Portico, Start, read_body
 
 SHOP = """
 import os, time
-ANSWER = b"one"
+BODY = b"one"
 def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/pid":
-        answer = str(os.getpid()).encode()
+        body = str(os.getpid()).encode()
     elif path == "/wait":
         open("waiting", "w").close()
         while not os.path.exists("go on"):
             time.sleep(0.01)
-        answer = b"waited"
+        body = b"waited"
     else:
-        answer = ANSWER
-    start_response("200 OK", [("Content-Length", str(len(answer)))])
-    return [answer]
+        body = BODY
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
 """
 
 
@@ -61,7 +61,7 @@ def is_gone(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_term_answers_what_is_in_flight_and_ends_with_status_0(start: Start) -> None:
+def test_term_finishes_what_is_in_flight_and_ends_with_status_0(start: Start) -> None:
     portico = start(SHOP, "-w", "2")
     portico.wait_ready()
     with wait_in_application(portico) as connection:
@@ -155,7 +155,7 @@ def test_hup_loads_new_code_without_losing_what_is_in_flight(start: Start) -> No
         (portico.folder / "shop.py").write_text(SHOP.replace("one", "two"))
         portico.signal(signal.SIGHUP)
         portico.wait_for("is ready after", times=2)
-        wait_until(lambda: portico.get() == "two", what="the new code to answer")
+        wait_until(lambda: portico.get() == "two", what="the new code to respond")
         let_go_on(portico)
         assert read_body(connection) == "waited"
     wait_until(lambda: not before & set(portico.worker_pids), what="the old workers to leave")
@@ -175,7 +175,7 @@ def test_hup_with_broken_code_keeps_the_old_workers(start: Start) -> None:
     assert portico.get() == "one"
     (portico.folder / "shop.py").write_text(SHOP.replace("one", "two"))
     portico.signal(signal.SIGHUP)
-    wait_until(lambda: portico.get() == "two", what="the mended code to answer")
+    wait_until(lambda: portico.get() == "two", what="the mended code to respond")
 
 
 def test_backs_off_while_workers_die_at_boot(start: Start) -> None:

@@ -98,7 +98,7 @@ def pipe() -> Iterator[Pipe]:
 
 
 def ask(connection: Connection, numbers: range, text: str = TEXT) -> float:
-    """One request for each number, whose line shows `text` thrice; answers how many seconds they took."""
+    """One request for each number, whose line shows `text` thrice; returns how many seconds they took."""
     headers = [f"Referer: {text}", f"User-Agent: {text}"]
     began_s = time.monotonic()
     for number in numbers:

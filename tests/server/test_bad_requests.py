@@ -101,16 +101,16 @@ def test_foreign_and_endless_bytes_are_cut_off(server: Server, junk: bytes) -> N
         try:
             connection.send(junk)
             connection.half_close()
-            answer = connection.read_to_end()
+            response = connection.read_to_end()
         except ConnectionError:
-            answer = b""
-    assert answer == b"" or answer[:10] in {b"HTTP/1.1 4", b"HTTP/1.0 4", b"HTTP/1.1 5"}
+            response = b""
+    assert response == b"" or response[:10] in {b"HTTP/1.1 4", b"HTTP/1.0 4", b"HTTP/1.1 5"}
     with server.connect() as connection:
         assert connection.request("/function").body == b"function"
 
 
 def test_a_refusal_is_readable_although_the_client_goes_on_sending(server: Server) -> None:
-    """Closing with unread input resets the connection and eats the answer: it must linger."""
+    """Closing with unread input resets the connection and eats the response: it must linger."""
     with server.connect() as connection:
         connection.send(request_bytes("/echo", "POST", headers=["Content-Length: x"]) + b"x" * 300_000)
         assert connection.read_response().status == 400

@@ -75,10 +75,10 @@ def test_ipv6() -> None:
     with Server(options=["-b", f"[::1]:{port}"]) as server:
         with socket.create_connection(("::1", port)) as raw:
             raw.sendall(b"GET /environ HTTP/1.0\r\n\r\n")
-            answer = b"".join(iter(lambda: raw.recv(65536), b""))
+            response = b"".join(iter(lambda: raw.recv(65536), b""))
         with server.connect() as connection:
             assert environ(connection)["REMOTE_ADDR"] == "127.0.0.1"
-    values = json.loads(answer.partition(b"\r\n\r\n")[2])["values"]
+    values = json.loads(response.partition(b"\r\n\r\n")[2])["values"]
     assert values["REMOTE_ADDR"]["value"] == "::1"
     assert values["SERVER_PORT"]["value"] == str(port)
 

@@ -37,7 +37,7 @@ def test_head_of_a_failing_application_has_no_body(server: Server) -> None:
 
 
 @pytest.mark.parametrize("status", ["204+No+Content", "304+Not+Modified"])
-def test_pipelined_answers_without_bodies(server: Server, status: str) -> None:
+def test_pipelined_responses_without_bodies(server: Server, status: str) -> None:
     with server.connect() as connection:
         connection.send((request_bytes(f"/without-body?status={status}") + request_bytes("/function")) * 5)
         for _ in range(5):

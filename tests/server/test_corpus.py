@@ -1,6 +1,6 @@
 """Replays tests/corpus/http1 over real sockets; crates/wire/tests/corpus.rs does the same without them.
 
-A valid file gives exactly the answers it expects, an invalid one those to the requests before it, then the
+A valid file gives exactly the responses it expects, an invalid one those to the requests before it, then the
 status with `Connection: close`, then the end. What the application is shown is computed here from the header
 lines, by the rules of PEP 3333 and RFC 3875, independently of the server.
 """
@@ -57,7 +57,7 @@ class Request:
         return variables
 
     def seen(self) -> dict[str, Any]:
-        """What apps.echoing answers."""
+        """The response of apps.echoing."""
         return {
             "method": self.method,
             "target": self.target,
@@ -134,14 +134,14 @@ def echoing() -> Iterator[Server]:
 def test_a_valid_connection_is_answered(echoing: Server, case: Case) -> None:
     with echoing.connect() as connection:
         connection.send(case.data)
-        expect_answers(connection, case)
+        expect_responses(connection, case)
 
 
 @each(sample(VALID))
 def test_a_valid_connection_is_answered_byte_by_byte(echoing: Server, case: Case) -> None:
     with echoing.connect() as connection:
         send_bytewise(connection, case.data)
-        expect_answers(connection, case)
+        expect_responses(connection, case)
 
 
 @each(INVALID)
@@ -158,8 +158,8 @@ def test_an_invalid_connection_is_refused_byte_by_byte(echoing: Server, case: Ca
         expect_refusal(connection, case)
 
 
-def expect_answers(connection: Connection, case: Case) -> None:
-    """Every request is answered with what it said, and nothing else comes."""
+def expect_responses(connection: Connection, case: Case) -> None:
+    """Every request gets a response with what it said, and nothing else comes."""
     for request in case.requests:
         response = read_final_response(connection, request.method)
         assert response.status == 200, response
@@ -176,7 +176,7 @@ def expect_refusal(connection: Connection, case: Case) -> None:
     """The requests before the wrong bytes are answered, these are refused, and then it is over."""
     for _ in range(case.after):
         assert read_final_response(connection, "GET").status == 200
-    # RFC 9110 9.3.2: an answer to HEAD has no body, a refusal neither.
+    # RFC 9110 9.3.2: a response to HEAD has no body, a refusal neither.
     is_head = case.after == 0 and case.data.startswith(b"HEAD ")
     response = read_final_response(connection, "HEAD" if is_head else "GET")
     assert response.status == case.status
@@ -187,7 +187,7 @@ def expect_refusal(connection: Connection, case: Case) -> None:
 
 
 def read_final_response(connection: Connection, method: str) -> Response:
-    """The next answer that is not a 100."""
+    """The next response that is not a 100."""
     response = connection.read_response(method)
     while response.status == 100:
         response = connection.read_response(method)

@@ -1,4 +1,4 @@
-"""Every deadline: what is late is answered with 408 or closed, what is slow but in time is served.
+"""Every deadline: what is late gets a 408 or is closed, what is slow but in time is served.
 
 All clients wait at the same time, on one server with short deadlines (they are kept to within 250 ms): each
 is a function here, started by the fixture, and each test looks at the end of one.
@@ -24,7 +24,7 @@ STALLED_BYTES = 24 << 20
 _FIN_WAIT_1 = 4
 """In enum tcp_state: closed, and not all has been taken."""
 KERNEL_BYTES = 512 << 10
-"""Less than the kernel takes of one answer while nobody reads."""
+"""Less than the kernel takes of one response while nobody reads."""
 
 OPTIONS = [
     *SHORT_DEADLINES,
@@ -58,7 +58,7 @@ def ends(slow_server: Server) -> Iterator[Callable[[Client], Ended]]:
 
 
 def read_to_close(connection: Connection, began_s: float) -> Ended:
-    """Read answers until the server closes."""
+    """Read responses until the server closes."""
     statuses: list[int] = []
     with suppress(ConnectionError, Closed):
         while True:
@@ -67,7 +67,7 @@ def read_to_close(connection: Connection, began_s: float) -> Ended:
 
 
 def drip(connection: Connection, data: bytes, *, began_s: float, piece: int = 1) -> Ended:
-    """Send a piece of `data` every tenth of a second until an answer or the close comes."""
+    """Send a piece of `data` every tenth of a second until a response or the close comes."""
     for position in range(0, len(data), piece):
         if not connection.is_silent(STEP_S):
             break
@@ -87,7 +87,7 @@ def silent(server: Server) -> Ended:
         return read_to_close(connection, time.monotonic())
 
 
-def test_a_client_that_sends_nothing_is_closed_without_an_answer(ends: Callable[[Client], Ended]) -> None:
+def test_a_client_that_sends_nothing_is_closed_without_a_response(ends: Callable[[Client], Ended]) -> None:
     end = ends(silent)
     assert (end.statuses, end.is_late()) == ([], True)
 
@@ -99,7 +99,7 @@ def idle(server: Server) -> Ended:
         return read_to_close(connection, time.monotonic())
 
 
-def test_an_idle_connection_is_closed_without_an_answer(ends: Callable[[Client], Ended]) -> None:
+def test_an_idle_connection_is_closed_without_a_response(ends: Callable[[Client], Ended]) -> None:
     end = ends(idle)
     assert (end.statuses, end.is_late()) == ([], True)
 
@@ -267,7 +267,7 @@ def test_a_streamed_body_that_stalls_raises_where_it_is_read(
     assert "complete" not in events
 
 
-# -- answers
+# -- responses
 
 
 def deaf_client(name: str, target: str) -> Client:
@@ -289,7 +289,8 @@ def deaf_client(name: str, target: str) -> Client:
 
 
 def received_until_reset(connection: Connection) -> int:
-    """How many bytes still come; their end has to be a reset, which nobody takes for the end of an answer."""
+    """How many bytes still come; their end has to be a reset, which nobody takes for the end of a
+    response."""
     received = 0
     try:
         while block := connection.socket.recv(1 << 20):
@@ -396,11 +397,11 @@ def test_a_slow_application_makes_no_client_late(ends: Callable[[Client], Ended]
     assert ends(gated).statuses == [200]
 
 
-# -- after the last answer
+# -- after the last response
 
 
 def lingering_client(name: str, request: bytes, status: int) -> Client:
-    """Gets a last answer, and neither closes nor stops sending."""
+    """Gets a last response, and neither closes nor stops sending."""
 
     def run(server: Server) -> Ended:
         with server.connect() as connection:
@@ -436,7 +437,7 @@ def test_a_client_that_does_not_leave_is_cut(ends: Callable[[Client], Ended], li
 
 @client
 def vanished(server: Server) -> Ended:
-    """Asks for an answer that the kernel takes whole, for the close after it, and reads nothing."""
+    """Asks for a response that the kernel takes whole, for the close after it, and reads nothing."""
     with server.connect(receive_buffer=4096) as connection:
         began_s = time.monotonic()
         target = f"/many-blocks?size={KERNEL_BYTES // 8}&count=8"

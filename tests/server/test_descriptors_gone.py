@@ -48,7 +48,7 @@ def test_accept_rests_without_spinning_and_goes_on(tmp_path: Path) -> None:
 
 
 def served(crowd: list[Connection]) -> list[bytes]:
-    """The answers; each client leaves with its own, which is what makes room for the next."""
+    """The responses; each client leaves with its own, which is what makes room for the next."""
     bodies = []
     for connection in crowd:
         bodies.append(connection.read_response().body)

@@ -52,7 +52,7 @@ def test_a_callback_is_called_while_the_application_waits(
         leave(connection)
         server.recorder.wait_for(key, "called 0")
         server.recorder.open_gate(key)
-        assert server.recorder.wait_for(key, "answers") == ["inside", "called 0", "answers"]
+        assert server.recorder.wait_for(key, "responds") == ["inside", "called 0", "responds"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_callback_belongs_to_its_own_request(server: Server, key: str, before:
         assert server.recorder.events(key) == ["inside"]
     server.recorder.wait_for(key, "called 0")
     server.recorder.open_gate(key)
-    assert server.recorder.wait_for(key, "answers") == ["inside", "called 0", "answers"]
+    assert server.recorder.wait_for(key, "responds") == ["inside", "called 0", "responds"]
 
 
 def test_a_callback_is_called_while_a_streamed_body_is_read(key: str) -> None:
@@ -108,9 +108,9 @@ def test_each_callback_is_called_once_in_order(server: Server, key: str) -> None
         server.recorder.wait_for(key, "inside")
     server.recorder.wait_for(key, "called 4")
     server.recorder.open_gate(key)
-    server.recorder.wait_for(key, "answers")
+    server.recorder.wait_for(key, "responds")
     departures_are_through(server, key)
-    assert server.recorder.events(key) == ["inside", *(f"called {number}" for number in range(5)), "answers"]
+    assert server.recorder.events(key) == ["inside", *(f"called {number}" for number in range(5)), "responds"]
 
 
 @pytest.mark.parametrize("twice", ["", "1"], ids=["first", "second"])
@@ -146,14 +146,14 @@ def test_a_callback_that_raises_is_logged_and_the_next_is_called(server: Server,
 
 @pytest.mark.parametrize("how", ["list", "iterator", "write", "blocks"])
 @closing
-def test_nothing_is_called_when_the_client_leaves_with_its_answer(
+def test_nothing_is_called_when_the_client_leaves_with_its_response(
     server: Server, key: str, how: str, headers: list[str]
 ) -> None:
     """Clients go away as soon as they have all; some applications still have something to do then."""
     keys = [f"{key}-{number}" for number in range(20 if how in {"list", "iterator"} else 3)]
     for each in keys:
         with server.connect() as connection:
-            connection.ask(f"/registers-and-answers?how={how}&key={each}", headers=headers)
+            connection.ask(f"/registers-and-responds?how={how}&key={each}", headers=headers)
             response = connection.read_response() if how != "blocks" else None
             if response is None:
                 assert connection.read_head().get("Content-Length") == "8"
@@ -183,8 +183,8 @@ def test_after_the_request_the_callables_know_nothing(server: Server, key: str) 
 
 def test_what_cannot_be_called_is_refused(server: Server) -> None:
     with server.connect() as connection:
-        answers = json.loads(connection.request("/registers-nothing").body)
-    assert answers == [
+        responses = json.loads(connection.request("/registers-nothing").body)
+    assert responses == [
         f"portico.on_disconnect: expected a callable, got {name}" for name in ("NoneType", "int", "str")
     ]
 
@@ -320,7 +320,7 @@ def test_another_thread_hears_of_a_client_that_leaves_during_a_send(
 
 
 @sends
-def test_another_thread_is_too_late_after_the_answer(sending: Server, key: str, how: str) -> None:
+def test_another_thread_is_too_late_after_the_response(sending: Server, key: str, how: str) -> None:
     """The client has read all, and stays."""
     with sending.connect(receive_buffer=65536) as connection:
         hold_up(sending, connection, key, how)

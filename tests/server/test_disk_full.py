@@ -1,4 +1,5 @@
-"""No space for logs, request bodies or answers: requests are served, or refused with 507, and it is told."""
+"""No space for logs, request bodies or responses: requests are served, or refused with 507, and it is
+told."""
 
 from __future__ import annotations
 
@@ -97,7 +98,7 @@ def test_a_body_without_space_is_507_and_others_are_served(little_space: Server,
     assert little_space.error_log.text().count("temporary file") == 1
 
 
-def test_an_answer_without_space_waits_for_its_reader(little_space: Server, key: str) -> None:
+def test_a_response_without_space_waits_for_its_reader(little_space: Server, key: str) -> None:
     """Nothing of it is lost, and memory does not take what the disk cannot."""
     count = 640
     with little_space.connect(receive_buffer=4096) as reader:
@@ -112,7 +113,7 @@ def test_an_answer_without_space_waits_for_its_reader(little_space: Server, key:
     events = little_space.recorder.wait_for(key, "close")
     assert events.count("block") == count
     assert little_space.error_log.text().count("cannot keep an answer") == 1
-    wait_until(lambda: post_again(little_space, key) == 200, what="the space of the answer")
+    wait_until(lambda: post_again(little_space, key) == 200, what="the space of the response")
 
 
 def post_again(server: Server, key: str) -> int:

@@ -26,7 +26,7 @@ def test_the_case_of_the_value_does_not_matter(server: Server) -> None:
 
 
 def test_a_client_that_does_not_wait(server: Server) -> None:
-    """The body is there already: 100 may be sent or not; the answer follows."""
+    """The body is there already: 100 may be sent or not; the response follows."""
     with server.connect() as connection:
         for _ in range(2):
             connection.send(request_bytes("/echo", "POST", headers=EXPECT, body=b"at once"))
@@ -67,8 +67,8 @@ def test_an_unknown_expectation_is_417_or_ignored(server: Server) -> None:
     assert response.status in {200, 417}
 
 
-def test_100_waits_for_the_answer_before_it(server: Server, key: str) -> None:
-    """A pipelined request: 100 must not come in the middle of another answer."""
+def test_100_waits_for_the_response_before_it(server: Server, key: str) -> None:
+    """A pipelined request: 100 must not come in the middle of another response."""
     with server.connect() as connection:
         connection.ask(f"/waits?key={key}")
         server.recorder.wait_for(key, "inside")

@@ -331,8 +331,8 @@ def test_a_front_server_that_comes_by_ipv4_to_a_socket_for_both() -> None:
         except ConnectionRefusedError:
             pytest.skip("[::] takes no IPv4 here")
         raw.sendall(b"GET /environ HTTP/1.0\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n")
-        answer = b"".join(iter(lambda: raw.recv(65536), b""))
-    values = json.loads(answer.partition(b"\r\n\r\n")[2])["values"]
+        response = b"".join(iter(lambda: raw.recv(65536), b""))
+    values = json.loads(response.partition(b"\r\n\r\n")[2])["values"]
     assert values["REMOTE_ADDR"]["value"] == "192.0.2.1"
 
 

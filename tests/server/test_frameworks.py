@@ -45,8 +45,8 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 def test_query_and_path(site: Site) -> None:
-    answer = site.client.get("/hello/J%C3%BCrgen", params={"a": "b c", "d": "\u2603"}).json()
-    assert (answer["name"], answer["query"]) == ("J\xfcrgen", {"a": "b c", "d": "\u2603"})
+    response = site.client.get("/hello/J%C3%BCrgen", params={"a": "b c", "d": "\u2603"}).json()
+    assert (response["name"], response["query"]) == ("J\xfcrgen", {"a": "b c", "d": "\u2603"})
 
 
 def test_form(site: Site) -> None:
@@ -60,8 +60,8 @@ def test_json(site: Site) -> None:
 
 
 def test_upload(site: Site) -> None:
-    answer = site.client.post("/upload", files={"file": ("data.bin", CONTENT, "application/octet-stream")})
-    assert answer.json() == {"name": "data.bin", "size": len(CONTENT), "total": sum(CONTENT)}
+    response = site.client.post("/upload", files={"file": ("data.bin", CONTENT, "application/octet-stream")})
+    assert response.json() == {"name": "data.bin", "size": len(CONTENT), "total": sum(CONTENT)}
 
 
 def test_chunked_upload(site: Site) -> None:
@@ -71,28 +71,28 @@ def test_chunked_upload(site: Site) -> None:
         yield b'{"a": '
         yield b"1}"
 
-    answer = site.client.post("/json", content=pieces(), headers={"Content-Type": "application/json"})
+    response = site.client.post("/json", content=pieces(), headers={"Content-Type": "application/json"})
     if site.name in {"flask", "bottle"}:
-        assert answer.json() == {"a": 1}
+        assert response.json() == {"a": 1}
     assert site.client.get("/hello/x").status_code == 200
 
 
 def test_stream(site: Site) -> None:
-    answer = site.client.get("/stream")
-    assert answer.text == "".join(f"/stream {number}\n" for number in range(1000))
+    response = site.client.get("/stream")
+    assert response.text == "".join(f"/stream {number}\n" for number in range(1000))
 
 
 def test_file(site: Site) -> None:
-    answer = site.client.get("/file")
+    response = site.client.get("/file")
     source = TESTS / "apps" / f"{site.name}_site.py"
-    assert answer.content == source.read_bytes()
-    assert answer.headers["Content-Type"].startswith("text/x-python")
+    assert response.content == source.read_bytes()
+    assert response.headers["Content-Type"].startswith("text/x-python")
 
 
 def test_head(site: Site) -> None:
-    answer = site.client.head("/file")
-    assert answer.status_code in {200, 405}
-    assert answer.content == b""
+    response = site.client.head("/file")
+    assert response.status_code in {200, 405}
+    assert response.content == b""
     assert site.client.get("/hello/x").status_code == 200
 
 
@@ -139,8 +139,8 @@ def test_flask_file_from_memory(flask: httpx.Client) -> None:
 
 
 def test_flask_redirect(flask: httpx.Client) -> None:
-    answer = flask.get("/redirect", follow_redirects=True)
-    assert answer.json()["url"] == f"{flask.base_url}/hello/elsewhere".replace("//hello", "/hello")
+    response = flask.get("/redirect", follow_redirects=True)
+    assert response.json()["url"] == f"{flask.base_url}/hello/elsewhere".replace("//hello", "/hello")
 
 
 @pytest.fixture(scope="module")
@@ -168,14 +168,14 @@ def csrf_token(page: httpx.Response) -> str:
 
 
 def test_django_page_with_session(django: httpx.Client) -> None:
-    answers = [django.get("/hello/J%C3%BCrgen/", params={"q": "\u2603"}).json() for _ in range(2)]
-    assert [answer["visits"] for answer in answers] == [1, 2]
-    assert (answers[0]["name"], answers[0]["query"]) == ("J\xfcrgen", {"q": "\u2603"})
+    responses = [django.get("/hello/J%C3%BCrgen/", params={"q": "\u2603"}).json() for _ in range(2)]
+    assert [response["visits"] for response in responses] == [1, 2]
+    assert (responses[0]["name"], responses[0]["query"]) == ("J\xfcrgen", {"q": "\u2603"})
 
 
 def test_django_redirects_to_the_slash(django: httpx.Client) -> None:
-    answer = django.get("/hello/x", follow_redirects=False)
-    assert (answer.status_code, answer.headers["Location"]) == (301, "/hello/x/")
+    response = django.get("/hello/x", follow_redirects=False)
+    assert (response.status_code, response.headers["Location"]) == (301, "/hello/x/")
 
 
 def test_django_admin(django: httpx.Client) -> None:
@@ -197,10 +197,10 @@ def test_django_admin(django: httpx.Client) -> None:
     "path", ["admin/css/base.css", "admin/js/vendor/jquery/jquery.js", "uploads/site.css"]
 )
 def test_django_static_files(django: httpx.Client, path: str) -> None:
-    answer = django.get(f"/static/{path}")
-    assert answer.status_code == 200
-    assert len(answer.content) == int(answer.headers["Content-Length"])
-    again = django.get(f"/static/{path}", headers={"If-Modified-Since": answer.headers["Last-Modified"]})
+    response = django.get(f"/static/{path}")
+    assert response.status_code == 200
+    assert len(response.content) == int(response.headers["Content-Length"])
+    again = django.get(f"/static/{path}", headers={"If-Modified-Since": response.headers["Last-Modified"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
@@ -208,13 +208,13 @@ def test_django_static_files(django: httpx.Client, path: str) -> None:
 def test_django_file_upload_and_download(django: httpx.Client, size: int) -> None:
     content = (CONTENT * (size // len(CONTENT) + 1))[:size]
     token = csrf_token(django.get("/uploads/"))
-    answer = django.post(
+    response = django.post(
         "/uploads/",
         data={"title": f"{size}.bin", "csrfmiddlewaretoken": token},
         files={"file": (f"{size}.bin", content)},
     )
-    assert answer.content == content
-    assert f'filename="{size}.bin"' in answer.headers["Content-Disposition"]
+    assert response.content == content
+    assert f'filename="{size}.bin"' in response.headers["Content-Disposition"]
     assert f"{size}.bin" in django.get("/uploads/").text
 
 
@@ -233,8 +233,8 @@ def test_django_uploads_from_many_clients(django: httpx.Client) -> None:
     def upload(number: int) -> bool:
         content = bytes([number]) * 50_000
         form = {"title": f"many-{number}", "csrfmiddlewaretoken": token}
-        answer = django.post("/uploads/", data=form, files={"file": (f"many-{number}.bin", content)})
-        return answer.content == content
+        response = django.post("/uploads/", data=form, files={"file": (f"many-{number}.bin", content)})
+        return response.content == content
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(upload, range(12)))

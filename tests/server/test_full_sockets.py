@@ -1,7 +1,7 @@
 """Gathered blocks meet a full socket: they leave when the client reads, whatever the application does.
 
 The sentinel sends what was gathered, and what it cannot send waits for the client beside the application,
-which may end the answer meanwhile: two sides, one socket.
+which may end the response meanwhile: two sides, one socket.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_chunked(connection: Connection, size: int) -> bytes:
 
 
 def read_last_chunks(connection: Connection) -> bytes:
-    """The rest of the answer, and after it an answer that is whole, too."""
+    """The rest of the response, and after it a response that is whole, too."""
     body = b"".join(connection.read_chunks())
     assert connection.read_exactly(2) == b"\r\n"
     assert connection.request("/function").body == b"function"
@@ -64,7 +64,7 @@ def test_gathered_blocks_leave_a_full_socket_while_the_application_waits(server:
 def test_a_last_block_follows_gathered_blocks_that_still_wait(
     server: Server, key: str, read_before: float
 ) -> None:
-    """The application ends the answer before the client has read what it wrote."""
+    """The application ends the response before the client has read what it wrote."""
     for room in ROOMS:
         with server.connect(receive_buffer=4096) as reader:
             ask_to_fill(reader, f"{key}-{room}", room)
@@ -81,7 +81,7 @@ def test_a_last_block_follows_gathered_blocks_that_still_wait(
             assert body == numbered(written + LAST_BLOCK)
 
 
-def test_only_one_side_writes_when_the_answer_ends_at_the_sentinels_tick(server: Server, key: str) -> None:
+def test_only_one_side_writes_when_the_response_ends_at_the_sentinels_tick(server: Server, key: str) -> None:
     """Each trial ends a little later after the gathered blocks, so that some find the sentinel at work."""
     whole = numbered(1 << 20)
     with server.connect(receive_buffer=4096) as reader:

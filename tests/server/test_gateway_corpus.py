@@ -24,7 +24,7 @@ from support.gateway import (
     variables,
 )
 from support.gateway_corpus import Case, Request, cases
-from support.gateway_site import KEPT, Site, read_answer, request, running_site
+from support.gateway_site import KEPT, Site, read_response, request, running_site
 from support.raw_client import Response
 
 ALL = {
@@ -120,7 +120,7 @@ def replay_valid(site: Site, case: Case, *, bytewise: bool = False) -> None:
             connection.half_close()
             assert connection.read_to_end() == b""
             return
-        response = read_answer(connection, case.protocol)
+        response = read_response(connection, case.protocol)
         expect_environ(site, case.protocol, connection, response, case.requests[0])
         connection.expect_closed()
 
@@ -143,16 +143,16 @@ def replay_valid_fastcgi(site: Site, case: Case, *, bytewise: bool = False) -> N
         for asked in case.requests:
             if asked.id not in complete:
                 continue
-            answer = connection.read_fastcgi_answer(id=asked.id)
-            while answer.protocol_status != COMPLETE:
+            response = connection.read_fastcgi_response(id=asked.id)
+            while response.protocol_status != COMPLETE:
                 # Of an earlier one with this number, which was not for a responder.
-                refused = struct.pack(">IB3x", answer.app_status, answer.protocol_status)
+                refused = struct.pack(">IB3x", response.app_status, response.protocol_status)
                 others.append(as_bytes(Record(END_REQUEST, asked.id, refused)))
-                answer = connection.read_fastcgi_answer(id=asked.id)
-            others += map(as_bytes, answer.others)
-            assert (answer.app_status, answer.errors) == (0, b"")
-            assert answer.response is not None
-            expect_environ(site, "fastcgi", connection, answer.response, asked)
+                response = connection.read_fastcgi_response(id=asked.id)
+            others += map(as_bytes, response.others)
+            assert (response.app_status, response.errors) == (0, b"")
+            assert response.response is not None
+            expect_environ(site, "fastcgi", connection, response.response, asked)
             if not asked.keep_connection:
                 break
         connection.half_close()
@@ -208,7 +208,7 @@ def replay_invalid(site: Site, case: Case, *, bytewise: bool = False) -> None:
         if case.protocol == "fastcgi":
             expect_fastcgi_refusal(connection, case)
         else:
-            response = read_answer(connection, case.protocol)
+            response = read_response(connection, case.protocol)
             assert response.status == case.status
             assert response.body.startswith(str(case.status).encode())
             connection.expect_closed()
@@ -221,13 +221,13 @@ def expect_fastcgi_refusal(connection: GatewayConnection, case: Case) -> None:
     if case.name in ENDED_IN_THE_HEAD:
         opened, complete = complete, []
     for id in complete:
-        answer = connection.read_fastcgi_answer(id=id)
-        assert answer.response is not None
-        assert answer.response.status == 200
+        response = connection.read_fastcgi_response(id=id)
+        assert response.response is not None
+        assert response.response.status == 200
     for id in opened:
-        answer = connection.read_fastcgi_answer(id=id)
-        assert answer.response is not None
-        assert (answer.response.status, answer.protocol_status) == (case.status, 0)
+        response = connection.read_fastcgi_response(id=id)
+        assert response.response is not None
+        assert (response.response.status, response.protocol_status) == (case.status, 0)
     assert [one for one in connection.read_records() if one.kind == END_REQUEST] == []
 
 
@@ -275,7 +275,7 @@ def test_a_valid_proxy_header_tells_of_the_client(site: Site, case: Case, name: 
             assert connection.read_to_end() == b""
             return
         send(connection, header + data[data.index(b"\r\n") + 2 :])
-        told = json.loads(read_answer(connection, name).body)
+        told = json.loads(read_response(connection, name).body)
         peer = connection.socket.getsockname()
     environ, facts = told["environ"], dict(case.facts)
     family, _, ends = case.endpoints.partition(": ")

@@ -26,7 +26,7 @@ from support.gateway import (
     uwsgi,
     variables,
 )
-from support.gateway_site import LISTENERS, PROXY_LINE, Site, read_answer, running_site
+from support.gateway_site import LISTENERS, PROXY_LINE, Site, read_response, running_site
 from support.memory import bounded_memory
 from support.raw_client import Closed
 from support.short_deadlines import REQUEST_S, SHORT_DEADLINES, STEP_S, Ended
@@ -43,13 +43,13 @@ def peer(
     label: str, name: str, start: bytes, rest: bytes = b"", *, piece: int = 1, before: bytes = b""
 ) -> str:
     """A peer of the listener `name` that sends `start` at once and `rest` slowly, and first `before`, a whole
-    request, whose answer it waits for. Answers its label."""
+    request, whose response it waits for. Returns its label."""
 
     def run(site: Site) -> Ended:
         with site.connect(name, timeout_s=30) as connection:
             if before:
                 connection.send(before)
-                assert read_answer(connection, name).status == 200
+                assert read_response(connection, name).status == 200
             began_s = time.monotonic()
             connection.send(start)
             for position in range(0, len(rest), piece):
@@ -66,14 +66,15 @@ def peer(
 
 
 def read_to_close(connection: GatewayConnection, name: str, began_s: float) -> Ended:
-    """Read answers until the server closes; what is no whole answer in the protocol's form is an error."""
+    """Read responses until the server closes; what is no whole response in the protocol's form is an
+    error."""
     statuses: list[int] = []
     try:
         if name.startswith("scgi"):
             statuses.append(connection.read_cgi_response().status)
         else:
             while True:
-                statuses.append(read_answer(connection, name).status)
+                statuses.append(read_response(connection, name).status)
     except Closed as closed:
         if closed.received:
             raise
@@ -106,7 +107,7 @@ IDLE = [
 
 
 @pytest.mark.parametrize("label", [*SILENT, *IDLE])
-def test_a_silent_peer_is_closed_without_an_answer(ends: Callable[[str], Ended], label: str) -> None:
+def test_a_silent_peer_is_closed_without_a_response(ends: Callable[[str], Ended], label: str) -> None:
     end = ends(label)
     assert (end.statuses, end.is_late()) == ([], True)
 
@@ -122,7 +123,7 @@ LATE_HEADERS = [
 
 
 @pytest.mark.parametrize("label", LATE_HEADERS)
-def test_a_late_proxy_header_closes_without_an_answer(ends: Callable[[str], Ended], label: str) -> None:
+def test_a_late_proxy_header_closes_without_a_response(ends: Callable[[str], Ended], label: str) -> None:
     """In absolute time: no byte moves the deadline."""
     end = ends(label)
     assert (end.statuses, end.is_late()) == ([], True)
@@ -219,7 +220,7 @@ def test_request_timeout_ends_also_a_steady_body(ends: Callable[[str], Ended], l
 
 
 def test_a_peer_that_reads_no_replies_is_cut_and_takes_no_memory(site: Site) -> None:
-    """Each question is answered, and nobody takes the answers: 16 bytes for 8, for ever."""
+    """Each question gets a response, and nobody takes the responses: 16 bytes for 8, for ever."""
     block = record(99, id=0) * 10_000
     with site.connect("fastcgi", timeout_s=30) as connection, bounded_memory(site.server, 16 << 20):
         began_s = time.monotonic()

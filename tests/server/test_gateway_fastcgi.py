@@ -25,7 +25,7 @@ from support.gateway import (
     STDOUT,
     UNKNOWN_ROLE,
     UNKNOWN_TYPE,
-    FastCgiAnswer,
+    FastCgiResponse,
     GatewayConnection,
     Record,
     begin,
@@ -43,7 +43,7 @@ MEBIBYTE = 1 << 20
 CROWD = 100_000
 MULTIPLEXING = Record(GET_VALUES_RESULT, 0, b"\x0f\x01FCGI_MPXS_CONNS0")
 QUESTION = record(GET_VALUES, pairs([("FCGI_MPXS_CONNS", ""), ("FCGI_MAX_REQS", "")]), id=0)
-"""What is asked for by `QUESTION`, and the answer."""
+"""What is asked for by `QUESTION`, and the response."""
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +72,11 @@ def kept(target: str, method: str = "GET", body: bytes = b"", *, id: int = 1) ->
     return fastcgi(variables(target, method, *length), body, id=id, flags=KEEP_CONNECTION)
 
 
-def answered(answer: FastCgiAnswer) -> Response:
-    """The response of an answer that is complete."""
-    assert (answer.app_status, answer.protocol_status) == (0, COMPLETE)
-    assert answer.response is not None
-    return answer.response
+def completed(response: FastCgiResponse) -> Response:
+    """The response of a complete exchange."""
+    assert (response.app_status, response.protocol_status) == (0, COMPLETE)
+    assert response.response is not None
+    return response.response
 
 
 def ended(status: int, *, id: int = 1) -> Record:
@@ -96,7 +96,7 @@ def test_a_kept_connection_serves_many_requests(connection: GatewayConnection) -
         id = (1, 1, 2, 65535, 1)[number % 5]
         body = b"b" * (number % 3)
         connection.send(kept(f"/{number}?{number}", "POST" if body else "GET", body, id=id))
-        told = json.loads(answered(connection.read_fastcgi_answer(id=id)).body)
+        told = json.loads(completed(connection.read_fastcgi_response(id=id)).body)
         environ = told["environ"]
         assert (environ["REQUEST_URI"], environ["QUERY_STRING"]) == (f"/{number}?{number}", str(number))
         assert (environ.get("CONTENT_LENGTH"), told["body"]) == (
@@ -108,13 +108,13 @@ def test_a_kept_connection_serves_many_requests(connection: GatewayConnection) -
 def test_requests_that_do_not_wait_are_answered_in_turn(connection: GatewayConnection) -> None:
     connection.send(b"".join(kept(f"/{number}", id=1 + number % 2) for number in range(50)))
     for number in range(50):
-        told = json.loads(answered(connection.read_fastcgi_answer(id=1 + number % 2)).body)
+        told = json.loads(completed(connection.read_fastcgi_response(id=1 + number % 2)).body)
         assert told["environ"]["REQUEST_URI"] == f"/{number}"
 
 
 def test_a_connection_is_closed_if_it_is_not_to_be_kept(connection: GatewayConnection) -> None:
     connection.send(fastcgi(variables("/1")) + fastcgi(variables("/2")))
-    told = json.loads(answered(connection.read_fastcgi_answer()).body)
+    told = json.loads(completed(connection.read_fastcgi_response()).body)
     assert told["environ"]["REQUEST_URI"] == "/1"
     connection.expect_closed()
 
@@ -135,13 +135,13 @@ def test_a_connection_is_closed_if_it_is_not_to_be_kept(connection: GatewayConne
         pytest.param("/?application=without-body&status=204%20None", "GET", (204, 0), id="no-content"),
     ],
 )
-def test_every_kind_of_answer_ends_with_its_stream(
+def test_every_kind_of_response_ends_with_its_stream(
     connection: GatewayConnection, target: str, method: str, expected: tuple[int, int | None]
 ) -> None:
     """Also one without a length, after which the connection is kept."""
     for _ in range(3):
         connection.send(kept(target, method))
-        response = answered(connection.read_fastcgi_answer(method))
+        response = completed(connection.read_fastcgi_response(method))
         assert response.status == expected[0]
         assert expected[1] in (None, len(response.body))
 
@@ -152,15 +152,15 @@ def test_a_body_of_any_size_arrives_whole(connection: GatewayConnection) -> None
         body = body[:size]
         connection.send(kept("/?application=digest", "POST", body))
         digest = hashlib.sha1(body, usedforsecurity=False).hexdigest()
-        assert answered(connection.read_fastcgi_answer()).body == f"{size} {digest}".encode()
+        assert completed(connection.read_fastcgi_response()).body == f"{size} {digest}".encode()
 
 
 def test_a_body_without_a_length_ends_with_its_stream(connection: GatewayConnection) -> None:
     body = b"x" * 200_000
     connection.send(fastcgi(variables("/?application=counts", "POST"), body, flags=KEEP_CONNECTION))
-    assert answered(connection.read_fastcgi_answer()).body == b"200000"
+    assert completed(connection.read_fastcgi_response()).body == b"200000"
     connection.send(kept("/after"))
-    assert answered(connection.read_fastcgi_answer()).status == 200
+    assert completed(connection.read_fastcgi_response()).status == 200
 
 
 # -- questions, and other records between
@@ -172,16 +172,16 @@ def test_questions_are_answered_wherever_they_come(connection: GatewayConnection
     connection.send(QUESTION + begin(flags=KEEP_CONNECTION) + QUESTION + stream(PARAMS, params) + QUESTION)
     connection.send(record(STDIN, b"body"))
     connection.send(QUESTION + record(99, b"what?", id=0) + record(STDIN) + QUESTION)
-    answer = connection.read_fastcgi_answer()
-    assert json.loads(answered(answer).body)["body"] == "body"
+    response = connection.read_fastcgi_response()
+    assert json.loads(completed(response).body)["body"] == "body"
     connection.send(kept("/after"))
-    after = connection.read_fastcgi_answer()
-    assert answered(after).status == 200
-    told = answer.others + after.others
+    after = connection.read_fastcgi_response()
+    assert completed(after).status == 200
+    told = response.others + after.others
     assert sorted(told, key=lambda one: one.kind) == [MULTIPLEXING] * 5 + [unknown(99)]
 
 
-def test_a_question_during_a_call_is_answered_behind_the_answer(
+def test_a_question_during_a_call_is_answered_behind_the_response(
     site: Site, connection: GatewayConnection, key: str
 ) -> None:
     connection.send(kept(f"/?application=waits&key={key}"))
@@ -189,16 +189,16 @@ def test_a_question_during_a_call_is_answered_behind_the_answer(
     connection.send(QUESTION)
     assert connection.is_silent(0.1)
     site.server.recorder.open_gate(key)
-    answer = connection.read_fastcgi_answer()
-    assert answered(answer).body == b"waited"
-    assert [*answer.others, connection.read_record()] == [MULTIPLEXING]
+    response = connection.read_fastcgi_response()
+    assert completed(response).body == b"waited"
+    assert [*response.others, connection.read_record()] == [MULTIPLEXING]
 
 
 def test_the_largest_unknown_record_is_skipped(connection: GatewayConnection) -> None:
     connection.send(record(77, b"?" * 0xFFFF, id=0, padding=255) + kept("/after"))
-    answer = connection.read_fastcgi_answer()
-    assert answered(answer).status == 200
-    assert answer.others == [unknown(77)]
+    response = connection.read_fastcgi_response()
+    assert completed(response).status == 200
+    assert response.others == [unknown(77)]
 
 
 # -- roles and multiplexing
@@ -211,7 +211,7 @@ def test_other_roles_are_refused_and_the_connection_goes_on(connection: GatewayC
     connection.send(record(1, refused) + rest)
     assert connection.read_record() == ended(UNKNOWN_ROLE)
     connection.send(kept("/after"))
-    assert answered(connection.read_fastcgi_answer()).status == 200
+    assert completed(connection.read_fastcgi_response()).status == 200
 
 
 def test_a_second_request_at_a_time_is_refused_and_skipped(connection: GatewayConnection) -> None:
@@ -227,7 +227,7 @@ def test_a_second_request_at_a_time_is_refused_and_skipped(connection: GatewayCo
     while not records or records[-1] != ended(COMPLETE):
         records.append(connection.read_record())
     if ended(CANNOT_MULTIPLEX, id=9) not in records:
-        # Behind the answer, where it was already on its way.
+        # Behind the response, where it was already on its way.
         assert connection.read_record() == ended(CANNOT_MULTIPLEX, id=9)
     stdout = b"".join(one.content for one in records if (one.kind, one.id) == (STDOUT, 1))
     told = json.loads(stdout.partition(b"\r\n\r\n")[2])
@@ -245,7 +245,7 @@ def test_a_storm_of_second_requests_takes_no_memory(site: Site, connection: Gate
             assert connection.read_record() == ended(CANNOT_MULTIPLEX, id=2 + number % 60_000)
         storm.join()
         connection.send(stream(PARAMS, pairs(variables("/after"))) + record(STDIN))
-        assert answered(connection.read_fastcgi_answer()).status == 200
+        assert completed(connection.read_fastcgi_response()).status == 200
 
 
 # -- aborts
@@ -269,7 +269,7 @@ def test_an_application_knows_of_an_abort(
     site.server.recorder.wait_for(key, "inside False")
     send(connection, record(ABORT_REQUEST))
     site.server.recorder.wait_for(key, "outside True")
-    # What comes of the answer is whole records; then the connection ends, or the request does.
+    # What comes of the response is whole records; then the connection ends, or the request does.
     connection.half_close()
     with suppress(ConnectionError):
         connection.read_records()
@@ -289,8 +289,8 @@ def test_an_abort_of_another_request_is_nobodys(site: Site, connection: GatewayC
     site.server.recorder.wait_for(key, "inside")
     connection.send(record(ABORT_REQUEST, id=7))
     site.server.recorder.open_gate(key)
-    assert answered(connection.read_fastcgi_answer()).body == b"registered"
-    assert site.server.recorder.events(key) == ["inside", "answers"]
+    assert completed(connection.read_fastcgi_response()).body == b"registered"
+    assert site.server.recorder.events(key) == ["inside", "responds"]
 
 
 @pytest.mark.parametrize("place", ["head", "body"])
@@ -321,7 +321,7 @@ def test_a_body_of_another_length_is_refused(
     given = variables(f"/?application=records-reading&key={key}", "POST", ("CONTENT_LENGTH", "9"))
     with suppress(ConnectionError):
         connection.send(fastcgi(given, b"b" * size, flags=KEEP_CONNECTION))
-    assert answered(connection.read_fastcgi_answer()).status == 400
+    assert completed(connection.read_fastcgi_response()).status == 400
     assert connection.read_records() == []
     what = "STDIN ends before CONTENT_LENGTH" if size < 9 else "STDIN is longer than CONTENT_LENGTH"
     site.wait_for_line("fastcgi", what, since=position)
@@ -341,7 +341,7 @@ def test_a_streamed_body_of_another_length_raises_where_it_is_read(key: str, siz
         with suppress(ConnectionError):
             connection.send(record(STDIN, b"b" * (20_000 + size)) + record(STDIN))
         with suppress(ConnectionError, Closed):
-            assert connection.read_fastcgi_answer().protocol_status == COMPLETE
+            assert connection.read_fastcgi_response().protocol_status == COMPLETE
         assert "raised" in site.server.recorder.wait_for(key, "raised")
         assert "complete" not in site.server.recorder.events(key)
 
@@ -353,14 +353,14 @@ def test_a_body_in_tiny_records_arrives_whole(site: Site, connection: GatewayCon
     head = begin(flags=KEEP_CONNECTION) + stream(PARAMS, pairs(variables("/?application=counts", "POST")))
     with bounded_memory(site.server, 16 * MEBIBYTE):
         connection.send(head + record(STDIN, b"x") * CROWD + record(STDIN))
-        assert answered(connection.read_fastcgi_answer()).body == str(CROWD).encode()
+        assert completed(connection.read_fastcgi_response()).body == str(CROWD).encode()
 
 
 def test_variables_in_tiny_records_are_read(connection: GatewayConnection) -> None:
     params = pairs([*variables("/tiny"), ("HTTP_X_LONG", "l" * 60_000)])
     tiny = b"".join(record(PARAMS, params[at : at + 1], padding=at % 256) for at in range(len(params)))
     connection.send(begin() + tiny + record(PARAMS) + record(STDIN))
-    environ = json.loads(answered(connection.read_fastcgi_answer()).body)["environ"]
+    environ = json.loads(completed(connection.read_fastcgi_response()).body)["environ"]
     assert (environ["REQUEST_URI"], len(environ["HTTP_X_LONG"])) == ("/tiny", 60_000)
 
 
@@ -385,7 +385,7 @@ def test_a_storm_of_tiny_records_is_answered_and_takes_no_memory(
             assert connection.read_exactly(len(expected) * CROWD) == expected * CROWD
         storm.join()
         connection.send(kept("/after"))
-        assert answered(connection.read_fastcgi_answer()).status == 200
+        assert completed(connection.read_fastcgi_response()).status == 200
 
 
 # -- applications that fail
@@ -397,11 +397,11 @@ def test_an_application_that_raises_is_a_500_in_records(
 ) -> None:
     for _ in range(2):
         connection.send(kept(f"/{stage}?application=raises&key={key}"))
-        assert answered(connection.read_fastcgi_answer()).status == 500
+        assert completed(connection.read_fastcgi_response()).status == 500
 
 
 @pytest.mark.parametrize("stage", STAGES_AFTER_OUTPUT)
-def test_an_answer_that_is_cut_can_be_told_from_a_whole_one(
+def test_a_response_that_is_cut_can_be_told_from_a_whole_one(
     connection: GatewayConnection, key: str, stage: str
 ) -> None:
     """Its stream does not end, its request neither; the connection does."""
@@ -411,7 +411,7 @@ def test_an_answer_that_is_cut_can_be_told_from_a_whole_one(
     assert all(one.kind == STDOUT and one.content for one in records)
 
 
-def test_an_answer_shorter_than_its_length_ends_the_connection(
+def test_a_response_shorter_than_its_length_ends_the_connection(
     connection: GatewayConnection, key: str
 ) -> None:
     """The length tells that it is not whole, if its stream does not."""
@@ -426,10 +426,10 @@ def test_errors_go_to_the_front_server_where_it_wants_them(site: Site) -> None:
     for name in ("fastcgi", "fastcgi-errors"):
         with site.connect(name) as connection:
             connection.send(kept(f"/?application=writes-errors&key={name}"))
-            answer = connection.read_fastcgi_answer()
-            assert answered(answer).body == b'"written"'
+            response = connection.read_fastcgi_response()
+            assert completed(response).body == b'"written"'
             if name == "fastcgi":
-                assert answer.errors == b""
+                assert response.errors == b""
                 site.server.error_log.wait_for(f"write {name}$")
             else:
-                assert f"write {name}\n".encode() in answer.errors
+                assert f"write {name}\n".encode() in response.errors

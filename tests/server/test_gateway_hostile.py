@@ -20,7 +20,7 @@ from support.gateway_site import (
     PROXY_LINE,
     Site,
     protocol_of,
-    read_answer,
+    read_response,
     request,
     running_site,
 )
@@ -188,7 +188,7 @@ def test_a_proxy_header_may_come_byte_by_byte(site: Site, name: str, header: byt
         connection.send_bytewise(header)
         # The first byte of the request is in the same segment as the last one of the header, or not.
         connection.send(data)
-        assert read_answer(connection, name).status == 200
+        assert read_response(connection, name).status == 200
 
 
 @pytest.mark.parametrize("name", PROXIED)
@@ -247,7 +247,7 @@ def test_a_ping_is_answered_and_closes(site: Site) -> None:
         assert connection.read_to_end() == PONG
 
 
-def test_a_kept_connection_answers_pings_and_packets_in_turn(site: Site) -> None:
+def test_a_kept_connection_serves_pings_and_packets_in_turn(site: Site) -> None:
     body = b"b" * 70_000
     with site.connect("uwsgi-kept") as connection:
         for number in range(3):
@@ -266,7 +266,7 @@ def test_a_kept_connection_answers_pings_and_packets_in_turn(site: Site) -> None
         assert connection.read_exactly(4) == PONG
 
 
-def test_a_kept_connection_closes_after_an_answer_without_a_length(site: Site) -> None:
+def test_a_kept_connection_closes_after_a_response_without_a_length(site: Site) -> None:
     """Only the close tells its end."""
     with site.connect("uwsgi-kept") as connection:
         connection.send(uwsgi(variables("/?application=many-blocks&size=100&count=3")) * 2)
@@ -274,7 +274,7 @@ def test_a_kept_connection_closes_after_an_answer_without_a_length(site: Site) -
         assert (response.status, response.framing, len(response.body)) == (200, "close", 300)
 
 
-def test_a_connection_that_is_not_kept_answers_one_packet(site: Site) -> None:
+def test_a_connection_that_is_not_kept_serves_one_packet(site: Site) -> None:
     with site.connect("uwsgi") as connection:
         connection.send(uwsgi(variables("/1")) * 2)
         told = json.loads(connection.read_response().body)
@@ -330,7 +330,7 @@ def test_the_number_of_variables_is_bounded(small_site: Site, name: str, count: 
     position = small_site.server.error_log.position()
     with small_site.connect(name) as connection:
         send(connection, filled(name, count=count))
-        assert read_answer(connection, name).status == status
+        assert read_response(connection, name).status == status
     if status == 431:
         small_site.wait_for_line(name, "there are too many variables", since=position)
 
@@ -341,7 +341,7 @@ def test_the_size_of_variables_is_bounded(small_site: Site, name: str, size: int
     position = small_site.server.error_log.position()
     with small_site.connect(name) as connection:
         send(connection, filled(name, size=size))
-        assert read_answer(connection, name).status == status
+        assert read_response(connection, name).status == status
     if status == 431:
         small_site.wait_for_line(name, "the variables are too large", since=position)
 
@@ -351,7 +351,7 @@ def test_the_size_of_variables_is_bounded(small_site: Site, name: str, size: int
 def test_the_size_of_a_body_is_bounded(small_site: Site, name: str, size: int, status: int) -> None:
     with small_site.connect(name) as connection:
         send(connection, request(name, variables("/body", "POST"), b"b" * size))
-        assert read_answer(connection, name).status == status
+        assert read_response(connection, name).status == status
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
@@ -364,18 +364,18 @@ def test_a_body_that_is_announced_too_large_is_refused_at_once(
     with small_site.connect(name) as connection:
         # Without the end of the body, which over FastCGI has a record of its own.
         connection.send(data[:-8] if name == "fastcgi" else data)
-        assert read_answer(connection, name).status == 413
+        assert read_response(connection, name).status == 413
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
 def test_a_refusal_reaches_a_peer_that_goes_on_sending(small_site: Site, name: str) -> None:
-    """As front servers do: they send all of a request before they look for an answer."""
+    """As front servers do: they send all of a request before they look for a response."""
     given = variables("/large", "POST", ("CONTENT_LENGTH", str(3 * MEBIBYTE)), ("F", "f" * 40_000))
     data = request(name, given, b"b" * 3 * MEBIBYTE)
     with small_site.connect(name) as connection:
         for start in range(0, len(data), 30_000):
             connection.send(data[start : start + 30_000])
-        assert read_answer(connection, name).status == 431
+        assert read_response(connection, name).status == 431
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
@@ -432,6 +432,6 @@ def test_an_application_knows_who_speaks_over_a_unix_socket(
     given = [*variables("/unix"), ("portico.peer", "0"), ("HTTP_PORTICO.PEER", "0")]
     with running_site("-b", bind, listeners={}), GatewayConnection(address) as connection:
         connection.send(request(name, given))
-        environ = json.loads(read_answer(connection, name).body)["environ"]
+        environ = json.loads(read_response(connection, name).body)["environ"]
     assert environ["portico.peer"] == [os.getpid(), os.getuid(), os.getgid()]
     assert environ["REMOTE_ADDR"] == ("" if name == "http" else "192.0.2.7")

@@ -1,4 +1,4 @@
-"""health-path: the worker itself answers, whatever the application does."""
+"""health-path: the worker itself responds, whatever the application does."""
 
 from __future__ import annotations
 
@@ -102,10 +102,10 @@ def test_a_draining_worker_says_so(key: str) -> None:
         server.recorder.wait_for(key, "inside")
         assert prober.request("/healthz").status == 200
         os.kill(server.pid, signal.SIGTERM)
-        answer: Response | None = None
-        while answer is None or answer.status == 200:
-            answer = prober.request("/healthz")
-        assert (answer.status, answer.body, answer.get("Connection")) == (503, b"draining\n", "close")
+        response: Response | None = None
+        while response is None or response.status == 200:
+            response = prober.request("/healthz")
+        assert (response.status, response.body, response.get("Connection")) == (503, b"draining\n", "close")
         assert prober.read_to_end() == b""
         server.recorder.open_gate(key)
         assert busy.read_response().body == b"waited"

@@ -1,4 +1,4 @@
-"""Requests that come in pieces: every piece size gives the same answer."""
+"""Requests that come in pieces: every piece size gives the same response."""
 
 from __future__ import annotations
 

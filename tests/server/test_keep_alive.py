@@ -53,7 +53,7 @@ def test_the_connection_survives_a_500(server: Server) -> None:
         assert connection.request("/function").body == b"function"
 
 
-def test_a_half_closed_client_still_gets_its_answer(server: Server, key: str) -> None:
+def test_a_half_closed_client_still_gets_its_response(server: Server, key: str) -> None:
     with server.connect() as connection:
         connection.send(request_bytes(f"/waits?key={key}"))
         connection.half_close()
@@ -73,7 +73,7 @@ def test_an_idle_connection_is_closed_after_keep_alive(threads: int) -> None:
 
 
 def test_a_connection_in_use_is_not_idle(key: str) -> None:
-    """The application takes longer than keep-alive; the answer comes nevertheless."""
+    """The application takes longer than keep-alive; the response comes nevertheless."""
     with Server(threads=1, options=["--keep-alive", "1"]) as short, short.connect() as connection:
         connection.ask(f"/waits?key={key}")
         short.recorder.wait_for(key, "inside")

@@ -44,8 +44,8 @@ def test_a_gibibyte_up(large_server: Server) -> None:
 
 def test_a_gibibyte_up_in_chunks(large_server: Server) -> None:
     with bounded_memory(large_server, BOUND_BYTES):
-        answer = post(large_server, "/counts", GIBIBYTE, lambda block: b"%x\r\n%b\r\n" % (len(block), block))
-    assert answer == str(GIBIBYTE).encode()
+        body = post(large_server, "/counts", GIBIBYTE, lambda block: b"%x\r\n%b\r\n" % (len(block), block))
+    assert body == str(GIBIBYTE).encode()
 
 
 @pytest.mark.parametrize("size", [64 << 20, 300 << 20], ids=["spooled", "streamed"])

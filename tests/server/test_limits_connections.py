@@ -91,7 +91,7 @@ def test_rows_begin_anew_when_the_client_waits(short_pipeline: Server) -> None:
         assert is_served(connection)
 
 
-def test_requests_that_wait_for_the_answer_before_are_no_row(short_pipeline: Server) -> None:
+def test_requests_that_wait_for_the_response_before_are_no_row(short_pipeline: Server) -> None:
     with short_pipeline.connect() as connection:
         for _ in range(ROW * 4):
             assert connection.request("/function").get("Connection") in (None, "keep-alive")

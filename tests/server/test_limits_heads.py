@@ -85,7 +85,7 @@ def test_above_the_limit_a_head_is_refused(limited: Server, key: str, name: str,
         try:
             connection.send_bytewise(make(key)) if bytewise else connection.send(make(key))
         except ConnectionError:
-            pytest.fail("reset before the answer could be read")
+            pytest.fail("reset before the response could be read")
         assert_refused(connection, status)
     assert limited.recorder.events(key) == []
 
@@ -108,7 +108,7 @@ def test_the_first_of_two_requests_does_not_count_for_the_second(limited: Server
 
 
 def assert_refused(connection: Connection, status: int) -> None:
-    """An answer with `status` that says close, and the close."""
+    """A response with `status` that says close, and the close."""
     response = connection.read_response()
     assert (response.status, response.get("Connection")) == (status, "close")
     assert connection.read_to_end() == b""

@@ -1,4 +1,4 @@
-"""What bodies and answers may take of memory and of temporary files, seen from outside: /proc/PID/fd."""
+"""What bodies and responses may take of memory and of temporary files, seen from outside: /proc/PID/fd."""
 
 from __future__ import annotations
 
@@ -197,14 +197,14 @@ def test_an_application_waits_for_its_reader_when_max_temporary_is_reached(
         given = settled_blocks(little_space, key)
         assert given < count
         assert given * BLOCK_BYTES < MEBIBYTE + SOCKETS_BYTES
-        # Meanwhile others have their answers; the application goes on when the reader does.
+        # Meanwhile others have their responses; the application goes on when the reader does.
         with little_space.connect() as other:
             assert other.request("/function").body == b"function"
         reader.discard(count * BLOCK_BYTES)
         assert reader.request("/function").body == b"function"
 
 
-# -- answers to slow readers
+# -- responses to slow readers
 
 
 def settled_blocks(server: Server, key: str) -> int:
@@ -222,8 +222,8 @@ def settled_blocks(server: Server, key: str) -> int:
     return server.recorder.events(key).count("block")
 
 
-def test_an_application_is_done_with_an_answer_that_fits_response_spool(tmp_path: Path, key: str) -> None:
-    """With one thread: others are served meanwhile, and memory does not hold the answer."""
+def test_an_application_is_done_with_a_response_that_fits_response_spool(tmp_path: Path, key: str) -> None:
+    """With one thread: others are served meanwhile, and memory does not hold the response."""
     count = 640
     options = ["--response-memory", "1M", "--response-spool", "48M"]
     with server_with(tmp_path, *options) as server, server.connect(receive_buffer=4096) as reader:
@@ -278,7 +278,7 @@ def test_what_is_kept_for_a_reader_that_leaves_is_given_back(tmp_path: Path, key
             wait_until(lambda: not temporary_files(server, tmp_path), what="the end of the temporary file")
 
 
-# -- complete answers that nobody reads
+# -- complete responses that nobody reads
 
 
 LARGE_MEBIBYTES = 8
@@ -312,7 +312,7 @@ def test_blocks_that_nobody_reads_count_in_max_buffered(tmp_path: Path, key: str
     with server_with(tmp_path, "--max-buffered", "16M") as server, ExitStack() as stack:
         before = server.memory_bytes()
         readers = ask_for_blocks(server, stack, key, READERS)
-        wait_until(lambda: len(temporary_files(server, tmp_path)) == READERS - 1, what="answers in files")
+        wait_until(lambda: len(temporary_files(server, tmp_path)) == READERS - 1, what="responses in files")
         with server.connect() as honest:
             assert_served(honest)
         # Not the one block that has room, but far less than all of them: malloc keeps some for the next.
@@ -345,8 +345,8 @@ def test_a_block_beyond_response_spool_holds_its_thread_when_memory_is_full(tmp_
             assert reader.request("/function").body == b"function"
 
 
-def test_answers_leave_a_quarter_of_max_buffered_to_requests(tmp_path: Path, key: str) -> None:
-    """Slow readers of streamed answers take what they may get, to the last kilobyte."""
+def test_responses_leave_a_quarter_of_max_buffered_to_requests(tmp_path: Path, key: str) -> None:
+    """Slow readers of streamed responses take what they may get, to the last kilobyte."""
     options = ["--max-buffered", "4M", "--response-memory", "4M", "--body-memory", "1M"]
     count = 8000
     with server_with(tmp_path, *options) as server, ExitStack() as stack:

@@ -1,6 +1,6 @@
-"""A final answer reaches a client that goes on sending: 2 MB are unread, for every kind of refusal.
+"""A final response reaches a client that goes on sending: 2 MB are unread, for every kind of refusal.
 
-Closing a socket with unread input resets the connection, and the reset eats the answer (RFC 9112 9.6).
+Closing a socket with unread input resets the connection, and the reset eats the response (RFC 9112 9.6).
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def test_late_requests_are_answered_before_the_close(spooling: Server) -> None:
             assert connection.read_to_end() == b""
 
 
-def test_an_answer_to_an_unread_body_reaches_its_client(key: str) -> None:
-    """The application answers without reading a body that is streamed to it."""
+def test_a_response_to_an_unread_body_reaches_its_client(key: str) -> None:
+    """The application responds without reading a body that is streamed to it."""
     head = request_bytes(f"/ignores-input?key={key}", "POST", headers=[f"Content-Length: {UNREAD_BYTES}"])
     with Server(threads=1, options=["--body-spool", "256K"]) as server, server.connect() as connection:
         connection.send(head)
@@ -116,7 +116,7 @@ def test_an_answer_to_an_unread_body_reaches_its_client(key: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_answer_that_closes_reaches_a_client_that_goes_on_sending(refusing: Server, method: str) -> None:
+def test_a_response_that_closes_reaches_a_client_that_goes_on_sending(refusing: Server, method: str) -> None:
     """The client itself asked for the close; what it sends after that is nobody's request."""
     body = b"x" * 1000 if method == "POST" else None
     request = request_bytes("/function", method, headers=["Connection: close"], body=body)
@@ -126,7 +126,7 @@ def test_an_answer_that_closes_reaches_a_client_that_goes_on_sending(refusing: S
                 connection.send(request + b"x" * UNREAD_BYTES)
                 assert connection.read_response().body == b"function"
             except ConnectionError:
-                pytest.fail("reset before the answer was read")
+                pytest.fail("reset before the response was read")
 
 
 def test_a_client_may_read_first_and_send_on(refusing: Server) -> None:

@@ -105,7 +105,7 @@ def test_an_overload_is_told_once(impatient: Server, blocked: Server) -> None:
     assert impatient.error_log.text().count("overloaded") == 1
 
 
-def test_an_answer_of_an_overload_has_an_access_line(blocked: Server, key: str) -> None:
+def test_a_response_of_an_overload_has_an_access_line(blocked: Server, key: str) -> None:
     with blocked.connect() as connection:
         connection.request(f"/function?key={key}", headers=["User-Agent: patient/1"])
     line = blocked.access_log.wait_for(rf"^.*{key} HTTP/1\.1.*$")[0]

@@ -1,4 +1,5 @@
-"""Several requests sent before the first answer is read: answers in order, nothing lost, nothing mixed."""
+"""Several requests sent before the first response is read: responses in order, nothing lost, nothing
+mixed."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from support.raw_client import chunked, request_bytes
 from support.server import Server
 
 
-def test_answers_come_in_the_order_of_the_requests(server: Server) -> None:
+def test_responses_come_in_the_order_of_the_requests(server: Server) -> None:
     with server.connect() as connection:
         connection.send(b"".join(request_bytes(f"/environ/{number}") for number in range(50)))
         for number in range(50):
@@ -39,7 +40,7 @@ def test_requests_of_all_framings_follow_each_other(server: Server) -> None:
     assert bodies == [b"with a length", b"", b"with chunks", b"", b"", b"generated", b"function"]
 
 
-def test_a_slow_answer_holds_back_the_later_ones(server: Server, key: str) -> None:
+def test_a_slow_response_holds_back_the_later_ones(server: Server, key: str) -> None:
     with server.connect() as connection:
         connection.send(request_bytes(f"/waits?key={key}") + request_bytes("/function"))
         server.recorder.wait_for(key, "inside")
@@ -70,7 +71,7 @@ def test_nothing_after_connection_close_is_answered(server: Server, key: str) ->
 
 @pytest.mark.parametrize("count", [900])
 def test_a_long_pipeline_with_a_late_reader(server: Server, count: int) -> None:
-    """More answers than the socket holds; the other client is served meanwhile."""
+    """More responses than the socket holds; the other client is served meanwhile."""
     with server.connect() as connection, server.connect() as other:
         connection.send(request_bytes("/function") * count)
         assert other.request("/function").body == b"function"
@@ -85,10 +86,10 @@ def test_an_empty_line_before_a_request_is_ignored(server: Server) -> None:
         assert [connection.read_response().body for _ in range(2)] == [b"function"] * 2
 
 
-def test_bytes_after_a_closing_request_do_not_cost_its_answer(server: Server, key: str) -> None:
+def test_bytes_after_a_closing_request_do_not_cost_its_response(server: Server, key: str) -> None:
     """They come while it is answered: closing with unread bytes would be a reset.
 
-    The answer takes a few milliseconds: behind a shorter one they come after the close as well as before.
+    The response takes a few milliseconds: behind a shorter one they come after the close as well as before.
     """
     with server.connect() as connection:
         connection.ask(f"/waits?key={key}", headers=["Connection: close"])

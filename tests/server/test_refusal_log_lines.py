@@ -65,8 +65,8 @@ def test_each_refusal_has_one_line_with_its_status_and_request_line(refusing: Se
             expected[name] = [(request.partition("\r\n")[0], status)]
             connections[name] = stack.enter_context(refusing.connect())
             connections[name].send(request.encode())
-        answers = {name: connection.read_response().status for name, connection in connections.items()}
-    assert answers == {name: status for name, (status, _) in REFUSED.items()}
+        responses = {name: connection.read_response().status for name, connection in connections.items()}
+    assert responses == {name: status for name, (status, _) in REFUSED.items()}
     lines = lines_after(refusing, position, key)
     for number, name in enumerate(REFUSED):
         matches = [LINE.fullmatch(line) for line in lines if f"{key}-{number}." in line]
@@ -131,7 +131,7 @@ def test_connections_that_send_nothing_or_are_idle_have_no_line(refusing: Server
     assert lines_after(refusing, position, key) == []
 
 
-# -- clients that leave before their answer: 499
+# -- clients that leave before their response: 499
 
 
 @pytest.mark.parametrize("leave", ["reset", "close"])
@@ -139,7 +139,7 @@ def test_a_client_that_leaves_a_running_call_is_499(refusing: Server, key: str, 
     with refusing.connect() as connection:
         connection.ask(f"/waits?key={key}")
         refusing.recorder.wait_for(key, "inside")
-        # A short call is not worth a look at the client before its answer.
+        # A short call is not worth a look at the client before its response.
         assert connection.is_silent(0.1)
         getattr(connection, leave)()
     refusing.recorder.open_gate(key)
@@ -171,7 +171,7 @@ def test_a_client_that_leaves_in_its_body_is_499(refusing: Server, key: str, lea
     assert line[1] == "499"
 
 
-def test_a_client_that_leaves_in_the_answer_keeps_its_status(refusing: Server, key: str) -> None:
+def test_a_client_that_leaves_in_the_response_keeps_its_status(refusing: Server, key: str) -> None:
     with refusing.connect(receive_buffer=4096) as connection:
         connection.ask(f"/endless?key={key}")
         assert connection.read_head().status == 200
@@ -180,7 +180,7 @@ def test_a_client_that_leaves_in_the_answer_keeps_its_status(refusing: Server, k
     assert refusing.access_log.wait_for(rf'"GET /endless\?key={key} HTTP/1\.1" (\d+) ')[1] == "200"
 
 
-def test_a_half_closed_client_gets_its_answer(refusing: Server, key: str) -> None:
+def test_a_half_closed_client_gets_its_response(refusing: Server, key: str) -> None:
     """Shutting one side down says that no more requests come, not that nobody listens."""
     with refusing.connect() as connection:
         connection.ask(f"/waits?key={key}")

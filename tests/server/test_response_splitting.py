@@ -2,7 +2,7 @@
 
 A script (status, headers, blocks) goes to `apps.splitting` and the next request follows it at once on
 the same connection. The strict client has to find exactly one response, made of what was passed or
-the server's own 500, and then the answer to the next request, or the end of the connection.
+the server's own 500, and then the response to the next request, or the end of the connection.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def ask(server: Server, script: Script, method: str = "POST", version: str = "HT
             if not may_be_cut(script):
                 raise
             received = getattr(cut, "received", b"") + bytes(connection.read_to_end())
-            assert token.encode() not in received, "a next answer behind half an answer"
+            assert token.encode() not in received, "a next response behind half a response"
             return None
         check_response(response, script, method)
         if response.framing == "close" or response.get("connection") == "close":
@@ -211,8 +211,8 @@ def ask(server: Server, script: Script, method: str = "POST", version: str = "HT
 
 
 def check_next(connection: Connection, token: str) -> None:
-    answer = connection.read_response()
-    assert (answer.status, answer.all("X-Next"), answer.body) == (200, [token], token.encode())
+    response = connection.read_response()
+    assert (response.status, response.all("X-Next"), response.body) == (200, [token], token.encode())
 
 
 def check_response(response: Response, script: Script, method: str) -> None:
@@ -261,7 +261,7 @@ def passed_bytes(script: Script) -> list[bytes]:
 
 
 def may_be_cut(script: Script) -> bool:
-    """Whether the answer cannot be completed: a block that is not bytes, or fewer bytes than declared."""
+    """Whether the response cannot be completed: a block that is not bytes, or fewer bytes than declared."""
     if len(passed_bytes(script)) < len(script["blocks"]):
         return True
     if "again" in script and not script.get("exc_info"):
@@ -386,7 +386,7 @@ def test_less_than_the_declared_length_ends_the_connection(splitting_server: Ser
 @pytest.mark.parametrize(
     ("status", "method"), [("204 No Content", "GET"), ("304 Not Modified", "GET"), ("200 OK", "HEAD")]
 )
-def test_answers_without_a_body_have_none(
+def test_responses_without_a_body_have_none(
     splitting_server: Server, status: str, method: str, how: str
 ) -> None:
     fake = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

@@ -1,4 +1,5 @@
-"""Slow readers and slow writers hold no crew thread: with one thread, others get their answers meanwhile."""
+"""Slow readers and slow writers hold no crew thread: with one thread, others get their responses
+meanwhile."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ MANY = 12
 """More slow clients than either server has threads."""
 
 
-def answers(server: Server) -> None:
-    """Another client gets its answers now."""
+def expect_response(server: Server) -> None:
+    """Another client gets its response now."""
     with server.connect(timeout_s=5) as other:
         for _ in range(5):
             assert other.request("/function").body == b"function"
@@ -27,7 +28,7 @@ def test_slow_writers_of_heads(server: Server) -> None:
             for connection in slow:
                 connection.send(head[byte : byte + 4])
             if byte % 16 == 0 and byte + 4 < len(head):
-                answers(server)
+                expect_response(server)
         for connection in slow:
             assert connection.read_response().body == b"function"
 
@@ -41,14 +42,14 @@ def test_slow_writers_of_bodies(server: Server) -> None:
         for connection in slow:
             connection.send(head)
         for _ in range(6):
-            answers(server)
+            expect_response(server)
             for connection in slow:
                 connection.send(piece)
         for connection in slow:
             assert connection.read_response().body.split()[0] == b"300000"
 
 
-def test_slow_readers_of_complete_answers(server: Server) -> None:
+def test_slow_readers_of_complete_responses(server: Server) -> None:
     """The applications are done; only the sockets are full."""
     size = 4 << 20
     with ExitStack() as stack:
@@ -57,10 +58,10 @@ def test_slow_readers_of_complete_answers(server: Server) -> None:
             connection.ask("/one-block?mebibytes=4")
         for connection in slow:
             assert connection.read_head().get("Content-Length") == str(size)
-        answers(server)
+        expect_response(server)
         for connection in slow:
             connection.read_exactly(10_000)
-        answers(server)
+        expect_response(server)
         for connection in slow:
             assert len(connection.read_exactly(size - 10_000)) == size - 10_000
             assert connection.request("/function").body == b"function"
@@ -74,7 +75,7 @@ def test_slow_readers_of_files(server: Server) -> None:
             connection.ask("/real-file?size=4")
         for connection in slow:
             assert connection.read_head().get("Content-Length") == str(size)
-        answers(server)
+        expect_response(server)
         for connection in slow:
             connection.discard(size)
             assert connection.request("/function").body == b"function"
@@ -83,10 +84,10 @@ def test_slow_readers_of_files(server: Server) -> None:
 def test_idle_connections_hold_no_thread(server: Server) -> None:
     with ExitStack() as stack:
         idle = [stack.enter_context(server.connect()) for _ in range(200)]
-        answers(server)
+        expect_response(server)
         for connection in idle[::10]:
             assert connection.request("/function").body == b"function"
-        answers(server)
+        expect_response(server)
 
 
 def test_a_reader_that_pauses_gets_every_byte(server: Server) -> None:

@@ -76,7 +76,7 @@ def test_gathering_keeps_http_1_0_bodies_whole(server: Server) -> None:
 
 
 def test_a_slow_reader_bounds_what_a_fast_application_produces(server: Server, key: str) -> None:
-    """Bytes in flight are bounded: memory does not follow an endless answer."""
+    """Bytes in flight are bounded: memory does not follow an endless response."""
     before = server.memory_bytes()
     with server.connect(receive_buffer=4096) as connection:
         connection.ask(f"/endless?key={key}")

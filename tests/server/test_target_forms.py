@@ -44,7 +44,7 @@ def test_asterisk_form(server: Server) -> None:
     assert (values["SCRIPT_NAME"], values["QUERY_STRING"], values["RAW_URI"]) == ("", "", "*")
 
 
-def test_authority_form_has_an_answer_and_no_tunnel(server: Server) -> None:
+def test_authority_form_has_a_response_and_no_tunnel(server: Server) -> None:
     """An origin server may refuse CONNECT; what follows must not be taken for a tunnel's bytes."""
     with server.connect() as connection:
         connection.send(request_bytes("example.com:443", "CONNECT", headers=["Connection: close"]))

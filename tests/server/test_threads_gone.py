@@ -47,7 +47,7 @@ def test_slow_calls_are_served_one_after_the_other(alone: Server) -> None:
 
 
 def test_everybody_is_served_after_a_call_that_blocks(alone: Server, key: str) -> None:
-    """Meanwhile what needs no thread goes on: bodies arrive, answers leave."""
+    """Meanwhile what needs no thread goes on: bodies arrive, responses leave."""
     with ExitStack() as stack:
         busy, reader, writer, *crowd = [stack.enter_context(alone.connect()) for _ in range(CLIENTS)]
         reader.ask("/one-block?mebibytes=8")

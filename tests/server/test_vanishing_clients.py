@@ -80,7 +80,7 @@ def test_between_blocks(server: Server, key: str, leave: str) -> None:
 
 @leaving
 @pytest.mark.parametrize("name", ["one-block", "download"])
-def test_with_most_of_a_large_answer_unread(server: Server, key: str, name: str, leave: str) -> None:
+def test_with_most_of_a_large_response_unread(server: Server, key: str, name: str, leave: str) -> None:
     with server.connect(receive_buffer=4096) as connection:
         connection.ask(f"/{name}?mebibytes=32&key={key}")
         assert connection.read_head().status == 200
@@ -98,7 +98,7 @@ def test_in_a_file(server: Server, key: str, leave: str) -> None:
 
 
 @leaving
-def test_with_answers_in_the_pipeline(server: Server, leave: str) -> None:
+def test_with_responses_in_the_pipeline(server: Server, leave: str) -> None:
     for _ in range(10):
         with server.connect() as connection:
             connection.send(request_bytes("/function") * 100)
@@ -106,7 +106,7 @@ def test_with_answers_in_the_pipeline(server: Server, leave: str) -> None:
 
 
 @leaving
-def test_idle_after_an_answer(server: Server, leave: str) -> None:
+def test_idle_after_a_response(server: Server, leave: str) -> None:
     for _ in range(10):
         with server.connect() as connection:
             connection.request("/function")

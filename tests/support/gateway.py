@@ -104,7 +104,7 @@ def fastcgi(given: Variables, body: bytes = b"", *, id: int = 1, flags: int = 0)
 
 
 @dataclass
-class FastCgiAnswer:
+class FastCgiResponse:
     """What came for one request, up to its END_REQUEST."""
 
     response: Response | None = None
@@ -122,7 +122,7 @@ class GatewayConnection(Connection):
         return self
 
     def read_cgi_response(self, method: str = "GET") -> Response:
-        """An answer over SCGI, which ends with the connection."""
+        """A response over SCGI, which ends with the connection."""
         return cgi_response(self.read_to_end(), method)
 
     def read_record(self) -> Record:
@@ -147,26 +147,26 @@ class GatewayConnection(Connection):
                 raise
         return records
 
-    def read_fastcgi_answer(self, method: str = "GET", *, id: int = 1) -> FastCgiAnswer:
-        """The answer to one request; what follows its end stays for the next call."""
+    def read_fastcgi_response(self, method: str = "GET", *, id: int = 1) -> FastCgiResponse:
+        """The response to one request; what follows its end stays for the next call."""
         records: list[Record] = []
         while not records or (records[-1].kind, records[-1].id) != (END_REQUEST, id):
             records.append(self.read_record())
-        return fastcgi_answer(records, method, id=id)
+        return fastcgi_response(records, method, id=id)
 
 
 _FROM_SERVER = {END_REQUEST, STDOUT, STDERR, GET_VALUES_RESULT, UNKNOWN_TYPE}
 
 
-def fastcgi_answer(records: Iterable[Record], method: str = "GET", *, id: int = 1) -> FastCgiAnswer:
-    """The answer to request `id` in records up to its END_REQUEST; its streams have to end, once."""
-    answer = FastCgiAnswer()
+def fastcgi_response(records: Iterable[Record], method: str = "GET", *, id: int = 1) -> FastCgiResponse:
+    """The response to request `id` in records up to its END_REQUEST; its streams have to end, once."""
+    response = FastCgiResponse()
     streams: dict[int, list[bytes]] = {}
     for record in records:
         if record.id != id:
-            answer.others.append(record)
+            response.others.append(record)
         elif record.kind == END_REQUEST:
-            answer.app_status, answer.protocol_status = struct.unpack(">IB3x", record.content)
+            response.app_status, response.protocol_status = struct.unpack(">IB3x", record.content)
             break
         else:
             blocks = streams.setdefault(record.kind, [])
@@ -178,10 +178,10 @@ def fastcgi_answer(records: Iterable[Record], method: str = "GET", *, id: int = 
     for kind, blocks in streams.items():
         if blocks[-1]:
             raise ProtocolError(f"the stream {kind} does not end")
-    answer.errors = b"".join(streams.get(STDERR, []))
+    response.errors = b"".join(streams.get(STDERR, []))
     if STDOUT in streams:
-        answer.response = cgi_response(b"".join(streams[STDOUT]), method)
-    return answer
+        response.response = cgi_response(b"".join(streams[STDOUT]), method)
+    return response
 
 
 def cgi_response(data: bytes, method: str = "GET") -> Response:

@@ -56,13 +56,13 @@ def request(name: str, given: Variables, body: bytes = b"") -> bytes:
     return start + {"uwsgi": uwsgi, "scgi": scgi}[protocol](given, body)
 
 
-def read_answer(connection: GatewayConnection, name: str, method: str = "GET") -> Response:
-    """The answer to a request, as the listener `name` gives it."""
+def read_response(connection: GatewayConnection, name: str, method: str = "GET") -> Response:
+    """The response to a request, as the listener `name` gives it."""
     protocol = protocol_of(name)
     if protocol == "scgi":
         return connection.read_cgi_response(method)
     if protocol == "fastcgi":
-        response = connection.read_fastcgi_answer(method).response
+        response = connection.read_fastcgi_response(method).response
         assert response is not None
         return response
     return connection.read_response(method)
@@ -87,15 +87,15 @@ class Site:
         """One honest request on a connection of its own."""
         with self.connect(name) as connection:
             connection.send(request(name, variables(target, method), body))
-            return read_answer(connection, name, method)
+            return read_response(connection, name, method)
 
     def serves_everybody(self) -> None:
-        """Assert that every listener answers, on a fresh connection and on the one that lasts."""
+        """Assert that every listener responds, on a fresh connection and on the one that lasts."""
         for name in self.addresses:
             assert self.ask(name).status == 200, name
         for name, connection in self.kept.items():
             connection.send(request(name, variables("/kept")))
-            assert read_answer(connection, name).status == 200, name
+            assert read_response(connection, name).status == 200, name
 
     def wait_for_line(self, name: str, what: str, *, since: int) -> None:
         """Wait for the debug line that says `what` was wrong on a listener."""
@@ -130,7 +130,7 @@ def running_site(
         if is_strict:
             site.serves_everybody()
             # Starts all that is started when it is first needed.
-            assert site.ask("http", "/?application=registers-and-answers&key=first").status == 200
+            assert site.ask("http", "/?application=registers-and-responds&key=first").status == 200
         workers, descriptors, memory = server.worker_pids, server.descriptor_count(), server.memory_bytes()
         for name in kept:
             site.kept[name] = site.connect(name)

@@ -120,7 +120,7 @@ class Connection:
         body: bytes | None = None,
         host: bool = True,
     ) -> Response:
-        """Send one request (header lines in `headers`) and read the answer."""
+        """Send one request (header lines in `headers`) and read the response."""
         self.send(request_bytes(target, method, version, headers, body, host))
         return self.read_response(method)
 

@@ -38,8 +38,8 @@ class RecorderClient:
         with wait_until(self._connect, what="the recorder of a worker") as connection:
             connection.settimeout(question.get("deadline_s", 0) + DEADLINE_S)
             connection.sendall(json.dumps(question).encode() + b"\n")
-            with connection.makefile("rb") as answer:
-                return json.loads(answer.readline())
+            with connection.makefile("rb") as reply:
+                return json.loads(reply.readline())
 
     def _connect(self) -> socket.socket | None:
         paths = sorted(self._folder.glob("recorder-*.sock"), key=lambda path: path.stat().st_mtime_ns)

@@ -37,11 +37,11 @@ def server_end(server: Server, connection: Connection) -> ServerEnd | None:
     header = struct.pack("IHHII", 16 + len(question), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG) as asker:
         asker.send(header + question)
-        answer = asker.recv(4096)
-    if struct.unpack_from("H", answer, 4)[0] != _SOCK_DIAG_BY_FAMILY or answer[20:24] != ports:
+        reply = asker.recv(4096)
+    if struct.unpack_from("H", reply, 4)[0] != _SOCK_DIAG_BY_FAMILY or reply[20:24] != ports:
         return None  # no such socket, or only the one that listens
     # An inode of 0 belongs to no process.
-    return ServerEnd(answer[_STATE_OFFSET], bool(struct.unpack_from("I", answer, _INODE_OFFSET)[0]))
+    return ServerEnd(reply[_STATE_OFFSET], bool(struct.unpack_from("I", reply, _INODE_OFFSET)[0]))
 
 
 def is_held(server: Server, connection: Connection) -> bool:

@@ -16,17 +16,17 @@ _LONGEST_PAUSE_S = 0.02
 
 
 def wait_until(condition: Callable[[], T], *, what: str, deadline_s: float = DEADLINE_S) -> T:
-    """Call `condition` until its answer is true, and return that answer.
+    """Call `condition` until its value is true, and return that value.
 
     Raises AssertionError naming `what` when `deadline_s` seconds have gone by first.
     """
     end = time.monotonic() + deadline_s
     pause = _FIRST_PAUSE_S
     while True:
-        answer = condition()
-        if answer:
-            return answer
+        value = condition()
+        if value:
+            return value
         if time.monotonic() > end:
-            raise AssertionError(f"waited {deadline_s} s in vain for {what}; last answer: {answer!r}")
+            raise AssertionError(f"waited {deadline_s} s in vain for {what}; last value: {value!r}")
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_S)

@@ -236,7 +236,7 @@ def test_closes_at_the_exec_what_no_bind_asks_for() -> None:
         activation = Activation({**dict(zip(fds, ["web", "admin", "unknown"], strict=True)), gone: "gone"})
         sentences = list(activation.unused([fds[0]]))
         assert [os.get_inheritable(fd) for fd in fds] == [True, False, False]
-    advice = "but no --bind asks for it, so nobody answers there: add --bind fd://"
+    advice = "but no --bind asks for it, so nobody accepts there: add --bind fd://"
     assert sentences == [
         f'systemd passed on descriptor {fds[1]} (FileDescriptorName="admin"), {advice}admin, or take it out '
         "of the .socket unit",

@@ -22,7 +22,7 @@ from hostile import Load, Loop, wanted_load
 from hostile_kinds import KINDS
 
 
-def answer(request: bytes) -> tuple[str, bytes]:
+def respond(request: bytes) -> tuple[str, bytes]:
     """What the application says to a request, as bytes on the wire."""
     head, _, body = request.partition(b"\r\n\r\n")
     method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
@@ -46,7 +46,7 @@ def _chunks(body: io.BytesIO) -> Iterator[bytes]:
         assert body.readline() == b"\r\n"
 
 
-def test_every_errand_expects_what_the_application_answers() -> None:
+def test_every_errand_expects_the_response_of_the_application() -> None:
     chance = random.Random(7)
     seen = set()
     for _ in range(300):
@@ -54,9 +54,9 @@ def test_every_errand_expects_what_the_application_answers() -> None:
         seen.add(wanted.route)
         if wanted.route == "raise":
             with pytest.raises(application.Intended):
-                answer(wanted.request)
+                respond(wanted.request)
             continue
-        status, body = answer(wanted.request)
+        status, body = respond(wanted.request)
         assert (int(status[:3]), body) == (wanted.status, wanted.body)
     assert seen == {"fast", "slow", "stream", "upload", "large", "missing", "raise"}
 
@@ -65,7 +65,7 @@ def test_percentiles_are_upper_ends_of_buckets() -> None:
     account = honest.Account()
     response = honest.Response("HTTP/1.1", 200, "OK", [])
     for ms in range(1, 101):
-        account.answered("fast", response, ms / 1000, 5)
+        account.complete("fast", response, ms / 1000, 5)
     latencies = account.report()["latency_ms"]
     assert isinstance(latencies, dict)
     for name, exact in (("p50", 50), ("p99", 99), ("max", 100)):

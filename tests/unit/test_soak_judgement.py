@@ -1,4 +1,4 @@
-"""Whose fault a missing answer is, slopes, and the verdicts of a soak's record."""
+"""Whose fault a missing response is, slopes, and the verdicts of a soak's record."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MEBIBYTE = 1 << 20
         pytest.param(99.9, 115.0, None, LOST, id="new-connection-that-waited-for-ever"),
     ],
 )
-def test_blames_a_missing_answer(began_s: float, ended_s: float, worker: int | None, expected: str) -> None:
+def test_blames_a_missing_response(began_s: float, ended_s: float, worker: int | None, expected: str) -> None:
     assert blame(began_s=began_s, ended_s=ended_s, worker=worker, kills=KILLS) == expected
 
 
@@ -108,23 +108,23 @@ MISSING: dict[str, Any] = {
     "error": "Closed: closed",
     "worker": 2,
     "first_on_connection": False,
-    "answer_begun": False,
+    "response_begun": False,
 }
 
 
-def test_a_lost_answer_is_a_failure_and_is_shown() -> None:
+def test_a_lost_response_is_a_failure_and_is_shown() -> None:
     record = fine_record()
     record.honest |= {"missing_count": 1, "missing": [MISSING]}
     page, _, is_fine = written(record)
-    assert (failed(record), is_fine) == (["answers lost"], False)
+    assert (failed(record), is_fine) == (["responses lost"], False)
     assert "* lost: Closed: closed (fast): 1" in page
 
 
-def test_missing_answers_that_were_not_recorded_count_as_lost() -> None:
+def test_missing_responses_that_were_not_recorded_count_as_lost() -> None:
     record = fine_record()
     in_flight = MISSING | {"worker": 3, "began_s": 1120.0, "ended_s": 1120.1}
     record.honest |= {"missing_count": 2, "missing": [in_flight]}
-    assert failed(record) == ["answers lost"]
+    assert failed(record) == ["responses lost"]
 
 
 @pytest.mark.parametrize(

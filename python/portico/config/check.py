@@ -1,4 +1,4 @@
-"""Rules that one value alone cannot answer: settings against each other, and settings against this machine.
+"""Rules that one value alone cannot decide: settings against each other, and settings against this machine.
 
 Runs in the process of the command line, after config/sources.py and before anything is opened or bound.
 """

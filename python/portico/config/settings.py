@@ -33,7 +33,7 @@ _LISTENING = "listening"
 _REQUEST_LIMITS = "limits of one request"
 _CONNECTION_LIMITS = "limits of one connection"
 _WORKER_LIMITS = "limits of one worker"
-_ANSWERS = "answers to slow readers"
+_RESPONSES = "responses to slow readers"
 _TIMES = "times"
 _FRONT_SERVERS = "front servers"
 _LOGS = "logs"
@@ -114,7 +114,7 @@ class Settings:
         Duration(0, 86400),
         30.0,
         group=_PROCESSES,
-        documentation="How long a worker that was told to stop may go on answering what is in flight.",
+        documentation="How long a worker that was told to stop may go on serving the requests in flight.",
     )
 
     bind = ManySetting(
@@ -268,16 +268,16 @@ class Settings:
         WholeNumber(0, 1_000_000),
         1000,
         group=_CONNECTION_LIMITS,
-        documentation="How many requests in a row a client may send without waiting for the answer before; "
-        "the connection is closed after the answer to the last of them. 0 is no limit.",
+        documentation="How many requests in a row a client may send without waiting for the response before; "
+        "the connection is closed after the response to the last of them. 0 is no limit.",
     )
     max_requests_per_connection = Setting(
         "max_requests_per_connection",
         WholeNumber(0, 1_000_000_000),
         100_000,
         group=_CONNECTION_LIMITS,
-        documentation="How many requests one connection may bring; it is closed after the answer to the last "
-        "of them. 0 is no limit.",
+        documentation="How many requests one connection may bring; it is closed after the response to the "
+        "last of them. 0 is no limit.",
     )
 
     max_connections = Setting(
@@ -302,7 +302,7 @@ class Settings:
         WholeNumber(1, 1_000_000),
         2048,
         group=_WORKER_LIMITS,
-        documentation="The most requests of one worker that run or wait for a thread; one more is answered "
+        documentation="The most requests of one worker that run or wait for a thread; one more is rejected "
         "with status 503 and Retry-After.",
     )
     max_buffered_bytes = Setting(
@@ -311,49 +311,49 @@ class Settings:
         256 << 20,
         group=_WORKER_LIMITS,
         documentation="The most memory that the requests of one worker (heads and bodies) and what slow "
-        "readers have not taken of their answers may take together; answers at most three quarters of it. "
-        "Beyond it, bodies and answers go to temporary files at once, and connections whose head is not "
-        "complete are closed, those nearest to their deadline first.",
+        "readers have not taken of their responses may take together; responses at most three quarters of "
+        "it. Beyond it, bodies and responses go to temporary files at once, and connections whose head is "
+        "not complete are closed, those nearest to their deadline first.",
     )
     max_temporary_bytes = Setting(
         "max_temporary",
         Size(),
         4 << 30,
         group=_WORKER_LIMITS,
-        documentation="The most space that the temporary files of one worker (bodies and answers) may take "
+        documentation="The most space that the temporary files of one worker (bodies and responses) may take "
         "together. Beyond it, request bodies are refused with status 507, and applications wait for the "
-        "readers of their answers. The files are in TMPDIR.",
+        "readers of their responses. The files are in TMPDIR.",
     )
 
     response_memory_bytes = Setting(
         "response_memory",
         Size(),
         256 << 10,
-        group=_ANSWERS,
-        documentation="How much of one answer is kept in memory for a slow reader, so that the application "
+        group=_RESPONSES,
+        documentation="How much of one response is kept in memory for a slow reader, so that the application "
         "can go on.",
     )
     response_spool_bytes = Setting(
         "response_spool",
         Size(),
         64 << 20,
-        group=_ANSWERS,
-        documentation="How much of one answer is kept in memory and in a temporary file for a slow reader; "
+        group=_RESPONSES,
+        documentation="How much of one response is kept in memory and in a temporary file for a slow reader; "
         "beyond it the application waits. It cannot be smaller than response_memory.",
     )
     write_timeout_s = Setting(
         "write_timeout",
         Duration(0.1, 86400),
         60.0,
-        group=_ANSWERS,
-        documentation="How long a client may take no byte of an answer; then its connection is cut.",
+        group=_RESPONSES,
+        documentation="How long a client may take no byte of a response; then its connection is cut.",
     )
     min_response_rate_bytes = Setting(
         "min_response_rate",
         Size(),
         500,
-        group=_ANSWERS,
-        documentation="Bytes per second that a client has to take of an answer on average, once "
+        group=_RESPONSES,
+        documentation="Bytes per second that a client has to take of a response on average, once "
         "write_timeout is used up; a slower connection is cut. 0 is no limit.",
     )
 
@@ -363,7 +363,7 @@ class Settings:
         10.0,
         group=_TIMES,
         documentation="How long a new connection may take to send its first byte, or its whole PROXY "
-        "header where there has to be one; then it is closed without an answer.",
+        "header where there has to be one; then it is closed without a response.",
     )
     head_timeout_s = Setting(
         "head_timeout",
@@ -403,7 +403,7 @@ class Settings:
         Duration(0, 86400),
         30.0,
         group=_TIMES,
-        documentation="How long a request may wait for a thread; then it is answered with status 503 and "
+        documentation="How long a request may wait for a thread; then it gets a 503 and "
         "Retry-After, and the application is not called. It counts from the first byte of the request (from "
         "the last, if its body had to be waited for) or from X-Request-Start of a peer in "
         "forwarded_allow_ips. 0 is no limit.",
@@ -413,15 +413,16 @@ class Settings:
         Duration(0, 86400),
         15.0,
         group=_TIMES,
-        documentation="How long an idle connection is kept for its next request. 0 closes after each answer.",
+        documentation="How long an idle connection is kept for its next request. 0 closes after each "
+        "response.",
     )
     linger_timeout_s = Setting(
         "linger_timeout",
         Duration(0, 60),
         2.0,
         group=_TIMES,
-        documentation="How long what a client still sends after the last answer is read and thrown away, so "
-        "that the answer reaches it.",
+        documentation="How long what a client still sends after the last response is read and thrown away, "
+        "so that the response reaches it.",
     )
 
     forwarded_allow_ips = ManySetting(
@@ -452,7 +453,7 @@ class Settings:
         (),
         separator=",",
         group=_FRONT_SERVERS,
-        documentation="A path that the worker itself answers to GET and HEAD, also while all threads are "
+        documentation="A path that the worker itself serves to GET and HEAD, also while all threads are "
         "busy: 200 `ok`, or 503 `draining` once it was told to stop (on connections that are open; new "
         "ones are refused from then on). No access line is written. May be repeated.",
     )

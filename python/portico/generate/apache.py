@@ -39,7 +39,7 @@ _SITE = """
         # How slow a client may be: as portico has it for its own clients.
         <client_times>
 
-        # Otherwise a path with an escaped slash would be answered with 404.
+        # Otherwise a path with an escaped slash would get a 404.
         AllowEncodedSlashes <slashes>
 
         # An id for the logs of both. And when the request came: queue_timeout counts from then; not with a
@@ -60,7 +60,7 @@ _SITE = """
     </VirtualHost>
 """
 
-# Over HTTP it would not help: there Apache ends the kept connection of a client without an answer.
+# Over HTTP it would not help: there Apache ends the kept connection of a client without a response.
 _AGAIN = """
     # What is safe to repeat, and met a worker just when it died: once more. An error of the application's own
     # does not come here.
@@ -98,14 +98,14 @@ _VARIABLES = """
 """
 
 _LENGTH = """
-    # Answers keep their Content-Length, which portico sees to.
+    # Responses keep their Content-Length, which portico sees to.
     SetEnv ap_trust_cgilike_cl 1
 """
 
 _NO_CHUNKS = """
     # The protocol has to say how long a body is before the body comes: one that is sent in chunks Apache
-    # answers with 411 (SetEnv proxy-sendcl is for HTTP and FastCGI only). For such clients let portico listen
-    # for HTTP.
+    # responds with 411 (SetEnv proxy-sendcl is for HTTP and FastCGI only). For such clients let portico
+    # listen for HTTP.
 """
 
 _STATIC = """
@@ -254,6 +254,6 @@ def _passing(upstream: Upstream, kept: Derived | None) -> str:
     if upstream.is_http:
         options.append("nocanon")
     if upstream.scheme == "fastcgi":
-        # Blocks of an answer go on as they come, as with the other protocols.
+        # Blocks of a response go on as they come, as with the other protocols.
         options.append("flushpackets=on")
     return " ".join(options)

@@ -65,7 +65,7 @@ def contain(deployment: Deployment) -> Contained:
     elif not health_path:
         health_path = _HEALTH_PATH
         replaced["health_path"] = [_HEALTH_PATH]
-        changes.append(f"portico answers {_HEALTH_PATH} itself, because there was no --health-path.")
+        changes.append(f"portico serves {_HEALTH_PATH} itself, because there was no --health-path.")
     if any(address.scheme == "http" and not address.path for address in addresses):
         changes.append(
             "A front server is another machine here: X-Forwarded-* headers are believed from "
@@ -86,7 +86,7 @@ def speaks_http(address: Address) -> bool:
 
 
 def check_program(contained: Contained) -> str:
-    """Return a program of Python, in one line, that fails unless portico answers inside its container."""
+    """Return a program of Python, in one line, that fails unless portico responds inside its container."""
     address = contained.asked
     if address.path:
         path = f"\0{address.path}" if address.is_abstract else address.path

@@ -108,7 +108,7 @@ _RETRIES = """
 """
 
 _CHECK = """
-    # Answered by a worker of portico itself, also while all threads are busy.
+    # Served by a worker of portico itself, also while all threads are busy.
     option httpchk
     http-check send meth GET uri <path> ver HTTP/1.1 hdr Host localhost
     http-check expect status 200
@@ -117,7 +117,7 @@ _CHECK = """
 _APPLICATION = """
     fcgi-app <name>
         # The protocol has to say how long a body is before the body comes: one that is sent in chunks has to
-        # fit in a buffer, else HAProxy answers with 400. For such clients let portico listen for HTTP. The
+        # fit in a buffer, else HAProxy responds with 400. For such clients let portico listen for HTTP. The
         # root is nothing that portico looks at, but HAProxy has to have one.
         docroot /
         # It would be left out otherwise.

@@ -101,7 +101,7 @@ _MANIFEST = """
                 - name: temporary
                   mountPath: /tmp
           volumes:
-            # For bodies and answers that are too large for memory.
+            # For bodies and responses that are too large for memory.
             - name: temporary
               emptyDir:
                 sizeLimit: <temporary>
@@ -159,7 +159,7 @@ def files(deployment: Deployment) -> list[File]:
         ),
         port_name=address.scheme,
         port=str(address.port),
-        probes_comment="# Answered by a worker of portico itself, also while all threads are busy."
+        probes_comment="# Served by a worker of portico itself, also while all threads are busy."
         if contained.health_path
         else "# Only a connection: nothing here speaks plain HTTP.",
         probe=_probe(contained, address),

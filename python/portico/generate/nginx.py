@@ -51,7 +51,7 @@ _SITE = """
         <client_times>
 
         # Between nginx and portico. nginx takes the whole body from a slow client before it passes the
-        # request on, and the answer from portico before a slow client has taken it.
+        # request on, and the response from portico before a slow client has taken it.
         <module>_connect_timeout <connect>;
         <module>_send_timeout <read>;
         <module>_read_timeout <read>;
@@ -153,7 +153,7 @@ _STATIC = """
 """
 
 _HEALTH = """
-    # Answered by a worker of portico itself, also while all threads are busy. Not worth a line in the log.
+    # Served by a worker of portico itself, also while all threads are busy. Not worth a line in the log.
     location = <path> {
         access_log off;
         <module>_pass <target>;
@@ -305,7 +305,7 @@ def _limits(settings: Settings, upstream: Upstream) -> list[Derived]:
     whole = Settings.max_head_bytes if upstream.is_http else Settings.max_variables_bytes
     room_bytes = settings.values[whole.attribute]
     if upstream.scheme == "uwsgi":
-        # Beyond it nginx answers with 500. The target is passed on three times: whole, as path and as query.
+        # Beyond it nginx responds with 500. The target is passed on three times: whole, as path and as query.
         room_bytes = min(room_bytes, _UWSGI_PACKET) - _OWN_VARIABLES - 2 * settings.max_request_line_bytes
     line_bytes = max(1024, min(line_bytes, room_bytes))
     parts = (Settings.max_header_bytes, Settings.max_request_line_bytes, whole)

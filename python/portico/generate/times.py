@@ -22,7 +22,7 @@ class FrontTimes:
     """What a front server is given for its connection to portico.
 
     `keep_alive_s` is how long it keeps an idle connection, shorter than portico does, so that no request is
-    sent on one that is just being closed; 0 is not at all. `read_s` is how long it waits for the answer:
+    sent on one that is just being closed; 0 is not at all. `read_s` is how long it waits for the response:
     portico's own refusal, or the end of its worker, comes first.
     """
 

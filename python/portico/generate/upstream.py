@@ -49,7 +49,7 @@ class Upstream:
     def can_be_kept(self) -> bool:
         """Whether a connection may have several requests.
 
-        FastCGI cannot announce that one closes. Over TCP that travels with the last answer; over a Unix
+        FastCGI cannot announce that one closes. Over TCP that travels with the last response; over a Unix
         socket the next request may come in between.
         """
         return self.is_http or (self.scheme == "fastcgi" and not self.path)

@@ -56,7 +56,7 @@ class Activation:
             text = quoted(name)
             yield (
                 f"systemd passed on descriptor {fd} (FileDescriptorName={text}), but no --bind asks for it, "
-                f"so nobody answers there: add --bind fd://{fd if name == _NAMELESS else name}, or take it "
+                f"so nobody accepts there: add --bind fd://{fd if name == _NAMELESS else name}, or take it "
                 "out of the .socket unit"
             )
 

@@ -1,7 +1,7 @@
-"""Nobody ends an answer: a thread of the application's own is inside write() while the application returns.
+"""Nobody ends a response: a thread of the application's own is inside write() while the application returns.
 
 PEP 3333 does not allow it, but threads are not always where one thinks they are. The client has to see that
-its answer is not complete, and nobody else has to see anything.
+its response is not complete, and nobody else has to see anything.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def leave_thread_in_write(
 
 
 @pytest.mark.parametrize(("version", "length"), FRAMINGS.values(), ids=FRAMINGS)
-def test_the_client_sees_that_its_answer_is_not_complete(
+def test_the_client_sees_that_its_response_is_not_complete(
     waiting: Server, key: str, count: int, version: str, length: str
 ) -> None:
     [worker] = waiting.worker_pids

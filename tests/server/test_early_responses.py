@@ -1,6 +1,6 @@
-"""An answer while the last bytes of a streamed body come: the connection is kept rightly, or closed cleanly.
+"""A response while the last bytes of a streamed body come: the connection is kept rightly, or closed cleanly.
 
-Whether all has come is asked once, when the answer's head is made, and more may come at that very moment.
+Whether all has come is asked once, when the response's head is made, and more may come at that very moment.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OPTIONS = ["--body-memory", "1K", "--body-spool", "4K", "--health-path", "/up"]
 FIRST = b"x" * 8000
 """Enough that the application is called: the rest is streamed to it."""
 LATER_US = range(0, 200, 5)
-"""How much later the rest comes: sooner and later than the answer."""
+"""How much later the rest comes: sooner and later than the response."""
 WAITING_BYTES = range(0, 160_000, 8_000)
 """What is left of a body: less and more than waits for an application that does not read."""
 
@@ -33,7 +33,7 @@ class Upload:
 
     @property
     def head(self) -> bytes:
-        return f"POST /answers-early?size={self.size} HTTP/1.1\r\nHost: a\r\n".encode()
+        return f"POST /responds-early?size={self.size} HTTP/1.1\r\nHost: a\r\n".encode()
 
 
 def with_length(rest: bytes, size: int) -> Upload:
@@ -81,10 +81,10 @@ def is_kept(server: Server, upload: Upload, later_us: int, *, pipelined: bool) -
         connection.send(upload.rest + (following if pipelined else b""))
         response = connection.read_response()
         assert (response.status, response.body) == (200, b"early")
-        return next_is_answered(connection, response, f"/environ/{later_us}", pipelined=pipelined)
+        return next_gets_response(connection, response, f"/environ/{later_us}", pipelined=pipelined)
 
 
-def next_is_answered(connection: Connection, response: Response, target: str, *, pipelined: bool) -> bool:
+def next_gets_response(connection: Connection, response: Response, target: str, *, pipelined: bool) -> bool:
     """Whether the connection is kept: then `target` (sent already if `pipelined`) is answered next."""
     if response.get("Connection") == "close":
         # No reset either, whatever was unread.
@@ -99,7 +99,7 @@ def next_is_answered(connection: Connection, response: Response, target: str, *,
 
 @pytest.mark.parametrize("pipelined", [False, True], ids=["alone", "pipelined"])
 @pytest.mark.parametrize("upload", UPLOADS.values(), ids=UPLOADS)
-def test_the_next_answer_is_right_or_there_is_none(
+def test_the_next_response_is_right_or_there_is_none(
     streaming: Server, upload: Upload, pipelined: bool
 ) -> None:
     for later_us in LATER_US:
@@ -110,7 +110,7 @@ def test_the_next_answer_is_right_or_there_is_none(
 def test_what_waits_for_an_application_that_does_not_read(
     streaming: Server, key: str, pipelined: bool
 ) -> None:
-    """All of a body has come, or all but what nobody takes, when the application answers."""
+    """All of a body has come, or all but what nobody takes, when the application responds."""
     kept: Counter[bool] = Counter()
     for size in WAITING_BYTES:
         length = len(FIRST) + size
@@ -124,13 +124,13 @@ def test_what_waits_for_an_application_that_does_not_read(
             streaming.recorder.open_gate(f"{key}-{size}")
             response = connection.read_response()
             assert (response.status, response.body) == (200, b"waited")
-            kept[next_is_answered(connection, response, f"/environ/{size}", pipelined=pipelined)] += 1
+            kept[next_gets_response(connection, response, f"/environ/{size}", pipelined=pipelined)] += 1
     assert kept[True]
     assert kept[False]
 
 
 @pytest.mark.parametrize("upload", UPLOADS.values(), ids=UPLOADS)
-def test_a_body_whose_rest_comes_after_the_answer_costs_the_connection(
+def test_a_body_whose_rest_comes_after_the_response_costs_the_connection(
     streaming: Server, upload: Upload
 ) -> None:
     """What comes then is thrown away, and is no request."""

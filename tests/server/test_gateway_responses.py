@@ -1,4 +1,4 @@
-"""How answers begin and end over uwsgi, FastCGI and SCGI, where the application does something unusual."""
+"""How responses begin and end over uwsgi, FastCGI and SCGI, where the application does something unusual."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from apps.finishing import ERROR_LINE, ERROR_LINES
 from support.gateway import KEEP_CONNECTION, fastcgi, uwsgi, variables
-from support.gateway_site import Site, read_answer, request, running_site
+from support.gateway_site import Site, read_response, request, running_site
 
 PING, PONG = b"\x64\0\0\0", b"\x64\0\0\x01"
 
@@ -40,13 +40,13 @@ def test_a_status_header_is_a_header_over_http(site: Site) -> None:
 
 @pytest.mark.parametrize("name", ["fastcgi", "uwsgi-kept", "http"])
 def test_a_failure_behind_the_last_byte_costs_nothing(site: Site, name: str) -> None:
-    """The client has its answer, and the next request may be on its way."""
+    """The client has its response, and the next request may be on its way."""
     given = variables("/?application=raises-after-length")
     with site.connect(name) as connection:
         connection.send(request(name, given))
-        assert read_answer(connection, name).body == b"whole"
+        assert read_response(connection, name).body == b"whole"
         connection.send(request(name, variables("/after")))
-        assert read_answer(connection, name).status == 200
+        assert read_response(connection, name).status == 200
 
 
 def test_a_refusal_takes_no_older_head_for_its_own(site: Site) -> None:
@@ -73,14 +73,14 @@ def test_lines_before_the_head_do_not_part_it_from_its_body(site: Site, key: str
         connection.send(fastcgi(given, flags=KEEP_CONNECTION))
         for number in range(ERROR_LINES):
             site.server.recorder.open_gate(key, number)
-        site.server.recorder.wait_for(key, "answers")
-        answer = connection.read_fastcgi_answer()
-        assert answer.response is not None
-        assert (answer.response.status, answer.response.body) == (200, b"whole")
+        site.server.recorder.wait_for(key, "responds")
+        response = connection.read_fastcgi_response()
+        assert response.response is not None
+        assert (response.response.status, response.response.body) == (200, b"whole")
         # What found no room is in the error log instead.
-        assert answer.errors.count(b"\n") <= ERROR_LINES
-        assert answer.errors.replace(ERROR_LINE.encode(), b"") == b""
+        assert response.errors.count(b"\n") <= ERROR_LINES
+        assert response.errors.replace(ERROR_LINE.encode(), b"") == b""
         connection.send(fastcgi(variables("/after"), flags=KEEP_CONNECTION))
-        following = connection.read_fastcgi_answer()
+        following = connection.read_fastcgi_response()
         assert following.response is not None
         assert following.response.status == 200
