@@ -58,8 +58,8 @@ class Case:
     """Canned reply of the C limit; None: it has no row here."""
     lateness: bool = False
     """Also measure how late the blocks of a paced response arrive."""
-    front: str = ""
-    """What nginx in front speaks: `http` (kept connections) or `uwsgi`. Empty: there is no nginx."""
+    proxy: str = ""
+    """What nginx as reverse proxy speaks: `http` (kept connections) or `uwsgi`. Empty: there is no nginx."""
     servers: tuple[str, ...] = ()
     """The only rows; empty: all."""
     only_portico_threads: tuple[int, ...] = ()
@@ -107,20 +107,20 @@ CASES = (
     Case("log", "Hello with the access log on, to a file in memory", access_log=True),
     Case("flask", "Flask hello", "bench.flask_app:app"),
     Case("django", "Django hello", "bench.django_app:application"),
-    Case("uwsgi-nginx", "nginx, uwsgi_pass: hello", front="uwsgi", servers=("portico", "uWSGI")),
+    Case("uwsgi-nginx", "nginx, uwsgi_pass: hello", proxy="uwsgi", servers=("portico", "uWSGI")),
     Case(
         "uwsgi-nginx-browser",
         "nginx, uwsgi_pass: hello with 12 request headers",
         headers=BROWSER_HEADERS,
-        front="uwsgi",
+        proxy="uwsgi",
         servers=("portico", "uWSGI"),
     ),
-    Case("http-nginx", "nginx, proxy_pass, kept connections: hello", front="http", servers=BEHIND_NGINX),
+    Case("http-nginx", "nginx, proxy_pass, kept connections: hello", proxy="http", servers=BEHIND_NGINX),
     Case(
         "http-nginx-browser",
         "nginx, proxy_pass, kept connections: hello with 12 request headers",
         headers=BROWSER_HEADERS,
-        front="http",
+        proxy="http",
         servers=BEHIND_NGINX,
     ),
     Case("memory-1", "Memory of the whole tree, hello, 1 worker", kind=Kind.MEMORY, columns=("pss_mb",)),

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import front
 import measure
+import reverse_proxy
 from cases import Case, Row
 from servers import PEERS, ROOT, Launch
 
@@ -49,7 +49,7 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
             workers=case.workers,
             access_log=access_log,
             idle=case.kind.value == "idle",
-            speaks=case.front or "http",
+            speaks=case.proxy or "http",
         )
         command = row.server.command(launch)
         errors = Path(folder, "errors")
@@ -71,11 +71,13 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
             _wait_until_open(process, launch.port, errors)
             with ExitStack() as stack:
                 port = launch.port
-                if case.front:
+                if case.proxy:
                     port = _free_port()
-                    stack.enter_context(front.nginx(case.front, port, launch.port, Path(folder, "nginx")))
+                    stack.enter_context(
+                        reverse_proxy.nginx(case.proxy, port, launch.port, Path(folder, "nginx"))
+                    )
                 yield Running(process.pid, port, access_log)
-        except front.FrontFailed as failure:
+        except reverse_proxy.ProxyFailed as failure:
             raise ServerFailed(str(failure)) from None
         finally:
             _end(process)

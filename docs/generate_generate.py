@@ -41,10 +41,10 @@ which setting. When a setting changes, make the file again.
 
 ## What agrees
 
-* **The listener.** A front server is given the first `--bind` that it can use: nginx and Apache HTTP,
+* **The listener.** A reverse proxy is given the first `--bind` that it can use: nginx and Apache HTTP,
   uwsgi, FastCGI and SCGI, HAProxy HTTP and FastCGI, and the PROXY protocol where the address says
   `proxy=required`. It is taken to run on the same machine.
-* **Idle connections** are let go by the front server before `keep_alive` is over, so that no request meets
+* **Idle connections** are let go by the reverse proxy before `keep_alive` is over, so that no request meets
   a connection that is just being closed. Over uwsgi, SCGI, FastCGI on a Unix
   socket and FastCGI of Apache there is a connection for each request.
 * **Responses** are waited for a little longer than `timeout` and `queue_timeout` together, so that it is
@@ -53,11 +53,11 @@ which setting. When a setting changes, make the file again.
   not made again; by Apache not over HTTP.
 * **Clients** may be as slow as `head_timeout`, `body_timeout` and `write_timeout` say, and send what
   `max_head`, `max_header`, `max_request_line`, `max_variables_size` and `max_request_body` allow.
-* **Who the client is** the front server says and the client cannot: `X-Forwarded-For`, `-Proto`, `-Host`
+* **Who the client is** the reverse proxy says and the client cannot: `X-Forwarded-For`, `-Proto`, `-Host`
   and `-Port` are set, `-Prefix` and `Forwarded` removed. The comment says in which of
   `forwarded_allow_ips`, `uwsgi_allow_from`, `fastcgi_allow_from`, `scgi_allow_from` and `proxy_allow_from`
-  the front server has to be, and whether it is.
-* **X-Request-ID** is made by the front server. **X-Request-Start** lets `queue_timeout` count the wait
+  the reverse proxy has to be, and whether it is.
+* **X-Request-ID** is made by the reverse proxy. **X-Request-Start** lets `queue_timeout` count the wait
   before portico too; Apache and HAProxy set it for requests without a body only, because they pass a body
   on while a slow client still sends it.
 * **Stopping** takes as long as `graceful_timeout` allows; systemd, Docker and Kubernetes wait longer than
@@ -70,7 +70,7 @@ which setting. When a setting changes, make the file again.
   it is larger than a buffer. Use HTTP between them where clients send such bodies.
 * Over uwsgi a request head is at most 64 KB, in which nginx repeats the path and the query.
 * In a container nobody comes from 127.0.0.1. The addresses are changed to those that can be reached, the
-  access log to standard output; the networks of front servers have to be given (`--forwarded-allow-ips`,
+  access log to standard output; the networks of reverse proxies have to be given (`--forwarded-allow-ips`,
   `--uwsgi-allow-from`).
 
 """

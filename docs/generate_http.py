@@ -36,7 +36,7 @@ is decided:
   check them.
 * **Absolute form** (RFC 9112 3.2.2). `http://host/path` is taken, and its host goes before the Host field,
   which has to be there and valid all the same. `https://` is misdirected (421) on a connection that is not
-  TLS, unless a trusted front server says that the client's was. User names, empty hosts and other schemes
+  TLS, unless a trusted reverse proxy says that the client's was. User names, empty hosts and other schemes
   are refused.
 * **CONNECT and TRACE** (RFC 9110 9.3.6, 9.3.8) get a 405: an origin server has no tunnel, and
   TRACE would give scripts the headers that are hidden from them. All other tokens are methods for the

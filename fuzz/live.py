@@ -6,7 +6,7 @@
 Each case is one connection: one or more messages of the corpus, mutated, in cuts, then the end of the
 sending side. All that comes back has to be whole responses, read by the strict client of the tests; an honest
 request beside it has to get its own response; no worker may die or panic. Cases depend on the seed alone.
-Two of five go to the listeners for front servers (live_gateway.py).
+Two of five go to the listeners for reverse proxies (live_gateway.py).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HONEST_EVERY = 10
 RESPONSE_DEADLINE_S = 30.0
 """The client has ended its side, so a response that takes longer is one that never comes."""
 GATEWAY_SHARE = 0.4
-"""So many of the hostile connections go to the listeners for front servers."""
+"""So many of the hostile connections go to the listeners for reverse proxies."""
 MAX_MESSAGE_BYTES = 128 * 1024
 MAX_LOST = 0
 """Connections that may be reset before their first response was read, although all was sent in one piece."""

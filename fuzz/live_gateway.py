@@ -1,4 +1,5 @@
-"""What live.py does to the listeners for front servers: mutated packets, and strict readers of the responses.
+"""What live.py does to the listeners for reverse proxies: mutated packets, and strict readers of the
+responses.
 
 Whatever is sent, what comes is whole: responses in the protocol's own form, whole records, or nothing at all.
 """

@@ -31,7 +31,7 @@ HTTP_CORPUS = CORPUS / "http1"
 
 HTTP_TARGETS = ("head", "body", "chunked", "connection", "response", "cuts", "forwarded")
 GATEWAY_TARGETS = ("uwsgi", "scgi", "fastcgi", "proxy", "gateway", "answer")
-"""What front servers speak beside HTTP; the first ones have a corpus of their own."""
+"""What reverse proxies speak beside HTTP; the first ones have a corpus of their own."""
 TARGETS = HTTP_TARGETS + GATEWAY_TARGETS
 LIVE = "live"
 
@@ -41,7 +41,7 @@ MAX_MEMORY_MB = 1024
 MAX_INPUT_S = 10
 """One input that takes this long is a hang."""
 CHOICES = (0, 0x3020_1001, 0x0304_0202, 0x2003, 4, 8, 0x1F, 0x20, 0x120, 0x304)
-"""The last eight bytes of a seed (src/input.rs): limits of all kinds, front servers."""
+"""The last eight bytes of a seed (src/input.rs): limits of all kinds, reverse proxies."""
 
 
 @dataclass

@@ -2,7 +2,7 @@
 # Debian packages that some tests want; `make test` calls this. Where apt-get is impossible those tests are
 # skipped, and both this script and the tests say so.
 #
-# The front servers come with services, which Debian starts at once and at every boot. The tests start their own
+# The reverse proxies come with services, which Debian starts at once and at every boot. The tests start their own
 # processes, so nothing is started here, and what was not installed before is switched off for the next boot too.
 packages='faketime nginx apache2 haproxy openssl'
 

@@ -152,12 +152,12 @@ _WISHES: Mapping[str, Mapping[str, Any]] = {
     },
     "listen": {
         "metavar": "[HOST:]PORT",
-        "help": "Where the front server listens.  [default: 80 on all addresses]",
+        "help": "Where the reverse proxy listens.  [default: 80 on all addresses]",
     },
     "static": {
         "metavar": "URL=DIR",
         "multiple": True,
-        "help": "Files that the front server serves itself: those in DIR, below URL. May be repeated.",
+        "help": "Files that the reverse proxy serves itself: those in DIR, below URL. May be repeated.",
     },
     "user": {
         "metavar": "USER",
@@ -167,11 +167,11 @@ _WISHES: Mapping[str, Mapping[str, Any]] = {
 }
 """What `generate` has to know beside the settings."""
 
-_FRONT_WISHES = ("name", "server_name", "listen", "static")
+_PROXY_WISHES = ("name", "server_name", "listen", "static")
 _TARGETS = {
-    "nginx": ("A server of nginx.", _FRONT_WISHES),
-    "apache": ("A virtual host of Apache httpd.", _FRONT_WISHES),
-    "haproxy": ("A configuration of HAProxy.", _FRONT_WISHES),
+    "nginx": ("A server of nginx.", _PROXY_WISHES),
+    "apache": ("A virtual host of Apache httpd.", _PROXY_WISHES),
+    "haproxy": ("A configuration of HAProxy.", _PROXY_WISHES),
     "systemd": ("A service of systemd and its sockets.", ("name", "user")),
     "dockerfile": ("A Dockerfile.", ("name", "image")),
     "k8s": ("A Deployment and a Service of Kubernetes.", ("name", "image")),

@@ -1,4 +1,4 @@
-"""Applications whose responses end, or begin, in an unusual way, for the listeners of front servers."""
+"""Applications whose responses end, or begin, in an unusual way, for the listeners of reverse proxies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sets_status(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 def writes_errors_first(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Writes more lines for the front server's log than a socket takes, then responds."""
+    """Writes more lines for the reverse proxy's log than a socket takes, then responds."""
     key = recorder.key_of(environ)
     for number in range(ERROR_LINES):
         environ["wsgi.errors"].write(ERROR_LINE)

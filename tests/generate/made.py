@@ -46,14 +46,14 @@ def option_of(line: str, name: str) -> str:
 
 
 def seconds(text: str) -> float:
-    """A duration as front servers write it."""
+    """A duration as reverse proxies write it."""
     if text.endswith("ms"):
         return float(text.removesuffix("ms")) / 1000
     return float(text.removesuffix("s"))
 
 
 def in_bytes(text: str) -> int:
-    """A size as front servers write it."""
+    """A size as reverse proxies write it."""
     units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
     return int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text)
 

@@ -1,4 +1,4 @@
-"""The real front servers: their checkers, and a running one. Started by root they become somebody else."""
+"""The real reverse proxies: their checkers, and a running one. Started by root they become somebody else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from support.front_servers import APACHE_MODULES, ForegroundProgram, find_program
+from support.reverse_proxies import APACHE_MODULES, ForegroundProgram, find_program
 
 _NGINX = """
 daemon off;
@@ -51,15 +51,15 @@ def program(name: str) -> str:
     return find_program(name, what=f"what is generated for {name}")
 
 
-def command(front: str, file: Path, *, check: bool) -> list[str]:
-    """How to check the generated `file`, or to run `front` with it; makes the files around it."""
-    folder, path = file.parent, program(front)
-    if front == "nginx":
+def command(proxy: str, file: Path, *, check: bool) -> list[str]:
+    """How to check the generated `file`, or to run `proxy` with it; makes the files around it."""
+    folder, path = file.parent, program(proxy)
+    if proxy == "nginx":
         user = "user www-data;" if os.geteuid() == 0 else ""
         around = folder / "around.conf"
         around.write_text(_NGINX.format(folder=folder, file=file, user=user))
         return [path, "-p", str(folder), "-c", str(around), "-e", "stderr", *(["-t"] if check else [])]
-    if front == "apache":
+    if proxy == "apache":
         user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
         needed = re.search(r"a2enmod (.*?) &&", file.read_text())
         assert needed
@@ -75,18 +75,18 @@ def command(front: str, file: Path, *, check: bool) -> list[str]:
     return [path, "-db", "-f", str(file)]
 
 
-def complaints(front: str, file: Path) -> str:
-    """What the checker of `front` says against the generated `file`: nothing, if it is fine."""
-    found = subprocess.run(command(front, file, check=True), capture_output=True, text=True, timeout=60)
+def complaints(proxy: str, file: Path) -> str:
+    """What the checker of `proxy` says against the generated `file`: nothing, if it is fine."""
+    found = subprocess.run(command(proxy, file, check=True), capture_output=True, text=True, timeout=60)
     lines = (found.stdout + found.stderr).splitlines()
     harmless = ("syntax is ok", "test is successful", "Syntax OK", "Configuration file is valid", "[notice]")
     lines = [line for line in lines if line and not any(part in line for part in harmless)]
     return "\n".join(lines) or ("" if found.returncode == 0 else f"exit code {found.returncode}")
 
 
-def running(front: str, file: Path, port: int) -> ForegroundProgram:
-    """The front server with the generated `file`, ready to be started."""
-    if front == "haproxy" and os.geteuid():
+def running(proxy: str, file: Path, port: int) -> ForegroundProgram:
+    """The reverse proxy with the generated `file`, ready to be started."""
+    if proxy == "haproxy" and os.geteuid():
         file.write_text(re.sub(r"(?m)^    (user|group|chroot) .*\n", "", file.read_text()))
-    words = command(front, file, check=False)
-    return ForegroundProgram(front, words, folder=file.parent, log_path=file.parent / "front.log", port=port)
+    words = command(proxy, file, check=False)
+    return ForegroundProgram(proxy, words, folder=file.parent, log_path=file.parent / "proxy.log", port=port)

@@ -1,4 +1,4 @@
-"""Times and sizes of the front servers stand in the right relation to portico's, and follow them."""
+"""Times and sizes of the reverse proxies stand in the right relation to portico's, and follow them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from portico.config.units import parse_duration, parse_size
 from .made import generated, in_bytes, option_of, seconds, statements, value_of
 
 MODULES = {"http": "proxy", "uwsgi": "uwsgi", "fastcgi": "fastcgi", "scgi": "scgi"}
-FRONTS = ("nginx", "apache", "haproxy")
-WAYS = [(front, "http") for front in FRONTS] + [(front, "fastcgi") for front in FRONTS]
-WAYS += [(front, scheme) for front in ("nginx", "apache") for scheme in ("uwsgi", "scgi")]
-EVERY_WAY = pytest.mark.parametrize(("front", "scheme"), WAYS)
+REVERSE_PROXIES = ("nginx", "apache", "haproxy")
+WAYS = [(proxy, "http") for proxy in REVERSE_PROXIES] + [(proxy, "fastcgi") for proxy in REVERSE_PROXIES]
+WAYS += [(proxy, scheme) for proxy in ("nginx", "apache") for scheme in ("uwsgi", "scgi")]
+EVERY_WAY = pytest.mark.parametrize(("proxy", "scheme"), WAYS)
 
 
-def made(front: str, scheme: str, *options: str) -> str:
-    """The file of `front` for a listener of `scheme`."""
-    return generated(front, "shop", "-b", f"{scheme}://127.0.0.1:8000", *options)
+def made(proxy: str, scheme: str, *options: str) -> str:
+    """The file of `proxy` for a listener of `scheme`."""
+    return generated(proxy, "shop", "-b", f"{scheme}://127.0.0.1:8000", *options)
 
 
 def proxy_pass(text: str) -> str:
@@ -31,20 +31,20 @@ def server_line(text: str) -> str:
     return next(line for line in statements(text) if line.startswith("server "))
 
 
-def read_timeout_s(front: str, scheme: str, text: str) -> float:
-    """How long the front server waits for a response."""
-    if front == "nginx":
+def read_timeout_s(proxy: str, scheme: str, text: str) -> float:
+    """How long the reverse proxy waits for a response."""
+    if proxy == "nginx":
         return seconds(value_of(text, f"{MODULES[scheme]}_read_timeout"))
-    if front == "apache":
+    if proxy == "apache":
         return float(option_of(proxy_pass(text), "timeout"))
     return seconds(value_of(text, "timeout server"))
 
 
-def kept_s(front: str, text: str) -> float | None:
-    """How long the front server keeps an idle connection to portico; none if it keeps none."""
-    if front == "nginx":
+def kept_s(proxy: str, text: str) -> float | None:
+    """How long the reverse proxy keeps an idle connection to portico; none if it keeps none."""
+    if proxy == "nginx":
         return seconds(value_of(text, "keepalive_timeout")) if "keepalive_timeout" in text else None
-    if front == "apache":
+    if proxy == "apache":
         line = proxy_pass(text)
         assert ("ttl=" in line) != ("disablereuse=on" in line)
         return float(option_of(line, "ttl")) if "ttl=" in line else None
@@ -53,46 +53,46 @@ def kept_s(front: str, text: str) -> float | None:
     return seconds(value_of(text, "timeout http-keep-alive")) if "http-reuse never" in text else None
 
 
-def keeps(front: str, scheme: str) -> bool:
+def keeps(proxy: str, scheme: str) -> bool:
     """Whether a connection to portico, over TCP, has more than one request."""
-    return scheme == "http" or (scheme == "fastcgi" and front != "apache")
+    return scheme == "http" or (scheme == "fastcgi" and proxy != "apache")
 
 
 @EVERY_WAY
 @pytest.mark.parametrize(
     ("timeout", "queue"), [("60s", "30s"), ("90s", "30s"), ("1s", "5m"), ("1500ms", "100ms")]
 )
-def test_a_front_server_waits_longer_than_portico_responds_late(
-    front: str, scheme: str, timeout: str, queue: str
+def test_a_reverse_proxy_waits_longer_than_portico_responds_late(
+    proxy: str, scheme: str, timeout: str, queue: str
 ) -> None:
-    text = made(front, scheme, "--timeout", timeout, "--queue-timeout", queue)
+    text = made(proxy, scheme, "--timeout", timeout, "--queue-timeout", queue)
     latest_s = parse_duration(timeout) + parse_duration(queue)
     # A second of patience for the worker that is aborted, one for the check that finds it.
-    assert latest_s + 2 < read_timeout_s(front, scheme, text) <= latest_s + 10
+    assert latest_s + 2 < read_timeout_s(proxy, scheme, text) <= latest_s + 10
 
 
 @EVERY_WAY
 @pytest.mark.parametrize("option", ["--timeout", "--queue-timeout"])
-def test_without_a_limit_a_front_server_waits_very_long(front: str, scheme: str, option: str) -> None:
-    assert read_timeout_s(front, scheme, made(front, scheme, option, "0")) >= 86400
+def test_without_a_limit_a_reverse_proxy_waits_very_long(proxy: str, scheme: str, option: str) -> None:
+    assert read_timeout_s(proxy, scheme, made(proxy, scheme, option, "0")) >= 86400
 
 
 @EVERY_WAY
 @pytest.mark.parametrize("keep_alive", ["2s", "5s", "15s", "90s", "1h"])
-def test_a_front_server_lets_go_of_idle_connections_first(front: str, scheme: str, keep_alive: str) -> None:
-    found_s = kept_s(front, made(front, scheme, "--keep-alive", keep_alive))
-    assert (found_s is not None) == keeps(front, scheme)
+def test_a_reverse_proxy_lets_go_of_idle_connections_first(proxy: str, scheme: str, keep_alive: str) -> None:
+    found_s = kept_s(proxy, made(proxy, scheme, "--keep-alive", keep_alive))
+    assert (found_s is not None) == keeps(proxy, scheme)
     if found_s is not None:
         assert parse_duration(keep_alive) / 3 < found_s <= parse_duration(keep_alive) - 0.5
 
 
 @pytest.mark.parametrize("scheme", ["http", "fastcgi"])
-@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("proxy", REVERSE_PROXIES)
 @pytest.mark.parametrize("keep_alive", ["0", "500ms", "1s"])
-def test_a_front_server_keeps_nothing_that_portico_hardly_keeps(
-    front: str, scheme: str, keep_alive: str
+def test_a_reverse_proxy_keeps_nothing_that_portico_hardly_keeps(
+    proxy: str, scheme: str, keep_alive: str
 ) -> None:
-    assert kept_s(front, made(front, scheme, "--keep-alive", keep_alive)) is None
+    assert kept_s(proxy, made(proxy, scheme, "--keep-alive", keep_alive)) is None
 
 
 def test_nginx_tells_portico_whether_it_keeps_connections() -> None:
@@ -147,11 +147,11 @@ def test_nginx_repeats_on_a_new_connection_what_did_not_take_long(
 
 @EVERY_WAY
 @pytest.mark.parametrize("size", ["0", "1", "10M", "3G", "2T"])
-def test_a_front_server_takes_the_bodies_that_portico_takes(front: str, scheme: str, size: str) -> None:
-    text = made(front, scheme, "--max-request-body", size)
-    if front == "nginx":
+def test_a_reverse_proxy_takes_the_bodies_that_portico_takes(proxy: str, scheme: str, size: str) -> None:
+    text = made(proxy, scheme, "--max-request-body", size)
+    if proxy == "nginx":
         assert in_bytes(value_of(text, "client_max_body_size")) == parse_size(size)
-    elif front == "apache":
+    elif proxy == "apache":
         assert int(value_of(text, "LimitRequestBody")) == parse_size(size)
     elif size == "0":
         assert "req.body_size" not in text
@@ -160,14 +160,14 @@ def test_a_front_server_takes_the_bodies_that_portico_takes(front: str, scheme: 
 
 
 @EVERY_WAY
-def test_a_front_server_is_as_patient_with_clients_as_portico(front: str, scheme: str) -> None:
-    text = made(front, scheme, "--head-timeout", "7s", "--body-timeout", "8s", "--write-timeout", "9s")
-    if front == "nginx":
+def test_a_reverse_proxy_is_as_patient_with_clients_as_portico(proxy: str, scheme: str) -> None:
+    text = made(proxy, scheme, "--head-timeout", "7s", "--body-timeout", "8s", "--write-timeout", "9s")
+    if proxy == "nginx":
         found = [
             value_of(text, name) for name in ("client_header_timeout", "client_body_timeout", "send_timeout")
         ]
         assert found == ["7s", "8s", "9s"]
-    elif front == "apache":
+    elif proxy == "apache":
         assert value_of(text, "RequestReadTimeout") == "header=7 body=8,MinRate=500"
         assert value_of(text, "Timeout") == "9"
     else:
@@ -216,8 +216,8 @@ def test_haproxy_has_buffers_for_the_largest_head() -> None:
 
 
 @EVERY_WAY
-def test_the_head_names_the_setting_of_each_time(front: str, scheme: str) -> None:
-    text = made(front, scheme, "--timeout", "77s", "--queue-timeout", "11s", "--keep-alive", "13s")
+def test_the_head_names_the_setting_of_each_time(proxy: str, scheme: str) -> None:
+    text = made(proxy, scheme, "--timeout", "77s", "--queue-timeout", "11s", "--keep-alive", "13s")
     head = text[: text.index("\n\n")]
     for part in (
         "timeout 77s",
@@ -227,4 +227,4 @@ def test_the_head_names_the_setting_of_each_time(front: str, scheme: str) -> Non
         "write_timeout 1m",
     ):
         assert part in head
-    assert ("less than keep_alive 13s" in head) == keeps(front, scheme)
+    assert ("less than keep_alive 13s" in head) == keeps(proxy, scheme)

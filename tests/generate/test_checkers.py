@@ -62,13 +62,13 @@ def written(folder: Path, target: str, *arguments: str) -> Path:
 
 
 @pytest.mark.parametrize("place", ["tcp", "unix"])
-@pytest.mark.parametrize(("front", "scheme"), [(front, one) for front, all in SPEAKS.items() for one in all])
-def test_a_front_server_takes_its_file(front: str, scheme: str, place: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("proxy", "scheme"), [(proxy, one) for proxy, all in SPEAKS.items() for one in all])
+def test_a_reverse_proxy_takes_its_file(proxy: str, scheme: str, place: str, tmp_path: Path) -> None:
     for name, options in EXTREMES.items():
-        static = ("--static", f"/static={tmp_path}") if front != "haproxy" else ()
+        static = ("--static", f"/static={tmp_path}") if proxy != "haproxy" else ()
         listen = ("--listen", f"127.0.0.1:{free_port()}")
-        file = written(tmp_path, front, "-b", bind(scheme, place), *options, *static, *listen)
-        assert complaints(front, file) == "", f"{name}\n{file.read_text()}"
+        file = written(tmp_path, proxy, "-b", bind(scheme, place), *options, *static, *listen)
+        assert complaints(proxy, file) == "", f"{name}\n{file.read_text()}"
 
 
 @pytest.mark.parametrize("place", ["tcp", "unix"])
@@ -78,19 +78,19 @@ def test_haproxy_takes_a_file_with_the_proxy_protocol(scheme: str, place: str, t
     assert complaints("haproxy", file) == ""
 
 
-@pytest.mark.parametrize("front", ["apache", "haproxy"])
-def test_a_front_server_takes_the_usual_port(front: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("proxy", ["apache", "haproxy"])
+def test_a_reverse_proxy_takes_the_usual_port(proxy: str, tmp_path: Path) -> None:
     # nginx would bind it even for a test.
-    assert complaints(front, written(tmp_path, front)) == ""
+    assert complaints(proxy, written(tmp_path, proxy)) == ""
 
 
-@pytest.mark.parametrize("front", SPEAKS)
-def test_a_checker_can_complain(front: str, tmp_path: Path) -> None:
-    file = written(tmp_path, front, "--listen", f"127.0.0.1:{free_port()}")
+@pytest.mark.parametrize("proxy", SPEAKS)
+def test_a_checker_can_complain(proxy: str, tmp_path: Path) -> None:
+    file = written(tmp_path, proxy, "--listen", f"127.0.0.1:{free_port()}")
     file.write_text(
         re.sub(r"(?m)^(\s*)(proxy_read_timeout|Timeout|timeout server) ", r"\1no_such_\2 ", file.read_text())
     )
-    assert "no_such_" in complaints(front, file)
+    assert "no_such_" in complaints(proxy, file)
 
 
 SERVICES = {

@@ -47,7 +47,7 @@ def test_takes_all_settings(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["nginx", "apache", "haproxy"])
-def test_the_file_of_a_front_server_tells_nothing_of_the_application(target: str) -> None:
+def test_the_file_of_a_reverse_proxy_tells_nothing_of_the_application(target: str) -> None:
     text = generated(target, "shop", "-e", "SECRET=abc", environment={"PORTICO_ENV": "OTHER=def"})
     assert "SECRET" not in text
     text = generated(target, "shop", environment={"PORTICO_ENV": "OTHER=def"})
@@ -55,7 +55,7 @@ def test_the_file_of_a_front_server_tells_nothing_of_the_application(target: str
 
 
 @pytest.mark.parametrize("target", ["nginx", "apache", "haproxy"])
-def test_a_front_server_needs_no_application(target: str) -> None:
+def test_a_reverse_proxy_needs_no_application(target: str) -> None:
     assert " portico " in generated(target)
 
 

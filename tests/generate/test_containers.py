@@ -139,7 +139,10 @@ def test_folders_are_those_of_the_image(
         (("-b", "fd://web"), "nothing passes a socket on to a container, so fd://web would not be there"),
         (("-b", ":0"), "0.0.0.0:0: nobody would know which port that is"),
         (("-b", "uwsgi://:81"), "uwsgi_allow_from is 127.0.0.0/8 ::1 unix (the default), but who uses"),
-        (("-b", "http://:81?proxy=required"), "give --proxy-allow-from with the network of the front server"),
+        (
+            ("-b", "http://:81?proxy=required"),
+            "give --proxy-allow-from with the network of the reverse proxy",
+        ),
         (("--image", "a b"), "--image: expected the name of an image"),
         (("--name", "Shop"), "--name: expected lower-case letters, digits and hyphens"),
     ],

@@ -1,12 +1,12 @@
-"""A generated file while workers are killed: no GET is lost where the front server can ask again."""
+"""A generated file while workers are killed: no GET is lost where the reverse proxy can ask again."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from fronts.killing import kill_worker
-from fronts.load import Load
+from reverse_proxies.killing import kill_worker
+from reverse_proxies.load import Load
 from support.server import Server, free_port
 from support.waiting import wait_until
 
@@ -27,19 +27,19 @@ def getting(number: int) -> bytes:
     return f"GET /number/{number}{pause} HTTP/1.1\r\nHost: shop.example\r\n\r\n".encode()
 
 
-@pytest.mark.parametrize(("front", "scheme", "options"), WAYS)
-def test_no_get_is_lost(front: str, scheme: str, options: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("proxy", "scheme", "options"), WAYS)
+def test_no_get_is_lost(proxy: str, scheme: str, options: str, tmp_path: Path) -> None:
     for path in (tmp_path, *tmp_path.parents[:2]):
         path.chmod(0o777)
     port, bind = free_port(), f"{scheme}://127.0.0.1:{free_port()}{options}"
-    file = tmp_path / ("haproxy.cfg" if front == "haproxy" else "site.conf")
-    file.write_text(generated(front, "shop", "-b", bind, "--listen", f"127.0.0.1:{port}"))
+    file = tmp_path / ("haproxy.cfg" if proxy == "haproxy" else "site.conf")
+    file.write_text(generated(proxy, "shop", "-b", bind, "--listen", f"127.0.0.1:{port}"))
     with (
-        Server("apps.front_flask:app", workers=2, threads=4, options=["-b", bind]) as portico,
-        running(front, file, port),
+        Server("apps.proxied_flask:app", workers=2, threads=4, options=["-b", bind]) as portico,
+        running(proxy, file, port),
     ):
         wait_until(lambda: len(portico.worker_pids) == 2, what="both workers")
-        # More clients than afterwards: the front server has connections in stock, to both workers.
+        # More clients than afterwards: the reverse proxy has connections in stock, to both workers.
         with Load(("127.0.0.1", port), 240, connections=24, request=getting) as crowd:
             pass
         assert crowd.failures == []

@@ -1,4 +1,4 @@
-"""Which listener a front server is given, how it says who the client is, and whom portico has to believe."""
+"""Which listener a reverse proxy is given, how it says who the client is, and whom portico has to believe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from portico.errors import OperatorError
 from .made import generated, head_of, option_of, statements, value_of
 from .test_agreement import proxy_pass, server_line
 
-FRONTS = ("nginx", "apache", "haproxy")
+REVERSE_PROXIES = ("nginx", "apache", "haproxy")
 
 
 def passed_to(text: str) -> list[str]:
@@ -19,16 +19,16 @@ def passed_to(text: str) -> list[str]:
     return re.findall(r"_pass (\S+);", text)
 
 
-def server_of(front: str, *arguments: str) -> str:
-    """Where the front server finds portico, as it writes that."""
-    text = generated(front, "shop", *arguments)
-    if front == "nginx":
+def server_of(proxy: str, *arguments: str) -> str:
+    """Where the reverse proxy finds portico, as it writes that."""
+    text = generated(proxy, "shop", *arguments)
+    if proxy == "nginx":
         (server,) = set(re.findall(r"^ *server (\S+?)(?: max_fails=0)?;", text, re.MULTILINE))
         first, *again = dict.fromkeys(passed_to(text))
         assert first.endswith("shop")
         assert [place.removeprefix("http://") for place in again] in ([], [server]), "the same, to ask again"
         return str(server)
-    if front == "apache":
+    if proxy == "apache":
         return proxy_pass(text).split()[2].strip('"')
     return server_line(text).split()[2]
 
@@ -43,22 +43,22 @@ TCP = {
 }
 
 
-@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("proxy", REVERSE_PROXIES)
 @pytest.mark.parametrize(("bind", "expected"), TCP.items())
-def test_a_front_server_connects_to_the_address(front: str, bind: str, expected: str) -> None:
-    found = server_of(front, "-b", bind)
-    assert found == (f"http://{expected}/" if front == "apache" else expected)
+def test_a_reverse_proxy_connects_to_the_address(proxy: str, bind: str, expected: str) -> None:
+    found = server_of(proxy, "-b", bind)
+    assert found == (f"http://{expected}/" if proxy == "apache" else expected)
 
 
 @pytest.mark.parametrize("bind", ["unix:/run/a.sock?mode=660", "unix:../run/a.sock"])
-def test_a_front_server_connects_to_the_path(bind: str) -> None:
+def test_a_reverse_proxy_connects_to_the_path(bind: str) -> None:
     path = "/run/a.sock" if "mode" in bind else os.path.normpath("/srv/shop/../run/a.sock")
     assert server_of("nginx", "-b", bind, "--chdir", "/srv/shop") == f"unix:{path}"
     assert server_of("apache", "-b", bind, "--chdir", "/srv/shop") == f"unix:{path}|http://shop/"
     assert server_of("haproxy", "-b", bind, "--chdir", "/srv/shop") == f"unix@{path}"
 
 
-def test_a_front_server_speaks_what_the_listener_does() -> None:
+def test_a_reverse_proxy_speaks_what_the_listener_does() -> None:
     for scheme, module in (("uwsgi", "uwsgi"), ("fastcgi", "fastcgi"), ("scgi", "scgi")):
         bind = f"{scheme}://127.0.0.1:81"
         text = generated("nginx", "shop", "-b", bind)
@@ -94,17 +94,17 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("proxy", REVERSE_PROXIES)
 @pytest.mark.parametrize(("bind", "reason"), UNUSABLE.items())
-def test_says_why_no_listener_can_be_used(front: str, bind: str, reason: str) -> None:
+def test_says_why_no_listener_can_be_used(proxy: str, bind: str, reason: str) -> None:
     with pytest.raises(OperatorError) as failure:
-        generated(front, "shop", "-b", bind)
-    name = {"apache": "Apache", "haproxy": "HAProxy"}.get(front, front)
+        generated(proxy, "shop", "-b", bind)
+    name = {"apache": "Apache", "haproxy": "HAProxy"}.get(proxy, proxy)
     sentence = f"{name} can use none of the addresses (--bind on the command line): {bind}: {reason}"
     assert failure.value.message.startswith(sentence)
 
 
-def test_says_what_a_front_server_does_not_speak() -> None:
+def test_says_what_a_reverse_proxy_does_not_speak() -> None:
     with pytest.raises(OperatorError) as failure:
         generated("haproxy", "shop", "-b", "uwsgi://:81", "-b", "scgi://:82")
     assert failure.value.message.endswith(
@@ -206,7 +206,7 @@ LISTENS = {
 
 
 @pytest.mark.parametrize("listen", LISTENS)
-def test_a_front_server_listens_where_it_shall(listen: str) -> None:
+def test_a_reverse_proxy_listens_where_it_shall(listen: str) -> None:
     nginx, apache, haproxy = LISTENS[listen]
     options = ("--listen", listen) if listen != "80" else ()
     found = [line for line in statements(generated("nginx", "shop", *options)) if line.startswith("listen")]
@@ -241,7 +241,7 @@ def test_a_front_server_listens_where_it_shall(listen: str) -> None:
         ("--bind", "unix:/run/a;b.sock", "has the character"),
     ],
 )
-def test_says_what_a_front_server_cannot_have(option: str, value: str, sentence: str) -> None:
+def test_says_what_a_reverse_proxy_cannot_have(option: str, value: str, sentence: str) -> None:
     with pytest.raises(OperatorError) as failure:
         generated("nginx", "shop", option, value)
     assert sentence in failure.value.message

@@ -1,4 +1,5 @@
-"""What front servers say of a request is believed from those that the settings name, and from nobody else."""
+"""What reverse proxies say of a request is believed from those that the settings name, and from nobody
+else."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ import pytest
 from support.raw_client import Connection, request_bytes
 from support.server import Server, free_port
 
-FRONT = "127.0.0.2"
-"""A front server that is trusted; so is 10.0.0.0/8."""
+PROXY = "127.0.0.2"
+"""A reverse proxy that is trusted; so is 10.0.0.0/8."""
 STRANGER = "127.0.0.3"
 
 ABOUT_THE_CLIENT = (
@@ -47,9 +48,9 @@ KEYS = {
 
 
 @pytest.fixture(scope="module", params=[pytest.param(1, id="1-thread"), pytest.param(8, id="8-threads")])
-def fronted(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server behind `FRONT`."""
-    trusted = ["--forwarded-allow-ips", FRONT, "--forwarded-allow-ips", "10.0.0.0/8"]
+def proxied(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server behind `PROXY`."""
+    trusted = ["--forwarded-allow-ips", PROXY, "--forwarded-allow-ips", "10.0.0.0/8"]
     with Server(threads=request.param, options=trusted) as running:
         yield running
 
@@ -171,24 +172,24 @@ def seen_directly(connection: Connection) -> dict[str, str]:
     ],
 )
 @pytest.mark.parametrize("closing", [False, True], ids=["kept", "closed"])
-def test_a_front_server_is_believed(
-    fronted: Server, headers: list[str], changes: dict[str, str | None], closing: bool
+def test_a_reverse_proxy_is_believed(
+    proxied: Server, headers: list[str], changes: dict[str, str | None], closing: bool
 ) -> None:
-    with fronted.connect(source=FRONT) as connection:
+    with proxied.connect(source=PROXY) as connection:
         expected = {**seen_directly(connection), **changes}
         values = ask(connection, *headers, *(["Connection: close"] if closing else []))
     assert about_the_client(values) == {key: value for key, value in expected.items() if value is not None}
 
 
-def test_an_application_sees_the_headers_of_a_front_server(fronted: Server) -> None:
-    with fronted.connect(source=FRONT) as connection:
+def test_an_application_sees_the_headers_of_a_reverse_proxy(proxied: Server) -> None:
+    with proxied.connect(source=PROXY) as connection:
         assert forwarded_keys(ask(connection, *HEADERS)) == KEYS
         joined = ask(connection, "X-Forwarded-For: 192.0.2.7", "x-forwarded-for: 192.0.2.1")
     assert forwarded_keys(joined) == {"HTTP_X_FORWARDED_FOR": "192.0.2.7, 192.0.2.1"}
 
 
-def test_others_are_not_believed_and_their_headers_removed(fronted: Server) -> None:
-    with fronted.connect(source=STRANGER) as connection:
+def test_others_are_not_believed_and_their_headers_removed(proxied: Server) -> None:
+    with proxied.connect(source=STRANGER) as connection:
         values = ask(
             connection, *HEADERS, *(header.lower() for header in HEADERS), "X-Forwarded-Server: other"
         )
@@ -198,7 +199,7 @@ def test_others_are_not_believed_and_their_headers_removed(fronted: Server) -> N
 
 
 def test_others_are_not_believed_where_their_headers_are_kept() -> None:
-    options = ["--forwarded-allow-ips", FRONT, "--untrusted-forwarded", "keep"]
+    options = ["--forwarded-allow-ips", PROXY, "--untrusted-forwarded", "keep"]
     with Server(options=options) as server, server.connect(source=STRANGER) as connection:
         values = ask(connection, *HEADERS)
         assert about_the_client(values) == seen_directly(connection)
@@ -226,69 +227,69 @@ INVALID = [
         pytest.param("POST", ["Content-Length: 5"], id="with-a-body"),
     ],
 )
-def test_what_a_front_server_must_not_say_is_refused(
-    fronted: Server, headers: list[str], method: str, more: list[str]
+def test_what_a_reverse_proxy_must_not_say_is_refused(
+    proxied: Server, headers: list[str], method: str, more: list[str]
 ) -> None:
-    with fronted.connect(source=FRONT) as connection:
-        assert ask(connection)["REMOTE_ADDR"] == FRONT
+    with proxied.connect(source=PROXY) as connection:
+        assert ask(connection)["REMOTE_ADDR"] == PROXY
         connection.send(request_bytes("/environ", method, headers=[*headers, *more]))
         assert connection.read_response().status == 400
         connection.expect_closed()
-    with fronted.connect(source=FRONT) as connection:
+    with proxied.connect(source=PROXY) as connection:
         connection.send(request_bytes("/environ", method, headers=[*headers, *more]))
         assert connection.read_response().status == 400
         connection.expect_closed()
 
 
 @pytest.mark.parametrize("headers", INVALID)
-def test_what_others_say_is_not_even_read(fronted: Server, headers: list[str]) -> None:
-    with fronted.connect(source=STRANGER) as connection:
+def test_what_others_say_is_not_even_read(proxied: Server, headers: list[str]) -> None:
+    with proxied.connect(source=STRANGER) as connection:
         values = ask(connection, *headers)
         assert about_the_client(values) == seen_directly(connection)
 
 
-def test_nothing_stays_for_the_next_request(fronted: Server) -> None:
+def test_nothing_stays_for_the_next_request(proxied: Server) -> None:
     """Not on the connection, and not in a buffer that another connection gets."""
-    with fronted.connect(source=FRONT) as front:
+    with proxied.connect(source=PROXY) as proxy:
         for _ in range(3):
-            assert about_the_client(ask(front, *HEADERS))["REMOTE_ADDR"] == "192.0.2.1"
-            assert about_the_client(ask(front)) == seen_directly(front)
-            assert ask(front, "X-Forwarded-For: 192.0.2.9")["REMOTE_ADDR"] == "192.0.2.9"
-            with fronted.connect(source=STRANGER) as stranger:
+            assert about_the_client(ask(proxy, *HEADERS))["REMOTE_ADDR"] == "192.0.2.1"
+            assert about_the_client(ask(proxy)) == seen_directly(proxy)
+            assert ask(proxy, "X-Forwarded-For: 192.0.2.9")["REMOTE_ADDR"] == "192.0.2.9"
+            with proxied.connect(source=STRANGER) as stranger:
                 assert about_the_client(ask(stranger, "Connection: close")) == seen_directly(stranger)
-    with fronted.connect(source=FRONT) as front:
+    with proxied.connect(source=PROXY) as proxy:
         several = [request_bytes("/environ", headers=HEADERS), request_bytes("/environ")]
-        front.send(b"".join(several) * 3)
+        proxy.send(b"".join(several) * 3)
         addresses = [
-            json.loads(front.read_response().body)["values"]["REMOTE_ADDR"]["value"] for _ in range(6)
+            json.loads(proxy.read_response().body)["values"]["REMOTE_ADDR"]["value"] for _ in range(6)
         ]
-    assert addresses == ["192.0.2.1", FRONT] * 3
+    assert addresses == ["192.0.2.1", PROXY] * 3
 
 
-def test_a_request_that_comes_byte_by_byte(fronted: Server) -> None:
-    with fronted.connect(source=FRONT) as connection:
+def test_a_request_that_comes_byte_by_byte(proxied: Server) -> None:
+    with proxied.connect(source=PROXY) as connection:
         connection.send_bytewise(request_bytes("/environ", headers=["X-Forwarded-For: 127.0.0.1, 192.0.2.1"]))
         values = json.loads(connection.read_response().body)["values"]
     assert values["REMOTE_ADDR"]["value"] == "192.0.2.1"
 
 
-def test_the_target_of_a_request_is_not_believed_over_the_front_server(fronted: Server) -> None:
-    with fronted.connect(source=FRONT) as connection:
+def test_the_target_of_a_request_is_not_believed_over_the_reverse_proxy(proxied: Server) -> None:
+    with proxied.connect(source=PROXY) as connection:
         connection.ask("http://inner.example/environ", headers=["X-Forwarded-Host: example.org"])
         values = json.loads(connection.read_response().body)["values"]
     assert values["HTTP_HOST"]["value"] == "example.org"
 
 
-def test_the_access_log_names_the_client(fronted: Server, key: str) -> None:
-    with fronted.connect(source=FRONT) as connection:
+def test_the_access_log_names_the_client(proxied: Server, key: str) -> None:
+    with proxied.connect(source=PROXY) as connection:
         connection.request(f"/function?key={key}-1.", headers=["X-Forwarded-For: 127.0.0.1, 2001:db8::1"])
         connection.request(f"/function?key={key}-2.", headers=["X-Forwarded-For: _hidden"])
         connection.request(f"/function?key={key}-3.")
-    with fronted.connect(source=STRANGER) as connection:
+    with proxied.connect(source=STRANGER) as connection:
         connection.request(f"/function?key={key}-4.", headers=["X-Forwarded-For: 192.0.2.1"])
-    fronted.access_log.wait_for(rf"{key}-4\.")
-    lines = [line for line in fronted.access_log.lines() if key in line]
-    assert [line.split()[0] for line in lines] == ["2001:db8::1", "-", FRONT, STRANGER]
+    proxied.access_log.wait_for(rf"{key}-4\.")
+    lines = [line for line in proxied.access_log.lines() if key in line]
+    assert [line.split()[0] for line in lines] == ["2001:db8::1", "-", PROXY, STRANGER]
 
 
 @pytest.mark.parametrize(
@@ -312,20 +313,20 @@ def test_unix_sockets(tmp_path: Path, trusted: list[str], believed: bool) -> Non
     assert (direct["REMOTE_ADDR"], direct.get("REMOTE_PORT")) == ("", None)
 
 
-@pytest.mark.parametrize(("source", "believed"), [("127.0.0.1", True), (FRONT, False)])
+@pytest.mark.parametrize(("source", "believed"), [("127.0.0.1", True), (PROXY, False)])
 def test_by_default_only_the_own_machine_is_believed(source: str, believed: bool) -> None:
     with Server() as server, server.connect(source=source) as connection:
         values = ask(connection, "X-Forwarded-For: 192.0.2.1")
     assert values["REMOTE_ADDR"] == ("192.0.2.1" if believed else source)
 
 
-def test_a_front_server_that_comes_by_ipv4_to_a_socket_for_both() -> None:
+def test_a_reverse_proxy_that_comes_by_ipv4_to_a_socket_for_both() -> None:
     try:
         port = free_port("::")
     except OSError:
         pytest.skip("no IPv6 here")
-    with Server(options=["-b", f"[::]:{port}", "--forwarded-allow-ips", FRONT]), socket.socket() as raw:
-        raw.bind((FRONT, 0))
+    with Server(options=["-b", f"[::]:{port}", "--forwarded-allow-ips", PROXY]), socket.socket() as raw:
+        raw.bind((PROXY, 0))
         try:
             raw.connect(("127.0.0.1", port))
         except ConnectionRefusedError:
@@ -336,7 +337,7 @@ def test_a_front_server_that_comes_by_ipv4_to_a_socket_for_both() -> None:
     assert values["REMOTE_ADDR"]["value"] == "192.0.2.1"
 
 
-def test_names_that_a_client_invents_change_nothing_for_others(fronted: Server) -> None:
+def test_names_that_a_client_invents_change_nothing_for_others(proxied: Server) -> None:
     """More names than are remembered, with values that have to come out under their own."""
     usual = {
         "Accept": "a",
@@ -346,7 +347,7 @@ def test_names_that_a_client_invents_change_nothing_for_others(fronted: Server) 
         "X-Forwarded-For": "f",
     }
     lines = [f"{name}: {value}" for name, value in usual.items()]
-    with fronted.connect(source=STRANGER) as connection:
+    with proxied.connect(source=STRANGER) as connection:
         for first in range(0, 1000, 50):
             invented = {f"X-Invented-{number:03}-Name": str(number) for number in range(first, first + 50)}
             values = ask(connection, *lines, *(f"{name}: {value}" for name, value in invented.items()))
@@ -361,7 +362,7 @@ def test_names_that_a_client_invents_change_nothing_for_others(fronted: Server) 
             }
 
 
-def test_a_long_chain(fronted: Server) -> None:
-    with fronted.connect(source=FRONT) as connection:
+def test_a_long_chain(proxied: Server) -> None:
+    with proxied.connect(source=PROXY) as connection:
         values = ask(connection, "X-Forwarded-For: " + "1.1.1.1," * 1_500 + "192.0.2.1")
     assert values["REMOTE_ADDR"] == "192.0.2.1"

@@ -1,4 +1,5 @@
-"""Slow peers of the listeners for front servers run into the same deadlines as over HTTP (test_deadlines.py).
+"""Slow peers of the listeners for reverse proxies run into the same deadlines as over HTTP
+(test_deadlines.py).
 
 All wait at the same time, on one server with short deadlines: each is a function here, started by the
 fixture, and each test looks at the end of one.

@@ -1,4 +1,4 @@
-"""FastCGI connections as front servers use and misuse them: kept, multiplexed, aborted, in tiny records."""
+"""FastCGI connections as reverse proxies use and misuse them: kept, multiplexed, aborted, in tiny records."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_an_application_knows_of_an_abort(
     flags: int,
     send: Callable[[GatewayConnection, bytes], None],
 ) -> None:
-    """The front server's own connection stays: only the record says that the client is gone."""
+    """The reverse proxy's own connection stays: only the record says that the client is gone."""
     connection.send(fastcgi(variables(f"/?application=asks-disconnected&key={key}"), flags=flags))
     site.server.recorder.wait_for(key, "inside False")
     send(connection, record(ABORT_REQUEST))
@@ -421,7 +421,7 @@ def test_a_response_shorter_than_its_length_ends_the_connection(
     assert stdout.endswith(b"\r\n\r\nshort")
 
 
-def test_errors_go_to_the_front_server_where_it_wants_them(site: Site) -> None:
+def test_errors_go_to_the_reverse_proxy_where_it_wants_them(site: Site) -> None:
     """With stderr=on; else to the log alone."""
     for name in ("fastcgi", "fastcgi-errors"):
         with site.connect(name) as connection:

@@ -1,5 +1,5 @@
-"""Hostile and mistaken peers of the listeners for front servers: each is refused in the protocol's own form,
-with a log line that says why, and leaves nothing behind; all others go on.
+"""Hostile and mistaken peers of the listeners for reverse proxies: each is refused in the protocol's own
+form, with a log line that says why, and leaves nothing behind; all others go on.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def test_a_header_holds_for_its_connection(site: Site) -> None:
 
 
 def test_what_the_variables_say_goes_before_the_header(site: Site) -> None:
-    """A front server behind a load balancer: it knows its own client."""
+    """A reverse proxy behind a load balancer: it knows its own client."""
     with site.connect("uwsgi-proxy") as connection:
         connection.send(request("uwsgi-proxy", variables("/both")))
         environ = json.loads(connection.read_response().body)["environ"]
@@ -369,7 +369,7 @@ def test_a_body_that_is_announced_too_large_is_refused_at_once(
 
 @pytest.mark.parametrize("name", GATEWAYS)
 def test_a_refusal_reaches_a_peer_that_goes_on_sending(small_site: Site, name: str) -> None:
-    """As front servers do: they send all of a request before they look for a response."""
+    """As reverse proxies do: they send all of a request before they look for a response."""
     given = variables("/large", "POST", ("CONTENT_LENGTH", str(3 * MEBIBYTE)), ("F", "f" * 40_000))
     data = request(name, given, b"b" * 3 * MEBIBYTE)
     with small_site.connect(name) as connection:

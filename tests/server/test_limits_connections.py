@@ -192,8 +192,8 @@ def test_trusted_peers_and_unix_sockets_do_not_count(tmp_path: Path) -> None:
     ]
     with Server(options=options) as server, ExitStack() as stack:
         for source in ["127.0.0.4", "127.1.2.3"]:
-            front = [stack.enter_context(ConnectionFrom(server.address, source)) for _ in range(4)]
-            assert all(is_served(connection) for connection in front)
+            trusted = [stack.enter_context(ConnectionFrom(server.address, source)) for _ in range(4)]
+            assert all(is_served(connection) for connection in trusted)
         local = [stack.enter_context(Connection(str(path))) for _ in range(4)]
         assert all(is_served(connection) for connection in local)
         stranger = [stack.enter_context(ConnectionFrom(server.address, "127.0.0.5")) for _ in range(2)]

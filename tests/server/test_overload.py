@@ -126,8 +126,8 @@ FORMS: dict[str, Callable[[float], str]] = {
 
 
 @pytest.fixture(scope="module")
-def fronted() -> Iterator[Server]:
-    """An idle server that takes 127.0.0.1 for a front server, as it does by default."""
+def proxied() -> Iterator[Server]:
+    """An idle server that takes 127.0.0.1 for a reverse proxy, as it does by default."""
     with Server(options=["--queue-timeout", "20s"]) as running:
         yield running
 
@@ -137,9 +137,9 @@ def started(connection: Connection, header: str) -> int:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_time_spent_in_front_of_a_trusted_peer_counts(fronted: Server, form: str) -> None:
+def test_time_spent_before_a_trusted_peer_counts(proxied: Server, form: str) -> None:
     """Even though the thread is free: the client has given up by then, or will have."""
-    with fronted.connect() as connection:
+    with proxied.connect() as connection:
         assert started(connection, FORMS[form](time.time() - 60)) == 503
         assert started(connection, FORMS[form](time.time() - 2)) == 200
         # A clock that is ahead counts as now.
@@ -150,15 +150,15 @@ def test_time_spent_in_front_of_a_trusted_peer_counts(fronted: Server, form: str
 @pytest.mark.parametrize(
     "value", ["", "t=", "t=x", "t=-1", "1e9", "t=nan", "t=" + "9" * 400, "t=1", "t=0", "0x10"]
 )
-def test_what_is_no_time_is_ignored(fronted: Server, value: str) -> None:
+def test_what_is_no_time_is_ignored(proxied: Server, value: str) -> None:
     """Neither is a time long before this request could have begun, such as 1970."""
-    with fronted.connect() as connection:
+    with proxied.connect() as connection:
         assert started(connection, value) == 200
 
 
-def test_two_times_are_no_time(fronted: Server) -> None:
+def test_two_times_are_no_time(proxied: Server) -> None:
     old = FORMS["seconds"](time.time() - 60)
-    with fronted.connect() as connection:
+    with proxied.connect() as connection:
         response = connection.request("/function", headers=[f"X-Request-Start: {old}"] * 2)
         assert response.status in (200, 503)
         assert connection.request("/function").status == 200

@@ -1,4 +1,4 @@
-"""What front servers send over uwsgi, SCGI and FastCGI, and strict readers of what comes back.
+"""What reverse proxies send over uwsgi, SCGI and FastCGI, and strict readers of what comes back.
 
 They forgive nothing, so that a test notices every byte too many or too few, and share no code with the server
 under test. Texts are Latin-1.

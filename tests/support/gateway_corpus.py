@@ -28,7 +28,7 @@ class Request:
     body: str = ""
 
     def environ(self, address: tuple[str, int], peer: tuple[str, int]) -> dict[str, str]:
-        """All texts in environ, but for the server's own; `peer` is where the front server comes from."""
+        """All texts in environ, but for the server's own; `peer` is where the reverse proxy comes from."""
         client = self.parts.get("client", "{} {}".format(*peer)).split(" ")
         name, _, port = self.parts.get("server", "{}:{}".format(*address)).rpartition(":")
         texts = {
@@ -73,7 +73,7 @@ class Case:
     is_ping: bool = False
     is_incomplete: bool = False
     is_aborted: bool = False
-    """The front server has given its last request up."""
+    """The reverse proxy has given its last request up."""
     leftover: bytes = b""
     endpoints: str = ""
     """Of a PROXY header: the line that names them."""

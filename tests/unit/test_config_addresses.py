@@ -40,7 +40,7 @@ def attributes(address: Address) -> dict[str, object]:
         ("fd://3", Address(fd=3)),
         ("uwsgi+fd://12", Address(scheme="uwsgi", fd=12)),
         ("fd://shop.socket", Address(fd_name="shop.socket")),
-        ("scgi+fd://front@1", Address(scheme="scgi", fd_name="front@1")),
+        ("scgi+fd://nginx@1", Address(scheme="scgi", fd_name="nginx@1")),
         ("unix:/run/shop.sock?mode=660", Address(path="/run/shop.sock", mode=0o660)),
         ("unix:/a?mode=0600", Address(path="/a", mode=0o600)),
         (

@@ -35,7 +35,7 @@ _CONNECTION_LIMITS = "limits of one connection"
 _WORKER_LIMITS = "limits of one worker"
 _RESPONSES = "responses to slow readers"
 _TIMES = "times"
-_FRONT_SERVERS = "front servers"
+_REVERSE_PROXIES = "reverse proxies"
 _LOGS = "logs"
 
 _THIS_MACHINE = ("127.0.0.0/8", "::1", "unix")
@@ -431,8 +431,8 @@ class Settings:
         ("127.0.0.1", "::1", "unix"),
         separator=",",
         also_environment="FORWARDED_ALLOW_IPS",
-        group=_FRONT_SERVERS,
-        documentation="Which peers are front servers, whose Forwarded and X-Forwarded-* headers are "
+        group=_REVERSE_PROXIES,
+        documentation="Which peers are reverse proxies, whose Forwarded and X-Forwarded-* headers are "
         "believed: an address, a network such as 10.0.0.0/8, `unix` for all Unix sockets, `*` for "
         "everybody, or `none`. May be repeated; what is given replaces the default. An empty environment "
         "variable counts as not set.",
@@ -441,7 +441,7 @@ class Settings:
         "untrusted_forwarded",
         Choice("remove", "keep"),
         "remove",
-        group=_FRONT_SERVERS,
+        group=_REVERSE_PROXIES,
         documentation="What becomes of forwarded headers from peers that are not in forwarded_allow_ips: "
         "remove hides Forwarded, X-Forwarded-For, -Proto, -Host, -Port, -Prefix and X-Request-Start from the "
         "application; keep shows them as HTTP_X_FORWARDED_* and so on, as other "
@@ -452,7 +452,7 @@ class Settings:
         UrlPath(),
         (),
         separator=",",
-        group=_FRONT_SERVERS,
+        group=_REVERSE_PROXIES,
         documentation="A path that the worker itself serves to GET and HEAD, also while all threads are "
         "busy: 200 `ok`, or 503 `draining` once it was told to stop (on connections that are open; new "
         "ones are refused from then on). No access line is written. May be repeated.",

@@ -8,9 +8,9 @@ from __future__ import annotations
 from portico.config.setting import Setting
 from portico.config.settings import Settings
 from portico.generate.deployment import Deployment, File
-from portico.generate.front import head_comment, join_lines
+from portico.generate.head import head_comment, join_lines
 from portico.generate.layout import Derived, fill, fit_word
-from portico.generate.times import CONNECT_S, FrontTimes, shown, whole_s
+from portico.generate.times import CONNECT_S, ProxyTimes, shown, whole_s
 from portico.generate.upstream import Upstream, choose
 
 _MODULES = {"http": "proxy_http", "uwsgi": "proxy_uwsgi", "fastcgi": "proxy_fcgi", "scgi": "proxy_scgi"}
@@ -122,8 +122,8 @@ _STATIC = """
 def files(deployment: Deployment) -> list[File]:
     """Return the one file, for `sites-available`."""
     settings, name = deployment.settings, deployment.name
-    upstream = choose(settings, front="Apache", schemes=_MODULES)
-    times = FrontTimes(settings)
+    upstream = choose(settings, proxy="Apache", schemes=_MODULES)
+    times = ProxyTimes(settings)
     limits, client_times = _limits(settings, upstream), _client_times(settings)
     kept = (
         Derived("ttl", str(times.keep_alive_s), times.keep_alive_source)
@@ -139,7 +139,7 @@ def files(deployment: Deployment) -> list[File]:
         head=head_comment(
             deployment,
             upstream,
-            front="Apache",
+            proxy="Apache",
             place=f"For /etc/apache2/sites-available/{name}.conf; on Debian:\n"
             f"  a2enmod {' '.join(modules)} && a2ensite {name} && systemctl reload apache2",
             derived=[*([kept] if kept else []), read, *limits, *client_times],

@@ -68,7 +68,7 @@ def contain(deployment: Deployment) -> Contained:
         changes.append(f"portico serves {_HEALTH_PATH} itself, because there was no --health-path.")
     if any(address.scheme == "http" and not address.path for address in addresses):
         changes.append(
-            "A front server is another machine here: X-Forwarded-* headers are believed from "
+            "A reverse proxy is another machine here: X-Forwarded-* headers are believed from "
             f"{' '.join(settings.forwarded_allow_ips)} (forwarded_allow_ips), so its network has to be among "
             "them."
         )
@@ -131,7 +131,7 @@ def _check_reach(settings: Settings, row: Setting[tuple[str, ...]], address: Add
     if all(entry in _THIS_MACHINE or covers(("127.0.0.0/8", "::1"), entry) for entry in entries):
         raise OperatorError(
             f"{row.name} is {' '.join(entries)} ({settings.origins[row.attribute]}), but who uses {address} "
-            f"comes to a container from elsewhere: give {row.flags[-1]} with the network of the front server"
+            f"comes to a container from elsewhere: give {row.flags[-1]} with the network of the reverse proxy"
         )
 
 

@@ -19,7 +19,7 @@ from portico.config.settings import Settings
 from portico.errors import OperatorError, quoted
 from portico.generate.command import program, words
 
-_FRONTS = ("nginx", "apache", "haproxy")
+_REVERSE_PROXIES = ("nginx", "apache", "haproxy")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]*")
@@ -36,7 +36,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Static:
-    """Files that a front server serves itself: `directory` under `url`, both with a slash at the end."""
+    """Files that a reverse proxy serves itself: `directory` under `url`, both with a slash at the end."""
 
     url: str
     directory: str
@@ -47,7 +47,7 @@ class Deployment:
     """What to generate for.
 
     `name` is that of the service, upstream or image. `command` is the words that make the same file again.
-    `listen` is where a front server listens: a host (empty: all addresses) and a port. `user` is who a
+    `listen` is where a reverse proxy listens: a host (empty: all addresses) and a port. `user` is who a
     service runs as, or empty. `program` is how it
     calls portico.
     """
@@ -82,8 +82,8 @@ def read_deployment(target: str, settings: Settings, wishes: Mapping[str, Any]) 
             for word in (f"--{name}", wishes[name])
         ),
     ]
-    # What the application is told by --env is nothing for the files of a front server: it may be secret.
-    without = ("env",) if target in _FRONTS else ()
+    # What the application is told by --env is nothing for the files of a reverse proxy: it may be secret.
+    without = ("env",) if target in _REVERSE_PROXIES else ()
     return Deployment(
         settings=settings,
         name=read_name(wishes.get("name") or "", settings),

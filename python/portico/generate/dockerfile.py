@@ -8,7 +8,7 @@ import sys
 from portico.config.settings import Settings
 from portico.generate.container import USER_ID, check_program, contain
 from portico.generate.deployment import Deployment, File
-from portico.generate.front import made_by
+from portico.generate.head import made_by
 from portico.generate.layout import Derived, comment, fill, listing
 from portico.generate.times import shown, stop_s
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from portico.config.settings import Settings
 from portico.errors import OperatorError
 from portico.generate.deployment import Deployment, File
-from portico.generate.front import head_comment, join_lines
+from portico.generate.head import head_comment, join_lines
 from portico.generate.layout import Derived, fill
-from portico.generate.times import CONNECT_S, FrontTimes, shown, whole_s
+from portico.generate.times import CONNECT_S, ProxyTimes, shown, whole_s
 from portico.generate.upstream import Upstream, choose
 
 _SCHEMES = ("http", "fastcgi")
@@ -134,8 +134,8 @@ def files(deployment: Deployment) -> list[File]:
             f"--static {deployment.static[0].url}: HAProxy serves no files; use nginx or Apache, or let the "
             "application serve them"
         )
-    upstream = choose(settings, front="HAProxy", schemes=_SCHEMES, sends_proxy=True)
-    times = FrontTimes(settings)
+    upstream = choose(settings, proxy="HAProxy", schemes=_SCHEMES, sends_proxy=True)
+    times = ProxyTimes(settings)
     server_time = Derived("timeout server", f"{times.read_s}s", times.read_source)
     buffers, body_limit = _buffers(settings, upstream), _body_limit(settings)
     is_kept = upstream.can_be_kept and times.keep_alive_s > 0
@@ -151,7 +151,7 @@ def files(deployment: Deployment) -> list[File]:
         head=head_comment(
             deployment,
             upstream,
-            front="HAProxy",
+            proxy="HAProxy",
             place="For /etc/haproxy/haproxy.cfg.",
             derived=[server_time, *client_times, *buffers, *body_limit],
         ),
@@ -204,7 +204,7 @@ def _route(deployment: Deployment) -> str:
     return "\n".join([*lines, f"use_backend {deployment.name} if is_{deployment.name}"])
 
 
-def _between_requests(settings: Settings, times: FrontTimes, *, is_kept: bool) -> Derived:
+def _between_requests(settings: Settings, times: ProxyTimes, *, is_kept: bool) -> Derived:
     """How long a client may wait with its next request, and with it its own connection to portico."""
     name = "timeout http-keep-alive"
     if is_kept:

@@ -9,7 +9,7 @@ from portico.config.settings import Settings
 from portico.errors import OperatorError
 from portico.generate.container import USER_ID, Contained, contain, speaks_http
 from portico.generate.deployment import Deployment, File
-from portico.generate.front import made_by
+from portico.generate.head import made_by
 from portico.generate.layout import Derived, comment, fill, listing
 from portico.generate.times import shown, stop_s
 

@@ -76,12 +76,12 @@ def listing(values: Iterable[Derived]) -> str:
 def fit_word(text: str, *, origin: str) -> str:
     """Return `text`, such as a path, between quotes where it has a space.
 
-    Raises OperatorError, naming the `origin` of the text, where a front server would read more into it.
+    Raises OperatorError, naming the `origin` of the text, where a reverse proxy would read more into it.
     """
     for character in text:
         if character in _UNFIT or not character.isprintable():
             raise OperatorError(
                 f"{origin}: {quoted(text)} has the character {quoted(character)}, which the configuration of "
-                "a front server cannot hold reliably; choose another name"
+                "a reverse proxy cannot hold reliably; choose another name"
             )
     return f'"{text}"' if " " in text or "#" in text else text

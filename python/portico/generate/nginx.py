@@ -9,9 +9,9 @@ from __future__ import annotations
 from portico.config.settings import Settings
 from portico.config.units import format_size
 from portico.generate.deployment import Deployment, File
-from portico.generate.front import head_comment, join_lines
+from portico.generate.head import head_comment, join_lines
 from portico.generate.layout import Derived, fill, fit_word
-from portico.generate.times import CONNECT_S, FrontTimes, shown, whole_s
+from portico.generate.times import CONNECT_S, ProxyTimes, shown, whole_s
 from portico.generate.upstream import Upstream, choose
 
 _MODULES = {"http": "proxy", "uwsgi": "uwsgi", "fastcgi": "fastcgi", "scgi": "scgi"}
@@ -164,8 +164,8 @@ _HEALTH = """
 def files(deployment: Deployment) -> list[File]:
     """Return the one file, for `conf.d`."""
     settings, name = deployment.settings, deployment.name
-    upstream = choose(settings, front="nginx", schemes=_MODULES)
-    times = FrontTimes(settings)
+    upstream = choose(settings, proxy="nginx", schemes=_MODULES)
+    times = ProxyTimes(settings)
     module = _MODULES[upstream.scheme]
     target = f"http://{name}" if upstream.is_http else name
     variable = name.replace("-", "_")
@@ -200,7 +200,7 @@ def files(deployment: Deployment) -> list[File]:
         head=head_comment(
             deployment,
             upstream,
-            front="nginx",
+            proxy="nginx",
             place=f"For /etc/nginx/conf.d/{name}.conf, or what the http block of nginx.conf includes.",
             derived=derived,
         ),
@@ -259,7 +259,7 @@ def _listen(deployment: Deployment) -> str:
     return f"listen {port};\nlisten [::]:{port};"
 
 
-def _kept(settings: Settings, upstream: Upstream, times: FrontTimes) -> list[Derived]:
+def _kept(settings: Settings, upstream: Upstream, times: ProxyTimes) -> list[Derived]:
     """How connections to portico are kept; nginx closes those of uwsgi and SCGI after each request."""
     if not upstream.can_be_kept or not times.keep_alive_s:
         return []

@@ -15,7 +15,7 @@ from portico.config.settings import Settings
 from portico.errors import OperatorError
 from portico.generate.command import words
 from portico.generate.deployment import Deployment, File
-from portico.generate.front import made_by
+from portico.generate.head import made_by
 from portico.generate.layout import Derived, comment, fill, listing
 from portico.generate.times import shown, stop_s
 from portico.process.launch import wanted_descriptors
@@ -248,7 +248,8 @@ def _socket_options(address: Address, addresses: Sequence[Address]) -> list[str]
         lines += [f"SocketGroup={address.group}"] if address.group else []
         if not address.owner and not address.group and not mode & 0o002:
             lines.append(
-                "# Only root can connect; a front server can with --bind 'unix:PATH?mode=660&group=www-data'."
+                "# Only root can connect; a reverse proxy can with "
+                "--bind 'unix:PATH?mode=660&group=www-data'."
             )
         return [*lines, "RemoveOnStop=yes"]
     lines = ["NoDelay=yes", "DeferAcceptSec=1"]

@@ -1,6 +1,6 @@
-"""Times of a front server that agree with portico's: who stands in front gives up later, lets go earlier.
+"""Times of a reverse proxy that agree with portico's: the proxy gives up later, lets go earlier.
 
-Pure; seconds, whole ones, because not every front server knows parts of them.
+Pure; seconds, whole ones, because not every reverse proxy knows parts of them.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from portico.config.settings import Settings
 CONNECT_S = 5
 """To connect: portico always listens, even while no worker is there."""
 UNLIMITED_S = 86400
-"""What stands for "no limit" where a front server has to be given one."""
+"""What stands for "no limit" where a reverse proxy has to be given one."""
 _MARGIN_S = 5
-"""How much later than portico a front server gives up: a worker that is replaced takes a second or two."""
+"""How much later than portico a reverse proxy gives up: a worker that is replaced takes a second or two."""
 
 
-class FrontTimes:
-    """What a front server is given for its connection to portico.
+class ProxyTimes:
+    """What a reverse proxy is given for its connection to portico.
 
     `keep_alive_s` is how long it keeps an idle connection, shorter than portico does, so that no request is
     sent on one that is just being closed; 0 is not at all. `read_s` is how long it waits for the response:
@@ -48,7 +48,7 @@ def shown(settings: Settings, row: Setting[float] | Setting[int]) -> str:
 
 
 def whole_s(duration_s: float) -> int:
-    """Return `duration_s` in whole seconds, rounded up: a front server must not be stricter than portico."""
+    """Return `duration_s` in whole seconds, rounded up: a reverse proxy must not be stricter than portico."""
     return math.ceil(duration_s)
 
 

@@ -1,6 +1,6 @@
-"""Which of portico's addresses a front server uses, and whom portico has to believe or let in for that.
+"""Which of portico's addresses a reverse proxy uses, and whom portico has to believe or let in for that.
 
-Pure: receives settings, hands on an `Upstream` or raises OperatorError. The front server is taken to run on
+Pure: receives settings, hands on an `Upstream` or raises OperatorError. The reverse proxy is taken to run on
 the same machine; nothing here can know of another one, so the generated comments say what changes then.
 """
 
@@ -28,7 +28,7 @@ ALLOW_FROM = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """Where a front server finds portico: at a `host` and `port`, or a Unix socket at `path` (absolute).
+    """Where a reverse proxy finds portico: at a `host` and `port`, or a Unix socket at `path` (absolute).
 
     `bind` is what the operator wrote. `is_proxy`: each connection has to begin with a PROXY header.
     """
@@ -56,21 +56,21 @@ class Upstream:
 
     @property
     def host_and_port(self) -> str:
-        """The TCP address as all front servers write it."""
+        """The TCP address as all reverse proxies write it."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def peer(self) -> str:
-        """As whom portico sees a front server on the same machine."""
+        """As whom portico sees a reverse proxy on the same machine."""
         if self.path:
             return "unix"
         return "127.0.0.1" if self.host == "localhost" or self.host.startswith("127.") else self.host
 
 
 def choose(
-    settings: Settings, *, front: str, schemes: Collection[str], sends_proxy: bool = False
+    settings: Settings, *, proxy: str, schemes: Collection[str], sends_proxy: bool = False
 ) -> Upstream:
-    """Return the first listener that a `front` can use, which speaks `schemes` and may send a PROXY header.
+    """Return the first listener that a `proxy` can use, which speaks `schemes` and may send a PROXY header.
 
     Raises OperatorError, with the reason for each listener, if it can use none.
     """
@@ -82,13 +82,13 @@ def choose(
             return _upstream(settings, address, text)
         reasons.append(f"{text}: {reason}")
     raise OperatorError(
-        f"{front} can use none of the addresses ({settings.origins[Settings.bind.attribute]}): "
+        f"{proxy} can use none of the addresses ({settings.origins[Settings.bind.attribute]}): "
         + "; ".join(reasons)
     )
 
 
-def believed(settings: Settings, upstream: Upstream, *, front: str) -> str:
-    """Return paragraphs for the operator: which settings let portico believe the `front`, or have to."""
+def believed(settings: Settings, upstream: Upstream, *, proxy: str) -> str:
+    """Return paragraphs for the operator: which settings let portico believe the `proxy`, or have to."""
     rows: list[tuple[Setting[tuple[str, ...]], str]] = []
     if upstream.is_proxy:
         rows.append((Settings.proxy_allow_from, "the PROXY header of"))
@@ -96,14 +96,14 @@ def believed(settings: Settings, upstream: Upstream, *, front: str) -> str:
         rows.append((ALLOW_FROM[upstream.scheme], "what is said of the client by"))
     elif not upstream.is_proxy:
         rows.append((Settings.forwarded_allow_ips, "the X-Forwarded-* headers of"))
-    return "\n".join(_believed(settings, row, upstream.peer, f"{what} {front}", front) for row, what in rows)
+    return "\n".join(_believed(settings, row, upstream.peer, f"{what} {proxy}", proxy) for row, what in rows)
 
 
-def _believed(settings: Settings, row: Setting[tuple[str, ...]], peer: str, what: str, front: str) -> str:
+def _believed(settings: Settings, row: Setting[tuple[str, ...]], peer: str, what: str, proxy: str) -> str:
     entries: tuple[str, ...] = settings.values[row.attribute]
     option = row.flags[-1]
     elsewhere = (
-        f"If {front} runs on another machine, portico has to be started with {option} and its address."
+        f"If {proxy} runs on another machine, portico has to be started with {option} and its address."
     )
     if covers(entries, peer):
         return f"portico believes {what}, because {row.name} is {' '.join(entries)}. {elsewhere}"

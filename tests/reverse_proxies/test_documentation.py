@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fronts.pairings import CONFIGURATIONS, PAIRINGS, Pairing
+from reverse_proxies.pairings import CONFIGURATIONS, PAIRINGS, Pairing
 
 PAGE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""A Flask application that tells how it sees the requests that come through a front server."""
+"""A Flask application that tells how it sees the requests that come through a reverse proxy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask import Flask, Response, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from apps import behind_front
+from apps import behind_proxy
 
 app = Flask(__name__)
 
@@ -32,27 +32,27 @@ def seen(rest: str) -> Response:
 
 @app.route("/digest", methods=["POST", "PUT"])
 def digest() -> Response:
-    return jsonify(behind_front.digest(request.stream))
+    return jsonify(behind_proxy.digest(request.stream))
 
 
 @app.get("/stream")
 def stream() -> Response:
-    return _streamed(behind_front.stream())
+    return _streamed(behind_proxy.stream())
 
 
 @app.get("/gated-stream")
 def gated_stream() -> Response:
-    return _streamed(behind_front.gated_stream(request.args["key"]))
+    return _streamed(behind_proxy.gated_stream(request.args["key"]))
 
 
 @app.get("/endless-stream")
 def endless_stream() -> Response:
-    return _streamed(behind_front.endless_stream(request.args["key"]))
+    return _streamed(behind_proxy.endless_stream(request.args["key"]))
 
 
 @app.get("/cut-stream")
 def cut_stream() -> Response:
-    return _streamed(behind_front.cut_stream(request.args["key"]))
+    return _streamed(behind_proxy.cut_stream(request.args["key"]))
 
 
 @app.get("/redirect")
@@ -68,19 +68,19 @@ def absolute() -> ResponseReturnValue:
 @app.get("/cookies")
 def cookies() -> Response:
     response = jsonify(request.cookies)
-    for name, value in behind_front.COOKIES.items():
+    for name, value in behind_proxy.COOKIES.items():
         response.set_cookie(name, value, max_age=60, httponly=True)
     return response
 
 
 @app.get("/large-headers")
 def large_headers() -> Response:
-    return Response("large", headers=behind_front.LARGE_HEADERS)
+    return Response("large", headers=behind_proxy.LARGE_HEADERS)
 
 
 @app.route("/wait", methods=["GET", "POST"])
 def wait() -> str:
-    return behind_front.wait(request.args["key"], request.environ["portico.disconnected"])
+    return behind_proxy.wait(request.args["key"], request.environ["portico.disconnected"])
 
 
 @app.get("/wait-at/<path:rest>")
@@ -91,13 +91,13 @@ def wait_at(rest: str) -> Response:
 
 @app.get("/own-error/<int:status>")
 def own_error(status: int) -> tuple[str, int]:
-    behind_front.enter(request.args["key"])
+    behind_proxy.enter(request.args["key"])
     return "the application's own", status
 
 
 @app.route("/number/<int:number>", methods=["GET", "POST"])
 def number(number: int) -> str:
-    return behind_front.number(number, request.args.get("pause_ms", 0, int))
+    return behind_proxy.number(number, request.args.get("pause_ms", 0, int))
 
 
 def _streamed(blocks: Iterable[bytes]) -> Response:

@@ -1,6 +1,6 @@
 """X-Request-Start reaches the queue time: what a request has waited for at the door of a busy portico counts.
 
-One portico with the listeners of all pairings, and all front servers before it.
+One portico with the listeners of all pairings, and all reverse proxies before it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from support.raw_client import Connection
 from support.server import Server
 from support.waiting import wait_until
 
-from fronts.addresses import Addresses
-from fronts.front import front_server, program
-from fronts.pairings import PAIRINGS
-from fronts.site import APPLICATIONS, NAME, PairedServer, temporary_folder
+from reverse_proxies.addresses import Addresses
+from reverse_proxies.pairings import PAIRINGS
+from reverse_proxies.proxy import program, reverse_proxy
+from reverse_proxies.site import APPLICATIONS, NAME, PairedServer, temporary_folder
 
 QUEUE_S = 1.0
 
@@ -50,7 +50,7 @@ def test_the_time_at_the_door_counts(certificate: Path) -> None:
         server = stack.enter_context(PairedServer(APPLICATIONS["flask"], binds, folder, options))
         clients = {}
         for pairing, addresses in sites.items():
-            stack.enter_context(front_server(pairing, addresses))
+            stack.enter_context(reverse_proxy(pairing, addresses))
             clients[pairing] = stack.enter_context(Connection(("127.0.0.1", addresses.port)))
         with stopped_workers(server):
             for client in clients.values():

@@ -1,4 +1,4 @@
-"""Front servers for tests: where their programs are, and one that runs in the foreground."""
+"""Reverse proxies for tests: where their programs are, and one that runs in the foreground."""
 
 from __future__ import annotations
 

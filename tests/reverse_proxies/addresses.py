@@ -13,10 +13,10 @@ from pathlib import Path
 
 from support.server import free_port
 
-from fronts.pairings import GROUP, TCP, UNIX, Pairing
+from reverse_proxies.pairings import GROUP, TCP, UNIX, Pairing
 
-FRONT_USER = "www-data"
-"""Whom the front server runs as, if the tests run as root."""
+PROXY_USER = "www-data"
+"""Whom the reverse proxy runs as, if the tests run as root."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Addresses:
 
     def bind(self, pairing: Pairing) -> str:
         """What portico gets with `-b`."""
-        return self._placed(pairing.bind).replace(f"group={GROUP}", f"group={front_group()}")
+        return self._placed(pairing.bind).replace(f"group={GROUP}", f"group={proxy_group()}")
 
     def configuration(self, pairing: Pairing) -> str:
-        """What the front server gets: beside the port for HTTP it listens on one for HTTPS."""
+        """What the reverse proxy gets: beside the port for HTTP it listens on one for HTTPS."""
         text = self._placed(pairing.configuration)
         plain, tls, pem = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.tls_port}", self.certificate
         if pairing.program == "nginx":
@@ -70,6 +70,6 @@ def replaced(text: str, shown: str, used: str) -> str:
     return text.replace(shown, used)
 
 
-def front_group() -> str:
-    """The group that a Unix socket has to belong to so that the front server may connect."""
-    return FRONT_USER if os.geteuid() == 0 else grp.getgrgid(os.getegid()).gr_name
+def proxy_group() -> str:
+    """The group that a Unix socket has to belong to so that the reverse proxy may connect."""
+    return PROXY_USER if os.geteuid() == 0 else grp.getgrgid(os.getegid()).gr_name

@@ -10,15 +10,15 @@ import signal
 
 from support.waiting import wait_until
 
-from fronts.killing import kill_worker
-from fronts.load import Load
-from fronts.pairings import Pairing
-from fronts.site import NAME, Site
+from reverse_proxies.killing import kill_worker
+from reverse_proxies.load import Load
+from reverse_proxies.pairings import Pairing
+from reverse_proxies.site import NAME, Site
 
 LEAST = 5_000
 CONNECTIONS = 8
 CROWD = 24
-"""Clients that come before: the front server keeps more connections to portico than it needs afterwards."""
+"""Clients that come before: the reverse proxy keeps more connections to portico than it needs afterwards."""
 KILLS = 3
 ROLLS = 2
 BETWEEN = 500
@@ -32,7 +32,7 @@ def getting(number: int) -> bytes:
 
 
 def getting_and_posting(number: int) -> bytes:
-    """Every third request has a body, and no front server asks such a one twice."""
+    """Every third request has a body, and no reverse proxy asks such a one twice."""
     if number % 3:
         return getting(number)
     return f"POST /number/{number} HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 5\r\n\r\nhello".encode()
@@ -44,7 +44,7 @@ def taking_a_while(number: int) -> bytes:
 
 
 def test_workers_are_killed(site: Site, pairing: Pairing) -> None:
-    """Nothing is lost where the front server asks again, else only what was in flight at a kill."""
+    """Nothing is lost where the reverse proxy asks again, else only what was in flight at a kill."""
     with Load(site.address, 10 * CROWD, connections=CROWD, request=taking_a_while) as crowd:
         pass
     assert crowd.failures == []

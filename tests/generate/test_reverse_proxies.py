@@ -1,4 +1,4 @@
-"""A generated file at work: the real front server with it, portico behind, a request through both."""
+"""A generated file at work: the real reverse proxy with it, portico behind, a request through both."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ SPOOFED = {
 }
 PAIRS = [
     *(
-        (front, scheme, "")
-        for front in ("nginx", "apache")
+        (proxy, scheme, "")
+        for proxy in ("nginx", "apache")
         for scheme in ("http", "uwsgi", "fastcgi", "scgi")
     ),
     ("haproxy", "http", ""),
@@ -42,12 +42,14 @@ PAIRS = [
 
 
 class Site:
-    """portico behind a front server: `url` is the latter's, `portico_port` is 0 with a Unix socket."""
+    """portico behind a reverse proxy: `url` is the latter's, `portico_port` is 0 with a Unix socket."""
 
-    def __init__(self, front: str, scheme: str, *, is_proxy: bool, portico_port: int, url: str) -> None:
-        self.front = front
+    def __init__(
+        self, proxy: str, scheme: str, *, sends_proxy_header: bool, portico_port: int, url: str
+    ) -> None:
+        self.proxy = proxy
         self.scheme = scheme
-        self.is_proxy = is_proxy
+        self.sends_proxy_header = sends_proxy_header
         self.portico_port = portico_port
         self.url = url
         self.http = httpx.Client(base_url=url, timeout=20, trust_env=False)
@@ -66,34 +68,34 @@ class Site:
     ids=lambda parts: "-".join(filter(None, parts)),
 )
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    front, scheme, options, place = request.param
+    proxy, scheme, options, place = request.param
     folder = tmp_path_factory.mktemp("site")
     for path in (folder, *folder.parents[:2]):
-        # pytest makes them for the user alone; the front server may be another one.
+        # pytest makes them for the user alone; the reverse proxy may be another one.
         path.chmod(0o755)
     files = folder / "files"
     files.mkdir()
-    (files / "a file.txt").write_text("from the front server")
+    (files / "a file.txt").write_text("from the reverse proxy")
     port, portico_port = free_port(), free_port()
     path = folder / "portico.sock"
     bind = f"{scheme}+unix:{path}?mode=666" if place == "unix" else f"{scheme}://127.0.0.1:{portico_port}"
     bind += ("&" if "?" in bind else "?") + options if options else ""
     # The client of these tests comes from an address that is trusted by default.
     limits = (*LIMITS, "--forwarded-allow-ips", "none") if options else LIMITS
-    static = ("--static", f"/static={files}") if front != "haproxy" else ()
-    file = folder / ("haproxy.cfg" if front == "haproxy" else "site.conf")
-    file.write_text(generated(front, "shop", "-b", bind, *limits, *static, "--listen", f"127.0.0.1:{port}"))
+    static = ("--static", f"/static={files}") if proxy != "haproxy" else ()
+    file = folder / ("haproxy.cfg" if proxy == "haproxy" else "site.conf")
+    file.write_text(generated(proxy, "shop", "-b", bind, *limits, *static, "--listen", f"127.0.0.1:{port}"))
     if os.geteuid() == 0:
         # nginx keeps bodies here as the user of its workers.
         folder.chmod(0o777)
     with (
         Server("apps.mirror:application", threads=4, options=["-b", bind, *limits]),
-        running(front, file, port),
+        running(proxy, file, port),
     ):
         found = Site(
-            front,
+            proxy,
             scheme,
-            is_proxy=options != "",
+            sends_proxy_header=options != "",
             portico_port=portico_port if place == "tcp" else 0,
             url=f"http://127.0.0.1:{port}",
         )
@@ -132,7 +134,7 @@ def test_a_body_of_the_greatest_length_passes_and_one_byte_more_does_not(site: S
 
 def test_a_chunked_body_passes_where_the_protocol_can_have_it(site: Site) -> None:
     response = site.http.post("/", content=iter([b"x" * 5000, b"y" * 5000]))
-    if site.front == "apache" and site.scheme in ("uwsgi", "scgi"):
+    if site.proxy == "apache" and site.scheme in ("uwsgi", "scgi"):
         assert response.status_code == 411  # as the comment in the file says
     else:
         assert (response.status_code, response.json()["body"]) == (200, 10_000)
@@ -145,7 +147,7 @@ def test_connections_to_portico_are_kept_where_the_protocol_can_have_it(site: Si
     for _ in range(10):
         site.environ("/")
     new = len(connections(site.portico_port) - before)
-    if not keeps(site.front, site.scheme):
+    if not keeps(site.proxy, site.scheme):
         assert new >= 10
     else:
         # HAProxy asks for portico's health on connections of their own.
@@ -163,9 +165,9 @@ def connections(port: int) -> set[str]:
     return found
 
 
-def test_queue_timeout_counts_from_the_front_server_on(site: Site) -> None:
+def test_queue_timeout_counts_from_the_reverse_proxy_on(site: Site) -> None:
     # PROXY says who the client is; it would have to be trusted itself.
-    if site.is_proxy:
+    if site.sends_proxy_header:
         assert "HTTP_X_REQUEST_START" not in site.environ("/", headers=SPOOFED)
         return
     found = re.fullmatch(
@@ -175,7 +177,7 @@ def test_queue_timeout_counts_from_the_front_server_on(site: Site) -> None:
     assert abs(time.time() - int(found[1])) < 60
     # A client may be slow to send a body, which is no waiting; nginx alone has received it by then.
     environ = site.http.post("/", content=b"body", headers=SPOOFED).json()["environ"]
-    assert ("HTTP_X_REQUEST_START" in environ) == (site.front == "nginx")
+    assert ("HTTP_X_REQUEST_START" in environ) == (site.proxy == "nginx")
     assert environ.get("HTTP_X_REQUEST_START") != "t=1"
 
 
@@ -185,9 +187,9 @@ def test_the_health_path_leads_to_portico(site: Site) -> None:
 
 
 def test_static_files_do_not_reach_portico(site: Site) -> None:
-    if site.front == "haproxy":
+    if site.proxy == "haproxy":
         return
-    assert site.http.get("/static/a%20file.txt").text == "from the front server"
+    assert site.http.get("/static/a%20file.txt").text == "from the reverse proxy"
     assert site.http.get("/static/missing").status_code == 404
     assert site.http.get("/static/").status_code in (403, 404), "no listing"
     assert site.environ("/staticfile")["PATH_INFO"] == "/staticfile"

@@ -8,8 +8,8 @@ import json
 from support.memory import bounded_memory
 from support.raw_client import Connection, Response
 
-from fronts.pairings import Pairing
-from fronts.site import NAME, Site
+from reverse_proxies.pairings import Pairing
+from reverse_proxies.site import NAME, Site
 
 BLOCK = bytes(range(256)) * 4096
 BOUND_BYTES = 48 << 20

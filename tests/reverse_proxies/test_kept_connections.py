@@ -1,4 +1,4 @@
-"""Whether front servers keep their connections to portico for further requests."""
+"""Whether reverse proxies keep their connections to portico for further requests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from pathlib import Path
 
 from support.waiting import wait_until
 
-from fronts.pairings import Pairing
-from fronts.site import Site, ask
+from reverse_proxies.pairings import Pairing
+from reverse_proxies.site import Site, ask
 
 _ESTABLISHED = "01"
 _CONNECTED = "03"
 
 
 def connections(site: Site) -> set[str]:
-    """What tells the connections from the front server apart: remote addresses, or inodes of Unix sockets."""
+    """What tells the connections from the reverse proxy apart: remote addresses, or inodes of Unix
+    sockets."""
     if site.socket_path is not None:
         rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
         return {row[6] for row in rows if row[-1] == site.socket_path and row[5] == _CONNECTED}

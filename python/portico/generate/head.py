@@ -1,4 +1,4 @@
-"""What the files for the three front servers have alike: the comment at their head."""
+"""The comment at the head of a generated file: how it was made, and for which settings."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def head_comment(
     deployment: Deployment,
     upstream: Upstream,
     *,
-    front: str,
+    proxy: str,
     place: str,
     derived: Sequence[Derived],
 ) -> str:
-    """Return the comment at the head of a front server's file.
+    """Return the comment at the head of a reverse proxy's file.
 
     It says how the file was made and where it belongs, which listener it uses, which setting each value in
     `derived` comes from, and whom portico has to believe.
@@ -40,10 +40,10 @@ def head_comment(
         made_by(deployment),
         place,
         "",
-        f"{front} passes requests on to the listener {upstream.bind}. From these settings of portico:",
+        f"{proxy} passes requests on to the listener {upstream.bind}. From these settings of portico:",
         listing(derived),
         "",
-        believed(deployment.settings, upstream, front=front),
+        believed(deployment.settings, upstream, proxy=proxy),
     ]
     return comment("\n".join(paragraphs))
 

@@ -1,4 +1,4 @@
-"""Clients that leave: the application hears of it as far as the front server does; no call stays behind."""
+"""Clients that leave: the application hears of it as far as the reverse proxy does; no call stays behind."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 import pytest
 from support.raw_client import Connection
 
-from fronts.pairings import Pairing
-from fronts.site import NAME, Site
+from reverse_proxies.pairings import Pairing
+from reverse_proxies.site import NAME, Site
 
 
 def leave(connection: Connection, how: str) -> None:
@@ -39,7 +39,7 @@ def test_a_client_leaves_during_the_call(site: Site, pairing: Pairing, key: str,
         site.journal.wait_for(key, "disconnected")
         site.portico.access_log.wait_for(rf"/wait\?key={key} HTTP/1\.[01]\" 499 ")
     else:
-        # The front server looks at its client again when it has a response.
+        # The reverse proxy looks at its client again when it has a response.
         site.journal.open_gate(key)
         site.journal.wait_for(key, "released")
         site.portico.access_log.wait_for(rf"/wait\?key={key} HTTP/1\.[01]\" 200 ")

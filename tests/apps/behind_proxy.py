@@ -1,4 +1,4 @@
-"""What the Flask and the Django application behind front servers have in common.
+"""What the Flask and the Django application behind reverse proxies have in common.
 
 They differ in how they see a request. Their responses are made here: plain values and iterators of bytes.
 """

@@ -1,4 +1,4 @@
-"""A Django application that tells how it sees the requests that come through a front server."""
+"""A Django application that tells how it sees the requests that come through a reverse proxy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.urls import path
 
-from apps import behind_front
+from apps import behind_proxy
 
 
 def seen(request: HttpRequest, rest: str) -> JsonResponse:
@@ -32,23 +32,23 @@ def seen(request: HttpRequest, rest: str) -> JsonResponse:
 
 
 def digest(request: HttpRequest) -> JsonResponse:
-    return JsonResponse(behind_front.digest(request))
+    return JsonResponse(behind_proxy.digest(request))
 
 
 def stream(request: HttpRequest) -> StreamingHttpResponse:
-    return _streamed(behind_front.stream())
+    return _streamed(behind_proxy.stream())
 
 
 def gated_stream(request: HttpRequest) -> StreamingHttpResponse:
-    return _streamed(behind_front.gated_stream(request.GET["key"]))
+    return _streamed(behind_proxy.gated_stream(request.GET["key"]))
 
 
 def endless_stream(request: HttpRequest) -> StreamingHttpResponse:
-    return _streamed(behind_front.endless_stream(request.GET["key"]))
+    return _streamed(behind_proxy.endless_stream(request.GET["key"]))
 
 
 def cut_stream(request: HttpRequest) -> StreamingHttpResponse:
-    return _streamed(behind_front.cut_stream(request.GET["key"]))
+    return _streamed(behind_proxy.cut_stream(request.GET["key"]))
 
 
 def relative(request: HttpRequest) -> HttpResponse:
@@ -61,17 +61,17 @@ def absolute(request: HttpRequest) -> HttpResponse:
 
 def cookies(request: HttpRequest) -> HttpResponse:
     response = JsonResponse(request.COOKIES)
-    for name, value in behind_front.COOKIES.items():
+    for name, value in behind_proxy.COOKIES.items():
         response.set_cookie(name, value, max_age=60, httponly=True)
     return response
 
 
 def large_headers(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("large", headers=behind_front.LARGE_HEADERS)
+    return HttpResponse("large", headers=behind_proxy.LARGE_HEADERS)
 
 
 def wait(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(behind_front.wait(request.GET["key"], request.META["portico.disconnected"]))
+    return HttpResponse(behind_proxy.wait(request.GET["key"], request.META["portico.disconnected"]))
 
 
 def wait_at(request: HttpRequest, rest: str) -> JsonResponse:
@@ -80,12 +80,12 @@ def wait_at(request: HttpRequest, rest: str) -> JsonResponse:
 
 
 def own_error(request: HttpRequest, status: int) -> HttpResponse:
-    behind_front.enter(request.GET["key"])
+    behind_proxy.enter(request.GET["key"])
     return HttpResponse("the application's own", status=status)
 
 
 def number(request: HttpRequest, number: int) -> HttpResponse:
-    return HttpResponse(behind_front.number(number, int(request.GET.get("pause_ms", 0))))
+    return HttpResponse(behind_proxy.number(number, int(request.GET.get("pause_ms", 0))))
 
 
 def _streamed(blocks: Iterable[bytes]) -> StreamingHttpResponse:

@@ -11,14 +11,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from apps.behind_front import COOKIES, LARGE_HEADERS, STREAM_BLOCKS, digest
+from apps.behind_proxy import COOKIES, LARGE_HEADERS, STREAM_BLOCKS, digest
 from support.raw_client import Response, chunked
 
-from fronts.pairings import Pairing
-from fronts.site import NAME, Site, ask
+from reverse_proxies.pairings import Pairing
+from reverse_proxies.site import NAME, Site, ask
 
 CLIENT = "127.0.0.2"
-"""An address of this machine that portico takes for no front server."""
+"""An address of this machine that portico takes for no reverse proxy."""
 STREAM = b"".join(b"%d " % number * (number + 1) for number in range(STREAM_BLOCKS))
 
 
@@ -92,7 +92,8 @@ def test_a_post_without_a_body(site: Site) -> None:
 
 
 def test_a_chunked_body(site: Site, pairing: Pairing) -> None:
-    """Also Django sees it, which reads nothing without a length: the front server or portico gives it one."""
+    """Also Django sees it, which reads nothing without a length: the reverse proxy or portico gives it
+    one."""
     block = bytes(range(256)) * 100
     with site.connect() as connection:
         head = [

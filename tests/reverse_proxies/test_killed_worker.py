@@ -8,9 +8,9 @@ import pytest
 from support.raw_client import Closed, Connection
 from support.waiting import wait_until
 
-from fronts.killing import kill_worker
-from fronts.pairings import Pairing
-from fronts.site import NAME, Site
+from reverse_proxies.killing import kill_worker
+from reverse_proxies.pairings import Pairing
+from reverse_proxies.site import NAME, Site
 
 TIMES = ("x-request-start", "connection")
 """Headers that the second try may have differently."""
@@ -86,7 +86,7 @@ def test_a_post_is_never_asked_twice(site: Site, key: str) -> None:
 
 
 def test_a_response_that_is_cut_does_not_look_complete(site: Site, pairing: Pairing, key: str) -> None:
-    """Where the protocol behind the front server has no sign for the end, nobody can tell."""
+    """Where the protocol behind the reverse proxy has no sign for the end, nobody can tell."""
     if not pairing.tells_cut:
         return
     with site.connect() as connection:

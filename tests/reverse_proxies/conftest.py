@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from fronts.pairings import PAIRINGS, Pairing
-from fronts.site import APPLICATIONS, NAME, Site, running_site, temporary_folder
+from reverse_proxies.pairings import PAIRINGS, Pairing
+from reverse_proxies.site import APPLICATIONS, NAME, Site, running_site, temporary_folder
 
 SITES = {f"{pairing}-{name}": (pairing, name) for pairing in PAIRINGS for name in APPLICATIONS}
 
 
 @pytest.fixture(scope="session")
 def certificate() -> Iterator[Path]:
-    """A certificate for shop.example and its key, in one file that front servers of another user may read."""
+    """A certificate for shop.example and its key, in one file that reverse proxies of another user may
+    read."""
     if shutil.which("openssl") is None:
-        pytest.skip("NOT TESTED: front servers, since openssl is missing (apt-get install openssl)")
+        pytest.skip("NOT TESTED: reverse proxies, since openssl is missing (apt-get install openssl)")
     with temporary_folder() as folder:
         path, key = folder / "shop.pem", folder / "key.pem"
         subprocess.run(
@@ -38,7 +39,7 @@ def certificate() -> Iterator[Path]:
 
 @pytest.fixture(scope="session", params=list(SITES.values()), ids=list(SITES))
 def site(request: pytest.FixtureRequest, certificate: Path) -> Iterator[Site]:
-    """portico behind a front server, with two workers."""
+    """portico behind a reverse proxy, with two workers."""
     pairing, application = request.param
     with running_site(pairing, application, certificate) as running:
         yield running
@@ -46,5 +47,5 @@ def site(request: pytest.FixtureRequest, certificate: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def pairing(site: Site) -> Pairing:
-    """What the front server of `site` can do."""
+    """What the reverse proxy of `site` can do."""
     return site.pairing

@@ -46,7 +46,7 @@ _PASSING = {
 }
 
 
-class FrontFailed(Exception):
+class ProxyFailed(Exception):
     """nginx is not there, or does not start."""
 
 
@@ -55,7 +55,7 @@ def nginx(protocol: str, port: int, upstream_port: int, folder: Path) -> Iterato
     """Run nginx on `port` before the server that speaks `protocol` on `upstream_port`."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
-        raise FrontFailed("nginx is not installed: `apt-get install nginx-light` (as root) brings it")
+        raise ProxyFailed("nginx is not installed: `apt-get install nginx-light` (as root) brings it")
     folder.mkdir()
     configuration = folder / "nginx.conf"
     configuration.write_text(
@@ -73,7 +73,7 @@ def nginx(protocol: str, port: int, upstream_port: int, folder: Path) -> Iterato
         # nginx writes it once it listens.
         while not (folder / "nginx.pid").exists():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise FrontFailed(f"nginx did not start: {(folder / 'nginx.log').read_text()[-300:]}")
+                raise ProxyFailed(f"nginx did not start: {(folder / 'nginx.log').read_text()[-300:]}")
             time.sleep(0.02)
         yield
     finally:

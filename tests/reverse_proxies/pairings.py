@@ -1,6 +1,6 @@
-"""The pairings: a front server, how it speaks to portico, and what it can do there.
+"""The pairings: a reverse proxy, how it speaks to portico, and what it can do there.
 
-`configurations/NAME.conf` is what the operator writes for the front server, and what docs/deploy.md shows;
+`configurations/NAME.conf` is what the operator writes for the reverse proxy, and what docs/deploy.md shows;
 `bind` and `options` are what portico gets. Addresses and paths in both are those of a real installation:
 `addresses.py` puts those of the test in their place.
 """
@@ -18,7 +18,8 @@ GROUP = "www-data"
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """One front server and one way to speak to portico; the flags say what the front server can do there."""
+    """One reverse proxy and one way to speak to portico; the flags say what the reverse proxy can do
+    there."""
 
     name: str
     bind: str
@@ -33,7 +34,7 @@ class Pairing:
     """A chunked request body is passed on; else the client gets 411."""
     tells_scheme: bool = True
     tells_start: bool = True
-    """portico believes the X-Request-Start of the front server."""
+    """portico believes the X-Request-Start of the reverse proxy."""
     gathers_bodies: bool = False
     """portico hears of a request when its body is complete."""
     refuses_large: int = 400
@@ -55,7 +56,7 @@ class Pairing:
 
     @property
     def configuration(self) -> str:
-        """What the operator writes for the front server."""
+        """What the operator writes for the reverse proxy."""
         return (CONFIGURATIONS / f"{self.name}.conf").read_text()
 
     @property
@@ -66,7 +67,7 @@ class Pairing:
 
     @property
     def row(self) -> str:
-        """What the front server can do, as a line of the table in docs/deploy.md."""
+        """What the reverse proxy can do, as a line of the table in docs/deploy.md."""
         return (
             "| "
             + " | ".join(

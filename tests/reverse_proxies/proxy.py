@@ -1,4 +1,4 @@
-"""The front server of a pairing: nginx, Apache or HAProxy, with the files around its configuration.
+"""The reverse proxy of a pairing: nginx, Apache or HAProxy, with the files around its configuration.
 
 As root it runs as another user, as in a real installation: so mode and group of a Unix socket count.
 """
@@ -10,23 +10,23 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from support.front_servers import APACHE_MODULES, ForegroundProgram, find_program
+from support.reverse_proxies import APACHE_MODULES, ForegroundProgram, find_program
 
-from fronts.addresses import FRONT_USER, Addresses
-from fronts.pairings import Pairing
+from reverse_proxies.addresses import PROXY_USER, Addresses
+from reverse_proxies.pairings import Pairing
 
 SURROUNDINGS = Path(__file__).parent / "surroundings"
 PARAMETER_FILES = ("uwsgi_params", "fastcgi_params", "scgi_params")
 
 
 def program(name: str) -> str:
-    """The path of a front server; where it is missing the test is skipped, and says so."""
+    """The path of a reverse proxy; where it is missing the test is skipped, and says so."""
     return find_program(name, what=f"{name} in front of portico")
 
 
-def front_server(pairing: Pairing, addresses: Addresses) -> ForegroundProgram:
-    """The front server, ready to be started."""
-    folder = addresses.folder / "front"
+def reverse_proxy(pairing: Pairing, addresses: Addresses) -> ForegroundProgram:
+    """The reverse proxy, ready to be started."""
+    folder = addresses.folder / "proxy"
     folder.mkdir()
     log_path = folder / "error.log"
     log_path.touch()
@@ -34,9 +34,9 @@ def front_server(pairing: Pairing, addresses: Addresses) -> ForegroundProgram:
     words = prepare[pairing.program](folder, addresses.configuration(pairing))
     identity: dict[str, Any] = {}
     if os.geteuid() == 0:
-        identity = {"user": FRONT_USER, "group": FRONT_USER, "extra_groups": []}
+        identity = {"user": PROXY_USER, "group": PROXY_USER, "extra_groups": []}
         for path in (folder, *folder.rglob("*")):
-            shutil.chown(path, FRONT_USER, FRONT_USER)
+            shutil.chown(path, PROXY_USER, PROXY_USER)
     return ForegroundProgram(
         str(pairing),
         [program(pairing.program), *words],

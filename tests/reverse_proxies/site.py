@@ -1,4 +1,5 @@
-"""A pairing at work: portico with an application, and the front server before it, in one temporary folder."""
+"""A pairing at work: portico with an application, and the reverse proxy before it, in one temporary
+folder."""
 
 from __future__ import annotations
 
@@ -13,17 +14,17 @@ from support.raw_client import Connection, Response
 from support.server import Server
 from support.waiting import wait_until
 
-from fronts.addresses import Addresses
-from fronts.front import front_server, program
-from fronts.journal import Journal
-from fronts.pairings import Pairing
+from reverse_proxies.addresses import Addresses
+from reverse_proxies.journal import Journal
+from reverse_proxies.pairings import Pairing
+from reverse_proxies.proxy import program, reverse_proxy
 
-APPLICATIONS = {"flask": "apps.front_flask:app", "django": "apps.front_django:application"}
+APPLICATIONS = {"flask": "apps.proxied_flask:app", "django": "apps.proxied_django:application"}
 NAME = "shop.example"
 
 
 class PairedServer(Server):
-    """portico, listening for front servers, with an application that keeps a journal."""
+    """portico, listening for reverse proxies, with an application that keeps a journal."""
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class Site:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where the front server listens."""
+        """Where the reverse proxy listens."""
         return ("127.0.0.1", self._addresses.port)
 
     @property
@@ -93,7 +94,7 @@ class Site:
         return self._addresses.portico_port
 
     def connect(self, *, tls: bool = False, source: str | None = None, timeout_s: float = 20.0) -> Connection:
-        """A new connection to the front server, from `source` (127.0.0.1)."""
+        """A new connection to the reverse proxy, from `source` (127.0.0.1)."""
         port = self._addresses.tls_port if tls else self._addresses.port
         connection = Connection(("127.0.0.1", port), timeout_s=timeout_s, source=source)
         if tls:
@@ -131,21 +132,21 @@ def ask(
 
 @contextmanager
 def running_site(pairing: Pairing, application: str, certificate: Path) -> Iterator[Site]:
-    """Start portico and the front server; end both on leaving."""
+    """Start portico and the reverse proxy; end both on leaving."""
     program(pairing.program)
     with temporary_folder() as folder:
         addresses = Addresses(folder, certificate)
         binds = {addresses.bind(pairing): addresses.portico(pairing)}
         portico = PairedServer(APPLICATIONS[application], binds, folder, pairing.options)
-        front = front_server(pairing, addresses)
-        with portico, front:
+        proxy = reverse_proxy(pairing, addresses)
+        with portico, proxy:
             yield Site(pairing, application, addresses, portico)
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that front servers of another user may look into."""
-    folder = Path(tempfile.mkdtemp(prefix="portico-front-"))
+    """A folder that reverse proxies of another user may look into."""
+    folder = Path(tempfile.mkdtemp(prefix="portico-proxy-"))
     folder.chmod(0o755)
     try:
         yield folder
