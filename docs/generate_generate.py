@@ -48,9 +48,9 @@ which setting. When a setting changes, make the file again.
   a connection that is just being closed. Over uwsgi, SCGI, FastCGI on a Unix
   socket and FastCGI of Apache there is a connection for each request.
 * **Responses** are waited for a little longer than `timeout` and `queue_timeout` together, so that it is
-  portico that responds, with a line in its log. A GET that met a worker just when it died is asked again
-  once, on a new connection: by nginx only within half of `timeout`, so that a call which took too long is
-  not made again; by Apache not over HTTP.
+  portico that responds, with a line in its log. A GET that met a worker just when it died is retried
+  once, on a new connection: by nginx only within half of `timeout`, so that a call which took too long
+  is not retried; by Apache not over HTTP.
 * **Clients** may be as slow as `head_timeout`, `body_timeout` and `write_timeout` say, and send what
   `max_head`, `max_header`, `max_request_line`, `max_variables_size` and `max_request_body` allow.
 * **Who the client is** the reverse proxy says and the client cannot: `X-Forwarded-For`, `-Proto`, `-Host`

@@ -1,4 +1,4 @@
-"""A generated file while workers are killed: no GET is lost where the reverse proxy can ask again."""
+"""A generated file while workers are killed: no GET is lost where the reverse proxy can retry."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def server_of(proxy: str, *arguments: str) -> str:
         (server,) = set(re.findall(r"^ *server (\S+?)(?: max_fails=0)?;", text, re.MULTILINE))
         first, *again = dict.fromkeys(passed_to(text))
         assert first.endswith("shop")
-        assert [place.removeprefix("http://") for place in again] in ([], [server]), "the same, to ask again"
+        assert [place.removeprefix("http://") for place in again] in ([], [server]), "the same, for a retry"
         return str(server)
     if proxy == "apache":
         return proxy_pass(text).split()[2].strip('"')

@@ -1,4 +1,4 @@
-"""An honest client that asks on several kept connections at once, counts, and asks nothing twice.
+"""An honest client that asks on several kept connections at once, counts, and retries nothing.
 
 Every response belongs to one request: a number, which has to come back. A response that did not come, or is
 not the right one, is a failure, with the times that say what else was going on.

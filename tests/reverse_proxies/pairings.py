@@ -26,7 +26,7 @@ class Pairing:
     options: tuple[str, ...] = ()
     keeps: bool = True
     """Connections to portico serve several requests."""
-    asks_again: bool = True
+    retries: bool = True
     """A GET that was in flight in a killed worker goes to another one."""
     hears_abort: bool = True
     """A client that leaves during the call is passed on to portico at once."""
@@ -74,7 +74,7 @@ class Pairing:
                 (
                     f"[{self.name}](#{self.name})",
                     "kept" if self.keeps else "one for each request",
-                    "is asked again" if self.asks_again else "is lost",
+                    "is retried" if self.retries else "is lost",
                     "is heard of" if self.hears_abort else "is heard of with the response",
                     "is passed on" if self.takes_chunked else "411",
                     "is cut for the client" if self.tells_cut else "looks complete",
@@ -99,7 +99,7 @@ PAIRINGS = [
     ),
     Pairing("nginx-fastcgi", f"fastcgi://{TCP}", gathers_bodies=True, tells_cut=False),
     Pairing("nginx-scgi", f"scgi://{TCP}", keeps=False, gathers_bodies=True, tells_cut=False),
-    Pairing("apache-http", TCP, asks_again=False, hears_abort=False),
+    Pairing("apache-http", TCP, retries=False, hears_abort=False),
     Pairing(
         "apache-uwsgi",
         f"uwsgi+unix:{UNIX}?mode=660&group={GROUP}",
@@ -128,7 +128,7 @@ PAIRINGS = [
     Pairing(
         "haproxy-tcp",
         f"http://{TCP}?proxy=required",
-        asks_again=False,
+        retries=False,
         tells_scheme=False,
         tells_start=False,
     ),

@@ -1,4 +1,4 @@
-"""kill -9 of a worker with a request in flight: who is asked again, and what the client can tell."""
+"""kill -9 of a worker with a request in flight: which requests are retried, and what the client can tell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reverse_proxies.pairings import Pairing
 from reverse_proxies.site import NAME, Site
 
 TIMES = ("x-request-start", "connection")
-"""Headers that the second try may have differently."""
+"""Headers in which the retry may differ."""
 
 
 def send(connection: Connection, method: str, target: str) -> None:
@@ -36,11 +36,11 @@ def assert_lost(connection: Connection) -> None:
         return
 
 
-def test_a_get_is_asked_again(site: Site, pairing: Pairing, key: str) -> None:
+def test_a_get_is_retried(site: Site, pairing: Pairing, key: str) -> None:
     with site.connect() as connection:
         send(connection, "GET", f"/wait?key={key}")
         kill_worker_inside(site, key)
-        if pairing.asks_again:
+        if pairing.retries:
             site.journal.wait_for(key, "inside", count=2)
             site.journal.open_gate(key)
             response = connection.read_response()
@@ -52,8 +52,8 @@ def test_a_get_is_asked_again(site: Site, pairing: Pairing, key: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["/wait-at/plain", "/wait-at/a%20b/%C3%A9/%25?%41=b%20c&d=%26"])
-def test_what_is_asked_again_is_the_same(site: Site, pairing: Pairing, key: str, target: str) -> None:
-    if not pairing.asks_again:
+def test_what_is_retried_is_the_same(site: Site, pairing: Pairing, key: str, target: str) -> None:
+    if not pairing.retries:
         return
     target += f"{'&' if '?' in target else '?'}key={key}"
     with site.connect() as connection:
@@ -61,12 +61,12 @@ def test_what_is_asked_again_is_the_same(site: Site, pairing: Pairing, key: str,
         kill_worker_inside(site, key)
         site.journal.wait_for(key, "inside", count=2)
         site.journal.open_gate(key)
-        again = json.loads(connection.read_response().body)
+        retried = json.loads(connection.read_response().body)
     # The gate is open now.
     once = json.loads(site.request(target).body)
-    for seen in (again, once):
+    for seen in (retried, once):
         seen["headers"] = {name: value for name, value in seen["headers"].items() if name not in TIMES}
-    assert again == once
+    assert retried == once
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -76,7 +76,7 @@ def test_an_error_of_the_application_is_its_response(site: Site, key: str, statu
     assert site.journal.events(key).count("inside") == 1
 
 
-def test_a_post_is_never_asked_twice(site: Site, key: str) -> None:
+def test_a_post_is_never_retried(site: Site, key: str) -> None:
     with site.connect() as connection:
         send(connection, "POST", f"/wait?key={key}")
         kill_worker_inside(site, key)

@@ -32,7 +32,7 @@ def getting(number: int) -> bytes:
 
 
 def getting_and_posting(number: int) -> bytes:
-    """Every third request has a body, and no reverse proxy asks such a one twice."""
+    """Every third request has a body, and no reverse proxy retries such a one."""
     if number % 3:
         return getting(number)
     return f"POST /number/{number} HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 5\r\n\r\nhello".encode()
@@ -44,7 +44,7 @@ def taking_a_while(number: int) -> bytes:
 
 
 def test_workers_are_killed(site: Site, pairing: Pairing) -> None:
-    """Nothing is lost where the reverse proxy asks again, else only what was in flight at a kill."""
+    """Nothing is lost where the reverse proxy retries, else only what was in flight at a kill."""
     with Load(site.address, 10 * CROWD, connections=CROWD, request=taking_a_while) as crowd:
         pass
     assert crowd.failures == []
@@ -56,7 +56,7 @@ def test_workers_are_killed(site: Site, pairing: Pairing) -> None:
             wait_until(lambda: len(site.portico.worker_pids) == 2, what="a new worker")
         load.wait_for(BETWEEN)
     assert load.ended >= LEAST
-    if pairing.asks_again:
+    if pairing.retries:
         assert load.failures == []
     for failure in load.failures:
         in_flight = [failure.sent_s <= gone_s and began_s <= failure.ended_s for began_s, gone_s in killed]

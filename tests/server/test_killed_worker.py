@@ -20,7 +20,7 @@ RESPAWN_S = 1.0
 
 @dataclass
 class Load:
-    """Clients that ask again and again, each response on a connection of its own."""
+    """Clients that send request after request, each response on a connection of its own."""
 
     answered: int = 0
     lost: int = 0

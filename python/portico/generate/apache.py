@@ -56,22 +56,22 @@ _SITE = """
         # is the only one, so it is not probed either.<health>
         ProxyPass "/" "<target>" retry=0 connectiontimeout=<connect> timeout=<read> <passing>
 
-        <again>
+        <retry>
     </VirtualHost>
 """
 
 # Over HTTP it would not help: there Apache ends the kept connection of a client without a response.
-_AGAIN = """
-    # What is safe to repeat, and met a worker just when it died: once more. An error of the application's own
-    # does not come here.
-    ErrorDocument 500 /portico-again
-    ErrorDocument 502 /portico-again
-    ErrorDocument 503 /portico-again
+_RETRY = """
+    # What is safe to repeat, and met a worker just when it died, is retried once. An error of the
+    # application's own does not come here.
+    ErrorDocument 500 /portico-retry
+    ErrorDocument 502 /portico-retry
+    ErrorDocument 503 /portico-retry
     RewriteEngine On
     RewriteMap unescape int:unescape
     RewriteCond %{THE_REQUEST} "^(?:GET|HEAD) (/[^? ]*)\\??([^ ]*) "
-    RewriteRule ^/portico-again$ ${unescape:%1}?%2 [NE,PT,L]
-    RewriteRule ^/portico-again$ - [R=502]
+    RewriteRule ^/portico-retry$ ${unescape:%1}?%2 [NE,PT,L]
+    RewriteRule ^/portico-retry$ - [R=502]
 """
 
 _HEADERS = """
@@ -168,7 +168,7 @@ def files(deployment: Deployment) -> list[File]:
         connect=str(CONNECT_S),
         read=read.value,
         passing=_passing(upstream, kept),
-        again="" if upstream.is_http else fill(_AGAIN),
+        retry="" if upstream.is_http else fill(_RETRY),
     )
     return [File(f"{name}.conf", text)]
 

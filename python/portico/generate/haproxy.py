@@ -96,12 +96,12 @@ _PROXY = """
 """
 
 _REUSE = """
-    # A connection to portico for each one of a client, so that a second try is on a new one.
+    # A connection to portico for each one of a client, so that a retry is on a new one.
     http-reuse never
 """
 
 _RETRIES = """
-    # What is safe to repeat, and met a worker just when it died, is sent again, once.
+    # What is safe to repeat, and met a worker just when it died, is retried once.
     retries 1
     retry-on conn-failure empty-response
     http-request disable-l7-retry unless METH_GET

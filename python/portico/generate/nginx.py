@@ -70,10 +70,10 @@ _SITE = """
 
         location / {
             <module>_pass <target>;
-            <to_again>
+            <to_retry>
         }
 
-        <again>
+        <retry>
     }
 """
 
@@ -85,15 +85,15 @@ _KEEP_ALIVE = """
 """
 
 _TRIES = """
-    # Each line is one try: what met a worker just when it died is asked again, if it is safe to repeat.
+    # Each line is one try: what met a worker just when it died is retried, if it is safe to repeat.
     server <server> max_fails=0;
     server <server> max_fails=0;
 """
 
-# Not a second try from the stock of kept connections: the next one may be to the same dead worker.
-_AGAIN = """
-    # What is safe to repeat, and met a worker just when it died: once more, on a new connection.
-    location @again {
+# No retry from the stock of kept connections: the next one may be to the same dead worker.
+_RETRY = """
+    # What is safe to repeat, and met a worker just when it died, is retried once, on a new connection.
+    location @retry {
         if ($request_method !~ "^(GET|HEAD)$") { return 502; }
         <unless_late>
         <module>_pass <address>;
@@ -171,14 +171,14 @@ def files(deployment: Deployment) -> list[File]:
     variable = name.replace("-", "_")
     limits, client_times = _limits(settings, upstream), _client_times(settings)
     keep = _kept(settings, upstream, times)
-    again = [] if keep else _again(settings, module)
+    retry = [] if keep else _retry(settings, module)
     address = f"unix:{upstream.path}" if upstream.path else upstream.host_and_port
     read = f"{times.read_s}s"
     derived = [
         *keep,
         Derived(f"{module}_send_timeout", read, times.read_source),
         Derived(f"{module}_read_timeout", read, times.read_source),
-        *again,
+        *retry,
         *limits,
         *client_times,
     ]
@@ -224,7 +224,7 @@ def files(deployment: Deployment) -> list[File]:
         read=read,
         next=f"{module}_next_upstream off;"
         if keep
-        else join_lines([f"{module}_next_upstream error;", *(f"{time};" for time in again)]),
+        else join_lines([f"{module}_next_upstream error;", *(f"{time};" for time in retry)]),
         said=said,
         static="\n".join(
             fill(
@@ -239,9 +239,9 @@ def files(deployment: Deployment) -> list[File]:
             for path in settings.health_paths
         ),
         target=target,
-        to_again="error_page 502 = @again;" if keep else "",
-        again=fill(
-            _AGAIN,
+        to_retry="error_page 502 = @retry;" if keep else "",
+        retry=fill(
+            _RETRY,
             unless_late=_unless_late(settings),
             module=module,
             address=f"http://{address}" if upstream.is_http else address,
@@ -274,8 +274,8 @@ def _kept(settings: Settings, upstream: Upstream, times: ProxyTimes) -> list[Der
     ]
 
 
-def _again(settings: Settings, module: str) -> list[Derived]:
-    """A call that took too long, so that its worker was replaced, is not made again."""
+def _retry(settings: Settings, module: str) -> list[Derived]:
+    """A call that took too long, so that its worker was replaced, is not retried."""
     if not settings.timeout_s:
         return []
     limit_ms = max(1, round(settings.timeout_s * 500))
@@ -289,7 +289,7 @@ def _again(settings: Settings, module: str) -> list[Derived]:
 
 
 def _unless_late(settings: Settings) -> str:
-    """As `_again`, where nginx has no limit of time: a pattern for what took at most half as long."""
+    """As `_retry`, where nginx has no limit of time: a pattern for what took at most half as long."""
     if not settings.timeout_s:
         return ""
     limit_s = next(limit_s for limit_s in _LATE if limit_s <= settings.timeout_s / 2)
