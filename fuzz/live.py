@@ -126,13 +126,13 @@ def exchange(server: Server, pieces: list[bytes], seen: Counter[str]) -> None:
         except TimeoutError:
             raise
         except OSError:
-            seen["refused while sending"] += 1
+            seen["rejected while sending"] += 1
         has_response = False
         while True:
             try:
                 response = client.read_response()
             except ConnectionResetError:
-                # What was sent after a refusal, and not read any more, may reset the connection.
+                # What was sent after an error response, and not read any more, may reset the connection.
                 seen["reset"] += 1
                 if not has_response and len(pieces) > 1:
                     # What comes behind a last request may come after the close (RFC 9112 9.6); not if it

@@ -99,13 +99,13 @@ class Gateways:
             except TimeoutError:
                 raise
             except OSError:
-                seen[f"{name}: refused while sending"] += 1
+                seen[f"{name}: rejected while sending"] += 1
             received = b""
             try:
                 while block := connection.socket.recv(1 << 16):
                     received += block
             except ConnectionResetError:
-                # What was sent after a refusal, and not read any more, may reset the connection.
+                # What was sent after an error response, and not read any more, may reset the connection.
                 seen[f"{name}: reset"] += 1
                 return
             seen[f"{name}: {CHECKS[protocol_of(name)](received)}"] += 1
@@ -150,7 +150,8 @@ def check_http(received: bytes) -> str:
             reader.read_exactly(len(PONG))
             statuses.append("pong")
             continue
-        # Nobody here knows whether those bytes were a HEAD: the application tells, a refusal does not.
+        # Nobody here knows whether those bytes were a HEAD: the application tells, an error response does
+        # not.
         head, _, body = reader.rest.partition(b"\r\n\r\n")
         is_head = b"\r\nX-Method: HEAD" in head or not body or body.startswith((b"HTTP/1.1 ", PONG))
         statuses.append(str(reader.read_response("HEAD" if is_head else "GET").status))

@@ -187,11 +187,11 @@ def uses_kept_callables(environ: dict[str, Any], start_response: Any) -> list[by
     disconnected, on_disconnect = _kept[key_of(environ)]
     try:
         on_disconnect(lambda: record(key_of(environ), "called"))
-        refused = ""
+        rejected = ""
     except RuntimeError as error:
-        refused = str(error)
+        rejected = str(error)
     is_own = environ["portico.disconnected"] is not disconnected
-    return _json(start_response, [disconnected(), refused, is_own, environ["portico.disconnected"]()])
+    return _json(start_response, [disconnected(), rejected, is_own, environ["portico.disconnected"]()])
 
 
 def _register(environ: dict[str, Any], key: str) -> None:

@@ -344,7 +344,7 @@ VALID = {
 INVALID = {
     "bad-call": bad_call,
     "hop-by-hop": hop_by_hop,
-    # wsgiref.validate refuses keywords, which PEP 3333 names.
+    # wsgiref.validate rejects keywords, which PEP 3333 names.
     "exc-info-by-name": exc_info_by_name,
     "starts-twice": starts_twice,
     "replaces-too-late": replaces_too_late,

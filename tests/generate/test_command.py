@@ -135,7 +135,7 @@ def test_opens_and_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (("-b", "uwsgi://:81", "--uwsgi-allow-from", "none"), "nobody could use uwsgi://0.0.0.0:81"),
     ],
 )
-def test_refuses_settings_that_portico_would_refuse(options: tuple[str, ...], sentence: str) -> None:
+def test_rejects_settings_that_portico_would_reject(options: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(OperatorError) as failure:
         generated("nginx", "shop", *options)
     assert sentence in failure.value.message

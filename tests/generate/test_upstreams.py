@@ -166,7 +166,7 @@ def test_the_head_says_whom_portico_believes(bind: str, setting: str, peer: str)
     assert f"because {setting} is *." in head(option, "*")
     other = "unix" if peer != "unix" and setting == "forwarded_allow_ips" else "192.0.2.0/24"
     if setting != "forwarded_allow_ips" and peer == "unix":
-        return  # a listener that nobody could use is refused
+        return  # a listener that nobody could use is rejected
     found = head(option, other)
     assert "ATTENTION: portico would not believe" in found
     assert f"Start it with {option} {other} {option} {peer}." in found

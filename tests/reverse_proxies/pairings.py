@@ -37,8 +37,8 @@ class Pairing:
     """portico believes the X-Request-Start of the reverse proxy."""
     gathers_bodies: bool = False
     """portico hears of a request when its body is complete."""
-    refuses_large: int = 400
-    """The lowest status with which a request is refused whose headers are too large."""
+    rejects_large: int = 400
+    """The lowest status with which a request is rejected whose headers are too large."""
     tells_cut: bool = True
     """A client can tell a response of unknown length that was cut from one that has ended."""
 
@@ -106,7 +106,7 @@ PAIRINGS = [
         keeps=False,
         hears_abort=False,
         takes_chunked=False,
-        refuses_large=500,
+        rejects_large=500,
         tells_cut=False,
     ),
     Pairing(

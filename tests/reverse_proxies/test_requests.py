@@ -173,11 +173,11 @@ def test_large_headers_of_a_request(site: Site) -> None:
 
 
 @pytest.mark.parametrize("count", [5, 9])
-def test_larger_headers_of_a_request_are_refused(site: Site, pairing: Pairing, count: int) -> None:
+def test_larger_headers_of_a_request_are_rejected(site: Site, pairing: Pairing, count: int) -> None:
     """75 KB, beyond portico's limit, and 135 KB, beyond most others: the client hears why."""
     headers = [f"X-Large-{number}: {'x' * 15_000}" for number in range(count)]
     status = site.request("/seen/large", headers=headers).status
-    assert pairing.refuses_large <= status < pairing.refuses_large + 100
+    assert pairing.rejects_large <= status < pairing.rejects_large + 100
     assert site.request("/number/1").body == b"number 1"
 
 
@@ -245,7 +245,7 @@ def test_a_forged_header_is_not_believed(site: Site, header: str) -> None:
 
 
 def test_a_client_cannot_date_its_request_back(site: Site, pairing: Pairing) -> None:
-    """A request that has waited for years would be refused. Over HTTP the application sees the true time."""
+    """A request that has waited for years would be rejected. Over HTTP the application sees the true time."""
     before_s = time.time()
     request = seen(site.request("/seen/start", source=CLIENT, headers=["X-Request-Start: t=1000000000"]))
     start = request["headers"].get("x-request-start")

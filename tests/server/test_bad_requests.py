@@ -1,4 +1,4 @@
-"""Heads that must be refused, and that the server goes on after them."""
+"""Heads that must be rejected, and that the server goes on after them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FRAMING = [
 
 
 @pytest.mark.parametrize("headers", FRAMING, ids=[repr(" | ".join(lines))[:40] for lines in FRAMING])
-def test_bad_framing_and_headers_are_refused(server: Server, key: str, headers: list[str]) -> None:
+def test_bad_framing_and_headers_are_rejected(server: Server, key: str, headers: list[str]) -> None:
     with server.connect() as connection:
         connection.send(request_bytes(f"/ignores-input?key={key}", "POST", headers=headers))
         response = connection.read_response()
@@ -49,7 +49,7 @@ def test_bad_framing_and_headers_are_refused(server: Server, key: str, headers: 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["length-first", "coding-first"])
 def test_both_framings_end_the_connection(server: Server, order: int) -> None:
-    """RFC 9112 6.1: refused, or read as chunked and closed; never read as of that length."""
+    """RFC 9112 6.1: rejected, or read as chunked and closed; never read as of that length."""
     headers = ["Content-Length: 3", "Transfer-Encoding: chunked"][::order]
     with server.connect() as connection:
         connection.send(request_bytes("/echo", "POST", headers=headers) + b"5\r\nhello\r\n0\r\n\r\n")
@@ -109,7 +109,7 @@ def test_foreign_and_endless_bytes_are_cut_off(server: Server, junk: bytes) -> N
         assert connection.request("/function").body == b"function"
 
 
-def test_a_refusal_is_readable_although_the_client_goes_on_sending(server: Server) -> None:
+def test_an_error_response_is_readable_although_the_client_goes_on_sending(server: Server) -> None:
     """Closing with unread input resets the connection and eats the response: it must linger."""
     with server.connect() as connection:
         connection.send(request_bytes("/echo", "POST", headers=["Content-Length: x"]) + b"x" * 300_000)

@@ -147,7 +147,7 @@ def test_unix_socket_for_a_user_and_a_group(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def refused(*binds: str) -> str:
+def start_error(*binds: str) -> str:
     """Start a server that cannot listen on all of `binds`, and return its one sentence."""
     options = [word for bind in binds[1:] for word in ("-b", bind)]
     words = command(
@@ -164,7 +164,7 @@ def test_the_socket_of_a_killed_server_is_taken_over_and_that_of_a_living_one_is
     first = Server(bind=bind)
     first.start()
     try:
-        found = refused(f"127.0.0.1:{free_port()}", bind)
+        found = start_error(f"127.0.0.1:{free_port()}", bind)
         assert re.fullmatch(
             rf"portico: cannot listen on {bind}: process {first.pid} \(.+\) listens there\n", found
         )
@@ -207,7 +207,7 @@ def test_a_server_leaves_the_socket_of_its_successor(tmp_path: Path) -> None:
     ids=["address", "folder", "no socket", "user", "group", "long name"],
 )
 def test_says_why_it_cannot_listen(binds: Sequence[str], sentence: str) -> None:
-    found = refused(*(bind.format(long="x" * 200) for bind in binds))
+    found = start_error(*(bind.format(long="x" * 200) for bind in binds))
     assert found.startswith("portico: cannot listen on ")
     assert sentence.format(here=TESTS) in found
     assert found.count("\n") == 1

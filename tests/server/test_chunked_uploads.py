@@ -72,7 +72,7 @@ def test_valid_bodies(server: Server, coded: bytes, body: bytes) -> None:
         *("long-extension", "many-zeros", "trailer-bomb"),
     ],
 )
-def test_invalid_bodies_are_refused_and_the_connection_closed(server: Server, coded: bytes) -> None:
+def test_invalid_bodies_are_rejected_and_the_connection_closed(server: Server, coded: bytes) -> None:
     with server.connect() as connection:
         connection.send(HEAD)
         try:

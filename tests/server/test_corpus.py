@@ -145,14 +145,14 @@ def test_a_valid_connection_is_answered_byte_by_byte(echoing: Server, case: Case
 
 
 @each(INVALID)
-def test_an_invalid_connection_is_refused(echoing: Server, case: Case) -> None:
+def test_an_invalid_connection_is_rejected(echoing: Server, case: Case) -> None:
     with echoing.connect() as connection:
         send_what_is_taken(connection, case.data)
         expect_refusal(connection, case)
 
 
 @each(sample(INVALID))
-def test_an_invalid_connection_is_refused_byte_by_byte(echoing: Server, case: Case) -> None:
+def test_an_invalid_connection_is_rejected_byte_by_byte(echoing: Server, case: Case) -> None:
     with echoing.connect() as connection:
         send_bytewise(connection, case.data)
         expect_refusal(connection, case)
@@ -173,10 +173,10 @@ def expect_responses(connection: Connection, case: Case) -> None:
 
 
 def expect_refusal(connection: Connection, case: Case) -> None:
-    """The requests before the wrong bytes are answered, these are refused, and then it is over."""
+    """The requests before the wrong bytes are answered, these are rejected, and then it is over."""
     for _ in range(case.after):
         assert read_final_response(connection, "GET").status == 200
-    # RFC 9110 9.3.2: a response to HEAD has no body, a refusal neither.
+    # RFC 9110 9.3.2: a response to HEAD has no body, an error response neither.
     is_head = case.after == 0 and case.data.startswith(b"HEAD ")
     response = read_final_response(connection, "HEAD" if is_head else "GET")
     assert response.status == case.status

@@ -422,7 +422,7 @@ def lingering_client(name: str, request: bytes, status: int) -> Client:
 
 LINGERING = [
     lingering_client("lingers_after_close", request_bytes("/function", headers=["Connection: close"]), 200),
-    lingering_client("lingers_after_refusal", b"GET / HTTP/1.1\r\n\r\n", 400),
+    lingering_client("lingers_after_error_response", b"GET / HTTP/1.1\r\n\r\n", 400),
     lingering_client(
         "lingers_after_413", request_bytes("/echo", "POST", headers=["Content-Length: 99999999999"]), 413
     ),

@@ -172,16 +172,16 @@ def test_after_the_request_the_callables_know_nothing(server: Server, key: str) 
     with server.connect() as connection:
         for _ in range(3):
             assert connection.request(f"/keeps-callables?key={key}").status == 200
-            disconnected, refused, is_own, own = json.loads(
+            disconnected, error, is_own, own = json.loads(
                 connection.request(f"/uses-kept-callables?key={key}").body
             )
             assert (disconnected, is_own, own) == (False, True, False)
-            assert refused == "portico.on_disconnect was called after the answer was complete"
+            assert error == "portico.on_disconnect was called after the answer was complete"
     departures_are_through(server, key)
     assert server.recorder.events(key) == []
 
 
-def test_what_cannot_be_called_is_refused(server: Server) -> None:
+def test_what_cannot_be_called_is_rejected(server: Server) -> None:
     with server.connect() as connection:
         responses = json.loads(connection.request("/registers-nothing").body)
     assert responses == [

@@ -1,4 +1,4 @@
-"""No space for logs, request bodies or responses: requests are served, or refused with 507, and it is
+"""No space for logs, request bodies or responses: requests are served, or rejected with 507, and it is
 told."""
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def test_a_body_without_space_is_507_and_others_are_served(little_space: Server,
             with little_space.connect() as large:
                 assert post(large, f"{key}-large", SPACE_BYTES * 4) == 507
                 assert large.read_to_end() == b""
-            # What needs less space, or none, is served; the space of the refused body came back.
+            # What needs less space, or none, is served; the space of the rejected body came back.
             assert post(honest, f"{key}-small-{attempt}", 100_000) == 200
             assert honest.request("/function").body == b"function"
     assert little_space.recorder.events(f"{key}-large") == []

@@ -227,7 +227,7 @@ INVALID = [
         pytest.param("POST", ["Content-Length: 5"], id="with-a-body"),
     ],
 )
-def test_what_a_reverse_proxy_must_not_say_is_refused(
+def test_what_a_reverse_proxy_must_not_say_is_rejected(
     proxied: Server, headers: list[str], method: str, more: list[str]
 ) -> None:
     with proxied.connect(source=PROXY) as connection:

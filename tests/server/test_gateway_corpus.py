@@ -1,7 +1,7 @@
 """Replays tests/corpus/{uwsgi,scgi,fastcgi,proxy} over sockets; crates/wire/tests does the same without them.
 
 Each file goes to a listener of its protocol: the application sees exactly what a valid one says, an invalid
-one is refused in the protocol's own form, with a log line that says why.
+one is rejected in the protocol's own form, with a log line that says why.
 """
 
 from __future__ import annotations
@@ -146,8 +146,8 @@ def replay_valid_fastcgi(site: Site, case: Case, *, bytewise: bool = False) -> N
             response = connection.read_fastcgi_response(id=asked.id)
             while response.protocol_status != COMPLETE:
                 # Of an earlier one with this number, which was not for a responder.
-                refused = struct.pack(">IB3x", response.app_status, response.protocol_status)
-                others.append(as_bytes(Record(END_REQUEST, asked.id, refused)))
+                rejected = struct.pack(">IB3x", response.app_status, response.protocol_status)
+                others.append(as_bytes(Record(END_REQUEST, asked.id, rejected)))
                 response = connection.read_fastcgi_response(id=asked.id)
             others += map(as_bytes, response.others)
             assert (response.app_status, response.errors) == (0, b"")
@@ -176,7 +176,7 @@ def fastcgi_requests(data: bytes) -> tuple[list[int], list[int]]:
         kind, id, length, padding = struct.unpack_from(">xBHHB", data)
         is_responder = kind == BEGIN_REQUEST and data[8:10] == b"\0\1" and length == 8
         if is_responder and id and id not in opened:
-            # Of two at a time the second is refused.
+            # Of two at a time the second is rejected.
             opened += [] if opened else [id]
         elif id in opened and ((kind == STDIN and not length) or kind == ABORT_REQUEST):
             opened.remove(id)
@@ -240,22 +240,22 @@ ENDED_IN_THE_HEAD = {
 
 
 @each("uwsgi", "invalid")
-def test_an_invalid_uwsgi_packet_is_refused_over_http(site: Site, case: Case) -> None:
+def test_an_invalid_uwsgi_packet_is_rejected_over_http(site: Site, case: Case) -> None:
     replay_invalid(site, case)
 
 
 @each("scgi", "invalid")
-def test_an_invalid_scgi_request_is_refused_as_cgi_does(site: Site, case: Case) -> None:
+def test_an_invalid_scgi_request_is_rejected_as_cgi_does(site: Site, case: Case) -> None:
     replay_invalid(site, case)
 
 
 @each("fastcgi", "invalid")
-def test_an_invalid_fastcgi_connection_is_refused_in_records(site: Site, case: Case) -> None:
+def test_an_invalid_fastcgi_connection_is_rejected_in_records(site: Site, case: Case) -> None:
     replay_invalid(site, case)
 
 
 @sample("invalid")
-def test_an_invalid_connection_is_refused_byte_by_byte(site: Site, case: Case) -> None:
+def test_an_invalid_connection_is_rejected_byte_by_byte(site: Site, case: Case) -> None:
     replay_invalid(site, case, bytewise=True)
 
 

@@ -205,16 +205,18 @@ def test_the_largest_unknown_record_is_skipped(connection: GatewayConnection) ->
 
 
 @pytest.mark.parametrize("role", [0, 2, 3, 256, 65535])
-def test_other_roles_are_refused_and_the_connection_goes_on(connection: GatewayConnection, role: int) -> None:
-    refused = struct.pack(">HB5x", role, KEEP_CONNECTION)
+def test_other_roles_are_rejected_and_the_connection_goes_on(
+    connection: GatewayConnection, role: int
+) -> None:
+    rejected = struct.pack(">HB5x", role, KEEP_CONNECTION)
     rest = stream(PARAMS, pairs(variables())) + stream(STDIN, b"body") + record(DATA, b"data")
-    connection.send(record(1, refused) + rest)
+    connection.send(record(1, rejected) + rest)
     assert connection.read_record() == ended(UNKNOWN_ROLE)
     connection.send(kept("/after"))
     assert completed(connection.read_fastcgi_response()).status == 200
 
 
-def test_a_second_request_at_a_time_is_refused_and_skipped(connection: GatewayConnection) -> None:
+def test_a_second_request_at_a_time_is_rejected_and_skipped(connection: GatewayConnection) -> None:
     """While the first one sends its head or its body."""
     second = b"".join(fastcgi(variables("/second"), b"second", id=id) for id in (2, 3, 65535))
     params = pairs(variables("/first", "POST"))
@@ -314,7 +316,7 @@ def test_an_aborted_request_never_reaches_the_application(
 
 
 @pytest.mark.parametrize("size", [0, 8, 10, 70_000], ids=["none", "shorter", "longer", "much-longer"])
-def test_a_body_of_another_length_is_refused(
+def test_a_body_of_another_length_is_rejected(
     site: Site, connection: GatewayConnection, key: str, size: int
 ) -> None:
     position = site.server.error_log.position()

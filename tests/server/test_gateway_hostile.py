@@ -1,4 +1,4 @@
-"""Hostile and mistaken peers of the listeners for reverse proxies: each is refused in the protocol's own
+"""Hostile and mistaken peers of the listeners for reverse proxies: each is rejected in the protocol's own
 form, with a log line that says why, and leaves nothing behind; all others go on.
 """
 
@@ -81,7 +81,7 @@ def pairs_of_foreign() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "what"), pairs_of_foreign())
-def test_foreign_bytes_are_refused(site: Site, name: str, what: str) -> None:
+def test_foreign_bytes_are_rejected(site: Site, name: str, what: str) -> None:
     """What only another protocol would begin with."""
     position = site.server.error_log.position()
     with site.connect(name) as connection:
@@ -115,7 +115,7 @@ def read_all(connection: GatewayConnection) -> bytes:
 @pytest.mark.parametrize(
     ("name", "what"), [(name, what) for name in PROXIED for what in FOREIGN if what != protocol_of(name)]
 )
-def test_foreign_bytes_behind_a_proxy_header_are_refused(site: Site, name: str, what: str) -> None:
+def test_foreign_bytes_behind_a_proxy_header_are_rejected(site: Site, name: str, what: str) -> None:
     """A second header among them: there is one."""
     with site.connect(name) as connection:
         send(connection, PROXY_LINE + FOREIGN[what] + b"\r\n\r\n")
@@ -356,7 +356,7 @@ def test_the_size_of_a_body_is_bounded(small_site: Site, name: str, size: int, s
 
 @pytest.mark.parametrize("name", GATEWAYS)
 @pytest.mark.parametrize("length", [1001, 1 << 40, (1 << 64) - 1])
-def test_a_body_that_is_announced_too_large_is_refused_at_once(
+def test_a_body_that_is_announced_too_large_is_rejected_at_once(
     small_site: Site, name: str, length: int
 ) -> None:
     given = variables("/announced", "POST", ("CONTENT_LENGTH", str(length)))
@@ -368,7 +368,7 @@ def test_a_body_that_is_announced_too_large_is_refused_at_once(
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
-def test_a_refusal_reaches_a_peer_that_goes_on_sending(small_site: Site, name: str) -> None:
+def test_an_error_response_reaches_a_peer_that_goes_on_sending(small_site: Site, name: str) -> None:
     """As reverse proxies do: they send all of a request before they look for a response."""
     given = variables("/large", "POST", ("CONTENT_LENGTH", str(3 * MEBIBYTE)), ("F", "f" * 40_000))
     data = request(name, given, b"b" * 3 * MEBIBYTE)

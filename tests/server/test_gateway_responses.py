@@ -49,7 +49,7 @@ def test_a_failure_behind_the_last_byte_costs_nothing(site: Site, name: str) -> 
         assert read_response(connection, name).status == 200
 
 
-def test_a_refusal_takes_no_older_head_for_its_own(site: Site) -> None:
+def test_an_error_response_takes_no_older_head_for_its_own(site: Site) -> None:
     """Its body is there, although the buffer has held a HEAD request."""
     assert site.ask("uwsgi", "/", "HEAD").body == b""
     with site.connect("uwsgi") as connection:

@@ -55,7 +55,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def test_the_client_of_a_refused_body_is_named_by_its_reverse_proxy(leaving: Server) -> None:
+def test_the_client_of_a_rejected_body_is_named_by_its_reverse_proxy(leaving: Server) -> None:
     headers = ["X-Forwarded-For: 192.0.2.9", "User-Agent: me", "Content-Length: 99999999999"]
     with leaving.connect() as connection:
         connection.send(request_bytes("/echo", "POST", headers=headers))
@@ -65,9 +65,9 @@ def test_the_client_of_a_refused_body_is_named_by_its_reverse_proxy(leaving: Ser
 
 def test_what_a_reverse_proxy_says_wrongly_is_told(leaving: Server) -> None:
     with leaving.connect() as connection:
-        assert refused(connection, "X-Forwarded-Proto: wss") == 400
+        assert rejected(connection, "X-Forwarded-Proto: wss") == 400
     assert leaving.error_log.wait_for("X-Forwarded-Proto: wss")
 
 
-def refused(connection: Connection, header: str) -> int:
+def rejected(connection: Connection, header: str) -> int:
     return connection.request("/function", headers=[header]).status

@@ -85,7 +85,7 @@ def test_no_access_line_is_written(healthy: Server, key: str) -> None:
     assert [line for line in lines if key in line and "/function" not in line] == []
 
 
-def test_a_bad_request_for_a_health_path_is_refused(healthy: Server) -> None:
+def test_a_bad_request_for_a_health_path_is_rejected(healthy: Server) -> None:
     with healthy.connect() as connection:
         connection.send(b"GET /healthz HTTP/1.1\r\n\r\n")
         assert connection.read_response().status == 400

@@ -24,7 +24,7 @@ class Load:
 
     answered: int = 0
     lost: int = 0
-    refused: int = 0
+    unconnected: int = 0
     longest_gap_s: float = 0.0
 
 
@@ -37,7 +37,7 @@ def two_workers() -> Iterator[Server]:
 def run_clients(server: Server, done: threading.Event, load: Load, lock: threading.Lock) -> None:
     last = time.monotonic()
     while not done.is_set():
-        answered = lost = refused = 0
+        answered = lost = unconnected = 0
         try:
             with server.connect() as connection:
                 try:
@@ -46,12 +46,12 @@ def run_clients(server: Server, done: threading.Event, load: Load, lock: threadi
                 except (ProtocolError, OSError):
                     lost = 1
         except OSError:
-            refused = 1
+            unconnected = 1
         now = time.monotonic()
         with lock:
             load.answered += answered
             load.lost += lost
-            load.refused += refused
+            load.unconnected += unconnected
             load.longest_gap_s = max(load.longest_gap_s, now - last)
         last = now
 
@@ -80,7 +80,7 @@ def test_only_what_was_in_flight_is_lost(two_workers: Server) -> None:
         done.set()
         for client in clients:
             client.join()
-    assert load.refused == 0, load
+    assert load.unconnected == 0, load
     assert load.lost <= 3 * CLIENTS, load
     assert load.longest_gap_s < 2, load
 

@@ -1,4 +1,4 @@
-"""max-chunk-extension, max-trailer: served at the limit, refused one byte above."""
+"""max-chunk-extension, max-trailer: served at the limit, rejected one byte above."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_at_the_limit_a_body_is_read(limited: Server, name: str, bytewise: bool)
 
 @pytest.mark.parametrize("bytewise", [False, True], ids=["whole", "bytewise"])
 @pytest.mark.parametrize("name", TOO_MUCH)
-def test_above_the_limit_a_body_is_refused(limited: Server, key: str, name: str, bytewise: bool) -> None:
+def test_above_the_limit_a_body_is_rejected(limited: Server, key: str, name: str, bytewise: bool) -> None:
     status, body = TOO_MUCH[name]
     with limited.connect() as connection:
         connection.send(post(key))
@@ -87,7 +87,7 @@ def test_above_the_limit_a_body_is_refused(limited: Server, key: str, name: str,
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_what_cannot_fit_any_more_is_refused_without_its_end(limited: Server, key: str, name: str) -> None:
+def test_what_cannot_fit_any_more_is_rejected_without_its_end(limited: Server, key: str, name: str) -> None:
     status, body = ENDLESS[name]
     with limited.connect(timeout_s=5) as connection:
         connection.send(post(key) + body)

@@ -1,4 +1,4 @@
-"""max-request-line, max-headers, max-header, max-head: served at the limit, refused just above it."""
+"""max-request-line, max-headers, max-header, max-head: served at the limit, rejected just above it."""
 
 from __future__ import annotations
 
@@ -79,35 +79,35 @@ def test_at_the_limit_a_head_is_served(limited: Server, key: str, name: str, byt
 
 @pytest.mark.parametrize("bytewise", [False, True], ids=["whole", "bytewise"])
 @pytest.mark.parametrize("name", ABOVE)
-def test_above_the_limit_a_head_is_refused(limited: Server, key: str, name: str, bytewise: bool) -> None:
+def test_above_the_limit_a_head_is_rejected(limited: Server, key: str, name: str, bytewise: bool) -> None:
     status, make = ABOVE[name]
     with limited.connect() as connection:
         try:
             connection.send_bytewise(make(key)) if bytewise else connection.send(make(key))
         except ConnectionError:
             pytest.fail("reset before the response could be read")
-        assert_refused(connection, status)
+        assert_rejected(connection, status)
     assert limited.recorder.events(key) == []
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_what_cannot_fit_any_more_is_refused_without_its_end(limited: Server, key: str, name: str) -> None:
+def test_what_cannot_fit_any_more_is_rejected_without_its_end(limited: Server, key: str, name: str) -> None:
     """The client goes on for ever; the limit is what ends it, not a deadline."""
     status, make = ENDLESS[name]
     with limited.connect(timeout_s=5) as connection:
         connection.send(make(key))
-        assert_refused(connection, status)
+        assert_rejected(connection, status)
 
 
 def test_the_first_of_two_requests_does_not_count_for_the_second(limited: Server, key: str) -> None:
     with limited.connect() as connection:
         connection.send(head_of(HEAD, key) + head(key, *[b"X-A: b"] * (HEADERS - 1)) + head_of(HEAD + 1, key))
         assert [connection.read_response().status for _ in range(2)] == [200, 200]
-        assert_refused(connection, 431)
+        assert_rejected(connection, 431)
     assert limited.recorder.events(key) == ["called"] * 2
 
 
-def assert_refused(connection: Connection, status: int) -> None:
+def assert_rejected(connection: Connection, status: int) -> None:
     """A response with `status` that says close, and the close."""
     response = connection.read_response()
     assert (response.status, response.get("Connection")) == (status, "close")

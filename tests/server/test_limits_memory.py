@@ -155,7 +155,7 @@ def little_space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunked"])
 @pytest.mark.parametrize(("size", "status"), [(MEBIBYTE, 200), (MEBIBYTE + 1, 507)], ids=["at", "above"])
-def test_a_body_beyond_max_temporary_is_refused(
+def test_a_body_beyond_max_temporary_is_rejected(
     little_space: Server, key: str, size: int, status: int, in_chunks: bool
 ) -> None:
     with little_space.connect() as connection:
@@ -175,7 +175,7 @@ def test_max_temporary_counts_the_bodies_of_all_requests(little_space: Server, k
         assert first.read_response().status == 200
     with little_space.connect() as third:
         wait_until(lambda: posted(little_space, body) == 200, what="the space of the first body")
-        # What needs no temporary file was never refused.
+        # What needs no temporary file was never rejected.
         post(third, "/digest", bytes(1000))
         assert third.read_response().status == 200
     assert little_space.error_log.text().count("temporary file") == 1

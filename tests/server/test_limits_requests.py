@@ -21,17 +21,17 @@ def test_one_request_too_many_is_answered_503_at_once(key: str, threads: int) ->
         # Idle connections are no requests: ten more of them change nothing.
         idle = [stack.enter_context(server.connect()) for _ in range(10)]
         for connection in idle[:3]:
-            response = connection.request(f"/ignores-input?key={key}-refused")
+            response = connection.request(f"/ignores-input?key={key}-rejected")
             assert (response.status, response.get("Retry-After")) == (503, "1")
             assert response.get("Connection") in (None, "keep-alive")
         server.recorder.open_gate(key)
         assert [client.read_response().body for client in clients] == [b"waited"] * LIMIT
-        assert server.recorder.events(f"{key}-refused") == []
+        assert server.recorder.events(f"{key}-rejected") == []
         # The same connections again: they were kept.
         assert all(connection.request("/function").body == b"function" for connection in idle)
 
 
-def test_a_refused_body_is_not_taken_for_the_next_request(key: str) -> None:
+def test_a_rejected_body_is_not_taken_for_the_next_request(key: str) -> None:
     with Server(options=["--max-in-flight", "1"]) as server, server.connect() as busy:
         busy.ask(f"/waits?key={key}")
         server.recorder.wait_for(key, "inside")

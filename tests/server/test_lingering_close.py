@@ -1,4 +1,4 @@
-"""A final response reaches a client that goes on sending: 2 MB are unread, for every kind of refusal.
+"""A final response reaches a client that goes on sending: 2 MB are unread, for every kind of error response.
 
 Closing a socket with unread input resets the connection, and the reset eats the response (RFC 9112 9.6).
 """
@@ -16,7 +16,7 @@ from support.waiting import wait_until
 UNREAD_BYTES = 2_000_000
 
 POST = b"POST /records-reading?key={key} HTTP/1.1\r\nHost: a\r\n"
-REFUSED: dict[str, tuple[int, bytes]] = {
+REJECTED: dict[str, tuple[int, bytes]] = {
     "no host": (400, b"GET /records-reading?key={key} HTTP/1.1\r\n\r\n"),
     "folded header": (400, POST + b"X-A: b\r\n c\r\n\r\n"),
     "content length": (400, POST + b"Content-Length: x\r\n\r\n"),
@@ -39,7 +39,7 @@ REFUSED: dict[str, tuple[int, bytes]] = {
 
 
 @pytest.fixture(scope="module")
-def refusing() -> Iterator[Server]:
+def rejecting() -> Iterator[Server]:
     with Server(threads=1, options=["--max-request-body", "100K"]) as running:
         yield running
 
@@ -55,10 +55,12 @@ def spooling() -> Iterator[Server]:
         yield running
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_refusal_reaches_a_client_that_goes_on_sending(refusing: Server, key: str, name: str) -> None:
-    status, request = REFUSED[name]
-    with refusing.connect() as connection:
+@pytest.mark.parametrize("name", REJECTED)
+def test_an_error_response_reaches_a_client_that_goes_on_sending(
+    rejecting: Server, key: str, name: str
+) -> None:
+    status, request = REJECTED[name]
+    with rejecting.connect() as connection:
         try:
             connection.send(request.replace(b"{key}", key.encode()) + b"x" * UNREAD_BYTES)
         except ConnectionError:
@@ -66,7 +68,7 @@ def test_a_refusal_reaches_a_client_that_goes_on_sending(refusing: Server, key: 
         response = connection.read_response()
         assert (response.status, response.get("Connection")) == (status, "close")
         assert connection.read_to_end() == b""
-    assert "complete" not in refusing.recorder.events(key)
+    assert "complete" not in rejecting.recorder.events(key)
 
 
 def test_a_body_without_space_is_told_so(spooling: Server, key: str) -> None:
@@ -79,14 +81,14 @@ def test_a_body_without_space_is_told_so(spooling: Server, key: str) -> None:
     assert spooling.access_log.wait_for(rf'"POST /records-reading\?key={key} HTTP/1\.1" (\d+) ')[1] == "507"
 
 
-def test_what_follows_a_refusal_is_no_request(refusing: Server, key: str) -> None:
+def test_what_follows_an_error_response_is_no_request(rejecting: Server, key: str) -> None:
     """Where the next request would begin is not known any more: a smuggled one must not be found."""
     smuggled = request_bytes(f"/ignores-input?key={key}")
-    with refusing.connect() as connection:
+    with rejecting.connect() as connection:
         connection.send(b"GET / HTTP/1.1\r\n\r\n" + smuggled * (UNREAD_BYTES // len(smuggled)))
         assert connection.read_response().status == 400
         assert connection.read_to_end() == b""
-    assert refusing.recorder.events(key) == []
+    assert rejecting.recorder.events(key) == []
 
 
 def test_late_requests_are_answered_before_the_close(spooling: Server) -> None:
@@ -116,12 +118,12 @@ def test_a_response_to_an_unread_body_reaches_its_client(key: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_response_that_closes_reaches_a_client_that_goes_on_sending(refusing: Server, method: str) -> None:
+def test_a_response_that_closes_reaches_a_client_that_goes_on_sending(rejecting: Server, method: str) -> None:
     """The client itself asked for the close; what it sends after that is nobody's request."""
     body = b"x" * 1000 if method == "POST" else None
     request = request_bytes("/function", method, headers=["Connection: close"], body=body)
     for _ in range(5):
-        with refusing.connect() as connection:
+        with rejecting.connect() as connection:
             try:
                 connection.send(request + b"x" * UNREAD_BYTES)
                 assert connection.read_response().body == b"function"
@@ -129,8 +131,8 @@ def test_a_response_that_closes_reaches_a_client_that_goes_on_sending(refusing: 
                 pytest.fail("reset before the response was read")
 
 
-def test_a_client_may_read_first_and_send_on(refusing: Server) -> None:
-    with refusing.connect() as connection:
+def test_a_client_may_read_first_and_send_on(rejecting: Server) -> None:
+    with rejecting.connect() as connection:
         connection.send(request_bytes("/echo", "POST", headers=["Content-Length: 9000000"]) + b"x" * 1000)
         assert connection.read_response().status == 413
         for _ in range(20):

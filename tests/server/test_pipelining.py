@@ -101,7 +101,7 @@ def test_bytes_after_a_closing_request_do_not_cost_its_response(server: Server, 
         assert connection.read_to_end() == b""
 
 
-def test_a_refused_head_request_has_no_body(server: Server) -> None:
+def test_a_rejected_head_request_has_no_body(server: Server) -> None:
     """RFC 9110 9.3.2, wherever the request line was understood."""
     with server.connect() as connection:
         connection.send(b"HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")

@@ -98,7 +98,7 @@ def pair(name: st.SearchStrategy[Any], value: st.SearchStrategy[Any]) -> st.Sear
 
 
 def header_lists() -> st.SearchStrategy[Any]:
-    """Good headers with one among them that is odd: with two, one would be refused for the other's sake."""
+    """Good headers with one among them that is odd: with two, one would be rejected for the other's sake."""
     names, plain = st.sampled_from(GOOD_NAMES), st.sampled_from(GOOD_VALUES)
     good = st.lists(pair(names, plain), max_size=2)
     odd = st.one_of(
@@ -319,7 +319,9 @@ def script_of(
 
 @pytest.mark.parametrize("splitter", SPLITTERS, ids=ascii)
 @pytest.mark.parametrize("place", ["status", "name", "value"])
-def test_what_could_split_is_refused_or_harmless(splitting_server: Server, place: str, splitter: str) -> None:
+def test_what_could_split_is_rejected_or_harmless(
+    splitting_server: Server, place: str, splitter: str
+) -> None:
     script = {
         "status": script_of(status=f"200 O{splitter}K"),
         "name": script_of(headers=[(f"X-A{splitter}", "b")]),
@@ -333,7 +335,7 @@ def test_what_could_split_is_refused_or_harmless(splitting_server: Server, place
 
 
 @pytest.mark.parametrize("status", ["100 Continue", "101 Switching Protocols", "103 Early Hints"])
-def test_interim_statuses_are_refused(splitting_server: Server, status: str) -> None:
+def test_interim_statuses_are_rejected(splitting_server: Server, status: str) -> None:
     response = ask(splitting_server, script_of(status))
     assert response is not None
     assert response.status == 500
@@ -354,14 +356,14 @@ def test_interim_statuses_are_refused(splitting_server: Server, status: str) -> 
     ],
     ids=ascii,
 )
-def test_framing_by_the_application_is_refused(splitting_server: Server, name: str, value: Any) -> None:
+def test_framing_by_the_application_is_rejected(splitting_server: Server, name: str, value: Any) -> None:
     response = ask(splitting_server, script_of(headers=[(name, value)]))
     assert response is not None
     assert response.status == 500
 
 
 @pytest.mark.parametrize("lengths", [("5", "5"), ("5", "4"), ("4", "5")])
-def test_repeated_content_length_is_refused(splitting_server: Server, lengths: tuple[str, str]) -> None:
+def test_repeated_content_length_is_rejected(splitting_server: Server, lengths: tuple[str, str]) -> None:
     response = ask(splitting_server, script_of(headers=[("Content-Length", length) for length in lengths]))
     assert response is not None
     assert response.status == 500

@@ -45,7 +45,7 @@ def test_asterisk_form(server: Server) -> None:
 
 
 def test_authority_form_has_a_response_and_no_tunnel(server: Server) -> None:
-    """An origin server may refuse CONNECT; what follows must not be taken for a tunnel's bytes."""
+    """An origin server may reject CONNECT; what follows must not be taken for a tunnel's bytes."""
     with server.connect() as connection:
         connection.send(request_bytes("example.com:443", "CONNECT", headers=["Connection: close"]))
         response = connection.read_response()
@@ -72,7 +72,7 @@ def test_authority_form_has_a_response_and_no_tunnel(server: Server) -> None:
         b"GET /environ HTTP/1.1\rX: y",
     ],
 )
-def test_bad_request_lines_are_refused(server: Server, line: bytes) -> None:
+def test_bad_request_lines_are_rejected(server: Server, line: bytes) -> None:
     with server.connect() as connection:
         connection.send(line + b"\r\nHost: localhost\r\n\r\n")
         connection.half_close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-_REFUSED = re.compile(r"refused: (?P<reason>.*?)(?: \((?P<status>\d{3})\))?")
+_REJECTED = re.compile(r"refused: (?P<reason>.*?)(?: \((?P<status>\d{3})\))?")
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Case:
     facts: dict[str, str] = field(default_factory=dict)
     """What it tells beside them."""
     reason: str = ""
-    """Why it is refused."""
+    """Why it is rejected."""
     status: int = 0
 
 
@@ -120,7 +120,7 @@ def _read(path: Path) -> Case:
             case.is_incomplete = True
             case.is_aborted |= key == "abort"
         elif key == "refused":
-            match = _REFUSED.fullmatch(line)
+            match = _REJECTED.fullmatch(line)
             assert match, line
             case.reason, case.status = match["reason"], int(match["status"] or 501)
         elif key in {"ip", "unix", "local", "unknown"}:

@@ -32,7 +32,7 @@ def test_reads_peers(text: str, value: str) -> None:
     "text",
     ["", "proxy", "10.0.0.1/8", "10.0.0.0/33", "10.0.0", "010.0.0.1", "fe80::1%eth0", "fd00::1/8", "1", "**"],
 )
-def test_refuses_what_is_no_peer(text: str) -> None:
+def test_rejects_what_is_no_peer(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
         Network().parse(text)
 
@@ -50,7 +50,7 @@ def test_reads_paths(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "healthz", "/a b", "/a?b", "/a#b", "/\xe4", "/\x7f", "http://a/"])
-def test_refuses_what_is_no_path(text: str) -> None:
+def test_rejects_what_is_no_path(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
         UrlPath().parse(text)
 

@@ -221,7 +221,7 @@ def _check_bind(*binds: str, **texts: str) -> None:
         (["fd://web", "fd://web?proxy=required"], "fd://web and fd://web?proxy=required are the same place"),
     ],
 )
-def test_refuses_one_place_twice(
+def test_rejects_one_place_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, binds: list[str], sentence: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -247,7 +247,7 @@ def test_takes_places_that_only_look_alike() -> None:
         ("uwsgi://:80?proxy=required", "proxy_allow_from", "unix"),
     ],
 )
-def test_refuses_a_listener_that_nobody_may_speak_to(bind: str, name: str, peers: str) -> None:
+def test_rejects_a_listener_that_nobody_may_speak_to(bind: str, name: str, peers: str) -> None:
     with pytest.raises(OperatorError) as caught:
         _check_bind(":1", bind, **{name: peers})
     assert caught.value.message == (
@@ -307,7 +307,7 @@ def test_trusts_this_machine_alone_with_protocols_that_name_the_client() -> None
     ],
     ids=["header", "request line", "body", "response"],
 )
-def test_refuses_a_part_larger_than_the_whole(texts: dict[str, str], sentence: str) -> None:
+def test_rejects_a_part_larger_than_the_whole(texts: dict[str, str], sentence: str) -> None:
     with pytest.raises(OperatorError) as caught:
         check(_settings(**texts))
     assert caught.value.message == sentence

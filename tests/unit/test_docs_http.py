@@ -30,7 +30,7 @@ def test_every_file_of_the_corpus_is_in_one_row(generator: dict[str, Any]) -> No
         assert sum(f"`{stem}_01" in row for row in rows) == 1, stem
 
 
-def test_a_rule_takes_or_refuses(generator: dict[str, Any]) -> None:
+def test_a_rule_accepts_or_rejects(generator: dict[str, Any]) -> None:
     """A sentence that is true of both would say nothing."""
     done: dict[str, set[bool]] = {}
     for entry in generator["read_entries"]():

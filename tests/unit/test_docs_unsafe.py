@@ -1,4 +1,4 @@
-"""The page about unsafe code says what the sources say today, and refuses what has no argument."""
+"""The page about unsafe code says what the sources say today, and rejects what has no argument."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_does_not_gather_an_endless_line(records: list[str]) -> None:
     assert len(records) == 1
 
 
-def test_returns_what_it_took_and_refuses_bytes() -> None:
+def test_returns_what_it_took_and_rejects_bytes() -> None:
     assert ErrorStream().write("abc") == 3
     with pytest.raises(TypeError, match=r"wsgi\.errors takes str, not bytes"):
         ErrorStream().write(b"abc")  # type: ignore[arg-type]

@@ -99,7 +99,7 @@ def bind(*texts: str, activation: Activation | None = None) -> list[Listener]:
     return bind_all([parse_address(text) for text in texts], backlog=16, activation=activation)
 
 
-def refusal(*texts: str, activation: Activation | None = None) -> str:
+def error_of(*texts: str, activation: Activation | None = None) -> str:
     with pytest.raises(BindError) as caught:
         bind(*texts, activation=activation)
     assert caught.value.exit_code == 4
@@ -165,10 +165,10 @@ def test_leaves_the_file_of_an_inherited_socket(tmp_path: Path) -> None:
             client.connect(str(path))
 
 
-def test_refuses_one_descriptor_under_two_names() -> None:
+def test_rejects_one_descriptor_under_two_names() -> None:
     with listening("tcp") as [opened]:
         fd = opened.fileno()
-        message = refusal(f"uwsgi+fd://{fd}", "fd://web", activation=Activation({fd: "web"}))
+        message = error_of(f"uwsgi+fd://{fd}", "fd://web", activation=Activation({fd: "web"}))
         assert message == (f"cannot listen on fd://web: descriptor {fd} is taken for uwsgi+fd://{fd} already")
         opened.detach()  # it was closed, as all is when one fails
 
@@ -177,7 +177,7 @@ def test_never_takes_a_socket_of_its_own_for_an_inherited_one() -> None:
     # The number that the next descriptor gets.
     fd = os.dup(0)
     os.close(fd)
-    assert refusal("127.0.0.1:0", f"fd://{fd}") == (
+    assert error_of("127.0.0.1:0", f"fd://{fd}") == (
         f"cannot listen on fd://{fd}: descriptor {fd} is not open: whoever starts portico has to pass it on"
     )
 
@@ -211,11 +211,11 @@ def test_says_what_it_is_if_it_is_no_listening_socket(tmp_path: Path) -> None:
                 "is a connection, not a listening socket: with systemd, Accept= has to be no",
             ),
         ]:
-            assert refusal(f"uwsgi+fd://{fd}") == f"cannot listen on uwsgi+fd://{fd}: descriptor {fd} {what}"
+            assert error_of(f"uwsgi+fd://{fd}") == f"cannot listen on uwsgi+fd://{fd}: descriptor {fd} {what}"
             os.fstat(fd)  # it is still open
 
 
-def test_a_family_without_peers_that_could_be_named_is_refused() -> None:
+def test_a_family_without_peers_that_could_be_named_is_rejected() -> None:
     try:
         listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
     except (OSError, AttributeError):
@@ -223,7 +223,7 @@ def test_a_family_without_peers_that_could_be_named_is_refused() -> None:
     with closing(listener):
         listener.bind((socket.VMADDR_CID_ANY, socket.VMADDR_PORT_ANY))
         listener.listen()
-        assert refusal(f"fd://{listener.fileno()}").endswith("is a socket of neither TCP nor Unix")
+        assert error_of(f"fd://{listener.fileno()}").endswith("is a socket of neither TCP nor Unix")
 
 
 def test_closes_at_the_exec_what_no_bind_asks_for() -> None:

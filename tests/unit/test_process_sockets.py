@@ -41,7 +41,7 @@ def port_of(listener: Listener, *, end: str = "") -> int:
     return int(found[1])
 
 
-def refusal(*addresses: Address | str) -> OperatorError:
+def error_of(*addresses: Address | str) -> OperatorError:
     with pytest.raises(OperatorError) as caught:
         bind_all([parse_address(a) if isinstance(a, str) else a for a in addresses], backlog=16)
     assert caught.value.exit_code == 4
@@ -84,7 +84,7 @@ def test_leaves_ipv4_to_an_address_of_its_own() -> None:
 
 def test_names_the_process_that_holds_a_port() -> None:
     with bound("127.0.0.1:0") as [listener]:
-        message = refusal(f"127.0.0.1:{port_of(listener)}").message
+        message = error_of(f"127.0.0.1:{port_of(listener)}").message
     assert message.startswith(
         f"cannot listen on 127.0.0.1:{port_of(listener)}: the port is in use by process "
     )
@@ -94,12 +94,12 @@ def test_names_the_process_that_holds_a_port() -> None:
 
 def test_closes_what_it_had_when_a_later_address_fails(tmp_path: Path) -> None:
     path = tmp_path / "first.sock"
-    refusal(f"unix:{path}", f"unix:{tmp_path}/none/second.sock")
+    error_of(f"unix:{path}", f"unix:{tmp_path}/none/second.sock")
     assert not path.exists()
 
 
 def test_says_that_an_address_is_not_of_this_machine() -> None:
-    assert "this machine has no address 192.0.2.1" in refusal("192.0.2.1:80").message
+    assert "this machine has no address 192.0.2.1" in error_of("192.0.2.1:80").message
 
 
 @pytest.mark.parametrize("text", ["uwsgi://127.0.0.1:0", "fastcgi://127.0.0.1:0", "scgi://127.0.0.1:0"])
@@ -132,7 +132,7 @@ def test_replaces_a_stale_unix_socket(tmp_path: Path) -> None:
 def test_leaves_a_unix_socket_that_is_listened_on(tmp_path: Path) -> None:
     path = tmp_path / "shop.sock"
     with bound(f"unix:{path}"):
-        message = refusal(f"unix:{path}").message
+        message = error_of(f"unix:{path}").message
         assert re.fullmatch(
             rf"cannot listen on unix:{path}: process {os.getpid()} \(.+\) listens there", message
         )
@@ -143,7 +143,7 @@ def test_leaves_a_unix_socket_that_is_listened_on(tmp_path: Path) -> None:
 def test_leaves_a_file_that_is_no_socket(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("keep me")
-    assert "exists and is no socket" in refusal(f"unix:{path}").message
+    assert "exists and is no socket" in error_of(f"unix:{path}").message
     assert path.read_text() == "keep me"
 
 
@@ -161,7 +161,7 @@ def test_leaves_the_socket_of_a_successor(tmp_path: Path) -> None:
     [("none/shop.sock", "there is no directory"), ("x" * 200, "the path is too long for a socket")],
 )
 def test_explains_why_there_is_no_unix_socket(tmp_path: Path, path: str, sentence: str) -> None:
-    assert sentence in refusal(Address(path=str(tmp_path / path))).message
+    assert sentence in error_of(Address(path=str(tmp_path / path))).message
 
 
 def test_leaves_a_unix_socket_of_another_sort(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_leaves_a_unix_socket_of_another_sort(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
         datagrams.bind(str(path))
         assert (
-            refusal(f"unix:{path}").message == f"cannot listen on unix:{path}: another process listens there"
+            error_of(f"unix:{path}").message == f"cannot listen on unix:{path}: another process listens there"
         )
     assert path.exists()
 
@@ -195,7 +195,7 @@ def test_leaves_the_umask_as_it_was(tmp_path: Path) -> None:
             f"unix:{tmp_path}/a?mode=666", f"unix:{tmp_path}/b", f"unix:{tmp_path}/c?owner={os.getuid()}"
         ):
             modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "abc"]
-        refusal(f"unix:{tmp_path}/none/a?mode=666")
+        error_of(f"unix:{tmp_path}/none/a?mode=666")
     finally:
         left = os.umask(umask)
     assert (modes, left) == ([0o666, 0o750, 0o750], 0o027)
@@ -245,7 +245,7 @@ def test_gives_away_a_number_without_a_name(tmp_path: Path) -> None:
 )
 def test_says_that_there_is_no_such_user_or_group(tmp_path: Path, options: str, sentence: str) -> None:
     address = f"unix:{tmp_path}/shop.sock?{options}"
-    assert refusal(address).message == f"cannot listen on {address}: {sentence}"
+    assert error_of(address).message == f"cannot listen on {address}: {sentence}"
     assert not (tmp_path / "shop.sock").exists()
 
 
@@ -297,7 +297,7 @@ def test_listens_on_an_abstract_socket() -> None:
         assert listener.display == f"uwsgi+unix:@{name}"
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(f"\0{name}")
-        message = refusal(f"unix:@{name}").message
+        message = error_of(f"unix:@{name}").message
         assert re.fullmatch(
             rf"cannot listen on unix:@{name}: process {os.getpid()} \(.+\) listens there", message
         )
@@ -307,5 +307,5 @@ def test_listens_on_an_abstract_socket() -> None:
 
 @linux
 def test_explains_why_there_is_no_abstract_socket() -> None:
-    message = refusal("unix:@" + "x" * 200).message
+    message = error_of("unix:@" + "x" * 200).message
     assert message.endswith("the name is too long for a socket (200 bytes)")

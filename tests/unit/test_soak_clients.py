@@ -145,7 +145,7 @@ def test_loads_are_read_from_the_command_line(text: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["loud", "silent=0", "silent=x", "silent="])
-def test_bad_loads_are_refused(text: str) -> None:
+def test_bad_loads_are_rejected(text: str) -> None:
     with pytest.raises(Exception, match=r"is none of|is no number"):
         wanted_load(text)
 

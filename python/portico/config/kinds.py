@@ -111,7 +111,7 @@ class Duration(Kind[float]):
 class Size(Kind[int]):
     """Bytes, written with a unit if one likes.
 
-    A minimum keeps out the 0 that means "no limit" elsewhere, where it would refuse every request.
+    A minimum keeps out the 0 that means "no limit" elsewhere, where it would reject every request.
     """
 
     metavar = "SIZE"

@@ -181,7 +181,7 @@ class Settings:
         250,
         group=_LISTENING,
         documentation="The most variables of one request over uwsgi, FastCGI or SCGI, headers among them; "
-        "one more is refused with status 431.",
+        "one more is rejected with status 431.",
     )
     max_variables_bytes = Setting(
         "max_variables_size",
@@ -189,7 +189,7 @@ class Settings:
         64 << 10,
         group=_LISTENING,
         documentation="The most bytes of the variables of one such request, their lengths among them; more "
-        "are refused with status 431. A uwsgi packet cannot have more than 65535.",
+        "are rejected with status 431. A uwsgi packet cannot have more than 65535.",
     )
 
     max_request_line_bytes = Setting(
@@ -198,14 +198,14 @@ class Settings:
         8190,
         group=_REQUEST_LIMITS,
         documentation="The longest request line (method, target and version), without its CRLF; a longer one "
-        "is refused with status 414.",
+        "is rejected with status 414.",
     )
     max_headers = Setting(
         "max_headers",
         WholeNumber(1, 10_000),
         100,
         group=_REQUEST_LIMITS,
-        documentation="The most header lines of one request; one more is refused with status 431.",
+        documentation="The most header lines of one request; one more is rejected with status 431.",
     )
     max_header_bytes = Setting(
         "max_header",
@@ -213,7 +213,7 @@ class Settings:
         16 << 10,
         group=_REQUEST_LIMITS,
         documentation="The longest header line (name, colon and value), without its CRLF; a longer one is "
-        "refused with status 431.",
+        "rejected with status 431.",
     )
     max_head_bytes = Setting(
         "max_head",
@@ -221,14 +221,14 @@ class Settings:
         64 << 10,
         group=_REQUEST_LIMITS,
         documentation="The largest request head: request line, header lines and the empty line together. A "
-        "larger one is refused with status 431. It has to be larger than max_request_line and max_header.",
+        "larger one is rejected with status 431. It has to be larger than max_request_line and max_header.",
     )
     max_request_body_bytes = Setting(
         "max_request_body",
         Size(),
         1 << 30,
         group=_REQUEST_LIMITS,
-        documentation="The largest request body; a larger one is refused with status 413. 0 is no limit.",
+        documentation="The largest request body; a larger one is rejected with status 413. 0 is no limit.",
     )
     body_memory_bytes = Setting(
         "body_memory",
@@ -252,7 +252,7 @@ class Settings:
         16 << 10,
         group=_REQUEST_LIMITS,
         documentation="The most bytes between the chunk sizes of a body and their line ends, spaces "
-        "included, of all its chunks together; more are refused with status 400. 0 allows none.",
+        "included, of all its chunks together; more are rejected with status 400. 0 allows none.",
     )
     max_trailer_bytes = Setting(
         "max_trailer",
@@ -260,7 +260,7 @@ class Settings:
         8 << 10,
         group=_REQUEST_LIMITS,
         documentation="The most bytes of trailer lines after a chunked body, with their CRLFs; more are "
-        "refused with status 431. 0 allows none. Applications never see trailers.",
+        "rejected with status 431. 0 allows none. Applications never see trailers.",
     )
 
     max_pipelined = Setting(
@@ -321,7 +321,7 @@ class Settings:
         4 << 30,
         group=_WORKER_LIMITS,
         documentation="The most space that the temporary files of one worker (bodies and responses) may take "
-        "together. Beyond it, request bodies are refused with status 507, and applications wait for the "
+        "together. Beyond it, request bodies are rejected with status 507, and applications wait for the "
         "readers of their responses. The files are in TMPDIR.",
     )
 
@@ -371,7 +371,7 @@ class Settings:
         20.0,
         group=_TIMES,
         documentation="How long a request head may take, from its first byte to its last, however often "
-        "bytes come; then it is refused with status 408.",
+        "bytes come; then it is rejected with status 408.",
     )
     body_timeout_s = Setting(
         "body_timeout",
@@ -379,7 +379,7 @@ class Settings:
         20.0,
         group=_TIMES,
         documentation="How long a request body may stall in all; each min_body_rate of bytes that it brings "
-        "earns it a second more. Then the request is refused with status 408, or reading raises "
+        "earns it a second more. Then the request is rejected with status 408, or reading raises "
         "where the application is already reading.",
     )
     min_body_rate_bytes = Setting(
@@ -396,7 +396,7 @@ class Settings:
         3600.0,
         group=_TIMES,
         documentation="How long a request may take to arrive, from its first byte to its last; then it is "
-        "refused with status 408. 0 is no limit.",
+        "rejected with status 408. 0 is no limit.",
     )
     queue_timeout_s = Setting(
         "queue_timeout",

@@ -32,7 +32,7 @@ _SITE = """
         # SSLCertificateFile    /etc/ssl/certs/<name>.pem
         # SSLCertificateKeyFile /etc/ssl/private/<name>.key
 
-        # What portico would refuse is refused here, before it is passed on. Of virtual hosts with the same
+        # What portico would reject is rejected here, before it is passed on. Of virtual hosts with the same
         # address, Apache takes the limits of lines from the first one.
         <limits>
 

@@ -49,7 +49,7 @@ _CONFIGURATION = """
         # HTTPS: a certificate with its key, and this line.
         # bind :443 ssl crt /etc/haproxy/<name>.pem alpn h2,http/1.1
 
-        # What portico would refuse is refused here, before it is passed on.
+        # What portico would reject is rejected here, before it is passed on.
         <body_limit>
 
         # An id for the logs of both.

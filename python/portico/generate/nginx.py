@@ -44,7 +44,7 @@ _SITE = """
         # ssl_certificate     /etc/ssl/certs/<name>.pem;
         # ssl_certificate_key /etc/ssl/private/<name>.key;
 
-        # What portico would refuse is refused here, before it is passed on.
+        # What portico would reject is rejected here, before it is passed on.
         <limits>
 
         # How slow a client may be: as portico has it for its own clients.

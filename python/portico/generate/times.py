@@ -23,7 +23,7 @@ class ProxyTimes:
 
     `keep_alive_s` is how long it keeps an idle connection, shorter than portico does, so that no request is
     sent on one that is just being closed; 0 is not at all. `read_s` is how long it waits for the response:
-    portico's own refusal, or the end of its worker, comes first.
+    portico's own error response, or the end of its worker, comes first.
     """
 
     def __init__(self, settings: Settings) -> None:

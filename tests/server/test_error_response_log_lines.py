@@ -1,4 +1,4 @@
-"""Refused requests have an access line too: status, and the request line as far as it came, escaped."""
+"""Rejected requests have an access line too: status, and the request line as far as it came, escaped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPTIONS = [
 
 
 @pytest.fixture(scope="module")
-def refusing() -> Iterator[Server]:
+def rejecting() -> Iterator[Server]:
     with Server(threads=1, options=OPTIONS) as running:
         yield running
 
@@ -36,7 +36,7 @@ def lines_after(server: Server, position: int, key: str) -> list[str]:
 LINE = re.compile(r'127\.0\.0\.1 - - \[[^\]]+\] "(?P<request>[^"]*)" (?P<status>\d+) (?P<size>\d+)( .*)?')
 
 POST = "POST /{key} HTTP/1.1\r\nHost: a\r\n"
-REFUSED: dict[str, tuple[int, str]] = {
+REJECTED: dict[str, tuple[int, str]] = {
     "no host": (400, "GET /{key} HTTP/1.1\r\n\r\n"),
     "bad header": (400, "GET /{key} HTTP/1.1\r\nHost: a\r\nX A: b\r\n\r\n"),
     "method": (405, "TRACE /{key} HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -54,21 +54,23 @@ REFUSED: dict[str, tuple[int, str]] = {
 }
 
 
-def test_each_refusal_has_one_line_with_its_status_and_request_line(refusing: Server, key: str) -> None:
+def test_each_error_response_has_one_line_with_its_status_and_request_line(
+    rejecting: Server, key: str
+) -> None:
     """All of them at the same time: some have to wait until they are late."""
-    position = refusing.access_log.position()
+    position = rejecting.access_log.position()
     expected, found = {}, {}
     with ExitStack() as stack:
         connections = {}
-        for number, (name, (status, text)) in enumerate(REFUSED.items()):
+        for number, (name, (status, text)) in enumerate(REJECTED.items()):
             request = text.replace("{key}", f"{key}-{number}.")
             expected[name] = [(request.partition("\r\n")[0], status)]
-            connections[name] = stack.enter_context(refusing.connect())
+            connections[name] = stack.enter_context(rejecting.connect())
             connections[name].send(request.encode())
         responses = {name: connection.read_response().status for name, connection in connections.items()}
-    assert responses == {name: status for name, (status, _) in REFUSED.items()}
-    lines = lines_after(refusing, position, key)
-    for number, name in enumerate(REFUSED):
+    assert responses == {name: status for name, (status, _) in REJECTED.items()}
+    lines = lines_after(rejecting, position, key)
+    for number, name in enumerate(REJECTED):
         matches = [LINE.fullmatch(line) for line in lines if f"{key}-{number}." in line]
         found[name] = [(match["request"], int(match["status"])) if match else None for match in matches]
     assert found == expected
@@ -88,104 +90,104 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_is_no_http_is_shown_escaped_on_one_line(refusing: Server, key: str, name: str) -> None:
+def test_what_is_no_http_is_shown_escaped_on_one_line(rejecting: Server, key: str, name: str) -> None:
     sent, shown = FOREIGN[name]
-    position = refusing.access_log.position()
-    with refusing.connect() as connection:
+    position = rejecting.access_log.position()
+    with rejecting.connect() as connection:
         connection.send(sent)
         status = connection.read_response().status
         assert 400 <= status < 600
         assert connection.read_to_end() == b""
-    [line] = lines_after(refusing, position, key)
+    [line] = lines_after(rejecting, position, key)
     match = LINE.fullmatch(line)
     assert match, line
     assert (match["request"], match["status"]) == (shown, str(status))
 
 
-def test_a_request_that_never_came_has_a_line_without_one(refusing: Server, key: str) -> None:
+def test_a_request_that_never_came_has_a_line_without_one(rejecting: Server, key: str) -> None:
     """Empty lines begin a request (RFC 9112 2.2), which is then late."""
-    position = refusing.access_log.position()
-    with refusing.connect() as connection:
+    position = rejecting.access_log.position()
+    with rejecting.connect() as connection:
         connection.send(b"\r\n")
         assert connection.read_response().status == 408
-    [line] = lines_after(refusing, position, key)
+    [line] = lines_after(rejecting, position, key)
     assert '] "-" 408 ' in line
 
 
-def test_the_line_behind_a_good_request_is_the_bad_one(refusing: Server, key: str) -> None:
-    position = refusing.access_log.position()
-    with refusing.connect() as connection:
+def test_the_line_behind_a_good_request_is_the_bad_one(rejecting: Server, key: str) -> None:
+    position = rejecting.access_log.position()
+    with rejecting.connect() as connection:
         connection.send(request_bytes(f"/function?{key}-good") + f"GET /{key}-bad HTTP/1.1\r\n\r\n".encode())
         assert [connection.read_response().status for _ in range(2)] == [200, 400]
-    lines = lines_after(refusing, position, key)
+    lines = lines_after(rejecting, position, key)
     assert [match["request"] for line in lines if (match := LINE.fullmatch(line))] == [
         f"GET /function?{key}-good HTTP/1.1",
         f"GET /{key}-bad HTTP/1.1",
     ]
 
 
-def test_connections_that_send_nothing_or_are_idle_have_no_line(refusing: Server, key: str) -> None:
-    position = refusing.access_log.position()
+def test_connections_that_send_nothing_or_are_idle_have_no_line(rejecting: Server, key: str) -> None:
+    position = rejecting.access_log.position()
     for _ in range(3):
-        refusing.connect().close()
-    assert lines_after(refusing, position, key) == []
+        rejecting.connect().close()
+    assert lines_after(rejecting, position, key) == []
 
 
 # -- clients that leave before their response: 499
 
 
 @pytest.mark.parametrize("leave", ["reset", "close"])
-def test_a_client_that_leaves_a_running_call_is_499(refusing: Server, key: str, leave: str) -> None:
-    with refusing.connect() as connection:
+def test_a_client_that_leaves_a_running_call_is_499(rejecting: Server, key: str, leave: str) -> None:
+    with rejecting.connect() as connection:
         connection.ask(f"/waits?key={key}")
-        refusing.recorder.wait_for(key, "inside")
+        rejecting.recorder.wait_for(key, "inside")
         # A short call is not worth a look at the client before its response.
         assert connection.is_silent(0.1)
         getattr(connection, leave)()
-    refusing.recorder.open_gate(key)
-    line = refusing.access_log.wait_for(rf'"GET /waits\?key={key} HTTP/1\.1" (\d+) ')
+    rejecting.recorder.open_gate(key)
+    line = rejecting.access_log.wait_for(rf'"GET /waits\?key={key} HTTP/1\.1" (\d+) ')
     assert line[1] == "499"
 
 
-def test_a_client_that_leaves_the_queue_is_499(refusing: Server, key: str) -> None:
-    with refusing.connect() as busy:
+def test_a_client_that_leaves_the_queue_is_499(rejecting: Server, key: str) -> None:
+    with rejecting.connect() as busy:
         busy.ask(f"/waits?key={key}")
-        refusing.recorder.wait_for(key, "inside")
-        with refusing.connect() as connection:
+        rejecting.recorder.wait_for(key, "inside")
+        with rejecting.connect() as connection:
             connection.ask(f"/function?key={key}-queued")
             assert connection.is_silent(0.1)
             connection.reset()
-        refusing.recorder.open_gate(key)
+        rejecting.recorder.open_gate(key)
         assert busy.read_response().body == b"waited"
-    line = refusing.access_log.wait_for(rf'"GET /function\?key={key}-queued HTTP/1\.1" (\d+) ')
+    line = rejecting.access_log.wait_for(rf'"GET /function\?key={key}-queued HTTP/1\.1" (\d+) ')
     assert line[1] == "499"
 
 
 @pytest.mark.parametrize("leave", ["reset", "close"])
-def test_a_client_that_leaves_in_its_body_is_499(refusing: Server, key: str, leave: str) -> None:
-    with refusing.connect() as connection:
+def test_a_client_that_leaves_in_its_body_is_499(rejecting: Server, key: str, leave: str) -> None:
+    with rejecting.connect() as connection:
         connection.send(request_bytes(f"/{key}", "POST", headers=["Content-Length: 100"]) + b"half")
         assert connection.is_silent(0.1)
         getattr(connection, leave)()
-    line = refusing.access_log.wait_for(rf'"POST /{key} HTTP/1\.1" (\d+) ', deadline_s=3)
+    line = rejecting.access_log.wait_for(rf'"POST /{key} HTTP/1\.1" (\d+) ', deadline_s=3)
     assert line[1] == "499"
 
 
-def test_a_client_that_leaves_in_the_response_keeps_its_status(refusing: Server, key: str) -> None:
-    with refusing.connect(receive_buffer=4096) as connection:
+def test_a_client_that_leaves_in_the_response_keeps_its_status(rejecting: Server, key: str) -> None:
+    with rejecting.connect(receive_buffer=4096) as connection:
         connection.ask(f"/endless?key={key}")
         assert connection.read_head().status == 200
         connection.reset()
-    refusing.recorder.wait_for(key, "close")
-    assert refusing.access_log.wait_for(rf'"GET /endless\?key={key} HTTP/1\.1" (\d+) ')[1] == "200"
+    rejecting.recorder.wait_for(key, "close")
+    assert rejecting.access_log.wait_for(rf'"GET /endless\?key={key} HTTP/1\.1" (\d+) ')[1] == "200"
 
 
-def test_a_half_closed_client_gets_its_response(refusing: Server, key: str) -> None:
+def test_a_half_closed_client_gets_its_response(rejecting: Server, key: str) -> None:
     """Shutting one side down says that no more requests come, not that nobody listens."""
-    with refusing.connect() as connection:
+    with rejecting.connect() as connection:
         connection.ask(f"/waits?key={key}")
-        refusing.recorder.wait_for(key, "inside")
+        rejecting.recorder.wait_for(key, "inside")
         connection.half_close()
-        refusing.recorder.open_gate(key)
+        rejecting.recorder.open_gate(key)
         assert connection.read_response().body == b"waited"
         assert connection.read_to_end() == b""
