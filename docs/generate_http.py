@@ -16,11 +16,11 @@ CORPUS = Path(__file__).parents[1] / "tests" / "corpus" / "http1"
 HEAD = """# HTTP/1: what is accepted and what is rejected
 
 Generated from `tests/corpus/http1` by `make docs`: each rule below is the rule of some files there, raw
-bytes with what has to become of them. They are replayed in the parser, whole, byte by byte and in random
-cuts, and over real sockets.
+bytes with what has to become of them. They are replayed in the parser, whole, byte by byte and split
+at random, and over real sockets.
 
 A request is read line by line, in the order its bytes come in, and the first rule it breaks decides. So
-the response never depends on how its bytes are cut into packets, nor on what comes after the mistake.
+the response never depends on how its bytes are split into packets, nor on what comes after the mistake.
 The error response says `Connection: close`, the connection is closed, and nothing that follows is read
 as a request: where it would begin is no longer known. The application sees nothing of a rejected
 request.

@@ -3,7 +3,7 @@
 
     fuzz/live.py [--seconds N] [--clients N] [--seed N]
 
-Each case is one connection: one or more messages of the corpus, mutated, in cuts, then the end of the
+Each case is one connection: one or more messages of the corpus, mutated, split, then the end of the
 sending side. All that comes back has to be whole responses, read by the strict client of the tests; an honest
 request beside it has to get its own response; no worker may die or panic. Cases depend on the seed alone.
 Two of five go to the listeners for reverse proxies (live_gateway.py).
@@ -108,7 +108,7 @@ def mutated(
     return message[:MAX_MESSAGE_BYTES]
 
 
-def cuts(message: bytes, chance: random.Random) -> list[bytes]:
+def split(message: bytes, chance: random.Random) -> list[bytes]:
     """`message` in pieces, often in one."""
     if chance.random() < 0.4:
         return [message]
@@ -188,12 +188,12 @@ class Run:
                 while time.monotonic() < self.end and not self.failures:
                     if chance.random() < GATEWAY_SHARE:
                         name, message = self.gateways.case(chance, self.messages, mutated)
-                        self.gateways.exchange(name, cuts(message, chance), seen, RESPONSE_DEADLINE_S)
+                        self.gateways.exchange(name, split(message, chance), seen, RESPONSE_DEADLINE_S)
                     else:
                         name = "http"
                         parts = [chance.choice(self.messages) for _ in range(chance.choice((1, 1, 1, 2, 3)))]
                         message = mutated(b"".join(parts), chance, self.messages)
-                        exchange(self.server, cuts(message, chance), seen)
+                        exchange(self.server, split(message, chance), seen)
                     seen["sent"] += 1
                     if seen["sent"] % HONEST_EVERY == 0:
                         honest(self.server, kept, seen["sent"])

@@ -1,7 +1,7 @@
 """Hostile clients, all in one event loop: `python soak/hostile.py --port 8000 --kind silent=1000`.
 
 Opens the connections that each kind wants, never faster than its rate, calls the kind when a connection is
-there and at its steps, and opens again what the server has cut. Writes `ready` to standard output once
+there and at its steps, and opens again what the server has closed. Writes `ready` to standard output once
 every kind has its connections, and one line of JSON (a tally per kind) at the end: after `--seconds`, or
 at TERM. It is to cost little, because it shares a CPU with the client whose latency is measured.
 
@@ -163,14 +163,14 @@ class Loop:
             elif client.kind.reads and events & select.EPOLLIN:
                 self._read(load, client)
             elif events & ENDED:
-                self._cut(load, client, "cut" if events & select.EPOLLERR == 0 else "cut by a reset")
+                self._count_end(load, client, "closed" if events & select.EPOLLERR == 0 else "reset")
         except (ConnectionError, TimeoutError):
-            self._cut(load, client, "cut by a reset")
+            self._count_end(load, client, "reset")
 
     def _established(self, load: Load, client: Client) -> None:
         failure = client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if failure:
-            self._cut(load, client, f"not opened: {errno.errorcode.get(failure, failure)}")
+            self._count_end(load, client, f"not opened: {errno.errorcode.get(failure, failure)}")
             return
         client.is_open = True
         load.tally["opened"] += 1
@@ -184,7 +184,7 @@ class Loop:
     def _read(self, load: Load, client: Client) -> None:
         data = client.socket.recv(65536)
         if not data:
-            self._cut(load, client, "cut")
+            self._count_end(load, client, "closed")
         elif not client.has_response:
             client.has_response = True
             load.tally["answered " + data[9:12].decode("latin-1") if data[:5] == b"HTTP/" else "no HTTP"] += 1
@@ -193,11 +193,11 @@ class Loop:
         while load.connecting and load.connecting[0][0] <= now_s:
             client = load.connecting.popleft()[1]
             if not client.is_open and client.socket.fileno() >= 0:
-                self._cut(load, client, "not opened: in time")
+                self._count_end(load, client, "not opened: in time")
         while load.staying and (load.staying[0][0] <= now_s or load.staying[0][1].socket.fileno() < 0):
             client = load.staying.popleft()[1]
             if client.socket.fileno() >= 0:
-                self._cut(load, client, "left by itself")
+                self._count_end(load, client, "left by itself")
         while load.steps and load.steps[0][0] <= now_s:
             client = load.steps.popleft()[1]
             if client.socket.fileno() < 0:
@@ -205,16 +205,16 @@ class Loop:
             try:
                 stays = client.kind.step(client)
             except (ConnectionError, TimeoutError):
-                self._cut(load, client, "cut by a reset")
+                self._count_end(load, client, "reset")
                 continue
             if stays:
                 load.steps.append((now_s + client.kind.step_s, client))
             elif client.kind.passing:
                 self._close(load, client)
             else:
-                self._cut(load, client, "cut")
+                self._count_end(load, client, "closed")
 
-    def _cut(self, load: Load, client: Client, how: str) -> None:
+    def _count_end(self, load: Load, client: Client, how: str) -> None:
         load.tally[how] += 1
         self._close(load, client)
 

@@ -1,7 +1,7 @@
 """The kinds of hostile clients: what each sends, when, and whether it reads.
 
 `hostile.py` opens the connections and calls these; nothing here waits or looks at a clock. A kind is
-either *held* (so many connections at the same time, opened again when the server cuts them) or *passing*
+either *held* (so many connections at the same time, opened again when the server closes them) or *passing*
 (so many per second, each soon over).
 """
 
@@ -57,7 +57,7 @@ class Kind:
     """Connections held, or passing per second."""
     passing: ClassVar[bool] = False
     opened_per_s: ClassVar[float] = 1000
-    """The most connections opened in a second, at the start and after cuts (held kinds)."""
+    """The most connections opened in a second, at the start and after closes (held kinds)."""
     step_s: ClassVar[float] = 0
     """Between two calls of `step`; 0 = none."""
     reads: ClassVar[bool] = True

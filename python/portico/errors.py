@@ -32,7 +32,7 @@ class BindError(OperatorError):
 
 
 def quoted(text: str, *, longest: int = 80) -> str:
-    """Return `text` as it may stand in a sentence: quoted, escaped, cut after `longest` characters."""
+    """Return `text` as it may stand in a sentence: quoted, escaped, shortened to `longest` characters."""
     if len(text) > longest:
         text = text[:longest] + "..."
     return '"' + text.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'

@@ -59,7 +59,7 @@ def endless_stream(key: str) -> Iterator[bytes]:
         journal.write(key, "closed")
 
 
-def cut_stream(key: str) -> Iterator[bytes]:
+def aborted_stream(key: str) -> Iterator[bytes]:
     """A block, and then the worker is held until it is killed."""
     enter(key)
     yield b"first "

@@ -47,8 +47,8 @@ def endless_stream(request: HttpRequest) -> StreamingHttpResponse:
     return _streamed(behind_proxy.endless_stream(request.GET["key"]))
 
 
-def cut_stream(request: HttpRequest) -> StreamingHttpResponse:
-    return _streamed(behind_proxy.cut_stream(request.GET["key"]))
+def aborted_stream(request: HttpRequest) -> StreamingHttpResponse:
+    return _streamed(behind_proxy.aborted_stream(request.GET["key"]))
 
 
 def relative(request: HttpRequest) -> HttpResponse:
@@ -99,7 +99,7 @@ urlpatterns = [
     path("stream", stream),
     path("gated-stream", gated_stream),
     path("endless-stream", endless_stream),
-    path("cut-stream", cut_stream),
+    path("aborted-stream", aborted_stream),
     path("redirect", relative),
     path("redirect-absolute", absolute),
     path("cookies", cookies),

@@ -50,9 +50,9 @@ def endless_stream() -> Response:
     return _streamed(behind_proxy.endless_stream(request.args["key"]))
 
 
-@app.get("/cut-stream")
-def cut_stream() -> Response:
-    return _streamed(behind_proxy.cut_stream(request.args["key"]))
+@app.get("/aborted-stream")
+def aborted_stream() -> Response:
+    return _streamed(behind_proxy.aborted_stream(request.args["key"]))
 
 
 @app.get("/redirect")

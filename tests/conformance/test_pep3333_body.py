@@ -201,7 +201,7 @@ def test_41_close_is_called_once(server: Server, key: str, target: str, method: 
 
 
 @pytest.mark.parametrize("target", ["/too-short", "/str-block-later", "/raises/at-second-next"])
-def test_41_close_is_called_once_when_the_response_is_cut(server: Server, key: str, target: str) -> None:
+def test_41_close_is_called_once_when_the_response_is_aborted(server: Server, key: str, target: str) -> None:
     with server.connect() as connection:
         connection.ask(f"{target}?key={key}")
         connection.read_to_end()
@@ -250,7 +250,7 @@ def test_45_a_block_that_is_not_bytes_is_an_error(server: Server, key: str, targ
     server.error_log.wait_for(r"\w+Error: .*bytes", since=position)
 
 
-def test_45_a_later_block_that_is_not_bytes_cuts_the_response(server: Server, key: str) -> None:
+def test_45_a_later_block_that_is_not_bytes_aborts_the_response(server: Server, key: str) -> None:
     with server.connect() as connection:
         connection.ask(f"/str-block-later?key={key}")
         assert connection.read_head().status in {200, 500}
@@ -308,7 +308,7 @@ def test_46_file_wrapper_is_iterable_and_closes_its_file(server: Server, key: st
 
 
 @pytest.mark.parametrize("kind", ["real", "memory"])
-def test_46_a_file_shorter_than_its_content_length_is_cut(server: Server, key: str, kind: str) -> None:
+def test_46_a_file_shorter_than_its_content_length_is_aborted(server: Server, key: str, kind: str) -> None:
     with server.connect() as connection:
         connection.ask(f"/file-wrapper?key={key}&kind={kind}&size=1024&length=2048")
         assert connection.read_head().get("Content-Length") == "2048"

@@ -30,7 +30,7 @@ def test_47_an_exception_before_output_is_a_500_and_a_traceback(
 
 @pytest.mark.parametrize("stage", ["at-second-next", "after-write"])
 @pytest.mark.parametrize("length", ["", "&length=100"], ids=["chunked", "length"])
-def test_47_an_exception_after_output_cuts_the_response(
+def test_47_an_exception_after_output_aborts_the_response(
     server: Server, key: str, stage: str, length: str
 ) -> None:
     with server.connect() as connection:

@@ -94,7 +94,7 @@ def test_20_readline_with_sizes(server: Server, coding: str, sizes: str) -> None
 @codings
 @pytest.mark.parametrize("hint", ["all", "1", "8", "-1", "0", "100000"])
 def test_20_readlines(server: Server, coding: str, hint: str) -> None:
-    """The hint may be ignored; no line may be lost or cut."""
+    """The hint may be ignored; no line may be lost or split."""
     with server.connect() as connection:
         assert post(connection, f"/readlines?hint={hint}", LINES, coding) == io.BytesIO(LINES).readlines()
 
@@ -181,7 +181,9 @@ def test_51_input_terminated(server: Server) -> None:
 
 
 @codings
-def test_51_a_buffered_body_that_was_cut_never_looks_complete(server: Server, key: str, coding: str) -> None:
+def test_51_a_buffered_body_that_was_truncated_never_looks_complete(
+    server: Server, key: str, coding: str
+) -> None:
     target = f"/records-reading?key={key}"
     with server.connect() as connection:
         if coding == "length":
@@ -206,7 +208,7 @@ def streaming_server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.mark.parametrize("method", ["read", "blocks", "readline", "readlines", "iteration"])
 @pytest.mark.parametrize("leave", ["half_close", "reset", "close"])
-def test_51_a_streamed_body_that_was_cut_raises(
+def test_51_a_streamed_body_that_was_truncated_raises(
     streaming_server: Server, key: str, method: str, leave: str
 ) -> None:
     server = streaming_server
@@ -225,9 +227,9 @@ def test_51_a_streamed_body_that_was_cut_raises(
     assert "complete" not in events
 
 
-@pytest.mark.parametrize("cut", [b"", b"10", b"10\r\nabc", b"ffffffffffffffffff\r\n", b"zz\r\n"])
-def test_51_a_streamed_chunked_body_that_was_cut_raises(
-    streaming_server: Server, key: str, cut: bytes
+@pytest.mark.parametrize("truncated", [b"", b"10", b"10\r\nabc", b"ffffffffffffffffff\r\n", b"zz\r\n"])
+def test_51_a_streamed_chunked_body_that_was_truncated_raises(
+    streaming_server: Server, key: str, truncated: bytes
 ) -> None:
     server = streaming_server
     with server.connect() as connection:
@@ -236,7 +238,7 @@ def test_51_a_streamed_chunked_body_that_was_cut_raises(
         )
         connection.send(b"30000\r\n" + b"x" * 0x30000 + b"\r\n")
         server.recorder.wait_for(key, "called")
-        connection.send(cut)
+        connection.send(truncated)
         connection.half_close()
         events = server.recorder.wait_for(key, "raised")
     assert "complete" not in events

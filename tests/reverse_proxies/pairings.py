@@ -39,8 +39,8 @@ class Pairing:
     """portico hears of a request when its body is complete."""
     rejects_large: int = 400
     """The lowest status with which a request is rejected whose headers are too large."""
-    tells_cut: bool = True
-    """A client can tell a response of unknown length that was cut from one that has ended."""
+    passes_abort: bool = True
+    """A client can tell an aborted response of unknown length from a complete one."""
 
     @property
     def program(self) -> str:
@@ -77,7 +77,7 @@ class Pairing:
                     "is retried" if self.retries else "is lost",
                     "is heard of" if self.hears_abort else "is heard of with the response",
                     "is passed on" if self.takes_chunked else "411",
-                    "is cut for the client" if self.tells_cut else "looks complete",
+                    "is aborted for the client" if self.passes_abort else "looks complete",
                 )
             )
             + " |"
@@ -95,10 +95,10 @@ PAIRINGS = [
         f"uwsgi+unix:{UNIX}?mode=660&group={GROUP}",
         keeps=False,
         gathers_bodies=True,
-        tells_cut=False,
+        passes_abort=False,
     ),
-    Pairing("nginx-fastcgi", f"fastcgi://{TCP}", gathers_bodies=True, tells_cut=False),
-    Pairing("nginx-scgi", f"scgi://{TCP}", keeps=False, gathers_bodies=True, tells_cut=False),
+    Pairing("nginx-fastcgi", f"fastcgi://{TCP}", gathers_bodies=True, passes_abort=False),
+    Pairing("nginx-scgi", f"scgi://{TCP}", keeps=False, gathers_bodies=True, passes_abort=False),
     Pairing("apache-http", TCP, retries=False, hears_abort=False),
     Pairing(
         "apache-uwsgi",
@@ -107,7 +107,7 @@ PAIRINGS = [
         hears_abort=False,
         takes_chunked=False,
         rejects_large=500,
-        tells_cut=False,
+        passes_abort=False,
     ),
     Pairing(
         "apache-fastcgi",
@@ -121,7 +121,7 @@ PAIRINGS = [
         keeps=False,
         hears_abort=False,
         takes_chunked=False,
-        tells_cut=False,
+        passes_abort=False,
     ),
     Pairing("haproxy-http", TCP),
     Pairing("haproxy-proxy-v2", f"http://{TCP}?proxy=required", tells_start=False),

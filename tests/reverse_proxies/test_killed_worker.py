@@ -85,12 +85,12 @@ def test_a_post_is_never_retried(site: Site, key: str) -> None:
     assert site.request("/number/8", method="POST", body=b"x").body == b"number 8"
 
 
-def test_a_response_that_is_cut_does_not_look_complete(site: Site, pairing: Pairing, key: str) -> None:
+def test_an_aborted_response_does_not_look_complete(site: Site, pairing: Pairing, key: str) -> None:
     """Where the protocol behind the reverse proxy has no sign for the end, nobody can tell."""
-    if not pairing.tells_cut:
+    if not pairing.passes_abort:
         return
     with site.connect() as connection:
-        send(connection, "GET", f"/cut-stream?key={key}")
+        send(connection, "GET", f"/aborted-stream?key={key}")
         head = connection.read_head()
         wait_until(lambda: "inside" in site.journal.events(key), what="the application")
         kill_worker(site.journal.worker_of(key))

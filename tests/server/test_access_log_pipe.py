@@ -29,7 +29,7 @@ LINE = re.compile(
     r'127\.0\.0\.1 - - \[[^\]]+\] "GET /function\?n=(\d+)&x*(?: HTTP/1\.1|\.\.\.)" 200 8'
     r' "[x\\2]+(?:\.\.\.)?" "[x\\2]+(?:\.\.\.)?" \d+\.\d{6}'
 )
-"""A text that is too long is cut; a quote is written as `\\x22`."""
+"""A text that is too long is truncated; a quote is written as `\\x22`."""
 LOST = "lines are lost"
 QUOTE = '"'
 """Four bytes in a line."""

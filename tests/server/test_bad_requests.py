@@ -96,7 +96,7 @@ def test_host_must_be_there_once_and_valid(server: Server, headers: list[str]) -
         "many-headers",
     ],
 )
-def test_foreign_and_endless_bytes_are_cut_off(server: Server, junk: bytes) -> None:
+def test_foreign_and_endless_bytes_end_the_connection(server: Server, junk: bytes) -> None:
     with server.connect() as connection:
         try:
             connection.send(junk)

@@ -1,4 +1,5 @@
-"""The wall clock jumps a day forwards and backwards: nothing is cut, and only what shows the time follows.
+"""The wall clock jumps a day forwards and backwards: nothing is aborted, and only what shows the time
+follows.
 
 The server runs under libfaketime (Debian: `apt-get install faketime`), which reads the offset from a file at
 every look at the clock; the monotonic clock stays true.
@@ -109,7 +110,7 @@ def test_log_lines_follow(jumping: Server, clock: WallClock, key: str, jump_s: i
 
 
 @jumps
-def test_nothing_is_cut(jumping: Server, clock: WallClock, key: str, jump_s: int) -> None:
+def test_nothing_is_aborted(jumping: Server, clock: WallClock, key: str, jump_s: int) -> None:
     """At the jump: an idle connection, half a head, half a body, a call, a queue, a slow reader."""
     size = 4 << 20
     with ExitStack() as stack:

@@ -310,11 +310,11 @@ DEAF = [
 
 
 @pytest.mark.parametrize("deaf", DEAF, ids=[function.__name__ for function in DEAF])
-def test_a_client_that_takes_nothing_is_cut(ends: Callable[[Client], Ended], deaf: Client) -> None:
+def test_a_client_that_takes_nothing_is_aborted(ends: Callable[[Client], Ended], deaf: Client) -> None:
     assert ends(deaf).is_late()
 
 
-def test_an_application_is_closed_when_its_reader_is_cut(
+def test_an_application_is_closed_when_its_reader_is_aborted(
     slow_server: Server, ends: Callable[[Client], Ended]
 ) -> None:
     ends(DEAF[1])
@@ -335,7 +335,7 @@ def trickling_reader(server: Server) -> Ended:
         return Ended([], time.monotonic() - began_s)
 
 
-def test_a_reader_below_the_rate_is_cut(ends: Callable[[Client], Ended]) -> None:
+def test_a_reader_below_the_rate_is_aborted(ends: Callable[[Client], Ended]) -> None:
     end = ends(trickling_reader)
     assert LATE_S * 0.9 <= end.after_s < SOON_S
 
@@ -430,7 +430,7 @@ LINGERING = [
 
 
 @pytest.mark.parametrize("lingering", LINGERING, ids=[function.__name__ for function in LINGERING])
-def test_a_client_that_does_not_leave_is_cut(ends: Callable[[Client], Ended], lingering: Client) -> None:
+def test_a_client_that_does_not_leave_is_aborted(ends: Callable[[Client], Ended], lingering: Client) -> None:
     end = ends(lingering)
     assert end.after_s < LATE_S + SOON_S
 

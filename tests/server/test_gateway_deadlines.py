@@ -220,7 +220,7 @@ def test_request_timeout_ends_also_a_steady_body(ends: Callable[[str], Ended], l
 # -- peers that do not read
 
 
-def test_a_peer_that_reads_no_replies_is_cut_and_takes_no_memory(site: Site) -> None:
+def test_a_peer_that_reads_no_replies_is_aborted_and_takes_no_memory(site: Site) -> None:
     """Each question gets a response, and nobody takes the responses: 16 bytes for 8, for ever."""
     block = record(99, id=0) * 10_000
     with site.connect("fastcgi", timeout_s=30) as connection, bounded_memory(site.server, 16 << 20):

@@ -403,7 +403,7 @@ def test_an_application_that_raises_is_a_500_in_records(
 
 
 @pytest.mark.parametrize("stage", STAGES_AFTER_OUTPUT)
-def test_a_response_that_is_cut_can_be_told_from_a_whole_one(
+def test_an_aborted_response_can_be_told_from_a_whole_one(
     connection: GatewayConnection, key: str, stage: str
 ) -> None:
     """Its stream does not end, its request neither; the connection does."""

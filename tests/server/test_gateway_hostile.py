@@ -379,7 +379,7 @@ def test_an_error_response_reaches_a_peer_that_goes_on_sending(small_site: Site,
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
-def test_a_body_that_is_cut_never_reaches_the_application(site: Site, key: str, name: str) -> None:
+def test_a_body_that_is_truncated_never_reaches_the_application(site: Site, key: str, name: str) -> None:
     position = site.server.access_log.position()
     given = variables(f"/?application=records-reading&key={key}", "POST", ("CONTENT_LENGTH", "100"))
     data = request(name, given, b"b" * 100)

@@ -24,7 +24,7 @@ def test_byte_by_byte(server: Server, request_: bytes) -> None:
 
 @pytest.mark.parametrize("size", [2, 3, 7, 16, 61, 100])
 def test_in_pieces(server: Server, size: int) -> None:
-    """Pieces cut across the borders of pipelined requests."""
+    """Pieces split across the borders of pipelined requests."""
     stream = (LENGTH + CHUNKED) * 3
     with server.connect() as connection:
         for at in range(0, len(stream), size):
@@ -43,11 +43,11 @@ def test_head_byte_by_byte_keeps_every_header(server: Server) -> None:
     assert environ["PATH_INFO"]["value"] == "/environ//"
 
 
-@pytest.mark.parametrize("cut", range(1, len(CHUNKED), 3))
-def test_two_pieces_cut_anywhere(server: Server, cut: int) -> None:
+@pytest.mark.parametrize("split", range(1, len(CHUNKED), 3))
+def test_two_pieces_split_anywhere(server: Server, split: int) -> None:
     with server.connect() as connection:
-        connection.send(CHUNKED[:cut])
+        connection.send(CHUNKED[:split])
         with server.connect() as other:
             assert other.request("/function").body == b"function"
-        connection.send(CHUNKED[cut:])
+        connection.send(CHUNKED[split:])
         assert connection.read_response().body == b"body\r\n\r\nbody"

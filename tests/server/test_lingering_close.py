@@ -146,10 +146,10 @@ def test_linger_timeout_0_waits_for_nobody() -> None:
         assert connection.read_response().status == 400
         assert connection.read_to_end() == b""
         # Much sooner than by default.
-        wait_until(lambda: is_cut(connection), what="the end of the connection", deadline_s=1.5)
+        wait_until(lambda: has_ended(connection), what="the end of the connection", deadline_s=1.5)
 
 
-def is_cut(connection: Connection) -> bool:
+def has_ended(connection: Connection) -> bool:
     try:
         connection.send(b"x")
     except ConnectionError:

@@ -23,7 +23,8 @@ from support.server import Server
 OWN_HEADERS = {"content-length", "transfer-encoding", "connection", "date", "server", "content-type"}
 """What the server adds by itself, or with its own 500."""
 
-# Code points above 255 whose low byte is CR or LF are here because a careless encoder cuts them to that byte.
+# Code points above 255 whose low byte is CR or LF are here because a careless encoder truncates them to that
+# byte.
 SPLITTERS = [
     *(
         "\r\n",
@@ -183,7 +184,7 @@ class Client(Connection):
 def ask(server: Server, script: Script, method: str = "POST", version: str = "HTTP/1.1") -> Response | None:
     """Send the script and the next request; assert one response and one more, or one and the end.
 
-    Returns the first response, or None if it was cut off.
+    Returns the first response, or None if it was aborted.
     """
     token = f"next-{next(_numbers)}"
     with Client(server.address) as connection:
@@ -193,16 +194,16 @@ def ask(server: Server, script: Script, method: str = "POST", version: str = "HT
         connection.send(request_bytes("/script", method, version, keep, body) + following)
         try:
             response = connection.read_response(method)
-        except (Closed, ConnectionResetError) as cut:
-            if not may_be_cut(script):
+        except (Closed, ConnectionResetError) as ended:
+            if not may_be_aborted(script):
                 raise
-            received = getattr(cut, "received", b"") + bytes(connection.read_to_end())
+            received = getattr(ended, "received", b"") + bytes(connection.read_to_end())
             assert token.encode() not in received, "a next response behind half a response"
             return None
         check_response(response, script, method)
         if response.framing == "close" or response.get("connection") == "close":
             connection.expect_closed()
-        elif may_be_cut(script) and connection.is_closed():
+        elif may_be_aborted(script) and connection.is_closed():
             # Complete for the client, because it has no body, but not for the server.
             return response
         else:
@@ -260,7 +261,7 @@ def passed_bytes(script: Script) -> list[bytes]:
     return [base64.b64decode(data) for _, data in taken]
 
 
-def may_be_cut(script: Script) -> bool:
+def may_be_aborted(script: Script) -> bool:
     """Whether the response cannot be completed: a block that is not bytes, or fewer bytes than declared."""
     if len(passed_bytes(script)) < len(script["blocks"]):
         return True

@@ -106,17 +106,19 @@ def test_all_kinds_do_their_work_without_a_server(capfd: pytest.CaptureFixture[s
     Loop(0, loads, harmless=True).run(0.6)
     for load in loads:
         assert load.tally["opened"] >= 5, load.kind.name
-        assert not {name for name in load.tally if name.startswith(("cut", "not"))}, load.kind.name
+        assert not {name for name in load.tally if name.startswith(("closed", "reset", "not"))}, (
+            load.kind.name
+        )
         assert load.alive == 0, load.kind.name
     assert capfd.readouterr().out == "ready\n"
 
 
-def test_cut_connections_are_counted_and_opened_again() -> None:
+def test_closed_connections_are_counted_and_opened_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         load = Load(KINDS["silent"], 2)
         loop = Loop(listener.getsockname()[1], [load], harmless=False)
 
-        def cut_two_and_stop_at_the_fourth() -> None:
+        def close_two_and_stop_at_the_fourth() -> None:
             for number in range(4):
                 connection = listener.accept()[0]
                 kept.append(connection)
@@ -125,13 +127,13 @@ def test_cut_connections_are_counted_and_opened_again() -> None:
             loop.stopped = True
 
         kept: list[socket.socket] = []
-        server = threading.Thread(target=cut_two_and_stop_at_the_fourth, daemon=True)
+        server = threading.Thread(target=close_two_and_stop_at_the_fourth, daemon=True)
         server.start()
         loop.run(10)
         server.join(10)
         for connection in kept:
             connection.close()
-    assert load.tally["cut"] == 2
+    assert load.tally["closed"] == 2
     assert load.opened >= 4
 
 

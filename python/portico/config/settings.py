@@ -346,7 +346,7 @@ class Settings:
         Duration(0.1, 86400),
         60.0,
         group=_RESPONSES,
-        documentation="How long a client may take no byte of a response; then its connection is cut.",
+        documentation="How long a client may take no byte of a response; then its connection is aborted.",
     )
     min_response_rate_bytes = Setting(
         "min_response_rate",
@@ -354,7 +354,7 @@ class Settings:
         500,
         group=_RESPONSES,
         documentation="Bytes per second that a client has to take of a response on average, once "
-        "write_timeout is used up; a slower connection is cut. 0 is no limit.",
+        "write_timeout is used up; a slower connection is aborted. 0 is no limit.",
     )
 
     handshake_timeout_s = Setting(

@@ -50,7 +50,7 @@ def format_duration(duration_s: float) -> str:
 
 
 def _split(text: str) -> tuple[float, str]:
-    """Cut `text` where its number ends. Only ASCII digits and one point: no sign, no exponent, no `inf`."""
+    """Split `text` where its number ends. Only ASCII digits and one point: no sign, no exponent, no `inf`."""
     text = text.strip()
     end = 0
     while end < len(text) and (text[end] in "0123456789."):

@@ -42,7 +42,7 @@ def encode(message: Ready | Failed) -> bytes:
 
 
 class Decoder:
-    """Frames in, cut anywhere; messages out."""
+    """Frames in, split anywhere; messages out."""
 
     __slots__ = ("_buffer",)
 
