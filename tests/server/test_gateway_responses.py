@@ -66,7 +66,7 @@ def test_a_ping_does_not_keep_a_connection_for_ever(site: Site) -> None:
 
 
 def test_lines_before_the_head_do_not_part_it_from_its_body(site: Site, key: str) -> None:
-    """More of them than a socket takes, so that a backlog begins before there is a head."""
+    """More of them than a socket takes, so that the send queue begins before there is a head."""
     given = variables(f"/?application=writes-errors-first&key={key}")
     with site.connect("fastcgi-errors") as connection:
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
