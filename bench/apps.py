@@ -18,7 +18,7 @@ TEN_KIB = b"portico..." * 1024
 ONE_MIB = b"0123456789abcdef" * 65536
 BLOCK = b"x" * 99 + b"\n"
 SLOW_S = 0.005
-# Pauses between the blocks of `paced`: none, shorter than a gathering tick, and longer than one.
+# Pauses between the blocks of `paced`: none, shorter than a coalescing tick, and longer than one.
 PAUSES_S = (0.0, 0.0003, 0.003)
 
 

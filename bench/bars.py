@@ -12,7 +12,8 @@ Judge = Callable[[Outcome], Iterable[tuple[str, bool]]]
 PORTICO = "portico"
 LIMIT = "C epoll limit"
 SENDS_EACH_BLOCK_MS = 2.0
-"""A peer whose blocks arrive later than this gathers them; the pauses of a paced response sum up to 22 ms."""
+"""A peer whose blocks arrive later than this coalesces them; the pauses of a paced response sum up to 22
+ms."""
 
 
 @dataclass(frozen=True, slots=True)

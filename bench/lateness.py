@@ -2,7 +2,7 @@
 
 The path /paced of the application `stream` writes into each block the monotonic time at which it
 yields it; the clock is the same in both processes, so the age of a block on arrival is its lateness
-(plus the time the kernel needs to wake this client). A server that gathers the whole response shows
+(plus the time the kernel needs to wake this client). A server that coalesces the whole response shows
 the sum of the pauses.
 """
 

@@ -11,7 +11,7 @@ from typing import Any
 from apps.recorder import key_of, parameter, pass_gate, record
 
 SMALL_BLOCK = 4 << 10
-"""The largest block that is gathered."""
+"""The largest block that is coalesced."""
 LARGE_BLOCK = SMALL_BLOCK + 1
 """The smallest one that is not."""
 LAST_BLOCK = 300_000
@@ -21,7 +21,7 @@ SEND_BUFFER = 32 << 10
 _SO_MEMINFO, _SEND_BUFFER_SIZE, _SEND_BUFFER_USED = 55, 3, 5
 """socket(7); the places in its reply (enum of SK_MEMINFO_VARS in linux/sock_diag.h)."""
 _OBSERVED_S = 0.01
-"""Several ticks of the sentinel, which sends what was gathered."""
+"""Several ticks of the sentinel, which sends what was coalesced."""
 
 
 def numbered(size: int) -> bytes:

@@ -35,7 +35,7 @@ class Pairing:
     tells_scheme: bool = True
     tells_start: bool = True
     """portico believes the X-Request-Start of the reverse proxy."""
-    gathers_bodies: bool = False
+    buffers_bodies: bool = False
     """portico hears of a request when its body is complete."""
     rejects_large: int = 400
     """The lowest status with which a request is rejected whose headers are too large."""
@@ -88,17 +88,17 @@ class Pairing:
 
 
 PAIRINGS = [
-    Pairing("nginx-http", TCP, gathers_bodies=True),
+    Pairing("nginx-http", TCP, buffers_bodies=True),
     Pairing("nginx-http-unix", f"unix:{UNIX}?mode=660&group={GROUP}"),
     Pairing(
         "nginx-uwsgi",
         f"uwsgi+unix:{UNIX}?mode=660&group={GROUP}",
         keeps=False,
-        gathers_bodies=True,
+        buffers_bodies=True,
         passes_abort=False,
     ),
-    Pairing("nginx-fastcgi", f"fastcgi://{TCP}", gathers_bodies=True, passes_abort=False),
-    Pairing("nginx-scgi", f"scgi://{TCP}", keeps=False, gathers_bodies=True, passes_abort=False),
+    Pairing("nginx-fastcgi", f"fastcgi://{TCP}", buffers_bodies=True, passes_abort=False),
+    Pairing("nginx-scgi", f"scgi://{TCP}", keeps=False, buffers_bodies=True, passes_abort=False),
     Pairing("apache-http", TCP, retries=False, hears_abort=False),
     Pairing(
         "apache-uwsgi",

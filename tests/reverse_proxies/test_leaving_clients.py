@@ -67,9 +67,9 @@ def test_a_client_leaves_in_its_body(site: Site, pairing: Pairing, key: str, how
     connection.send(head.encode() + b"x" * 1_000_000)
     assert connection.is_silent(0.1)
     leave(connection, how)
-    if not pairing.gathers_bodies:
+    if not pairing.buffers_bodies:
         site.portico.access_log.wait_for(rf"/wait\?key={key} HTTP/1\.[01]\" 499 ")
     said = lines(site, key)
-    assert len(said) == (0 if pairing.gathers_bodies else 1)
+    assert len(said) == (0 if pairing.buffers_bodies else 1)
     assert all(re.search(r'" 499 ', line) for line in said)
     assert site.journal.events(key) == []

@@ -1,6 +1,6 @@
-"""Gathered blocks meet a full socket: they leave when the client reads, whatever the application does.
+"""Coalesced blocks meet a full socket: they leave when the client reads, whatever the application does.
 
-The sentinel sends what was gathered, and what it cannot send waits for the client beside the application,
+The sentinel sends what was coalesced, and what it cannot send waits for the client beside the application,
 which may end the response meanwhile: two sides, one socket.
 """
 
@@ -12,7 +12,7 @@ from support.raw_client import Connection
 from support.server import Server
 
 SMALL_BLOCKS = 3
-"""12 KiB together: what is gathered leaves without the sentinel only from 16 KiB on."""
+"""12 KiB together: what is coalesced leaves without the sentinel only from 16 KiB on."""
 ROOMS = range(0, 24 << 10, 2 << 10)
 """Bytes that the socket has left for them: some of these are too few, some enough."""
 TRIALS = 40
@@ -44,7 +44,7 @@ def read_last_chunks(connection: Connection) -> bytes:
     return body
 
 
-def test_gathered_blocks_leave_a_full_socket_while_the_application_waits(server: Server, key: str) -> None:
+def test_coalesced_blocks_leave_a_full_socket_while_the_application_waits(server: Server, key: str) -> None:
     """Its gate opens only after all that it wrote has arrived; then a large last block follows."""
     seen = set()
     for room in ROOMS:
@@ -61,7 +61,7 @@ def test_gathered_blocks_leave_a_full_socket_while_the_application_waits(server:
 
 
 @pytest.mark.parametrize("read_before", [0.0, 0.5, 0.9], ids=["nothing", "half", "most"])
-def test_a_last_block_follows_gathered_blocks_that_still_wait(
+def test_a_last_block_follows_coalesced_blocks_that_still_wait(
     server: Server, key: str, read_before: float
 ) -> None:
     """The application ends the response before the client has read what it wrote."""
@@ -82,7 +82,7 @@ def test_a_last_block_follows_gathered_blocks_that_still_wait(
 
 
 def test_only_one_side_writes_when_the_response_ends_at_the_sentinels_tick(server: Server, key: str) -> None:
-    """Each trial ends a little later after the gathered blocks, so that some find the sentinel at work."""
+    """Each trial ends a little later after the coalesced blocks, so that some find the sentinel at work."""
     whole = numbered(1 << 20)
     with server.connect(receive_buffer=4096) as reader:
         for trial in range(TRIALS):

@@ -1,4 +1,4 @@
-"""Blocks on their way: at once, within milliseconds, gathered when they are many and small."""
+"""Blocks on their way: at once, within milliseconds, coalesced when they are many and small."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_block_arrives_within_milliseconds(server: Server, key: str) -> None:
     assert delays[-2] < FEW_MS, delays
 
 
-def test_gathered_blocks_do_not_wait_for_a_slow_application(server: Server, key: str) -> None:
+def test_coalesced_blocks_do_not_wait_for_a_slow_application(server: Server, key: str) -> None:
     """Five blocks in a burst, then the application waits: all five must come while it does."""
     with server.connect() as connection:
         connection.ask(f"/blocks-then-gate?key={key}&count=5")
@@ -61,7 +61,7 @@ def test_many_small_blocks_all_arrive(server: Server) -> None:
             assert response.body == b"x" * 200_000
 
 
-def test_many_small_blocks_are_gathered(server: Server) -> None:
+def test_many_small_blocks_are_coalesced(server: Server) -> None:
     """Far fewer segments leave the server than blocks were yielded."""
     with server.connect() as connection:
         response = connection.request("/many-blocks?count=5000&size=20")
@@ -69,7 +69,7 @@ def test_many_small_blocks_are_gathered(server: Server) -> None:
         assert connection.data_segments() < 500
 
 
-def test_gathering_keeps_http_1_0_bodies_whole(server: Server) -> None:
+def test_coalescing_keeps_http_1_0_bodies_whole(server: Server) -> None:
     with server.connect() as connection:
         response = connection.request("/many-blocks?count=3000&size=7", version="HTTP/1.0")
     assert (response.framing, response.body) == ("close", b"x" * 21_000)

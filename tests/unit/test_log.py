@@ -42,7 +42,7 @@ def test_takes_any_unicode(records: list[str]) -> None:
     assert records == ["é \U0001f600 \\udcff"]
 
 
-def test_does_not_gather_an_endless_line(records: list[str]) -> None:
+def test_does_not_buffer_an_endless_line(records: list[str]) -> None:
     ErrorStream().write("x" * (MAX_PARTIAL_LINE_CHARACTERS + 1))
     assert len(records) == 1
 
