@@ -21,7 +21,7 @@ SEND_BUFFER = 32 << 10
 _SO_MEMINFO, _SEND_BUFFER_SIZE, _SEND_BUFFER_USED = 55, 3, 5
 """socket(7); the places in its reply (enum of SK_MEMINFO_VARS in linux/sock_diag.h)."""
 _OBSERVED_S = 0.01
-"""Several ticks of the sentinel, which sends what was coalesced."""
+"""Several ticks of the watchdog, which sends what was coalesced."""
 
 
 def numbered(size: int) -> bytes:
@@ -92,7 +92,7 @@ def _room_in(own: socket.socket) -> int:
 
 
 def _becomes_full(own: socket.socket) -> bool:
-    """Whether the send buffer is full within a few ticks of the sentinel."""
+    """Whether the send buffer is full within a few ticks of the watchdog."""
     end_s = time.monotonic() + _OBSERVED_S
     while time.monotonic() < end_s:
         if _room_in(own) <= 0:

@@ -1,6 +1,6 @@
 """Coalesced blocks meet a full socket: they leave when the client reads, whatever the application does.
 
-The sentinel sends what was coalesced, and what it cannot send waits for the client beside the application,
+The watchdog sends what was coalesced, and what it cannot send waits for the client beside the application,
 which may end the response meanwhile: two sides, one socket.
 """
 
@@ -12,7 +12,7 @@ from support.raw_client import Connection
 from support.server import Server
 
 SMALL_BLOCKS = 3
-"""12 KiB together: what is coalesced leaves without the sentinel only from 16 KiB on."""
+"""12 KiB together: what is coalesced leaves without the watchdog only from 16 KiB on."""
 ROOMS = range(0, 24 << 10, 2 << 10)
 """Bytes that the socket has left for them: some of these are too few, some enough."""
 TRIALS = 40
@@ -81,8 +81,8 @@ def test_a_last_block_follows_coalesced_blocks_that_still_wait(
             assert body == numbered(written + LAST_BLOCK)
 
 
-def test_only_one_side_writes_when_the_response_ends_at_the_sentinels_tick(server: Server, key: str) -> None:
-    """Each trial ends a little later after the coalesced blocks, so that some find the sentinel at work."""
+def test_only_one_side_writes_when_the_response_ends_at_the_watchdogs_tick(server: Server, key: str) -> None:
+    """Each trial ends a little later after the coalesced blocks, so that some find the watchdog at work."""
     whole = numbered(1 << 20)
     with server.connect(receive_buffer=4096) as reader:
         for trial in range(TRIALS):
