@@ -20,8 +20,9 @@ Leave = Callable[[Connection], None]
 closing = pytest.mark.parametrize("headers", [[], ["Connection: close"]], ids=["kept", "closed"])
 
 
-def departures_are_through(server: Server, key: str) -> None:
-    """Another client leaves, and its callback is called: so are all that were due before."""
+def wait_for_disconnect_watcher(server: Server, key: str) -> None:
+    """Wait until the disconnect watcher has called what was due: it calls another client's callback after
+    that."""
     with server.connect() as connection:
         connection.ask(f"/registers?key={key}-other")
         server.recorder.wait_for(f"{key}-other", "inside")
@@ -109,7 +110,7 @@ def test_each_callback_is_called_once_in_order(server: Server, key: str) -> None
     server.recorder.wait_for(key, "called 4")
     server.recorder.open_gate(key)
     server.recorder.wait_for(key, "responds")
-    departures_are_through(server, key)
+    wait_for_disconnect_watcher(server, key)
     assert server.recorder.events(key) == ["inside", *(f"called {number}" for number in range(5)), "responds"]
 
 
@@ -163,7 +164,7 @@ def test_nothing_is_called_when_the_client_leaves_with_its_response(
         server.recorder.open_gate(each)
         if how in {"write", "blocks"}:
             server.recorder.wait_for(each, "end")
-    departures_are_through(server, key)
+    wait_for_disconnect_watcher(server, key)
     expected = ["end"] if how in {"write", "blocks"} else []
     assert [server.recorder.events(each) for each in keys] == [expected] * len(keys)
 
@@ -177,7 +178,7 @@ def test_after_the_request_the_callables_know_nothing(server: Server, key: str) 
             )
             assert (disconnected, is_own, own) == (False, True, False)
             assert error == "portico.on_disconnect was called after the answer was complete"
-    departures_are_through(server, key)
+    wait_for_disconnect_watcher(server, key)
     assert server.recorder.events(key) == []
 
 
@@ -208,7 +209,7 @@ def test_on_a_unix_socket(tmp_path: Path, key: str, threads: int, leave: Leave) 
 
 def test_many_clients_that_leave(server: Server, key: str) -> None:
     """No descriptor stays behind, and every callback is called."""
-    departures_are_through(server, key)
+    wait_for_disconnect_watcher(server, key)
     before = server.descriptor_count()
     for number in range(100):
         with server.connect() as connection:
@@ -262,7 +263,7 @@ def test_a_callback_that_hangs_holds_nobody_else(server: Server, key: str) -> No
         for _ in range(5):
             assert connection.request("/function").body == b"function"
     server.recorder.open_gate(key, 1)
-    departures_are_through(server, key)
+    wait_for_disconnect_watcher(server, key)
 
 
 # -- while the application sends
@@ -328,5 +329,5 @@ def test_another_thread_is_too_late_after_the_response(sending: Server, key: str
         sending.recorder.open_gate(key, 1)
         sending.recorder.open_gate(key, 2)
         sending.recorder.wait_for(key, LATE)
-    departures_are_through(sending, key)
+    wait_for_disconnect_watcher(sending, key)
     assert sending.recorder.events(key) == ["asked False", "registered", "close", "asked again False", LATE]
