@@ -26,7 +26,7 @@ def worker_settings(*binds: str, **texts: str) -> WorkerSettings:
     settings = resolve({name: text.split() for name, text in texts.items()}, {})
     listeners = [Listener(fd, parse_address(text), f"display of {fd}") for fd, text in enumerate(binds, 3)]
     plan = SimpleNamespace(settings=settings, listeners=listeners)
-    assignment: Any = SimpleNamespace(plan=plan, lifeline_fd=4, multiprocess=True)
+    assignment: Any = SimpleNamespace(plan=plan, parent_death_fd=4, multiprocess=True)
     return WorkerSettings(assignment, signal_fd=5, access_log_fd=-1)
 
 

@@ -63,8 +63,9 @@ class Supervisor:
         self._scoreboard = _core.Scoreboard(self._roster.slots)
         self._signals = SignalPipe()
         self._poll = select.poll()
-        # Only this process holds the write end: the workers read its end of file when the supervisor is gone.
-        self._lifeline_fd, self._lifeline_write_fd = os.pipe()
+        # The parent-death pipe: only this process holds its write end, so the workers read end of file when
+        # it is gone.
+        self._parent_death_fd, self._parent_death_write_fd = os.pipe()
         self._stage = SERVING
         self._exit_code = EXIT_FINE
         self._generation = 0
@@ -156,7 +157,7 @@ class Supervisor:
         reset_signals(SUPERVISOR_SIGNALS)
         unblock_signals(SUPERVISOR_SIGNALS)
         self._signals.close()
-        os.close(self._lifeline_write_fd)
+        os.close(self._parent_death_write_fd)
         os.close(message_fd)
         for sibling in self._roster.workers.values():
             sibling.close()
@@ -165,7 +166,7 @@ class Supervisor:
             self._scoreboard,
             slot=slot,
             message_fd=message_write_fd,
-            lifeline_fd=self._lifeline_fd,
+            parent_death_fd=self._parent_death_fd,
             multiprocess=self._wanted > 1,
         )
 
