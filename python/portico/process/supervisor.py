@@ -206,7 +206,7 @@ class Supervisor:
         now_s = time.monotonic()
         for worker in list(self._roster.workers.values()):
             if worker.message_fd in ready_fds:
-                self._listen(worker, now_s)
+                self._read_messages(worker, now_s)
         if self._signals.read_fd in ready_fds:
             for number in self._signals.read():
                 self._take_signal(number, now_s)
@@ -282,7 +282,7 @@ class Supervisor:
             listener.close()
         self._plan.listeners.clear()
 
-    def _listen(self, worker: WorkerHandle, now_s: float) -> None:
+    def _read_messages(self, worker: WorkerHandle, now_s: float) -> None:
         fd = worker.message_fd
         if fd < 0:
             return
@@ -321,18 +321,18 @@ class Supervisor:
             worker = self._roster.workers.get(pid)
             if worker is None:
                 continue
-            self._listen(worker, now_s)  # its last words may still be in the pipe
+            self._read_messages(worker, now_s)  # its last words may still be in the pipe
             if worker.message_fd >= 0:
                 # A child of the worker holds the other end.
                 self._poll.unregister(worker.message_fd)
                 worker.close()
             # Out of the roster first: from here on its pid may belong to another process.
             self._roster.remove(worker)
-            self._bury(worker, os.waitstatus_to_exitcode(wait_status), now_s)
+            self._on_exit(worker, os.waitstatus_to_exitcode(wait_status), now_s)
 
-    # -- deaths
+    # -- workers that end
 
-    def _bury(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:
+    def _on_exit(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:
         """Say what happened and when its place is filled; the scoreboard still has what it was doing."""
         how = (
             f"was killed by {signal_name(-exit_code)}" if exit_code < 0 else f"ended with status {exit_code}"
