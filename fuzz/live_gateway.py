@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support.gateway import END_REQUEST, PONG, STDOUT, GatewayConnection, Record, cgi_response, variables
-from support.gateway_site import LISTENERS, PROXY_LINE, protocol_of, read_response, request
+from support.gateway_server import LISTENERS, PROXY_LINE, protocol_of, read_response, request
 from support.raw_client import Closed, ProtocolError
 from support.server import free_port
 

@@ -41,7 +41,7 @@ PAIRS = [
 ]
 
 
-class Site:
+class RunningDeployment:
     """portico behind a reverse proxy: `url` is the latter's, `portico_port` is 0 with a Unix socket."""
 
     def __init__(
@@ -67,9 +67,11 @@ class Site:
     params=[(*pair, place) for pair in PAIRS for place in ("tcp", "unix")],
     ids=lambda parts: "-".join(filter(None, parts)),
 )
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def deployment(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningDeployment]:
     proxy, scheme, options, place = request.param
-    folder = tmp_path_factory.mktemp("site")
+    folder = tmp_path_factory.mktemp("deployment")
     for path in (folder, *folder.parents[:2]):
         # pytest makes them for the user alone; the reverse proxy may be another one.
         path.chmod(0o755)
@@ -92,7 +94,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         Server("apps.mirror:application", threads=4, options=["-b", bind, *limits]),
         running(proxy, file, port),
     ):
-        found = Site(
+        found = RunningDeployment(
             proxy,
             scheme,
             sends_proxy_header=options != "",
@@ -103,8 +105,8 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             yield found
 
 
-def test_the_application_sees_the_client_and_not_what_it_pretends(site: Site) -> None:
-    environ = site.environ("/path?a=b", headers={**SPOOFED, "Host": "shop.example"})
+def test_the_application_sees_the_client_and_not_what_it_pretends(deployment: RunningDeployment) -> None:
+    environ = deployment.environ("/path?a=b", headers={**SPOOFED, "Host": "shop.example"})
     assert environ["REMOTE_ADDR"] == "127.0.0.1"
     assert environ["REQUEST_METHOD"] == "GET"
     assert environ["wsgi.url_scheme"] == "http"
@@ -112,42 +114,46 @@ def test_the_application_sees_the_client_and_not_what_it_pretends(site: Site) ->
     assert environ["SCRIPT_NAME"] == ""
     assert environ["PATH_INFO"] == "/path"
     assert environ["QUERY_STRING"] == "a=b"
-    ids = {environ["HTTP_X_REQUEST_ID"], site.environ("/")["HTTP_X_REQUEST_ID"], "", "spoofed"}
+    ids = {environ["HTTP_X_REQUEST_ID"], deployment.environ("/")["HTTP_X_REQUEST_ID"], "", "spoofed"}
     assert len(ids) == 4
 
 
-def test_a_path_is_decoded_once(site: Site) -> None:
-    environ = site.environ("/a%20b/c%25d%2Fe/%C3%A9")
+def test_a_path_is_decoded_once(deployment: RunningDeployment) -> None:
+    environ = deployment.environ("/a%20b/c%25d%2Fe/%C3%A9")
     assert environ["PATH_INFO"].encode("latin-1").decode() == "/a b/c%d/e/é"
 
 
-def test_authorization_reaches_the_application(site: Site) -> None:
-    environ = site.environ("/", headers={"Authorization": "Basic dXNlcjpwYXNz"})
+def test_authorization_reaches_the_application(deployment: RunningDeployment) -> None:
+    environ = deployment.environ("/", headers={"Authorization": "Basic dXNlcjpwYXNz"})
     assert environ["HTTP_AUTHORIZATION"] == "Basic dXNlcjpwYXNz"
 
 
-def test_a_body_of_the_greatest_length_passes_and_one_byte_more_does_not(site: Site) -> None:
-    response = site.http.post("/", content=b"x" * 100 * 1024)
+def test_a_body_of_the_greatest_length_passes_and_one_byte_more_does_not(
+    deployment: RunningDeployment,
+) -> None:
+    response = deployment.http.post("/", content=b"x" * 100 * 1024)
     assert (response.status_code, response.json()["body"]) == (200, 100 * 1024)
-    assert site.http.post("/", content=b"x" * (100 * 1024 + 1)).status_code == 413
+    assert deployment.http.post("/", content=b"x" * (100 * 1024 + 1)).status_code == 413
 
 
-def test_a_chunked_body_passes_where_the_protocol_can_have_it(site: Site) -> None:
-    response = site.http.post("/", content=iter([b"x" * 5000, b"y" * 5000]))
-    if site.proxy == "apache" and site.scheme in ("uwsgi", "scgi"):
+def test_a_chunked_body_passes_where_the_protocol_can_have_it(deployment: RunningDeployment) -> None:
+    response = deployment.http.post("/", content=iter([b"x" * 5000, b"y" * 5000]))
+    if deployment.proxy == "apache" and deployment.scheme in ("uwsgi", "scgi"):
         assert response.status_code == 411  # as the comment in the file says
     else:
         assert (response.status_code, response.json()["body"]) == (200, 10_000)
 
 
-def test_connections_to_portico_are_kept_where_the_protocol_can_have_it(site: Site) -> None:
-    if not site.portico_port:
+def test_connections_to_portico_are_kept_where_the_protocol_can_have_it(
+    deployment: RunningDeployment,
+) -> None:
+    if not deployment.portico_port:
         return  # those of a Unix socket leave no trace
-    before = connections(site.portico_port)
+    before = connections(deployment.portico_port)
     for _ in range(10):
-        site.environ("/")
-    new = len(connections(site.portico_port) - before)
-    if not keeps(site.proxy, site.scheme):
+        deployment.environ("/")
+    new = len(connections(deployment.portico_port) - before)
+    if not keeps(deployment.proxy, deployment.scheme):
         assert new >= 10
     else:
         # HAProxy asks for portico's health on connections of their own.
@@ -165,44 +171,44 @@ def connections(port: int) -> set[str]:
     return found
 
 
-def test_queue_timeout_counts_from_the_reverse_proxy_on(site: Site) -> None:
+def test_queue_timeout_counts_from_the_reverse_proxy_on(deployment: RunningDeployment) -> None:
     # PROXY says who the client is; it would have to be trusted itself.
-    if site.sends_proxy_header:
-        assert "HTTP_X_REQUEST_START" not in site.environ("/", headers=SPOOFED)
+    if deployment.sends_proxy_header:
+        assert "HTTP_X_REQUEST_START" not in deployment.environ("/", headers=SPOOFED)
         return
     found = re.fullmatch(
-        r"t=(\d{10})(\.\d+|\d{3}|\d{6})", site.environ("/", headers=SPOOFED)["HTTP_X_REQUEST_START"]
+        r"t=(\d{10})(\.\d+|\d{3}|\d{6})", deployment.environ("/", headers=SPOOFED)["HTTP_X_REQUEST_START"]
     )
     assert found
     assert abs(time.time() - int(found[1])) < 60
     # A client may be slow to send a body, which is no waiting; nginx alone has received it by then.
-    environ = site.http.post("/", content=b"body", headers=SPOOFED).json()["environ"]
-    assert ("HTTP_X_REQUEST_START" in environ) == (site.proxy == "nginx")
+    environ = deployment.http.post("/", content=b"body", headers=SPOOFED).json()["environ"]
+    assert ("HTTP_X_REQUEST_START" in environ) == (deployment.proxy == "nginx")
     assert environ.get("HTTP_X_REQUEST_START") != "t=1"
 
 
-def test_the_health_path_leads_to_portico(site: Site) -> None:
-    response = site.http.get("/livez")
+def test_the_health_path_leads_to_portico(deployment: RunningDeployment) -> None:
+    response = deployment.http.get("/livez")
     assert (response.status_code, response.text) == (200, "ok\n")
 
 
-def test_static_files_do_not_reach_portico(site: Site) -> None:
-    if site.proxy == "haproxy":
+def test_static_files_do_not_reach_portico(deployment: RunningDeployment) -> None:
+    if deployment.proxy == "haproxy":
         return
-    assert site.http.get("/static/a%20file.txt").text == "from the reverse proxy"
-    assert site.http.get("/static/missing").status_code == 404
-    assert site.http.get("/static/").status_code in (403, 404), "no listing"
-    assert site.environ("/staticfile")["PATH_INFO"] == "/staticfile"
+    assert deployment.http.get("/static/a%20file.txt").text == "from the reverse proxy"
+    assert deployment.http.get("/static/missing").status_code == 404
+    assert deployment.http.get("/static/").status_code in (403, 404), "no listing"
+    assert deployment.environ("/staticfile")["PATH_INFO"] == "/staticfile"
 
 
-def test_large_headers_pass(site: Site) -> None:
+def test_large_headers_pass(deployment: RunningDeployment) -> None:
     # max_header is 16K, and together as much as each way can hold at the default settings.
     headers = {f"X-Large-{number}": str(number) * 14_000 for number in range(2)}
-    environ = site.environ("/", headers=headers)
+    environ = deployment.environ("/", headers=headers)
     assert [environ[f"HTTP_X_LARGE_{number}"] for number in range(2)] == list(headers.values())
 
 
-def test_a_client_without_host_is_served(site: Site) -> None:
-    with Connection(("127.0.0.1", httpx.URL(site.url).port or 0)) as client:
+def test_a_client_without_host_is_served(deployment: RunningDeployment) -> None:
+    with Connection(("127.0.0.1", httpx.URL(deployment.url).port or 0)) as client:
         client.send(b"GET /old HTTP/1.0\r\n\r\n")
         assert client.read_response().status == 200

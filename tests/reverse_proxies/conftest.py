@@ -1,4 +1,4 @@
-"""One site for each pairing and application, shared by all tests."""
+"""One deployment for each pairing and application, shared by all tests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from reverse_proxies.deployment import (
+    APPLICATIONS,
+    NAME,
+    RunningDeployment,
+    running_deployment,
+    temporary_folder,
+)
 from reverse_proxies.pairings import PAIRINGS, Pairing
-from reverse_proxies.site import APPLICATIONS, NAME, Site, running_site, temporary_folder
 
 SITES = {f"{pairing}-{name}": (pairing, name) for pairing in PAIRINGS for name in APPLICATIONS}
 
@@ -38,14 +44,14 @@ def certificate() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", params=list(SITES.values()), ids=list(SITES))
-def site(request: pytest.FixtureRequest, certificate: Path) -> Iterator[Site]:
+def deployment(request: pytest.FixtureRequest, certificate: Path) -> Iterator[RunningDeployment]:
     """portico behind a reverse proxy, with two workers."""
     pairing, application = request.param
-    with running_site(pairing, application, certificate) as running:
+    with running_deployment(pairing, application, certificate) as running:
         yield running
 
 
 @pytest.fixture
-def pairing(site: Site) -> Pairing:
-    """What the reverse proxy of `site` can do."""
-    return site.pairing
+def pairing(deployment: RunningDeployment) -> Pairing:
+    """What the reverse proxy of `deployment` can do."""
+    return deployment.pairing

@@ -8,8 +8,8 @@ import json
 from support.memory import bounded_memory
 from support.raw_client import Connection, Response
 
+from reverse_proxies.deployment import NAME, RunningDeployment
 from reverse_proxies.pairings import Pairing
-from reverse_proxies.site import NAME, Site
 
 BLOCK = bytes(range(256)) * 4096
 BOUND_BYTES = 48 << 20
@@ -36,24 +36,24 @@ def expected(count: int) -> dict[str, object]:
     return {"length": count * len(BLOCK), "sha256": digest.hexdigest()}
 
 
-def upload(site: Site, count: int, *, in_chunks: bool) -> Response:
+def upload(deployment: RunningDeployment, count: int, *, in_chunks: bool) -> Response:
     """The response to `count` MiB."""
     # One that is just loading Django grows by that.
-    site.portico.wait_ready()
-    with bounded_memory(site.portico, BOUND_BYTES), site.connect(timeout_s=60) as connection:
+    deployment.portico.wait_ready()
+    with bounded_memory(deployment.portico, BOUND_BYTES), deployment.connect(timeout_s=60) as connection:
         send_blocks(connection, count, in_chunks=in_chunks)
         return connection.read_response()
 
 
-def test_a_hundred_mebibytes(site: Site) -> None:
-    response = upload(site, 100, in_chunks=False)
+def test_a_hundred_mebibytes(deployment: RunningDeployment) -> None:
+    response = upload(deployment, 100, in_chunks=False)
     assert response.status == 200, response
     assert json.loads(response.body) == expected(100)
 
 
-def test_ten_mebibytes_in_chunks(site: Site, pairing: Pairing) -> None:
+def test_ten_mebibytes_in_chunks(deployment: RunningDeployment, pairing: Pairing) -> None:
     if not pairing.takes_chunked:
         return
-    response = upload(site, 10, in_chunks=True)
+    response = upload(deployment, 10, in_chunks=True)
     assert response.status == 200, response
     assert json.loads(response.body) == expected(10)

@@ -17,9 +17,9 @@ from support.server import Server
 from support.waiting import wait_until
 
 from reverse_proxies.addresses import Addresses
+from reverse_proxies.deployment import APPLICATIONS, NAME, PairedServer, temporary_folder
 from reverse_proxies.pairings import PAIRINGS
 from reverse_proxies.proxy import program, reverse_proxy
-from reverse_proxies.site import APPLICATIONS, NAME, PairedServer, temporary_folder
 
 QUEUE_S = 1.0
 
@@ -42,14 +42,14 @@ def test_the_time_at_the_door_counts(certificate: Path) -> None:
         program(pairing.program)
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
-        sites = {pairing: Addresses(folder / pairing.name, certificate) for pairing in PAIRINGS}
-        for addresses in sites.values():
+        places = {pairing: Addresses(folder / pairing.name, certificate) for pairing in PAIRINGS}
+        for addresses in places.values():
             addresses.folder.mkdir()
-        binds = {addresses.bind(pairing): addresses.portico(pairing) for pairing, addresses in sites.items()}
+        binds = {addresses.bind(pairing): addresses.portico(pairing) for pairing, addresses in places.items()}
         options = ["--queue-timeout", f"{QUEUE_S}s"]
         server = stack.enter_context(PairedServer(APPLICATIONS["flask"], binds, folder, options))
         clients = {}
-        for pairing, addresses in sites.items():
+        for pairing, addresses in places.items():
             stack.enter_context(reverse_proxy(pairing, addresses))
             clients[pairing] = stack.enter_context(Connection(("127.0.0.1", addresses.port)))
         with stopped_workers(server):

@@ -10,10 +10,10 @@ import signal
 
 from support.waiting import wait_until
 
+from reverse_proxies.deployment import NAME, RunningDeployment
 from reverse_proxies.killing import kill_worker
 from reverse_proxies.load import Load
 from reverse_proxies.pairings import Pairing
-from reverse_proxies.site import NAME, Site
 
 LEAST = 5_000
 CONNECTIONS = 8
@@ -43,17 +43,17 @@ def taking_a_while(number: int) -> bytes:
     return f"GET /number/{number}?pause_ms=4 HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode()
 
 
-def test_workers_are_killed(site: Site, pairing: Pairing) -> None:
+def test_workers_are_killed(deployment: RunningDeployment, pairing: Pairing) -> None:
     """Nothing is lost where the reverse proxy retries, else only what was in flight at a kill."""
-    with Load(site.address, 10 * CROWD, connections=CROWD, request=taking_a_while) as crowd:
+    with Load(deployment.address, 10 * CROWD, connections=CROWD, request=taking_a_while) as crowd:
         pass
     assert crowd.failures == []
     killed: list[tuple[float, float]] = []
-    with Load(site.address, LEAST, connections=CONNECTIONS, request=getting) as load:
+    with Load(deployment.address, LEAST, connections=CONNECTIONS, request=getting) as load:
         for _ in range(KILLS):
             load.wait_for(BETWEEN)
-            killed.append(kill_worker(site.portico.worker_pids[0]))
-            wait_until(lambda: len(site.portico.worker_pids) == 2, what="a new worker")
+            killed.append(kill_worker(deployment.portico.worker_pids[0]))
+            wait_until(lambda: len(deployment.portico.worker_pids) == 2, what="a new worker")
         load.wait_for(BETWEEN)
     assert load.ended >= LEAST
     if pairing.retries:
@@ -64,24 +64,24 @@ def test_workers_are_killed(site: Site, pairing: Pairing) -> None:
     assert len(load.failures) <= KILLS * CONNECTIONS
 
 
-def roll_workers(site: Site) -> None:
+def roll_workers(deployment: RunningDeployment) -> None:
     """Have all workers replaced, and wait for it."""
-    before = set(site.portico.worker_pids)
+    before = set(deployment.portico.worker_pids)
 
     def have_new_workers() -> bool:
-        workers = site.portico.worker_pids
+        workers = deployment.portico.worker_pids
         return len(workers) == 2 and before.isdisjoint(workers)
 
-    os.kill(site.portico.pid, signal.SIGHUP)
+    os.kill(deployment.portico.pid, signal.SIGHUP)
     wait_until(have_new_workers, what="new workers only", deadline_s=40)
 
 
-def test_workers_roll(site: Site) -> None:
+def test_workers_roll(deployment: RunningDeployment) -> None:
     """HUP replaces all workers, and nobody loses anything."""
-    with Load(site.address, LEAST, connections=CONNECTIONS, request=getting_and_posting) as load:
+    with Load(deployment.address, LEAST, connections=CONNECTIONS, request=getting_and_posting) as load:
         for _ in range(ROLLS):
             load.wait_for(BETWEEN)
-            roll_workers(site)
+            roll_workers(deployment)
         load.wait_for(BETWEEN)
     assert load.failures == []
     assert load.ended >= LEAST

@@ -21,8 +21,7 @@ closing = pytest.mark.parametrize("headers", [[], ["Connection: close"]], ids=["
 
 
 def wait_for_disconnect_watcher(server: Server, key: str) -> None:
-    """Wait until the disconnect watcher has called what was due: it calls another client's callback after
-    that."""
+    """Wait until the disconnect watcher has made all calls that are due: it makes another one after them."""
     with server.connect() as connection:
         connection.ask(f"/registers?key={key}-other")
         server.recorder.wait_for(f"{key}-other", "inside")

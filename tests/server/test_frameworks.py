@@ -19,13 +19,13 @@ CONTENT = bytes(range(256)) * 2000
 
 
 @dataclass
-class Site:
+class RunningDeployment:
     name: str
     server: Server
     client: httpx.Client
 
 
-SITES = {
+APPLICATIONS = {
     "flask": "apps.flask_site:app",
     "bottle": "apps.bottle_site",
     "falcon": "apps.falcon_site:app",
@@ -34,82 +34,84 @@ SITES = {
 }
 
 
-@pytest.fixture(scope="module", params=SITES)
-def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+@pytest.fixture(scope="module", params=APPLICATIONS)
+def deployment(request: pytest.FixtureRequest) -> Iterator[RunningDeployment]:
     pytest.importorskip(request.param)
     with (
-        Server(SITES[request.param], threads=4) as server,
+        Server(APPLICATIONS[request.param], threads=4) as server,
         httpx.Client(base_url=server.url, timeout=10) as client,
     ):
-        yield Site(request.param, server, client)
+        yield RunningDeployment(request.param, server, client)
 
 
-def test_query_and_path(site: Site) -> None:
-    response = site.client.get("/hello/J%C3%BCrgen", params={"a": "b c", "d": "\u2603"}).json()
+def test_query_and_path(deployment: RunningDeployment) -> None:
+    response = deployment.client.get("/hello/J%C3%BCrgen", params={"a": "b c", "d": "\u2603"}).json()
     assert (response["name"], response["query"]) == ("J\xfcrgen", {"a": "b c", "d": "\u2603"})
 
 
-def test_form(site: Site) -> None:
+def test_form(deployment: RunningDeployment) -> None:
     data = {"one": "1", "two": "zwei \xfc & more"}
-    assert site.client.post("/form", data=data).json() == data
+    assert deployment.client.post("/form", data=data).json() == data
 
 
-def test_json(site: Site) -> None:
+def test_json(deployment: RunningDeployment) -> None:
     data = {"a": [1, 2, {"b": None}], "text": "\u2603" * 1000}
-    assert site.client.post("/json", json=data).json() == data
+    assert deployment.client.post("/json", json=data).json() == data
 
 
-def test_upload(site: Site) -> None:
-    response = site.client.post("/upload", files={"file": ("data.bin", CONTENT, "application/octet-stream")})
+def test_upload(deployment: RunningDeployment) -> None:
+    response = deployment.client.post(
+        "/upload", files={"file": ("data.bin", CONTENT, "application/octet-stream")}
+    )
     assert response.json() == {"name": "data.bin", "size": len(CONTENT), "total": sum(CONTENT)}
 
 
-def test_chunked_upload(site: Site) -> None:
+def test_chunked_upload(deployment: RunningDeployment) -> None:
     """A framework that looks at wsgi.input_terminated, or at nothing, may see the body; none may hang."""
 
     def pieces() -> Iterator[bytes]:
         yield b'{"a": '
         yield b"1}"
 
-    response = site.client.post("/json", content=pieces(), headers={"Content-Type": "application/json"})
-    if site.name in {"flask", "bottle"}:
+    response = deployment.client.post("/json", content=pieces(), headers={"Content-Type": "application/json"})
+    if deployment.name in {"flask", "bottle"}:
         assert response.json() == {"a": 1}
-    assert site.client.get("/hello/x").status_code == 200
+    assert deployment.client.get("/hello/x").status_code == 200
 
 
-def test_stream(site: Site) -> None:
-    response = site.client.get("/stream")
+def test_stream(deployment: RunningDeployment) -> None:
+    response = deployment.client.get("/stream")
     assert response.text == "".join(f"/stream {number}\n" for number in range(1000))
 
 
-def test_file(site: Site) -> None:
-    response = site.client.get("/file")
-    source = TESTS / "apps" / f"{site.name}_site.py"
+def test_file(deployment: RunningDeployment) -> None:
+    response = deployment.client.get("/file")
+    source = TESTS / "apps" / f"{deployment.name}_site.py"
     assert response.content == source.read_bytes()
     assert response.headers["Content-Type"].startswith("text/x-python")
 
 
-def test_head(site: Site) -> None:
-    response = site.client.head("/file")
+def test_head(deployment: RunningDeployment) -> None:
+    response = deployment.client.head("/file")
     assert response.status_code in {200, 405}
     assert response.content == b""
-    assert site.client.get("/hello/x").status_code == 200
+    assert deployment.client.get("/hello/x").status_code == 200
 
 
-def test_missing_page(site: Site) -> None:
-    assert site.client.get("/no/such/page").status_code == 404
+def test_missing_page(deployment: RunningDeployment) -> None:
+    assert deployment.client.get("/no/such/page").status_code == 404
 
 
-def test_error(site: Site) -> None:
-    position = site.server.error_log.position()
-    assert site.client.get("/broken").status_code == 500
-    site.server.error_log.wait_for("RuntimeError: broken on purpose", since=position)
-    assert site.client.get("/hello/x").status_code == 200
+def test_error(deployment: RunningDeployment) -> None:
+    position = deployment.server.error_log.position()
+    assert deployment.client.get("/broken").status_code == 500
+    deployment.server.error_log.wait_for("RuntimeError: broken on purpose", since=position)
+    assert deployment.client.get("/hello/x").status_code == 200
 
 
-def test_many_clients_at_once(site: Site) -> None:
+def test_many_clients_at_once(deployment: RunningDeployment) -> None:
     def ask(number: int) -> bool:
-        with httpx.Client(base_url=site.server.url, timeout=10) as client:
+        with httpx.Client(base_url=deployment.server.url, timeout=10) as client:
             return all(client.get(f"/hello/{number}").json()["name"] == str(number) for _ in range(5))
 
     with ThreadPoolExecutor(8) as pool:
@@ -118,7 +120,7 @@ def test_many_clients_at_once(site: Site) -> None:
 
 @pytest.fixture(scope="module")
 def flask() -> Iterator[httpx.Client]:
-    with Server(SITES["flask"], threads=4) as server, httpx.Client(base_url=server.url) as client:
+    with Server(APPLICATIONS["flask"], threads=4) as server, httpx.Client(base_url=server.url) as client:
         yield client
 
 
@@ -183,7 +185,7 @@ def test_django_admin(django: httpx.Client) -> None:
     assert "Log in" in page.text
     form = {"username": "admin", "password": "correct horse", "csrfmiddlewaretoken": csrf_token(page)}
     page = django.post("/admin/login/", params={"next": "/admin/"}, data=form)
-    assert "Site administration" in page.text
+    assert "RunningDeployment administration" in page.text
     page = django.get("/admin/uploads/upload/add/")
     page = django.post(
         "/admin/uploads/upload/add/",

@@ -24,7 +24,7 @@ from support.gateway import (
     variables,
 )
 from support.gateway_corpus import Case, Request, cases
-from support.gateway_site import KEPT, Site, read_response, request, running_site
+from support.gateway_server import KEPT, GatewayServer, read_response, request, running_gateway_server
 from support.raw_client import Response
 
 ALL = {
@@ -66,15 +66,15 @@ def sample(*folders: str) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with running_site("--keep-alive", "120s", "--handshake-timeout", "120s", kept=KEPT) as running:
+def gateway() -> Iterator[GatewayServer]:
+    with running_gateway_server("--keep-alive", "120s", "--handshake-timeout", "120s", kept=KEPT) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
-def others_go_on(site: Site) -> Iterator[None]:
+def others_go_on(gateway: GatewayServer) -> Iterator[None]:
     yield
-    site.serves_everybody()
+    gateway.serves_everybody()
 
 
 def send(connection: GatewayConnection, data: bytes, *, bytewise: bool = False) -> None:
@@ -89,7 +89,7 @@ def send(connection: GatewayConnection, data: bytes, *, bytewise: bool = False) 
 
 
 def expect_environ(
-    site: Site, name: str, connection: GatewayConnection, response: Response, asked: Request
+    gateway: GatewayServer, name: str, connection: GatewayConnection, response: Response, asked: Request
 ) -> None:
     """The application has seen what the file says, and the server's own keys are the server's."""
     assert response.status == 200
@@ -97,7 +97,7 @@ def expect_environ(
     environ = told["environ"]
     assert environ.pop("SERVER_SOFTWARE").startswith("portico/")
     assert environ.pop("wsgi.version") == [1, 0]
-    assert environ == asked.environ(site.addresses[name], connection.socket.getsockname())
+    assert environ == asked.environ(gateway.addresses[name], connection.socket.getsockname())
     assert told["body"] == asked.body
     types = told["types"]
     assert {key: types.get(key) for key in SERVER_TYPES if key != "wsgi.errors"} == {
@@ -109,9 +109,9 @@ def expect_environ(
 # -- what is valid
 
 
-def replay_valid(site: Site, case: Case, *, bytewise: bool = False) -> None:
+def replay_valid(gateway: GatewayServer, case: Case, *, bytewise: bool = False) -> None:
     """A file of uwsgi or SCGI, which holds one request at most."""
-    with site.connect(case.protocol) as connection:
+    with gateway.connect(case.protocol) as connection:
         send(connection, case.data, bytewise=bytewise)
         if case.is_ping:
             assert connection.read_to_end() == PONG
@@ -121,22 +121,22 @@ def replay_valid(site: Site, case: Case, *, bytewise: bool = False) -> None:
             assert connection.read_to_end() == b""
             return
         response = read_response(connection, case.protocol)
-        expect_environ(site, case.protocol, connection, response, case.requests[0])
+        expect_environ(gateway, case.protocol, connection, response, case.requests[0])
         connection.expect_closed()
 
 
 @each("uwsgi", "valid")
-def test_a_valid_uwsgi_packet_is_answered(site: Site, case: Case) -> None:
-    replay_valid(site, case)
+def test_a_valid_uwsgi_packet_is_answered(gateway: GatewayServer, case: Case) -> None:
+    replay_valid(gateway, case)
 
 
 @each("scgi", "valid")
-def test_a_valid_scgi_request_is_answered(site: Site, case: Case) -> None:
-    replay_valid(site, case)
+def test_a_valid_scgi_request_is_answered(gateway: GatewayServer, case: Case) -> None:
+    replay_valid(gateway, case)
 
 
-def replay_valid_fastcgi(site: Site, case: Case, *, bytewise: bool = False) -> None:
-    with site.connect("fastcgi") as connection:
+def replay_valid_fastcgi(gateway: GatewayServer, case: Case, *, bytewise: bool = False) -> None:
+    with gateway.connect("fastcgi") as connection:
         send(connection, case.data, bytewise=bytewise)
         others: list[bytes] = []
         opened, complete = fastcgi_requests(case.data)
@@ -152,7 +152,7 @@ def replay_valid_fastcgi(site: Site, case: Case, *, bytewise: bool = False) -> N
             others += map(as_bytes, response.others)
             assert (response.app_status, response.errors) == (0, b"")
             assert response.response is not None
-            expect_environ(site, "fastcgi", connection, response.response, asked)
+            expect_environ(gateway, "fastcgi", connection, response.response, asked)
             if not asked.keep_connection:
                 break
         connection.half_close()
@@ -186,24 +186,24 @@ def fastcgi_requests(data: bytes) -> tuple[list[int], list[int]]:
 
 
 @each("fastcgi", "valid")
-def test_a_valid_fastcgi_connection_is_answered(site: Site, case: Case) -> None:
-    replay_valid_fastcgi(site, case)
+def test_a_valid_fastcgi_connection_is_answered(gateway: GatewayServer, case: Case) -> None:
+    replay_valid_fastcgi(gateway, case)
 
 
 @sample("valid")
-def test_a_valid_connection_is_answered_byte_by_byte(site: Site, case: Case) -> None:
+def test_a_valid_connection_is_answered_byte_by_byte(gateway: GatewayServer, case: Case) -> None:
     if case.protocol == "fastcgi":
-        replay_valid_fastcgi(site, case, bytewise=True)
+        replay_valid_fastcgi(gateway, case, bytewise=True)
     else:
-        replay_valid(site, case, bytewise=True)
+        replay_valid(gateway, case, bytewise=True)
 
 
 # -- what is invalid
 
 
-def replay_invalid(site: Site, case: Case, *, bytewise: bool = False) -> None:
-    position = site.server.error_log.position()
-    with site.connect(case.protocol) as connection:
+def replay_invalid(gateway: GatewayServer, case: Case, *, bytewise: bool = False) -> None:
+    position = gateway.server.error_log.position()
+    with gateway.connect(case.protocol) as connection:
         send(connection, case.data, bytewise=bytewise)
         if case.protocol == "fastcgi":
             expect_fastcgi_refusal(connection, case)
@@ -212,7 +212,7 @@ def replay_invalid(site: Site, case: Case, *, bytewise: bool = False) -> None:
             assert response.status == case.status
             assert response.body.startswith(str(case.status).encode())
             connection.expect_closed()
-    site.wait_for_line(case.protocol, case.reason, since=position)
+    gateway.wait_for_line(case.protocol, case.reason, since=position)
 
 
 def expect_fastcgi_refusal(connection: GatewayConnection, case: Case) -> None:
@@ -240,23 +240,23 @@ ENDED_IN_THE_HEAD = {
 
 
 @each("uwsgi", "invalid")
-def test_an_invalid_uwsgi_packet_is_rejected_over_http(site: Site, case: Case) -> None:
-    replay_invalid(site, case)
+def test_an_invalid_uwsgi_packet_is_rejected_over_http(gateway: GatewayServer, case: Case) -> None:
+    replay_invalid(gateway, case)
 
 
 @each("scgi", "invalid")
-def test_an_invalid_scgi_request_is_rejected_as_cgi_does(site: Site, case: Case) -> None:
-    replay_invalid(site, case)
+def test_an_invalid_scgi_request_is_rejected_as_cgi_does(gateway: GatewayServer, case: Case) -> None:
+    replay_invalid(gateway, case)
 
 
 @each("fastcgi", "invalid")
-def test_an_invalid_fastcgi_connection_is_rejected_in_records(site: Site, case: Case) -> None:
-    replay_invalid(site, case)
+def test_an_invalid_fastcgi_connection_is_rejected_in_records(gateway: GatewayServer, case: Case) -> None:
+    replay_invalid(gateway, case)
 
 
 @sample("invalid")
-def test_an_invalid_connection_is_rejected_byte_by_byte(site: Site, case: Case) -> None:
-    replay_invalid(site, case, bytewise=True)
+def test_an_invalid_connection_is_rejected_byte_by_byte(gateway: GatewayServer, case: Case) -> None:
+    replay_invalid(gateway, case, bytewise=True)
 
 
 # -- the PROXY protocol
@@ -264,11 +264,11 @@ def test_an_invalid_connection_is_rejected_byte_by_byte(site: Site, case: Case) 
 
 @pytest.mark.parametrize("name", PROXIED)
 @each("proxy", "valid")
-def test_a_valid_proxy_header_tells_of_the_client(site: Site, case: Case, name: str) -> None:
+def test_a_valid_proxy_header_tells_of_the_client(gateway: GatewayServer, case: Case, name: str) -> None:
     given = variables("/p")
     data = request(name, [(key, value) for key, value in given if not key.startswith("REMOTE_")])
     header = case.data[: len(case.data) - len(case.leftover)]
-    with site.connect(name) as connection:
+    with gateway.connect(name) as connection:
         if case.is_incomplete:
             send(connection, header)
             connection.half_close()
@@ -297,9 +297,9 @@ def test_a_valid_proxy_header_tells_of_the_client(site: Site, case: Case, name: 
 
 @pytest.mark.parametrize("name", PROXIED)
 @each("proxy", "invalid")
-def test_an_invalid_proxy_header_ends_the_connection(site: Site, case: Case, name: str) -> None:
-    position = site.server.error_log.position()
-    with site.connect(name) as connection:
+def test_an_invalid_proxy_header_ends_the_connection(gateway: GatewayServer, case: Case, name: str) -> None:
+    position = gateway.server.error_log.position()
+    with gateway.connect(name) as connection:
         send(connection, case.data)
         connection.expect_closed()
-    site.wait_for_line(name, case.reason, since=position)
+    gateway.wait_for_line(name, case.reason, since=position)

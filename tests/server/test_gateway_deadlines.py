@@ -27,7 +27,7 @@ from support.gateway import (
     uwsgi,
     variables,
 )
-from support.gateway_site import LISTENERS, PROXY_LINE, Site, read_response, running_site
+from support.gateway_server import LISTENERS, PROXY_LINE, GatewayServer, read_response, running_gateway_server
 from support.memory import bounded_memory
 from support.raw_client import Closed
 from support.short_deadlines import REQUEST_S, SHORT_DEADLINES, STEP_S, Ended
@@ -36,7 +36,7 @@ GATEWAYS = ("uwsgi", "scgi", "fastcgi")
 PROXIED = tuple(name for name in LISTENERS if name.endswith("-proxy"))
 
 
-Peer = Callable[[Site], Ended]
+Peer = Callable[[GatewayServer], Ended]
 PEERS: dict[str, Peer] = {}
 
 
@@ -46,8 +46,8 @@ def peer(
     """A peer of the listener `name` that sends `start` at once and `rest` slowly, and first `before`, a whole
     request, whose response it waits for. Returns its label."""
 
-    def run(site: Site) -> Ended:
-        with site.connect(name, timeout_s=30) as connection:
+    def run(gateway: GatewayServer) -> Ended:
+        with gateway.connect(name, timeout_s=30) as connection:
             if before:
                 connection.send(before)
                 assert read_response(connection, name).status == 200
@@ -85,16 +85,16 @@ def read_to_close(connection: GatewayConnection, name: str, began_s: float) -> E
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with running_site(*SHORT_DEADLINES) as running:
+def gateway() -> Iterator[GatewayServer]:
+    with running_gateway_server(*SHORT_DEADLINES) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def ends(site: Site) -> Iterator[Callable[[str], Ended]]:
+def ends(gateway: GatewayServer) -> Iterator[Callable[[str], Ended]]:
     """Starts all peers; gives the end of one."""
     with ThreadPoolExecutor(len(PEERS)) as pool:
-        futures: dict[str, Future[Ended]] = {label: pool.submit(run, site) for label, run in PEERS.items()}
+        futures: dict[str, Future[Ended]] = {label: pool.submit(run, gateway) for label, run in PEERS.items()}
         yield lambda label: futures[label].result(40)
 
 
@@ -190,11 +190,11 @@ LATE_BODIES = [
 
 
 @pytest.mark.parametrize("label", LATE_BODIES)
-def test_a_late_body_is_408(site: Site, ends: Callable[[str], Ended], label: str) -> None:
+def test_a_late_body_is_408(gateway: GatewayServer, ends: Callable[[str], Ended], label: str) -> None:
     """A byte now and then earns too little time, and what is not the body's earns none."""
     end = ends(label)
     assert (end.statuses, end.is_late()) == ([408], True)
-    assert site.server.recorder.events("late-body") == []
+    assert gateway.server.recorder.events("late-body") == []
 
 
 STEADY = variables("/?application=counts", "POST", ("CONTENT_LENGTH", "60000"))
@@ -220,18 +220,18 @@ def test_request_timeout_ends_also_a_steady_body(ends: Callable[[str], Ended], l
 # -- peers that do not read
 
 
-def test_a_peer_that_reads_no_replies_is_aborted_and_takes_no_memory(site: Site) -> None:
+def test_a_peer_that_reads_no_replies_is_aborted_and_takes_no_memory(gateway: GatewayServer) -> None:
     """Each question gets a response, and nobody takes the responses: 16 bytes for 8, for ever."""
     block = record(99, id=0) * 10_000
-    with site.connect("fastcgi", timeout_s=30) as connection, bounded_memory(site.server, 16 << 20):
+    with gateway.connect("fastcgi", timeout_s=30) as connection, bounded_memory(gateway.server, 16 << 20):
         began_s = time.monotonic()
         with suppress(ConnectionError):
             while time.monotonic() - began_s < 30:
                 connection.send(block)
         assert time.monotonic() - began_s < 30, "still taken"
-    site.serves_everybody()
+    gateway.serves_everybody()
 
 
-def test_others_are_served_all_the_time(site: Site, ends: Callable[[str], Ended]) -> None:
+def test_others_are_served_all_the_time(gateway: GatewayServer, ends: Callable[[str], Ended]) -> None:
     assert ends(ENDLESS[0]).statuses == [408]
-    site.serves_everybody()
+    gateway.serves_everybody()

@@ -35,7 +35,7 @@ from support.gateway import (
     stream,
     variables,
 )
-from support.gateway_site import Site, running_site
+from support.gateway_server import GatewayServer, running_gateway_server
 from support.memory import bounded_memory
 from support.raw_client import Closed, Response
 
@@ -47,22 +47,24 @@ QUESTION = record(GET_VALUES, pairs([("FCGI_MPXS_CONNS", ""), ("FCGI_MAX_REQS", 
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
+def gateway() -> Iterator[GatewayServer]:
     listeners = {"fastcgi": "fastcgi://{address}", "fastcgi-errors": "fastcgi://{address}?stderr=on"}
     options = ["--max-requests-per-connection", "0"]
-    with running_site(*options, listeners=listeners, kept=["fastcgi"], has_tracebacks=True) as running:
+    with running_gateway_server(
+        *options, listeners=listeners, kept=["fastcgi"], has_tracebacks=True
+    ) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
-def others_go_on(site: Site) -> Iterator[None]:
+def others_go_on(gateway: GatewayServer) -> Iterator[None]:
     yield
-    site.serves_everybody()
+    gateway.serves_everybody()
 
 
 @pytest.fixture
-def connection(site: Site) -> Iterator[GatewayConnection]:
-    with site.connect("fastcgi", timeout_s=30) as connection:
+def connection(gateway: GatewayServer) -> Iterator[GatewayConnection]:
+    with gateway.connect("fastcgi", timeout_s=30) as connection:
         yield connection
 
 
@@ -182,13 +184,13 @@ def test_questions_are_answered_wherever_they_come(connection: GatewayConnection
 
 
 def test_a_question_during_a_call_is_answered_behind_the_response(
-    site: Site, connection: GatewayConnection, key: str
+    gateway: GatewayServer, connection: GatewayConnection, key: str
 ) -> None:
     connection.send(kept(f"/?application=waits&key={key}"))
-    site.server.recorder.wait_for(key, "inside")
+    gateway.server.recorder.wait_for(key, "inside")
     connection.send(QUESTION)
     assert connection.is_silent(0.1)
-    site.server.recorder.open_gate(key)
+    gateway.server.recorder.open_gate(key)
     response = connection.read_fastcgi_response()
     assert completed(response).body == b"waited"
     assert [*response.others, connection.read_record()] == [MULTIPLEXING]
@@ -236,8 +238,10 @@ def test_a_second_request_at_a_time_is_rejected_and_skipped(connection: GatewayC
     assert (told["environ"]["REQUEST_URI"], told["body"]) == ("/first", "first")
 
 
-def test_a_storm_of_second_requests_takes_no_memory(site: Site, connection: GatewayConnection) -> None:
-    with bounded_memory(site.server, 16 * MEBIBYTE):
+def test_a_storm_of_second_requests_takes_no_memory(
+    gateway: GatewayServer, connection: GatewayConnection
+) -> None:
+    with bounded_memory(gateway.server, 16 * MEBIBYTE):
         connection.send(begin(flags=KEEP_CONNECTION))
         storm = threading.Thread(
             target=connection.send, args=(b"".join(begin(id=2 + n % 60_000) for n in range(CROWD)),)
@@ -260,7 +264,7 @@ def test_a_storm_of_second_requests_takes_no_memory(site: Site, connection: Gate
     ids=["at-once", "byte-by-byte"],
 )
 def test_an_application_knows_of_an_abort(
-    site: Site,
+    gateway: GatewayServer,
     connection: GatewayConnection,
     key: str,
     flags: int,
@@ -268,36 +272,40 @@ def test_an_application_knows_of_an_abort(
 ) -> None:
     """The reverse proxy's own connection stays: only the record says that the client is gone."""
     connection.send(fastcgi(variables(f"/?application=asks-disconnected&key={key}"), flags=flags))
-    site.server.recorder.wait_for(key, "inside False")
+    gateway.server.recorder.wait_for(key, "inside False")
     send(connection, record(ABORT_REQUEST))
-    site.server.recorder.wait_for(key, "outside True")
+    gateway.server.recorder.wait_for(key, "outside True")
     # What comes of the response is whole records; then the connection ends, or the request does.
     connection.half_close()
     with suppress(ConnectionError):
         connection.read_records()
 
 
-def test_a_callback_is_called_at_an_abort(site: Site, connection: GatewayConnection, key: str) -> None:
+def test_a_callback_is_called_at_an_abort(
+    gateway: GatewayServer, connection: GatewayConnection, key: str
+) -> None:
     connection.send(kept(f"/?application=registers&key={key}"))
-    site.server.recorder.wait_for(key, "inside")
+    gateway.server.recorder.wait_for(key, "inside")
     connection.send(record(ABORT_REQUEST))
-    site.server.recorder.wait_for(key, "called 0")
-    site.server.recorder.open_gate(key)
+    gateway.server.recorder.wait_for(key, "called 0")
+    gateway.server.recorder.open_gate(key)
 
 
-def test_an_abort_of_another_request_is_nobodys(site: Site, connection: GatewayConnection, key: str) -> None:
+def test_an_abort_of_another_request_is_nobodys(
+    gateway: GatewayServer, connection: GatewayConnection, key: str
+) -> None:
     connection.send(record(ABORT_REQUEST, id=7))
     connection.send(kept(f"/?application=registers&key={key}"))
-    site.server.recorder.wait_for(key, "inside")
+    gateway.server.recorder.wait_for(key, "inside")
     connection.send(record(ABORT_REQUEST, id=7))
-    site.server.recorder.open_gate(key)
+    gateway.server.recorder.open_gate(key)
     assert completed(connection.read_fastcgi_response()).body == b"registered"
-    assert site.server.recorder.events(key) == ["inside", "responds"]
+    assert gateway.server.recorder.events(key) == ["inside", "responds"]
 
 
 @pytest.mark.parametrize("place", ["head", "body"])
 def test_an_aborted_request_never_reaches_the_application(
-    site: Site, connection: GatewayConnection, key: str, place: str
+    gateway: GatewayServer, connection: GatewayConnection, key: str, place: str
 ) -> None:
     """FastCGI 1.0, 5.4: the request is ended, with nothing else."""
     params = pairs(variables(f"/?application=records-reading&key={key}", "POST", ("CONTENT_LENGTH", "9")))
@@ -309,7 +317,7 @@ def test_an_aborted_request_never_reaches_the_application(
     connection.send(record(ABORT_REQUEST))
     connection.half_close()
     assert connection.read_records() == [ended(COMPLETE)]
-    assert site.server.recorder.events(key) == []
+    assert gateway.server.recorder.events(key) == []
 
 
 # -- bodies that lie
@@ -317,17 +325,17 @@ def test_an_aborted_request_never_reaches_the_application(
 
 @pytest.mark.parametrize("size", [0, 8, 10, 70_000], ids=["none", "shorter", "longer", "much-longer"])
 def test_a_body_of_another_length_is_rejected(
-    site: Site, connection: GatewayConnection, key: str, size: int
+    gateway: GatewayServer, connection: GatewayConnection, key: str, size: int
 ) -> None:
-    position = site.server.error_log.position()
+    position = gateway.server.error_log.position()
     given = variables(f"/?application=records-reading&key={key}", "POST", ("CONTENT_LENGTH", "9"))
     with suppress(ConnectionError):
         connection.send(fastcgi(given, b"b" * size, flags=KEEP_CONNECTION))
     assert completed(connection.read_fastcgi_response()).status == 400
     assert connection.read_records() == []
     what = "STDIN ends before CONTENT_LENGTH" if size < 9 else "STDIN is longer than CONTENT_LENGTH"
-    site.wait_for_line("fastcgi", what, since=position)
-    assert site.server.recorder.events(key) == []
+    gateway.wait_for_line("fastcgi", what, since=position)
+    assert gateway.server.recorder.events(key) == []
 
 
 @pytest.mark.parametrize("size", [-1, 1], ids=["shorter", "longer"])
@@ -335,25 +343,28 @@ def test_a_streamed_body_of_another_length_raises_where_it_is_read(key: str, siz
     """The application already reads: it must not take what it got for all of it."""
     options = ["--body-memory", "1K", "--body-spool", "10K"]
     listeners = {"fastcgi": "fastcgi://{address}"}
-    with running_site(*options, listeners=listeners) as site, site.connect("fastcgi") as connection:
+    with (
+        running_gateway_server(*options, listeners=listeners) as gateway,
+        gateway.connect("fastcgi") as connection,
+    ):
         target = f"/?application=records-reading&method=blocks&key={key}"
         given = variables(target, "POST", ("CONTENT_LENGTH", "50000"))
         connection.send(begin() + stream(PARAMS, pairs(given)) + record(STDIN, b"b" * 30_000))
-        site.server.recorder.wait_for(key, "called")
+        gateway.server.recorder.wait_for(key, "called")
         with suppress(ConnectionError):
             connection.send(record(STDIN, b"b" * (20_000 + size)) + record(STDIN))
         with suppress(ConnectionError, Closed):
             assert connection.read_fastcgi_response().protocol_status == COMPLETE
-        assert "raised" in site.server.recorder.wait_for(key, "raised")
-        assert "complete" not in site.server.recorder.events(key)
+        assert "raised" in gateway.server.recorder.wait_for(key, "raised")
+        assert "complete" not in gateway.server.recorder.events(key)
 
 
 # -- a hundred thousand tiny records
 
 
-def test_a_body_in_tiny_records_arrives_whole(site: Site, connection: GatewayConnection) -> None:
+def test_a_body_in_tiny_records_arrives_whole(gateway: GatewayServer, connection: GatewayConnection) -> None:
     head = begin(flags=KEEP_CONNECTION) + stream(PARAMS, pairs(variables("/?application=counts", "POST")))
-    with bounded_memory(site.server, 16 * MEBIBYTE):
+    with bounded_memory(gateway.server, 16 * MEBIBYTE):
         connection.send(head + record(STDIN, b"x") * CROWD + record(STDIN))
         assert completed(connection.read_fastcgi_response()).body == str(CROWD).encode()
 
@@ -377,9 +388,9 @@ def test_variables_in_tiny_records_are_read(connection: GatewayConnection) -> No
     ],
 )
 def test_a_storm_of_tiny_records_is_answered_and_takes_no_memory(
-    site: Site, connection: GatewayConnection, tiny: bytes, reply: Record | None
+    gateway: GatewayServer, connection: GatewayConnection, tiny: bytes, reply: Record | None
 ) -> None:
-    with bounded_memory(site.server, 16 * MEBIBYTE):
+    with bounded_memory(gateway.server, 16 * MEBIBYTE):
         storm = threading.Thread(target=connection.send, args=(tiny * CROWD,))
         storm.start()
         if reply is not None:
@@ -423,15 +434,15 @@ def test_a_response_shorter_than_its_length_ends_the_connection(
     assert stdout.endswith(b"\r\n\r\nshort")
 
 
-def test_errors_go_to_the_reverse_proxy_where_it_wants_them(site: Site) -> None:
+def test_errors_go_to_the_reverse_proxy_where_it_wants_them(gateway: GatewayServer) -> None:
     """With stderr=on; else to the log alone."""
     for name in ("fastcgi", "fastcgi-errors"):
-        with site.connect(name) as connection:
+        with gateway.connect(name) as connection:
             connection.send(kept(f"/?application=writes-errors&key={name}"))
             response = connection.read_fastcgi_response()
             assert completed(response).body == b'"written"'
             if name == "fastcgi":
                 assert response.errors == b""
-                site.server.error_log.wait_for(f"write {name}$")
+                gateway.server.error_log.wait_for(f"write {name}$")
             else:
                 assert f"write {name}\n".encode() in response.errors

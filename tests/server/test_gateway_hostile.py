@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 from support.gateway import PING, PONG, GatewayConnection, fastcgi, scgi, uwsgi, variables
-from support.gateway_site import (
+from support.gateway_server import (
     KEPT,
     LISTENERS,
     PROXY_LINE,
-    Site,
+    GatewayServer,
     protocol_of,
     read_response,
     request,
-    running_site,
+    running_gateway_server,
 )
 from support.memory import bounded_memory
 from support.raw_client import request_bytes
@@ -48,17 +48,17 @@ FOREIGN = {
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
+def gateway() -> Iterator[GatewayServer]:
     options = ["--keep-alive", "120s", "--handshake-timeout", "120s", "--max-requests-per-connection", "0"]
-    with running_site(*options, kept=KEPT) as running:
+    with running_gateway_server(*options, kept=KEPT) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def others_go_on(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    if "site" in request.fixturenames:
-        request.getfixturevalue("site").serves_everybody()
+    if "gateway" in request.fixturenames:
+        request.getfixturevalue("gateway").serves_everybody()
 
 
 def send(connection: GatewayConnection, data: bytes) -> None:
@@ -81,10 +81,10 @@ def pairs_of_foreign() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "what"), pairs_of_foreign())
-def test_foreign_bytes_are_rejected(site: Site, name: str, what: str) -> None:
+def test_foreign_bytes_are_rejected(gateway: GatewayServer, name: str, what: str) -> None:
     """What only another protocol would begin with."""
-    position = site.server.error_log.position()
-    with site.connect(name) as connection:
+    position = gateway.server.error_log.position()
+    with gateway.connect(name) as connection:
         # HTTP waits for the end of a line before it says anything.
         send(connection, FOREIGN[what] + b"\r\n\r\n" * (name == "http"))
         if name.endswith("-proxy") or protocol_of(name) == "fastcgi":
@@ -95,12 +95,12 @@ def test_foreign_bytes_are_rejected(site: Site, name: str, what: str) -> None:
             assert connection.read_response().status in (400, 501, 505)
             connection.expect_closed()
     if name == "http":
-        site.server.error_log.wait_for(r"\[debug\] refused with \d+: ", since=position)
+        gateway.server.error_log.wait_for(r"\[debug\] refused with \d+: ", since=position)
     elif name in ("uwsgi", "uwsgi-kept") and what != "nuls":
-        site.wait_for_line(name, f"refused a packet with modifier1 {FOREIGN[what][0]}, ", since=position)
+        gateway.wait_for_line(name, f"refused a packet with modifier1 {FOREIGN[what][0]}, ", since=position)
     else:
         # The rule, and how the bytes begin.
-        site.wait_for_line(name, ' ("', since=position)
+        gateway.wait_for_line(name, ' ("', since=position)
 
 
 def read_all(connection: GatewayConnection) -> bytes:
@@ -115,9 +115,11 @@ def read_all(connection: GatewayConnection) -> bytes:
 @pytest.mark.parametrize(
     ("name", "what"), [(name, what) for name in PROXIED for what in FOREIGN if what != protocol_of(name)]
 )
-def test_foreign_bytes_behind_a_proxy_header_are_rejected(site: Site, name: str, what: str) -> None:
+def test_foreign_bytes_behind_a_proxy_header_are_rejected(
+    gateway: GatewayServer, name: str, what: str
+) -> None:
     """A second header among them: there is one."""
-    with site.connect(name) as connection:
+    with gateway.connect(name) as connection:
         send(connection, PROXY_LINE + FOREIGN[what] + b"\r\n\r\n")
         if protocol_of(name) == "fastcgi":
             assert read_all(connection) == b""
@@ -132,27 +134,29 @@ def test_foreign_bytes_behind_a_proxy_header_are_rejected(site: Site, name: str,
 
 
 @pytest.fixture(scope="module")
-def closed_site() -> Iterator[Site]:
+def closed_gateway() -> Iterator[GatewayServer]:
     """Only 127.0.0.1 may speak."""
     names = ("uwsgi", "fastcgi", "scgi", "proxy")
-    with running_site(*(part for name in names for part in (f"--{name}-allow-from", "127.0.0.1"))) as running:
+    with running_gateway_server(
+        *(part for name in names for part in (f"--{name}-allow-from", "127.0.0.1"))
+    ) as running:
         yield running
 
 
 @pytest.mark.parametrize("name", [name for name in LISTENERS if name != "uwsgi-kept"])
-def test_a_peer_that_is_not_listed_is_kept_out(closed_site: Site, name: str) -> None:
-    position = closed_site.server.error_log.position()
+def test_a_peer_that_is_not_listed_is_kept_out(closed_gateway: GatewayServer, name: str) -> None:
+    position = closed_gateway.server.error_log.position()
     setting = "proxy_allow_from" if name in PROXIED else f"{name}_allow_from"
-    with closed_site.connect(name, source="127.0.0.2") as connection:
+    with closed_gateway.connect(name, source="127.0.0.2") as connection:
         send(connection, request(name, variables()))
         assert read_all(connection) == b""
     what = f"closed the connection, which {setting} does not allow"
-    closed_site.server.error_log.wait_for(rf"\[debug\] \S+: 127\.0\.0\.2: {what}", since=position)
-    assert closed_site.ask(name).status == 200
+    closed_gateway.server.error_log.wait_for(rf"\[debug\] \S+: 127\.0\.0\.2: {what}", since=position)
+    assert closed_gateway.ask(name).status == 200
 
 
-def test_plain_http_is_for_everybody(closed_site: Site) -> None:
-    with closed_site.connect("http", source="127.0.0.2") as connection:
+def test_plain_http_is_for_everybody(closed_gateway: GatewayServer) -> None:
+    with closed_gateway.connect("http", source="127.0.0.2") as connection:
         connection.send(request_bytes("/open"))
         assert connection.read_response().status == 200
 
@@ -182,9 +186,9 @@ HEADERS = {"v1": PROXY_LINE, "v2": PROXY_V2, "checksum": with_checksum()}
 
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
 @pytest.mark.parametrize("name", PROXIED)
-def test_a_proxy_header_may_come_byte_by_byte(site: Site, name: str, header: bytes) -> None:
+def test_a_proxy_header_may_come_byte_by_byte(gateway: GatewayServer, name: str, header: bytes) -> None:
     data = request(name, variables("/bytewise")).removeprefix(PROXY_LINE)
-    with site.connect(name) as connection:
+    with gateway.connect(name) as connection:
         connection.send_bytewise(header)
         # The first byte of the request is in the same segment as the last one of the header, or not.
         connection.send(data)
@@ -192,21 +196,21 @@ def test_a_proxy_header_may_come_byte_by_byte(site: Site, name: str, header: byt
 
 
 @pytest.mark.parametrize("name", PROXIED)
-def test_a_wrong_checksum_ends_the_connection(site: Site, name: str) -> None:
+def test_a_wrong_checksum_ends_the_connection(gateway: GatewayServer, name: str) -> None:
     data = request(name, variables("/checksum")).removeprefix(PROXY_LINE)
-    position = site.server.error_log.position()
+    position = gateway.server.error_log.position()
     # Another checksum that many know is wrong too.
     zlib_checksum = with_checksum()[:-4] + struct.pack(">I", zlib.crc32(with_checksum()[:-4] + bytes(4)))
     for header in (with_checksum(1), with_checksum(1 << 31), zlib_checksum):
-        with site.connect(name) as connection:
+        with gateway.connect(name) as connection:
             send(connection, header + data)
             assert read_all(connection) == b""
-    site.wait_for_line(name, "the checksum of the PROXY header is wrong", since=position)
+    gateway.wait_for_line(name, "the checksum of the PROXY header is wrong", since=position)
 
 
-def test_a_header_holds_for_its_connection(site: Site) -> None:
+def test_a_header_holds_for_its_connection(gateway: GatewayServer) -> None:
     """Later requests have none; another header is no request."""
-    with site.connect("http-proxy") as connection:
+    with gateway.connect("http-proxy") as connection:
         for number in range(3):
             connection.send(PROXY_LINE * (number == 0) + request_bytes(f"/{number}"))
             environ = json.loads(connection.read_response().body)["environ"]
@@ -217,39 +221,41 @@ def test_a_header_holds_for_its_connection(site: Site) -> None:
         connection.expect_closed()
 
 
-def test_what_the_variables_say_goes_before_the_header(site: Site) -> None:
+def test_what_the_variables_say_goes_before_the_header(gateway: GatewayServer) -> None:
     """A reverse proxy behind a load balancer: it knows its own client."""
-    with site.connect("uwsgi-proxy") as connection:
+    with gateway.connect("uwsgi-proxy") as connection:
         connection.send(request("uwsgi-proxy", variables("/both")))
         environ = json.loads(connection.read_response().body)["environ"]
     assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == ("192.0.2.7", "50000")
 
 
 @pytest.mark.parametrize("name", PROXIED)
-def test_a_peer_that_only_looks_whether_somebody_is_there_is_no_news(site: Site, name: str) -> None:
+def test_a_peer_that_only_looks_whether_somebody_is_there_is_no_news(
+    gateway: GatewayServer, name: str
+) -> None:
     """A health check that closes without a header, and one with LOCAL: no warning, no access line."""
-    position = site.server.error_log.position()
-    site.connect(name).close()
-    with site.connect(name) as connection:
+    position = gateway.server.error_log.position()
+    gateway.connect(name).close()
+    with gateway.connect(name) as connection:
         connection.send(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")
         connection.half_close()
         assert read_all(connection) == b""
-    assert site.ask(name).status == 200
-    assert site.binds[name] not in site.server.error_log.text(position)
+    assert gateway.ask(name).status == 200
+    assert gateway.binds[name] not in gateway.server.error_log.text(position)
 
 
 # -- uwsgi's own
 
 
-def test_a_ping_is_answered_and_closes(site: Site) -> None:
-    with site.connect("uwsgi") as connection:
+def test_a_ping_is_answered_and_closes(gateway: GatewayServer) -> None:
+    with gateway.connect("uwsgi") as connection:
         connection.send(PING + uwsgi(variables()))
         assert connection.read_to_end() == PONG
 
 
-def test_a_kept_connection_serves_pings_and_packets_in_turn(site: Site) -> None:
+def test_a_kept_connection_serves_pings_and_packets_in_turn(gateway: GatewayServer) -> None:
     body = b"b" * 70_000
-    with site.connect("uwsgi-kept") as connection:
+    with gateway.connect("uwsgi-kept") as connection:
         for number in range(3):
             packet = uwsgi(variables(f"/{number}", "POST", ("CONTENT_LENGTH", str(len(body)))), body)
             connection.send(PING + packet + uwsgi(variables(f"/{number}-next")) + PING)
@@ -266,16 +272,16 @@ def test_a_kept_connection_serves_pings_and_packets_in_turn(site: Site) -> None:
         assert connection.read_exactly(4) == PONG
 
 
-def test_a_kept_connection_closes_after_a_response_without_a_length(site: Site) -> None:
+def test_a_kept_connection_closes_after_a_response_without_a_length(gateway: GatewayServer) -> None:
     """Only the close tells its end."""
-    with site.connect("uwsgi-kept") as connection:
+    with gateway.connect("uwsgi-kept") as connection:
         connection.send(uwsgi(variables("/?application=many-blocks&size=100&count=3")) * 2)
         response = connection.read_response()
         assert (response.status, response.framing, len(response.body)) == (200, "close", 300)
 
 
-def test_a_connection_that_is_not_kept_serves_one_packet(site: Site) -> None:
-    with site.connect("uwsgi") as connection:
+def test_a_connection_that_is_not_kept_serves_one_packet(gateway: GatewayServer) -> None:
+    with gateway.connect("uwsgi") as connection:
         connection.send(uwsgi(variables("/1")) * 2)
         told = json.loads(connection.read_response().body)
         assert told["environ"]["REQUEST_URI"] == "/1"
@@ -283,16 +289,16 @@ def test_a_connection_that_is_not_kept_serves_one_packet(site: Site) -> None:
 
 
 @pytest.mark.parametrize("modifier1", [m for m in range(256) if m not in (0, 30, 100)])
-def test_no_other_modifier_is_served(site: Site, modifier1: int) -> None:
+def test_no_other_modifier_is_served(gateway: GatewayServer, modifier1: int) -> None:
     """Whatever it would do in uWSGI; also on a connection that is kept."""
-    position = site.server.error_log.position()
-    with site.connect("uwsgi-kept") as connection:
+    position = gateway.server.error_log.position()
+    with gateway.connect("uwsgi-kept") as connection:
         connection.send(PING)
         assert connection.read_exactly(4) == PONG
         send(connection, uwsgi(variables(), modifier1=modifier1) + PING)
         assert connection.read_response().status == 501
         connection.expect_closed()
-    site.wait_for_line(
+    gateway.wait_for_line(
         "uwsgi-kept", f"refused a packet with modifier1 {modifier1}, modifier2 0", since=position
     )
 
@@ -301,9 +307,9 @@ def test_no_other_modifier_is_served(site: Site, modifier1: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def small_site() -> Iterator[Site]:
+def small_gateway() -> Iterator[GatewayServer]:
     limits = ["--max-variables", "30", "--max-variables-size", "2000", "--max-request-body", "1000"]
-    with running_site(*limits) as running:
+    with running_gateway_server(*limits) as running:
         yield running
 
 
@@ -326,30 +332,36 @@ def filled(name: str, *, count: int = 0, size: int = 0) -> bytes:
 
 @pytest.mark.parametrize("name", GATEWAYS)
 @pytest.mark.parametrize(("count", "status"), [(30, 200), (31, 431)], ids=["at", "above"])
-def test_the_number_of_variables_is_bounded(small_site: Site, name: str, count: int, status: int) -> None:
-    position = small_site.server.error_log.position()
-    with small_site.connect(name) as connection:
+def test_the_number_of_variables_is_bounded(
+    small_gateway: GatewayServer, name: str, count: int, status: int
+) -> None:
+    position = small_gateway.server.error_log.position()
+    with small_gateway.connect(name) as connection:
         send(connection, filled(name, count=count))
         assert read_response(connection, name).status == status
     if status == 431:
-        small_site.wait_for_line(name, "there are too many variables", since=position)
+        small_gateway.wait_for_line(name, "there are too many variables", since=position)
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
 @pytest.mark.parametrize(("size", "status"), [(2000, 200), (2001, 431)], ids=["at", "above"])
-def test_the_size_of_variables_is_bounded(small_site: Site, name: str, size: int, status: int) -> None:
-    position = small_site.server.error_log.position()
-    with small_site.connect(name) as connection:
+def test_the_size_of_variables_is_bounded(
+    small_gateway: GatewayServer, name: str, size: int, status: int
+) -> None:
+    position = small_gateway.server.error_log.position()
+    with small_gateway.connect(name) as connection:
         send(connection, filled(name, size=size))
         assert read_response(connection, name).status == status
     if status == 431:
-        small_site.wait_for_line(name, "the variables are too large", since=position)
+        small_gateway.wait_for_line(name, "the variables are too large", since=position)
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
 @pytest.mark.parametrize(("size", "status"), [(1000, 200), (1001, 413)], ids=["at", "above"])
-def test_the_size_of_a_body_is_bounded(small_site: Site, name: str, size: int, status: int) -> None:
-    with small_site.connect(name) as connection:
+def test_the_size_of_a_body_is_bounded(
+    small_gateway: GatewayServer, name: str, size: int, status: int
+) -> None:
+    with small_gateway.connect(name) as connection:
         send(connection, request(name, variables("/body", "POST"), b"b" * size))
         assert read_response(connection, name).status == status
 
@@ -357,43 +369,47 @@ def test_the_size_of_a_body_is_bounded(small_site: Site, name: str, size: int, s
 @pytest.mark.parametrize("name", GATEWAYS)
 @pytest.mark.parametrize("length", [1001, 1 << 40, (1 << 64) - 1])
 def test_a_body_that_is_announced_too_large_is_rejected_at_once(
-    small_site: Site, name: str, length: int
+    small_gateway: GatewayServer, name: str, length: int
 ) -> None:
     given = variables("/announced", "POST", ("CONTENT_LENGTH", str(length)))
     data = request(name, given)
-    with small_site.connect(name) as connection:
+    with small_gateway.connect(name) as connection:
         # Without the end of the body, which over FastCGI has a record of its own.
         connection.send(data[:-8] if name == "fastcgi" else data)
         assert read_response(connection, name).status == 413
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
-def test_an_error_response_reaches_a_peer_that_goes_on_sending(small_site: Site, name: str) -> None:
+def test_an_error_response_reaches_a_peer_that_goes_on_sending(
+    small_gateway: GatewayServer, name: str
+) -> None:
     """As reverse proxies do: they send all of a request before they look for a response."""
     given = variables("/large", "POST", ("CONTENT_LENGTH", str(3 * MEBIBYTE)), ("F", "f" * 40_000))
     data = request(name, given, b"b" * 3 * MEBIBYTE)
-    with small_site.connect(name) as connection:
+    with small_gateway.connect(name) as connection:
         for start in range(0, len(data), 30_000):
             connection.send(data[start : start + 30_000])
         assert read_response(connection, name).status == 431
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
-def test_a_body_that_is_truncated_never_reaches_the_application(site: Site, key: str, name: str) -> None:
-    position = site.server.access_log.position()
+def test_a_body_that_is_truncated_never_reaches_the_application(
+    gateway: GatewayServer, key: str, name: str
+) -> None:
+    position = gateway.server.access_log.position()
     given = variables(f"/?application=records-reading&key={key}", "POST", ("CONTENT_LENGTH", "100"))
     data = request(name, given, b"b" * 100)
-    with site.connect(name) as connection:
+    with gateway.connect(name) as connection:
         connection.send(data[:-50])
-    line = site.server.access_log.wait_for(rf"key={key} HTTP/1\.1\" (\d+) ", since=position)
+    line = gateway.server.access_log.wait_for(rf"key={key} HTTP/1\.1\" (\d+) ", since=position)
     assert line[1] == "499"
-    assert site.server.recorder.events(key) == []
+    assert gateway.server.recorder.events(key) == []
 
 
 # -- many at a time
 
 
-def test_a_crowd_of_hostile_connections_takes_little_memory(site: Site) -> None:
+def test_a_crowd_of_hostile_connections_takes_little_memory(gateway: GatewayServer) -> None:
     """Hundreds of connections begin something large on each listener, and some break the rules."""
     begun = {
         "uwsgi": struct.pack("<BHB", 0, 0xFFFF, 0) + b"\xff" * 1000,
@@ -403,17 +419,17 @@ def test_a_crowd_of_hostile_connections_takes_little_memory(site: Site) -> None:
         + b"\xff" * 1000,
         "http-proxy": PROXY_V2[:14] + b"\x0f\x00" + bytes(1000),
     }
-    with ExitStack() as stack, bounded_memory(site.server, 32 * MEBIBYTE):
+    with ExitStack() as stack, bounded_memory(gateway.server, 32 * MEBIBYTE):
         crowd = []
         for number in range(600):
             name = list(begun)[number % len(begun)]
-            connection = stack.enter_context(site.connect(name))
+            connection = stack.enter_context(gateway.connect(name))
             connection.send(begun[name])
             crowd.append(connection)
-        site.serves_everybody()
+        gateway.serves_everybody()
         for name in GATEWAYS:
             for _ in range(100):
-                with site.connect(name) as connection:
+                with gateway.connect(name) as connection:
                     send(connection, b"\xff" * 64)
         assert all(connection.is_silent(0) for connection in crowd)
 
@@ -430,7 +446,7 @@ def test_an_application_knows_who_speaks_over_a_unix_socket(
     address = f"\0portico-{os.getpid()}-{name}" if is_abstract else str(tmp_path / name)
     bind = f"{name}+unix:{address.replace(chr(0), '@')}"
     given = [*variables("/unix"), ("portico.peer", "0"), ("HTTP_PORTICO.PEER", "0")]
-    with running_site("-b", bind, listeners={}), GatewayConnection(address) as connection:
+    with running_gateway_server("-b", bind, listeners={}), GatewayConnection(address) as connection:
         connection.send(request(name, given))
         environ = json.loads(read_response(connection, name).body)["environ"]
     assert environ["portico.peer"] == [os.getpid(), os.getuid(), os.getgid()]

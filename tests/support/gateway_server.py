@@ -69,7 +69,7 @@ def read_response(connection: GatewayConnection, name: str, method: str = "GET")
 
 
 @dataclass
-class Site:
+class GatewayServer:
     """A running server, and where it listens."""
 
     server: Server
@@ -104,7 +104,7 @@ class Site:
 
 
 @contextmanager
-def running_site(
+def running_gateway_server(
     *options: str,
     listeners: Mapping[str, str] = LISTENERS,
     application: str = "apps.telling:application",
@@ -112,7 +112,7 @@ def running_site(
     kept: Sequence[str] = (),
     is_strict: bool = True,
     has_tracebacks: bool = False,
-) -> Iterator[Site]:
+) -> Iterator[GatewayServer]:
     """A server with `listeners`, for the whole of the block.
 
     At its end, if `is_strict`: the same worker, no descriptor and hardly any memory more than before; log
@@ -125,17 +125,17 @@ def running_site(
     with Server(application, threads=threads, options=options) as server:
         addresses["http"] = ("127.0.0.1", server.port)
         binds["http"] = server.url
-        site = Site(server, addresses, binds)
+        gateway = GatewayServer(server, addresses, binds)
         began_s = time.monotonic()
         if is_strict:
-            site.serves_everybody()
+            gateway.serves_everybody()
             # Starts all that is started when it is first needed.
-            assert site.ask("http", "/?application=registers-and-responds&key=first").status == 200
+            assert gateway.ask("http", "/?application=registers-and-responds&key=first").status == 200
         workers, descriptors, memory = server.worker_pids, server.descriptor_count(), server.memory_bytes()
         for name in kept:
-            site.kept[name] = site.connect(name)
-        yield site
-        for connection in site.kept.values():
+            gateway.kept[name] = gateway.connect(name)
+        yield gateway
+        for connection in gateway.kept.values():
             with suppress(OSError):
                 connection.close()
         if not is_strict:

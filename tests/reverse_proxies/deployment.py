@@ -65,8 +65,8 @@ class PairedServer(Server):
         )
 
 
-class Site:
-    """What a test of a pairing has in its hands."""
+class RunningDeployment:
+    """A running pairing: a reverse proxy, portico behind it, and an application that keeps a journal."""
 
     def __init__(
         self, pairing: Pairing, application: str, addresses: Addresses, portico: PairedServer
@@ -131,7 +131,7 @@ def ask(
 
 
 @contextmanager
-def running_site(pairing: Pairing, application: str, certificate: Path) -> Iterator[Site]:
+def running_deployment(pairing: Pairing, application: str, certificate: Path) -> Iterator[RunningDeployment]:
     """Start portico and the reverse proxy; end both on leaving."""
     program(pairing.program)
     with temporary_folder() as folder:
@@ -140,7 +140,7 @@ def running_site(pairing: Pairing, application: str, certificate: Path) -> Itera
         portico = PairedServer(APPLICATIONS[application], binds, folder, pairing.options)
         proxy = reverse_proxy(pairing, addresses)
         with portico, proxy:
-            yield Site(pairing, application, addresses, portico)
+            yield RunningDeployment(pairing, application, addresses, portico)
 
 
 @contextmanager
