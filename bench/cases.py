@@ -27,7 +27,7 @@ BROWSER_HEADERS = (  # with Host, which the load generator adds, the 12 that a b
 BEHIND_NGINX = ("portico", "granian", "gunicorn gthread")
 
 
-class Kind(Enum):
+class DriveKind(Enum):
     """How a case is driven."""
 
     LOAD = "load"
@@ -44,7 +44,7 @@ class Case:
     title: str
     app: str = "bench.apps:hello"
     expected: bytes = apps.HELLO
-    kind: Kind = Kind.LOAD
+    kind: DriveKind = DriveKind.LOAD
     path: str = "/"
     body_bytes: int = 0
     """More than 0: a POST with this many bytes."""
@@ -98,7 +98,7 @@ CASES = (
         "mix",
         "Mix: 8 connections sleeping 5 ms beside 8 fast ones, 32 threads",
         "bench.apps:mix",
-        kind=Kind.MIX,
+        kind=DriveKind.MIX,
         connections=8,
         threads=32,
         columns=("fast_rps", "slow_rps", "fast_p99_ms", "slow_p50_ms", "slow_p99_ms", "cpu_us"),
@@ -123,18 +123,18 @@ CASES = (
         proxy="http",
         servers=BEHIND_NGINX,
     ),
-    Case("memory-1", "Memory of the whole tree, hello, 1 worker", kind=Kind.MEMORY, columns=("pss_mb",)),
+    Case("memory-1", "Memory of the whole tree, hello, 1 worker", kind=DriveKind.MEMORY, columns=("pss_mb",)),
     Case(
         "memory-4",
         "Memory of the whole tree, hello, 4 workers",
-        kind=Kind.MEMORY,
+        kind=DriveKind.MEMORY,
         workers=4,
         columns=("pss_mb",),
     ),
     Case(
         "idle",
         "5,000 idle keep-alive connections",
-        kind=Kind.IDLE,
+        kind=DriveKind.IDLE,
         limit_reply="13",
         columns=("kb_per_connection", "kept", "pss_mb"),
     ),

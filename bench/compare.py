@@ -20,7 +20,7 @@ import machine
 import peers
 import report
 import results
-from cases import CASES, Case, Kind, Row, rows
+from cases import CASES, Case, DriveKind, Row, rows
 from drive import Round, measured
 from running import ServerFailed, running
 from servers import BY_NAME, LIMIT, PORTICO, SERVERS, Role, Server, baseline
@@ -40,7 +40,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         peers.prepare()
-    except peers.Missing as missing:
+    except peers.MissingTool as missing:
         raise SystemExit(f"compare.py: {missing}") from None
     server_cpu, client_cpu = _cpus()
     os.sched_setaffinity(0, {client_cpu})
@@ -51,7 +51,8 @@ def main() -> None:
     commit = machine.commit()
     outcomes = {}
     for case in cases:
-        count = options.rounds if case.kind in (Kind.LOAD, Kind.MIX) else min(options.rounds, FEW_ROUNDS)
+        is_loaded = case.kind in (DriveKind.LOAD, DriveKind.MIX)
+        count = options.rounds if is_loaded else min(options.rounds, FEW_ROUNDS)
         lines = _measure(case, servers, count, options.seconds, server_cpu)
         date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         outcome = results.Outcome(case.name, date, commit, count, options.seconds, lines)
@@ -129,7 +130,7 @@ def _measure(
 def _one_round(case: Case, row: Row, seconds: int, cpu: int) -> Round:
     try:
         with (
-            idle.descriptors() if case.kind is Kind.IDLE else nullcontext(),
+            idle.descriptors() if case.kind is DriveKind.IDLE else nullcontext(),
             running(case, row, cpu) as server,
         ):
             return measured(case, row, server, seconds)

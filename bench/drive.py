@@ -14,7 +14,7 @@ from pathlib import Path
 import idle
 import lateness
 import measure
-from cases import Case, Kind, Row
+from cases import Case, DriveKind, Row
 from running import Running, ServerFailed
 from servers import Role
 
@@ -38,7 +38,7 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class WrkReport:
     """What one wrk process reported."""
 
     requests: int
@@ -54,14 +54,14 @@ def measured(case: Case, row: Row, running: Running, seconds: int) -> Round:
     # The limit sends as many bytes, but not these.
     expected = case.expected if row.server.role is not Role.LIMIT else None
     result.metrics["keeps_alive"] = verify(case, running.port, expected)
-    if case.kind is Kind.IDLE:
+    if case.kind is DriveKind.IDLE:
         if not result.metrics["keeps_alive"]:
             raise ServerFailed("closes each connection after its response")
         _load(case, running, [case.path], WARM_UP_S)
         result.metrics |= idle.measured(running)
         result.metrics["pss_mb"] = measure.pss_bytes(running.pid) / 1e6
         return result
-    paths = ["/slow", "/"] if case.kind is Kind.MIX else [case.path]
+    paths = ["/slow", "/"] if case.kind is DriveKind.MIX else [case.path]
     _load(case, running, paths, WARM_UP_S)
     log_start = _lines(running.access_log)
     before = measure.cpu_s(running.pid)
@@ -73,7 +73,8 @@ def measured(case: Case, row: Row, running: Running, seconds: int) -> Round:
     if requests == 0:
         raise ServerFailed("completed no request under load")
     result.metrics["cpu_us"] = spent_s * 1e6 / requests
-    for prefix, outcome in zip(["slow_", "fast_"] if case.kind is Kind.MIX else [""], outcomes, strict=True):
+    prefixes = ["slow_", "fast_"] if case.kind is DriveKind.MIX else [""]
+    for prefix, outcome in zip(prefixes, outcomes, strict=True):
         result.metrics[f"{prefix}rps"] = outcome.requests / outcome.seconds
         result.metrics[f"{prefix}p50_ms"] = outcome.p50_ms
         result.metrics[f"{prefix}p99_ms"] = outcome.p99_ms
@@ -118,7 +119,7 @@ def verify(case: Case, port: int, expected: bytes | None) -> bool:
     return kept
 
 
-def _load(case: Case, running: Running, paths: Sequence[str], seconds: float) -> list[Outcome]:
+def _load(case: Case, running: Running, paths: Sequence[str], seconds: float) -> list[WrkReport]:
     """One wrk per path, at the same time."""
     clients = [_wrk(case, running.port, path, seconds) for path in paths]
     try:
@@ -136,7 +137,7 @@ def _load(case: Case, running: Running, paths: Sequence[str], seconds: float) ->
 def _wrk(case: Case, port: int, path: str, seconds: float) -> subprocess.Popen[str]:
     # Beside a slow one, the fast load generator would use up the CPU they share, and what the slow one
     # then waits for that CPU would be shown as the server's latency: so it goes behind.
-    behind = ["nice", "-n", "19"] if case.kind is Kind.MIX and path == case.path else []
+    behind = ["nice", "-n", "19"] if case.kind is DriveKind.MIX and path == case.path else []
     argv = [*behind, "wrk", "-t1", f"-c{case.connections}", f"-d{max(1, round(seconds))}s", "--timeout", "5s"]
     for header in case.headers:
         argv += ["-H", header]
@@ -145,7 +146,7 @@ def _wrk(case: Case, port: int, path: str, seconds: float) -> subprocess.Popen[s
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def _outcome(client: subprocess.Popen[str], seconds: float) -> Outcome:
+def _outcome(client: subprocess.Popen[str], seconds: float) -> WrkReport:
     try:
         text, _ = client.communicate(timeout=seconds + 20)
     except subprocess.TimeoutExpired as error:
@@ -155,7 +156,7 @@ def _outcome(client: subprocess.Popen[str], seconds: float) -> Outcome:
         raise ServerFailed(f"the load generator said: {text.strip()[-200:]}")
     values = json.loads(line.removeprefix("OUTCOME "))
     errors = {name: values[name] for name in ("connect", "read", "write", "status", "timeout")}
-    return Outcome(values["requests"], values["seconds"], values["p50_ms"], values["p99_ms"], errors)
+    return WrkReport(values["requests"], values["seconds"], values["p50_ms"], values["p99_ms"], errors)
 
 
 def _lines(log: Path | None) -> int:

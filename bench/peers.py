@@ -23,7 +23,7 @@ LIBEV_HEADERS = (Path("/usr/include/ev.h"), Path("/usr/include/libev/ev.h"), Pat
 INSTALL_S = 600
 
 
-class Missing(Exception):
+class MissingTool(Exception):
     """Something without which nothing can be measured."""
 
 
@@ -36,7 +36,9 @@ def prepare() -> None:
     """Install and compile whatever is not there yet."""
     for tool in ("wrk", "taskset"):
         if shutil.which(tool) is None and not _apt(tool if tool == "wrk" else "util-linux"):
-            raise Missing(f"{tool} is not installed: `apt-get install wrk util-linux` (as root) brings it.")
+            raise MissingTool(
+                f"{tool} is not installed: `apt-get install wrk util-linux` (as root) brings it."
+            )
     _compile_limit()
     _install_peers()
 
@@ -71,7 +73,7 @@ def _install_peers() -> None:
         for command in ([python, "-m", "venv", str(PEERS)], [*pip, *BUILD_TOOLS]):
             failure = _failure(command)
             if failure:
-                raise Missing(f"the peers' environment cannot be made: {failure}")
+                raise MissingTool(f"the peers' environment cannot be made: {failure}")
     there = _versions_in(PEERS, PACKAGES)
     for package in PACKAGES:
         if package in there:

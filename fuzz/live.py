@@ -67,7 +67,7 @@ TELLING = [
 ]
 
 
-class Client(Connection):
+class StrictClient(Connection):
     """The strict client, told by the application whether it served a HEAD."""
 
     @staticmethod
@@ -118,7 +118,7 @@ def split(message: bytes, chance: random.Random) -> list[bytes]:
 
 def exchange(server: Server, pieces: list[bytes], seen: Counter[str]) -> None:
     """One hostile connection, from connect to close."""
-    with Client(server.address, timeout_s=RESPONSE_DEADLINE_S) as client:
+    with StrictClient(server.address, timeout_s=RESPONSE_DEADLINE_S) as client:
         try:
             for piece in pieces:
                 client.send(piece)

@@ -45,7 +45,7 @@ CHOICES = (0, 0x3020_1001, 0x0304_0202, 0x2003, 4, 8, 0x1F, 0x20, 0x120, 0x304)
 
 
 @dataclass
-class Outcome:
+class TargetOutcome:
     """What one target's run came to."""
 
     target: str
@@ -133,7 +133,7 @@ def target_folder(sanitizer: str) -> Path:
     return Path(os.environ.get("CARGO_TARGET_DIR", FUZZ / "target")) / f"fuzz-{sanitizer}"
 
 
-def fuzz(target: str, seconds: int, sanitizer: str) -> Outcome:
+def fuzz(target: str, seconds: int, sanitizer: str) -> TargetOutcome:
     """Run one target."""
     # The newest of several triples is what was just built.
     binaries = sorted(
@@ -175,7 +175,7 @@ def fuzz(target: str, seconds: int, sanitizer: str) -> Outcome:
     return outcome
 
 
-def read_log(target: str, text: str) -> Outcome:
+def read_log(target: str, text: str) -> TargetOutcome:
     """The figures that libFuzzer prints."""
 
     def stat(name: str) -> int:
@@ -183,7 +183,7 @@ def read_log(target: str, text: str) -> Outcome:
         return int(match[1]) if match else 0
 
     coverage = [int(edges) for edges in re.findall(r"^#\d+\s+\w+\s+cov: (\d+)", text, re.MULTILINE)]
-    return Outcome(
+    return TargetOutcome(
         target,
         stat("number_of_executed_units"),
         stat("average_exec_per_sec"),
@@ -225,7 +225,7 @@ def escaped_lines(name: str) -> list[bytes]:
     return [ast.literal_eval(f"b'''{line}'''") for line in lines if not line.startswith("#")]
 
 
-def live(seconds: int) -> Outcome:
+def live(seconds: int) -> TargetOutcome:
     """Run live.py, which prints its own account and a last line for the table."""
     python = FUZZ.parent / ".venv" / "bin" / "python"
     command = [
@@ -238,13 +238,13 @@ def live(seconds: int) -> Outcome:
     print(process.stdout, end="")
     match = re.search(r"^sent (\d+) ", process.stdout, re.MULTILINE)
     executions = int(match[1]) if match else 0
-    outcome = Outcome(LIVE, executions, executions // max(1, seconds))
+    outcome = TargetOutcome(LIVE, executions, executions // max(1, seconds))
     if process.returncode:
         outcome.failure = f"live.py ended with {process.returncode}"
     return outcome
 
 
-def table(outcomes: list[Outcome]) -> str:
+def table(outcomes: list[TargetOutcome]) -> str:
     """The outcomes as text."""
     lines = [
         f"{'target':<12}{'executions':>12}{'per second':>12}{'coverage':>16}{'new inputs':>12}{'crashes':>9}"

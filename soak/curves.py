@@ -21,7 +21,7 @@ STYLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Curve:
     """One curve: (minutes, value)."""
 
     points: Sequence[tuple[float, float]]
@@ -41,7 +41,7 @@ class Panel:
     """A diagram with its own scale, which begins at 0."""
 
     title: str
-    lines: Sequence[Line]
+    lines: Sequence[Curve]
 
 
 def drawing(panels: Sequence[Panel], marks: Sequence[Mark], legend: Sequence[tuple[str, str]]) -> str:

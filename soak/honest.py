@@ -55,7 +55,7 @@ class WatchedConnection(Connection):
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingResponse:
     """A response that did not come, or not whole. Times are of the machine's monotonic clock."""
 
     began_s: float
@@ -79,7 +79,7 @@ class Account:
     statuses: Counter[str] = field(default_factory=Counter)
     routes: Counter[str] = field(default_factory=Counter)
     missing_count: int = 0
-    missing: list[Missing] = field(default_factory=list)
+    missing: list[MissingResponse] = field(default_factory=list)
     wrong_count: int = 0
     wrong: list[str] = field(default_factory=list)
     first_seen_s: dict[int, float] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Account:
             if worker is not None:
                 self.first_seen_s.setdefault(worker, time.monotonic())
 
-    def no_response(self, missing: Missing) -> None:
+    def no_response(self, missing: MissingResponse) -> None:
         with self.lock:
             self.requests += 1
             self.missing_count += 1
@@ -261,7 +261,7 @@ class Visitor(threading.Thread):
     def _record_missing(self, route: str, began_s: float, error: Exception) -> None:
         connection = self._connection
         self._account.no_response(
-            Missing(
+            MissingResponse(
                 began_s,
                 time.monotonic(),
                 route,

@@ -21,7 +21,7 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from hostile_kinds import KINDS, Client, Kind
+from hostile_kinds import KINDS, HostileClient, Kind
 
 CONNECT_S = 5.0
 LONGEST_STAY_S = 120.0
@@ -39,7 +39,7 @@ ENDED = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
 
 
 @dataclass(slots=True)
-class Load:
+class HostileLoad:
     """A kind, how much of it is wanted, and what it has seen."""
 
     kind: Kind
@@ -48,10 +48,10 @@ class Load:
     alive: int = 0
     allowance: float = 0.0
     tally: Counter[str] = field(default_factory=Counter)
-    steps: deque[tuple[float, Client]] = field(default_factory=deque)
+    steps: deque[tuple[float, HostileClient]] = field(default_factory=deque)
     """Due times; all intervals of a kind are the same, so appending keeps them in order."""
-    connecting: deque[tuple[float, Client]] = field(default_factory=deque)
-    staying: deque[tuple[float, Client]] = field(default_factory=deque)
+    connecting: deque[tuple[float, HostileClient]] = field(default_factory=deque)
+    staying: deque[tuple[float, HostileClient]] = field(default_factory=deque)
     """When each leaves of its own accord."""
 
     def is_ready(self) -> bool:
@@ -74,12 +74,12 @@ class Load:
 class Loop:
     """All connections and their one epoll."""
 
-    def __init__(self, port: int, loads: list[Load], *, harmless: bool) -> None:
+    def __init__(self, port: int, loads: list[HostileLoad], *, harmless: bool) -> None:
         self._port = port
         self._loads = loads
         self._harmless = harmless
         self._epoll = select.epoll()
-        self._clients: dict[int, tuple[Load, Client]] = {}
+        self._clients: dict[int, tuple[HostileLoad, HostileClient]] = {}
         self._numbers = 0
         self._announced = False
         self.stopped = False
@@ -119,7 +119,7 @@ class Loop:
         # Steps that are due within a millisecond are done together.
         return max(0.001, wait_s)
 
-    def _open(self, load: Load, now_s: float) -> None:
+    def _open(self, load: HostileLoad, now_s: float) -> None:
         self._numbers += 1
         kind = load.kind
         peer = None
@@ -132,7 +132,7 @@ class Loop:
         except OSError as error:
             load.tally[f"not opened: {errno.errorcode.get(error.errno or 0, error)}"] += 1
             return
-        client = Client(kind, load.opened, own, peer)
+        client = HostileClient(kind, load.opened, own, peer)
         load.opened += 1
         load.alive += 1
         self._clients[own.fileno()] = (load, client)
@@ -156,7 +156,7 @@ class Loop:
             raise OSError(status, os.strerror(status))
         return own
 
-    def _happened(self, load: Load, client: Client, events: int) -> None:
+    def _happened(self, load: HostileLoad, client: HostileClient, events: int) -> None:
         try:
             if not client.is_open:
                 self._established(load, client)
@@ -167,7 +167,7 @@ class Loop:
         except (ConnectionError, TimeoutError):
             self._count_end(load, client, "reset")
 
-    def _established(self, load: Load, client: Client) -> None:
+    def _established(self, load: HostileLoad, client: HostileClient) -> None:
         failure = client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if failure:
             self._count_end(load, client, f"not opened: {errno.errorcode.get(failure, failure)}")
@@ -181,7 +181,7 @@ class Loop:
         if client.kind.step_s:
             load.steps.append((time.monotonic() + client.kind.step_s, client))
 
-    def _read(self, load: Load, client: Client) -> None:
+    def _read(self, load: HostileLoad, client: HostileClient) -> None:
         data = client.socket.recv(65536)
         if not data:
             self._count_end(load, client, "closed")
@@ -189,7 +189,7 @@ class Loop:
             client.has_response = True
             load.tally["answered " + data[9:12].decode("latin-1") if data[:5] == b"HTTP/" else "no HTTP"] += 1
 
-    def _do_steps(self, load: Load, now_s: float) -> None:
+    def _do_steps(self, load: HostileLoad, now_s: float) -> None:
         while load.connecting and load.connecting[0][0] <= now_s:
             client = load.connecting.popleft()[1]
             if not client.is_open and client.socket.fileno() >= 0:
@@ -214,11 +214,11 @@ class Loop:
             else:
                 self._count_end(load, client, "closed")
 
-    def _count_end(self, load: Load, client: Client, how: str) -> None:
+    def _count_end(self, load: HostileLoad, client: HostileClient, how: str) -> None:
         load.tally[how] += 1
         self._close(load, client)
 
-    def _close(self, load: Load, client: Client) -> None:
+    def _close(self, load: HostileLoad, client: HostileClient) -> None:
         # Closing takes it out of the epoll as well.
         del self._clients[client.socket.fileno()]
         client.socket.close()
@@ -227,14 +227,14 @@ class Loop:
         load.alive -= 1
 
 
-def wanted_load(text: str) -> Load:
+def wanted_load(text: str) -> HostileLoad:
     """`silent` or `silent=200`."""
     name, equals, number = text.partition("=")
     if name not in KINDS:
         raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(KINDS)}")
     if equals and not (number.isdecimal() and int(number)):
         raise argparse.ArgumentTypeError(f"{number!r} is no number of connections")
-    return Load(KINDS[name], int(number) if equals else KINDS[name].default)
+    return HostileLoad(KINDS[name], int(number) if equals else KINDS[name].default)
 
 
 def main() -> None:

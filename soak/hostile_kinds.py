@@ -20,7 +20,7 @@ SMALL_BUFFER_BYTES = 2048
 MEBIBYTE = 1 << 20
 
 
-class Client:
+class HostileClient:
     """One connection of a kind; `number` counts the connections of this kind."""
 
     __slots__ = ("has_response", "is_open", "kind", "number", "peer", "progress", "socket")
@@ -64,11 +64,11 @@ class Kind:
     """Whether all that comes is read at once; else only an end of the connection is noticed."""
     receive_buffer: ClassVar[int | None] = None
 
-    def opened(self, client: Client) -> bool:
+    def opened(self, client: HostileClient) -> bool:
         """The connection is there. Returns whether it stays."""
         return True
 
-    def step(self, client: Client) -> bool:
+    def step(self, client: HostileClient) -> bool:
         """`step_s` have passed. Returns whether the connection stays."""
         return True
 
@@ -79,10 +79,10 @@ class SlowHead(Kind):
     step_s = 1.0
     head = b"GET /fast HTTP/1.1\r\n" + HOST + b"X-Slow: "
 
-    def opened(self, client: Client) -> bool:
+    def opened(self, client: HostileClient) -> bool:
         return self.step(client)
 
-    def step(self, client: Client) -> bool:
+    def step(self, client: HostileClient) -> bool:
         client.send(self.head[client.progress : client.progress + 1] or b"x")
         client.progress += 1
         return True
@@ -94,11 +94,11 @@ class SlowBody(Kind):
     step_s = 1.0
     length = 64 * MEBIBYTE
 
-    def opened(self, client: Client) -> bool:
+    def opened(self, client: HostileClient) -> bool:
         client.send(b"POST /digest HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (HOST, self.length))
         return True
 
-    def step(self, client: Client) -> bool:
+    def step(self, client: HostileClient) -> bool:
         client.send(b"x")
         return True
 
@@ -113,11 +113,11 @@ class SlowChunks(SlowBody):
     name = "slow-chunks"
     says = "a byte per second of a chunked body, one-byte chunks"
 
-    def opened(self, client: Client) -> bool:
+    def opened(self, client: HostileClient) -> bool:
         client.send(b"POST /digest HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
         return True
 
-    def step(self, client: Client) -> bool:
+    def step(self, client: HostileClient) -> bool:
         client.send(b"1\r\nx\r\n"[client.progress % 6 :][:1])
         client.progress += 1
         return True
@@ -131,11 +131,11 @@ class SlowRead(Kind):
     receive_buffer = SMALL_BUFFER_BYTES
     request = b"GET /large?seed=1&kibibytes=1024 HTTP/1.1\r\n" + HOST + b"\r\n"
 
-    def opened(self, client: Client) -> bool:
+    def opened(self, client: HostileClient) -> bool:
         client.send(self.request)
         return True
 
-    def step(self, client: Client) -> bool:
+    def step(self, client: HostileClient) -> bool:
         try:
             return bool(client.socket.recv(1))
         except BlockingIOError:
@@ -164,7 +164,7 @@ class HalfClosed(Kind):
         b"GET /fast HTTP/1.1\r\n" + HOST + b"\r\n",
     )
 
-    def opened(self, client: Client) -> bool:
+    def opened(self, client: HostileClient) -> bool:
         client.send(self.beginnings[client.number % len(self.beginnings)])
         client.socket.shutdown(socket.SHUT_WR)
         return True
@@ -177,12 +177,12 @@ class Resets(Kind):
     passing = True
     step_s = 0.2
 
-    def opened(self, client: Client) -> bool:
+    def opened(self, client: HostileClient) -> bool:
         client.send(b"POST /digest HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\nhalf a bo")
         client.leave_by_reset()
         return client.number % 2 == 0
 
-    def step(self, client: Client) -> bool:
+    def step(self, client: HostileClient) -> bool:
         return False
 
 
@@ -211,11 +211,11 @@ class Garbage(Kind):
     step_s = 1.0
     supply = _garbage()
 
-    def opened(self, client: Client) -> bool:
+    def opened(self, client: HostileClient) -> bool:
         client.send(next(self.supply))
         return True
 
-    def step(self, client: Client) -> bool:
+    def step(self, client: HostileClient) -> bool:
         return False
 
 
@@ -229,10 +229,10 @@ class Pipeliner(Kind):
     receive_buffer = SMALL_BUFFER_BYTES
     requests = (b"GET /fast HTTP/1.1\r\n" + HOST + b"\r\n") * 4000
 
-    def opened(self, client: Client) -> bool:
+    def opened(self, client: HostileClient) -> bool:
         return self.step(client)
 
-    def step(self, client: Client) -> bool:
+    def step(self, client: HostileClient) -> bool:
         # What the server does not take now is tried again a second later.
         client.progress += client.send(self.requests[client.progress :])
         return True
@@ -245,7 +245,7 @@ class ConnectFlood(Kind):
     passing = True
     ends = cycle((True, False))
 
-    def opened(self, client: Client) -> bool:
+    def opened(self, client: HostileClient) -> bool:
         if next(self.ends):
             client.leave_by_reset()
         return False

@@ -57,7 +57,7 @@ class Phase:
 
 
 @dataclass(slots=True)
-class Outcome:
+class KindOutcome:
     """One kind."""
 
     load: str
@@ -113,7 +113,7 @@ def main() -> None:
             print(f"left out for want of time: {name}", file=sys.stderr)
             continue
         number = _number(name, options.connections)
-        outcome = Outcome(f"{name}={number}")
+        outcome = KindOutcome(f"{name}={number}")
         outcomes.append(outcome)
         try:
             _measure(outcome, options, server_cpu, client_cpu, end_s)
@@ -164,7 +164,7 @@ def _number(name: str, connections: int | None) -> int:
 
 
 def _measure(
-    outcome: Outcome, options: argparse.Namespace, server_cpu: int, client_cpu: int, end_s: float
+    outcome: KindOutcome, options: argparse.Namespace, server_cpu: int, client_cpu: int, end_s: float
 ) -> None:
     extra = ["--log-level", "critical", *shlex.split(options.server)]
     with serving(workers=1, threads=options.threads, options=extra, cpu=server_cpu) as server:
@@ -188,7 +188,7 @@ def _measure(
             outcome.remarks.add("the engine panicked")
 
 
-def _under(outcome: Outcome, phase: str, load: clients.Hostile, server: Serving, windows: int) -> None:
+def _under(outcome: KindOutcome, phase: str, load: clients.Hostile, server: Serving, windows: int) -> None:
     load.wait_ready(READY_S)
     if not load.was_ready:
         outcome.remarks.add("not all hostile connections were opened")
@@ -227,7 +227,7 @@ def _wait_quiet(server: Serving) -> None:
             return
 
 
-def _wait_returned(outcome: Outcome, server: Serving, descriptors: int) -> None:
+def _wait_returned(outcome: KindOutcome, server: Serving, descriptors: int) -> None:
     """Wait until the server has let go of the hostile connections."""
     end_s = time.monotonic() + RETURN_S
     left = 0
@@ -240,7 +240,7 @@ def _wait_returned(outcome: Outcome, server: Serving, descriptors: int) -> None:
     outcome.remarks.add(f"{left} descriptors still open {RETURN_S:g} s after the clients left")
 
 
-def _progress(outcome: Outcome) -> str:
+def _progress(outcome: KindOutcome) -> str:
     verdict = "held" if outcome.held() else "MISSED"
     return (
         f"{outcome.load}: p99 x {outcome.ratio(WITHOUT):.2f}, {verdict} {'; '.join(sorted(outcome.remarks))}"
@@ -266,7 +266,7 @@ HEADINGS = (
 )
 
 
-def _page(outcomes: Sequence[Outcome], options: argparse.Namespace, load_before: float) -> str:
+def _page(outcomes: Sequence[KindOutcome], options: argparse.Namespace, load_before: float) -> str:
     date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     rows = [HEADINGS, tuple("---" for _ in HEADINGS), *(_row(outcome) for outcome in outcomes)]
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -302,7 +302,7 @@ supervisor and worker.
 """
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
+def _row(outcome: KindOutcome) -> tuple[str, ...]:
     phases = outcome.phases
     errors = phases[WITH].errors + phases[WITHOUT].errors
     remarks = sorted(outcome.remarks) + ([f"{errors} errors of wrk"] if errors else [])

@@ -11,7 +11,7 @@ from judgement import Kill, Sample
 
 
 @dataclass(slots=True)
-class Record:
+class SoakRecord:
     """The settings of a run, and what happened."""
 
     seconds: float

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from curves import Line, Mark, Panel, drawing
+from curves import Curve, Mark, Panel, drawing
 from judgement import BY_MOMENT, BY_WORKER, LOST, Verdict, blame
-from record import Record
+from record import SoakRecord
 from serving import SOAK
 from verdicts import blames, verdicts
 
@@ -20,7 +20,7 @@ PICTURE = SOAK.parent / "docs" / "soak.svg"
 SUPERVISOR, SPARED, WORKER, KILLED, RELOADED = "#c0392b", "#1f5fa8", "#7fb2e5", "#e67e22", "#27ae60"
 
 
-def written(record: Record) -> tuple[str, str, bool]:
+def written(record: SoakRecord) -> tuple[str, str, bool]:
     """The page, the picture, and whether everything held."""
     judged = verdicts(record)
     is_fine = all(verdict.held is not False for verdict in judged) and not record.problems
@@ -30,7 +30,7 @@ def written(record: Record) -> tuple[str, str, bool]:
 # -- the page
 
 
-def _page(record: Record, judged: Sequence[Verdict], is_fine: bool) -> str:
+def _page(record: SoakRecord, judged: Sequence[Verdict], is_fine: bool) -> str:
     date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     words = {True: "held", False: "**missed**", None: "too short to say"}
     honest = record.honest
@@ -87,11 +87,11 @@ def _table(heading: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def _statuses(record: Record) -> str:
+def _statuses(record: SoakRecord) -> str:
     return _table(("status", "responses"), list(record.honest.get("statuses", {}).items()))
 
 
-def _latencies(record: Record) -> str:
+def _latencies(record: SoakRecord) -> str:
     latencies = record.honest.get("latency_ms", {})
     routes = record.honest.get("routes", {})
     rows = [
@@ -102,7 +102,7 @@ def _latencies(record: Record) -> str:
     return _table(("route", "responses", "p50 ms", "p99 ms", "most ms"), rows) + f"\n\n{note}"
 
 
-def _missing(record: Record) -> str:
+def _missing(record: SoakRecord) -> str:
     found = blames(record)
     total = record.honest.get("missing_count", 0)
     rows: list[tuple[object, ...]] = [
@@ -126,7 +126,7 @@ def _missing(record: Record) -> str:
     return "\n\n".join(parts)
 
 
-def _respawns(record: Record) -> str:
+def _respawns(record: SoakRecord) -> str:
     times = sorted(kill.respawn_s for kill in record.kills if kill.respawn_s is not None)
     if not times:
         return "No worker was replaced."
@@ -134,7 +134,7 @@ def _respawns(record: Record) -> str:
     return f"From the kill to the readiness of the next worker: {words}."
 
 
-def _weights(record: Record) -> str:
+def _weights(record: SoakRecord) -> str:
     rows = []
     for pid, name in ((record.supervisor, "supervisor"), (record.spared, "worker that was spared")):
         samples = record.samples.get(pid or 0, [])
@@ -167,7 +167,7 @@ def _weights(record: Record) -> str:
     )
 
 
-def _hostile(record: Record) -> str:
+def _hostile(record: SoakRecord) -> str:
     rows = []
     for kind, tally in record.hostile.items():
         others = ", ".join(f"{name} {count}" for name, count in tally.items() if name != "opened")
@@ -178,17 +178,17 @@ def _hostile(record: Record) -> str:
 # -- the picture
 
 
-def _picture(record: Record) -> str:
+def _picture(record: SoakRecord) -> str:
     def colour(pid: int) -> str:
         return {record.supervisor: SUPERVISOR, record.spared or 0: SPARED}.get(pid, WORKER)
 
     # The worker that was spared is drawn last, above the others.
     processes = sorted(record.samples.items(), key=lambda item: (item[0] == record.spared, item[0]))
     rss = [
-        Line([(s.at_s / 60, s.rss_bytes / 1e6) for s in samples], colour(pid)) for pid, samples in processes
+        Curve([(s.at_s / 60, s.rss_bytes / 1e6) for s in samples], colour(pid)) for pid, samples in processes
     ]
     descriptors = [
-        Line([(s.at_s / 60, float(s.descriptors)) for s in samples], colour(pid))
+        Curve([(s.at_s / 60, float(s.descriptors)) for s in samples], colour(pid))
         for pid, samples in processes
     ]
     marks = [Mark((kill.sent_s - record.began_s) / 60, KILLED) for kill in record.kills]

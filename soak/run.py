@@ -24,7 +24,7 @@ import processes
 import results_page
 from faults import Fault, Moment, timetable
 from judgement import Kill
-from record import Record
+from record import SoakRecord
 from serving import READY, SOAK, ServerFailed, Serving, serving
 
 WORKERS, THREADS = 2, 4
@@ -57,7 +57,7 @@ def main() -> None:
     options = _options()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     seconds = options.minutes * 60
-    record = Record(seconds, options.server)
+    record = SoakRecord(seconds, options.server)
     try:
         _soak(record, options, timetable(seconds, options.kill_every or min(30.0, seconds / 6)))
     except (ServerFailed, clients.ClientFailed) as failure:
@@ -93,7 +93,7 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _soak(record: Record, options: argparse.Namespace, moments: list[Moment]) -> None:
+def _soak(record: SoakRecord, options: argparse.Namespace, moments: list[Moment]) -> None:
     hostile = [f"{kind}={number}" for kind, number in HOSTILE.items() if kind not in options.without]
     load_cpu = max(os.sched_getaffinity(0))
     with serving(workers=WORKERS, threads=THREADS, options=shlex.split(options.server)) as server:
@@ -119,7 +119,7 @@ def _warm_up(port: int) -> None:
         clients.drive_few(port, 40)
 
 
-def _go_on(record: Record, server: Serving, load: clients.Hostile, moments: list[Moment]) -> None:
+def _go_on(record: SoakRecord, server: Serving, load: clients.Hostile, moments: list[Moment]) -> None:
     """Sample every second, do the faults when they are due, until the time is over."""
     chance = random.Random(1)
     due = list(moments)
@@ -146,7 +146,7 @@ def _go_on(record: Record, server: Serving, load: clients.Hostile, moments: list
         time.sleep(min(0.1, max(0.0, next_s - time.monotonic())))
 
 
-def _kill(record: Record, log: _Log, chance: random.Random, *, spare: bool) -> None:
+def _kill(record: SoakRecord, log: _Log, chance: random.Random, *, spare: bool) -> None:
     log.read()
     workers = list(log.current)
     if spare and workers and record.spared not in workers:
@@ -194,7 +194,7 @@ class _Log:
 
 
 @contextmanager
-def _honest(record: Record, port: int, visitors: int, limit_s: float) -> Iterator[None]:
+def _honest(record: SoakRecord, port: int, visitors: int, limit_s: float) -> Iterator[None]:
     argv = [sys.executable, str(SOAK / "honest.py"), "--port", str(port)]
     argv += ["--seconds", str(limit_s), "--visitors", str(visitors)]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
@@ -220,7 +220,7 @@ def _descriptors(server: Serving) -> dict[str, int]:
     }
 
 
-def _see_clients_off(record: Record, server: Serving) -> None:
+def _see_clients_off(record: SoakRecord, server: Serving) -> None:
     """Wait until no descriptor is left of them, and sample a little longer."""
     end_s = time.monotonic() + LEAVE_S
     while time.monotonic() < end_s:

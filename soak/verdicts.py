@@ -15,7 +15,7 @@ from judgement import (
     halves,
     slope_kib_per_minute,
 )
-from record import Record
+from record import SoakRecord
 
 WARM_UP_SHARE = 0.5
 """Of a process's life: until then its heap settles at the size that its worst moments need."""
@@ -31,7 +31,7 @@ RESPAWN_BAR_S = 1.0
 STOP_BAR_S = 10.0
 
 
-def verdicts(record: Record) -> list[Verdict]:
+def verdicts(record: SoakRecord) -> list[Verdict]:
     """Every bar of a run."""
     honest = record.honest
     found = blames(record)
@@ -79,7 +79,7 @@ def verdicts(record: Record) -> list[Verdict]:
     return judged
 
 
-def blames(record: Record) -> Counter[str]:
+def blames(record: SoakRecord) -> Counter[str]:
     """How many of the recorded missing responses were whose fault."""
     return Counter(
         blame(began_s=one["began_s"], ended_s=one["ended_s"], worker=one["worker"], kills=record.kills)
@@ -96,7 +96,7 @@ def _slope_verdict(what: str, samples: Sequence[Sample], bar: float) -> Verdict:
     return Verdict(what, f"at most {bar} KiB/min", f"{slope:+.1f} KiB/min over {span_s / 60:.1f} min", held)
 
 
-def _growth_verdict(record: Record) -> Verdict:
+def _growth_verdict(record: SoakRecord) -> Verdict:
     """Workers forked late must not weigh more than those forked early."""
     found = [
         at_age(samples, EQUAL_AGE_S) for pid, samples in record.samples.items() if pid != record.supervisor

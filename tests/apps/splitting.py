@@ -18,7 +18,7 @@ NEXT = "/next"
 """The path of the request that follows: its response is its own query."""
 
 
-class Text(str):
+class TextSubclass(str):
     """A subclass of str that looks like something else to whoever asks it."""
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ def value_of(description: Any) -> Any:
         members = [value_of(member) for member in content]
         return members if kind == "list" else tuple(members)
     if kind == "Text":
-        return Text(content)
+        return TextSubclass(content)
     data = base64.b64decode(content)
     return {"bytes": bytes, "bytearray": bytearray, "memoryview": memoryview, "Block": Block}[kind](data)
 

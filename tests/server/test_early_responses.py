@@ -24,7 +24,7 @@ WAITING_BYTES = range(0, 160_000, 8_000)
 
 
 @dataclass(frozen=True)
-class Upload:
+class SplitUpload:
     """A request in two parts, and how much of its body the application reads."""
 
     first: bytes
@@ -36,14 +36,14 @@ class Upload:
         return f"POST /responds-early?size={self.size} HTTP/1.1\r\nHost: a\r\n".encode()
 
 
-def with_length(rest: bytes, size: int) -> Upload:
+def with_length(rest: bytes, size: int) -> SplitUpload:
     length = len(FIRST) + len(rest)
-    return Upload(b"Content-Length: %d\r\n\r\n" % length + FIRST, rest, size)
+    return SplitUpload(b"Content-Length: %d\r\n\r\n" % length + FIRST, rest, size)
 
 
-def in_chunks(rest: bytes, size: int) -> Upload:
+def in_chunks(rest: bytes, size: int) -> SplitUpload:
     first = chunked(FIRST).removesuffix(b"0\r\n\r\n")
-    return Upload(b"Transfer-Encoding: chunked\r\n\r\n" + first, rest, size)
+    return SplitUpload(b"Transfer-Encoding: chunked\r\n\r\n" + first, rest, size)
 
 
 SMUGGLED = request_bytes("/function?smuggled")
@@ -72,7 +72,7 @@ def spin(microseconds: int) -> None:
         pass
 
 
-def is_kept(server: Server, upload: Upload, later_us: int, *, pipelined: bool) -> bool:
+def is_kept(server: Server, upload: SplitUpload, later_us: int, *, pipelined: bool) -> bool:
     """One trial: whether the connection was kept; asserts that either is right."""
     following = request_bytes(f"/environ/{later_us}")
     with server.connect() as connection:
@@ -100,7 +100,7 @@ def next_gets_response(connection: Connection, response: Response, target: str, 
 @pytest.mark.parametrize("pipelined", [False, True], ids=["alone", "pipelined"])
 @pytest.mark.parametrize("upload", UPLOADS.values(), ids=UPLOADS)
 def test_the_next_response_is_right_or_there_is_none(
-    streaming: Server, upload: Upload, pipelined: bool
+    streaming: Server, upload: SplitUpload, pipelined: bool
 ) -> None:
     for later_us in LATER_US:
         is_kept(streaming, upload, later_us, pipelined=pipelined)
@@ -131,7 +131,7 @@ def test_what_waits_for_an_application_that_does_not_read(
 
 @pytest.mark.parametrize("upload", UPLOADS.values(), ids=UPLOADS)
 def test_a_body_whose_rest_comes_after_the_response_costs_the_connection(
-    streaming: Server, upload: Upload
+    streaming: Server, upload: SplitUpload
 ) -> None:
     """What comes then is thrown away, and is no request."""
     with streaming.connect() as connection:

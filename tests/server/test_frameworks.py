@@ -185,7 +185,7 @@ def test_django_admin(django: httpx.Client) -> None:
     assert "Log in" in page.text
     form = {"username": "admin", "password": "correct horse", "csrfmiddlewaretoken": csrf_token(page)}
     page = django.post("/admin/login/", params={"next": "/admin/"}, data=form)
-    assert "RunningDeployment administration" in page.text
+    assert "Site administration" in page.text
     page = django.get("/admin/uploads/upload/add/")
     page = django.post(
         "/admin/uploads/upload/add/",

@@ -19,7 +19,7 @@ RESPAWN_S = 1.0
 
 
 @dataclass
-class Load:
+class ClientLoad:
     """Clients that send request after request, each response on a connection of its own."""
 
     answered: int = 0
@@ -34,7 +34,7 @@ def two_workers() -> Iterator[Server]:
         yield running
 
 
-def run_clients(server: Server, done: threading.Event, load: Load, lock: threading.Lock) -> None:
+def run_clients(server: Server, done: threading.Event, load: ClientLoad, lock: threading.Lock) -> None:
     last = time.monotonic()
     while not done.is_set():
         answered = lost = unconnected = 0
@@ -58,7 +58,7 @@ def run_clients(server: Server, done: threading.Event, load: Load, lock: threadi
 
 def test_only_what_was_in_flight_is_lost(two_workers: Server) -> None:
     server = two_workers
-    load, lock, done = Load(), threading.Lock(), threading.Event()
+    load, lock, done = ClientLoad(), threading.Lock(), threading.Event()
     clients = [threading.Thread(target=run_clients, args=(server, done, load, lock)) for _ in range(CLIENTS)]
     for client in clients:
         client.start()

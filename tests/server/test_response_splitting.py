@@ -171,7 +171,7 @@ def splitting_server() -> Iterator[Server]:
 _numbers = itertools.count()
 
 
-class Client(Connection):
+class StrictClient(Connection):
     """The strict client, which can also look whether the end has come."""
 
     def is_closed(self) -> bool:
@@ -187,7 +187,7 @@ def ask(server: Server, script: Script, method: str = "POST", version: str = "HT
     Returns the first response, or None if it was aborted.
     """
     token = f"next-{next(_numbers)}"
-    with Client(server.address) as connection:
+    with StrictClient(server.address) as connection:
         keep = ["Connection: keep-alive"]
         body = json.dumps(script).encode()
         following = request_bytes(f"{NEXT}?{token}", version=version, headers=keep)

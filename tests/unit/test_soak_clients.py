@@ -16,9 +16,9 @@ sys.path.append(str(Path(__file__).parents[2] / "soak"))
 
 import application
 import honest
-from curves import Line, Mark, Panel, drawing
+from curves import Curve, Mark, Panel, drawing
 from faults import Fault, Moment, timetable
-from hostile import Load, Loop, wanted_load
+from hostile import HostileLoad, Loop, wanted_load
 from hostile_kinds import KINDS
 
 
@@ -90,7 +90,7 @@ def test_a_short_run_has_a_reload_too() -> None:
 
 
 def test_connections_are_opened_at_a_bounded_rate() -> None:
-    load = Load(KINDS["silent"], 100)
+    load = HostileLoad(KINDS["silent"], 100)
     opened = 0
     for _ in range(10):
         count = load.take_allowance(0.01, 1.0)
@@ -102,7 +102,7 @@ def test_connections_are_opened_at_a_bounded_rate() -> None:
 
 
 def test_all_kinds_do_their_work_without_a_server(capfd: pytest.CaptureFixture[str]) -> None:
-    loads = [Load(kind, 20) for kind in KINDS.values()]
+    loads = [HostileLoad(kind, 20) for kind in KINDS.values()]
     Loop(0, loads, harmless=True).run(0.6)
     for load in loads:
         assert load.tally["opened"] >= 5, load.kind.name
@@ -115,7 +115,7 @@ def test_all_kinds_do_their_work_without_a_server(capfd: pytest.CaptureFixture[s
 
 def test_closed_connections_are_counted_and_opened_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        load = Load(KINDS["silent"], 2)
+        load = HostileLoad(KINDS["silent"], 2)
         loop = Loop(listener.getsockname()[1], [load], harmless=False)
 
         def close_two_and_stop_at_the_fourth() -> None:
@@ -153,7 +153,7 @@ def test_bad_loads_are_rejected(text: str) -> None:
 
 
 def test_the_picture_has_a_line_per_process_and_a_mark_per_fault() -> None:
-    lines = [Line([(0.0, 0.0), (1.0, 30.0)], "red"), Line([(0.5, 70.0)], "blue")]
+    lines = [Curve([(0.0, 0.0), (1.0, 30.0)], "red"), Curve([(0.5, 70.0)], "blue")]
     text = drawing([Panel("RSS <MB>", lines)], [Mark(0.5, "green")], [("one & two", "red")])
     assert text.startswith("<svg ")
     assert (text.count("<polyline"), text.count('class="mark"')) == (2, 1)

@@ -24,7 +24,7 @@ from judgement import (
     halves,
     slope_kib_per_minute,
 )
-from record import Record
+from record import SoakRecord
 from results_page import written
 
 KILLS = [Kill(pid=10, sent_s=100.0, gone_s=100.01, ready_s=100.2)]
@@ -73,9 +73,9 @@ def test_halves_compare_early_with_late() -> None:
     assert halves([1, 2, 3]) is None
 
 
-def fine_record() -> Record:
+def fine_record() -> SoakRecord:
     """Fifteen minutes in which all went well; worker 2 was spared, 20 others came and went."""
-    record = Record(seconds=900, options="", began_s=1000.0, ended_s=1900.0, supervisor=1, spared=2)
+    record = SoakRecord(seconds=900, options="", began_s=1000.0, ended_s=1900.0, supervisor=1, spared=2)
     for pid in (1, 2):
         record.samples[pid] = [Sample(float(s), pid, 20 * MEBIBYTE, 9 * MEBIBYTE, 8) for s in range(900)]
     for pid in range(3, 23):
@@ -89,7 +89,7 @@ def fine_record() -> Record:
     return record
 
 
-def failed(record: Record) -> list[str]:
+def failed(record: SoakRecord) -> list[str]:
     return [verdict.what for verdict in soak_verdicts.verdicts(record) if verdict.held is False]
 
 

@@ -189,7 +189,7 @@ class UrlPath(Kind[str]):
         return text
 
 
-class Assignment(Kind["tuple[str, str]"]):
+class EnvironmentVariable(Kind["tuple[str, str]"]):
     """`K=V`, an environment variable."""
 
     metavar = "K=V"

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from portico.config.kinds import (
     AddressText,
-    Assignment,
     Choice,
     Duration,
+    EnvironmentVariable,
     Network,
     NumberOrAuto,
     Size,
@@ -73,7 +73,7 @@ class Settings:
     )
     env = ManySetting(
         "env",
-        Assignment(),
+        EnvironmentVariable(),
         (),
         separator=",",
         short_flag="-e",
