@@ -4,7 +4,7 @@ For each kind of `hostile_kinds.py` a fresh portico with one worker and *one* th
 another CPU wrk and the hostile clients. Rounds of three are interleaved: wrk alone ("without"), wrk beside
 hostile clients that have no server ("harmless": what they take from wrk's CPU), and under the hostile load
 ("with"), each in windows of a second. A shared machine stands still for milliseconds now and then, which
-only ever adds: what is compared is the p99 that a quarter of the windows keep, for which hostile clients,
+only ever adds: we compare the lower quartile of the windows' p99, for which hostile clients,
 who are there in every window, get no discount. Writes PRESSURE.md. With one thread, a single held crew
 thread would end all responses.
 """
@@ -72,7 +72,7 @@ class KindOutcome:
     remarks: set[str] = field(default_factory=set)
 
     def p99_ms(self, phase: str) -> float:
-        """The p99 that a quarter of the windows keep."""
+        """The lower quartile of the windows' p99."""
         windows = sorted(self.phases[phase].p99_ms)
         return windows[(len(windows) - 1) // 4] if windows else 0.0
 
@@ -292,7 +292,7 @@ held thread would leave it without a response).
 
 {table}
 
-Medians over the windows, but *p99*: what a quarter of the windows keep. A shared machine stands still for
+Medians over the windows; *p99* is the lower quartile of the windows' p99. A shared machine stands still for
 milliseconds now and then, with hostile clients or without, and spoils the p99 of such a window. *harmless*:
 the same hostile process with the same work, connected to itself, so that what it takes from wrk's CPU is not
 taken for the server's. *TCP MB*: what all TCP sockets of the machine held in the kernel, both ends. *PSS*:

@@ -28,7 +28,7 @@ class Pairing:
     """Connections to portico serve several requests."""
     retries: bool = True
     """A GET that was in flight in a killed worker goes to another one."""
-    hears_abort: bool = True
+    notices_abort: bool = True
     """A client that leaves during the call is passed on to portico at once."""
     takes_chunked: bool = True
     """A chunked request body is passed on; else the client gets 411."""
@@ -75,7 +75,7 @@ class Pairing:
                     f"[{self.name}](#{self.name})",
                     "kept" if self.keeps else "one for each request",
                     "is retried" if self.retries else "is lost",
-                    "is heard of" if self.hears_abort else "is heard of with the response",
+                    "is noticed" if self.notices_abort else "is noticed with the response",
                     "is passed on" if self.takes_chunked else "411",
                     "is aborted for the client" if self.passes_abort else "looks complete",
                 )
@@ -99,12 +99,12 @@ PAIRINGS = [
     ),
     Pairing("nginx-fastcgi", f"fastcgi://{TCP}", buffers_bodies=True, passes_abort=False),
     Pairing("nginx-scgi", f"scgi://{TCP}", keeps=False, buffers_bodies=True, passes_abort=False),
-    Pairing("apache-http", TCP, retries=False, hears_abort=False),
+    Pairing("apache-http", TCP, retries=False, notices_abort=False),
     Pairing(
         "apache-uwsgi",
         f"uwsgi+unix:{UNIX}?mode=660&group={GROUP}",
         keeps=False,
-        hears_abort=False,
+        notices_abort=False,
         takes_chunked=False,
         rejects_large=500,
         passes_abort=False,
@@ -113,13 +113,13 @@ PAIRINGS = [
         "apache-fastcgi",
         f"fastcgi+unix:{UNIX}?mode=660&group={GROUP}",
         keeps=False,
-        hears_abort=False,
+        notices_abort=False,
     ),
     Pairing(
         "apache-scgi",
         f"scgi://{TCP}",
         keeps=False,
-        hears_abort=False,
+        notices_abort=False,
         takes_chunked=False,
         passes_abort=False,
     ),

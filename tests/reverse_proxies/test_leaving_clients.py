@@ -37,7 +37,7 @@ def test_a_client_leaves_during_the_call(
     # A short call is not worth a look at the client before its response.
     assert connection.is_silent(0.1)
     leave(connection, how)
-    if pairing.hears_abort:
+    if pairing.notices_abort:
         deployment.journal.wait_for(key, "disconnected")
         deployment.portico.access_log.wait_for(rf"/wait\?key={key} HTTP/1\.[01]\" 499 ")
     else:
