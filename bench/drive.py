@@ -109,7 +109,7 @@ def verify(case: Case, port: int, expected: bytes | None) -> bool:
             body = response.read()
             kept = kept and connection.sock is not None
             if response.status != 200:
-                raise ServerFailed(f"answered {response.status} {response.reason}")
+                raise ServerFailed(f"responded with {response.status} {response.reason}")
             if len(body) != len(case.expected) or expected not in (None, body):
                 raise ServerFailed(f"wrong body: {len(body)} bytes {body[:40]!r}")
     except (OSError, http.client.HTTPException) as error:

@@ -4,7 +4,7 @@
  * usage: epoll_limit PORT BODY_BYTES|chunked
  *
  * It relies on what the load generator does: one request at a time, each in one segment. A request
- * that says "Connection: close" is answered and closed. */
+ * that says "Connection: close" is served and closed. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>

@@ -148,7 +148,7 @@ def exchange(server: Server, pieces: list[bytes], seen: Counter[str]) -> None:
                 seen["closed without a response"] += not has_response
                 return
             has_response = True
-            seen[f"answered {response.status}"] += 1
+            seen[f"status {response.status}"] += 1
 
 
 def honest(server: Server, connection: Connection, number: int) -> None:

@@ -155,7 +155,7 @@ def check_http(received: bytes) -> str:
         head, _, body = reader.rest.partition(b"\r\n\r\n")
         is_head = b"\r\nX-Method: HEAD" in head or not body or body.startswith((b"HTTP/1.1 ", PONG))
         statuses.append(str(reader.read_response("HEAD" if is_head else "GET").status))
-    return "answered " + ", ".join(statuses[:1]) if statuses else "closed without a response"
+    return "status " + ", ".join(statuses[:1]) if statuses else "closed without a response"
 
 
 def check_scgi(received: bytes) -> str:
@@ -163,7 +163,7 @@ def check_scgi(received: bytes) -> str:
     if not received:
         return "closed without a response"
     is_head = received.endswith(b"\r\n\r\n")
-    return f"answered {cgi_response(received, 'HEAD' if is_head else 'GET').status}"
+    return f"status {cgi_response(received, 'HEAD' if is_head else 'GET').status}"
 
 
 def check_fastcgi(received: bytes) -> str:
@@ -191,7 +191,7 @@ def check_fastcgi(received: bytes) -> str:
             statuses.append(cgi_response(stdout, "HEAD" if is_head else "GET").status)
     if begun:
         raise ProtocolError(f"requests {list(begun)} are not ended")
-    return f"answered {statuses[0]}" if statuses else "closed without a response"
+    return f"status {statuses[0]}" if statuses else "closed without a response"
 
 
 CHECKS = {"http": check_http, "uwsgi": check_http, "scgi": check_scgi, "fastcgi": check_fastcgi}

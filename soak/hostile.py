@@ -187,7 +187,7 @@ class Loop:
             self._count_end(load, client, "closed")
         elif not client.has_response:
             client.has_response = True
-            load.tally["answered " + data[9:12].decode("latin-1") if data[:5] == b"HTTP/" else "no HTTP"] += 1
+            load.tally["status " + data[9:12].decode("latin-1") if data[:5] == b"HTTP/" else "no HTTP"] += 1
 
     def _do_steps(self, load: HostileLoad, now_s: float) -> None:
         while load.connecting and load.connecting[0][0] <= now_s:

@@ -140,7 +140,7 @@ def test_23_errors_take_any_unicode(server: Server, key: str) -> None:
     server.error_log.wait_for(f"surrogate {key} .* end")
 
 
-def test_48_expect_is_answered_before_the_body_comes(server: Server) -> None:
+def test_48_expect_gets_100_before_the_body_comes(server: Server) -> None:
     with server.connect() as connection:
         connection.send(request_bytes("/echo", "POST", headers=["Content-Length: 5", "Expect: 100-continue"]))
         interim = connection.read_head()

@@ -263,7 +263,7 @@ def test_is_started_by_systemd_socket_activate(folder: Path) -> None:
     with running(folder, command) as process:
         wait_for(folder, "Listening on", times=2)
         with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-            # The connection that starts it is answered too.
+            # The connection that starts it is served too.
             connection.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
             assert read_body(connection) == "one"
         with socket.socket(socket.AF_UNIX) as connection:

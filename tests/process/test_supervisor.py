@@ -66,7 +66,7 @@ def test_term_finishes_what_is_in_flight_and_ends_with_status_0(start: Start) ->
     portico.wait_ready()
     with wait_in_application(portico) as connection:
         portico.signal(signal.SIGTERM)
-        portico.wait_for("stopping when all is answered")
+        portico.wait_for("stopping after the requests in flight")
         let_go_on(portico)
         assert read_body(connection) == "waited"
     assert portico.wait() == 0
@@ -77,7 +77,7 @@ def test_term_closes_the_door_at_once(start: Start) -> None:
     portico.wait_ready()
     with wait_in_application(portico):
         portico.signal(signal.SIGTERM)
-        portico.wait_for("stopping when all is answered")
+        portico.wait_for("stopping after the requests in flight")
         wait_until(lambda: not is_open(portico.port), what="the door to close", deadline_s=2)
 
 

@@ -49,7 +49,7 @@ class Load:
         self, address: tuple[str, int], least: int, *, connections: int, request: Callable[[int], bytes]
     ) -> None:
         """`request` gives the bytes of request number N, whose response has to be `number N`."""
-        self.answered = 0
+        self.responses = 0
         self.failures: list[Failure] = []
         self.began_s = 0.0
         self.ended_s = 0.0
@@ -67,12 +67,12 @@ class Load:
     @property
     def ended(self) -> int:
         """How many requests have ended, one way or the other."""
-        return self.answered + len(self.failures)
+        return self.responses + len(self.failures)
 
     @property
     def rate(self) -> float:
         """Responses per second, on average."""
-        return self.answered / (self.ended_s - self.began_s)
+        return self.responses / (self.ended_s - self.began_s)
 
     def wait_for(self, more: int) -> None:
         """Wait until `more` requests have ended from now on."""
@@ -162,7 +162,7 @@ class Load:
         if status[1] != b"200" or body != b"number %d" % talk.number:
             self._fail(talk, f"status {status[1].decode()}, body {body[:100]!r}")
             return
-        self.answered += 1
+        self.responses += 1
         received.clear()
         if _CLOSE.search(head):
             self._close(talk)

@@ -131,14 +131,14 @@ def echoing() -> Iterator[Server]:
 
 
 @each(VALID)
-def test_a_valid_connection_is_answered(echoing: Server, case: Case) -> None:
+def test_a_valid_connection_is_served(echoing: Server, case: Case) -> None:
     with echoing.connect() as connection:
         connection.send(case.data)
         expect_responses(connection, case)
 
 
 @each(sample(VALID))
-def test_a_valid_connection_is_answered_byte_by_byte(echoing: Server, case: Case) -> None:
+def test_a_valid_connection_is_served_byte_by_byte(echoing: Server, case: Case) -> None:
     with echoing.connect() as connection:
         send_bytewise(connection, case.data)
         expect_responses(connection, case)
@@ -148,14 +148,14 @@ def test_a_valid_connection_is_answered_byte_by_byte(echoing: Server, case: Case
 def test_an_invalid_connection_is_rejected(echoing: Server, case: Case) -> None:
     with echoing.connect() as connection:
         send_what_is_taken(connection, case.data)
-        expect_refusal(connection, case)
+        expect_error_response(connection, case)
 
 
 @each(sample(INVALID))
 def test_an_invalid_connection_is_rejected_byte_by_byte(echoing: Server, case: Case) -> None:
     with echoing.connect() as connection:
         send_bytewise(connection, case.data)
-        expect_refusal(connection, case)
+        expect_error_response(connection, case)
 
 
 def expect_responses(connection: Connection, case: Case) -> None:
@@ -172,8 +172,8 @@ def expect_responses(connection: Connection, case: Case) -> None:
     assert connection.read_to_end() == b""
 
 
-def expect_refusal(connection: Connection, case: Case) -> None:
-    """The requests before the wrong bytes are answered, these are rejected, and then it is over."""
+def expect_error_response(connection: Connection, case: Case) -> None:
+    """The requests before the wrong bytes are served, these are rejected, and then it is over."""
     for _ in range(case.after):
         assert read_final_response(connection, "GET").status == 200
     # RFC 9110 9.3.2: a response to HEAD has no body, an error response neither.

@@ -85,7 +85,7 @@ def is_kept(server: Server, upload: SplitUpload, later_us: int, *, pipelined: bo
 
 
 def next_gets_response(connection: Connection, response: Response, target: str, *, pipelined: bool) -> bool:
-    """Whether the connection is kept: then `target` (sent already if `pipelined`) is answered next."""
+    """Whether the connection is kept: then `target` (sent already if `pipelined`) is served next."""
     if response.get("Connection") == "close":
         # No reset either, whatever was unread.
         assert connection.read_to_end() == b""
@@ -119,7 +119,7 @@ def test_what_waits_for_an_application_that_does_not_read(
         with streaming.connect() as connection, streaming.connect() as other:
             connection.send(head + FIRST + b"x" * size + following)
             streaming.recorder.wait_for(f"{key}-{size}", "inside")
-            # Answered by who reads the body: it has read what it could.
+            # Served by the one that reads the body: it has read what it could.
             assert other.request("/up").body == b"ok\n"
             streaming.recorder.open_gate(f"{key}-{size}")
             response = connection.read_response()

@@ -126,12 +126,12 @@ def replay_valid(gateway: GatewayServer, case: Case, *, bytewise: bool = False) 
 
 
 @each("uwsgi", "valid")
-def test_a_valid_uwsgi_packet_is_answered(gateway: GatewayServer, case: Case) -> None:
+def test_a_valid_uwsgi_packet_is_served(gateway: GatewayServer, case: Case) -> None:
     replay_valid(gateway, case)
 
 
 @each("scgi", "valid")
-def test_a_valid_scgi_request_is_answered(gateway: GatewayServer, case: Case) -> None:
+def test_a_valid_scgi_request_is_served(gateway: GatewayServer, case: Case) -> None:
     replay_valid(gateway, case)
 
 
@@ -186,12 +186,12 @@ def fastcgi_requests(data: bytes) -> tuple[list[int], list[int]]:
 
 
 @each("fastcgi", "valid")
-def test_a_valid_fastcgi_connection_is_answered(gateway: GatewayServer, case: Case) -> None:
+def test_a_valid_fastcgi_connection_is_served(gateway: GatewayServer, case: Case) -> None:
     replay_valid_fastcgi(gateway, case)
 
 
 @sample("valid")
-def test_a_valid_connection_is_answered_byte_by_byte(gateway: GatewayServer, case: Case) -> None:
+def test_a_valid_connection_is_served_byte_by_byte(gateway: GatewayServer, case: Case) -> None:
     if case.protocol == "fastcgi":
         replay_valid_fastcgi(gateway, case, bytewise=True)
     else:
@@ -206,7 +206,7 @@ def replay_invalid(gateway: GatewayServer, case: Case, *, bytewise: bool = False
     with gateway.connect(case.protocol) as connection:
         send(connection, case.data, bytewise=bytewise)
         if case.protocol == "fastcgi":
-            expect_fastcgi_refusal(connection, case)
+            expect_fastcgi_error_response(connection, case)
         else:
             response = read_response(connection, case.protocol)
             assert response.status == case.status
@@ -215,8 +215,8 @@ def replay_invalid(gateway: GatewayServer, case: Case, *, bytewise: bool = False
     gateway.wait_for_line(case.protocol, case.reason, since=position)
 
 
-def expect_fastcgi_refusal(connection: GatewayConnection, case: Case) -> None:
-    """Requests before the wrong bytes are answered; the one that they belong to is ended with a status."""
+def expect_fastcgi_error_response(connection: GatewayConnection, case: Case) -> None:
+    """Requests before the wrong bytes are served; the one that they belong to is ended with a status."""
     opened, complete = fastcgi_requests(case.data)
     if case.name in ENDED_IN_THE_HEAD:
         opened, complete = complete, []

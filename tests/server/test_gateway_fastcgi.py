@@ -107,7 +107,7 @@ def test_a_kept_connection_serves_many_requests(connection: GatewayConnection) -
         )
 
 
-def test_requests_that_do_not_wait_are_answered_in_turn(connection: GatewayConnection) -> None:
+def test_requests_that_do_not_wait_are_served_in_turn(connection: GatewayConnection) -> None:
     connection.send(b"".join(kept(f"/{number}", id=1 + number % 2) for number in range(50)))
     for number in range(50):
         told = json.loads(completed(connection.read_fastcgi_response(id=1 + number % 2)).body)
@@ -387,7 +387,7 @@ def test_variables_in_tiny_records_are_read(connection: GatewayConnection) -> No
         pytest.param(record(ABORT_REQUEST, id=3), None, id="aborts"),
     ],
 )
-def test_a_storm_of_tiny_records_is_answered_and_takes_no_memory(
+def test_a_storm_of_tiny_records_is_served_and_takes_no_memory(
     gateway: GatewayServer, connection: GatewayConnection, tiny: bytes, reply: Record | None
 ) -> None:
     with bounded_memory(gateway.server, 16 * MEBIBYTE):

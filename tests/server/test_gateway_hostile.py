@@ -247,7 +247,7 @@ def test_a_peer_that_only_looks_whether_somebody_is_there_is_no_news(
 # -- uwsgi's own
 
 
-def test_a_ping_is_answered_and_closes(gateway: GatewayServer) -> None:
+def test_a_ping_gets_a_pong_and_closes(gateway: GatewayServer) -> None:
     with gateway.connect("uwsgi") as connection:
         connection.send(PING + uwsgi(variables()))
         assert connection.read_to_end() == PONG

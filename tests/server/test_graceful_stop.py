@@ -1,4 +1,4 @@
-"""TERM and HUP while requests are on their way in: what has begun is answered, what is idle is closed."""
+"""TERM and HUP while requests are on their way in: what has begun is served, what is idle is closed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def leaving() -> Iterator[Server]:
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP], ids=["TERM", "HUP"])
 @pytest.mark.parametrize("pieces", PIECES.values(), ids=PIECES)
-def test_a_request_that_has_begun_is_answered(
+def test_a_request_that_has_begun_is_served(
     leaving: Server, stop: signal.Signals, pieces: list[bytes]
 ) -> None:
     [worker] = leaving.worker_pids

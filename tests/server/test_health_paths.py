@@ -21,7 +21,7 @@ def healthy() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/ready/now"])
-def test_a_health_path_is_answered_while_the_only_thread_is_blocked(
+def test_a_health_path_is_served_while_the_only_thread_is_blocked(
     healthy: Server, key: str, path: str
 ) -> None:
     with ExitStack() as stack:

@@ -22,7 +22,7 @@ RESPAWN_S = 1.0
 class ClientLoad:
     """Clients that send request after request, each response on a connection of its own."""
 
-    answered: int = 0
+    responses: int = 0
     lost: int = 0
     unconnected: int = 0
     longest_gap_s: float = 0.0
@@ -37,19 +37,19 @@ def two_workers() -> Iterator[Server]:
 def run_clients(server: Server, done: threading.Event, load: ClientLoad, lock: threading.Lock) -> None:
     last = time.monotonic()
     while not done.is_set():
-        answered = lost = unconnected = 0
+        responses = lost = unconnected = 0
         try:
             with server.connect() as connection:
                 try:
                     connection.request("/function", headers=["Connection: close"])
-                    answered = 1
+                    responses = 1
                 except (ProtocolError, OSError):
                     lost = 1
         except OSError:
             unconnected = 1
         now = time.monotonic()
         with lock:
-            load.answered += answered
+            load.responses += responses
             load.lost += lost
             load.unconnected += unconnected
             load.longest_gap_s = max(load.longest_gap_s, now - last)
@@ -64,8 +64,8 @@ def test_only_what_was_in_flight_is_lost(two_workers: Server) -> None:
         client.start()
     try:
         for _ in range(3):
-            before = load.answered
-            wait_until(lambda least=before + 100: load.answered > least, what="load")
+            before = load.responses
+            wait_until(lambda least=before + 100: load.responses > least, what="load")
             workers = server.worker_pids
             killed_at = time.monotonic()
             os.kill(workers[0], signal.SIGKILL)
@@ -74,8 +74,8 @@ def test_only_what_was_in_flight_is_lost(two_workers: Server) -> None:
                 what="a new worker",
             )
             assert time.monotonic() - killed_at < RESPAWN_S
-            before = load.answered
-            wait_until(lambda least=before + 100: load.answered > least, what="load afterwards")
+            before = load.responses
+            wait_until(lambda least=before + 100: load.responses > least, what="load afterwards")
     finally:
         done.set()
         for client in clients:

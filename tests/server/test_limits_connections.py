@@ -41,7 +41,7 @@ def few_requests() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("pipelined", [False, True], ids=["one by one", "pipelined"])
-def test_the_last_request_of_a_connection_is_answered_with_close(
+def test_the_last_request_of_a_connection_is_served_with_close(
     few_requests: Server, key: str, pipelined: bool
 ) -> None:
     with few_requests.connect() as connection:
@@ -135,7 +135,7 @@ def test_a_new_connection_waits_where_all_others_are_busy(few_connections: Serve
             connection.ask(f"/waits?key={key}")
         few_connections.recorder.wait_for(key, "inside")
         newcomer = stack.enter_context(few_connections.connect())
-        # It would be answered without a thread, if it were let in.
+        # It would be served without a thread, if it were let in.
         newcomer.ask("/healthz")
         assert newcomer.is_silent(0.4)
         few_connections.recorder.open_gate(key)

@@ -11,7 +11,7 @@ LIMIT = 4
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_one_request_too_many_is_answered_503_at_once(key: str, threads: int) -> None:
+def test_one_request_too_many_gets_503_at_once(key: str, threads: int) -> None:
     with Server(threads=threads, options=["--max-in-flight", str(LIMIT)]) as server, ExitStack() as stack:
         clients = [stack.enter_context(server.connect()) for _ in range(LIMIT)]
         for number, client in enumerate(clients):

@@ -91,7 +91,7 @@ def test_what_follows_an_error_response_is_no_request(rejecting: Server, key: st
     assert rejecting.recorder.events(key) == []
 
 
-def test_late_requests_are_answered_before_the_close(spooling: Server) -> None:
+def test_late_requests_are_served_before_the_close(spooling: Server) -> None:
     """408: what the client sends after all is thrown away."""
     late = {
         "head": b"GET / HTTP/1.1\r\nX-A: ",

@@ -42,7 +42,7 @@ def assert_shed(response: Response) -> None:
     assert response.get("Connection") in (None, "keep-alive")
 
 
-def test_waiting_requests_are_answered_503_while_the_thread_is_blocked(blocked: Server, key: str) -> None:
+def test_waiting_requests_get_503_while_the_thread_is_blocked(blocked: Server, key: str) -> None:
     """All forms of requests at once, each on a connection of its own."""
     target = f"/records-reading?key={key}"
     body = b"GET /records-reading HTTP/1.1\r\nHost: a\r\n\r\n" * 1000
@@ -70,7 +70,7 @@ def test_waiting_requests_are_answered_503_while_the_thread_is_blocked(blocked: 
     assert blocked.recorder.events(key) == []
 
 
-def test_pipelined_requests_are_answered_503_in_turn(blocked: Server, key: str) -> None:
+def test_pipelined_requests_get_503_in_turn(blocked: Server, key: str) -> None:
     with blocked.connect() as connection:
         connection.send(request_bytes(f"/ignores-input?key={key}") * 2)
         assert_shed(connection.read_response())

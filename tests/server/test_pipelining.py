@@ -58,7 +58,7 @@ def test_an_unread_body_is_not_taken_for_a_request(server: Server) -> None:
         assert connection.read_response().body == b"function"
 
 
-def test_nothing_after_connection_close_is_answered(server: Server, key: str) -> None:
+def test_nothing_after_connection_close_is_served(server: Server, key: str) -> None:
     with server.connect() as connection:
         connection.send(
             request_bytes("/function", headers=["Connection: close"])
@@ -87,7 +87,7 @@ def test_an_empty_line_before_a_request_is_ignored(server: Server) -> None:
 
 
 def test_bytes_after_a_closing_request_do_not_cost_its_response(server: Server, key: str) -> None:
-    """They come while it is answered: closing with unread bytes would be a reset.
+    """They come while it is served: closing with unread bytes would be a reset.
 
     The response takes a few milliseconds: behind a shorter one they come after the close as well as before.
     """

@@ -259,7 +259,7 @@ class Supervisor:
         # serves.
         self._close_listeners()
         names = {
-            DRAINING: "stopping when all is answered",
+            DRAINING: "stopping after the requests in flight",
             QUITTING: "stopping",
             KILLING: "killing the workers",
         }
