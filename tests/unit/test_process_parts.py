@@ -1,4 +1,4 @@
-"""The pure parts of portico.process: messages, plan, roster, CPUs, banner, calls."""
+"""The pure parts of portico.process: messages, plan, worker set, CPUs, banner, calls."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from portico.process.calls import describe_calls, overdue_call
 from portico.process.cpus import cgroup_quota
 from portico.process.messages import Decoder, Failed, Ready, encode
 from portico.process.plan import Listener, Plan, dump_plan, load_plan
-from portico.process.roster import Roster
 from portico.process.worker_handle import BOOTING, LEAVING, READY, WorkerHandle
+from portico.process.worker_set import WorkerSet
 
 
 def plan(**texts: str) -> Plan:
@@ -129,9 +129,9 @@ def test_reads_the_cgroup_quota(
     assert cgroup_quota(str(tmp_path / "fs"), str(tmp_path / "cgroup")) == quota
 
 
-def roster(*workers: tuple[int, str], wanted: int = 2) -> Roster:
-    """A roster of workers with these generations and states; their pids count from 0."""
-    made = Roster(wanted)
+def worker_set(*workers: tuple[int, str], wanted: int = 2) -> WorkerSet:
+    """A set of workers with these generations and states; their pids count from 0."""
+    made = WorkerSet(wanted)
     for pid, (generation, state) in enumerate(workers):
         worker = WorkerHandle(pid=pid, slot=pid, generation=generation, message_fd=-1, now_s=0)
         worker.state = state
@@ -153,7 +153,7 @@ def roster(*workers: tuple[int, str], wanted: int = 2) -> Roster:
 def test_wants_as_many_workers_as_told(
     workers: list[tuple[int, str]], lacks: bool, surplus: list[int]
 ) -> None:
-    found = roster(*workers)
+    found = worker_set(*workers)
     assert found.lacks_worker(0, 2) is lacks
     assert [worker.pid for worker in found.surplus(0, 2)] == surplus
 
@@ -173,12 +173,12 @@ def test_wants_as_many_workers_as_told(
 def test_rolls_one_worker_at_a_time_and_never_has_too_few(
     workers: list[tuple[int, str]], lacks: bool, surplus: list[int]
 ) -> None:
-    found = roster(*workers)
+    found = worker_set(*workers)
     assert found.lacks_worker(1, 2) is lacks
     assert [worker.pid for worker in found.surplus(1, 2)] == surplus
 
 
 def test_gives_out_the_lowest_free_slot() -> None:
-    found = roster((0, READY), (0, READY), (0, READY))
+    found = worker_set((0, READY), (0, READY), (0, READY))
     found.remove(found.workers[1])
     assert found.free_slot() == 1

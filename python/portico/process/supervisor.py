@@ -20,7 +20,6 @@ from portico.process.banner import banner
 from portico.process.calls import describe_calls, overdue_call
 from portico.process.messages import Failed, Ready
 from portico.process.proctitle import name_process
-from portico.process.roster import Roster
 from portico.process.signals import (
     SUPERVISOR_SIGNALS,
     SignalPipe,
@@ -32,6 +31,7 @@ from portico.process.signals import (
 )
 from portico.process.worker import Assignment, shows_colour
 from portico.process.worker_handle import BOOTING, READY, WorkerHandle
+from portico.process.worker_set import WorkerSet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class Supervisor:
         self._plan = plan
         self._settings = plan.settings
         self._wanted = plan.worker_count
-        self._roster = Roster(plan.worker_count)
-        self._scoreboard = _core.Scoreboard(self._roster.slots)
+        self._worker_set = WorkerSet(plan.worker_count)
+        self._scoreboard = _core.Scoreboard(self._worker_set.slots)
         self._signals = SignalPipe()
         self._poll = select.poll()
         # The parent-death pipe: only this process holds its write end, so the workers read end of file when
@@ -90,7 +90,7 @@ class Supervisor:
             assignment = self._manage(time.monotonic())
             if assignment is not None:
                 return assignment
-            if self._stage != SERVING and not self._roster.workers:
+            if self._stage != SERVING and not self._worker_set.workers:
                 self._close_listeners()
                 # The interpreter gives signals their default effect while it ends itself: one more TERM would
                 # be taken for the reason of the end.
@@ -102,7 +102,7 @@ class Supervisor:
 
     def _manage(self, now_s: float) -> Assignment | None:
         """Bring the workers nearer to what is wanted. Returns an assignment in a newly forked child."""
-        for worker in list(self._roster.workers.values()):
+        for worker in list(self._worker_set.workers.values()):
             if worker.kill_at_s is not None and now_s >= worker.kill_at_s:
                 log.warning(
                     f"{_name(worker)} {worker.patience}: killed{describe_calls(self._status(worker))}"
@@ -112,9 +112,12 @@ class Supervisor:
             return None
         self._check_calls(now_s)
         while True:
-            for worker in self._roster.surplus(self._generation, self._wanted):
+            for worker in self._worker_set.surplus(self._generation, self._wanted):
                 self._drain(worker, now_s)
-            if not self._roster.lacks_worker(self._generation, self._wanted) or now_s < self._not_before_s:
+            if (
+                not self._worker_set.lacks_worker(self._generation, self._wanted)
+                or now_s < self._not_before_s
+            ):
                 return None
             try:
                 assignment = self._fork(now_s)
@@ -128,7 +131,7 @@ class Supervisor:
                 return assignment
 
     def _fork(self, now_s: float) -> Assignment | None:
-        slot = self._roster.free_slot()
+        slot = self._worker_set.free_slot()
         self._scoreboard.reset(slot)
         message_fd, message_write_fd = os.pipe()
         # Until the child has let go of the wakeup pipe, a signal for the child would be written into ours.
@@ -145,7 +148,7 @@ class Supervisor:
         unblock_signals(SUPERVISOR_SIGNALS)
         os.close(message_write_fd)
         os.set_blocking(message_fd, False)
-        self._roster.add(
+        self._worker_set.add(
             WorkerHandle(pid=pid, slot=slot, generation=self._generation, message_fd=message_fd, now_s=now_s)
         )
         self._poll.register(message_fd, select.POLLIN)
@@ -159,7 +162,7 @@ class Supervisor:
         self._signals.close()
         os.close(self._parent_death_write_fd)
         os.close(message_fd)
-        for sibling in self._roster.workers.values():
+        for sibling in self._worker_set.workers.values():
             sibling.close()
         return Assignment(
             self._plan,
@@ -182,7 +185,7 @@ class Supervisor:
         if not limit_s or now_s < self._next_call_check_s:
             return
         self._next_call_check_s = now_s + min(1.0, max(0.05, limit_s / 4))
-        for worker in self._roster.in_state(READY):
+        for worker in self._worker_set.in_state(READY):
             status = self._status(worker)
             call = overdue_call(status, limit_s)
             if call is not None:
@@ -204,7 +207,7 @@ class Supervisor:
             timeout_ms = max(0.0, (deadline_s - time.monotonic()) * 1000) + 1
         ready_fds = {fd for fd, _ in self._poll.poll(timeout_ms)}
         now_s = time.monotonic()
-        for worker in list(self._roster.workers.values()):
+        for worker in list(self._worker_set.workers.values()):
             if worker.message_fd in ready_fds:
                 self._read_messages(worker, now_s)
         if self._signals.read_fd in ready_fds:
@@ -215,12 +218,12 @@ class Supervisor:
     def _deadline_s(self) -> float | None:
         """Return when the next timer is due."""
         deadlines = [
-            worker.kill_at_s for worker in self._roster.workers.values() if worker.kill_at_s is not None
+            worker.kill_at_s for worker in self._worker_set.workers.values() if worker.kill_at_s is not None
         ]
         if self._stage == SERVING:
             if self._settings.timeout_s:
                 deadlines.append(self._next_call_check_s)
-            if self._roster.lacks_worker(self._generation, self._wanted):
+            if self._worker_set.lacks_worker(self._generation, self._wanted):
                 deadlines.append(self._not_before_s)
         return min(deadlines, default=None)
 
@@ -247,7 +250,7 @@ class Supervisor:
 
     def _resize(self, by: int) -> None:
         wanted = self._wanted + by
-        if self._stage != SERVING or not 1 <= wanted <= self._roster.most_workers:
+        if self._stage != SERVING or not 1 <= wanted <= self._worker_set.most_workers:
             log.warning(f"the number of workers stays at {self._wanted}")
             return
         self._wanted = wanted
@@ -265,7 +268,7 @@ class Supervisor:
         }
         if self._exit_code == EXIT_FINE:
             log.info(names[stage])
-        for worker in list(self._roster.workers.values()):
+        for worker in list(self._worker_set.workers.values()):
             if stage == DRAINING:
                 self._drain(worker, now_s)
             elif stage == QUITTING:
@@ -300,7 +303,7 @@ class Supervisor:
         """A worker is ready; the last of the first ones is what the user has been waiting for."""
         if self._announced:
             log.info(f"{_name(worker)} is ready after {worker.ready_at_s - worker.forked_at_s:.2f} s")
-        elif len(self._roster.in_state(READY)) >= self._wanted:
+        elif len(self._worker_set.in_state(READY)) >= self._wanted:
             self._announced = True
             startup_s = worker.ready_at_s - self._plan.started_at_s
             log.info(
@@ -318,7 +321,7 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            worker = self._roster.workers.get(pid)
+            worker = self._worker_set.workers.get(pid)
             if worker is None:
                 continue
             self._read_messages(worker, now_s)  # its last words may still be in the pipe
@@ -326,8 +329,8 @@ class Supervisor:
                 # A child of the worker holds the other end.
                 self._poll.unregister(worker.message_fd)
                 worker.close()
-            # Out of the roster first: from here on its pid may belong to another process.
-            self._roster.remove(worker)
+            # Out of the set first: from here on its pid may belong to another process.
+            self._worker_set.remove(worker)
             self._on_exit(worker, os.waitstatus_to_exitcode(wait_status), now_s)
 
     # -- workers that end
@@ -355,14 +358,16 @@ class Supervisor:
     def _boot_failed(self, worker: WorkerHandle, how: str, now_s: float) -> None:
         reason = _after_colon(worker.failure or f"the worker {how} while it loaded the application")
         # A worker that died without a word says nothing about the application if another one has loaded it.
-        if not self._announced and (worker.failure or not self._roster.has_ready(self._generation)):
+        if not self._announced and (worker.failure or not self._worker_set.has_ready(self._generation)):
             if self._exit_code == EXIT_FINE:
                 log.error(f"cannot load {self._settings.app}{reason}")
                 self._exit_code = EXIT_APPLICATION
                 self._stop(QUITTING, now_s)
-        elif self._roster.has_ready_before(self._generation) and not self._roster.has_ready(self._generation):
+        elif self._worker_set.has_ready_before(self._generation) and not self._worker_set.has_ready(
+            self._generation
+        ):
             log.error(f"reload failed, the workers of before go on serving{reason}")
-            self._roster.adopt(self._generation)
+            self._worker_set.adopt(self._generation)
         else:
             self._back_off(now_s)
             log.error(f"{_name(worker)} cannot load {self._settings.app} ({self._next_try(now_s)}){reason}")

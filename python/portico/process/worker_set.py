@@ -1,4 +1,4 @@
-"""All workers that exist, and what their number and generations call for: decisions only, no deeds.
+"""All workers that exist, and which of them should start or leave; it decides and does nothing itself.
 
 A reload goes one worker at a time: one of the new generation boots; when it is ready, one of the old is
 surplus. So there is never a moment with fewer ready workers than wanted.
@@ -12,7 +12,7 @@ from portico.process.worker_handle import BOOTING, READY, WorkerHandle
 _SPARE_SLOTS = 16
 
 
-class Roster:
+class WorkerSet:
     """The workers by pid, and the scoreboard's slots that they occupy."""
 
     __slots__ = ("most_workers", "slots", "workers")
