@@ -1,4 +1,4 @@
-//! Request bodies: where the data is, where the body ends, and what is refused.
+//! Request bodies: where the data is, where the body ends, and what is rejected.
 
 mod support;
 
@@ -79,7 +79,7 @@ fn takes_chunked_bodies() {
     ];
     for (input, data) in cases {
         assert_eq!(decode(Framing::Chunked, input), complete(data, input.len()), "{}", input.escape_ascii());
-        // Cut anywhere, it is incomplete, never an error and never an end.
+        // Split anywhere, it is incomplete, never an error and never an end.
         for length in 0..input.len() {
             let outcome = decode(Framing::Chunked, &input[..length]);
             assert!(matches!(outcome, Ok(ReadBody::Incomplete { .. })), "{length} of {}", input.escape_ascii());

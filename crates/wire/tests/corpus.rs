@@ -1,5 +1,5 @@
 //! Replays `tests/corpus/http1`: connections as raw bytes, each beside what has to become of it. Every file is
-//! fed whole, byte by byte, and in random cuts, and has to come to exactly the same every time.
+//! fed whole, byte by byte, and split at random, and has to come to exactly the same every time.
 
 mod support;
 
@@ -12,7 +12,7 @@ use portico_wire::{
 };
 use support::Random;
 
-/// How often each file is cut at random.
+/// How often each file is split at random.
 const RANDOM_CUTS: u64 = 6;
 /// The default of `max-request-body`, which the engine checks.
 const MAX_REQUEST_BODY: u64 = 1 << 30;
@@ -53,7 +53,7 @@ fn replay_folder(folder: &str) {
         expected.check(&replay(&bytes, || 1), path, "byte by byte");
         for seed in 1..=RANDOM_CUTS {
             let mut random = Random::new(seed);
-            // Small pieces and large ones, so that short files are cut as often as long ones.
+            // Small pieces and large ones, so that short files are split as often as long ones.
             let largest = [2, 7, 40, 300, 5_000, 70_000][random.below(6)];
             let pieces = || 1 + random.below(largest);
             expected.check(&replay(&bytes, pieces), path, &format!("cut with seed {seed}"));
@@ -71,9 +71,9 @@ fn files_of(folder: &str) -> BTreeSet<PathBuf> {
 struct Replayed {
     /// Requests that were complete.
     requests: Vec<Request>,
-    /// Why the rest was refused.
+    /// Why the rest was rejected.
     refused: Option<WireError>,
-    /// Bytes after the last complete request, unless they were refused.
+    /// Bytes after the last complete request, unless they were rejected.
     leftover: Vec<u8>,
 }
 

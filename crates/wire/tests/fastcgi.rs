@@ -1,4 +1,4 @@
-//! FastCGI: records in, answers out.
+//! FastCGI: records in, responses out.
 
 mod support;
 

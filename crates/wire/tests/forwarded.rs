@@ -1,4 +1,4 @@
-//! What a trusted front server says of a request, and what a client can make of it: nothing.
+//! What a trusted reverse proxy says of a request, and what a client can make of it: nothing.
 
 use portico_wire::{
     Client, Forwarded, Limits, Networks, RequestHead, Scheme, WireError, is_forwarded_name, request_start_ns,
@@ -47,7 +47,7 @@ fn read_head(lines: &[&str]) -> (RequestHead, Vec<u8>) {
     (head, bytes.into_bytes())
 }
 
-/// Reads the forwarded headers among `lines` where `trusted` are the front servers.
+/// Reads the forwarded headers among `lines` where `trusted` are the reverse proxies.
 fn read_within(lines: &[&str], trusted: &[&str]) -> Result<Option<Said>, WireError> {
     let (head, bytes) = read_head(lines);
     let trusted = Networks::parse(trusted).unwrap_or_else(|error| panic!("{error}"));
@@ -196,7 +196,7 @@ fn where_everybody_is_trusted_the_leftmost_is_the_client() {
 #[test]
 fn takes_from_the_other_lists_what_the_same_server_wrote() {
     for (skipped, lists, port) in [
-        // One front server, which adds to what the client sent.
+        // One reverse proxy, which adds to what the client sent.
         ("", "1, 2, 3", 3),
         // As many entries as servers.
         (", 10.0.0.2", "1, 2, 3", 2),
@@ -383,7 +383,7 @@ fn refuses_malformed_elements_wherever_they_stand() {
 
 #[test]
 fn a_quote_that_a_client_leaves_open_hides_nothing() {
-    // What follows the comma is what the front server adds, to the same line or as one of its own.
+    // What follows the comma is what the reverse proxy adds, to the same line or as one of its own.
     for added in
         ["for=192.0.2.1", "for=192.0.2.1;by=\"_x\"", "for=\"[2001:db8::1]\"", "for=\"[2001:db8::1]:80\";proto=http"]
     {

@@ -1,4 +1,4 @@
-//! What the variables of front servers mean, whichever protocol carries them.
+//! What the variables of reverse proxies mean, whichever protocol carries them.
 
 mod support;
 

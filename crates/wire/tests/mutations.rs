@@ -18,7 +18,7 @@ const BODIES: [&[u8]; 2] = [b"5;a=b\r\nabcde\r\n1 ;c\r\nf\r\n0\r\nX: y\r\n\r\n",
 /// Bytes that mean something somewhere.
 const TELLING: &[u8] = b"\r\n\r\n\r\n \t:;,/?#*%[]@0159afgAF\0\x0b\x7f\x80\xff";
 
-/// `bytes` with one to three bytes replaced, inserted, removed or cut.
+/// `bytes` with one to three bytes replaced, inserted, removed or truncated.
 fn mutate(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     let mut mutated = bytes.to_vec();
     for _ in 0..=random.below(3) {

@@ -1,4 +1,4 @@
-//! Lists of peers: what is in them, and what is refused with a sentence.
+//! Lists of peers: what is in them, and what is rejected with a sentence.
 
 use portico_wire::{Networks, NetworksError};
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Request lines: methods, targets and versions; what is taken, and what is refused with which status.
+//! Request lines: methods, targets and versions; what is taken, and what is rejected with which status.
 
 mod support;
 

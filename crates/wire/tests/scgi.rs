@@ -25,7 +25,7 @@ fn read(bytes: &[u8]) -> Read {
     read_within(bytes, &GatewayLimits::default())
 }
 
-/// What a netstring with this content is refused for.
+/// Why a netstring with this content is rejected.
 fn error(head: &[u8]) -> WireError {
     read(&netstring(head)).expect_err(&head.escape_ascii().to_string())
 }

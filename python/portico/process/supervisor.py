@@ -114,10 +114,8 @@ class Supervisor:
         while True:
             for worker in self._worker_set.surplus(self._generation, self._wanted):
                 self._drain(worker, now_s)
-            if (
-                not self._worker_set.lacks_worker(self._generation, self._wanted)
-                or now_s < self._not_before_s
-            ):
+            is_full = not self._worker_set.lacks_worker(self._generation, self._wanted)
+            if is_full or now_s < self._not_before_s:
                 return None
             try:
                 assignment = self._fork(now_s)
@@ -356,18 +354,17 @@ class Supervisor:
             )
 
     def _boot_failed(self, worker: WorkerHandle, how: str, now_s: float) -> None:
+        workers, generation = self._worker_set, self._generation
         reason = _after_colon(worker.failure or f"the worker {how} while it loaded the application")
         # A worker that died without a word says nothing about the application if another one has loaded it.
-        if not self._announced and (worker.failure or not self._worker_set.has_ready(self._generation)):
+        if not self._announced and (worker.failure or not workers.has_ready(generation)):
             if self._exit_code == EXIT_FINE:
                 log.error(f"cannot load {self._settings.app}{reason}")
                 self._exit_code = EXIT_APPLICATION
                 self._stop(QUITTING, now_s)
-        elif self._worker_set.has_ready_before(self._generation) and not self._worker_set.has_ready(
-            self._generation
-        ):
+        elif workers.has_ready_before(generation) and not workers.has_ready(generation):
             log.error(f"reload failed, the workers of before go on serving{reason}")
-            self._worker_set.adopt(self._generation)
+            workers.adopt(generation)
         else:
             self._back_off(now_s)
             log.error(f"{_name(worker)} cannot load {self._settings.app} ({self._next_try(now_s)}){reason}")

@@ -1,4 +1,4 @@
-//! Builds what front servers send, renders what became of it, and replays the corpora of their protocols.
+//! Builds what reverse proxies send, renders what became of it, and replays the corpora of their protocols.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -145,7 +145,7 @@ pub fn render_body(lines: &mut Vec<String>, head: &GatewayHead, mut rest: &[u8])
     }
 }
 
-/// Replays both folders of a protocol's corpus: whole, byte by byte, and in random cuts. `replay` is given the bytes
+/// Replays both folders of a protocol's corpus: whole, byte by byte, and split at random. `replay` is given the bytes
 /// and the sizes of the pieces that they come in, and renders what they came to.
 pub fn replay_corpus(protocol: &str, replay: impl Fn(&[u8], &mut dyn FnMut() -> usize) -> Vec<String>) {
     for folder in ["valid", "invalid"] {
@@ -182,11 +182,11 @@ pub fn replay_corpus(protocol: &str, replay: impl Fn(&[u8], &mut dyn FnMut() -> 
     }
 }
 
-/// Up to this many bytes a file is cut at every byte; in a longer one the middle is all alike.
+/// Up to this many bytes a file is split at every byte; in a longer one the middle is all alike.
 const EVERY_CUT_BYTES: usize = 2048;
 
-/// Cuts each file of a protocol's corpus at every byte. What is there of it comes to what it came to in the whole file,
-/// and then to a wish for more, or to the same refusal: never to another one, and never to another request.
+/// Splits each file of a protocol's corpus at every byte. The first part gives what it gives in the whole file, and then
+/// asks for more, or gives the same error: never another error, and never another request.
 pub fn replay_truncated_corpus(protocol: &str, replay: impl Fn(&[u8], &mut dyn FnMut() -> usize) -> Vec<String>) {
     for path in ["valid", "invalid"].into_iter().flat_map(|folder| files_of(protocol, folder)) {
         if path.extension().unwrap() != "bin" {
@@ -214,7 +214,7 @@ fn files_of(protocol: &str, folder: &str) -> BTreeSet<PathBuf> {
     fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// `bytes` with one to three bytes replaced, inserted, removed or cut.
+/// `bytes` with one to three bytes replaced, inserted, removed or truncated.
 pub fn mutate(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     const TELLING: &[u8] = b"\0\0\0\x01\x02\x03\x04\x05\x7f\x80\xff\xff019:, /=A_a%\r\n\t";
     let mut mutated = bytes.to_vec();
