@@ -3,7 +3,8 @@
 use portico_engine::descriptor;
 use portico_engine::drain::Orders;
 use portico_engine::engine;
-use portico_engine::listener::{Bound as BoundListener, Options, Protocol};
+use portico_engine::listener::{Bound as BoundListener, Options};
+use portico_engine::message::spoken::Protocol;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::io;

@@ -1,4 +1,4 @@
-//! The whole life of a connection: requests, refusal, end, and what must hold for each.
+//! The whole life of a connection: requests, rejection, end, and what must hold for each.
 
 use crate::input::Input;
 use crate::life::{Event, Life, Terms};
@@ -57,14 +57,14 @@ fn check_events(life: &Life, sent: &[u8], max_body_bytes: u64) {
                     },
                 };
             }
-            Event::Refused(status) => {
-                assert!(is_last && life.is_over(), "something after a refusal");
+            Event::Rejected(status) => {
+                assert!(is_last && life.is_over(), "something after a rejection");
                 assert!(matches!(status, 400 | 405 | 411 | 413 | 414 | 417 | 421 | 431 | 501 | 505), "{status}");
             }
             Event::Closing => assert!(is_last && life.is_over() && requests > 0, "something after the last request"),
         }
     }
-    if !matches!(life.events.last(), Some(Event::Refused(_))) {
+    if !matches!(life.events.last(), Some(Event::Rejected(_))) {
         // In the middle of a body, some of it has been used beyond the last request.
         assert!(at <= life.consumed);
     }

@@ -1,12 +1,19 @@
-//! A connection as `src/connection/life.rs` drives it, without sockets, clock or Python: bytes in, events
-//! out. It is a model: where that file changes the order of its calls to portico-wire, this has to follow.
+//! A connection's bytes through the engine's own machines (`RequestReader`, `IncomingBody`), without sockets: bytes in,
+//! events out. What is here is only what a connection's task does beside them: it keeps the buffer.
 
 use crate::forwarded::networks;
 use crate::input::Input;
 use crate::observed::{ObservedHead, observe};
-use portico_wire::{
-    BodyDecoder, BodyStep, Forwarded, Framing, Limits, Networks, RequestHead, Scheme, TargetForm, WireError,
-};
+use portico_engine::budget::Budget;
+use portico_engine::message::body::BodyError;
+use portico_engine::message::inbound::Inbound;
+use portico_engine::message::incoming_body::IncomingBody;
+use portico_engine::message::request_reader::{Provenance, RequestReader, Step};
+use portico_engine::message::spoken::Protocol;
+use portico_engine::settings::{Lines, Settings};
+use portico_engine::state::request::State;
+use portico_wire::WireError;
+use std::sync::Arc;
 
 /// What a connection does with what it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,59 +25,66 @@ pub enum Event {
         /// Its body, decoded.
         body: Vec<u8>,
     },
-    /// An answer with this status, then close.
-    Refused(u16),
+    /// A response with this status, then close.
+    Rejected(u16),
     /// The last request was queued, whatever follows is thrown away.
     Closing,
 }
 
-/// Where a connection stands.
-enum Stage {
-    /// In a head, or before one.
-    Head,
-    /// In the body of the request whose head this is.
-    Body { head: Box<ObservedHead>, decoder: BodyDecoder, body: Vec<u8> },
-    /// No byte is looked at any more.
-    Over,
+/// A body that is not complete, and the head of its request.
+struct Body {
+    head: Box<ObservedHead>,
+    incoming: IncomingBody,
+    /// What has been decoded.
+    bytes: Vec<u8>,
 }
 
 /// The largest body, in bytes, of the cases that have such a limit.
 pub const SMALL_BODY_BYTES: u64 = 40;
 
+/// The defaults of the settings.
+const DEFAULTS: &str = include_str!("../../crates/engine/tests/support/settings.txt");
+
 /// What holds for a connection.
 #[derive(Clone)]
 pub struct Terms {
-    /// Limits of the readers.
-    pub limits: Limits,
+    settings: Arc<Settings>,
     /// `max_request_body`.
     pub max_body_bytes: u64,
-    /// The front servers, if the peer is one of them.
-    pub trusted: Option<Networks>,
+    is_trusted: bool,
 }
 
 impl Terms {
     /// The terms that an input chooses.
+    ///
+    /// # Panics
+    ///
+    /// The defaults are not all there.
     #[must_use]
     pub fn of(input: &Input) -> Self {
-        Self {
-            limits: input.limits(),
-            max_body_bytes: if input.choices & 4 == 0 { u64::MAX } else { SMALL_BODY_BYTES },
-            trusted: (input.choices & 0x20 != 0).then(|| networks(input)),
+        let max_body_bytes = if input.choices & 4 == 0 { u64::MAX } else { SMALL_BODY_BYTES };
+        let limit = if max_body_bytes == u64::MAX { 0 } else { max_body_bytes };
+        let lines = format!("{DEFAULTS}max_request_body_bytes = {limit}\n");
+        let mut settings = Settings::read(&Lines(&lines)).expect("the defaults of all settings");
+        settings.wire = input.limits();
+        let is_trusted = input.choices & 0x20 != 0;
+        if is_trusted {
+            settings.forwarded_allow_ips = networks(input);
         }
+        Self { settings: Arc::new(settings), max_body_bytes, is_trusted }
     }
 }
 
 /// One connection.
 pub struct Life {
     terms: Terms,
-    head: RequestHead,
-    /// Whether the head in the buffer was read before, and found to be incomplete.
-    is_begun: bool,
-    buffer: Vec<u8>,
-    stage: Stage,
+    memory: Arc<Budget>,
+    reader: RequestReader,
+    inbound: Inbound,
+    body: Option<Body>,
     /// What has happened.
     pub events: Vec<Event>,
-    /// Bytes of the input that were used for requests, up to the end or the refusal.
+    /// Bytes of the input that were used for requests, up to the end or the rejection.
     pub consumed: usize,
     /// How often 100 Continue was sent.
     pub continues: usize,
@@ -80,12 +94,13 @@ impl Life {
     /// A fresh connection.
     #[must_use]
     pub fn new(terms: Terms) -> Self {
+        let memory = Budget::new(u64::MAX);
         Self {
             terms,
-            head: RequestHead::new(),
-            is_begun: false,
-            buffer: Vec::new(),
-            stage: Stage::Head,
+            reader: RequestReader::new(Protocol::Http, false),
+            inbound: Inbound::new(&memory),
+            memory,
+            body: None,
             events: Vec::new(),
             consumed: 0,
             continues: 0,
@@ -105,13 +120,13 @@ impl Life {
     /// Whether nothing that arrives can change anything any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over)
+        self.reader.state() == State::MustClose
     }
 
     /// Bytes that wait for more: the start of a head.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.buffer.len()
+        self.inbound.bytes().len()
     }
 
     /// Takes one read's bytes.
@@ -119,130 +134,102 @@ impl Life {
         if self.is_over() {
             return;
         }
-        self.buffer.extend_from_slice(bytes);
-        // Each turn ends a stage, uses bytes or stops: twice per byte is more than it can take.
-        for _ in 0..=2 * self.buffer.len() + 4 {
-            let goes_on = match std::mem::replace(&mut self.stage, Stage::Over) {
-                Stage::Head => self.read_head(),
-                Stage::Body { head, decoder, body } => self.read_body(head, decoder, body),
-                Stage::Over => Ok(false),
+        self.inbound.push(bytes);
+        // Each turn ends a head or a body, or stops: twice per byte is more than it can take.
+        for _ in 0..=2 * self.inbound.bytes().len() + 4 {
+            let goes_on = match self.body.take() {
+                Some(body) => self.read_body(body),
+                // With nothing to read there is no read.
+                None if self.inbound.is_empty() => Ok(false),
+                None => self.read_head(),
             };
             match goes_on {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => return self.end(Event::Refused(error.status)),
+                Ok(true) if !self.is_over() => {}
+                Ok(_) => return,
+                Err(error) => return self.events.push(Event::Rejected(error.status)),
             }
         }
         panic!("the connection does not come to rest");
     }
 
-    fn end(&mut self, event: Event) {
-        self.events.push(event);
-        self.stage = Stage::Over;
-    }
-
     fn consume(&mut self, count: usize) {
-        assert!(count <= self.buffer.len(), "{count} consumed of {}", self.buffer.len());
-        self.buffer.drain(..count);
+        assert!(count <= self.waiting(), "{count} consumed of {}", self.waiting());
+        self.inbound.consume(count);
         self.consumed += count;
     }
 
     fn read_head(&mut self) -> Result<bool, WireError> {
-        let limits = &self.terms.limits;
-        let length = if self.buffer.is_empty() {
-            // With nothing to read there is no read.
-            None
-        } else if self.is_begun {
-            self.head.read_on(&self.buffer, limits)?
-        } else {
-            self.head.read(&self.buffer, limits)?
-        };
-        let Some(length) = length else {
-            assert!(self.buffer.len() < limits.max_head_bytes.max(1), "a full buffer asks for more");
-            self.is_begun = !self.buffer.is_empty();
-            self.stage = Stage::Head;
-            return Ok(false);
-        };
-        self.is_begun = false;
-        self.check()?;
-        let head = Box::new(observe(&self.head, &self.buffer, length));
-        let rest = self.buffer.len() - length;
-        match head.framing {
-            Framing::Empty => {
-                self.consume(length);
-                self.queue(head, Vec::new());
+        let settings = &self.terms.settings;
+        let provenance = Provenance { is_trusted: self.terms.is_trusted, ..Provenance::default() };
+        match self.reader.read(&mut self.inbound, provenance, settings) {
+            Err(rejection) => {
+                assert!(self.is_over(), "read on after a rejection");
+                Err(rejection.error)
             }
-            Framing::Length(declared) if declared > self.terms.max_body_bytes => return Err(WireError::BODY_TOO_LARGE),
-            // Complete in the read buffer: it is taken from there without a decoder.
-            Framing::Length(declared) if declared <= rest as u64 => {
-                let end = length + usize::try_from(declared).unwrap_or(0);
-                let body = self.buffer[length..end].to_vec();
+            Ok(Step::NeedMore) => {
+                assert!(self.waiting() < settings.wire.max_head_bytes.max(1), "a full buffer asks for more");
+                assert_eq!(self.reader.state(), State::Head);
+                Ok(false)
+            }
+            Ok(Step::Request { head_bytes, body: Some(body) }) => {
+                let head = Box::new(observe(&self.inbound.head, self.inbound.bytes(), head_bytes));
+                let end = body.end;
+                let body = self.inbound.bytes()[body].to_vec();
                 self.consume(end);
                 self.queue(head, body);
+                Ok(true)
             }
-            Framing::Length(_) | Framing::Chunked => {
-                self.consume(length);
+            Ok(Step::Request { head_bytes, body: None }) => {
+                let head = Box::new(observe(&self.inbound.head, self.inbound.bytes(), head_bytes));
+                self.consume(head_bytes);
                 let [_, expect_continue, ..] = head.flags;
-                self.continues += usize::from(expect_continue && rest == 0);
-                self.stage = Stage::Body { decoder: BodyDecoder::new(head.framing), head, body: Vec::new() };
+                self.continues += usize::from(expect_continue && self.inbound.is_empty());
+                let incoming = IncomingBody::new(head.framing, Box::new(Inbound::new(&self.memory)));
+                self.body = Some(Body { head, incoming, bytes: Vec::new() });
+                Ok(true)
             }
+            Ok(step @ (Step::Ping { .. } | Step::Foreign(_))) => panic!("{step:?} over HTTP"),
         }
-        Ok(true)
     }
 
-    /// What is not the head's alone to decide, as `check` of that file.
-    fn check(&self) -> Result<(), WireError> {
-        let forwarded = match &self.terms.trusted {
-            Some(trusted) => Forwarded::read(&self.head, &self.buffer, trusted)?,
-            None => None,
-        };
-        let scheme = forwarded.and_then(|forwarded| forwarded.scheme);
-        let asks_for_tls = self.head.form == TargetForm::Absolute && self.head.scheme.len() == b"https".len();
-        if asks_for_tls && scheme != Some(Scheme::Https) { Err(WireError::MISDIRECTED) } else { Ok(()) }
-    }
-
-    fn read_body(
-        &mut self,
-        head: Box<ObservedHead>,
-        mut decoder: BodyDecoder,
-        mut body: Vec<u8>,
-    ) -> Result<bool, WireError> {
-        assert!(!decoder.is_done(), "a body that is complete is not waited for");
-        let goes_on = match decoder.decode(&self.buffer, &self.terms.limits)? {
-            BodyStep::Data { consumed, data } => {
-                body.extend_from_slice(&self.buffer[data]);
-                self.consume(consumed);
-                if body.len() as u64 > self.terms.max_body_bytes {
-                    return Err(WireError::BODY_TOO_LARGE);
-                }
-                true
-            }
-            BodyStep::NeedMore { consumed } => {
-                self.consume(consumed);
-                assert!(self.buffer.is_empty(), "a body leaves nothing to be read again");
-                false
-            }
-            BodyStep::End { consumed } => {
-                self.consume(consumed);
-                true
-            }
-        };
-        if decoder.is_done() {
-            self.queue(head, body);
+    fn read_body(&mut self, mut body: Body) -> Result<bool, WireError> {
+        assert!(!body.incoming.is_complete(), "a body that is complete is not waited for");
+        let feed = body.incoming.feed.as_mut().expect("a feed is given to the body and kept");
+        assert!(feed.is_empty(), "a body leaves nothing to be read again");
+        let before = self.inbound.bytes().len();
+        feed.push(self.inbound.bytes());
+        let decoded = body.incoming.decode(&self.terms.settings);
+        body.incoming.forget_used();
+        let left = body.incoming.feed.as_ref().map_or(0, |feed| feed.bytes().len());
+        match decoded {
+            Ok(block) => body.bytes.extend(block),
+            Err(BodyError::Malformed(error)) => return self.break_off(error),
+            Err(BodyError::TooLarge) => return self.break_off(WireError::BODY_TOO_LARGE),
+            Err(error @ (BodyError::Aborted | BodyError::Slow)) => panic!("{error:?} without a socket or a clock"),
+        }
+        self.consume(before - left);
+        if body.incoming.is_complete() {
+            self.reader.end_body();
+            self.queue(body.head, body.bytes);
             return Ok(true);
         }
-        self.stage = Stage::Body { head, decoder, body };
-        Ok(goes_on)
+        assert_eq!(left, 0, "a body leaves nothing to be read again");
+        self.body = Some(body);
+        Ok(false)
+    }
+
+    /// The body breaks a rule: as at the end of a connection's task, nothing more is read.
+    fn break_off(&mut self, error: WireError) -> Result<bool, WireError> {
+        self.reader.reject_body();
+        Err(error)
     }
 
     /// A request is complete: it goes to the crew, and what follows it is the next head or nobody's.
     fn queue(&mut self, head: Box<ObservedHead>, body: Vec<u8>) {
         let [keep_alive, ..] = head.flags;
         self.events.push(Event::Request { head, body });
-        if keep_alive {
-            self.stage = Stage::Head;
-        } else {
-            self.end(Event::Closing);
+        if !self.reader.next(keep_alive) {
+            self.events.push(Event::Closing);
         }
     }
 }

@@ -8,7 +8,7 @@
 use crate::input::Input;
 use crate::reference::{Complaint, Response, is_tchar, is_text, read_response, without_blanks};
 use portico_wire::{
-    CRLF, LAST_CHUNK, ResponseBody, ResponseProperties, ResponsePlan, Version, check_response_header_name,
+    CRLF, LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, Version, check_response_header_name,
     check_response_header_value, is_hop_by_hop, plan_response, write_chunk_size, write_content_length, write_header,
     write_status_line,
 };

@@ -6,8 +6,9 @@
 use crate::connection::Connection;
 use crate::deadline::Wait;
 use crate::descriptor;
-use crate::listener::{Listener, Protocol};
+use crate::listener::Listener;
 use crate::log::{Level, RateLimited, log};
+use crate::message::spoken::Protocol;
 use crate::protocol::{fastcgi, http1};
 use crate::server::Server;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -70,7 +70,7 @@ impl<C: Caller> portico_crew::Caller<Request> for Calls<'_, C> {
         let Request { connection, inbound, body, keep_alive, arrived_ns, .. } = request;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let path = head.path.of(bytes);
-        let cell = Cell::enter(&resources.slot, me, head.method.of(bytes), path, started_ns);
+        let entered = Cell::enter(&resources.slot, me, head.method.of(bytes), path, started_ns);
         let running = crew.begin(me, route(path));
         connection.trace(|| format!("called on thread {me}"));
 
@@ -81,7 +81,7 @@ impl<C: Caller> portico_crew::Caller<Request> for Calls<'_, C> {
         let Outcome { status, body_bytes } = self.caller.call(call);
 
         let ended_ns = clock::monotonic_ns();
-        drop(cell);
+        drop(entered);
         let duration_ns = ended_ns.saturating_sub(arrived_ns);
         Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns }.settle(resources);
         resources.buffers.give_back(inbound);

@@ -3,36 +3,11 @@
 
 use crate::log::{Level, RateLimited, log};
 use crate::message::framing::ResponseFraming;
+use crate::message::spoken::Protocol;
 use crate::settings::{Settings, is_among};
 use rustix::net::AddressFamily;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-
-/// What is spoken on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.
-    Http,
-    /// uwsgi.
-    Uwsgi,
-    /// FastCGI.
-    FastCgi,
-    /// SCGI.
-    Scgi,
-}
-
-impl Protocol {
-    /// The protocol of this name.
-    pub fn named(name: &str) -> Option<Protocol> {
-        match name {
-            "http" => Some(Protocol::Http),
-            "uwsgi" => Some(Protocol::Uwsgi),
-            "fastcgi" => Some(Protocol::FastCgi),
-            "scgi" => Some(Protocol::Scgi),
-            _ => None,
-        }
-    }
-}
 
 /// A listening socket as whoever made it describes it.
 pub struct Bound {

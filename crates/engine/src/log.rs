@@ -78,6 +78,12 @@ pub struct RateLimited {
     suppressed: AtomicU64,
 }
 
+impl Default for RateLimited {
+    fn default() -> RateLimited {
+        RateLimited::new()
+    }
+}
+
 impl RateLimited {
     /// Not written yet.
     pub const fn new() -> RateLimited {

@@ -1,6 +1,6 @@
 //! What comes in and goes out, without sockets or waiting.
 //!
-//! 1. `response_head`: the head as an application has given it; `framing` is what a response looks like in each protocol.
+//! 1. `spoken`: the protocols there are. `response_head`: the head as an application has given it; `framing` is what a response looks like in each protocol.
 //! 2. `inbound`: the read buffer, and the head read from it; `buffers` keeps some for reuse.
 //! 3. `spool`: a body in memory, then on disk; `send_queue` is the same for a response that a client takes slowly.
 //! 4. `request_reader`: one request after the other out of the read buffer.
@@ -14,4 +14,5 @@ pub mod incoming_body;
 pub mod request_reader;
 pub mod response_head;
 pub mod send_queue;
+pub mod spoken;
 pub mod spool;

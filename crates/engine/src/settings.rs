@@ -3,9 +3,11 @@
 //!
 //! The bounds of the protocols' readers are declared where they are kept to, in portico-wire.
 
+mod lines;
 mod source;
 mod value;
 
+pub use lines::Lines;
 pub use source::Source;
 pub use value::{Limit, Paths, Seconds, SecondsOrNever, UntrustedForwarded};
 

@@ -31,7 +31,7 @@ pub trait Timed: Send + Sync {
 pub struct Wheel(Mutex<Places>);
 
 struct Places {
-    places: Vec<Option<Weak<dyn Timed>>>,
+    timed: Vec<Option<Weak<dyn Timed>>>,
     free: Vec<usize>,
     slots: Vec<Vec<u32>>,
     /// The last tick that was looked at.
@@ -42,18 +42,18 @@ impl Wheel {
     /// A wheel that begins now.
     pub fn new() -> Wheel {
         let tick = coarse_ms() / TICK_MS;
-        Wheel(Mutex::new(Places { places: Vec::new(), free: Vec::new(), slots: vec![Vec::new(); SLOTS], tick }))
+        Wheel(Mutex::new(Places { timed: Vec::new(), free: Vec::new(), slots: vec![Vec::new(); SLOTS], tick }))
     }
 
     /// Puts `timed` on the wheel.
     pub fn add(&self, timed: Weak<dyn Timed>, deadline: &Deadline) {
         let mut places = lock(&self.0);
         let place = if let Some(place) = places.free.pop() {
-            places.places[place] = Some(timed);
+            places.timed[place] = Some(timed);
             place
         } else {
-            places.places.push(Some(timed));
-            places.places.len() - 1
+            places.timed.push(Some(timed));
+            places.timed.len() - 1
         };
         deadline.set_place(place);
         places.schedule(deadline);
@@ -64,7 +64,7 @@ impl Wheel {
         if deadline.is_placed() {
             let mut places = lock(&self.0);
             let place = deadline.place();
-            if let Some(taken) = places.places.get_mut(place) {
+            if let Some(taken) = places.timed.get_mut(place) {
                 *taken = None;
                 places.free.push(place);
             }
@@ -104,7 +104,7 @@ impl Wheel {
 
     /// All that is alive now.
     pub fn all(&self) -> Vec<Arc<dyn Timed>> {
-        lock(&self.0).places.iter().flatten().filter_map(Weak::upgrade).collect()
+        lock(&self.0).timed.iter().flatten().filter_map(Weak::upgrade).collect()
     }
 
     /// Ends what waits for bytes of these kinds, what is nearest to its deadline first: one in `one_in` of it, at least
@@ -183,7 +183,7 @@ impl Places {
             self.tick += 1;
             let slot = self.slots.get_mut(slot_of(self.tick)).map(std::mem::take).unwrap_or_default();
             for place in slot {
-                let timed = self.places.get(place as usize).and_then(Option::as_ref).and_then(Weak::upgrade);
+                let timed = self.timed.get(place as usize).and_then(Option::as_ref).and_then(Weak::upgrade);
                 due.extend(timed.map(|timed| (timed, self.tick)));
             }
         }

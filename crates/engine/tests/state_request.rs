@@ -1,5 +1,7 @@
 //! A request on its way in, state by state.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use portico_engine::state::Illegal;
 use portico_engine::state::request::{Event, State, transition};
 

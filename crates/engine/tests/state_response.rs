@@ -1,5 +1,7 @@
 //! A response on its way out, state by state.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use portico_engine::state::Illegal;
 use portico_engine::state::response::{Event, State, transition};
 

@@ -1,5 +1,7 @@
 //! The turn of a connection, state by state: what each event leads to, and which are illegal.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use portico_engine::state::Illegal;
 use portico_engine::state::turn::{Event, State, transition};
 

@@ -58,7 +58,7 @@ limits! {
         /// The variables of a request with their lengths, in bytes: above it, 431. A uwsgi packet has at most 65535.
         pub max_variables_bytes: usize = 64 * 1024,
         /// Number of variables, headers among them: above it, 431. nginx sends about 20 variables of its own, Apache with
-        /// mod_ssl about 60; the rest are headers.
+        /// `mod_ssl` about 60; the rest are headers.
         pub max_variables: usize = 250,
     }
 }

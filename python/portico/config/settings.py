@@ -470,10 +470,11 @@ class Settings:
     )
     log_level = Setting(
         "log_level",
-        Choice("debug", "info", "warning", "error", "critical"),
+        Choice("trace", "debug", "info", "warning", "error", "critical"),
         "info",
         group=_LOGS,
-        documentation="The least important records that the error log keeps.",
+        documentation="The least important records that the error log keeps. trace follows each request by the number of its "
+        "connection: accepted, head, queued, called, head sent, done.",
     )
 
     __slots__ = ("origins", "values")

@@ -32,7 +32,7 @@ _STANDARD_OUTPUT_FD = 1
 class Assignment:
     """What a forked process takes over from the supervisor to become a worker."""
 
-    __slots__ = ("lifeline_fd", "message_fd", "multiprocess", "plan", "scoreboard", "slot")
+    __slots__ = ("message_fd", "multiprocess", "parent_death_fd", "plan", "scoreboard", "slot")
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class Assignment:
         *,
         slot: int,
         message_fd: int,
-        lifeline_fd: int,
+        parent_death_fd: int,
         multiprocess: bool,
     ) -> None:
         self.plan = plan
         self.scoreboard = scoreboard
         self.slot = slot
         self.message_fd = message_fd
-        self.lifeline_fd = lifeline_fd
+        self.parent_death_fd = parent_death_fd
         self.multiprocess = multiprocess
 
 
@@ -73,7 +73,7 @@ class WorkerProcess:
             WorkerListener(listener) for listener in assignment.plan.listeners
         ]
         self.signal_fd = signal_fd
-        self.parent_death_fd = assignment.lifeline_fd
+        self.parent_death_fd = assignment.parent_death_fd
         self.multiprocess = assignment.multiprocess
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
@@ -123,12 +123,12 @@ def _serve_and_leave(
 ) -> NoReturn:
     try:
         settings = assignment.plan.settings
-        all_answered = _core.serve(application, settings, process, assignment.scoreboard, assignment.slot)
+        all_finished = _core.serve(application, settings, process, assignment.scoreboard, assignment.slot)
     except BaseException as error:
         log.error("the worker cannot go on\n" + _traceback(error, hide_loader=False))
         _leave_at_once(EXIT_UNEXPECTED)
     process.errors.flush()
-    if not all_answered:
+    if not all_finished:
         # A thread is still inside the application: waiting for it is what the interpreter's orderly end
         # would do.
         _leave_at_once(EXIT_FINE)
@@ -159,7 +159,7 @@ def _tell(assignment: Assignment, message: Ready | Failed) -> None:
         while data:
             data = data[os.write(assignment.message_fd, data) :]
     except BrokenPipeError:
-        pass  # the supervisor is gone; the lifeline says the same to the engine
+        pass  # the supervisor is gone; the parent-death pipe says the same to the engine
     os.close(assignment.message_fd)
 
 

@@ -2,7 +2,8 @@
 
 use super::socket::Socket;
 use crate::clock;
-use crate::listener::{Listener, Protocol};
+use crate::listener::Listener;
+use crate::message::spoken::Protocol;
 use crate::settings::Settings;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};

@@ -3,7 +3,7 @@
 use super::framing::ResponseFraming;
 use crate::budget::Budget;
 use crate::clock;
-use crate::listener::{Listener, Protocol};
+use crate::message::spoken::Protocol;
 use crate::settings::Settings;
 use portico_wire::{
     Forwarded, GatewayHead, RequestHead, Span, TargetForm, UwsgiModifiers, UwsgiPacket, WireError, request_start_ns,
@@ -117,17 +117,22 @@ impl Inbound {
         self.filled = self.filled.min(end);
     }
 
-    /// Reads what is at the start of the buffer, over the protocol of `listener`; a head goes into `head`.
+    /// Reads what is at the start of the buffer, over `protocol`; a head goes into `head`.
     ///
     /// # Errors
     /// The rule that it breaks.
-    pub fn read_head(&mut self, listener: &Listener, settings: &Settings) -> Result<Option<Packet>, WireError> {
+    pub fn read_head(
+        &mut self,
+        protocol: Protocol,
+        is_persistent: bool,
+        settings: &Settings,
+    ) -> Result<Option<Packet>, WireError> {
         let Inbound { bytes, filled, head, .. } = self;
         let bytes = bytes.get(..*filled).unwrap_or_default();
-        if listener.protocol == Protocol::Http {
+        if protocol == Protocol::Http {
             return Ok(head.read(bytes, &settings.wire)?.map(Packet::Head));
         }
-        self.read_gateway(listener, settings)
+        self.read_gateway(protocol, is_persistent, settings)
     }
 
     /// As `read_head`, after one of the same bytes that wanted more: goes on where that stopped, so that a head that
@@ -135,22 +140,32 @@ impl Inbound {
     ///
     /// # Errors
     /// The rule that it breaks.
-    pub fn read_head_on(&mut self, listener: &Listener, settings: &Settings) -> Result<Option<Packet>, WireError> {
+    pub fn read_head_on(
+        &mut self,
+        protocol: Protocol,
+        is_persistent: bool,
+        settings: &Settings,
+    ) -> Result<Option<Packet>, WireError> {
         let Inbound { bytes, filled, head, .. } = self;
         let bytes = bytes.get(..*filled).unwrap_or_default();
-        if listener.protocol == Protocol::Http {
+        if protocol == Protocol::Http {
             return Ok(head.read_on(bytes, &settings.wire)?.map(Packet::Head));
         }
         // These say first how long they are: nothing is read before all of it is there.
-        self.read_gateway(listener, settings)
+        self.read_gateway(protocol, is_persistent, settings)
     }
 
-    fn read_gateway(&mut self, listener: &Listener, settings: &Settings) -> Result<Option<Packet>, WireError> {
+    fn read_gateway(
+        &mut self,
+        protocol: Protocol,
+        is_persistent: bool,
+        settings: &Settings,
+    ) -> Result<Option<Packet>, WireError> {
         let Inbound { bytes, filled, gateway, head, .. } = self;
         // Of an earlier request, and what is refused below is not known to be one.
         head.is_head = false;
         let bytes = bytes.get(..*filled).unwrap_or_default();
-        let (packet, framing) = if listener.protocol == Protocol::Scgi {
+        let (packet, framing) = if protocol == Protocol::Scgi {
             (gateway.read_scgi(bytes, &settings.gateway)?.map(Packet::Head), ResponseFraming::Scgi)
         } else {
             let packet = gateway.read_uwsgi(bytes, &settings.gateway)?.map(|packet| match packet {
@@ -161,7 +176,7 @@ impl Inbound {
             (packet, ResponseFraming::Uwsgi)
         };
         if let Some(Packet::Head(_)) = packet {
-            self.adopt_gateway(framing, listener.options.persistent);
+            self.adopt_gateway(framing, is_persistent);
         }
         Ok(packet)
     }

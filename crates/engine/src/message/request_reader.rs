@@ -2,7 +2,7 @@
 //! clock. `protocol/http1` drives it over a socket, the fuzzer over any bytes.
 
 use super::inbound::{Inbound, Packet};
-use crate::listener::{Listener, Protocol};
+use crate::message::spoken::Protocol;
 use crate::settings::Settings;
 use crate::state::request::{Event, State, transition};
 use portico_wire::{Framing, Scheme, TargetForm, UwsgiModifiers, WireError};
@@ -10,6 +10,9 @@ use std::ops::Range;
 
 /// The reader of one connection.
 pub struct RequestReader {
+    protocol: Protocol,
+    /// Over uwsgi, whether the connection is kept where the end of a response can be told.
+    is_persistent: bool,
     state: State,
     budget: KeepAliveBudget,
 }
@@ -58,9 +61,9 @@ pub struct Rejection {
 }
 
 impl RequestReader {
-    /// A reader of a fresh connection.
-    pub fn new() -> RequestReader {
-        RequestReader { state: State::Idle, budget: KeepAliveBudget::default() }
+    /// A reader of a fresh connection on which `protocol` is spoken; over uwsgi, whether `is_persistent`.
+    pub fn new(protocol: Protocol, is_persistent: bool) -> RequestReader {
+        RequestReader { protocol, is_persistent, state: State::Idle, budget: KeepAliveBudget::default() }
     }
 
     /// How far the next request has come in.
@@ -77,13 +80,12 @@ impl RequestReader {
         &mut self,
         inbound: &mut Inbound,
         provenance: Provenance,
-        listener: &Listener,
         settings: &Settings,
     ) -> Result<Step, Rejection> {
         let read = if self.state == State::Head {
-            inbound.read_head_on(listener, settings)
+            inbound.read_head_on(self.protocol, self.is_persistent, settings)
         } else {
-            inbound.read_head(listener, settings)
+            inbound.read_head(self.protocol, self.is_persistent, settings)
         };
         let packet = read.map_err(|error| self.reject(error, false))?;
         match packet {
@@ -93,14 +95,14 @@ impl RequestReader {
             }
             Some(Packet::Head(head_bytes)) => {
                 inbound.head.keep_alive &= self.budget.spend(provenance.is_pipelined, settings);
-                check(inbound, provenance, listener, settings).map_err(|error| self.reject(error, true))?;
+                self.check(inbound, provenance, settings).map_err(|error| self.reject(error, true))?;
                 let body = body_at_hand(inbound, head_bytes, settings).map_err(|error| self.reject(error, true))?;
                 self.advance(if body.is_some() { Event::HeadEnd } else { Event::BodyFollows });
                 Ok(Step::Request { head_bytes, body })
             }
             Some(Packet::Ping(length)) => {
                 self.advance(Event::HeadEnd);
-                let may_go_on = self.budget.spend(provenance.is_pipelined, settings) && listener.options.persistent;
+                let may_go_on = self.budget.spend(provenance.is_pipelined, settings) && self.is_persistent;
                 Ok(Step::Ping { length, may_go_on })
             }
             Some(Packet::Foreign(modifiers)) => {
@@ -115,10 +117,31 @@ impl RequestReader {
         self.advance(Event::BodyEnd);
     }
 
+    /// The body that had to be waited for breaks a rule: nothing more is to be read.
+    pub fn reject_body(&mut self) {
+        self.advance(Event::Reject);
+    }
+
     /// The request has been taken; true if another one may follow.
     pub fn next(&mut self, keep_alive: bool) -> bool {
         self.advance(if keep_alive { Event::Next } else { Event::LastOne });
         keep_alive
+    }
+
+    /// What is not the head's alone to decide: what a reverse proxy says of the request, and with it RFC 9110 7.4, a
+    /// target that asks for https where there was no TLS.
+    fn check(&self, inbound: &mut Inbound, provenance: Provenance, settings: &Settings) -> Result<(), WireError> {
+        if self.protocol != Protocol::Http {
+            return Ok(());
+        }
+        inbound.read_forwarded(provenance.is_trusted, settings)?;
+        let head = &inbound.head;
+        if head.form == TargetForm::Absolute && head.scheme.len() == b"https".len() {
+            let forwarded = inbound.forwarded.as_ref().and_then(|forwarded| forwarded.scheme);
+            let is_https = forwarded.map_or(provenance.is_tls, |scheme| scheme == Scheme::Https);
+            return if is_https { Ok(()) } else { Err(WireError::MISDIRECTED) };
+        }
+        Ok(())
     }
 
     fn reject(&mut self, error: WireError, has_head: bool) -> Rejection {
@@ -131,12 +154,6 @@ impl RequestReader {
         debug_assert!(next.is_ok(), "{next:?}");
         // Nothing more is read where the engine has lost its way.
         self.state = next.unwrap_or(State::MustClose);
-    }
-}
-
-impl Default for RequestReader {
-    fn default() -> RequestReader {
-        RequestReader::new()
     }
 }
 
@@ -155,27 +172,6 @@ impl KeepAliveBudget {
         self.in_a_row = if is_pipelined { self.in_a_row + 1 } else { 1 };
         self.requests < settings.max_requests_per_connection.most() && self.in_a_row < settings.max_pipelined.most()
     }
-}
-
-/// What is not the head's alone to decide: what a reverse proxy says of the request, and with it RFC 9110 7.4, a
-/// target that asks for https where there was no TLS.
-fn check(
-    inbound: &mut Inbound,
-    provenance: Provenance,
-    listener: &Listener,
-    settings: &Settings,
-) -> Result<(), WireError> {
-    if listener.protocol != Protocol::Http {
-        return Ok(());
-    }
-    inbound.read_forwarded(provenance.is_trusted, settings)?;
-    let head = &inbound.head;
-    if head.form == TargetForm::Absolute && head.scheme.len() == b"https".len() {
-        let forwarded = inbound.forwarded.as_ref().and_then(|forwarded| forwarded.scheme);
-        let is_https = forwarded.map_or(provenance.is_tls, |scheme| scheme == Scheme::Https);
-        return if is_https { Ok(()) } else { Err(WireError::MISDIRECTED) };
-    }
-    Ok(())
 }
 
 /// Where the body is, if all of it is in the buffer.

@@ -85,6 +85,11 @@ impl Spool {
         self.length
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
     /// The bytes, to be read from their start.
     ///
     /// # Errors

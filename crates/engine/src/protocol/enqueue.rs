@@ -84,7 +84,7 @@ pub async fn receive(
         }
     }
     // An empty one that has no length looks the same whenever its end came.
-    let body = if spool.len() == 0 { Body::Empty } else { Body::Spooled(Box::new(spool)) };
+    let body = if spool.is_empty() { Body::Empty } else { Body::Spooled(Box::new(spool)) };
     queue(server, connection, request, body, None).await?;
     Ok(reader)
 }

@@ -10,6 +10,7 @@ use crate::connection::Connection;
 use crate::deadline::Wait;
 use crate::exchange::body_reader::BodyReader;
 use crate::exchange::health;
+use crate::listener::Listener;
 use crate::message::body::Body;
 use crate::message::inbound::Inbound;
 use crate::message::incoming_body::IncomingBody;
@@ -28,11 +29,12 @@ pub fn begin(server: &Arc<Server>, connection: Connection) {
     let mut inbound = resources.buffers.take();
     let first_read = connection.socket.receive(&mut inbound);
     let connection = Arc::new(connection);
-    let mut reader = RequestReader::new();
+    let Listener { protocol, options, .. } = *connection.origin.listener;
+    let mut reader = RequestReader::new(protocol, options.persistent);
     let mut first = None;
     match first_read {
         Ok(0) => return resources.buffers.give_back(inbound),
-        Ok(_) if connection.origin.listener.options.proxy => {}
+        Ok(_) if options.proxy => {}
         Ok(_) => {
             let read = read(&mut reader, &connection, &mut inbound, true);
             if is_short_life(&connection, &inbound, &read) {
@@ -71,7 +73,7 @@ fn read(
     came_early: bool,
 ) -> Result<Step, Rejection> {
     let provenance = connection.provenance(came_early);
-    reader.read(inbound, provenance, &connection.origin.listener, &connection.resources.settings)
+    reader.read(inbound, provenance, &connection.resources.settings)
 }
 
 /// What a connection's task has.
@@ -219,9 +221,16 @@ impl Life {
         inbound.truncate(head_bytes);
         let body = IncomingBody::new(inbound.head.framing, feed);
         let reader = BodyReader::new(connection, body, now_unless(began_ms));
-        let reader = enqueue::receive(&self.server, connection, inbound, reader).await?;
-        self.reader.end_body();
-        Ok(reader.into_leftover(connection))
+        match enqueue::receive(&self.server, connection, inbound, reader).await {
+            Ok(reader) => {
+                self.reader.end_body();
+                Ok(reader.into_leftover(connection))
+            }
+            Err(end) => {
+                self.reader.reject_body();
+                Err(end)
+            }
+        }
     }
 
     /// Responds to a health check in its turn.

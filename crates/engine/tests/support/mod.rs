@@ -4,59 +4,30 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use portico_engine::engine::{Application, Ended, Engine, Process};
-use portico_engine::listener::{Bound, Options, Protocol};
+use portico_engine::listener::{Bound, Options};
+use portico_engine::message::spoken::Protocol;
 use portico_engine::scoreboard::{Mapping, SlotRef};
-use portico_engine::settings::{Settings, Source};
+use portico_engine::settings::{Lines, Settings};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Settings out of a text of lines like `keep_alive_s = 15.0`; the defaults are those of the table of settings, written
-/// by docs/generate_defaults.py. Lists are comma-separated.
-pub struct Text<'a>(pub &'a [(&'a str, &'a str)]);
-
+/// The defaults of the table of settings, written by docs/generate_defaults.py.
 const DEFAULTS: &str = include_str!("settings.txt");
 
-impl Text<'_> {
-    fn value(&self, name: &str) -> Result<String, String> {
-        let given = self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        let default = || {
-            DEFAULTS
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(" =").map(|value| value.trim().to_owned()))
-        };
-        given.or_else(default).ok_or_else(|| format!("{name} is missing"))
+/// Reads settings with these values beside the defaults.
+pub fn read_settings(values: &[(&str, &str)]) -> Result<Settings, String> {
+    let mut lines = DEFAULTS.to_owned();
+    for (name, value) in values {
+        lines += &format!("{name} = {value}\n");
     }
-}
-
-impl Source for Text<'_> {
-    type Error = String;
-
-    fn integer(&self, name: &'static str) -> Result<u64, String> {
-        self.value(name)?.parse().map_err(|error| format!("{name}: {error}"))
-    }
-
-    fn number(&self, name: &'static str) -> Result<f64, String> {
-        self.value(name)?.parse().map_err(|error| format!("{name}: {error}"))
-    }
-
-    fn text(&self, name: &'static str) -> Result<String, String> {
-        self.value(name)
-    }
-
-    fn texts(&self, name: &'static str) -> Result<Vec<String>, String> {
-        Ok(self.value(name)?.split(',').filter(|entry| !entry.is_empty()).map(str::to_owned).collect())
-    }
-
-    fn invalid(&self, name: &'static str, why: String) -> String {
-        format!("{name}: {why}")
-    }
+    Settings::read(&Lines(&lines))
 }
 
 /// Settings with these values beside the defaults.
 pub fn settings(values: &[(&str, &str)]) -> Settings {
-    Settings::read(&Text(values)).unwrap()
+    read_settings(values).unwrap()
 }
 
 /// A server on a port of its own.

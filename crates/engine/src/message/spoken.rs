@@ -1,0 +1,27 @@
+//! What is spoken on a connection.
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.
+    Http,
+    /// uwsgi.
+    Uwsgi,
+    /// FastCGI.
+    FastCgi,
+    /// SCGI.
+    Scgi,
+}
+
+impl Protocol {
+    /// The protocol of this name.
+    pub fn named(name: &str) -> Option<Protocol> {
+        match name {
+            "http" => Some(Protocol::Http),
+            "uwsgi" => Some(Protocol::Uwsgi),
+            "fastcgi" => Some(Protocol::FastCgi),
+            "scgi" => Some(Protocol::Scgi),
+            _ => None,
+        }
+    }
+}
