@@ -4,12 +4,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src crates -name '*.rs' -o -name 'Cargo.toml')
+SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src crates -path '*/tests' -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
 EXAMPLE ?= examples.guestbook:application
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run build test test-deps check fuzz soak bench docs clean
+.PHONY: help run build test model test-deps check fuzz soak bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
@@ -18,6 +18,7 @@ help:
 	@echo 'make soak    half an hour of honest and hostile clients, with workers killed'
 	@echo 'make bench   measure portico beside its peers, write bench/RESULTS.md'
 	@echo 'make docs    write the generated pages: settings, rules of HTTP/1.1, unsafe code'
+	@echo 'make model   check the hand-over between threads with loom (part of make test)'
 	@echo 'make clean   remove what was built'
 
 run: build
@@ -28,9 +29,14 @@ build: $(VENV)/.built
 test: build test-deps $(VENV)/.test-tools
 	$(MAKE) --no-print-directory check
 	cargo test --quiet --workspace
+	$(MAKE) --no-print-directory model
 	cargo test --quiet --manifest-path fuzz/Cargo.toml --no-default-features
 	$(BIN)/python -m pytest -q
 	$(BIN)/python fuzz/run.py --smoke
+
+# The hand-over of the lead in every order in which threads can meet; a build of its own, since it has other atomics.
+model:
+	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR=target/loom cargo test --quiet --release --package portico-crew --test hand_over
 
 test-deps:
 	@tests/install_packages.sh
@@ -60,6 +66,7 @@ docs: build
 	$(BIN)/python docs/generate_http.py > docs/http.md
 	$(BIN)/python docs/generate_unsafe.py > docs/unsafe.md
 	$(BIN)/python docs/generate_generate.py > docs/generate.md
+	$(BIN)/python docs/generate_defaults.py > crates/engine/tests/support/settings.txt
 
 clean:
 	rm -rf $(VENV) target fuzz/target fuzz/work

@@ -176,7 +176,7 @@ def test_after_the_request_the_callables_know_nothing(server: Server, key: str) 
                 connection.request(f"/uses-kept-callables?key={key}").body
             )
             assert (disconnected, is_own, own) == (False, True, False)
-            assert error == "portico.on_disconnect was called after the answer was complete"
+            assert error == "portico.on_disconnect was called after the response was complete"
     wait_for_disconnect_watcher(server, key)
     assert server.recorder.events(key) == []
 
@@ -280,7 +280,7 @@ def sending(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield running
 
 
-LATE = "portico.on_disconnect was called after the answer was complete"
+LATE = "portico.on_disconnect was called after the response was complete"
 
 sends = pytest.mark.parametrize(
     "how", [f"how={how}&count={count}" for how in ("blocks", "write") for count in (1, 128)]

@@ -105,14 +105,14 @@ def test_a_response_without_space_waits_for_its_reader(little_space: Server, key
         before = little_space.memory_bytes()
         reader.ask(f"/counted-blocks?count={count}&key={key}")
         assert reader.read_head().status == 200
-        little_space.error_log.wait_for("cannot keep an answer in a temporary file")
+        little_space.error_log.wait_for("cannot keep a response in a temporary file")
         reader.discard(count * BLOCK_BYTES // 2)
         assert little_space.memory_bytes() - before < 8 << 20
         reader.discard(count * BLOCK_BYTES // 2)
         assert reader.request("/function").body == b"function"
     events = little_space.recorder.wait_for(key, "close")
     assert events.count("block") == count
-    assert little_space.error_log.text().count("cannot keep an answer") == 1
+    assert little_space.error_log.text().count("cannot keep a response") == 1
     wait_until(lambda: post_again(little_space, key) == 200, what="the space of the response")
 
 

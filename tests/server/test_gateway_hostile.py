@@ -95,9 +95,9 @@ def test_foreign_bytes_are_rejected(gateway: GatewayServer, name: str, what: str
             assert connection.read_response().status in (400, 501, 505)
             connection.expect_closed()
     if name == "http":
-        gateway.server.error_log.wait_for(r"\[debug\] refused with \d+: ", since=position)
+        gateway.server.error_log.wait_for(r"\[debug\] rejected with \d+: ", since=position)
     elif name in ("uwsgi", "uwsgi-kept") and what != "nuls":
-        gateway.wait_for_line(name, f"refused a packet with modifier1 {FOREIGN[what][0]}, ", since=position)
+        gateway.wait_for_line(name, f"rejected a packet with modifier1 {FOREIGN[what][0]}, ", since=position)
     else:
         # The rule, and how the bytes begin.
         gateway.wait_for_line(name, ' ("', since=position)
@@ -299,7 +299,7 @@ def test_no_other_modifier_is_served(gateway: GatewayServer, modifier1: int) -> 
         assert connection.read_response().status == 501
         connection.expect_closed()
     gateway.wait_for_line(
-        "uwsgi-kept", f"refused a packet with modifier1 {modifier1}, modifier2 0", since=position
+        "uwsgi-kept", f"rejected a packet with modifier1 {modifier1}, modifier2 0", since=position
     )
 
 

@@ -113,7 +113,7 @@ def test_honours_web_concurrency_below_its_own_variable() -> None:
         (
             {"log_level": ["loud"]},
             {},
-            "--log-level on the command line: expected one of debug, info, warning, error, critical, "
+            "--log-level on the command line: expected one of trace, debug, info, warning, error, critical, "
             'got "loud"',
         ),
         ({"env": ["A"]}, {}, '--env on the command line: expected NAME=VALUE, got "A"'),

@@ -473,8 +473,8 @@ class Settings:
         Choice("trace", "debug", "info", "warning", "error", "critical"),
         "info",
         group=_LOGS,
-        documentation="The least important records that the error log keeps. trace follows each request by the number of its "
-        "connection: accepted, head, queued, called, head sent, done.",
+        documentation="The least important records that the error log keeps. trace follows each request by "
+        "the number of its connection: accepted, head, queued, called, head sent, done.",
     )
 
     __slots__ = ("origins", "values")

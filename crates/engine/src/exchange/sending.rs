@@ -65,6 +65,10 @@ pub fn queue(connection: &Arc<Connection>, cell: usize, block_bytes: usize, rest
     drop(outbound);
     if !is_kept {
         wait_for(connection, cell, |queue| queue.is_empty() || queue.end() == End::Failed);
+        let outbound = lock(&connection.exchange.outbound);
+        if outbound.queue.as_ref().is_some_and(|queue| queue.end() == End::Failed) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
     }
     Ok(())
 }
@@ -162,11 +166,12 @@ async fn write_out(connection: Arc<Connection>) {
 async fn write_piece(connection: &Connection, patience: &mut Patience, piece: Piece) -> io::Result<()> {
     match piece {
         Piece::File(range) => write_file(connection, patience, range).await,
-        Piece::Shared(block) => {
+        Piece::Shared(block, held) => {
             connection.send_rest(patience, block.bytes()).await?;
-            let bytes = block.bytes().len() as u64;
+            let held_bytes = block.held_bytes();
+            drop((block, held));
             if let Some(queue) = &mut lock(&connection.exchange.outbound).queue {
-                queue.release(bytes);
+                queue.release(held_bytes);
             }
             Ok(())
         }

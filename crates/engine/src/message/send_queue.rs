@@ -31,6 +31,7 @@ pub struct SendQueue {
     pieces: VecDeque<Piece>,
     /// In all pieces that are in memory, those that the task writes at the moment included where they are shared.
     memory_bytes: u64,
+    memory: Arc<Budget>,
     memory_held: Reservation,
     temporary: Arc<Budget>,
     files: Arc<Budget>,
@@ -43,8 +44,8 @@ pub struct SendQueue {
 pub enum Piece {
     /// At most `PIECE_BYTES`.
     Bytes(Vec<u8>),
-    /// A block of the application's.
-    Shared(Block),
+    /// A block of the application's, with what it holds of the memory's budget.
+    Shared(Block, Reservation),
     /// A range of a file, to be sent without copying it.
     File(FileRange),
     /// What has found no room in memory.
@@ -98,6 +99,11 @@ impl Block {
         (*self.owned).as_ref().get(self.range.clone()).unwrap_or_default()
     }
 
+    /// Bytes of memory that it keeps alive.
+    pub fn held_bytes(&self) -> u64 {
+        (*self.owned).as_ref().len() as u64
+    }
+
     /// The same bytes as `framing` wants them.
     fn enclosed(self, framing: ResponseFraming) -> Block {
         let records = match framing.enclosed(self.bytes()) {
@@ -117,6 +123,7 @@ impl SendQueue {
             spool_limit,
             pieces: VecDeque::new(),
             memory_bytes: 0,
+            memory: budgets.memory.clone(),
             memory_held: Reservation::for_response(&budgets.memory),
             temporary: budgets.temporary.clone(),
             files: budgets.files.clone(),
@@ -200,12 +207,13 @@ impl SendQueue {
             return Ok(true);
         }
         // The last block, and with it the whole of nearly every response: by reference, without a file.
-        let is_kept = is_last && self.memory_held.grow(added);
+        let mut held = Reservation::for_response(&self.memory);
+        let is_kept = is_last && held.grow(block.held_bytes());
         if !is_kept && added <= self.spool_limit && self.keep(block.bytes()) {
             return Ok(true);
         }
-        self.memory_bytes += added;
-        self.pieces.push_back(Piece::Shared(block));
+        self.memory_bytes += block.held_bytes();
+        self.pieces.push_back(Piece::Shared(block, held));
         Ok(is_kept)
     }
 
@@ -298,10 +306,9 @@ impl SendQueue {
         Ok(taken)
     }
 
-    /// A shared block of which `bytes` were queued has been written.
+    /// A shared block that has held `bytes` of memory has been written.
     pub fn release(&mut self, bytes: u64) {
         self.memory_bytes = self.memory_bytes.saturating_sub(bytes);
-        self.memory_held.shrink(bytes);
         self.changed.notify_one();
     }
 }
@@ -339,7 +346,7 @@ impl Piece {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Piece::Bytes(bytes) => bytes,
-            Piece::Shared(block) => block.bytes(),
+            Piece::Shared(block, _) => block.bytes(),
             Piece::File(_) | Piece::Spooled(_) => &[],
         }
     }

@@ -20,7 +20,7 @@ const DEFAULTS: &str = include_str!("settings.txt");
 pub fn read_settings(values: &[(&str, &str)]) -> Result<Settings, String> {
     let mut lines = DEFAULTS.to_owned();
     for (name, value) in values {
-        lines += &format!("{name} = {value}\n");
+        lines.extend([*name, " = ", *value, "\n"]);
     }
     Settings::read(&Lines(&lines))
 }

@@ -1,0 +1,96 @@
+"""Several servers in one process, one after the other and at the same time: everything is given back."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from portico import _core, log
+from portico.config.sources import resolve
+from support.waiting import wait_until
+
+TERM, INT = b"\x0f", b"\x02"
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+class EngineServer:
+    """A server on a thread of this process, with a listener, a slot and a signal pipe of its own."""
+
+    def __init__(self, application: Any) -> None:
+        self._signal_fd, self._signal_write_fd = os.pipe()
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setblocking(False)
+        self.address = listening.getsockname()
+        self.fd = listening.detach()
+        self.protocol = "http"
+        self.proxy = self.persistent = self.stderr = False
+        self.display = "a test"
+        self.listeners = [self]
+        self.signal_fd, self.parent_death_fd, self.access_log_fd = self._signal_fd, -1, -1
+        self.access_log_colour = self.multiprocess = False
+        self.errors = log.ErrorStream()
+        self._results: list[bool] = []
+        self._thread = threading.Thread(target=self._serve, args=(application,))
+        self._thread.start()
+
+    def _serve(self, application: Any) -> None:
+        settings = resolve({"threads": ["2"]}, {})
+        self._results.append(_core.serve(application, settings, self, _core.Scoreboard(1), 0))
+
+    def ask(self) -> bytes:
+        with socket.create_connection(self.address, timeout=30) as connection:
+            connection.sendall(REQUEST)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def stop(self, signal_byte: bytes) -> bool:
+        """Return whether everything was responded to."""
+        os.write(self._signal_write_fd, signal_byte)
+        self._thread.join(30)
+        os.close(self._signal_fd)
+        os.close(self._signal_write_fd)
+        return self._results == [True]
+
+
+def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+def held() -> tuple[int, int]:
+    """Return how many threads and descriptors this process has."""
+    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+
+
+def memory_kib() -> int:
+    """Return the proportional share of memory of this process."""
+    with open("/proc/self/smaps_rollup") as rollup:
+        return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+
+
+def test_a_thousand_servers_in_a_row_leave_nothing_behind() -> None:
+    def live() -> None:
+        server = EngineServer(hello)
+        assert server.ask().endswith(b"hello")
+        assert server.stop(INT)
+
+    before = held()
+    for _ in range(50):
+        live()
+    memory_before_kib = memory_kib()
+    for _ in range(1000):
+        live()
+    wait_until(lambda: held() == before, what="threads and descriptors as before")
+    # One page each would be 4,000 KiB.
+    assert memory_kib() - memory_before_kib < 2000
+
+
+def test_fifty_servers_at_once_serve_and_stop_gracefully() -> None:
+    before = held()
+    servers = [EngineServer(hello) for _ in range(50)]
+    assert all(server.ask().endswith(b"hello") for server in servers)
+    assert all([server.stop(TERM) for server in servers])
+    wait_until(lambda: held() == before, what="threads and descriptors as before")
