@@ -205,6 +205,7 @@ impl Connection {
 
     /// The response is complete, or never will be.
     pub fn end_response(self: &Arc<Self>, keep: bool) {
+        self.trace(|| format!("done, the connection is {}", if keep { "kept" } else { "not kept" }));
         if keep {
             // Unless the next request has already begun, and has a deadline of its own.
             let keep_alive_ms = self.resources.settings.keep_alive_s.ms();

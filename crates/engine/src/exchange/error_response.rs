@@ -57,6 +57,7 @@ impl ErrorResponse {
             body_bytes,
             duration_ns: since(began_ms),
         };
+        connection.trace(|| format!("rejected: {status}"));
         let line = account.request_line();
         let peer = connection.origin.peer_text();
         log(Level::Debug, &format!("rejected with {status}: {reason} (\"{}\" from {peer})", line.escape_ascii()));

@@ -181,7 +181,7 @@ impl Responder {
         drop(outbound);
         self.plan = Some(plan);
         self.advance(Event::Start);
-        self.connection.trace(|| format!("head: {}", head.status));
+        self.connection.trace(|| format!("head sent: {}", head.status));
     }
 
     /// Body bytes that may still be sent: fewer than unlimited only under a Content-Length.

@@ -127,7 +127,6 @@ pub fn finish(connection: &Arc<Connection>, keep: bool) {
         keep = false;
     }
     drop(outbound);
-    connection.trace(|| format!("done, {}", if keep { "kept" } else { "closed" }));
     connection.end_response(keep);
 }
 
@@ -145,7 +144,6 @@ async fn write_out(connection: Arc<Connection>) {
                 outbound.last_send_ns = 0;
                 drop(outbound);
                 if let End::Done { keep } = end {
-                    connection.trace(|| format!("done, {}", if keep { "kept" } else { "closed" }));
                     connection.end_response(keep);
                 }
                 return;
@@ -208,7 +206,6 @@ fn fail(connection: &Arc<Connection>) {
     if was_complete {
         outbound.queue = None;
         drop(outbound);
-        connection.trace(|| "done, the client is gone".into());
         connection.end_response(false);
     }
 }

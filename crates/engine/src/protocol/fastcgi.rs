@@ -79,6 +79,7 @@ impl Life<'_> {
             if let Err(error) = inbound.read_params(id, keep_alive, settings) {
                 return End::of_head(error, Some(inbound), began_ms);
             }
+            self.connection.trace(|| format!("head: {} bytes", inbound.bytes().len()));
             let content_length = inbound.gateway().and_then(|gateway| gateway.content_length);
             if content_length.is_some_and(|length| length > settings.max_request_body_bytes.most()) {
                 return End::of_request(WireError::BODY_TOO_LARGE, inbound, began_ms);

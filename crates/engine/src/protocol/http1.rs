@@ -73,7 +73,11 @@ fn read(
     came_early: bool,
 ) -> Result<Step, Rejection> {
     let provenance = connection.provenance(came_early);
-    reader.read(inbound, provenance, &connection.resources.settings)
+    let read = reader.read(inbound, provenance, &connection.resources.settings);
+    if let Ok(Step::Request { head_bytes, .. }) = read {
+        connection.trace(|| format!("head: {head_bytes} bytes"));
+    }
+    read
 }
 
 /// What a connection's task has.
@@ -170,7 +174,6 @@ impl Life {
         match step {
             Step::Request { head_bytes, body } => {
                 let keep_alive = inbound.head.keep_alive;
-                self.connection.trace(|| format!("head of {head_bytes} bytes"));
                 let rest = if health::is_health_check(&self.server.resources.settings, &inbound) {
                     Box::pin(self.respond_to_health_check(inbound, head_bytes)).await?
                 } else if let Some(body) = body {
