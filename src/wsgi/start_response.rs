@@ -6,7 +6,8 @@
 use super::disconnect::{Callables, ClientListener};
 use portico_engine::clock::DateHeader;
 use portico_engine::connection::Connection;
-use portico_engine::exchange::responder::{Responder, Sent};
+use portico_engine::exchange::block_writer::Sent;
+use portico_engine::exchange::responder::Responder;
 use portico_engine::lock::lock;
 use portico_engine::message::response_head::ResponseHead;
 use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, write_header};

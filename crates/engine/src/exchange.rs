@@ -5,10 +5,11 @@
 //! 3. `server_response`: responses that no application is asked for; `error_response` rejects and sheds requests with
 //!    them, `health` responds to health checks.
 //! 4. `body_reader`: a request body on its way in.
-//! 5. `responder`: the application's response on its way out.
+//! 5. `responder`: the application's response on its way out; `block_writer` is how its blocks leave.
 //! 6. `request`: a complete request on its way to the application.
 
 pub mod account;
+pub mod block_writer;
 pub mod body_reader;
 pub mod error_response;
 pub mod health;

@@ -4,7 +4,7 @@
 use crate::calls::{Call, Caller, Outcome};
 use crate::clock::DateHeader;
 use crate::engine::{Application, CrewThread};
-use crate::exchange::responder::Sent;
+use crate::exchange::block_writer::Sent;
 use crate::message::body::Body;
 use crate::message::response_head::ResponseHead;
 use portico_wire::write_header;

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use portico_engine::state::Illegal;
+#[path = "support/table.rs"]
+mod table;
+
 use portico_engine::state::response::{Event, State, transition};
+use table::{Row, assert_table};
 
 /// What may happen in each state; all that is not here is illegal.
-const LEGAL: &[(State, Event, State)] = &[
+const LEGAL: &[Row<State, Event>] = &[
     (State::Unstarted, Event::Start, State::Body),
     (State::Unstarted, Event::Abort, State::Aborted),
     (State::Body, Event::Data, State::Body),
@@ -18,12 +21,7 @@ const LEGAL: &[(State, Event, State)] = &[
 
 #[test]
 fn every_pair_of_state_and_event_leads_where_the_table_says() {
-    for state in State::ALL {
-        for event in Event::ALL {
-            let after = LEGAL.iter().find(|row| (row.0, row.1) == (state, event)).map(|row| row.2);
-            assert_eq!(transition(state, event), after.ok_or(Illegal { state, event }), "{state:?} {event:?}");
-        }
-    }
+    assert_table(transition, (&State::ALL, &Event::ALL), LEGAL);
 }
 
 #[test]

@@ -6,10 +6,10 @@
 //!
 //! A response ends when its responder is dropped; how, its state says (`state::response`).
 
+use super::block_writer::{BlockWriter, Place, RECORD_BYTES, SMALL_BLOCK_BYTES, Sent, coalesce};
 use super::sending::{self, Rest};
 use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
-use crate::connection::outbound::Outbound;
 use crate::connection::socket::Then;
 use crate::lock::lock;
 use crate::log::{Level, log};
@@ -20,35 +20,16 @@ use crate::message::response_head::ResponseHead;
 use crate::message::send_queue::{Block, FileRange, OwnedBlock};
 use crate::state::response::{Event, State, transition};
 use portico_wire::{
-    LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, Version, write_chunk_size, write_content_length,
-    write_header,
+    LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, Version, write_content_length, write_header,
 };
-use std::io::{self, IoSlice};
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire};
-use std::sync::{Arc, MutexGuard};
 
-/// Blocks up to this size may be coalesced.
-const SMALL_BLOCK_BYTES: usize = 4 * 1024;
-/// Coalesced bytes that leave without waiting for more.
-const COALESCED_BYTES: usize = 16 * 1024;
 /// Room for what the server adds to a head: the version, its own fields, the empty line.
 const SERVER_FIELDS_BYTES: usize = 160;
-/// A block later than this after the last one does not "follow closely": it leaves at once.
-const CLOSE_NS: u64 = 1_000_000;
-/// A record of a response holds as much where there is more.
-const RECORD_BYTES: usize = 65_528;
 /// A response that is made faster than this is not asked whether its client is still there.
 const ABANDON_MS: u64 = 8;
-
-/// What became of a block.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// Written or coalesced.
-    All,
-    /// The socket is full, or a slow reader has not taken what was before: the bytes of the block from this offset on
-    /// are to be queued.
-    Full(usize),
-}
 
 /// One response.
 pub struct Responder {
@@ -228,7 +209,8 @@ impl Responder {
         self.body_bytes += block.len() as u64;
         let then = if last && !self.keep_alive { Then::Close } else { Then::More };
         let last = self.is_end(last);
-        let sent = self.write(block, is_first, last, then);
+        let tail = self.tail(!block.is_empty(), last);
+        let sent = self.writer().write(block, tail, Place { is_first, is_last: last, then });
         if last && !self.is_short() {
             self.advance(Event::End);
         } else if !block.is_empty() {
@@ -241,91 +223,9 @@ impl Responder {
         sent
     }
 
-    /// Writes a block in its framing, or coalesces it.
-    fn write(&self, block: &[u8], is_first: bool, last: bool, then: Then) -> io::Result<Sent> {
-        let is_large = block.len() > SMALL_BLOCK_BYTES;
-        let mut outbound = lock(&self.connection.exchange.outbound);
-        let is_behind = outbound.queue.is_some();
-        if is_large && self.framing.is_in_records() {
-            return if is_behind { Ok(Sent::Full(0)) } else { self.write_records(&mut outbound, block, last, then) };
-        }
-        if self.is_chunked() && !block.is_empty() {
-            write_chunk_size(&mut outbound.bytes, block.len());
-        }
-        let tail = self.tail(!block.is_empty(), last);
-        if is_large {
-            return if is_behind {
-                Ok(Sent::Full(0))
-            } else {
-                self.write_large(&mut outbound, block, tail.as_ref(), then)
-            };
-        }
-        // Copying a small block costs less than the kernel's handling of a list of buffers.
-        self.framing.write(&mut outbound.bytes, block);
-        outbound.bytes.extend_from_slice(tail.as_ref());
-        if is_behind {
-            return Ok(Sent::Full(block.len()));
-        }
-        let follows_closely = || clock::monotonic_ns().saturating_sub(outbound.last_send_ns) < CLOSE_NS;
-        if !last && !is_first && outbound.bytes.len() < COALESCED_BYTES && follows_closely() {
-            self.coalesce(outbound);
-            return Ok(Sent::All);
-        }
-        if outbound.bytes.is_empty() {
-            // The end of a body whose length was declared and has been sent.
-            return Ok(Sent::All);
-        }
-        let sent = self.connection.socket.send(&outbound.bytes, then)?;
-        outbound.take_away(sent);
-        if !last {
-            outbound.last_send_ns = clock::monotonic_ns();
-        }
-        Ok(if outbound.bytes.is_empty() { Sent::All } else { Sent::Full(block.len()) })
-    }
-
-    /// Head or coalesced bytes, block and tail in one system call, without copying the block.
-    fn write_large(&self, outbound: &mut Outbound, block: &[u8], tail: &[u8], then: Then) -> io::Result<Sent> {
-        let pending = outbound.bytes.len();
-        let slices = [IoSlice::new(&outbound.bytes), IoSlice::new(block), IoSlice::new(tail)];
-        let sent = self.connection.socket.send_slices(&slices, then)?;
-        outbound.last_send_ns = clock::monotonic_ns();
-        outbound.take_away(sent.min(pending));
-        let block_sent = sent.saturating_sub(pending).min(block.len());
-        if block_sent < block.len() {
-            return Ok(Sent::Full(block_sent));
-        }
-        // Only framing can be left now: it goes where coalesced bytes go.
-        outbound.bytes.extend_from_slice(tail.get(sent - pending - block_sent..).unwrap_or_default());
-        Ok(if outbound.bytes.is_empty() { Sent::All } else { Sent::Full(block.len()) })
-    }
-
-    /// A block in records, one after the other: the records need copies, and so the whole block would be there twice.
-    fn write_records(&self, outbound: &mut Outbound, block: &[u8], last: bool, then: Then) -> io::Result<Sent> {
-        let mut end = 0;
-        for content in block.chunks(RECORD_BYTES) {
-            end += content.len();
-            self.framing.write(&mut outbound.bytes, content);
-            let is_end = end == block.len();
-            if is_end {
-                outbound.bytes.extend_from_slice(self.tail(true, last).as_ref());
-            }
-            let then = if is_end { then } else { Then::More };
-            let sent = self.connection.socket.send(&outbound.bytes, then)?;
-            outbound.take_away(sent);
-            if !outbound.bytes.is_empty() {
-                return Ok(Sent::Full(end));
-            }
-        }
-        outbound.last_send_ns = clock::monotonic_ns();
-        Ok(Sent::All)
-    }
-
-    /// The watchdog sends what is coalesced, if nobody else does before.
-    fn coalesce(&self, mut outbound: MutexGuard<'_, Outbound>) {
-        if !std::mem::replace(&mut outbound.is_coalescing, true) {
-            drop(outbound);
-            self.connection.resources.coalescing.add(self.connection.clone());
-        }
+    /// What writes blocks in this response's framing.
+    fn writer(&self) -> BlockWriter<'_> {
+        BlockWriter { connection: &self.connection, framing: self.framing, is_chunked: self.is_chunked() }
     }
 
     /// Queues the rest of a block of `length` bytes that was `Full` at `offset`; `last` is as it was for the block. Waits
@@ -369,7 +269,7 @@ impl Responder {
         }
         let is_taken = self.framing.write_errors(&mut outbound.bytes, lines);
         if is_taken {
-            self.coalesce(outbound);
+            coalesce(&self.connection, outbound);
             self.stderr = Stderr::Used;
         }
         is_taken
