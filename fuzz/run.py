@@ -30,7 +30,7 @@ CORPUS = FUZZ.parent / "tests" / "corpus"
 HTTP_CORPUS = CORPUS / "http1"
 
 HTTP_TARGETS = ("head", "body", "chunked", "connection", "response", "cuts", "forwarded")
-GATEWAY_TARGETS = ("uwsgi", "scgi", "fastcgi", "proxy", "gateway", "answer")
+GATEWAY_TARGETS = ("uwsgi", "scgi", "fastcgi", "proxy", "gateway", "fastcgi_response")
 """What reverse proxies speak beside HTTP; the first ones have a corpus of their own."""
 TARGETS = HTTP_TARGETS + GATEWAY_TARGETS
 LIVE = "live"
@@ -204,7 +204,7 @@ def seeds_of(target: str) -> Iterator[bytes]:
 
 def messages_of(target: str) -> list[bytes]:
     """What is known to be worth a target's while."""
-    if target in ("response", "answer"):
+    if target in ("response", "fastcgi_response"):
         return escaped_lines("response.txt")
     if target == "gateway":
         return escaped_lines("gateway.txt")
@@ -247,12 +247,12 @@ def live(seconds: int) -> TargetOutcome:
 def table(outcomes: list[TargetOutcome]) -> str:
     """The outcomes as text."""
     lines = [
-        f"{'target':<12}{'executions':>12}{'per second':>12}{'coverage':>16}{'new inputs':>12}{'crashes':>9}"
+        f"{'target':<18}{'executions':>12}{'per second':>12}{'coverage':>16}{'new inputs':>12}{'crashes':>9}"
     ]
     for outcome in outcomes:
         coverage = f"{outcome.coverage_before} -> {outcome.coverage_after}" if outcome.coverage_after else "-"
         lines.append(
-            f"{outcome.target:<12}{outcome.executions:>12}{outcome.per_second:>12}{coverage:>16}"
+            f"{outcome.target:<18}{outcome.executions:>12}{outcome.per_second:>12}{coverage:>16}"
             f"{outcome.new_inputs:>12}{len(outcome.found) + bool(outcome.failure):>9}"
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-//! The fuzzer's way into [`portico_fuzz::answer::check`].
+//! The fuzzer's way into [`portico_fuzz::fastcgi_response::check`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| portico_fuzz::answer::check(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| portico_fuzz::fastcgi_response::check(input));

@@ -1,5 +1,5 @@
-//! Answers over FastCGI: the records written for any data say that data again to a front server that reads them to the
-//! letter, and nothing else.
+//! Responses over FastCGI: the records written for any data say that data again to a reverse proxy that reads them to
+//! the letter, and nothing else.
 
 use crate::input::Input;
 use crate::records::{Record, split};
@@ -72,7 +72,7 @@ fn read_stream(records: &[Record], kind: u8) -> Vec<u8> {
     of_stream.concat()
 }
 
-/// What is told beside an answer is one record each.
+/// Each reply beside a response is one record.
 fn check_replies(input: &Input, id: u16) {
     let kind = input.message.first().copied().unwrap_or(99);
     let values = input.message[..input.message.len().min(200)].to_vec();

@@ -10,7 +10,7 @@ const EVERY_CUT_BYTES: usize = 96;
 const SOME_CUTS: usize = 12;
 
 /// Reads the message whole, cut and followed by more, into a fresh head and into one that is used again and again;
-/// answers what it is whole.
+/// returns what it is whole.
 ///
 /// # Errors
 ///

@@ -85,7 +85,7 @@ fn read(pieces: &[&[u8]], conduct: Conduct, limits: &GatewayLimits) -> Vec<Event
                     join(&mut events, Event::Stdin(available[data].to_vec()));
                 }
                 FastCgiStep::StdinEnd { .. } => {
-                    assert!(is_open, "an answer is due until finish() is called");
+                    assert!(is_open, "a response is due until finish() is called");
                     join(&mut events, Event::StdinEnd);
                     reader.finish();
                     assert!(!reader.is_open());

@@ -49,7 +49,7 @@ pub fn networks(input: &Input) -> Networks {
     Networks::parse(list).expect("valid networks")
 }
 
-/// Reads the headers and checks that what is answered may be used.
+/// Reads the headers and checks that what the reader returns may be used.
 fn read(head: &RequestHead, bytes: &[u8], trusted: &Networks) -> Result<Values, WireError> {
     let Some(forwarded) = Forwarded::read(head, bytes, trusted)? else { return Ok(None) };
     assert!(head.has_forwarded);

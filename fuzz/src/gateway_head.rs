@@ -65,7 +65,7 @@ pub fn observe(head: &GatewayHead, bytes: &[u8]) -> ObservedGateway {
         span.of(bytes).to_vec()
     };
     let parts = |list: &[portico_wire::Header]| list.iter().map(|one| (part(one.name), part(one.value))).collect();
-    // It looks at a value of the client's: it answers whatever that is.
+    // It looks at a value of the client's, and returns something whatever that is.
     let _ = head.request_start_ns(bytes);
     ObservedGateway {
         method: part(head.method),

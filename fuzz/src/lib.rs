@@ -9,22 +9,23 @@
 //! 3. `reference`: framing of requests and responses read a second time, by code that shares nothing with
 //!    portico-wire.
 //! 4. `head`, `body`, `chunked`, `forwarded`: one reader each.
-//! 5. `life`: a connection as `src/connection/life.rs` drives it, without sockets; `connection` and `cuts`
+//! 5. `life`: a connection as the engine's readers see it, without sockets; `connection` and `cuts`
 //!    look at it.
-//! 6. `response`: what an application passes in, encoded as `src/connection/responder.rs` does and read back.
+//! 6. `response`: what an application passes in, encoded as the engine's responder does and read back.
 //! 7. `variables` and `records`: what front servers send, written and read a second time; `gateway_head` and
 //!    `gateway_refusal`: the head that becomes of variables, and the rules that it has to keep.
 //! 8. `gateway`: these rules whichever protocol carries the variables; `uwsgi`, `scgi` (whose cuts are made by
-//!    `cuts_of_head`) and `fastcgi`: each protocol's own bytes; `answer`: what goes back over FastCGI.
+//!    `cuts_of_head`) and `fastcgi`: each protocol's own bytes; `fastcgi_response`: what
+//!    goes back over FastCGI.
 //! 9. `proxy`: the PROXY protocol.
 
-pub mod answer;
 pub mod body;
 pub mod chunked;
 pub mod connection;
 pub mod cuts;
 pub mod cuts_of_head;
 pub mod fastcgi;
+pub mod fastcgi_response;
 pub mod forwarded;
 pub mod gateway;
 pub mod gateway_head;

@@ -160,7 +160,7 @@ fn check_v2(header: &ProxyHeader, bytes: &[u8], most: usize) {
     }
 }
 
-/// Addresses and ports of IP; answers what follows them.
+/// Addresses and ports of IP; returns what follows them.
 fn check_ends(content: &[u8], size: usize, ends: [(SocketAddr, IpAddr); 2]) -> &[u8] {
     for (index, (end, address)) in ends.into_iter().enumerate() {
         let port = 2 * size + 2 * index;

@@ -1,5 +1,5 @@
-//! FastCGI records read a second time (FastCGI 1.0, sections 3 to 5), by code that shares nothing with portico-wire, for
-//! whole input only: what a server has to make of them, and what a front server reads in an answer.
+//! FastCGI records read a second time (FastCGI 1.0, sections 3 to 5), by code that shares nothing with portico-wire,
+//! for whole input only: what a server has to make of them, and what a reverse proxy reads in a response.
 
 use portico_wire::{FastCgiReply, WireError};
 
@@ -56,7 +56,7 @@ pub enum Event {
     Stdin(Vec<u8>),
     /// All of it was there.
     StdinEnd,
-    /// Nobody wants an answer any more.
+    /// Nobody wants a response any more.
     Abort,
     /// The front server is to be told something.
     Reply(FastCgiReply),
@@ -150,7 +150,7 @@ fn take(
     Ok(true)
 }
 
-/// Takes a record of the open request; answers what the request is then, if it is not finished.
+/// Takes a record of the open request; returns what the request is then, if it is not finished.
 fn take_part(record: Record, open: Open, conduct: Conduct, events: &mut Vec<Event>) -> Result<Option<Open>, WireError> {
     let Record { kind, length, content, .. } = record;
     Ok(Some(match (open, kind, length) {
@@ -187,12 +187,12 @@ fn take_part(record: Record, open: Open, conduct: Conduct, events: &mut Vec<Even
     }))
 }
 
-/// The answer to a question for values.
-fn values(asked: &[u8]) -> Result<Vec<u8>, WireError> {
-    let asked = crate::variables::read_fastcgi(asked).ok_or(WireError::VARIABLES_CUT)?;
-    let is_asked = asked.iter().any(|(name, _)| name == b"FCGI_MPXS_CONNS");
+/// The reply to a query for values.
+fn values(query: &[u8]) -> Result<Vec<u8>, WireError> {
+    let names = crate::variables::read_fastcgi(query).ok_or(WireError::VARIABLES_CUT)?;
+    let is_queried = names.iter().any(|(name, _)| name == b"FCGI_MPXS_CONNS");
     let known = (b"FCGI_MPXS_CONNS".to_vec(), b"0".to_vec());
-    Ok(crate::variables::write_fastcgi(&is_asked.then_some(known).into_iter().collect(), false))
+    Ok(crate::variables::write_fastcgi(&is_queried.then_some(known).into_iter().collect(), false))
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Passes over bytes of a kind; answers how many.
+    /// Passes over bytes of a kind; returns how many.
     fn pass(&mut self, kind: impl Fn(u8) -> bool) -> usize {
         let start = self.at;
         while self.input.get(self.at).is_some_and(|&byte| kind(byte)) {

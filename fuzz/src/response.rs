@@ -20,10 +20,10 @@ const PART: u8 = 0x1f;
 /// Begins a block.
 const BLOCK: u8 = 0x1d;
 
-/// A second answer on the same connection: what the next request gets.
+/// A second response on the same connection: what the next request gets.
 const NEXT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext";
 
-/// An application's answer.
+/// An application's response.
 #[derive(Debug)]
 struct Passed<'a> {
     status: &'a [u8],
@@ -31,7 +31,7 @@ struct Passed<'a> {
     blocks: Vec<&'a [u8]>,
 }
 
-/// A head that was let pass, as `ApplicationHead` of `src/connection/responder.rs`.
+/// A head that was let pass, as `check_head` of `src/wsgi/start_response.rs` has it.
 #[derive(Default)]
 struct Checked {
     status: u16,
@@ -40,7 +40,7 @@ struct Checked {
     content_length: Option<u64>,
 }
 
-/// Takes the message for what an application passes in, the choices for the request it answers.
+/// Takes the message for what an application passes in, the choices for the request it belongs to.
 pub fn check(input: &[u8]) {
     let input = Input::of(input);
     let passed = read_passed(input.message);
@@ -64,7 +64,7 @@ pub fn check(input: &[u8]) {
     }
     let response = match read_response(&received, is_head, true) {
         Ok(response) => response,
-        // An answer that is cut short closes the connection, and has to be seen to be incomplete.
+        // A response that ends too early closes the connection, and has to be seen to be incomplete.
         Err(Complaint::Short) if is_short => {
             assert_eq!(read_response(&bytes, is_head, true), Err(Complaint::Short));
             return;
@@ -72,7 +72,7 @@ pub fn check(input: &[u8]) {
         Err(complaint) => panic!("{complaint:?}: {}", received.escape_ascii()),
     };
     if is_short {
-        // Only what follows made it look complete, and after a short answer nothing follows.
+        // Only what follows made it look complete, and after a short response nothing follows.
         assert_eq!(read_response(&bytes, is_head, true), Err(Complaint::Short));
         return;
     }
@@ -80,7 +80,7 @@ pub fn check(input: &[u8]) {
     assert_eq!(response.length, bytes.len(), "one response, not more and not less");
     assert_eq!(response.keeps, plan.keep_alive);
     if plan.keep_alive {
-        let next = read_response(&received[response.length..], false, false).expect("the next answer");
+        let next = read_response(&received[response.length..], false, false).expect("the next response");
         assert_eq!((next.status, &next.body[..]), (200, &b"next"[..]));
     }
 }

@@ -2,7 +2,7 @@
 //! It needs no fuzzer, and takes seconds.
 
 use portico_fuzz::{
-    answer, body, chunked, connection, cuts, fastcgi, forwarded, gateway, head, proxy, response, scgi, uwsgi,
+    body, chunked, connection, cuts, fastcgi, fastcgi_response, forwarded, gateway, head, proxy, response, scgi, uwsgi,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ const GATEWAY_TARGETS: [(&str, Check); 6] = [
     ("fastcgi", fastcgi::check),
     ("proxy", proxy::check),
     ("gateway", gateway::check),
-    ("answer", answer::check),
+    ("fastcgi_response", fastcgi_response::check),
 ];
 
 /// The last eight bytes of an input, see `input`: default limits, small ones, a small body limit, front servers.
@@ -85,7 +85,7 @@ fn the_seeds_break_no_invariant() {
     for (target, check) in HTTP_TARGETS.into_iter().chain(GATEWAY_TARGETS) {
         let name = match target {
             "body" | "chunked" => "chunked.txt",
-            "response" | "answer" => "response.txt",
+            "response" | "fastcgi_response" => "response.txt",
             "forwarded" => "forwarded.txt",
             "gateway" => "gateway.txt",
             _ => "requests.txt",

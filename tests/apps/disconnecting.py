@@ -40,7 +40,7 @@ def registers_and_responds(environ: dict[str, Any], start_response: Any) -> Any:
     """Registers, and responds at once; `how=` says in what way."""
     key, how = key_of(environ), parameter(environ, "how", "list")
     _register(environ, key)
-    body = b"answered"
+    body = b"responded"
     length = [("Content-Length", str(len(body)))]
     if how == "list":
         start_response("200 OK", _HEADERS[:])

@@ -156,10 +156,10 @@ def test_nothing_is_called_when_the_client_leaves_with_its_response(
             connection.ask(f"/registers-and-responds?how={how}&key={each}", headers=headers)
             response = connection.read_response() if how != "blocks" else None
             if response is None:
-                assert connection.read_head().get("Content-Length") == "8"
-                assert connection.read_exactly(8) == b"answered"
+                assert connection.read_head().get("Content-Length") == "9"
+                assert connection.read_exactly(9) == b"responded"
             else:
-                assert response.body == b"answered"
+                assert response.body == b"responded"
         server.recorder.open_gate(each)
         if how in {"write", "blocks"}:
             server.recorder.wait_for(each, "end")

@@ -20,7 +20,7 @@ SPACE_BYTES = 256 << 10
 OPTIONS = ["--body-memory", "20K", "--response-memory", "20K"]
 
 
-def test_requests_are_answered_when_the_access_log_cannot_be_written(key: str) -> None:
+def test_requests_are_served_when_the_access_log_cannot_be_written(key: str) -> None:
     options = ["--access-log", "/dev/full"]
     with Server(options=options) as server, server.connect() as connection:
         for _ in range(50):

@@ -221,7 +221,7 @@ def test_request_timeout_ends_also_a_steady_body(ends: Callable[[str], Ended], l
 
 
 def test_a_peer_that_reads_no_replies_is_aborted_and_takes_no_memory(gateway: GatewayServer) -> None:
-    """Each question gets a response, and nobody takes the responses: 16 bytes for 8, for ever."""
+    """Each query gets a reply, and nobody takes the replies: 16 bytes for 8, for ever."""
     block = record(99, id=0) * 10_000
     with gateway.connect("fastcgi", timeout_s=30) as connection, bounded_memory(gateway.server, 16 << 20):
         began_s = time.monotonic()

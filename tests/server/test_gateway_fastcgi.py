@@ -42,8 +42,8 @@ from support.raw_client import Closed, Response
 MEBIBYTE = 1 << 20
 CROWD = 100_000
 MULTIPLEXING = Record(GET_VALUES_RESULT, 0, b"\x0f\x01FCGI_MPXS_CONNS0")
-QUESTION = record(GET_VALUES, pairs([("FCGI_MPXS_CONNS", ""), ("FCGI_MAX_REQS", "")]), id=0)
-"""What is asked for by `QUESTION`, and the response."""
+QUERY = record(GET_VALUES, pairs([("FCGI_MPXS_CONNS", ""), ("FCGI_MAX_REQS", "")]), id=0)
+"""What is asked for by `QUERY`, and the response."""
 
 
 @pytest.fixture(scope="module")
@@ -165,30 +165,30 @@ def test_a_body_without_a_length_ends_with_its_stream(connection: GatewayConnect
     assert completed(connection.read_fastcgi_response()).status == 200
 
 
-# -- questions, and other records between
+# -- queries for values, and other records between
 
 
-def test_questions_are_answered_wherever_they_come(connection: GatewayConnection) -> None:
+def test_queries_get_replies_wherever_they_come(connection: GatewayConnection) -> None:
     """Before a request, in its head, in its body, and behind it."""
-    params = pairs(variables("/asked", "POST"))
-    connection.send(QUESTION + begin(flags=KEEP_CONNECTION) + QUESTION + stream(PARAMS, params) + QUESTION)
+    params = pairs(variables("/queried", "POST"))
+    connection.send(QUERY + begin(flags=KEEP_CONNECTION) + QUERY + stream(PARAMS, params) + QUERY)
     connection.send(record(STDIN, b"body"))
-    connection.send(QUESTION + record(99, b"what?", id=0) + record(STDIN) + QUESTION)
+    connection.send(QUERY + record(99, b"what?", id=0) + record(STDIN) + QUERY)
     response = connection.read_fastcgi_response()
     assert json.loads(completed(response).body)["body"] == "body"
     connection.send(kept("/after"))
     after = connection.read_fastcgi_response()
     assert completed(after).status == 200
-    told = response.others + after.others
-    assert sorted(told, key=lambda one: one.kind) == [MULTIPLEXING] * 5 + [unknown(99)]
+    replies = response.others + after.others
+    assert sorted(replies, key=lambda one: one.kind) == [MULTIPLEXING] * 5 + [unknown(99)]
 
 
-def test_a_question_during_a_call_is_answered_behind_the_response(
+def test_a_query_during_a_call_gets_its_reply_behind_the_response(
     gateway: GatewayServer, connection: GatewayConnection, key: str
 ) -> None:
     connection.send(kept(f"/?application=waits&key={key}"))
     gateway.server.recorder.wait_for(key, "inside")
-    connection.send(QUESTION)
+    connection.send(QUERY)
     assert connection.is_silent(0.1)
     gateway.server.recorder.open_gate(key)
     response = connection.read_fastcgi_response()
@@ -382,7 +382,7 @@ def test_variables_in_tiny_records_are_read(connection: GatewayConnection) -> No
     [
         pytest.param(record(99, id=0), unknown(99), id="unknown"),
         pytest.param(record(END_REQUEST), unknown(END_REQUEST), id="servers-own"),
-        pytest.param(record(GET_VALUES, id=0), Record(GET_VALUES_RESULT, 0), id="questions"),
+        pytest.param(record(GET_VALUES, id=0), Record(GET_VALUES_RESULT, 0), id="queries"),
         pytest.param(record(STDIN, b"x"), None, id="stray"),
         pytest.param(record(ABORT_REQUEST, id=3), None, id="aborts"),
     ],

@@ -121,8 +121,8 @@ impl AccessLog {
         lines.len() >= BATCH_BYTES && !self.is_due.swap(true, Relaxed)
     }
 
-    /// Writes what was buffered, as far as it can be without waiting for who reads it; true if that was all. Outside the
-    /// interpreter: a disk may be slow.
+    /// Writes what was buffered, as far as it can be without waiting for who reads it; true if that was all. Outside
+    /// the interpreter: a disk may be slow.
     pub fn flush(&self) -> bool {
         // Who has it writes what is buffered meanwhile, too.
         let Ok(mut leaving) = self.leaving.try_lock() else { return false };
@@ -156,7 +156,7 @@ impl AccessLog {
         }
     }
 
-    /// Writes from the start of `lines`; answers how many bytes are done with.
+    /// Writes from the start of `lines`; returns how many bytes are done with.
     fn write(&self, lines: &[u8]) -> usize {
         static RATE: RateLimited = RateLimited::new();
         let fd = self.fd.as_fd();
@@ -173,9 +173,7 @@ impl AccessLog {
                 Err(Errno::AGAIN) => break,
                 Err(error) => {
                     // A log that cannot be written must not stop the server: what does not fit is given up.
-                    RATE.warn(|| {
-                        format!("cannot write the access log: {error}; lines are lost, requests are answered")
-                    });
+                    RATE.warn(|| format!("cannot write the access log: {error}; lines are lost, requests are served"));
                     return lines.len();
                 }
             }

@@ -111,7 +111,7 @@ settings! {
     forwarded_allow_ips: Networks,
     /// What becomes of the forwarded headers of others.
     untrusted_forwarded: UntrustedForwarded,
-    /// Paths that are answered without the application.
+    /// Paths whose response comes without the application: health checks.
     health_paths: Paths,
 }
 

@@ -1,12 +1,12 @@
-//! What a peer did wrong: one constant per rule, each with the status that answers it.
+//! What a peer did wrong: one constant per rule, each with the status of its error response.
 
 use std::fmt;
 
-/// A violation of the protocol by the peer. The connection must be closed after the answer: where
+/// A violation of the protocol by the peer. The connection must be closed after the response: where
 /// the next request would begin is no longer known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireError {
-    /// Status code of the answer.
+    /// Status code of the response.
     pub status: u16,
     /// The rule that was broken, for a debug line; not a reason phrase.
     pub reason: &'static str,

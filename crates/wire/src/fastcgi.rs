@@ -1,10 +1,10 @@
-//! Receives the bytes of a FastCGI connection; hands on where in them a request's variables and body are, answers that
+//! Receives the bytes of a FastCGI connection; hands on where in them a request's variables and body are, replies that
 //! are due to the front server, an error, or "need more data". It copies and keeps no bytes: records may be cut
 //! anywhere, and a variable may be split across them.
 //!
 //! One request at a time, in the responder's role. A front server that begins another one meanwhile is told that this
 //! connection cannot multiplex, records for requests that are not open are skipped, and a record of a type that is
-//! unknown here is answered with `UNKNOWN_TYPE`, all as the specification has it (FastCGI 1.0, sections 3 to 6).
+//! unknown here gets the reply `UNKNOWN_TYPE`, all as the specification has it (FastCGI 1.0, sections 3 to 6).
 //!
 //! # How a connection uses it
 //!
@@ -12,12 +12,12 @@
 //! * `Begin`: empty the buffer for the variables;
 //! * `Params`: append the data to it;
 //! * `ParamsEnd`: [`GatewayHead::read_fastcgi`] on the buffer, then [`FastCgiReader::expect_body`] with its
-//!   `content_length`. If the head is refused, answer it in the open request as the application would;
+//!   `content_length`. If the head is rejected, send the error response in the open request, as the application's;
 //! * `Stdin`, `StdinEnd`: the body, which may be read before it is complete;
-//! * `Reply`: send it, at the latest before the next record of an answer;
+//! * `Reply`: send it, at the latest before the next record of a response;
 //! * `Abort`: the client is gone; stop, end the request.
 //!
-//! The answer is STDOUT records, an empty one, and [`write_end_request`]. Call [`FastCgiReader::finish`] before the
+//! The response is STDOUT records, an empty one, and [`write_end_request`]. Call [`FastCgiReader::finish`] before the
 //! last of these is sent: the next request may follow it at once, and often with the same number. The connection is
 //! kept if `Begin` said so. On an error: say it in the log, close.
 
@@ -68,7 +68,7 @@ pub enum FastCgiStep {
     Begin {
         /// Bytes to drop from the input.
         consumed: usize,
-        /// Number of the request, to be given in the records of the answer.
+        /// Number of the request, to be given in the records of the response.
         id: u16,
         /// Whether the front server wants to use the connection again.
         keep_connection: bool,
@@ -97,7 +97,7 @@ pub enum FastCgiStep {
         /// Bytes to drop from the input.
         consumed: usize,
     },
-    /// The front server wants no answer any more; the request has to be ended none the less.
+    /// The front server wants no response any more; the request has to be ended none the less.
     Abort {
         /// Bytes to drop from the input.
         consumed: usize,
@@ -128,7 +128,7 @@ impl FastCgiStep {
     }
 }
 
-/// A record for the front server that is not part of an answer.
+/// A record for the front server that is not part of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FastCgiReply {
     /// The second request of those open at the same time.
@@ -146,7 +146,7 @@ pub enum FastCgiReply {
         /// Its type.
         kind: u8,
     },
-    /// What was asked about this server, as the content of a record.
+    /// Values of this server that were queried, as the content of a record.
     Values(Vec<u8>),
 }
 

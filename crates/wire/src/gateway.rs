@@ -17,8 +17,8 @@
 //!    `CONTENT_TYPE`), `path_info` through `percent_decode_into` if `path_is_encoded`; `client` as for
 //!    [`Forwarded`](crate::Forwarded); `wsgi.url_scheme` and `HTTPS` from `scheme`; then `headers`, whose names are
 //!    keys as they are, joined where repeated as those of HTTP; then `variables`, of which the last of a name counts.
-//! 3. The answer: over uwsgi plain HTTP, planned as for HTTP/1.0, because front servers do not read chunks there; over
-//!    FastCGI and SCGI a head that begins with [`write_cgi_status`](crate::write_cgi_status), planned by
+//! 3. The response: over uwsgi plain HTTP, planned as for HTTP/1.0, because front servers do not read chunks there;
+//!    over FastCGI and SCGI a head that begins with [`write_cgi_status`](crate::write_cgi_status), planned by
 //!    [`plan_cgi_response`](crate::plan_cgi_response).
 
 mod collector;
@@ -32,7 +32,7 @@ use crate::forwarded::read_request_start;
 use crate::grammar::trim_ows;
 use crate::{Client, Framing, Header, Scheme, Span, Version};
 
-/// A request as a front server's variables tell it. Its contents mean something only after a reader answered that it
+/// A request as a front server's variables tell it. Its contents mean something only after a reader returned that it
 /// is complete, and only together with the bytes that the reader was given. It is reused like
 /// [`RequestHead`](crate::RequestHead).
 #[derive(Clone, Default, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@
 //!    take those apart.
 //! 10. `proxy_protocol`: the header in which a load balancer tells of the connection it passes on.
 //!
-//! A reader answers with an event, an error, or "need more data"; it never panics, whatever the
+//! A reader returns an event, an error, or "need more data"; it never panics, whatever the
 //! bytes. Bytes delivered whole, one at a time or followed by more give the same events.
 //!
 //! ```

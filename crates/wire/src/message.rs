@@ -50,7 +50,7 @@ pub struct Header {
 pub enum Version {
     /// HTTP/1.0.
     Http10,
-    /// HTTP/1.1, and any later 1.x, which is to be answered as the highest one known (RFC 9110 2.5).
+    /// HTTP/1.1, and any later 1.x, which is to be served as the highest one known (RFC 9110 2.5).
     #[default]
     Http11,
 }
@@ -80,7 +80,7 @@ pub enum TargetForm {
 }
 
 /// A request line and its header fields. Its contents mean something only after
-/// [`RequestHead::read`] answered `Ok(Some(_))`, and only together with the bytes it was given.
+/// [`RequestHead::read`] returned `Ok(Some(_))`, and only together with the bytes it was given.
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
 pub struct RequestHead {
     /// Method, a token; names are case-sensitive (RFC 9110 9.1).

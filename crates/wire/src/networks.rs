@@ -1,4 +1,4 @@
-//! Receives the peers that an operator named: addresses, networks, Unix sockets, everybody. Answers whether a
+//! Receives the peers that an operator named: addresses, networks, Unix sockets, everybody. Decides whether a
 //! peer is one of them.
 
 use std::fmt;

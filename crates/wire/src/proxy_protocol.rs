@@ -9,7 +9,7 @@
 //!
 //! Before anything else, TLS too: [`ProxyHeader::read`] on the read buffer, again with more bytes while it wants more;
 //! then take the client from `endpoints` in the place of the socket's peer, and drop `length` bytes. On an error say it
-//! in the log and close without an answer: the peer does not speak HTTP yet.
+//! in the log and close without a response: the peer does not speak HTTP yet.
 
 mod crc32c;
 mod v1;

@@ -18,7 +18,7 @@ use crate::{GatewayHead, GatewayLimits, Span, WireError};
 /// Header of a packet.
 const HEADER_BYTES: usize = 4;
 
-/// The answer to a ping: a packet without variables, with modifier2 set.
+/// The reply to a ping: a packet without variables, with modifier2 set.
 pub const UWSGI_PONG: [u8; 4] = [MODIFIER1_PING, 0, 0, 1];
 
 const MODIFIER1_WSGI: u8 = 0;
@@ -34,7 +34,7 @@ pub enum UwsgiPacket {
         /// Length of the packet.
         length: usize,
     },
-    /// A question whether somebody is there, to be answered with [`UWSGI_PONG`].
+    /// A query whether somebody is there; the reply is [`UWSGI_PONG`].
     Ping {
         /// Length of the packet.
         length: usize,
@@ -95,7 +95,7 @@ impl GatewayHead {
     }
 }
 
-/// A string at index `at`, after its length; answers where it lies and where it ends.
+/// A string at index `at`, after its length; returns where it lies and where it ends.
 fn read_string(packet: &[u8], at: usize) -> Result<(Span, usize), WireError> {
     let rest = packet.get(at..).unwrap_or_default();
     let Some((length, content)) = rest.split_first_chunk::<2>() else {

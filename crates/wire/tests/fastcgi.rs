@@ -233,7 +233,7 @@ fn the_length_of_a_body_is_forgotten_with_its_request() {
 }
 
 #[test]
-fn other_roles_and_a_second_request_are_answered() {
+fn replies_to_other_roles_and_to_a_second_request() {
     for role in [0, 2, 3, 9] {
         assert_eq!(replay(&begin(7, role, 1)), [REPLY_UNKNOWN_ROLE]);
     }
@@ -252,7 +252,7 @@ fn other_roles_and_a_second_request_are_answered() {
 }
 
 #[test]
-fn questions_for_values_are_answered() {
+fn replies_to_queries_for_values() {
     let ask = |names: &[(&str, &str)]| replay(&record(GET_VALUES, 0, &pairs(names)));
     let all =
         [("FCGI_MAX_CONNS", ""), ("FCGI_MAX_REQS", ""), ("FCGI_MPXS_CONNS", ""), ("FCGI_MPXS_CONNS", ""), ("X", "")];
@@ -267,7 +267,7 @@ fn questions_for_values_are_answered() {
 }
 
 #[test]
-fn records_of_unknown_types_are_answered_and_skipped() {
+fn replies_to_records_of_unknown_types_and_skips_them() {
     for kind in [0, 3, 6, 7, 10, 11, 12, 255] {
         let mut out = Vec::new();
         FastCgiReply::UnknownType { kind }.write(&mut out);
@@ -331,7 +331,7 @@ fn consumed(step: &FastCgiStep) -> usize {
 }
 
 #[test]
-fn a_request_may_be_answered_before_its_body_is_read() {
+fn a_response_may_be_complete_before_the_body_is_read() {
     let limits = GatewayLimits::default();
     let whole = request(1, &least(&[]), b"abcde");
     let mut reader = FastCgiReader::new();

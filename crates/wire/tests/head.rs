@@ -198,7 +198,7 @@ fn memory_for_very_many_headers_is_not_kept() {
 }
 
 #[test]
-fn errors_carry_the_status_of_their_answer() {
+fn errors_carry_the_status_of_their_response() {
     for (error, status) in [
         (WireError::METHOD, 400),
         (WireError::FORWARDED, 400),

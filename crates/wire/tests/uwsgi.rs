@@ -47,7 +47,7 @@ fn wants_more_until_a_packet_is_complete() {
 }
 
 #[test]
-fn answers_pings() {
+fn replies_to_pings() {
     assert_eq!(read(&[100, 0, 0, 0]), Ok(Some((vec!["ping".into()], 4))));
     assert_eq!(UWSGI_PONG, [100, 0, 0, 1]);
     assert_eq!(line(&[100, 0, 0, 1]), "refused: modifier1 100, modifier2 1 (a ping with content or a variant)");

@@ -1,4 +1,4 @@
-//! Receives the parts of an answer; hands on the records that carry them (FastCGI 1.0, 3.3 and 5).
+//! Receives the parts of a response; hands on the records that carry them (FastCGI 1.0, 3.3 and 5).
 
 use super::{FastCgiReply, HEADER_BYTES, VERSION, kind};
 
@@ -11,7 +11,7 @@ const FULL_CONTENT: usize = FASTCGI_MAX_CONTENT - FASTCGI_MAX_CONTENT % 8;
 /// What to take the padding of a record from.
 pub const FASTCGI_PADDING: [u8; 7] = [0; 7];
 
-/// A stream of an answer.
+/// A stream of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FastCgiStream {
     /// The response: a head as CGI has it, and the body.
@@ -32,7 +32,7 @@ impl FastCgiStream {
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FastCgiEnd {
-    /// Answered; 0, or what the front server is to note as a failure.
+    /// The response is complete; 0, or what the front server is to note as a failure.
     Complete {
         /// The application's status, as of a program that exits.
         app_status: u32,

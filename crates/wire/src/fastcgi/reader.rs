@@ -8,7 +8,7 @@ use crate::{GatewayLimits, WireError};
 const BEGIN_BYTES: usize = 8;
 const ROLE_RESPONDER: u16 = 1;
 const FLAG_KEEP_CONNECTION: u8 = 1;
-/// A question for values is read in one piece. The three names there are make 49 bytes.
+/// A query for values is read in one piece. The three names there are make 49 bytes.
 const MAX_GET_VALUES_BYTES: usize = 512;
 
 /// Reads one connection. It keeps a few integers and no bytes.
@@ -49,7 +49,7 @@ enum Stream {
 ///   ^        |        |         |
 ///   |        v        v         |  ABORT_REQUEST
 ///   |      Aborted <--+---------+
-///   +------ finish() from each, answered
+///   +------ finish() from each, with a response
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
@@ -96,8 +96,8 @@ impl FastCgiReader {
         self.body_remaining = content_length;
     }
 
-    /// The answer is complete but for its last record: from now on the next request may begin. What is still to come of
-    /// the body is skipped.
+    /// The response is complete but for its last record: from now on the next request may begin. What is still to come
+    /// of the body is skipped.
     pub fn finish(&mut self) {
         self.request = Request::None;
         if let Place::Content { remaining, padding, .. } = self.place {
@@ -105,8 +105,8 @@ impl FastCgiReader {
         }
     }
 
-    /// Passes over padding, or what else is not looked at, at the start of `input`: answers how many bytes to drop. What
-    /// follows is the header of a record.
+    /// Passes over padding, or what else is not looked at, at the start of `input`; returns how many bytes to drop.
+    /// What follows is the header of a record.
     pub fn skip(&mut self, input: &[u8]) -> usize {
         let Place::Skipped { remaining } = self.place else { return 0 };
         let skipped = u32::try_from(input.len()).unwrap_or(u32::MAX).min(remaining);
@@ -120,7 +120,7 @@ impl FastCgiReader {
         self.id
     }
 
-    /// Whether a request is open, so that an answer is due.
+    /// Whether a request is open, so that a response is due.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.request != Request::None
@@ -275,7 +275,7 @@ impl FastCgiReader {
         let Some(content) = rest.get(..length) else {
             return Ok(Taken::NeedMore);
         };
-        let reply = FastCgiReply::Values(values::answer(content)?);
+        let reply = FastCgiReply::Values(values::result(content)?);
         self.place = skipped(record.content, record.padding);
         Ok(Taken::Step(Found::Reply(reply)))
     }

@@ -13,7 +13,7 @@ pub(super) fn read_pair(bytes: &[u8], at: usize) -> Result<(Span, Span), WireErr
     Ok((Span::new(name_start, value_start), Span::new(value_start, end)))
 }
 
-/// A length of one byte, or of four with the highest bit set; answers where it ends.
+/// A length of one byte, or of four with the highest bit set; returns where it ends.
 fn read_length(bytes: &[u8], at: usize) -> Result<(usize, usize), WireError> {
     match bytes.get(at..).unwrap_or_default() {
         [length @ 0..=0x7f, ..] => Ok((usize::from(*length), at + 1)),
@@ -25,15 +25,15 @@ fn read_length(bytes: &[u8], at: usize) -> Result<(usize, usize), WireError> {
     }
 }
 
-/// The content of a `GET_VALUES_RESULT`: what is asked for and known, once. How many connections and requests there
-/// may be is not said: that depends on how many workers there are, which may change.
-pub(super) fn answer(asked: &[u8]) -> Result<Vec<u8>, WireError> {
-    let mut is_multiplexing_asked = false;
+/// The content of a `GET_VALUES_RESULT`: the values that `query` names and that are known, once. How many connections
+/// and requests there may be is not said: that depends on how many workers there are, which may change.
+pub(super) fn result(query: &[u8]) -> Result<Vec<u8>, WireError> {
+    let mut is_multiplexing_queried = false;
     let mut at = 0;
-    while at < asked.len() {
-        let (name, value) = read_pair(asked, at)?;
-        is_multiplexing_asked |= name.of(asked) == b"FCGI_MPXS_CONNS";
+    while at < query.len() {
+        let (name, value) = read_pair(query, at)?;
+        is_multiplexing_queried |= name.of(query) == b"FCGI_MPXS_CONNS";
         at = value.end as usize;
     }
-    Ok(if is_multiplexing_asked { b"\x0f\x01FCGI_MPXS_CONNS0".to_vec() } else { Vec::new() })
+    Ok(if is_multiplexing_queried { b"\x0f\x01FCGI_MPXS_CONNS0".to_vec() } else { Vec::new() })
 }

@@ -14,7 +14,7 @@ pub(super) struct Pairs<'a> {
     pub(super) proto: Option<&'a [u8]>,
 }
 
-/// Reads the next element of a Forwarded field and answers it with what follows; `None` at the end. RFC 7239 4:
+/// Reads the next element of a Forwarded field and returns it with what follows; `None` at the end. RFC 7239 4:
 /// `[ pair ] *( ";" [ pair ] )`, with the spaces around `;` that some servers write.
 pub(super) fn read_element(field: &[u8]) -> Result<Option<(Pairs<'_>, &[u8])>, WireError> {
     let mut rest = field;

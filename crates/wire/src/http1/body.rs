@@ -167,7 +167,7 @@ impl BodyDecoder {
     }
 }
 
-/// Takes up to `remaining` bytes at `start`; answers the step and how much remains after it.
+/// Takes up to `remaining` bytes at `start`; returns the step and how much remains after it.
 fn take_data(input: &[u8], start: usize, remaining: u64) -> (BodyStep, u64) {
     let available = input.len().saturating_sub(start);
     if available == 0 {

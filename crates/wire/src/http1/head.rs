@@ -3,7 +3,7 @@
 //! its bytes, in whatever pieces they come.
 //!
 //! Everything is decided line by line: a line counts once its LF is there, or once it is longer than its limit,
-//! and no byte beyond a limit is looked at. So a head gives the same answer whole as one byte at a time. The one
+//! and no byte beyond a limit is looked at. So a head gives the same result whole as one byte at a time. The one
 //! exception is the method, which is looked at byte by byte, to refuse foreign protocols at once.
 
 use crate::grammar::{TOKEN, is_field_value, trim_ows, trim_ows_start};
@@ -31,7 +31,7 @@ impl RequestHead {
         self.read_on(bytes, limits)
     }
 
-    /// As [`RequestHead::read`], but where the call before answered `Ok(None)`, goes on where that one stopped.
+    /// As [`RequestHead::read`], but where the call before returned `Ok(None)`, goes on where that one stopped.
     /// `bytes` have to be the same ones as then, with more behind them.
     pub fn read_on(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, WireError> {
         let window = bytes.get(..max_head_bytes(limits)).unwrap_or(bytes);
@@ -52,7 +52,7 @@ impl RequestHead {
         }
     }
 
-    /// Reads the request line: `method SP request-target SP HTTP-version CRLF`, RFC 9112 3. Answers where the
+    /// Reads the request line: `method SP request-target SP HTTP-version CRLF`, RFC 9112 3. Returns where the
     /// fields start.
     fn read_request_line(
         &mut self,
@@ -98,7 +98,7 @@ impl RequestHead {
         Ok(Some(line_feed + 1))
     }
 
-    /// Reads field lines from `line` on, and the empty line after them. Answers the length of the head.
+    /// Reads field lines from `line` on, and the empty line after them. Returns the length of the head.
     fn read_fields(
         &mut self,
         window: &[u8],

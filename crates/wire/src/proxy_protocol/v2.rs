@@ -67,7 +67,7 @@ pub(super) fn read(bytes: &[u8], max_bytes: usize) -> Result<Option<ProxyHeader>
     Ok(Some(header))
 }
 
-/// Reads the addresses; answers where the TLVs begin.
+/// Reads the addresses; returns where the TLVs begin.
 fn read_endpoints(bytes: &[u8], family: u8) -> Result<(ProxyEndpoints, usize), WireError> {
     let rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
     let short = WireError::PROXY_ADDRESSES;
