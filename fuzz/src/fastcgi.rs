@@ -12,7 +12,7 @@ const BYTE_BY_BYTE: usize = 512;
 /// The most that the reader may leave to be read again.
 const MOST_LEFT: usize = 1024;
 
-/// Takes the message for all that a front server sends on one connection.
+/// Takes the message for all that a reverse proxy sends on one connection.
 pub fn check(input: &[u8]) {
     let input = Input::of(input);
     let (message, limits) = (input.message, input.gateway_limits());

@@ -1,4 +1,4 @@
-//! What front servers say of a request: whatever a client has put into these headers before, an error or values
+//! What reverse proxies say of a request: whatever a client has put into these headers before, an error or values
 //! that may go to an application, and nothing on the client's side of the list counts.
 
 use crate::input::Input;
@@ -13,7 +13,7 @@ const TRUSTED: [&[&str]; 4] = [&["127.0.0.1", "10.0.0.0/8", "::1"], &["10.0.0.0/
 /// What is looked at: the values, not where they stand.
 type Values = Option<(Option<portico_wire::Client>, Option<portico_wire::Scheme>, [Option<Vec<u8>>; 2], Option<u16>)>;
 
-/// Takes the message for the head of a request that a front server passed on.
+/// Takes the message for the head of a request that a reverse proxy passed on.
 pub fn check(input: &[u8]) {
     let input = Input::of(input);
     let trusted = networks(&input);

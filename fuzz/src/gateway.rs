@@ -1,5 +1,5 @@
-//! The rules for variables: whatever a front server sends, and whichever protocol carries it, the same head or the same
-//! refusal, the head is what the variables say, and what nobody may set changes nothing.
+//! The rules for variables: whatever a reverse proxy sends, and whichever protocol carries it, the same head or the
+//! same refusal, the head is what the variables say, and what nobody may set changes nothing.
 //!
 //! An input is text in fields, separated by byte 0x1e: one variable each, its name and value separated by 0x1f. So a
 //! mutation needs no lengths.

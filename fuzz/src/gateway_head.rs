@@ -159,7 +159,7 @@ fn check_request(head: &ObservedGateway, given: &Variables) {
     assert_eq!(head.version, if is_old { Version::Http10 } else { Version::Http11 });
 }
 
-/// Where the application is mounted and the path below are parts of what the front server said, never of the target
+/// Where the application is mounted and the path below are parts of what the reverse proxy said, never of the target
 /// that the client chose, unless nothing else was said.
 fn check_paths(head: &ObservedGateway, given: &Variables, is_whole: bool) {
     let (script, path) = (&head.script_name[..], &head.path_info[..]);

@@ -12,7 +12,7 @@
 //! 5. `life`: a connection as the engine's readers see it, without sockets; `connection` and `cuts`
 //!    look at it.
 //! 6. `response`: what an application passes in, encoded as the engine's responder does and read back.
-//! 7. `variables` and `records`: what front servers send, written and read a second time; `gateway_head` and
+//! 7. `variables` and `records`: what reverse proxies send, written and read a second time; `gateway_head` and
 //!    `gateway_refusal`: the head that becomes of variables, and the rules that it has to keep.
 //! 8. `gateway`: these rules whichever protocol carries the variables; `uwsgi`, `scgi` (whose cuts are made by
 //!    `cuts_of_head`) and `fastcgi`: each protocol's own bytes; `fastcgi_response`: what

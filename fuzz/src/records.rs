@@ -58,7 +58,7 @@ pub enum Event {
     StdinEnd,
     /// Nobody wants a response any more.
     Abort,
-    /// The front server is to be told something.
+    /// A record for the reverse proxy.
     Reply(FastCgiReply),
     /// A rule was broken: nothing after that.
     Refused(WireError),

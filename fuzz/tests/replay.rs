@@ -19,7 +19,7 @@ const HTTP_TARGETS: [(&str, Check); 7] = [
     ("forwarded", forwarded::check),
 ];
 
-/// What front servers speak beside HTTP; the first ones have a corpus of their own.
+/// What reverse proxies speak beside HTTP; the first ones have a corpus of their own.
 const GATEWAY_TARGETS: [(&str, Check); 6] = [
     ("uwsgi", uwsgi::check),
     ("scgi", scgi::check),
@@ -29,7 +29,7 @@ const GATEWAY_TARGETS: [(&str, Check); 6] = [
     ("fastcgi_response", fastcgi_response::check),
 ];
 
-/// The last eight bytes of an input, see `input`: default limits, small ones, a small body limit, front servers.
+/// The last eight bytes of an input, see `input`: default limits, small ones, a small body limit, reverse proxies.
 const CHOICES: [u64; 10] = [0, 4, 0x3020_1001, 0x0304_0202, 0x2003, 8, 0x1f, 0x20, 0x120, 0x304];
 
 /// Longer messages are about the default limits; they take long in many cuts.
@@ -112,7 +112,7 @@ fn the_corpus_breaks_no_invariant() {
 }
 
 #[test]
-fn the_corpora_of_front_servers_break_no_invariant() {
+fn the_corpora_of_reverse_proxies_break_no_invariant() {
     for (target, check) in &GATEWAY_TARGETS[..4] {
         let mut corpus = Vec::new();
         files(&folder("../tests/corpus").join(target), &mut corpus);

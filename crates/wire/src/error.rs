@@ -123,7 +123,7 @@ wire_errors! {
     PROXY_CHECKSUM = 400, "the checksum of the PROXY header is wrong";
     PROXY_TOO_LARGE = 400, "the PROXY header is too large";
 
-    // What only the caller can know: time, space, and what a front server said.
+    // What only the caller can know: time, space, and what a reverse proxy said.
     REQUEST_TIMEOUT_HEAD = 408, "the request head did not come in time";
     REQUEST_TIMEOUT_BODY = 408, "the request body did not come in time";
     BODY_TOO_LARGE = 413, "the request body is too large";

@@ -1,8 +1,8 @@
 //! Receives the bytes of a FastCGI connection; hands on where in them a request's variables and body are, replies that
-//! are due to the front server, an error, or "need more data". It copies and keeps no bytes: records may be cut
+//! are due to the reverse proxy, an error, or "need more data". It copies and keeps no bytes: records may be cut
 //! anywhere, and a variable may be split across them.
 //!
-//! One request at a time, in the responder's role. A front server that begins another one meanwhile is told that this
+//! One request at a time, in the responder's role. A reverse proxy that begins another one meanwhile is told that this
 //! connection cannot multiplex, records for requests that are not open are skipped, and a record of a type that is
 //! unknown here gets the reply `UNKNOWN_TYPE`, all as the specification has it (FastCGI 1.0, sections 3 to 6).
 //!
@@ -70,7 +70,7 @@ pub enum FastCgiStep {
         consumed: usize,
         /// Number of the request, to be given in the records of the response.
         id: u16,
-        /// Whether the front server wants to use the connection again.
+        /// Whether the reverse proxy wants to use the connection again.
         keep_connection: bool,
     },
     /// Some of the variables.
@@ -97,12 +97,12 @@ pub enum FastCgiStep {
         /// Bytes to drop from the input.
         consumed: usize,
     },
-    /// The front server wants no response any more; the request has to be ended none the less.
+    /// The reverse proxy wants no response any more; the request has to be ended none the less.
     Abort {
         /// Bytes to drop from the input.
         consumed: usize,
     },
-    /// Something that the front server has to be told.
+    /// A record that has to be sent to the reverse proxy.
     Reply {
         /// Bytes to drop from the input.
         consumed: usize,
@@ -128,7 +128,7 @@ impl FastCgiStep {
     }
 }
 
-/// A record for the front server that is not part of a response.
+/// A record for the reverse proxy that is not part of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FastCgiReply {
     /// The second request of those open at the same time.

@@ -1,11 +1,11 @@
-//! Receives the head of a request that a trusted front server passed on; hands on what that server says of the
+//! Receives the head of a request that a trusted reverse proxy passed on; hands on what that server says of the
 //! client and of the request as the client made it. Never call it for other peers: they could say anything.
 //!
-//! Each front server adds to the right of what it received, so a list is true only as far as the servers that
+//! Each reverse proxy adds to the right of what it received, so a list is true only as far as the servers that
 //! wrote it are trusted. The walk therefore goes from the right: the first address that is no trusted server is
 //! the client, and all that is left of it was the client's to invent.
 //!
-//! A front server sets either `Forwarded` (RFC 7239) or the `X-Forwarded-*` family, and may pass on the other one
+//! A reverse proxy sets either `Forwarded` (RFC 7239) or the `X-Forwarded-*` family, and may pass on the other one
 //! as the client sent it. So where both say something they have to say the same.
 
 mod element;
@@ -23,7 +23,7 @@ pub(crate) use node::read_port;
 use node::{Node, read_number};
 use std::net::IpAddr;
 
-/// What trusted front servers say of a request; spans are of the bytes that its head was read from.
+/// What trusted reverse proxies say of a request; spans are of the bytes that its head was read from.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct Forwarded {
     /// Who made the request, if that was said.
@@ -38,7 +38,7 @@ pub struct Forwarded {
     pub prefix: Option<Span>,
 }
 
-/// A client as a front server names it.
+/// A client as a reverse proxy names it.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct Client {
     /// None where it is `unknown`, hidden behind an obfuscated identifier (RFC 7239 6), or not to be read.
@@ -111,7 +111,7 @@ impl Forwarded {
     }
 }
 
-/// Whether `name` is one of the headers that only a trusted front server may set, in any case: the six of
+/// Whether `name` is one of the headers that only a trusted reverse proxy may set, in any case: the six of
 /// [`Forwarded`], and X-Request-Start.
 #[must_use]
 pub fn is_forwarded_name(name: &[u8]) -> bool {

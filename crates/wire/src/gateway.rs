@@ -1,8 +1,8 @@
-//! Receives the variables that a front server sends over uwsgi, FastCGI or SCGI; hands on a [`GatewayHead`]: which
+//! Receives the variables that a reverse proxy sends over uwsgi, FastCGI or SCGI; hands on a [`GatewayHead`]: which
 //! request they are, and what of them an application may see. One set of rules for the three protocols, and wherever
 //! HTTP has the rule too, the same function.
 //!
-//! The front server is trusted to say who the client is and where the application is mounted; what it passes on from
+//! The reverse proxy is trusted to say who the client is and where the application is mounted; what it passes on from
 //! the client (`HTTP_*`) is held against the rules for HTTP headers. No variable can stand for a key of the server's
 //! own: those are lower case with a dot, such names are dropped.
 //!
@@ -17,7 +17,7 @@
 //!    `CONTENT_TYPE`), `path_info` through `percent_decode_into` if `path_is_encoded`; `client` as for
 //!    [`Forwarded`](crate::Forwarded); `wsgi.url_scheme` and `HTTPS` from `scheme`; then `headers`, whose names are
 //!    keys as they are, joined where repeated as those of HTTP; then `variables`, of which the last of a name counts.
-//! 3. The response: over uwsgi plain HTTP, planned as for HTTP/1.0, because front servers do not read chunks there;
+//! 3. The response: over uwsgi plain HTTP, planned as for HTTP/1.0, because reverse proxies do not read chunks there;
 //!    over FastCGI and SCGI a head that begins with [`write_cgi_status`](crate::write_cgi_status), planned by
 //!    [`plan_cgi_response`](crate::plan_cgi_response).
 
@@ -32,14 +32,14 @@ use crate::forwarded::read_request_start;
 use crate::grammar::trim_ows;
 use crate::{Client, Framing, Header, Scheme, Span, Version};
 
-/// A request as a front server's variables tell it. Its contents mean something only after a reader returned that it
+/// A request as a reverse proxy's variables tell it. Its contents mean something only after a reader returned that it
 /// is complete, and only together with the bytes that the reader was given. It is reused like
 /// [`RequestHead`](crate::RequestHead).
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
 pub struct GatewayHead {
     /// `REQUEST_METHOD`, a token.
     pub method: Span,
-    /// `REQUEST_URI`, the target as the client sent it; empty if the front server does not say.
+    /// `REQUEST_URI`, the target as the client sent it; empty if the reverse proxy does not say.
     pub target: Span,
     /// `SCRIPT_NAME`, where the application is mounted, decoded: empty, or a path that begins, but does not end, with
     /// `/`.
@@ -50,15 +50,15 @@ pub struct GatewayHead {
     pub path_is_encoded: bool,
     /// `QUERY_STRING`, not decoded; empty if there is none.
     pub query: Span,
-    /// `SERVER_PROTOCOL`, what the client used (`HTTP/2.0`); empty if the front server does not say.
+    /// `SERVER_PROTOCOL`, what the client used (`HTTP/2.0`); empty if the reverse proxy does not say.
     pub protocol: Span,
-    /// The version that `protocol` counts as; 1.1 if the front server does not say.
+    /// The version that `protocol` counts as; 1.1 if the reverse proxy does not say.
     pub version: Version,
-    /// By which scheme the client came, if the front server says.
+    /// By which scheme the client came, if the reverse proxy says.
     pub scheme: Option<Scheme>,
-    /// `REMOTE_ADDR` and `REMOTE_PORT`, if the front server says; a client on a Unix socket has no address.
+    /// `REMOTE_ADDR` and `REMOTE_PORT`, if the reverse proxy says; a client on a Unix socket has no address.
     pub client: Option<Client>,
-    /// `SERVER_NAME`, or empty. What the operator of the front server wrote there: often no name at all.
+    /// `SERVER_NAME`, or empty. What the operator of the reverse proxy wrote there: often no name at all.
     pub server_name: Span,
     /// `SERVER_PORT`, digits, or empty.
     pub server_port: Span,
@@ -104,8 +104,8 @@ impl GatewayHead {
         Some(found.value.of(bytes))
     }
 
-    /// When the front server took the request, as for [`request_start_ns`](crate::request_start_ns), from the last
-    /// `HTTP_X_REQUEST_START`. One that the front server sets goes before the client's.
+    /// When the reverse proxy took the request, as for [`request_start_ns`](crate::request_start_ns), from the last
+    /// `HTTP_X_REQUEST_START`. One that the reverse proxy sets goes before the client's.
     #[must_use]
     pub fn request_start_ns(&self, bytes: &[u8]) -> Option<u64> {
         let found = self.headers.iter().rfind(|header| header.name.of(bytes) == b"HTTP_X_REQUEST_START")?;

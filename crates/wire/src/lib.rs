@@ -1,4 +1,4 @@
-//! HTTP/1 and the protocols of front servers on the wire, without sockets, clock or Python: bytes in, heads and body
+//! HTTP/1 and the protocols of reverse proxies on the wire, without sockets, clock or Python: bytes in, heads and body
 //! events out.
 //!
 //! Modules in reading order:
@@ -10,8 +10,8 @@
 //! 5. `http1::head`: request line and fields; `http1::target` and `http1::fields` are its two halves.
 //! 6. `http1::body`: `Content-Length` and chunked request bodies.
 //! 7. `http1::encode`: how a response is framed, and its bytes.
-//! 8. `networks` and `forwarded`: which peers are front servers, and what those say of a request.
-//! 9. `gateway`: what the variables of the three protocols of front servers mean; `uwsgi`, `scgi` and `fastcgi`
+//! 8. `networks` and `forwarded`: which peers are reverse proxies, and what those say of a request.
+//! 9. `gateway`: what the variables of the three protocols of reverse proxies mean; `uwsgi`, `scgi` and `fastcgi`
 //!    take those apart.
 //! 10. `proxy_protocol`: the header in which a load balancer tells of the connection it passes on.
 //!

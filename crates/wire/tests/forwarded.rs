@@ -149,7 +149,7 @@ fn a_client_that_is_hidden_or_unreadable_has_no_address() {
         "_hidden",
         "_",
         "unix",
-        "unix:/run/front.sock",
+        "unix:/run/proxy.sock",
         "localhost",
         "192.0.2.256",
         "192.0.2",

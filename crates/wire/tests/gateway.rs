@@ -357,7 +357,7 @@ fn reads_the_protocol_of_the_client() {
 }
 
 #[test]
-fn knows_when_the_front_server_took_the_request() {
+fn knows_when_the_reverse_proxy_took_the_request() {
     let start = |values: &[&str]| {
         let more: Vec<_> = values.iter().map(|value| ("HTTP_X_REQUEST_START", *value)).collect();
         let packet = uwsgi(0, &least(&more));

@@ -16,7 +16,7 @@ pub const FASTCGI_PADDING: [u8; 7] = [0; 7];
 pub enum FastCgiStream {
     /// The response: a head as CGI has it, and the body.
     Stdout,
-    /// Lines for the front server's log.
+    /// Lines for the reverse proxy's log.
     Stderr,
 }
 
@@ -32,7 +32,7 @@ impl FastCgiStream {
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FastCgiEnd {
-    /// The response is complete; 0, or what the front server is to note as a failure.
+    /// The response is complete; 0, or what the reverse proxy is to note as a failure.
     Complete {
         /// The application's status, as of a program that exits.
         app_status: u32,

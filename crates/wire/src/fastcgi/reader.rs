@@ -197,7 +197,7 @@ impl FastCgiReader {
     fn take_part(&mut self, record: Record, limits: &GatewayLimits) -> Result<Option<Found>, WireError> {
         let content = |stream| Place::Content { stream, remaining: record.content, padding: record.padding };
         match (self.request, record.kind, record.content) {
-            // 5.4: the front server may have sent it before it had the end of the request.
+            // 5.4: the reverse proxy may have sent it before it had the end of the request.
             (Request::Aborted, ..) => Ok(None),
             (_, kind::ABORT_REQUEST, _) => {
                 self.request = Request::Aborted;

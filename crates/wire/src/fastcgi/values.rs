@@ -1,4 +1,4 @@
-//! Name-value pairs (FastCGI 1.0, 3.4), and the values that a front server may ask for (4.1).
+//! Name-value pairs (FastCGI 1.0, 3.4), and the values that a reverse proxy may ask for (4.1).
 
 use super::Span;
 use crate::WireError;

@@ -1,9 +1,9 @@
-//! Receives a head that a trusted front server passed on; hands on when that server took the request.
+//! Receives a head that a trusted reverse proxy passed on; hands on when that server took the request.
 
 use super::{Message, read_number};
 use crate::RequestHead;
 
-/// When a trusted front server took the request, in nanoseconds since 1970: `X-Request-Start`, a number after
+/// When a trusted reverse proxy took the request, in nanoseconds since 1970: `X-Request-Start`, a number after
 /// `t=` or alone, in seconds, milliseconds or microseconds, told apart by their magnitude.
 ///
 /// # Returns

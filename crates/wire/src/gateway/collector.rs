@@ -8,7 +8,7 @@
 //! | `HTTP_*` | a header, under the rules for HTTP's values |
 //! | `HTTP_PROXY`, `HTTP_CONTENT_LENGTH`, `HTTP_CONTENT_TYPE`, `HTTP_TRANSFER_ENCODING` | dropped, as for HTTP |
 //! | `UWSGI_*` but `UWSGI_SCHEME` | dropped: uWSGI takes files to load and much else from them |
-//! | `SCGI`, `GATEWAY_INTERFACE`, `SERVER_SOFTWARE` | dropped: they tell of the front server's side |
+//! | `SCGI`, `GATEWAY_INTERFACE`, `SERVER_SOFTWARE` | dropped: they are about the reverse proxy's side |
 //! | a name with anything but A-Z, 0-9 and `_` | dropped: `wsgi.input`, and what Apache notes for itself |
 //! | an empty name, or a NUL in a name or value | refused: nobody sends it, and C programs would read it in two ways |
 //! | any other | the application's |
@@ -119,7 +119,7 @@ impl<'a> Collector<'a> {
             b"REQUEST_SCHEME" => &mut given.request_scheme,
             b"SCGI" | b"GATEWAY_INTERFACE" | b"SERVER_SOFTWARE" => return Ok(()),
             key => {
-                // Values of these are the operator's or the front server's own and may have several lines, as
+                // Values of these are the operator's or the reverse proxy's own and may have several lines, as
                 // SSL_CLIENT_CERT does.
                 if is_variable_name(key) && !key.starts_with(b"UWSGI_") {
                     self.head.variables.push(Header { name, value });
@@ -135,7 +135,7 @@ impl<'a> Collector<'a> {
         let header_name = name.of(self.bytes).get(b"HTTP_".len()..).unwrap_or_default();
         match header_name {
             b"HOST" => once(&mut self.given.host, value, WireError::HOST_REPEATED)?,
-            // As for HTTP: framing is undone by the front server, and programs take HTTP_PROXY for their own setting
+            // As for HTTP: framing is undone by the reverse proxy, and programs take HTTP_PROXY for their own setting
             // ("httpoxy").
             b"PROXY" | b"CONTENT_LENGTH" | b"CONTENT_TYPE" | b"TRANSFER_ENCODING" => return Ok(()),
             header_name if !is_variable_name(header_name) => return Ok(()),
@@ -177,7 +177,7 @@ impl<'a> Collector<'a> {
         }
         head.content_type = given.content_type.unwrap_or_default();
         head.content_length = text(given.content_length).map(fields::read_content_length).transpose()?;
-        // The front server has seen to it that there is one where there has to be.
+        // The reverse proxy has seen to it that there is one where there has to be.
         fields::check_host(given.host.map(|host| host.of(bytes)), Version::Http10)
     }
 }
@@ -199,7 +199,7 @@ fn is_variable_name(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
 }
 
-/// Holds method and target against the rules for a request line, RFC 9112 3. A front server that tells no target
+/// Holds method and target against the rules for a request line, RFC 9112 3. A reverse proxy that tells no target
 /// leaves only the method.
 fn read_target(head: &GatewayHead, bytes: &[u8]) -> Result<RequestHead, WireError> {
     let method = head.method.of(bytes);
@@ -215,7 +215,7 @@ fn read_target(head: &GatewayHead, bytes: &[u8]) -> Result<RequestHead, WireErro
     Ok(line)
 }
 
-/// `SERVER_PROTOCOL`, RFC 3875 4.1.16: whichever version the front server speaks with the client.
+/// `SERVER_PROTOCOL`, RFC 3875 4.1.16: whichever version the reverse proxy speaks with the client.
 fn read_protocol(protocol: &[u8]) -> Result<Version, WireError> {
     match protocol {
         b"HTTP/1.0" | b"HTTP/0.9" => Ok(Version::Http10),

@@ -4,7 +4,7 @@ use super::GatewayHead;
 use super::collector::PathInfo;
 use crate::{Span, WireError};
 
-/// What the front server says of the path.
+/// What the reverse proxy says of the path.
 pub(super) struct Given {
     /// `SCRIPT_NAME`, or empty.
     pub(super) script_name: Span,
@@ -19,9 +19,9 @@ pub(super) struct Given {
 impl Given {
     /// Fills in `script_name`, `path_info` and `path_is_encoded`.
     ///
-    /// Without `PATH_INFO` the front server has not split the path, and puts all of it, decoded and normalised, where
+    /// Without `PATH_INFO` the reverse proxy has not split the path, and puts all of it, decoded and normalised, where
     /// CGI has the script: nginx into `DOCUMENT_URI` and, with `fastcgi_params`, `SCRIPT_NAME`; Apache over FastCGI and
-    /// SCGI into `SCRIPT_NAME`. That is the path whose access the front server has decided on, so it goes before
+    /// SCGI into `SCRIPT_NAME`. That is the path whose access the reverse proxy has decided on, so it goes before
     /// `REQUEST_URI`.
     /// Only an operator's own `SCRIPT_NAME` can be the beginning of `DOCUMENT_URI`: then the application is mounted
     /// there. `REQUEST_URI` is never split: `/a/b/..` would let the client choose where.
