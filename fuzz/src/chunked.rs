@@ -15,7 +15,7 @@ pub fn check(input: &[u8]) {
 
     let expected = reference::read_chunked(input.message);
     match &whole {
-        // A refusal because of a limit says nothing about the grammar.
+        // An error because of a limit says nothing about the grammar.
         Err(WireError::TRAILERS_TOO_LARGE | WireError::CHUNK_EXTENSIONS_TOO_LARGE) => {}
         Err(_) => assert_eq!(expected, Chunked::Malformed),
         Ok(outcome) => assert_eq!(outcome, &expected),

@@ -1,5 +1,5 @@
 //! The parser fed whole, fed in random cuts and fed byte by byte: every way has to give the same requests,
-//! the same refusal and the same bytes left over.
+//! the same error and the same bytes left over.
 
 use crate::input::Input;
 use crate::life::{Life, Terms};

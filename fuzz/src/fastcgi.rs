@@ -53,7 +53,7 @@ fn read(pieces: &[&[u8]], conduct: Conduct, limits: &GatewayLimits) -> Vec<Event
                 Ok(step) => step,
                 Err(error) => {
                     check_error(&mut reader, error, available, limits);
-                    events.push(Event::Refused(error));
+                    events.push(Event::Rejected(error));
                     return events;
                 }
             };

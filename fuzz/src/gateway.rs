@@ -1,11 +1,11 @@
 //! The rules for variables: whatever a reverse proxy sends, and whichever protocol carries it, the same head or the
-//! same refusal, the head is what the variables say, and what nobody may set changes nothing.
+//! same error, the head is what the variables say, and what nobody may set changes nothing.
 //!
 //! An input is text in fields, separated by byte 0x1e: one variable each, its name and value separated by 0x1f. So a
 //! mutation needs no lengths.
 
+use crate::gateway_errors::check_error;
 use crate::gateway_head::{ObservedGateway, check_meaning, observe};
-use crate::gateway_refusal::check_refusal;
 use crate::input::Input;
 use crate::variables::{Variables, write_fastcgi, write_scgi, write_uwsgi};
 use portico_wire::{GatewayHead, GatewayLimits, UwsgiPacket, WireError};
@@ -48,7 +48,7 @@ pub fn check(input: &[u8]) {
     for (outcome, is_whole) in [(&outcome, false), (&outcome_whole, true)] {
         match outcome {
             Ok(head) => check_meaning(head, &given, is_whole, &limits),
-            Err(error) => check_refusal(*error, &given, is_whole, &limits),
+            Err(error) => check_error(*error, &given, is_whole, &limits),
         }
     }
 

@@ -13,7 +13,7 @@
 //!    look at it.
 //! 6. `response`: what an application passes in, encoded as the engine's responder does and read back.
 //! 7. `variables` and `records`: what reverse proxies send, written and read a second time; `gateway_head` and
-//!    `gateway_refusal`: the head that becomes of variables, and the rules that it has to keep.
+//!    `gateway_errors`: the head that becomes of variables, and the rules that it has to keep.
 //! 8. `gateway`: these rules whichever protocol carries the variables; `uwsgi`, `scgi` (whose cuts are made by
 //!    `cuts_of_head`) and `fastcgi`: each protocol's own bytes; `fastcgi_response`: what
 //!    goes back over FastCGI.
@@ -28,8 +28,8 @@ pub mod fastcgi;
 pub mod fastcgi_response;
 pub mod forwarded;
 pub mod gateway;
+pub mod gateway_errors;
 pub mod gateway_head;
-pub mod gateway_refusal;
 pub mod head;
 pub mod input;
 pub mod life;

@@ -1,4 +1,4 @@
-//! PROXY protocol headers: the same in every cut, refused or exactly what a plain reading of the specification finds,
+//! PROXY protocol headers: the same in every cut, rejected or exactly what a plain reading of the specification finds,
 //! with a checksum that is right.
 
 use crate::input::Input;

@@ -61,7 +61,7 @@ pub enum Event {
     /// A record for the reverse proxy.
     Reply(FastCgiReply),
     /// A rule was broken: nothing after that.
-    Refused(WireError),
+    Rejected(WireError),
 }
 
 /// Adds an event; data to that before.
@@ -107,13 +107,13 @@ pub fn events(bytes: &[u8], conduct: Conduct) -> Vec<Event> {
             Ok(true) => {}
             Ok(false) => return events,
             Err(error) => {
-                events.push(Event::Refused(error));
+                events.push(Event::Rejected(error));
                 return events;
             }
         }
     }
     if let Err(error) = end {
-        events.push(Event::Refused(error));
+        events.push(Event::Rejected(error));
     }
     events
 }
@@ -225,14 +225,14 @@ mod tests {
             Event::Reply(FastCgiReply::UnknownType { kind: 99 }),
             Event::Stdin(b"c".to_vec()),
             Event::StdinEnd,
-            Event::Refused(WireError::FASTCGI_REQUEST_ID),
+            Event::Rejected(WireError::FASTCGI_REQUEST_ID),
         ];
         assert_eq!(events(bytes, PLAIN), expected);
         let short = events(bytes, Conduct { body_length: Some(2), ..PLAIN });
-        assert_eq!(short[5..], [Event::Refused(WireError::FASTCGI_BODY_SHORT)]);
+        assert_eq!(short[5..], [Event::Rejected(WireError::FASTCGI_BODY_SHORT)]);
         let long = events(bytes, Conduct { body_length: Some(0), ..PLAIN });
-        assert_eq!(long[4..], [Event::Refused(WireError::FASTCGI_BODY_LONG)]);
+        assert_eq!(long[4..], [Event::Rejected(WireError::FASTCGI_BODY_LONG)]);
         let large = events(bytes, Conduct { max_params_bytes: 1, ..PLAIN });
-        assert_eq!(large[2..], [Event::Refused(WireError::VARIABLES_TOO_LARGE)]);
+        assert_eq!(large[2..], [Event::Rejected(WireError::VARIABLES_TOO_LARGE)]);
     }
 }

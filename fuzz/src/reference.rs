@@ -20,7 +20,7 @@ pub enum Chunked {
     Malformed,
 }
 
-/// Trailers that would frame or route the request (RFC 9110 6.5.1), which portico refuses.
+/// Trailers that would frame or route the request (RFC 9110 6.5.1), which portico rejects.
 const FORBIDDEN_TRAILERS: [&[u8]; 8] =
     [b"host", b"te", b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"upgrade", b"trailer"];
 

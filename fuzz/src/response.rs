@@ -223,8 +223,8 @@ mod tests {
     }
 
     #[test]
-    fn what_could_split_a_response_is_refused() {
-        let refused: [(&[u8], &[u8], &[u8]); 8] = [
+    fn what_could_split_a_response_is_rejected() {
+        let rejected: [(&[u8], &[u8], &[u8]); 8] = [
             (b"200 OK\r\nX: y", b"A", b"b"),
             (b"200\nOK", b"A", b"b"),
             (b"100 Continue", b"A", b"b"),
@@ -234,7 +234,7 @@ mod tests {
             (b"200 OK", b"Content-Length", b"1, 1"),
             (b"200 OK", b"Connection", b"close"),
         ];
-        for (status, name, value) in refused {
+        for (status, name, value) in rejected {
             assert!(check_head(&passed(status, &[(name, value)], &[])).is_none(), "{}", value.escape_ascii());
         }
     }

@@ -40,7 +40,7 @@ pub fn check(input: &[u8]) {
         Err(WireError::VARIABLES_TOO_LARGE) => assert_eq!(netstring, Netstring::TooLarge),
         Err(WireError::SCGI_NETSTRING) => assert_eq!(netstring, Netstring::Malformed),
         Err(error) => {
-            let Netstring::Complete(content) = netstring else { panic!("{netstring:?} is refused for {error}") };
+            let Netstring::Complete(content) = netstring else { panic!("{netstring:?} is rejected for {error}") };
             assert!(error != WireError::VARIABLES_CUT || variables::read_scgi(content).is_none(), "{error}");
         }
     }
@@ -50,7 +50,7 @@ fn read(head: &mut GatewayHead, bytes: &[u8], limits: &GatewayLimits) -> Outcome
     Ok(head.read_scgi(bytes, limits)?.map(|length| (Box::new(observe(head, &bytes[..length])), length)))
 }
 
-/// The netstring, read plainly; a length may be refused as soon as it is too large, before it is complete.
+/// The netstring, read plainly; a length may be rejected as soon as it is too large, before it is complete.
 fn read_netstring(bytes: &[u8], most: usize) -> Netstring<'_> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (length, rest) = bytes.split_at(digits);

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-_REJECTED = re.compile(r"refused: (?P<reason>.*?)(?: \((?P<status>\d{3})\))?")
+_REJECTED = re.compile(r"rejected: (?P<reason>.*?)(?: \((?P<status>\d{3})\))?")
 
 
 @dataclass
@@ -119,7 +119,7 @@ def _read(path: Path) -> Case:
         elif key in {"incomplete", "incomplete body", "abort"}:
             case.is_incomplete = True
             case.is_aborted |= key == "abort"
-        elif key == "refused":
+        elif key == "rejected":
             match = _REJECTED.fullmatch(line)
             assert match, line
             case.reason, case.status = match["reason"], int(match["status"] or 501)

@@ -67,7 +67,7 @@ pub enum Framing {
     Chunked,
 }
 
-/// Form of a request target (RFC 9112 3.2). The authority form belongs to CONNECT, which is refused.
+/// Form of a request target (RFC 9112 3.2). The authority form belongs to CONNECT, which is rejected.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub enum TargetForm {
     /// `/path?query`.

@@ -2,7 +2,7 @@
 //! the client (PROXY protocol, versions 1 and 2), an error, or "need more data".
 //!
 //! Nothing is guessed: the caller knows from its configuration that there has to be a header, and anything else is
-//! refused at the first byte that differs. Never call it for peers that are not listed as load balancers: they could
+//! rejected at the first byte that differs. Never call it for peers that are not listed as load balancers: they could
 //! say anything.
 //!
 //! # How a connection uses it

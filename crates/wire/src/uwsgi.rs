@@ -39,7 +39,7 @@ pub enum UwsgiPacket {
         /// Length of the packet.
         length: usize,
     },
-    /// Something that is not for a WSGI server: refuse it, say so in the log, close.
+    /// Something that is not for a WSGI server: reject it, say so in the log, close.
     Unsupported(UwsgiModifiers),
 }
 

@@ -112,7 +112,7 @@ fn a_chunk_may_be_as_large_as_64_bits() {
 }
 
 #[test]
-fn refuses_chunked_bodies() {
+fn rejects_chunked_bodies() {
     let cases: &[(&[u8], WireError)] = &[
         (b"\r\n", WireError::CHUNK_SIZE),
         (b";a\r\n", WireError::CHUNK_SIZE),
@@ -161,7 +161,7 @@ fn refuses_chunked_bodies() {
 }
 
 #[test]
-fn refuses_trailers_that_frame_or_route() {
+fn rejects_trailers_that_frame_or_route() {
     for name in [
         "Connection",
         "Content-Length",

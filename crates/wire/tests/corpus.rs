@@ -39,7 +39,7 @@ fn valid_connections_are_read_as_expected() {
 }
 
 #[test]
-fn invalid_connections_are_refused_as_expected() {
+fn invalid_connections_are_rejected_as_expected() {
     replay_folder("invalid");
 }
 
@@ -72,7 +72,7 @@ struct Replayed {
     /// Requests that were complete.
     requests: Vec<Request>,
     /// Why the rest was rejected.
-    refused: Option<WireError>,
+    rejected: Option<WireError>,
     /// Bytes after the last complete request, unless they were rejected.
     leftover: Vec<u8>,
 }
@@ -94,7 +94,7 @@ fn replay(bytes: &[u8], mut piece_size: impl FnMut() -> usize) -> Replayed {
     let mut reader = Reader { bytes, start: 0, end: 0 };
     let mut head = RequestHead::new();
     let mut requests = Vec::new();
-    let refused = loop {
+    let rejected = loop {
         match read_request(&mut reader, &mut head, &limits, &mut piece_size) {
             Ok(Some(request)) => requests.push(request),
             Ok(None) => break None,
@@ -104,8 +104,8 @@ fn replay(bytes: &[u8], mut piece_size: impl FnMut() -> usize) -> Replayed {
             break None;
         }
     };
-    let leftover = if refused.is_some() { Vec::new() } else { bytes[reader.start..].to_vec() };
-    Replayed { requests, refused, leftover }
+    let leftover = if rejected.is_some() { Vec::new() } else { bytes[reader.start..].to_vec() };
+    Replayed { requests, rejected, leftover }
 }
 
 /// The bytes of a connection, of which those before `end` have come and those before `start` are done with.
@@ -238,9 +238,9 @@ impl Expected {
 
     fn check(&self, replayed: &Replayed, path: &Path, how: &str) {
         let name = path.file_stem().unwrap().display();
-        assert_eq!(replayed.refused.map(|error| error.status), self.status, "{name}, {how}: {replayed:?}");
+        assert_eq!(replayed.rejected.map(|error| error.status), self.status, "{name}, {how}: {replayed:?}");
         if self.status.is_some() {
-            assert_eq!(replayed.requests.len(), self.after, "requests before the refused one of {name}, {how}");
+            assert_eq!(replayed.requests.len(), self.after, "requests before the rejected one of {name}, {how}");
         } else {
             assert_eq!(replayed.requests, self.requests, "{name}, {how}");
             assert_eq!(replayed.leftover, self.leftover, "leftover of {name}, {how}");

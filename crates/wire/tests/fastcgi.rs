@@ -58,7 +58,7 @@ fn replay_within(bytes: &[u8], piece_size: &mut dyn FnMut() -> usize, limits: &G
             Ok(step) => step,
             Err(error) => {
                 assert_eq!(reader.read(b"", limits), Err(error), "an error stays");
-                lines.push(format!("refused: {error}"));
+                lines.push(format!("rejected: {error}"));
                 return lines;
             }
         };
@@ -87,7 +87,7 @@ fn replay_within(bytes: &[u8], piece_size: &mut dyn FnMut() -> usize, limits: &G
             }
             FastCgiStep::ParamsEnd { consumed } => {
                 if let Err(error) = head.read_fastcgi(&params, limits) {
-                    lines.push(format!("refused: {error}"));
+                    lines.push(format!("rejected: {error}"));
                     return lines;
                 }
                 reader.expect_body(head.content_length);
@@ -131,12 +131,12 @@ fn replay(bytes: &[u8]) -> Vec<String> {
     whole
 }
 
-fn refused(bytes: &[u8]) -> String {
+fn last_line(bytes: &[u8]) -> String {
     replay(bytes).pop().unwrap_or_default()
 }
 
-fn refusal(error: WireError) -> String {
-    format!("refused: {error}")
+fn rejection(error: WireError) -> String {
+    format!("rejected: {error}")
 }
 
 const REPLY_UNKNOWN_ROLE: &str =
@@ -199,16 +199,16 @@ fn a_body_without_a_length_ends_with_its_stream() {
 
 #[test]
 fn a_body_has_its_length() {
-    let with_length = |length, body: &[u8]| refused(&request(1, &least(&[("CONTENT_LENGTH", length)]), body));
+    let with_length = |length, body: &[u8]| last_line(&request(1, &least(&[("CONTENT_LENGTH", length)]), body));
     assert_eq!(with_length("3", b"abc"), "body: abc");
     assert_eq!(with_length("0", b""), "length: 0");
-    assert_eq!(with_length("4", b"abc"), refusal(WireError::FASTCGI_BODY_SHORT));
-    assert_eq!(with_length("1", b""), refusal(WireError::FASTCGI_BODY_SHORT));
-    assert_eq!(with_length("2", b"abc"), refusal(WireError::FASTCGI_BODY_LONG));
-    assert_eq!(with_length("0", b"a"), refusal(WireError::FASTCGI_BODY_LONG));
+    assert_eq!(with_length("4", b"abc"), rejection(WireError::FASTCGI_BODY_SHORT));
+    assert_eq!(with_length("1", b""), rejection(WireError::FASTCGI_BODY_SHORT));
+    assert_eq!(with_length("2", b"abc"), rejection(WireError::FASTCGI_BODY_LONG));
+    assert_eq!(with_length("0", b"a"), rejection(WireError::FASTCGI_BODY_LONG));
     // The length of one request is not that of the next.
     let after = [request(1, &least(&[("CONTENT_LENGTH", "3")]), b"abc"), request(1, &least(&[]), b"abcd")].concat();
-    assert_eq!(refused(&after), "body: abcd");
+    assert_eq!(last_line(&after), "body: abcd");
 }
 
 #[test]
@@ -260,10 +260,10 @@ fn replies_to_queries_for_values() {
     assert_eq!(ask(&[("X", "y")]), ["reply: \\x01\\n\\x00\\x00\\x00\\x00\\x00\\x00"]);
     assert_eq!(ask(&[]), ["reply: \\x01\\n\\x00\\x00\\x00\\x00\\x00\\x00"]);
     let too_large = record(GET_VALUES, 0, &[0; 513]);
-    assert_eq!(refused(&too_large), refusal(WireError::FASTCGI_GET_VALUES));
-    assert!(refused(&record(GET_VALUES, 0, &[0; 512])).starts_with("reply"));
-    assert_eq!(refused(&record(GET_VALUES, 1, b"")), refusal(WireError::FASTCGI_REQUEST_ID));
-    assert_eq!(refused(&record(GET_VALUES, 0, b"\x05\x00A")), refusal(WireError::VARIABLES_CUT));
+    assert_eq!(last_line(&too_large), rejection(WireError::FASTCGI_GET_VALUES));
+    assert!(last_line(&record(GET_VALUES, 0, &[0; 512])).starts_with("reply"));
+    assert_eq!(last_line(&record(GET_VALUES, 1, b"")), rejection(WireError::FASTCGI_REQUEST_ID));
+    assert_eq!(last_line(&record(GET_VALUES, 0, b"\x05\x00A")), rejection(WireError::VARIABLES_CUT));
 }
 
 #[test]
@@ -388,24 +388,24 @@ fn nothing_follows_the_end_of_a_body() {
 }
 
 #[test]
-fn refuses_what_breaks_the_specification() {
-    assert_eq!(refused(b"GET / HTTP/1.1\r\n"), refusal(WireError::FASTCGI_VERSION));
+fn rejects_what_breaks_the_specification() {
+    assert_eq!(last_line(b"GET / HTTP/1.1\r\n"), rejection(WireError::FASTCGI_VERSION));
     for version in [0, 2, 0x16, 0xff] {
-        assert_eq!(refused(&[version]), refusal(WireError::FASTCGI_VERSION));
+        assert_eq!(last_line(&[version]), rejection(WireError::FASTCGI_VERSION));
     }
-    assert_eq!(refused(&[begin(1, 1, 0), vec![0]].concat()), refusal(WireError::FASTCGI_VERSION));
+    assert_eq!(last_line(&[begin(1, 1, 0), vec![0]].concat()), rejection(WireError::FASTCGI_VERSION));
     for length in [0, 7, 9] {
-        assert_eq!(refused(&record(BEGIN, 1, &vec![0; length])), refusal(WireError::FASTCGI_BEGIN));
+        assert_eq!(last_line(&record(BEGIN, 1, &vec![0; length])), rejection(WireError::FASTCGI_BEGIN));
     }
     for kind in [PARAMS, STDIN, ABORT, 8] {
-        assert_eq!(refused(&record(kind, 0, b"a")), refusal(WireError::FASTCGI_REQUEST_ID));
+        assert_eq!(last_line(&record(kind, 0, b"a")), rejection(WireError::FASTCGI_REQUEST_ID));
     }
-    assert_eq!(refused(&begin(0, 1, 0)), refusal(WireError::FASTCGI_REQUEST_ID));
-    assert_eq!(refused(&[begin(1, 1, 0), begin(1, 1, 0)].concat()), refusal(WireError::FASTCGI_REQUEST_ID));
+    assert_eq!(last_line(&begin(0, 1, 0)), rejection(WireError::FASTCGI_REQUEST_ID));
+    assert_eq!(last_line(&[begin(1, 1, 0), begin(1, 1, 0)].concat()), rejection(WireError::FASTCGI_REQUEST_ID));
 }
 
 #[test]
-fn refuses_streams_out_of_order() {
+fn rejects_streams_out_of_order() {
     let open = begin(1, 1, 0);
     let params = [record(PARAMS, 1, &pairs(&least(&[]))), record(PARAMS, 1, b"")].concat();
     for bytes in [
@@ -415,12 +415,12 @@ fn refuses_streams_out_of_order() {
         [open.clone(), params.clone(), record(PARAMS, 1, b"")].concat(),
         [open.clone(), params.clone(), record(8, 1, b"")].concat(),
     ] {
-        assert_eq!(refused(&bytes), refusal(WireError::FASTCGI_ORDER));
+        assert_eq!(last_line(&bytes), rejection(WireError::FASTCGI_ORDER));
     }
 }
 
 #[test]
-fn refuses_variables_whose_lengths_lie() {
+fn rejects_variables_whose_lengths_lie() {
     for params in [
         &b"\x01"[..],
         b"\x01\x01A",
@@ -453,12 +453,12 @@ fn variables_of_all_records_together_are_bounded() {
     let end = [record(PARAMS, 1, b""), record(STDIN, 1, b"")].concat();
     let bytes = [begin(1, 1, 0), single, end].concat();
     assert_eq!(read(&bytes, params.len()), "path: /p");
-    assert_eq!(read(&bytes, params.len() - 1), refusal(WireError::VARIABLES_TOO_LARGE));
+    assert_eq!(read(&bytes, params.len() - 1), rejection(WireError::VARIABLES_TOO_LARGE));
     // Of one request, not of the connection; and the header of a record is enough.
     let twice = [bytes.clone(), bytes].concat();
     assert_eq!(read(&twice, params.len()), "path: /p");
     let header = [&begin(1, 1, 0)[..], &[1, PARAMS, 0, 1, 0xff, 0xff, 0, 0]].concat();
-    assert_eq!(read(&header, 65_534), refusal(WireError::VARIABLES_TOO_LARGE));
+    assert_eq!(read(&header, 65_534), rejection(WireError::VARIABLES_TOO_LARGE));
 }
 
 #[test]
@@ -533,6 +533,6 @@ fn the_corpus_comes_to_what_is_expected() {
 }
 
 #[test]
-fn a_truncated_file_wants_more_or_is_refused_alike() {
+fn a_truncated_file_wants_more_or_is_rejected_alike() {
     replay_truncated_corpus("fastcgi", replay_file);
 }

@@ -32,7 +32,7 @@ fn takes_valid_hosts() {
 }
 
 #[test]
-fn refuses_invalid_hosts() {
+fn rejects_invalid_hosts() {
     for host in [
         "a b",
         "a/b",
@@ -72,7 +72,7 @@ fn refuses_invalid_hosts() {
 }
 
 #[test]
-fn refuses_a_missing_or_repeated_host() {
+fn rejects_a_missing_or_repeated_host() {
     let missing = b"GET / HTTP/1.1\r\nX: y\r\n\r\n";
     assert_eq!(read_head(missing), Err(WireError::HOST_MISSING));
     let missing_in_absolute_form = b"GET http://a/ HTTP/1.1\r\n\r\n";
@@ -103,7 +103,7 @@ fn takes_framings() {
 }
 
 #[test]
-fn refuses_content_lengths() {
+fn rejects_content_lengths() {
     for value in [
         "",
         "+5",
@@ -134,7 +134,7 @@ fn refuses_content_lengths() {
 }
 
 #[test]
-fn refuses_ambiguous_framings() {
+fn rejects_ambiguous_framings() {
     let cases: &[(&[u8], WireError)] = &[
         (b"Content-Length: 5\r\nContent-Length: 5\r\n", WireError::CONTENT_LENGTH_REPEATED),
         (b"Content-Length: 5\r\ncontent-length: 6\r\n", WireError::CONTENT_LENGTH_REPEATED),

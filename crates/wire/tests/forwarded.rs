@@ -5,7 +5,7 @@ use portico_wire::{
 };
 use std::fmt::Write as _;
 
-const REFUSED: Result<Option<Said>, WireError> = Err(WireError::FORWARDED);
+const REJECTED: Result<Option<Said>, WireError> = Err(WireError::FORWARDED);
 
 /// A [`Forwarded`] as plain values, to be compared as a whole.
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
@@ -256,7 +256,7 @@ fn takes_valid_values() {
 }
 
 #[test]
-fn refuses_invalid_values() {
+fn rejects_invalid_values() {
     for line in [
         "X-Forwarded-Proto: wss",
         "X-Forwarded-Proto: https://",
@@ -290,7 +290,7 @@ fn refuses_invalid_values() {
         "Forwarded: host=\"exa\\mple.org\"",
         "Forwarded: proto=\"htt\\ps\"",
     ] {
-        assert_eq!(read(&[line]), REFUSED, "{line}");
+        assert_eq!(read(&[line]), REJECTED, "{line}");
     }
 }
 
@@ -349,7 +349,7 @@ fn reads_elements_as_rfc_7239_writes_them() {
 }
 
 #[test]
-fn refuses_malformed_elements_wherever_they_stand() {
+fn rejects_malformed_elements_wherever_they_stand() {
     for malformed in [
         "for",
         "for=",
@@ -375,9 +375,9 @@ fn refuses_malformed_elements_wherever_they_stand() {
         for field in
             [malformed.to_owned(), format!("{malformed}, for=192.0.2.1"), format!("for=192.0.2.1, {malformed}")]
         {
-            assert_eq!(read(&[&format!("Forwarded: {field}")]), REFUSED, "{field}");
+            assert_eq!(read(&[&format!("Forwarded: {field}")]), REJECTED, "{field}");
         }
-        assert_eq!(read(&[&format!("Forwarded: {malformed}"), "Forwarded: for=192.0.2.1"]), REFUSED, "{malformed}");
+        assert_eq!(read(&[&format!("Forwarded: {malformed}"), "Forwarded: for=192.0.2.1"]), REJECTED, "{malformed}");
     }
 }
 
@@ -388,10 +388,10 @@ fn a_quote_that_a_client_leaves_open_hides_nothing() {
         ["for=192.0.2.1", "for=192.0.2.1;by=\"_x\"", "for=\"[2001:db8::1]\"", "for=\"[2001:db8::1]:80\";proto=http"]
     {
         for sent in ["for=127.0.0.1;x=\"", "for=127.0.0.1;x=\"\\", "x=\"", "\"", "for=\"127.0.0.1"] {
-            assert_eq!(read(&[&format!("Forwarded: {sent}, {added}")]), REFUSED, "{sent}, {added}");
+            assert_eq!(read(&[&format!("Forwarded: {sent}, {added}")]), REJECTED, "{sent}, {added}");
             assert_eq!(
                 read(&[&format!("Forwarded: {sent}"), &format!("Forwarded: {added}")]),
-                REFUSED,
+                REJECTED,
                 "{sent} | {added}"
             );
         }
@@ -426,8 +426,8 @@ fn both_families_have_to_agree() {
         ("host=\"example.org:80\"", "X-Forwarded-Host: example.org"),
     ] {
         let lines = [&*format!("Forwarded: {forwarded}"), other];
-        assert_eq!(read(&lines), REFUSED, "{lines:?}");
-        assert_eq!(read(&[lines[1], lines[0]]), REFUSED, "{lines:?}");
+        assert_eq!(read(&lines), REJECTED, "{lines:?}");
+        assert_eq!(read(&[lines[1], lines[0]]), REJECTED, "{lines:?}");
     }
     // What only one says stands.
     let lines =

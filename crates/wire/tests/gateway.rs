@@ -130,7 +130,7 @@ fn modifier_30_removes_the_script_name() {
 }
 
 #[test]
-fn refuses_paths_that_are_none() {
+fn rejects_paths_that_are_none() {
     for variables in [&[("PATH_INFO", "x")][..], &[("PATH_INFO", "*")], &[("PATH_INFO", "/"), ("SCRIPT_NAME", "app")]] {
         let variables = [&[("REQUEST_METHOD", "GET")], variables].concat();
         assert_eq!(read_variables(&variables), Err(WireError::PATH_INVALID), "{variables:?}");
@@ -266,7 +266,7 @@ fn no_variable_is_a_key_of_the_server() {
 }
 
 #[test]
-fn refuses_names_and_values_that_could_be_read_in_two_ways() {
+fn rejects_names_and_values_that_could_be_read_in_two_ways() {
     for name in ["", "\0", "A\0", "HTTP_A\0B", "wsgi.input\0"] {
         assert_eq!(error(&[(name, "")]), WireError::VARIABLE_NAME, "{name:?}");
     }

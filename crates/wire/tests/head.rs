@@ -89,7 +89,7 @@ fn an_incomplete_head_needs_more_data() {
 }
 
 #[test]
-fn refuses_malformed_field_lines() {
+fn rejects_malformed_field_lines() {
     let cases: &[(&[u8], WireError)] = &[
         (b"X : a\r\n", WireError::FIELD_NAME),
         (b"X\t: a\r\n", WireError::FIELD_NAME),
@@ -124,7 +124,7 @@ fn refuses_malformed_field_lines() {
 }
 
 #[test]
-fn refuses_line_ends_other_than_crlf_around_the_fields() {
+fn rejects_line_ends_other_than_crlf_around_the_fields() {
     for bytes in [
         &b"GET / HTTP/1.1\nHost: a\r\n\r\n"[..],
         b"GET / HTTP/1.1\r\nHost: a\n\r\n",
@@ -174,14 +174,14 @@ fn an_incomplete_head_can_be_given_up() {
 }
 
 #[test]
-fn nothing_is_left_of_a_head_that_was_refused() {
+fn nothing_is_left_of_a_head_that_was_rejected() {
     let limits = Limits { max_head_bytes: 60, ..Limits::default() };
     let next = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let other = [&next[..], &[b'a'; 300]].concat();
-    for refused in [b"GET / HTTP/1.1\r\nX: ".to_vec(), b"POST".to_vec(), b"GET / HTTP/1.1\r\nX y: ".to_vec()] {
+    for rejected in [b"GET / HTTP/1.1\r\nX: ".to_vec(), b"POST".to_vec(), b"GET / HTTP/1.1\r\nX y: ".to_vec()] {
         let mut head = RequestHead::new();
-        assert_eq!(head.read(&refused, &limits), Ok(None));
-        let whole = [refused, b"a".repeat(100), b"\r\n".to_vec()].concat();
+        assert_eq!(head.read(&rejected, &limits), Ok(None));
+        let whole = [rejected, b"a".repeat(100), b"\r\n".to_vec()].concat();
         assert!(head.read_on(&whole, &limits).is_err());
         assert_eq!(head.read_on(&other, &limits), Ok(Some(next.len())));
     }

@@ -66,7 +66,7 @@ fn unix_alone_is_no_address() {
 }
 
 #[test]
-fn refuses_what_is_no_entry() {
+fn rejects_what_is_no_entry() {
     for entry in [
         "",
         " ",
@@ -97,8 +97,8 @@ fn refuses_what_is_no_entry() {
         "**",
         "10.*",
     ] {
-        let refused = NetworksError { entry: entry.into() };
-        assert_eq!(Networks::parse(["127.0.0.1", entry]), Err(refused), "{entry:?}");
+        let rejected = NetworksError { entry: entry.into() };
+        assert_eq!(Networks::parse(["127.0.0.1", entry]), Err(rejected), "{entry:?}");
     }
 }
 

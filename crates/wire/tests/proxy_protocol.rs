@@ -87,7 +87,7 @@ fn reads_lines_of_version_1() {
 }
 
 #[test]
-fn refuses_other_lines() {
+fn rejects_other_lines() {
     for line in [
         "PROXY \r\n",
         "PROXY TCP4\r\n",
@@ -137,7 +137,7 @@ fn a_line_has_at_most_107_bytes() {
 }
 
 #[test]
-fn refuses_anything_else_at_the_first_byte_that_differs() {
+fn rejects_anything_else_at_the_first_byte_that_differs() {
     for bytes in [
         &b"G"[..],
         b"PO",
@@ -202,7 +202,7 @@ fn local_connections_are_the_load_balancers_own() {
 }
 
 #[test]
-fn refuses_other_headers_of_version_2() {
+fn rejects_other_headers_of_version_2() {
     for command in [0x00, 0x01, 0x11, 0x22, 0x2f, 0x31, 0xff] {
         assert_eq!(read(&v2(command, 0x11, V4)), Err(WireError::PROXY_COMMAND), "{command}");
     }
@@ -275,7 +275,7 @@ fn reads_what_is_told_of_tls() {
 }
 
 #[test]
-fn refuses_tlvs_that_are_cut_repeated_or_malformed() {
+fn rejects_tlvs_that_are_cut_repeated_or_malformed() {
     for tlvs in [
         vec![1],
         vec![1, 0],
@@ -373,7 +373,7 @@ fn replay_file(bytes: &[u8], piece_size: &mut dyn FnMut() -> usize) -> Vec<Strin
     let mut end = 0;
     loop {
         match ProxyHeader::read(&bytes[..end], PROXY_MAX_BYTES) {
-            Err(error) => return vec![format!("refused: {error}")],
+            Err(error) => return vec![format!("rejected: {error}")],
             Ok(Some(header)) => return render(&header, bytes),
             Ok(None) if end == bytes.len() => return vec!["incomplete".into()],
             Ok(None) => end = (end + piece_size()).min(bytes.len()),
@@ -387,6 +387,6 @@ fn the_corpus_comes_to_what_is_expected() {
 }
 
 #[test]
-fn a_truncated_file_wants_more_or_is_refused_alike() {
+fn a_truncated_file_wants_more_or_is_rejected_alike() {
     replay_truncated_corpus("proxy", replay_file);
 }

@@ -67,7 +67,7 @@ fn skips_up_to_two_empty_lines_before_the_request_line() {
 }
 
 #[test]
-fn refuses_request_lines() {
+fn rejects_request_lines() {
     let cases: &[(&[u8], WireError)] = &[
         // Methods.
         (b" GET / HTTP/1.1", WireError::METHOD),
@@ -139,13 +139,13 @@ fn refuses_request_lines() {
 }
 
 #[test]
-fn refuses_a_third_empty_line() {
+fn rejects_a_third_empty_line() {
     let bytes = [b"\r\n\r\n\r\n", &with_line(b"GET / HTTP/1.1")[..]].concat();
     assert_eq!(read_head(&bytes), Err(WireError::METHOD));
 }
 
 #[test]
-fn refuses_foreign_protocols_at_their_first_byte() {
+fn rejects_foreign_protocols_at_their_first_byte() {
     for bytes in [
         &b"\x16\x03\x01\x02\x00"[..], // TLS hello
         b"\0\x10\0\0",                // uwsgi packet

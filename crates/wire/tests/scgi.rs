@@ -46,7 +46,7 @@ fn wants_more_until_the_comma() {
 }
 
 #[test]
-fn refuses_what_is_no_netstring_at_once() {
+fn rejects_what_is_no_netstring_at_once() {
     for bytes in
         [&b":"[..], b"0", b"070:", b"00:", b"-1", b"+1", b" 1", b"1 ", b"1a", b"1;", b"GET /", b"\x16\x03", b"\0"]
     {
@@ -65,7 +65,7 @@ fn refuses_what_is_no_netstring_at_once() {
 }
 
 #[test]
-fn refuses_lengths_that_lie() {
+fn rejects_lengths_that_lie() {
     let shorter = [b"69:", HEAD, b","].concat();
     assert_eq!(read(&shorter), Err(WireError::SCGI_NETSTRING));
     let longer = [b"71:", HEAD, b",,"].concat();
@@ -78,7 +78,7 @@ fn refuses_lengths_that_lie() {
 }
 
 #[test]
-fn a_head_above_the_limit_is_refused_by_its_length() {
+fn a_head_above_the_limit_is_rejected_by_its_length() {
     let limits = |max_variables_bytes| GatewayLimits { max_variables_bytes, ..GatewayLimits::default() };
     assert!(read_within(&netstring(HEAD), &limits(70)).unwrap().is_some());
     assert_eq!(read_within(b"70", &limits(69)), Err(WireError::VARIABLES_TOO_LARGE));
@@ -111,7 +111,7 @@ fn scgi_has_to_be_1() {
 }
 
 #[test]
-fn refuses_names_that_come_twice() {
+fn rejects_names_that_come_twice() {
     for (repeat, expected) in [
         (&b"A\0b\0B\0\0A\0b\0"[..], WireError::VARIABLE_REPEATED),
         (b"SCGI\x001\0", WireError::VARIABLE_REPEATED),
@@ -145,7 +145,7 @@ fn replay_file(bytes: &[u8], piece_size: &mut dyn FnMut() -> usize) -> Vec<Strin
     let mut end = 0;
     loop {
         match read_once(&mut head, &bytes[..end], &GatewayLimits::default()) {
-            Err(error) => return vec![format!("refused: {error}")],
+            Err(error) => return vec![format!("rejected: {error}")],
             Ok(Some((mut lines, length))) => {
                 render_body(&mut lines, &head, &bytes[length..]);
                 return lines;
@@ -162,6 +162,6 @@ fn the_corpus_comes_to_what_is_expected() {
 }
 
 #[test]
-fn a_truncated_file_wants_more_or_is_refused_alike() {
+fn a_truncated_file_wants_more_or_is_rejected_alike() {
     replay_truncated_corpus("scgi", replay_file);
 }

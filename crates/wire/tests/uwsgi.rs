@@ -12,7 +12,7 @@ fn read_once(head: &mut GatewayHead, bytes: &[u8], limits: &GatewayLimits) -> Re
     Ok(head.read_uwsgi(bytes, limits)?.map(|packet| match packet {
         UwsgiPacket::Request { length } => (render(head, bytes), length),
         UwsgiPacket::Ping { length } => (vec!["ping".into()], length),
-        UwsgiPacket::Unsupported(modifiers) => (vec![format!("refused: {modifiers}")], 0),
+        UwsgiPacket::Unsupported(modifiers) => (vec![format!("rejected: {modifiers}")], 0),
     }))
 }
 
@@ -50,12 +50,12 @@ fn wants_more_until_a_packet_is_complete() {
 fn replies_to_pings() {
     assert_eq!(read(&[100, 0, 0, 0]), Ok(Some((vec!["ping".into()], 4))));
     assert_eq!(UWSGI_PONG, [100, 0, 0, 1]);
-    assert_eq!(line(&[100, 0, 0, 1]), "refused: modifier1 100, modifier2 1 (a ping with content or a variant)");
-    assert_eq!(line(&[100, 1, 0, 0]), "refused: modifier1 100, modifier2 0 (a ping with content or a variant)");
+    assert_eq!(line(&[100, 0, 0, 1]), "rejected: modifier1 100, modifier2 1 (a ping with content or a variant)");
+    assert_eq!(line(&[100, 1, 0, 0]), "rejected: modifier1 100, modifier2 0 (a ping with content or a variant)");
 }
 
 #[test]
-fn refuses_other_modifiers_by_their_header_alone() {
+fn rejects_other_modifiers_by_their_header_alone() {
     for (header, kind) in [
         ([5, 1, 0, 0], " (PSGI)"),
         ([14, 0xff, 0xff, 0], " (PHP)"),
@@ -71,7 +71,7 @@ fn refuses_other_modifiers_by_their_header_alone() {
         (*b"PROX", " (a PROXY protocol header, not a uwsgi packet)"),
         (*b"\r\n\r\n", " (a PROXY protocol header, not a uwsgi packet)"),
     ] {
-        assert_eq!(line(&header), format!("refused: modifier1 {}, modifier2 {}{kind}", header[0], header[3]));
+        assert_eq!(line(&header), format!("rejected: modifier1 {}, modifier2 {}{kind}", header[0], header[3]));
     }
     let modifiers = UwsgiModifiers { modifier1: 5, modifier2: 2, datasize: 0x0403 };
     let packet = GatewayHead::new().read_uwsgi(&[5, 3, 4, 2], &GatewayLimits::default());
@@ -79,7 +79,7 @@ fn refuses_other_modifiers_by_their_header_alone() {
 }
 
 #[test]
-fn refuses_lengths_that_lie() {
+fn rejects_lengths_that_lie() {
     let packet = |data: &[u8]| [&[0, u8::try_from(data.len()).unwrap(), 0, 0], data].concat();
     for data in [
         &b"\x01"[..],
@@ -114,7 +114,7 @@ fn a_packet_may_be_as_large_as_its_header_can_say() {
 }
 
 #[test]
-fn a_packet_above_the_limit_is_refused_by_its_header() {
+fn a_packet_above_the_limit_is_rejected_by_its_header() {
     let packet = uwsgi(0, &NGINX);
     let size = packet.len() - 4;
     let limits = |max_variables_bytes| GatewayLimits { max_variables_bytes, ..GatewayLimits::default() };
@@ -142,7 +142,7 @@ fn replay_file(bytes: &[u8], piece_size: &mut dyn FnMut() -> usize) -> Vec<Strin
     let mut end = 0;
     loop {
         match read_once(&mut head, &bytes[..end], &GatewayLimits::default()) {
-            Err(error) => return vec![format!("refused: {error}")],
+            Err(error) => return vec![format!("rejected: {error}")],
             Ok(Some((mut lines, length))) => {
                 if lines[0].starts_with("request") {
                     render_body(&mut lines, &head, &bytes[length..]);
@@ -161,6 +161,6 @@ fn the_corpus_comes_to_what_is_expected() {
 }
 
 #[test]
-fn a_truncated_file_wants_more_or_is_refused_alike() {
+fn a_truncated_file_wants_more_or_is_rejected_alike() {
     replay_truncated_corpus("uwsgi", replay_file);
 }

@@ -162,7 +162,7 @@ impl Inbound {
         settings: &Settings,
     ) -> Result<Option<Packet>, WireError> {
         let Inbound { bytes, filled, gateway, head, .. } = self;
-        // Of an earlier request, and what is refused below is not known to be one.
+        // Of an earlier request, and what is rejected below is not known to be one.
         head.is_head = false;
         let bytes = bytes.get(..*filled).unwrap_or_default();
         let (packet, framing) = if protocol == Protocol::Scgi {
@@ -186,7 +186,7 @@ impl Inbound {
     /// # Errors
     /// The rule that they break.
     pub fn read_params(&mut self, id: u16, keep_alive: bool, settings: &Settings) -> Result<(), WireError> {
-        // Also for a refusal, which has to be told in the request's own records.
+        // Also for an error response, which has to be sent in the request's own records.
         self.response_framing = ResponseFraming::FastCgi { id };
         self.head.is_head = false;
         let Inbound { bytes, filled, gateway, .. } = self;

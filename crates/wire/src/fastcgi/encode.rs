@@ -37,11 +37,11 @@ pub enum FastCgiEnd {
         /// The application's status, as of a program that exits.
         app_status: u32,
     },
-    /// Refused: another request is open on the connection.
+    /// Rejected: another request is open on the connection.
     CannotMultiplex,
-    /// Refused: there is no room for it.
+    /// Rejected: there is no room for it.
     Overloaded,
-    /// Refused: it is not for a responder.
+    /// Rejected: it is not for a responder.
     UnknownRole,
 }
 

@@ -317,7 +317,7 @@ fn skipped(content: u16, padding: u8) -> Place {
 }
 
 impl Record {
-    /// Reads a header; another protocol is refused by its first byte.
+    /// Reads a header; another protocol is rejected by its first byte.
     fn read(bytes: &[u8]) -> Result<Option<Self>, WireError> {
         if bytes.first().is_some_and(|version| *version != VERSION) {
             return Err(WireError::FASTCGI_VERSION);

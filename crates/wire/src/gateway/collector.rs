@@ -10,12 +10,12 @@
 //! | `UWSGI_*` but `UWSGI_SCHEME` | dropped: uWSGI takes files to load and much else from them |
 //! | `SCGI`, `GATEWAY_INTERFACE`, `SERVER_SOFTWARE` | dropped: they are about the reverse proxy's side |
 //! | a name with anything but A-Z, 0-9 and `_` | dropped: `wsgi.input`, and what Apache notes for itself |
-//! | an empty name, or a NUL in a name or value | refused: nobody sends it, and C programs would read it in two ways |
+//! | an empty name, or a NUL in a name or value | rejected: nobody sends it, and C programs would read it in two ways |
 //! | any other | the application's |
 //!
 //! Of a name that comes more than once the last counts, as everywhere with these protocols: an operator's own values
 //! follow those of an included file (`include fastcgi_params`). That is not so where the client could be behind it:
-//! headers are joined (nginx before 1.23 sends repeated ones apart), and what frames or routes a request is refused.
+//! headers are joined (nginx before 1.23 sends repeated ones apart), and what frames or routes a request is rejected.
 
 use super::{GatewayHead, path};
 use crate::forwarded::read_port;
@@ -252,7 +252,7 @@ fn read_scheme(
 }
 
 /// `REMOTE_ADDR` and `REMOTE_PORT`. A wrong guess of who the client is could let it in somewhere, so what cannot be
-/// read is refused.
+/// read is rejected.
 fn read_client(address: Option<&[u8]>, port: Option<&[u8]>) -> Result<Option<Client>, WireError> {
     let Some(address) = address else { return Ok(None) };
     // nginx of a client on a Unix socket.

@@ -238,7 +238,7 @@ fn count(bytes: usize, max: usize, too_many: WireError) -> Result<usize, WireErr
     if bytes < max { Ok(bytes + 1) } else { Err(too_many) }
 }
 
-/// Trailers that are refused: they frame a message, route it, or are about the connection only.
+/// Trailers that are rejected: they frame a message, route it, or are about the connection only.
 const FORBIDDEN_TRAILERS: [&[u8]; 8] =
     [b"connection", b"content-length", b"host", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"];
 

@@ -102,7 +102,7 @@ pub(crate) fn check_host(host: Option<&[u8]>, version: Version) -> Result<(), Wi
     }
 }
 
-/// RFC 9112 6.3. Whatever two servers could read in two ways is refused.
+/// RFC 9112 6.3. Whatever two servers could read in two ways is rejected.
 fn read_framing(found: &Found<'_>, version: Version) -> Result<Framing, WireError> {
     match (found.transfer_encoding, found.content_length) {
         (None, None) => Ok(Framing::Empty),

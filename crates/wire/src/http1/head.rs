@@ -4,7 +4,7 @@
 //!
 //! Everything is decided line by line: a line counts once its LF is there, or once it is longer than its limit,
 //! and no byte beyond a limit is looked at. So a head gives the same result whole as one byte at a time. The one
-//! exception is the method, which is looked at byte by byte, to refuse foreign protocols at once.
+//! exception is the method, which is looked at byte by byte, to reject foreign protocols at once.
 
 use crate::grammar::{TOKEN, is_field_value, trim_ows, trim_ows_start};
 use crate::http1::{fields, target};
@@ -61,7 +61,7 @@ impl RequestHead {
         limits: &Limits,
     ) -> Result<Option<usize>, WireError> {
         // The method is looked at before the line is complete, so that a TLS hello or any other foreign
-        // protocol is refused at once.
+        // protocol is rejected at once.
         let reach = line.start.saturating_add(limits.max_request_line_bytes).saturating_add(2).min(window.len());
         if self.method.is_empty() {
             let unread = window.get(line.searched..reach).unwrap_or_default();

@@ -164,8 +164,8 @@ pub fn replay_corpus(protocol: &str, replay: impl Fn(&[u8], &mut dyn FnMut() -> 
             let expectation = fs::read_to_string(name.with_extension("expect")).unwrap();
             let (rule, expected) = expectation.split_once('\n').unwrap();
             assert!(rule.starts_with("rule: "), "no rule in {}", name.display());
-            let is_refused = expected.lines().last().is_some_and(|line| line.starts_with("refused: "));
-            assert_eq!(is_refused, folder == "invalid", "{}", name.display());
+            let is_rejected = expected.lines().last().is_some_and(|line| line.starts_with("rejected: "));
+            assert_eq!(is_rejected, folder == "invalid", "{}", name.display());
             let check = |how: &str, pieces: &mut dyn FnMut() -> usize| {
                 let lines: Vec<String> =
                     replay(&bytes, pieces).iter().map(|line| line.escape_default().to_string()).collect();
@@ -185,8 +185,8 @@ pub fn replay_corpus(protocol: &str, replay: impl Fn(&[u8], &mut dyn FnMut() -> 
 /// Up to this many bytes a file is split at every byte; in a longer one the middle is all alike.
 const EVERY_CUT_BYTES: usize = 2048;
 
-/// Splits each file of a protocol's corpus at every byte. The first part gives what it gives in the whole file, and then
-/// asks for more, or gives the same error: never another error, and never another request.
+/// Splits each file of a protocol's corpus at every byte. The first part gives what it gives in the whole file, and
+/// then asks for more, or gives the same error: never another error, and never another request.
 pub fn replay_truncated_corpus(protocol: &str, replay: impl Fn(&[u8], &mut dyn FnMut() -> usize) -> Vec<String>) {
     for path in ["valid", "invalid"].into_iter().flat_map(|folder| files_of(protocol, folder)) {
         if path.extension().unwrap() != "bin" {

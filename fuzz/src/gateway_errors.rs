@@ -1,4 +1,4 @@
-//! Why a request of variables may be refused: only for what is really wrong with them.
+//! Why a request of variables may be rejected: only for what is really wrong with them.
 
 use crate::gateway_head::{last, path_of, present};
 use crate::reference::{is_tchar, is_text};
@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 /// Looks for what `error` says in the variables; for the grammar of targets and hosts, which the HTTP targets look
 /// at, only that there is one.
-pub fn check_refusal(error: WireError, given: &Variables, is_whole: bool, limits: &GatewayLimits) {
+pub fn check_error(error: WireError, given: &Variables, is_whole: bool, limits: &GatewayLimits) {
     let of = |name: &str| present(given, name);
     let is_justified = match error {
         WireError::TOO_MANY_VARIABLES => given.len() > limits.max_variables,
@@ -47,7 +47,7 @@ pub fn check_refusal(error: WireError, given: &Variables, is_whole: bool, limits
         WireError::CONTENT_LENGTH_INVALID => of("CONTENT_LENGTH").is_some_and(|digits| number(digits).is_none()),
         _ => false,
     };
-    assert!(is_justified, "refused because {error}");
+    assert!(is_justified, "rejected because {error}");
 }
 
 fn count(given: &Variables, name: &str) -> usize {
@@ -95,13 +95,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_without_a_reason_is_noticed() {
+    fn an_error_without_a_reason_is_noticed() {
         let given: Variables =
             [(&b"REQUEST_METHOD"[..], &b"GET"[..]), (b"PATH_INFO", b"/apple"), (b"SCRIPT_NAME", b"/app/")]
                 .map(|(name, value)| (name.to_vec(), value.to_vec()))
                 .to_vec();
         let limits = GatewayLimits::default();
-        check_refusal(WireError::PATH_NOT_BELOW, &given, true, &limits);
+        check_error(WireError::PATH_NOT_BELOW, &given, true, &limits);
         for error in [
             WireError::PATH_NOT_BELOW,
             WireError::PATH_INVALID,
@@ -112,7 +112,7 @@ mod tests {
             WireError::CONTENT_LENGTH_INVALID,
             WireError::VARIABLES_CUT,
         ] {
-            let noticed = std::panic::catch_unwind(|| check_refusal(error, &given, false, &limits));
+            let noticed = std::panic::catch_unwind(|| check_error(error, &given, false, &limits));
             assert!(noticed.is_err(), "{error} was not noticed");
         }
     }
