@@ -29,7 +29,7 @@ WORK = FUZZ / "work"
 CORPUS = FUZZ.parent / "tests" / "corpus"
 HTTP_CORPUS = CORPUS / "http1"
 
-HTTP_TARGETS = ("head", "body", "chunked", "connection", "response", "cuts", "forwarded")
+HTTP_TARGETS = ("head", "body", "chunked", "connection", "response", "splits", "forwarded")
 GATEWAY_TARGETS = ("uwsgi", "scgi", "fastcgi", "proxy", "gateway", "fastcgi_response")
 """What reverse proxies speak beside HTTP; the first ones have a corpus of their own."""
 TARGETS = HTTP_TARGETS + GATEWAY_TARGETS

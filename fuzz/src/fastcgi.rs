@@ -1,4 +1,4 @@
-//! FastCGI connections: the reader fed whole and in cuts says the same, which is what a plain reading of the records
+//! FastCGI connections: the reader fed whole and in pieces says the same, which is what a plain reading of the records
 //! says, and what it finds of the variables is what they say.
 
 use crate::gateway_head::{check_meaning, observe};
@@ -123,7 +123,7 @@ fn check_variables(events: &[Event], limits: &GatewayLimits) {
             Event::ParamsEnd => match (head.read_fastcgi(&params, limits), variables::read_fastcgi(&params)) {
                 (Ok(()), Some(given)) => check_meaning(&observe(&head, &params), &given, false, limits),
                 (Ok(()), None) => panic!("lengths that do not add up: {}", params.escape_ascii()),
-                (Err(error), given) => assert!(error != WireError::VARIABLES_CUT || given.is_none(), "{error}"),
+                (Err(error), given) => assert!(error != WireError::VARIABLES_LENGTHS || given.is_none(), "{error}"),
             },
             _ => {}
         }

@@ -110,7 +110,7 @@ mod tests {
             WireError::TOO_MANY_VARIABLES,
             WireError::HOST_REPEATED,
             WireError::CONTENT_LENGTH_INVALID,
-            WireError::VARIABLES_CUT,
+            WireError::VARIABLES_LENGTHS,
         ] {
             let noticed = std::panic::catch_unwind(|| check_error(error, &given, false, &limits));
             assert!(noticed.is_err(), "{error} was not noticed");

@@ -6,10 +6,10 @@ use crate::observed::{ObservedHead, read, read_on};
 use crate::reference::{is_tchar, is_text, without_blanks};
 use portico_wire::{Framing, Limits, RequestHead, TargetForm, Version};
 
-/// Up to this many bytes every cut is tried, beyond it some.
-const EVERY_CUT_BYTES: usize = 96;
-/// How many cuts are tried of a longer input.
-const SOME_CUTS: usize = 12;
+/// Up to this many bytes every split is tried, beyond it some.
+const EVERY_SPLIT_BYTES: usize = 96;
+/// How many splits are tried of a longer input.
+const SOME_SPLITS: usize = 12;
 
 /// Reads the message as a head.
 pub fn check(input: &[u8]) {
@@ -24,22 +24,23 @@ pub fn check(input: &[u8]) {
     // One head that is read on as more arrives, as a connection does, and a fresh one each time.
     let mut used = RequestHead::new();
     let mut random = input.random();
-    let some_cuts = if bytes.len() <= EVERY_CUT_BYTES { bytes.len() } else { SOME_CUTS };
+    let some_splits = if bytes.len() <= EVERY_SPLIT_BYTES { bytes.len() } else { SOME_SPLITS };
     let mut decided_at = None;
-    let mut cuts: Vec<usize> =
-        (0..some_cuts).map(|index| if some_cuts == bytes.len() { index } else { random.below(bytes.len()) }).collect();
-    cuts.sort_unstable();
-    for cut in cuts {
-        let outcome = read_on(&mut used, &bytes[..cut], &limits);
-        assert_eq!(outcome, read(&mut RequestHead::new(), &bytes[..cut], &limits), "read on, or from the start");
+    let mut splits: Vec<usize> = (0..some_splits)
+        .map(|index| if some_splits == bytes.len() { index } else { random.below(bytes.len()) })
+        .collect();
+    splits.sort_unstable();
+    for split in splits {
+        let outcome = read_on(&mut used, &bytes[..split], &limits);
+        assert_eq!(outcome, read(&mut RequestHead::new(), &bytes[..split], &limits), "read on, or from the start");
         if outcome == Ok(None) {
-            assert_eq!(decided_at, None, "{cut} bytes ask for more, fewer did not");
+            assert_eq!(decided_at, None, "{split} bytes ask for more, fewer did not");
         } else {
-            assert_eq!(outcome, whole, "{cut} bytes are read unlike {}", bytes.len());
-            decided_at = Some(cut);
+            assert_eq!(outcome, whole, "{split} bytes are read unlike {}", bytes.len());
+            decided_at = Some(split);
         }
         if let Ok(Some(head)) = &whole {
-            assert_eq!(outcome == Ok(None), cut < head.length, "a head of {} bytes, cut to {cut}", head.length);
+            assert_eq!(outcome == Ok(None), split < head.length, "a head of {} bytes, split at {split}", head.length);
         }
     }
     if whole != Ok(None) {

@@ -81,7 +81,7 @@ impl Random {
         usize::try_from(self.0 >> 33).unwrap_or(0) % limit.max(1)
     }
 
-    /// `bytes` in pieces: mostly short ones, so that cuts fall inside lines, with a long one now and then.
+    /// `bytes` in pieces: mostly short ones, so that splits fall inside lines, with a long one now and then.
     pub fn pieces<'a>(&mut self, bytes: &'a [u8]) -> Vec<&'a [u8]> {
         let mut pieces = Vec::new();
         let mut rest = bytes;

@@ -4,26 +4,24 @@
 //!
 //! Modules in reading order:
 //!
-//! 1. `input`: from the fuzzer's bytes to a message, limits and cuts.
+//! 1. `input`: from the fuzzer's bytes to a message, limits and splits.
 //! 2. `observed`: a head as plain values, to be compared as a whole.
 //! 3. `reference`: framing of requests and responses read a second time, by code that shares nothing with
 //!    portico-wire.
 //! 4. `head`, `body`, `chunked`, `forwarded`: one reader each.
-//! 5. `life`: a connection as the engine's readers see it, without sockets; `connection` and `cuts`
+//! 5. `life`: a connection as the engine's readers see it, without sockets; `connection` and `splits`
 //!    look at it.
 //! 6. `response`: what an application passes in, encoded as the engine's responder does and read back.
 //! 7. `variables` and `records`: what reverse proxies send, written and read a second time; `gateway_head` and
 //!    `gateway_errors`: the head that becomes of variables, and the rules that it has to keep.
-//! 8. `gateway`: these rules whichever protocol carries the variables; `uwsgi`, `scgi` (whose cuts are made by
-//!    `cuts_of_head`) and `fastcgi`: each protocol's own bytes; `fastcgi_response`: what
+//! 8. `gateway`: these rules whichever protocol carries the variables; `uwsgi`, `scgi` (whose splits are made by
+//!    `splits_of_head`) and `fastcgi`: each protocol's own bytes; `fastcgi_response`: what
 //!    goes back over FastCGI.
 //! 9. `proxy`: the PROXY protocol.
 
 pub mod body;
 pub mod chunked;
 pub mod connection;
-pub mod cuts;
-pub mod cuts_of_head;
 pub mod fastcgi;
 pub mod fastcgi_response;
 pub mod forwarded;
@@ -39,5 +37,7 @@ pub mod records;
 pub mod reference;
 pub mod response;
 pub mod scgi;
+pub mod splits;
+pub mod splits_of_head;
 pub mod uwsgi;
 pub mod variables;

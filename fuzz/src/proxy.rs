@@ -1,13 +1,13 @@
-//! PROXY protocol headers: the same in every cut, rejected or exactly what a plain reading of the specification finds,
-//! with a checksum that is right.
+//! PROXY protocol headers: the same in every split, rejected or exactly what a plain reading of the specification
+//! finds, with a checksum that is right.
 
 use crate::input::Input;
 use crate::reference::is_text;
 use portico_wire::{PROXY_MAX_BYTES, ProxyEndpoints, ProxyHeader, ProxyTls, Span, WireError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Up to this many bytes every cut is tried, beyond it those of the first bytes and some.
-const EVERY_CUT_BYTES: usize = 128;
+/// Up to this many bytes every split is tried, beyond it those of the first bytes and some.
+const EVERY_SPLIT_BYTES: usize = 128;
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Up to and with the length.
@@ -28,7 +28,7 @@ pub fn check(input: &[u8]) {
     }
     let bytes = &message[..];
     let whole = ProxyHeader::read(bytes, most);
-    check_cuts(&input, bytes, most, &whole);
+    check_splits(&input, bytes, most, &whole);
     match whole {
         Ok(Some(header)) if bytes.starts_with(b"PROXY ") => check_v1(&header, bytes),
         Ok(Some(header)) => check_v2(&header, bytes, most),
@@ -43,24 +43,24 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn check_cuts(input: &Input, bytes: &[u8], most: usize, whole: &Result<Option<ProxyHeader>, WireError>) {
+fn check_splits(input: &Input, bytes: &[u8], most: usize, whole: &Result<Option<ProxyHeader>, WireError>) {
     let mut random = input.random();
-    let mut cuts: Vec<usize> = if bytes.len() <= EVERY_CUT_BYTES {
+    let mut splits: Vec<usize> = if bytes.len() <= EVERY_SPLIT_BYTES {
         (0..bytes.len()).collect()
     } else {
         (0..HEADER_BYTES + 2).chain((0..12).map(|_| random.below(bytes.len()))).collect()
     };
-    cuts.sort_unstable();
+    splits.sort_unstable();
     let mut is_decided = false;
-    for cut in cuts {
-        let outcome = ProxyHeader::read(&bytes[..cut], most);
-        assert!(outcome != Ok(None) || !is_decided, "{cut} bytes ask for more, fewer did not");
+    for split in splits {
+        let outcome = ProxyHeader::read(&bytes[..split], most);
+        assert!(outcome != Ok(None) || !is_decided, "{split} bytes ask for more, fewer did not");
         if outcome != Ok(None) {
-            assert_eq!(&outcome, whole, "{cut} bytes are read unlike {}", bytes.len());
+            assert_eq!(&outcome, whole, "{split} bytes are read unlike {}", bytes.len());
             is_decided = true;
         }
         if let Ok(Some(header)) = whole {
-            assert_eq!(outcome == Ok(None), cut < header.length, "a header of {}, cut to {cut}", header.length);
+            assert_eq!(outcome == Ok(None), split < header.length, "a header of {}, split at {split}", header.length);
         }
     }
     if *whole != Ok(None) {

@@ -18,8 +18,8 @@ pub struct Record<'a> {
     pub is_complete: bool,
 }
 
-/// The records of `bytes`, the last of which may be cut; bytes that are less than a header are left over. An error
-/// where a record has another version.
+/// The records of `bytes`, the last of which may be truncated; bytes that are less than a header are left over. An
+/// error where a record has another version.
 pub fn split(mut bytes: &[u8]) -> (Vec<Record<'_>>, Result<usize, WireError>) {
     let mut records = Vec::new();
     loop {
@@ -189,7 +189,7 @@ fn take_part(record: Record, open: Open, conduct: Conduct, events: &mut Vec<Even
 
 /// The reply to a query for values.
 fn values(query: &[u8]) -> Result<Vec<u8>, WireError> {
-    let names = crate::variables::read_fastcgi(query).ok_or(WireError::VARIABLES_CUT)?;
+    let names = crate::variables::read_fastcgi(query).ok_or(WireError::VARIABLES_LENGTHS)?;
     let is_queried = names.iter().any(|(name, _)| name == b"FCGI_MPXS_CONNS");
     let known = (b"FCGI_MPXS_CONNS".to_vec(), b"0".to_vec());
     Ok(crate::variables::write_fastcgi(&is_queried.then_some(known).into_iter().collect(), false))

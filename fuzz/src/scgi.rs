@@ -1,8 +1,8 @@
-//! SCGI heads: the same in every cut, netstrings to the letter, and what their variables say.
+//! SCGI heads: the same in every split, netstrings to the letter, and what their variables say.
 
-use crate::cuts_of_head::check_cuts;
 use crate::gateway_head::{ObservedGateway, check_meaning, observe};
 use crate::input::Input;
+use crate::splits_of_head::check_splits;
 use crate::variables;
 use portico_wire::{GatewayHead, GatewayLimits, WireError};
 
@@ -21,7 +21,7 @@ enum Netstring<'a> {
 pub fn check(input: &[u8]) {
     let input = Input::of(input);
     let (bytes, limits) = (input.message, input.gateway_limits());
-    let whole = check_cuts(&input, |head, bytes| read(head, bytes, &limits));
+    let whole = check_splits(&input, |head, bytes| read(head, bytes, &limits));
     let netstring = read_netstring(bytes, limits.max_variables_bytes);
     match whole {
         Ok(None) => assert_eq!(netstring, Netstring::Incomplete),
@@ -41,7 +41,7 @@ pub fn check(input: &[u8]) {
         Err(WireError::SCGI_NETSTRING) => assert_eq!(netstring, Netstring::Malformed),
         Err(error) => {
             let Netstring::Complete(content) = netstring else { panic!("{netstring:?} is rejected for {error}") };
-            assert!(error != WireError::VARIABLES_CUT || variables::read_scgi(content).is_none(), "{error}");
+            assert!(error != WireError::VARIABLES_LENGTHS || variables::read_scgi(content).is_none(), "{error}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! uwsgi packets: the same in every cut, exactly as long as their header says, and what their variables say.
+//! uwsgi packets: the same in every split, exactly as long as their header says, and what their variables say.
 
-use crate::cuts_of_head::check_cuts;
 use crate::gateway_head::{ObservedGateway, check_meaning, observe};
 use crate::input::Input;
+use crate::splits_of_head::check_splits;
 use crate::variables;
 use portico_wire::{GatewayHead, GatewayLimits, UwsgiModifiers, UwsgiPacket, WireError};
 
@@ -18,7 +18,7 @@ enum Packet {
 pub fn check(input: &[u8]) {
     let input = Input::of(input);
     let (bytes, limits) = (input.message, input.gateway_limits());
-    let whole = check_cuts(&input, |head, bytes| read(head, bytes, &limits));
+    let whole = check_splits(&input, |head, bytes| read(head, bytes, &limits));
     let header = bytes.first_chunk::<4>().copied();
     let Some([modifier1, low, high, modifier2]) = header else { return assert_eq!(whole, Ok(None)) };
     let datasize = u16::from_le_bytes([low, high]);
@@ -41,7 +41,7 @@ pub fn check(input: &[u8]) {
         Err(error) => {
             assert!(is_request && bytes.len() >= length);
             let adds_up = variables::read_uwsgi(&bytes[4..length]).is_some();
-            assert!(error != WireError::VARIABLES_CUT || !adds_up, "{error}");
+            assert!(error != WireError::VARIABLES_LENGTHS || !adds_up, "{error}");
         }
     }
 }

@@ -2,7 +2,8 @@
 //! It needs no fuzzer, and takes seconds.
 
 use portico_fuzz::{
-    body, chunked, connection, cuts, fastcgi, fastcgi_response, forwarded, gateway, head, proxy, response, scgi, uwsgi,
+    body, chunked, connection, fastcgi, fastcgi_response, forwarded, gateway, head, proxy, response, scgi, splits,
+    uwsgi,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ const HTTP_TARGETS: [(&str, Check); 7] = [
     ("chunked", chunked::check),
     ("connection", connection::check),
     ("response", response::check),
-    ("cuts", cuts::check),
+    ("splits", splits::check),
     ("forwarded", forwarded::check),
 ];
 
@@ -32,7 +33,7 @@ const GATEWAY_TARGETS: [(&str, Check); 6] = [
 /// The last eight bytes of an input, see `input`: default limits, small ones, a small body limit, reverse proxies.
 const CHOICES: [u64; 10] = [0, 4, 0x3020_1001, 0x0304_0202, 0x2003, 8, 0x1f, 0x20, 0x120, 0x304];
 
-/// Longer messages are about the default limits; they take long in many cuts.
+/// Longer messages are about the default limits; they take long in many splits.
 const SHORT_BYTES: usize = 4096;
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {

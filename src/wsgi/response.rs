@@ -155,7 +155,8 @@ impl Sending<'_> {
 
     /// Any iterable.
     fn blocks(&mut self, result: &Bound<'_, PyAny>) -> Result<(), Failure> {
-        // PEP 3333 "Handling the Content-Length Header": len() of one, and no write(), make the first block the whole body.
+        // PEP 3333 "Handling the Content-Length Header": len() of one, and no write(), make the first block the whole
+        // body.
         let is_single = result.len().is_ok_and(|length| length == 1);
         let is_empty = result.len().is_ok_and(|length| length == 0);
         let iterator = PyIterator::from_object(result)?;
@@ -227,7 +228,7 @@ impl Sending<'_> {
         }
     }
 
-    /// A 500 if nothing was sent, else a cut that the client can tell from an end.
+    /// A 500 if nothing was sent, else an aborted response, which the client can tell from a complete one.
     fn fail(&mut self, failure: Failure) {
         let mut response = lock(&self.exchange.response);
         let responder = response.responder.take();

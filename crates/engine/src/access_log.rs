@@ -219,7 +219,7 @@ fn colour_of(status: u16) -> &'static str {
 }
 
 /// Appends `field` so that no client can forge a line or a field: quotes, backslashes and all but
-/// printable ASCII become `\xNN`. What is longer than `most_bytes` then is cut.
+/// printable ASCII become `\xNN`. What is longer than `most_bytes` then is truncated.
 fn push_escaped(line: &mut Vec<u8>, field: &[u8], most_bytes: usize) {
     let plain = |byte: &u8| matches!(byte, 0x20..=0x7e) && *byte != b'"' && *byte != b'\\';
     if field.len() <= most_bytes && field.iter().all(plain) {

@@ -81,7 +81,7 @@ wire_errors! {
     TRAILERS_TOO_LARGE = 431, "the trailers are too large";
 
     // What the variables of uwsgi, FastCGI and SCGI mean, RFC 3875 4.1.
-    VARIABLES_CUT = 400, "the lengths of the variables do not add up to the size of what holds them";
+    VARIABLES_LENGTHS = 400, "the lengths of the variables do not add up to the size of what holds them";
     VARIABLES_TOO_LARGE = 431, "the variables are too large";
     TOO_MANY_VARIABLES = 431, "there are too many variables";
     VARIABLE_NAME = 400, "the name of a variable is empty or holds a NUL";
@@ -119,7 +119,7 @@ wire_errors! {
     PROXY_COMMAND = 400, "the PROXY header does not have version 2 and the command LOCAL or PROXY";
     PROXY_FAMILY = 400, "the PROXY header is not of TCP over IPv4 or IPv6 or of a Unix stream socket";
     PROXY_ADDRESSES = 400, "the PROXY header is too short for its addresses";
-    PROXY_TLV = 400, "a TLV of the PROXY header is cut, repeated or malformed";
+    PROXY_TLV = 400, "a TLV of the PROXY header is truncated, repeated or malformed";
     PROXY_CHECKSUM = 400, "the checksum of the PROXY header is wrong";
     PROXY_TOO_LARGE = 400, "the PROXY header is too large";
 

@@ -1,6 +1,6 @@
 //! Receives the bytes of a FastCGI connection; hands on where in them a request's variables and body are, replies that
-//! are due to the reverse proxy, an error, or "need more data". It copies and keeps no bytes: records may be cut
-//! anywhere, and a variable may be split across them.
+//! are due to the reverse proxy, an error, or "need more data". It copies and keeps no bytes: records may be
+//! split anywhere, and a variable may be split across them.
 //!
 //! One request at a time, in the responder's role. A reverse proxy that begins another one meanwhile is told that this
 //! connection cannot multiplex, records for requests that are not open are skipped, and a record of a type that is

@@ -95,6 +95,6 @@ fn read_netstring_length(bytes: &[u8], limits: &GatewayLimits) -> Result<Option<
 
 /// A string at index `at`, which a NUL ends.
 fn read_string(head: &[u8], at: usize) -> Result<Span, WireError> {
-    let length = memchr::memchr(0, head.get(at..).unwrap_or_default()).ok_or(WireError::VARIABLES_CUT)?;
+    let length = memchr::memchr(0, head.get(at..).unwrap_or_default()).ok_or(WireError::VARIABLES_LENGTHS)?;
     Ok(Span::new(at, at + length))
 }

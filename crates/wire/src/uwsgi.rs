@@ -99,11 +99,11 @@ impl GatewayHead {
 fn read_string(packet: &[u8], at: usize) -> Result<(Span, usize), WireError> {
     let rest = packet.get(at..).unwrap_or_default();
     let Some((length, content)) = rest.split_first_chunk::<2>() else {
-        return Err(WireError::VARIABLES_CUT);
+        return Err(WireError::VARIABLES_LENGTHS);
     };
     let length = usize::from(u16::from_le_bytes(*length));
     if length > content.len() {
-        return Err(WireError::VARIABLES_CUT);
+        return Err(WireError::VARIABLES_LENGTHS);
     }
     let start = at + 2;
     Ok((Span::new(start, start + length), start + length))

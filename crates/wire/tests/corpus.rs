@@ -13,7 +13,7 @@ use portico_wire::{
 use support::Random;
 
 /// How often each file is split at random.
-const RANDOM_CUTS: u64 = 6;
+const RANDOM_SPLITS: u64 = 6;
 /// The default of `max-request-body`, which the engine checks.
 const MAX_REQUEST_BODY: u64 = 1 << 30;
 
@@ -51,12 +51,12 @@ fn replay_folder(folder: &str) {
 
         expected.check(&replay(&bytes, || bytes.len()), path, "whole");
         expected.check(&replay(&bytes, || 1), path, "byte by byte");
-        for seed in 1..=RANDOM_CUTS {
+        for seed in 1..=RANDOM_SPLITS {
             let mut random = Random::new(seed);
             // Small pieces and large ones, so that short files are split as often as long ones.
             let largest = [2, 7, 40, 300, 5_000, 70_000][random.below(6)];
             let pieces = || 1 + random.below(largest);
-            expected.check(&replay(&bytes, pieces), path, &format!("cut with seed {seed}"));
+            expected.check(&replay(&bytes, pieces), path, &format!("split with seed {seed}"));
         }
     }
 }

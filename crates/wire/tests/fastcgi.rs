@@ -263,7 +263,7 @@ fn replies_to_queries_for_values() {
     assert_eq!(last_line(&too_large), rejection(WireError::FASTCGI_GET_VALUES));
     assert!(last_line(&record(GET_VALUES, 0, &[0; 512])).starts_with("reply"));
     assert_eq!(last_line(&record(GET_VALUES, 1, b"")), rejection(WireError::FASTCGI_REQUEST_ID));
-    assert_eq!(last_line(&record(GET_VALUES, 0, b"\x05\x00A")), rejection(WireError::VARIABLES_CUT));
+    assert_eq!(last_line(&record(GET_VALUES, 0, b"\x05\x00A")), rejection(WireError::VARIABLES_LENGTHS));
 }
 
 #[test]
@@ -337,9 +337,9 @@ fn a_response_may_be_complete_before_the_body_is_read() {
     let mut reader = FastCgiReader::new();
     // Into the content of STDIN.
     let mut start = 0;
-    let cut = whole.len() - 8 - 6;
+    let split = whole.len() - 8 - 6;
     loop {
-        let step = reader.read(&whole[start..cut], &limits).unwrap();
+        let step = reader.read(&whole[start..split], &limits).unwrap();
         start += consumed(&step);
         if matches!(step, FastCgiStep::Stdin { .. }) {
             break;
@@ -436,7 +436,7 @@ fn rejects_variables_whose_lengths_lie() {
         b"\x01\x01Ab\x00",
     ] {
         let head = GatewayHead::new().read_fastcgi(params, &GatewayLimits::default());
-        assert_eq!(head, Err(WireError::VARIABLES_CUT), "{}", params.escape_ascii());
+        assert_eq!(head, Err(WireError::VARIABLES_LENGTHS), "{}", params.escape_ascii());
     }
     assert_eq!(GatewayHead::new().read_fastcgi(b"\0\0", &GatewayLimits::default()), Err(WireError::VARIABLE_NAME));
     assert_eq!(GatewayHead::new().read_fastcgi(b"", &GatewayLimits::default()), Err(WireError::METHOD_MISSING));

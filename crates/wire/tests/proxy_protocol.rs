@@ -275,7 +275,7 @@ fn reads_what_is_told_of_tls() {
 }
 
 #[test]
-fn rejects_tlvs_that_are_cut_repeated_or_malformed() {
+fn rejects_tlvs_that_are_truncated_repeated_or_malformed() {
     for tlvs in [
         vec![1],
         vec![1, 0],

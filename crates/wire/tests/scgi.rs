@@ -69,11 +69,11 @@ fn rejects_lengths_that_lie() {
     let shorter = [b"69:", HEAD, b","].concat();
     assert_eq!(read(&shorter), Err(WireError::SCGI_NETSTRING));
     let longer = [b"71:", HEAD, b",,"].concat();
-    assert_eq!(read(&longer), Err(WireError::VARIABLES_CUT));
-    assert_eq!(error(&HEAD[..HEAD.len() - 1]), WireError::VARIABLES_CUT);
-    assert_eq!(error(&[HEAD, b"A\0"].concat()), WireError::VARIABLES_CUT);
-    assert_eq!(error(&[HEAD, b"A"].concat()), WireError::VARIABLES_CUT);
-    assert_eq!(error(&[HEAD, b"\0"].concat()), WireError::VARIABLES_CUT);
+    assert_eq!(read(&longer), Err(WireError::VARIABLES_LENGTHS));
+    assert_eq!(error(&HEAD[..HEAD.len() - 1]), WireError::VARIABLES_LENGTHS);
+    assert_eq!(error(&[HEAD, b"A\0"].concat()), WireError::VARIABLES_LENGTHS);
+    assert_eq!(error(&[HEAD, b"A"].concat()), WireError::VARIABLES_LENGTHS);
+    assert_eq!(error(&[HEAD, b"\0"].concat()), WireError::VARIABLES_LENGTHS);
     assert_eq!(error(&[HEAD, b"\0\0"].concat()), WireError::VARIABLE_NAME);
 }
 

@@ -94,7 +94,7 @@ fn rejects_lengths_that_lie() {
         b"\x01\x00A\x01\x00B\x00",
         b"\x01\x00A\x01\x00B\x01\x00C",
     ] {
-        assert_eq!(read(&packet(data)), Err(WireError::VARIABLES_CUT), "{}", data.escape_ascii());
+        assert_eq!(read(&packet(data)), Err(WireError::VARIABLES_LENGTHS), "{}", data.escape_ascii());
     }
     assert_eq!(read(&[0, 0, 0, 0]), Err(WireError::METHOD_MISSING));
     assert_eq!(read(&[0, 4, 0, 0, 0, 0, 0, 0]), Err(WireError::VARIABLE_NAME));

@@ -7,9 +7,9 @@ use crate::WireError;
 pub(super) fn read_pair(bytes: &[u8], at: usize) -> Result<(Span, Span), WireError> {
     let (name_length, at) = read_length(bytes, at)?;
     let (value_length, name_start) = read_length(bytes, at)?;
-    let cut = WireError::VARIABLES_CUT;
-    let value_start = name_start.checked_add(name_length).ok_or(cut)?;
-    let end = value_start.checked_add(value_length).filter(|end| *end <= bytes.len()).ok_or(cut)?;
+    let error = WireError::VARIABLES_LENGTHS;
+    let value_start = name_start.checked_add(name_length).ok_or(error)?;
+    let end = value_start.checked_add(value_length).filter(|end| *end <= bytes.len()).ok_or(error)?;
     Ok((Span::new(name_start, value_start), Span::new(value_start, end)))
 }
 
@@ -21,7 +21,7 @@ fn read_length(bytes: &[u8], at: usize) -> Result<(usize, usize), WireError> {
             let length = u32::from_be_bytes([first & 0x7f, *second, *third, *fourth]);
             Ok((length as usize, at + 4))
         }
-        _ => Err(WireError::VARIABLES_CUT),
+        _ => Err(WireError::VARIABLES_LENGTHS),
     }
 }
 

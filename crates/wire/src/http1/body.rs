@@ -1,5 +1,5 @@
 //! Receives the bytes after a request head; hands on which of them are the body's data, and where the body
-//! ends. It copies and keeps no bytes: a chunk's framing is read byte by byte, so input may be cut anywhere.
+//! ends. It copies and keeps no bytes: a chunk's framing is read byte by byte, so input may be split anywhere.
 
 use std::ops::Range;
 

@@ -176,14 +176,14 @@ pub fn replay_corpus(protocol: &str, replay: impl Fn(&[u8], &mut dyn FnMut() -> 
             for seed in 1..=6 {
                 let mut random = Random::new(seed);
                 let largest = [2, 7, 40, 300][random.below(4)];
-                check(&format!("cut with seed {seed}"), &mut || 1 + random.below(largest));
+                check(&format!("split with seed {seed}"), &mut || 1 + random.below(largest));
             }
         }
     }
 }
 
 /// Up to this many bytes a file is split at every byte; in a longer one the middle is all alike.
-const EVERY_CUT_BYTES: usize = 2048;
+const EVERY_SPLIT_BYTES: usize = 2048;
 
 /// Splits each file of a protocol's corpus at every byte. The first part gives what it gives in the whole file, and
 /// then asks for more, or gives the same error: never another error, and never another request.
@@ -194,13 +194,14 @@ pub fn replay_truncated_corpus(protocol: &str, replay: impl Fn(&[u8], &mut dyn F
         }
         let bytes = fs::read(&path).unwrap();
         let whole = replay(&bytes, &mut || bytes.len());
-        let middle = EVERY_CUT_BYTES / 2..bytes.len().saturating_sub(EVERY_CUT_BYTES / 2);
+        let middle = EVERY_SPLIT_BYTES / 2..bytes.len().saturating_sub(EVERY_SPLIT_BYTES / 2);
         for length in (0..bytes.len()).filter(|length| !middle.contains(length) || length % 251 == 0) {
             let mut lines = replay(&bytes[..length], &mut || bytes.len());
             // Nothing at all, of a connection that may begin with anything.
             let Some(last) = lines.pop() else { continue };
             let at = lines.len();
-            let message = || format!("{}, cut to {length}: {lines:?}, {last}; whole: {whole:?}", path.display());
+            let message =
+                || format!("{}, the first {length} bytes: {lines:?}, {last}; whole: {whole:?}", path.display());
             assert!(whole.starts_with(&lines), "{}", message());
             let same = whole.get(at).map_or("", String::as_str);
             let is_shorter = last.starts_with("leftover: ") && same.starts_with(&last);

@@ -4,39 +4,39 @@ use crate::input::Input;
 use portico_wire::{GatewayHead, WireError};
 use std::fmt::Debug;
 
-/// Up to this many bytes every cut is tried, beyond it some.
-const EVERY_CUT_BYTES: usize = 96;
-/// How many cuts are tried of a longer input.
-const SOME_CUTS: usize = 12;
+/// Up to this many bytes every split is tried, beyond it some.
+const EVERY_SPLIT_BYTES: usize = 96;
+/// How many splits are tried of a longer input.
+const SOME_SPLITS: usize = 12;
 
-/// Reads the message whole, cut and followed by more, into a fresh head and into one that is used again and again;
-/// returns what it is whole.
+/// Reads the message whole, truncated and followed by more, into a fresh head and into one that is used again and
+/// again; returns what it is whole.
 ///
 /// # Errors
 ///
 /// The reader's own.
-pub fn check_cuts<T: Clone + Debug + PartialEq>(
+pub fn check_splits<T: Clone + Debug + PartialEq>(
     input: &Input,
     read: impl Fn(&mut GatewayHead, &[u8]) -> Result<Option<T>, WireError>,
 ) -> Result<Option<T>, WireError> {
     let bytes = input.message;
     let whole = read(&mut GatewayHead::new(), bytes);
     let mut random = input.random();
-    let mut cuts: Vec<usize> = if bytes.len() <= EVERY_CUT_BYTES {
+    let mut splits: Vec<usize> = if bytes.len() <= EVERY_SPLIT_BYTES {
         (0..bytes.len()).collect()
     } else {
         // The first ones lie in what says how long the rest is.
-        (0..8).chain((8..SOME_CUTS).map(|_| random.below(bytes.len()))).collect()
+        (0..8).chain((8..SOME_SPLITS).map(|_| random.below(bytes.len()))).collect()
     };
-    cuts.sort_unstable();
+    splits.sort_unstable();
     let mut used = GatewayHead::new();
     let mut is_decided = false;
-    for cut in cuts {
-        let outcome = read(&mut used, &bytes[..cut]);
+    for split in splits {
+        let outcome = read(&mut used, &bytes[..split]);
         if outcome == Ok(None) {
-            assert!(!is_decided, "{cut} bytes ask for more, fewer did not");
+            assert!(!is_decided, "{split} bytes ask for more, fewer did not");
         } else {
-            assert_eq!(outcome, whole, "{cut} bytes are read unlike {}", bytes.len());
+            assert_eq!(outcome, whole, "{split} bytes are read unlike {}", bytes.len());
             is_decided = true;
         }
     }

@@ -1,4 +1,4 @@
-//! The parser fed whole, fed in random cuts and fed byte by byte: every way has to give the same requests,
+//! The parser fed whole, fed in random pieces and fed byte by byte: every way has to give the same requests,
 //! the same error and the same bytes left over.
 
 use crate::input::Input;
@@ -20,12 +20,12 @@ pub fn check(input: &[u8]) {
         ways.push(message.chunks(1).collect());
     }
     for pieces in ways {
-        let cut = run(&pieces);
-        let cuts = pieces.iter().map(|piece| piece.len()).collect::<Vec<_>>();
-        assert_eq!(cut.events, whole.events, "fed in {cuts:?}");
-        assert_eq!(cut.is_over(), whole.is_over(), "fed in {cuts:?}");
+        let split = run(&pieces);
+        let lengths = pieces.iter().map(|piece| piece.len()).collect::<Vec<_>>();
+        assert_eq!(split.events, whole.events, "pieces of {lengths:?}");
+        assert_eq!(split.is_over(), whole.is_over(), "pieces of {lengths:?}");
         if !whole.is_over() {
-            assert_eq!((cut.consumed, cut.waiting()), (whole.consumed, whole.waiting()), "fed in {cuts:?}");
+            assert_eq!((split.consumed, split.waiting()), (whole.consumed, whole.waiting()), "pieces of {lengths:?}");
         }
     }
 }

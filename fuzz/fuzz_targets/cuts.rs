@@ -1,4 +1,0 @@
-//! The fuzzer's way into [`portico_fuzz::cuts::check`].
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| portico_fuzz::cuts::check(input));
