@@ -82,7 +82,7 @@ def asks_while_sending(environ: dict[str, Any], start_response: Any) -> Any:
         on_disconnect(lambda: record(key, "called"))
         record(key, "registered")
         pass_gate(key, 1)
-        record(key, f"asked again {disconnected()}")
+        record(key, f"asked once more {disconnected()}")
         pass_gate(key, 2)
         try:
             on_disconnect(lambda: record(key, "called late"))

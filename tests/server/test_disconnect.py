@@ -308,7 +308,7 @@ def test_another_thread_hears_of_a_client_that_leaves_during_a_send(
         if leave is Connection.half_close:
             # It still holds the other thread up, and may yet read all.
             sending.recorder.open_gate(key, 1)
-            sending.recorder.wait_for(key, "asked again True")
+            sending.recorder.wait_for(key, "asked once more True")
             assert sum(map(len, connection.read_chunks())) == SENT_BYTES
     # The last that is done for a request is its line.
     sending.access_log.wait_for(key)
@@ -329,4 +329,10 @@ def test_another_thread_is_too_late_after_the_response(sending: Server, key: str
         sending.recorder.open_gate(key, 2)
         sending.recorder.wait_for(key, LATE)
     wait_for_disconnect_watcher(sending, key)
-    assert sending.recorder.events(key) == ["asked False", "registered", "close", "asked again False", LATE]
+    assert sending.recorder.events(key) == [
+        "asked False",
+        "registered",
+        "close",
+        "asked once more False",
+        LATE,
+    ]

@@ -30,7 +30,7 @@ def test_takes_the_last_of_a_repeated_flag() -> None:
     assert resolve({"threads": ["3", "4"]}, {}).threads == 4
 
 
-def test_gathers_a_flag_that_may_be_repeated() -> None:
+def test_collects_a_flag_that_may_be_repeated() -> None:
     settings = resolve({"bind": [":80", "unix:a"], "env": ["A=1,2", "B="]}, {})
     assert settings.bind == ("0.0.0.0:80", "unix:a")
     assert settings.env == (("A", "1,2"), ("B", ""))

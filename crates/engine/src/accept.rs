@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Until when connections are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intake {
+pub enum Accepting {
     /// As long as they come.
     Open,
     /// Those that wait at this moment are the last ones.
@@ -46,18 +46,18 @@ pub async fn accept(
     server: Arc<Server>,
     listener: Arc<Listener>,
     socket: OwnedFd,
-    mut intake: watch::Receiver<Intake>,
+    mut accepting: watch::Receiver<Accepting>,
 ) {
     let listening = match descriptor::watch_owned(socket, Interest::READABLE) {
         Ok(listening) => listening,
         Err(error) => return log(Level::Critical, &format!("{}: cannot listen: {error}", listener.display)),
     };
-    let told = tokio::select! {
+    let until = tokio::select! {
         biased;
-        told = intake.wait_for(|intake| *intake != Intake::Open) => told.map_or(Intake::Closed, |intake| *intake),
-        () = accept_always(&server, &listener, &listening) => Intake::Closed,
+        until = accepting.wait_for(|until| *until != Accepting::Open) => until.map_or(Accepting::Closed, |until| *until),
+        () = accept_always(&server, &listener, &listening) => Accepting::Closed,
     };
-    if told == Intake::Last {
+    if until == Accepting::Last {
         // Connections in the accept queue at the moment of draining are served.
         let admission = &server.resources.admission;
         while !admission.is_full() && accept_burst(&server, &listener, listening.get_ref()).is_ok() {}

@@ -4,7 +4,7 @@
 //! `Connection: close`, leave within `graceful_timeout_s`. Quick (INT, QUIT): leave as soon as no call runs, at most
 //! `QUICK_MS` later. Runs as a task; never calls the application.
 
-use crate::accept::{Intake, accept};
+use crate::accept::{Accepting, accept};
 use crate::clock::coarse_ms;
 use crate::deadline::Wait;
 use crate::descriptor;
@@ -49,7 +49,7 @@ pub struct Orders {
     pub parent_death: Option<OwnedFd>,
 }
 
-/// Serves until told to stop, then sees the server out; ends by stopping the crew. Sets `was_aborted` if anything was
+/// Serves until told to stop, then drains the server; ends by stopping the crew. Sets `was_aborted` if anything was
 /// aborted at the end.
 pub async fn follow(
     server: Arc<Server>,
@@ -59,10 +59,10 @@ pub async fn follow(
 ) {
     let mut signals = Pipe::new(orders.signals);
     let mut parent_death = Pipe::new(orders.parent_death);
-    let (intake, told) = watch::channel(Intake::Open);
-    let accepting: Vec<_> = listeners
+    let (accepting, until) = watch::channel(Accepting::Open);
+    let tasks: Vec<_> = listeners
         .into_iter()
-        .map(|(listener, socket)| tokio::spawn(accept(server.clone(), listener, socket, told.clone())))
+        .map(|(listener, socket)| tokio::spawn(accept(server.clone(), listener, socket, until.clone())))
         .collect();
     let housekeeping = tokio::spawn(housekeeping::run(server.clone()));
     let stop = tokio::select! {
@@ -73,8 +73,8 @@ pub async fn follow(
         }
     };
     server.resources.drain();
-    intake.send_replace(if stop == Stop::Graceful { Intake::Last } else { Intake::Closed });
-    for task in accepting {
+    accepting.send_replace(if stop == Stop::Graceful { Accepting::Last } else { Accepting::Closed });
+    for task in tasks {
         // A task that has panicked accepts nothing any more either.
         let _ = task.await;
     }

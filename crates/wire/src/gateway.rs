@@ -11,7 +11,7 @@
 //! 1. uwsgi and SCGI: [`GatewayHead::read_uwsgi`] or [`GatewayHead::read_scgi`] on the read buffer, again with more
 //!    bytes while it wants more; then `length` bytes are the head, and the body follows raw, to be read by
 //!    `BodyDecoder::new(head.framing())`. FastCGI: a [`FastCgiReader`](crate::FastCgiReader) takes records apart; the
-//!    caller gathers its `Params` in a buffer and calls [`GatewayHead::read_fastcgi`] on that at `ParamsEnd`.
+//!    caller buffers its `Params` and calls [`GatewayHead::read_fastcgi`] on the buffer at `ParamsEnd`.
 //! 2. environ: the template of the listener, then the spans (`REQUEST_METHOD`, `REQUEST_URI`, `SCRIPT_NAME`,
 //!    `PATH_INFO`, `QUERY_STRING`, and what is not empty of `SERVER_PROTOCOL`, `SERVER_NAME`, `SERVER_PORT`,
 //!    `CONTENT_TYPE`), `path_info` through `percent_decode_into` if `path_is_encoded`; `client` as for

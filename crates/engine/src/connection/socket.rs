@@ -80,7 +80,8 @@ impl Socket {
         }
     }
 
-    /// Waits for bytes; a buffer is taken from the pool only once there are some, so that an idle connection holds none.
+    /// Waits for bytes; a buffer is taken from the pool only once there are some, so that an idle connection holds
+    /// none.
     ///
     /// # Errors
     /// The connection is broken.
@@ -93,7 +94,8 @@ impl Socket {
             match self.receive(buffer) {
                 Ok(received) => {
                     if received < room {
-                        // A short read means that the socket is empty: no extra read to find out (epoll(7), edge-triggered).
+                        // A short read means that the socket is empty: no extra read to find out (epoll(7),
+                        // edge-triggered).
                         ready.clear_ready();
                     }
                     return Ok(received);
@@ -158,7 +160,7 @@ impl Socket {
     pub fn has_disconnected(&self) -> bool {
         const GONE: PollFlags = PollFlags::RDHUP.union(PollFlags::HUP).union(PollFlags::ERR);
         let mut polled = [PollFd::new(&self.fd, PollFlags::RDHUP)];
-        // An error is no result: it is asked again, or a write says more.
+        // An error is no result: the next call or a write says more.
         rustix::event::poll(&mut polled, Some(&Timespec::default())).is_ok()
             && polled.iter().any(|polled| polled.revents().intersects(GONE))
     }

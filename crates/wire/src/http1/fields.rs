@@ -6,7 +6,7 @@ use crate::grammar::{is_token, trim_ows};
 use crate::http1::target::is_authority;
 use crate::{Framing, RequestHead, Version, WireError};
 
-/// The fields that matter here, gathered in one pass.
+/// The fields that matter here, found in one pass.
 #[derive(Default)]
 struct Found<'a> {
     host: Option<&'a [u8]>,
