@@ -47,6 +47,7 @@ impl Calls {
         // Outside of calls only the leader, which this is, changes the count.
         let call = (self.0.load(Ordering::Relaxed) & !ASLEEP) + 1;
         let before = self.0.swap(call, Ordering::AcqRel);
+        debug_assert!(Count(call).is_in_call(), "a call begins in a call: {call}");
         (Count(call), before & ASLEEP != 0)
     }
 

@@ -37,6 +37,8 @@ impl Job for Step {
 pub enum Spawned {
     /// It serves.
     Serves,
+    /// It serves after a call that the watchdog may have seen.
+    ServesAfterACall,
     /// It starts, but cannot serve.
     Resigns,
     /// It cannot be started.
@@ -50,7 +52,9 @@ pub struct World {
     fallback: Gate,
     flushed: Gate,
     has_unflushed: AtomicBool,
-    /// Crew threads that drive I/O: one at most.
+    /// Held by whoever drives I/O.
+    io: Mutex<()>,
+    /// Crew threads that drive I/O, or wait for the watchdog to leave it: one at most.
     driving: AtomicUsize,
     /// Calls that have ended.
     pub called: AtomicUsize,
@@ -75,6 +79,7 @@ impl World {
             fallback: Gate::default(),
             flushed: Gate::default(),
             has_unflushed: AtomicBool::new(false),
+            io: Mutex::new(()),
             driving: AtomicUsize::new(0),
             called: AtomicUsize::new(0),
             jobs,
@@ -84,6 +89,13 @@ impl World {
             let world = there.clone();
             match spawned {
                 Spawned::Serves => drop(loom::thread::spawn(move || world.serve(me))),
+                Spawned::ServesAfterACall => drop(loom::thread::spawn(move || {
+                    let running = world.crew.begin(me, 0);
+                    world.watch();
+                    loom::thread::yield_now();
+                    running.end(0);
+                    world.serve(me);
+                })),
                 Spawned::Resigns => drop(loom::thread::spawn(move || world.crew.resign(me))),
                 Spawned::Fails => {}
             }
@@ -92,10 +104,10 @@ impl World {
         world
     }
 
-    /// Makes the one route slow.
-    pub fn slow_down(&self) {
+    /// Makes `route` slow.
+    pub fn slow_down(&self, route: usize) {
         // Three calls as slow as counts.
-        (0..3).for_each(|_| self.crew.begin(0, 0).end(u64::MAX));
+        (0..3).for_each(|_| self.crew.begin(0, route).end(u64::MAX));
     }
 
     pub fn push(&self, step: Step) {
@@ -138,13 +150,16 @@ impl Driver for World {
         F::Output: Send,
     {
         assert_eq!(self.driving.fetch_add(1, Relaxed), 0, "two threads lead");
+        let io = lock(&self.io);
         let output = block_on(until);
+        drop(io);
         self.driving.fetch_sub(1, Relaxed);
         output
     }
 
     /// Without an end: what only a deadline would rescue is a lost wake-up, too.
     fn drive_for<F: Future<Output = ()> + Send>(&self, until: F, _at_most: Duration) {
+        let _io = lock(&self.io);
         self.fallback.open();
         block_on(until);
     }

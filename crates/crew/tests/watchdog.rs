@@ -1,0 +1,48 @@
+//! The watchdog: it drives I/O where nobody else can, and flushes what nobody else sends.
+
+#![cfg(not(loom))]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+use support::{Event, SOON, Task, World, next};
+
+#[test]
+fn drives_io_while_the_only_thread_is_in_a_call() {
+    let (world, told) = World::at_work(1);
+    for _ in 0..2 {
+        let (task, stuck) = Task::stuck();
+        world.push(task);
+        stuck.thread();
+        while next(&told) != Event::FellBack {}
+        // And leaves it to the thread that is back.
+        stuck.release();
+        let (task, told) = Task::told();
+        world.push(task);
+        assert_eq!(told.recv_timeout(SOON), Ok(0));
+    }
+    world.crew.stop();
+}
+
+#[test]
+fn flushes_while_a_thread_leads() {
+    let (world, told) = World::at_work(1);
+    for _ in 0..3 {
+        world.coalesce();
+        assert_eq!(next(&told), Event::Flushed);
+    }
+    world.crew.stop();
+}
+
+#[test]
+fn flushes_while_it_drives_io() {
+    let (world, told) = World::at_work(1);
+    let (task, _stuck) = Task::stuck();
+    world.push(task);
+    assert_eq!(next(&told), Event::FellBack);
+    for _ in 0..3 {
+        world.coalesce();
+        while next(&told) != Event::Flushed {}
+    }
+    world.crew.stop();
+}
