@@ -64,7 +64,7 @@ def main() -> None:
         return
     outcomes = results.load() | outcomes
     results.save(outcomes)
-    report.RESULTS.write_text(report.document(outcomes, machine.facts()))
+    report.RESULTS.write_text(report.document(outcomes, machine.description()))
     print(f"\nwritten: {os.path.relpath(report.RESULTS)}")
 
 

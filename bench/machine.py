@@ -11,7 +11,7 @@ import peers
 from servers import ROOT
 
 
-def facts() -> dict[str, str]:
+def description() -> dict[str, str]:
     """Name and value of everything the figures depend on."""
     versions = peers.versions()
     names = [f"{name} {versions[name]}" for name in ("portico", *peers.PACKAGES) if name in versions]

@@ -60,11 +60,11 @@ def bars_table(verdicts: list[bars.Verdict]) -> str:
     return "\n".join(_aligned(rows))
 
 
-def document(outcomes: dict[str, Outcome], facts: dict[str, str]) -> str:
+def document(outcomes: dict[str, Outcome], machine: dict[str, str]) -> str:
     """RESULTS.md."""
     parts = ["# Results", "Written by `bench/compare.py`; README.md beside this file says how to read it."]
     newest = max((outcome.date for outcome in outcomes.values()), default="never")
-    parts.append("\n".join([f"* date: {newest}", *(f"* {name}: {value}" for name, value in facts.items())]))
+    parts.append("\n".join([f"* date: {newest}", *(f"* {name}: {value}" for name, value in machine.items())]))
     parts += ["## BARS", bars_table(bars.verdicts(outcomes))]
     if REMARKS.exists():
         parts.append(REMARKS.read_text().strip())

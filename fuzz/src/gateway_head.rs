@@ -185,8 +185,8 @@ fn check_paths(head: &ObservedGateway, given: &Variables, is_whole: bool) {
         (None, None) if !said.is_empty() => assert_eq!((script, path), (&b""[..], said)),
         (None, None) => assert_eq!((script, path), (&b""[..], path_of(&head.target))),
     }
-    let is_told = ["PATH_INFO", "DOCUMENT_URI", "SCRIPT_NAME"].iter().any(|name| present(given, name).is_some());
-    assert_eq!(head.path_is_encoded, !is_told && last(given, "PATH_INFO").is_none(), "only a target has escapes");
+    let is_given = ["PATH_INFO", "DOCUMENT_URI", "SCRIPT_NAME"].iter().any(|name| present(given, name).is_some());
+    assert_eq!(head.path_is_encoded, !is_given && last(given, "PATH_INFO").is_none(), "only a target has escapes");
 }
 
 /// Path of a target, of any form.

@@ -47,7 +47,7 @@ pub fn check(input: &[u8]) {
     let Some(head) = check_head(&passed) else { return };
     let whole: usize = passed.blocks.iter().map(|block| block.len()).sum();
     let is_head = input.choices & 1 != 0;
-    let facts = ResponseProperties {
+    let properties = ResponseProperties {
         version: if input.choices & 2 == 0 { Version::Http11 } else { Version::Http10 },
         is_head,
         status: head.status,
@@ -55,7 +55,7 @@ pub fn check(input: &[u8]) {
         known_length: (input.choices & 4 != 0).then_some(whole as u64),
         keep_alive: input.choices & 8 == 0,
     };
-    let plan = plan_response(&facts);
+    let plan = plan_response(&properties);
     let (bytes, is_short) = encode(&head, &plan, &passed.blocks);
 
     let mut received = bytes.clone();
@@ -245,7 +245,7 @@ mod tests {
         let honest = passed(b"200 OK", &[(b"X-A", b"b")], &[b"body"]);
         let mut head = check_head(&honest).unwrap();
         head.fields = b"X-A: b\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n".to_vec();
-        let facts = ResponseProperties {
+        let properties = ResponseProperties {
             version: Version::Http11,
             is_head: false,
             status: 200,
@@ -253,7 +253,7 @@ mod tests {
             known_length: None,
             keep_alive: true,
         };
-        let plan = plan_response(&facts);
+        let plan = plan_response(&properties);
         let (bytes, _) = encode(&head, &plan, &honest.blocks);
         let response = read_response(&bytes, false, false).unwrap();
         assert_ne!(response.length, bytes.len());

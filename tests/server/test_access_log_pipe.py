@@ -134,7 +134,7 @@ def ask_and_see(connection: Connection, number: int, pipe: Pipe) -> bool:
     return pipe.has(b'" 200 8 "x" "x" ')
 
 
-def test_lost_lines_are_told_while_nobody_reads(pipe: Pipe) -> None:
+def test_lost_lines_are_logged_while_nobody_reads(pipe: Pipe) -> None:
     with pipe.server() as server, server.connect() as connection:
         ask(connection, range(MANY))
         server.error_log.wait_for(LOST)
@@ -153,7 +153,7 @@ def test_a_stop_does_not_wait_for_who_reads_the_log(pipe: Pipe) -> None:
     assert len(numbers) > 50
 
 
-def test_lines_that_a_stop_gives_up_are_told(pipe: Pipe) -> None:
+def test_lines_that_a_stop_gives_up_are_logged(pipe: Pipe) -> None:
     with pipe.server() as server, server.connect() as connection:
         ask(connection, range(FEW))
         assert LOST not in server.error_log.text()

@@ -79,7 +79,7 @@ def test_a_body_that_finds_no_descriptor_for_its_file_is_507() -> None:
 
 
 @pytest.mark.parametrize("limit", [64, 256])
-def test_a_small_limit_is_told_at_the_start_and_kept_to(limit: int) -> None:
+def test_a_small_limit_is_logged_at_the_start_and_kept_to(limit: int) -> None:
     """`ulimit -n` below what max_connections needs: one sentence, and far more clients than descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     server = Server("apps.patient:application", threads=1, options=["--max-connections", "1000"])

@@ -93,13 +93,13 @@ def expect_environ(
 ) -> None:
     """The application has seen what the file says, and the server's own keys are the server's."""
     assert response.status == 200
-    told = json.loads(response.body)
-    environ = told["environ"]
+    reported = json.loads(response.body)
+    environ = reported["environ"]
     assert environ.pop("SERVER_SOFTWARE").startswith("portico/")
     assert environ.pop("wsgi.version") == [1, 0]
     assert environ == asked.environ(gateway.addresses[name], connection.socket.getsockname())
-    assert told["body"] == asked.body
-    types = told["types"]
+    assert reported["body"] == asked.body
+    types = reported["types"]
     assert {key: types.get(key) for key in SERVER_TYPES if key != "wsgi.errors"} == {
         key: value for key, value in SERVER_TYPES.items() if key != "wsgi.errors"
     }
@@ -275,24 +275,24 @@ def test_a_valid_proxy_header_tells_of_the_client(gateway: GatewayServer, case: 
             assert connection.read_to_end() == b""
             return
         send(connection, header + data[data.index(b"\r\n") + 2 :])
-        told = json.loads(read_response(connection, name).body)
+        reported = json.loads(read_response(connection, name).body)
         peer = connection.socket.getsockname()
-    environ, facts = told["environ"], dict(case.facts)
+    environ, details = reported["environ"], dict(case.details)
     family, _, ends = case.endpoints.partition(": ")
     client: tuple[str, str | None]
     if family == "ip":
-        source, facts["destination"] = ends.split(" ")
+        source, details["destination"] = ends.split(" ")
         address, _, port = source.rpartition(":")
         client = (address.strip("[]"), port)
     else:
         client = ("", None) if family == "unix" else (peer[0], str(peer[1]))
     assert (environ["REMOTE_ADDR"], environ.get("REMOTE_PORT")) == client
-    is_tls = facts.pop("tls", "").startswith("true")
+    is_tls = details.pop("tls", "").startswith("true")
     assert (environ["wsgi.url_scheme"], environ.get("HTTPS")) == (
         ("https", "on") if is_tls else ("http", None)
     )
     renamed = {"tls_common_name": "tls_client_cn"}
-    assert environ["portico.proxy"] == {renamed.get(key, key): value for key, value in facts.items()}
+    assert environ["portico.proxy"] == {renamed.get(key, key): value for key, value in details.items()}
 
 
 @pytest.mark.parametrize("name", PROXIED)

@@ -98,10 +98,10 @@ def test_a_kept_connection_serves_many_requests(connection: GatewayConnection) -
         id = (1, 1, 2, 65535, 1)[number % 5]
         body = b"b" * (number % 3)
         connection.send(kept(f"/{number}?{number}", "POST" if body else "GET", body, id=id))
-        told = json.loads(completed(connection.read_fastcgi_response(id=id)).body)
-        environ = told["environ"]
+        reported = json.loads(completed(connection.read_fastcgi_response(id=id)).body)
+        environ = reported["environ"]
         assert (environ["REQUEST_URI"], environ["QUERY_STRING"]) == (f"/{number}?{number}", str(number))
-        assert (environ.get("CONTENT_LENGTH"), told["body"]) == (
+        assert (environ.get("CONTENT_LENGTH"), reported["body"]) == (
             str(len(body)) if body else None,
             body.decode(),
         )
@@ -110,14 +110,14 @@ def test_a_kept_connection_serves_many_requests(connection: GatewayConnection) -
 def test_requests_that_do_not_wait_are_served_in_turn(connection: GatewayConnection) -> None:
     connection.send(b"".join(kept(f"/{number}", id=1 + number % 2) for number in range(50)))
     for number in range(50):
-        told = json.loads(completed(connection.read_fastcgi_response(id=1 + number % 2)).body)
-        assert told["environ"]["REQUEST_URI"] == f"/{number}"
+        reported = json.loads(completed(connection.read_fastcgi_response(id=1 + number % 2)).body)
+        assert reported["environ"]["REQUEST_URI"] == f"/{number}"
 
 
 def test_a_connection_is_closed_if_it_is_not_to_be_kept(connection: GatewayConnection) -> None:
     connection.send(fastcgi(variables("/1")) + fastcgi(variables("/2")))
-    told = json.loads(completed(connection.read_fastcgi_response()).body)
-    assert told["environ"]["REQUEST_URI"] == "/1"
+    reported = json.loads(completed(connection.read_fastcgi_response()).body)
+    assert reported["environ"]["REQUEST_URI"] == "/1"
     connection.expect_closed()
 
 
@@ -234,8 +234,8 @@ def test_a_second_request_at_a_time_is_rejected_and_skipped(connection: GatewayC
         # Behind the response, where it was already on its way.
         assert connection.read_record() == ended(CANNOT_MULTIPLEX, id=9)
     stdout = b"".join(one.content for one in records if (one.kind, one.id) == (STDOUT, 1))
-    told = json.loads(stdout.partition(b"\r\n\r\n")[2])
-    assert (told["environ"]["REQUEST_URI"], told["body"]) == ("/first", "first")
+    reported = json.loads(stdout.partition(b"\r\n\r\n")[2])
+    assert (reported["environ"]["REQUEST_URI"], reported["body"]) == ("/first", "first")
 
 
 def test_a_storm_of_second_requests_takes_no_memory(

@@ -283,8 +283,8 @@ def test_a_kept_connection_closes_after_a_response_without_a_length(gateway: Gat
 def test_a_connection_that_is_not_kept_serves_one_packet(gateway: GatewayServer) -> None:
     with gateway.connect("uwsgi") as connection:
         connection.send(uwsgi(variables("/1")) * 2)
-        told = json.loads(connection.read_response().body)
-        assert told["environ"]["REQUEST_URI"] == "/1"
+        reported = json.loads(connection.read_response().body)
+        assert reported["environ"]["REQUEST_URI"] == "/1"
         connection.expect_closed()
 
 

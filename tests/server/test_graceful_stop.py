@@ -63,7 +63,7 @@ def test_the_client_of_a_rejected_body_is_named_by_its_reverse_proxy(leaving: Se
     assert leaving.access_log.wait_for(r'192\.0\.2\.9 .* 413 .* "me"')
 
 
-def test_what_a_reverse_proxy_says_wrongly_is_told(leaving: Server) -> None:
+def test_what_a_reverse_proxy_says_wrongly_is_logged(leaving: Server) -> None:
     with leaving.connect() as connection:
         assert rejected(connection, "X-Forwarded-Proto: wss") == 400
     assert leaving.error_log.wait_for("X-Forwarded-Proto: wss")

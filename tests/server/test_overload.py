@@ -98,7 +98,7 @@ def test_a_body_that_takes_long_to_come_has_waited_for_nothing(impatient: Server
         assert connection.read_response().body == b"4"
 
 
-def test_an_overload_is_told_once(impatient: Server, blocked: Server) -> None:
+def test_an_overload_is_logged_once(impatient: Server, blocked: Server) -> None:
     with blocked.connect() as connection:
         for _ in range(2):
             assert_shed(connection.request("/function"))

@@ -65,7 +65,7 @@ def test_everybody_is_served_after_a_call_that_blocks(alone: Server, key: str) -
         assert bodies(crowd) == [b"function"] * len(crowd)
 
 
-def test_it_is_told_once(alone: Server) -> None:
+def test_it_is_logged_once(alone: Server) -> None:
     with alone.connect() as connection:
         for _ in range(20):
             assert connection.request("/counts-inside").body == b"1"

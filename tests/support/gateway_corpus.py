@@ -77,7 +77,7 @@ class Case:
     leftover: bytes = b""
     endpoints: str = ""
     """Of a PROXY header: the line that names them."""
-    facts: dict[str, str] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
     """What it tells beside them."""
     reason: str = ""
     """Why it is rejected."""
@@ -126,7 +126,7 @@ def _read(path: Path) -> Case:
         elif key in {"ip", "unix", "local", "unknown"}:
             case.endpoints = line
         elif case.protocol == "proxy" and key != "rule":
-            case.facts[key] = value
+            case.details[key] = value
         elif key != "rule":
             case.requests[-1].parts[key] = value
     return case

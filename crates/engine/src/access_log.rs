@@ -73,7 +73,7 @@ impl AccessLog {
     /// A log that writes to `fd`.
     pub fn new(fd: OwnedFd, colour: bool) -> AccessLog {
         let is_file =
-            rustix::fs::fstat(&fd).is_ok_and(|facts| FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile);
+            rustix::fs::fstat(&fd).is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::RegularFile);
         let (buffered, leaving) = (Mutex::default(), Mutex::default());
         AccessLog { fd, is_file, colour, buffered, is_due: AtomicBool::new(false), leaving }
     }

@@ -5,7 +5,7 @@ use portico_wire::{
     write_chunk_size, write_content_length, write_header, write_status_line,
 };
 
-const FACTS: ResponseProperties = ResponseProperties {
+const PROPERTIES: ResponseProperties = ResponseProperties {
     version: Version::Http11,
     is_head: false,
     status: 200,
@@ -23,12 +23,12 @@ const PLAN: ResponsePlan = ResponsePlan {
     drop_content_length: false,
 };
 
-/// Plans for facts, with the behaviour each shows.
+/// Plans for properties, with the behaviour each shows.
 type Cases<'a> = &'a [(&'a str, ResponseProperties, ResponsePlan)];
 
 fn check(cases: Cases<'_>) {
-    for (behaviour, facts, plan) in cases {
-        assert_eq!(plan_response(facts), *plan, "{behaviour}");
+    for (behaviour, properties, plan) in cases {
+        assert_eq!(plan_response(properties), *plan, "{behaviour}");
     }
 }
 
@@ -37,27 +37,27 @@ fn plans_responses_with_a_body() {
     check(&[
         (
             "the application's length goes before the one the server knows",
-            ResponseProperties { content_length: Some(5), known_length: Some(6), ..FACTS },
+            ResponseProperties { content_length: Some(5), known_length: Some(6), ..PROPERTIES },
             ResponsePlan { body: ResponseBody::Length(5), ..PLAN },
         ),
         (
             "a known length is added",
-            ResponseProperties { known_length: Some(6), ..FACTS },
+            ResponseProperties { known_length: Some(6), ..PROPERTIES },
             ResponsePlan { body: ResponseBody::Length(6), add_content_length: Some(6), ..PLAN },
         ),
         (
             "a known length of nothing is added",
-            ResponseProperties { known_length: Some(0), ..FACTS },
+            ResponseProperties { known_length: Some(0), ..PROPERTIES },
             ResponsePlan { body: ResponseBody::Length(0), add_content_length: Some(0), ..PLAN },
         ),
         (
             "an unknown length is chunked",
-            FACTS,
+            PROPERTIES,
             ResponsePlan { body: ResponseBody::Chunked, add_chunked: true, ..PLAN },
         ),
         (
             "a closing connection can be chunked too",
-            ResponseProperties { keep_alive: false, ..FACTS },
+            ResponseProperties { keep_alive: false, ..PROPERTIES },
             ResponsePlan {
                 body: ResponseBody::Chunked,
                 add_chunked: true,
@@ -74,17 +74,17 @@ fn plans_responses_to_http_1_0() {
     check(&[
         (
             "an unknown length closes HTTP/1.0",
-            ResponseProperties { version: Version::Http10, ..FACTS },
+            ResponseProperties { version: Version::Http10, ..PROPERTIES },
             ResponsePlan { body: ResponseBody::UntilClose, keep_alive: false, connection: Some("close"), ..PLAN },
         ),
         (
             "a length keeps HTTP/1.0 alive",
-            ResponseProperties { version: Version::Http10, content_length: Some(5), ..FACTS },
+            ResponseProperties { version: Version::Http10, content_length: Some(5), ..PROPERTIES },
             ResponsePlan { body: ResponseBody::Length(5), connection: Some("keep-alive"), ..PLAN },
         ),
         (
             "HTTP/1.0 closes unless asked",
-            ResponseProperties { version: Version::Http10, content_length: Some(5), keep_alive: false, ..FACTS },
+            ResponseProperties { version: Version::Http10, content_length: Some(5), keep_alive: false, ..PROPERTIES },
             ResponsePlan { body: ResponseBody::Length(5), keep_alive: false, connection: Some("close"), ..PLAN },
         ),
     ]);
@@ -95,22 +95,22 @@ fn plans_responses_to_head() {
     check(&[
         (
             "HEAD keeps the application's length",
-            ResponseProperties { is_head: true, content_length: Some(5), known_length: Some(6), ..FACTS },
+            ResponseProperties { is_head: true, content_length: Some(5), known_length: Some(6), ..PROPERTIES },
             PLAN,
         ),
         (
             "HEAD gets a known length",
-            ResponseProperties { is_head: true, known_length: Some(6), ..FACTS },
+            ResponseProperties { is_head: true, known_length: Some(6), ..PROPERTIES },
             ResponsePlan { add_content_length: Some(6), ..PLAN },
         ),
         (
             "HEAD does not get the length of the body that was left out",
-            ResponseProperties { is_head: true, known_length: Some(0), ..FACTS },
+            ResponseProperties { is_head: true, known_length: Some(0), ..PROPERTIES },
             PLAN,
         ),
         (
             "HEAD without a length keeps even HTTP/1.0 alive",
-            ResponseProperties { is_head: true, version: Version::Http10, ..FACTS },
+            ResponseProperties { is_head: true, version: Version::Http10, ..PROPERTIES },
             ResponsePlan { connection: Some("keep-alive"), ..PLAN },
         ),
     ]);
@@ -121,23 +121,23 @@ fn plans_responses_with_a_status_that_has_no_body() {
     check(&[
         (
             "304 keeps the application's length",
-            ResponseProperties { status: 304, content_length: Some(5), ..FACTS },
+            ResponseProperties { status: 304, content_length: Some(5), ..PROPERTIES },
             PLAN,
         ),
-        ("304 gets no length", ResponseProperties { status: 304, known_length: Some(0), ..FACTS }, PLAN),
+        ("304 gets no length", ResponseProperties { status: 304, known_length: Some(0), ..PROPERTIES }, PLAN),
         (
             "204 loses its length",
-            ResponseProperties { status: 204, content_length: Some(0), ..FACTS },
+            ResponseProperties { status: 204, content_length: Some(0), ..PROPERTIES },
             ResponsePlan { drop_content_length: true, ..PLAN },
         ),
         (
             "204 gets no length, and HEAD changes nothing",
-            ResponseProperties { status: 204, is_head: true, known_length: Some(6), ..FACTS },
+            ResponseProperties { status: 204, is_head: true, known_length: Some(6), ..PROPERTIES },
             ResponsePlan { drop_content_length: true, ..PLAN },
         ),
         (
             "1xx loses its length",
-            ResponseProperties { status: 101, content_length: Some(5), known_length: Some(5), ..FACTS },
+            ResponseProperties { status: 101, content_length: Some(5), known_length: Some(5), ..PROPERTIES },
             ResponsePlan { drop_content_length: true, ..PLAN },
         ),
     ]);

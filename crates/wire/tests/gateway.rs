@@ -387,7 +387,7 @@ fn the_number_of_variables_is_bounded() {
 
 #[test]
 fn plans_responses_of_cgi() {
-    let facts = ResponseProperties {
+    let properties = ResponseProperties {
         version: Version::Http11,
         is_head: false,
         status: 200,
@@ -404,15 +404,18 @@ fn plans_responses_of_cgi() {
         drop_content_length: false,
     };
     let planned = portico_wire::plan_cgi_response;
-    assert_eq!(planned(&facts), plan);
-    assert_eq!(planned(&ResponseProperties { keep_alive: false, ..facts }), ResponsePlan { keep_alive: false, ..plan });
+    assert_eq!(planned(&properties), plan);
+    assert_eq!(
+        planned(&ResponseProperties { keep_alive: false, ..properties }),
+        ResponsePlan { keep_alive: false, ..plan }
+    );
     let length = ResponsePlan { body: ResponseBody::Length(5), ..plan };
-    assert_eq!(planned(&ResponseProperties { content_length: Some(5), ..facts }), length);
+    assert_eq!(planned(&ResponseProperties { content_length: Some(5), ..properties }), length);
     let added = ResponsePlan { add_content_length: Some(5), ..length };
-    assert_eq!(planned(&ResponseProperties { known_length: Some(5), ..facts }), added);
+    assert_eq!(planned(&ResponseProperties { known_length: Some(5), ..properties }), added);
     let empty = ResponsePlan { body: ResponseBody::Empty, ..plan };
-    assert_eq!(planned(&ResponseProperties { is_head: true, ..facts }), empty);
-    assert_eq!(planned(&ResponseProperties { status: 304, ..facts }), empty);
+    assert_eq!(planned(&ResponseProperties { is_head: true, ..properties }), empty);
+    assert_eq!(planned(&ResponseProperties { status: 304, ..properties }), empty);
 }
 
 #[test]

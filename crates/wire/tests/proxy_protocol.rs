@@ -252,7 +252,7 @@ fn reads_tlvs_and_skips_unknown_ones() {
 }
 
 #[test]
-fn reads_what_is_told_of_tls() {
+fn reads_what_it_says_of_tls() {
     let subs = [tlv(0x21, b"TLSv1.3"), tlv(0x24, b"SHA256"), tlv(0x22, b"caf\xc3\xa9"), tlv(0x23, b"AES")].concat();
     let bytes = with_tlvs(&[tlv(0x20, &[&[7, 0, 0, 0, 0], &subs[..]].concat()), tlv(1, b"h2")].concat());
     let header = valid(&bytes);

@@ -256,11 +256,11 @@ impl Inbound {
 
     /// Address and port of the client: as a reverse proxy says, else those of the `peer`. A Unix socket has neither.
     pub fn client(&self, peer: Option<SocketAddr>) -> (Option<IpAddr>, Option<u16>) {
-        let told = match self.gateway() {
+        let named = match self.gateway() {
             Some(gateway) => gateway.client,
             None => self.forwarded.as_ref().and_then(|forwarded| forwarded.client),
         };
-        match told {
+        match named {
             Some(client) => (client.address, client.port),
             // An IPv4 client of a dual-stack socket is shown as what it is.
             None => (peer.map(|peer| peer.ip().to_canonical()), peer.map(|peer| peer.port())),

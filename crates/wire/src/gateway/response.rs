@@ -10,10 +10,10 @@ use crate::{ResponsePlan, ResponseProperties, Version, plan_response};
 /// of unknown length ends with its stream (`UntilClose`): the STDOUT stream of FastCGI, after which the connection may
 /// be kept, and the connection of SCGI, which never is.
 #[must_use]
-pub fn plan_cgi_response(facts: &ResponseProperties) -> ResponsePlan {
+pub fn plan_cgi_response(properties: &ResponseProperties) -> ResponsePlan {
     // Chunks are HTTP/1.1's own (RFC 3875 6.2.1 has no transfer codings).
-    let plan = plan_response(&ResponseProperties { version: Version::Http10, ..*facts });
-    ResponsePlan { connection: None, keep_alive: facts.keep_alive, ..plan }
+    let plan = plan_response(&ResponseProperties { version: Version::Http10, ..*properties });
+    ResponsePlan { connection: None, keep_alive: properties.keep_alive, ..plan }
 }
 
 /// Appends the first line of a response head, RFC 3875 6.3.3; `status_and_reason` is like `200 OK`. Fields and the

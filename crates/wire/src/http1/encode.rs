@@ -60,36 +60,36 @@ pub struct ResponsePlan {
 
 /// Decides how a response is framed: RFC 9112 6.3 and 9.3, RFC 9110 6.4.1 and 8.6.
 #[must_use]
-pub fn plan_response(facts: &ResponseProperties) -> ResponsePlan {
+pub fn plan_response(properties: &ResponseProperties) -> ResponsePlan {
     // RFC 9110 8.6: no Content-Length with 1xx and 204.
-    let drop_content_length = matches!(facts.status, 100..=199 | 204);
-    let content_length = facts.content_length.filter(|_| !drop_content_length);
+    let drop_content_length = matches!(properties.status, 100..=199 | 204);
+    let content_length = properties.content_length.filter(|_| !drop_content_length);
     let mut add_content_length = None;
-    let body = if drop_content_length || facts.status == 304 || facts.is_head {
+    let body = if drop_content_length || properties.status == 304 || properties.is_head {
         // RFC 9110 8.6: with HEAD, only the length that GET would have. That a body made for
         // HEAD is empty says nothing about it.
-        if facts.is_head && !drop_content_length && facts.status != 304 && content_length.is_none() {
-            add_content_length = facts.known_length.filter(|&length| length > 0);
+        if properties.is_head && !drop_content_length && properties.status != 304 && content_length.is_none() {
+            add_content_length = properties.known_length.filter(|&length| length > 0);
         }
         ResponseBody::Empty
     } else if let Some(length) = content_length {
         ResponseBody::Length(length)
-    } else if let Some(length) = facts.known_length {
+    } else if let Some(length) = properties.known_length {
         add_content_length = Some(length);
         ResponseBody::Length(length)
-    } else if facts.version == Version::Http11 {
+    } else if properties.version == Version::Http11 {
         ResponseBody::Chunked
     } else {
         // RFC 9112 6.1: HTTP/1.0 does not know chunks, so the end of the connection ends the body.
         ResponseBody::UntilClose
     };
-    let keep_alive = facts.keep_alive && body != ResponseBody::UntilClose;
+    let keep_alive = properties.keep_alive && body != ResponseBody::UntilClose;
     ResponsePlan {
         body,
         keep_alive,
         add_content_length,
         add_chunked: body == ResponseBody::Chunked,
-        connection: connection_option(keep_alive, facts.version),
+        connection: connection_option(keep_alive, properties.version),
         drop_content_length,
     }
 }
