@@ -26,12 +26,12 @@ struct WorkerStatus {
     connections_total: u64,
     bytes_sent: u64,
     errors: u64,
-    calls: Vec<Py<Call>>,
+    calls: Vec<Py<RunningCall>>,
 }
 
 /// One call in the application right now.
 #[pyclass(frozen, get_all)]
-struct Call {
+struct RunningCall {
     elapsed_s: f64,
     what: String,
 }
@@ -57,7 +57,7 @@ impl Scoreboard {
 
     fn read(&self, py: Python<'_>, slot: usize) -> PyResult<WorkerStatus> {
         let slot = self.slot(slot)?;
-        let calls = slot.calls().into_iter().map(|(elapsed_s, what)| Py::new(py, Call { elapsed_s, what }));
+        let calls = slot.calls().into_iter().map(|(elapsed_s, what)| Py::new(py, RunningCall { elapsed_s, what }));
         Ok(WorkerStatus {
             requests: slot.requests.load(Relaxed),
             connections: slot.connections.load(Relaxed),
@@ -129,7 +129,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<Scoreboard>()?;
     module.add_class::<WorkerStatus>()?;
-    module.add_class::<Call>()?;
+    module.add_class::<RunningCall>()?;
     module.add_class::<wsgi::file_wrapper::FileWrapper>()?;
     module.add("RequestBodyError", module.py().get_type::<wsgi::input::RequestBodyError>())?;
     module.add_function(wrap_pyfunction!(log, module)?)?;

@@ -3,7 +3,7 @@
 use portico_engine::descriptor;
 use portico_engine::drain::Orders;
 use portico_engine::engine;
-use portico_engine::listener::{Bound as BoundListener, Options};
+use portico_engine::listener::{BoundListener, Options};
 use portico_engine::message::spoken::Protocol;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -37,7 +37,7 @@ struct ProcessAttributes {
 /// The process of one server.
 pub struct Process {
     /// The engine's part.
-    pub engine: engine::Process,
+    pub engine: engine::Descriptors,
     /// Whether other workers serve the same application (`wsgi.multiprocess`).
     pub multiprocess: bool,
     /// `wsgi.errors`.
@@ -51,7 +51,7 @@ impl Process {
         let listeners = attributes.listeners.into_iter().map(listener).collect::<PyResult<_>>()?;
         let access_log = optional(attributes.access_log_fd, "access_log_fd")?;
         Ok(Process {
-            engine: engine::Process {
+            engine: engine::Descriptors {
                 listeners,
                 orders: Orders {
                     signals: optional(attributes.signal_fd, "signal_fd")?,

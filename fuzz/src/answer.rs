@@ -1,7 +1,7 @@
 //! Responses over FastCGI: the records written for any data say that data again to a reverse proxy that reads them to
 //! the letter, and nothing else.
 
-use crate::input::Input;
+use crate::input::FuzzInput;
 use crate::records::{Record, split};
 use portico_wire::{
     FASTCGI_MAX_CONTENT, FASTCGI_PADDING, FastCgiEnd, FastCgiReply, FastCgiStream, fastcgi_record_header,
@@ -13,7 +13,7 @@ const STDERR: u8 = 7;
 
 /// Takes the message for what is to be sent: in blocks, to either stream, some of it many times over.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let mut random = input.random();
     let id = u16::from_le_bytes([(input.choices >> 8 & 0xff) as u8, (input.choices >> 16 & 0xff) as u8]);
     let (mut out, mut sent) = (Vec::new(), [Vec::new(), Vec::new()]);
@@ -73,7 +73,7 @@ fn read_stream(records: &[Record], kind: u8) -> Vec<u8> {
 }
 
 /// Each reply beside a response is one record.
-fn check_replies(input: &Input, id: u16) {
+fn check_replies(input: &FuzzInput, id: u16) {
     let kind = input.message.first().copied().unwrap_or(99);
     let values = input.message[..input.message.len().min(200)].to_vec();
     let end = |status| vec![0, 0, 0, 0, status, 0, 0, 0];

@@ -1,11 +1,11 @@
 //! Bodies with a Content-Length: exactly so many bytes, however they arrive, and not one of the next request.
 
-use crate::input::Input;
+use crate::input::FuzzInput;
 use portico_wire::{BodyDecoder, BodyStep, Framing};
 
 /// Takes the choices for the length and the message for what is sent.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let mut random = input.random();
     // Around the length of the message, where the boundary is; or anything, up to 64 bits.
     let declared = match input.choices & 3 {

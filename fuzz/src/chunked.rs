@@ -1,13 +1,13 @@
 //! Chunked bodies: the decoder and the plain reading of `reference` say the same, however the bytes
 //! arrive.
 
-use crate::input::Input;
+use crate::input::FuzzInput;
 use crate::reference::{self, Chunked};
 use portico_wire::{BodyDecoder, BodyStep, Framing, Limits, WireError};
 
 /// Takes the message for a chunked body and what follows it.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let limits = input.limits();
     let whole = decode(&[input.message], &limits);
     let pieces = input.random().pieces(input.message);

@@ -1,14 +1,14 @@
 //! The whole life of a connection: requests, rejection, end, and what must hold for each.
 
-use crate::input::Input;
-use crate::life::{Event, Life, Terms};
+use crate::input::FuzzInput;
+use crate::life::{ConnectionTerms, Life, LifeEvent};
 use crate::reference::{self, Chunked};
 use portico_wire::Framing;
 
 /// Takes the message for all that a client sends on one connection.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
-    let terms = Terms::of(&input);
+    let input = FuzzInput::of(input);
+    let terms = ConnectionTerms::of(&input);
     let max_body_bytes = terms.max_body_bytes;
     let mut life = Life::new(terms);
     let (mut sent, mut over) = (0, None);
@@ -30,10 +30,10 @@ fn check_events(life: &Life, sent: &[u8], max_body_bytes: u64) {
     for (index, event) in life.events.iter().enumerate() {
         let is_last = index + 1 == life.events.len();
         match event {
-            Event::Request { head, body } => {
+            LifeEvent::Request { head, body } => {
                 requests += 1;
                 let [keep_alive, ..] = head.flags;
-                assert!(keep_alive || life.events.get(index + 1) == Some(&Event::Closing));
+                assert!(keep_alive || life.events.get(index + 1) == Some(&LifeEvent::Closing));
                 assert!(body.len() as u64 <= max_body_bytes);
                 // Where each request stands in what was sent, found without the decoder.
                 at += head.length;
@@ -57,14 +57,16 @@ fn check_events(life: &Life, sent: &[u8], max_body_bytes: u64) {
                     },
                 };
             }
-            Event::Rejected(status) => {
+            LifeEvent::Rejected(status) => {
                 assert!(is_last && life.is_over(), "something after a rejection");
                 assert!(matches!(status, 400 | 405 | 411 | 413 | 414 | 417 | 421 | 431 | 501 | 505), "{status}");
             }
-            Event::Closing => assert!(is_last && life.is_over() && requests > 0, "something after the last request"),
+            LifeEvent::Closing => {
+                assert!(is_last && life.is_over() && requests > 0, "something after the last request");
+            }
         }
     }
-    if !matches!(life.events.last(), Some(Event::Rejected(_))) {
+    if !matches!(life.events.last(), Some(LifeEvent::Rejected(_))) {
         // In the middle of a body, some of it has been used beyond the last request.
         assert!(at <= life.consumed);
     }

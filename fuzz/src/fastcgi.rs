@@ -2,8 +2,8 @@
 //! says, and what it finds of the variables is what they say.
 
 use crate::gateway_head::{check_meaning, observe};
-use crate::input::Input;
-use crate::records::{self, Conduct, Event, join};
+use crate::input::FuzzInput;
+use crate::records::{self, Conduct, RecordEvent, join};
 use crate::variables;
 use portico_wire::{FastCgiReader, FastCgiStep, GatewayHead, GatewayLimits, WireError};
 
@@ -14,7 +14,7 @@ const MOST_LEFT: usize = 1024;
 
 /// Takes the message for all that a reverse proxy sends on one connection.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let (message, limits) = (input.message, input.gateway_limits());
     let conduct = Conduct {
         max_params_bytes: limits.max_variables_bytes,
@@ -38,7 +38,7 @@ pub fn check(input: &[u8]) {
 
 /// Drives a reader as `src/connection/fastcgi.rs` does: what was used is dropped, and a request is finished at its
 /// end.
-fn read(pieces: &[&[u8]], conduct: Conduct, limits: &GatewayLimits) -> Vec<Event> {
+fn read(pieces: &[&[u8]], conduct: Conduct, limits: &GatewayLimits) -> Vec<RecordEvent> {
     let sent = pieces.concat();
     let mut reader = FastCgiReader::new();
     let mut events = Vec::new();
@@ -53,7 +53,7 @@ fn read(pieces: &[&[u8]], conduct: Conduct, limits: &GatewayLimits) -> Vec<Event
                 Ok(step) => step,
                 Err(error) => {
                     check_error(&mut reader, error, available, limits);
-                    events.push(Event::Rejected(error));
+                    events.push(RecordEvent::Rejected(error));
                     return events;
                 }
             };
@@ -67,14 +67,14 @@ fn read(pieces: &[&[u8]], conduct: Conduct, limits: &GatewayLimits) -> Vec<Event
                 }
                 FastCgiStep::Begin { id, keep_connection, .. } => {
                     assert!(is_open && id != 0);
-                    join(&mut events, Event::Begin { id, keep_connection });
+                    join(&mut events, RecordEvent::Begin { id, keep_connection });
                 }
                 FastCgiStep::Params { consumed, data } => {
                     assert!(is_open && !data.is_empty() && data.end == consumed);
-                    join(&mut events, Event::Params(available[data].to_vec()));
+                    join(&mut events, RecordEvent::Params(available[data].to_vec()));
                 }
                 FastCgiStep::ParamsEnd { .. } => {
-                    join(&mut events, Event::ParamsEnd);
+                    join(&mut events, RecordEvent::ParamsEnd);
                     reader.expect_body(conduct.body_length);
                     if conduct.finishes_early {
                         reader.finish();
@@ -82,22 +82,22 @@ fn read(pieces: &[&[u8]], conduct: Conduct, limits: &GatewayLimits) -> Vec<Event
                 }
                 FastCgiStep::Stdin { consumed, data } => {
                     assert!(is_open && !data.is_empty() && data.end == consumed);
-                    join(&mut events, Event::Stdin(available[data].to_vec()));
+                    join(&mut events, RecordEvent::Stdin(available[data].to_vec()));
                 }
                 FastCgiStep::StdinEnd { .. } => {
                     assert!(is_open, "a response is due until finish() is called");
-                    join(&mut events, Event::StdinEnd);
+                    join(&mut events, RecordEvent::StdinEnd);
                     reader.finish();
                     assert!(!reader.is_open());
                 }
                 FastCgiStep::Abort { .. } => {
                     assert!(is_open);
-                    join(&mut events, Event::Abort);
+                    join(&mut events, RecordEvent::Abort);
                     if conduct.finishes_aborted {
                         reader.finish();
                     }
                 }
-                FastCgiStep::Reply { reply, .. } => join(&mut events, Event::Reply(reply)),
+                FastCgiStep::Reply { reply, .. } => join(&mut events, RecordEvent::Reply(reply)),
             }
         }
     }
@@ -113,14 +113,14 @@ fn check_error(reader: &mut FastCgiReader, error: WireError, available: &[u8], l
 }
 
 /// What the variables of each request say.
-fn check_variables(events: &[Event], limits: &GatewayLimits) {
+fn check_variables(events: &[RecordEvent], limits: &GatewayLimits) {
     let mut head = GatewayHead::new();
     let mut params = Vec::new();
     for event in events {
         match event {
-            Event::Begin { .. } => params.clear(),
-            Event::Params(data) => params.extend_from_slice(data),
-            Event::ParamsEnd => match (head.read_fastcgi(&params, limits), variables::read_fastcgi(&params)) {
+            RecordEvent::Begin { .. } => params.clear(),
+            RecordEvent::Params(data) => params.extend_from_slice(data),
+            RecordEvent::ParamsEnd => match (head.read_fastcgi(&params, limits), variables::read_fastcgi(&params)) {
                 (Ok(()), Some(given)) => check_meaning(&observe(&head, &params), &given, false, limits),
                 (Ok(()), None) => panic!("lengths that do not add up: {}", params.escape_ascii()),
                 (Err(error), given) => assert!(error != WireError::VARIABLES_LENGTHS || given.is_none(), "{error}"),

@@ -1,7 +1,7 @@
 //! What reverse proxies say of a request: whatever a client has put into these headers before, an error or values
 //! that may go to an application, and nothing on the client's side of the list counts.
 
-use crate::input::Input;
+use crate::input::FuzzInput;
 use crate::observed::{ObservedHead, observe};
 use crate::reference::without_blanks;
 use portico_wire::{Forwarded, Limits, Networks, RequestHead, Span, WireError, request_start_ns};
@@ -15,7 +15,7 @@ type Values = Option<(Option<portico_wire::Client>, Option<portico_wire::Scheme>
 
 /// Takes the message for the head of a request that a reverse proxy passed on.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let trusted = networks(&input);
     let mut head = RequestHead::new();
     let Ok(Some(length)) = head.read(input.message, &Limits::default()) else { return };
@@ -44,7 +44,7 @@ pub fn check(input: &[u8]) {
 
 /// The trusted peers that an input chooses.
 #[must_use]
-pub fn networks(input: &Input) -> Networks {
+pub fn networks(input: &FuzzInput) -> Networks {
     let list = TRUSTED[usize::try_from(input.choices >> 8 & 3).unwrap_or(0)];
     Networks::parse(list).expect("valid networks")
 }

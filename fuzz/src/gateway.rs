@@ -6,7 +6,7 @@
 
 use crate::gateway_errors::check_error;
 use crate::gateway_head::{ObservedGateway, check_meaning, observe};
-use crate::input::Input;
+use crate::input::FuzzInput;
 use crate::variables::{Variables, write_fastcgi, write_scgi, write_uwsgi};
 use portico_wire::{GatewayHead, GatewayLimits, UwsgiPacket, WireError};
 
@@ -34,11 +34,11 @@ const DROPPED: [(&str, &str); 14] = [
 ];
 
 /// What reading variables came to.
-type Outcome = Result<ObservedGateway, WireError>;
+type GatewayOutcome = Result<ObservedGateway, WireError>;
 
 /// Takes the message for the variables of one request.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let given = read_given(input.message);
     let limits = GatewayLimits { max_variables: input.gateway_limits().max_variables, ..GatewayLimits::default() };
     let Some(packet) = write_uwsgi(0, &given) else { return };
@@ -71,7 +71,7 @@ fn read_given(message: &[u8]) -> Variables {
 }
 
 /// Reads a packet that is complete.
-fn read_uwsgi(head: &mut GatewayHead, packet: &[u8], limits: &GatewayLimits) -> Outcome {
+fn read_uwsgi(head: &mut GatewayHead, packet: &[u8], limits: &GatewayLimits) -> GatewayOutcome {
     match head.read_uwsgi(packet, limits)? {
         Some(UwsgiPacket::Request { length }) => {
             assert_eq!(length, packet.len());
@@ -115,7 +115,7 @@ fn is_header(name: &[u8]) -> bool {
 }
 
 /// What has to be dropped, wherever it stands, changes nothing, not even which rule is found to be broken.
-fn check_dropped(given: &Variables, input: &Input) {
+fn check_dropped(given: &Variables, input: &FuzzInput) {
     let limits = GatewayLimits { max_variables: usize::MAX, ..GatewayLimits::default() };
     let mut with_dropped = given.clone();
     let mut random = input.random();

@@ -1,7 +1,7 @@
 //! Heads: whatever the bytes, an error or a head that is what its bytes say, and the same in every way the
 //! bytes may arrive.
 
-use crate::input::Input;
+use crate::input::FuzzInput;
 use crate::observed::{ObservedHead, read, read_on};
 use crate::reference::{is_tchar, is_text, without_blanks};
 use portico_wire::{Framing, Limits, RequestHead, TargetForm, Version};
@@ -13,7 +13,7 @@ const SOME_SPLITS: usize = 12;
 
 /// Reads the message as a head.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let (bytes, limits) = (input.message, input.limits());
     let whole = read(&mut RequestHead::new(), bytes, &limits);
     if let Ok(Some(head)) = &whole {

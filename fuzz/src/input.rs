@@ -8,14 +8,14 @@ use portico_wire::{GatewayLimits, Limits};
 pub const CHOICE_BYTES: usize = 8;
 
 /// A message, and what is chosen beside it.
-pub struct Input<'a> {
+pub struct FuzzInput<'a> {
     /// The bytes a peer sends, or what an application passes in.
     pub message: &'a [u8],
     /// The choices; 0 is the plain case (default limits).
     pub choices: u64,
 }
 
-impl<'a> Input<'a> {
+impl<'a> FuzzInput<'a> {
     /// Splits `bytes`; an input too short for choices has none.
     #[must_use]
     pub fn of(bytes: &'a [u8]) -> Self {
@@ -103,7 +103,7 @@ mod tests {
     fn pieces_put_together_are_the_message() {
         let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
         for choices in 0..50 {
-            let pieces = Input { message: &bytes, choices }.random().pieces(&bytes);
+            let pieces = FuzzInput { message: &bytes, choices }.random().pieces(&bytes);
             assert!(pieces.len() > 10 && pieces.iter().all(|piece| !piece.is_empty()));
             assert_eq!(pieces.concat(), bytes);
         }
@@ -111,9 +111,9 @@ mod tests {
 
     #[test]
     fn the_last_eight_bytes_are_the_choices() {
-        let input = Input::of(b"message\x01\0\0\0\0\0\0\0");
+        let input = FuzzInput::of(b"message\x01\0\0\0\0\0\0\0");
         assert_eq!((input.message, input.choices), (&b"message"[..], 1));
-        let short = Input::of(b"short");
+        let short = FuzzInput::of(b"short");
         assert_eq!((short.message, short.choices), (&b"short"[..], 0));
     }
 }

@@ -2,7 +2,7 @@
 //! events out. What is here is only what a connection's task does beside them: it keeps the buffer.
 
 use crate::forwarded::networks;
-use crate::input::Input;
+use crate::input::FuzzInput;
 use crate::observed::{ObservedHead, observe};
 use portico_engine::budget::Budget;
 use portico_engine::message::body::BodyError;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// What a connection does with what it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum LifeEvent {
     /// A complete request, queued for the application.
     Request {
         /// Its head.
@@ -32,7 +32,7 @@ pub enum Event {
 }
 
 /// A body that is not complete, and the head of its request.
-struct Body {
+struct OpenBody {
     head: Box<ObservedHead>,
     incoming: IncomingBody,
     /// What has been decoded.
@@ -47,21 +47,21 @@ const DEFAULTS: &str = include_str!("../../crates/engine/tests/support/settings.
 
 /// What holds for a connection.
 #[derive(Clone)]
-pub struct Terms {
+pub struct ConnectionTerms {
     settings: Arc<Settings>,
     /// `max_request_body`.
     pub max_body_bytes: u64,
     is_trusted: bool,
 }
 
-impl Terms {
+impl ConnectionTerms {
     /// The terms that an input chooses.
     ///
     /// # Panics
     ///
     /// The defaults are not all there.
     #[must_use]
-    pub fn of(input: &Input) -> Self {
+    pub fn of(input: &FuzzInput) -> Self {
         let max_body_bytes = if input.choices & 4 == 0 { u64::MAX } else { SMALL_BODY_BYTES };
         let limit = if max_body_bytes == u64::MAX { 0 } else { max_body_bytes };
         let lines = format!("{DEFAULTS}max_request_body_bytes = {limit}\n");
@@ -77,13 +77,13 @@ impl Terms {
 
 /// One connection.
 pub struct Life {
-    terms: Terms,
+    terms: ConnectionTerms,
     memory: Arc<Budget>,
     reader: RequestReader,
     inbound: Inbound,
-    body: Option<Body>,
+    body: Option<OpenBody>,
     /// What has happened.
-    pub events: Vec<Event>,
+    pub events: Vec<LifeEvent>,
     /// Bytes of the input that were used for requests, up to the end or the rejection.
     pub consumed: usize,
     /// How often 100 Continue was sent.
@@ -93,7 +93,7 @@ pub struct Life {
 impl Life {
     /// A fresh connection.
     #[must_use]
-    pub fn new(terms: Terms) -> Self {
+    pub fn new(terms: ConnectionTerms) -> Self {
         let memory = Budget::new(u64::MAX);
         Self {
             terms,
@@ -109,7 +109,7 @@ impl Life {
 
     /// Runs a connection to the end of `pieces`.
     #[must_use]
-    pub fn of(pieces: &[&[u8]], terms: Terms) -> Self {
+    pub fn of(pieces: &[&[u8]], terms: ConnectionTerms) -> Self {
         let mut life = Self::new(terms);
         for piece in pieces {
             life.receive(piece);
@@ -146,7 +146,7 @@ impl Life {
             match goes_on {
                 Ok(true) if !self.is_over() => {}
                 Ok(_) => return,
-                Err(error) => return self.events.push(Event::Rejected(error.status)),
+                Err(error) => return self.events.push(LifeEvent::Rejected(error.status)),
             }
         }
         panic!("the connection does not come to rest");
@@ -185,14 +185,14 @@ impl Life {
                 let [_, expect_continue, ..] = head.flags;
                 self.continues += usize::from(expect_continue && self.inbound.is_empty());
                 let incoming = IncomingBody::new(head.framing, Box::new(Inbound::new(&self.memory)));
-                self.body = Some(Body { head, incoming, bytes: Vec::new() });
+                self.body = Some(OpenBody { head, incoming, bytes: Vec::new() });
                 Ok(true)
             }
             Ok(step @ (Step::Ping { .. } | Step::Foreign(_))) => panic!("{step:?} over HTTP"),
         }
     }
 
-    fn read_body(&mut self, mut body: Body) -> Result<bool, WireError> {
+    fn read_body(&mut self, mut body: OpenBody) -> Result<bool, WireError> {
         assert!(!body.incoming.is_complete(), "a body that is complete is not waited for");
         let feed = body.incoming.feed.as_mut().expect("a feed is given to the body and kept");
         assert!(feed.is_empty(), "a body leaves nothing to be read again");
@@ -227,9 +227,9 @@ impl Life {
     /// A request is complete: it goes to the crew, and what follows it is the next head or nobody's.
     fn queue(&mut self, head: Box<ObservedHead>, body: Vec<u8>) {
         let [keep_alive, ..] = head.flags;
-        self.events.push(Event::Request { head, body });
+        self.events.push(LifeEvent::Request { head, body });
         if !self.reader.next(keep_alive) {
-            self.events.push(Event::Closing);
+            self.events.push(LifeEvent::Closing);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! PROXY protocol headers: the same in every split, rejected or exactly what a plain reading of the specification
 //! finds, with a checksum that is right.
 
-use crate::input::Input;
+use crate::input::FuzzInput;
 use crate::reference::is_text;
 use portico_wire::{PROXY_MAX_BYTES, ProxyEndpoints, ProxyHeader, ProxyTls, Span, WireError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,7 +15,7 @@ const HEADER_BYTES: usize = 16;
 
 /// Takes the message for what a load balancer's connection begins with.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let most = match input.choices & 3 {
         0 => PROXY_MAX_BYTES,
         1 => usize::try_from(input.choices >> 8 & 0xff).unwrap_or(0),
@@ -43,7 +43,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn check_splits(input: &Input, bytes: &[u8], most: usize, whole: &Result<Option<ProxyHeader>, WireError>) {
+fn check_splits(input: &FuzzInput, bytes: &[u8], most: usize, whole: &Result<Option<ProxyHeader>, WireError>) {
     let mut random = input.random();
     let mut splits: Vec<usize> = if bytes.len() <= EVERY_SPLIT_BYTES {
         (0..bytes.len()).collect()

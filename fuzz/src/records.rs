@@ -40,7 +40,7 @@ pub fn split(mut bytes: &[u8]) -> (Vec<Record<'_>>, Result<usize, WireError>) {
 
 /// What a server is to do, in order; consecutive data is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum RecordEvent {
     /// A request begins.
     Begin {
         /// Its number.
@@ -65,12 +65,13 @@ pub enum Event {
 }
 
 /// Adds an event; data to that before.
-pub fn join(events: &mut Vec<Event>, event: Event) {
+pub fn join(events: &mut Vec<RecordEvent>, event: RecordEvent) {
     match (events.last_mut(), event) {
-        (Some(Event::Params(before)), Event::Params(data)) | (Some(Event::Stdin(before)), Event::Stdin(data)) => {
+        (Some(RecordEvent::Params(before)), RecordEvent::Params(data))
+        | (Some(RecordEvent::Stdin(before)), RecordEvent::Stdin(data)) => {
             before.extend(data);
         }
-        (_, Event::Params(data) | Event::Stdin(data)) if data.is_empty() => {}
+        (_, RecordEvent::Params(data) | RecordEvent::Stdin(data)) if data.is_empty() => {}
         (_, event) => events.push(event),
     }
 }
@@ -98,7 +99,7 @@ enum Open {
 
 /// The events of a connection.
 #[must_use]
-pub fn events(bytes: &[u8], conduct: Conduct) -> Vec<Event> {
+pub fn events(bytes: &[u8], conduct: Conduct) -> Vec<RecordEvent> {
     let (records, end) = split(bytes);
     let mut events = Vec::new();
     let mut open = None;
@@ -107,13 +108,13 @@ pub fn events(bytes: &[u8], conduct: Conduct) -> Vec<Event> {
             Ok(true) => {}
             Ok(false) => return events,
             Err(error) => {
-                events.push(Event::Rejected(error));
+                events.push(RecordEvent::Rejected(error));
                 return events;
             }
         }
     }
     if let Err(error) = end {
-        events.push(Event::Rejected(error));
+        events.push(RecordEvent::Rejected(error));
     }
     events
 }
@@ -123,7 +124,7 @@ fn take(
     record: Record,
     open: &mut Option<(u16, Open)>,
     conduct: Conduct,
-    events: &mut Vec<Event>,
+    events: &mut Vec<RecordEvent>,
 ) -> Result<bool, WireError> {
     let Record { kind, id, length, content, .. } = record;
     let of_open = open.filter(|(open_id, _)| *open_id == id).map(|(_, open)| open);
@@ -133,54 +134,59 @@ fn take(
         9 if id != 0 => return Err(WireError::FASTCGI_REQUEST_ID),
         9 if length > 512 => return Err(WireError::FASTCGI_GET_VALUES),
         1 | 9 if content.len() < length => return Ok(false),
-        1 if open.is_some() => events.push(Event::Reply(FastCgiReply::CannotMultiplex { id })),
-        1 if content[..2] != [0, 1] => events.push(Event::Reply(FastCgiReply::UnknownRole { id })),
+        1 if open.is_some() => events.push(RecordEvent::Reply(FastCgiReply::CannotMultiplex { id })),
+        1 if content[..2] != [0, 1] => events.push(RecordEvent::Reply(FastCgiReply::UnknownRole { id })),
         1 => {
             *open = Some((id, Open::Params(0)));
-            events.push(Event::Begin { id, keep_connection: content[2] & 1 == 1 });
+            events.push(RecordEvent::Begin { id, keep_connection: content[2] & 1 == 1 });
         }
-        9 => events.push(Event::Reply(FastCgiReply::Values(values(content)?))),
+        9 => events.push(RecordEvent::Reply(FastCgiReply::Values(values(content)?))),
         2 | 4 | 5 | 8 if id == 0 => return Err(WireError::FASTCGI_REQUEST_ID),
         2 | 4 | 5 | 8 => {
             let Some(state) = of_open else { return Ok(true) };
             *open = take_part(record, state, conduct, events)?.map(|state| (id, state));
         }
-        kind => events.push(Event::Reply(FastCgiReply::UnknownType { kind })),
+        kind => events.push(RecordEvent::Reply(FastCgiReply::UnknownType { kind })),
     }
     Ok(true)
 }
 
 /// Takes a record of the open request; returns what the request is then, if it is not finished.
-fn take_part(record: Record, open: Open, conduct: Conduct, events: &mut Vec<Event>) -> Result<Option<Open>, WireError> {
+fn take_part(
+    record: Record,
+    open: Open,
+    conduct: Conduct,
+    events: &mut Vec<RecordEvent>,
+) -> Result<Option<Open>, WireError> {
     let Record { kind, length, content, .. } = record;
     Ok(Some(match (open, kind, length) {
         (Open::Aborted, ..) => open,
         (_, 2, _) => {
-            events.push(Event::Abort);
+            events.push(RecordEvent::Abort);
             return Ok((!conduct.finishes_aborted).then_some(Open::Aborted));
         }
         (Open::Params(_), 4, 0) => {
-            events.push(Event::ParamsEnd);
+            events.push(RecordEvent::ParamsEnd);
             return Ok((!conduct.finishes_early).then_some(Open::Stdin(conduct.body_length)));
         }
         (Open::Params(before), 4, length) => {
             if before + length > conduct.max_params_bytes {
                 return Err(WireError::VARIABLES_TOO_LARGE);
             }
-            join(events, Event::Params(content.to_vec()));
+            join(events, RecordEvent::Params(content.to_vec()));
             Open::Params(before + length)
         }
         (Open::Stdin(left), 5, 0) => {
             if left.is_some_and(|left| left > 0) {
                 return Err(WireError::FASTCGI_BODY_SHORT);
             }
-            events.push(Event::StdinEnd);
+            events.push(RecordEvent::StdinEnd);
             return Ok(None);
         }
         (Open::Stdin(left), 5, length) => {
             let longer = || WireError::FASTCGI_BODY_LONG;
             let left = left.map(|left| left.checked_sub(length as u64).ok_or_else(longer)).transpose()?;
-            join(events, Event::Stdin(content.to_vec()));
+            join(events, RecordEvent::Stdin(content.to_vec()));
             Open::Stdin(left)
         }
         _ => return Err(WireError::FASTCGI_ORDER),
@@ -219,20 +225,20 @@ mod tests {
             \x01\x04\x00\x01\x00\x01\x01\x00bP\x01\x04\x00\x01\x00\x00\x00\x00\x01\x63\x00\x00\x00\x00\x00\x00\
             \x01\x05\x00\x01\x00\x01\x00\x00c\x01\x05\x00\x01\x00\x00\x00\x00\x01\x04\x00\x00\x00\x00\x00\x00";
         let expected = [
-            Event::Begin { id: 1, keep_connection: true },
-            Event::Params(b"ab".to_vec()),
-            Event::ParamsEnd,
-            Event::Reply(FastCgiReply::UnknownType { kind: 99 }),
-            Event::Stdin(b"c".to_vec()),
-            Event::StdinEnd,
-            Event::Rejected(WireError::FASTCGI_REQUEST_ID),
+            RecordEvent::Begin { id: 1, keep_connection: true },
+            RecordEvent::Params(b"ab".to_vec()),
+            RecordEvent::ParamsEnd,
+            RecordEvent::Reply(FastCgiReply::UnknownType { kind: 99 }),
+            RecordEvent::Stdin(b"c".to_vec()),
+            RecordEvent::StdinEnd,
+            RecordEvent::Rejected(WireError::FASTCGI_REQUEST_ID),
         ];
         assert_eq!(events(bytes, PLAIN), expected);
         let short = events(bytes, Conduct { body_length: Some(2), ..PLAIN });
-        assert_eq!(short[5..], [Event::Rejected(WireError::FASTCGI_BODY_SHORT)]);
+        assert_eq!(short[5..], [RecordEvent::Rejected(WireError::FASTCGI_BODY_SHORT)]);
         let long = events(bytes, Conduct { body_length: Some(0), ..PLAIN });
-        assert_eq!(long[4..], [Event::Rejected(WireError::FASTCGI_BODY_LONG)]);
+        assert_eq!(long[4..], [RecordEvent::Rejected(WireError::FASTCGI_BODY_LONG)]);
         let large = events(bytes, Conduct { max_params_bytes: 1, ..PLAIN });
-        assert_eq!(large[2..], [Event::Rejected(WireError::VARIABLES_TOO_LARGE)]);
+        assert_eq!(large[2..], [RecordEvent::Rejected(WireError::VARIABLES_TOO_LARGE)]);
     }
 }

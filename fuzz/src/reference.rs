@@ -25,7 +25,7 @@ const FORBIDDEN_TRAILERS: [&[u8]; 8] =
     [b"host", b"te", b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"upgrade", b"trailer"];
 
 /// Why reading stops before the end.
-enum Stop {
+enum ReadStop {
     Short,
     Bad,
 }
@@ -35,29 +35,29 @@ enum Stop {
 /// would frame or route the request.
 #[must_use]
 pub fn read_chunked(input: &[u8]) -> Chunked {
-    let mut reader = Reader { input, at: 0 };
+    let mut reader = Cursor { input, at: 0 };
     let mut data = Vec::new();
     match reader.chunks(&mut data) {
         Ok(()) => Chunked::Complete { data, length: reader.at },
-        Err(Stop::Short) => Chunked::Incomplete { data },
-        Err(Stop::Bad) => Chunked::Malformed,
+        Err(ReadStop::Short) => Chunked::Incomplete { data },
+        Err(ReadStop::Bad) => Chunked::Malformed,
     }
 }
 
-struct Reader<'a> {
+struct Cursor<'a> {
     input: &'a [u8],
     at: usize,
 }
 
-impl Reader<'_> {
-    fn peek(&self) -> Result<u8, Stop> {
-        self.input.get(self.at).copied().ok_or(Stop::Short)
+impl Cursor<'_> {
+    fn peek(&self) -> Result<u8, ReadStop> {
+        self.input.get(self.at).copied().ok_or(ReadStop::Short)
     }
 
-    fn expect(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+    fn expect(&mut self, bytes: &[u8]) -> Result<(), ReadStop> {
         for &byte in bytes {
             if self.peek()? != byte {
-                return Err(Stop::Bad);
+                return Err(ReadStop::Bad);
             }
             self.at += 1;
         }
@@ -73,24 +73,24 @@ impl Reader<'_> {
         self.at - start
     }
 
-    fn chunks(&mut self, data: &mut Vec<u8>) -> Result<(), Stop> {
+    fn chunks(&mut self, data: &mut Vec<u8>) -> Result<(), ReadStop> {
         loop {
             let start = self.at;
             let digits = self.pass(|byte| byte.is_ascii_hexdigit());
             if digits > 16 {
-                return Err(Stop::Bad);
+                return Err(ReadStop::Bad);
             }
             self.peek()?;
             if digits == 0 {
-                return Err(Stop::Bad);
+                return Err(ReadStop::Bad);
             }
-            let text = std::str::from_utf8(&self.input[start..self.at]).map_err(|_| Stop::Bad)?;
-            let size = u64::from_str_radix(text, 16).map_err(|_| Stop::Bad)?;
+            let text = std::str::from_utf8(&self.input[start..self.at]).map_err(|_| ReadStop::Bad)?;
+            let size = u64::from_str_radix(text, 16).map_err(|_| ReadStop::Bad)?;
             let blanks = self.pass(|byte| byte == b' ' || byte == b'\t');
             if self.peek()? == b';' {
                 self.pass(is_text);
             } else if blanks > 0 {
-                return Err(Stop::Bad);
+                return Err(ReadStop::Bad);
             }
             self.expect(b"\r\n")?;
             if size == 0 {
@@ -99,7 +99,7 @@ impl Reader<'_> {
             let rest = &self.input[self.at..];
             let Some(chunk) = usize::try_from(size).ok().and_then(|size| rest.get(..size)) else {
                 data.extend_from_slice(rest);
-                return Err(Stop::Short);
+                return Err(ReadStop::Short);
             };
             data.extend_from_slice(chunk);
             self.at += chunk.len();
@@ -108,12 +108,12 @@ impl Reader<'_> {
         while self.peek()? != b'\r' {
             let start = self.at;
             if self.pass(is_tchar) == 0 {
-                return Err(Stop::Bad);
+                return Err(ReadStop::Bad);
             }
             let name = self.input[start..self.at].to_ascii_lowercase();
             self.expect(b":")?;
             if FORBIDDEN_TRAILERS.contains(&&name[..]) {
-                return Err(Stop::Bad);
+                return Err(ReadStop::Bad);
             }
             self.pass(is_text);
             self.expect(b"\r\n")?;

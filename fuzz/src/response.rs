@@ -5,7 +5,7 @@
 //! and value are separated by 0x1f, and blocks are the fields that begin with 0x1d. So every byte that could
 //! split a response can be part of any value.
 
-use crate::input::Input;
+use crate::input::FuzzInput;
 use crate::reference::{Complaint, Response, is_tchar, is_text, read_response, without_blanks};
 use portico_wire::{
     CRLF, LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, Version, check_response_header_name,
@@ -42,7 +42,7 @@ struct Checked {
 
 /// Takes the message for what an application passes in, the choices for the request it belongs to.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let passed = read_passed(input.message);
     let Some(head) = check_head(&passed) else { return };
     let whole: usize = passed.blocks.iter().map(|block| block.len()).sum();

@@ -1,12 +1,12 @@
 //! SCGI heads: the same in every split, netstrings to the letter, and what their variables say.
 
 use crate::gateway_head::{ObservedGateway, check_meaning, observe};
-use crate::input::Input;
+use crate::input::FuzzInput;
 use crate::splits_of_head::check_splits;
 use crate::variables;
 use portico_wire::{GatewayHead, GatewayLimits, WireError};
 
-type Outcome = Result<Option<(Box<ObservedGateway>, usize)>, WireError>;
+type ScgiOutcome = Result<Option<(Box<ObservedGateway>, usize)>, WireError>;
 
 /// A netstring at the start of some bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ enum Netstring<'a> {
 
 /// Takes the message for what an SCGI connection begins with.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let (bytes, limits) = (input.message, input.gateway_limits());
     let whole = check_splits(&input, |head, bytes| read(head, bytes, &limits));
     let netstring = read_netstring(bytes, limits.max_variables_bytes);
@@ -46,7 +46,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn read(head: &mut GatewayHead, bytes: &[u8], limits: &GatewayLimits) -> Outcome {
+fn read(head: &mut GatewayHead, bytes: &[u8], limits: &GatewayLimits) -> ScgiOutcome {
     Ok(head.read_scgi(bytes, limits)?.map(|length| (Box::new(observe(head, &bytes[..length])), length)))
 }
 

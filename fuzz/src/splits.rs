@@ -1,17 +1,17 @@
 //! The parser fed whole, fed in random pieces and fed byte by byte: every way has to give the same requests,
 //! the same error and the same bytes left over.
 
-use crate::input::Input;
-use crate::life::{Life, Terms};
+use crate::input::FuzzInput;
+use crate::life::{ConnectionTerms, Life};
 
 /// Up to this many bytes the message is also fed byte by byte (heads are read again at each byte).
 const BYTE_BY_BYTE: usize = 256;
 
 /// Takes the message for all that a client sends on one connection.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let message = input.message;
-    let run = |pieces: &[&[u8]]| Life::of(pieces, Terms::of(&input));
+    let run = |pieces: &[&[u8]]| Life::of(pieces, ConnectionTerms::of(&input));
     let whole = run(&[message]);
     let mut random = input.random();
     let at = random.below(message.len() + 1);

@@ -1,6 +1,6 @@
 //! The head of a uwsgi or SCGI request in every way it may arrive: what comes later changes nothing that was decided.
 
-use crate::input::Input;
+use crate::input::FuzzInput;
 use portico_wire::{GatewayHead, WireError};
 use std::fmt::Debug;
 
@@ -16,7 +16,7 @@ const SOME_SPLITS: usize = 12;
 ///
 /// The reader's own.
 pub fn check_splits<T: Clone + Debug + PartialEq>(
-    input: &Input,
+    input: &FuzzInput,
     read: impl Fn(&mut GatewayHead, &[u8]) -> Result<Option<T>, WireError>,
 ) -> Result<Option<T>, WireError> {
     let bytes = input.message;

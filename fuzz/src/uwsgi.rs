@@ -1,14 +1,14 @@
 //! uwsgi packets: the same in every split, exactly as long as their header says, and what their variables say.
 
 use crate::gateway_head::{ObservedGateway, check_meaning, observe};
-use crate::input::Input;
+use crate::input::FuzzInput;
 use crate::splits_of_head::check_splits;
 use crate::variables;
 use portico_wire::{GatewayHead, GatewayLimits, UwsgiModifiers, UwsgiPacket, WireError};
 
 /// What a packet came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Packet {
+enum ReadPacket {
     Request(Box<ObservedGateway>, usize),
     Ping(usize),
     Unsupported(UwsgiModifiers),
@@ -16,7 +16,7 @@ enum Packet {
 
 /// Takes the message for what a uwsgi connection begins with.
 pub fn check(input: &[u8]) {
-    let input = Input::of(input);
+    let input = FuzzInput::of(input);
     let (bytes, limits) = (input.message, input.gateway_limits());
     let whole = check_splits(&input, |head, bytes| read(head, bytes, &limits));
     let header = bytes.first_chunk::<4>().copied();
@@ -26,13 +26,13 @@ pub fn check(input: &[u8]) {
     let is_request = matches!(modifier1, 0 | 30) && modifier2 == 0;
     match whole {
         Ok(None) => assert!(is_request && bytes.len() < length),
-        Ok(Some(Packet::Ping(length))) => assert_eq!((&bytes[..4], length), (&[100, 0, 0, 0][..], 4)),
-        Ok(Some(Packet::Unsupported(found))) => {
+        Ok(Some(ReadPacket::Ping(length))) => assert_eq!((&bytes[..4], length), (&[100, 0, 0, 0][..], 4)),
+        Ok(Some(ReadPacket::Unsupported(found))) => {
             assert_eq!(found, UwsgiModifiers { modifier1, modifier2, datasize });
             assert!(!is_request && bytes[..4] != [100, 0, 0, 0]);
             assert!(found.to_string().starts_with(&format!("modifier1 {modifier1}, modifier2 {modifier2}")));
         }
-        Ok(Some(Packet::Request(head, found))) => {
+        Ok(Some(ReadPacket::Request(head, found))) => {
             assert!(is_request && found == length);
             let given = variables::read_uwsgi(&bytes[4..length]).expect("lengths that add up");
             check_meaning(&head, &given, modifier1 == 30, &limits);
@@ -46,10 +46,10 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn read(head: &mut GatewayHead, bytes: &[u8], limits: &GatewayLimits) -> Result<Option<Packet>, WireError> {
+fn read(head: &mut GatewayHead, bytes: &[u8], limits: &GatewayLimits) -> Result<Option<ReadPacket>, WireError> {
     Ok(head.read_uwsgi(bytes, limits)?.map(|packet| match packet {
-        UwsgiPacket::Request { length } => Packet::Request(Box::new(observe(head, &bytes[..length])), length),
-        UwsgiPacket::Ping { length } => Packet::Ping(length),
-        UwsgiPacket::Unsupported(modifiers) => Packet::Unsupported(modifiers),
+        UwsgiPacket::Request { length } => ReadPacket::Request(Box::new(observe(head, &bytes[..length])), length),
+        UwsgiPacket::Ping { length } => ReadPacket::Ping(length),
+        UwsgiPacket::Unsupported(modifiers) => ReadPacket::Unsupported(modifiers),
     }))
 }

@@ -6,9 +6,9 @@ from portico.config.settings import Settings
 from portico.types import EngineProcess, WSGIApplication
 
 __all__ = [
-    "Call",
     "FileWrapper",
     "RequestBodyError",
+    "RunningCall",
     "Scoreboard",
     "WorkerStatus",
     "__version__",
@@ -52,7 +52,7 @@ class FileWrapper:
         """Close the file-like object if it can be closed."""
 
 @final
-class Call:
+class RunningCall:
     """One call of the application that has not ended yet."""
 
     @property
@@ -82,7 +82,7 @@ class WorkerStatus:
     def errors(self) -> int:
         """Requests that ended in an exception of the application."""
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[RunningCall]:
         """The calls that are in the application right now."""
 
 @final

@@ -30,20 +30,20 @@ const BLOCK_BYTES: usize = 64 * 1024;
 /// `wsgi.input`.
 #[pyclass(frozen, module = "portico._core")]
 pub struct Input {
-    source: Mutex<State>,
+    source: Mutex<InputState>,
 }
 
-enum State {
+enum InputState {
     /// Nothing is left.
     Ended,
     /// Something may be left.
-    Open(Box<Source>),
+    Open(Box<BodySource>),
     /// A thread is reading.
     InUse,
 }
 
 /// What is left to be read: the bytes at hand, then the file, then the stream.
-struct Source {
+struct BodySource {
     /// Read up to `position`.
     buffer: Vec<u8>,
     position: usize,
@@ -65,7 +65,7 @@ struct Streamed {
 impl Input {
     /// A reader without a body.
     pub fn empty(py: Python<'_>) -> PyResult<Py<Input>> {
-        Py::new(py, Input { source: Mutex::new(State::Ended) })
+        Py::new(py, Input { source: Mutex::new(InputState::Ended) })
     }
 
     /// A reader over `body`, whose buffered form is a range of `bytes`, for the call in `cell` of the scoreboard.
@@ -80,7 +80,7 @@ impl Input {
             Body::Empty => (None, None),
             Body::Buffered(range) => {
                 let buffer = bytes.get(range).unwrap_or_default().to_vec();
-                return Input::over(py, Source::new(buffer));
+                return Input::over(py, BodySource::new(buffer));
             }
             Body::Spooled(spool) => (Some(spool.into_kept()?), None),
             Body::Streamed(stream) => {
@@ -88,22 +88,22 @@ impl Input {
                 (Some(spooled.into_kept()?), Some(Streamed { rest, resources: resources.clone(), cell }))
             }
         };
-        let mut source = Source { stream, ..Source::new(Vec::new()) };
+        let mut source = BodySource { stream, ..BodySource::new(Vec::new()) };
         if let Some(Kept { memory, file, held }) = kept {
-            source = Source { buffer: memory, file, held: Some(held), ..source };
+            source = BodySource { buffer: memory, file, held: Some(held), ..source };
         }
         Input::over(py, source)
     }
 
-    fn over(py: Python<'_>, source: Source) -> PyResult<Py<Input>> {
-        Py::new(py, Input { source: Mutex::new(State::Open(Box::new(source))) })
+    fn over(py: Python<'_>, source: BodySource) -> PyResult<Py<Input>> {
+        Py::new(py, Input { source: Mutex::new(InputState::Open(Box::new(source))) })
     }
 
     /// Takes the source out for one call, so that no lock is held while it waits.
-    fn with<T>(&self, default: T, read: impl FnOnce(&mut Source) -> PyResult<T>) -> PyResult<T> {
-        let state = std::mem::replace(&mut *lock(&self.source), State::InUse);
-        let State::Open(mut source) = state else {
-            let ended = matches!(state, State::Ended);
+    fn with<T>(&self, default: T, read: impl FnOnce(&mut BodySource) -> PyResult<T>) -> PyResult<T> {
+        let state = std::mem::replace(&mut *lock(&self.source), InputState::InUse);
+        let InputState::Open(mut source) = state else {
+            let ended = matches!(state, InputState::Ended);
             *lock(&self.source) = state;
             return if ended {
                 Ok(default)
@@ -112,7 +112,7 @@ impl Input {
             };
         };
         let result = read(&mut source);
-        *lock(&self.source) = if source.is_at_end() { State::Ended } else { State::Open(source) };
+        *lock(&self.source) = if source.is_at_end() { InputState::Ended } else { InputState::Open(source) };
         result
     }
 }
@@ -188,9 +188,9 @@ impl Input {
     }
 }
 
-impl Source {
-    fn new(buffer: Vec<u8>) -> Source {
-        Source { buffer, position: 0, file: None, stream: None, failed: None, held: None }
+impl BodySource {
+    fn new(buffer: Vec<u8>) -> BodySource {
+        BodySource { buffer, position: 0, file: None, stream: None, failed: None, held: None }
     }
 
     fn at_hand(&self) -> &[u8] {

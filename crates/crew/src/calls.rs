@@ -18,7 +18,7 @@ use crate::sync::{AtomicU64, Ordering};
 const ASLEEP: u64 = 1 << 63;
 
 /// The word.
-pub struct Calls(AtomicU64);
+pub struct CallCounter(AtomicU64);
 
 /// Starts and ends so far. Odd: the leader is in a call, of which this value is the name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,10 +31,10 @@ impl Count {
     }
 }
 
-impl Calls {
+impl CallCounter {
     /// No call has begun, and the watchdog is awake.
-    pub fn new() -> Calls {
-        Calls(AtomicU64::new(0))
+    pub fn new() -> CallCounter {
+        CallCounter(AtomicU64::new(0))
     }
 
     /// Starts and ends so far.

@@ -3,7 +3,7 @@
 use crate::driver::Driver;
 use crate::lead::{Lead, Spawn, Token};
 use crate::queue::{Job, Queue};
-use crate::routes::{Pace, Routes};
+use crate::routes::{RoutePace, Routes};
 use crate::sync::panicking;
 use crate::watchdog::{self, Watchdog};
 
@@ -29,7 +29,7 @@ pub struct Crew<J> {
 }
 
 /// One thread's means to call the application.
-pub trait Caller<J> {
+pub trait JobHandler<J> {
     /// Runs `wait`, which may take long, holding nothing that other threads need (such as an interpreter's lock).
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T;
 
@@ -87,7 +87,7 @@ impl<J: Job> Crew<J> {
         self.queue.len()
     }
 
-    /// Jobs with a thread: from the moment they leave the queue until `Caller::call` returns.
+    /// Jobs with a thread: from the moment they leave the queue until `JobHandler::call` returns.
     pub fn running(&self) -> usize {
         self.queue.running()
     }
@@ -108,7 +108,7 @@ impl<J: Job> Crew<J> {
     }
 
     /// The life of crew thread `me`: lead, call, park. Returns when the crew stops.
-    pub fn serve(&self, me: usize, driver: &impl Driver, caller: &mut impl Caller<J>) {
+    pub fn serve(&self, me: usize, driver: &impl Driver, caller: &mut impl JobHandler<J>) {
         self.lead.register(me);
         while let Some(job) = caller.outside(|| self.wait(me, driver)) {
             let mut next = Some(job);
@@ -128,7 +128,7 @@ impl<J: Job> Crew<J> {
         driver.drive(self.queue.next())
     }
 
-    fn call(&self, me: usize, job: J, caller: &mut impl Caller<J>) {
+    fn call(&self, me: usize, job: J, caller: &mut impl JobHandler<J>) {
         let _guard = PanicGuard { crew: self, me };
         caller.call(me, job);
         self.queue.call_ended();
@@ -139,7 +139,7 @@ impl<J: Job> Crew<J> {
     pub fn begin(&self, me: usize, route: usize) -> Running<'_, J> {
         let pace = self.routes.pace(route);
         let cpu_ns = pace.is_measured().then(self.thread_cpu_ns);
-        let token = self.lead.begin_call(me, pace == Pace::Slow);
+        let token = self.lead.begin_call(me, pace == RoutePace::Slow);
         Running { crew: self, me, route, token, cpu_ns, waited_ns: 0 }
     }
 
@@ -170,8 +170,8 @@ impl<J: Job> Drop for Running<'_, J> {
     }
 }
 
-/// Held during a call. A panic that leaves `Caller::call` ends the thread, which must not take the lead with it, nor its
-/// place among the jobs in flight.
+/// Held during a call. A panic that leaves `JobHandler::call` ends the thread, which must not take the lead with it,
+/// nor its place among the jobs in flight.
 struct PanicGuard<'a, J: Job> {
     crew: &'a Crew<J>,
     me: usize,

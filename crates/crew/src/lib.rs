@@ -42,7 +42,7 @@ mod routes;
 pub mod sync;
 mod watchdog;
 
-pub use crew::{Caller, Crew, Running, Terms};
+pub use crew::{Crew, JobHandler, Running, Terms};
 pub use driver::Driver;
 pub use lead::Spawn;
 pub use queue::Job;

@@ -13,7 +13,7 @@ pub trait Job: Send {
 
 /// The queue.
 pub struct Queue<J> {
-    state: Mutex<State<J>>,
+    state: Mutex<QueueState<J>>,
     /// Jobs that were taken out and whose call has not ended. Grows with `state` locked, so that a job is always seen
     /// either here or there.
     running: AtomicUsize,
@@ -23,7 +23,7 @@ pub struct Queue<J> {
     limit_ns: u64,
 }
 
-struct State<J> {
+struct QueueState<J> {
     jobs: VecDeque<J>,
     /// The leader that waits for a job.
     leader: Option<Waker>,
@@ -33,7 +33,7 @@ struct State<J> {
 impl<J: Job> Queue<J> {
     /// An empty queue for at most `in_flight` jobs, waiting or running, of which each may wait for `limit_ns`.
     pub fn new(in_flight: usize, limit_ns: u64) -> Queue<J> {
-        let state = Mutex::new(State { jobs: VecDeque::new(), leader: None, is_closed: false });
+        let state = Mutex::new(QueueState { jobs: VecDeque::new(), leader: None, is_closed: false });
         Queue { state, running: AtomicUsize::new(0), in_flight, limit_ns }
     }
 
@@ -128,7 +128,7 @@ impl<J: Job> Queue<J> {
             leader.wake();
         }
     }
-    fn take(&self, state: &mut State<J>) -> Option<J> {
+    fn take(&self, state: &mut QueueState<J>) -> Option<J> {
         let job = state.jobs.pop_front()?;
         self.running.fetch_add(1, Ordering::Relaxed);
         Some(job)

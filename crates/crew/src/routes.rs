@@ -19,7 +19,7 @@ pub struct Routes {
 
 /// What is known of a route before a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub enum RoutePace {
     /// Its calls hardly wait.
     Fast,
     /// Its calls are near the limit: how much of a call is computing has to be measured.
@@ -28,10 +28,10 @@ pub enum Pace {
     Slow,
 }
 
-impl Pace {
+impl RoutePace {
     /// Whether a call's computing time is to be measured: that is a system call.
     pub fn is_measured(self) -> bool {
-        self != Pace::Fast
+        self != RoutePace::Fast
     }
 }
 
@@ -42,14 +42,14 @@ impl Routes {
     }
 
     /// What the calls of `route` were like.
-    pub fn pace(&self, route: usize) -> Pace {
+    pub fn pace(&self, route: usize) -> RoutePace {
         let average_ns = self.average(route).load(Ordering::Relaxed);
         if average_ns > SLOW_NS {
-            Pace::Slow
+            RoutePace::Slow
         } else if average_ns > SLOW_NS / 2 {
-            Pace::Borderline
+            RoutePace::Borderline
         } else {
-            Pace::Fast
+            RoutePace::Fast
         }
     }
 
@@ -79,22 +79,22 @@ mod tests {
             routes.account(7, 1_000_000_000);
             routes.pace(7)
         });
-        assert_eq!(paces, [Pace::Fast, Pace::Borderline, Pace::Slow]);
+        assert_eq!(paces, [RoutePace::Fast, RoutePace::Borderline, RoutePace::Slow]);
     }
 
     #[test]
     fn a_slow_route_becomes_fast_again() {
         let routes = Routes::new();
         (0..20).for_each(|_| routes.account(7, 10_000_000));
-        assert_eq!(routes.pace(7), Pace::Slow);
+        assert_eq!(routes.pace(7), RoutePace::Slow);
         (0..30).for_each(|_| routes.account(7, 1_000));
-        assert_eq!(routes.pace(7), Pace::Fast);
+        assert_eq!(routes.pace(7), RoutePace::Fast);
     }
 
     #[test]
     fn routes_have_averages_of_their_own() {
         let routes = Routes::new();
         (0..20).for_each(|_| routes.account(7, 10_000_000));
-        assert_eq!((routes.pace(8), routes.pace(7 + ROUTES)), (Pace::Fast, Pace::Slow));
+        assert_eq!((routes.pace(8), routes.pace(7 + ROUTES)), (RoutePace::Fast, RoutePace::Slow));
     }
 }

@@ -1,7 +1,7 @@
 //! The watchdog: looks at the leader once a tick, and sleeps while no requests flow. Runs on a plain thread that never
 //! calls the application.
 
-use crate::calls::{Calls, Count};
+use crate::calls::{CallCounter, Count};
 use crate::sync::{Mutex, Thread, current, lock, park, park_timeout};
 use crate::{driver::Driver, lead::Lead};
 use std::time::Duration;
@@ -18,7 +18,7 @@ const QUIET_TICKS: u32 = 1;
 
 /// What the watchdog shares with those it watches, and how it is woken.
 pub struct Watchdog {
-    pub(crate) calls: Calls,
+    pub(crate) calls: CallCounter,
     thread: Mutex<Option<Thread>>,
 }
 
@@ -31,7 +31,7 @@ struct Sight {
 
 impl Watchdog {
     pub(crate) fn new() -> Watchdog {
-        Watchdog { calls: Calls::new(), thread: Mutex::new(None) }
+        Watchdog { calls: CallCounter::new(), thread: Mutex::new(None) }
     }
 
     /// Wakes the watchdog if it sleeps for good. What the calling thread did before, the watchdog sees before it sleeps

@@ -6,7 +6,7 @@
 mod support;
 
 use std::sync::atomic::Ordering::SeqCst;
-use support::{Event, SOON, Task, World, next, terms, wait_until};
+use support::{Event, SOON, Task, World, next, next_else, terms, wait_for_fallback, wait_until};
 
 #[test]
 fn all_threads_return_when_the_crew_stops() {
@@ -22,13 +22,13 @@ fn all_threads_return_when_the_crew_stops() {
     assert_eq!(third.recv_timeout(SOON), Ok(2));
 
     world.crew.stop();
-    let mut left = [next(&told), next(&told)];
+    let mut left = [next_else(&told), next_else(&told)];
     left.sort_by_key(|event| *event == Event::WatchdogLeft);
     assert_eq!(left, [Event::ThreadLeft(2), Event::WatchdogLeft]);
     // Those in the application as soon as they are out of it.
     for (me, stuck) in stuck.into_iter().enumerate() {
         stuck.release();
-        assert_eq!(next(&told), Event::ThreadLeft(me));
+        assert_eq!(next_else(&told), Event::ThreadLeft(me));
     }
 }
 
@@ -45,13 +45,15 @@ fn a_crew_that_was_stopped_before_it_began_leaves_at_once() {
 #[test]
 fn a_call_that_is_dropped_by_a_panic_has_ended() {
     let (world, told) = World::at_work(1);
-    world.push(Task { is_caught: true, ..Task::panicking() });
+    let (task, stuck) = Task::panicking();
+    world.push(task.caught());
+    stuck.release();
     wait_until(|| world.crew.is_idle());
     // The thread leads on, and its next call is watched.
     let (task, stuck) = Task::stuck();
     world.push(task);
     assert_eq!(stuck.thread(), 0);
-    assert_eq!(next(&told), Event::FellBack);
+    wait_for_fallback(&told);
     world.crew.stop();
 }
 

@@ -13,7 +13,7 @@ mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use world::{Spawned, Step, World};
+use world::{Script, Spawned, World};
 
 /// Preemptions where two or three threads meet: one more than the most that any fault listed below needs.
 const PREEMPTIONS: usize = 3;
@@ -28,8 +28,8 @@ const NEVER: usize = usize::MAX;
 #[test]
 fn a_call_that_waits_for_a_queued_one_is_not_for_ever() {
     check(2, Spawned::Serves, 2, |world| {
-        world.push(Step::WaitsForGate);
-        world.push(Step::OpensGate);
+        world.push(Script::WaitsForGate);
+        world.push(Script::OpensGate);
         world.watch();
         world.serve(0);
     });
@@ -39,7 +39,7 @@ fn a_call_that_waits_for_a_queued_one_is_not_for_ever() {
 #[test]
 fn a_call_that_waits_for_io_is_not_for_ever_with_one_thread() {
     check(1, Spawned::Serves, 1, |world| {
-        world.push(Step::WaitsForFallback);
+        world.push(Script::WaitsForFallback);
         world.watch();
         world.serve(0);
     });
@@ -49,8 +49,8 @@ fn a_call_that_waits_for_io_is_not_for_ever_with_one_thread() {
 #[test]
 fn after_a_fallback_the_only_thread_leads_again() {
     check(1, Spawned::Serves, 2, |world| {
-        world.push(Step::WaitsForFallback);
-        world.start(|world| world.push(Step::Returns));
+        world.push(Script::WaitsForFallback);
+        world.start(|world| world.push(Script::Returns));
         world.watch();
         world.serve(0);
     });
@@ -62,7 +62,7 @@ fn a_revocation_that_comes_late_is_none() {
     check_in_a_crowd(2, Spawned::Serves, 1, |world| {
         let running = world.crew.begin(0, 0);
         world.watch();
-        world.start(|world| world.push(Step::Returns));
+        world.start(|world| world.push(Script::Returns));
         pause(1);
         running.end(0);
         world.serve(0);
@@ -89,9 +89,9 @@ fn a_revocation_is_settled_before_the_former_leader_asks_who_leads() {
 fn slow_calls_hand_the_lead_over() {
     check(2, Spawned::Serves, 3, |world| {
         world.slow_down(0);
-        world.push(Step::Returns);
-        world.push(Step::WaitsForGate);
-        world.push(Step::OpensGate);
+        world.push(Script::Returns);
+        world.push(Script::WaitsForGate);
+        world.push(Script::OpensGate);
         world.serve(0);
     });
 }
@@ -101,10 +101,10 @@ fn slow_calls_hand_the_lead_over() {
 fn the_lead_goes_to_a_thread_that_is_free() {
     check_in_a_crowd(3, Spawned::Serves, 4, |world| {
         world.slow_down(0);
-        world.push(Step::Returns);
-        world.push(Step::WaitsForGate);
-        world.push(Step::WaitsForGate);
-        world.push(Step::OpensGate);
+        world.push(Script::Returns);
+        world.push(Script::WaitsForGate);
+        world.push(Script::WaitsForGate);
+        world.push(Script::OpensGate);
         world.serve(0);
     });
 }
@@ -114,7 +114,7 @@ fn the_lead_goes_to_a_thread_that_is_free() {
 fn a_thread_that_wakes_for_nothing_parks_again() {
     check(2, Spawned::Serves, NEVER, |world| {
         world.slow_down(0);
-        world.push(Step::Returns);
+        world.push(Script::Returns);
         let first = portico_crew::sync::current();
         world.start(move |world| {
             first.unpark();
@@ -130,8 +130,8 @@ fn a_thread_that_wakes_for_nothing_parks_again() {
 fn the_watchdog_drives_where_no_thread_can_be_started() {
     check(2, Spawned::Fails, 2, |world| {
         world.slow_down(0);
-        world.push(Step::WaitsForFallback);
-        world.push(Step::Returns);
+        world.push(Script::WaitsForFallback);
+        world.push(Script::Returns);
         world.watch();
         world.serve(0);
     });
@@ -140,7 +140,7 @@ fn the_watchdog_drives_where_no_thread_can_be_started() {
 #[test]
 fn the_watchdog_drives_where_the_new_thread_resigns() {
     check(2, Spawned::Resigns, 1, |world| {
-        world.push(Step::WaitsForFallback);
+        world.push(Script::WaitsForFallback);
         world.watch();
         world.serve(0);
     });
@@ -150,8 +150,8 @@ fn the_watchdog_drives_where_the_new_thread_resigns() {
 fn a_parked_thread_leads_where_the_new_one_resigns() {
     check(2, Spawned::Resigns, 2, |world| {
         world.slow_down(0);
-        world.push(Step::Returns);
-        world.push(Step::Returns);
+        world.push(Script::Returns);
+        world.push(Script::Returns);
         world.serve(0);
     });
 }
@@ -161,8 +161,8 @@ fn a_parked_thread_leads_where_the_new_one_resigns() {
 #[test]
 fn a_push_meets_the_leaders_wait() {
     check(1, Spawned::Serves, 2, |world| {
-        world.start(|world| world.push(Step::Returns));
-        world.push(Step::Returns);
+        world.start(|world| world.push(Script::Returns));
+        world.push(Script::Returns);
         world.serve(0);
     });
 }
@@ -183,8 +183,8 @@ fn coalesced_bytes_meet_the_watchdogs_sleep() {
 #[test]
 fn a_crew_with_a_job_is_never_idle() {
     check(1, Spawned::Serves, 2, |world| {
-        world.push(Step::Returns);
-        world.push(Step::Returns);
+        world.push(Script::Returns);
+        world.push(Script::Returns);
         world.start(|world| {
             if world.crew.is_idle() {
                 assert_eq!(world.called.load(Relaxed), 2);
@@ -209,7 +209,7 @@ fn stop_meets_the_leaders_wait() {
 fn stop_meets_a_parked_thread() {
     check(2, Spawned::Serves, NEVER, |world| {
         world.slow_down(0);
-        world.push(Step::Returns);
+        world.push(Script::Returns);
         world.start(|world| world.crew.stop());
         world.serve(0);
     });
@@ -218,7 +218,7 @@ fn stop_meets_a_parked_thread() {
 #[test]
 fn stop_meets_a_new_leader() {
     check(2, Spawned::Serves, NEVER, |world| {
-        world.push(Step::WaitsForGate);
+        world.push(Script::WaitsForGate);
         world.start(|world| {
             world.crew.stop();
             world.open_gate();
@@ -232,7 +232,7 @@ fn stop_meets_a_new_leader() {
 #[test]
 fn stop_meets_the_fallback() {
     check(1, Spawned::Serves, NEVER, |world| {
-        world.push(Step::WaitsForGate);
+        world.push(Script::WaitsForGate);
         world.start(|world| world.crew.stop());
         world.start(|world| {
             world.crew.watch(world);

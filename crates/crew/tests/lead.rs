@@ -9,7 +9,7 @@ use portico_crew::Terms;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
-use support::{Event, SOON, Task, World, next, terms, wait_until};
+use support::{Event, SOON, Task, World, terms, wait_for_fallback, wait_until};
 
 /// A call that waits for longer than this is slow, by far.
 const SLOW_NS: u64 = 10_000_000;
@@ -28,14 +28,11 @@ fn while_a_call_is_stuck_another_thread_calls_within_a_second() {
 
 #[test]
 fn a_parked_thread_leads_before_a_new_one_is_started() {
-    let (world, _told) = World::at_work(3);
+    let world = without_watchdog(3);
+    // Thread 0 hands the lead over to thread 1, and is parked.
     let (task, first) = Task::stuck();
     world.push(task);
-    first.thread();
-    let (task, told) = Task::told();
-    world.push(task);
-    assert_eq!(told.recv_timeout(SOON), Ok(1));
-    // Thread 0 is parked, thread 1 leads.
+    assert_eq!(first.thread(), 0);
     first.release();
     wait_until(|| world.crew.is_idle());
 
@@ -59,7 +56,7 @@ fn there_are_never_more_threads_than_may_be() {
     assert_eq!(stuck.each_ref().map(support::Stuck::thread), [0, 1]);
     let (task, third) = Task::told();
     world.push(task);
-    assert_eq!(next(&told), Event::FellBack);
+    wait_for_fallback(&told);
     assert_eq!(world.crew.queued(), 1);
     drop(stuck);
     assert!(third.recv_timeout(SOON).is_ok());
@@ -75,24 +72,20 @@ fn where_no_thread_can_be_started_the_only_one_serves_on() {
         let (task, stuck) = Task::stuck();
         world.push(task);
         assert_eq!(stuck.thread(), 0);
-        while next(&told) != Event::FellBack {}
+        wait_for_fallback(&told);
         stuck.release();
     }
     world.crew.stop();
 }
 
 #[test]
-fn slow_calls_hand_the_lead_over_without_a_watchdog() {
-    let (world, _told) = World::new(terms(2), true);
-    for _ in 0..3 {
-        world.push(Task::lasting(SLOW_NS, |_| {}));
-    }
+fn a_slow_call_hands_the_lead_over_before_it_begins() {
+    let world = without_watchdog(2);
     let (task, stuck) = Task::stuck();
     world.push(task);
+    assert_eq!(stuck.thread(), 0);
     let (task, told) = Task::told();
     world.push(task);
-    world.start(0);
-    assert_eq!(stuck.thread(), 0);
     assert_eq!(told.recv_timeout(SOON), Ok(1));
     world.crew.stop();
 }
@@ -115,45 +108,49 @@ fn calls_that_compute_hand_nothing_over() {
 }
 
 #[test]
-fn a_thread_that_panics_takes_neither_the_lead_nor_a_place_with_it() {
-    let (world, _told) = World::at_work(2);
+fn a_leader_that_panics_leaves_the_lead_to_a_parked_thread() {
+    let world = without_watchdog(2);
     let (task, stuck) = Task::stuck();
     world.push(task);
     stuck.thread();
-    world.push(Task::panicking());
-    wait_until(|| world.crew.queued() == 0 && world.crew.running() == 1);
-    let (task, told) = Task::told();
-    world.push(task);
     stuck.release();
-    assert_eq!(told.recv_timeout(SOON), Ok(0));
     wait_until(|| world.crew.is_idle());
 
-    // Nor is the dead thread ever waited for.
-    let (task, stuck) = Task::stuck();
+    let (task, panicking) = Task::panicking();
     world.push(task);
-    stuck.thread();
-    let (task, told) = Task::told();
-    world.push(task);
-    stuck.release();
-    assert_eq!(told.recv_timeout(SOON), Ok(0));
+    assert_eq!(panicking.thread(), 1);
+    panicking.release();
+    for _ in 0..2 {
+        let (task, told) = Task::told();
+        world.push(task);
+        assert_eq!(told.recv_timeout(SOON), Ok(0));
+    }
     world.crew.stop();
 }
 
 #[test]
-fn a_parked_thread_leads_where_the_leader_panics() {
-    let (world, _told) = World::at_work(2);
-    let (task, stuck) = Task::stuck();
+fn nobody_waits_for_a_thread_that_has_panicked() {
+    let (world, told) = World::at_work(2);
+    let (task, first) = Task::stuck();
     world.push(task);
-    stuck.thread();
-    let (task, told) = Task::told();
+    first.thread();
+    let (task, second) = Task::panicking();
     world.push(task);
-    assert_eq!(told.recv_timeout(SOON), Ok(1));
-    stuck.release();
+    second.thread();
+    first.release();
+    wait_until(|| world.crew.running() == 1);
+    second.release();
     wait_until(|| world.crew.is_idle());
+    told.try_iter().for_each(drop);
 
-    world.push(Task::panicking());
+    // Thread 1 neither leads nor counts as parked nor as running.
+    let (task, third) = Task::stuck();
+    world.push(task);
+    assert_eq!(third.thread(), 0);
+    wait_for_fallback(&told);
     let (task, told) = Task::told();
     world.push(task);
+    third.release();
     assert_eq!(told.recv_timeout(SOON), Ok(0));
     world.crew.stop();
 }
@@ -164,4 +161,14 @@ fn a_stopped_crew_keeps_nothing_of_what_starts_threads() {
     assert_eq!(Arc::strong_count(&world), 2);
     world.crew.stop();
     assert_eq!(Arc::strong_count(&world), 1);
+}
+
+/// A crew where every call is taken for a slow one, so that nothing depends on time.
+fn without_watchdog(threads: usize) -> Arc<World> {
+    let (world, _) = World::new(terms(threads), true);
+    for _ in 0..3 {
+        world.crew.begin(0, 0).end(SLOW_NS);
+    }
+    world.start(0);
+    world
 }

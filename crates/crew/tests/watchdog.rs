@@ -5,7 +5,7 @@
 
 mod support;
 
-use support::{Event, SOON, Task, World, next};
+use support::{Event, SOON, Task, World, next_else, wait_for_fallback};
 
 #[test]
 fn drives_io_while_the_only_thread_is_in_a_call() {
@@ -14,7 +14,7 @@ fn drives_io_while_the_only_thread_is_in_a_call() {
         let (task, stuck) = Task::stuck();
         world.push(task);
         stuck.thread();
-        while next(&told) != Event::FellBack {}
+        wait_for_fallback(&told);
         // And leaves it to the thread that is back.
         stuck.release();
         let (task, told) = Task::told();
@@ -29,7 +29,7 @@ fn flushes_while_a_thread_leads() {
     let (world, told) = World::at_work(1);
     for _ in 0..3 {
         world.coalesce();
-        assert_eq!(next(&told), Event::Flushed);
+        assert_eq!(next_else(&told), Event::Flushed);
     }
     world.crew.stop();
 }
@@ -39,10 +39,10 @@ fn flushes_while_it_drives_io() {
     let (world, told) = World::at_work(1);
     let (task, _stuck) = Task::stuck();
     world.push(task);
-    assert_eq!(next(&told), Event::FellBack);
+    wait_for_fallback(&told);
     for _ in 0..3 {
         world.coalesce();
-        while next(&told) != Event::Flushed {}
+        assert_eq!(next_else(&told), Event::Flushed);
     }
     world.crew.stop();
 }

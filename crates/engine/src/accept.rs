@@ -54,7 +54,9 @@ pub async fn accept(
     };
     let until = tokio::select! {
         biased;
-        until = accepting.wait_for(|until| *until != Accepting::Open) => until.map_or(Accepting::Closed, |until| *until),
+        until = accepting.wait_for(|until| *until != Accepting::Open) => {
+            until.map_or(Accepting::Closed, |until| *until)
+        }
         () = accept_always(&server, &listener, &listening) => Accepting::Closed,
     };
     if until == Accepting::Last {

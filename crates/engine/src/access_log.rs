@@ -28,7 +28,7 @@ const PIPE_BYTES: usize = 4096;
 const PIPE_FIELD_BYTES: usize = 1200;
 
 /// What is told of a request.
-pub struct Record<'a> {
+pub struct AccessRecord<'a> {
     /// The client's address; none on a Unix socket.
     pub client: Option<IpAddr>,
     /// The request line as it was on the wire, or as far as it came.
@@ -80,7 +80,7 @@ impl AccessLog {
 
     /// Adds the line of one request (the combined format, then the duration in seconds). Writes nothing; true if it is
     /// time to, once until that is done.
-    pub fn add(&self, record: &Record<'_>) -> bool {
+    pub fn add(&self, record: &AccessRecord<'_>) -> bool {
         let mut buffered = lock(&self.buffered);
         if buffered.lines.len() >= MOST_BYTES {
             buffered.lost += 1;

@@ -56,7 +56,7 @@ pub struct Calls<'a, C> {
     pub caller: &'a mut C,
 }
 
-impl<C: Caller> portico_crew::Caller<Request> for Calls<'_, C> {
+impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
         self.caller.outside(wait)
     }

@@ -1,8 +1,8 @@
 //! The disconnect watcher: tells of clients that leave while the application works for them.
 //!
 //! One plain thread, started with the first connection to watch, waits with epoll(7) for clients that close or
-//! half-close. It needs neither the interpreter nor anybody who drives I/O, so it works while every thread is inside the
-//! application, and for connections that were never registered with the reactor. Not poll(2): that holds on to the
+//! half-close. It needs neither the interpreter nor anybody who drives I/O, so it works while every thread is inside
+//! the application, and for connections that were never registered with the reactor. Not poll(2): that holds on to the
 //! sockets it waits for, and one that is closed meanwhile would send its last bytes only after it.
 
 use crate::lock::lock;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// Disconnects learned of in one system call.
 const BURST: usize = 32;
-/// The token of `Thread::wake`; those of watches begin with 1.
+/// The token of `WatcherThread::wake`; those of watches begin with 1.
 const WAKE: u64 = 0;
 
 /// Whoever wants to know.
@@ -30,10 +30,10 @@ pub trait DisconnectListener: Send + Sync {
 
 /// The watcher of one server.
 #[derive(Default)]
-pub struct DisconnectWatcher(Mutex<Option<Arc<Thread>>>);
+pub struct DisconnectWatcher(Mutex<Option<Arc<WatcherThread>>>);
 
 /// The watcher's thread, and what it shares with those who want to know.
-struct Thread {
+struct WatcherThread {
     epoll: OwnedFd,
     /// An eventfd that says that somebody is due to be told, or that the thread is to end.
     wake: OwnedFd,
@@ -122,23 +122,23 @@ impl DisconnectWatcher {
         *waited.unwrap_or_else(PoisonError::into_inner).0 == Activity::Stopped
     }
 
-    fn thread(&self) -> io::Result<Arc<Thread>> {
+    fn thread(&self) -> io::Result<Arc<WatcherThread>> {
         let mut thread = lock(&self.0);
         if let Some(thread) = &*thread {
             return Ok(thread.clone());
         }
-        let started = Thread::start()?;
+        let started = WatcherThread::start()?;
         *thread = Some(started.clone());
         Ok(started)
     }
 }
 
-impl Thread {
-    fn start() -> io::Result<Arc<Thread>> {
+impl WatcherThread {
+    fn start() -> io::Result<Arc<WatcherThread>> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
-        let thread = Arc::new(Thread {
+        let thread = Arc::new(WatcherThread {
             epoll,
             wake,
             watches: Mutex::default(),

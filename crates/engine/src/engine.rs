@@ -4,7 +4,7 @@ use crate::access_log::AccessLog;
 use crate::calls::{Caller, Calls};
 use crate::clock;
 use crate::drain::{self, Orders};
-use crate::listener::{Bound, Listener};
+use crate::listener::{BoundListener, Listener};
 use crate::lock::lock;
 use crate::log::RateLimited;
 use crate::resources::Resources;
@@ -26,9 +26,9 @@ const LEAVE: Duration = Duration::from_millis(200);
 
 /// What only the process knows of a server, beside its settings.
 #[derive(Default)]
-pub struct Process {
+pub struct Descriptors {
     /// Where to accept connections.
-    pub listeners: Vec<Bound>,
+    pub listeners: Vec<BoundListener>,
     /// Where the server is told to leave.
     pub orders: Orders,
     /// Where access lines go, and whether they carry terminal colours.
@@ -81,7 +81,7 @@ impl Engine {
     ///
     /// # Errors
     /// The I/O runtime cannot be made.
-    pub fn new(settings: Settings, process: Process, slot: SlotRef) -> io::Result<Engine> {
+    pub fn new(settings: Settings, process: Descriptors, slot: SlotRef) -> io::Result<Engine> {
         let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?);
         let terms = Terms {
             threads: settings.threads,

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A listening socket as whoever made it describes it.
-pub struct Bound {
+pub struct BoundListener {
     /// The socket, non-blocking; the engine closes it when it drains.
     pub socket: OwnedFd,
     /// What is spoken there.
@@ -59,8 +59,8 @@ pub struct ServerIdentity {
 
 impl Listener {
     /// The listening socket `bound`, at `index` among those of the server; with its socket.
-    pub fn new(index: usize, bound: Bound) -> (Listener, OwnedFd) {
-        let Bound { socket, protocol, options, display } = bound;
+    pub fn new(index: usize, bound: BoundListener) -> (Listener, OwnedFd) {
+        let BoundListener { socket, protocol, options, display } = bound;
         let domain = rustix::net::sockopt::socket_domain(&socket);
         let is_internet = domain.is_ok_and(|domain| domain != AddressFamily::UNIX);
         let identity = ServerIdentity::of(&socket);

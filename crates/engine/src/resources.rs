@@ -1,7 +1,7 @@
 //! What all connections of a server share and no connection is needed for: settings, budgets, counters, logs, the
 //! wheel, and the way into the runtime.
 
-use crate::access_log::{AccessLog, Record};
+use crate::access_log::{AccessLog, AccessRecord};
 use crate::admission::Admission;
 use crate::budget::{Budget, Budgets};
 use crate::coalescing::Coalescing;
@@ -97,7 +97,7 @@ impl Resources {
     }
 
     /// Writes a finished request to the access log, if there is one.
-    pub fn log_access(self: &Arc<Self>, record: &Record<'_>) {
+    pub fn log_access(self: &Arc<Self>, record: &AccessRecord<'_>) {
         if let Some(access_log) = &self.access_log
             && access_log.add(record)
         {

@@ -7,7 +7,7 @@ mod support;
 use portico_engine::engine::Ended;
 use portico_engine::function::{Function, FunctionRequest, FunctionResponse};
 use std::time::{Duration, Instant};
-use support::Running;
+use support::RunningServer;
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
@@ -17,14 +17,14 @@ fn hello(_: FunctionRequest) -> FunctionResponse {
 
 /// What a server could leave behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Held {
+struct ProcessUse {
     threads: usize,
     descriptors: usize,
 }
 
-fn held() -> Held {
+fn held() -> ProcessUse {
     let count = |path| std::fs::read_dir(path).unwrap().count();
-    Held { threads: count("/proc/self/task"), descriptors: count("/proc/self/fd") }
+    ProcessUse { threads: count("/proc/self/task"), descriptors: count("/proc/self/fd") }
 }
 
 /// Resident memory in KiB.
@@ -35,7 +35,7 @@ fn memory_kib() -> usize {
 }
 
 /// A thread that has ended is gone from /proc a moment later.
-fn wait_until_held(before: Held) {
+fn wait_until_held(before: ProcessUse) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while held() != before {
         assert!(Instant::now() < deadline, "{:?} instead of {before:?}", held());
@@ -45,7 +45,7 @@ fn wait_until_held(before: Held) {
 
 /// A life in which each kind of thing is used: connections that stay, a rejected one, a body on disk, a second thread.
 fn live() {
-    let server = Running::serve(Function(hello), &[("body_memory_bytes", "10"), ("threads", "2")]);
+    let server = RunningServer::serve(Function(hello), &[("body_memory_bytes", "10"), ("threads", "2")]);
     let _idle = server.connect();
     let mut kept = server.connect();
     kept.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -71,7 +71,7 @@ fn a_thousand_servers_in_a_row_and_fifty_at_once_leave_nothing_behind() {
     // A page per server would be 4,000 KiB.
     assert!(grown_kib < 1_000, "{grown_kib} KiB more after 1,000 servers");
 
-    let servers: Vec<_> = (0..50).map(|_| Running::serve(Function(hello), &[])).collect();
+    let servers: Vec<_> = (0..50).map(|_| RunningServer::serve(Function(hello), &[])).collect();
     for server in &servers {
         assert!(server.connect().ask(REQUEST).ends_with("hello"));
     }

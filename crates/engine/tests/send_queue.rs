@@ -4,7 +4,7 @@
 
 use portico_engine::budget::{Budget, Budgets};
 use portico_engine::message::framing::ResponseFraming;
-use portico_engine::message::send_queue::{Block, End, FileRange, Piece, SendQueue};
+use portico_engine::message::send_queue::{Block, FileRange, Piece, QueueEnd, SendQueue};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 
 const MEMORY_LIMIT: u64 = 1000;
@@ -173,7 +173,7 @@ fn a_failed_queue_takes_nothing_and_has_room_for_all() {
     assert_eq!(queue.push(b"more").unwrap_err().kind(), ErrorKind::BrokenPipe);
     assert!(queue.push_block(block(b'b', 1), ResponseFraming::Http, false).is_err());
     assert!(queue.has_room(usize::MAX));
-    assert_eq!(queue.end(), End::Failed);
+    assert_eq!(queue.end(), QueueEnd::Failed);
 }
 
 #[test]
@@ -182,5 +182,5 @@ fn a_response_is_finished_once() {
     let mut queue = queue(&budgets);
     assert!(queue.finish(true));
     assert!(!queue.finish(false));
-    assert_eq!(queue.end(), End::Done { keep: true });
+    assert_eq!(queue.end(), QueueEnd::Done { keep: true });
 }

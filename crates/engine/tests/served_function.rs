@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::net::Shutdown;
 use std::sync::mpsc;
 use std::time::Duration;
-use support::Running;
+use support::RunningServer;
 
 /// Says what it was asked.
 fn echo(request: FunctionRequest) -> FunctionResponse {
@@ -22,7 +22,7 @@ fn echo(request: FunctionRequest) -> FunctionResponse {
 
 #[test]
 fn a_function_is_served_over_http() {
-    let server = Running::serve(Function(echo), &[]);
+    let server = RunningServer::serve(Function(echo), &[]);
     let response = server.connect().ask("GET /a?b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(response.starts_with("HTTP/1.1 200 OK\r\nX-Made-By: echo\r\n"), "{response}");
     assert!(response.ends_with("\r\n\r\nGET /a?b\n"), "{response}");
@@ -31,7 +31,7 @@ fn a_function_is_served_over_http() {
 
 #[test]
 fn pipelined_requests_are_responded_to_in_order() {
-    let server = Running::serve(Function(echo), &[]);
+    let server = RunningServer::serve(Function(echo), &[]);
     let mut client = server.connect();
     client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
     let bodies: Vec<_> = (0..3).map(|_| client.read_response().1).collect();
@@ -41,7 +41,7 @@ fn pipelined_requests_are_responded_to_in_order() {
 
 #[test]
 fn a_chunked_body_that_comes_in_pieces_is_put_together() {
-    let server = Running::serve(Function(echo), &[]);
+    let server = RunningServer::serve(Function(echo), &[]);
     let mut client = server.connect();
     client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab");
     client.send(b"c\r\n2\r\nde\r\n0\r\n\r\n");
@@ -51,7 +51,7 @@ fn a_chunked_body_that_comes_in_pieces_is_put_together() {
 
 #[test]
 fn a_body_beyond_the_spool_is_streamed_to_the_function() {
-    let server = Running::serve(Function(echo), &[("body_memory_bytes", "1024"), ("body_spool_bytes", "4096")]);
+    let server = RunningServer::serve(Function(echo), &[("body_memory_bytes", "1024"), ("body_spool_bytes", "4096")]);
     let mut client = server.connect();
     let body = vec![b'x'; 300_000];
     client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
@@ -62,7 +62,7 @@ fn a_body_beyond_the_spool_is_streamed_to_the_function() {
 
 #[test]
 fn a_request_that_breaks_a_rule_is_rejected_without_the_function() {
-    let server = Running::serve(Function(|_| -> FunctionResponse { panic!("called") }), &[]);
+    let server = RunningServer::serve(Function(|_| -> FunctionResponse { panic!("called") }), &[]);
     let response = server.connect().ask("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
     assert!(response.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{response}");
     server.stop();
@@ -76,7 +76,7 @@ fn a_slow_reader_gets_all_of_a_large_response_while_another_request_is_served() 
         headers: Vec::new(),
         blocks: if request.target == b"/large" { vec![vec![b'y'; large / 4]; 4] } else { vec![b"small".to_vec()] },
     };
-    let server = Running::serve(Function(function), &[("threads", "1")]);
+    let server = RunningServer::serve(Function(function), &[("threads", "1")]);
     let mut slow = server.connect();
     slow.send(b"GET /large HTTP/1.0\r\n\r\n");
     let mut quick = server.connect();
@@ -99,7 +99,7 @@ fn a_call_that_blocks_does_not_keep_another_thread_from_serving() {
         }
         FunctionResponse { status: "204 No Content", headers: Vec::new(), blocks: Vec::new() }
     };
-    let server = Running::serve(Function(function), &[("threads", "2")]);
+    let server = RunningServer::serve(Function(function), &[("threads", "2")]);
     let mut waits = server.connect();
     waits.send(b"GET /waits HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let opened = server.connect().ask("GET /opens HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -110,7 +110,8 @@ fn a_call_that_blocks_does_not_keep_another_thread_from_serving() {
 
 #[test]
 fn health_checks_need_no_function() {
-    let server = Running::serve(Function(|_| -> FunctionResponse { panic!("called") }), &[("health_paths", "/livez")]);
+    let server =
+        RunningServer::serve(Function(|_| -> FunctionResponse { panic!("called") }), &[("health_paths", "/livez")]);
     let response = server.connect().ask("GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("\r\n\r\nok\n"), "{response}");
     server.stop();
@@ -118,7 +119,7 @@ fn health_checks_need_no_function() {
 
 #[test]
 fn a_client_that_half_closes_gets_its_response() {
-    let server = Running::serve(Function(echo), &[]);
+    let server = RunningServer::serve(Function(echo), &[]);
     let mut client = server.connect();
     client.send(b"GET /half HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     client.0.shutdown(Shutdown::Write).unwrap();

@@ -116,13 +116,13 @@ pub struct RequestHead {
     /// Whether there is a header for which [`is_forwarded_name`](crate::is_forwarded_name) is true.
     pub has_forwarded: bool,
     /// How far an incomplete head was read.
-    pub(crate) progress: Progress,
+    pub(crate) progress: HeadProgress,
 }
 
 /// How far an incomplete head was read, so that one that comes byte by byte is not read from its start each
 /// time: complete lines are done with, and the search for the end of the next one goes on where it stopped.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum HeadProgress {
     /// Not at all: what comes next is the start of a head.
     #[default]
     Start,

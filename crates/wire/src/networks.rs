@@ -18,14 +18,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// ```
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
 pub struct Networks {
-    blocks: Vec<Block>,
+    blocks: Vec<AddressBlock>,
     has_unix: bool,
     has_everybody: bool,
 }
 
 /// Addresses that begin with the same bits. The families are apart, so that `::/0` is no IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Block {
+enum AddressBlock {
     V4 { first: u32, mask: u32 },
     V6 { first: u128, mask: u128 },
 }
@@ -62,7 +62,11 @@ impl Networks {
             match entry.as_ref() {
                 "*" => networks.has_everybody = true,
                 "unix" => networks.has_unix = true,
-                text => networks.blocks.push(Block::parse(text).ok_or_else(|| NetworksError { entry: text.into() })?),
+                text => {
+                    networks
+                        .blocks
+                        .push(AddressBlock::parse(text).ok_or_else(|| NetworksError { entry: text.into() })?);
+                }
             }
         }
         Ok(networks)
@@ -84,7 +88,7 @@ impl Networks {
     }
 }
 
-impl Block {
+impl AddressBlock {
     fn parse(text: &str) -> Option<Self> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(read_length(length)?)),

@@ -6,15 +6,15 @@ use portico_wire::{BodyDecoder, BodyStep, Framing, Limits, WireError};
 use support::{ReadBody, decode, decode_within};
 
 /// What decoding an input comes to.
-type Outcome = Result<ReadBody, WireError>;
+type BodyOutcome = Result<ReadBody, WireError>;
 
-#[allow(clippy::unnecessary_wraps)] // to be compared with an `Outcome`
-fn complete(data: &[u8], length: usize) -> Outcome {
+#[allow(clippy::unnecessary_wraps)] // to be compared with a `BodyOutcome`
+fn complete(data: &[u8], length: usize) -> BodyOutcome {
     Ok(ReadBody::Complete { data: data.to_vec(), length })
 }
 
-#[allow(clippy::unnecessary_wraps)] // to be compared with an `Outcome`
-fn incomplete(data: &[u8]) -> Outcome {
+#[allow(clippy::unnecessary_wraps)] // to be compared with a `BodyOutcome`
+fn incomplete(data: &[u8]) -> BodyOutcome {
     Ok(ReadBody::Incomplete { data: data.to_vec() })
 }
 

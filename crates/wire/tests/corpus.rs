@@ -70,7 +70,7 @@ fn files_of(folder: &str) -> BTreeSet<PathBuf> {
 #[derive(Debug, PartialEq, Eq)]
 struct Replayed {
     /// Requests that were complete.
-    requests: Vec<Request>,
+    requests: Vec<ReplayedRequest>,
     /// Why the rest was rejected.
     rejected: Option<WireError>,
     /// Bytes after the last complete request, unless they were rejected.
@@ -79,7 +79,7 @@ struct Replayed {
 
 /// A request as an application would see it.
 #[derive(Debug, PartialEq, Eq)]
-struct Request {
+struct ReplayedRequest {
     line: Vec<u8>,
     path: Vec<u8>,
     query: Vec<u8>,
@@ -91,7 +91,7 @@ struct Request {
 /// request that closes, an error, or the end.
 fn replay(bytes: &[u8], mut piece_size: impl FnMut() -> usize) -> Replayed {
     let limits = Limits::default();
-    let mut reader = Reader { bytes, start: 0, end: 0 };
+    let mut reader = Feed { bytes, start: 0, end: 0 };
     let mut head = RequestHead::new();
     let mut requests = Vec::new();
     let rejected = loop {
@@ -109,13 +109,13 @@ fn replay(bytes: &[u8], mut piece_size: impl FnMut() -> usize) -> Replayed {
 }
 
 /// The bytes of a connection, of which those before `end` have come and those before `start` are done with.
-struct Reader<'a> {
+struct Feed<'a> {
     bytes: &'a [u8],
     start: usize,
     end: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Feed<'a> {
     /// Lets the next piece come; false at the end.
     fn receive(&mut self, piece_size: &mut impl FnMut() -> usize) -> bool {
         let more = self.end < self.bytes.len();
@@ -130,11 +130,11 @@ impl<'a> Reader<'a> {
 
 /// Reads one request, and says where it ends by `reader.start`; `None` if it is incomplete.
 fn read_request(
-    reader: &mut Reader<'_>,
+    reader: &mut Feed<'_>,
     head: &mut RequestHead,
     limits: &Limits,
     piece_size: &mut impl FnMut() -> usize,
-) -> Result<Option<Request>, WireError> {
+) -> Result<Option<ReplayedRequest>, WireError> {
     let mut outcome = head.read(reader.available(reader.start), limits)?;
     let head_bytes = loop {
         if let Some(length) = outcome {
@@ -177,7 +177,7 @@ fn read_request(
     }
 }
 
-fn request(head: &RequestHead, bytes: &[u8], body: Vec<u8>) -> Request {
+fn request(head: &RequestHead, bytes: &[u8], body: Vec<u8>) -> ReplayedRequest {
     let version: &[u8] = match head.version {
         Version::Http10 => b"HTTP/1.0",
         Version::Http11 => b"HTTP/1.1",
@@ -187,7 +187,7 @@ fn request(head: &RequestHead, bytes: &[u8], body: Vec<u8>) -> Request {
     if path.is_empty() && head.form == TargetForm::Absolute {
         path.push(b'/');
     }
-    Request {
+    ReplayedRequest {
         line: [head.method.of(bytes), head.target.of(bytes), version].join(&b' '),
         path,
         query: head.query.of(bytes).to_vec(),
@@ -205,7 +205,7 @@ fn request(head: &RequestHead, bytes: &[u8], body: Vec<u8>) -> Request {
 struct Expected {
     status: Option<u16>,
     after: usize,
-    requests: Vec<Request>,
+    requests: Vec<ReplayedRequest>,
     leftover: Vec<u8>,
 }
 
@@ -222,7 +222,7 @@ impl Expected {
                 "status" => expected.status = Some(value.parse().unwrap()),
                 "after" => expected.after = value.parse().unwrap(),
                 "leftover" => expected.leftover = unescape(value),
-                "request" => expected.requests.push(Request {
+                "request" => expected.requests.push(ReplayedRequest {
                     line: unescape(value),
                     path: Vec::new(),
                     query: Vec::new(),
@@ -248,7 +248,7 @@ impl Expected {
     }
 }
 
-impl Request {
+impl ReplayedRequest {
     fn set(&mut self, part: &str, value: &str) {
         match part {
             "path" => self.path = unescape(value),

@@ -9,10 +9,10 @@ use support::gateway::{mutate, replay_corpus, replay_truncated_corpus};
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const V4: &[u8] = &[192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x34, 0x01, 0xbb];
 
-type Outcome = Result<Option<ProxyHeader>, WireError>;
+type HeaderOutcome = Result<Option<ProxyHeader>, WireError>;
 
 /// Reads a header whole, byte by byte, and followed by more.
-fn read_within(bytes: &[u8], max_bytes: usize) -> Outcome {
+fn read_within(bytes: &[u8], max_bytes: usize) -> HeaderOutcome {
     let whole = ProxyHeader::read(bytes, max_bytes);
     let byte_by_byte = (0..=bytes.len())
         .map(|length| ProxyHeader::read(&bytes[..length], max_bytes))
@@ -28,7 +28,7 @@ fn read_within(bytes: &[u8], max_bytes: usize) -> Outcome {
     whole
 }
 
-fn read(bytes: &[u8]) -> Outcome {
+fn read(bytes: &[u8]) -> HeaderOutcome {
     read_within(bytes, PROXY_MAX_BYTES)
 }
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from portico._core import Call, WorkerStatus
+    from portico._core import RunningCall, WorkerStatus
 
 _SHOWN = 5
 
 
-def overdue_call(status: WorkerStatus, limit_s: float) -> Call | None:
+def overdue_call(status: WorkerStatus, limit_s: float) -> RunningCall | None:
     """Return the call that has taken longest if that is more than `limit_s` seconds."""
     slowest = max(status.calls, key=lambda call: call.elapsed_s, default=None)
     return slowest if slowest is not None and slowest.elapsed_s > limit_s else None

@@ -3,7 +3,7 @@
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Condvar, Mutex};
 use portico_crew::sync::{current, lock, park};
-use portico_crew::{Caller, Crew, Driver, Job, Terms};
+use portico_crew::{Crew, Driver, Job, JobHandler, Terms};
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::pin::pin;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// What a job does in the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Script {
     /// Returns at once.
     Returns,
     /// Waits until another job's call has opened the gate.
@@ -26,7 +26,7 @@ pub enum Step {
     WaitsForFallback,
 }
 
-impl Job for Step {
+impl Job for Script {
     fn waiting_since_ns(&self) -> u64 {
         0
     }
@@ -47,7 +47,7 @@ pub enum Spawned {
 
 /// A crew and its surroundings.
 pub struct World {
-    pub crew: Crew<Step>,
+    pub crew: Crew<Script>,
     gate: Gate,
     fallback: Gate,
     flushed: Gate,
@@ -110,13 +110,13 @@ impl World {
         (0..3).for_each(|_| self.crew.begin(0, route).end(u64::MAX));
     }
 
-    pub fn push(&self, step: Step) {
-        assert!(self.crew.push(step).is_ok());
+    pub fn push(&self, script: Script) {
+        assert!(self.crew.push(script).is_ok());
     }
 
     /// The life of crew thread `me`.
     pub fn serve(&self, me: usize) {
-        self.crew.serve(me, self, &mut Thread(self));
+        self.crew.serve(me, self, &mut WorldThread(self));
     }
 
     /// Starts the watchdog.
@@ -179,22 +179,22 @@ impl Driver for World {
     fn before_wait(&self) {}
 }
 
-struct Thread<'a>(&'a World);
+struct WorldThread<'a>(&'a World);
 
-impl Caller<Step> for Thread<'_> {
+impl JobHandler<Script> for WorldThread<'_> {
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
         wait()
     }
 
-    fn call(&mut self, me: usize, step: Step) {
+    fn call(&mut self, me: usize, script: Script) {
         let world = self.0;
         // Not ended when loom reports a deadlock, which is a panic: that would bury the report.
         let running = ManuallyDrop::new(world.crew.begin(me, 0));
-        match step {
-            Step::Returns => {}
-            Step::WaitsForGate => world.gate.wait(),
-            Step::OpensGate => world.gate.open(),
-            Step::WaitsForFallback => world.fallback.wait(),
+        match script {
+            Script::Returns => {}
+            Script::WaitsForGate => world.gate.wait(),
+            Script::OpensGate => world.gate.open(),
+            Script::WaitsForFallback => world.fallback.wait(),
         }
         ManuallyDrop::into_inner(running).end(u64::MAX);
         if world.called.fetch_add(1, Relaxed) + 1 == world.jobs {

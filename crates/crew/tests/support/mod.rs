@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 use portico_crew::sync::lock;
-use portico_crew::{Caller, Crew, Driver, Job, Terms};
+use portico_crew::{Crew, Driver, Job, JobHandler, Terms};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
@@ -21,7 +21,7 @@ pub const SOON: Duration = Duration::from_secs(10);
 pub struct Task {
     since_ns: u64,
     /// Whether the caller catches what the call panics with.
-    pub is_caught: bool,
+    is_caught: bool,
     call: Box<dyn FnOnce(usize) -> u64 + Send>,
 }
 
@@ -51,9 +51,19 @@ impl Task {
         Task { since_ns, ..Task::new(|_| {}) }
     }
 
-    /// A job whose call panics, without a word from the panic hook.
-    pub fn panicking() -> Task {
-        Task::new(|_| resume_unwind(Box::new("the application's")))
+    /// A job whose call panics, without a word from the panic hook, once it is released.
+    pub fn panicking() -> (Task, Stuck) {
+        let (task, stuck) = Task::stuck();
+        let call = |me| {
+            (task.call)(me);
+            resume_unwind(Box::new("the application's"))
+        };
+        (Task::new(call), stuck)
+    }
+
+    /// This job, with a caller that catches what the call panics with.
+    pub fn caught(self) -> Task {
+        Task { is_caught: true, ..self }
     }
 
     /// A job whose call lasts until it is released.
@@ -194,6 +204,21 @@ pub fn next(told: &Receiver<Event>) -> Event {
     told.recv_timeout(SOON).expect("nothing happens")
 }
 
+/// The next event, unless it is that the watchdog drives I/O: on a busy machine any call may seem stuck.
+pub fn next_else(told: &Receiver<Event>) -> Event {
+    loop {
+        let event = next(told);
+        if event != Event::FellBack {
+            return event;
+        }
+    }
+}
+
+/// Waits until the watchdog drives I/O.
+pub fn wait_for_fallback(told: &Receiver<Event>) {
+    while next(told) != Event::FellBack {}
+}
+
 /// Waits for what no message tells.
 pub fn wait_until(is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + SOON;
@@ -243,7 +268,7 @@ struct CrewThread<'a> {
     is_outside: bool,
 }
 
-impl Caller<Task> for CrewThread<'_> {
+impl JobHandler<Task> for CrewThread<'_> {
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
         self.is_outside = true;
         let output = wait();

@@ -1,6 +1,6 @@
 //! The account of a request: what is counted and logged once it has ended, however that was.
 
-use crate::access_log::Record;
+use crate::access_log::AccessRecord;
 use crate::message::inbound::Inbound;
 use crate::resources::Resources;
 use std::borrow::Cow;
@@ -43,7 +43,7 @@ impl Account<'_> {
         }
         let request = self.inbound.filter(|_| self.has_head);
         let header = |name| request.and_then(|request| request.header(name));
-        resources.log_access(&Record {
+        resources.log_access(&AccessRecord {
             client: request
                 .map_or_else(|| self.client.map(|client| client.ip()), |request| request.client(self.client).0),
             request_line: &self.request_line(),

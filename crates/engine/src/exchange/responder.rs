@@ -7,7 +7,7 @@
 //! A response ends when its responder is dropped; how, its state says (`state::response`).
 
 use super::block_writer::{BlockWriter, Place, RECORD_BYTES, SMALL_BLOCK_BYTES, Sent, coalesce};
-use super::sending::{self, Rest};
+use super::sending::{self, Unsent};
 use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
 use crate::connection::socket::Then;
@@ -228,8 +228,8 @@ impl Responder {
         BlockWriter { connection: &self.connection, framing: self.framing, is_chunked: self.is_chunked() }
     }
 
-    /// Queues the rest of a block of `length` bytes that was `Full` at `offset`; `last` is as it was for the block. Waits
-    /// where the queue has no room, so outside the interpreter.
+    /// Queues the rest of a block of `length` bytes that was `Full` at `offset`; `last` is as it was for the block.
+    /// Waits where the queue has no room, so outside the interpreter.
     ///
     /// # Errors
     /// The client is gone.
@@ -237,7 +237,7 @@ impl Responder {
         let is_last = self.is_end(last);
         // Otherwise the tail was written with the block.
         let tail = if offset < length { self.tail(true, is_last) } else { Tail::default() };
-        let rest = Rest { block: Block { owned, range: offset..length }, tail, framing: self.framing, is_last };
+        let rest = Unsent { block: Block { owned, range: offset..length }, tail, framing: self.framing, is_last };
         let queued = sending::queue(&self.connection, self.cell, length, rest);
         if queued.is_err() {
             self.advance(Event::Abort);

@@ -8,14 +8,14 @@ use crate::connection::outbound::Outbound;
 use crate::connection::socket::Then;
 use crate::lock::lock;
 use crate::message::framing::{ResponseFraming, Tail};
-use crate::message::send_queue::{Block, End, FileRange, Piece, SendQueue};
+use crate::message::send_queue::{Block, FileRange, Piece, QueueEnd, SendQueue};
 use crate::pace::Patience;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// What is left of a block, with what follows it.
-pub struct Rest {
+pub struct Unsent {
     /// The block, from the first byte on that was not sent.
     pub block: Block,
     /// What closes it.
@@ -56,7 +56,7 @@ pub fn flush(connection: &Arc<Connection>) {
 ///
 /// # Errors
 /// The client is gone.
-pub fn queue(connection: &Arc<Connection>, cell: usize, block_bytes: usize, rest: Rest) -> io::Result<()> {
+pub fn queue(connection: &Arc<Connection>, cell: usize, block_bytes: usize, rest: Unsent) -> io::Result<()> {
     wait_for(connection, cell, |queue| queue.has_room(block_bytes));
     let mut outbound = lock(&connection.exchange.outbound);
     let queue = queue_pending(connection, &mut outbound)?;
@@ -64,9 +64,9 @@ pub fn queue(connection: &Arc<Connection>, cell: usize, block_bytes: usize, rest
     queue.push(rest.tail.as_ref())?;
     drop(outbound);
     if !is_kept {
-        wait_for(connection, cell, |queue| queue.is_empty() || queue.end() == End::Failed);
+        wait_for(connection, cell, |queue| queue.is_empty() || queue.end() == QueueEnd::Failed);
         let outbound = lock(&connection.exchange.outbound);
-        if outbound.queue.as_ref().is_some_and(|queue| queue.end() == End::Failed) {
+        if outbound.queue.as_ref().is_some_and(|queue| queue.end() == QueueEnd::Failed) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
     }
@@ -143,7 +143,7 @@ async fn write_out(connection: Arc<Connection>) {
                 outbound.queue = None;
                 outbound.last_send_ns = 0;
                 drop(outbound);
-                if let End::Done { keep } = end {
+                if let QueueEnd::Done { keep } = end {
                     connection.end_response(keep);
                 }
                 return;
@@ -201,7 +201,7 @@ async fn write_file(connection: &Connection, patience: &mut Patience, range: Fil
 fn fail(connection: &Arc<Connection>) {
     let mut outbound = lock(&connection.exchange.outbound);
     let Some(queue) = &mut outbound.queue else { return };
-    let was_complete = queue.end() != End::Open;
+    let was_complete = queue.end() != QueueEnd::Open;
     queue.fail();
     if was_complete {
         outbound.queue = None;

@@ -35,7 +35,7 @@ pub struct SendQueue {
     memory_held: Reservation,
     temporary: Arc<Budget>,
     files: Arc<Budget>,
-    end: End,
+    end: QueueEnd,
     /// Told when the queue has become shorter, or never will.
     changed: Arc<Notify>,
 }
@@ -73,7 +73,7 @@ pub struct Spooled {
 
 /// What follows the last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum QueueEnd {
     /// More of the response.
     Open,
     /// The end of the response; the connection is kept, or not.
@@ -127,28 +127,28 @@ impl SendQueue {
             memory_held: Reservation::for_response(&budgets.memory),
             temporary: budgets.temporary.clone(),
             files: budgets.files.clone(),
-            end: End::Open,
+            end: QueueEnd::Open,
             changed: Arc::default(),
         }
     }
 
     /// What follows the last byte.
-    pub fn end(&self) -> End {
+    pub fn end(&self) -> QueueEnd {
         self.end
     }
 
     /// The response is complete; false if it was already, or never will be.
     pub fn finish(&mut self, keep: bool) -> bool {
-        let is_open = self.end == End::Open;
+        let is_open = self.end == QueueEnd::Open;
         if is_open {
-            self.end = End::Done { keep };
+            self.end = QueueEnd::Done { keep };
         }
         is_open
     }
 
     /// The client is gone.
     pub fn fail(&mut self) {
-        self.end = End::Failed;
+        self.end = QueueEnd::Failed;
         self.changed.notify_one();
     }
 
@@ -165,7 +165,7 @@ impl SendQueue {
     /// Whether a block of `bytes` may be added. An empty queue takes any.
     pub fn has_room(&self, bytes: usize) -> bool {
         let (memory, added) = (self.memory_bytes, bytes as u64);
-        if self.end == End::Failed || self.is_empty() {
+        if self.end == QueueEnd::Failed || self.is_empty() {
             return true;
         }
         match self.pieces.back() {
@@ -183,7 +183,7 @@ impl SendQueue {
     /// # Errors
     /// The client is gone.
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.end == End::Failed {
+        if self.end == QueueEnd::Failed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if !bytes.is_empty() && !self.keep(bytes) {
@@ -198,7 +198,7 @@ impl SendQueue {
     /// # Errors
     /// The client is gone.
     pub fn push_block(&mut self, block: Block, framing: ResponseFraming, is_last: bool) -> io::Result<bool> {
-        if self.end == End::Failed {
+        if self.end == QueueEnd::Failed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let block = block.enclosed(framing);
@@ -276,13 +276,14 @@ impl SendQueue {
         if let Some(Piece::Spooled(spooled)) = self.pieces.pop_back() {
             let mut bytes = vec![0; usize::try_from(spooled.written - spooled.read).unwrap_or(0)];
             if spooled.file.read_exact_at(&mut bytes, spooled.read).is_err() {
-                self.end = End::Failed;
+                self.end = QueueEnd::Failed;
             }
             self.push_to_memory(&bytes);
         }
     }
 
-    /// Takes the next piece; none if the queue is empty. Memory that a shared block takes stays counted until `release`.
+    /// Takes the next piece; none if the queue is empty. Memory that a shared block takes stays counted until
+    /// `release`.
     ///
     /// # Errors
     /// The temporary file cannot be read.

@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use portico_engine::engine::{Application, Ended, Engine, Process};
-use portico_engine::listener::{Bound, Options};
+use portico_engine::engine::{Application, Descriptors, Ended, Engine};
+use portico_engine::listener::{BoundListener, Options};
 use portico_engine::message::spoken::Protocol;
 use portico_engine::scoreboard::{Mapping, SlotRef};
 use portico_engine::settings::{Lines, Settings};
@@ -31,39 +31,39 @@ pub fn settings(values: &[(&str, &str)]) -> Settings {
 }
 
 /// A server on a port of its own.
-pub struct Running {
+pub struct RunningServer {
     /// Where it listens.
     pub address: SocketAddr,
     signals: std::io::PipeWriter,
     thread: JoinHandle<Result<Ended, String>>,
 }
 
-impl Running {
+impl RunningServer {
     /// Serves `application` with these settings on a thread of its own.
-    pub fn serve(application: impl Application, values: &[(&str, &str)]) -> Running {
+    pub fn serve(application: impl Application, values: &[(&str, &str)]) -> RunningServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (reader, signals) = std::io::pipe().unwrap();
-        let bound = Bound {
+        let bound = BoundListener {
             socket: listener.into(),
             protocol: Protocol::Http,
             options: Options::default(),
             display: format!("http://{address}"),
         };
-        let mut process = Process { listeners: vec![bound], ..Process::default() };
+        let mut process = Descriptors { listeners: vec![bound], ..Descriptors::default() };
         process.orders.signals = Some(reader.into());
         let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
         let engine = Engine::new(settings(values), process, slot).unwrap();
         let thread = std::thread::spawn(move || engine.serve(application));
-        Running { address, signals, thread }
+        RunningServer { address, signals, thread }
     }
 
     /// A connection to it.
-    pub fn connect(&self) -> Client {
+    pub fn connect(&self) -> TestClient {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        Client(stream)
+        TestClient(stream)
     }
 
     /// Stops gracefully (TERM) and waits for the end.
@@ -83,9 +83,9 @@ impl Running {
 }
 
 /// A client.
-pub struct Client(pub TcpStream);
+pub struct TestClient(pub TcpStream);
 
-impl Client {
+impl TestClient {
     /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).unwrap();

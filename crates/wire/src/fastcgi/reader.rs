@@ -15,7 +15,7 @@ const MAX_GET_VALUES_BYTES: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FastCgiReader {
     place: Place,
-    request: Request,
+    request: RequestState,
     /// Number of the request that is open, if one is.
     id: u16,
     params_bytes: usize,
@@ -29,7 +29,7 @@ enum Place {
     /// At the header of a record.
     Header,
     /// In the content of a stream, of which this much is to come.
-    Content { stream: Stream, remaining: u16, padding: u8 },
+    Content { stream: RequestStream, remaining: u16, padding: u8 },
     /// In what is not looked at: padding, or a record that does not matter.
     Skipped { remaining: u32 },
     /// The peer broke a rule, and nothing after that can be trusted.
@@ -37,7 +37,7 @@ enum Place {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
+enum RequestStream {
     Params,
     Stdin,
 }
@@ -52,7 +52,7 @@ enum Stream {
 ///   +------ finish() from each, with a response
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Request {
+enum RequestState {
     None,
     Params,
     Stdin,
@@ -62,7 +62,7 @@ enum Request {
 
 /// A record's header.
 #[derive(Clone, Copy)]
-struct Record {
+struct RecordHeader {
     kind: u8,
     id: u16,
     content: u16,
@@ -79,7 +79,7 @@ impl FastCgiReader {
     /// A reader for a fresh connection.
     #[must_use]
     pub fn new() -> Self {
-        Self { place: Place::Header, request: Request::None, id: 0, params_bytes: 0, body_remaining: None }
+        Self { place: Place::Header, request: RequestState::None, id: 0, params_bytes: 0, body_remaining: None }
     }
 
     /// Finds the next step at the start of `input`. Drop `consumed` bytes of the input after each call.
@@ -99,7 +99,7 @@ impl FastCgiReader {
     /// The response is complete but for its last record: from now on the next request may begin. What is still to come
     /// of the body is skipped.
     pub fn finish(&mut self) {
-        self.request = Request::None;
+        self.request = RequestState::None;
         if let Place::Content { remaining, padding, .. } = self.place {
             self.place = skipped(remaining, padding);
         }
@@ -123,7 +123,7 @@ impl FastCgiReader {
     /// Whether a request is open, so that a response is due.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.request != Request::None
+        self.request != RequestState::None
     }
 
     fn next_step(&mut self, input: &[u8], limits: &GatewayLimits) -> Result<FastCgiStep, WireError> {
@@ -154,12 +154,12 @@ impl FastCgiReader {
                     let data = consumed..consumed + taken;
                     let consumed = data.end;
                     return Ok(match stream {
-                        Stream::Params => FastCgiStep::Params { consumed, data },
-                        Stream::Stdin => FastCgiStep::Stdin { consumed, data },
+                        RequestStream::Params => FastCgiStep::Params { consumed, data },
+                        RequestStream::Stdin => FastCgiStep::Stdin { consumed, data },
                     });
                 }
                 Place::Header => {
-                    let Some(record) = Record::read(rest)? else {
+                    let Some(record) = RecordHeader::read(rest)? else {
                         return Ok(FastCgiStep::NeedMore { consumed });
                     };
                     let after_header = rest.get(HEADER_BYTES..).unwrap_or_default();
@@ -174,7 +174,7 @@ impl FastCgiReader {
     }
 
     /// Decides what becomes of a record, whose header was read and of whose content `rest` has come.
-    fn take_record(&mut self, record: Record, rest: &[u8], limits: &GatewayLimits) -> Result<Taken, WireError> {
+    fn take_record(&mut self, record: RecordHeader, rest: &[u8], limits: &GatewayLimits) -> Result<Taken, WireError> {
         let step = match record.kind {
             kind::BEGIN_REQUEST => return self.begin(record, rest),
             kind::GET_VALUES => return self.get_values(record, rest),
@@ -185,7 +185,7 @@ impl FastCgiReader {
                 if record.id == self.id && self.is_open() { self.take_part(record, limits)? } else { None }
             }
             // 4.2 asks for it where the id is 0, but types that only a server sends are as unknown here.
-            kind => Some(Found::Reply(FastCgiReply::UnknownType { kind })),
+            kind => Some(FoundStep::Reply(FastCgiReply::UnknownType { kind })),
         };
         if !matches!(self.place, Place::Content { .. }) {
             self.place = skipped(record.content, record.padding);
@@ -194,41 +194,41 @@ impl FastCgiReader {
     }
 
     /// A record of the open request.
-    fn take_part(&mut self, record: Record, limits: &GatewayLimits) -> Result<Option<Found>, WireError> {
+    fn take_part(&mut self, record: RecordHeader, limits: &GatewayLimits) -> Result<Option<FoundStep>, WireError> {
         let content = |stream| Place::Content { stream, remaining: record.content, padding: record.padding };
         match (self.request, record.kind, record.content) {
             // 5.4: the reverse proxy may have sent it before it had the end of the request.
-            (Request::Aborted, ..) => Ok(None),
+            (RequestState::Aborted, ..) => Ok(None),
             (_, kind::ABORT_REQUEST, _) => {
-                self.request = Request::Aborted;
-                Ok(Some(Found::Abort))
+                self.request = RequestState::Aborted;
+                Ok(Some(FoundStep::Abort))
             }
-            (Request::Params, kind::PARAMS, 0) => {
-                self.request = Request::Stdin;
-                Ok(Some(Found::ParamsEnd))
+            (RequestState::Params, kind::PARAMS, 0) => {
+                self.request = RequestState::Stdin;
+                Ok(Some(FoundStep::ParamsEnd))
             }
-            (Request::Params, kind::PARAMS, length) => {
+            (RequestState::Params, kind::PARAMS, length) => {
                 self.params_bytes = self.params_bytes.saturating_add(usize::from(length));
                 // Spans hold 32 bits.
                 if self.params_bytes > limits.max_variables_bytes.min(u32::MAX as usize) {
                     return Err(WireError::VARIABLES_TOO_LARGE);
                 }
-                self.place = content(Stream::Params);
+                self.place = content(RequestStream::Params);
                 Ok(None)
             }
-            (Request::Stdin, kind::STDIN, 0) => {
+            (RequestState::Stdin, kind::STDIN, 0) => {
                 // A client that went away must not look like the end of its body.
                 if self.body_remaining.is_some_and(|remaining| remaining > 0) {
                     return Err(WireError::FASTCGI_BODY_SHORT);
                 }
-                self.request = Request::Complete;
-                Ok(Some(Found::StdinEnd))
+                self.request = RequestState::Complete;
+                Ok(Some(FoundStep::StdinEnd))
             }
-            (Request::Stdin, kind::STDIN, length) => {
+            (RequestState::Stdin, kind::STDIN, length) => {
                 if let Some(remaining) = &mut self.body_remaining {
                     *remaining = remaining.checked_sub(u64::from(length)).ok_or(WireError::FASTCGI_BODY_LONG)?;
                 }
-                self.place = content(Stream::Stdin);
+                self.place = content(RequestStream::Stdin);
                 Ok(None)
             }
             _ => Err(WireError::FASTCGI_ORDER),
@@ -236,7 +236,7 @@ impl FastCgiReader {
     }
 
     /// 5.1.
-    fn begin(&mut self, record: Record, rest: &[u8]) -> Result<Taken, WireError> {
+    fn begin(&mut self, record: RecordHeader, rest: &[u8]) -> Result<Taken, WireError> {
         if usize::from(record.content) != BEGIN_BYTES {
             return Err(WireError::FASTCGI_BEGIN);
         }
@@ -251,20 +251,20 @@ impl FastCgiReader {
         self.place = skipped(record.content, record.padding);
         let id = record.id;
         Ok(Taken::Step(if self.is_open() {
-            Found::Reply(FastCgiReply::CannotMultiplex { id })
+            FoundStep::Reply(FastCgiReply::CannotMultiplex { id })
         } else if u16::from_be_bytes([high, low]) != ROLE_RESPONDER {
-            Found::Reply(FastCgiReply::UnknownRole { id })
+            FoundStep::Reply(FastCgiReply::UnknownRole { id })
         } else {
-            self.request = Request::Params;
+            self.request = RequestState::Params;
             self.id = id;
             self.params_bytes = 0;
             self.body_remaining = None;
-            Found::Begin { id, keep_connection: flags & FLAG_KEEP_CONNECTION != 0 }
+            FoundStep::Begin { id, keep_connection: flags & FLAG_KEEP_CONNECTION != 0 }
         }))
     }
 
     /// 4.1.
-    fn get_values(&mut self, record: Record, rest: &[u8]) -> Result<Taken, WireError> {
+    fn get_values(&mut self, record: RecordHeader, rest: &[u8]) -> Result<Taken, WireError> {
         if record.id != 0 {
             return Err(WireError::FASTCGI_REQUEST_ID);
         }
@@ -277,7 +277,7 @@ impl FastCgiReader {
         };
         let reply = FastCgiReply::Values(values::result(content)?);
         self.place = skipped(record.content, record.padding);
-        Ok(Taken::Step(Found::Reply(reply)))
+        Ok(Taken::Step(FoundStep::Reply(reply)))
     }
 }
 
@@ -287,11 +287,11 @@ enum Taken {
     NeedMore,
     /// It was read, and means nothing by itself.
     Nothing,
-    Step(Found),
+    Step(FoundStep),
 }
 
 /// A step without its place in the input.
-enum Found {
+enum FoundStep {
     Begin { id: u16, keep_connection: bool },
     ParamsEnd,
     StdinEnd,
@@ -299,7 +299,7 @@ enum Found {
     Reply(FastCgiReply),
 }
 
-impl Found {
+impl FoundStep {
     fn at(self, consumed: usize) -> FastCgiStep {
         match self {
             Self::Begin { id, keep_connection } => FastCgiStep::Begin { consumed, id, keep_connection },
@@ -316,7 +316,7 @@ fn skipped(content: u16, padding: u8) -> Place {
     Place::Skipped { remaining: u32::from(content) + u32::from(padding) }
 }
 
-impl Record {
+impl RecordHeader {
     /// Reads a header; another protocol is rejected by its first byte.
     fn read(bytes: &[u8]) -> Result<Option<Self>, WireError> {
         if bytes.first().is_some_and(|version| *version != VERSION) {

@@ -158,7 +158,7 @@ impl<'a> Collector<'a> {
         head.is_head = head.method.of(bytes) == b"HEAD";
         head.query = given.query.unwrap_or(target.query);
 
-        let paths = path::Given {
+        let paths = path::GivenPath {
             script_name: given.script_name.unwrap_or_default(),
             path_info: given.path_info,
             target_path: present(Some(target.path)),

@@ -5,7 +5,7 @@ use super::collector::PathInfo;
 use crate::{Span, WireError};
 
 /// What the reverse proxy says of the path.
-pub(super) struct Given {
+pub(super) struct GivenPath {
     /// `SCRIPT_NAME`, or empty.
     pub(super) script_name: Span,
     /// `PATH_INFO`, which may be empty.
@@ -16,7 +16,7 @@ pub(super) struct Given {
     pub(super) document_uri: Option<Span>,
 }
 
-impl Given {
+impl GivenPath {
     /// Fills in `script_name`, `path_info` and `path_is_encoded`.
     ///
     /// Without `PATH_INFO` the reverse proxy has not split the path, and puts all of it, decoded and normalised, where

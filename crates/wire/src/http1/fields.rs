@@ -8,7 +8,7 @@ use crate::{Framing, RequestHead, Version, WireError};
 
 /// The fields that matter here, found in one pass.
 #[derive(Default)]
-struct Found<'a> {
+struct KnownFields<'a> {
     host: Option<&'a [u8]>,
     content_length: Option<&'a [u8]>,
     content_type: Option<&'a [u8]>,
@@ -23,7 +23,7 @@ struct Found<'a> {
 
 /// Fills in `framing`, `keep_alive`, `expect_continue` and `upgrade` from the fields.
 pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), WireError> {
-    let mut found = Found::default();
+    let mut found = KnownFields::default();
     for header in &head.headers {
         // Most names are told apart by their length alone.
         let name = header.name.of(window);
@@ -81,7 +81,7 @@ fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], repeated: WireError) -
     }
 }
 
-impl Found<'_> {
+impl KnownFields<'_> {
     /// Reads one Connection field: a list of options in any case, RFC 9110 7.6.1.
     fn read_connection(&mut self, value: &[u8]) {
         for option in value.split(|&byte| byte == b',').map(trim_ows) {
@@ -103,7 +103,7 @@ pub(crate) fn check_host(host: Option<&[u8]>, version: Version) -> Result<(), Wi
 }
 
 /// RFC 9112 6.3. Whatever two servers could read in two ways is rejected.
-fn read_framing(found: &Found<'_>, version: Version) -> Result<Framing, WireError> {
+fn read_framing(found: &KnownFields<'_>, version: Version) -> Result<Framing, WireError> {
     match (found.transfer_encoding, found.content_length) {
         (None, None) => Ok(Framing::Empty),
         (None, Some(length)) => read_content_length(length).map(Framing::Length),

@@ -1,5 +1,5 @@
 //! Receives the bytes a connection has read so far; hands on a [`RequestHead`] and its length, an error, or
-//! "need more data". A head that is incomplete is read on where it stopped ([`Progress`]), so its cost is that of
+//! "need more data". A head that is incomplete is read on where it stopped ([`HeadProgress`]), so its cost is that of
 //! its bytes, in whatever pieces they come.
 //!
 //! Everything is decided line by line: a line counts once its LF is there, or once it is longer than its limit,
@@ -8,7 +8,7 @@
 
 use crate::grammar::{TOKEN, is_field_value, trim_ows, trim_ows_start};
 use crate::http1::{fields, target};
-use crate::message::{PartialLine, Progress};
+use crate::message::{HeadProgress, PartialLine};
 use crate::{Header, Limits, RequestHead, Span, Version, WireError};
 
 /// RFC 9112 2.2: a server should ignore at least one empty line before a request line. Some old clients
@@ -27,7 +27,7 @@ impl RequestHead {
     ///
     /// The first rule of RFC 9112 that the bytes break; see the constants of [`WireError`].
     pub fn read(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, WireError> {
-        self.progress = Progress::Start;
+        self.progress = HeadProgress::Start;
         self.read_on(bytes, limits)
     }
 
@@ -36,19 +36,23 @@ impl RequestHead {
     pub fn read_on(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, WireError> {
         let window = bytes.get(..max_head_bytes(limits)).unwrap_or(bytes);
         let line = match std::mem::take(&mut self.progress) {
-            Progress::Fields(line) if line.searched <= window.len() => return self.read_fields(window, line, limits),
-            Progress::RequestLine(line) if line.searched <= window.len() => line,
-            Progress::Start | Progress::RequestLine(_) | Progress::Fields(_) => {
+            HeadProgress::Fields(line) if line.searched <= window.len() => {
+                return self.read_fields(window, line, limits);
+            }
+            HeadProgress::RequestLine(line) if line.searched <= window.len() => line,
+            HeadProgress::Start | HeadProgress::RequestLine(_) | HeadProgress::Fields(_) => {
                 self.clear();
                 let Some(start) = skip_empty_lines(window) else {
-                    return self.stop(Progress::Start, window, limits);
+                    return self.stop(HeadProgress::Start, window, limits);
                 };
                 PartialLine { start, searched: start }
             }
         };
         match self.read_request_line(window, line, limits)? {
             Some(start) => self.read_fields(window, PartialLine { start, searched: start }, limits),
-            None => self.stop(Progress::RequestLine(PartialLine { searched: window.len(), ..line }), window, limits),
+            None => {
+                self.stop(HeadProgress::RequestLine(PartialLine { searched: window.len(), ..line }), window, limits)
+            }
         }
     }
 
@@ -108,7 +112,7 @@ impl RequestHead {
         loop {
             let too_large = WireError::HEADER_TOO_LARGE;
             let Some(line_feed) = find_line_feed(window, line, limits.max_header_bytes, too_large)? else {
-                return self.stop(Progress::Fields(PartialLine { searched: window.len(), ..line }), window, limits);
+                return self.stop(HeadProgress::Fields(PartialLine { searched: window.len(), ..line }), window, limits);
             };
             let Some([content @ .., b'\r']) = window.get(line.start..line_feed) else {
                 return Err(WireError::LINE_END);
@@ -126,14 +130,14 @@ impl RequestHead {
     }
 
     /// Asks for more data and remembers how far the head was read; an error if no more of it would be looked at.
-    fn stop(&mut self, progress: Progress, window: &[u8], limits: &Limits) -> Result<Option<usize>, WireError> {
+    fn stop(&mut self, progress: HeadProgress, window: &[u8], limits: &Limits) -> Result<Option<usize>, WireError> {
         if window.len() < max_head_bytes(limits) {
             self.progress = progress;
             return Ok(None);
         }
         Err(match progress {
-            Progress::Start | Progress::RequestLine(_) => WireError::REQUEST_LINE_TOO_LONG,
-            Progress::Fields(_) => WireError::HEAD_TOO_LARGE,
+            HeadProgress::Start | HeadProgress::RequestLine(_) => WireError::REQUEST_LINE_TOO_LONG,
+            HeadProgress::Fields(_) => WireError::HEAD_TOO_LARGE,
         })
     }
 }

@@ -30,7 +30,7 @@ pub struct ReadHead {
 }
 
 /// What reading a head comes to.
-pub type Outcome = Result<Option<ReadHead>, WireError>;
+pub type ReadHeadOutcome = Result<Option<ReadHead>, WireError>;
 
 /// Latin-1, so that every byte can be compared.
 pub fn text(bytes: &[u8]) -> String {
@@ -38,7 +38,7 @@ pub fn text(bytes: &[u8]) -> String {
 }
 
 /// What `read` made of `bytes`.
-fn read_head_parts(bytes: &[u8], read: Result<Option<usize>, WireError>, head: &RequestHead) -> Outcome {
+fn read_head_parts(bytes: &[u8], read: Result<Option<usize>, WireError>, head: &RequestHead) -> ReadHeadOutcome {
     let part = |span: Span| text(span.of(bytes));
     Ok(read?.map(|length| ReadHead {
         length,
@@ -59,18 +59,18 @@ fn read_head_parts(bytes: &[u8], read: Result<Option<usize>, WireError>, head: &
     }))
 }
 
-fn read_once(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Outcome {
+fn read_once(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> ReadHeadOutcome {
     let read = head.read(bytes, limits);
     read_head_parts(bytes, read, head)
 }
 
-fn read_on(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Outcome {
+fn read_on(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> ReadHeadOutcome {
     let read = head.read_on(bytes, limits);
     read_head_parts(bytes, read, head)
 }
 
 /// Reads a head whole, byte by byte, and with trailing data, always into the same `RequestHead`.
-pub fn read_head_within(bytes: &[u8], limits: &Limits) -> Outcome {
+pub fn read_head_within(bytes: &[u8], limits: &Limits) -> ReadHeadOutcome {
     let mut head = RequestHead::new();
     let whole = read_once(bytes, limits, &mut head);
 
@@ -94,7 +94,7 @@ pub fn read_head_within(bytes: &[u8], limits: &Limits) -> Outcome {
 }
 
 /// [`read_head_within`] the default limits.
-pub fn read_head(bytes: &[u8]) -> Outcome {
+pub fn read_head(bytes: &[u8]) -> ReadHeadOutcome {
     read_head_within(bytes, &Limits::default())
 }
 
