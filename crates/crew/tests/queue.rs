@@ -12,8 +12,8 @@ use support::{SOON, Task, World, terms, wait_until};
 #[test]
 fn refuses_a_job_while_as_many_as_may_be_wait() {
     let crew = Crew::new(Terms { in_flight: 2, ..terms(1) });
-    let refused = [1, 2, 3]
-        .map(|since_ns| crew.push(Task::waiting_since(since_ns)).err().map(portico_crew::Job::waiting_since_ns));
+    let refused =
+        [1, 2, 3].map(|since_ns| crew.push(Task::waiting_since(since_ns)).err().map(|task| task.waiting_since_ns()));
     assert_eq!(refused, [None, None, Some(3)]);
     assert_eq!(crew.queued(), 2);
 }
@@ -59,7 +59,7 @@ fn takes_out_what_has_expired_also_from_the_middle() {
     for since_ns in [60, 10, 70, 20, 80] {
         assert!(crew.push(Task::waiting_since(since_ns)).is_ok());
     }
-    let taken = |now_ns| crew.take_expired(now_ns).iter().map(portico_crew::Job::waiting_since_ns).collect::<Vec<_>>();
+    let taken = |now_ns| crew.take_expired(now_ns).iter().map(Job::waiting_since_ns).collect::<Vec<_>>();
     assert_eq!(taken(100), []);
     assert_eq!(taken(150), [10, 20]);
     // Those left are as they were.
