@@ -1,4 +1,4 @@
-"""Prints crates/engine/tests/support/settings.txt: the defaults of the engine's settings, for its own tests.
+"""Prints crates/engine/tests/support/settings.txt: the engine's settings and defaults, for its own tests.
 
 `make docs` writes it, a test keeps it true. Lists are comma-separated.
 """

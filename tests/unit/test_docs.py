@@ -1,9 +1,10 @@
-"""The generated pages are what the table of settings says today."""
+"""The generated files are what the table of settings says today."""
 
 from pathlib import Path
 from runpy import run_path
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 
 def test_settings_page_is_generated_from_the_table() -> None:
@@ -11,7 +12,6 @@ def test_settings_page_is_generated_from_the_table() -> None:
     assert (DOCS / "settings.md").read_text() == page, "run `make docs`"
 
 
-def test_the_defaults_that_the_engine_is_tested_with_are_those_of_the_table() -> None:
+def test_defaults_for_the_tests_of_the_engine_are_those_of_the_table() -> None:
     page = run_path(str(DOCS / "generate_defaults.py"))["defaults_page"]()
-    defaults = DOCS.parent / "crates/engine/tests/support/settings.txt"
-    assert defaults.read_text() == page, "run `make docs`"
+    assert (ROOT / "crates/engine/tests/support/settings.txt").read_text() == page, "run `make docs`"
