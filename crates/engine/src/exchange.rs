@@ -2,11 +2,12 @@
 //!
 //! 1. `account`: what is counted and logged of a request, however it has ended.
 //! 2. `sending`: what a full socket has not taken goes to the send queue, and a task writes that.
-//! 3. `server_response`: responses that no application is asked for; `error_response` rejects and sheds requests with
+//! 3. `request`: a complete request on its way to the application.
+//! 4. `server_response`: responses that no application is asked for; `error_response` rejects and sheds requests with
 //!    them, `health` responds to health checks.
-//! 4. `body_reader`: a request body on its way in.
-//! 5. `responder`: the application's response on its way out; `block_writer` is how its blocks leave.
-//! 6. `request`: a complete request on its way to the application.
+//! 5. `body_reader`: a request body on its way in.
+//! 6. `block_writer`: how the blocks of a response leave.
+//! 7. `responder`: the application's response on its way out.
 
 pub mod account;
 pub mod block_writer;

@@ -1,10 +1,12 @@
 //! What comes in and goes out, without sockets or waiting.
 //!
-//! 1. `spoken`: the protocols there are. `response_head`: the head as an application has given it; `framing` is what a response looks like in each protocol.
+//! 1. `spoken`: the protocols there are. `response_head`: the head as an application has given it; `framing` is what a
+//!    response looks like in each protocol.
 //! 2. `inbound`: the read buffer, and the head read from it; `buffers` keeps some for reuse.
 //! 3. `spool`: a body in memory, then on disk; `send_queue` is the same for a response that a client takes slowly.
-//! 4. `request_reader`: one request after the other out of the read buffer.
-//! 5. `incoming_body`: a body's bytes out of their framing; `body` is a body as the application will read it.
+//! 4. `body`: a body as the application will read it.
+//! 5. `request_reader`: one request after the other out of the read buffer; `incoming_body`: a body's bytes out of
+//!    their framing.
 
 pub mod body;
 pub mod buffers;

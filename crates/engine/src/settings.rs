@@ -2,6 +2,9 @@
 //! attribute's of the table of settings (python/portico/config/settings.py), and its type says how it is read.
 //!
 //! The bounds of the protocols' readers are declared where they are kept to, in portico-wire.
+//!
+//! 1. `source`: who is asked for a value. `lines`: a text with a setting on each line is one.
+//! 2. `value`: how a value of each type is read.
 
 mod lines;
 mod source;
