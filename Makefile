@@ -17,7 +17,7 @@ help:
 	@echo 'make fuzz    every fuzz target for two minutes, then mutated requests to a running server'
 	@echo 'make soak    half an hour of honest and hostile clients, with workers killed'
 	@echo 'make bench   measure portico beside its peers, write bench/RESULTS.md'
-	@echo 'make docs    write the generated pages: settings, rules of HTTP/1.1, unsafe code'
+	@echo 'make docs    write what is generated: settings, rules of HTTP/1.1, unsafe code, the picture of the modules'
 	@echo 'make model   check the hand-over between threads with loom (part of make test)'
 	@echo 'make clean   remove what was built'
 
@@ -67,6 +67,7 @@ docs: build
 	$(BIN)/python docs/generate_unsafe.py > docs/unsafe.md
 	$(BIN)/python docs/generate_generate.py > docs/generate.md
 	$(BIN)/python docs/generate_defaults.py > crates/engine/tests/support/settings.txt
+	$(BIN)/python docs/contributing/draw_house.py > docs/contributing/house.svg
 
 clean:
 	rm -rf $(VENV) target fuzz/target fuzz/work

@@ -28,8 +28,8 @@ PYTHON_LAYERS = (
     Layer(("cli", "__main__"), "the command line"),
     Layer(("process", "generate"), "the supervisor and its workers; configurations of other programs"),
     Layer(("app_loader", "config", "log"), "the application, the settings and the error log"),
-    Layer(("types", "errors"), "names of types, exit codes"),
-    Layer(("_core", "__init__"), "the bridge, as Python sees it; the version"),
+    Layer(("types", "errors", "__init__"), "names of types, exit codes, the version"),
+    Layer(("_core",), "the bridge, as Python sees it"),
 )
 
 # Bottom to top: the sources of a crate, and which others of ours it may import.

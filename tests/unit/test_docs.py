@@ -1,7 +1,10 @@
-"""The generated files are what the table of settings says today."""
+"""The generated files are what the table of settings and the sources say today."""
 
+from importlib import import_module
 from pathlib import Path
 from runpy import run_path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -15,3 +18,10 @@ def test_settings_page_is_generated_from_the_table() -> None:
 def test_defaults_for_the_tests_of_the_engine_are_those_of_the_table() -> None:
     page = run_path(str(DOCS / "generate_defaults.py"))["defaults_page"]()
     assert (ROOT / "crates/engine/tests/support/settings.txt").read_text() == page, "run `make docs`"
+
+
+def test_picture_of_the_house_is_drawn_from_the_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS / "contributing")
+    picture = import_module("draw_house").picture()
+    assert (DOCS / "contributing/house.svg").read_text() == picture, "run `make docs`"
+    assert len(picture) < 60_000
