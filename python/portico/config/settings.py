@@ -1,8 +1,9 @@
-"""The one table of settings: a new one is a row here, and a field in `src/settings.rs` if Rust needs it.
+"""The one table of settings: a new one is a row here, and a field of the engine's if Rust needs it.
 
 The rows are also the typed attributes of `Settings`, so no setting is listed a second time: the command
-line, the environment variables, the help and the documentation are all generated from the rows. Unit and
-attribute name go together: a duration ends in `_s`, a size in `_bytes`. Rows of one group stand together.
+line, the environment variables, the help and the documentation are all generated from the rows (step by
+step: docs/contributing/add-a-setting.md). Unit and attribute name go together: a duration ends in `_s`, a
+size in `_bytes`. Rows of one group stand together.
 
 Values are plain built-in types: they cross an exec (process/plan.py).
 """
