@@ -8,6 +8,7 @@ pub mod environ;
 pub mod failure;
 pub mod file_wrapper;
 pub mod input;
+mod pending;
 pub mod proxy_errors;
 mod recent;
 pub mod response;

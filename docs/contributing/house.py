@@ -44,18 +44,6 @@ CRATES: dict[str, tuple[str, tuple[str, ...]]] = {
 SOCKET_MODULES = ("listener", "connection::socket", "accept")
 SOCKETS = re.compile(r"rustix::net|tokio::net|std::net::(?:\{[^}]*)?(?:Tcp|Udp)|std::os::unix::net")
 
-# Imports that break a rule today; each is to be mended, and then to leave this list.
-KNOWN_UPWARD = {
-    ("portico_engine::state::request", "portico_engine::state"),
-    ("portico_engine::state::turn", "portico_engine::state"),
-    ("portico_engine::state::response", "portico_engine::state"),
-}
-KNOWN_CIRCLES = {
-    ("_core::wsgi::disconnect", "_core::wsgi::start_response"),
-    ("portico_crew::lead", "portico_crew::watchdog"),
-    ("portico_wire::gateway::collector", "portico_wire::gateway::path"),
-}
-
 
 def read_crates() -> dict[str, Crate]:
     """Our crates by name, from the lowest to the highest."""
@@ -105,7 +93,7 @@ def python_imports(importer: str, path: Path, modules: set[str]) -> Iterator[Imp
 # --- The rules: each returns the imports that break it, as sentences
 
 
-def upward(crate: Crate, known: Iterable[tuple[str, str]] = ()) -> list[str]:
+def upward(crate: Crate) -> list[str]:
     """Imports of a module that stands later in the reading order. A module stands after its parts."""
     place = {f"{crate.name}::{module}": index for index, module in enumerate(crate.order())}
     inside = [found for found in crate.imports if found.importer in place and found.imported in place]
@@ -114,13 +102,10 @@ def upward(crate: Crate, known: Iterable[tuple[str, str]] = ()) -> list[str]:
         for found in inside
         if place[found.importer] < place[found.imported]
     }
-    return [
-        *(f"{found}, which stands later" for pair, found in against.items() if pair not in known),
-        *(f"{pair}: mended, take it out of the list of known ones" for pair in known if pair not in against),
-    ]
+    return [f"{found}, which stands later" for found in against.values()]
 
 
-def circles(imports: Iterable[Import], known: Iterable[tuple[str, str]] = ()) -> list[str]:
+def circles(imports: Iterable[Import]) -> list[str]:
     """Files that import each other, directly or by way of others. A part may use what its parent has."""
     below: dict[str, dict[str, Import]] = {}
     for found in imports:
@@ -133,11 +118,7 @@ def circles(imports: Iterable[Import], known: Iterable[tuple[str, str]] = ()) ->
         for other, found in targets.items()
         if one in reached.get(other, ())
     }
-    both = set(known) | {(other, one) for one, other in known}
-    return [
-        *(f"{found}, which leads back to it" for pair, found in pairs.items() if pair not in both),
-        *(f"{pair}: mended, take it out of the list of known ones" for pair in known if pair not in pairs),
-    ]
+    return [f"{found}, which leads back to it" for found in pairs.values()]
 
 
 def reachable(module: str, below: Mapping[str, Iterable[str]]) -> set[str]:

@@ -131,7 +131,7 @@ fn check_head(passed: &Passed) -> Option<Checked> {
     Some(head)
 }
 
-/// As `Responder` of `src/connection/responder.rs`; also whether the body is shorter than was declared.
+/// As `Responder` of `crates/engine/src/exchange/responder.rs`; also whether the body is shorter than was declared.
 fn encode(head: &Checked, plan: &ResponsePlan, blocks: &[&[u8]]) -> (Vec<u8>, bool) {
     let mut out = Vec::new();
     write_status_line(&mut out, &head.status_line);

@@ -6,7 +6,7 @@
 //! that has all it wanted goes away as a matter of course.
 
 use super::failure;
-use super::start_response::PendingResponse;
+use super::pending::PendingResponse;
 use portico_engine::connection::Connection;
 use portico_engine::disconnect::DisconnectListener;
 use portico_engine::lock::lock;

@@ -2,7 +2,7 @@
 //! proxy's log, in records beside those of the response (FastCGI 1.0, 5.3). What comes after the response, or finds no room,
 //! goes to the error log as everywhere else.
 
-use super::start_response::PendingResponse;
+use super::pending::PendingResponse;
 use portico_engine::lock::lock;
 use pyo3::prelude::*;
 use pyo3::types::PyString;

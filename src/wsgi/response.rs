@@ -4,7 +4,8 @@
 use super::failure::RequestLabel;
 use super::file_wrapper::FileWrapper;
 use super::input::client_fault;
-use super::start_response::{PendingResponse, PythonExchange, send_block, write_block};
+use super::pending::PendingResponse;
+use super::start_response::{PythonExchange, send_block, write_block};
 use portico_engine::calls::Outcome;
 use portico_engine::clock::DateHeader;
 use portico_engine::exchange::account::CLIENT_CLOSED_REQUEST;

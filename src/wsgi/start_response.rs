@@ -4,8 +4,8 @@
 //! nothing is sent here but by `write`.
 
 use super::disconnect::{Callables, ClientListener};
+use super::pending::PendingResponse;
 use portico_engine::clock::DateHeader;
-use portico_engine::connection::Connection;
 use portico_engine::exchange::block_writer::Sent;
 use portico_engine::exchange::responder::Responder;
 use portico_engine::lock::lock;
@@ -17,22 +17,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use std::io;
-use std::sync::{Arc, Mutex, Weak};
-
-/// One response as both sides see it: the application through the two callables, the server directly.
-#[derive(Default)]
-pub struct PendingResponse {
-    /// What `start_response` has set.
-    pub head: ResponseHead,
-    /// Where it goes; none once the response has ended, and while a thread is sending.
-    pub responder: Option<Responder>,
-    /// The client, also while a thread is sending. Weak, so that no connection stays open for the sake of this.
-    pub connection: Weak<Connection>,
-    /// How many responses there were before it.
-    pub serial: u64,
-    /// Whether the client was found to be gone.
-    pub gone: bool,
-}
+use std::sync::{Arc, Mutex};
 
 /// `start_response`.
 #[pyclass(frozen, module = "portico._core")]

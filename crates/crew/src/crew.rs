@@ -5,7 +5,8 @@ use crate::lead::{Lead, Spawn, Token};
 use crate::queue::{Job, Queue};
 use crate::routes::{RoutePace, Routes};
 use crate::sync::panicking;
-use crate::watchdog::{self, Watchdog};
+use crate::watch;
+use crate::watchdog::Watchdog;
 
 /// What a crew may do.
 #[derive(Clone, Copy)]
@@ -104,7 +105,7 @@ impl<J: Job> Crew<J> {
 
     /// The watchdog's life: returns when the crew stops.
     pub fn watch(&self, driver: &impl Driver) {
-        watchdog::watch(&self.lead, driver);
+        watch::watch(&self.lead, driver);
     }
 
     /// The life of crew thread `me`: lead, call, park. Returns when the crew stops.

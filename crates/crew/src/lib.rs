@@ -18,13 +18,14 @@
 //!
 //! Modules in reading order:
 //!
-//! 1. `driver`: who is asked to drive I/O; the engine is one.
-//! 2. `queue`: the jobs that wait for a thread, bounded in number and time.
-//! 3. `routes`: which routes wait long, by a moving average.
-//! 4. `calls`: the one word that the leader and the watchdog share.
-//! 5. `lead`: which thread leads, parks, or is in a call; how the lead changes hands.
-//! 6. `watchdog`: the watchdog's sleep and its ticks.
-//! 7. `crew`: all of that together, and a crew thread's life.
+//! 1. `model`, `sync`: locks, atomics and pauses, those of the standard library or loom's.
+//! 2. `driver`: who is asked to drive I/O; the engine is one.
+//! 3. `queue`: the jobs that wait for a thread, bounded in number and time.
+//! 4. `routes`: which routes wait long, by a moving average.
+//! 5. `calls`: the one word that the leader and the watchdog share; `watchdog` is how the watchdog is woken.
+//! 6. `lead`: which thread leads, parks, or is in a call; how the lead changes hands.
+//! 7. `watch`: the watchdog's life.
+//! 8. `crew`: all of that together, and a crew thread's life.
 //!
 //! Generic over what is queued and over who drives I/O. No sockets, no interpreter, no clock of its own. The hand-over
 //! of the lead is checked with loom (`tests/hand_over.rs`).
@@ -40,6 +41,7 @@ mod model;
 mod queue;
 mod routes;
 pub mod sync;
+mod watch;
 mod watchdog;
 
 pub use crew::{Crew, JobHandler, Running, Terms};

@@ -10,41 +10,41 @@ use support::{Event, SOON, Task, World, next, next_else, terms, wait_for_fallbac
 
 #[test]
 fn all_threads_return_when_the_crew_stops() {
-    let (world, told) = World::at_work(3);
+    let (world, reported) = World::at_work(3);
     let stuck = [0, 1].map(|_| {
         let (task, stuck) = Task::stuck();
         world.push(task);
         stuck.thread();
         stuck
     });
-    let (task, third) = Task::told();
+    let (task, third) = Task::reported();
     world.push(task);
     assert_eq!(third.recv_timeout(SOON), Ok(2));
 
     world.crew.stop();
-    let mut left = [next_else(&told), next_else(&told)];
+    let mut left = [next_else(&reported), next_else(&reported)];
     left.sort_by_key(|event| *event == Event::WatchdogLeft);
     assert_eq!(left, [Event::ThreadLeft(2), Event::WatchdogLeft]);
     // Those in the application as soon as they are out of it.
     for (me, stuck) in stuck.into_iter().enumerate() {
         stuck.release();
-        assert_eq!(next_else(&told), Event::ThreadLeft(me));
+        assert_eq!(next_else(&reported), Event::ThreadLeft(me));
     }
 }
 
 #[test]
 fn a_crew_that_was_stopped_before_it_began_leaves_at_once() {
-    let (world, told) = World::new(terms(2), true);
+    let (world, reported) = World::new(terms(2), true);
     world.crew.stop();
     world.watch();
-    assert_eq!(next(&told), Event::WatchdogLeft);
+    assert_eq!(next(&reported), Event::WatchdogLeft);
     world.serve(0);
-    assert_eq!(next(&told), Event::ThreadLeft(0));
+    assert_eq!(next(&reported), Event::ThreadLeft(0));
 }
 
 #[test]
 fn a_call_that_is_dropped_by_a_panic_has_ended() {
-    let (world, told) = World::at_work(1);
+    let (world, reported) = World::at_work(1);
     let (task, stuck) = Task::panicking();
     world.push(task.caught());
     stuck.release();
@@ -53,13 +53,13 @@ fn a_call_that_is_dropped_by_a_panic_has_ended() {
     let (task, stuck) = Task::stuck();
     world.push(task);
     assert_eq!(stuck.thread(), 0);
-    wait_for_fallback(&told);
+    wait_for_fallback(&reported);
     world.crew.stop();
 }
 
 #[test]
 fn waits_only_when_nothing_is_queued() {
-    let (world, _told) = World::new(terms(1), true);
+    let (world, _reported) = World::new(terms(1), true);
     let there = world.clone();
     world.push(Task::new(|_| {}));
     world.push(Task::new(|_| {}));
@@ -70,7 +70,7 @@ fn waits_only_when_nothing_is_queued() {
 
 #[test]
 fn is_idle_only_when_nothing_is_queued_and_nothing_runs() {
-    let (world, _told) = World::new(terms(1), true);
+    let (world, _reported) = World::new(terms(1), true);
     assert!(world.crew.is_idle());
     let (task, stuck) = Task::stuck();
     world.push(task);

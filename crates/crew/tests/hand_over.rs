@@ -267,6 +267,6 @@ fn explore(preemptions: usize, play: impl Fn() + Send + Sync + 'static) {
 }
 
 /// Lets the others have their turn.
-fn pause(turns: usize) {
-    (0..turns).for_each(|_| loom::thread::yield_now());
+fn pause(rounds: usize) {
+    (0..rounds).for_each(|_| loom::thread::yield_now());
 }

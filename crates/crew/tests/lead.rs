@@ -16,13 +16,13 @@ const SLOW_NS: u64 = 10_000_000;
 
 #[test]
 fn while_a_call_is_stuck_another_thread_calls_within_a_second() {
-    let (world, _told) = World::at_work(2);
+    let (world, _reported) = World::at_work(2);
     let (task, stuck) = Task::stuck();
     world.push(task);
     assert_eq!(stuck.thread(), 0);
-    let (task, told) = Task::told();
+    let (task, reported) = Task::reported();
     world.push(task);
-    assert_eq!(told.recv_timeout(Duration::from_secs(1)), Ok(1));
+    assert_eq!(reported.recv_timeout(Duration::from_secs(1)), Ok(1));
     world.crew.stop();
 }
 
@@ -39,24 +39,24 @@ fn a_parked_thread_leads_before_a_new_one_is_started() {
     let (task, second) = Task::stuck();
     world.push(task);
     assert_eq!(second.thread(), 1);
-    let (task, told) = Task::told();
+    let (task, reported) = Task::reported();
     world.push(task);
-    assert_eq!(told.recv_timeout(SOON), Ok(0));
+    assert_eq!(reported.recv_timeout(SOON), Ok(0));
     world.crew.stop();
 }
 
 #[test]
 fn there_are_never_more_threads_than_may_be() {
-    let (world, told) = World::at_work(2);
+    let (world, reported) = World::at_work(2);
     let stuck = [0, 1].map(|_| {
         let (task, stuck) = Task::stuck();
         world.push(task);
         stuck
     });
     assert_eq!(stuck.each_ref().map(support::Stuck::thread), [0, 1]);
-    let (task, third) = Task::told();
+    let (task, third) = Task::reported();
     world.push(task);
-    wait_for_fallback(&told);
+    wait_for_fallback(&reported);
     assert_eq!(world.crew.queued(), 1);
     drop(stuck);
     assert!(third.recv_timeout(SOON).is_ok());
@@ -65,14 +65,14 @@ fn there_are_never_more_threads_than_may_be() {
 
 #[test]
 fn where_no_thread_can_be_started_the_only_one_serves_on() {
-    let (world, told) = World::new(terms(2), false);
+    let (world, reported) = World::new(terms(2), false);
     world.start(0);
     world.watch();
     for _ in 0..2 {
         let (task, stuck) = Task::stuck();
         world.push(task);
         assert_eq!(stuck.thread(), 0);
-        wait_for_fallback(&told);
+        wait_for_fallback(&reported);
         stuck.release();
     }
     world.crew.stop();
@@ -84,16 +84,16 @@ fn a_slow_call_hands_the_lead_over_before_it_begins() {
     let (task, stuck) = Task::stuck();
     world.push(task);
     assert_eq!(stuck.thread(), 0);
-    let (task, told) = Task::told();
+    let (task, reported) = Task::reported();
     world.push(task);
-    assert_eq!(told.recv_timeout(SOON), Ok(1));
+    assert_eq!(reported.recv_timeout(SOON), Ok(1));
     world.crew.stop();
 }
 
 #[test]
 fn calls_that_compute_hand_nothing_over() {
     static CPU_NS: AtomicU64 = AtomicU64::new(0);
-    let (world, told) = World::new(Terms { thread_cpu_ns: || CPU_NS.load(SeqCst), ..terms(2) }, true);
+    let (world, reported) = World::new(Terms { thread_cpu_ns: || CPU_NS.load(SeqCst), ..terms(2) }, true);
     for _ in 0..9 {
         world.push(Task::lasting(SLOW_NS, |me| {
             assert_eq!(me, 0);
@@ -104,7 +104,7 @@ fn calls_that_compute_hand_nothing_over() {
     world.push(Task::new(move |_| there.crew.stop()));
     world.serve(0);
     // Nobody else was ever there.
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), [Event::ThreadLeft(0)]);
+    assert_eq!(reported.try_iter().collect::<Vec<_>>(), [Event::ThreadLeft(0)]);
 }
 
 #[test]
@@ -121,16 +121,16 @@ fn a_leader_that_panics_leaves_the_lead_to_a_parked_thread() {
     assert_eq!(panicking.thread(), 1);
     panicking.release();
     for _ in 0..2 {
-        let (task, told) = Task::told();
+        let (task, reported) = Task::reported();
         world.push(task);
-        assert_eq!(told.recv_timeout(SOON), Ok(0));
+        assert_eq!(reported.recv_timeout(SOON), Ok(0));
     }
     world.crew.stop();
 }
 
 #[test]
 fn nobody_waits_for_a_thread_that_has_panicked() {
-    let (world, told) = World::at_work(2);
+    let (world, reported) = World::at_work(2);
     let (task, first) = Task::stuck();
     world.push(task);
     first.thread();
@@ -141,23 +141,23 @@ fn nobody_waits_for_a_thread_that_has_panicked() {
     wait_until(|| world.crew.running() == 1);
     second.release();
     wait_until(|| world.crew.is_idle());
-    told.try_iter().for_each(drop);
+    reported.try_iter().for_each(drop);
 
     // Thread 1 neither leads nor counts as parked nor as running.
     let (task, third) = Task::stuck();
     world.push(task);
     assert_eq!(third.thread(), 0);
-    wait_for_fallback(&told);
-    let (task, told) = Task::told();
+    wait_for_fallback(&reported);
+    let (task, reported) = Task::reported();
     world.push(task);
     third.release();
-    assert_eq!(told.recv_timeout(SOON), Ok(0));
+    assert_eq!(reported.recv_timeout(SOON), Ok(0));
     world.crew.stop();
 }
 
 #[test]
 fn a_stopped_crew_keeps_nothing_of_what_starts_threads() {
-    let (world, _told) = World::new(terms(2), true);
+    let (world, _reported) = World::new(terms(2), true);
     assert_eq!(Arc::strong_count(&world), 2);
     world.crew.stop();
     assert_eq!(Arc::strong_count(&world), 1);

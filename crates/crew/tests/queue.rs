@@ -20,7 +20,7 @@ fn refuses_a_job_while_as_many_as_may_be_wait() {
 
 #[test]
 fn counts_a_running_call_as_in_flight() {
-    let (world, _told) = World::new(Terms { in_flight: 2, ..terms(1) }, true);
+    let (world, _reported) = World::new(Terms { in_flight: 2, ..terms(1) }, true);
     world.start(0);
     let (task, stuck) = Task::stuck();
     world.push(task);
@@ -31,16 +31,16 @@ fn counts_a_running_call_as_in_flight() {
 
     stuck.release();
     wait_until(|| world.crew.is_idle());
-    let (task, told) = Task::told();
+    let (task, reported) = Task::reported();
     world.push(task);
-    assert_eq!(told.recv_timeout(SOON), Ok(0));
+    assert_eq!(reported.recv_timeout(SOON), Ok(0));
     world.crew.stop();
 }
 
 #[test]
 fn calls_in_the_order_of_arrival() {
-    let (world, _told) = World::new(terms(1), true);
-    let (tell, told) = channel();
+    let (world, _reported) = World::new(terms(1), true);
+    let (tell, reported) = channel();
     for number in 0..5 {
         let tell = tell.clone();
         world.push(Task::new(move |_| tell.send(number).unwrap()));
@@ -50,7 +50,7 @@ fn calls_in_the_order_of_arrival() {
     world.serve(0);
     drop(tell);
     // The world keeps no job, so this ends.
-    assert_eq!(told.iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    assert_eq!(reported.iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
 }
 
 #[test]
@@ -79,12 +79,12 @@ fn a_job_expires_after_its_time_and_not_with_it() {
 
 #[test]
 fn what_is_queued_when_the_crew_stops_is_called_by_a_leader_at_work() {
-    let (world, _told) = World::new(terms(1), true);
+    let (world, _reported) = World::new(terms(1), true);
     let there = world.clone();
     world.push(Task::new(move |_| there.crew.stop()));
-    let (task, told) = Task::told();
+    let (task, reported) = Task::reported();
     world.push(task);
     world.serve(0);
-    assert_eq!(told.try_recv(), Ok(0));
+    assert_eq!(reported.try_recv(), Ok(0));
     assert!(world.crew.is_idle());
 }

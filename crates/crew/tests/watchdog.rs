@@ -9,40 +9,40 @@ use support::{Event, SOON, Task, World, next_else, wait_for_fallback};
 
 #[test]
 fn drives_io_while_the_only_thread_is_in_a_call() {
-    let (world, told) = World::at_work(1);
+    let (world, reported) = World::at_work(1);
     for _ in 0..2 {
         let (task, stuck) = Task::stuck();
         world.push(task);
         stuck.thread();
-        wait_for_fallback(&told);
+        wait_for_fallback(&reported);
         // And leaves it to the thread that is back.
         stuck.release();
-        let (task, told) = Task::told();
+        let (task, reported) = Task::reported();
         world.push(task);
-        assert_eq!(told.recv_timeout(SOON), Ok(0));
+        assert_eq!(reported.recv_timeout(SOON), Ok(0));
     }
     world.crew.stop();
 }
 
 #[test]
 fn flushes_while_a_thread_leads() {
-    let (world, told) = World::at_work(1);
+    let (world, reported) = World::at_work(1);
     for _ in 0..3 {
         world.coalesce();
-        assert_eq!(next_else(&told), Event::Flushed);
+        assert_eq!(next_else(&reported), Event::Flushed);
     }
     world.crew.stop();
 }
 
 #[test]
 fn flushes_while_it_drives_io() {
-    let (world, told) = World::at_work(1);
+    let (world, reported) = World::at_work(1);
     let (task, _stuck) = Task::stuck();
     world.push(task);
-    wait_for_fallback(&told);
+    wait_for_fallback(&reported);
     for _ in 0..3 {
         world.coalesce();
-        assert_eq!(next_else(&told), Event::Flushed);
+        assert_eq!(next_else(&reported), Event::Flushed);
     }
     world.crew.stop();
 }

@@ -1,5 +1,5 @@
 //! What there is to know of a listening socket: what is spoken there, who may connect, and what CGI tells of it. The
-//! socket itself is `server/accept`'s.
+//! socket itself is `accept`'s.
 
 use crate::log::{Level, RateLimited, log};
 use crate::message::framing::ResponseFraming;

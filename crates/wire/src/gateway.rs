@@ -25,7 +25,8 @@ mod collector;
 mod path;
 mod response;
 
-pub(crate) use collector::{Collector, PathInfo};
+pub(crate) use collector::Collector;
+pub(crate) use path::PathInfo;
 pub use response::{plan_cgi_response, write_cgi_status};
 
 use crate::forwarded::read_request_start;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// A deadline for what takes milliseconds.
 pub const SOON: Duration = Duration::from_secs(10);
 
-/// A job: the call is told on which thread it runs, and returns how long it says that it has taken, in nanoseconds.
+/// A job: the call is reported on which thread it runs, and returns how long it says that it has taken, in nanoseconds.
 pub struct Task {
     since_ns: u64,
     /// Whether the caller catches what the call panics with.
@@ -79,9 +79,9 @@ impl Task {
     }
 
     /// A job whose call only tells on which thread it runs.
-    pub fn told() -> (Task, Receiver<usize>) {
-        let (tell, told) = channel();
-        (Task::new(move |me| tell.send(me).unwrap()), told)
+    pub fn reported() -> (Task, Receiver<usize>) {
+        let (tell, reported) = channel();
+        (Task::new(move |me| tell.send(me).unwrap()), reported)
     }
 }
 
@@ -128,9 +128,9 @@ pub struct World {
 }
 
 impl World {
-    /// A crew that nobody serves yet. Its further threads are started as told.
+    /// A crew that nobody serves yet. Its further threads are started as reported.
     pub fn new(terms: Terms, can_spawn: bool) -> (Arc<World>, Receiver<Event>) {
-        let (events, told) = channel();
+        let (events, reported) = channel();
         let world = Arc::new(World {
             crew: Crew::new(terms),
             waits: AtomicUsize::new(0),
@@ -145,15 +145,15 @@ impl World {
             }
             can_spawn
         }));
-        (world, told)
+        (world, reported)
     }
 
     /// A crew of at most `threads` at work, with a watchdog.
     pub fn at_work(threads: usize) -> (Arc<World>, Receiver<Event>) {
-        let (world, told) = World::new(terms(threads), true);
+        let (world, reported) = World::new(terms(threads), true);
         world.start(0);
         world.watch();
-        (world, told)
+        (world, reported)
     }
 
     /// Starts crew thread `me`.
@@ -200,14 +200,14 @@ pub fn terms(threads: usize) -> Terms {
 }
 
 /// The next event.
-pub fn next(told: &Receiver<Event>) -> Event {
-    told.recv_timeout(SOON).expect("nothing happens")
+pub fn next(reported: &Receiver<Event>) -> Event {
+    reported.recv_timeout(SOON).expect("nothing happens")
 }
 
 /// The next event, unless it is that the watchdog drives I/O: on a busy machine any call may seem stuck.
-pub fn next_else(told: &Receiver<Event>) -> Event {
+pub fn next_else(reported: &Receiver<Event>) -> Event {
     loop {
-        let event = next(told);
+        let event = next(reported);
         if event != Event::FellBack {
             return event;
         }
@@ -215,8 +215,8 @@ pub fn next_else(told: &Receiver<Event>) -> Event {
 }
 
 /// Waits until the watchdog drives I/O.
-pub fn wait_for_fallback(told: &Receiver<Event>) {
-    while next(told) != Event::FellBack {}
+pub fn wait_for_fallback(reported: &Receiver<Event>) {
+    while next(reported) != Event::FellBack {}
 }
 
 /// Waits for what no message tells.

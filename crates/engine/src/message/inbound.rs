@@ -165,15 +165,18 @@ impl Inbound {
         // Of an earlier request, and what is rejected below is not known to be one.
         head.is_head = false;
         let bytes = bytes.get(..*filled).unwrap_or_default();
-        let (packet, framing) = if protocol == Protocol::Scgi {
-            (gateway.read_scgi(bytes, &settings.gateway)?.map(Packet::Head), ResponseFraming::Scgi)
-        } else {
-            let packet = gateway.read_uwsgi(bytes, &settings.gateway)?.map(|packet| match packet {
-                UwsgiPacket::Request { length } => Packet::Head(length),
-                UwsgiPacket::Ping { length } => Packet::Ping(length),
-                UwsgiPacket::Unsupported(modifiers) => Packet::Foreign(modifiers),
-            });
-            (packet, ResponseFraming::Uwsgi)
+        let (packet, framing) = match protocol {
+            Protocol::Scgi => (gateway.read_scgi(bytes, &settings.gateway)?.map(Packet::Head), ResponseFraming::Scgi),
+            Protocol::Uwsgi => {
+                let packet = gateway.read_uwsgi(bytes, &settings.gateway)?.map(|packet| match packet {
+                    UwsgiPacket::Request { length } => Packet::Head(length),
+                    UwsgiPacket::Ping { length } => Packet::Ping(length),
+                    UwsgiPacket::Unsupported(modifiers) => Packet::Foreign(modifiers),
+                });
+                (packet, ResponseFraming::Uwsgi)
+            }
+            // These are read elsewhere: a head by `read_head`, variables in records by `read_params`.
+            Protocol::Http | Protocol::FastCgi => return Ok(None),
         };
         if let Some(Packet::Head(_)) = packet {
             self.adopt_gateway(framing, is_persistent);

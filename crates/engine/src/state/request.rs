@@ -12,7 +12,7 @@
 //!   Idle, Head, Body: Reject ----------------------------------'
 //! ```
 
-use super::Illegal;
+use super::illegal::Illegal;
 
 /// How far a request has come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@
 //!
 //! `Ended` may become `Aborted`: the last bytes are on their way when the client turns out to be gone.
 
-use super::Illegal;
+use super::illegal::Illegal;
 
 /// How far a response has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

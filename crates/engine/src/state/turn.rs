@@ -8,7 +8,7 @@
 //!                              '---Close-------'-----> MustClose
 //! ```
 
-use super::Illegal;
+use super::illegal::Illegal;
 
 /// Where a connection stands between its requests and their responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@
 //! follow those of an included file (`include fastcgi_params`). That is not so where the client could be behind it:
 //! headers are joined (nginx before 1.23 sends repeated ones apart), and what frames or routes a request is rejected.
 
+use super::path::PathInfo;
 use super::{GatewayHead, path};
 use crate::forwarded::read_port;
 use crate::grammar::{is_field_value, is_token};
@@ -43,15 +44,6 @@ struct Given {
     https: Option<Span>,
     request_scheme: Option<Span>,
     host: Option<Span>,
-}
-
-/// Whether `PATH_INFO` already is what follows `SCRIPT_NAME`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PathInfo {
-    /// It is (RFC 3875 4.1.5).
-    Split,
-    /// It is the whole path, from which `SCRIPT_NAME` is to be removed.
-    Whole,
 }
 
 /// A head that is being read from `bytes`.

@@ -1,8 +1,16 @@
 //! Where the application is mounted, and the path below: `SCRIPT_NAME` and `PATH_INFO`, given or to be split.
 
 use super::GatewayHead;
-use super::collector::PathInfo;
 use crate::{Span, WireError};
+
+/// Whether `PATH_INFO` already is what follows `SCRIPT_NAME`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PathInfo {
+    /// It is (RFC 3875 4.1.5).
+    Split,
+    /// It is the whole path, from which `SCRIPT_NAME` is to be removed.
+    Whole,
+}
 
 /// What the reverse proxy says of the path.
 pub(super) struct GivenPath {
