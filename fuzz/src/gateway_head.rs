@@ -30,7 +30,7 @@ pub struct ObservedGateway {
     pub is_head: bool,
 }
 
-/// Variables that are told by fields of the head, or by nothing at all.
+/// Variables that become fields of the head, or nothing at all.
 const NOT_SHOWN: [&[u8]; 19] = [
     b"REQUEST_METHOD",
     b"CONTENT_LENGTH",

@@ -66,7 +66,7 @@ impl ClientListener {
         drop(self.close());
     }
 
-    /// The response ends because its client has left: who wanted to know and was not told yet is told now.
+    /// The response ends because its client has left: the callbacks that have not been called yet are called now.
     pub fn leave(&self) {
         if let Some((callbacks, resources)) = self.close()
             && !callbacks.is_empty()

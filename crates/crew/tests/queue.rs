@@ -10,11 +10,11 @@ use std::sync::mpsc::channel;
 use support::{SOON, Task, World, terms, wait_until};
 
 #[test]
-fn refuses_a_job_while_as_many_as_may_be_wait() {
+fn rejects_a_job_while_as_many_as_may_be_wait() {
     let crew = Crew::new(Terms { in_flight: 2, ..terms(1) });
-    let refused =
+    let rejected =
         [1, 2, 3].map(|since_ns| crew.push(Task::waiting_since(since_ns)).err().map(|task| task.waiting_since_ns()));
-    assert_eq!(refused, [None, None, Some(3)]);
+    assert_eq!(rejected, [None, None, Some(3)]);
     assert_eq!(crew.queued(), 2);
 }
 

@@ -35,7 +35,7 @@ pub struct DisconnectWatcher(Mutex<Option<Arc<WatcherThread>>>);
 /// The watcher's thread, and what it shares with those who want to know.
 struct WatcherThread {
     epoll: OwnedFd,
-    /// An eventfd that says that somebody is due to be told, or that the thread is to end.
+    /// An eventfd that says that a listener is due to be called, or that the thread is to end.
     wake: OwnedFd,
     watches: Mutex<Watches>,
     activity: Mutex<Activity>,
@@ -46,7 +46,7 @@ struct WatcherThread {
 struct Watches {
     last_token: u64,
     listeners: HashMap<u64, Arc<dyn DisconnectListener>>,
-    /// To be told without any connection.
+    /// Listeners to be called without any connection.
     due: Vec<Arc<dyn DisconnectListener>>,
 }
 
@@ -175,7 +175,7 @@ impl WatcherThread {
         }
     }
 
-    /// Those who are to be told of the event with this `token`.
+    /// The listeners of the event with this `token`.
     fn listeners(&self, token: u64) -> Vec<Arc<dyn DisconnectListener>> {
         if token == WAKE {
             let _ = rustix::io::read(&self.wake, &mut [0; 8]);

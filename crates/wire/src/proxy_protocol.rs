@@ -50,7 +50,7 @@ pub struct ProxyHeader {
 pub enum ProxyEndpoints {
     /// The load balancer's own, such as a health check: the socket's peer is the client.
     Local,
-    /// Not told, because the client's protocol has no such addresses: the socket's peer has to do.
+    /// Not stated, because the client's protocol has no such addresses: the socket's peer has to do.
     Unknown,
     /// TCP.
     Ip {

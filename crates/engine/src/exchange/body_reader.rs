@@ -70,7 +70,7 @@ impl BodyReader {
         }
     }
 
-    /// Tells a reverse proxy what it has to be told, unless a response is being written.
+    /// Sends a reverse proxy its replies, unless a response is being written.
     async fn reply(&mut self, connection: &Connection) -> Result<(), BodyError> {
         if connection.exchange.turn.state() == State::Idle
             && let Some(replies) = self.body.replies()

@@ -8,7 +8,7 @@ use portico_wire::{
     BodyDecoder, BodyStep, FastCgiEnd, FastCgiReader, FastCgiStep, Framing, WireError, write_end_request,
 };
 
-/// What a reverse proxy may be told later, at most: with more of it something is wrong there.
+/// Replies that may wait for a reverse proxy, at most: with more of them something is wrong there.
 const MAX_REPLY_BYTES: usize = 4096;
 
 /// A body on its way in.
@@ -35,7 +35,7 @@ enum Decoder {
 pub struct Records {
     /// Reads the connection.
     pub reader: FastCgiReader,
-    /// What the reverse proxy has to be told, once no response is on its way.
+    /// Replies for the reverse proxy, to be sent once no response is on its way.
     pub replies: Vec<u8>,
     progress: Progress,
 }
@@ -120,7 +120,7 @@ impl IncomingBody {
         if is_too_large { Err(BodyError::TooLarge) } else { Ok(block) }
     }
 
-    /// What a reverse proxy has to be told, once no response is on its way.
+    /// Replies for the reverse proxy, to be sent once no response is on its way.
     pub fn replies(&mut self) -> Option<&mut Vec<u8>> {
         match &mut self.decoder {
             Decoder::Records(records) if !records.replies.is_empty() => Some(&mut records.replies),

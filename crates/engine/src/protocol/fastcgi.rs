@@ -49,7 +49,7 @@ struct Life<'a> {
     feed: Option<Box<Inbound>>,
     /// Bytes at the start of `feed` that are done with.
     used: usize,
-    /// What is to be told once the response is complete.
+    /// Replies to be sent once the response is complete.
     replies: Vec<u8>,
 }
 

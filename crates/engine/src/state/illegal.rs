@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Illegal<State, Event> {
     /// Where the machine stood, and stays.
     pub state: State,
-    /// What it was told.
+    /// What has happened.
     pub event: Event,
 }
 

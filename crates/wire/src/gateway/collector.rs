@@ -4,7 +4,7 @@
 //!
 //! | variable | |
 //! |---|---|
-//! | those of [`Given`] | read, checked, and told by the fields of the head; an empty one counts as absent |
+//! | those of [`Given`] | read, checked, and kept as fields of the head; an empty one counts as absent |
 //! | `HTTP_*` | a header, under the rules for HTTP's values |
 //! | `HTTP_PROXY`, `HTTP_CONTENT_LENGTH`, `HTTP_CONTENT_TYPE`, `HTTP_TRANSFER_ENCODING` | dropped, as for HTTP |
 //! | `UWSGI_*` but `UWSGI_SCHEME` | dropped: uWSGI takes files to load and much else from them |
