@@ -42,7 +42,7 @@ pub struct BlockWriter<'a> {
 
 /// Where a block stands in its response.
 #[derive(Clone, Copy)]
-pub struct Place {
+pub struct Position {
     /// Whether it leaves with the head.
     pub is_first: bool,
     /// Whether the response ends with it.
@@ -56,8 +56,8 @@ impl BlockWriter<'_> {
     ///
     /// # Errors
     /// The client is gone.
-    pub fn write(&self, block: &[u8], tail: Tail, place: Place) -> io::Result<Sent> {
-        let Place { is_first, is_last, then } = place;
+    pub fn write(&self, block: &[u8], tail: Tail, position: Position) -> io::Result<Sent> {
+        let Position { is_first, is_last, then } = position;
         let is_large = block.len() > SMALL_BLOCK_BYTES;
         let mut outbound = lock(&self.connection.exchange.outbound);
         let is_behind = outbound.queue.is_some();

@@ -6,7 +6,7 @@
 //!
 //! A response ends when its responder is dropped; how, its state says (`state::response`).
 
-use super::block_writer::{BlockWriter, Place, RECORD_BYTES, SMALL_BLOCK_BYTES, Sent, coalesce};
+use super::block_writer::{BlockWriter, Position, RECORD_BYTES, SMALL_BLOCK_BYTES, Sent, coalesce};
 use super::sending::{self, Unsent};
 use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
@@ -210,7 +210,7 @@ impl Responder {
         let then = if last && !self.keep_alive { Then::Close } else { Then::More };
         let last = self.is_end(last);
         let tail = self.tail(!block.is_empty(), last);
-        let sent = self.writer().write(block, tail, Place { is_first, is_last: last, then });
+        let sent = self.writer().write(block, tail, Position { is_first, is_last: last, then });
         if last && !self.is_short() {
             self.advance(Event::End);
         } else if !block.is_empty() {
