@@ -73,8 +73,8 @@ impl Lead {
         }
     }
 
-    /// Thread `me` cannot serve, or no longer: nobody waits for it, and if it leads another does. Its index stays taken,
-    /// so that a thread that cannot be prepared is not started again and again.
+    /// Thread `me` cannot serve, or no longer: nobody waits for it, and if it leads another does. Its index stays
+    /// taken, so that a thread that cannot be prepared is not started again and again.
     pub fn resign(&self, me: usize) {
         let mut threads = lock(&self.threads);
         threads.parked.retain(|parked| *parked != me);

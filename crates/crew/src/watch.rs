@@ -1,5 +1,5 @@
-//! The watchdog's life: it looks at the leader once a tick, and sleeps while no requests flow. Runs on a plain thread that
-//! never calls the application.
+//! The watchdog's life: it looks at the leader once a tick, and sleeps while no requests flow. Runs on a plain thread
+//! that never calls the application.
 
 use crate::calls::Count;
 use crate::driver::Driver;

@@ -8,8 +8,9 @@ mod support;
 use portico_crew::Terms;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::mpsc::channel;
 use std::time::Duration;
-use support::{Event, SOON, Task, World, terms, wait_for_fallback, wait_until};
+use support::{SOON, Task, World, terms, wait_for_fallback, wait_until};
 
 /// A call that waits for longer than this is slow, by far.
 const SLOW_NS: u64 = 10_000_000;
@@ -93,18 +94,19 @@ fn a_slow_call_hands_the_lead_over_before_it_begins() {
 #[test]
 fn calls_that_compute_hand_nothing_over() {
     static CPU_NS: AtomicU64 = AtomicU64::new(0);
-    let (world, reported) = World::new(Terms { thread_cpu_ns: || CPU_NS.load(SeqCst), ..terms(2) }, true);
+    let (world, _reported) = World::new(Terms { thread_cpu_ns: || CPU_NS.load(SeqCst), ..terms(2) }, true);
+    let (called_on, threads) = channel();
     for _ in 0..9 {
-        world.push(Task::lasting(SLOW_NS, |me| {
-            assert_eq!(me, 0);
+        let called_on = called_on.clone();
+        world.push(Task::lasting(SLOW_NS, move |me| {
             CPU_NS.fetch_add(SLOW_NS, SeqCst);
+            called_on.send(me).unwrap();
         }));
     }
     let there = world.clone();
     world.push(Task::new(move |_| there.crew.stop()));
     world.serve(0);
-    // Nobody else was ever there.
-    assert_eq!(reported.try_iter().collect::<Vec<_>>(), [Event::ThreadLeft(0)]);
+    assert_eq!(threads.try_iter().collect::<Vec<_>>(), [0; 9]);
 }
 
 #[test]
@@ -138,7 +140,10 @@ fn nobody_waits_for_a_thread_that_has_panicked() {
     world.push(task);
     second.thread();
     first.release();
-    wait_until(|| world.crew.running() == 1);
+    let (task, on_first) = Task::reported();
+    world.push(task);
+    assert_eq!(on_first.recv_timeout(SOON), Ok(0));
+    // Thread 0 leads, so thread 1 is to be parked at the end of its call.
     second.release();
     wait_until(|| world.crew.is_idle());
     reported.try_iter().for_each(drop);

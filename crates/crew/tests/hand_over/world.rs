@@ -2,14 +2,14 @@
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Condvar, Mutex};
-use portico_crew::sync::{current, lock, park};
+use portico_crew::sync::{Thread, current, lock, park};
 use portico_crew::{Crew, Driver, Job, JobHandler, Terms};
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::pin::pin;
 use std::sync::Arc;
 // What only checks the model is no part of it: each step more to be ordered doubles the orders.
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool as PlainBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub struct World {
     fallback: Gate,
     flushed: Gate,
     has_unflushed: AtomicBool,
+    /// Whether who drives I/O parks meanwhile, so that being unparked ends a wait for I/O, and is used up by it.
+    is_parking: PlainBool,
     /// Held by whoever drives I/O.
     io: Mutex<()>,
     /// Crew threads that drive I/O, or wait for the watchdog to leave it: one at most.
@@ -62,7 +64,7 @@ pub struct World {
     jobs: usize,
 }
 
-/// What is waited for, once opened for ever.
+/// What is waited for.
 #[derive(Default)]
 struct Gate {
     is_open: Mutex<bool>,
@@ -79,6 +81,7 @@ impl World {
             fallback: Gate::default(),
             flushed: Gate::default(),
             has_unflushed: AtomicBool::new(false),
+            is_parking: PlainBool::new(false),
             io: Mutex::new(()),
             driving: AtomicUsize::new(0),
             called: AtomicUsize::new(0),
@@ -102,6 +105,11 @@ impl World {
             spawned != Spawned::Fails
         }));
         world
+    }
+
+    /// From now on, who drives I/O parks meanwhile.
+    pub fn park_in_io(&self) {
+        self.is_parking.store(true, Relaxed);
     }
 
     /// Makes `route` slow.
@@ -136,6 +144,19 @@ impl World {
         self.flushed.wait();
     }
 
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let parked = self.is_parking.load(Relaxed).then(current);
+        let sleeper = Arc::new(Sleeper { woken: Gate::default(), parked });
+        let waker = Waker::from(sleeper.clone());
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return output;
+            }
+            sleeper.sleep();
+        }
+    }
+
     /// Starts a further thread, which is no crew thread.
     pub fn start(self: &Arc<World>, life: impl FnOnce(&World) + 'static) {
         let there = self.clone();
@@ -151,7 +172,7 @@ impl Driver for World {
     {
         assert_eq!(self.driving.fetch_add(1, Relaxed), 0, "two threads lead");
         let io = lock(&self.io);
-        let output = block_on(until);
+        let output = self.block_on(until);
         drop(io);
         self.driving.fetch_sub(1, Relaxed);
         output
@@ -161,7 +182,7 @@ impl Driver for World {
     fn drive_for<F: Future<Output = ()> + Send>(&self, until: F, _at_most: Duration) {
         let _io = lock(&self.io);
         self.fallback.open();
-        block_on(until);
+        self.block_on(until);
     }
 
     fn flush(&self) -> bool {
@@ -209,6 +230,10 @@ impl Gate {
         self.opened.notify_all();
     }
 
+    fn close(&self) {
+        *lock(&self.is_open) = false;
+    }
+
     fn wait(&self) {
         let mut is_open = lock(&self.is_open);
         while !*is_open {
@@ -217,20 +242,29 @@ impl Gate {
     }
 }
 
-/// Runs `future` on the calling thread, which parks meanwhile.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(portico_crew::sync::Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Unpark>) {
-            self.0.unpark();
+/// Who drives I/O, until woken.
+struct Sleeper {
+    woken: Gate,
+    /// Where it parks meanwhile.
+    parked: Option<Thread>,
+}
+
+impl Sleeper {
+    fn sleep(&self) {
+        if self.parked.is_some() {
+            return park();
         }
+        self.woken.wait();
+        // Who has woken it since is heeded: the next look comes after this.
+        self.woken.close();
     }
-    let waker = Waker::from(Arc::new(Unpark(current())));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
+}
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Sleeper>) {
+        match &self.parked {
+            Some(thread) => thread.unpark(),
+            None => self.woken.open(),
         }
-        park();
     }
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// A deadline for what takes milliseconds.
 pub const SOON: Duration = Duration::from_secs(10);
 
-/// A job: the call is reported on which thread it runs, and returns how long it says that it has taken, in nanoseconds.
+/// A job: its call learns on which thread it runs, and returns how long it says that it has taken, in nanoseconds.
 pub struct Task {
     since_ns: u64,
     /// Whether the caller catches what the call panics with.
@@ -128,7 +128,7 @@ pub struct World {
 }
 
 impl World {
-    /// A crew that nobody serves yet. Its further threads are started as reported.
+    /// A crew that nobody serves yet, and what happens to it. Further threads start if they `can_spawn`.
     pub fn new(terms: Terms, can_spawn: bool) -> (Arc<World>, Receiver<Event>) {
         let (events, reported) = channel();
         let world = Arc::new(World {
@@ -206,17 +206,23 @@ pub fn next(reported: &Receiver<Event>) -> Event {
 
 /// The next event, unless it is that the watchdog drives I/O: on a busy machine any call may seem stuck.
 pub fn next_else(reported: &Receiver<Event>) -> Event {
-    loop {
-        let event = next(reported);
-        if event != Event::FellBack {
-            return event;
-        }
-    }
+    next_that(reported, |event| event != Event::FellBack)
 }
 
 /// Waits until the watchdog drives I/O.
 pub fn wait_for_fallback(reported: &Receiver<Event>) {
-    while next(reported) != Event::FellBack {}
+    next_that(reported, |event| event == Event::FellBack);
+}
+
+fn next_that(reported: &Receiver<Event>, is_that: impl Fn(Event) -> bool) -> Event {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let event = next(reported);
+        if is_that(event) {
+            return event;
+        }
+        assert!(Instant::now() < deadline, "{event:?} again and again");
+    }
 }
 
 /// Waits for what no message tells.
