@@ -106,12 +106,12 @@ def verify(case: Case, port: int, expected: bytes | None) -> bool:
         for _ in range(2):
             connection.request("POST" if body else "GET", case.path, body, headers)
             response = connection.getresponse()
-            body = response.read()
+            received = response.read()
             kept = kept and connection.sock is not None
             if response.status != 200:
                 raise ServerFailed(f"responded with {response.status} {response.reason}")
-            if len(body) != len(case.expected) or expected not in (None, body):
-                raise ServerFailed(f"wrong body: {len(body)} bytes {body[:40]!r}")
+            if len(received) != len(case.expected) or expected not in (None, received):
+                raise ServerFailed(f"wrong body: {len(received)} bytes {received[:40]!r}")
     except (OSError, http.client.HTTPException) as error:
         raise ServerFailed(f"gave no valid response: {error!r}") from error
     finally:
