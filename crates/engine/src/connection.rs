@@ -123,8 +123,8 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is broken.
-    pub async fn fill(&self, inbound: &mut Option<Box<Inbound>>) -> io::Result<usize> {
-        self.socket.fill(inbound, &self.resources.buffers).await
+    pub fn fill<'a>(&'a self, inbound: &'a mut Option<Box<Inbound>>) -> impl Future<Output = io::Result<usize>> + 'a {
+        self.socket.fill(inbound, &self.resources.buffers)
     }
 
     /// As `fill`, for the rest of something that has a deadline.

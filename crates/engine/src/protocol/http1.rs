@@ -19,7 +19,6 @@ use crate::server::Server;
 use crate::state::turn;
 use portico_wire::{Framing, UWSGI_PONG, UwsgiModifiers, WireError};
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Takes a fresh connection over: reads once without registering, and if that gives a whole last
@@ -41,7 +40,7 @@ pub fn begin(server: &Arc<Server>, connection: Connection) {
                 connection.submit();
                 return enqueue::push(server, &connection, inbound, Body::Empty, false, None);
             }
-            first = Some(read);
+            first = Some(Box::new(read));
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         Err(_) => return resources.buffers.give_back(inbound),
@@ -54,7 +53,7 @@ pub fn begin(server: &Arc<Server>, connection: Connection) {
     } else {
         Some(inbound)
     };
-    tokio::spawn(run(Life { server: server.clone(), connection, reader }, inbound, first));
+    tokio::spawn(Life { server: server.clone(), connection, reader, inbound, first }.run());
 }
 
 /// Whether the first bytes are a whole last request that goes to the application, without a body, and nothing else. Who
@@ -80,22 +79,16 @@ fn read(
     read
 }
 
-/// What a connection's task has.
+/// What a connection's task has. A field and not a variable is what the task keeps while it waits, since that has its
+/// place in every idle connection's memory; what is rare is boxed.
 struct Life {
     server: Arc<Server>,
     connection: Arc<Connection>,
     reader: RequestReader,
-}
-
-/// What the connection's first bytes were, if they have been looked at.
-type First = Option<Result<Step, Rejection>>;
-
-async fn run(mut life: Life, inbound: Option<Box<Inbound>>, first: First) {
-    let end = match proxy_header::read(&life.connection, inbound).await {
-        Ok(inbound) => life.serve(inbound, first).await,
-        Err(end) => end,
-    };
-    finish(life.connection, end).await;
+    /// What has been read and is not done with.
+    inbound: Option<Box<Inbound>>,
+    /// What the connection's first bytes were, if they have been looked at.
+    first: Option<Box<Result<Step, Rejection>>>,
 }
 
 /// What was read.
@@ -107,57 +100,81 @@ struct Found {
 }
 
 impl Life {
-    async fn serve(&mut self, mut inbound: Option<Box<Inbound>>, mut first: First) -> End {
+    // Not an `async fn`: that would keep its arguments twice.
+    #[expect(clippy::manual_async_fn, reason = "smaller: the life is in the task once")]
+    fn run(mut self) -> impl Future<Output = ()> + Send {
+        async move {
+            let end = match proxy_header::read(&self.connection, self.inbound.take()).await {
+                Ok(inbound) => {
+                    self.inbound = inbound;
+                    self.serve().await
+                }
+                Err(end) => end,
+            };
+            finish(self.connection, end).await;
+        }
+    }
+
+    async fn serve(&mut self) -> End {
         loop {
-            let taken = match self.read_request(inbound.take(), first.take()).await {
-                Ok(found) => self.take_request(found).await,
+            let found = match self.read_request().await {
+                Ok(found) => found,
                 Err(end) => return end,
             };
+            let taken = match found.step {
+                Step::Request { body: Some(_), .. } if !self.is_health_check(&found) => {
+                    if self.connection.exchange.turn.wait_idle().await {
+                        self.enqueue(found)
+                    } else {
+                        Err(End::Closing)
+                    }
+                }
+                _ => Box::pin(self.take_rare(found)).await,
+            };
             match taken {
-                Ok(rest) => inbound = rest,
+                Ok(rest) => self.inbound = rest,
                 Err(end) => return end,
             }
         }
     }
 
+    fn is_health_check(&self, found: &Found) -> bool {
+        health::is_health_check(&self.server.resources.settings, &found.inbound)
+    }
+
     /// Reads until there is a whole head.
-    async fn read_request(&mut self, mut inbound: Option<Box<Inbound>>, mut first: First) -> Result<Found, End> {
-        let resources = self.server.resources.clone();
-        let came_early = inbound.is_some();
+    async fn read_request(&mut self) -> Result<Found, End> {
+        let came_early = self.inbound.is_some();
         let mut began_ms = None;
         loop {
-            if let Some(mut buffer) = inbound.take() {
-                let read =
-                    first.take().unwrap_or_else(|| read(&mut self.reader, &self.connection, &mut buffer, came_early));
+            if let Some(mut inbound) = self.inbound.take() {
+                let read = match self.first.take() {
+                    Some(read) => *read,
+                    None => read(&mut self.reader, &self.connection, &mut inbound, came_early),
+                };
                 match read {
                     Ok(Step::NeedMore) => {}
-                    Ok(step) => return Ok(Found { inbound: buffer, step, began_ms }),
-                    Err(Rejection { error, has_head }) => {
-                        let began_ms = now_unless(began_ms);
-                        return Err(if has_head {
-                            End::of_request(error, buffer, began_ms)
-                        } else {
-                            End::of_head(error, Some(buffer), began_ms)
-                        });
-                    }
+                    Ok(step) => return Ok(Found { inbound, step, began_ms }),
+                    Err(rejection) => return Err(rejected(rejection, inbound, began_ms)),
                 }
+                self.inbound = Some(inbound);
                 if began_ms.is_none() {
                     // Set once, so that a byte now and then gains nothing.
                     began_ms = Some(clock::coarse_ms());
-                    self.connection.expect(Wait::Head, resources.settings.head_ms());
+                    self.connection.expect(Wait::Head, self.server.resources.settings.head_ms());
                 }
-                enqueue::make_room(&resources).await;
-                inbound = Some(buffer);
+                enqueue::make_room(&self.server.resources).await;
             }
-            let filled = if inbound.is_none() {
-                self.connection.fill(&mut inbound).await
+            let filled = if self.inbound.is_none() {
+                self.connection.fill(&mut self.inbound).await
             } else {
-                self.connection.fill_in_time(&mut inbound).await
+                self.connection.fill_in_time(&mut self.inbound).await
             };
             match filled {
                 Ok(0) => return Err(End::Gone),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    let inbound = self.inbound.take();
                     return Err(End::of_head(WireError::REQUEST_TIMEOUT_HEAD, inbound, began_ms.unwrap_or(0)));
                 }
                 Err(_) => return Err(End::Gone),
@@ -168,24 +185,35 @@ impl Life {
         }
     }
 
-    /// Does what is to be done with what was read; returns what the peer has already sent after it.
-    async fn take_request(&mut self, found: Found) -> Result<Option<Box<Inbound>>, End> {
+    /// Queues a request that is all there, whose turn it is; returns what the peer has already sent after it.
+    fn enqueue(&mut self, found: Found) -> Result<Option<Box<Inbound>>, End> {
+        let Found { inbound, step: Step::Request { body: Some(body), .. }, began_ms } = found else {
+            return Ok(Some(found.inbound));
+        };
+        let keep_alive = inbound.head.keep_alive;
+        let rest = enqueue::rest_of(&self.connection, &inbound, body.end);
+        let body = if body.is_empty() { Body::Empty } else { Body::Buffered(body) };
+        self.connection.submit();
+        enqueue::push(&self.server, &self.connection, inbound, body, keep_alive, began_ms);
+        if self.reader.next(keep_alive) { Ok(rest) } else { Err(End::Closing) }
+    }
+
+    /// Does what is to be done with all else that was read; returns what the peer has already sent after it.
+    async fn take_rare(&mut self, found: Found) -> Result<Option<Box<Inbound>>, End> {
+        let is_health_check = self.is_health_check(&found);
         let Found { inbound, step, began_ms } = found;
         match step {
-            Step::Request { head_bytes, body } => {
+            Step::Request { head_bytes, .. } => {
                 let keep_alive = inbound.head.keep_alive;
-                let rest = if health::is_health_check(&self.server.resources.settings, &inbound) {
-                    Box::pin(self.respond_to_health_check(inbound, head_bytes)).await?
-                } else if let Some(body) = body {
-                    self.enqueue(inbound, body, began_ms).await?
+                let rest = if is_health_check {
+                    self.respond_to_health_check(inbound, head_bytes).await?
                 } else {
-                    // Boxed, as all that is rare: what a task could do has its place in every idle connection's memory.
-                    Box::pin(self.receive(inbound, head_bytes, began_ms)).await?
+                    self.receive(inbound, head_bytes, began_ms).await?
                 };
                 if self.reader.next(keep_alive) { Ok(rest) } else { Err(End::Closing) }
             }
             Step::Ping { length, may_go_on } => {
-                let rest = Box::pin(self.respond_to_ping(inbound, length, may_go_on)).await?;
+                let rest = self.respond_to_ping(inbound, length, may_go_on).await?;
                 self.reader.next(true);
                 Ok(rest)
             }
@@ -196,19 +224,6 @@ impl Life {
             // `read_request` reads on.
             Step::NeedMore => Ok(Some(inbound)),
         }
-    }
-
-    /// Queues a request that is all there.
-    async fn enqueue(
-        &self,
-        inbound: Box<Inbound>,
-        body: Range<usize>,
-        began_ms: Option<u64>,
-    ) -> Result<Option<Box<Inbound>>, End> {
-        let rest = enqueue::rest_of(&self.connection, &inbound, body.end);
-        let body = if body.is_empty() { Body::Empty } else { Body::Buffered(body) };
-        enqueue::queue(&self.server, &self.connection, inbound, body, began_ms).await?;
-        Ok(rest)
     }
 
     /// Receives a body that is not all there, and queues the request.
@@ -271,6 +286,16 @@ impl Life {
         let rest = enqueue::rest_of(connection, &inbound, length);
         connection.resources.buffers.give_back(inbound);
         Ok(rest)
+    }
+}
+
+/// How a connection ends whose request was rejected.
+fn rejected(rejection: Rejection, inbound: Box<Inbound>, began_ms: Option<u64>) -> End {
+    let began_ms = now_unless(began_ms);
+    if rejection.has_head {
+        End::of_request(rejection.error, inbound, began_ms)
+    } else {
+        End::of_head(rejection.error, Some(inbound), began_ms)
     }
 }
 
