@@ -17,10 +17,12 @@ pub mod start_response;
 
 use environ::{Environ, RequestParts};
 use failure::RequestLabel;
-use portico_engine::calls::{Call, Caller, Outcome};
+use portico_engine::calls::{Call, Caller, Outcome, panic_message};
 use portico_engine::clock::DateHeader;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use start_response::ExchangePool;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// One crew thread's means to call the application; owned by that thread, so nothing in it is locked.
 pub struct Bridge<'py> {
@@ -53,11 +55,12 @@ impl Caller for Bridge<'_> {
     }
 
     fn call(&mut self, call: Call<'_>) -> Outcome {
-        let py = self.py;
+        let Bridge { py, application, name, environ, pool, date } = self;
+        let py = *py;
         let Call { inbound, body, sender, responder, cell, resources } = call;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
-        let label = RequestLabel { application: &self.name, method: head.method.of(bytes), path: head.path.of(bytes) };
-        let exchange = match self.pool.begin(py, responder) {
+        let label = RequestLabel { application: name, method: head.method.of(bytes), path: head.path.of(bytes) };
+        let exchange = match pool.begin(py, responder) {
             Ok(exchange) => exchange,
             Err(failure) => {
                 let (error, responder) = *failure;
@@ -67,15 +70,19 @@ impl Caller for Bridge<'_> {
             }
         };
         let parts = RequestParts { resources, cell, inbound, body, sender: &sender };
-        let outcome = match self.environ.build(py, parts, &exchange) {
-            Ok(environ) => {
+        // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            let result = environ.build(py, parts, &exchange).and_then(|environ| {
                 let arguments = (environ, exchange.start_response.clone_ref(py));
-                let result = self.application.bind(py).call1(arguments);
-                response::send(py, &exchange, result, &mut self.date, label)
-            }
-            Err(error) => response::send(py, &exchange, Err(error), &mut self.date, label),
-        };
-        self.pool.end(py, exchange);
+                application.bind(py).call1(arguments)
+            });
+            response::send(py, &exchange, result, date, label)
+        }));
+        let outcome = called.unwrap_or_else(|panic| {
+            let error = PyRuntimeError::new_err(format!("the server has panicked: {}", panic_message(&*panic)));
+            response::send(py, &exchange, Err(error), date, label)
+        });
+        pool.end(py, exchange);
         outcome
     }
 }

@@ -1,10 +1,11 @@
 //! `wsgi.file_wrapper` (PEP 3333 "Optional Platform-Specific File Handling"): an iterable over a
 //! file-like object, which the server recognises and sends with sendfile(2) where there is a real file.
 
+use portico_engine::descriptor;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use std::fs::File;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 
 /// `wsgi.file_wrapper(filelike, blksize)`.
 #[pyclass(frozen, module = "portico._core")]
@@ -50,10 +51,8 @@ impl FileWrapper {
         let filelike = self.filelike.bind(py);
         let number: RawFd = filelike.call_method0("fileno").ok()?.extract().ok()?;
         let position: u64 = filelike.call_method0("tell").ok()?.extract().ok()?;
-        #[expect(unsafe_code, reason = "a descriptor handed over as a number")]
-        // SAFETY: `filelike` is alive and owns the descriptor while it is duplicated; a wrong number makes dup fail.
-        let file: OwnedFd = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned().ok()?;
-        let file = File::from(file);
+        // A number that is no descriptor makes this fail, whatever it is.
+        let file = File::from(descriptor::duplicate(number).ok()?);
         let metadata = file.metadata().ok()?;
         metadata.is_file().then(|| (file, position, metadata.len().saturating_sub(position)))
     }

@@ -80,8 +80,8 @@ def without_body(environ: dict[str, Any], start_response: Any) -> Recorded:
 def file_wrapper(environ: dict[str, Any], start_response: Any) -> Any:
     """A file through `wsgi.file_wrapper`.
 
-    `kind=real|memory`, `size=` bytes in it, `at=` where it stands, `length=` the Content-Length, `block=`
-    the size given to the wrapper.
+    `kind=real|memory|NUMBER` (in memory, with a `fileno` that returns it), `size=` bytes in it, `at=` where
+    it stands, `length=` the Content-Length, `block=` the size given to the wrapper.
     """
     content = bytes(range(256)) * (int(parameter(environ, "size", "1024")) // 256)
     file: Any = RecordedFile(key_of(environ), parameter(environ, "kind", "real"))
@@ -108,13 +108,18 @@ def iterates_file_wrapper(environ: dict[str, Any], start_response: Any) -> list[
 
 
 class RecordedFile:
-    """A file that records its closing and, under the key `KEY reads`, its reads; `memory` has no `fileno`."""
+    """A file that records its closing and, under the key `KEY reads`, its reads.
+
+    `memory` has no `fileno`; a number is a file in memory that says that it is this descriptor.
+    """
 
     def __init__(self, key: str, kind: str) -> None:
         self._key = key
-        self._file: Any = io.BytesIO() if kind == "memory" else tempfile.TemporaryFile()  # noqa: SIM115
+        self._file: Any = tempfile.TemporaryFile() if kind == "real" else io.BytesIO()  # noqa: SIM115
         if kind == "real":
             self.fileno = self._file.fileno
+        elif kind != "memory":
+            self.fileno = lambda: int(kind)
         self.write, self.seek, self.tell = self._file.write, self._file.seek, self._file.tell
 
     def read(self, size: int = -1) -> bytes:

@@ -277,7 +277,7 @@ def content(start: int, end: int) -> bytes:
     return (bytes(range(256)) * 2000)[start:end]
 
 
-@pytest.mark.parametrize("kind", ["real", "memory"])
+@pytest.mark.parametrize("kind", ["real", "memory", "-1", "-100", "1000000", "4294967296"])
 @pytest.mark.parametrize(
     ("query", "body"),
     [

@@ -7,11 +7,14 @@ use crate::exchange::account::Account;
 use crate::exchange::error_response::{Overload, shed};
 use crate::exchange::request::Request;
 use crate::exchange::responder::Responder;
+use crate::log::{Level, log};
 use crate::message::body::Body;
 use crate::message::inbound::Inbound;
 use crate::resources::Resources;
 use crate::scoreboard::Slot;
 use crate::server::Server;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// One thread's means to call the application: the bridge to Python, or a plain function.
@@ -78,7 +81,12 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let client = sender.client;
         let responder = Responder::new(connection, me, &inbound, &body, keep_alive);
         let call = Call { inbound: &inbound, body, sender, responder, cell: me, resources };
-        let Outcome { status, body_bytes } = self.caller.call(call);
+        // A panic is one response with 500: its responder sees to that when it is dropped.
+        let called = catch_unwind(AssertUnwindSafe(|| self.caller.call(call)));
+        let Outcome { status, body_bytes } = called.unwrap_or_else(|panic| {
+            log(Level::Error, &format!("a call has panicked: {}", panic_message(&*panic)));
+            Outcome { status: 500, body_bytes: 0 }
+        });
 
         let ended_ns = clock::monotonic_ns();
         drop(entered);
@@ -106,6 +114,12 @@ impl Drop for Cell<'_> {
     fn drop(&mut self) {
         self.slot.call_ended(self.index);
     }
+}
+
+/// What a panic says.
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// The route whose calls are averaged together: the path's first segment.

@@ -128,3 +128,18 @@ fn a_client_that_half_closes_gets_its_response() {
     assert!(response.ends_with("GET /half\n"), "{response}");
     server.stop();
 }
+
+#[test]
+fn a_function_that_panics_is_one_500_and_the_next_request_is_served() {
+    let function = |request: FunctionRequest| match &*request.target {
+        b"/panics" => panic!("on purpose"),
+        _ => echo(request),
+    };
+    let server = RunningServer::serve(Function(function), &[("threads", "1")]);
+    let response = server.connect().ask("GET /panics HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(response.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{response}");
+    assert!(response.ends_with("\r\n\r\n500 Internal Server Error\n"), "{response}");
+    let next = server.connect().ask("GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(next.ends_with("GET /next\n"), "{next}");
+    assert_eq!(server.stop(), Ended::InPeace);
+}

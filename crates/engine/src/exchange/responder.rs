@@ -8,6 +8,7 @@
 
 use super::block_writer::{BlockWriter, Position, RECORD_BYTES, SMALL_BLOCK_BYTES, Sent, coalesce};
 use super::sending::{self, Unsent};
+use super::server_response::ServerResponse;
 use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
 use crate::connection::socket::Then;
@@ -304,8 +305,23 @@ impl Responder {
     }
 }
 
+impl Responder {
+    /// The application's thread panics before any of the response has left: the client is told so.
+    fn send_panic(&mut self) {
+        let (framing, is_head) = (self.framing, self.is_head);
+        let response =
+            ServerResponse { framing, status: 500, body: b"", keep_alive: false, is_head, retry_after: false };
+        let (bytes, _) = response.encode();
+        // A client that does not take a few hundred bytes is not reading.
+        let _ = self.connection.socket.send(&bytes, Then::More);
+    }
+}
+
 impl Drop for Responder {
     fn drop(&mut self) {
+        if self.state == State::Unstarted && std::thread::panicking() {
+            self.send_panic();
+        }
         if self.state == State::Ended {
             return sending::finish(&self.connection, self.keep_alive);
         }
