@@ -8,6 +8,9 @@ use crate::sync::panicking;
 use crate::watch;
 use crate::watchdog::Watchdog;
 
+/// In a batch of calls, a pause after which the leader drives I/O.
+const DRIVE_EVERY_NS: u64 = 1_000_000;
+
 /// What a crew may do.
 #[derive(Clone, Copy)]
 pub struct Terms {
@@ -34,8 +37,9 @@ pub trait JobHandler<J> {
     /// Runs `wait`, which may take long, holding nothing that other threads need (such as an interpreter's lock).
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T;
 
-    /// Calls the application for `job`, on thread `me`, between `Crew::begin` and `Running::end`.
-    fn call(&mut self, me: usize, job: J);
+    /// Calls the application for `job`, on thread `me`, between `Crew::begin` and `Running::end`. Returns when that ended,
+    /// in nanoseconds.
+    fn call(&mut self, me: usize, job: J) -> u64;
 }
 
 /// A call of the application that has begun. Dropped, it ends as one that has not waited.
@@ -112,12 +116,21 @@ impl<J: Job> Crew<J> {
     pub fn serve(&self, me: usize, driver: &impl Driver, caller: &mut impl JobHandler<J>) {
         self.lead.register(me);
         while let Some(job) = caller.outside(|| self.wait(me, driver)) {
-            let mut next = Some(job);
-            while let Some(job) = next {
-                self.call(me, job, caller);
-                next = if self.lead.is_held_by(me) { self.queue.try_next() } else { None };
+            let mut driven_ns = self.call(me, job, caller);
+            while let Some(job) = self.next_of_batch(me) {
+                let ended_ns = self.call(me, job, caller);
+                // However many short calls are queued, others are read and responded to meanwhile.
+                if ended_ns.saturating_sub(driven_ns) >= DRIVE_EVERY_NS && self.lead.is_held_by(me) {
+                    caller.outside(|| driver.poll());
+                    driven_ns = ended_ns;
+                }
             }
         }
+    }
+
+    /// The next job for thread `me` without waiting, if it still leads.
+    fn next_of_batch(&self, me: usize) -> Option<J> {
+        if self.lead.is_held_by(me) { self.queue.try_next() } else { None }
     }
 
     /// The next job for thread `me` as soon as it leads; `None` if the crew stops.
@@ -129,10 +142,11 @@ impl<J: Job> Crew<J> {
         driver.drive(self.queue.next())
     }
 
-    fn call(&self, me: usize, job: J, caller: &mut impl JobHandler<J>) {
+    fn call(&self, me: usize, job: J, caller: &mut impl JobHandler<J>) -> u64 {
         let _guard = PanicGuard { crew: self, me };
-        caller.call(me, job);
+        let ended_ns = caller.call(me, job);
         self.queue.call_ended();
+        ended_ns
     }
 
     /// Before a call on `route` by thread `me`: hands the lead over if such calls usually wait long, and tells the

@@ -13,6 +13,9 @@ pub trait Driver: Sync {
     /// As `drive`, at most for `at_most`.
     fn drive_for<F: Future<Output = ()> + Send>(&self, until: F, at_most: Duration);
 
+    /// Drives I/O that is ready, without waiting.
+    fn poll(&self);
+
     /// Sends coalesced bytes that nobody else has sent; true if there were any.
     fn flush(&self) -> bool;
 

@@ -83,3 +83,26 @@ fn is_idle_only_when_nothing_is_queued_and_nothing_runs() {
     wait_until(|| world.crew.is_idle());
     world.crew.stop();
 }
+
+/// Serves a batch of `count` calls that each last for `duration_ns`; returns how often I/O was driven meanwhile.
+fn polls_in_a_batch(count: usize, duration_ns: u64) -> usize {
+    let (world, _reported) = World::new(terms(1), false);
+    for _ in 1..count {
+        world.push(Task::lasting(duration_ns, |_| {}));
+    }
+    let there = world.clone();
+    world.push(Task::lasting(duration_ns, move |_| there.crew.stop()));
+    world.serve(0);
+    world.polls.load(SeqCst)
+}
+
+#[test]
+fn in_a_batch_of_calls_io_is_driven_once_a_millisecond() {
+    assert_eq!(polls_in_a_batch(8, 400_000), 2);
+    assert_eq!(polls_in_a_batch(3, 2_000_000), 2, "after each of the calls but the first");
+}
+
+#[test]
+fn in_a_short_batch_io_is_not_driven() {
+    assert_eq!(polls_in_a_batch(10, 100_000), 0);
+}

@@ -64,11 +64,12 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         self.caller.outside(wait)
     }
 
-    fn call(&mut self, me: usize, request: Request) {
+    fn call(&mut self, me: usize, request: Request) -> u64 {
         let Server { resources, crew } = self.server;
         let started_ns = clock::monotonic_ns();
         if crew.is_expired(&request, started_ns) {
-            return shed(request, Overload::WaitedTooLong);
+            shed(request, Overload::WaitedTooLong);
+            return started_ns;
         }
         let Request { connection, inbound, body, keep_alive, arrived_ns, .. } = request;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
@@ -94,6 +95,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns }.settle(resources);
         resources.buffers.give_back(inbound);
         running.end(ended_ns.saturating_sub(started_ns));
+        ended_ns
     }
 }
 

@@ -219,6 +219,14 @@ impl Driver for IoDriver {
         let _ = self.runtime.block_on(async { tokio::time::timeout(at_most, until).await });
     }
 
+    fn poll(&self) {
+        // The first turn asks the kernel what is ready, the second runs the tasks that have waited for it.
+        self.runtime.block_on(async {
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        });
+    }
+
     fn flush(&self) -> bool {
         self.resources.coalescing.flush()
     }

@@ -8,8 +8,9 @@ use portico_engine::engine::Ended;
 use portico_engine::function::{Function, FunctionRequest, FunctionResponse};
 use std::io::Read as _;
 use std::net::Shutdown;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 use support::RunningServer;
 
 /// Says what it was asked.
@@ -91,7 +92,7 @@ fn a_slow_reader_gets_all_of_a_large_response_while_another_request_is_served() 
 #[test]
 fn a_call_that_blocks_does_not_keep_another_thread_from_serving() {
     let (opens, gate) = mpsc::channel();
-    let gate = std::sync::Mutex::new(gate);
+    let gate = Mutex::new(gate);
     let function = move |request: FunctionRequest| {
         match &*request.target {
             b"/waits" => gate.lock().unwrap().recv_timeout(Duration::from_secs(10)).unwrap(),
@@ -142,4 +143,44 @@ fn a_function_that_panics_is_one_500_and_the_next_request_is_served() {
     let next = server.connect().ask("GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(next.ends_with("GET /next\n"), "{next}");
     assert_eq!(server.stop(), Ended::InPeace);
+}
+
+#[test]
+fn a_health_check_is_not_behind_a_batch_of_short_calls() {
+    const CALLS: usize = 300;
+    let (opens, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let called = Arc::new(AtomicUsize::new(0));
+    let there = called.clone();
+    let function = move |request: FunctionRequest| {
+        if request.target == b"/first" {
+            gate.lock().unwrap().recv_timeout(Duration::from_secs(30)).unwrap();
+        } else {
+            // Long enough together, each too short for the watchdog.
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_micros(500) {}
+        }
+        there.fetch_add(1, SeqCst);
+        echo(request)
+    };
+    let server = RunningServer::serve(Function(function), &[("threads", "1"), ("health_paths", "/livez")]);
+    let mut first = server.connect();
+    first.send(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut queued: Vec<_> = (0..CALLS).map(|_| server.connect()).collect();
+    for client in &mut queued {
+        client.send(b"GET /short HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let mut health = server.connect();
+    // While the first call waits the watchdog drives I/O: after this all that was sent before it is queued.
+    health.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    health.read_response();
+    opens.send(()).unwrap();
+    while called.load(SeqCst) < 10 {
+        std::thread::yield_now();
+    }
+    health.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    health.read_response();
+    let called = called.load(SeqCst);
+    assert!(called < CALLS / 2, "{called} calls before the health check");
+    assert_eq!(server.stop_quickly(), Ended::InPeace);
 }

@@ -185,6 +185,8 @@ impl Driver for World {
         self.block_on(until);
     }
 
+    fn poll(&self) {}
+
     fn flush(&self) -> bool {
         let has_flushed = self.has_unflushed.swap(false, Ordering::AcqRel);
         if has_flushed {
@@ -207,7 +209,7 @@ impl JobHandler<Script> for WorldThread<'_> {
         wait()
     }
 
-    fn call(&mut self, me: usize, script: Script) {
+    fn call(&mut self, me: usize, script: Script) -> u64 {
         let world = self.0;
         // Not ended when loom reports a deadlock, which is a panic: that would bury the report.
         let running = ManuallyDrop::new(world.crew.begin(me, 0));
@@ -221,6 +223,7 @@ impl JobHandler<Script> for WorldThread<'_> {
         if world.called.fetch_add(1, Relaxed) + 1 == world.jobs {
             world.crew.stop();
         }
+        0
     }
 }
 

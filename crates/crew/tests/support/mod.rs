@@ -7,7 +7,7 @@ use portico_crew::{Crew, Driver, Job, JobHandler, Terms};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -121,6 +121,10 @@ pub struct World {
     pub crew: Crew<Task>,
     /// Waits of a leader that have begun.
     pub waits: AtomicUsize,
+    /// How often I/O was driven in a batch of calls.
+    pub polls: AtomicUsize,
+    /// The clock of the calls: how long all of them say that they have lasted.
+    clock_ns: AtomicU64,
     /// Held by whoever drives I/O.
     io: Mutex<()>,
     has_unflushed: AtomicBool,
@@ -134,6 +138,8 @@ impl World {
         let world = Arc::new(World {
             crew: Crew::new(terms),
             waits: AtomicUsize::new(0),
+            polls: AtomicUsize::new(0),
+            clock_ns: AtomicU64::new(0),
             io: Mutex::default(),
             has_unflushed: AtomicBool::new(false),
             events,
@@ -252,6 +258,10 @@ impl Driver for World {
         block_on(until, Some(Instant::now() + at_most));
     }
 
+    fn poll(&self) {
+        self.polls.fetch_add(1, SeqCst);
+    }
+
     fn flush(&self) -> bool {
         let has_flushed = self.has_unflushed.swap(false, SeqCst);
         if has_flushed {
@@ -282,16 +292,20 @@ impl JobHandler<Task> for CrewThread<'_> {
         output
     }
 
-    fn call(&mut self, me: usize, task: Task) {
+    fn call(&mut self, me: usize, task: Task) -> u64 {
         assert!(!self.is_outside);
         let call = || {
             let running = self.world.crew.begin(me, 0);
             let duration_ns = (task.call)(me);
             running.end(duration_ns);
+            duration_ns
         };
         match catch_unwind(AssertUnwindSafe(call)) {
             Err(panic) if !task.is_caught => resume_unwind(panic),
-            _ => {}
+            called => {
+                let duration_ns = called.unwrap_or(0);
+                self.world.clock_ns.fetch_add(duration_ns, SeqCst) + duration_ns
+            }
         }
     }
 }
