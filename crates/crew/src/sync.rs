@@ -2,8 +2,8 @@
 
 #[cfg(not(loom))]
 pub use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 #[cfg(not(loom))]
 pub use std::thread::{Thread, current, panicking, park, park_timeout};
@@ -12,8 +12,8 @@ pub use std::thread::{Thread, current, panicking, park, park_timeout};
 pub use crate::model::{Thread, current, panicking, park, park_timeout};
 #[cfg(loom)]
 pub use loom::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 /// Locks `mutex`; a panic elsewhere must not take the others down.

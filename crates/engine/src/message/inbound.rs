@@ -117,7 +117,8 @@ impl Inbound {
         self.filled = self.filled.min(end);
     }
 
-    /// Reads what is at the start of the buffer, over `protocol`; a head goes into `head`.
+    /// Reads what is at the start of the buffer, over `protocol`; a head goes into `head`. Where this `goes_on` after a
+    /// read of the same bytes that wanted more, a head that comes in many pieces is not read from its start for each.
     ///
     /// # Errors
     /// The rule that it breaks.
@@ -125,34 +126,17 @@ impl Inbound {
         &mut self,
         protocol: Protocol,
         is_persistent: bool,
+        goes_on: bool,
         settings: &Settings,
     ) -> Result<Option<Packet>, WireError> {
+        if protocol != Protocol::Http {
+            // These say first how long they are: nothing is read before all of it is there.
+            return self.read_gateway(protocol, is_persistent, settings);
+        }
         let Inbound { bytes, filled, head, .. } = self;
         let bytes = bytes.get(..*filled).unwrap_or_default();
-        if protocol == Protocol::Http {
-            return Ok(head.read(bytes, &settings.wire)?.map(Packet::Head));
-        }
-        self.read_gateway(protocol, is_persistent, settings)
-    }
-
-    /// As `read_head`, after one of the same bytes that wanted more: goes on where that stopped, so that a head that
-    /// comes in many pieces is not read again from its start for each of them.
-    ///
-    /// # Errors
-    /// The rule that it breaks.
-    pub fn read_head_on(
-        &mut self,
-        protocol: Protocol,
-        is_persistent: bool,
-        settings: &Settings,
-    ) -> Result<Option<Packet>, WireError> {
-        let Inbound { bytes, filled, head, .. } = self;
-        let bytes = bytes.get(..*filled).unwrap_or_default();
-        if protocol == Protocol::Http {
-            return Ok(head.read_on(bytes, &settings.wire)?.map(Packet::Head));
-        }
-        // These say first how long they are: nothing is read before all of it is there.
-        self.read_gateway(protocol, is_persistent, settings)
+        let read = if goes_on { head.read_on(bytes, &settings.wire) } else { head.read(bytes, &settings.wire) };
+        Ok(read?.map(Packet::Head))
     }
 
     fn read_gateway(

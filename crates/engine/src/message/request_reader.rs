@@ -82,11 +82,8 @@ impl RequestReader {
         provenance: Provenance,
         settings: &Settings,
     ) -> Result<Step, Rejection> {
-        let read = if self.state == State::Head {
-            inbound.read_head_on(self.protocol, self.is_persistent, settings)
-        } else {
-            inbound.read_head(self.protocol, self.is_persistent, settings)
-        };
+        let goes_on = self.state == State::Head;
+        let read = inbound.read_head(self.protocol, self.is_persistent, goes_on, settings);
         let packet = read.map_err(|error| self.reject(error, false))?;
         match packet {
             None => {
