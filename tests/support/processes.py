@@ -48,3 +48,15 @@ def memory_bytes(pid: int) -> int:
 def thread_count(pid: int) -> int:
     """How many threads `pid` has."""
     return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def wake_ups(pid: int, thread_name: str) -> int:
+    """How often the threads of `pid` whose names begin so have waited and been woken again."""
+    count = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        if (thread / "comm").read_text().startswith(thread_name):
+            status = (thread / "status").read_text()
+            match = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)
+            assert match, status
+            count += int(match[1])
+    return count

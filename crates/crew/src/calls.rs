@@ -29,6 +29,11 @@ impl Count {
     pub fn is_in_call(self) -> bool {
         self.0 % 2 == 1
     }
+
+    /// Whether no call has begun since `before`, and none runs.
+    pub fn has_only_ended_since(self, before: Count) -> bool {
+        !self.is_in_call() && self.0 - before.0 <= before.0 % 2
+    }
 }
 
 impl CallCounter {

@@ -37,20 +37,34 @@ pub trait JobHandler<J> {
     /// Runs `wait`, which may take long, holding nothing that other threads need (such as an interpreter's lock).
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T;
 
-    /// Calls the application for `job`, on thread `me`, between `Crew::begin` and `Running::end`. Returns when that ended,
-    /// in nanoseconds.
-    fn call(&mut self, me: usize, job: J) -> u64;
+    /// Calls the application for `job`, on thread `me`.
+    fn call(&mut self, me: usize, job: J) -> Called;
 }
 
-/// A call of the application that has begun. Dropped, it ends as one that has not waited.
+/// When a call of the application began and ended, in nanoseconds of the clock that deadlines are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Its start.
+    pub started_ns: u64,
+    /// Its end.
+    pub ended_ns: u64,
+}
+
+/// A job that a thread has taken out of the queue. The thread counts as in a call from then on: it may have to wait for
+/// an interpreter before it can call, and the watchdog sees to it that I/O is driven meanwhile.
+pub struct Taken<'a, J: Job> {
+    job: J,
+    running: Running<'a, J>,
+}
+
+/// A call of the application that has begun.
 pub struct Running<'a, J: Job> {
     crew: &'a Crew<J>,
     me: usize,
     route: usize,
     token: Token,
-    /// The thread's CPU time at the start, where it is measured.
-    cpu_ns: Option<u64>,
-    waited_ns: u64,
+    /// Whether the thread's CPU time is to be measured.
+    is_measured: bool,
 }
 
 impl<J: Job> Crew<J> {
@@ -112,50 +126,69 @@ impl<J: Job> Crew<J> {
         watch::watch(&self.lead, driver);
     }
 
-    /// The life of crew thread `me`: lead, call, park. Returns when the crew stops.
-    pub fn serve(&self, me: usize, driver: &impl Driver, caller: &mut impl JobHandler<J>) {
+    /// Thread `me`, which was spawned, leads until it has a job; `None` if the crew stops. Needs no interpreter: the
+    /// thread attaches once it has something to call.
+    pub fn first(&self, me: usize, driver: &impl Driver) -> Option<Taken<'_, J>> {
         self.lead.register(me);
-        while let Some(job) = caller.outside(|| self.wait(me, driver)) {
-            let mut driven_ns = self.call(me, job, caller);
-            while let Some(job) = self.next_of_batch(me) {
-                let ended_ns = self.call(me, job, caller);
-                // However many short calls are queued, others are read and responded to meanwhile.
-                if ended_ns.saturating_sub(driven_ns) >= DRIVE_EVERY_NS && self.lead.is_held_by(me) {
-                    caller.outside(|| driver.poll());
-                    driven_ns = ended_ns;
-                }
+        self.wait(me, driver)
+    }
+
+    /// The life of crew thread `me`: lead, call, park. It begins with a call if `first` says so. Returns when the crew
+    /// stops.
+    pub fn serve<'a>(
+        &'a self,
+        me: usize,
+        first: Option<Taken<'a, J>>,
+        driver: &impl Driver,
+        caller: &mut impl JobHandler<J>,
+    ) {
+        self.lead.register(me);
+        let mut next = first.or_else(|| caller.outside(|| self.wait(me, driver)));
+        let mut driven_ns = None;
+        while let Some(taken) = next {
+            let Called { started_ns, ended_ns } = taken.call(caller);
+            // However many short calls are queued, others are read and responded to meanwhile.
+            let is_due = ended_ns.saturating_sub(*driven_ns.get_or_insert(started_ns)) >= DRIVE_EVERY_NS;
+            next = if is_due { None } else { self.next_of_batch(me) };
+            if next.is_none() {
+                next = caller.outside(|| {
+                    // Where a job waits, the wait for it drives nothing.
+                    if is_due && self.lead.is_held_by(me) && self.queued() > 0 {
+                        driver.poll();
+                    }
+                    self.wait(me, driver)
+                });
+                driven_ns = None;
             }
         }
     }
 
     /// The next job for thread `me` without waiting, if it still leads.
-    fn next_of_batch(&self, me: usize) -> Option<J> {
-        if self.lead.is_held_by(me) { self.queue.try_next() } else { None }
+    fn next_of_batch(&self, me: usize) -> Option<Taken<'_, J>> {
+        let job = if self.lead.is_held_by(me) { self.queue.try_next() } else { None };
+        job.map(|job| self.take(me, job))
     }
 
     /// The next job for thread `me` as soon as it leads; `None` if the crew stops.
-    fn wait(&self, me: usize, driver: &impl Driver) -> Option<J> {
+    fn wait(&self, me: usize, driver: &impl Driver) -> Option<Taken<'_, J>> {
         if !self.lead.park(me) {
             return None;
         }
         driver.before_wait();
-        driver.drive(self.queue.next())
+        driver.drive(self.queue.next()).map(|job| self.take(me, job))
     }
 
-    fn call(&self, me: usize, job: J, caller: &mut impl JobHandler<J>) -> u64 {
-        let _guard = PanicGuard { crew: self, me };
-        let ended_ns = caller.call(me, job);
-        self.queue.call_ended();
-        ended_ns
+    fn take(&self, me: usize, job: J) -> Taken<'_, J> {
+        let running = self.begin(me, job.route());
+        Taken { job, running }
     }
 
     /// Before a call on `route` by thread `me`: hands the lead over if such calls usually wait long, and tells the
     /// watchdog.
     pub fn begin(&self, me: usize, route: usize) -> Running<'_, J> {
         let pace = self.routes.pace(route);
-        let cpu_ns = pace.is_measured().then(self.thread_cpu_ns);
         let token = self.lead.begin_call(me, pace == RoutePace::Slow);
-        Running { crew: self, me, route, token, cpu_ns, waited_ns: 0 }
+        Running { crew: self, me, route, token, is_measured: pace.is_measured() }
     }
 
     /// Thread `me`, which was spawned, cannot serve: another leads in its place.
@@ -170,33 +203,45 @@ impl<J: Job> Crew<J> {
     }
 }
 
-impl<J: Job> Running<'_, J> {
-    /// Ends the call, which has taken `duration_ns`.
-    pub fn end(mut self, duration_ns: u64) {
-        let computed_ns = self.cpu_ns.map_or(0, |before| (self.crew.thread_cpu_ns)().saturating_sub(before));
-        self.waited_ns = duration_ns.saturating_sub(computed_ns);
+impl<J: Job> Taken<'_, J> {
+    /// Leaves the job to another thread.
+    pub fn put_back(self) {
+        let Taken { job, running } = self;
+        running.crew.queue.put_back(job);
+        running.end(0);
+    }
+
+    /// Calls the application.
+    fn call(self, caller: &mut impl JobHandler<J>) -> Called {
+        let Taken { job, running } = self;
+        let crew = running.crew;
+        // Measured here: the wait for an interpreter is the fault of whoever held it, and no other thread would help.
+        let before_ns = running.is_measured.then(crew.thread_cpu_ns);
+        let times = caller.call(running.me, job);
+        let duration_ns = times.ended_ns.saturating_sub(times.started_ns);
+        let computed_ns = before_ns.map_or(0, |before| (crew.thread_cpu_ns)().saturating_sub(before));
+        running.end(duration_ns.saturating_sub(computed_ns));
+        crew.queue.call_ended();
+        times
     }
 }
 
-impl<J: Job> Drop for Running<'_, J> {
-    fn drop(&mut self) {
-        self.crew.routes.account(self.route, self.waited_ns);
+impl<J: Job> Running<'_, J> {
+    /// Ends the call, which has waited for `waited_ns`.
+    pub fn end(self, waited_ns: u64) {
+        self.crew.routes.account(self.route, waited_ns);
         self.crew.lead.end_call(self.me, self.token);
     }
 }
 
-/// Held during a call. A panic that leaves `JobHandler::call` ends the thread, which must not take the lead with it,
-/// nor its place among the jobs in flight.
-struct PanicGuard<'a, J: Job> {
-    crew: &'a Crew<J>,
-    me: usize,
-}
-
-impl<J: Job> Drop for PanicGuard<'_, J> {
+impl<J: Job> Drop for Running<'_, J> {
+    /// A panic that leaves `JobHandler::call` ends the thread, which must not take the lead with it, nor its place
+    /// among the jobs in flight.
     fn drop(&mut self) {
         if panicking() {
+            self.crew.lead.end_call(self.me, self.token);
             self.crew.queue.call_ended();
-            self.crew.resign(self.me);
+            self.crew.lead.resign(self.me);
         }
     }
 }

@@ -206,6 +206,6 @@ impl Lead {
             threads.handles.pop();
         }
         self.leader.store(VACANT, Ordering::Release);
-        self.watchdog.wake_if_asleep();
+        self.watchdog.wake();
     }
 }

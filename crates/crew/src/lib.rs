@@ -44,7 +44,7 @@ pub mod sync;
 mod watch;
 mod watchdog;
 
-pub use crew::{Crew, JobHandler, Running, Terms};
+pub use crew::{Called, Crew, JobHandler, Running, Taken, Terms};
 pub use driver::Driver;
 pub use lead::Spawn;
 pub use queue::Job;

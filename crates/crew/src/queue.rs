@@ -1,6 +1,6 @@
 //! The jobs that wait for a thread, bounded in number and time.
 
-use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
@@ -9,6 +9,9 @@ use std::task::{Poll, Waker};
 pub trait Job: Send {
     /// Since when somebody waits for it, in nanoseconds of the clock that deadlines are on.
     fn waiting_since_ns(&self) -> u64;
+
+    /// Jobs of one route take about equally long.
+    fn route(&self) -> usize;
 }
 
 /// The queue.
@@ -47,10 +50,7 @@ impl<J: Job> Queue<J> {
             return Err(job);
         }
         state.jobs.push_back(job);
-        if let Some(leader) = state.leader.take() {
-            drop(state);
-            leader.wake();
-        }
+        wake_leader(state);
         Ok(())
     }
 
@@ -97,6 +97,14 @@ impl<J: Job> Queue<J> {
         .await
     }
 
+    /// A job that was taken out is to be called by another thread.
+    pub fn put_back(&self, job: J) {
+        let mut state = lock(&self.state);
+        state.jobs.push_front(job);
+        self.running.fetch_sub(1, Ordering::Release);
+        wake_leader(state);
+    }
+
     /// The call of a job that was taken out has ended.
     pub fn call_ended(&self) {
         self.running.fetch_sub(1, Ordering::Release);
@@ -122,15 +130,21 @@ impl<J: Job> Queue<J> {
     pub fn close(&self) {
         let mut state = lock(&self.state);
         state.is_closed = true;
-        let leader = state.leader.take();
-        drop(state);
-        if let Some(leader) = leader {
-            leader.wake();
-        }
+        wake_leader(state);
     }
+
     fn take(&self, state: &mut QueueState<J>) -> Option<J> {
         let job = state.jobs.pop_front()?;
         self.running.fetch_add(1, Ordering::Relaxed);
         Some(job)
+    }
+}
+
+/// Wakes the leader that waits, if one does, once the queue is not locked any more.
+fn wake_leader<J>(mut state: MutexGuard<'_, QueueState<J>>) {
+    let leader = state.leader.take();
+    drop(state);
+    if let Some(leader) = leader {
+        leader.wake();
     }
 }

@@ -7,21 +7,30 @@ use crate::lead::Lead;
 use crate::sync::{park, park_timeout};
 use std::time::Duration;
 
-/// The tick while there is something to watch.
-const TICK: Duration = Duration::from_micros(900);
+/// The tick while calls have lately been slow, or blocks are coalesced.
+const SHORT_TICK: Duration = Duration::from_micros(900);
+/// The tick otherwise: a tick costs as much as serving several requests. So the first slow call after a while stalls
+/// others for a long tick and a short one.
+#[cfg(not(loom))]
+const LONG_TICK: Duration = Duration::from_millis(7);
+#[cfg(loom)]
+const LONG_TICK: Duration = SHORT_TICK;
+/// Short ticks after a call that was slow: about a second of requests.
+const TICKS_AFTER_SLOW_CALL: u32 = 1_000;
+/// Short ticks after blocks were coalesced.
+const TICKS_AFTER_FLUSH: u32 = 20;
 /// While the watchdog drives I/O, a pause after which it flushes.
 const FLUSH_TICK: Duration = Duration::from_micros(3_600);
-/// Ticks without any change after which the watchdog sleeps for good.
-#[cfg(not(loom))]
-const QUIET_TICKS: u32 = 20;
-#[cfg(loom)]
-const QUIET_TICKS: u32 = 1;
 
-/// What the last ticks have shown.
+/// What the last looks have shown.
 #[derive(Default)]
 struct Sight {
     count: Count,
-    quiet_ticks: u32,
+    has_flushed: bool,
+    /// Short ticks to come.
+    short_ticks: u32,
+    /// How long no call has begun, and nothing was coalesced.
+    quiet: Duration,
 }
 
 /// The watchdog's life: returns when the crew stops.
@@ -29,36 +38,85 @@ pub fn watch(lead: &Lead, driver: &impl Driver) {
     lead.watchdog.register();
     let mut sight = Sight::default();
     while !lead.is_stopping() {
-        let has_flushed = driver.flush();
-        tick(lead, driver, &mut sight, has_flushed);
-        if sight.quiet_ticks < QUIET_TICKS {
-            // While responses are coalesced, twice as often: no block is to wait for a whole millisecond.
-            park_timeout(if has_flushed { TICK / 2 } else { TICK });
+        look(lead, driver, &mut sight);
+        let tick = if sight.quiet >= LONG_TICK && sleep(lead, driver, sight.count) {
+            sight.after_sleep(lead.watchdog.calls.count())
         } else {
-            sleep(lead, driver, sight.count);
+            sight.tick()
+        };
+        pause(lead, driver, tick);
+        sight.quiet += tick;
+    }
+}
+
+impl Sight {
+    /// The tick after a look.
+    fn tick(&self) -> Duration {
+        match self {
+            // Twice as often: no block is to wait for a whole millisecond.
+            Sight { has_flushed: true, .. } => SHORT_TICK / 2,
+            // The call may have begun just after the look before.
+            Sight { count, .. } if count.is_in_call() => SHORT_TICK,
+            _ => self.usual_tick(),
+        }
+    }
+
+    /// The tick after a sleep, which the call has ended that began with `count`, if any.
+    fn after_sleep(&mut self, count: Count) -> Duration {
+        self.count = count;
+        self.quiet = Duration::ZERO;
+        self.usual_tick()
+    }
+
+    fn usual_tick(&self) -> Duration {
+        if self.short_ticks > 0 { SHORT_TICK } else { LONG_TICK }
+    }
+
+    fn note_flush(&mut self, has_flushed: bool) {
+        self.has_flushed = has_flushed;
+        self.short_ticks = self.short_ticks.saturating_sub(1);
+        if has_flushed {
+            self.short_ticks = self.short_ticks.max(TICKS_AFTER_FLUSH);
+            self.quiet = Duration::ZERO;
         }
     }
 }
 
 /// One look at the leader: the same odd count twice means that it has been in one call for a whole tick.
-fn tick(lead: &Lead, driver: &impl Driver, sight: &mut Sight, has_flushed: bool) {
+fn look(lead: &Lead, driver: &impl Driver, sight: &mut Sight) {
+    sight.note_flush(driver.flush());
     let count = lead.watchdog.calls.count();
-    let is_same = count == sight.count;
-    if is_same && count.is_in_call() {
+    if count == sight.count && count.is_in_call() {
         lead.revoke(count);
+        sight.short_ticks = TICKS_AFTER_SLOW_CALL;
     }
     if lead.is_vacant() {
         poll_as_fallback(lead, driver);
     }
-    sight.quiet_ticks = if is_same && !has_flushed { sight.quiet_ticks + 1 } else { 0 };
+    if !count.has_only_ended_since(sight.count) {
+        sight.quiet = Duration::ZERO;
+    }
     sight.count = count;
 }
 
-/// Sleeps until a call begins, the lead is vacant, or bytes are coalesced.
-fn sleep(lead: &Lead, driver: &impl Driver, count: Count) {
+/// Pauses for a tick. Where that is a long one, a vacant lead or coalesced bytes end it; a call does not.
+fn pause(lead: &Lead, driver: &impl Driver, tick: Duration) {
+    if tick <= SHORT_TICK {
+        return park_timeout(tick);
+    }
+    lead.watchdog.begin_nap();
+    if !lead.is_vacant() && !driver.has_unflushed() && !lead.is_stopping() {
+        park_timeout(tick);
+    }
+    lead.watchdog.end_nap();
+}
+
+/// Sleeps until a call begins, the lead is vacant, or bytes are coalesced; false if a call has begun since `count` was
+/// seen.
+fn sleep(lead: &Lead, driver: &impl Driver, count: Count) -> bool {
     let watchdog = &lead.watchdog;
     if !watchdog.calls.fall_asleep(count) {
-        return;
+        return false;
     }
     // What was done before this thread fell asleep is seen here, and who does it afterwards wakes it.
     if !lead.is_vacant() && !driver.has_unflushed() && !lead.is_stopping() {
@@ -66,6 +124,7 @@ fn sleep(lead: &Lead, driver: &impl Driver, count: Count) {
     }
     // Also where nobody has woken it: a pause may end by itself.
     watchdog.calls.wake();
+    true
 }
 
 /// Drives I/O until a crew thread takes the lead.

@@ -99,7 +99,7 @@ fn polls_in_a_batch(count: usize, duration_ns: u64) -> usize {
 #[test]
 fn in_a_batch_of_calls_io_is_driven_once_a_millisecond() {
     assert_eq!(polls_in_a_batch(8, 400_000), 2);
-    assert_eq!(polls_in_a_batch(3, 2_000_000), 2, "after each of the calls but the first");
+    assert_eq!(polls_in_a_batch(3, 2_000_000), 2, "after each of the calls but the last");
 }
 
 #[test]

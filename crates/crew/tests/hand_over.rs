@@ -162,14 +162,15 @@ fn the_watchdog_drives_where_no_thread_can_be_started() {
 /// Red without `resign` giving the lead away, or what the model before this needs.
 #[test]
 fn the_watchdog_drives_where_the_new_thread_resigns() {
-    check(2, Spawned::Resigns, 1, |world| {
+    check(2, Spawned::Resigns, 2, |world| {
         world.push(Script::WaitsForFallback);
+        world.push(Script::Returns);
         world.watch();
         world.serve(0);
     });
 }
 
-/// Red without `resign` giving the lead away, or the unpark in `give_away`.
+/// Red without `resign` giving the lead away, the unpark in `give_away`, or `put_back` waking the leader.
 #[test]
 fn a_parked_thread_leads_where_the_new_one_resigns() {
     check(2, Spawned::Resigns, 2, |world| {

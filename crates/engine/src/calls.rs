@@ -13,6 +13,7 @@ use crate::message::inbound::Inbound;
 use crate::resources::Resources;
 use crate::scoreboard::Slot;
 use crate::server::Server;
+use portico_crew::Called;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -64,18 +65,16 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         self.caller.outside(wait)
     }
 
-    fn call(&mut self, me: usize, request: Request) -> u64 {
+    fn call(&mut self, me: usize, request: Request) -> Called {
         let Server { resources, crew } = self.server;
         let started_ns = clock::monotonic_ns();
         if crew.is_expired(&request, started_ns) {
             shed(request, Overload::WaitedTooLong);
-            return started_ns;
+            return Called { started_ns, ended_ns: started_ns };
         }
         let Request { connection, inbound, body, keep_alive, arrived_ns, .. } = request;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
-        let path = head.path.of(bytes);
-        let entered = Cell::enter(&resources.slot, me, head.method.of(bytes), path, started_ns);
-        let running = crew.begin(me, route(path));
+        let entered = Cell::enter(&resources.slot, me, head.method.of(bytes), head.path.of(bytes), started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
         let sender = connection.sender();
@@ -94,8 +93,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let duration_ns = ended_ns.saturating_sub(arrived_ns);
         Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns }.settle(resources);
         resources.buffers.give_back(inbound);
-        running.end(ended_ns.saturating_sub(started_ns));
-        ended_ns
+        Called { started_ns, ended_ns }
     }
 }
 
@@ -122,14 +120,4 @@ impl Drop for Cell<'_> {
 pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
-/// The route whose calls are averaged together: the path's first segment.
-fn route(path: &[u8]) -> usize {
-    let end = path.iter().skip(1).position(|byte| *byte == b'/').map_or(path.len(), |end| end + 1);
-    // FNV-1a: a few multiplications, good enough for the few routes that are told apart.
-    path.iter()
-        .take(end.min(32))
-        .fold(0xcbf2_9ce4_8422_2325_usize, |hash, byte| (hash ^ usize::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-        >> 7
 }

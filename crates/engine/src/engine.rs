@@ -4,6 +4,7 @@ use crate::access_log::AccessLog;
 use crate::calls::{Caller, Calls};
 use crate::clock;
 use crate::drain::{self, Orders};
+use crate::exchange::request::Request;
 use crate::listener::{BoundListener, Listener};
 use crate::lock::lock;
 use crate::log::RateLimited;
@@ -11,7 +12,7 @@ use crate::resources::Resources;
 use crate::scoreboard::SlotRef;
 use crate::server::Server;
 use crate::settings::Settings;
-use portico_crew::{Crew, Driver, Terms};
+use portico_crew::{Crew, Driver, Taken, Terms};
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -49,6 +50,8 @@ pub struct CrewThread<'a> {
     server: &'a Server,
     driver: &'a IoDriver,
     me: usize,
+    /// What it has to call before anything else.
+    first: Option<Taken<'a, Request>>,
 }
 
 /// A server that is ready to serve.
@@ -70,9 +73,17 @@ pub enum Ended {
 
 impl CrewThread<'_> {
     /// Serves until the server stops.
-    pub fn serve(self, caller: &mut impl Caller) {
-        let CrewThread { server, driver, me } = self;
-        server.crew.serve(me, driver, &mut Calls { server, caller });
+    pub fn serve(mut self, caller: &mut impl Caller) {
+        let server = self.server;
+        server.crew.serve(self.me, self.first.take(), self.driver, &mut Calls { server, caller });
+    }
+}
+
+impl Drop for CrewThread<'_> {
+    fn drop(&mut self) {
+        if let Some(taken) = self.first.take() {
+            taken.put_back();
+        }
     }
 }
 
@@ -126,7 +137,7 @@ impl Engine {
             let server = Arc::downgrade(server);
             Box::new(move || {
                 if let Some(server) = server.upgrade() {
-                    server.crew.watchdog().wake_if_asleep();
+                    server.crew.watchdog().wake();
                 }
             })
         });
@@ -137,7 +148,7 @@ impl Engine {
             .spawn(move || there.server.crew.watch(&there.driver))
             .map_err(|error| format!("cannot start the watchdog thread: {error}"))?;
         driver.runtime.spawn(drain::follow(server.clone(), listeners, orders, was_aborted.clone()));
-        let served = shared.application.run(CrewThread { server, driver, me: 0 });
+        let served = shared.application.run(CrewThread { server, driver, me: 0, first: None });
         // Where it could not begin, nobody else has stopped the crew.
         server.crew.stop();
         // The watchdog only leaves without any panic of its own.
@@ -178,8 +189,8 @@ impl<A> Shared<A> {
     }
 }
 
-/// Starts crew thread `me`, which leads from its first moment. Called with the crew's threads locked, so the new thread
-/// asks for an interpreter only after it has started.
+/// Starts crew thread `me`, which leads from its first moment and asks for an interpreter once it has something to call:
+/// whoever holds the interpreter must not keep I/O waiting. Called with the crew's threads locked.
 fn spawn<A: Application>(shared: &Weak<Shared<A>>, me: usize) -> bool {
     static RATE: RateLimited = RateLimited::new();
     let Some(shared) = shared.upgrade() else { return false };
@@ -187,7 +198,9 @@ fn spawn<A: Application>(shared: &Weak<Shared<A>>, me: usize) -> bool {
     let there = shared.clone();
     let started = Builder::new().name(format!("portico-crew-{me}")).spawn(move || {
         let Shared { driver, server, application, .. } = &*there;
-        if let Err(error) = application.run(CrewThread { server, driver, me }) {
+        if let Some(first) = server.crew.first(me, driver)
+            && let Err(error) = application.run(CrewThread { server, driver, me, first: Some(first) })
+        {
             RATE.warn(|| format!("cannot prepare crew thread {me}: {error}"));
             server.crew.resign(me);
         }

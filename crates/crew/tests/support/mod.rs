@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 use portico_crew::sync::lock;
-use portico_crew::{Crew, Driver, Job, JobHandler, Terms};
+use portico_crew::{Called, Crew, Driver, Job, JobHandler, Terms};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
@@ -28,6 +28,10 @@ pub struct Task {
 impl Job for Task {
     fn waiting_since_ns(&self) -> u64 {
         self.since_ns
+    }
+
+    fn route(&self) -> usize {
+        0
     }
 }
 
@@ -127,6 +131,8 @@ pub struct World {
     clock_ns: AtomicU64,
     /// Held by whoever drives I/O.
     io: Mutex<()>,
+    /// What a thread has to have before it calls.
+    pub interpreter: Mutex<()>,
     has_unflushed: AtomicBool,
     events: Sender<Event>,
 }
@@ -141,6 +147,7 @@ impl World {
             polls: AtomicUsize::new(0),
             clock_ns: AtomicU64::new(0),
             io: Mutex::default(),
+            interpreter: Mutex::default(),
             has_unflushed: AtomicBool::new(false),
             events,
         });
@@ -179,7 +186,7 @@ impl World {
 
     /// The life of crew thread `me`, on the calling thread.
     pub fn serve(&self, me: usize) {
-        self.crew.serve(me, self, &mut CrewThread { world: self, is_outside: false });
+        self.crew.serve(me, None, self, &mut CrewThread { world: self, is_outside: false });
         self.tell(Event::ThreadLeft(me));
     }
 
@@ -191,7 +198,7 @@ impl World {
     /// As an application that has coalesced bytes.
     pub fn coalesce(&self) {
         self.has_unflushed.store(true, SeqCst);
-        self.crew.watchdog().wake_if_asleep();
+        self.crew.watchdog().wake();
     }
 
     fn tell(&self, event: Event) {
@@ -288,23 +295,19 @@ impl JobHandler<Task> for CrewThread<'_> {
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
         self.is_outside = true;
         let output = wait();
+        drop(lock(&self.world.interpreter));
         self.is_outside = false;
         output
     }
 
-    fn call(&mut self, me: usize, task: Task) -> u64 {
+    fn call(&mut self, me: usize, task: Task) -> Called {
         assert!(!self.is_outside);
-        let call = || {
-            let running = self.world.crew.begin(me, 0);
-            let duration_ns = (task.call)(me);
-            running.end(duration_ns);
-            duration_ns
-        };
-        match catch_unwind(AssertUnwindSafe(call)) {
+        match catch_unwind(AssertUnwindSafe(|| (task.call)(me))) {
             Err(panic) if !task.is_caught => resume_unwind(panic),
             called => {
                 let duration_ns = called.unwrap_or(0);
-                self.world.clock_ns.fetch_add(duration_ns, SeqCst) + duration_ns
+                let started_ns = self.world.clock_ns.fetch_add(duration_ns, SeqCst);
+                Called { started_ns, ended_ns: started_ns + duration_ns }
             }
         }
     }
