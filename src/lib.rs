@@ -47,7 +47,7 @@ impl Scoreboard {
 
     #[getter]
     fn slots(&self) -> usize {
-        self.0.slots().len()
+        self.0.slots()
     }
 
     fn reset(&self, slot: usize) -> PyResult<()> {
@@ -71,7 +71,7 @@ impl Scoreboard {
 
 impl Scoreboard {
     fn slot(&self, index: usize) -> PyResult<scoreboard::SlotRef> {
-        let slots = self.0.slots().len();
+        let slots = self.0.slots();
         scoreboard::SlotRef::new(&self.0, index)
             .ok_or_else(|| PyIndexError::new_err(format!("slot {index} of a scoreboard with {slots} slots")))
     }

@@ -87,7 +87,8 @@ class WorkerStatus:
 
 @final
 class Scoreboard:
-    """Counters of all workers in one anonymous shared mapping; made before the first fork.
+    """Counters of all workers in one anonymous shared mapping; made before the first fork. By what is in it
+    workers that share sockets decide who takes a connection.
 
     `slots` is how many workers can exist at the same time. It outlives a worker, so the calls that a killed
     worker had in flight can still be read.
@@ -98,7 +99,7 @@ class Scoreboard:
     def slots(self) -> int:
         """How many workers can exist at the same time."""
     def reset(self, slot: int) -> None:
-        """Clear `slot` (0 to slots - 1) before a new worker uses it."""
+        """Clear `slot` (0 to slots - 1), whose worker has ended; others take the connections that wait."""
     def read(self, slot: int) -> WorkerStatus:
         """Return a copy of what is in `slot` (0 to slots - 1)."""
 

@@ -1,7 +1,13 @@
 //! Accepts connections from one listening socket, until the server drains; pauses when descriptors run out.
 //!
 //! Runs as one task for each socket. In a worker the supervisor owns the sockets for ever; the worker only stops
-//! accepting.
+//! accepting. Workers that share a socket share its connections:
+//!
+//! 1. `line`: a new connection wakes one worker.
+//! 2. `fairness`: which worker takes it.
+
+mod fairness;
+mod line;
 
 use crate::connection::Connection;
 use crate::deadline::Wait;
@@ -11,6 +17,8 @@ use crate::log::{Level, RateLimited, log};
 use crate::message::spoken::Protocol;
 use crate::protocol::{fastcgi, http1};
 use crate::server::Server;
+use fairness::Fairness;
+use line::Place;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
@@ -26,6 +34,9 @@ use tokio::sync::watch;
 const BURST: usize = 16;
 /// At a limit, one in this many idle connections makes room: looking for them costs a look at all.
 const MAKES_ROOM: usize = 64;
+/// Pause after a connection was left to others, and how many of them: then they do not come, for whatever reason.
+const LEAVE: Duration = Duration::from_millis(5);
+const LEAVE_AT_MOST: u32 = 20;
 /// Pause after an accept that failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -62,28 +73,56 @@ pub async fn accept(
     if until == Accepting::Last {
         // Connections in the accept queue at the moment of draining are served.
         let admission = &server.resources.admission;
-        while !admission.is_full() && accept_burst(&server, &listener, listening.get_ref()).is_ok() {}
+        while !admission.is_full() && accept_burst(&server, &listener, listening.get_ref(), None).is_ok() {}
     }
 }
 
 async fn accept_always(server: &Arc<Server>, listener: &Arc<Listener>, listening: &AsyncFd<OwnedFd>) {
     let socket = listening.get_ref();
+    let place = Place::take(socket);
+    let mut fairness = Fairness::new(server.resources.slot.clone());
     loop {
-        let Ok(mut ready) = listening.readable().await else { return };
-        if server.resources.admission.is_full() {
-            if has_waiting(socket) {
-                wait_for_room(server).await;
-            } else {
-                ready.clear_ready();
-            }
-            continue;
+        let ready = tokio::select! {
+            ready = listening.readable() => ready.map(Some),
+            () = fairness.left() => Ok(None),
+        };
+        let Ok(ready) = ready else { return };
+        accept_all(server, listener, socket, &mut fairness).await;
+        // What has come since the event is an event of its own.
+        if let Some(mut ready) = ready {
+            ready.clear_ready();
         }
-        match accept_burst(server, listener, socket) {
-            Ok(()) => tokio::task::yield_now().await,
-            Err(Errno::AGAIN) => ready.clear_ready(),
-            // Without descriptors the kernel says so even if nobody waits.
-            Err(_) if !has_waiting(socket) => ready.clear_ready(),
-            Err(error) => pause(server, error).await,
+        if let Some(place) = place.as_ref().filter(|_| fairness.has_more_than_others()) {
+            place.go_to_the_end(socket);
+        }
+    }
+}
+
+/// Accepts until nobody waits.
+async fn accept_all(server: &Arc<Server>, listener: &Arc<Listener>, socket: &OwnedFd, fairness: &mut Fairness) {
+    let mut left = 0;
+    loop {
+        if server.resources.admission.is_full() {
+            if !has_waiting(socket) {
+                return;
+            }
+            wait_for_room(server).await;
+        } else if left < LEAVE_AT_MOST && fairness.is_for_others() {
+            if !has_waiting(socket) {
+                return;
+            }
+            fairness.leave();
+            left += 1;
+            tokio::time::sleep(LEAVE).await;
+        } else {
+            left = 0;
+            match accept_burst(server, listener, socket, Some(fairness)) {
+                Ok(()) => tokio::task::yield_now().await,
+                Err(Errno::AGAIN) => return,
+                // Without descriptors the kernel says so even if nobody waits.
+                Err(_) if !has_waiting(socket) => return,
+                Err(error) => pause(server, error).await,
+            }
         }
     }
 }
@@ -124,9 +163,16 @@ fn warn_about_address(peer: Option<SocketAddr>) {
     RATE.warn(|| format!("{address} has as many connections as max_connections_per_address allows; closed one more"));
 }
 
-fn accept_burst(server: &Arc<Server>, listener: &Arc<Listener>, socket: &OwnedFd) -> Result<(), Errno> {
-    for _ in 0..BURST {
-        if server.resources.admission.is_full() {
+/// Accepts some: the first in any case, others as long as they are not for other workers.
+fn accept_burst(
+    server: &Arc<Server>,
+    listener: &Arc<Listener>,
+    socket: &OwnedFd,
+    mut fairness: Option<&mut Fairness>,
+) -> Result<(), Errno> {
+    for accepted in 0..BURST {
+        let is_for_others = accepted > 0 && fairness.as_mut().is_some_and(|fairness| fairness.is_for_others());
+        if is_for_others || server.resources.admission.is_full() {
             return Ok(());
         }
         match acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {

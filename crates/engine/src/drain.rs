@@ -64,6 +64,7 @@ pub async fn follow(
         .into_iter()
         .map(|(listener, socket)| tokio::spawn(accept(server.clone(), listener, socket, until.clone())))
         .collect();
+    server.resources.slot.set_accepting(true);
     let housekeeping = tokio::spawn(housekeeping::run(server.clone()));
     let stop = tokio::select! {
         stop = next_stop(&mut signals) => stop,
@@ -73,6 +74,7 @@ pub async fn follow(
         }
     };
     server.resources.drain();
+    server.resources.slot.set_accepting(false);
     accepting.send_replace(if stop == Stop::Graceful { Accepting::Last } else { Accepting::Closed });
     for task in tasks {
         // A task that has panicked accepts nothing any more either.

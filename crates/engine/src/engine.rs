@@ -100,6 +100,7 @@ impl Engine {
             queue_ns: settings.queue_timeout_s.ns(),
             thread_cpu_ns: clock::thread_cpu_ns,
         };
+        slot.set_threads(settings.threads);
         let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(fd, colour));
         let resources = Resources::new(settings, slot, access_log, &runtime);
         let listeners = process.listeners.into_iter().enumerate().map(|(index, bound)| {

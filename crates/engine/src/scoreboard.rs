@@ -1,15 +1,17 @@
 //! The scoreboard: one anonymous shared mapping, made by the supervisor before the first fork.
 //!
-//! Workers write with atomics, the supervisor reads. It outlives a worker, so a killed request can
-//! still be named. Only memory is touched here: no locks, no system calls after the mapping.
+//! Workers write with atomics, the supervisor reads, and so do the other workers: who takes a new connection is decided
+//! by it. It outlives a worker, so a killed request can still be named. No locks, and no system call for a request.
 
 use crate::clock;
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use std::io;
 use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Application calls that one worker can show at a time; calls above it share the last cells.
 pub const CALLS: usize = 1024;
@@ -23,6 +25,15 @@ const RESTING: u64 = 1 << 63;
 struct CallCell {
     started_ns: AtomicU64,
     what: [AtomicU64; WHAT_WORDS],
+}
+
+/// Which workers there are: a few words for each, so that looking at all of them touches one page.
+#[repr(C)]
+struct Seat {
+    /// The cells that the worker uses: its threads.
+    cells: AtomicU32,
+    /// 1 while it accepts connections.
+    accepts: AtomicU32,
 }
 
 /// What one worker tells.
@@ -82,33 +93,18 @@ impl Slot {
             started_ns.store(clock::monotonic_ns().saturating_sub(rested & !RESTING), Relaxed);
         }
     }
-
-    /// The calls running now: seconds since their start, and what they serve.
-    pub fn calls(&self) -> Vec<(f64, String)> {
-        let now = clock::monotonic_ns();
-        self.calls
-            .iter()
-            .filter_map(|cell| {
-                let started = cell.started_ns.load(Relaxed);
-                let started = if started & RESTING == 0 { started } else { now.saturating_sub(started & !RESTING) };
-                (started != 0).then(|| (elapsed_s(started, now), cell.text()))
-            })
-            .collect()
-    }
-
-    /// Clears the slot for a new worker.
-    pub fn reset(&self) {
-        for counter in [&self.requests, &self.connections, &self.connections_total, &self.bytes_sent, &self.errors] {
-            counter.store(0, Relaxed);
-        }
-        // Only cells that were used are written, so that unused pages of the mapping stay unallocated.
-        for cell in self.calls.iter().filter(|cell| cell.started_ns.load(Relaxed) != 0) {
-            cell.started_ns.store(0, Relaxed);
-        }
-    }
 }
 
 impl CallCell {
+    /// How long the call has run; none if there is none.
+    fn elapsed_ns(&self, now_ns: u64) -> Option<u64> {
+        match self.started_ns.load(Relaxed) {
+            0 => None,
+            rested if rested & RESTING != 0 => Some(rested & !RESTING),
+            started => Some(now_ns.saturating_sub(started)),
+        }
+    }
+
     fn text(&self) -> String {
         let bytes: Vec<u8> = self.what.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
@@ -117,14 +113,16 @@ impl CallCell {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a duration in seconds needs no 64 bits")]
-fn elapsed_s(started_ns: u64, now_ns: u64) -> f64 {
-    now_ns.saturating_sub(started_ns) as f64 / 1e9
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
 }
 
-/// The mapping itself: an array of slots, shared with the processes that are forked after it was made.
+/// The mapping itself: arrays of seats and slots, shared with the processes that are forked after it was made.
 pub struct Mapping {
-    start: NonNull<Slot>,
+    start: NonNull<u8>,
     length: usize,
+    /// An eventfd(2) that workers write to when they leave a connection to others.
+    left_connections: OwnedFd,
 }
 
 #[expect(unsafe_code, reason = "a pointer to shared memory")]
@@ -138,36 +136,55 @@ impl Mapping {
     /// Maps room for `slots` workers, all zero.
     pub fn new(slots: usize) -> io::Result<Arc<Mapping>> {
         let length = slots.max(1);
+        let left_connections = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         #[expect(unsafe_code, reason = "shared memory between processes")]
         // SAFETY: a fresh anonymous mapping overlaps nothing.
         let start = unsafe {
             mmap_anonymous(
                 ptr::null_mut(),
-                size_of::<Slot>() * length,
+                bytes(length),
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::SHARED | MapFlags::NORESERVE,
             )?
         };
-        let start = NonNull::new(start.cast::<Slot>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Arc::new(Mapping { start, length }))
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Arc::new(Mapping { start, length, left_connections }))
     }
 
-    /// The slots.
-    pub fn slots(&self) -> &[Slot] {
+    /// How many workers there may be.
+    pub fn slots(&self) -> usize {
+        self.length
+    }
+
+    fn seat_array(&self) -> &[Seat] {
         #[expect(unsafe_code, reason = "shared memory between processes")]
-        // SAFETY: the mapping is zeroed, page-aligned, valid for `length` slots and unmapped by the drop only; every
-        // field of Slot is an atomic, for which zero is a valid value.
+        // SAFETY: the mapping is zeroed, page-aligned, begins with `length` seats, and is unmapped by the drop only;
+        // every field of Seat is an atomic, for which zero is a valid value.
         unsafe {
-            std::slice::from_raw_parts(self.start.as_ptr(), self.length)
+            std::slice::from_raw_parts(self.start.cast().as_ptr(), self.length)
         }
     }
+
+    fn slot_array(&self) -> &[Slot] {
+        #[expect(unsafe_code, reason = "shared memory between processes")]
+        // SAFETY: as above, for the `length` slots that follow the seats, on a multiple of their alignment.
+        unsafe {
+            std::slice::from_raw_parts(self.start.add(size_of::<Seat>() * self.length).cast().as_ptr(), self.length)
+        }
+    }
+}
+
+/// The size of a mapping with this many slots. A seat is as large as a slot's alignment, so no gap is between them.
+fn bytes(length: usize) -> usize {
+    const { assert!(size_of::<Seat>().is_multiple_of(align_of::<Slot>()), "slots follow seats") };
+    (size_of::<Seat>() + size_of::<Slot>()) * length
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
         #[expect(unsafe_code, reason = "shared memory between processes")]
         // SAFETY: mapped by `new` with this length, and nobody can borrow from it any more.
-        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), size_of::<Slot>() * self.length) };
+        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), bytes(self.length)) };
         debug_assert!(unmapped.is_ok(), "the mapping is ours");
     }
 }
@@ -184,13 +201,87 @@ impl SlotRef {
     pub fn new(mapping: &Arc<Mapping>, index: usize) -> Option<SlotRef> {
         (index < mapping.length).then(|| SlotRef { mapping: mapping.clone(), index })
     }
+
+    /// Notes how many threads the worker has.
+    pub fn set_threads(&self, threads: usize) {
+        self.seat().cells.store(u32::try_from(threads.min(CALLS)).unwrap_or(0), Relaxed);
+    }
+
+    /// Notes whether the worker accepts connections.
+    pub fn set_accepting(&self, accepts: bool) {
+        self.seat().accepts.store(accepts.into(), Relaxed);
+    }
+
+    /// The other workers that accept connections.
+    pub fn others_that_accept(&self) -> Vec<SlotRef> {
+        let seats = self.mapping.seat_array().iter().enumerate();
+        let others = seats.filter(|(index, seat)| *index != self.index && seat.accepts.load(Relaxed) != 0);
+        others.map(|(index, _)| SlotRef { mapping: self.mapping.clone(), index }).collect()
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> u64 {
+        self.slot().connections.load(Relaxed)
+    }
+
+    /// For how long no thread of the worker has been free to call: since the latest call began; 0 if one is free.
+    pub fn stuck_ns(&self, now_ns: u64) -> u64 {
+        let elapsed_ns = self.cells().iter().map(|cell| cell.elapsed_ns(now_ns).unwrap_or(0));
+        elapsed_ns.min().unwrap_or(0)
+    }
+
+    /// The calls running now: seconds since their start, and what they serve.
+    pub fn calls(&self) -> Vec<(f64, String)> {
+        let now_ns = clock::monotonic_ns();
+        let running = self.cells().iter().filter_map(|cell| Some((cell.elapsed_ns(now_ns)?, cell.text())));
+        running.map(|(elapsed_ns, what)| (seconds(elapsed_ns), what)).collect()
+    }
+
+    /// Clears the slot: its worker has ended. What that was about to accept is left to the others.
+    pub fn reset(&self) {
+        let Slot { requests, connections, connections_total, bytes_sent, errors, calls: _ } = self.slot();
+        for counter in [requests, connections, connections_total, bytes_sent, errors] {
+            counter.store(0, Relaxed);
+        }
+        for cell in self.cells() {
+            cell.started_ns.store(0, Relaxed);
+        }
+        self.set_threads(0);
+        self.set_accepting(false);
+        self.leave_connection();
+    }
+
+    /// Wakes the workers that wait for `left_connections`.
+    pub fn leave_connection(&self) {
+        // Full after 2^64 - 1 of them, which nobody will see.
+        let _ = rustix::io::write(&self.mapping.left_connections, &1_u64.to_ne_bytes());
+    }
+
+    /// A descriptor that has an event when another worker leaves a connection.
+    pub fn left_connections(&self) -> Option<OwnedFd> {
+        self.mapping.left_connections.try_clone().ok()
+    }
+
+    fn seat(&self) -> &Seat {
+        // `new` has looked at the index, so this one never is out of the slice.
+        &self.mapping.seat_array()[self.index]
+    }
+
+    fn slot(&self) -> &Slot {
+        &self.mapping.slot_array()[self.index]
+    }
+
+    /// The cells that are used: only they are looked at, so that unused pages of the mapping stay unallocated.
+    fn cells(&self) -> &[CallCell] {
+        let cells = self.seat().cells.load(Relaxed) as usize;
+        &self.slot().calls[..cells.min(CALLS)]
+    }
 }
 
 impl Deref for SlotRef {
     type Target = Slot;
 
     fn deref(&self) -> &Slot {
-        // `new` has looked at the index, so this one never is out of the slice.
-        &self.mapping.slots()[self.index]
+        self.slot()
     }
 }

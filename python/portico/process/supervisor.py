@@ -130,7 +130,6 @@ class Supervisor:
 
     def _fork(self, now_s: float) -> Assignment | None:
         slot = self._worker_set.free_slot()
-        self._scoreboard.reset(slot)
         message_fd, message_write_fd = os.pipe()
         # Until the child has let go of the wakeup pipe, a signal for the child would be written into ours.
         block_signals(SUPERVISOR_SIGNALS)
@@ -330,6 +329,7 @@ class Supervisor:
             # Out of the set first: from here on its pid may belong to another process.
             self._worker_set.remove(worker)
             self._on_exit(worker, os.waitstatus_to_exitcode(wait_status), now_s)
+            self._scoreboard.reset(worker.slot)
 
     # -- workers that end
 

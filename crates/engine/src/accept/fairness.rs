@@ -1,0 +1,79 @@
+//! Which of several workers takes a connection that waits: one that has a thread for it, and no more connections than
+//! others. What it goes by is in the scoreboard.
+
+use crate::clock;
+use crate::descriptor;
+use crate::scoreboard::SlotRef;
+use std::os::fd::OwnedFd;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// How long it may take until a worker that has begun or ended to accept is noticed.
+const LOOK_EVERY_MS: u64 = 100;
+/// A worker whose threads have all been in one call for so long is no better place than this one.
+const STUCK_NS: u64 = 10_000_000;
+
+/// The workers that accept from the same sockets, as one of them sees the others.
+pub struct Fairness {
+    slot: SlotRef,
+    others: Vec<SlotRef>,
+    looked_ms: Option<u64>,
+    left: Option<AsyncFd<OwnedFd>>,
+}
+
+impl Fairness {
+    /// The view of the worker in `slot`. To be called in the runtime.
+    pub fn new(slot: SlotRef) -> Fairness {
+        let left = slot.left_connections().and_then(|left| descriptor::watch_owned(left, Interest::READABLE).ok());
+        Fairness { slot, others: Vec::new(), looked_ms: None, left }
+    }
+
+    /// Whether another worker should take what waits.
+    pub fn is_for_others(&mut self) -> bool {
+        self.look_around();
+        if self.others.is_empty() {
+            return false;
+        }
+        let now_ns = clock::monotonic_ns();
+        // Not zero only where the watchdog drives I/O, because all threads are in calls. Who has taken a request more
+        // recently will be the sooner to take another; some worker is the first of all, so none waits for ever.
+        let stuck_ns = self.slot.stuck_ns(now_ns);
+        let is_sooner = |other: &SlotRef| other.stuck_ns(now_ns) < stuck_ns / 2;
+        if stuck_ns > 0 && self.others.iter().any(is_sooner) {
+            return true;
+        }
+        let free = self.others.iter().filter(|other| other.stuck_ns(now_ns) < STUCK_NS);
+        free.map(SlotRef::connections).min().is_some_and(|least| self.slot.connections() > least + least / 8 + 1)
+    }
+
+    /// Whether another worker has fewer connections.
+    pub fn has_more_than_others(&self) -> bool {
+        let least = self.others.iter().map(SlotRef::connections).min();
+        least.is_some_and(|least| self.slot.connections() > least)
+    }
+
+    /// Tells the others that a connection waits for one of them.
+    pub fn leave(&self) {
+        self.slot.leave_connection();
+    }
+
+    /// Waits until another worker leaves a connection.
+    pub async fn left(&self) {
+        match &self.left {
+            Some(left) => match left.readable().await {
+                // Never read: each further one is an event all the same.
+                Ok(mut ready) => ready.clear_ready(),
+                Err(_) => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    fn look_around(&mut self) {
+        let now_ms = clock::coarse_ms();
+        if self.looked_ms.is_none_or(|looked_ms| now_ms - looked_ms >= LOOK_EVERY_MS) {
+            self.looked_ms = Some(now_ms);
+            self.others = self.slot.others_that_accept();
+        }
+    }
+}
