@@ -14,6 +14,7 @@ mod recent;
 pub mod response;
 pub mod serve;
 pub mod start_response;
+mod thread;
 
 use environ::{Environ, RequestParts};
 use failure::RequestLabel;

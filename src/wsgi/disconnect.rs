@@ -7,6 +7,7 @@
 
 use super::failure;
 use super::pending::PendingResponse;
+use super::thread;
 use portico_engine::connection::Connection;
 use portico_engine::disconnect::DisconnectListener;
 use portico_engine::lock::lock;
@@ -143,7 +144,7 @@ impl ClientListener {
 impl DisconnectListener for ClientListener {
     fn on_disconnect(&self, token: u64) {
         // Nothing is to be told any more where the interpreter is on its way out.
-        let _ = Python::try_attach(|py| {
+        let _ = thread::attach(|py| {
             // Each is taken only when it is called: the response may end while one runs.
             while let Some(callback) = self.take_callback(token) {
                 call(py, &callback, &self.application);
@@ -160,7 +161,7 @@ struct LateListener {
 
 impl DisconnectListener for LateListener {
     fn on_disconnect(&self, _token: u64) {
-        let _ = Python::try_attach(|py| {
+        let _ = thread::attach(|py| {
             let callbacks = std::mem::take(&mut *lock(&self.callbacks));
             for callback in callbacks {
                 call(py, &callback, &self.application);

@@ -2,6 +2,7 @@
 
 use super::Bridge;
 use super::environ::{Common, Environ};
+use super::thread;
 use crate::process::Process;
 use portico_engine::engine::{Application, CrewThread, Ended, Engine};
 use portico_engine::scoreboard::SlotRef;
@@ -23,6 +24,7 @@ pub fn serve(
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
     let common = Common { multithread, multiprocess, errors: &errors };
     let environ = Environ::new(py, engine.listeners(), &common)?;
+    thread::prepare(py)?;
     let application = PythonApplication { application, environ };
     // Each thread attaches by itself, this one too.
     match py.detach(|| engine.serve(application)) {
@@ -40,7 +42,7 @@ struct PythonApplication {
 impl Application for PythonApplication {
     fn run(&self, thread: CrewThread<'_>) -> Result<(), String> {
         // Fails where the interpreter is on its way out.
-        let ran = Python::try_attach(|py| {
+        let ran = thread::attach(|py| {
             let mut bridge = Bridge::new(py, &self.application, &self.environ).map_err(|error| error.to_string())?;
             thread.serve(&mut bridge);
             Ok(())

@@ -146,7 +146,7 @@ impl WatcherThread {
             call_ended: Condvar::new(),
         });
         let there = thread.clone();
-        std::thread::Builder::new().name("portico-disconnect".into()).spawn(move || there.run())?;
+        std::thread::Builder::new().name("portico-leave".into()).spawn(move || there.run())?;
         Ok(thread)
     }
 

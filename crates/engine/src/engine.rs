@@ -13,6 +13,8 @@ use crate::scoreboard::SlotRef;
 use crate::server::Server;
 use crate::settings::Settings;
 use portico_crew::{Crew, Driver, Taken, Terms};
+use rustix::process::{Resource, getrlimit};
+use std::env;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -144,7 +146,7 @@ impl Engine {
         });
         let there = shared.clone();
         let watchdog = Builder::new()
-            .name("portico-watchdog".into())
+            .name("portico-watch".into())
             .stack_size(128 * 1024)
             .spawn(move || there.server.crew.watch(&there.driver))
             .map_err(|error| format!("cannot start the watchdog thread: {error}"))?;
@@ -197,7 +199,11 @@ fn spawn<A: Application>(shared: &Weak<Shared<A>>, me: usize) -> bool {
     let Some(shared) = shared.upgrade() else { return false };
     *lock(&shared.alive) += 1;
     let there = shared.clone();
-    let started = Builder::new().name(format!("portico-crew-{me}")).spawn(move || {
+    let mut builder = Builder::new().name(format!("portico-{}", me + 1));
+    if let Some(stack_bytes) = stack_bytes() {
+        builder = builder.stack_size(stack_bytes);
+    }
+    let started = builder.spawn(move || {
         let Shared { driver, server, application, .. } = &*there;
         if let Some(first) = server.crew.first(me, driver)
             && let Err(error) = application.run(CrewThread { server, driver, me, first: Some(first) })
@@ -212,6 +218,20 @@ fn spawn<A: Application>(shared: &Weak<Shared<A>>, me: usize) -> bool {
         RATE.warn(|| format!("cannot start crew thread {me}: {error}; serving with those there are"));
     }
     started.is_ok()
+}
+
+/// The stack of a further crew thread: what the first one may grow to, so that a call goes as deep on each. None where
+/// RUST_MIN_STACK says it.
+fn stack_bytes() -> Option<usize> {
+    /// Where the first thread's stack is not bounded.
+    const UNBOUNDED: u64 = 8 * 1024 * 1024;
+    /// Of the standard library.
+    const LEAST: usize = 2 * 1024 * 1024;
+    if env::var_os("RUST_MIN_STACK").is_some() {
+        return None;
+    }
+    let limit = getrlimit(Resource::Stack).current.unwrap_or(UNBOUNDED);
+    Some(usize::try_from(limit).unwrap_or(usize::MAX).max(LEAST))
 }
 
 /// Drives I/O for the crew.
