@@ -244,7 +244,7 @@ impl Timed for Connection {
         self.trace(|| format!("late: {late:?}"));
         match late {
             Late::Receiving(Wait::Head | Wait::Body) => self.late.notify_one(),
-            Late::Receiving(Wait::FirstByte | Wait::Idle | Wait::Linger) => self.socket.abort(),
+            Late::Receiving(wait) => self.end_wait(wait),
             // A plain close would leave what the client does not take in the kernel.
             Late::Sending => self.socket.reset(),
         }
@@ -254,8 +254,12 @@ impl Timed for Connection {
         self.exchange.turn.state() != State::Idle
     }
 
-    fn abort(&self) {
-        self.socket.abort();
+    fn end_wait(&self, wait: Wait) {
+        match wait {
+            // A request that comes at this very moment, or has just been read, is still responded to.
+            Wait::FirstByte | Wait::Idle => self.socket.end_receiving(),
+            Wait::Head | Wait::Body | Wait::Linger => self.socket.abort(),
+        }
     }
 }
 

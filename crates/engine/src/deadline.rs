@@ -1,7 +1,14 @@
 //! The deadlines of one connection: two numbers, set with a plain store as often as it likes. What is late is told to
 //! the connection by the wheel.
+//!
+//! Whoever sets a deadline looks afterwards at when the wheel will come by; the wheel notes when it will come by, and
+//! looks afterwards at the deadline. One of the two has to see the other, so these four accesses are sequentially
+//! consistent: with less, each may see the old value ("store buffering"), and nobody comes by in time.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use crate::sync::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 
 /// What the bytes would be that a connection waits for; it decides what happens when they are late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,24 +71,23 @@ impl Deadline {
 
     /// Something of this kind is to come by `at_ms`.
     pub(crate) fn expect(&self, wait: Wait, at_ms: u64) {
-        self.receiving.store(packed(wait, at_ms), Relaxed);
+        self.receiving.store(packed(wait, at_ms), SeqCst);
     }
 
     /// As `expect`, unless something is waited for already; true if nothing was.
     pub(crate) fn expect_if_nothing(&self, wait: Wait, at_ms: u64) -> bool {
-        self.receiving.compare_exchange(0, packed(wait, at_ms), Relaxed, Relaxed).is_ok()
+        self.receiving.compare_exchange(0, packed(wait, at_ms), SeqCst, Relaxed).is_ok()
     }
 
     /// Something is to be taken by `at_ms`; 0 = nothing waits to be sent.
     pub(crate) fn expect_reader(&self, at_ms: u64) {
-        self.sending.store(at_ms, Relaxed);
+        self.sending.store(at_ms, SeqCst);
     }
 
     /// What is late at `now_ms`; only once for each deadline.
     pub(crate) fn take_late(&self, now_ms: u64) -> Option<Late> {
         let sending_ms = self.sending.load(Relaxed);
-        if sending_ms != 0 && sending_ms <= now_ms {
-            self.sending.store(0, Relaxed);
+        if sending_ms != 0 && sending_ms <= now_ms && take(&self.sending, sending_ms) {
             return Some(Late::Sending);
         }
         let receiving = self.receiving.load(Relaxed);
@@ -89,15 +95,20 @@ impl Deadline {
             return None;
         }
         let wait = Wait::of(receiving)?;
-        // If the connection has just set a new deadline, this one is not late any more.
-        let is_mine = self.receiving.compare_exchange(receiving, 0, Relaxed, Relaxed).is_ok();
-        is_mine.then_some(Late::Receiving(wait))
+        take(&self.receiving, receiving).then_some(Late::Receiving(wait))
+    }
+
+    /// Ends the wait for bytes if it is one of `kinds`, and says which.
+    pub(crate) fn take_wait(&self, kinds: &[Wait]) -> Option<Wait> {
+        let receiving = self.receiving.load(Relaxed);
+        let wait = Wait::of(receiving).filter(|wait| kinds.contains(wait))?;
+        take(&self.receiving, receiving).then_some(wait)
     }
 
     /// The earlier of the two deadlines in milliseconds.
     pub(crate) fn earliest_ms(&self) -> Option<u64> {
-        let receiving = self.receiving.load(Relaxed);
-        let sending = self.sending.load(Relaxed);
+        let receiving = self.receiving.load(SeqCst);
+        let sending = self.sending.load(SeqCst);
         [receiving >> KIND_BITS, sending].into_iter().filter(|ms| *ms != 0).min()
     }
 
@@ -125,6 +136,11 @@ impl Deadline {
     pub(crate) fn set_place(&self, place: usize) {
         self.place.store(place, Relaxed);
     }
+}
+
+/// Takes a deadline away, unless the connection has just set another one: then this one has been met.
+fn take(deadline: &AtomicU64, seen: u64) -> bool {
+    deadline.compare_exchange(seen, 0, Relaxed, Relaxed).is_ok()
 }
 
 fn packed(wait: Wait, at_ms: u64) -> u64 {

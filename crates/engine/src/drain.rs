@@ -116,9 +116,10 @@ async fn has_left(server: &Server, mut stop: Stop, signals: &mut Pipe) -> bool {
 fn are_all_closed(server: &Server, elapsed_ms: u64) -> bool {
     if elapsed_ms >= IDLE_GRACE_MS {
         for timed in server.resources.wheel.all() {
-            let is_idle = matches!(timed.deadline().waits_for(), Some(Wait::FirstByte | Wait::Idle));
-            if is_idle && !timed.is_responding() {
-                timed.abort();
+            if let Some(wait @ (Wait::FirstByte | Wait::Idle)) = timed.deadline().waits_for()
+                && !timed.is_responding()
+            {
+                timed.end_wait(wait);
             }
         }
     }

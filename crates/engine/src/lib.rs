@@ -3,7 +3,7 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `clock`, `log`, `descriptor`: for everybody.
+//! 1. `lock`, `sync`, `clock`, `log`, `descriptor`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `scoreboard`, `access_log`: accounts that need no interpreter.
@@ -42,4 +42,5 @@ pub mod scoreboard;
 pub mod server;
 pub mod settings;
 pub mod state;
+mod sync;
 pub mod wheel;

@@ -6,8 +6,8 @@
 
 use crate::clock::coarse_ms;
 use crate::deadline::{Deadline, Late, Wait};
-use crate::lock::lock;
-use std::sync::{Arc, Mutex, Weak};
+use crate::sync::{Mutex, lock};
+use std::sync::{Arc, Weak};
 
 /// Between two looks at the wheel.
 pub const TICK_MS: u64 = 250;
@@ -23,8 +23,8 @@ pub trait Timed: Send + Sync {
     fn on_deadline(&self, late: Late);
     /// Whether a response is due, so that what comes behind it is no reason to end it.
     fn is_responding(&self) -> bool;
-    /// Ends it now.
-    fn abort(&self);
+    /// Ends it, which waits for bytes of this kind: they are late, or others need its room.
+    fn end_wait(&self, wait: Wait);
 }
 
 /// The wheel.
@@ -45,9 +45,12 @@ impl Wheel {
         Wheel(Mutex::new(Places { timed: Vec::new(), free: Vec::new(), slots: vec![Vec::new(); SLOTS], tick }))
     }
 
-    /// Puts `timed` on the wheel.
+    /// Puts `timed` on the wheel, unless it is there: another thread may have been faster.
     pub fn add(&self, timed: Weak<dyn Timed>, deadline: &Deadline) {
         let mut places = lock(&self.0);
+        if deadline.is_placed() {
+            return;
+        }
         let place = if let Some(place) = places.free.pop() {
             places.timed[place] = Some(timed);
             place
@@ -123,9 +126,10 @@ impl Wheel {
             waiting.select_nth_unstable_by_key(count - 1, |timed| timed.deadline().earliest_ms());
         }
         for timed in waiting.iter().take(count) {
-            // Else it would be chosen again until its task has seen the end.
-            timed.deadline().expect_nothing();
-            timed.abort();
+            // Taken away, else it would be chosen again until its task has seen the end.
+            if let Some(wait) = timed.deadline().take_wait(kinds) {
+                timed.end_wait(wait);
+            }
         }
         count
     }
