@@ -210,13 +210,15 @@ impl Connection {
             // Unless the next request has already begun, and has a deadline of its own.
             let keep_alive_ms = self.resources.settings.keep_alive_s.ms();
             self.resources.wheel.expect_if_nothing(&self.deadline, Wait::Idle, keep_alive_ms);
-        } else if self.socket.is_registered() {
+        } else if !self.has_task.load(Relaxed) {
+            if self.has_lived_long() && self.socket.has_unread() {
+                // Closing now would be a reset, and the response, not sent yet, lost with it (RFC 9112 9.6).
+                self.watch();
+                self.resources.handle.spawn(linger(self.clone()));
+            }
+        } else {
+            // Its task reads, or is about to, and may not look at the turn before the client closes.
             self.begin_linger();
-        }
-        if !keep && !self.has_task.load(Relaxed) && self.has_lived_long() && self.socket.has_unread() {
-            // Closing now would be a reset, and the response, not sent yet, lost with it (RFC 9112 9.6).
-            self.watch();
-            self.resources.handle.spawn(linger(self.clone()));
         }
         self.exchange.turn.end(keep);
     }
@@ -274,7 +276,9 @@ impl Drop for Connection {
 
 /// Says that no more will be sent, and throws away what still comes until the peer closes or is aborted.
 pub async fn linger(connection: Arc<Connection>) {
-    connection.begin_linger();
+    if connection.deadline.waits_for() != Some(Wait::Linger) {
+        connection.begin_linger();
+    }
     let mut inbound = None;
     while let Ok(received) = connection.fill(&mut inbound).await
         && received > 0

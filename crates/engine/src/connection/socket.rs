@@ -39,7 +39,7 @@ impl Then {
 /// The socket.
 pub struct Socket {
     /// Dropped before `fd`: the reactor must forget a descriptor before it is closed.
-    registration: OnceLock<AsyncFd<RawFd>>,
+    registration: OnceLock<io::Result<AsyncFd<RawFd>>>,
     fd: OwnedFd,
 }
 
@@ -49,18 +49,12 @@ impl Socket {
         Socket { registration: OnceLock::new(), fd }
     }
 
-    /// Whether anything was ever waited for.
-    pub fn is_registered(&self) -> bool {
-        self.registration.get().is_some()
-    }
-
+    /// Registers at the first wait; a second thread that comes meanwhile waits for the first, since the reactor takes
+    /// no descriptor twice. What fails once stays so: the connection is of no use.
     fn registration(&self) -> io::Result<&AsyncFd<RawFd>> {
-        if let Some(registration) = self.registration.get() {
-            return Ok(registration);
-        }
         let both = Interest::READABLE | Interest::WRITABLE;
-        let registration = descriptor::watch(self.fd.as_fd(), both)?;
-        Ok(self.registration.get_or_init(|| registration))
+        let registration = self.registration.get_or_init(|| descriptor::watch(self.fd.as_fd(), both));
+        registration.as_ref().map_err(|error| error.kind().into())
     }
 
     /// Reads what is there now into `inbound`; `Ok(0)` is the end of file.

@@ -65,7 +65,6 @@ pub async fn finish(connection: Arc<Connection>, end: End) {
         }
         End::Closing => {
             connection.exchange.turn.wait_idle().await;
-            // Also where the response has begun it: it only did if the connection was registered by then.
             Box::pin(linger(connection)).await;
         }
     }
