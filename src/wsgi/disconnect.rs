@@ -19,8 +19,9 @@ use std::sync::{Arc, Mutex, Weak};
 
 /// The client of one response, while that is not complete.
 pub struct ClientListener {
-    /// Whether the response is complete, or about to be. Written before `has_watch` is read, and read after that is
-    /// written: one side always sees the other.
+    /// Whether the response is complete, or about to be. Its end writes it before it reads `has_watch`, `register` reads
+    /// it after it has written that: one side always sees the other. So either nothing is watched, or the end waits
+    /// for the lock that `register` holds, and forgets the watch before the connection's next response begins.
     is_over: AtomicBool,
     /// Spares the usual response, of which nobody wanted to know, the lock.
     has_watch: AtomicBool,
@@ -104,32 +105,32 @@ impl ClientListener {
     }
 
     fn register(self: &Arc<Self>, generation: u64, callback: Py<PyAny>) -> PyResult<()> {
-        let is_late = || PyRuntimeError::new_err("portico.on_disconnect was called after the response was complete");
-        let connection = self.connection(generation).ok_or_else(is_late)?;
         let mut registrations = lock(&self.registrations);
-        if registrations.generation != generation {
-            return Err(is_late());
-        }
+        self.has_watch.store(true, SeqCst);
+        let is_valid = !self.is_over.load(SeqCst) && registrations.generation == generation;
+        let connection = if is_valid { lock(&self.response).connection.upgrade() } else { None };
+        let registered = match connection {
+            Some(connection) => self.watch(&mut registrations, &connection, callback),
+            None => Err(PyRuntimeError::new_err("portico.on_disconnect was called after the response was complete")),
+        };
+        self.has_watch.store(registrations.watch.is_some(), SeqCst);
+        registered
+    }
+
+    fn watch(
+        self: &Arc<Self>,
+        registrations: &mut Registrations,
+        connection: &Arc<Connection>,
+        callback: Py<PyAny>,
+    ) -> PyResult<()> {
+        let resources = connection.resources.clone();
         let before = registrations.watch.as_ref().map(|watch| watch.token);
-        match connection.resources.disconnects.watch(&connection.socket, before, self) {
-            Ok(token) => {
-                let resources = connection.resources.clone();
-                registrations.watch = Some(Watch { token, connection: Arc::downgrade(&connection), resources });
-                registrations.callbacks.push(callback);
-                self.has_watch.store(true, SeqCst);
-                drop(registrations);
-                if self.is_over.load(SeqCst) {
-                    // The response ended meanwhile, perhaps before it could know of this.
-                    self.end();
-                    return Err(is_late());
-                }
-                Ok(())
-            }
-            Err(error) => {
-                drop(registrations);
-                Err(PyOSError::new_err(format!("portico.on_disconnect cannot watch the connection: {error}")))
-            }
-        }
+        let token = resources.disconnects.watch(&connection.socket, before, self).map_err(|error| {
+            PyOSError::new_err(format!("portico.on_disconnect cannot watch the connection: {error}"))
+        })?;
+        registrations.watch = Some(Watch { token, connection: Arc::downgrade(connection), resources });
+        registrations.callbacks.push(callback);
+        Ok(())
     }
 
     /// The next callback of a watch, unless the response has ended meanwhile.

@@ -30,7 +30,18 @@ pub trait DisconnectListener: Send + Sync {
 
 /// The watcher of one server.
 #[derive(Default)]
-pub struct DisconnectWatcher(Mutex<Option<Arc<WatcherThread>>>);
+pub struct DisconnectWatcher(Mutex<Life>);
+
+/// Whether there is a thread.
+#[derive(Default)]
+enum Life {
+    /// None is needed yet.
+    #[default]
+    Unstarted,
+    Running(Arc<WatcherThread>),
+    /// None is started any more.
+    Stopped,
+}
 
 /// The watcher's thread, and what it shares with those who want to know.
 struct WatcherThread {
@@ -96,7 +107,7 @@ impl DisconnectWatcher {
 
     /// Ends a watch. A listener that is being told meanwhile learns from its token that this has come too late.
     pub fn forget(&self, socket: Option<&impl AsFd>, token: u64) {
-        let Some(thread) = lock(&self.0).clone() else { return };
+        let Some(thread) = self.running() else { return };
         lock(&thread.watches).listeners.remove(&token);
         if let Some(socket) = socket {
             // Without a socket the kernel has forgotten it already.
@@ -106,14 +117,14 @@ impl DisconnectWatcher {
 
     /// Tells `listener`, with the token 0, whose client was found to be gone elsewhere. It has watched before.
     pub fn tell(&self, listener: Arc<dyn DisconnectListener>) {
-        let Some(thread) = lock(&self.0).clone() else { return };
+        let Some(thread) = self.running() else { return };
         lock(&thread.watches).due.push(listener);
         thread.wake();
     }
 
     /// Tells nobody from now on, and ends the thread; true if nobody is being told any more, after at most `patience`.
     pub fn stop(&self, patience: Duration) -> bool {
-        let Some(thread) = lock(&self.0).take() else { return true };
+        let Life::Running(thread) = std::mem::replace(&mut *lock(&self.0), Life::Stopped) else { return true };
         let mut activity = lock(&thread.activity);
         *activity = if *activity == Activity::Telling { Activity::TellingLast } else { Activity::Stopped };
         thread.wake();
@@ -123,13 +134,21 @@ impl DisconnectWatcher {
     }
 
     fn thread(&self) -> io::Result<Arc<WatcherThread>> {
-        let mut thread = lock(&self.0);
-        if let Some(thread) = &*thread {
-            return Ok(thread.clone());
+        let mut life = lock(&self.0);
+        match &*life {
+            Life::Running(thread) => Ok(thread.clone()),
+            // A call that has outlived its server: nobody would end the thread.
+            Life::Stopped => Err(io::Error::other("the server has ended")),
+            Life::Unstarted => {
+                let started = WatcherThread::start()?;
+                *life = Life::Running(started.clone());
+                Ok(started)
+            }
         }
-        let started = WatcherThread::start()?;
-        *thread = Some(started.clone());
-        Ok(started)
+    }
+
+    fn running(&self) -> Option<Arc<WatcherThread>> {
+        if let Life::Running(thread) = &*lock(&self.0) { Some(thread.clone()) } else { None }
     }
 }
 
