@@ -55,8 +55,8 @@ is decided:
 * **Content-Length** (RFC 9110 8.6) may not be repeated, even with equal values, and together with
   Transfer-Encoding it is rejected in either order. Transfer-Encoding is `chunked`, once, and only from
   HTTP/1.1.
-* **HTTP/1.0 without a length** (RFC 1945 8.3): POST and PUT get a 411. Other requests without
-  length and coding have no body.
+* **Without length and coding** (RFC 9112 6.3) a request has no body, whatever its method and its version.
+  RFC 1945 8.3 wants a length with each POST of HTTP/1.0, but nginx sends none where there is no body.
 * **Chunk extensions** (RFC 9112 7.1.1) are skipped. Their bound is for all chunks of a body together, so
   that a body cannot be made of them. A chunk size has at most 16 digits, zeros among them.
 * **Trailers** (RFC 9110 6.5.1) are read, checked like fields, and dropped: they never become headers of the

@@ -40,7 +40,6 @@ REJECTED: dict[str, tuple[int, str]] = {
     "no host": (400, "GET /{key} HTTP/1.1\r\n\r\n"),
     "bad header": (400, "GET /{key} HTTP/1.1\r\nHost: a\r\nX A: b\r\n\r\n"),
     "method": (405, "TRACE /{key} HTTP/1.1\r\nHost: a\r\n\r\n"),
-    "length required": (411, "POST /{key} HTTP/1.0\r\n\r\n"),
     "body": (413, POST + "Content-Length: 1001\r\n\r\n"),
     "chunked body": (413, POST + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + "x" * 1001 + "\r\n0\r\n\r\n"),
     "chunk": (400, POST + "Transfer-Encoding: chunked\r\n\r\nx\r\n"),

@@ -24,7 +24,6 @@ REJECTED: dict[str, tuple[int, bytes]] = {
     "chunk size": (400, POST + b"Transfer-Encoding: chunked\r\n\r\n+5\r\n"),
     "chunk end": (400, POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nxyz"),
     "connect": (405, b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n"),
-    "length required": (411, b"POST /records-reading?key={key} HTTP/1.0\r\n\r\n"),
     "body": (413, POST + b"Content-Length: 9000000\r\n\r\n"),
     "chunked body": (413, POST + b"Transfer-Encoding: chunked\r\n\r\n200000\r\n"),
     "request line": (414, b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n"),

@@ -63,7 +63,6 @@ wire_errors! {
     CONTENT_TYPE_REPEATED = 400, "Content-Type is given more than once";
     CONTENT_LENGTH_INVALID = 400, "Content-Length is not a number of at most 64 bits";
     LENGTH_AND_TRANSFER_ENCODING = 400, "Content-Length and Transfer-Encoding are both given";
-    LENGTH_REQUIRED = 411, "an HTTP/1.0 POST or PUT has no Content-Length";
     TRANSFER_ENCODING_IN_1_0 = 400, "an HTTP/1.0 request has a Transfer-Encoding";
     TRANSFER_ENCODING_REPEATED = 400, "Transfer-Encoding is given more than once";
     TRANSFER_ENCODING_INVALID = 400, "Transfer-Encoding is malformed or repeats `chunked`";

@@ -168,18 +168,21 @@ fn rejects_ambiguous_framings() {
 }
 
 #[test]
-fn an_http_1_0_post_or_put_needs_a_length() {
-    for (line, outcome) in [
-        ("POST / HTTP/1.0", Err(WireError::LENGTH_REQUIRED)),
-        ("PUT / HTTP/1.0", Err(WireError::LENGTH_REQUIRED)),
-        ("POST / HTTP/1.0\r\nContent-Length: 0", Ok(Framing::Length(0))),
-        ("PATCH / HTTP/1.0", Ok(Framing::Empty)),
-        ("GET / HTTP/1.0", Ok(Framing::Empty)),
-        ("POST / HTTP/1.1", Ok(Framing::Empty)),
+fn without_a_length_a_body_is_empty_whatever_the_method_and_the_version() {
+    for (line, framing) in [
+        ("POST / HTTP/1.0", Framing::Empty),
+        ("PUT / HTTP/1.0", Framing::Empty),
+        ("PATCH / HTTP/1.0", Framing::Empty),
+        ("DELETE / HTTP/1.0", Framing::Empty),
+        ("PROPFIND / HTTP/1.0", Framing::Empty),
+        ("GET / HTTP/1.0", Framing::Empty),
+        ("POST / HTTP/1.0\r\nContent-Length: 0", Framing::Length(0)),
+        ("POST / HTTP/1.1", Framing::Empty),
+        ("PUT / HTTP/1.1", Framing::Empty),
     ] {
         let bytes = format!("{line}\r\nHost: a\r\n\r\n");
         let read = read_head(bytes.as_bytes()).map(|head| head.unwrap().framing);
-        assert_eq!(read, outcome, "{line}");
+        assert_eq!(read, Ok(framing), "{line}");
     }
 }
 

@@ -205,7 +205,6 @@ fn errors_carry_the_status_of_their_response() {
         (WireError::METHOD_NOT_ALLOWED, 405),
         (WireError::REQUEST_TIMEOUT_HEAD, 408),
         (WireError::REQUEST_TIMEOUT_BODY, 408),
-        (WireError::LENGTH_REQUIRED, 411),
         (WireError::BODY_TOO_LARGE, 413),
         (WireError::REQUEST_LINE_TOO_LONG, 414),
         (WireError::EXPECTATION, 417),

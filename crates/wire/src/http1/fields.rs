@@ -54,13 +54,6 @@ pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), Wir
     }
     check_host(found.host, head.version)?;
     head.framing = read_framing(&found, head.version)?;
-    // RFC 1945 8.3 and D.1.1: without a length, where such a body ends could only be guessed.
-    if head.version == Version::Http10
-        && head.framing == Framing::Empty
-        && matches!(head.method.of(window), b"POST" | b"PUT")
-    {
-        return Err(WireError::LENGTH_REQUIRED);
-    }
     head.has_forwarded = found.has_forwarded;
     let is_1_1 = head.version == Version::Http11;
     // RFC 9112 9.3, in its order: close, then the version's default.
@@ -105,6 +98,7 @@ pub(crate) fn check_host(host: Option<&[u8]>, version: Version) -> Result<(), Wi
 /// RFC 9112 6.3. Whatever two servers could read in two ways is rejected.
 fn read_framing(found: &KnownFields<'_>, version: Version) -> Result<Framing, WireError> {
     match (found.transfer_encoding, found.content_length) {
+        // From HTTP/1.0 too: RFC 1945 8.3 wants a length with each POST, but nginx sends none where there is no body.
         (None, None) => Ok(Framing::Empty),
         (None, Some(length)) => read_content_length(length).map(Framing::Length),
         // RFC 9112 6.1: the usual sign of a smuggled request.
