@@ -57,8 +57,9 @@ is decided:
   HTTP/1.1.
 * **Without length and coding** (RFC 9112 6.3) a request has no body, whatever its method and its version.
   RFC 1945 8.3 wants a length with each POST of HTTP/1.0, but nginx sends none where there is no body.
-* **Chunk extensions** (RFC 9112 7.1.1) are skipped. Their bound is for all chunks of a body together, so
-  that a body cannot be made of them. A chunk size has at most 16 digits, zeros among them.
+* **Chunk extensions** (RFC 9112 7.1.1) are held against their grammar and skipped. Their bound is for all
+  chunks of a body together, so that a body cannot be made of them. A chunk size has at most 16 digits,
+  zeros among them.
 * **Trailers** (RFC 9110 6.5.1) are read, checked like fields, and dropped: they never become headers of the
   request. Those that would frame or route it, or are about the connection, are rejected.
 * **Field names with an underscore** and **Proxy** are dropped: in environ, `X_Real_IP` could not be told

@@ -31,8 +31,7 @@ enum ReadStop {
 }
 
 /// Reads a chunked body by the grammar of RFC 9112 7.1, with these narrowings: 1 to 16 digits of a
-/// size, blanks only before a `;`, no control characters in extensions, no line folding, no trailers that
-/// would frame or route the request.
+/// size, no line folding, no trailers that would frame or route the request.
 #[must_use]
 pub fn read_chunked(input: &[u8]) -> Chunked {
     let mut reader = Cursor { input, at: 0 };
@@ -73,6 +72,62 @@ impl Cursor<'_> {
         self.at - start
     }
 
+    /// `*( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )`, RFC 9112 7.1.1.
+    fn extensions(&mut self) -> Result<(), ReadStop> {
+        loop {
+            let blanks = self.blanks();
+            if self.peek()? != b';' {
+                return if blanks == 0 { Ok(()) } else { Err(ReadStop::Bad) };
+            }
+            self.at += 1;
+            self.blanks();
+            self.token()?;
+            let end_of_name = self.at;
+            self.blanks();
+            if self.peek()? != b'=' {
+                // The blanks were those before another extension, or had no place.
+                self.at = end_of_name;
+                continue;
+            }
+            self.at += 1;
+            self.blanks();
+            if self.peek()? == b'"' { self.quoted()? } else { self.token()? }
+        }
+    }
+
+    fn blanks(&mut self) -> usize {
+        self.pass(|byte| byte == b' ' || byte == b'\t')
+    }
+
+    fn token(&mut self) -> Result<(), ReadStop> {
+        if self.pass(is_tchar) > 0 {
+            return Ok(());
+        }
+        self.peek()?;
+        Err(ReadStop::Bad)
+    }
+
+    /// A quoted-string, RFC 9110 5.6.4, from its first quote on.
+    fn quoted(&mut self) -> Result<(), ReadStop> {
+        self.at += 1;
+        loop {
+            let byte = self.peek()?;
+            self.at += 1;
+            match byte {
+                b'"' => return Ok(()),
+                b'\\' => {
+                    let escaped = self.peek()?;
+                    self.at += 1;
+                    if !is_text(escaped) {
+                        return Err(ReadStop::Bad);
+                    }
+                }
+                _ if is_text(byte) => {}
+                _ => return Err(ReadStop::Bad),
+            }
+        }
+    }
+
     fn chunks(&mut self, data: &mut Vec<u8>) -> Result<(), ReadStop> {
         loop {
             let start = self.at;
@@ -86,12 +141,7 @@ impl Cursor<'_> {
             }
             let text = std::str::from_utf8(&self.input[start..self.at]).map_err(|_| ReadStop::Bad)?;
             let size = u64::from_str_radix(text, 16).map_err(|_| ReadStop::Bad)?;
-            let blanks = self.pass(|byte| byte == b' ' || byte == b'\t');
-            if self.peek()? == b';' {
-                self.pass(is_text);
-            } else if blanks > 0 {
-                return Err(ReadStop::Bad);
-            }
+            self.extensions()?;
             self.expect(b"\r\n")?;
             if size == 0 {
                 break;
@@ -273,6 +323,7 @@ mod tests {
         let complete = |data: &[u8], length| Chunked::Complete { data: data.to_vec(), length };
         assert_eq!(read_chunked(b"3\r\nabc\r\n0\r\n\r\nGET"), complete(b"abc", 13));
         assert_eq!(read_chunked(b"3 ;x=y\r\nabc\r\n0;z\r\nA: b\r\n\r\n"), complete(b"abc", 26));
+        assert_eq!(read_chunked(b"3;a = \"\\\"\" ; b\r\nabc\r\n0\r\n\r\n"), complete(b"abc", 26));
         assert_eq!(read_chunked(b"5\r\nabc"), Chunked::Incomplete { data: b"abc".to_vec() });
         assert_eq!(read_chunked(b""), Chunked::Incomplete { data: Vec::new() });
         for bad in [
@@ -285,6 +336,12 @@ mod tests {
             b"0\r\nA\r",
             b"00000000000000001",
             b"0\r\nTE:",
+            b"3;\r\nabc",
+            b"3;=b\r\nabc",
+            b"3;a=\r\nabc",
+            b"3;a \r\nabc",
+            b"3;a=\"b\r\nabc",
+            b"3;a=\"b\"c\r\nabc",
         ] {
             assert_eq!(read_chunked(bad), Chunked::Malformed, "{}", bad.escape_ascii());
         }

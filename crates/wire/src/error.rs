@@ -71,7 +71,7 @@ wire_errors! {
 
     // Chunked bodies, RFC 9112 7.1.
     CHUNK_SIZE = 400, "a chunk size is not 1 to 16 hexadecimal digits";
-    CHUNK_EXTENSION = 400, "a chunk extension holds a control character";
+    CHUNK_EXTENSION = 400, "a chunk extension is not `;` name, or `;` name `=` value";
     CHUNK_EXTENSIONS_TOO_LARGE = 400, "the chunk extensions of a body are too large";
     CHUNK_LINE_END = 400, "a chunk size does not end with CRLF";
     CHUNK_DATA_END = 400, "chunk data does not end with CRLF";

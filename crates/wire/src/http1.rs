@@ -1,6 +1,7 @@
 //! HTTP/1, by stage: heads in, bodies in, responses out.
 
 pub(crate) mod body;
+mod chunk_extension;
 pub(crate) mod encode;
 pub(crate) mod fields;
 mod head;

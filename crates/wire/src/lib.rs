@@ -8,7 +8,7 @@
 //! 3. `message`: what a request head is, once read.
 //! 4. `error`: what a peer did wrong, with the status that says so.
 //! 5. `http1::head`: request line and fields; `http1::target` and `http1::fields` are its two halves.
-//! 6. `http1::body`: `Content-Length` and chunked request bodies.
+//! 6. `http1::body`: `Content-Length` and chunked request bodies, the latter with `http1::chunk_extension`.
 //! 7. `http1::encode`: how a response is framed, and its bytes.
 //! 8. `networks` and `forwarded`: which peers are reverse proxies, and what those say of a request.
 //! 9. `gateway`: what the variables of the three protocols of reverse proxies mean; `uwsgi`, `scgi` and `fastcgi`

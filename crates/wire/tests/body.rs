@@ -70,7 +70,9 @@ fn takes_chunked_bodies() {
         (b"3\r\n0\r\n\r\n0\r\n\r\n", b"0\r\n"),
         // Extensions.
         (b"1;a\r\nx\r\n0;b=c\r\n\r\n", b"x"),
-        (b"1 ;a\r\nx\r\n0\t;\r\n\r\n", b"x"),
+        (b"1 ;a\r\nx\r\n0\t;b\r\n\r\n", b"x"),
+        (b"1; a = b ;\tc\t=\t\"d\" ; e\r\nx\r\n0\r\n\r\n", b"x"),
+        (b"1;a=\"\";b=c;a\r\nx\r\n0;a=\"\\\\\"\r\n\r\n", b"x"),
         (b"1;a=\"b\\\"c;\t\xe9\"\r\nx\r\n0\r\n\r\n", b"x"),
         // Trailers.
         (b"1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n", b"x"),
@@ -137,6 +139,32 @@ fn rejects_chunked_bodies() {
         (b"1;a\0\r\nx\r\n", WireError::CHUNK_EXTENSION),
         (b"1;a\x7f\r\nx\r\n", WireError::CHUNK_EXTENSION),
         (b"1;a=\"\n\"\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1 ;\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1; \r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;;a\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a;\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;=b\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a= \r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=;b\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a==b\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=b=c\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a \r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=b\t\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=\"b\" \r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a b\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=b c\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=\"b\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=\"b\\\"\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=\"b\\\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=\"b\\\0\"\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=\"b\"c\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=b\"c\"\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;\"a\"\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a,b\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;caf\xe9\r\nx\r\n", WireError::CHUNK_EXTENSION),
+        (b"1;a=caf\xe9\r\nx\r\n", WireError::CHUNK_EXTENSION),
         (b"1;a\rb\r\nx\r\n", WireError::CHUNK_LINE_END),
         (b"1\r\nxy\r\n", WireError::CHUNK_DATA_END),
         (b"1\r\nx\n0\r\n\r\n", WireError::CHUNK_DATA_END),
@@ -185,7 +213,7 @@ fn rejects_trailers_that_frame_or_route() {
 #[test]
 fn chunk_extensions_may_be_as_large_as_the_limit_in_all() {
     let limits = Limits { max_chunk_extension_bytes: 10, ..Limits::default() };
-    for input in [&b"1;23456789a\r\nx\r\n0\r\n\r\n"[..], b"1;234\r\nx\r\n00 ;\t\"6\"\r\n\r\n"] {
+    for input in [&b"1;23456789a\r\nx\r\n0\r\n\r\n"[..], b"1;2=4\r\nx\r\n00 ;\t6=8\r\n\r\n"] {
         assert_eq!(decode_within(Framing::Chunked, input, &limits), complete(b"x", input.len()));
     }
     for input in [

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::grammar::{TOKEN, hex_digit, is_field_byte};
+use crate::http1::chunk_extension::ChunkExtension;
 use crate::{Framing, Limits, WireError};
 
 /// RFC 9112 7.1: sizes are unbounded in the grammar; these many digits fill 64 bits, so nothing overflows.
@@ -63,7 +64,7 @@ enum State {
     /// In the space after a chunk size, before the `;` of an extension.
     SizeSpace { size: u64 },
     /// In a chunk extension.
-    Extension { size: u64 },
+    Extension { size: u64, at: ChunkExtension },
     /// Before the LF of a chunk size.
     SizeLf { size: u64 },
     /// In the data of a chunk, of which this much is to come: at least one byte.
@@ -183,8 +184,10 @@ fn take_data(input: &[u8], start: usize, remaining: u64) -> (BodyStep, u64) {
 fn next_state(state: State, byte: u8, limits: &Limits) -> Result<State, WireError> {
     match (state, byte) {
         // chunk-size, RFC 9112 7.1: digits only, no sign, prefix or space before.
-        (State::Size { size, digits: 1.. } | State::Extension { size }, b'\r') => Ok(State::SizeLf { size }),
-        (State::Size { size, digits: 1.. } | State::SizeSpace { size }, b';') => Ok(State::Extension { size }),
+        (State::Size { size, digits: 1.. }, b'\r') => Ok(State::SizeLf { size }),
+        (State::Size { size, digits: 1.. } | State::SizeSpace { size }, b';') => {
+            Ok(State::Extension { size, at: ChunkExtension::BeforeName })
+        }
         (State::Size { size, digits: 1.. } | State::SizeSpace { size }, b' ' | b'\t') => Ok(State::SizeSpace { size }),
         (State::Size { size, digits }, _) => {
             let digit = hex_digit(byte).ok_or(WireError::CHUNK_SIZE)?;
@@ -193,11 +196,13 @@ fn next_state(state: State, byte: u8, limits: &Limits) -> Result<State, WireErro
             }
             Ok(State::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
         }
-        // chunk-ext, RFC 9112 7.1.1: space only before a `;`. Extensions are skipped, but bounded, and a
-        // line end within them, which others have read in two ways, is an error.
+        // chunk-ext, RFC 9112 7.1.1: space only before a `;`. Extensions are skipped, but bounded, and held against
+        // their grammar: a line end or a quote left open within them has been read in two ways.
         (State::SizeSpace { .. }, _) => Err(WireError::CHUNK_SIZE),
-        (State::Extension { size }, _) if is_field_byte(byte) => Ok(State::Extension { size }),
-        (State::Extension { .. }, _) => Err(WireError::CHUNK_EXTENSION),
+        (State::Extension { size, at }, b'\r') if at.may_end() => Ok(State::SizeLf { size }),
+        (State::Extension { size, at }, _) => {
+            at.after(byte).map(|at| State::Extension { size, at }).ok_or(WireError::CHUNK_EXTENSION)
+        }
         // last-chunk, RFC 9112 7.1: a size of zero.
         (State::SizeLf { size: 0 }, b'\n') => Ok(State::TrailerStart { bytes: 0 }),
         (State::SizeLf { size }, b'\n') => Ok(State::Data { remaining: size }),
