@@ -43,7 +43,8 @@ is decided:
   TRACE would give scripts the headers that are hidden from them. All other tokens are methods for the
   application.
 * **HTTP/1.2** to HTTP/1.9 are taken as HTTP/1.1 (RFC 9110 2.5). Other majors, HTTP/0.9 and the preface of
-  HTTP/2 get a 505, and what is not spelled like a version, `http/1.1` too, a 400.
+  HTTP/2 get a 505, and what is not spelled like a version (RFC 9112 2.3: a digit, a dot, a digit) a 400,
+  `HTTP/1.10` and `http/1.1` too.
 * **Line ends** (RFC 9112 2.2) are CRLF. The RFC would let a bare LF pass; here it is rejected in heads,
   chunks and trailers, because not every server takes it for a line end. So are a bare CR and folded lines.
 * **Empty lines before a request** (RFC 9112 2.2): up to two are skipped, since old clients send one after a
