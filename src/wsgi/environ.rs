@@ -203,6 +203,8 @@ impl Environ {
         // RFC 9110 4.2.3: an empty path of an absolute target is "/".
         if path == b"/" || path.is_empty() && head.form == portico_wire::TargetForm::Absolute {
             environ.set_item(&keys.path_info, &keys.root)?;
+        } else if head.form == portico_wire::TargetForm::Asterisk {
+            // RFC 3875 4.1.5: empty or from a slash on. The template has the empty one.
         } else if path.contains(&b'%') {
             self.decoded.clear();
             percent_decode_into(path, &mut self.decoded);

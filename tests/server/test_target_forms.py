@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.gateway import variables
+from support.gateway_server import GatewayServer, read_response, running_gateway_server
+from support.gateway_server import request as gateway_request
 from support.raw_client import request_bytes
 from support.server import Server
+
+
+@pytest.fixture(scope="module")
+def echoing() -> Iterator[GatewayServer]:
+    with running_gateway_server(application="apps.echoing:application", is_strict=False) as running:
+        yield running
 
 
 def environ(server: Server, request: bytes) -> dict[str, Any]:
@@ -40,8 +50,20 @@ def test_absolute_form(server: Server, target: str, path: str, query: str) -> No
 def test_asterisk_form(server: Server) -> None:
     values = environ(server, request_bytes("*", "OPTIONS"))
     assert values["REQUEST_METHOD"] == "OPTIONS"
-    assert values["PATH_INFO"] in {"", "*"}
-    assert (values["SCRIPT_NAME"], values["QUERY_STRING"], values["RAW_URI"]) == ("", "", "*")
+    assert (values["SCRIPT_NAME"], values["PATH_INFO"], values["QUERY_STRING"]) == ("", "", "")
+    assert values["REQUEST_URI"] == values["RAW_URI"] == "*"
+
+
+@pytest.mark.parametrize("name", ["uwsgi", "scgi", "fastcgi"])
+@pytest.mark.parametrize("path_info", ["*", None], ids=["path-info", "target-only"])
+def test_asterisk_form_through_a_reverse_proxy(
+    echoing: GatewayServer, name: str, path_info: str | None
+) -> None:
+    given = [variable for variable in variables("*", "OPTIONS") if path_info or variable[0] != "PATH_INFO"]
+    with echoing.connect(name) as connection:
+        connection.send(gateway_request(name, given))
+        seen = json.loads(read_response(connection, name).body)
+    assert (seen["method"], seen["target"], seen["script"], seen["path"]) == ("OPTIONS", "*", "", "")
 
 
 def test_authority_form_has_a_response_and_no_tunnel(server: Server) -> None:

@@ -187,6 +187,9 @@ fn request(head: &RequestHead, bytes: &[u8], body: Vec<u8>) -> ReplayedRequest {
     if path.is_empty() && head.form == TargetForm::Absolute {
         path.push(b'/');
     }
+    if head.form == TargetForm::Asterisk {
+        path.clear();
+    }
     ReplayedRequest {
         line: [head.method.of(bytes), head.target.of(bytes), version].join(&b' '),
         path,

@@ -29,6 +29,8 @@ impl Environ {
         let path = head.path_info.of(bytes);
         if path == b"/" {
             environ.set_item(&keys.path_info, &keys.root)?;
+        } else if path == b"*" {
+            // That of `OPTIONS *`, and empty as over HTTP.
         } else if head.path_is_encoded && path.contains(&b'%') {
             self.decoded.clear();
             percent_decode_into(path, &mut self.decoded);
