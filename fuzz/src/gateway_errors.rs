@@ -39,7 +39,7 @@ pub fn check_error(error: WireError, given: &Variables, is_whole: bool, limits: 
                 of(name).is_some_and(|value| !known.contains(&&value.to_ascii_lowercase()[..]))
             };
             wrong("HTTPS", [b"on", b"off", b"0", b"1"])
-                || ["UWSGI_SCHEME", "REQUEST_SCHEME"].iter().any(|name| wrong(name, [b"http", b"https", b"", b""]))
+                || ["UWSGI_SCHEME", "REQUEST_SCHEME"].iter().any(|name| wrong(name, [b"http", b"https", b"ws", b"wss"]))
         }
         WireError::REMOTE_ADDR_INVALID => of("REMOTE_ADDR").is_some_and(|text| text != b"unix:" && !is_address(text)),
         WireError::REMOTE_PORT_INVALID => of("REMOTE_PORT").is_some_and(|port| !is_port(port)),

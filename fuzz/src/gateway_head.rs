@@ -205,8 +205,8 @@ fn check_peers(head: &ObservedGateway, given: &Variables) {
     let names = ["UWSGI_SCHEME", "HTTPS", "REQUEST_SCHEME"];
     let said = names.iter().find_map(|name| present(given, name)).map(<[u8]>::to_ascii_lowercase);
     let scheme = said.map(|said| match &said[..] {
-        b"https" | b"on" | b"1" => Scheme::Https,
-        b"http" | b"off" | b"0" => Scheme::Http,
+        b"https" | b"wss" | b"on" | b"1" => Scheme::Https,
+        b"http" | b"ws" | b"off" | b"0" => Scheme::Http,
         other => panic!("the scheme {}", other.escape_ascii()),
     });
     assert_eq!(head.scheme, scheme);

@@ -106,7 +106,6 @@ def seen_directly(connection: Connection) -> dict[str, str]:
             {"REMOTE_ADDR": "192.0.2.1", "REMOTE_PORT": None},
             id="two-lines",
         ),
-        pytest.param(["X-Forwarded-For: unknown"], {"REMOTE_ADDR": "", "REMOTE_PORT": None}, id="unknown"),
         pytest.param(
             ["X-Forwarded-For: 2001:db8::1"], {"REMOTE_ADDR": "2001:db8::1", "REMOTE_PORT": None}, id="ipv6"
         ),
@@ -116,6 +115,17 @@ def seen_directly(connection: Connection) -> dict[str, str]:
             id="https",
         ),
         pytest.param(["X-Forwarded-Proto: http"], {"SERVER_PORT": "80"}, id="http"),
+        pytest.param(
+            ["X-Forwarded-Proto: wss"],
+            {"wsgi.url_scheme": "https", "HTTPS": "on", "SERVER_PORT": "443"},
+            id="wss",
+        ),
+        pytest.param(["X-Forwarded-Proto: ws"], {"SERVER_PORT": "80"}, id="ws"),
+        pytest.param(
+            ["Forwarded: proto=WSS", "X-Forwarded-Proto: https"],
+            {"wsgi.url_scheme": "https", "HTTPS": "on", "SERVER_PORT": "443"},
+            id="wss-in-both-families",
+        ),
         pytest.param(
             ["X-Forwarded-Host: example.org:8080"],
             {"HTTP_HOST": "example.org:8080", "SERVER_NAME": "example.org", "SERVER_PORT": "8080"},
@@ -179,6 +189,55 @@ def test_a_reverse_proxy_is_believed(
         expected = {**seen_directly(connection), **changes}
         values = ask(connection, *headers, *(["Connection: close"] if closing else []))
     assert about_the_client(values) == {key: value for key, value in expected.items() if value is not None}
+
+
+UNUSABLE = [
+    ["X-Forwarded-For: unknown"],
+    ["X-Forwarded-For: garbage"],
+    ["X-Forwarded-For:"],
+    ["X-Forwarded-For: , ,"],
+    ["X-Forwarded-For: _hidden"],
+    ["X-Forwarded-For: :8080"],
+    ["X-Forwarded-For: 192.0.2.256"],
+    ["X-Forwarded-For: 192.0.2.1, unknown"],
+    ["X-Forwarded-For: unknown, 10.0.0.7"],
+    ["X-Forwarded-For: unix:"],
+    ["Forwarded: for=unknown"],
+    ['Forwarded: for=""'],
+    ['Forwarded: for="_hidden:4711"'],
+    ["Forwarded: for=192.0.2.1, for=unknown"],
+    ["Forwarded: for=unknown", "X-Forwarded-For: unknown"],
+]
+
+
+@pytest.mark.parametrize("headers", UNUSABLE, ids=[" | ".join(lines) for lines in UNUSABLE])
+@pytest.mark.parametrize("proto", [False, True], ids=["alone", "beside-a-scheme"])
+def test_a_client_that_cannot_be_told_leaves_the_peer(
+    proxied: Server, headers: list[str], proto: bool
+) -> None:
+    """RFC 3875 4.1.8: REMOTE_ADDR is an address; the reverse proxy has the nearest one that is known."""
+    position = proxied.access_log.position()
+    with proxied.connect(source=PROXY) as connection:
+        expected = seen_directly(connection)
+        if proto:
+            expected |= {"wsgi.url_scheme": "https", "HTTPS": "on", "SERVER_PORT": "443"}
+        values = ask(connection, *headers, *(["X-Forwarded-Proto: https"] if proto else []))
+    assert about_the_client(values) == expected
+    proxied.access_log.wait_for(rf"^{PROXY} .*/environ", since=position)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Forwarded: for=192.0.2.1", "X-Forwarded-For: unknown"],
+        ["Forwarded: for=unknown", "X-Forwarded-For: 192.0.2.1"],
+    ],
+    ids=["x-forwarded-for", "forwarded"],
+)
+def test_the_other_family_cannot_say_who_a_hidden_client_is(proxied: Server, headers: list[str]) -> None:
+    """It may be the client that sent it."""
+    with proxied.connect(source=PROXY) as connection:
+        assert connection.request("/environ", headers=headers).status == 400
 
 
 def test_an_application_sees_the_headers_of_a_reverse_proxy(proxied: Server) -> None:
@@ -289,7 +348,7 @@ def test_the_access_log_names_the_client(proxied: Server, key: str) -> None:
         connection.request(f"/function?key={key}-4.", headers=["X-Forwarded-For: 192.0.2.1"])
     proxied.access_log.wait_for(rf"{key}-4\.")
     lines = [line for line in proxied.access_log.lines() if key in line]
-    assert [line.split()[0] for line in lines] == ["2001:db8::1", "-", PROXY, STRANGER]
+    assert [line.split()[0] for line in lines] == ["2001:db8::1", PROXY, PROXY, STRANGER]
 
 
 @pytest.mark.parametrize(

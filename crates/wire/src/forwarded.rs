@@ -26,7 +26,7 @@ use std::net::IpAddr;
 /// What trusted reverse proxies say of a request; spans are of the bytes that its head was read from.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct Forwarded {
-    /// Who made the request, if that was said.
+    /// Who made the request, if that was said; never without an address.
     pub client: Option<Client>,
     /// By which scheme it was made.
     pub scheme: Option<Scheme>,
@@ -56,6 +56,21 @@ pub enum Scheme {
     Https,
 }
 
+impl Scheme {
+    /// The scheme called `name`, in any case. Some servers name that of a WebSocket, which begins as a request of HTTP
+    /// (RFC 6455 3 and 4.1).
+    pub(crate) fn named(name: &[u8]) -> Option<Self> {
+        let is = |scheme: &[u8]| name.eq_ignore_ascii_case(scheme);
+        if is(b"https") || is(b"wss") {
+            Some(Self::Https)
+        } else if is(b"http") || is(b"ws") {
+            Some(Self::Http)
+        } else {
+            None
+        }
+    }
+}
+
 impl Forwarded {
     /// Reads the forwarded headers of `head`, whose peer is in `trusted`.
     ///
@@ -82,7 +97,9 @@ impl Forwarded {
         let scheme = message.entry("x-forwarded-proto", skipped).map(read_scheme).transpose()?;
         let host = message.entry("x-forwarded-host", skipped).map(read_host).transpose()?;
         let forwarded = Self {
-            client: agreed_client(named.map(|(client, _)| client), standard.client)?,
+            // Of one that is hidden, or cannot be read, nothing is known.
+            client: agreed_client(named.map(|(client, _)| client), standard.client)?
+                .filter(|client| client.address.is_some()),
             scheme: agreed(scheme, standard.scheme, |one, other| one == other)?,
             host: agreed(host, standard.host, |one, other| one.eq_ignore_ascii_case(other))?
                 .map(|host| message.span(host)),
@@ -230,11 +247,7 @@ fn agreed_client(one: Option<Client>, other: Option<Client>) -> Result<Option<Cl
 }
 
 fn read_scheme(text: &[u8]) -> Result<Scheme, WireError> {
-    match text {
-        _ if text.eq_ignore_ascii_case(b"https") => Ok(Scheme::Https),
-        _ if text.eq_ignore_ascii_case(b"http") => Ok(Scheme::Http),
-        _ => Err(WireError::FORWARDED),
-    }
+    Scheme::named(text).ok_or(WireError::FORWARDED)
 }
 
 fn read_host(text: &[u8]) -> Result<&[u8], WireError> {

@@ -307,6 +307,8 @@ fn reads_the_scheme() {
         (&[("REQUEST_SCHEME", "http")], "http"),
         (&[("UWSGI_SCHEME", "HTTPS"), ("HTTPS", "off"), ("REQUEST_SCHEME", "http")], "https"),
         (&[("UWSGI_SCHEME", "http"), ("HTTPS", "on")], "http"),
+        (&[("UWSGI_SCHEME", "wss"), ("HTTPS", "off")], "https"),
+        (&[("REQUEST_SCHEME", "Ws")], "http"),
         (&[], ""),
     ] {
         assert_eq!(part(more, "scheme").unwrap().concat(), expected, "{more:?}");

@@ -233,11 +233,7 @@ fn read_scheme(
             _ if https.eq_ignore_ascii_case(b"off") => Scheme::Http,
             _ => return Err(WireError::SCHEME_INVALID),
         },
-        (Some(scheme), ..) | (None, None, Some(scheme)) => match scheme {
-            _ if scheme.eq_ignore_ascii_case(b"https") => Scheme::Https,
-            _ if scheme.eq_ignore_ascii_case(b"http") => Scheme::Http,
-            _ => return Err(WireError::SCHEME_INVALID),
-        },
+        (Some(scheme), ..) | (None, None, Some(scheme)) => Scheme::named(scheme).ok_or(WireError::SCHEME_INVALID)?,
         (None, None, None) => return Ok(None),
     };
     Ok(Some(scheme))
