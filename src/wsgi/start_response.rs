@@ -164,7 +164,7 @@ fn raised(py: Python<'_>, exc_info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
 }
 
 fn set_status(head: &mut ResponseHead, status: &Bound<'_, PyAny>) -> PyResult<()> {
-    let status = status.cast_exact::<PyString>().map_err(|_| wrong_type("status", "str", status))?;
+    let status = status.cast::<PyString>().map_err(|_| wrong_type("status", "str", status))?;
     let text = latin1_bytes(status, "status")?;
     let bytes = text.as_ref();
     let code = match bytes {

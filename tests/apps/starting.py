@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import gc
 import json
 import sys
@@ -10,7 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 from apps.recorder import key_of, parameter, pass_gate, record
 
@@ -54,6 +55,49 @@ HOP_BY_HOP = ("Connection", "keep-alive", "TRANSFER-ENCODING", "Upgrade", "TE", 
 
 class CustomError(Exception):
     """What these applications raise."""
+
+
+class Native(str):
+    """A str of its own kind, as frameworks mark text that is safe, or name their statuses."""
+
+    def __str__(self) -> str:
+        return "418 Teapot\r\nX-Injected: yes"
+
+
+class Named(str, enum.Enum):
+    """A status of an enumeration."""
+
+    CREATED = "201 Created"
+
+
+class Pair(NamedTuple):
+    """A header as a tuple of its own kind."""
+
+    name: str
+    value: str
+
+
+class Fields(list[Any]):
+    """Headers in a list of their own kind."""
+
+
+GOOD_CALLS: dict[str, tuple[Any, Any]] = {
+    "status-of-its-own-kind": (Native("202 Fine"), [_TEXT]),
+    "status-of-an-enumeration": (Named.CREATED, [_TEXT]),
+    "status-without-reason": ("200", [_TEXT]),
+    "status-with-an-empty-reason": ("200 ", [_TEXT]),
+    "status-of-its-own-kind-without-reason": (Native("404"), [_TEXT]),
+    "header-of-its-own-kind": ("200 OK", [_TEXT, (Native("X-Native"), Native("caf\xe9"))]),
+    "length-of-its-own-kind": ("200 OK", [_TEXT, (Native("Content-Length"), Native("8"))]),
+    "pair-of-its-own-kind": ("200 OK", [Pair(*_TEXT), Pair("X-Native", "caf\xe9")]),
+    "list-of-its-own-kind": ("200 OK", Fields([_TEXT, ("X-Native", "caf\xe9")])),
+}
+
+
+def good_call(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """One call of GOOD_CALLS (`call=`)."""
+    start_response(*GOOD_CALLS[parameter(environ, "call")])
+    return [b"accepted"]
 
 
 def bad_call(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -343,6 +387,7 @@ VALID = {
 
 INVALID = {
     "bad-call": bad_call,
+    "good-call": good_call,
     "hop-by-hop": hop_by_hop,
     # wsgiref.validate rejects keywords, which PEP 3333 names.
     "exc-info-by-name": exc_info_by_name,

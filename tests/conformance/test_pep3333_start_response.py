@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from time import time
 
 import pytest
-from apps.starting import BAD_CALLS, HOP_BY_HOP
+from apps.starting import BAD_CALLS, GOOD_CALLS, HOP_BY_HOP
 from support.raw_client import Closed
 from support.server import Server
 
@@ -115,6 +115,19 @@ def test_31_bad_status_and_headers_raise_at_the_call(server: Server, key: str, c
     assert b"accepted" not in response.body
     (event,) = server.recorder.events(key)
     assert event in {"raised AssertionError", "raised ValueError", "raised TypeError"}
+
+
+@pytest.mark.parametrize("call", GOOD_CALLS)
+def test_31_native_strings_of_any_kind_are_taken_for_what_they_hold(server: Server, call: str) -> None:
+    status, headers = GOOD_CALLS[call]
+    status = str.__str__(status)
+    with server.connect() as connection:
+        response = connection.request(f"/good-call?call={call}")
+        assert connection.request("/function").body == b"function"
+    assert (response.status, response.reason, response.body) == (int(status[:3]), status[4:], b"accepted")
+    assert response.get("X-Injected") is None
+    assert response.get("X-Native") == ("caf\xe9" if len(headers) > 1 and "X-Native" in headers[1] else None)
+    assert response.get("Content-Length") == "8"
 
 
 @pytest.mark.parametrize("name", HOP_BY_HOP)

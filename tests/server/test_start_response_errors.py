@@ -12,8 +12,6 @@ import pytest
 from apps.starting import SHOWN_CALLS
 from support.server import Server
 
-CALLS = [call for call in SHOWN_CALLS if call != "status"]
-"""A status has to be a plain str: the error names the type, and shows nothing."""
 DEEDS = {
     "nothing": [],
     "starts": ["started again"],
@@ -39,7 +37,7 @@ def shows(server: Server, key: str, call: str, deed: str) -> list[str]:
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", SHOWN_CALLS)
 def test_an_error_shows_what_is_bad_with_nothing_locked(
     shown_server: Server, key: str, call: str, deed: str
 ) -> None:
@@ -51,11 +49,7 @@ def test_an_error_shows_what_is_bad_with_nothing_locked(
     shown_server.error_log.wait_for("^ValueError: .*shown$", since=position)
 
 
-def test_a_status_of_its_own_kind_is_named(shown_server: Server, key: str) -> None:
-    assert shows(shown_server, key, "status", "starts") == ["TypeError: status: expected a str, got Shown"]
-
-
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", SHOWN_CALLS)
 def test_what_cannot_be_shown_is_an_error_of_the_same_kind(shown_server: Server, key: str, call: str) -> None:
     [error] = shows(shown_server, key, call, "raises")
     assert error.startswith("ValueError: ")
