@@ -63,6 +63,10 @@ is decided:
   zeros among them.
 * **Trailers** (RFC 9110 6.5.1) are read, checked like fields, and dropped: they never become headers of the
   request. Those that would frame or route it, or are about the connection, are rejected.
+* **Chunked bodies** (RFC 9112 7.1) are decoded before the application is called, and have a CONTENT_LENGTH
+  like others. One larger than `body_spool` is streamed: it has none, but `HTTP_TRANSFER_ENCODING: chunked`,
+  by which some frameworks know that there is a body. Those that go by CONTENT_LENGTH alone, such as Django,
+  take it for empty; a warning tells of the first one.
 * **Field names with an underscore** and **Proxy** are dropped: in environ, `X_Real_IP` could not be told
   from `X-Real-IP`, and `HTTP_PROXY` is what many programs take for their own proxy setting. Forwarded
   headers are honoured from `forwarded_allow_ips` only.

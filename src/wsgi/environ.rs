@@ -74,7 +74,8 @@ keys! {
     request_method = "REQUEST_METHOD", path_info = "PATH_INFO", query_string = "QUERY_STRING",
     request_uri = "REQUEST_URI", raw_uri = "RAW_URI", server_protocol = "SERVER_PROTOCOL",
     remote_addr = "REMOTE_ADDR", remote_port = "REMOTE_PORT", content_type = "CONTENT_TYPE",
-    content_length = "CONTENT_LENGTH", http_host = "HTTP_HOST", input = "wsgi.input", errors = "wsgi.errors",
+    content_length = "CONTENT_LENGTH", transfer_encoding = "HTTP_TRANSFER_ENCODING",
+    chunked = "chunked", http_host = "HTTP_HOST", input = "wsgi.input", errors = "wsgi.errors",
     disconnected = "portico.disconnected", on_disconnect = "portico.on_disconnect",
     script_name = "SCRIPT_NAME", server_name = "SERVER_NAME", server_port = "SERVER_PORT",
     url_scheme = "wsgi.url_scheme", https = "HTTPS", on = "on", https_scheme = "https",
@@ -336,9 +337,26 @@ impl Environ {
         if let Some(length) = length {
             let mut digits = itoa::Buffer::new();
             environ.set_item(&self.keys.content_length, digits.format(length))?;
+        } else {
+            // Without CONTENT_LENGTH applications take a body for empty, unless this says that there is one.
+            environ.set_item(&self.keys.transfer_encoding, &self.keys.chunked)?;
+            resources.notices.unsized_body.warn(|| unsized_body(resources, inbound));
         }
         environ.set_item(&self.keys.input, Input::new(py, resources, cell, inbound.bytes(), body)?)
     }
+}
+
+/// What is said of a body that is streamed without a length.
+fn unsized_body(resources: &Resources, inbound: &Inbound) -> String {
+    let (bytes, head) = (inbound.bytes(), &inbound.head);
+    format!(
+        "the body of {} {} has no Content-Length and is larger than body_spool ({} bytes): the application gets it \
+         with HTTP_TRANSFER_ENCODING: chunked and without CONTENT_LENGTH, and a framework that goes by that alone \
+         takes it for empty",
+        head.method.of(bytes).escape_ascii(),
+        head.path.of(bytes).escape_ascii(),
+        resources.settings.body_spool_bytes,
+    )
 }
 
 /// Between the values of a header that is repeated (RFC 9110 5.3).

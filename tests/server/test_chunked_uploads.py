@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from support.gateway import fastcgi, variables
+from support.gateway_server import GatewayServer, read_response, running_gateway_server
 from support.raw_client import chunked, request_bytes
 from support.server import Server
 
@@ -106,3 +110,56 @@ def test_a_large_body_in_chunks(server: Server, size: int) -> None:
     with server.connect() as connection:
         connection.send(HEAD + chunked(*(body[at : at + size] for at in range(0, total, size))))
         assert connection.read_response().body == body
+
+
+LISTENERS = {"fastcgi": "fastcgi://{address}"}
+SPOOL_BYTES = 4096
+ANNOUNCED = {"HTTP_TRANSFER_ENCODING": "chunked"}
+
+
+@pytest.fixture(params=[1, 4], ids=["1-thread", "4-threads"])
+def spooling(request: pytest.FixtureRequest) -> Iterator[GatewayServer]:
+    """One that streams bodies beyond `SPOOL_BYTES`."""
+    with running_gateway_server(
+        *("--body-memory", "1K", "--body-spool", str(SPOOL_BYTES)),
+        listeners=LISTENERS,
+        application="apps.echoing:application",
+        threads=request.param,
+        is_strict=False,
+    ) as running:
+        yield running
+
+
+def framing_seen(spooling: GatewayServer, name: str, length: int, *, has_length: bool) -> dict[str, str]:
+    """What a POST of `length` bytes, whose client says how many or not, is to the application."""
+    body = bytes(range(256)) * (length // 256)
+    with spooling.connect(name) as connection:
+        if name == "fastcgi":
+            given = [("CONTENT_LENGTH", str(length))] if has_length else []
+            connection.send(fastcgi(variables("/", "POST", *given), body))
+        elif has_length:
+            connection.send(request_bytes("/", "POST", body=body))
+        else:
+            coded = chunked(body[:100], body[100:])
+            connection.send(request_bytes("/", "POST", headers=["Transfer-Encoding: chunked"]) + coded)
+        seen: dict[str, Any] = json.loads(read_response(connection, name).body)
+    assert seen["body"] == body.decode("latin-1")
+    framing = {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"}
+    return {name: value for name, value in seen["headers"].items() if name in framing}
+
+
+@pytest.mark.parametrize("name", ["http", "fastcgi"])
+def test_a_body_without_a_length_beyond_the_spool_is_announced(spooling: GatewayServer, name: str) -> None:
+    """Others have a length, also those that came without one: they are whole before the call."""
+    for length in (256, SPOOL_BYTES):
+        for has_length in (True, False):
+            seen = framing_seen(spooling, name, length, has_length=has_length)
+            assert seen == {"CONTENT_LENGTH": str(length)}
+    length = 64 * SPOOL_BYTES
+    assert framing_seen(spooling, name, length, has_length=True) == {"CONTENT_LENGTH": str(length)}
+    assert "Content-Length" not in spooling.server.error_log.text()
+    for _ in range(3):
+        assert framing_seen(spooling, name, length, has_length=False) == ANNOUNCED
+    lines = [line for line in spooling.server.error_log.lines() if "[warning]" in line]
+    assert len(lines) == 1
+    assert "the body of POST / has no Content-Length and is larger than body_spool (4096 bytes)" in lines[0]

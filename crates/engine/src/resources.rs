@@ -7,6 +7,7 @@ use crate::budget::{Budget, Budgets};
 use crate::coalescing::Coalescing;
 use crate::disconnect::DisconnectWatcher;
 use crate::message::buffers::Buffers;
+use crate::notices::Notices;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
 use crate::wheel::Wheel;
@@ -33,6 +34,8 @@ pub struct Resources {
     pub wheel: Wheel,
     /// Responses with coalesced bytes.
     pub coalescing: Coalescing,
+    /// What is told once.
+    pub notices: Notices,
     /// Tells applications of clients that leave.
     pub disconnects: DisconnectWatcher,
     /// Spawns tasks, also from threads that do not drive I/O.
@@ -68,6 +71,7 @@ impl Resources {
             access_log,
             wheel: Wheel::new(),
             coalescing: Coalescing::default(),
+            notices: Notices::default(),
             disconnects: DisconnectWatcher::default(),
             handle: runtime.handle().clone(),
             runtime: Arc::downgrade(runtime),

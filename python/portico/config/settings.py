@@ -244,8 +244,10 @@ class Settings:
         1 << 30,
         group=_REQUEST_LIMITS,
         documentation="How much of a request body is received before the application is called; the rest of "
-        "a larger one is streamed to it, and its client can hold a thread by sending slowly. It cannot be "
-        "smaller than body_memory.",
+        "a larger one is streamed to it, and its client can hold a thread by sending slowly. If that one is "
+        "chunked, the application gets it without CONTENT_LENGTH and with HTTP_TRANSFER_ENCODING: chunked; "
+        "frameworks that know only the former (Django) take it for empty. It cannot be smaller than "
+        "body_memory.",
     )
     max_chunk_extension_bytes = Setting(
         "max_chunk_extension",
