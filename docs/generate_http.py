@@ -69,7 +69,8 @@ is decided:
   take it for empty; a warning tells of the first one.
 * **Field names with an underscore** and **Proxy** are dropped: in environ, `X_Real_IP` could not be told
   from `X-Real-IP`, and `HTTP_PROXY` is what many programs take for their own proxy setting. Forwarded
-  headers are honoured from `forwarded_allow_ips` only.
+  headers are honoured from `forwarded_allow_ips` only. The error log tells of each name that was dropped,
+  once, at level info, up to 64 names.
 
 The bounds named here are the defaults; see [settings](settings.md).
 

@@ -1,12 +1,15 @@
 //! environ: a template per listening socket, copied, then filled from the request (PEP 3333
 //! "environ Variables", RFC 3875 4.1).
 //!
-//! What came over uwsgi, FastCGI or SCGI is in `environ/gateway.rs`.
+//! What came over uwsgi, FastCGI or SCGI is in `environ/gateway.rs`, what never gets there in `environ/dropped.rs`.
 //!
 //! The template holds all fixed keys and a place for every key that each request sets: with that many
 //! entries a dict has room for about twenty headers before it must grow.
 
+mod dropped;
 mod gateway;
+
+use dropped::{Dropped, HeaderRules};
 
 use super::input::Input;
 use super::proxy_errors::ProxyErrors;
@@ -47,12 +50,13 @@ enum Key {
     /// `HTTP_*`, joined with a comma when repeated; cookies with a semicolon (RFC 6265bis 5.7.3, RFC 9113 8.2.3).
     Named(Py<PyString>, &'static str),
     /// The same, but only if a trusted reverse proxy sent it, or the operator wants it so.
-    Forwarded(Py<PyString>),
+    Forwarded(Py<PyString>, Dropped),
     /// CONTENT_TYPE.
     ContentType,
-    /// Not for the application: CONTENT_LENGTH comes from the framing, and a name with an underscore
-    /// could pass for one with a hyphen.
-    Dropped,
+    /// The server's own: CONTENT_LENGTH comes from the framing, and the coding is undone.
+    Framing,
+    /// Not for the application.
+    Dropped(Dropped),
 }
 
 macro_rules! keys {
@@ -150,15 +154,16 @@ impl Environ {
         let settings = &resources.settings;
         let keeps_untrusted = settings.untrusted_forwarded == UntrustedForwarded::Keep;
         let (address, port) = inbound.client(sender.client);
+        let rules = |shows_forwarded| HeaderRules { shows_forwarded, client: address, notices: &resources.notices };
         match inbound.gateway() {
             None => {
-                let shows_forwarded = sender.is_trusted || keeps_untrusted;
-                self.set_request(py, &environ, inbound, shows_forwarded)?;
+                let rules = rules(sender.is_trusted || keeps_untrusted);
+                self.set_request(py, &environ, inbound, rules)?;
             }
             Some(gateway) => {
                 // They are those of the reverse proxy's own client.
-                let shows_forwarded = settings.trusts(address) || keeps_untrusted;
-                self.set_gateway(py, &environ, gateway, inbound.bytes(), shows_forwarded)?;
+                let rules = rules(settings.trusts(address) || keeps_untrusted);
+                self.set_gateway(py, &environ, gateway, inbound.bytes(), rules)?;
             }
         }
         self.set_client(py, &environ, address, port)?;
@@ -191,7 +196,7 @@ impl Environ {
         py: Python<'_>,
         environ: &Bound<'_, PyDict>,
         inbound: &Inbound,
-        shows_forwarded: bool,
+        rules: HeaderRules<'_>,
     ) -> PyResult<()> {
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         self.set_method(py, environ, head.method.of(bytes))?;
@@ -220,7 +225,7 @@ impl Environ {
         }
         environ.set_item(&keys.request_uri, &target)?;
         environ.set_item(&keys.raw_uri, &target)?;
-        self.set_headers(py, environ, inbound, shows_forwarded)
+        self.set_headers(py, environ, inbound, rules)
     }
 
     fn set_method(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, method: &[u8]) -> PyResult<()> {
@@ -304,7 +309,7 @@ impl Environ {
         py: Python<'_>,
         environ: &Bound<'_, PyDict>,
         inbound: &Inbound,
-        shows_forwarded: bool,
+        rules: HeaderRules<'_>,
     ) -> PyResult<()> {
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         for header in &head.headers {
@@ -313,9 +318,12 @@ impl Environ {
             let make = || (name.into(), Key::of(py, name));
             match self.names.get_or_make(hash_of_text(name), |known| **known == *name, make) {
                 Key::Named(key, separator) => set_header(py, environ, key, separator, value)?,
-                Key::Forwarded(key) if shows_forwarded => set_header(py, environ, key, LIST_SEPARATOR, value)?,
+                Key::Forwarded(key, _) if rules.shows_forwarded => {
+                    set_header(py, environ, key, LIST_SEPARATOR, value)?;
+                }
                 Key::ContentType => environ.set_item(&self.keys.content_type, latin1(py, value)?)?,
-                Key::Forwarded(_) | Key::Dropped => {}
+                Key::Forwarded(_, dropped) | Key::Dropped(dropped) => dropped.log(name, rules),
+                Key::Framing => {}
             }
         }
         if !head.authority.is_empty() {
@@ -363,6 +371,10 @@ fn unsized_body(resources: &Resources, inbound: &Inbound) -> String {
 const LIST_SEPARATOR: &str = ", ";
 
 impl Key {
+    fn forwarded(key: Py<PyString>) -> Key {
+        Key::Forwarded(key, Dropped::because("it is believed only from forwarded_allow_ips"))
+    }
+
     fn of(py: Python<'_>, name: &[u8]) -> Key {
         let upper = name.to_ascii_uppercase();
         let key = || {
@@ -372,11 +384,13 @@ impl Key {
         };
         match upper.as_slice() {
             b"CONTENT-TYPE" => Key::ContentType,
-            // Content-Length: from the framing. Transfer-Encoding: undone by the server. Proxy: would be HTTP_PROXY,
-            // which programs take for their own proxy setting ("httpoxy").
-            b"CONTENT-LENGTH" | b"TRANSFER-ENCODING" | b"PROXY" => Key::Dropped,
-            upper if upper.contains(&b'_') => Key::Dropped,
-            upper if is_forwarded_name(upper) => Key::Forwarded(key()),
+            b"CONTENT-LENGTH" | b"TRANSFER-ENCODING" => Key::Framing,
+            // "httpoxy".
+            b"PROXY" => Key::Dropped(Dropped::because("programs take HTTP_PROXY for their own proxy setting")),
+            upper if upper.contains(&b'_') => {
+                Key::Dropped(Dropped::because("in environ its underscore could not be told from a hyphen"))
+            }
+            upper if is_forwarded_name(upper) => Key::forwarded(key()),
             b"COOKIE" => Key::Named(key(), "; "),
             _ => Key::Named(key(), LIST_SEPARATOR),
         }

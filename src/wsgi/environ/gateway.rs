@@ -1,6 +1,7 @@
 //! environ of a request that came over uwsgi, FastCGI or SCGI: the variables of the reverse proxy (RFC 3875 4.1), as
 //! `portico_wire::GatewayHead` has sorted them.
 
+use super::dropped::HeaderRules;
 use super::{Environ, Key, LIST_SEPARATOR, hash_of_text, latin1, set_header, text_of};
 use portico_wire::{GatewayHead, is_forwarded_name, percent_decode_into};
 use pyo3::prelude::*;
@@ -14,7 +15,7 @@ impl Environ {
         environ: &Bound<'_, PyDict>,
         head: &GatewayHead,
         bytes: &[u8],
-        shows_forwarded: bool,
+        rules: HeaderRules<'_>,
     ) -> PyResult<()> {
         // First, so that none of them stands for what is set below.
         for variable in &head.variables {
@@ -60,8 +61,11 @@ impl Environ {
             let make = || (name.into(), Key::of_variable(py, name));
             match self.variables.get_or_make(hash_of_text(name), |known| **known == *name, make) {
                 Key::Named(key, separator) => set_header(py, environ, key, separator, value)?,
-                Key::Forwarded(key) if shows_forwarded => set_header(py, environ, key, LIST_SEPARATOR, value)?,
-                Key::Forwarded(_) | Key::ContentType | Key::Dropped => {}
+                Key::Forwarded(key, _) if rules.shows_forwarded => {
+                    set_header(py, environ, key, LIST_SEPARATOR, value)?;
+                }
+                Key::Forwarded(_, dropped) | Key::Dropped(dropped) => dropped.log(name, rules),
+                Key::ContentType | Key::Framing => {}
             }
         }
         Ok(())
@@ -74,7 +78,7 @@ impl Key {
         let header = name.strip_prefix(b"HTTP_").unwrap_or(name);
         let header: Vec<u8> = header.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
         match header.as_slice() {
-            header if is_forwarded_name(header) => Key::Forwarded(text_of(py, name)),
+            header if is_forwarded_name(header) => Key::forwarded(text_of(py, name)),
             b"COOKIE" => Key::Named(text_of(py, name), "; "),
             _ => Key::Named(text_of(py, name), LIST_SEPARATOR),
         }
