@@ -13,8 +13,11 @@ def defaults_page() -> str:
     """Return a line `name = value` for each setting that the engine reads."""
     lines = []
     for name in _core.setting_names():
-        value = getattr(Settings, name).default
+        row = getattr(Settings, name)
+        value = row.default
         shown = ",".join(value) if isinstance(value, tuple) else value
+        if isinstance(value, bool):
+            shown = row.kind.show(value)
         lines.append(f"{name} = {shown}".rstrip())
     return "\n".join(lines) + "\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from portico.config.kinds import Flag
 from portico.config.setting import Setting
 from portico.config.settings import by_group
 
@@ -11,7 +12,8 @@ HEAD = """# Settings
 
 Generated from `python/portico/config/settings.py` by `make docs`. Each setting is an option of
 `portico run` and an environment variable; the command line wins over the environment. Sizes are written
-like `64K`, `10M` or `1G`, durations like `500ms`, `30s` or `2m`.
+like `64K`, `10M` or `1G`, durations like `500ms`, `30s` or `2m`, and in the environment yes and no like
+`true` and `false`.
 """
 
 TABLE_HEAD = """
@@ -33,7 +35,8 @@ def settings_page() -> str:
 
 
 def _line(row: Setting[Any]) -> str:
-    options = ", ".join(f"`{flag}`" for flag in row.flags) or "first argument"
+    flags = [*row.flags, *(map(row.kind.opposite, row.flags) if isinstance(row.kind, Flag) else ())]
+    options = ", ".join(f"`{flag}`" for flag in flags) or "first argument"
     environment = ", ".join(f"`{name}`" for name in row.environment)
     default = row.show_default()
     meaning = row.documentation.replace("|", "\\|")

@@ -18,6 +18,10 @@ impl Source for Attributes<'_, '_> {
         self.0.getattr(name)?.extract().map_err(|error| self.about(name, error))
     }
 
+    fn flag(&self, name: &'static str) -> PyResult<bool> {
+        self.0.getattr(name)?.extract().map_err(|error| self.about(name, error))
+    }
+
     fn text(&self, name: &'static str) -> PyResult<String> {
         self.0.getattr(name)?.extract().map_err(|error| self.about(name, error))
     }

@@ -8,6 +8,7 @@ pub mod environ;
 pub mod failure;
 pub mod file_wrapper;
 pub mod input;
+mod location;
 mod pending;
 pub mod proxy_errors;
 mod recent;
@@ -60,7 +61,12 @@ impl Caller for Bridge<'_> {
         let py = *py;
         let Call { inbound, body, sender, responder, cell, resources } = call;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
-        let label = RequestLabel { application: name, method: head.method.of(bytes), path: head.path.of(bytes) };
+        let label = RequestLabel {
+            callable: application,
+            application: name,
+            method: head.method.of(bytes),
+            path: head.path.of(bytes),
+        };
         let exchange = match pool.begin(py, responder) {
             Ok(exchange) => exchange,
             Err(failure) => {

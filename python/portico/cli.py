@@ -18,6 +18,7 @@ import click
 
 from portico import __version__
 from portico.config.check import check, unknown_variables
+from portico.config.kinds import Flag
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, by_group
 from portico.config.sources import resolve
@@ -96,21 +97,22 @@ def _parameter(row: Setting[Any]) -> click.Parameter:
     default = row.show_default()
     notes = [f"default: {default}"] if default else []
     notes.append(", ".join(row.environment))
-    return click.Option(
-        [*row.flags, row.name],
-        multiple=row.many,
-        metavar=row.kind.metavar,
-        help=f"{row.documentation.replace('`', '')}  [{'; '.join(notes)}]",
-    )
+    text = f"{row.documentation.replace('`', '')}  [{'; '.join(notes)}]"
+    if isinstance(row.kind, Flag):
+        both = [f"{flag}/{row.kind.opposite(flag)}" for flag in row.flags]
+        return click.Option([*both, row.name], default=None, help=text)
+    return click.Option([*row.flags, row.name], multiple=row.many, metavar=row.kind.metavar, help=text)
 
 
 def _raw_arguments(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:
     """Return the texts of what was given, by setting name."""
-    return {
-        name: (value,) if isinstance(value, str) else tuple(value)
-        for name, value in values.items()
-        if value is not None
-    }
+    texts: dict[str, Sequence[str]] = {}
+    for name, value in values.items():
+        if isinstance(value, bool):
+            texts[name] = (Flag().show(value),)
+        elif value is not None:
+            texts[name] = (value,) if isinstance(value, str) else tuple(value)
+    return texts
 
 
 def _run(**values: Any) -> None:

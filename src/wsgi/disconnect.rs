@@ -56,6 +56,11 @@ impl ClientListener {
         Arc::new(ClientListener { is_over, has_watch, registrations: Mutex::default(), response, application })
     }
 
+    /// The name of the application.
+    pub fn application(&self) -> &str {
+        &self.application
+    }
+
     /// A response is due.
     pub fn begin(&self) {
         // Nobody can have asked for this response's client yet.

@@ -2,12 +2,15 @@
 //! happens here.
 
 use portico_engine::log::{Level, log};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyString};
 
 /// Which application serves which request, as log lines name it.
 #[derive(Clone, Copy)]
 pub struct RequestLabel<'a> {
+    /// What is called.
+    pub callable: &'a Py<PyAny>,
     /// Such as `shop.web:application`.
     pub application: &'a str,
     /// The request's method.
@@ -31,9 +34,17 @@ impl RequestLabel<'_> {
 
 impl std::fmt::Display for RequestLabel<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let RequestLabel { application, method, path } = self;
+        let RequestLabel { application, method, path, .. } = self;
         write!(formatter, "{application} at {} {}", method.escape_ascii(), path.escape_ascii())
     }
+}
+
+/// The error of an application that gives something else than bytes, at this place of its code.
+pub fn not_bytes(what: &str, got: &Bound<'_, PyAny>, place: Option<String>) -> PyErr {
+    let name = got.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+    let encode = if got.is_instance_of::<PyString>() { "; encode it, as in text.encode('utf-8')" } else { "" };
+    let place = place.map_or_else(String::new, |place| format!("; it comes from {place}"));
+    PyTypeError::new_err(format!("{what}: expected bytes, got {name}{encode}{place}"))
 }
 
 /// Logs `error`, which a callback of portico.on_disconnect raised, with its traceback.

@@ -1,9 +1,10 @@
 //! The application's result becomes the response: blocks in order, each on its way before the next is
 //! asked for, `close()` once whatever happens (PEP 3333 "Specification Details", "Buffering and Streaming").
 
-use super::failure::RequestLabel;
+use super::failure::{self, RequestLabel};
 use super::file_wrapper::FileWrapper;
 use super::input::client_fault;
+use super::location;
 use super::pending::PendingResponse;
 use super::start_response::{PythonExchange, send_block, write_block};
 use portico_engine::calls::Outcome;
@@ -17,7 +18,7 @@ use portico_engine::message::response_head::ResponseHead;
 use portico_engine::message::send_queue::FileRange;
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyIterator, PyList, PyString, PyTuple};
 
 /// Why an response stops before its end.
 enum Failure {
@@ -92,15 +93,16 @@ impl Sending<'_> {
                 return Ok(());
             }
         } else if result.is_none() {
-            let returned = format!("{} returned None; expected an iterable of bytes", self.label.application);
-            return Err(PyTypeError::new_err(returned).into());
+            return self.nothing();
+        } else if result.is_instance_of::<PyString>() {
+            return Err(self.not_bytes("the body", result, None).into());
         }
         self.blocks(result)
     }
 
     /// A body that is one block: its length is known, and nothing follows it.
     fn only_block(&mut self, block: &Bound<'_, PyAny>) -> Result<(), Failure> {
-        let block = bytes_block(block)?;
+        let block = self.bytes(block, None)?;
         let responder = self.take_started(Some(block.as_bytes().len() as u64))?;
         self.last_block(responder, Some(block))
     }
@@ -125,6 +127,28 @@ impl Sending<'_> {
             responder.abort();
         }
         sent.map_err(Failure::from)
+    }
+
+    /// None in place of a body, as many tutorials have it where there is none.
+    fn nothing(&mut self) -> Result<(), Failure> {
+        let mut response = lock(&self.exchange.response);
+        let responder = self.take_responder(&mut response)?;
+        let resources = responder.connection().resources.clone();
+        response.responder = Some(responder);
+        drop(response);
+        let label = self.label;
+        if resources.settings.strict {
+            let returned = format!("{} returned None; expected an iterable of bytes", label.application);
+            return Err(PyTypeError::new_err(returned).into());
+        }
+        resources.notices.no_body.warn(|| {
+            format!(
+                "the application {label} returned None, which is taken for an empty body; expected an iterable of \
+                 bytes (with --strict it is an error)"
+            )
+        });
+        let responder = self.take_started(Some(0))?;
+        self.last_block(responder, None)
     }
 
     /// A file wrapper over a regular file goes out with sendfile(2); false if it has to be iterated.
@@ -161,9 +185,9 @@ impl Sending<'_> {
         let is_single = result.len().is_ok_and(|length| length == 1);
         let is_empty = result.len().is_ok_and(|length| length == 0);
         let iterator = PyIterator::from_object(result)?;
-        for block in iterator {
+        for block in iterator.clone() {
             let block = block?;
-            let block = bytes_block(&block)?;
+            let block = self.bytes(&block, Some(&iterator))?;
             let bytes = block.as_bytes();
             if bytes.is_empty() {
                 continue;
@@ -207,6 +231,20 @@ impl Sending<'_> {
         }
         self.status = response.head.status;
         response.responder.take().ok_or(Failure::Client)
+    }
+
+    /// A block of the body, which `iterator` has given, if it is of bytes.
+    fn bytes<'a, 'py>(
+        &self,
+        block: &'a Bound<'py, PyAny>,
+        iterator: Option<&Bound<'py, PyIterator>>,
+    ) -> PyResult<&'a Bound<'py, PyBytes>> {
+        block.cast::<PyBytes>().map_err(|_| self.not_bytes("a block of the body", block, iterator))
+    }
+
+    fn not_bytes(&self, what: &str, got: &Bound<'_, PyAny>, iterator: Option<&Bound<'_, PyIterator>>) -> PyErr {
+        let place = location::of_block(iterator.map(Bound::as_any), self.label.callable.bind(self.py));
+        failure::not_bytes(what, got, place)
     }
 
     fn log_excess(&self) {
@@ -276,11 +314,4 @@ impl Sending<'_> {
             responder.abort();
         }
     }
-}
-
-fn bytes_block<'a, 'py>(block: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyBytes>> {
-    block.cast::<PyBytes>().map_err(|_| {
-        let name = block.get_type().name().map(|name| name.to_string()).unwrap_or_default();
-        PyTypeError::new_err(format!("a block of the body: expected bytes, got {name}"))
-    })
 }

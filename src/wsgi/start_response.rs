@@ -5,11 +5,14 @@
 
 use super::disconnect::{Callables, ClientListener};
 use super::pending::PendingResponse;
+use super::{failure, location};
 use portico_engine::clock::DateHeader;
 use portico_engine::exchange::block_writer::Sent;
 use portico_engine::exchange::responder::Responder;
 use portico_engine::lock::lock;
+use portico_engine::log::Level;
 use portico_engine::message::response_head::ResponseHead;
+use portico_engine::resources::Resources;
 use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, write_header};
 use pyo3::PyErrArguments;
 use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyTypeError, PyValueError};
@@ -125,7 +128,7 @@ impl StartResponse {
     ) -> PyResult<Py<Write>> {
         let exc_info = exc_info.filter(|exc_info| !exc_info.is_none());
         let mut response = lock(&self.response);
-        let Some(responder) = &response.responder else {
+        let PendingResponse { head, responder: Some(responder), .. } = &mut *response else {
             drop(response);
             return Err(PyAssertionError::new_err("start_response was called after the response had ended"));
         };
@@ -134,20 +137,47 @@ impl StartResponse {
                 drop(response);
                 return Err(raised(py, exc_info)?);
             }
-            response.head.clear();
-        } else if response.head.status != 0 {
+            head.clear();
+        } else if head.status != 0 {
             drop(response);
             return Err(PyAssertionError::new_err("start_response was called a second time without exc_info"));
         }
+        let caller =
+            Caller { application: self.write.get().client.application(), resources: &responder.connection().resources };
         // Reading str, tuple and list objects runs no Python code, and the text of an error is made when it is raised:
         // so the lock may be held.
-        let result =
-            set_status(&mut response.head, status).and_then(|()| set_headers(&mut response.head, response_headers));
+        let result = set_status(head, status).and_then(|()| set_headers(head, response_headers, caller));
         if result.is_err() {
-            response.head.clear();
+            head.clear();
         }
         drop(response);
         result.map(|()| self.write.clone_ref(py))
+    }
+}
+
+/// Who calls `start_response`, and of which server.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    application: &'a str,
+    resources: &'a Resources,
+}
+
+impl Caller<'_> {
+    /// PEP 3333 "Other HTTP Features" has a header that is the server's to send be an error. Without `strict` it is
+    /// dropped: a response is better off without it, and applications were written for servers that let it pass.
+    fn drop_hop_by_hop(self, name: &[u8]) -> PyResult<()> {
+        let Caller { application, resources } = self;
+        if resources.settings.strict {
+            let name = String::from_utf8_lossy(name);
+            return Err(PyAssertionError::new_err(format!("'{name}' is hop-by-hop: it is the server's to send")));
+        }
+        resources.notices.hop_by_hop.log(Level::Warning, name, |name| {
+            format!(
+                "the application {application} sends the header {name}, which is the server's to send: it is dropped \
+                 (with --strict it is an error)"
+            )
+        });
+        Ok(())
     }
 }
 
@@ -188,7 +218,7 @@ fn set_status(head: &mut ResponseHead, status: &Bound<'_, PyAny>) -> PyResult<()
     Ok(())
 }
 
-fn set_headers(head: &mut ResponseHead, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+fn set_headers(head: &mut ResponseHead, headers: &Bound<'_, PyAny>, caller: Caller<'_>) -> PyResult<()> {
     let headers = headers.cast::<PyList>().map_err(|_| wrong_type("response_headers", "list", headers))?;
     for item in headers.iter() {
         let pair = item.cast::<PyTuple>().map_err(|_| wrong_type("a response header", "(name, value) tuple", &item))?;
@@ -199,12 +229,17 @@ fn set_headers(head: &mut ResponseHead, headers: &Bound<'_, PyAny>) -> PyResult<
         let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
         let name = name.cast::<PyString>().map_err(|_| wrong_type("a response header's name", "str", &name))?;
         let value = value.cast::<PyString>().map_err(|_| wrong_type("a response header's value", "str", &value))?;
-        set_header(head, &name, &value)?;
+        set_header(head, &name, &value, caller)?;
     }
     Ok(())
 }
 
-fn set_header(head: &mut ResponseHead, name: &Bound<'_, PyString>, value: &Bound<'_, PyString>) -> PyResult<()> {
+fn set_header(
+    head: &mut ResponseHead,
+    name: &Bound<'_, PyString>,
+    value: &Bound<'_, PyString>,
+    caller: Caller<'_>,
+) -> PyResult<()> {
     let name_text = latin1_bytes(name, "a response header's name")?;
     let value_text = latin1_bytes(value, "a response header's value")?;
     let (name_bytes, value_bytes) = (name_text.as_ref(), value_text.as_ref());
@@ -233,9 +268,7 @@ fn set_header(head: &mut ResponseHead, name: &Bound<'_, PyString>, value: &Bound
         4 if name_bytes.eq_ignore_ascii_case(b"date") => head.has_date = true,
         6 if name_bytes.eq_ignore_ascii_case(b"status") => head.has_status = true,
         6 if name_bytes.eq_ignore_ascii_case(b"server") => head.has_server = true,
-        _ if is_hop_by_hop(name_bytes) => {
-            return Err(PyAssertionError::new_err(format!("'{}' is hop-by-hop: it is the server's to send", token())));
-        }
+        _ if is_hop_by_hop(name_bytes) => return caller.drop_hop_by_hop(name_bytes),
         _ => {}
     }
     write_header(&mut head.fields, name_bytes, value_bytes);
@@ -295,7 +328,8 @@ impl<F: FnOnce(&Bound<'_, PyAny>) -> String + Send + Sync> PyErrArguments for Sh
 impl Write {
     #[pyo3(signature = (block, /))]
     fn __call__(&self, py: Python<'_>, block: &Bound<'_, PyAny>) -> PyResult<()> {
-        let block = block.cast::<PyBytes>().map_err(|_| wrong_type("write()", "bytes", block))?;
+        let block =
+            block.cast::<PyBytes>().map_err(|_| failure::not_bytes("write()", block, location::of_caller(py)))?;
         if block.as_bytes().is_empty() {
             return Ok(());
         }

@@ -37,6 +37,25 @@ def test_the_head_has_the_command_that_makes_the_same_again(target: str) -> None
 
 
 @EVERY_TARGET
+@pytest.mark.parametrize(
+    ("options", "environment", "word"),
+    [
+        (("--strict",), {}, "--strict"),
+        ((), {"PORTICO_STRICT": "True"}, "--strict"),
+        (("--no-strict",), {"PORTICO_STRICT": "true"}, "--no-strict"),
+        ((), {"PORTICO_STRICT": "false"}, "--no-strict"),
+    ],
+)
+def test_a_flag_is_one_word_wherever_it_was_said(
+    target: str, options: tuple[str, ...], environment: dict[str, str], word: str
+) -> None:
+    text = generated(target, "shop.wsgi", *options, environment=environment)
+    command = shlex.split(head_of(text).splitlines()[1])
+    assert [part for part in command if "strict" in part] == [word]
+    assert generated(target, *command[3:]) == text
+
+
+@EVERY_TARGET
 def test_takes_all_settings(target: str) -> None:
     page = CliRunner().invoke(commands, ["generate", target, "--help"], terminal_width=200).output
     for row in TABLE:

@@ -56,6 +56,11 @@ STATUSES = [
 GOOD_NAMES = ["X-A", "Set-Cookie", "Content-Type", "Date", "Server"]
 NEIGHBOURS = ["Transfer-Encoding", "transfer-encoding", "Connection", "CONNECTION"]
 """What is between the server and the client only."""
+HOP_BY_HOP = {
+    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization"),
+    *("te", "trailer", "transfer-encoding", "upgrade"),
+}
+"""What the server drops, in lower case."""
 NAMES = [
     *(*GOOD_NAMES, *NEIGHBOURS, "content-LENGTH", "Content-Length", "Keep-Alive", "Trailer", "Upgrade", "TE"),
     *("Proxy-Authenticate", "", " ", "X A", "X:", "Content-Length ", "Transfer_Encoding", "\u0130"),
@@ -250,7 +255,8 @@ def passed_head(status: Any, headers: Any) -> tuple[Any, Any]:
         and len(pair.get("tuple", [])) == 2
         and isinstance(text(pair["tuple"][1]), str)
     ]
-    kept = [pair for pair in read if isinstance(pair[0], str) and pair[0].lower() not in OWN_HEADERS]
+    dropped = {*OWN_HEADERS, *HOP_BY_HOP}
+    kept = [pair for pair in read if isinstance(pair[0], str) and pair[0].lower() not in dropped]
     return (text(status).rstrip() if isinstance(text(status), str) else status, kept)
 
 
@@ -345,12 +351,11 @@ def test_interim_statuses_are_rejected(splitting_server: Server, status: str) ->
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[("Transfer-Encoding", value) for value in ("chunked", "identity", "")],
-        *[("Connection", value) for value in ("close", "keep-alive", "upgrade")],
         *[
             ("Content-Length", value)
             for value in ("5, 5", "+5", " 5", "5 ", "", "\u0665", "18446744073709551616")
         ],
+        *[(name, "close\r\nX-Injected: yes") for name in ("Connection", "Transfer-Encoding")],
         ("Content-Length", {"list": ["5"]}),
         ("Content-Length", encoded("bytes", b"5")),
         ("Content-Length", 5),
@@ -361,6 +366,21 @@ def test_framing_by_the_application_is_rejected(splitting_server: Server, name: 
     response = ask(splitting_server, script_of(headers=[(name, value)]))
     assert response is not None
     assert response.status == 500
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("Transfer-Encoding", value) for value in ("chunked", "identity", "")],
+        *[("Connection", value) for value in ("close", "keep-alive", "upgrade")],
+    ],
+)
+def test_what_is_between_neighbours_is_not_the_applications(
+    splitting_server: Server, name: str, value: str
+) -> None:
+    response = ask(splitting_server, script_of(headers=[(name, value)]))
+    assert response is not None
+    assert (response.status, response.framing, response.get(name)) == (200, "length", None)
 
 
 @pytest.mark.parametrize("lengths", [("5", "5"), ("5", "4"), ("4", "5")])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from portico.config.kinds import Network, Size, UrlPath
+from portico.config.kinds import Flag, Network, Size, UrlPath
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,17 @@ def test_reads_paths(text: str) -> None:
 def test_rejects_what_is_no_path(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
         UrlPath().parse(text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), (" True ", True), ("FALSE", False)])
+def test_reads_yes_and_no(text: str, value: bool) -> None:
+    assert Flag().parse(text) is value
+
+
+@pytest.mark.parametrize("text", ["", "1", "yes", "on", "t", "strict"])
+def test_rejects_what_is_neither_yes_nor_no(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        Flag().parse(text)
 
 
 def test_holds_a_size_to_its_minimum() -> None:

@@ -17,6 +17,10 @@ pub struct Notices {
     pub unsized_body: Once,
     /// Headers of clients that no application has seen.
     pub dropped_header: OncePerName,
+    /// Headers of applications that no client has seen.
+    pub hop_by_hop: OncePerName,
+    /// An application returned None in place of a body.
+    pub no_body: Once,
 }
 
 /// Told once.

@@ -54,6 +54,8 @@ macro_rules! settings {
 }
 
 settings! {
+    /// Whether all that the application does against PEP 3333 is an error.
+    strict: bool,
     /// The most application calls at one time.
     threads: usize,
     /// How long a graceful stop may take.

@@ -40,6 +40,13 @@ fn forwarded_headers_of_others_are_kept_only_on_demand() {
 }
 
 #[test]
+fn yes_and_no_are_words() {
+    assert!(!settings(&[]).strict);
+    assert!(settings(&[("strict", "true")]).strict);
+    assert_eq!(read_error(&[("strict", "1")]), "strict: expected true or false, got \"1\"");
+}
+
+#[test]
 fn an_error_names_the_setting() {
     assert_eq!(
         read_error(&[("untrusted_forwarded", "drop")]),

@@ -37,6 +37,10 @@ class Kind(Generic[T]):
         """Return the text that `parse` would read as `value`."""
         return str(value)
 
+    def option(self, flag: str, text: str) -> list[str]:
+        """Return the words of a command line that give `text` to `flag`."""
+        return [flag, text]
+
 
 class Text(Kind[str]):
     """Any text that is not empty."""
@@ -144,6 +148,29 @@ class Choice(Kind[str]):
         if word not in self.choices:
             raise ValueError
         return word
+
+
+class Flag(Kind[bool]):
+    """Yes or no: `--name` and `--no-name` on the command line, a word in the environment."""
+
+    expected = "true or false"
+
+    def parse(self, text: str) -> bool:
+        word = text.strip().lower()
+        if word not in ("true", "false"):
+            raise ValueError
+        return word == "true"
+
+    def show(self, value: bool) -> str:
+        return "true" if value else "false"
+
+    def option(self, flag: str, text: str) -> list[str]:
+        return [flag if text == "true" else self.opposite(flag)]
+
+    @staticmethod
+    def opposite(flag: str) -> str:
+        """Return the option that says no: `--no-name`."""
+        return flag.replace("--", "--no-", 1)
 
 
 class AddressText(Kind[str]):

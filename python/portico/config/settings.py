@@ -15,6 +15,7 @@ from portico.config.kinds import (
     Choice,
     Duration,
     EnvironmentVariable,
+    Flag,
     Network,
     NumberOrAuto,
     Size,
@@ -80,6 +81,16 @@ class Settings:
         short_flag="-e",
         group=_APPLICATION,
         documentation="An environment variable for the application. May be repeated.",
+    )
+
+    strict = Setting(
+        "strict",
+        Flag(),
+        False,
+        group=_APPLICATION,
+        documentation="Whether the application is held to all of PEP 3333. Without it, a hop-by-hop header "
+        "(such as Connection) that it sends is dropped, and None in place of a body is an empty one, each "
+        "with a warning that is given once; with it, they are errors, and the response is a 500.",
     )
 
     workers = Setting(

@@ -37,7 +37,7 @@ def words(
             value = settings.values[row.attribute]
             texts = [row.kind.show(part) for part in (value if row.many else (value,))]
         for text in texts:
-            found += [row.flags[-1], text]
+            found += row.kind.option(row.flags[-1], text)
     return found
 
 

@@ -31,6 +31,10 @@ impl Source for Lines<'_> {
         self.parsed(name, "a number")
     }
 
+    fn flag(&self, name: &'static str) -> Result<bool, String> {
+        self.parsed(name, "true or false")
+    }
+
     fn text(&self, name: &'static str) -> Result<String, String> {
         self.value(name).map(str::to_owned)
     }

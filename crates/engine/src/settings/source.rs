@@ -9,6 +9,8 @@ pub trait Source {
     fn integer(&self, name: &'static str) -> Result<u64, Self::Error>;
     /// A number.
     fn number(&self, name: &'static str) -> Result<f64, Self::Error>;
+    /// Yes or no.
+    fn flag(&self, name: &'static str) -> Result<bool, Self::Error>;
     /// A text.
     fn text(&self, name: &'static str) -> Result<String, Self::Error>;
     /// A list of texts.

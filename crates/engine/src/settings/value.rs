@@ -22,6 +22,12 @@ impl Value for usize {
     }
 }
 
+impl Value for bool {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<bool, S::Error> {
+        source.flag(name)
+    }
+}
+
 /// A number of things or bytes; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(u64);
