@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.processes import children
@@ -21,21 +22,34 @@ _END_DEADLINE_S = 20.0
 class Portico:
     """One `python -m portico run` in `folder`, where `site.py`-like modules may be written and rewritten."""
 
-    def __init__(self, folder: Path, application: str, options: Sequence[str], *, port: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        application: str,
+        options: Sequence[str],
+        *,
+        port: int,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        before_exec: Callable[[], None] | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "portico"),
+    ) -> None:
         self.folder = folder
         self.port = port
         self.error_path = folder / "error.log"
         with self.error_path.open("wb") as error_log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "portico", "run", application, "-b", f"127.0.0.1:{port}"),
+                    *(*program, "run", application, "-b", f"127.0.0.1:{port}"),
                     *("--access-log", "off", *options),
                 ],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                stdout=error_log,
-                stderr=error_log,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+                stdout=error_log if stdout is None else stdout,
+                stderr=error_log if stderr is None else stderr,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+                preexec_fn=before_exec,
             )
 
     @property
@@ -60,6 +74,11 @@ class Portico:
         """Wait for the end and return the exit code."""
         return self.process.wait(_END_DEADLINE_S)
 
+    def stop(self) -> None:
+        """End it with TERM; asserts that all went well."""
+        self.signal(signal.SIGTERM)
+        assert self.wait() == 0, self.log()
+
     def get(self, path: str = "/") -> str:
         """Return the body of one response, on a connection of its own."""
         with self.ask(path) as connection:
@@ -67,9 +86,13 @@ class Portico:
 
     def ask(self, path: str = "/") -> socket.socket:
         """Send a request and return its connection, without waiting for the response."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=_END_DEADLINE_S)
+        connection = self.connect()
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
         return connection
+
+    def connect(self) -> socket.socket:
+        """A new connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=_END_DEADLINE_S)
 
 
 def read_body(connection: socket.socket) -> str:
@@ -88,9 +111,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start portico on `source` (the module `shop`); whatever still runs at the end of the test is killed."""
     started: list[Portico] = []
 
-    def start_one(source: str, *options: str, application: str = "shop", port: int | None = None) -> Portico:
+    def start_one(
+        source: str, *options: str, application: str = "shop", port: int | None = None, **others: Any
+    ) -> Portico:
         (tmp_path / "shop.py").write_text(source)
-        portico = Portico(tmp_path, application, options, port=port or free_port())
+        portico = Portico(tmp_path, application, options, port=port or free_port(), **others)
         started.append(portico)
         return portico
 

@@ -1,30 +1,26 @@
 //! One line per finished request, without the interpreter.
 //!
 //! Lines are buffered in memory and written by the crew's leader before it waits for more work: one
-//! write for a batch of requests under load, at once when there is little to do. Nobody waits for
-//! who reads the log: what a full pipe does not take is kept, and beyond a bound given up.
+//! write for a batch of requests under load, at once when there is little to do. Beyond a bound the thread
+//! that has added a line writes them after its call. Nobody waits for who reads the log: what a full pipe
+//! does not take is kept, and beyond another bound given up.
 
 use crate::clock;
+use crate::line_writer::LineWriter;
 use crate::lock::lock;
 use crate::log::RateLimited;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::FileType;
-use rustix::io::Errno;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::Mutex;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Bytes buffered that are to be written although there are more requests.
 const BATCH_BYTES: usize = 32 * 1024;
 /// Bytes buffered at most while the log cannot be written.
 const MOST_BYTES: usize = 1024 * 1024;
-/// What a pipe that says it is writable takes without waiting, and without mixing it with what others write (PIPE_BUF,
-/// pipe(7)).
-const PIPE_BYTES: usize = 4096;
-/// Bytes of each text that a client can choose, where a line has to fit in that.
+/// Bytes of each text that a client can choose, where a line has to fit in what a pipe takes at once.
 const PIPE_FIELD_BYTES: usize = 1200;
 
 /// What is told of a request.
@@ -47,12 +43,10 @@ pub struct AccessRecord<'a> {
 
 /// The access log of one server.
 pub struct AccessLog {
-    fd: OwnedFd,
-    /// Whether writing waits for no reader.
-    is_file: bool,
+    writer: LineWriter,
     colour: bool,
     buffered: Mutex<Buffered>,
-    /// Whether somebody was told to write.
+    /// Whether there is so much to write that it is to be done although there are more requests.
     is_due: AtomicBool,
     /// Lines on their way out; locked by who writes, so that others can go on buffering.
     leaving: Mutex<Vec<u8>>,
@@ -71,11 +65,13 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 
 impl AccessLog {
     /// A log that writes to `fd`.
-    pub fn new(fd: OwnedFd, colour: bool) -> AccessLog {
-        let is_file =
-            rustix::fs::fstat(&fd).is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::RegularFile);
+    ///
+    /// # Errors
+    /// There are no more descriptors.
+    pub fn new(fd: &OwnedFd, colour: bool) -> io::Result<AccessLog> {
+        let writer = LineWriter::new(fd.as_fd())?;
         let (buffered, leaving) = (Mutex::default(), Mutex::default());
-        AccessLog { fd, is_file, colour, buffered, is_due: AtomicBool::new(false), leaving }
+        Ok(AccessLog { writer, colour, buffered, is_due: AtomicBool::new(false), leaving })
     }
 
     /// Adds the line of one request (the combined format, then the duration in seconds). Writes nothing; true if it is
@@ -84,6 +80,8 @@ impl AccessLog {
         let mut buffered = lock(&self.buffered);
         if buffered.lines.len() >= MOST_BYTES {
             buffered.lost += 1;
+            // Perhaps somebody reads again.
+            self.is_due.store(true, Relaxed);
             return false;
         }
         let second = clock::wall_s();
@@ -92,7 +90,7 @@ impl AccessLog {
             buffered.date = date_text(second);
         }
         let Buffered { lines, date, .. } = &mut *buffered;
-        let most_bytes = if self.is_file { usize::MAX } else { PIPE_FIELD_BYTES };
+        let most_bytes = if self.writer.is_file() { usize::MAX } else { PIPE_FIELD_BYTES };
         let start = if self.colour { colour_of(record.status) } else { "" };
         lines.extend_from_slice(start.as_bytes());
         // Writing to a Vec cannot fail.
@@ -121,11 +119,24 @@ impl AccessLog {
         lines.len() >= BATCH_BYTES && !self.is_due.swap(true, Relaxed)
     }
 
+    /// Whether so much is buffered that it should be written although there are more requests.
+    pub fn is_due(&self) -> bool {
+        self.is_due.load(Relaxed)
+    }
+
     /// Writes what was buffered, as far as it can be without waiting for who reads it; true if that was all. Outside
     /// the interpreter: a disk may be slow.
     pub fn flush(&self) -> bool {
         // Who has it writes what is buffered meanwhile, too.
-        let Ok(mut leaving) = self.leaving.try_lock() else { return false };
+        self.leaving.try_lock().is_ok_and(|leaving| self.write_buffered(leaving))
+    }
+
+    /// As `flush`, after whoever writes at the moment: so nobody adds lines faster than they can be written.
+    pub fn flush_in_turn(&self) {
+        self.write_buffered(lock(&self.leaving));
+    }
+
+    fn write_buffered(&self, mut leaving: MutexGuard<'_, Vec<u8>>) -> bool {
         self.is_due.store(false, Relaxed);
         let lost = std::mem::take(&mut lock(&self.buffered).lost);
         warn_about_lost(lost);
@@ -159,26 +170,11 @@ impl AccessLog {
     /// Writes from the start of `lines`; returns how many bytes are done with.
     fn write(&self, lines: &[u8]) -> usize {
         static RATE: RateLimited = RateLimited::new();
-        let fd = self.fd.as_fd();
-        let mut done = 0;
-        while let rest = lines.get(done..).unwrap_or_default()
-            && !rest.is_empty()
-            && (self.is_file || is_writable(fd))
-        {
-            let piece = if self.is_file { rest } else { whole_lines(rest) };
-            match rustix::io::write(fd, piece) {
-                Ok(written) => done += written,
-                Err(Errno::INTR) => {}
-                // Somebody else has made the pipe one that does not wait.
-                Err(Errno::AGAIN) => break,
-                Err(error) => {
-                    // A log that cannot be written must not stop the server: what does not fit is given up.
-                    RATE.warn(|| format!("cannot write the access log: {error}; lines are lost, requests are served"));
-                    return lines.len();
-                }
-            }
-        }
-        done
+        self.writer.write(lines).unwrap_or_else(|error| {
+            // A log that cannot be written must not stop the server: what does not fit is given up.
+            RATE.warn(|| format!("cannot write the access log: {error}; lines are lost, requests are served"));
+            lines.len()
+        })
     }
 }
 
@@ -187,19 +183,6 @@ fn warn_about_lost(lines: u64) {
     if lines > 0 {
         RATE.warn(|| format!("nobody has read the access log for too long; {lines} of its lines are lost"));
     }
-}
-
-/// Whether a write of `PIPE_BYTES` does not wait.
-fn is_writable(fd: BorrowedFd<'_>) -> bool {
-    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
-    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-}
-
-/// As many lines from the start of `bytes` as a pipe takes at once, or the part of a longer one.
-fn whole_lines(bytes: &[u8]) -> &[u8] {
-    let most = bytes.get(..PIPE_BYTES).unwrap_or(bytes);
-    let end = most.iter().rposition(|byte| *byte == b'\n').map_or(most.len(), |end| end + 1);
-    most.get(..end).unwrap_or(most)
 }
 
 fn date_text(second: u64) -> String {

@@ -70,6 +70,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let started_ns = clock::monotonic_ns();
         if crew.is_expired(&request, started_ns) {
             shed(request, Overload::WaitedTooLong);
+            self.flush_access_log_if_due();
             return Called { started_ns, ended_ns: started_ns };
         }
         let Request { connection, inbound, body, keep_alive, arrived_ns, .. } = request;
@@ -93,7 +94,18 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let duration_ns = ended_ns.saturating_sub(arrived_ns);
         Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns }.settle(resources);
         resources.buffers.give_back(inbound);
+        self.flush_access_log_if_due();
         Called { started_ns, ended_ns }
+    }
+}
+
+impl<C: Caller> Calls<'_, C> {
+    /// In a batch of calls nobody else may come to it.
+    fn flush_access_log_if_due(&mut self) {
+        let resources = &self.server.resources;
+        if resources.is_access_log_due() {
+            self.caller.outside(|| resources.flush_access_log_in_turn());
+        }
     }
 }
 

@@ -103,7 +103,7 @@ impl Engine {
             thread_cpu_ns: clock::thread_cpu_ns,
         };
         slot.set_threads(settings.threads);
-        let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(fd, colour));
+        let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(&fd, colour)).transpose()?;
         let resources = Resources::new(settings, slot, access_log, &runtime);
         let listeners = process.listeners.into_iter().enumerate().map(|(index, bound)| {
             let (listener, socket) = Listener::new(index, bound);

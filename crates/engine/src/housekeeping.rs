@@ -20,6 +20,9 @@ pub async fn run(server: Arc<Server>) {
         // Also where no thread comes to take anything out of the queue.
         for request in server.crew.take_expired(clock::monotonic_ns()) {
             shed(request, Overload::WaitedTooLong);
+            if resources.is_access_log_due() {
+                resources.flush_access_log();
+            }
         }
         resources.flush_access_log();
     }

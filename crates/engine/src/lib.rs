@@ -3,7 +3,7 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `log`, `notices`, `descriptor`: for everybody.
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `scoreboard`, `access_log`: accounts that need no interpreter.
@@ -31,6 +31,7 @@ pub mod exchange;
 pub mod function;
 pub mod heap;
 pub mod housekeeping;
+pub mod line_writer;
 pub mod listener;
 pub mod lock;
 pub mod log;

@@ -111,6 +111,18 @@ impl Resources {
         }
     }
 
+    /// Whether the access log should be written before the next call.
+    pub fn is_access_log_due(&self) -> bool {
+        self.access_log.as_ref().is_some_and(AccessLog::is_due)
+    }
+
+    /// Writes what the access log has buffered, after whoever does at the moment.
+    pub fn flush_access_log_in_turn(&self) {
+        if let Some(access_log) = &self.access_log {
+            access_log.flush_in_turn();
+        }
+    }
+
     /// Writes what the access log has buffered, as far as it can be without waiting.
     pub fn flush_access_log(&self) {
         if let Some(access_log) = &self.access_log {
