@@ -13,6 +13,7 @@ use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// Counters of all workers in one anonymous shared mapping; made before the first fork.
 #[pyclass(frozen)]
@@ -84,6 +85,20 @@ fn log(level: &str, message: &str) -> PyResult<()> {
     Ok(())
 }
 
+/// Writes whole lines of the application's own to the error log, as they are.
+#[pyfunction]
+fn log_lines(text: &str) {
+    error_log::write_lines(text);
+}
+
+/// Writes what the error log has kept while nobody read it, waiting at most `patience_s` seconds for that; true if that
+/// was all.
+#[pyfunction]
+fn flush_log(py: Python<'_>, patience_s: f64) -> bool {
+    error_log::flush()
+        || (patience_s > 0.0 && py.detach(|| error_log::flush_within(Duration::from_secs_f64(patience_s))))
+}
+
 /// Sets the least level that the error log takes, and whether it is coloured.
 #[pyfunction]
 fn configure_log(level: &str, colour: bool) -> PyResult<()> {
@@ -133,6 +148,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<wsgi::file_wrapper::FileWrapper>()?;
     module.add("RequestBodyError", module.py().get_type::<wsgi::input::RequestBodyError>())?;
     module.add_function(wrap_pyfunction!(log, module)?)?;
+    module.add_function(wrap_pyfunction!(log_lines, module)?)?;
+    module.add_function(wrap_pyfunction!(flush_log, module)?)?;
     module.add_function(wrap_pyfunction!(configure_log, module)?)?;
     module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;

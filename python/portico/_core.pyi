@@ -13,7 +13,9 @@ __all__ = [
     "WorkerStatus",
     "__version__",
     "configure_log",
+    "flush_log",
     "log",
+    "log_lines",
     "serve",
     "setting_names",
     "trim_heap",
@@ -106,11 +108,24 @@ class Scoreboard:
 def log(level: str, message: str) -> None:
     """Write one record to standard error: `[2026-11-21 04:51:38 +0000] [pid] [level] message`.
 
-    `level` is debug, info, warning, error or critical. `message` may have several lines.
+    `level` is debug, info, warning, error or critical. `message` may have several lines. If nobody reads
+    what a pipe should take, 256 KiB are kept and the rest is given up, which is said later.
+    """
+
+def log_lines(text: str) -> None:
+    """Write `text`, one line or several, to standard error as it is, whatever the level; waits like `log`."""
+
+def flush_log(patience_s: float) -> bool:
+    """Write what was kept while nobody read standard error, waiting at most `patience_s` seconds.
+
+    Returns whether that was all.
     """
 
 def configure_log(level: str, colour: bool) -> None:
-    """Leave out records below `level`; `colour` says whether standard error shows colours."""
+    """Leave out records below `level`; `colour` says whether standard error shows colours.
+
+    To be called in each process that is to keep what standard error does not take, while it has one thread.
+    """
 
 def serve(
     application: WSGIApplication,

@@ -1,7 +1,7 @@
 """The error log, as Python sees it: a thin layer over the engine's writer, and `wsgi.errors` on top of it.
 
 Used by the supervisor and by the workers (any thread). The line format, the level and the single write to
-standard error are the engine's (`_core.log`), so both languages write alike.
+standard error are the engine's (`_core.log`), so both languages write alike. No write waits for who reads.
 """
 
 from __future__ import annotations
@@ -34,20 +34,36 @@ def error(message: str) -> None:
     _log("error", message)
 
 
+def critical(message: str) -> None:
+    _log("critical", message)
+
+
 def _log(level: str, message: str) -> None:
     try:
         _core.log(level, message)
     except UnicodeEncodeError:
-        # Lone surrogates (undecodable bytes of file names, PEP 383) have no UTF-8; show them escaped.
-        _core.log(level, message.encode("utf-8", "backslashreplace").decode("utf-8"))
+        _core.log(level, _escaped(message))
+
+
+def _write_lines(text: str) -> None:
+    try:
+        _core.log_lines(text)
+    except UnicodeEncodeError:
+        _core.log_lines(_escaped(text))
+
+
+def _escaped(text: str) -> str:
+    """Lone surrogates (undecodable bytes of file names, PEP 383) have no UTF-8; show them escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class ErrorStream:
-    """`wsgi.errors`: text in, whole lines out to the error log.
+    """`wsgi.errors`: text in, whole lines out to the error log, as the application wrote them.
 
-    Any Unicode is accepted. A line leaves when it is complete or at `flush()`; several lines written at
-    once stay one record, so that a traceback carries one prefix and is never mixed with another thread's
-    lines.
+    Whatever the level of the log is, which is for what the server says; and with nothing put before them,
+    because who writes here, such as the module logging, often has put a date and a level there already. Any
+    Unicode is accepted. A line leaves when it is complete or at `flush()`; several lines written at once
+    leave at once, so that a traceback is never mixed with another thread's lines.
     """
 
     __slots__ = ("_lock", "_partial")
@@ -68,7 +84,7 @@ class ErrorStream:
             if len(self._partial) > MAX_PARTIAL_LINE_CHARACTERS:
                 whole, newline, self._partial = whole + newline + self._partial, "\n", ""
         if newline:
-            error(whole)
+            _write_lines(whole)
         return len(text)
 
     def writelines(self, lines: Iterable[str], /) -> None:
@@ -80,7 +96,7 @@ class ErrorStream:
         with self._lock:
             partial, self._partial = self._partial, ""
         if partial:
-            error(partial)
+            _write_lines(partial)
 
     def isatty(self) -> bool:
         return False

@@ -1,7 +1,7 @@
 //! Applications that fail: the error log gets who failed, where, and the traceback; nothing else
 //! happens here.
 
-use portico_engine::log::{Level, log};
+use portico_engine::log::{Level, log, log_failure};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
@@ -23,7 +23,7 @@ impl RequestLabel<'_> {
     /// Logs `error`, which the application raised, with its traceback.
     pub fn log_exception(&self, py: Python<'_>, error: &PyErr) {
         let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
-        log(Level::Error, &format!("the application {self} failed\n{text}"));
+        log_failure(&format!("the application {self} failed\n{text}"));
     }
 
     /// Logs what the application did against PEP 3333 without raising.
@@ -50,7 +50,7 @@ pub fn not_bytes(what: &str, got: &Bound<'_, PyAny>, place: Option<String>) -> P
 /// Logs `error`, which a callback of portico.on_disconnect raised, with its traceback.
 pub fn log_callback_exception(py: Python<'_>, application: &str, error: &PyErr) {
     let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
-    log(Level::Error, &format!("a portico.on_disconnect callback of the application {application} failed\n{text}"));
+    log_failure(&format!("a portico.on_disconnect callback of the application {application} failed\n{text}"));
 }
 
 /// The name of an application: its own, or its type's, after its module's.

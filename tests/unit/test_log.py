@@ -1,4 +1,4 @@
-"""portico.log: `wsgi.errors` as whole records of the error log."""
+"""portico.log: `wsgi.errors` as whole lines of the error log."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def records(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What reaches the error log."""
     written: list[str] = []
 
-    def log(level: str, message: str) -> None:
-        message.encode("utf-8")
-        written.append(message)
+    def log_lines(text: str) -> None:
+        text.encode("utf-8")
+        written.append(text)
 
-    monkeypatch.setattr(_core, "log", log)
+    monkeypatch.setattr(_core, "log_lines", log_lines)
     return written
 
 

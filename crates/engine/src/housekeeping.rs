@@ -4,6 +4,7 @@
 use crate::clock;
 use crate::exchange::error_response::{Overload, shed};
 use crate::heap::Heap;
+use crate::log;
 use crate::server::Server;
 use crate::wheel::TICK_MS;
 use std::sync::Arc;
@@ -25,5 +26,6 @@ pub async fn run(server: Arc<Server>) {
             }
         }
         resources.flush_access_log();
+        log::flush();
     }
 }

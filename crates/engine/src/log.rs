@@ -1,9 +1,19 @@
 //! The error log: whole lines to standard error, from Python and from the engine alike.
 //!
-//! Needs no interpreter, so connection tasks may use it.
+//! Needs no interpreter, so connection tasks may use it. Nobody waits for who reads it: what a full pipe does not take is
+//! kept, and beyond a bound given up, which is said once the pipe takes lines again.
 
 use crate::clock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use crate::line_writer::LineWriter;
+use crate::lock::lock;
+use std::os::fd::AsFd as _;
+use std::process;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Bytes kept at most while standard error takes nothing.
+const MOST_BYTES: usize = 256 * 1024;
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +37,9 @@ const COLOURS: [&str; 6] = ["2", "2", "36", "33", "31", "1;31"];
 
 static THRESHOLD: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static COLOUR: AtomicBool = AtomicBool::new(false);
+/// The process whose lines `OUTPUT` keeps. One that it has forked may have copied them, and a lock that nobody opens.
+static OWNER: AtomicU32 = AtomicU32::new(0);
+static OUTPUT: Mutex<Output> = Mutex::new(Output { writer: None, kept: Vec::new(), lost: 0 });
 
 impl Level {
     /// The level called `name`, one of trace, debug, info, warning, error, critical.
@@ -37,10 +50,16 @@ impl Level {
     }
 }
 
-/// Sets what is written from now on, and whether it is coloured.
+/// Sets what this process writes from now on, and whether it is coloured; nothing that it has as a copy of its parent's.
+/// Called while it has one thread.
 pub fn configure(threshold: Level, colour: bool) {
     THRESHOLD.store(threshold as u8, Ordering::Relaxed);
     COLOUR.store(colour, Ordering::Relaxed);
+    OWNER.store(process::id(), Ordering::Relaxed);
+    let mut output = lock(&OUTPUT);
+    output.kept = Vec::new();
+    output.lost = 0;
+    output.open();
 }
 
 /// Whether entries of `level` are written: asked before an entry that costs something to word.
@@ -50,26 +69,57 @@ pub fn is_on(level: Level) -> bool {
 
 /// Writes one entry in one system call, so that the lines of several processes never mix.
 pub fn log(level: Level, message: &str) {
-    if !is_on(level) {
-        return;
+    if is_on(level) {
+        write(entry(level, message).as_bytes());
     }
+}
+
+/// Writes that the application has failed, whatever the level is: that is for what the server says of itself.
+pub fn log_failure(message: &str) {
+    write(entry(Level::Error, message).as_bytes());
+}
+
+/// Writes whole lines of the application's own, as they are.
+pub fn write_lines(text: &str) {
+    write(format!("{}\n", text.strip_suffix('\n').unwrap_or(text)).as_bytes());
+}
+
+/// Writes what is kept, as far as it can be without waiting; true if that was all.
+pub fn flush() -> bool {
+    !is_owner() || lock(&OUTPUT).flush()
+}
+
+/// As `flush`, waiting at most `patience` for who reads.
+pub fn flush_within(patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        if flush() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn entry(level: Level, message: &str) -> String {
     let now = clock::civil(clock::wall_s());
     let (hour, minute, second) = now.time;
     let name = NAMES[level as usize];
-    let pid = std::process::id();
+    let pid = process::id();
     let label = if COLOUR.load(Ordering::Relaxed) {
         format!("\x1b[{}m[{name}]\x1b[0m", COLOURS[level as usize])
     } else {
         format!("[{name}]")
     };
-    let entry = format!(
+    format!(
         "[{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} +0000] [{pid}] {label} {}\n",
         now.year,
         now.month,
         now.day,
         message.trim_end_matches('\n')
-    );
-    write_all(entry.as_bytes());
+    )
 }
 
 /// A warning that may be due at every request and is written at most once a minute, with how often it was due.
@@ -109,10 +159,84 @@ impl RateLimited {
     }
 }
 
+fn is_owner() -> bool {
+    OWNER.load(Ordering::Relaxed) == process::id()
+}
+
+fn write(lines: &[u8]) {
+    if is_owner() {
+        lock(&OUTPUT).add(lines);
+    } else {
+        write_all(lines);
+    }
+}
+
+/// What this process writes to standard error.
+struct Output {
+    writer: Option<LineWriter>,
+    /// What was not taken yet.
+    kept: Vec<u8>,
+    /// Lines given up since.
+    lost: usize,
+}
+
+impl Output {
+    /// Writes `lines` after what is kept, or keeps them.
+    fn add(&mut self, lines: &[u8]) {
+        let written = if self.flush() { self.write(lines) } else { 0 };
+        let rest = lines.get(written..).unwrap_or_default();
+        if self.kept.is_empty() || self.kept.len() + rest.len() <= MOST_BYTES {
+            self.tell_lost();
+            self.kept.extend_from_slice(rest);
+        } else {
+            self.lost += rest.split(|byte| *byte == b'\n').count() - 1;
+        }
+    }
+
+    fn flush(&mut self) -> bool {
+        if self.kept.is_empty() {
+            return true;
+        }
+        let kept = std::mem::take(&mut self.kept);
+        let written = self.write(&kept);
+        self.kept = kept;
+        self.kept.drain(..written);
+        if self.kept.is_empty() && self.lost > 0 {
+            self.tell_lost();
+            return self.flush();
+        }
+        self.kept.is_empty()
+    }
+
+    /// Keeps a line in the place of those that were given up.
+    fn tell_lost(&mut self) {
+        if self.lost > 0 {
+            let lost = std::mem::take(&mut self.lost);
+            let message = format!("nobody has read the error log for too long; {lost} of its lines are lost");
+            self.kept.extend_from_slice(entry(Level::Warning, &message).as_bytes());
+        }
+    }
+
+    /// Follows standard error, which an application may have put another file in the place of.
+    fn open(&mut self) {
+        let stderr = std::io::stderr();
+        if !self.writer.as_ref().is_some_and(|writer| writer.is_for(stderr.as_fd())) {
+            self.writer = LineWriter::new(stderr.as_fd()).ok();
+        }
+    }
+
+    /// Returns how many bytes are done with.
+    fn write(&mut self, lines: &[u8]) -> usize {
+        self.open();
+        // A log that cannot be written (closed, disk full) must not stop the server: there is nowhere to say so.
+        self.writer.as_ref().and_then(|writer| writer.write(lines).ok()).unwrap_or(lines.len())
+    }
+}
+
+/// In a process that the application has forked: as any program writes.
 fn write_all(mut bytes: &[u8]) {
     let stderr = std::io::stderr();
     while !bytes.is_empty() {
-        // A log that cannot be written (closed, disk full) must not stop the server: there is nowhere to say so.
         match rustix::io::write(&stderr, bytes) {
             Ok(written) if written > 0 => bytes = bytes.get(written..).unwrap_or_default(),
             Err(rustix::io::Errno::INTR) => {}

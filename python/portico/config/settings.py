@@ -487,8 +487,12 @@ class Settings:
         Choice("trace", "debug", "info", "warning", "error", "critical"),
         "info",
         group=_LOGS,
-        documentation="The least important records that the error log keeps. trace follows each request by "
-        "the number of its connection: accepted, head, queued, called, head sent, done.",
+        documentation="The least important records that the error log keeps of what portico itself says. "
+        "trace follows each request by the number of its connection: accepted, head, queued, called, head "
+        "sent, done. What the application writes to wsgi.errors is there at every level and as it was "
+        "written, with no date or level before it, and so is the traceback of an exception that it raises. "
+        "If nobody reads what a pipe should take, each process keeps 256 KiB and gives up the rest, which "
+        "is said later: neither requests nor signals wait.",
     )
 
     __slots__ = ("origins", "values")

@@ -29,7 +29,7 @@ from portico.process.signals import (
     signal_name,
     unblock_signals,
 )
-from portico.process.worker import Assignment, shows_colour
+from portico.process.worker import LOG_PATIENCE_S, Assignment, configure_log
 from portico.process.worker_handle import BOOTING, READY, WorkerHandle
 from portico.process.worker_set import WorkerSet
 
@@ -49,7 +49,8 @@ FIRST_BACK_OFF_S = 0.1
 LONGEST_BACK_OFF_S = 5.0
 # A worker that dies sooner after it was ready counts like one that died at boot.
 STABLE_AFTER_S = 1.0
-_STANDARD_ERROR_FD = 2
+# Between two looks whether somebody reads the error log again.
+LOG_PAUSE_S = 0.25
 
 
 class Supervisor:
@@ -77,7 +78,7 @@ class Supervisor:
     def run(self) -> int | Assignment:
         """Supervise until told to stop and return the exit code; in a forked child, return its assignment."""
         name_process("portico")
-        _core.configure_log(self._settings.log_level, shows_colour(_STANDARD_ERROR_FD))
+        configure_log(self._settings)
         self._signals.watch(SUPERVISOR_SIGNALS)
         self._poll.register(self._signals.read_fd, select.POLLIN)
         # What exists now lives as long as the process: leave it out of collections, which would copy its
@@ -95,6 +96,7 @@ class Supervisor:
                 # The interpreter gives signals their default effect while it ends itself: one more TERM would
                 # be taken for the reason of the end.
                 block_signals(SUPERVISOR_SIGNALS)
+                _core.flush_log(LOG_PATIENCE_S)
                 return self._exit_code
             self._wait()
 
@@ -200,6 +202,9 @@ class Supervisor:
         """Sleep until something happens or is due, and take in all that has happened."""
         deadline_s = self._deadline_s()
         timeout_ms = None
+        if not _core.flush_log(0):
+            look_s = time.monotonic() + LOG_PAUSE_S
+            deadline_s = look_s if deadline_s is None else min(deadline_s, look_s)
         if deadline_s is not None:
             timeout_ms = max(0.0, (deadline_s - time.monotonic()) * 1000) + 1
         ready_fds = {fd for fd, _ in self._poll.poll(timeout_ms)}
@@ -359,7 +364,7 @@ class Supervisor:
         # A worker that died without a word says nothing about the application if another one has loaded it.
         if not self._announced and (worker.failure or not workers.has_ready(generation)):
             if self._exit_code == EXIT_FINE:
-                log.error(f"cannot load {self._settings.app}{reason}")
+                log.critical(f"cannot load {self._settings.app}{reason}")
                 self._exit_code = EXIT_APPLICATION
                 self._stop(QUITTING, now_s)
         elif workers.has_ready_before(generation) and not workers.has_ready(generation):

@@ -23,10 +23,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from portico.config.settings import Settings
     from portico.process.plan import Listener, Plan
     from portico.types import EngineListener, ErrorLog, WSGIApplication
 
+# At the end, for who reads the error log.
+LOG_PATIENCE_S = 0.2
 _STANDARD_OUTPUT_FD = 1
+_STANDARD_ERROR_FD = 2
 
 
 class Assignment:
@@ -84,6 +88,7 @@ def run_worker(assignment: Assignment) -> NoReturn:
     """Be a worker until told to stop; ends the process."""
     gc.enable()
     name_process("portico worker")
+    configure_log(assignment.plan.settings)
     faulthandler.enable()
     application = _load(assignment)
     signals = SignalPipe()
@@ -92,6 +97,11 @@ def run_worker(assignment: Assignment) -> NoReturn:
         assignment, signal_fd=signals.read_fd, access_log_fd=_open_access_log(assignment.plan)
     )
     _serve_and_leave(application, process, assignment)
+
+
+def configure_log(settings: Settings) -> None:
+    """Let this process write to the error log: each does so for itself."""
+    _core.configure_log(settings.log_level, shows_colour(_STANDARD_ERROR_FD))
 
 
 def shows_colour(fd: int) -> bool:
@@ -136,6 +146,7 @@ def _serve_and_leave(
     # request gets. If the supervisor is gone nobody else would end a worker that hangs here.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, settings.graceful_timeout_s + 1)
+    _flush_all()
     sys.exit(EXIT_FINE)
 
 
@@ -169,12 +180,17 @@ def _fail(assignment: Assignment, text: str) -> NoReturn:
 
 
 def _leave_at_once(code: int) -> NoReturn:
+    _flush_all()
+    os._exit(code)
+
+
+def _flush_all() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105 - contextlib costs every worker 0.4 MB
             stream.flush()
         except (OSError, ValueError, AttributeError):
             pass  # closed or full: there is nobody left to tell
-    os._exit(code)
+    _core.flush_log(LOG_PATIENCE_S)
 
 
 def _traceback(error: BaseException, *, hide_loader: bool = True) -> str:
