@@ -23,6 +23,7 @@ from portico.config.setting import Setting
 from portico.config.settings import TABLE, by_group
 from portico.config.sources import resolve
 from portico.errors import EXIT_UNEXPECTED, OperatorError
+from portico.process.standard_streams import open_standard_streams
 
 _STARTED_AT_S = time.monotonic()
 
@@ -30,6 +31,7 @@ _STARTED_AT_S = time.monotonic()
 def main() -> None:
     """Entry point of `portico` and of `python -m portico`."""
     try:
+        open_standard_streams()
         commands.main(prog_name="portico")
     except OperatorError as error:
         click.echo(f"portico: {error.message}", err=True)

@@ -89,6 +89,7 @@ def run_worker(assignment: Assignment) -> NoReturn:
     gc.enable()
     name_process("portico worker")
     configure_log(assignment.plan.settings)
+    _show_lines_at_once()
     faulthandler.enable()
     application = _load(assignment)
     signals = SignalPipe()
@@ -109,6 +110,12 @@ def shows_colour(fd: int) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or os.isatty(fd)
+
+
+def _show_lines_at_once() -> None:
+    """Let what the application prints leave line by line, into a pipe or file as on a terminal."""
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
 def _load(assignment: Assignment) -> WSGIApplication:

@@ -1,0 +1,23 @@
+"""Standard input, output and error are there, whoever has started portico: the command line's first step.
+
+Where one is closed, the next file or socket that is opened would get its number, and what is printed would go
+to a client or into a file. Supervisor, workers and the application inherit what is put in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+def open_standard_streams() -> None:
+    """Put /dev/null in the place of each of the descriptors 0 to 2 that is closed."""
+    for fd, (name, mode) in enumerate(_STREAMS):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # It gets the least number that is free, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115 - as long as the process
