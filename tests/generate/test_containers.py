@@ -247,6 +247,64 @@ def test_the_service_leads_to_the_pods() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("on", "off", "yes", "no", "y", "n", "true", "false", "null"),
+        *("1e3", "12", "0x10", "010", "0o7", "1-2", "2026-11-28", "00", "0b1", "685230"),
+    ],
+)
+def test_a_name_is_a_string_in_kubernetes(name: str) -> None:
+    """Whatever YAML would read a plain word as."""
+    for options in (("shop", "--name", name), (f"{name}.wsgi",)):
+        if options[0][0].isdigit():
+            continue  # no name of a module
+        deployment, service = objects(*options)
+        label = {"app.kubernetes.io/name": name}
+        assert deployment["metadata"] == service["metadata"] == {"name": name, "labels": label}
+        assert deployment["spec"]["selector"]["matchLabels"] == label == service["spec"]["selector"]
+        assert deployment["spec"]["template"]["metadata"]["labels"] == label
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert (container["name"], container["image"]) == (name, f"{name}:latest")
+
+
+@pytest.mark.parametrize("image", ["1:30", "12", "on", "1e3", "2026-11-28", "190:20:30", "0x10", "null"])
+def test_an_image_is_a_string_in_kubernetes(image: str) -> None:
+    assert container_of("shop", "--image", image)["image"] == image
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("yes", "1:30", "~", "", "a: b", "a #b", "- a", "{a}", "&a", "*a", "!a", "|", ">", "%a", "@a", "`a"),
+        *(
+            "'",
+            '"',
+            "\\",
+            "\t",
+            "a\nb",
+            " a ",
+            "\x7f",
+            "\x85",
+            "\xa0",
+            "\u2028",
+            "\ufeff",
+            "\U0001f40d",
+            "\x1b",
+        ),
+    ],
+    ids=ascii,
+)
+def test_a_word_of_the_command_is_a_string_in_kubernetes(value: str) -> None:
+    assert f"X={value}" in pod_command("shop", "-e", f"X={value}")
+
+
+@pytest.mark.parametrize("target", ["k8s", "dockerfile", "systemd"])
+def test_a_byte_that_is_no_text_is_named(target: str) -> None:
+    with pytest.raises(OperatorError, match=r"a byte that is no UTF-8, at the end of .*X=a\\udc80"):
+        generated(target, "shop", "-e", "X=a\udc80")
+
+
 @pytest.mark.parametrize("graceful", ["0", "30s", "1500ms", "5m"])
 def test_kubernetes_waits_longer_than_portico_needs_to_stop(graceful: str) -> None:
     pod = pod_of("shop", "--graceful-timeout", graceful)

@@ -216,6 +216,9 @@ def test_a_user_can_be_named() -> None:
     [
         (("-b", "fd://3"), "fd://3 does not say where the socket listens"),
         (("-b", "127.0.0.1:0"), "127.0.0.1:0: systemd listens on a port that is known"),
+        (("-b", "unix:/run/a\nExecStart=/bin/x"), "which a unit of systemd cannot hold"),
+        (("-b", "unix:/run/a\\"), "which a unit of systemd cannot hold"),
+        (("-b", "unix:/run/a?owner=m\u2028e"), "which a unit of systemd cannot hold"),
         (("-b", "shop.example:80"), "shop.example:80: systemd listens on an IP address"),
         (("--user", "a b"), '--user: expected the name of a user, such as www-data, got "a b"'),
         (("--output", "shop.txt"), '--output: expected a file such as shop.service, got "shop.txt"'),

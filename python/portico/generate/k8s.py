@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from portico.config.addresses import Address
 from portico.config.settings import Settings
 from portico.errors import OperatorError
 from portico.generate.container import USER_ID, Contained, contain, speaks_http
 from portico.generate.deployment import Deployment, File
 from portico.generate.head import made_by
-from portico.generate.layout import Derived, comment, fill, listing
+from portico.generate.layout import Derived, comment, fill, listing, yaml_string
 from portico.generate.times import shown, stop_s
 
 _DEREGISTER_S = 5
@@ -82,7 +80,7 @@ _MANIFEST = """
                   # portico takes no more connections once it is told to stop, but the Service goes on sending
                   # them for a moment.
                   exec:
-                    command: ["sleep", "<deregister>"]
+                    command: ["sleep", <deregister>]
               resources:
                 requests:
                   cpu: <cpu>
@@ -149,22 +147,20 @@ def files(deployment: Deployment) -> list[File]:
             f"{made_by(deployment)}\nFor kubectl apply --filename {name}.yaml.\n\n"
             f"From these settings of portico:\n{listing([grace, limit, temporary])}{changes}"
         ),
-        name=name,
+        name=yaml_string(name),
         grace=grace.value,
         user=str(USER_ID),
-        image=json.dumps(deployment.image or f"{name}:latest"),
+        image=yaml_string(deployment.image or f"{name}:latest"),
         # Kubernetes replaces $(NAME), but not $$(NAME).
-        command="\n".join(
-            f"- {json.dumps(word.replace('$(', '$$('), ensure_ascii=False)}" for word in contained.command
-        ),
-        port_name=address.scheme,
+        command="\n".join(f"- {yaml_string(word.replace('$(', '$$('))}" for word in contained.command),
+        port_name=yaml_string(address.scheme),
         port=str(address.port),
         probes_comment="# Served by a worker of portico itself, also while all threads are busy."
         if contained.health_path
         else "# Only a connection: nothing here speaks plain HTTP.",
         probe=_probe(contained, address),
-        deregister=str(_DEREGISTER_S),
-        cpu=json.dumps(str(workers)),
+        deregister=yaml_string(str(_DEREGISTER_S)),
+        cpu=yaml_string(str(workers)),
         memory_request=_mebibytes(_SUPERVISOR_BYTES + workers * _WORKER_BYTES),
         memory_limit=limit.value,
         temporary=temporary.value,
@@ -187,7 +183,7 @@ def _served(settings: Settings, contained: Contained) -> Address:
 
 def _probe(contained: Contained, address: Address) -> str:
     if contained.health_path and speaks_http(contained.asked):
-        return f"httpGet:\n  path: {json.dumps(contained.health_path)}\n  port: {contained.asked.port}"
+        return f"httpGet:\n  path: {yaml_string(contained.health_path)}\n  port: {contained.asked.port}"
     return f"tcpSocket:\n  port: {address.port}"
 
 

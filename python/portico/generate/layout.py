@@ -5,6 +5,7 @@ Text in, text out.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -71,6 +72,28 @@ def listing(values: Iterable[Derived]) -> str:
     rows = [(f"{value.name} {value.value}", value.source) for value in values]
     width = max((len(left) for left, _ in rows), default=0)
     return "\n".join(f"  {left:<{width}}  {source}" for left, source in rows)
+
+
+def yaml_string(text: str) -> str:
+    """Return `text` as YAML reads it back as a string: plain, `on`, `1e3` or `2026-01-01` would be others."""
+    # JSON's strings are YAML's, but that YAML wants what cannot be seen escaped (YAML 1.2.2, 5.1 and 7.3.1).
+    return "".join(
+        character if character.isprintable() else escaped(character)
+        for character in json.dumps(text, ensure_ascii=False)
+    )
+
+
+def escaped(character: str) -> str:
+    """Return a character that cannot be seen by its number, as YAML and systemd read it between quotes.
+
+    A byte that is no UTF-8 (PEP 383) stays what it is: no file here can hold it.
+    """
+    number = ord(character)
+    if 0xD800 <= number < 0xE000:
+        return character
+    if number < 0x80:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def fit_word(text: str, *, origin: str) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from portico.config.addresses import Address, parse_address
 from portico.config.check import check_app, working_directory
 from portico.config.settings import Settings
-from portico.errors import OperatorError
+from portico.errors import OperatorError, quoted
 from portico.generate.command import words
 from portico.generate.deployment import Deployment, File
 from portico.generate.head import made_by
-from portico.generate.layout import Derived, comment, fill, listing
+from portico.generate.layout import Derived, comment, escaped, fill, listing
 from portico.generate.times import shown, stop_s
 from portico.process.launch import wanted_descriptors
 
@@ -166,8 +166,11 @@ def files(deployment: Deployment) -> list[File]:
 
 def quote(word: str) -> str:
     """Return `word` as systemd reads it back in a command line (systemd.service(5), "Command lines")."""
-    escaped = "".join(_ESCAPES.get(character, character) for character in word)
-    return escaped if word and _PLAIN.issuperset(word) else f'"{escaped}"'
+    text = "".join(
+        _ESCAPES.get(character) or (character if character.isprintable() else escaped(character))
+        for character in word
+    )
+    return text if word and _PLAIN.issuperset(word) else f'"{text}"'
 
 
 def _command_line(command: Sequence[str]) -> str:
@@ -207,13 +210,26 @@ def _socket(deployment: Deployment, unit: str, address: Address, addresses: Sequ
             f"{listing([Derived('ListenStream', _place(settings, address), f'bind {address}'), backlog])}"
         ),
         name=deployment.name,
-        bind=str(address).replace("%", "%%"),
-        place=_place(settings, address).replace("%", "%%"),
+        bind=_fit_value(settings, address, str(address)),
+        place=_fit_value(settings, address, _place(settings, address)),
         scheme_and_name=str(_by_name(address, unit)),
         unit=unit,
         backlog=backlog.value,
-        options="\n".join(_socket_options(address, addresses)),
+        options="\n".join(
+            _fit_value(settings, address, option) for option in _socket_options(address, addresses)
+        ),
     )
+
+
+def _fit_value(settings: Settings, address: Address, text: str) -> str:
+    """Return `text` as a value that has no quotes; raises OperatorError where it would be more than that."""
+    if not text.isprintable() or text != text.strip() or text.endswith("\\"):
+        origin = settings.origins[Settings.bind.attribute]
+        raise OperatorError(
+            f"{origin}: {quoted(str(address))} has a space at its end, a backslash there, or a character "
+            "that cannot be seen, which a unit of systemd cannot hold; choose another name"
+        )
+    return text.replace("%", "%%")
 
 
 def _place(settings: Settings, address: Address) -> str:

@@ -34,7 +34,17 @@ def generate(
     check_together(settings, working_directory(settings))
     if target == "systemd" and output:
         wishes = {**wishes, "name": _unit_name(wishes.get("name") or "", output)}
-    return TARGETS[target](read_deployment(target, settings, wishes))
+    files = TARGETS[target](read_deployment(target, settings, wishes))
+    for file in files:
+        try:
+            file.text.encode()
+        except UnicodeEncodeError as error:
+            word = quoted(file.text[max(0, error.start - 20) : error.end])
+            raise OperatorError(
+                f"expected text, got a byte that is no UTF-8, at the end of {word}, which {file.name} "
+                "cannot hold"
+            ) from None
+    return files
 
 
 def _unit_name(name: str, output: str) -> str:
