@@ -77,9 +77,11 @@ impl Caller for Bridge<'_> {
             }
         };
         let parts = RequestParts { resources, cell, inbound, body, sender: &sender };
+        let mut input = None;
         // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.
         let called = catch_unwind(AssertUnwindSafe(|| {
-            let result = environ.build(py, parts, &exchange).and_then(|environ| {
+            let result = environ.build(py, parts, &exchange).and_then(|(environ, body)| {
+                input = body;
                 let arguments = (environ, exchange.start_response.clone_ref(py));
                 application.bind(py).call1(arguments)
             });
@@ -89,6 +91,9 @@ impl Caller for Bridge<'_> {
             let error = PyRuntimeError::new_err(format!("the server has panicked: {}", panic_message(&*panic)));
             response::send(py, &exchange, Err(error), date, label)
         });
+        if let Some(input) = input {
+            input.get().end();
+        }
         pool.end(py, exchange);
         outcome
     }

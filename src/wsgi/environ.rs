@@ -141,13 +141,13 @@ impl Environ {
         }
     }
 
-    /// The environ of one request.
+    /// The environ of one request, and what `wsgi.input` in it has to be closed after the call, if anything.
     pub fn build<'py>(
         &mut self,
         py: Python<'py>,
         call: RequestParts<'_>,
         exchange: &PythonExchange,
-    ) -> PyResult<Bound<'py, PyDict>> {
+    ) -> PyResult<(Bound<'py, PyDict>, Option<Py<Input>>)> {
         let RequestParts { resources, inbound, sender, .. } = call;
         let template = self.templates.get(sender.listener).or(self.templates.first());
         let environ = template.map_or_else(|| Ok(PyDict::new(py)), |template| template.bind(py).copy())?;
@@ -186,8 +186,8 @@ impl Environ {
             let log = environ.as_any().get_item(&self.keys.errors)?.unbind();
             environ.set_item(&self.keys.errors, ProxyErrors::new(&exchange.response, log).into_pyobject(py)?)?;
         }
-        self.set_body(py, &environ, call)?;
-        Ok(environ)
+        let input = self.set_body(py, &environ, call)?;
+        Ok((environ, input))
     }
 
     /// The request line and the headers of HTTP.
@@ -333,10 +333,15 @@ impl Environ {
         Ok(())
     }
 
-    fn set_body(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, call: RequestParts<'_>) -> PyResult<()> {
+    fn set_body(
+        &self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        call: RequestParts<'_>,
+    ) -> PyResult<Option<Py<Input>>> {
         let RequestParts { resources, cell, inbound, body, .. } = call;
         let length = match &body {
-            Body::Empty if inbound.head.framing == portico_wire::Framing::Empty => return Ok(()),
+            Body::Empty if inbound.head.framing == portico_wire::Framing::Empty => return Ok(None),
             Body::Empty => Some(0),
             Body::Buffered(range) => Some(range.len() as u64),
             Body::Spooled(spool) => Some(spool.len()),
@@ -350,7 +355,9 @@ impl Environ {
             environ.set_item(&self.keys.transfer_encoding, &self.keys.chunked)?;
             resources.notices.unsized_body.warn(|| unsized_body(resources, inbound));
         }
-        environ.set_item(&self.keys.input, Input::new(py, resources, cell, inbound.bytes(), body)?)
+        let input = Input::new(py, resources, cell, inbound.bytes(), body)?;
+        environ.set_item(&self.keys.input, &input)?;
+        Ok(Some(input))
     }
 }
 

@@ -1,20 +1,21 @@
-//! `wsgi.input` (PEP 3333 "Input and Error Streams"): read, readline, readlines and iteration with
-//! the semantics of `io.BufferedReader`, over a body wherever it is.
+//! `wsgi.input` (PEP 3333 "Input and Error Streams"): a binary file to be read, as `io.BufferedReader` is one, over a
+//! body wherever it is. Whatever takes a file takes it: `io.TextIOWrapper`, `csv`, `zipfile.ZipFile`.
 //!
 //! `b""` is the end of the body; a body that was aborted raises instead, it never looks complete. While it
-//! waits for a streamed body a thread drives I/O for the whole worker, without the interpreter.
+//! waits for a streamed body a thread drives I/O for the whole worker, without the interpreter. It is closed when the
+//! call is over, whoever still has it.
+
+mod source;
 
 use portico_engine::lock::lock;
-use portico_engine::message::body::{Body, BodyError, Rest, Stream};
-use portico_engine::message::spool::{Held, Kept};
+use portico_engine::message::body::{Body, Stream, Unwanted};
 use portico_engine::resources::Resources;
-use portico_wire::WireError;
-use pyo3::create_exception;
-use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyStopIteration};
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyStopIteration, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
-use std::fs::File;
-use std::io::Read as _;
+use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice};
+use pyo3::{create_exception, import_exception};
+use source::{BodySource, Incoming};
+use std::io::BufRead as _;
 use std::sync::{Arc, Mutex};
 
 create_exception!(
@@ -23,49 +24,31 @@ create_exception!(
     PyConnectionError,
     "The client did not send the request body as it had announced; `status` is that of the response that says so."
 );
-
-/// Bytes taken from a file or a stream at a time.
-const BLOCK_BYTES: usize = 64 * 1024;
+import_exception!(io, UnsupportedOperation);
 
 /// `wsgi.input`.
 #[pyclass(frozen, module = "portico._core")]
 pub struct Input {
-    source: Mutex<InputState>,
+    state: Mutex<InputState>,
+    /// Ends the wait of a thread that is reading.
+    unwanted: Option<Unwanted>,
 }
 
 enum InputState {
-    /// Nothing is left.
-    Ended,
-    /// Something may be left.
+    /// There is nothing to read, so that any number of requests may share it.
+    Empty,
+    /// Nobody is reading.
     Open(Box<BodySource>),
     /// A thread is reading.
     InUse,
-}
-
-/// What is left to be read: the bytes at hand, then the file, then the stream.
-struct BodySource {
-    /// Read up to `position`.
-    buffer: Vec<u8>,
-    position: usize,
-    file: Option<(File, u64)>,
-    stream: Option<Streamed>,
-    failed: Option<BodyError>,
-    /// What buffer and file are counted in.
-    held: Option<Held>,
-}
-
-/// The part of a body that is still to come.
-struct Streamed {
-    rest: Rest,
-    resources: Arc<Resources>,
-    /// The call's cell of the scoreboard.
-    cell: usize,
+    /// The call is over.
+    Closed,
 }
 
 impl Input {
     /// A reader without a body.
     pub fn empty(py: Python<'_>) -> PyResult<Py<Input>> {
-        Py::new(py, Input { source: Mutex::new(InputState::Ended) })
+        Py::new(py, Input { state: Mutex::new(InputState::Empty), unwanted: None })
     }
 
     /// A reader over `body`, whose buffered form is a range of `bytes`, for the call in `cell` of the scoreboard.
@@ -76,45 +59,88 @@ impl Input {
         bytes: &[u8],
         body: Body,
     ) -> PyResult<Py<Input>> {
-        let (kept, stream) = match body {
-            Body::Empty => (None, None),
-            Body::Buffered(range) => {
-                let buffer = bytes.get(range).unwrap_or_default().to_vec();
-                return Input::over(py, BodySource::new(buffer));
-            }
-            Body::Spooled(spool) => (Some(spool.into_kept()?), None),
+        let mut unwanted = None;
+        let source = match body {
+            Body::Empty => BodySource::in_memory(Vec::new()),
+            Body::Buffered(range) => BodySource::in_memory(bytes.get(range).unwrap_or_default().to_vec()),
+            Body::Spooled(spool) => BodySource::kept(spool.into_kept()?, None),
             Body::Streamed(stream) => {
                 let Stream { spooled, rest } = *stream;
-                (Some(spooled.into_kept()?), Some(Streamed { rest, resources: resources.clone(), cell }))
+                unwanted = Some(rest.unwanted());
+                let incoming = Incoming { rest, resources: resources.clone(), cell };
+                BodySource::kept(spooled.into_kept()?, Some(incoming))
             }
         };
-        let mut source = BodySource { stream, ..BodySource::new(Vec::new()) };
-        if let Some(Kept { memory, file, held }) = kept {
-            source = BodySource { buffer: memory, file, held: Some(held), ..source };
-        }
-        Input::over(py, source)
+        Py::new(py, Input { state: Mutex::new(InputState::Open(Box::new(source))), unwanted })
     }
 
-    fn over(py: Python<'_>, source: BodySource) -> PyResult<Py<Input>> {
-        Py::new(py, Input { source: Mutex::new(InputState::Open(Box::new(source))) })
+    /// The call is over: gives back what the body takes, and ends the wait of a thread that is reading it.
+    pub fn end(&self) {
+        let state = std::mem::replace(&mut *lock(&self.state), InputState::Closed);
+        if let (InputState::InUse, Some(unwanted)) = (state, &self.unwanted) {
+            unwanted.set();
+        }
     }
 
     /// Takes the source out for one call, so that no lock is held while it waits.
-    fn with<T>(&self, default: T, read: impl FnOnce(&mut BodySource) -> PyResult<T>) -> PyResult<T> {
-        let state = std::mem::replace(&mut *lock(&self.source), InputState::InUse);
-        let InputState::Open(mut source) = state else {
-            let ended = matches!(state, InputState::Ended);
-            *lock(&self.source) = state;
-            return if ended {
-                Ok(default)
-            } else {
-                Err(PyRuntimeError::new_err("another thread is reading wsgi.input"))
-            };
+    fn with<T>(&self, read: impl FnOnce(&mut BodySource) -> PyResult<T>) -> PyResult<T> {
+        let mut state = lock(&self.state);
+        let mut source = match std::mem::replace(&mut *state, InputState::InUse) {
+            InputState::Open(source) => source,
+            InputState::InUse => return Err(PyRuntimeError::new_err("another thread is reading wsgi.input")),
+            InputState::Empty => {
+                *state = InputState::Empty;
+                drop(state);
+                return read(&mut BodySource::in_memory(Vec::new()));
+            }
+            InputState::Closed => {
+                *state = InputState::Closed;
+                return Err(closed());
+            }
         };
+        drop(state);
         let result = read(&mut source);
-        *lock(&self.source) = if source.is_at_end() { InputState::Ended } else { InputState::Open(source) };
+        let mut state = lock(&self.state);
+        if matches!(*state, InputState::Closed) {
+            // The call has ended meanwhile.
+            drop(state);
+            return result.map_err(|_| closed());
+        }
+        *state = InputState::Open(source);
         result
     }
+
+    /// Fills a writable `buffer` with what `read` gives, and returns how much that was.
+    fn fill<'py>(
+        &self,
+        buffer: &Bound<'py, PyAny>,
+        read: impl FnOnce(&Self, Python<'py>, Option<isize>) -> PyResult<Bound<'py, PyBytes>>,
+    ) -> PyResult<usize> {
+        let py = buffer.py();
+        let view = PyMemoryView::from(buffer)?;
+        if view.getattr("readonly")?.is_truthy()? {
+            let name = buffer.get_type().name()?;
+            return Err(PyTypeError::new_err(format!("wsgi.input: expected a writable buffer to fill, got {name}")));
+        }
+        let view = view.call_method1("cast", ("B",))?;
+        let bytes = read(self, py, Some(isize::try_from(view.len()?)?))?;
+        let count = bytes.as_bytes().len();
+        view.set_item(PySlice::new(py, 0, isize::try_from(count)?, 1), bytes)?;
+        Ok(count)
+    }
+
+    /// Says that the call is over, if it is.
+    fn check_open(&self) -> PyResult<()> {
+        if self.closed() { Err(closed()) } else { Ok(()) }
+    }
+}
+
+fn closed() -> PyErr {
+    PyValueError::new_err("I/O operation on closed file: the request of this wsgi.input is over")
+}
+
+fn unsupported(what: &str) -> PyErr {
+    UnsupportedOperation::new_err(format!("wsgi.input: {what}"))
 }
 
 #[pymethods]
@@ -122,39 +148,51 @@ impl Input {
     /// Up to `size` bytes; all that is left if it is negative or None.
     #[pyo3(signature = (size=None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
-        let limit = size.and_then(|size| usize::try_from(size).ok());
-        if limit == Some(0) {
-            return Ok(PyBytes::new(py, b""));
-        }
-        self.with(PyBytes::new(py, b""), |source| {
-            while limit.is_none_or(|limit| source.at_hand().len() < limit) {
-                if !source.more(py)? {
-                    break;
-                }
-            }
-            let count = limit.unwrap_or(usize::MAX).min(source.at_hand().len());
+        let limit = limit(size);
+        self.with(|source| {
+            while source.at_hand().len() < limit && source.more(py)? {}
+            let count = limit.min(source.at_hand().len());
             Ok(source.take(py, count))
         })
+    }
+
+    /// Up to `size` bytes, of those at hand; waits only where there are none.
+    #[pyo3(signature = (size=None, /))]
+    fn read1<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
+        let limit = limit(size);
+        self.with(|source| {
+            while limit > 0 && source.at_hand().is_empty() && source.more(py)? {}
+            let count = limit.min(source.at_hand().len());
+            Ok(source.take(py, count))
+        })
+    }
+
+    /// As `read`, into a buffer; returns how many bytes.
+    #[pyo3(signature = (buffer, /))]
+    fn readinto(&self, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
+        self.fill(buffer, Input::read)
+    }
+
+    /// As `read1`, into a buffer; returns how many bytes.
+    #[pyo3(signature = (buffer, /))]
+    fn readinto1(&self, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
+        self.fill(buffer, Input::read1)
     }
 
     /// One line with its newline, or up to `size` bytes of it.
     #[pyo3(signature = (size=None, /))]
     fn readline<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
-        let limit = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
-        if limit == 0 {
-            return Ok(PyBytes::new(py, b""));
-        }
-        self.with(PyBytes::new(py, b""), |source| {
+        let limit = limit(size);
+        self.with(|source| {
             let mut searched = 0;
             let count = loop {
                 let at_hand = source.at_hand();
-                let newline = at_hand.iter().skip(searched).position(|byte| *byte == b'\n');
-                if let Some(newline) = newline {
-                    break (searched + newline + 1).min(limit);
-                }
-                searched = at_hand.len();
-                if searched >= limit || !source.more(py)? {
-                    break searched.min(limit);
+                let line = at_hand.get(..limit).unwrap_or(at_hand);
+                let mut unsearched = line.get(searched..).unwrap_or_default();
+                searched += unsearched.skip_until(b'\n')?;
+                let is_line = line.get(..searched).is_some_and(|line| line.ends_with(b"\n"));
+                if is_line || searched >= limit || !source.more(py)? {
+                    break searched;
                 }
             };
             Ok(source.take(py, count))
@@ -178,92 +216,99 @@ impl Input {
         Ok(lines)
     }
 
-    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        this
+    fn __iter__(this: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
+        this.check_open()?;
+        Ok(this)
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let line = self.readline(py, None)?;
         if line.as_bytes().is_empty() { Err(PyStopIteration::new_err(())) } else { Ok(line) }
     }
+
+    /// Where reading goes on, from the start of the body.
+    fn tell(&self) -> PyResult<u64> {
+        self.with(|source| match source.length() {
+            Some(_) => Ok(source.position()),
+            None => Err(unsupported("the body is still coming in, so that it has no places to tell (body_spool)")),
+        })
+    }
+
+    /// Goes on reading `offset` bytes from the start (0), from here (1) or from the end (2); returns where that is.
+    #[pyo3(signature = (offset, whence=0, /))]
+    fn seek(&self, offset: i64, whence: i32) -> PyResult<u64> {
+        self.with(|source| {
+            let Some(length) = source.length() else {
+                return Err(unsupported("the body is still coming in, so that it can be read only once (body_spool)"));
+            };
+            let base = match whence {
+                0 if offset < 0 => {
+                    return Err(PyValueError::new_err(format!("wsgi.input: negative seek value {offset}")));
+                }
+                0 => 0,
+                1 => source.position(),
+                2 => length,
+                _ => {
+                    let text = format!("wsgi.input: invalid whence: expected 0, 1 or 2, got {whence}");
+                    return Err(PyValueError::new_err(text));
+                }
+            };
+            // As in `io.BytesIO`, there is nothing before the start.
+            source.seek(base.saturating_add_signed(offset));
+            Ok(source.position())
+        })
+    }
+
+    fn readable(&self) -> PyResult<bool> {
+        self.check_open().map(|()| true)
+    }
+
+    fn writable(&self) -> PyResult<bool> {
+        self.check_open().map(|()| false)
+    }
+
+    /// Whether all of the body had come before the call.
+    fn seekable(&self) -> PyResult<bool> {
+        self.with(|source| Ok(source.length().is_some()))
+    }
+
+    fn isatty(&self) -> PyResult<bool> {
+        self.check_open().map(|()| false)
+    }
+
+    fn fileno(&self) -> PyResult<i32> {
+        self.check_open()?;
+        Err(unsupported("there is no file descriptor behind it"))
+    }
+
+    fn flush(&self) -> PyResult<()> {
+        self.check_open()
+    }
+
+    /// Nothing: applications must not close it (PEP 3333), and those that do, as every wrapper of the `io` module does at
+    /// its end, must not take it from those that read it next.
+    #[expect(clippy::unused_self, reason = "a method of files")]
+    fn close(&self) {}
+
+    /// Whether the call is over.
+    #[getter]
+    fn closed(&self) -> bool {
+        matches!(*lock(&self.state), InputState::Closed)
+    }
+
+    fn __enter__(this: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
+        this.check_open()?;
+        Ok(this)
+    }
+
+    #[pyo3(signature = (*_exception))]
+    #[expect(clippy::unused_self, reason = "a method of files")]
+    fn __exit__(&self, _exception: &Bound<'_, PyAny>) {}
 }
 
-impl BodySource {
-    fn new(buffer: Vec<u8>) -> BodySource {
-        BodySource { buffer, position: 0, file: None, stream: None, failed: None, held: None }
-    }
-
-    fn at_hand(&self) -> &[u8] {
-        self.buffer.get(self.position..).unwrap_or_default()
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.at_hand().is_empty() && self.file.is_none() && self.stream.is_none()
-    }
-
-    fn take<'py>(&mut self, py: Python<'py>, count: usize) -> Bound<'py, PyBytes> {
-        let taken = PyBytes::new(py, self.at_hand().get(..count).unwrap_or_default());
-        self.position += count;
-        if self.position >= self.buffer.len() {
-            self.buffer.clear();
-            self.position = 0;
-        }
-        taken
-    }
-
-    /// Gets more bytes to hand; false at the end of the body.
-    fn more(&mut self, py: Python<'_>) -> PyResult<bool> {
-        self.buffer.drain(..self.position);
-        self.position = 0;
-        if let Some((file, left)) = &mut self.file {
-            let before = self.buffer.len();
-            let want = usize::try_from(*left).unwrap_or(usize::MAX).min(BLOCK_BYTES);
-            self.buffer.resize(before + want, 0);
-            py.detach(|| file.read_exact(self.buffer.get_mut(before..).unwrap_or_default()))?;
-            *left -= want as u64;
-            if *left == 0 {
-                self.file = None;
-                self.held = None;
-            }
-            return Ok(true);
-        }
-        let Some(Streamed { rest, resources, cell }) = &mut self.stream else { return Ok(false) };
-        if let Some(error) = self.failed {
-            return Err(body_error(py, error));
-        }
-        // A server that has ended receives nothing any more.
-        let received = py.detach(|| resources.wait_in_call(*cell, rest.receiver.recv()));
-        match received.unwrap_or(Some(Err(BodyError::Aborted))) {
-            Some(Ok(block)) => {
-                self.buffer.extend_from_slice(&block);
-                Ok(true)
-            }
-            Some(Err(error)) => {
-                self.failed = Some(error);
-                Err(body_error(py, error))
-            }
-            None => {
-                self.stream = None;
-                Ok(false)
-            }
-        }
-    }
-}
-
-/// The exception of a body that never will be complete, with the status for its client.
-fn body_error(py: Python<'_>, error: BodyError) -> PyErr {
-    let status = match error {
-        // Nobody is left to read it.
-        BodyError::Aborted => 400,
-        BodyError::Slow => WireError::REQUEST_TIMEOUT_BODY.status,
-        BodyError::TooLarge => WireError::BODY_TOO_LARGE.status,
-        BodyError::Malformed(rule) => rule.status,
-    };
-    let raised = RequestBodyError::new_err(error.to_string());
-    match raised.value(py).setattr("status", status) {
-        Ok(()) => raised,
-        Err(failure) => failure,
-    }
+/// The most bytes that a read of `size` may give.
+fn limit(size: Option<isize>) -> usize {
+    size.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX)
 }
 
 /// The status of an exception that says that the client, not the application, did wrong.

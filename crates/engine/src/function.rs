@@ -5,7 +5,7 @@ use crate::calls::{Call, Caller, Outcome};
 use crate::clock::DateHeader;
 use crate::engine::{Application, CrewThread};
 use crate::exchange::block_writer::Sent;
-use crate::message::body::Body;
+use crate::message::body::{Body, Received, Rest};
 use crate::message::response_head::ResponseHead;
 use portico_wire::write_header;
 use std::fs::File;
@@ -56,8 +56,7 @@ impl<F: Fn(FunctionRequest) -> FunctionResponse> Caller for FunctionCaller<'_, F
     fn call(&mut self, call: Call<'_>) -> Outcome {
         let (bytes, head) = (call.inbound.bytes(), &call.inbound.head);
         let (method, target) = (head.method.of(bytes).to_vec(), head.target.of(bytes).to_vec());
-        let read =
-            read_body(bytes, call.body, |stream| call.resources.wait_in_call(call.cell, stream.recv()).flatten());
+        let read = read_body(bytes, call.body, |rest| call.resources.wait_in_call(call.cell, rest.next()).flatten());
         let mut responder = call.responder;
         let Ok(body) = read else {
             responder.abort();
@@ -96,11 +95,7 @@ impl<F: Fn(FunctionRequest) -> FunctionResponse> Caller for FunctionCaller<'_, F
 }
 
 /// All of a body, wherever it is.
-fn read_body(
-    bytes: &[u8],
-    body: Body,
-    mut next: impl FnMut(&mut crate::message::body::Receiver) -> Option<crate::message::body::Received>,
-) -> io::Result<Vec<u8>> {
+fn read_body(bytes: &[u8], body: Body, mut next: impl FnMut(&mut Rest) -> Option<Received>) -> io::Result<Vec<u8>> {
     let (spool, rest) = match body {
         Body::Empty => return Ok(Vec::new()),
         Body::Buffered(range) => return Ok(bytes.get(range).unwrap_or_default().to_vec()),
@@ -113,7 +108,7 @@ fn read_body(
         File::read_to_end(&mut file, &mut all)?;
     }
     if let Some(mut rest) = rest {
-        while let Some(block) = next(&mut rest.receiver) {
+        while let Some(block) = next(&mut rest) {
             all.extend_from_slice(&block.map_err(|error| io::Error::other(error.to_string()))?);
         }
     }

@@ -6,7 +6,7 @@ use portico_wire::WireError;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Why a body will never be complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +54,8 @@ pub struct Stream {
 
 /// The part of a streamed body that is still to come.
 pub struct Rest {
-    /// Its bytes; it ends with `None` after the last byte.
-    pub receiver: Receiver,
+    receiver: mpsc::Receiver<Received>,
+    unwanted: Unwanted,
     /// Its length if the client has declared it.
     pub length: Option<u64>,
     /// Set once the last byte has come: only then may the connection be kept.
@@ -64,5 +64,35 @@ pub struct Rest {
 
 /// What a streamed body brings at a time.
 pub type Received = Result<Vec<u8>, BodyError>;
-/// Where it is received.
-pub type Receiver = mpsc::Receiver<Received>;
+
+/// Ends a wait for the rest of a body, whoever waits: the call that it belongs to is over.
+#[derive(Clone, Default)]
+pub struct Unwanted(Arc<Notify>);
+
+impl Rest {
+    /// What comes through `receiver`, which ends after the last byte.
+    pub fn new(receiver: mpsc::Receiver<Received>, length: Option<u64>, complete: Arc<AtomicBool>) -> Rest {
+        Rest { receiver, unwanted: Unwanted::default(), length, complete }
+    }
+
+    /// Its next bytes; `None` after the last one.
+    pub async fn next(&mut self) -> Option<Received> {
+        tokio::select! {
+            biased;
+            () = self.unwanted.0.notified() => Some(Err(BodyError::Aborted)),
+            received = self.receiver.recv() => received,
+        }
+    }
+
+    /// What ends a wait for it.
+    pub fn unwanted(&self) -> Unwanted {
+        self.unwanted.clone()
+    }
+}
+
+impl Unwanted {
+    /// Nobody wants it from now on.
+    pub fn set(&self) {
+        self.0.notify_one();
+    }
+}

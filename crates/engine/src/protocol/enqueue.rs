@@ -101,7 +101,7 @@ async fn stream(
 ) -> Result<BodyReader, End> {
     let (sender, receiver) = mpsc::channel(STREAM_WINDOW);
     let complete = Arc::new(AtomicBool::new(false));
-    let rest = Rest { receiver, length, complete: complete.clone() };
+    let rest = Rest::new(receiver, length, complete.clone());
     let body = Body::Streamed(Box::new(Stream { spooled, rest }));
     queue(server, connection, request, body, None).await?;
     loop {

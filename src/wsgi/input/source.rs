@@ -1,0 +1,187 @@
+//! Where the bytes of one request body are, and how far they have been read: in memory, in a temporary file, or still
+//! coming in. Knows what stands at which place, nothing of lines or Python's files.
+
+use super::RequestBodyError;
+use portico_engine::message::body::{BodyError, Rest};
+use portico_engine::message::spool::{Held, Kept};
+use portico_engine::resources::Resources;
+use portico_wire::WireError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+/// Bytes taken from a file at a time.
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// A body: its bytes in memory or in the file, then the stream.
+pub struct BodySource {
+    /// The bytes of the body at hand, from `start` on: all of it where it is in memory.
+    window: Vec<u8>,
+    start: u64,
+    /// Read up to here.
+    position: u64,
+    /// With how many bytes it has.
+    file: Option<(File, u64)>,
+    rest: Option<Incoming>,
+    /// Whether all of it had come before the call, and any place of it can be read again.
+    is_seekable: bool,
+    failed: Option<BodyError>,
+    /// What memory and file are counted in.
+    held: Option<Held>,
+}
+
+/// The part of a body that is still to come.
+pub struct Incoming {
+    /// Its bytes.
+    pub rest: Rest,
+    /// What waits for them.
+    pub resources: Arc<Resources>,
+    /// The call's cell of the scoreboard.
+    pub cell: usize,
+}
+
+impl BodySource {
+    /// A body that is all in memory.
+    pub const fn in_memory(bytes: Vec<u8>) -> BodySource {
+        BodySource {
+            window: bytes,
+            start: 0,
+            position: 0,
+            file: None,
+            rest: None,
+            is_seekable: true,
+            failed: None,
+            held: None,
+        }
+    }
+
+    /// What was kept of a body before the call, and what is still to come of it.
+    pub fn kept(kept: Kept, rest: Option<Incoming>) -> BodySource {
+        let Kept { memory, file, held } = kept;
+        let is_seekable = rest.is_none();
+        BodySource { file, rest, is_seekable, held: Some(held), ..BodySource::in_memory(memory) }
+    }
+
+    /// What has been read of the body from its place on and not been taken yet.
+    pub fn at_hand(&self) -> &[u8] {
+        let offset = self.position.saturating_sub(self.start);
+        usize::try_from(offset).ok().and_then(|offset| self.window.get(offset..)).unwrap_or_default()
+    }
+
+    /// Takes the first `count` bytes at hand.
+    pub fn take<'py>(&mut self, py: Python<'py>, count: usize) -> Bound<'py, PyBytes> {
+        let taken = PyBytes::new(py, self.at_hand().get(..count).unwrap_or_default());
+        self.position += count as u64;
+        if (self.file.is_some() || self.rest.is_some()) && self.at_hand().is_empty() {
+            // One large read must not leave its memory behind.
+            self.window = Vec::new();
+            self.start = self.position;
+        }
+        taken
+    }
+
+    /// Gets more bytes to hand; false at the end of the body.
+    pub fn more(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let end = self.position.max(self.start + self.window.len() as u64);
+        if let Some(length) = self.file.as_ref().map(|(_, length)| *length) {
+            if end < length {
+                self.forget_taken();
+                return self.read_file(py);
+            }
+            if self.rest.is_none() {
+                return Ok(false);
+            }
+            // Nobody comes back to it.
+            self.file = None;
+            self.held = None;
+        }
+        if self.rest.is_none() {
+            return Ok(false);
+        }
+        self.forget_taken();
+        self.receive(py)
+    }
+
+    /// Makes the window begin where the body has been read to.
+    fn forget_taken(&mut self) {
+        let taken = usize::try_from(self.position.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        self.window.drain(..taken.min(self.window.len()));
+        self.start = self.position;
+    }
+
+    fn read_file(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let BodySource { window, start, file, .. } = self;
+        let Some((file, length)) = file else { return Ok(false) };
+        let before = window.len();
+        let offset = *start + before as u64;
+        let want = usize::try_from(*length - offset).unwrap_or(usize::MAX).min(BLOCK_BYTES);
+        window.resize(before + want, 0);
+        let place = window.get_mut(before..).unwrap_or_default();
+        if let Err(error) = py.detach(|| file.read_exact_at(place, offset)) {
+            window.truncate(before);
+            return Err(error.into());
+        }
+        Ok(true)
+    }
+
+    fn receive(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let Some(Incoming { rest, resources, cell }) = &mut self.rest else { return Ok(false) };
+        if let Some(error) = self.failed {
+            return Err(body_error(py, error));
+        }
+        // A server that has ended receives nothing any more.
+        let received = py.detach(|| resources.wait_in_call(*cell, rest.next()));
+        match received.unwrap_or(Some(Err(BodyError::Aborted))) {
+            Some(Ok(block)) => {
+                self.window.extend_from_slice(&block);
+                Ok(true)
+            }
+            Some(Err(error)) => {
+                self.failed = Some(error);
+                Err(body_error(py, error))
+            }
+            None => {
+                self.rest = None;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Where reading goes on.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// How many bytes there are; none where that is not known before the last one has come.
+    pub fn length(&self) -> Option<u64> {
+        let in_memory = self.window.len() as u64;
+        self.is_seekable.then(|| self.file.as_ref().map_or(in_memory, |(_, length)| *length))
+    }
+
+    /// Goes on reading at `position`, which may be behind the end.
+    pub fn seek(&mut self, position: u64) {
+        self.position = position;
+        if self.file.is_some() && !(self.start..=self.start + self.window.len() as u64).contains(&position) {
+            self.window.clear();
+            self.start = position;
+        }
+    }
+}
+
+/// The exception of a body that never will be complete, with the status for its client.
+fn body_error(py: Python<'_>, error: BodyError) -> PyErr {
+    let status = match error {
+        // Nobody is left to read it.
+        BodyError::Aborted => 400,
+        BodyError::Slow => WireError::REQUEST_TIMEOUT_BODY.status,
+        BodyError::TooLarge => WireError::BODY_TOO_LARGE.status,
+        BodyError::Malformed(rule) => rule.status,
+    };
+    let raised = RequestBodyError::new_err(error.to_string());
+    match raised.value(py).setattr("status", status) {
+        Ok(()) => raised,
+        Err(failure) => failure,
+    }
+}
