@@ -34,13 +34,16 @@ class RequestBodyError(ConnectionError):
 
 @final
 class FileWrapper:
-    """`wsgi.file_wrapper(filelike, blksize)`: an iterable over a file; sendfile(2) sends a real one.
+    """`wsgi.file_wrapper(filelike, blksize)`: an iterable over a file; sendfile(2) sends a plain one.
 
-    `filelike` has `read(size)`, and `close()` if it can be closed; `blksize` is how many bytes are read at
-    a time.
+    `filelike` has `read(size)`, and `close()` if it can be closed; `blksize`, which may be called
+    `block_size` too, is how many bytes are read at a time, 8192 if nothing is said. `seekable`, `seek` and
+    `tell` are those of `filelike`.
     """
 
-    def __new__(cls, filelike: Any, blksize: int = 8192, /) -> FileWrapper: ...
+    def __new__(
+        cls, filelike: Any, blksize: int | None = None, *, block_size: int | None = None
+    ) -> FileWrapper: ...
     @property
     def filelike(self) -> Any:
         """The file-like object."""
@@ -52,6 +55,12 @@ class FileWrapper:
         """Return the next block, or stop at the first that is empty."""
     def close(self) -> None:
         """Close the file-like object if it can be closed."""
+    def seekable(self) -> bool:
+        """Say whether the file-like object can seek."""
+    def seek(self, offset: int, whence: int = 0, /) -> Any:
+        """Have the file-like object go on at `offset`."""
+    def tell(self) -> Any:
+        """Return where the file-like object goes on."""
 
 @final
 class RunningCall:

@@ -2,7 +2,7 @@
 //! asked for, `close()` once whatever happens (PEP 3333 "Specification Details", "Buffering and Streaming").
 
 use super::failure::{self, RequestLabel};
-use super::file_wrapper::FileWrapper;
+use super::file_wrapper::{Content, FileWrapper};
 use super::input::client_fault;
 use super::location;
 use super::pending::PendingResponse;
@@ -89,8 +89,14 @@ impl Sending<'_> {
         } else if result.cast_exact::<PyBytes>().is_ok() {
             return self.only_block(result);
         } else if let Ok(wrapper) = result.cast_exact::<FileWrapper>() {
-            if self.file(wrapper.get())? {
-                return Ok(());
+            match wrapper.get().content(self.py)? {
+                Content::InMemory(block) => return self.only_block(&block),
+                Content::Plain(range) => {
+                    if self.file(range)? {
+                        return Ok(());
+                    }
+                }
+                Content::Unknown => {}
             }
         } else if result.is_none() {
             return self.nothing();
@@ -151,9 +157,9 @@ impl Sending<'_> {
         self.last_block(responder, None)
     }
 
-    /// A file wrapper over a regular file goes out with sendfile(2); false if it has to be iterated.
-    fn file(&mut self, wrapper: &FileWrapper) -> Result<bool, Failure> {
-        let Some((file, position, available)) = wrapper.regular_file(self.py) else { return Ok(false) };
+    /// A range of a plain file goes out with sendfile(2); false if its wrapper has to be iterated.
+    fn file(&mut self, range: FileRange) -> Result<bool, Failure> {
+        let available = range.length;
         let mut response = lock(&self.exchange.response);
         let mut responder = self.take_responder(&mut response)?;
         if responder.is_started() || !responder.can_send_file() {
@@ -174,7 +180,7 @@ impl Sending<'_> {
         self.body_bytes = length;
         self.is_abandoned = responder.is_abandoned;
         self.exchange.client.end();
-        responder.send_file(FileRange { file, offset: position, length });
+        responder.send_file(FileRange { length, ..range });
         Ok(true)
     }
 
@@ -183,7 +189,6 @@ impl Sending<'_> {
         // PEP 3333 "Handling the Content-Length Header": len() of one, and no write(), make the first block the whole
         // body.
         let is_single = result.len().is_ok_and(|length| length == 1);
-        let is_empty = result.len().is_ok_and(|length| length == 0);
         let iterator = PyIterator::from_object(result)?;
         for block in iterator.clone() {
             let block = block?;
@@ -209,7 +214,8 @@ impl Sending<'_> {
             lock(&self.exchange.response).responder = Some(responder);
             sent?;
         }
-        let responder = self.take_started((is_single || is_empty).then_some(0))?;
+        // Where nothing has come the length is known.
+        let responder = self.take_started(Some(0))?;
         self.last_block(responder, None)
     }
 

@@ -84,7 +84,8 @@ def file_wrapper(environ: dict[str, Any], start_response: Any) -> Any:
     it stands, `length=` the Content-Length, `block=` the size given to the wrapper.
     """
     content = bytes(range(256)) * (int(parameter(environ, "size", "1024")) // 256)
-    file: Any = RecordedFile(key_of(environ), parameter(environ, "kind", "real"))
+    key, kind = key_of(environ), parameter(environ, "kind", "real")
+    file: Any = recorded_plain_file(key) if kind == "real" else RecordedFile(key, kind)
     file.write(content)
     file.seek(int(parameter(environ, "at", "0")))
     headers = [_TEXT]
@@ -107,18 +108,35 @@ def iterates_file_wrapper(environ: dict[str, Any], start_response: Any) -> list[
     return [b"|".join(blocks)]
 
 
-class RecordedFile:
-    """A file that records its closing and, under the key `KEY reads`, its reads.
+def recorded_plain_file(key: str) -> Any:
+    """A plain file that records its closing, and, under `KEY reads`, if it has been read until then."""
+    file: Any = tempfile.TemporaryFile()  # noqa: SIM115
+    begins: list[int] = []
+    seek, close = file.seek, file.close
 
-    `memory` has no `fileno`; a number is a file in memory that says that it is this descriptor.
+    def recorded_seek(position: int) -> None:
+        begins[:] = [seek(position)]
+
+    def recorded_close() -> None:
+        if [file.tell()] != begins:
+            record(f"{key} reads", "read")
+        record(key, "close")
+        close()
+
+    file.seek, file.close = recorded_seek, recorded_close
+    return file
+
+
+class RecordedFile:
+    """A file in memory that records its closing and, under the key `KEY reads`, its reads.
+
+    `memory` has no `fileno`; a number is what `fileno` returns.
     """
 
     def __init__(self, key: str, kind: str) -> None:
         self._key = key
-        self._file: Any = tempfile.TemporaryFile() if kind == "real" else io.BytesIO()  # noqa: SIM115
-        if kind == "real":
-            self.fileno = self._file.fileno
-        elif kind != "memory":
+        self._file = io.BytesIO()
+        if kind != "memory":
             self.fileno = lambda: int(kind)
         self.write, self.seek, self.tell = self._file.write, self._file.seek, self._file.tell
 
