@@ -12,10 +12,40 @@ pub struct PendingResponse {
     pub head: ResponseHead,
     /// Where it goes; none once the response has ended, and while a thread is sending.
     pub responder: Option<Responder>,
+    /// Whether that is a thread of the application.
+    pub write: WriteState,
     /// The client, also while a thread is sending. Weak, so that no connection stays open for the sake of this.
     pub connection: Weak<Connection>,
     /// How many responses there were before it.
     pub serial: u64,
     /// Whether the client was found to be gone.
     pub gone: bool,
+}
+
+/// What becomes of the `write` callable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteState {
+    /// No thread is in it.
+    #[default]
+    Idle,
+    /// A thread is, and has the responder.
+    Running,
+    /// The same, but the call has ended meanwhile: nobody goes on with the response.
+    Closed,
+}
+
+impl PendingResponse {
+    /// The call is over: whatever of the response is not sent never will be, and a thread that is in `write` comes back.
+    pub fn end(&mut self) {
+        if let Some(responder) = self.responder.take() {
+            responder.abort();
+        }
+        if self.write == WriteState::Running {
+            self.write = WriteState::Closed;
+            if let Some(connection) = self.connection.upgrade() {
+                // What the thread waits for does not come any more, and the client must not take this for the end.
+                connection.socket.reset();
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::failure::{self, RequestLabel};
 use super::file_wrapper::{Content, FileWrapper};
 use super::input::client_fault;
 use super::location;
-use super::pending::PendingResponse;
+use super::pending::{PendingResponse, WriteState};
 use super::start_response::{PythonExchange, send_block, write_block};
 use portico_engine::calls::Outcome;
 use portico_engine::clock::DateHeader;
@@ -16,7 +16,7 @@ use portico_engine::lock::lock;
 use portico_engine::log::{Level, log};
 use portico_engine::message::response_head::ResponseHead;
 use portico_engine::message::send_queue::FileRange;
-use pyo3::exceptions::{PyAssertionError, PyTypeError};
+use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyString, PyTuple};
 
@@ -236,6 +236,10 @@ impl Sending<'_> {
             return Err(PyAssertionError::new_err("the application did not call start_response").into());
         }
         self.status = response.head.status;
+        if response.write == WriteState::Running {
+            let text = "the application has returned while a thread of it was in write; the response is aborted";
+            return Err(PyRuntimeError::new_err(text).into());
+        }
         response.responder.take().ok_or(Failure::Client)
     }
 

@@ -4,7 +4,7 @@
 //! nothing is sent here but by `write`.
 
 use super::disconnect::{Callables, ClientListener};
-use super::pending::PendingResponse;
+use super::pending::{PendingResponse, WriteState};
 use super::{failure, location};
 use portico_engine::clock::DateHeader;
 use portico_engine::exchange::block_writer::Sent;
@@ -15,7 +15,7 @@ use portico_engine::message::response_head::ResponseHead;
 use portico_engine::resources::Resources;
 use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, write_header};
 use pyo3::PyErrArguments;
-use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -75,6 +75,7 @@ impl ExchangePool {
         response.serial += 1;
         response.connection = Arc::downgrade(responder.connection());
         response.responder = Some(responder);
+        response.write = WriteState::Idle;
         response.gone = false;
         drop(response);
         exchange.client.begin();
@@ -85,7 +86,7 @@ impl ExchangePool {
     pub fn end(&mut self, py: Python<'_>, mut exchange: PythonExchange) {
         exchange.client.end();
         if !is_unshared(&exchange.start_response) || !is_unshared(&exchange.start_response.get().write) {
-            return;
+            return lock(&exchange.response).end();
         }
         let Callables { disconnected, on_disconnect } = &exchange.callables;
         // Of their own, since an environ that is part of a reference cycle lives until the next collection.
@@ -335,16 +336,28 @@ impl Write {
         }
         let mut response = lock(&self.response);
         let Some(mut responder) = response.responder.take() else {
+            let is_running = response.write == WriteState::Running;
             drop(response);
-            return Err(PyAssertionError::new_err("write was called after the response had ended"));
+            return Err(if is_running {
+                PyRuntimeError::new_err("write was called while another thread is in it")
+            } else {
+                PyAssertionError::new_err("write was called after the response had ended")
+            });
         };
+        response.write = WriteState::Running;
         if !responder.is_started() {
             responder.start(&response.head, None, &mut DateHeader::default());
         }
         drop(response);
         let sent = send_block(py, &mut responder, &self.client, block);
         let mut response = lock(&self.response);
+        if response.write == WriteState::Closed {
+            drop(response);
+            responder.abort();
+            return Err(PyRuntimeError::new_err("the call of the application has ended while a thread was in write"));
+        }
         response.responder = Some(responder);
+        response.write = WriteState::Idle;
         response.gone |= sent.is_err();
         drop(response);
         sent.map_err(|error| PyConnectionError::new_err(format!("the client is gone: {error}")))

@@ -291,7 +291,7 @@ def writes_in_a_thread(environ: dict[str, Any], start_response: Any) -> list[byt
             # A loop without bytecodes: no other thread has its turn between two blocks.
             deque(map(write, repeat(block, count)), maxlen=0)
             record(key, "written")
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             record(key, type(error).__name__)
 
     threading.Thread(target=send).start()
