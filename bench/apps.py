@@ -7,7 +7,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
+    from typing import Any, ClassVar
 
     Environ = dict[str, Any]
     StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -63,6 +63,29 @@ def _paced() -> Iterator[bytes]:
     for number in range(20):
         yield b"%099d\n" % time.monotonic_ns()
         time.sleep(PAUSES_S[number % len(PAUSES_S)])
+
+
+class Closing:
+    """An iterable that is not its own iterator, as Django's response is; counts its ends."""
+
+    closed: ClassVar[int] = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([HELLO])
+
+    def close(self) -> None:
+        """What PEP 3333 has the server call."""
+        Closing.closed += 1
+
+
+def closing(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """A response with close(); /closed: how many of them were closed."""
+    if environ["PATH_INFO"] == "/closed":
+        closed = b"%d" % Closing.closed
+        start_response("200 OK", [PLAIN, ("Content-Length", str(len(closed)))])
+        return [closed]
+    start_response("200 OK", [PLAIN, ("Content-Length", "13")])
+    return Closing()
 
 
 def sleep(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -27,6 +27,14 @@ BROWSER_HEADERS = (  # with Host, which the load generator adds, the 12 that a b
 BEHIND_NGINX = ("portico", "granian", "gunicorn gthread")
 
 
+class Client(Enum):
+    """What drives a load."""
+
+    WRK = "wrk"
+    SPIN = "spin"
+    """Never sleeps (spin.c), so that waking it is on no server's account."""
+
+
 class DriveKind(Enum):
     """How a case is driven."""
 
@@ -45,6 +53,9 @@ class Case:
     app: str = "bench.apps:hello"
     expected: bytes = apps.HELLO
     kind: DriveKind = DriveKind.LOAD
+    client: Client = Client.WRK
+    depth: int = 1
+    """Requests that a connection sends before it reads; spin alone can do more than one."""
     path: str = "/"
     body_bytes: int = 0
     """More than 0: a POST with this many bytes."""
@@ -58,6 +69,8 @@ class Case:
     """Canned reply of the C limit; None: it has no row here."""
     lateness: bool = False
     """Also measure how late the blocks of a paced response arrive."""
+    needs_close: bool = False
+    """The framework relies on close() of what it returns: servers that do not call it are marked."""
     proxy: str = ""
     """What nginx as reverse proxy speaks: `http` (kept connections) or `uwsgi`. Empty: there is no nginx."""
     servers: tuple[str, ...] = ()
@@ -105,8 +118,21 @@ CASES = (
     ),
     Case("threads", "Hello, portico with 32 threads and with 1", only_portico_threads=(32, 1)),
     Case("log", "Hello with the access log on, to a file in memory", access_log=True),
-    Case("flask", "Flask hello", "bench.flask_app:app"),
-    Case("django", "Django hello", "bench.django_app:application"),
+    Case(
+        "pipelined",
+        "Pipelined: hello, 16 requests in one segment, 8 connections, a client that never sleeps",
+        client=Client.SPIN,
+        depth=16,
+        connections=8,
+    ),
+    Case("flask", "Flask hello, a client that never sleeps", "bench.flask_app:app", client=Client.SPIN),
+    Case(
+        "django",
+        "Django hello, a client that never sleeps",
+        "bench.django_app:application",
+        client=Client.SPIN,
+        needs_close=True,
+    ),
     Case("uwsgi-nginx", "nginx, uwsgi_pass: hello", proxy="uwsgi", servers=("portico", "uWSGI")),
     Case(
         "uwsgi-nginx-browser",

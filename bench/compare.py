@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import bars
+import closing
 import idle
 import machine
 import peers
@@ -23,7 +24,7 @@ import results
 from cases import CASES, Case, DriveKind, Row, rows
 from drive import Round, measured
 from running import ServerFailed, running
-from servers import BY_NAME, LIMIT, PORTICO, SERVERS, Role, Server, baseline
+from servers import BY_NAME, SERVERS, Server, baseline
 
 FEW_ROUNDS = 3
 """Enough where memory is weighed: it varies little."""
@@ -101,12 +102,7 @@ def _present(servers: list[Server]) -> tuple[Server, ...]:
     installed = peers.versions()
     present = []
     for server in servers:
-        there = {
-            Role.LIMIT: LIMIT.exists(),
-            Role.PORTICO: PORTICO.exists(),
-            Role.PEER: server.package.lower() in installed,
-        }[server.role]
-        if there:
+        if server.program.exists() if server.program else server.package.lower() in installed:
             present.append(server)
         else:
             peers.say(f"\n!!! {server.name} IS NOT INSTALLED, its row is missing\n")
@@ -124,6 +120,10 @@ def _measure(
         for row in wanted[first:] + wanted[:first]:
             peers.say(f"{case.name}: round {number + 1} of {count}, {row.label}")
             rounds[row.label].append(_one_round(case, row, seconds, cpu))
+    if case.needs_close:
+        for row in wanted:
+            if rounds[row.label][0].metrics:
+                rounds[row.label][0].problems += closing.problems(row, cpu)
     return [results.medians(row.label, row.server.role, rounds[row.label]) for row in wanted]
 
 

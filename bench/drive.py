@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -14,14 +15,15 @@ from pathlib import Path
 import idle
 import lateness
 import measure
-from cases import Case, DriveKind, Row
+from cases import Case, Client, DriveKind, Row
 from running import Running, ServerFailed
-from servers import Role
+from servers import SPIN, Role
 
 BENCH = Path(__file__).resolve().parent
 WARM_UP_S = 0.4
 SETTLE_S = 0.05
 VERIFY_S = 5
+PIPELINE_S = 2
 NEARLY_ALL = 0.95
 """Share of the requests: of those that must be in an access log, for example."""
 
@@ -38,8 +40,8 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
-class WrkReport:
-    """What one wrk process reported."""
+class ClientReport:
+    """What one load generator reported."""
 
     requests: int
     seconds: float
@@ -54,6 +56,8 @@ def measured(case: Case, row: Row, running: Running, seconds: int) -> Round:
     # The limit sends as many bytes, but not these.
     expected = case.expected if row.server.role is not Role.LIMIT else None
     result.metrics["keeps_alive"] = verify(case, running.port, expected)
+    if case.depth > 1:
+        verify_pipelining(case, running.port)
     if case.kind is DriveKind.IDLE:
         if not result.metrics["keeps_alive"]:
             raise ServerFailed("closes each connection after its response")
@@ -119,11 +123,28 @@ def verify(case: Case, port: int, expected: bytes | None) -> bool:
     return kept
 
 
-def _load(case: Case, running: Running, paths: Sequence[str], seconds: float) -> list[WrkReport]:
-    """One wrk per path, at the same time."""
-    clients = [_wrk(case, running.port, path, seconds) for path in paths]
+def verify_pipelining(case: Case, port: int) -> None:
+    """Ask as often as the load will before reading; fewer responses than that end the row."""
+    request = f"GET {case.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    received = b""
     try:
-        if seconds < 1:  # wrk knows whole seconds only, but stops well when interrupted
+        with socket.create_connection(("127.0.0.1", port), timeout=PIPELINE_S) as connection:
+            connection.sendall(request * case.depth)
+            while received.count(case.expected) < case.depth and (block := connection.recv(65536)):
+                received += block
+    except OSError:
+        pass
+    if (count := received.count(case.expected)) < case.depth:
+        raise ServerFailed(f"sends {count} responses to {case.depth} pipelined requests")
+
+
+def _load(case: Case, running: Running, paths: Sequence[str], seconds: float) -> list[ClientReport]:
+    """One load generator per path, at the same time."""
+    start = _spin if case.client is Client.SPIN else _wrk
+    clients = [start(case, running.port, path, seconds) for path in paths]
+    try:
+        # wrk knows whole seconds only, but stops well when interrupted.
+        if seconds < 1 and case.client is Client.WRK:
             time.sleep(seconds)
             for client in clients:
                 client.send_signal(signal.SIGINT)
@@ -146,7 +167,12 @@ def _wrk(case: Case, port: int, path: str, seconds: float) -> subprocess.Popen[s
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def _outcome(client: subprocess.Popen[str], seconds: float) -> WrkReport:
+def _spin(case: Case, port: int, path: str, seconds: float) -> subprocess.Popen[str]:
+    argv = [str(SPIN), str(port), str(case.connections), str(seconds), path, str(case.depth), *case.headers]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _outcome(client: subprocess.Popen[str], seconds: float) -> ClientReport:
     try:
         text, _ = client.communicate(timeout=seconds + 20)
     except subprocess.TimeoutExpired as error:
@@ -156,7 +182,7 @@ def _outcome(client: subprocess.Popen[str], seconds: float) -> WrkReport:
         raise ServerFailed(f"the load generator said: {text.strip()[-200:]}")
     values = json.loads(line.removeprefix("OUTCOME "))
     errors = {name: values[name] for name in ("connect", "read", "write", "status", "timeout")}
-    return WrkReport(values["requests"], values["seconds"], values["p50_ms"], values["p99_ms"], errors)
+    return ClientReport(values["requests"], values["seconds"], values["p50_ms"], values["p99_ms"], errors)
 
 
 def _lines(log: Path | None) -> int:

@@ -1,6 +1,6 @@
 """Starts those peers that have no command line of their own, or one that lacks an option we need.
 
-`python bench/launch.py bjoern|fastwsgi|cheroot MODULE:ATTRIBUTE PORT THREADS WORKERS`
+`python bench/launch.py bjoern|fastwsgi|fastpysgi|freastal|cheroot MODULE:ATTRIBUTE PORT THREADS WORKERS`
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ def main(server: str, target: str, port: int, threads: int, workers: int) -> Non
     application = getattr(importlib.import_module(module), attribute)
     if server == "bjoern":
         importlib.import_module("bjoern").run(application, "127.0.0.1", port)
-    elif server == "fastwsgi":
-        importlib.import_module("fastwsgi").run(application, "127.0.0.1", port, workers=workers)
+    elif server in ("fastwsgi", "fastpysgi"):
+        importlib.import_module(server).run(application, "127.0.0.1", port, workers=workers)
+    elif server == "freastal":
+        importlib.import_module("freastal").serve(application, "127.0.0.1", port, workers)
     elif server == "cheroot":
         kind = importlib.import_module("cheroot.wsgi").Server
         # 10 by default: with 32 connections it would close most of them.

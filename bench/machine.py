@@ -14,7 +14,8 @@ from servers import ROOT
 def description() -> dict[str, str]:
     """Name and value of everything the figures depend on."""
     versions = peers.versions()
-    names = [f"{name} {versions[name]}" for name in ("portico", *peers.PACKAGES) if name in versions]
+    known = dict.fromkeys(("portico", *peers.PACKAGES, *peers.NEWER_PACKAGES))
+    names = [f"{name} {versions[name]}" for name in known if name in versions]
     return {
         "machine": f"{_cpu_model()}, {os.cpu_count()} CPUs, {_memory_gib():.0f} GiB, {platform.machine()}",
         "kernel": f"{platform.system()} {platform.release()}",

@@ -1,6 +1,6 @@
-"""Makes what the comparison needs: the peers' virtual environment, wrk, and the C limit.
+"""Makes what the comparison needs: the peers' virtual environments, wrk, spin, and the C limit.
 
-A peer that cannot be installed is told loudly and left out; only wrk is indispensable.
+A peer that cannot be installed is told loudly and left out; only wrk and spin are indispensable.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 
-from servers import BENCH, CACHE, LIMIT, PEERS, ROOT
+from servers import BENCH, CACHE, LIMIT, NEWER, PEERS, ROOT, SPIN
 
-PACKAGES = ("gunicorn", "granian", "uwsgi", "bjoern", "fastwsgi", "waitress", "cheroot", "flask", "django")
+PACKAGES = (
+    *("gunicorn", "gunicorn-h1c", "granian", "uwsgi", "bjoern", "fastwsgi", "fastpysgi", "freastal"),
+    *("peregrine-server", "waitress", "cheroot", "flask", "django"),
+)
+NEWER_PACKAGES = ("weft-server", "flask", "django")
 # fastwsgi imports pkg_resources, which later versions of setuptools no longer have.
 BUILD_TOOLS = ("setuptools<80", "wheel")
 WITHOUT_ISOLATION = {"fastwsgi"}
@@ -39,20 +43,34 @@ def prepare() -> None:
             raise MissingTool(
                 f"{tool} is not installed: `apt-get install wrk util-linux` (as root) brings it."
             )
-    _compile_limit()
-    _install_peers()
+    _compile(SPIN)
+    if not SPIN.exists():
+        raise MissingTool("the client that never sleeps (spin.c) could not be compiled.")
+    _compile(LIMIT)
+    # The same interpreter as portico's, so that only the server differs.
+    base = ROOT / ".venv/bin/python"
+    _install(PEERS, str(base) if base.exists() else sys.executable, PACKAGES)
+    newer = _python_3_13()
+    if newer:
+        _install(NEWER, newer, NEWER_PACKAGES)
+    else:
+        say("\n!!! NO PYTHON 3.13 IS HERE, the row of weft will be missing\n")
 
 
 def versions() -> dict[str, str]:
     """Version of each distribution installed for the peers, and of portico, by lower-case name."""
-    return {**_versions_in(PEERS, PACKAGES), **_versions_in(ROOT / ".venv", ("portico",))}
+    return {
+        **_versions_in(NEWER, NEWER_PACKAGES),
+        **_versions_in(PEERS, PACKAGES),
+        **_versions_in(ROOT / ".venv", ("portico",)),
+    }
 
 
 def _versions_in(environment: Path, names: Collection[str]) -> dict[str, str]:
     folders = [str(folder) for folder in environment.glob("lib/python3*/site-packages")]
     found = {}
     for distribution in metadata.distributions(path=folders):
-        name = str(distribution.metadata["Name"]).lower()
+        name = str(distribution.metadata["Name"]).lower().replace("_", "-")
         if name in names:
             found[name] = distribution.version
     return found
@@ -63,19 +81,25 @@ def peers_python() -> str:
     return _output([str(PEERS / "bin/python"), "-V"])
 
 
-def _install_peers() -> None:
-    pip = [str(PEERS / "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    if not (PEERS / "bin/python").exists():
-        say(f"making the peers' environment in {PEERS.relative_to(ROOT)}")
-        # The same interpreter as portico's, so that only the server differs.
-        base = ROOT / ".venv/bin/python"
-        python = str(base) if base.exists() else sys.executable
-        for command in ([python, "-m", "venv", str(PEERS)], [*pip, *BUILD_TOOLS]):
+def _python_3_13() -> str | None:
+    """A Python 3.13 that runs: that of PATH, or one of pyenv, whose own command may be switched off."""
+    of_pyenv = sorted(Path.home().glob(".pyenv/versions/3.13*/bin/python3.13"))
+    for python in ("python3.13", *map(str, reversed(of_pyenv))):
+        if _failure([python, "-c", "import venv"]) is None:
+            return python
+    return None
+
+
+def _install(environment: Path, python: str, packages: Collection[str]) -> None:
+    pip = [str(environment / "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    if not (environment / "bin/python").exists():
+        say(f"making the peers' environment in {environment.relative_to(ROOT)}")
+        for command in ([python, "-m", "venv", str(environment)], [*pip, *BUILD_TOOLS]):
             failure = _failure(command)
             if failure:
                 raise MissingTool(f"the peers' environment cannot be made: {failure}")
-    there = _versions_in(PEERS, PACKAGES)
-    for package in PACKAGES:
+    there = _versions_in(environment, packages)
+    for package in packages:
         if package in there:
             continue
         say(f"installing {package}")
@@ -87,14 +111,15 @@ def _install_peers() -> None:
             say(f"\n!!! {package} COULD NOT BE INSTALLED, its row will be missing: {failure}\n")
 
 
-def _compile_limit() -> None:
-    source = BENCH / "epoll_limit.c"
-    if LIMIT.exists() and LIMIT.stat().st_mtime > source.stat().st_mtime:
+def _compile(program: Path) -> None:
+    source = BENCH / f"{program.name}.c"
+    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
         return
     CACHE.mkdir(exist_ok=True)
-    failure = _failure(["cc", "-O2", "-Wall", "-o", str(LIMIT), str(source)])
+    failure = _failure(["cc", "-O2", "-Wall", "-o", str(program), str(source)])
     if failure:
-        say(f"\n!!! THE C LIMIT COULD NOT BE COMPILED, its row will be missing: {failure}\n")
+        program.unlink(missing_ok=True)
+        say(f"\n!!! {source.name} COULD NOT BE COMPILED: {failure}\n")
 
 
 def _apt(package: str) -> bool:

@@ -14,9 +14,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "bench"
 PEERS = BENCH / ".peers"
+NEWER = BENCH / ".peers-3.13"
+"""For what does not load into an older Python."""
 CACHE = BENCH / ".cache"
 LIMIT = CACHE / "epoll_limit"
+SPIN = CACHE / "spin"
 PORTICO = ROOT / ".venv" / "bin" / "portico"
+NEWER_PORTICO = ROOT / "target" / "pythons" / "3.13" / "bin" / "portico"
+"""Built by `make test-pythons`."""
+WEFT = "weft (Python 3.13)"
+PORTICO_ON_NEWER = "portico (Python 3.13)"
 IDLE_CONNECTIONS = 5000
 
 
@@ -26,6 +33,8 @@ class Role(Enum):
     PORTICO = "portico"
     PEER = "peer"
     LIMIT = "limit"
+    NEWER = "newer"
+    """On another Python than the rest, so that only the rows of this role can be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +76,31 @@ class Server:
     threads: bool = False
     workers: bool = False
     access_log: bool = False
+    program: Path | None = None
+    """What must be there, where that is not a package of the peers."""
 
 
-def _portico(launch: Launch) -> Command:
-    argv = [str(PORTICO), "run", launch.app, "-w", str(launch.workers), "--threads", str(launch.threads or 8)]
+def _portico(launch: Launch, executable: Path = PORTICO, environment: Path = PEERS) -> Command:
+    argv = [str(executable), "run", launch.app]
+    argv += ["-w", str(launch.workers), "--threads", str(launch.threads or 8)]
     scheme = "" if launch.speaks == "http" else f"{launch.speaks}://"
     argv += ["-b", f"{scheme}127.0.0.1:{launch.port}", "--access-log", str(launch.access_log or "off")]
     argv += ["--keep-alive", "120s"] if launch.idle else []
     # Flask and Django are installed beside the peers only.
     borrows = launch.app.startswith(("bench.flask_app", "bench.django_app"))
-    packages = next(PEERS.glob("lib/python3*/site-packages"), None) if borrows else None
+    packages = next(environment.glob("lib/python3*/site-packages"), None) if borrows else None
     return Command(argv, {"PYTHONPATH": str(packages)} if packages else {})
+
+
+def _newer_portico(launch: Launch) -> Command:
+    return _portico(launch, NEWER_PORTICO, NEWER)
 
 
 def baseline(executable: Path) -> Server:
     """Another build of portico, to be measured beside this one."""
 
     def command(launch: Launch) -> Command:
-        ours = _portico(launch)
-        return Command([str(executable), *ours.argv[1:]], ours.environment)
+        return _portico(launch, executable)
 
     return Server("before", Role.PEER, "", command, threads=True, workers=True, access_log=True)
 
@@ -105,12 +120,21 @@ def _gunicorn(launch: Launch, *kind: str) -> Command:
     return Command(argv)
 
 
+# Left to itself it takes the parser in C wherever that is installed.
+IN_PYTHON = ("--http-parser", "python")
+IN_C = ("--http-parser", "fast")
+
+
 def _gunicorn_sync(launch: Launch) -> Command:
-    return _gunicorn(launch, "-k", "sync")
+    return _gunicorn(launch, "-k", "sync", *IN_PYTHON)
 
 
 def _gunicorn_gthread(launch: Launch) -> Command:
-    return _gunicorn(launch, "-k", "gthread", "--threads", str(launch.threads or 8))
+    return _gunicorn(launch, "-k", "gthread", "--threads", str(launch.threads or 8), *IN_PYTHON)
+
+
+def _gunicorn_h1c(launch: Launch) -> Command:
+    return _gunicorn(launch, "-k", "gthread", "--threads", str(launch.threads or 8), *IN_C)
 
 
 def _granian(launch: Launch) -> Command:
@@ -140,6 +164,24 @@ def _uwsgi(launch: Launch) -> Command:
     return Command(argv)
 
 
+def _peregrine(launch: Launch) -> Command:
+    argv = [str(PEERS / "bin/peregrine"), "--protocol", "wsgi", "--no-auto-venv"]
+    argv += ["--host", "127.0.0.1", "--port", str(launch.port), "--workers", str(launch.workers)]
+    argv += ["--wsgi-threads", str(launch.threads)] if launch.threads else []
+    argv += ["--max-connections", "6000", "--keep-alive", "120000"] if launch.idle else []
+    argv += ["--access-log"] if launch.access_log else []
+    return Command([*argv, launch.app], stdout=launch.access_log)
+
+
+def _weft(launch: Launch) -> Command:
+    argv = [str(NEWER / "bin/weft"), "--protocol", "wsgi", "--no-auto-venv"]
+    argv += ["--host", "127.0.0.1", "--port", str(launch.port), "--workers", str(launch.workers)]
+    argv += ["--wsgi-threads", str(launch.threads)] if launch.threads else []
+    argv += ["--max-connections", "6000", "--keep-alive", "120"] if launch.idle else []
+    argv += ["--access-log"] if launch.access_log else ["--log-level", "warning"]
+    return Command([*argv, launch.app], stdout=launch.access_log)
+
+
 def _launched(server: str) -> Callable[[Launch], Command]:
     def command(launch: Launch) -> Command:
         argv = [str(PEERS / "bin/python"), str(BENCH / "launch.py"), server, launch.app]
@@ -161,15 +203,21 @@ def _limit(launch: Launch) -> Command:
 
 
 SERVERS = (
-    Server("C epoll limit", Role.LIMIT, "", _limit),
-    Server("portico", Role.PORTICO, "portico", _portico, threads=True, workers=True, access_log=True),
+    Server("C epoll limit", Role.LIMIT, "", _limit, program=LIMIT),
+    Server("portico", Role.PORTICO, "portico", _portico, True, True, True, PORTICO),
     Server("fastwsgi", Role.PEER, "fastwsgi", _launched("fastwsgi"), workers=True),
+    Server("fastpysgi", Role.PEER, "fastpysgi", _launched("fastpysgi"), workers=True),
+    Server("freastal", Role.PEER, "freastal", _launched("freastal"), workers=True),
+    Server("peregrine", Role.PEER, "peregrine-server", _peregrine, True, True, True),
     Server("bjoern", Role.PEER, "bjoern", _launched("bjoern")),
     Server("granian", Role.PEER, "granian", _granian, threads=True, workers=True, access_log=True),
     Server("uWSGI", Role.PEER, "uWSGI", _uwsgi, threads=True, workers=True, access_log=True),
     Server("waitress", Role.PEER, "waitress", _waitress, threads=True),
     Server("cheroot", Role.PEER, "cheroot", _launched("cheroot"), threads=True),
     Server("gunicorn gthread", Role.PEER, "gunicorn", _gunicorn_gthread, True, True, True),
+    Server("gunicorn gthread h1c", Role.PEER, "gunicorn-h1c", _gunicorn_h1c, True, True, True),
     Server("gunicorn sync", Role.PEER, "gunicorn", _gunicorn_sync, workers=True, access_log=True),
+    Server(WEFT, Role.NEWER, "weft-server", _weft, True, True, True),
+    Server(PORTICO_ON_NEWER, Role.NEWER, "portico", _newer_portico, True, True, True, NEWER_PORTICO),
 )
 BY_NAME = {server.name: server for server in SERVERS}
