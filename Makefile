@@ -6,12 +6,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src crates -path '*/tests' -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
 EXAMPLE ?= examples.guestbook:application
+# Of Cargo.toml: release, or profiling, which keeps names and lines.
+PROFILE ?= release
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help run build test model test-deps check fuzz soak bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
+	@echo 'make build   build portico into .venv (PROFILE=profiling: with names and lines, for perf and backtraces)'
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
 	@echo 'make check   lint, types and stub check only'
 	@echo 'make fuzz    every fuzz target for two minutes, then mutated requests to a running server'
@@ -24,7 +27,7 @@ help:
 run: build
 	$(BIN)/portico run $(EXAMPLE)
 
-build: $(VENV)/.built
+build: $(VENV)/.built-$(PROFILE)
 
 test: build test-deps $(VENV)/.test-tools
 	$(MAKE) --no-print-directory check
@@ -82,8 +85,10 @@ $(VENV)/.tools:
 	$(BIN)/pip install --quiet 'maturin>=1.9,<2'
 	touch $@
 
-$(VENV)/.built: $(VENV)/.tools $(SOURCES)
-	$(BIN)/maturin develop --release --quiet
+# What is installed is of one profile. The lines are cargo's and pip's; the last crate alone takes a minute.
+$(VENV)/.built-$(PROFILE): $(VENV)/.tools $(SOURCES)
+	rm -f $(VENV)/.built*
+	$(BIN)/maturin develop --profile $(PROFILE)
 	touch $@
 
 $(VENV)/.test-tools: $(VENV)/.tools tests/requirements.txt
