@@ -8,9 +8,10 @@ mod settings;
 mod wsgi;
 
 use portico_engine::settings::Settings;
-use portico_engine::{heap, log as error_log, scoreboard};
+use portico_engine::{heap, log as error_log, orders, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
+use std::os::fd::{IntoRawFd as _, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -118,6 +119,13 @@ fn trim_heap() {
     heap::trim();
 }
 
+/// The supervisor's and the worker's end of a connection between them.
+#[pyfunction]
+fn socket_pair() -> PyResult<(RawFd, RawFd)> {
+    let (supervisor, worker) = orders::socket_pair()?;
+    Ok((supervisor.into_raw_fd(), worker.into_raw_fd()))
+}
+
 /// Serves on the calling thread until told to stop.
 #[pyfunction]
 fn serve(
@@ -152,6 +160,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(flush_log, module)?)?;
     module.add_function(wrap_pyfunction!(configure_log, module)?)?;
     module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
+    module.add_function(wrap_pyfunction!(socket_pair, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;
     module.add_function(wrap_pyfunction!(setting_names, module)?)?;
     Ok(())

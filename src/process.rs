@@ -1,10 +1,10 @@
 //! What only a worker's process knows, beside the settings: descriptors, and what PEP 3333 asks of it.
 
 use portico_engine::descriptor;
-use portico_engine::drain::Orders;
 use portico_engine::engine;
 use portico_engine::listener::{BoundListener, Options};
 use portico_engine::message::spoken::Protocol;
+use portico_engine::orders::OrderDescriptors;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::io;
@@ -27,7 +27,8 @@ struct ListenerAttributes {
 struct ProcessAttributes {
     listeners: Vec<ListenerAttributes>,
     signal_fd: RawFd,
-    parent_death_fd: RawFd,
+    supervisor_fd: RawFd,
+    ready_frame: Vec<u8>,
     access_log_fd: RawFd,
     access_log_colour: bool,
     multiprocess: bool,
@@ -53,9 +54,10 @@ impl Process {
         Ok(Process {
             engine: engine::Descriptors {
                 listeners,
-                orders: Orders {
+                orders: OrderDescriptors {
                     signals: optional(attributes.signal_fd, "signal_fd")?,
-                    parent_death: optional(attributes.parent_death_fd, "parent_death_fd")?,
+                    supervisor: optional(attributes.supervisor_fd, "supervisor_fd")?,
+                    ready: attributes.ready_frame,
                 },
                 access_log: access_log.map(|fd| (fd, attributes.access_log_colour)),
             },

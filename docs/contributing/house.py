@@ -41,7 +41,7 @@ CRATES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 # The only modules of the engine that may name a socket.
-SOCKET_MODULES = ("listener", "connection::socket", "accept")
+SOCKET_MODULES = ("listener", "connection::socket", "orders", "accept")
 SOCKETS = re.compile(r"rustix::net|tokio::net|std::net::(?:\{[^}]*)?(?:Tcp|Udp)|std::os::unix::net")
 
 

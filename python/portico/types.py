@@ -56,15 +56,17 @@ class EngineListener(Protocol):
 class EngineProcess(Protocol):
     """What the engine is told of its process, beside the settings (`portico.config.settings.Settings`).
 
-    `signal_fd` is the read end of a pipe that brings signals, one number per byte; `parent_death_fd` the
-    read end of a pipe whose write end only the supervisor holds: its end of file is the supervisor's death.
-    `access_log_fd` is where access lines go. Each may be -1 for none, and stays the caller's. `multiprocess`:
-    other workers serve the same application. `errors` is `wsgi.errors`.
+    `signal_fd` is the read end of a pipe that brings signals, one number per byte; `supervisor_fd` the
+    worker's end of the socketpair over which orders come (`portico.process.messages`): its end of file is
+    the supervisor's death. `ready_frame` is what is written there once connections are accepted.
+    `access_log_fd` is where access lines go. Each descriptor may be -1 for none, and stays the caller's.
+    `multiprocess`: other workers serve the same application. `errors` is `wsgi.errors`.
     """
 
     listeners: list[EngineListener]
     signal_fd: int
-    parent_death_fd: int
+    supervisor_fd: int
+    ready_frame: bytes
     multiprocess: bool
     access_log_fd: int
     access_log_colour: bool

@@ -34,6 +34,7 @@ class Portico:
         environment: Mapping[str, str] | None = None,
         before_exec: Callable[[], None] | None = None,
         program: Sequence[str] = (sys.executable, "-m", "portico"),
+        own_group: bool = False,
     ) -> None:
         self.folder = folder
         self.port = port
@@ -50,6 +51,7 @@ class Portico:
                 stderr=error_log if stderr is None else stderr,
                 env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
                 preexec_fn=before_exec,
+                start_new_session=own_group,
             )
 
     @property

@@ -30,7 +30,8 @@ class EngineServer:
         self.proxy = self.persistent = self.stderr = False
         self.display = "a test"
         self.listeners = [self]
-        self.signal_fd, self.parent_death_fd, self.access_log_fd = self._signal_fd, -1, -1
+        self.signal_fd, self.supervisor_fd, self.access_log_fd = self._signal_fd, -1, -1
+        self.ready_frame = b""
         self.access_log_colour = self.multiprocess = False
         self.errors = log.ErrorStream()
         self._results: list[bool] = []

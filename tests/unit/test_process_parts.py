@@ -14,7 +14,7 @@ from portico.config.sources import resolve
 from portico.process.banner import banner
 from portico.process.calls import describe_calls, overdue_call
 from portico.process.cpus import cgroup_quota
-from portico.process.messages import Decoder, Failed, Ready, encode
+from portico.process.messages import Decoder, Drain, Failed, Ready, encode
 from portico.process.plan import Listener, Plan, dump_plan, load_plan
 from portico.process.worker_handle import BOOTING, LEAVING, READY, WorkerHandle
 from portico.process.worker_set import WorkerSet
@@ -43,20 +43,20 @@ def test_the_version_is_that_of_the_crate() -> None:
 
 
 def test_decodes_messages_byte_by_byte() -> None:
-    frames = encode(Ready("shop:application")) + encode(Failed("no\nluck é")) + encode(Ready(""))
+    frames = encode(Ready("shop:application")) + encode(Failed("no\nluck é")) + encode(Drain(number=70_000))
     decoder = Decoder()
     got = [message for byte in frames for message in decoder.feed(bytes([byte]))]
-    assert [(type(message), message.text) for message in got] == [
-        (Ready, "shop:application"),
-        (Failed, "no\nluck é"),
-        (Ready, ""),
+    assert [(type(message), message.text, message.number) for message in got] == [
+        (Ready, "shop:application", 0),
+        (Failed, "no\nluck é", 0),
+        (Drain, "", 70_000),
     ]
     assert len(Decoder().feed(frames)) == 3
 
 
 def test_rejects_an_unknown_message() -> None:
     with pytest.raises(ValueError, match="unknown message kind b'X'"):
-        Decoder().feed(b"X\0\0\0\0")
+        Decoder().feed(b"X" + bytes(8))
 
 
 def test_a_plan_survives_its_exec() -> None:

@@ -22,9 +22,9 @@ NOT_FOR_THE_ENGINE = {
 def worker_process(*binds: str) -> WorkerProcess:
     listeners = [Listener(fd, parse_address(text), f"display of {fd}") for fd, text in enumerate(binds, 3)]
     assignment: Any = SimpleNamespace(
-        plan=SimpleNamespace(listeners=listeners), parent_death_fd=4, multiprocess=True
+        plan=SimpleNamespace(listeners=listeners), supervisor_fd=4, multiprocess=True
     )
-    return WorkerProcess(assignment, signal_fd=5, access_log_fd=-1)
+    return WorkerProcess(assignment, application_name="shop:app", signal_fd=5, access_log_fd=-1)
 
 
 def test_the_engine_reads_every_row_of_the_table_that_is_for_it_and_nothing_else() -> None:

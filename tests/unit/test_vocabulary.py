@@ -39,7 +39,7 @@ RETIRED = {
     "sentinel sentinels": "watchdog",
     "depose deposed stand_in": "revoke_lead, poll_as_fallback",
     "enlist enlisted recruit recruits": "register, spawn",
-    "lifeline lifelines": "parent-death pipe",
+    "lifeline lifelines parent_death": "the supervisor's socket, supervisor_fd",
     "seldom told tell_of": "RateLimited, warn_about",
     "site facts starter turns": "RequestLabel, ServerIdentity, ExchangePool, KeepAliveBudget",
 }

@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::deadline::Wait;
 use crate::descriptor;
 use crate::listener::Listener;
-use crate::log::{Level, RateLimited, log};
+use crate::log::RateLimited;
 use crate::message::spoken::Protocol;
 use crate::protocol::{fastcgi, http1};
 use crate::server::Server;
@@ -51,18 +51,23 @@ pub enum Accepting {
     Closed,
 }
 
+/// Registers a listening socket with the reactor.
+///
+/// # Errors
+/// Which one, and what epoll says.
+pub fn listen(listener: &Listener, socket: OwnedFd) -> Result<AsyncFd<OwnedFd>, String> {
+    descriptor::watch_owned(socket, Interest::READABLE)
+        .map_err(|error| format!("{}: cannot listen: {error}", listener.display))
+}
+
 /// Accepts until told otherwise, then closes the socket: once the supervisor and all workers have closed it, the port
 /// refuses connections instead of taking some that nobody serves.
 pub async fn accept(
     server: Arc<Server>,
     listener: Arc<Listener>,
-    socket: OwnedFd,
+    listening: AsyncFd<OwnedFd>,
     mut accepting: watch::Receiver<Accepting>,
 ) {
-    let listening = match descriptor::watch_owned(socket, Interest::READABLE) {
-        Ok(listening) => listening,
-        Err(error) => return log(Level::Critical, &format!("{}: cannot listen: {error}", listener.display)),
-    };
     let until = tokio::select! {
         biased;
         until = accepting.wait_for(|until| *until != Accepting::Open) => {

@@ -3,11 +3,12 @@
 use crate::access_log::AccessLog;
 use crate::calls::{Caller, Calls};
 use crate::clock;
-use crate::drain::{self, Orders};
+use crate::drain;
 use crate::exchange::request::Request;
 use crate::listener::{BoundListener, Listener};
 use crate::lock::lock;
 use crate::log::RateLimited;
+use crate::orders::OrderDescriptors;
 use crate::resources::Resources;
 use crate::scoreboard::SlotRef;
 use crate::server::Server;
@@ -18,8 +19,7 @@ use std::env;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -33,7 +33,7 @@ pub struct Descriptors {
     /// Where to accept connections.
     pub listeners: Vec<BoundListener>,
     /// Where the server is told to leave.
-    pub orders: Orders,
+    pub orders: OrderDescriptors,
     /// Where access lines go, and whether they carry terminal colours.
     pub access_log: Option<(OwnedFd, bool)>,
 }
@@ -61,7 +61,7 @@ pub struct Engine {
     driver: IoDriver,
     server: Arc<Server>,
     listeners: Vec<(Arc<Listener>, OwnedFd)>,
-    orders: Orders,
+    orders: OrderDescriptors,
 }
 
 /// How a server has ended.
@@ -129,7 +129,7 @@ impl Engine {
     /// The server could not begin to serve.
     pub fn serve(self, application: impl Application) -> Result<Ended, String> {
         let Engine { driver, server, listeners, orders } = self;
-        let was_aborted = Arc::new(AtomicBool::new(false));
+        let outcome = Arc::new(OnceLock::new());
         let shared = Arc::new(Shared { driver, server, application, alive: Mutex::new(0), ended: Condvar::new() });
         let Shared { driver, server, .. } = &*shared;
         server.crew.on_spawn({
@@ -150,7 +150,7 @@ impl Engine {
             .stack_size(128 * 1024)
             .spawn(move || there.server.crew.watch(&there.driver))
             .map_err(|error| format!("cannot start the watchdog thread: {error}"))?;
-        driver.runtime.spawn(drain::follow(server.clone(), listeners, orders, was_aborted.clone()));
+        driver.runtime.spawn(drain::follow(server.clone(), listeners, orders, outcome.clone()));
         let served = shared.application.run(CrewThread { server, driver, me: 0, first: None });
         // Where it could not begin, nobody else has stopped the crew.
         server.crew.stop();
@@ -163,7 +163,9 @@ impl Engine {
         if let Some(access_log) = &server.resources.access_log {
             access_log.end(Instant::now() + LEAVE);
         }
-        let is_in_peace = have_all_left && is_calm && !was_aborted.load(SeqCst);
+        // None if the task itself has not come to its end: then nothing is known.
+        let has_finished = outcome.get().cloned().unwrap_or(Ok(false))?;
+        let is_in_peace = have_all_left && is_calm && has_finished;
         Ok(if is_in_peace { Ended::InPeace } else { Ended::Aborted })
     }
 }

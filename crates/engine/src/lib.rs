@@ -11,7 +11,8 @@
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
 //! 8. `exchange`: from a complete request to the end of its response. `server` adds the crew.
-//! 9. `protocol`: the lives of connections. `accept`, `housekeeping`, `drain`: the tasks of a server.
+//! 9. `protocol`: the lives of connections. `orders`: what it is told from outside. `accept`, `housekeeping`,
+//!    `drain`: the tasks of a server.
 //! 10. `calls`: calls of the application. `engine` puts all together; `function` serves a Rust function.
 
 pub mod accept;
@@ -37,6 +38,7 @@ pub mod lock;
 pub mod log;
 pub mod message;
 pub mod notices;
+pub mod orders;
 pub mod pace;
 pub mod protocol;
 pub mod resources;

@@ -1,44 +1,65 @@
-"""What a worker tells its supervisor, one way, over a pipe of its own: `Ready` or `Failed`.
+"""What supervisor and worker say to each other, both ways, over a socketpair of each worker's own.
 
-Frame: one byte of kind, four bytes of length (little endian), then UTF-8 text. No imports: every process
-has this module.
+    supervisor to worker   D Drain    take no new requests, finish those in flight, and leave
+                           Q Quit     leave as soon as no call runs
+    worker to supervisor   R Ready    the engine accepts connections; text: the application's full name
+                           F Failed   the worker cannot serve; text: why
+                           L Leaving  the worker leaves because of a signal; text: D or Q, as if so ordered
+                           T Taken    the order with this number was taken
+
+Frame: one byte of kind, four bytes of number, four bytes of length (both little endian), then UTF-8 text.
+The supervisor numbers its orders from 1, so that each is acknowledged by itself; other messages have the
+number 0. End of file says that the other process is gone. The worker's end is the engine's from the moment it
+serves (`crates/engine/src/orders.rs`), so an order is taken whatever the application does with signals or
+with the interpreter. No imports: every process has this module.
 """
 
 from __future__ import annotations
 
 
-class Ready:
-    """The application is loaded and the next step is to serve. `application` is its full name."""
+class Message:
+    """One message; `number` and `text` as its kind says."""
 
-    __slots__ = ("application",)
+    __slots__ = ("number", "text")
+    kind = b""
+
+    def __init__(self, text: str = "", *, number: int = 0) -> None:
+        self.text = text
+        self.number = number
+
+
+class Drain(Message):
+    kind = b"D"
+
+
+class Quit(Message):
+    kind = b"Q"
+
+
+class Ready(Message):
     kind = b"R"
 
-    def __init__(self, application: str) -> None:
-        self.application = application
 
-    @property
-    def text(self) -> str:
-        return self.application
-
-
-class Failed:
-    """The application could not be loaded. `text` is one sentence, or a traceback of several lines."""
-
-    __slots__ = ("text",)
+class Failed(Message):
     kind = b"F"
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+
+class Leaving(Message):
+    kind = b"L"
 
 
-_KINDS: dict[bytes, type[Ready] | type[Failed]] = {Ready.kind: Ready, Failed.kind: Failed}
-_HEAD_BYTES = 5
+class Taken(Message):
+    kind = b"T"
 
 
-def encode(message: Ready | Failed) -> bytes:
+_KINDS = {one.kind: one for one in (Drain, Quit, Ready, Failed, Leaving, Taken)}
+_HEAD_BYTES = 9
+
+
+def encode(message: Message) -> bytes:
     """Return the frame of `message`."""
     payload = message.text.encode("utf-8", "backslashreplace")
-    return message.kind + len(payload).to_bytes(4, "little") + payload
+    return message.kind + message.number.to_bytes(4, "little") + len(payload).to_bytes(4, "little") + payload
 
 
 class Decoder:
@@ -49,17 +70,18 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = b""
 
-    def feed(self, data: bytes) -> list[Ready | Failed]:
+    def feed(self, data: bytes) -> list[Message]:
         """Return the messages that are complete with `data`; raises ValueError for an unknown kind."""
         self._buffer += data
-        messages: list[Ready | Failed] = []
+        messages: list[Message] = []
         while len(self._buffer) >= _HEAD_BYTES:
-            end = _HEAD_BYTES + int.from_bytes(self._buffer[1:_HEAD_BYTES], "little")
+            end = _HEAD_BYTES + int.from_bytes(self._buffer[5:_HEAD_BYTES], "little")
             if len(self._buffer) < end:
                 break
             kind = self._buffer[:1]
             if kind not in _KINDS:
                 raise ValueError(f"unknown message kind {kind!r}")
-            messages.append(_KINDS[kind](self._buffer[_HEAD_BYTES:end].decode("utf-8")))
+            text = self._buffer[_HEAD_BYTES:end].decode("utf-8")
+            messages.append(_KINDS[kind](text, number=int.from_bytes(self._buffer[1:5], "little")))
             self._buffer = self._buffer[end:]
         return messages

@@ -28,9 +28,15 @@ SUPERVISOR_SIGNALS = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-# A hangup of the terminal reaches the whole process group; what to do about it is the supervisor's
-# decision, and the engine passes over numbers that it does not know.
-WORKER_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+# What tells a worker to leave. An application may take them: orders come over a socket (`messages.py`).
+WORKER_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+# What has a meaning for the supervisor at most, but reaches a worker too when it is sent to the process
+# group, as a terminal does when it hangs up. Not ignored: programs that the application starts would do that
+# too.
+_PASSED_OVER = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+# Their default effect stops a process. A handler would be called for ever where the group is in a terminal's
+# background and somebody reads from it.
+_IGNORED = (signal.SIGTTIN, signal.SIGTTOU)
 
 
 class SignalPipe:
@@ -47,9 +53,26 @@ class SignalPipe:
         """Send `signals` here from now on. Only the main thread may call this."""
         # The descriptor first: a signal that comes between the two still has its default effect, and is not
         # lost.
-        signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        self.receive()
         for number in signals:
             signal.signal(number, _leave_it_to_the_pipe)
+
+    def receive(self) -> None:
+        """Let the interpreter write here whatever signal it handles. Only the main thread may call this."""
+        signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+
+    def watch_what_is_free(self, signals: tuple[signal.Signals, ...]) -> None:
+        """Send those of `signals` here that still have their default effect: others have been taken."""
+        for number in signals:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, self._write)
+
+    def _write(self, number: int, frame: object) -> None:
+        # Once more: the interpreter may have been told to write to another descriptor.
+        try:  # noqa: SIM105 - contextlib costs every worker 0.4 MB
+            os.write(self._write_fd, bytes((number,)))
+        except BlockingIOError:
+            pass  # it is full of signals
 
     def read(self) -> bytes:
         """Return the numbers received since the last call, in their order."""
@@ -69,6 +92,14 @@ def reset_signals(signals: tuple[signal.Signals, ...]) -> None:
     signal.set_wakeup_fd(-1)
     for number in signals:
         signal.signal(number, signal.SIG_DFL)
+
+
+def pass_over_signals() -> None:
+    """Let no signal have an effect on this worker that is not meant for it."""
+    for number in _PASSED_OVER:
+        signal.signal(number, _pass_over)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def block_signals(signals: tuple[signal.Signals, ...]) -> None:
@@ -92,4 +123,8 @@ def signal_name(number: int) -> str:
 
 
 def _leave_it_to_the_pipe(number: int, frame: object) -> None:
+    pass
+
+
+def _pass_over(number: int, frame: object) -> None:
     pass

@@ -18,12 +18,13 @@ from portico import __version__, _core, log
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
 from portico.process.banner import banner
 from portico.process.calls import describe_calls, overdue_call
-from portico.process.messages import Failed, Ready
+from portico.process.messages import Drain, Failed, Leaving, Message, Quit, Ready
 from portico.process.proctitle import name_process
 from portico.process.signals import (
     SUPERVISOR_SIGNALS,
     SignalPipe,
     block_signals,
+    pass_over_signals,
     reset_signals,
     signal,
     signal_name,
@@ -64,9 +65,6 @@ class Supervisor:
         self._scoreboard = _core.Scoreboard(self._worker_set.slots)
         self._signals = SignalPipe()
         self._poll = select.poll()
-        # The parent-death pipe: only this process holds its write end, so the workers read end of file when
-        # it is gone.
-        self._parent_death_fd, self._parent_death_write_fd = os.pipe()
         self._stage = SERVING
         self._exit_code = EXIT_FINE
         self._generation = 0
@@ -107,7 +105,9 @@ class Supervisor:
         for worker in list(self._worker_set.workers.values()):
             if worker.kill_at_s is not None and now_s >= worker.kill_at_s:
                 log.warning(
-                    f"{_name(worker)} {worker.patience}: killed{describe_calls(self._status(worker))}"
+                    f"{_name(worker)} {worker.patience}"
+                    f"{'' if worker.has_taken_orders else ' and has not taken the order to leave'}"
+                    f": killed{describe_calls(self._status(worker))}"
                 )
                 worker.kill()
         if self._stage != SERVING:
@@ -132,7 +132,8 @@ class Supervisor:
 
     def _fork(self, now_s: float) -> Assignment | None:
         slot = self._worker_set.free_slot()
-        message_fd, message_write_fd = os.pipe()
+        # Only this process holds this end, so the worker reads end of file when it is gone.
+        message_fd, worker_fd = _core.socket_pair()
         # Until the child has let go of the wakeup pipe, a signal for the child would be written into ours.
         block_signals(SUPERVISOR_SIGNALS)
         try:
@@ -140,12 +141,12 @@ class Supervisor:
         except OSError:
             unblock_signals(SUPERVISOR_SIGNALS)
             os.close(message_fd)
-            os.close(message_write_fd)
+            os.close(worker_fd)
             raise
         if pid == 0:
-            return self._become_worker(slot, message_fd, message_write_fd)
+            return self._become_worker(slot, message_fd, worker_fd)
         unblock_signals(SUPERVISOR_SIGNALS)
-        os.close(message_write_fd)
+        os.close(worker_fd)
         os.set_blocking(message_fd, False)
         self._worker_set.add(
             WorkerHandle(pid=pid, slot=slot, generation=self._generation, message_fd=message_fd, now_s=now_s)
@@ -154,12 +155,12 @@ class Supervisor:
         log.debug(f"worker {pid} started in slot {slot}")
         return None
 
-    def _become_worker(self, slot: int, message_fd: int, message_write_fd: int) -> Assignment:
+    def _become_worker(self, slot: int, message_fd: int, worker_fd: int) -> Assignment:
         """In the child: let go of all that is the supervisor's."""
         reset_signals(SUPERVISOR_SIGNALS)
+        pass_over_signals()
         unblock_signals(SUPERVISOR_SIGNALS)
         self._signals.close()
-        os.close(self._parent_death_write_fd)
         os.close(message_fd)
         for sibling in self._worker_set.workers.values():
             sibling.close()
@@ -167,16 +168,16 @@ class Supervisor:
             self._plan,
             self._scoreboard,
             slot=slot,
-            message_fd=message_write_fd,
-            parent_death_fd=self._parent_death_fd,
+            supervisor_fd=worker_fd,
             multiprocess=self._wanted > 1,
         )
 
     def _drain(self, worker: WorkerHandle, now_s: float) -> None:
-        patience_s = self._settings.graceful_timeout_s + DRAIN_MARGIN_S
-        worker.leave(
-            signal.SIGTERM, kill_at_s=now_s + patience_s, patience=f"did not finish within {patience_s:g} s"
-        )
+        worker.leave(Drain, now_s=now_s, patience_s=self._patience_s(Drain))
+
+    def _patience_s(self, order: type[Message]) -> float:
+        """Return how long a worker may take to leave."""
+        return QUIT_PATIENCE_S if order is Quit else self._settings.graceful_timeout_s + DRAIN_MARGIN_S
 
     def _check_calls(self, now_s: float) -> None:
         """Replace workers with a call longer than `timeout`: threads cannot be stopped one by one."""
@@ -192,9 +193,8 @@ class Supervisor:
                     f"{_name(worker)}: {call.what} has been in the application for {call.elapsed_s:.1f} s, "
                     f"longer than the timeout of {limit_s:g} s; replacing the worker{describe_calls(status)}"
                 )
-                worker.leave(
-                    signal.SIGABRT, kill_at_s=now_s + ABORT_PATIENCE_S, patience="did not end at its timeout"
-                )
+                os.kill(worker.pid, signal.SIGABRT)
+                worker.expect_end(Quit, now_s=now_s, patience_s=ABORT_PATIENCE_S)
 
     # -- what happens
 
@@ -274,11 +274,7 @@ class Supervisor:
             if stage == DRAINING:
                 self._drain(worker, now_s)
             elif stage == QUITTING:
-                worker.leave(
-                    signal.SIGINT,
-                    kill_at_s=now_s + QUIT_PATIENCE_S,
-                    patience=f"did not stop within {QUIT_PATIENCE_S:g} s",
-                )
+                worker.leave(Quit, now_s=now_s, patience_s=self._patience_s(Quit))
             else:
                 worker.kill()
 
@@ -294,14 +290,24 @@ class Supervisor:
         for message in worker.read_messages():
             if isinstance(message, Failed):
                 worker.failure = message.text
-            elif worker.state == BOOTING:
-                worker.state = READY
+            elif isinstance(message, Ready):
                 worker.ready_at_s = now_s
-                self._welcome(worker, message)
+                if worker.state == BOOTING:
+                    worker.state = READY
+                    self._welcome(worker, message.text)
+            elif isinstance(message, Leaving):
+                self._let_leave(worker, message.text, now_s)
         if worker.message_fd < 0:
             self._poll.unregister(fd)
 
-    def _welcome(self, worker: WorkerHandle, message: Ready) -> None:
+    def _let_leave(self, worker: WorkerHandle, order_kind: str, now_s: float) -> None:
+        """Somebody has sent a signal to this worker: it leaves as if so ordered, and gets a successor."""
+        order = Quit if order_kind == Quit.kind.decode() else Drain
+        if worker.is_active:
+            log.info(f"{_name(worker)} leaves because of a signal; starting another")
+        worker.expect_end(order, now_s=now_s, patience_s=self._patience_s(order))
+
+    def _welcome(self, worker: WorkerHandle, application: str) -> None:
         """A worker is ready; the last of the first ones is what the user has been waiting for."""
         if self._announced:
             log.info(f"{_name(worker)} is ready after {worker.ready_at_s - worker.forked_at_s:.2f} s")
@@ -309,9 +315,7 @@ class Supervisor:
             self._announced = True
             startup_s = worker.ready_at_s - self._plan.started_at_s
             log.info(
-                banner(
-                    self._plan, message.application, version=__version__, pid=os.getpid(), startup_s=startup_s
-                )
+                banner(self._plan, application, version=__version__, pid=os.getpid(), startup_s=startup_s)
             )
 
     def _reap(self, now_s: float) -> None:
@@ -326,7 +330,7 @@ class Supervisor:
             worker = self._worker_set.workers.get(pid)
             if worker is None:
                 continue
-            self._read_messages(worker, now_s)  # its last words may still be in the pipe
+            self._read_messages(worker, now_s)  # its last words may still be in the socket
             if worker.message_fd >= 0:
                 # A child of the worker holds the other end.
                 self._poll.unregister(worker.message_fd)

@@ -36,7 +36,7 @@ _STANDARD_ERROR_FD = 2
 class Assignment:
     """What a forked process takes over from the supervisor to become a worker."""
 
-    __slots__ = ("message_fd", "multiprocess", "parent_death_fd", "plan", "scoreboard", "slot")
+    __slots__ = ("multiprocess", "plan", "scoreboard", "slot", "supervisor_fd")
 
     def __init__(
         self,
@@ -44,15 +44,13 @@ class Assignment:
         scoreboard: _core.Scoreboard,
         *,
         slot: int,
-        message_fd: int,
-        parent_death_fd: int,
+        supervisor_fd: int,
         multiprocess: bool,
     ) -> None:
         self.plan = plan
         self.scoreboard = scoreboard
         self.slot = slot
-        self.message_fd = message_fd
-        self.parent_death_fd = parent_death_fd
+        self.supervisor_fd = supervisor_fd
         self.multiprocess = multiprocess
 
 
@@ -72,12 +70,15 @@ class WorkerListener:
 class WorkerProcess:
     """What only this process knows (`portico.types.EngineProcess`), beside the settings."""
 
-    def __init__(self, assignment: Assignment, *, signal_fd: int, access_log_fd: int) -> None:
+    def __init__(
+        self, assignment: Assignment, *, application_name: str, signal_fd: int, access_log_fd: int
+    ) -> None:
         self.listeners: list[EngineListener] = [
             WorkerListener(listener) for listener in assignment.plan.listeners
         ]
         self.signal_fd = signal_fd
-        self.parent_death_fd = assignment.parent_death_fd
+        self.supervisor_fd = assignment.supervisor_fd
+        self.ready_frame = encode(Ready(application_name))
         self.multiprocess = assignment.multiprocess
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
@@ -91,11 +92,16 @@ def run_worker(assignment: Assignment) -> NoReturn:
     configure_log(assignment.plan.settings)
     _show_lines_at_once()
     faulthandler.enable()
-    application = _load(assignment)
+    # Before the application is loaded, which may take signals, or the interpreter's wakeups, for itself.
     signals = SignalPipe()
-    signals.watch(WORKER_SIGNALS)
+    signals.receive()
+    application, application_name = _load(assignment)
+    signals.watch_what_is_free(WORKER_SIGNALS)
     process = WorkerProcess(
-        assignment, signal_fd=signals.read_fd, access_log_fd=_open_access_log(assignment.plan)
+        assignment,
+        application_name=application_name,
+        signal_fd=signals.read_fd,
+        access_log_fd=_open_access_log(assignment.plan),
     )
     _serve_and_leave(application, process, assignment)
 
@@ -118,21 +124,20 @@ def _show_lines_at_once() -> None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
-def _load(assignment: Assignment) -> WSGIApplication:
+def _load(assignment: Assignment) -> tuple[WSGIApplication, str]:
+    """Return the application and its full name."""
     plan = assignment.plan
     try:
         # By its path at every start: a reload follows a link that was switched to the next release.
         os.chdir(plan.directory)
         pythonpath = [os.path.join(plan.directory, path) for path in plan.settings.pythonpath]
         extend_path([plan.directory, *pythonpath])
-        application, full_name = load_application(plan.settings.app)
+        return load_application(plan.settings.app)
     except OperatorError as error:
         _fail(assignment, error.message)
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: whatever an import raises, the supervisor has to hear of it.
         _fail(assignment, _traceback(error))
-    _tell(assignment, Ready(full_name))
-    return application
 
 
 def _serve_and_leave(
@@ -143,7 +148,7 @@ def _serve_and_leave(
         all_finished = _core.serve(application, settings, process, assignment.scoreboard, assignment.slot)
     except BaseException as error:
         log.error("the worker cannot go on\n" + _traceback(error, hide_loader=False))
-        _leave_at_once(EXIT_UNEXPECTED)
+        _fail(assignment, f"the server cannot go on: {error}", exit_code=EXIT_UNEXPECTED)
     process.errors.flush()
     if not all_finished:
         # A thread is still inside the application: waiting for it is what the interpreter's orderly end
@@ -171,19 +176,14 @@ def _open_access_log(plan: Plan) -> int:
         return -1
 
 
-def _tell(assignment: Assignment, message: Ready | Failed) -> None:
-    data = encode(message)
+def _fail(assignment: Assignment, text: str, *, exit_code: int = EXIT_APPLICATION) -> NoReturn:
+    data = encode(Failed(text))
     try:
         while data:
-            data = data[os.write(assignment.message_fd, data) :]
-    except BrokenPipeError:
-        pass  # the supervisor is gone; the parent-death pipe says the same to the engine
-    os.close(assignment.message_fd)
-
-
-def _fail(assignment: Assignment, text: str) -> NoReturn:
-    _tell(assignment, Failed(text))
-    _leave_at_once(EXIT_APPLICATION)
+            data = data[os.write(assignment.supervisor_fd, data) :]
+    except OSError:
+        pass  # the supervisor is gone, or does not listen: the exit code says the rest
+    _leave_at_once(exit_code)
 
 
 def _leave_at_once(code: int) -> NoReturn:

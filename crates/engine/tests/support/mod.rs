@@ -6,10 +6,12 @@
 use portico_engine::engine::{Application, Descriptors, Ended, Engine};
 use portico_engine::listener::{BoundListener, Options};
 use portico_engine::message::spoken::Protocol;
+use portico_engine::orders::OrderDescriptors;
 use portico_engine::scoreboard::{Mapping, SlotRef};
 use portico_engine::settings::{Lines, Settings};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -41,6 +43,19 @@ pub struct RunningServer {
 impl RunningServer {
     /// Serves `application` with these settings on a thread of its own.
     pub fn serve(application: impl Application, values: &[(&str, &str)]) -> RunningServer {
+        RunningServer::serve_with(application, values, OrderDescriptors::default())
+    }
+
+    /// The same with a supervisor at the other end of a socket.
+    pub fn serve_supervised(application: impl Application, ready: &[u8]) -> (RunningServer, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let orders =
+            OrderDescriptors { supervisor: Some(theirs.into()), ready: ready.to_vec(), ..OrderDescriptors::default() };
+        (RunningServer::serve_with(application, &[], orders), ours)
+    }
+
+    fn serve_with(application: impl Application, values: &[(&str, &str)], orders: OrderDescriptors) -> RunningServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -51,8 +66,8 @@ impl RunningServer {
             options: Options::default(),
             display: format!("http://{address}"),
         };
-        let mut process = Descriptors { listeners: vec![bound], ..Descriptors::default() };
-        process.orders.signals = Some(reader.into());
+        let orders = OrderDescriptors { signals: Some(reader.into()), ..orders };
+        let process = Descriptors { listeners: vec![bound], orders, ..Descriptors::default() };
         let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
         let engine = Engine::new(settings(values), process, slot).unwrap();
         let thread = std::thread::spawn(move || engine.serve(application));
@@ -77,7 +92,17 @@ impl RunningServer {
     }
 
     fn stop_by(mut self, signal: u8) -> Ended {
+        self.signal(signal);
+        self.wait()
+    }
+
+    /// Lets a signal come.
+    pub fn signal(&mut self, signal: u8) {
         self.signals.write_all(&[signal]).unwrap();
+    }
+
+    /// Waits for the end.
+    pub fn wait(self) -> Ended {
         self.thread.join().unwrap().unwrap()
     }
 }

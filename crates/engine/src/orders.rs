@@ -1,0 +1,207 @@
+//! What a server is told from outside, and what it says to that: orders of the supervisor over a socketpair, and the
+//! signals that people send. Neither needs the interpreter, so both are taken whatever the application does.
+//!
+//! ```text
+//!   one byte of kind | four bytes of number | four bytes of length | text      (little endian, both ways)
+//!     supervisor to worker   D drain, Q quit
+//!     worker to supervisor   R ready, L leaving by a signal (text: D or Q), T the order with this number was taken
+//! ```
+//!
+//! The same frames as in python/portico/process/messages.py. End of file is the supervisor's death.
+
+use crate::descriptor;
+use crate::log::{Level, log};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
+use std::io;
+use std::os::fd::OwnedFd;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+const SIGINT: u8 = 2;
+const SIGQUIT: u8 = 3;
+const SIGTERM: u8 = 15;
+
+/// Bytes of a frame before its text.
+const HEAD_BYTES: usize = 9;
+
+/// The two ends of a connection between a supervisor and a worker. Neither is inherited by other programs.
+///
+/// # Errors
+/// There are no more descriptors.
+pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+/// How a server is told to leave; the later is the stronger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// After what is in flight.
+    Graceful,
+    /// As soon as no call runs.
+    Quick,
+}
+
+/// Where a server is told to leave.
+#[derive(Default)]
+pub struct OrderDescriptors {
+    /// Read end of a pipe that brings signals, one number per byte.
+    pub signals: Option<OwnedFd>,
+    /// The worker's end of the socketpair.
+    pub supervisor: Option<OwnedFd>,
+    /// The frame that tells the supervisor that the server is ready.
+    pub ready: Vec<u8>,
+}
+
+/// What comes from outside.
+pub struct Orders {
+    signals: Inlet,
+    supervisor: Inlet,
+    ready: Vec<u8>,
+    /// What the supervisor has sent of a frame that is not complete yet.
+    incomplete: Vec<u8>,
+}
+
+impl Orders {
+    /// Registers the descriptors with the reactor.
+    pub fn open(descriptors: OrderDescriptors) -> Orders {
+        let OrderDescriptors { signals, supervisor, ready } = descriptors;
+        Orders { signals: Inlet::new(signals), supervisor: Inlet::new(supervisor), ready, incomplete: Vec::new() }
+    }
+
+    /// Tells the supervisor that the server is ready.
+    pub fn say_ready(&mut self) {
+        let ready = std::mem::take(&mut self.ready);
+        self.say(&ready);
+    }
+
+    /// Waits until the server is told to leave: by the strongest of all that has come by then.
+    pub async fn next(&mut self) -> Stop {
+        loop {
+            let (mut from_signals, mut from_supervisor) = ([0; 64], [0; 256]);
+            tokio::select! {
+                received = self.signals.read(&mut from_signals) => {
+                    let stop = received.iter().filter_map(|signal| stop_of_signal(*signal)).max();
+                    if let Some(stop) = stop {
+                        self.say(&frame(b'L', 0, &[order_of(stop)]));
+                        return stop;
+                    }
+                }
+                received = self.supervisor.read(&mut from_supervisor) => {
+                    if received.is_empty() {
+                        log(Level::Warning, "the supervisor is gone; this worker leaves");
+                        return Stop::Graceful;
+                    }
+                    self.incomplete.extend_from_slice(received);
+                    if let Some(stop) = self.take_orders() {
+                        return stop;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Acknowledges the orders that have come completely, and says what they amount to.
+    fn take_orders(&mut self) -> Option<Stop> {
+        let mut strongest = None;
+        while let Some((kind, number, whole)) = complete_frame(&self.incomplete) {
+            self.incomplete.drain(..whole);
+            let Some(stop) = stop_of_order(kind) else {
+                log(Level::Error, &format!("an order of the supervisor: expected D or Q, got {}", kind.escape_ascii()));
+                continue;
+            };
+            self.say(&frame(b'T', number, b""));
+            strongest = strongest.max(Some(stop));
+        }
+        strongest
+    }
+
+    /// Sends a frame in one piece. The supervisor reads all the time: where there is no room, it hangs or is gone.
+    fn say(&self, frame: &[u8]) {
+        let Some(supervisor) = &self.supervisor.0 else { return };
+        // Without SIGPIPE, which an application may have given its default effect.
+        if let Err(error) = send(supervisor.get_ref(), frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            log(Level::Debug, &format!("cannot tell the supervisor: {error}"));
+        }
+    }
+}
+
+fn stop_of_signal(signal: u8) -> Option<Stop> {
+    match signal {
+        SIGTERM => Some(Stop::Graceful),
+        SIGINT | SIGQUIT => Some(Stop::Quick),
+        _ => None,
+    }
+}
+
+fn stop_of_order(kind: u8) -> Option<Stop> {
+    match kind {
+        b'D' => Some(Stop::Graceful),
+        b'Q' => Some(Stop::Quick),
+        _ => None,
+    }
+}
+
+fn order_of(stop: Stop) -> u8 {
+    match stop {
+        Stop::Graceful => b'D',
+        Stop::Quick => b'Q',
+    }
+}
+
+fn frame(kind: u8, number: u32, text: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    [&[kind], number.to_le_bytes().as_slice(), &length.to_le_bytes(), text].concat()
+}
+
+/// Kind, number and whole length of the frame that `bytes` begin with, if it is complete.
+fn complete_frame(bytes: &[u8]) -> Option<(u8, u32, usize)> {
+    let (kind, rest) = bytes.split_first()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    let (length, text) = rest.split_first_chunk()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    (text.len() >= length).then_some((*kind, u32::from_le_bytes(*number), HEAD_BYTES + length))
+}
+
+/// A descriptor that brings bytes; none once it has ended, and where there never was one.
+struct Inlet(Option<AsyncFd<OwnedFd>>);
+
+impl Inlet {
+    fn new(fd: Option<OwnedFd>) -> Inlet {
+        Inlet(fd.and_then(|fd| {
+            rustix::io::ioctl_fionbio(&fd, true).ok()?;
+            descriptor::watch_owned(fd, Interest::READABLE).ok()
+        }))
+    }
+
+    /// The next bytes; none at the end of file, and nothing ever after that.
+    async fn read<'a>(&mut self, bytes: &'a mut [u8]) -> &'a [u8] {
+        let Some(readable) = &self.0 else { return std::future::pending().await };
+        let received = loop {
+            let Ok(mut ready) = readable.readable().await else { break 0 };
+            match rustix::io::read(readable.get_ref(), &mut *bytes) {
+                Ok(received) => break received,
+                Err(Errno::AGAIN | Errno::INTR) => ready.clear_ready(),
+                Err(_) => break 0,
+            }
+        };
+        if received == 0 {
+            self.0 = None;
+        }
+        bytes.get(..received).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_read_whole_or_not_at_all() {
+        let bytes = [frame(b'D', 7, b""), frame(b'L', 70_000, b"D")].concat();
+        assert_eq!(complete_frame(&bytes), Some((b'D', 7, 9)));
+        assert_eq!(complete_frame(&bytes[9..]), Some((b'L', 70_000, 10)));
+        assert!((0..9).all(|end| complete_frame(&bytes[..end]).is_none()));
+        assert!((9..19).all(|end| complete_frame(&bytes[9..end]).is_none()));
+    }
+}

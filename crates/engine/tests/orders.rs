@@ -1,0 +1,60 @@
+//! What a supervisor tells a server, and what the server says to that.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use portico_engine::engine::Ended;
+use portico_engine::function::{Function, FunctionRequest, FunctionResponse};
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use support::RunningServer;
+
+const READY: &[u8] = b"R\0\0\0\0\x04\0\0\0shop";
+
+fn hello(_: FunctionRequest) -> FunctionResponse {
+    FunctionResponse { status: "200 OK", headers: Vec::new(), blocks: vec![b"hello".to_vec()] }
+}
+
+fn read_exactly(supervisor: &mut UnixStream, expected: &[u8]) {
+    let mut received = vec![0; expected.len()];
+    supervisor.read_exact(&mut received).unwrap();
+    assert_eq!(received, expected);
+}
+
+#[test]
+fn ready_is_told_first_and_each_order_is_acknowledged_by_its_number() {
+    let (server, mut supervisor) = RunningServer::serve_supervised(Function(hello), READY);
+    read_exactly(&mut supervisor, READY);
+    // In one read, the last of them only by half.
+    supervisor.write_all(b"D\x01\0\0\0\0\0\0\0Q\x02\x01\0\0\0\0").unwrap();
+    read_exactly(&mut supervisor, b"T\x01\0\0\0\0\0\0\0");
+    supervisor.write_all(b"\0\0").unwrap();
+    assert_eq!(server.wait(), Ended::InPeace);
+}
+
+#[test]
+fn two_orders_in_one_read_are_both_taken() {
+    let (server, mut supervisor) = RunningServer::serve_supervised(Function(hello), READY);
+    // What is not known is passed over with its text.
+    supervisor.write_all(b"?\x01\0\0\0\x02\0\0\0abD\x02\0\0\0\0\0\0\0Q\x03\0\0\0\0\0\0\0").unwrap();
+    assert_eq!(server.wait(), Ended::InPeace);
+    read_exactly(&mut supervisor, &[READY, b"T\x02\0\0\0\0\0\0\0", b"T\x03\0\0\0\0\0\0\0"].concat());
+}
+
+#[test]
+fn a_supervisor_that_is_gone_is_an_order_to_drain() {
+    let (server, supervisor) = RunningServer::serve_supervised(Function(hello), READY);
+    drop(supervisor);
+    assert_eq!(server.wait(), Ended::InPeace);
+}
+
+#[test]
+fn a_server_that_leaves_by_a_signal_says_so() {
+    for (signal, kind) in [(15, b'D'), (2, b'Q'), (3, b'Q')] {
+        let (mut server, mut supervisor) = RunningServer::serve_supervised(Function(hello), b"");
+        server.signal(signal);
+        read_exactly(&mut supervisor, &[b"L\0\0\0\0\x01\0\0\0".as_slice(), &[kind]].concat());
+        assert_eq!(server.wait(), Ended::InPeace);
+    }
+}
