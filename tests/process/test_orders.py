@@ -173,9 +173,7 @@ def test_the_number_of_workers_may_be_changed_by_a_signal_to_the_group(
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGHUP])
 @pytest.mark.parametrize("at", ["the supervisor", "a worker", "the group"])
-def test_a_signal_during_the_first_load_is_no_failure(
-    start: Start, number: signal.Signals, at: str
-) -> None:
+def test_a_signal_during_the_first_load_is_no_failure(start: Start, number: signal.Signals, at: str) -> None:
     source = """
 import os, time
 open("loading", "w").close()
