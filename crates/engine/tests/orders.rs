@@ -23,7 +23,7 @@ fn read_exactly(supervisor: &mut UnixStream, expected: &[u8]) {
 }
 
 #[test]
-fn ready_is_told_first_and_each_order_is_acknowledged_by_its_number() {
+fn ready_comes_first_and_each_order_is_acknowledged_by_its_number() {
     let (server, mut supervisor) = RunningServer::serve_supervised(Function(hello), READY);
     read_exactly(&mut supervisor, READY);
     // In one read, the last of them only by half.
