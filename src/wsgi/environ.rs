@@ -108,6 +108,8 @@ pub struct Common<'py> {
     pub multiprocess: bool,
     /// `wsgi.errors`.
     pub errors: &'py Py<PyAny>,
+    /// Where the application is mounted.
+    pub script_name: &'py str,
 }
 
 impl Environ {
@@ -206,8 +208,9 @@ impl Environ {
         }
         let target = latin1(py, head.target.of(bytes))?;
         let path = head.path.of(bytes);
-        // RFC 9110 4.2.3: an empty path of an absolute target is "/".
-        if path == b"/" || path.is_empty() && head.form == portico_wire::TargetForm::Absolute {
+        // RFC 9110 4.2.3: an empty path of an absolute target is "/", unless it was taken for the mount.
+        let is_implied = || head.form == portico_wire::TargetForm::Absolute && head.path.start == head.authority.end;
+        if path == b"/" || path.is_empty() && is_implied() {
             environ.set_item(&keys.path_info, &keys.root)?;
         } else if head.form == portico_wire::TargetForm::Asterisk {
             // RFC 3875 4.1.5: empty or from a slash on. The template has the empty one.
@@ -299,7 +302,8 @@ impl Environ {
             environ.set_item(&keys.server_port, itoa::Buffer::new().format(port))?;
         }
         if let Some(prefix) = forwarded.prefix {
-            environ.set_item(&keys.script_name, latin1(py, prefix.of(bytes))?)?;
+            let mount = environ.as_any().get_item(&keys.script_name)?;
+            environ.set_item(&keys.script_name, latin1(py, prefix.of(bytes))?.add(mount)?)?;
         }
         Ok(())
     }
@@ -439,7 +443,7 @@ fn template(py: Python<'_>, identity: &ServerIdentity, common: &Common<'_>, keys
     for key in [&keys.path_info, &keys.request_uri, &keys.raw_uri, &keys.query_string] {
         template.set_item(key, &keys.empty)?;
     }
-    template.set_item(&keys.script_name, "")?;
+    template.set_item(&keys.script_name, latin1(py, common.script_name.as_bytes())?)?;
     template.set_item(&keys.server_name, &identity.server_name)?;
     template.set_item(&keys.server_port, &identity.server_port)?;
     template.set_item("SERVER_SOFTWARE", concat!("portico/", env!("CARGO_PKG_VERSION")))?;

@@ -18,11 +18,11 @@ pub fn serve(
     process: Process,
     slot: SlotRef,
 ) -> PyResult<bool> {
-    let multithread = settings.threads > 1;
+    let (multithread, script_name) = (settings.threads > 1, settings.script_name.clone());
     let Process { engine: of_engine, multiprocess, errors } = process;
     let engine = Engine::new(settings, of_engine, slot)
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
-    let common = Common { multithread, multiprocess, errors: &errors };
+    let common = Common { multithread, multiprocess, errors: &errors, script_name: &script_name };
     let environ = Environ::new(py, engine.listeners(), &common)?;
     thread::prepare(py)?;
     let application = PythonApplication { application, environ };

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from portico.config.kinds import Flag, Network, Size, UrlPath
+from portico.config.kinds import FieldText, Flag, MountPath, Network, Size, UrlPath
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,45 @@ def test_reads_yes_and_no(text: str, value: bool) -> None:
 def test_rejects_what_is_neither_yes_nor_no(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
         Flag().parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        *(
+            ("/shop", "/shop"),
+            (" /shop/ ", "/shop"),
+            ("/a/b//", "/a/b"),
+            ("/caf\xe9/my shop", "/caf\xe9/my shop"),
+        ),
+        *(("/", ""), ("", "")),
+    ],
+)
+def test_reads_where_something_is_mounted(text: str, path: str) -> None:
+    assert MountPath().parse(text) == path
+    assert MountPath().parse(MountPath().show(path)) == path
+
+
+@pytest.mark.parametrize(
+    "text", ["shop", "//", "//shop", "/\\shop", "/a%20b", "/a?b", "/a#b", "/a\nb", "/\udc80", "http://a/b"]
+)
+def test_rejects_where_nothing_can_be_mounted(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        MountPath().parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("shop/1.2 (x)", "shop/1.2 (x)"), (" a ", "a"), ("", ""), ("none", ""), ("None", "")]
+)
+def test_reads_the_value_of_a_header(text: str, value: str) -> None:
+    assert FieldText().parse(text) == value
+    assert FieldText().parse(FieldText().show(value)) == value
+
+
+@pytest.mark.parametrize("text", ["a\r\nX: b", "a\tb", "caf\xe9", "a\x7f", "a\0"])
+def test_rejects_what_is_no_value_of_a_header(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        FieldText().parse(text)
 
 
 def test_holds_a_size_to_its_minimum() -> None:

@@ -54,6 +54,10 @@ macro_rules! settings {
 }
 
 settings! {
+    /// Where the application is mounted: empty, or a path that begins, but does not end, with `/`.
+    script_name: String,
+    /// What the Server header of responses says; empty for none.
+    server_header: String,
     /// Whether all that the application does against PEP 3333 is an error.
     strict: bool,
     /// The most application calls at one time.

@@ -133,6 +133,24 @@ pub fn percent_decode_into(path: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
+/// How much of `path` is the `mount`: none where it does not begin with it, segment by segment. The path may have its
+/// escapes still (`is_encoded`), the mount has none; an escaped slash is part of a segment.
+#[must_use]
+pub fn mount_length(path: &[u8], mount: &[u8], is_encoded: bool) -> Option<usize> {
+    let mut rest = path;
+    for &byte in mount {
+        rest = match rest {
+            [b'%', high, low, after @ ..] if is_encoded && byte != b'/' => {
+                let decoded = hex_digit(*high)? << 4 | hex_digit(*low)?;
+                if decoded == byte { after } else { return None }
+            }
+            [first, after @ ..] if *first == byte => after,
+            _ => return None,
+        }
+    }
+    matches!(rest, [] | [b'/', ..]).then_some(path.len() - rest.len())
+}
+
 /// Value of a hexadecimal digit, `HEXDIG` of RFC 5234 B.1 in either case.
 pub(crate) const fn hex_digit(byte: u8) -> Option<u8> {
     match byte {

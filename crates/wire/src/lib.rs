@@ -52,7 +52,9 @@ pub use fastcgi::{
 };
 pub use forwarded::{Client, Forwarded, Scheme, is_forwarded_name, request_start_ns};
 pub use gateway::{GatewayHead, plan_cgi_response, write_cgi_status};
-pub use grammar::{check_response_header_name, check_response_header_value, is_hop_by_hop, percent_decode_into};
+pub use grammar::{
+    check_response_header_name, check_response_header_value, is_hop_by_hop, mount_length, percent_decode_into,
+};
 pub use http1::body::{BodyDecoder, BodyStep};
 pub use http1::encode::{
     CONTINUE, CRLF, LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, plan_response, write_chunk_size,

@@ -1,6 +1,8 @@
 //! Character classes and percent-encoding.
 
-use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, percent_decode_into};
+use portico_wire::{
+    check_response_header_name, check_response_header_value, is_hop_by_hop, mount_length, percent_decode_into,
+};
 
 #[test]
 fn header_names_are_tokens() {
@@ -85,4 +87,35 @@ fn percent_decodes_once_and_keeps_what_is_no_escape() {
         let expected = [b"kept:", *expected].concat();
         assert_eq!(out, expected, "{}", path.escape_ascii());
     }
+}
+
+#[test]
+fn a_mount_ends_with_a_segment() {
+    let cases: &[(&[u8], &[u8], Option<usize>)] = &[
+        (b"/a", b"/a", Some(2)),
+        (b"/a/", b"/a", Some(2)),
+        (b"/a/b", b"/a", Some(2)),
+        (b"/a/b", b"/a/b", Some(4)),
+        (b"/ab", b"/a", None),
+        (b"/A", b"/a", None),
+        (b"//a", b"/a", None),
+        (b"/", b"/a", None),
+        (b"", b"/a", None),
+        (b"/x", b"", Some(0)),
+        (b"", b"", Some(0)),
+        (b"/%61/b", b"/a", Some(4)),
+        (b"/%C3%a9", b"/\xc3\xa9", Some(7)),
+        (b"/a%2Fb", b"/a", None),
+        (b"/a%2Fb", b"/a/b", None),
+        (b"%2Fa", b"/a", None),
+        (b"/%2561", b"/a", None),
+        (b"/%6", b"/a", None),
+        (b"/%zz", b"/a", None),
+        (b"/a%", b"/a", None),
+    ];
+    for (path, mount, length) in cases {
+        assert_eq!(mount_length(path, mount, true), *length, "{}", path.escape_ascii());
+    }
+    assert_eq!(mount_length(b"/%61", b"/a", false), None);
+    assert_eq!(mount_length(b"/%61/b", b"/%61", false), Some(4));
 }

@@ -216,6 +216,42 @@ class UrlPath(Kind[str]):
         return text
 
 
+class MountPath(Kind[str]):
+    """A decoded path, below which something is mounted; without a slash at its end, so that `/` is empty."""
+
+    metavar = "PATH"
+    expected = "a path that begins with one / and has no escapes, ?, # or control characters, such as /shop"
+
+    def parse(self, text: str) -> str:
+        path = text.strip().rstrip("/")
+        begins = path.startswith("/") and not path.startswith(("//", "/\\"))
+        if path and (not begins or any(character in "%?#" or character < " " for character in path)):
+            raise ValueError
+        if not path and text.strip() not in ("", "/"):
+            raise ValueError
+        path.encode()  # a lone surrogate is no text: UnicodeEncodeError is a ValueError
+        return path
+
+    def show(self, value: str) -> str:
+        return value or "/"
+
+
+class FieldText(Kind[str]):
+    """The value of a header; `none` is an empty one, which an environment variable cannot be."""
+
+    metavar = "TEXT|none"
+    expected = "visible ASCII and spaces, or none"
+
+    def parse(self, text: str) -> str:
+        text = text.strip()
+        if any(not " " <= character <= "~" for character in text):
+            raise ValueError
+        return "" if text.lower() == "none" else text
+
+    def show(self, value: str) -> str:
+        return value or "none"
+
+
 class EnvironmentVariable(Kind["tuple[str, str]"]):
     """`K=V`, an environment variable."""
 

@@ -15,7 +15,9 @@ from portico.config.kinds import (
     Choice,
     Duration,
     EnvironmentVariable,
+    FieldText,
     Flag,
+    MountPath,
     Network,
     NumberOrAuto,
     Size,
@@ -83,6 +85,16 @@ class Settings:
         documentation="An environment variable for the application. May be repeated.",
     )
 
+    script_name = Setting(
+        "script_name",
+        MountPath(),
+        "",
+        group=_APPLICATION,
+        documentation="Where the application is mounted, as SCRIPT_NAME tells it, such as /shop. Requests "
+        "below it have it moved from PATH_INFO, others get a 404. A reverse proxy that says SCRIPT_NAME "
+        "itself (uwsgi, FastCGI, SCGI) is left alone; an X-Forwarded-Prefix, which it has stripped, stands "
+        "before it.",
+    )
     strict = Setting(
         "strict",
         Flag(),
@@ -186,6 +198,14 @@ class Settings:
         group=_LISTENING,
         documentation="Whose PROXY header is believed where a listener has proxy=required; connections of "
         "others are closed. Entries as in uwsgi_allow_from.",
+    )
+    server_header = Setting(
+        "server_header",
+        FieldText(),
+        "portico",
+        group=_LISTENING,
+        documentation="What the Server header of responses says, unless the application sends one. Empty, or "
+        "none, is no such header.",
     )
     max_variables = Setting(
         "max_variables",

@@ -48,7 +48,7 @@ impl ErrorResponse {
         let framing = framing.filter(|framing| *framing != ResponseFraming::Http);
         let framing = framing.unwrap_or_else(|| connection.origin.listener.framing());
         let response = ServerResponse { framing, status, body: b"", keep_alive: false, is_head, retry_after: false };
-        let (bytes, body_bytes) = response.encode();
+        let (bytes, body_bytes) = response.encode(&connection.resources.settings);
         let account = Account {
             client: connection.origin.client(),
             inbound: inbound.as_deref(),
@@ -117,8 +117,6 @@ pub fn log_abandoned(connection: &Connection, inbound: &Inbound, began_ms: u64) 
 /// Sheds a request that finds no room, with 503; the connection is kept where its next request can be found.
 pub fn shed(request: Request, why: Overload) {
     static RATE: RateLimited = RateLimited::new();
-    let Request { connection, inbound, body, keep_alive, arrived_ns, .. } = request;
-    let resources = &connection.resources;
     RATE.warn(|| {
         let limit = match why {
             Overload::TooMany => "as many requests as max_in_flight allows are running or waiting",
@@ -126,16 +124,29 @@ pub fn shed(request: Request, why: Overload) {
         };
         format!("overloaded: {limit}; responded with 503")
     });
-    connection.trace(|| format!("shed: {why:?}"));
+    request.connection.trace(|| format!("shed: {why:?}"));
+    respond_instead(request, 503);
+}
+
+/// A request for something outside of `script_name`, where nobody is; the connection is kept likewise.
+pub fn not_found(request: Request) {
+    respond_instead(request, 404);
+}
+
+/// Gives a complete request whose turn it is a response of the server's in place of the application's.
+fn respond_instead(request: Request, status: u16) {
+    let Request { connection, inbound, body, keep_alive, arrived_ns, .. } = request;
+    let resources = &connection.resources;
     let keep_alive = keep_alive && !matches!(body, Body::Streamed(_)) && resources.keeps_connections();
     let (framing, is_head) = (inbound.response_framing, inbound.head.is_head);
-    let response = ServerResponse { framing, status: 503, body: b"", keep_alive, is_head, retry_after: true };
-    let (bytes, body_bytes) = response.encode();
+    let retry_after = status == 503;
+    let response = ServerResponse { framing, status, body: b"", keep_alive, is_head, retry_after };
+    let (bytes, body_bytes) = response.encode(&resources.settings);
     let account = Account {
         client: connection.origin.client(),
         inbound: Some(&inbound),
         has_head: true,
-        status: 503,
+        status,
         body_bytes,
         duration_ns: clock::monotonic_ns().saturating_sub(arrived_ns),
     };

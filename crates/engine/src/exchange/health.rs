@@ -24,7 +24,7 @@ pub fn respond(connection: &Arc<Connection>, inbound: &Inbound) -> bool {
     let keep_alive = inbound.head.keep_alive && resources.keeps_connections();
     let (framing, is_head) = (inbound.response_framing, inbound.head.is_head);
     let response = ServerResponse { framing, status, body, keep_alive, is_head, retry_after: false };
-    let (bytes, _) = response.encode();
+    let (bytes, _) = response.encode(&resources.settings);
     connection.submit();
     let sent = connection.socket.send(&bytes, Then::More);
     let is_kept = keep_alive && sent.is_ok_and(|sent| sent == bytes.len());

@@ -154,8 +154,9 @@ impl Responder {
         if !head.has_date {
             write_header(out, b"Date", date.text());
         }
-        if !head.has_server {
-            write_header(out, b"Server", b"portico");
+        let server_header = self.connection.resources.settings.server_header.as_bytes();
+        if !head.has_server && !server_header.is_empty() {
+            write_header(out, b"Server", server_header);
         }
         out.extend_from_slice(b"\r\n");
         self.framing.enclose(out, start);
@@ -311,7 +312,7 @@ impl Responder {
         let (framing, is_head) = (self.framing, self.is_head);
         let response =
             ServerResponse { framing, status: 500, body: b"", keep_alive: false, is_head, retry_after: false };
-        let (bytes, _) = response.encode();
+        let (bytes, _) = response.encode(&self.connection.resources.settings);
         // A client that does not take a few hundred bytes is not reading.
         let _ = self.connection.socket.send(&bytes, Then::More);
     }

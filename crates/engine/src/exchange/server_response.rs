@@ -2,6 +2,7 @@
 
 use crate::clock::DateHeader;
 use crate::message::framing::ResponseFraming;
+use crate::settings::Settings;
 use portico_wire::{write_content_length, write_header};
 
 /// Seconds after which a client that found no room may come again.
@@ -25,7 +26,7 @@ pub struct ServerResponse<'a> {
 
 impl ServerResponse<'_> {
     /// The bytes, and how many of them are the body.
-    pub fn encode(&self) -> (Vec<u8>, u64) {
+    pub fn encode(&self, settings: &Settings) -> (Vec<u8>, u64) {
         let reason = reason_phrase(self.status);
         let line = format!("{} {reason}", self.status);
         let sentence = line.clone() + "\n";
@@ -46,7 +47,9 @@ impl ServerResponse<'_> {
             write_header(&mut out, b"Connection", if self.keep_alive { b"keep-alive" } else { b"close" });
         }
         write_header(&mut out, b"Date", DateHeader::default().text());
-        write_header(&mut out, b"Server", b"portico");
+        if !settings.server_header.is_empty() {
+            write_header(&mut out, b"Server", settings.server_header.as_bytes());
+        }
         out.extend_from_slice(b"\r\n");
         let body = if self.is_head { b"" } else { body };
         out.extend_from_slice(body);
@@ -61,6 +64,7 @@ pub fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
         400 => "Bad Request",
+        404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Content Too Large",

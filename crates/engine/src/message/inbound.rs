@@ -6,7 +6,8 @@ use crate::clock;
 use crate::message::spoken::Protocol;
 use crate::settings::Settings;
 use portico_wire::{
-    Forwarded, GatewayHead, RequestHead, Span, TargetForm, UwsgiModifiers, UwsgiPacket, WireError, request_start_ns,
+    Forwarded, GatewayHead, RequestHead, Span, TargetForm, UwsgiModifiers, UwsgiPacket, WireError, mount_length,
+    request_start_ns,
 };
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -239,6 +240,26 @@ impl Inbound {
             self.forwarded = Forwarded::read(&self.head, self.bytes(), trusted)?.map(Box::new);
         }
         Ok(())
+    }
+
+    /// Takes `mount` from the path of a complete request, where that is below it; false if it is not. A reverse proxy
+    /// that says itself where the application is mounted has done so already.
+    pub fn enter(&mut self, mount: &str) -> bool {
+        let is_gateway = self.gateway().is_some();
+        let Inbound { bytes, head, gateway, .. } = self;
+        let is_split = is_gateway && !gateway.script_name.is_empty();
+        // A target of `*` is no path.
+        let path = head.path.of(bytes);
+        if is_split || path == b"*" {
+            return true;
+        }
+        let is_encoded = !is_gateway || gateway.path_is_encoded;
+        let Some(length) = mount_length(path, mount.as_bytes(), is_encoded) else { return false };
+        head.path.start += u32::try_from(length).unwrap_or(u32::MAX);
+        if is_gateway {
+            gateway.path_info = head.path;
+        }
+        true
     }
 
     /// Address and port of the client: as a reverse proxy says, else those of the `peer`. A Unix socket has neither.

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::connection::Connection;
 use crate::deadline::Wait;
 use crate::exchange::body_reader::BodyReader;
-use crate::exchange::error_response::{Overload, shed};
+use crate::exchange::error_response::{Overload, not_found, shed};
 use crate::exchange::request::Request;
 use crate::log::RateLimited;
 use crate::message::body::{Body, Rest, Stream};
@@ -151,11 +151,13 @@ pub async fn queue(
 pub fn push(
     server: &Server,
     connection: &Arc<Connection>,
-    inbound: Box<Inbound>,
+    mut inbound: Box<Inbound>,
     body: Body,
     keep_alive: bool,
     began_ms: Option<u64>,
 ) {
+    let mount = &server.resources.settings.script_name;
+    let is_below = mount.is_empty() || inbound.enter(mount);
     let arrived_ns = clock::monotonic_ns();
     let mut since_ns = began_ms.map_or(arrived_ns, |began_ms| (began_ms * 1_000_000).min(arrived_ns));
     if matches!(body, Body::Empty | Body::Buffered(_)) {
@@ -165,7 +167,9 @@ pub fn push(
     }
     connection.trace(|| format!("queued: {}", inbound.request_line().escape_ascii()));
     let request = Request { connection: connection.clone(), inbound, body, keep_alive, arrived_ns, since_ns };
-    if let Err(request) = server.crew.push(request) {
+    if !is_below {
+        not_found(request);
+    } else if let Err(request) = server.crew.push(request) {
         shed(request, Overload::TooMany);
     }
 }

@@ -28,6 +28,12 @@ impl Value for bool {
     }
 }
 
+impl Value for String {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<String, S::Error> {
+        source.text(name)
+    }
+}
+
 /// A number of things or bytes; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(u64);

@@ -1,6 +1,7 @@
 //! Where the application is mounted, and the path below: `SCRIPT_NAME` and `PATH_INFO`, given or to be split.
 
 use super::GatewayHead;
+use crate::grammar::mount_length;
 use crate::{Span, WireError};
 
 /// Whether `PATH_INFO` already is what follows `SCRIPT_NAME`.
@@ -37,7 +38,7 @@ impl GivenPath {
         let script_name = without_slashes_at_end(self.script_name, bytes);
         let mount = script_name.of(bytes);
         check_path(mount)?;
-        let below = |path: Span| prefix_length(path.of(bytes), mount).map(|length| after(path, length));
+        let below = |path: Span| mount_length(path.of(bytes), mount, false).map(|length| after(path, length));
         let is_whole = |path: Span| {
             let whole = self.document_uri.map(|uri| uri.of(bytes)).filter(|uri| *uri == self.script_name.of(bytes));
             whole == Some(path.of(bytes))
@@ -82,9 +83,4 @@ fn without_slashes_at_end(span: Span, bytes: &[u8]) -> Span {
 
 fn after(span: Span, length: usize) -> Span {
     Span::new((span.start as usize + length).min(span.end as usize), span.end as usize)
-}
-
-/// How much of `path` is `mount`: `None` where it does not begin with it, segment by segment.
-fn prefix_length(path: &[u8], mount: &[u8]) -> Option<usize> {
-    matches!(path.strip_prefix(mount)?, [] | [b'/', ..]).then_some(mount.len())
 }
