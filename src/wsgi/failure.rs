@@ -15,7 +15,7 @@ pub struct RequestLabel<'a> {
     pub application: &'a str,
     /// The request's method.
     pub method: &'a [u8],
-    /// The request's path, as it was sent.
+    /// The request's path below the mount, as it was sent.
     pub path: &'a [u8],
 }
 

@@ -36,3 +36,9 @@ def test_valid_applications_pass_the_validator(
     ), server.log_tail(position)
     assert "AssertionError" not in server.error_log.text(position)
     assert "without being closed" not in server.error_log.text(position)
+
+
+def test_the_request_for_the_whole_server_passes_the_validator(validated_server: Server) -> None:
+    """It rejects a PATH_INFO of `*`."""
+    with validated_server.connect() as connection:
+        assert connection.request("*", method="OPTIONS").status == 200
