@@ -7,6 +7,7 @@ through with its traceback; everything the operator can mend by a better name is
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -96,6 +97,8 @@ def _import(module_name: str) -> ModuleType:
             parent = missing.rpartition(".")[0]
             raise LoadError(f"{parent} is a module, not a package: it has no {module_name}") from None
         where = sys.path[0] if sys.path else "."
+        if not os.access(where, os.R_OK):
+            where += ", which this user may not read,"
         raise LoadError(f"no module named {missing} in {where} or installed{_near_module(missing)}") from None
 
 
@@ -108,7 +111,6 @@ def _is_module_without_package(module_name: str, missing: str) -> bool:
 def _near_module(missing: str) -> str:
     """Return a hint at a module in the working directory whose name is almost `missing`."""
     import difflib
-    import os
 
     if "." in missing:
         package, _, missing = missing.rpartition(".")

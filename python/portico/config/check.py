@@ -39,12 +39,26 @@ def working_directory(settings: Settings) -> str:
     A deployment that switches a link (`/srv/shop/current`) and then reloads gets the new target, because
     the path, not the directory behind it, is remembered.
     """
+    if os.path.isabs(settings.chdir):
+        return os.path.normpath(settings.chdir)
     logical = os.environ.get("PWD", "")
     try:
         here = logical if os.path.isabs(logical) and os.path.samefile(logical, ".") else os.getcwd()
     except OSError:
-        here = os.getcwd()
+        here = _current_directory(settings)
     return os.path.normpath(os.path.join(here, settings.chdir)) if settings.chdir else here
+
+
+def _current_directory(settings: Settings) -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        origin = settings.origins[Settings.chdir.attribute]
+        wanted = f"{origin}: {quoted(settings.chdir)} starts from" if settings.chdir else "portico runs in"
+        raise OperatorError(
+            f"{wanted} the working directory, which is not there any more ({error.strerror}); change to one "
+            "that is, or name an absolute one by --chdir"
+        ) from None
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

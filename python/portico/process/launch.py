@@ -6,6 +6,7 @@ worker's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -28,6 +29,8 @@ _BOOTSTRAP = (
 )
 _DESCRIPTORS_OF_THE_APPLICATION = 256
 """Descriptors of a worker besides connections and temporary files: listeners, pipes, the application."""
+_LEAST_DESCRIPTORS = 16
+"""With fewer a worker that has no connection yet may not come to serve."""
 _MOST_TEMPORARY_FILES = 2048
 """As in src/bounds.rs, which gives temporary files a fifth of what there is, at most this many."""
 
@@ -36,6 +39,7 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
     """Bind and become the supervisor; does not return. Raises OperatorError if a socket cannot be bound."""
     if not sys.executable:
         raise OperatorError("cannot find the Python interpreter: sys.executable is empty")
+    _check_descriptor_limit(settings)
     directory = working_directory(settings)
     addresses = [_absolute(parse_address(text), directory) for text in settings.bind]
     activation = read_activation(os.environ, pid=os.getpid())
@@ -82,6 +86,17 @@ def wanted_descriptors(settings: Settings) -> int:
     """Return how many descriptors a worker may need: the limit that portico wants to run under."""
     wanted = settings.max_connections + _DESCRIPTORS_OF_THE_APPLICATION
     return wanted + min(wanted // 4, _MOST_TEMPORARY_FILES)
+
+
+def _check_descriptor_limit(settings: Settings) -> None:
+    """Raise OperatorError if no worker could serve with the descriptors that a process may have."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    least = _LEAST_DESCRIPTORS + len(settings.bind)
+    if hard != resource.RLIM_INFINITY and hard < least:
+        raise OperatorError(
+            f"a process may only have {hard} descriptors, but to serve takes at least {least}: raise the "
+            "limit (ulimit -n, or LimitNOFILE= of systemd)"
+        )
 
 
 def raise_descriptor_limit(settings: Settings) -> str:
@@ -133,17 +148,48 @@ def _worker_count(settings: Settings) -> tuple[int, str]:
 
 
 def _write_plan(data: bytes) -> int:
-    """Return a descriptor to read `data` from. Not a pipe: one that is full would wait for its reader."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("portico-plan")
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
+    """Return a descriptor to read `data` from, which the next interpreter inherits."""
+    fd = _file_in_memory()
+    if fd < 0:
+        fd = _unlinked_file()
+    if fd < 0:
+        return _pipe_with(data)
     with open(fd, "wb", closefd=False) as file:
         file.write(data)
     os.lseek(fd, 0, os.SEEK_SET)
     os.set_inheritable(fd, True)
     return fd
+
+
+def _file_in_memory() -> int:
+    """Return a descriptor, or -1: other systems have none, and a sandbox may not allow it."""
+    with contextlib.suppress(AttributeError, OSError):
+        return os.memfd_create("portico-plan")
+    return -1
+
+
+def _unlinked_file() -> int:
+    """Return a descriptor, or -1: there may be no folder to write in."""
+    with contextlib.suppress(OSError), tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+    return -1
+
+
+def _pipe_with(data: bytes) -> int:
+    """Return the read end of a pipe that has all of `data`: nobody would read while it is written."""
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(write_fd, False)
+    try:
+        written = os.write(write_fd, data)
+    finally:
+        os.close(write_fd)
+    if written < len(data):
+        raise OperatorError(
+            "cannot hand on the settings to the supervisor: there is no memory file (memfd_create) and no "
+            "folder for temporary files; let TMPDIR name one"
+        )
+    os.set_inheritable(read_fd, True)
+    return read_fd
 
 
 def _interpreter_options() -> list[str]:

@@ -60,7 +60,7 @@ def _bind_tcp(
     address: Address, addresses: Sequence[Address], backlog: int, write_timeout_s: float
 ) -> Listener:
     family, sockaddr = _resolve(address)
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    with _tcp_socket(family, address) as listener:
         # A restart must not wait until the connections of the last run have left TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _tune(listener, write_timeout_s)
@@ -78,6 +78,18 @@ def _bind_tcp(
             raise _explain_tcp(error, address) from None
         address.port = listener.getsockname()[1]
         return Listener(_keep(listener), address, address.display())
+
+
+def _tcp_socket(family: int, address: Address) -> socket.socket:
+    try:
+        return socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        if error.errno != errno.EAFNOSUPPORT:
+            raise BindError(address, error.strerror or str(error)) from None
+        version, other = ("IPv6", "IPv4") if family == socket.AF_INET6 else ("IPv4", "IPv6")
+        raise BindError(
+            address, f"this machine has no {version}; choose an address of {other} with --bind"
+        ) from None
 
 
 def _resolve(address: Address) -> tuple[int, tuple[str, int]]:

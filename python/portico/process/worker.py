@@ -14,7 +14,7 @@ import sys
 
 from portico import _core, log
 from portico.app_loader import extend_path, load_application
-from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
+from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError, quoted
 from portico.process.messages import Failed, Ready, encode
 from portico.process.proctitle import name_process
 from portico.process.signals import WORKER_SIGNALS, SignalPipe, signal
@@ -129,7 +129,7 @@ def _load(assignment: Assignment) -> tuple[WSGIApplication, str]:
     plan = assignment.plan
     try:
         # By its path at every start: a reload follows a link that was switched to the next release.
-        os.chdir(plan.directory)
+        _enter(plan.directory)
         pythonpath = [os.path.join(plan.directory, path) for path in plan.settings.pythonpath]
         extend_path([plan.directory, *pythonpath])
         return load_application(plan.settings.app)
@@ -138,6 +138,15 @@ def _load(assignment: Assignment) -> tuple[WSGIApplication, str]:
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: whatever an import raises, the supervisor has to hear of it.
         _fail(assignment, _traceback(error))
+
+
+def _enter(directory: str) -> None:
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        raise OperatorError(
+            f"cannot enter the working directory {quoted(directory)}: {error.strerror}"
+        ) from None
 
 
 def _serve_and_leave(
