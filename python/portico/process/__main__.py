@@ -1,4 +1,4 @@
-"""The supervisor's first line, after the exec in `launch`: `python -m portico.process FD [ARGV...]`.
+"""The supervisor's first line, after the exec in `launch`.
 
 Everything that is imported here is in the memory of every worker: no click, no typing, no logging, no socket.
 """
@@ -13,12 +13,11 @@ from portico.process.supervisor import Supervisor
 from portico.process.worker import Assignment, run_worker
 
 
-def main() -> None:
-    """Run the supervisor; or, in a process that it forked, a worker."""
-    with open(int(sys.argv[1]), "rb") as file:
-        plan = load_plan(file.read())
+def main(data: bytes) -> None:
+    """Run the supervisor by the plan in `data`; or, in a process that it forked, a worker."""
+    plan = load_plan(data)
     # The application sees the command line that the user typed.
-    sys.argv[:] = sys.argv[2:] or ["portico"]
+    sys.argv[:] = sys.argv[1:]
     for listener in plan.listeners:
         os.set_inheritable(listener.fd, False)
     # A forked worker returns from here instead of starting below the supervisor's frames, and shares no
@@ -28,7 +27,3 @@ def main() -> None:
         run_worker(outcome)
     else:
         sys.exit(outcome)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,6 +7,7 @@ worker's.
 from __future__ import annotations
 
 import contextlib
+import marshal
 import os
 import resource
 import sys
@@ -18,14 +19,16 @@ from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.errors import OperatorError
 from portico.process.cpus import allowed_cpus
+from portico.process.import_path import import_path
 from portico.process.inherited import ACTIVATION_VARIABLES, read_activation
 from portico.process.plan import Plan, dump_plan
 from portico.process.sockets import bind_all
 
-# Like `-m portico.process`, but without `runpy` (0.7 MB) and without the current directory at the head of
-# sys.path, where an application's module could stand in front of one of the standard library.
+# Like `-m portico.process`, but without `runpy` (0.7 MB), and with the import path of this process before
+# anything is imported by it.
 _BOOTSTRAP = (
-    "import sys; sys.path[:1] == [''] and sys.path.pop(0); from portico.process.__main__ import main; main()"
+    "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
+    "file.close(); from portico.process.__main__ import main; main(plan)"
 )
 _DESCRIPTORS_OF_THE_APPLICATION = 256
 """Descriptors of a worker besides connections and temporary files: listeners, pipes, the application."""
@@ -60,7 +63,7 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         worker_reason=worker_reason,
         started_at_s=started_at_s,
     )
-    plan_fd = _write_plan(dump_plan(plan))
+    plan_fd = _write_plan(marshal.dumps((import_path(dict(settings.env)), dump_plan(plan))))
     if warning := raise_descriptor_limit(settings):
         print(f"portico: {warning}", file=sys.stderr)
     command = [
