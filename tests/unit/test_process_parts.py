@@ -133,7 +133,7 @@ def worker_set(*workers: tuple[int, str], wanted: int = 2) -> WorkerSet:
     """A set of workers with these generations and states; their pids count from 0."""
     made = WorkerSet(wanted)
     for pid, (generation, state) in enumerate(workers):
-        worker = WorkerHandle(pid=pid, slot=pid, generation=generation, message_fd=-1, now_s=0)
+        worker = WorkerHandle(pid=pid, slot=pid, generation=generation, message_fd=-1, stack_fd=-1, now_s=0)
         worker.state = state
         made.add(worker)
     return made

@@ -113,6 +113,7 @@ class Supervisor:
         if self._stage != SERVING:
             return None
         self._check_calls(now_s)
+        self._check_imports(now_s)
         while True:
             for worker in self._worker_set.surplus(self._generation, self._wanted):
                 self._drain(worker, now_s)
@@ -132,43 +133,58 @@ class Supervisor:
 
     def _fork(self, now_s: float) -> Assignment | None:
         slot = self._worker_set.free_slot()
-        # Only this process holds this end, so the worker reads end of file when it is gone.
-        message_fd, worker_fd = _core.socket_pair()
-        # Until the child has let go of the wakeup pipe, a signal for the child would be written into ours.
-        block_signals(SUPERVISOR_SIGNALS)
+        fds: list[int] = []
         try:
+            # Only this process holds the first, so the worker reads end of file when it is gone.
+            fds += _core.socket_pair()
+            fds += os.pipe()
+            # Until the child has let go of the wakeup pipe, a signal for the child would be written into
+            # ours.
+            block_signals(SUPERVISOR_SIGNALS)
             pid = os.fork()
         except OSError:
             unblock_signals(SUPERVISOR_SIGNALS)
-            os.close(message_fd)
-            os.close(worker_fd)
+            for fd in fds:
+                os.close(fd)
             raise
+        message_fd, supervisor_fd, stack_fd, stack_write_fd = fds
         if pid == 0:
-            return self._become_worker(slot, message_fd, worker_fd)
+            os.close(message_fd)
+            os.close(stack_fd)
+            return self._become_worker(slot, supervisor_fd, stack_write_fd)
         unblock_signals(SUPERVISOR_SIGNALS)
-        os.close(worker_fd)
+        os.close(supervisor_fd)
+        os.close(stack_write_fd)
         os.set_blocking(message_fd, False)
+        os.set_blocking(stack_fd, False)
         self._worker_set.add(
-            WorkerHandle(pid=pid, slot=slot, generation=self._generation, message_fd=message_fd, now_s=now_s)
+            WorkerHandle(
+                pid=pid,
+                slot=slot,
+                generation=self._generation,
+                message_fd=message_fd,
+                stack_fd=stack_fd,
+                now_s=now_s,
+            )
         )
         self._poll.register(message_fd, select.POLLIN)
         log.debug(f"worker {pid} started in slot {slot}")
         return None
 
-    def _become_worker(self, slot: int, message_fd: int, worker_fd: int) -> Assignment:
+    def _become_worker(self, slot: int, supervisor_fd: int, stack_fd: int) -> Assignment:
         """In the child: let go of all that is the supervisor's."""
         reset_signals(SUPERVISOR_SIGNALS)
         pass_over_signals()
         unblock_signals(SUPERVISOR_SIGNALS)
         self._signals.close()
-        os.close(message_fd)
         for sibling in self._worker_set.workers.values():
             sibling.close()
         return Assignment(
             self._plan,
             self._scoreboard,
             slot=slot,
-            supervisor_fd=worker_fd,
+            supervisor_fd=supervisor_fd,
+            stack_fd=stack_fd,
             multiprocess=self._wanted > 1,
         )
 
@@ -195,6 +211,14 @@ class Supervisor:
                 )
                 os.kill(worker.pid, signal.SIGABRT)
                 worker.expect_end(Quit, now_s=now_s, patience_s=ABORT_PATIENCE_S)
+
+    def _check_imports(self, now_s: float) -> None:
+        for worker in self._worker_set.in_state(BOOTING):
+            self._warn_of_import(worker, worker.import_watch.look(worker.pid, now_s))
+
+    def _warn_of_import(self, worker: WorkerHandle, sentence: str) -> None:
+        if sentence:
+            log.warning(f"{_name(worker)}: {sentence}")
 
     # -- what happens
 
@@ -223,6 +247,7 @@ class Supervisor:
             worker.kill_at_s for worker in self._worker_set.workers.values() if worker.kill_at_s is not None
         ]
         if self._stage == SERVING:
+            deadlines += [worker.import_watch.due_s for worker in self._worker_set.in_state(BOOTING)]
             if self._settings.timeout_s:
                 deadlines.append(self._next_call_check_s)
             if self._worker_set.lacks_worker(self._generation, self._wanted):
@@ -292,6 +317,7 @@ class Supervisor:
                 worker.failure = message.text
             elif isinstance(message, Ready):
                 worker.ready_at_s = now_s
+                self._warn_of_import(worker, worker.import_watch.end(now_s))
                 if worker.state == BOOTING:
                     worker.state = READY
                     self._welcome(worker, message.text)
@@ -334,7 +360,7 @@ class Supervisor:
             if worker.message_fd >= 0:
                 # A child of the worker holds the other end.
                 self._poll.unregister(worker.message_fd)
-                worker.close()
+            worker.close()
             # Out of the set first: from here on its pid may belong to another process.
             self._worker_set.remove(worker)
             self._on_exit(worker, os.waitstatus_to_exitcode(wait_status), now_s)

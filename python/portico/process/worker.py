@@ -15,6 +15,7 @@ import sys
 from portico import _core, log
 from portico.app_loader import extend_path, load_application
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError, quoted
+from portico.process.import_watch import show_no_stack, show_stack_when_asked
 from portico.process.messages import Failed, Ready, encode
 from portico.process.proctitle import name_process
 from portico.process.signals import WORKER_SIGNALS, SignalPipe, signal
@@ -36,7 +37,7 @@ _STANDARD_ERROR_FD = 2
 class Assignment:
     """What a forked process takes over from the supervisor to become a worker."""
 
-    __slots__ = ("multiprocess", "plan", "scoreboard", "slot", "supervisor_fd")
+    __slots__ = ("multiprocess", "plan", "scoreboard", "slot", "stack_fd", "supervisor_fd")
 
     def __init__(
         self,
@@ -45,12 +46,14 @@ class Assignment:
         *,
         slot: int,
         supervisor_fd: int,
+        stack_fd: int,
         multiprocess: bool,
     ) -> None:
         self.plan = plan
         self.scoreboard = scoreboard
         self.slot = slot
         self.supervisor_fd = supervisor_fd
+        self.stack_fd = stack_fd
         self.multiprocess = multiprocess
 
 
@@ -127,17 +130,20 @@ def _show_lines_at_once() -> None:
 def _load(assignment: Assignment) -> tuple[WSGIApplication, str]:
     """Return the application and its full name."""
     plan = assignment.plan
+    show_stack_when_asked(assignment.stack_fd)
     try:
         # By its path at every start: a reload follows a link that was switched to the next release.
         _enter(plan.directory)
         pythonpath = [os.path.join(plan.directory, path) for path in plan.settings.pythonpath]
         extend_path([plan.directory, *pythonpath])
-        return load_application(plan.settings.app)
+        loaded = load_application(plan.settings.app)
     except OperatorError as error:
         _fail(assignment, error.message)
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: whatever an import raises, the supervisor has to hear of it.
         _fail(assignment, _traceback(error))
+    show_no_stack(assignment.stack_fd)
+    return loaded
 
 
 def _enter(directory: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from portico.process.import_watch import ImportWatch
 from portico.process.messages import Decoder, Drain, Message, Quit, Taken, encode
 from portico.process.signals import signal
 
@@ -34,6 +35,7 @@ class WorkerHandle:
         "failure",
         "forked_at_s",
         "generation",
+        "import_watch",
         "kill_at_s",
         "message_fd",
         "patience",
@@ -43,11 +45,14 @@ class WorkerHandle:
         "state",
     )
 
-    def __init__(self, *, pid: int, slot: int, generation: int, message_fd: int, now_s: float) -> None:
+    def __init__(
+        self, *, pid: int, slot: int, generation: int, message_fd: int, stack_fd: int, now_s: float
+    ) -> None:
         self.pid = pid
         self.slot = slot
         self.generation = generation
         self.message_fd = message_fd
+        self.import_watch = ImportWatch(stack_fd, now_s=now_s)
         self.state = BOOTING
         self.forked_at_s = now_s
         self.ready_at_s = 0.0
@@ -76,7 +81,7 @@ class WorkerHandle:
             except ConnectionResetError:
                 data = b""  # it has ended with orders that it had not read
             if not data:
-                self.close()
+                self._close_messages()
             messages += self._decoder.feed(data)
         self._untaken -= {message.number for message in messages if isinstance(message, Taken)}
         return messages
@@ -107,7 +112,11 @@ class WorkerHandle:
         self._send(signal.SIGKILL)
 
     def close(self) -> None:
-        """Close the supervisor's end of the socket."""
+        """Close the supervisor's ends of the worker's socket and pipe."""
+        self.import_watch.close()
+        self._close_messages()
+
+    def _close_messages(self) -> None:
         if self.message_fd >= 0:
             os.close(self.message_fd)
             self.message_fd = -1

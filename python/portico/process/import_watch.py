@@ -1,0 +1,111 @@
+"""Where an import is that takes long: the supervisor asks by a signal, faulthandler shows the worker's stack.
+
+That works whatever the import waits for, also where it keeps the interpreter for itself. No thread is there
+for it, and an import that is quick pays for two system calls. What is interrupted goes on (PEP 475,
+SA_RESTART), but for a C library that takes an interruption for an end: hence the question is rare.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+
+from portico.process.signals import signal
+
+_FIRST_S = 5.0
+# Between the question and a look at what came: the stack is written in many small pieces.
+_REPLY_S = 0.2
+# By default it does nothing, so that it harms nobody who is not prepared for it.
+_QUESTION = signal.SIGURG
+_READ_BYTES = 65536
+_STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
+_PORTICO = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+def show_stack_when_asked(fd: int) -> None:
+    """In a worker: have the stack of the main thread written to `fd` whenever the supervisor asks."""
+    faulthandler.register(_QUESTION, file=fd, all_threads=False)
+
+
+def show_no_stack(fd: int) -> None:
+    """In a worker: leave that off, because the application is there."""
+    faulthandler.unregister(_QUESTION)
+    os.close(fd)
+
+
+class ImportWatch:
+    """A worker's import as the supervisor sees it. Times are on the monotonic clock.
+
+    `due_s` is when to `look` again: after 5, 10, 20 seconds and so on.
+    """
+
+    __slots__ = ("_after_s", "_fd", "_is_asked", "_started_at_s", "due_s")
+
+    def __init__(self, fd: int, *, now_s: float) -> None:
+        self._fd = fd
+        self._started_at_s = now_s
+        self._after_s = _FIRST_S
+        self._is_asked = False
+        self.due_s = now_s + _FIRST_S
+
+    def look(self, pid: int, now_s: float) -> str:
+        """Ask the worker `pid`, or return a sentence on what it said the last time; else an empty text."""
+        if now_s < self.due_s or self._fd < 0:
+            return ""
+        if not self._is_asked:
+            os.kill(pid, _QUESTION)
+            self._is_asked = True
+            self.due_s = now_s + _REPLY_S
+            return ""
+        return self._take_reply(now_s)
+
+    def end(self, now_s: float) -> str:
+        """The application is there: return what the worker has still said, as `look` does."""
+        sentence = self._take_reply(now_s) if self._is_asked else ""
+        self.close()
+        return sentence
+
+    def _take_reply(self, now_s: float) -> str:
+        self._is_asked = False
+        self._after_s *= 2
+        self.due_s = self._started_at_s + self._after_s
+        where = describe_stack(self._read())
+        elapsed_s = round(now_s - self._started_at_s)
+        return f"the application is still being imported after {elapsed_s} s{where and ': '}{where}"
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _read(self) -> str:
+        try:
+            return os.read(self._fd, _READ_BYTES).decode("utf-8", "replace")
+        except BlockingIOError:
+            return ""
+
+
+def describe_stack(text: str) -> str:
+    """Return the application's line in a stack that faulthandler has written, and what that line waits in.
+
+    Each as `file:line (function)`; of frames of which none is the application's only the innermost.
+    """
+    frames = [frame for line in text.splitlines() if (frame := _frame(line))]
+    if not frames:
+        return ""
+    own = next((frame for frame in frames if not _is_of_others(frame[0])), frames[0])
+    shown = [own] if own is frames[0] else [own, frames[0]]
+    return ", in ".join(f"{path}:{number} ({function})" for path, number, function in shown)
+
+
+def _frame(line: str) -> tuple[str, str, str] | None:
+    """Return path, line and function of `  File "/srv/shop.py", line 3 in <module>`."""
+    path, is_frame, rest = line.removeprefix('  File "').rpartition('", line ')
+    number, _, function = rest.partition(" in ")
+    return (path, number, function) if is_frame and line.startswith("  File ") else None
+
+
+def _is_of_others(path: str) -> bool:
+    return path.startswith((_STANDARD_LIBRARY, _PORTICO, "<")) or any(part in path for part in _INSTALLED)
