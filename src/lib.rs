@@ -1,10 +1,11 @@
 //! portico._core: the bridge between Python and the engine (crates/engine), and nothing else.
 //!
-//! `settings` and `process` are what Python tells of a server, `wsgi` calls the application, and this file is what
+//! `settings` and `process` are what Python tells of a server, `wakeup` is how it hears of signals, `wsgi` calls the application, and this file is what
 //! Python sees, mirrored in `python/portico/_core.pyi`.
 
 mod process;
 mod settings;
+mod wakeup;
 mod wsgi;
 
 use portico_engine::settings::Settings;

@@ -1,5 +1,6 @@
 //! What only a worker's process knows, beside the settings: descriptors, and what PEP 3333 asks of it.
 
+use crate::wakeup::Wakeup;
 use portico_engine::descriptor;
 use portico_engine::engine;
 use portico_engine::listener::{BoundListener, Options};
@@ -27,6 +28,7 @@ struct ListenerAttributes {
 struct ProcessAttributes {
     listeners: Vec<ListenerAttributes>,
     signal_fd: RawFd,
+    wakeup_fd: RawFd,
     supervisor_fd: RawFd,
     ready_frame: Vec<u8>,
     access_log_fd: RawFd,
@@ -39,6 +41,8 @@ struct ProcessAttributes {
 pub struct Process {
     /// The engine's part.
     pub engine: engine::Descriptors,
+    /// Where the interpreter writes signals; none where that is nobody's business.
+    pub wakeup: Option<Wakeup>,
     /// Whether other workers serve the same application (`wsgi.multiprocess`).
     pub multiprocess: bool,
     /// `wsgi.errors`.
@@ -61,6 +65,7 @@ impl Process {
                 },
                 access_log: access_log.map(|fd| (fd, attributes.access_log_colour)),
             },
+            wakeup: (attributes.wakeup_fd >= 0).then_some(Wakeup(attributes.wakeup_fd)),
             multiprocess: attributes.multiprocess,
             errors: attributes.errors,
         })

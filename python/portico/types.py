@@ -56,15 +56,18 @@ class EngineListener(Protocol):
 class EngineProcess(Protocol):
     """What the engine is told of its process, beside the settings (`portico.config.settings.Settings`).
 
-    `signal_fd` is the read end of a pipe that brings signals, one number per byte; `supervisor_fd` the
-    worker's end of the socketpair over which orders come (`portico.process.messages`): its end of file is
-    the supervisor's death. `ready_frame` is what is written there once connections are accepted.
-    `access_log_fd` is where access lines go. Each descriptor may be -1 for none, and stays the caller's.
-    `multiprocess`: other workers serve the same application. `errors` is `wsgi.errors`.
+    `signal_fd` is the read end of a pipe that brings signals, one number per byte; `wakeup_fd` its write end,
+    if the interpreter writes there (`signal.set_wakeup_fd`) and `serve` is called on the main thread: then
+    handlers of signals run also while it waits. `supervisor_fd` is the worker's end of the socketpair over
+    which orders come (`portico.process.messages`): its end of file is the supervisor's death. `ready_frame`
+    is what is written there once connections are accepted. `access_log_fd` is where access lines go. Each
+    descriptor may be -1 for none, and stays the caller's. `multiprocess`: other workers serve the same
+    application. `errors` is `wsgi.errors`.
     """
 
     listeners: list[EngineListener]
     signal_fd: int
+    wakeup_fd: int
     supervisor_fd: int
     ready_frame: bytes
     multiprocess: bool

@@ -47,6 +47,12 @@ pub fn not_bytes(what: &str, got: &Bound<'_, PyAny>, place: Option<String>) -> P
     PyTypeError::new_err(format!("{what}: expected bytes, got {name}{encode}{place}"))
 }
 
+/// Logs `error`, which a signal handler raised where no call could get it.
+pub fn log_handler_exception(py: Python<'_>, error: &PyErr) {
+    let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
+    log_failure(&format!("a signal handler of the application failed\n{text}"));
+}
+
 /// Logs `error`, which a callback of portico.on_disconnect raised, with its traceback.
 pub fn log_callback_exception(py: Python<'_>, application: &str, error: &PyErr) {
     let text = traceback(py, error).unwrap_or_else(|_| error.to_string());

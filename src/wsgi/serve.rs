@@ -2,8 +2,9 @@
 
 use super::Bridge;
 use super::environ::{Common, Environ};
-use super::thread;
+use super::{failure, thread};
 use crate::process::Process;
+use crate::wakeup::Wakeup;
 use portico_engine::engine::{Application, CrewThread, Ended, Engine};
 use portico_engine::scoreboard::SlotRef;
 use portico_engine::settings::Settings;
@@ -19,17 +20,36 @@ pub fn serve(
     slot: SlotRef,
 ) -> PyResult<bool> {
     let (multithread, script_name) = (settings.threads > 1, settings.script_name.clone());
-    let Process { engine: of_engine, multiprocess, errors } = process;
+    let Process { engine: of_engine, wakeup, multiprocess, errors } = process;
     let engine = Engine::new(settings, of_engine, slot)
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
     let common = Common { multithread, multiprocess, errors: &errors, script_name: &script_name };
     let environ = Environ::new(py, engine.listeners(), &common)?;
+    if let Some(wakeup) = wakeup {
+        engine.on_interrupt(Box::new(move || {
+            // Where the interpreter is on its way out, nobody handles anything any more.
+            Python::try_attach(|py| handle_signals(py, &wakeup)).unwrap_or(true)
+        }));
+    }
     thread::prepare(py)?;
     let application = PythonApplication { application, environ };
     // Each thread attaches by itself, this one too.
     match py.detach(|| engine.serve(application)) {
         Ok(ended) => Ok(ended == Ended::InPeace),
         Err(error) => Err(PyRuntimeError::new_err(error)),
+    }
+}
+
+/// Runs the handlers of signals that have come. Says whether the server hears of the next.
+fn handle_signals(py: Python<'_>, wakeup: &Wakeup) -> bool {
+    let hears = wakeup.keep(py);
+    // After that, so that none is missed.
+    match py.check_signals().and(hears) {
+        Ok(hears) => hears,
+        Err(error) => {
+            failure::log_handler_exception(py, &error);
+            false
+        }
     }
 }
 

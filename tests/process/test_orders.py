@@ -9,11 +9,13 @@ import pytest
 from support.processes import is_alive
 from support.waiting import wait_until
 
-from .conftest import Start, read_body
+from .conftest import Portico, Start, read_body
 
 PLAIN = """
 import os, time
 def application(environ, start_response):
+    if environ["PATH_INFO"] == "/take":
+        take()
     if environ["PATH_INFO"] == "/wait":
         open("waiting", "w").close()
         while not os.path.exists("go on"):
@@ -25,49 +27,68 @@ def application(environ, start_response):
 # What applications do with the signals of their process.
 TAKERS = {
     "handlers of its own": """
-import signal
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-    signal.signal(number, lambda number, frame: None)
+def take():
+    import signal
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: None)
 """,
     "ignored": """
-import signal
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-    signal.signal(number, signal.SIG_IGN)
+def take():
+    import signal
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
 """,
     "blocked": """
-import signal
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+def take():
+    import signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 """,
     "a wakeup descriptor": """
-import os, signal
-pipe = os.pipe()
-os.set_blocking(pipe[1], False)
-signal.set_wakeup_fd(pipe[1])
+def take():
+    import os, signal
+    global pipe
+    pipe = os.pipe()
+    os.set_blocking(pipe[1], False)
+    signal.set_wakeup_fd(pipe[1])
 """,
     "a loop": """
-import asyncio, signal
-loop = asyncio.new_event_loop()
-loop.add_signal_handler(signal.SIGTERM, lambda: None)
-loop.add_signal_handler(signal.SIGINT, lambda: None)
+def take():
+    import asyncio, signal
+    global loop
+    loop = asyncio.new_event_loop()
+    loop.add_signal_handler(signal.SIGTERM, lambda: None)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
 """,
     "a loop that has ended": """
-import asyncio, signal
-loop = asyncio.new_event_loop()
-loop.add_signal_handler(signal.SIGTERM, lambda: None)
-loop.close()
+def take():
+    import asyncio, signal
+    global loop
+    loop = asyncio.new_event_loop()
+    loop.add_signal_handler(signal.SIGTERM, lambda: None)
+    loop.close()
 """,
 }
 taken = pytest.mark.parametrize("taker", TAKERS.values(), ids=TAKERS.keys())
 threads = pytest.mark.parametrize("threads", ["1", "8"])
+when = pytest.mark.parametrize("when", ["at import", "in a call"])
+
+
+def start_taker(start: Start, taker: str, when: str, *options: str) -> Portico:
+    """Start workers whose application has taken the signals; a call in the first thread can do that too."""
+    portico = start(PLAIN + taker + ("take()\n" if when == "at import" else ""), "-w", "1", *options)
+    portico.wait_ready()
+    if when == "in a call":
+        portico.get("/take")
+    return portico
 
 
 @taken
+@when
 @threads
 def test_term_ends_an_application_in_time_that_has_taken_the_signals(
-    start: Start, taker: str, threads: str
+    start: Start, taker: str, when: str, threads: str
 ) -> None:
-    portico = start(taker + PLAIN, "-w", "2", "--threads", threads, "--graceful-timeout", "30s")
-    portico.wait_ready()
+    portico = start_taker(start, taker, when, "--threads", threads, "--graceful-timeout", "30s")
     with portico.ask("/wait") as connection:
         wait_until((portico.folder / "waiting").exists, what="the request to reach the application")
         portico.signal(signal.SIGTERM)
@@ -79,9 +100,11 @@ def test_term_ends_an_application_in_time_that_has_taken_the_signals(
 
 
 @taken
-def test_a_reload_replaces_an_application_that_has_taken_the_signals(start: Start, taker: str) -> None:
-    portico = start(taker + PLAIN, "-w", "1", "--graceful-timeout", "30s")
-    portico.wait_ready()
+@when
+def test_a_reload_replaces_an_application_that_has_taken_the_signals(
+    start: Start, taker: str, when: str
+) -> None:
+    portico = start_taker(start, taker, when, "--graceful-timeout", "30s")
     [before] = portico.worker_pids
     portico.signal(signal.SIGHUP)
     portico.wait_for("is ready after")
@@ -90,9 +113,9 @@ def test_a_reload_replaces_an_application_that_has_taken_the_signals(start: Star
 
 
 @taken
-def test_int_ends_an_application_that_has_taken_the_signals(start: Start, taker: str) -> None:
-    portico = start(taker + PLAIN, "-w", "2")
-    portico.wait_ready()
+@when
+def test_int_ends_an_application_that_has_taken_the_signals(start: Start, taker: str, when: str) -> None:
+    portico = start_taker(start, taker, when)
     portico.signal(signal.SIGINT)
     assert portico.wait() == 0
     assert "killed" not in portico.log()

@@ -31,7 +31,7 @@ class EngineServer:
         self.display = "a test"
         self.listeners = [self]
         self.signal_fd, self.supervisor_fd, self.access_log_fd = self._signal_fd, -1, -1
-        self.ready_frame = b""
+        self.wakeup_fd, self.ready_frame = -1, b""
         self.access_log_colour = self.multiprocess = False
         self.errors = log.ErrorStream()
         self._results: list[bool] = []

@@ -24,7 +24,8 @@ def worker_process(*binds: str) -> WorkerProcess:
     assignment: Any = SimpleNamespace(
         plan=SimpleNamespace(listeners=listeners), supervisor_fd=4, multiprocess=True
     )
-    return WorkerProcess(assignment, application_name="shop:app", signal_fd=5, access_log_fd=-1)
+    signals: Any = SimpleNamespace(read_fd=5, write_fd=6)
+    return WorkerProcess(assignment, application_name="shop:app", signals=signals, access_log_fd=-1)
 
 
 def test_the_engine_reads_every_row_of_the_table_that_is_for_it_and_nothing_else() -> None:

@@ -1,12 +1,15 @@
 //! The crew: the queue and the lead together, and a crew thread's life, which joins them to the application.
 
 use crate::driver::Driver;
-use crate::lead::{Lead, Spawn, Token};
+use crate::lead::{Lead, Parked, Spawn, Token};
 use crate::queue::{Job, Queue};
 use crate::routes::{RoutePace, Routes};
 use crate::sync::panicking;
 use crate::watch;
 use crate::watchdog::Watchdog;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
 /// In a batch of calls, a pause after which the leader drives I/O.
 const DRIVE_EVERY_NS: u64 = 1_000_000;
@@ -37,6 +40,9 @@ pub trait JobHandler<J> {
     /// Runs `wait`, which may take long, holding nothing that other threads need (such as an interpreter's lock).
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T;
 
+    /// Does what only thread 0 can do, such as to run handlers of signals, after `Crew::interrupt`.
+    fn interrupted(&mut self) {}
+
     /// Calls the application for `job`, on thread `me`.
     fn call(&mut self, me: usize, job: J) -> Called;
 }
@@ -55,6 +61,16 @@ pub struct Called {
 pub struct Taken<'a, J: Job> {
     job: J,
     running: Running<'a, J>,
+}
+
+/// What a thread has to do next.
+enum Next<'a, J: Job> {
+    /// To call the application.
+    Call(Taken<'a, J>),
+    /// To do what it was interrupted for, which counts as a call.
+    Aside(Token),
+    /// To leave.
+    Stop,
 }
 
 /// A call of the application that has begun.
@@ -130,7 +146,11 @@ impl<J: Job> Crew<J> {
     /// thread attaches once it has something to call.
     pub fn first(&self, me: usize, driver: &impl Driver) -> Option<Taken<'_, J>> {
         self.lead.register(me);
-        self.wait(me, driver)
+        match self.wait(me, driver) {
+            Next::Call(taken) => Some(taken),
+            // Only thread 0 is ever interrupted.
+            Next::Aside(_) | Next::Stop => None,
+        }
     }
 
     /// The life of crew thread `me`: lead, call, park. It begins with a call if `first` says so. Returns when the crew
@@ -143,23 +163,37 @@ impl<J: Job> Crew<J> {
         caller: &mut impl JobHandler<J>,
     ) {
         self.lead.register(me);
-        let mut next = first.or_else(|| caller.outside(|| self.wait(me, driver)));
+        let mut next = match first {
+            Some(taken) => Next::Call(taken),
+            None => caller.outside(|| self.wait(me, driver)),
+        };
         let mut driven_ns = None;
-        while let Some(taken) = next {
-            let Called { started_ns, ended_ns } = taken.call(caller);
-            // However many short calls are queued, others are read and responded to meanwhile.
-            let is_due = ended_ns.saturating_sub(*driven_ns.get_or_insert(started_ns)) >= DRIVE_EVERY_NS;
-            next = if is_due { None } else { self.next_of_batch(me) };
-            if next.is_none() {
-                next = caller.outside(|| {
-                    // Where a job waits, the wait for it drives nothing.
-                    if is_due && self.lead.is_held_by(me) && self.queued() > 0 {
-                        driver.poll();
-                    }
-                    self.wait(me, driver)
-                });
-                driven_ns = None;
+        loop {
+            let is_due = match next {
+                Next::Call(taken) => {
+                    let Called { started_ns, ended_ns } = taken.call(caller);
+                    // However many short calls are queued, others are read and responded to meanwhile.
+                    ended_ns.saturating_sub(*driven_ns.get_or_insert(started_ns)) >= DRIVE_EVERY_NS
+                }
+                Next::Aside(token) => {
+                    caller.interrupted();
+                    self.lead.end_call(me, token);
+                    true
+                }
+                Next::Stop => return,
+            };
+            if !is_due && let Some(taken) = self.next_of_batch(me) {
+                next = Next::Call(taken);
+                continue;
             }
+            driven_ns = None;
+            next = caller.outside(|| {
+                // Where a job waits, the wait for it drives nothing.
+                if is_due && self.lead.is_held_by(me) && self.queued() > 0 {
+                    driver.poll();
+                }
+                self.wait(me, driver)
+            });
         }
     }
 
@@ -169,13 +203,24 @@ impl<J: Job> Crew<J> {
         job.map(|job| self.take(me, job))
     }
 
-    /// The next job for thread `me` as soon as it leads; `None` if the crew stops.
-    fn wait(&self, me: usize, driver: &impl Driver) -> Option<Taken<'_, J>> {
-        if !self.lead.park(me) {
-            return None;
+    /// What thread `me` has to do next: a job as soon as it leads.
+    fn wait(&self, me: usize, driver: &impl Driver) -> Next<'_, J> {
+        match self.lead.park(me) {
+            Parked::Leads => {}
+            Parked::Interrupted => return Next::Aside(self.lead.begin_aside(me)),
+            Parked::Stops => return Next::Stop,
         }
         driver.before_wait();
-        driver.drive(self.queue.next()).map(|job| self.take(me, job))
+        driver.drive(async {
+            let mut next = pin!(self.queue.next());
+            poll_fn(|context| match next.as_mut().poll(context) {
+                Poll::Ready(job) => Poll::Ready(job.map_or(Next::Stop, |job| Next::Call(self.take(me, job)))),
+                // After the queue has noted whom to wake: so no interrupt is missed.
+                Poll::Pending if self.lead.takes_interrupt(me) => Poll::Ready(Next::Aside(self.lead.begin_aside(me))),
+                Poll::Pending => Poll::Pending,
+            })
+            .await
+        })
     }
 
     fn take(&self, me: usize, job: J) -> Taken<'_, J> {
@@ -189,6 +234,13 @@ impl<J: Job> Crew<J> {
         let pace = self.routes.pace(route);
         let token = self.lead.begin_call(me, pace == RoutePace::Slow);
         Running { crew: self, me, route, token, is_measured: pace.is_measured() }
+    }
+
+    /// Has thread 0 do what only it can do (`JobHandler::interrupted`), as soon as it is not in a call: also where it is
+    /// parked, or drives I/O.
+    pub fn interrupt(&self) {
+        self.lead.interrupt();
+        self.queue.wake_leader();
     }
 
     /// Thread `me`, which was spawned, cannot serve: another leads in its place.

@@ -32,6 +32,8 @@ pub struct Lead {
     leader: AtomicUsize,
     threads: Mutex<Threads>,
     is_stopping: AtomicBool,
+    /// Whether thread 0 has to leave I/O, or its pause, for a moment.
+    is_interrupted: AtomicBool,
     /// Looks after a leader that is in a call.
     pub watchdog: Watchdog,
 }
@@ -43,6 +45,17 @@ struct Threads {
     spawn: Option<Spawn>,
     /// The watchdog, while it polls because nobody leads.
     fallback: Option<Waker>,
+}
+
+/// What a thread that was parked comes back for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parked {
+    /// It leads.
+    Leads,
+    /// Thread 0 is interrupted; it may lead besides.
+    Interrupted,
+    /// The crew stops.
+    Stops,
 }
 
 /// A call that has begun: the leader's by its count, none for a thread that does not lead.
@@ -57,6 +70,7 @@ impl Lead {
             leader: AtomicUsize::new(0),
             threads: Mutex::new(Threads { parked: Vec::new(), handles: vec![None], spawn: None, fallback: None }),
             is_stopping: AtomicBool::new(false),
+            is_interrupted: AtomicBool::new(false),
             watchdog: Watchdog::new(),
         }
     }
@@ -139,17 +153,40 @@ impl Lead {
         }
     }
 
-    /// Parks thread `me` until it is made leader (true) or the crew stops (false).
-    pub fn park(&self, me: usize) -> bool {
+    /// Parks thread `me` until it is made leader, is interrupted, or the crew stops.
+    pub fn park(&self, me: usize) -> Parked {
         loop {
             if self.is_stopping() {
-                return false;
+                return Parked::Stops;
+            }
+            if self.takes_interrupt(me) {
+                return Parked::Interrupted;
             }
             if self.is_held_by(me) {
-                return true;
+                return Parked::Leads;
             }
             park();
         }
+    }
+
+    /// Has thread 0 come back from its pause. Where it leads, whoever calls this wakes it too.
+    pub fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::Release);
+        if let Some(thread) = lock(&self.threads).handles.first().and_then(Option::as_ref) {
+            thread.unpark();
+        }
+    }
+
+    /// Whether thread `me` is interrupted; it is so once.
+    pub fn takes_interrupt(&self, me: usize) -> bool {
+        me == 0 && self.is_interrupted.load(Ordering::Acquire) && self.is_interrupted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Before thread `me`, which is interrupted, does what may take as long as a call: nobody gives the lead to it
+    /// meanwhile, and if it has the lead the watchdog looks after that.
+    pub fn begin_aside(&self, me: usize) -> Token {
+        lock(&self.threads).parked.retain(|parked| *parked != me);
+        self.begin_call(me, false)
     }
 
     /// Ends as soon as somebody leads, or the crew stops. Only the watchdog waits here.

@@ -126,6 +126,14 @@ impl<J: Job> Queue<J> {
         state.jobs.is_empty() && self.running() == 0
     }
 
+    /// Has the leader look again at what it waits for.
+    pub fn wake_leader(&self) {
+        let leader = lock(&self.state).leader.take();
+        if let Some(leader) = leader {
+            leader.wake();
+        }
+    }
+
     /// Lets the leader go once nothing waits.
     pub fn close(&self) {
         let mut state = lock(&self.state);

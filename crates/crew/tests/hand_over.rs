@@ -223,6 +223,48 @@ fn a_crew_with_a_job_is_never_idle() {
     });
 }
 
+// Thread 0 is interrupted.
+
+/// A leader waits for a job.
+///
+/// Red without `interrupt` waking the leader, or `wait` looking for an interruption after it has asked the queue.
+#[test]
+fn an_interruption_reaches_a_leader() {
+    check(1, Spawned::Serves, NEVER, |world| {
+        world.start(|world| world.crew.interrupt());
+        world.serve(0);
+    });
+}
+
+/// The lead was handed over before a call of thread 0, which is parked after it.
+///
+/// Red without `interrupt` unparking thread 0, or `park` looking for an interruption.
+#[test]
+fn an_interruption_reaches_a_parked_thread() {
+    check_in_a_crowd(2, Spawned::Serves, NEVER, |world| {
+        world.slow_down(0);
+        world.push(Script::Returns);
+        world.start(|world| world.crew.interrupt());
+        world.serve(0);
+    });
+}
+
+/// What thread 0 is interrupted for may take long: others lead.
+///
+/// Red without `begin_aside` beginning a call.
+#[test]
+fn a_job_is_called_while_the_leader_is_interrupted() {
+    check_in_a_crowd(2, Spawned::Serves, NEVER, |world| {
+        world.wait_when_interrupted();
+        world.watch();
+        world.start(|world| {
+            world.crew.interrupt();
+            world.push(Script::OpensGate);
+        });
+        world.serve(0);
+    });
+}
+
 // Stopped, every thread leaves.
 
 /// Red without `close` waking the leader, or being remembered; without `stop` waking the watchdog.

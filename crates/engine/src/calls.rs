@@ -58,11 +58,21 @@ pub struct Calls<'a, C> {
     pub server: &'a Server,
     /// What calls the application.
     pub caller: &'a mut C,
+    /// The thread.
+    pub me: usize,
 }
 
 impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
+        if self.me == 0 {
+            // What it has called may have taken the server's ears.
+            self.server.resources.interrupts.doubt();
+        }
         self.caller.outside(wait)
+    }
+
+    fn interrupted(&mut self) {
+        self.server.resources.interrupts.handle();
     }
 
     fn call(&mut self, me: usize, request: Request) -> Called {

@@ -36,7 +36,11 @@ pub async fn follow(
     orders: OrderDescriptors,
     outcome: Arc<OnceLock<Outcome>>,
 ) {
-    let ended = serve(&server, listeners, Orders::open(orders)).await;
+    let on_signal = {
+        let server = server.clone();
+        Box::new(move || server.interrupt())
+    };
+    let ended = serve(&server, listeners, Orders::open(orders, on_signal)).await;
     // Nobody else sets it.
     let _ = outcome.set(ended);
     server.crew.stop();

@@ -5,6 +5,7 @@ use crate::calls::{Caller, Calls};
 use crate::clock;
 use crate::drain;
 use crate::exchange::request::Request;
+use crate::interrupts::Handler;
 use crate::listener::{BoundListener, Listener};
 use crate::lock::lock;
 use crate::log::RateLimited;
@@ -76,8 +77,8 @@ pub enum Ended {
 impl CrewThread<'_> {
     /// Serves until the server stops.
     pub fn serve(mut self, caller: &mut impl Caller) {
-        let server = self.server;
-        server.crew.serve(self.me, self.first.take(), self.driver, &mut Calls { server, caller });
+        let (server, me) = (self.server, self.me);
+        server.crew.serve(me, self.first.take(), self.driver, &mut Calls { server, caller, me });
     }
 }
 
@@ -115,6 +116,12 @@ impl Engine {
             server: Arc::new(Server { resources, crew: Crew::new(terms) }),
             orders: process.orders,
         })
+    }
+
+    /// Sets what handles signals. Called on the thread that `serve` is called on, when it waits for a client or for a
+    /// request.
+    pub fn on_interrupt(&self, handler: Handler) {
+        self.server.resources.interrupts.on_interrupt(handler);
     }
 
     /// The listening sockets, by index.

@@ -7,6 +7,7 @@ use crate::engine::{Application, CrewThread};
 use crate::exchange::block_writer::Sent;
 use crate::message::body::{Body, Received, Rest};
 use crate::message::response_head::ResponseHead;
+use crate::resources::Waited;
 use portico_wire::write_header;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -56,7 +57,15 @@ impl<F: Fn(FunctionRequest) -> FunctionResponse> Caller for FunctionCaller<'_, F
     fn call(&mut self, call: Call<'_>) -> Outcome {
         let (bytes, head) = (call.inbound.bytes(), &call.inbound.head);
         let (method, target) = (head.method.of(bytes).to_vec(), head.target.of(bytes).to_vec());
-        let read = read_body(bytes, call.body, |rest| call.resources.wait_in_call(call.cell, rest.next()).flatten());
+        let read = read_body(bytes, call.body, |rest| {
+            loop {
+                match call.resources.wait_in_call(call.cell, rest.next()) {
+                    Waited::Done(received) => return received,
+                    Waited::Interrupted => {}
+                    Waited::Ended => return None,
+                }
+            }
+        });
         let mut responder = call.responder;
         let Ok(body) = read else {
             responder.abort();

@@ -1,5 +1,5 @@
 //! What is looked after at each tick of the wheel: deadlines, memory, requests that have waited too long, the access
-//! log. Runs as one task.
+//! log, signals that nobody has heard. Runs as one task.
 
 use crate::clock;
 use crate::exchange::error_response::{Overload, shed};
@@ -27,5 +27,8 @@ pub async fn run(server: Arc<Server>) {
         }
         resources.flush_access_log();
         log::flush();
+        if resources.interrupts.are_due() {
+            server.interrupt();
+        }
     }
 }

@@ -7,7 +7,8 @@
 //! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `scoreboard`, `access_log`: accounts that need no interpreter.
-//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `disconnect`: who is late, who may come in, who waits, who has left.
+//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `disconnect`: who is late, who may come in, who waits,
+//!    who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
 //! 8. `exchange`: from a complete request to the end of its response. `server` adds the crew.
@@ -32,6 +33,7 @@ pub mod exchange;
 pub mod function;
 pub mod heap;
 pub mod housekeeping;
+pub mod interrupts;
 pub mod line_writer;
 pub mod listener;
 pub mod lock;

@@ -53,20 +53,26 @@ pub struct OrderDescriptors {
     pub ready: Vec<u8>,
 }
 
+/// What is done about a signal besides.
+pub type OnSignal = Box<dyn Fn() + Send>;
+
 /// What comes from outside.
 pub struct Orders {
     signals: Inlet,
     supervisor: Inlet,
     ready: Vec<u8>,
+    /// Called when a signal has come, whichever: the interpreter may have a handler for it.
+    on_signal: OnSignal,
     /// What the supervisor has sent of a frame that is not complete yet.
     incomplete: Vec<u8>,
 }
 
 impl Orders {
     /// Registers the descriptors with the reactor.
-    pub fn open(descriptors: OrderDescriptors) -> Orders {
+    pub fn open(descriptors: OrderDescriptors, on_signal: OnSignal) -> Orders {
         let OrderDescriptors { signals, supervisor, ready } = descriptors;
-        Orders { signals: Inlet::new(signals), supervisor: Inlet::new(supervisor), ready, incomplete: Vec::new() }
+        let (signals, supervisor) = (Inlet::new(signals), Inlet::new(supervisor));
+        Orders { signals, supervisor, ready, on_signal, incomplete: Vec::new() }
     }
 
     /// Tells the supervisor that the server is ready.
@@ -81,6 +87,7 @@ impl Orders {
             let (mut from_signals, mut from_supervisor) = ([0; 64], [0; 256]);
             tokio::select! {
                 received = self.signals.read(&mut from_signals) => {
+                    (self.on_signal)();
                     let stop = received.iter().filter_map(|signal| stop_of_signal(*signal)).max();
                     if let Some(stop) = stop {
                         self.say(&frame(b'L', 0, &[order_of(stop)]));

@@ -6,6 +6,7 @@ use crate::admission::Admission;
 use crate::budget::{Budget, Budgets};
 use crate::coalescing::Coalescing;
 use crate::disconnect::DisconnectWatcher;
+use crate::interrupts::Interrupts;
 use crate::message::buffers::Buffers;
 use crate::notices::Notices;
 use crate::scoreboard::SlotRef;
@@ -36,6 +37,8 @@ pub struct Resources {
     pub coalescing: Coalescing,
     /// What is told once.
     pub notices: Notices,
+    /// Interruptions of the crew's first thread.
+    pub interrupts: Interrupts,
     /// Tells applications of clients that leave.
     pub disconnects: DisconnectWatcher,
     /// Spawns tasks, also from threads that do not drive I/O.
@@ -45,6 +48,16 @@ pub struct Resources {
     /// Set once the server is to leave: responses announce `Connection: close`.
     is_draining: AtomicBool,
     last_connection_id: AtomicU64,
+}
+
+/// What has come of a wait in a call.
+pub enum Waited<T> {
+    /// What was waited for.
+    Done(T),
+    /// A signal has come; the wait may be begun again.
+    Interrupted,
+    /// The server has ended.
+    Ended,
 }
 
 impl Resources {
@@ -72,6 +85,7 @@ impl Resources {
             wheel: Wheel::new(),
             coalescing: Coalescing::default(),
             notices: Notices::default(),
+            interrupts: Interrupts::default(),
             disconnects: DisconnectWatcher::default(),
             handle: runtime.handle().clone(),
             runtime: Arc::downgrade(runtime),
@@ -131,13 +145,19 @@ impl Resources {
     }
 
     /// Waits for a client, driving I/O, on a thread that is in the application for the call in `cell`: the call's time
-    /// stands still. None if the server has ended.
-    pub fn wait_in_call<F: Future>(&self, cell: usize, until: F) -> Option<F::Output> {
-        let runtime = self.runtime.upgrade()?;
+    /// stands still.
+    pub fn wait_in_call<F: Future>(&self, cell: usize, until: F) -> Waited<F::Output> {
+        let Some(runtime) = self.runtime.upgrade() else { return Waited::Ended };
         self.slot.call_rests(cell);
-        let output = runtime.block_on(until);
+        let output = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                output = until => Waited::Done(output),
+                () = self.interrupts.next(), if cell == 0 => Waited::Interrupted,
+            }
+        });
         self.slot.call_goes_on(cell);
-        Some(output)
+        output
     }
 }
 

@@ -12,3 +12,11 @@ pub struct Server {
     /// Who calls the application.
     pub crew: Crew<Request>,
 }
+
+impl Server {
+    /// Has the crew's first thread handle the signals that have come, wherever it waits.
+    pub fn interrupt(&self) {
+        self.resources.interrupts.interrupt();
+        self.crew.interrupt();
+    }
+}

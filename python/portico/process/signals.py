@@ -42,12 +42,12 @@ _IGNORED = (signal.SIGTTIN, signal.SIGTTOU)
 class SignalPipe:
     """A pipe that receives the numbers of `watch`ed signals, one byte each."""
 
-    __slots__ = ("_write_fd", "read_fd")
+    __slots__ = ("read_fd", "write_fd")
 
     def __init__(self) -> None:
-        self.read_fd, self._write_fd = os.pipe()
+        self.read_fd, self.write_fd = os.pipe()
         os.set_blocking(self.read_fd, False)
-        os.set_blocking(self._write_fd, False)
+        os.set_blocking(self.write_fd, False)
 
     def watch(self, signals: tuple[signal.Signals, ...]) -> None:
         """Send `signals` here from now on. Only the main thread may call this."""
@@ -59,7 +59,7 @@ class SignalPipe:
 
     def receive(self) -> None:
         """Let the interpreter write here whatever signal it handles. Only the main thread may call this."""
-        signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
 
     def watch_what_is_free(self, signals: tuple[signal.Signals, ...]) -> None:
         """Send those of `signals` here that still have their default effect: others have been taken."""
@@ -70,7 +70,7 @@ class SignalPipe:
     def _write(self, number: int, frame: object) -> None:
         # Once more: the interpreter may have been told to write to another descriptor.
         try:  # noqa: SIM105 - contextlib costs every worker 0.4 MB
-            os.write(self._write_fd, bytes((number,)))
+            os.write(self.write_fd, bytes((number,)))
         except BlockingIOError:
             pass  # it is full of signals
 
@@ -84,7 +84,7 @@ class SignalPipe:
     def close(self) -> None:
         """Close both ends; the caller has reset the signals."""
         os.close(self.read_fd)
-        os.close(self._write_fd)
+        os.close(self.write_fd)
 
 
 def reset_signals(signals: tuple[signal.Signals, ...]) -> None:

@@ -74,12 +74,13 @@ class WorkerProcess:
     """What only this process knows (`portico.types.EngineProcess`), beside the settings."""
 
     def __init__(
-        self, assignment: Assignment, *, application_name: str, signal_fd: int, access_log_fd: int
+        self, assignment: Assignment, *, application_name: str, signals: SignalPipe, access_log_fd: int
     ) -> None:
         self.listeners: list[EngineListener] = [
             WorkerListener(listener) for listener in assignment.plan.listeners
         ]
-        self.signal_fd = signal_fd
+        self.signal_fd = signals.read_fd
+        self.wakeup_fd = signals.write_fd
         self.supervisor_fd = assignment.supervisor_fd
         self.ready_frame = encode(Ready(application_name))
         self.multiprocess = assignment.multiprocess
@@ -103,7 +104,7 @@ def run_worker(assignment: Assignment) -> NoReturn:
     process = WorkerProcess(
         assignment,
         application_name=application_name,
-        signal_fd=signals.read_fd,
+        signals=signals,
         access_log_fd=_open_access_log(assignment.plan),
     )
     _serve_and_leave(application, process, assignment)

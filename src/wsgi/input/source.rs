@@ -4,7 +4,7 @@
 use super::RequestBodyError;
 use portico_engine::message::body::{BodyError, Rest};
 use portico_engine::message::spool::{Held, Kept};
-use portico_engine::resources::Resources;
+use portico_engine::resources::{Resources, Waited};
 use portico_wire::WireError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -131,9 +131,16 @@ impl BodySource {
         if let Some(error) = self.failed {
             return Err(body_error(py, error));
         }
-        // A server that has ended receives nothing any more.
-        let received = py.detach(|| resources.wait_in_call(*cell, rest.next()));
-        match received.unwrap_or(Some(Err(BodyError::Aborted))) {
+        let received = loop {
+            match py.detach(|| resources.wait_in_call(*cell, rest.next())) {
+                Waited::Done(received) => break received,
+                // What a handler raises ends the read, as it does in a socket's.
+                Waited::Interrupted => py.check_signals()?,
+                // A server that has ended receives nothing any more.
+                Waited::Ended => break Some(Err(BodyError::Aborted)),
+            }
+        };
+        match received {
             Some(Ok(block)) => {
                 self.window.extend_from_slice(&block);
                 Ok(true)

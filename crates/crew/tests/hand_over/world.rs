@@ -57,6 +57,8 @@ pub struct World {
     has_unflushed: AtomicBool,
     /// Whether who drives I/O parks meanwhile, so that being unparked ends a wait for I/O, and is used up by it.
     is_parking: PlainBool,
+    /// Whether an interruption waits until the gate is open. It stops the crew in any case.
+    waits_when_interrupted: PlainBool,
     /// Held by whoever drives I/O.
     io: Mutex<()>,
     /// Crew threads that drive I/O, or wait for the watchdog to leave it: one at most.
@@ -85,6 +87,7 @@ impl World {
             flushed: Gate::default(),
             has_unflushed: AtomicBool::new(false),
             is_parking: PlainBool::new(false),
+            waits_when_interrupted: PlainBool::new(false),
             io: Mutex::new(()),
             driving: AtomicUsize::new(0),
             called: AtomicUsize::new(0),
@@ -122,6 +125,11 @@ impl World {
     /// From now on, who drives I/O parks meanwhile.
     pub fn park_in_io(&self) {
         self.is_parking.store(true, Relaxed);
+    }
+
+    /// From now on, an interruption waits until the gate is open.
+    pub fn wait_when_interrupted(&self) {
+        self.waits_when_interrupted.store(true, Relaxed);
     }
 
     /// Makes `route` slow.
@@ -219,6 +227,13 @@ struct WorldThread<'a>(&'a World);
 impl JobHandler<Script> for WorldThread<'_> {
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
         wait()
+    }
+
+    fn interrupted(&mut self) {
+        if self.0.waits_when_interrupted.load(Relaxed) {
+            self.0.gate.wait();
+        }
+        self.0.crew.stop();
     }
 
     fn call(&mut self, _me: usize, script: Script) -> Called {

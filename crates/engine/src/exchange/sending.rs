@@ -10,6 +10,7 @@ use crate::lock::lock;
 use crate::message::framing::{ResponseFraming, Tail};
 use crate::message::send_queue::{Block, FileRange, Piece, QueueEnd, SendQueue};
 use crate::pace::Patience;
+use crate::resources::Waited;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -107,11 +108,15 @@ fn wait_for(connection: &Connection, cell: usize, is_fine: impl Fn(&SendQueue) -
     if unfit().is_none() {
         return;
     }
-    connection.resources.wait_in_call(cell, async {
+    let fits = async || {
         while let Some(changed) = unfit() {
             changed.notified().await;
         }
-    });
+    };
+    let resources = &connection.resources;
+    while let Waited::Interrupted = resources.wait_in_call(cell, fits()) {
+        resources.interrupts.handle();
+    }
 }
 
 /// Ends a response: at once, or once the queue has been written.
