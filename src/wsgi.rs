@@ -12,6 +12,7 @@ mod location;
 mod pending;
 pub mod proxy_errors;
 mod recent;
+mod released;
 pub mod response;
 pub mod serve;
 pub mod start_response;

@@ -319,8 +319,7 @@ impl Environ {
         for header in &head.headers {
             let name = header.name.of(bytes);
             let value = header.value.of(bytes);
-            let make = || (name.into(), Key::of(py, name));
-            match self.names.get_or_make(hash_of_text(name), |known| **known == *name, make) {
+            match &*self.names.of_name(name, || Key::of(py, name)) {
                 Key::Named(key, separator) => set_header(py, environ, key, separator, value)?,
                 Key::Forwarded(key, _) if rules.shows_forwarded => {
                     set_header(py, environ, key, LIST_SEPARATOR, value)?;

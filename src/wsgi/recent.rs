@@ -1,11 +1,16 @@
-//! A small cache that costs the same whatever clients send: a few entries for each hash, the oldest of which goes.
+//! A small cache that costs the same whatever clients send: a few entries for each hash, the oldest of which goes, and no
+//! long name at all.
 //!
 //! The hash is a multiplication, not a keyed one: keys chosen to fall together only push each other out, and a
 //! lookup never compares more than `WAYS` of them. Values are made again then, as for any key that is new.
 
+use std::ops::Deref;
+
 const SETS: usize = 64;
 /// Entries for one hash: with the twenty-odd keys of usual traffic, five of one hash are as good as never met.
 const WAYS: usize = 4;
+/// A longer name is not kept: those that applications know are shorter, and clients may send any.
+const LONGEST_NAME_BYTES: usize = 64;
 
 /// The values of at most 256 keys.
 pub struct Recent<K, V> {
@@ -27,6 +32,35 @@ impl<K, V> Recent<K, V> {
             0
         });
         &set[place].1
+    }
+}
+
+/// The value of a name.
+pub enum Found<'a, V> {
+    /// It is kept.
+    Kept(&'a V),
+    /// It was made for this once.
+    Made(V),
+}
+
+impl<V> Deref for Found<'_, V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        match self {
+            Found::Kept(value) => value,
+            Found::Made(value) => value,
+        }
+    }
+}
+
+impl<V> Recent<Box<[u8]>, V> {
+    /// The value of `name`; made if it is not there, and kept unless the name is long.
+    pub fn of_name(&mut self, name: &[u8], make: impl FnOnce() -> V) -> Found<'_, V> {
+        if name.len() > LONGEST_NAME_BYTES {
+            return Found::Made(make());
+        }
+        Found::Kept(self.get_or_make(hash_of_text(name), |known| **known == *name, || (name.into(), make())))
     }
 }
 

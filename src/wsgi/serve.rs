@@ -2,7 +2,7 @@
 
 use super::Bridge;
 use super::environ::{Common, Environ};
-use super::{failure, thread};
+use super::{failure, released, thread};
 use crate::process::Process;
 use crate::wakeup::Wakeup;
 use portico_engine::engine::{Application, CrewThread, Ended, Engine};
@@ -34,7 +34,12 @@ pub fn serve(
     thread::prepare(py)?;
     let application = PythonApplication { application, environ };
     // Each thread attaches by itself, this one too.
-    match py.detach(|| engine.serve(application)) {
+    let served = py.detach(|| {
+        let served = engine.serve(application);
+        released::wait_for_end();
+        served
+    });
+    match served {
         Ok(ended) => Ok(ended == Ended::InPeace),
         Err(error) => Err(PyRuntimeError::new_err(error)),
     }

@@ -5,7 +5,7 @@
 
 use super::disconnect::{Callables, ClientListener};
 use super::pending::{PendingResponse, WriteState};
-use super::{failure, location};
+use super::{failure, location, released};
 use portico_engine::clock::DateHeader;
 use portico_engine::exchange::block_writer::Sent;
 use portico_engine::exchange::responder::Responder;
@@ -397,17 +397,24 @@ pub fn write_block(
         Sent::All => Ok(()),
         Sent::Full(offset) => {
             // Shared, not copied.
-            let owned = Box::new(SharedBytes(block.clone().into()));
+            let owned = Box::new(SharedBytes(Some(block.clone().into())));
             py.detach(|| responder.queue(owned, offset, length, last))
         }
     }
 }
 
-/// Bytes of the application.
-struct SharedBytes(PyBackedBytes);
+/// A block of the application, shared until it is sent.
+struct SharedBytes(Option<PyBackedBytes>);
 
 impl AsRef<[u8]> for SharedBytes {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl Drop for SharedBytes {
+    fn drop(&mut self) {
+        drop(self.0.take());
+        released::give_back_soon();
     }
 }

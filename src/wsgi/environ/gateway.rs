@@ -2,7 +2,7 @@
 //! `portico_wire::GatewayHead` has sorted them.
 
 use super::dropped::HeaderRules;
-use super::{Environ, Key, LIST_SEPARATOR, hash_of_text, latin1, set_header, text_of};
+use super::{Environ, Key, LIST_SEPARATOR, latin1, set_header, text_of};
 use portico_wire::{GatewayHead, is_forwarded_name, percent_decode_into};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -20,8 +20,8 @@ impl Environ {
         // First, so that none of them stands for what is set below.
         for variable in &head.variables {
             let name = variable.name.of(bytes);
-            let make = || (name.into(), Key::Named(text_of(py, name), LIST_SEPARATOR));
-            if let Key::Named(key, _) = self.variables.get_or_make(hash_of_text(name), |known| **known == *name, make) {
+            let make = || Key::Named(text_of(py, name), LIST_SEPARATOR);
+            if let Key::Named(key, _) = &*self.variables.of_name(name, make) {
                 environ.set_item(key, latin1(py, variable.value.of(bytes))?)?;
             }
         }
@@ -58,8 +58,7 @@ impl Environ {
         }
         for header in &head.headers {
             let (name, value) = (header.name.of(bytes), header.value.of(bytes));
-            let make = || (name.into(), Key::of_variable(py, name));
-            match self.variables.get_or_make(hash_of_text(name), |known| **known == *name, make) {
+            match &*self.variables.of_name(name, || Key::of_variable(py, name)) {
                 Key::Named(key, separator) => set_header(py, environ, key, separator, value)?,
                 Key::Forwarded(key, _) if rules.shows_forwarded => {
                     set_header(py, environ, key, LIST_SEPARATOR, value)?;

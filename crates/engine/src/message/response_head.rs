@@ -1,5 +1,8 @@
 //! A response's head as the application has given it, checked and encoded.
 
+/// What one that is used again keeps of its memory: a response with much more in its head is rare.
+const KEPT_BYTES: usize = 16 * 1024;
+
 /// The head.
 #[derive(Default)]
 pub struct ResponseHead {
@@ -23,8 +26,10 @@ impl ResponseHead {
     /// As before `start_response`.
     pub fn clear(&mut self) {
         self.status = 0;
-        self.status_line.clear();
-        self.fields.clear();
+        for bytes in [&mut self.status_line, &mut self.fields] {
+            bytes.clear();
+            bytes.shrink_to(KEPT_BYTES);
+        }
         self.content_length = None;
         self.has_status = false;
         self.has_date = false;
