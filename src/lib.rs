@@ -9,7 +9,7 @@ mod wakeup;
 mod wsgi;
 
 use portico_engine::settings::Settings;
-use portico_engine::{heap, log as error_log, orders, scoreboard};
+use portico_engine::{fork, heap, log as error_log, orders, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::os::fd::{IntoRawFd as _, RawFd};
@@ -127,6 +127,18 @@ fn socket_pair() -> PyResult<(RawFd, RawFd)> {
     Ok((supervisor.into_raw_fd(), worker.into_raw_fd()))
 }
 
+/// The application is about to fork this process.
+#[pyfunction]
+fn before_fork() {
+    fork::before_fork();
+}
+
+/// The application has forked this process.
+#[pyfunction]
+fn after_fork_in_child() {
+    fork::after_fork_in_child();
+}
+
 /// Serves on the calling thread until told to stop.
 #[pyfunction]
 fn serve(
@@ -162,6 +174,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(configure_log, module)?)?;
     module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
     module.add_function(wrap_pyfunction!(socket_pair, module)?)?;
+    module.add_function(wrap_pyfunction!(before_fork, module)?)?;
+    module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;
     module.add_function(wrap_pyfunction!(setting_names, module)?)?;
     Ok(())

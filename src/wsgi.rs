@@ -7,6 +7,7 @@ pub mod disconnect;
 pub mod environ;
 pub mod failure;
 pub mod file_wrapper;
+mod forked;
 pub mod input;
 mod location;
 mod pending;

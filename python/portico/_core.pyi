@@ -12,6 +12,8 @@ __all__ = [
     "Scoreboard",
     "WorkerStatus",
     "__version__",
+    "after_fork_in_child",
+    "before_fork",
     "configure_log",
     "flush_log",
     "log",
@@ -149,6 +151,12 @@ def serve(
     May be called again, and on several threads at the same time, each with listeners and a slot of its own.
     Returns True when everything in flight was responded to, False when something was aborted.
     """
+
+def before_fork() -> None:
+    """Say that the process is about to fork: from now on a close ends a connection whoever holds it too."""
+
+def after_fork_in_child() -> None:
+    """Say that this process was forked: it ends, with a line in the log, where it would respond."""
 
 def setting_names() -> list[str]:
     """Return the names of the settings that the engine reads: attributes of `Settings`."""

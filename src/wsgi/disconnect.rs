@@ -6,6 +6,7 @@
 //! that has all it wanted goes away as a matter of course.
 
 use super::failure;
+use super::forked::end_child;
 use super::pending::PendingResponse;
 use super::thread;
 use portico_engine::connection::Connection;
@@ -177,7 +178,9 @@ impl DisconnectListener for LateListener {
 }
 
 fn call(py: Python<'_>, callback: &Py<PyAny>, application: &str) {
-    if let Err(error) = callback.call0(py) {
+    let called = callback.call0(py);
+    end_child(py, &application, called.as_ref().err());
+    if let Err(error) = called {
         failure::log_callback_exception(py, application, &error);
     }
 }

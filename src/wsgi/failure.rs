@@ -67,7 +67,8 @@ pub fn application_name(application: &Bound<'_, PyAny>) -> String {
     named(application).or_else(|_| named(application.get_type().as_any())).unwrap_or_else(|_| "of unknown name".into())
 }
 
-fn traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {
+/// The text of an exception with its traceback.
+pub fn traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {
     // Imported at the first failure only: workers import as little as possible.
     let lines = py
         .import("traceback")?

@@ -3,6 +3,7 @@
 //! goes to the error log as everywhere else.
 
 use super::pending::PendingResponse;
+use portico_engine::fork::is_child;
 use portico_engine::lock::lock;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -25,6 +26,9 @@ impl ProxyErrors {
     }
 
     fn send(&self, text: &Bound<'_, PyString>) -> bool {
+        if is_child() {
+            return false;
+        }
         let text = text.to_string_lossy();
         let mut response = lock(&self.response);
         let is_mine = response.serial == self.serial;

@@ -3,6 +3,7 @@
 
 use super::failure::{self, RequestLabel};
 use super::file_wrapper::{Content, FileWrapper};
+use super::forked::end_child;
 use super::input::client_fault;
 use super::location;
 use super::pending::{PendingResponse, WriteState};
@@ -60,6 +61,7 @@ pub fn send<'a>(
     date: &'a mut DateHeader,
     label: RequestLabel<'a>,
 ) -> Outcome {
+    end_child(py, &label, result.as_ref().err());
     let mut sending = Sending { py, exchange, date, label, status: 0, body_bytes: 0, is_abandoned: false };
     let sent = match result {
         Ok(result) => {
@@ -191,6 +193,7 @@ impl Sending<'_> {
         let is_single = result.len().is_ok_and(|length| length == 1);
         let iterator = PyIterator::from_object(result)?;
         for block in iterator.clone() {
+            end_child(self.py, &self.label, block.as_ref().err());
             let block = block?;
             let block = self.bytes(&block, Some(&iterator))?;
             let bytes = block.as_bytes();
@@ -214,6 +217,7 @@ impl Sending<'_> {
             lock(&self.exchange.response).responder = Some(responder);
             sent?;
         }
+        end_child(self.py, &self.label, None);
         // Where nothing has come the length is known.
         let responder = self.take_started(Some(0))?;
         self.last_block(responder, None)
@@ -272,6 +276,7 @@ impl Sending<'_> {
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
+        end_child(self.py, &self.label, closed.as_ref().err());
         if let Err(error) = closed {
             self.label.log_exception(self.py, &error);
         }

@@ -9,6 +9,7 @@ use super::{failure, location, released};
 use portico_engine::clock::DateHeader;
 use portico_engine::exchange::block_writer::Sent;
 use portico_engine::exchange::responder::Responder;
+use portico_engine::fork::is_child;
 use portico_engine::lock::lock;
 use portico_engine::log::Level;
 use portico_engine::message::response_head::ResponseHead;
@@ -333,6 +334,9 @@ impl Write {
             block.cast::<PyBytes>().map_err(|_| failure::not_bytes("write()", block, location::of_caller(py)))?;
         if block.as_bytes().is_empty() {
             return Ok(());
+        }
+        if is_child() {
+            return Err(PyRuntimeError::new_err("write was called in a forked process: only its parent responds"));
         }
         let mut response = lock(&self.response);
         let Some(mut responder) = response.responder.take() else {

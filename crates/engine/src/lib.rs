@@ -3,7 +3,7 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`: for everybody.
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `fork`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `scoreboard`, `access_log`: accounts that need no interpreter.
@@ -30,6 +30,7 @@ pub mod disconnect;
 pub mod drain;
 pub mod engine;
 pub mod exchange;
+pub mod fork;
 pub mod function;
 pub mod heap;
 pub mod housekeeping;

@@ -102,6 +102,24 @@ def pass_over_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def forget_signals() -> None:
+    """Give what is handled here its default effect and stop all wakeups: in a child of the application's."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if getattr(signal.getsignal(number), "__module__", None) == __name__:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def block_all_signals() -> set[int]:
+    """Let all signals of this thread wait; return those that did before."""
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
+
+
+def block_only(signals: set[int]) -> None:
+    """Let `signals` wait and no others, those first that have come meanwhile."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+
+
 def block_signals(signals: tuple[signal.Signals, ...]) -> None:
     """Let `signals` wait, also in a process that is forked now."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)

@@ -15,6 +15,7 @@ import sys
 from portico import _core, log
 from portico.app_loader import extend_path, load_application
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError, quoted
+from portico.process.forked import leave_server_behind
 from portico.process.import_watch import show_no_stack, show_stack_when_asked
 from portico.process.messages import Failed, Ready, encode
 from portico.process.proctitle import name_process
@@ -106,6 +107,9 @@ def run_worker(assignment: Assignment) -> NoReturn:
         application_name=application_name,
         signals=signals,
         access_log_fd=_open_access_log(assignment.plan),
+    )
+    leave_server_behind(
+        [*(each.fd for each in process.listeners), process.signal_fd, process.supervisor_fd]
     )
     _serve_and_leave(application, process, assignment)
 

@@ -2,10 +2,12 @@
 //! coming in. Knows what stands at which place, nothing of lines or Python's files.
 
 use super::RequestBodyError;
+use portico_engine::fork::is_child;
 use portico_engine::message::body::{BodyError, Rest};
 use portico_engine::message::spool::{Held, Kept};
 use portico_engine::resources::{Resources, Waited};
 use portico_wire::WireError;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::fs::File;
@@ -130,6 +132,10 @@ impl BodySource {
         let Some(Incoming { rest, resources, cell }) = &mut self.rest else { return Ok(false) };
         if let Some(error) = self.failed {
             return Err(body_error(py, error));
+        }
+        if is_child() {
+            let text = "wsgi.input: only the parent of a forked process receives what is still coming in";
+            return Err(PyRuntimeError::new_err(text));
         }
         let received = loop {
             match py.detach(|| resources.wait_in_call(*cell, rest.next())) {

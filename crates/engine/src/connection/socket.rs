@@ -5,6 +5,7 @@
 //! closes after its first response never does.
 
 use crate::descriptor;
+use crate::fork;
 use crate::message::buffers::Buffers;
 use crate::message::inbound::Inbound;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -189,6 +190,15 @@ impl Socket {
     /// Ends the connection so that the peer sees an error and not an end of file: on TCP a reset.
     pub fn reset(&self) {
         if rustix::net::connect_unspec(&self.fd).is_err() {
+            self.abort();
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if fork::are_sockets_shared() {
+            // As the close does where no other process holds the socket.
             self.abort();
         }
     }
