@@ -94,7 +94,7 @@ impl Caller for Bridge<'_> {
             response::send(py, &exchange, Err(error), date, label)
         });
         if let Some(input) = input {
-            input.get().end();
+            input.get().end(py);
         }
         pool.end(py, exchange);
         outcome

@@ -46,6 +46,11 @@ enum InputState {
 }
 
 impl Input {
+    /// Makes it a file for those who ask with `isinstance`.
+    pub fn register(py: Python<'_>) -> PyResult<()> {
+        py.import("io")?.getattr("BufferedIOBase")?.call_method1("register", (py.get_type::<Input>(),)).map(drop)
+    }
+
     /// A reader without a body.
     pub fn empty(py: Python<'_>) -> PyResult<Py<Input>> {
         Py::new(py, Input { state: Mutex::new(InputState::Empty), unwanted: None })
@@ -75,10 +80,17 @@ impl Input {
     }
 
     /// The call is over: gives back what the body takes, and ends the wait of a thread that is reading it.
-    pub fn end(&self) {
+    pub fn end(&self, py: Python<'_>) {
         let state = std::mem::replace(&mut *lock(&self.state), InputState::Closed);
-        if let (InputState::InUse, Some(unwanted)) = (state, &self.unwanted) {
-            unwanted.set();
+        match state {
+            // To close the last descriptor of a large file may take a while.
+            InputState::Open(source) if source.has_file() => py.detach(|| drop(source)),
+            InputState::InUse => {
+                if let Some(unwanted) = &self.unwanted {
+                    unwanted.set();
+                }
+            }
+            InputState::Open(_) | InputState::Empty | InputState::Closed => {}
         }
     }
 

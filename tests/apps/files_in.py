@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import tarfile
 import threading
 import time
 import zipfile
@@ -60,6 +62,28 @@ def rows(environ: dict[str, Any]) -> list[list[str]]:
 def archive(environ: dict[str, Any]) -> dict[str, str]:
     with zipfile.ZipFile(environ["wsgi.input"]) as file:
         return {name: file.read(name).decode() for name in file.namelist()}
+
+
+def is_a_file(environ: dict[str, Any]) -> list[bool]:
+    file = environ["wsgi.input"]
+    return [isinstance(file, kind) for kind in (io.IOBase, io.BufferedIOBase, io.RawIOBase, io.TextIOBase)]
+
+
+def decompressed(environ: dict[str, Any]) -> str:
+    with gzip.open(environ["wsgi.input"]) as file:
+        return file.read().decode()
+
+
+def tape(environ: dict[str, Any]) -> dict[str, str]:
+    """Read from its start to its end, and, where that can be, member by member."""
+    file = environ["wsgi.input"]
+    with tarfile.open(fileobj=file, mode="r:" if file.seekable() else "r|") as archive:
+        return {member.name: str(_content(archive, member), "utf-8") for member in archive}
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    return file.read() if file else b""
 
 
 def read_twice(environ: dict[str, Any]) -> list[str]:
@@ -127,6 +151,9 @@ USES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "buffered": buffered,
     "rows": rows,
     "archive": archive,
+    "is-a-file": is_a_file,
+    "decompressed": decompressed,
+    "tape": tape,
     "read-twice": read_twice,
     "wrapped-and-dropped": wrapped_and_dropped,
     "lines": lines,

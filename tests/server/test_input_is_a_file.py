@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -107,12 +109,12 @@ def test_seeks_as_a_file_in_memory_does(files: Server, calls: Calls, size: int) 
 
 @pytest.mark.parametrize("size", [0, *SIZES.values(), STREAMED], ids=["no body", *SIZES, "streamed"])
 def test_nothing_can_be_written_to_it(files: Server, size: int) -> None:
-    calls = [["writable"], ["write", "x"], ["truncate"]]
+    calls: Calls = [["writable"], ["write", "x"], ["truncate"]]
     assert post(files, calls_target(calls), body_of(size)) == [False, "AttributeError", "AttributeError"]
 
 
 def test_a_request_without_a_body_has_an_empty_file(files: Server) -> None:
-    calls = [
+    calls: Calls = [
         ["seekable"],
         ["seek", 0, 2],
         ["tell"],
@@ -166,6 +168,25 @@ def test_an_archive_is_read_from_it(files: Server, size: int) -> None:
     assert post(files, "/archive", archive.getvalue()) == content
 
 
+@pytest.mark.parametrize("size", [*SIZES.values(), STREAMED], ids=[*SIZES, "streamed"])
+def test_compressed_files_and_tapes_are_read_from_it(files: Server, size: int) -> None:
+    text = body_of(size).decode()
+    with io.BytesIO() as memory:
+        with tarfile.open(fileobj=memory, mode="w") as archive:
+            for name in ("first", "second"):
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text.encode()))
+        tape = memory.getvalue()
+    assert post(files, "/decompressed", gzip.compress(text.encode(), 0)) == text
+    assert post(files, "/tape", tape) == {"first": text, "second": text}
+
+
+@pytest.mark.parametrize("size", [0, *SIZES.values(), STREAMED], ids=["no body", *SIZES, "streamed"])
+def test_it_is_a_buffered_binary_file_to_those_who_ask(files: Server, size: int) -> None:
+    assert post(files, "/is-a-file", body_of(size)) == [True, True, False, False]
+
+
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_a_body_is_read_again(files: Server, size: int) -> None:
     body = body_of(size).decode()
@@ -216,7 +237,7 @@ def test_bodies_of_reverse_proxies_seek_too(name: str, size: int) -> None:
 
 @pytest.mark.parametrize("size", [*SIZES.values(), STREAMED], ids=[*SIZES, "streamed"])
 def test_it_is_closed_when_the_call_is_over(files: Server, size: int) -> None:
-    calls = [
+    calls: Calls = [
         ["read"],
         ["readline"],
         ["readlines"],

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from apps.keeping import IN_USE
+from support.gateway_server import LISTENERS, running_gateway_server
 from support.raw_client import Closed, request_bytes
 from support.server import Server
 from support.waiting import wait_until
@@ -43,6 +44,24 @@ def test_kept_environs_hold_no_connection(keeping: Server, sent: int, read: int)
             connection.send(post_head(f"/keeps-environ?read={read}") + b"x" * sent)
             assert connection.read_response().body == b"kept"
     wait_until(lambda: keeping.descriptor_count() <= before, what="descriptors", deadline_s=AT_ONCE_S)
+
+
+@pytest.mark.parametrize("name", ["uwsgi", "scgi", "fastcgi"])
+def test_kept_environs_hold_no_connection_of_a_reverse_proxy(name: str) -> None:
+    with running_gateway_server(
+        *("--body-memory", "16K", "--body-spool", "64K"),
+        listeners={name: LISTENERS[name]},
+        application="apps.keeping:application",
+        is_strict=False,
+    ) as gateway:
+        assert gateway.ask(name, "/plain").body == b"plain"
+        before = gateway.server.descriptor_count()
+        for _ in range(20):
+            assert gateway.ask(name, "/keeps-environ?read=9", "POST", b"x" * 300_000).body == b"kept"
+        what = "descriptors"
+        wait_until(lambda: gateway.server.descriptor_count() <= before, what=what, deadline_s=AT_ONCE_S)
+        began = time.monotonic()
+    assert time.monotonic() - began < AT_ONCE_S
 
 
 def test_a_kept_environ_of_a_spooled_body_holds_no_file(keeping: Server) -> None:

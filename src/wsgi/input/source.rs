@@ -66,6 +66,11 @@ impl BodySource {
         BodySource { file, rest, is_seekable, held: Some(held), ..BodySource::in_memory(memory) }
     }
 
+    /// Whether some of it is in a file.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// What has been read of the body from its place on and not been taken yet.
     pub fn at_hand(&self) -> &[u8] {
         let offset = self.position.saturating_sub(self.start);
