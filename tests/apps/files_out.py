@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -140,6 +141,18 @@ def unflushed() -> Any:
     return file
 
 
+def pipe() -> Any:
+    """What has no size and no position."""
+    read_end, write_end = os.pipe()
+
+    def write() -> None:
+        with open(write_end, "wb") as file:
+            file.write(CONTENT)
+
+    threading.Thread(target=write, daemon=True).start()
+    return open(read_end, "rb")
+
+
 def peeked(file: Any) -> Any:
     """A buffered file whose descriptor stands elsewhere than itself."""
     file.readline()
@@ -172,6 +185,7 @@ READ: dict[str, Callable[[], Any]] = {
     "own-read-unbuffered": lambda: _with_own_read(unbuffered()),
     "own-read-named": lambda: _with_own_read(named()),
     "own-descriptor": lambda: _with_own_descriptor(plain()),
+    "pipe": pipe,
     "own-memory": lambda: OwnMemory(CONTENT),
 }
 """Files of which only reading tells what they hold."""
