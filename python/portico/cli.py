@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from portico import __version__
+from portico import __version__, log
 from portico.config.check import check, unknown_variables
 from portico.config.kinds import Flag
 from portico.config.setting import Setting
@@ -34,10 +34,10 @@ def main() -> None:
         open_standard_streams()
         commands.main(prog_name="portico")
     except OperatorError as error:
-        click.echo(f"portico: {error.message}", err=True)
+        log.say(error.message)
         sys.exit(error.exit_code)
     except OSError as error:
-        click.echo(f"portico: {error}", err=True)
+        log.say(str(error))
         sys.exit(EXIT_UNEXPECTED)
 
 
@@ -120,7 +120,7 @@ def _raw_arguments(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:
 def _run(**values: Any) -> None:
     settings = resolve(_raw_arguments(values), os.environ)
     for sentence in unknown_variables(os.environ):
-        click.echo(f"portico: {sentence}", err=True)
+        log.say(sentence)
     check(settings)
     # Here and not above: `portico --help` needs no sockets.
     from portico.process.launch import launch

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # An application that never ends its line must not fill the memory.
 MAX_PARTIAL_LINE_CHARACTERS = 64 * 1024
+_PATIENCE_S = 0.2
 
 
 def debug(message: str) -> None:
@@ -36,6 +37,13 @@ def error(message: str) -> None:
 
 def critical(message: str) -> None:
     _log("critical", message)
+
+
+def say(sentence: str) -> None:
+    """Tell whoever starts portico, before there is a supervisor; waits only briefly for who reads."""
+    _core.configure_log("info", False)
+    _write_lines(f"portico: {sentence}")
+    _core.flush_log(_PATIENCE_S)
 
 
 def _log(level: str, message: str) -> None:

@@ -177,6 +177,25 @@ def test_a_socket_that_nobody_reads_holds_nobody_up(start: Start) -> None:
         portico.stop()
 
 
+def test_a_start_does_not_wait_for_who_reads_the_error_log(start: Start, pipe: Pipe) -> None:
+    pipe.fill()
+    portico = start(
+        SHOP,
+        # More connections than there can be descriptors: something to say before the supervisor is there.
+        *("-w", "1", "--max-connections", "1000000"),
+        stderr=pipe.writer,
+        environment={"PORTICO_NO_SETTING": "1"},
+    )
+    wait_until(lambda: is_served(portico), what="a response")
+    portico.stop()
+
+
+def test_a_start_that_fails_does_not_wait_for_who_reads_the_error_log(start: Start, pipe: Pipe) -> None:
+    pipe.fill()
+    assert start(SHOP, "--queue-timeout", "soon", stderr=pipe.writer).wait() == 2
+    assert start("", stderr=pipe.writer, application="nothing").wait() == 3
+
+
 def test_lost_lines_are_counted_and_told_when_somebody_reads_again(start: Start, pipe: Pipe) -> None:
     portico = start_and_fill(start, pipe)
     rounds = 10

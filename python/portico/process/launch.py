@@ -13,6 +13,7 @@ import resource
 import sys
 import tempfile
 
+from portico import log
 from portico.config.addresses import Address, parse_address
 from portico.config.check import working_directory
 from portico.config.settings import Settings
@@ -53,7 +54,7 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         activation=activation,
     )
     for sentence in activation.unused([listener.fd for listener in listeners]):
-        print(f"portico: {sentence}", file=sys.stderr)
+        log.say(sentence)
     worker_count, worker_reason = _worker_count(settings)
     plan = Plan(
         settings,
@@ -65,7 +66,7 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
     )
     plan_fd = _write_plan(marshal.dumps((import_path(dict(settings.env)), dump_plan(plan))))
     if warning := raise_descriptor_limit(settings):
-        print(f"portico: {warning}", file=sys.stderr)
+        log.say(warning)
     command = [
         sys.executable,
         *_interpreter_options(),
