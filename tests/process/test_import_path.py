@@ -105,6 +105,8 @@ def test_a_script_of_buildout_is_served(
     )
     path = path_of_application(start, [bare, *options, str(tmp_path / "portico")])
     assert path[:3] == [str(tmp_path), *map(str, places)]
+    script = str(tmp_path / "portico")
+    assert f"ExecStart={script} run shop" in generated_by([bare, *options, script], tmp_path)
 
 
 def test_an_archive_of_shiv_is_served(start: Start, tmp_path: Path, bare: str, packages: Path) -> None:
@@ -114,6 +116,7 @@ def test_an_archive_of_shiv_is_served(start: Start, tmp_path: Path, bare: str, p
     path = path_of_application(start, [bare, archive], **places_to_unpack(tmp_path))
     assert archive in path
     assert [entry for entry in path if entry.startswith(str(tmp_path / "shiv"))]
+    assert f"ExecStart={archive} run shop" in generated_by([bare, archive], tmp_path)
 
 
 def test_an_archive_of_pex_is_served(start: Start, tmp_path: Path, bare: str, packages: Path) -> None:
@@ -126,6 +129,15 @@ def test_an_archive_of_pex_is_served(start: Start, tmp_path: Path, bare: str, pa
     )
     path = path_of_application(start, [bare, archive], **places_to_unpack(tmp_path))
     assert [entry for entry in path if entry.startswith(str(tmp_path / "pex"))]
+    assert f"ExecStart={archive} run shop" in generated_by([bare, archive], tmp_path)
+
+
+def generated_by(program: Sequence[str], folder: Path) -> str:
+    """A service of systemd: it has to start the program that it was made by."""
+    command = [*program, "generate", "systemd", "shop"]
+    return subprocess.run(
+        command, cwd=folder, env=without_path(folder), capture_output=True, text=True, check=True
+    ).stdout
 
 
 def places_to_unpack(folder: Path) -> Mapping[str, str]:

@@ -43,7 +43,9 @@ def words(
 
 def program() -> list[str]:
     """Return how to call the portico that runs this, by absolute paths."""
-    script = os.path.join(os.path.dirname(os.path.abspath(sys.executable)), "portico")
-    if os.access(script, os.X_OK):
-        return [script]
+    installed = os.path.join(os.path.dirname(os.path.abspath(sys.executable)), "portico")
+    # A script of zc.buildout, or an archive of shiv or pex, may be all there is.
+    for script in (installed, os.path.abspath(sys.argv[0])):
+        if os.path.isfile(script) and os.access(script, os.X_OK):
+            return [script]
     return [os.path.abspath(sys.executable), "-m", "portico"]
