@@ -8,14 +8,17 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src crates -path '*
 EXAMPLE ?= examples.guestbook:application
 # Of Cargo.toml: release, or profiling, which keeps names and lines.
 PROFILE ?= release
+# One more than there are processors: most tests wait.
+TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 1)))
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run build test model test-deps check fuzz soak bench docs clean
+.PHONY: help run build test suite model test-deps check fuzz soak bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
 	@echo 'make build   build portico into .venv (PROFILE=profiling: with names and lines, for perf and backtraces)'
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
+	@echo 'make suite   make test without the fuzzers'
 	@echo 'make check   lint, types and stub check only'
 	@echo 'make fuzz    every fuzz target for two minutes, then mutated requests to a running server'
 	@echo 'make soak    half an hour of honest and hostile clients, with workers killed'
@@ -29,13 +32,17 @@ run: build
 
 build: $(VENV)/.built-$(PROFILE)
 
+# The fuzzers have what the tests leave of the processors.
 test: build test-deps $(VENV)/.test-tools
+	$(BIN)/python fuzz/beside.py $(MAKE) --no-print-directory suite
+
+suite: build test-deps $(VENV)/.test-tools
 	$(MAKE) --no-print-directory check
 	cargo test --quiet --workspace
 	$(MAKE) --no-print-directory model
 	cargo test --quiet --manifest-path fuzz/Cargo.toml --no-default-features
-	$(BIN)/python -m pytest -q
-	$(BIN)/python fuzz/run.py --smoke
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadgroup -m 'not alone'
+	$(BIN)/python -m pytest -q -m alone
 
 # The hand-over of the lead in every order in which threads can meet; a build of its own, since it has other atomics.
 model:

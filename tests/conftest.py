@@ -12,6 +12,20 @@ from support.server import Server
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "large: moves a gigabyte (a few seconds)")
+    config.addinivalue_line(
+        "markers", "alone: judges by so short a time that no other test may run beside it"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Name what pytest-xdist keeps together in one process: tests that share a server, or a deployment."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        group = f"{item.path.parent.name}/{item.path.stem}"
+        if isinstance(item, pytest.Function) and "deployment" in item.fixturenames:
+            group = f"{item.path.parent.name} {item.callspec.indices['deployment']}"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 from support.reverse_proxies import APACHE_MODULES, ForegroundProgram, find_program
@@ -49,6 +50,17 @@ Include {file}
 def program(name: str) -> str:
     """The path of a program; where it is missing the test is skipped, and says so."""
     return find_program(name, what=f"what is generated for {name}")
+
+
+def let_others_in(folder: Path) -> None:
+    """Open a folder of pytest, which is for the user alone, to a reverse proxy that becomes another one."""
+    above = Path(tempfile.gettempdir())
+    for path in folder.parents:
+        if not path.is_relative_to(above) or path == above:
+            break
+        path.chmod(0o755)
+    # nginx, started by root, keeps bodies here as the user of its workers.
+    folder.chmod(0o777 if os.geteuid() == 0 else 0o755)
 
 
 def command(proxy: str, file: Path, *, check: bool) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +19,13 @@ from .made import generated, head_of
 
 TARGETS = ("nginx", "apache", "haproxy", "systemd", "dockerfile", "k8s")
 EVERY_TARGET = pytest.mark.parametrize("target", TARGETS)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder with a short name: messages quote a long one in part."""
+    with TemporaryDirectory(prefix="portico-") as folder:
+        yield Path(folder)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from support.server import Server, free_port
 from support.waiting import wait_until
 
 from .made import generated
-from .programs import running
+from .programs import let_others_in, running
 
 WAYS = [*(("nginx", scheme, "") for scheme in ("http", "uwsgi", "fastcgi", "scgi"))]
 WAYS += [*(("apache", scheme, "") for scheme in ("uwsgi", "fastcgi", "scgi"))]
@@ -29,8 +29,7 @@ def getting(number: int) -> bytes:
 
 @pytest.mark.parametrize(("proxy", "scheme", "options"), WAYS)
 def test_no_get_is_lost(proxy: str, scheme: str, options: str, tmp_path: Path) -> None:
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o777)
+    let_others_in(tmp_path)
     port, bind = free_port(), f"{scheme}://127.0.0.1:{free_port()}{options}"
     file = tmp_path / ("haproxy.cfg" if proxy == "haproxy" else "site.conf")
     file.write_text(generated(proxy, "shop", "-b", bind, "--listen", f"127.0.0.1:{port}"))

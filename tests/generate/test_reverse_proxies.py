@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from support.raw_client import Connection
 from support.server import Server, free_port
 
 from .made import generated
-from .programs import running
+from .programs import let_others_in, running
 from .test_agreement import keeps
 
 LIMITS = ("--max-request-body", "100K", "--health-path", "/livez")
@@ -72,9 +71,7 @@ def deployment(
 ) -> Iterator[RunningDeployment]:
     proxy, scheme, options, place = request.param
     folder = tmp_path_factory.mktemp("deployment")
-    for path in (folder, *folder.parents[:2]):
-        # pytest makes them for the user alone; the reverse proxy may be another one.
-        path.chmod(0o755)
+    let_others_in(folder)
     files = folder / "files"
     files.mkdir()
     (files / "a file.txt").write_text("from the reverse proxy")
@@ -87,9 +84,6 @@ def deployment(
     static = ("--static", f"/static={files}") if proxy != "haproxy" else ()
     file = folder / ("haproxy.cfg" if proxy == "haproxy" else "site.conf")
     file.write_text(generated(proxy, "shop", "-b", bind, *limits, *static, "--listen", f"127.0.0.1:{port}"))
-    if os.geteuid() == 0:
-        # nginx keeps bodies here as the user of its workers.
-        folder.chmod(0o777)
     with (
         Server("apps.mirror:application", threads=4, options=["-b", bind, *limits]),
         running(proxy, file, port),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -9,7 +10,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +24,7 @@ from support.waiting import wait_until
 TESTS = Path(__file__).resolve().parent.parent
 _START_DEADLINE_S = 20.0
 _STOP_DEADLINE_S = 15.0
+_FIRST_PORT, _PORTS_OF_A_PROCESS, _PORT_SHARES = 10_000, 2_500, 9
 
 
 def command(
@@ -34,12 +37,30 @@ def command(
     ]
 
 
+def _ports() -> Iterator[int]:
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = _FIRST_PORT + number % _PORT_SHARES * _PORTS_OF_A_PROCESS
+    # Two runs of the tests on one machine begin at different places.
+    return itertools.cycle(
+        first + (os.getpid() + step) % _PORTS_OF_A_PROCESS for step in range(_PORTS_OF_A_PROCESS)
+    )
+
+
+_PORTS = _ports()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on at the moment."""
+    """A TCP port that nobody listens on at the moment, and no client leaves from.
+
+    The kernel gives clients ports from 32768 on: one that is free now may be the end of a connection when the
+    server binds. So it is one below, and of a share that belongs to this process of pytest.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    for port in itertools.islice(_PORTS, _PORTS_OF_A_PROCESS):
+        with socket.socket(family) as probe, suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise AssertionError(f"no port of {host} is free")
 
 
 class Server:

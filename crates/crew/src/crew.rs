@@ -73,6 +73,14 @@ enum Next<'a, J: Job> {
     Stop,
 }
 
+/// What has ended a leader's wait.
+enum Woken<J> {
+    /// A job, or that there is none any more.
+    ByQueue(Option<J>),
+    /// `Crew::interrupt`.
+    ByInterrupt,
+}
+
 /// A call of the application that has begun.
 pub struct Running<'a, J: Job> {
     crew: &'a Crew<J>,
@@ -211,16 +219,22 @@ impl<J: Job> Crew<J> {
             Parked::Stops => return Next::Stop,
         }
         driver.before_wait();
-        driver.drive(async {
+        let woken = driver.drive(async {
             let mut next = pin!(self.queue.next());
             poll_fn(|context| match next.as_mut().poll(context) {
-                Poll::Ready(job) => Poll::Ready(job.map_or(Next::Stop, |job| Next::Call(self.take(me, job)))),
+                Poll::Ready(job) => Poll::Ready(Woken::ByQueue(job)),
                 // After the queue has noted whom to wake: so no interrupt is missed.
-                Poll::Pending if self.lead.takes_interrupt(me) => Poll::Ready(Next::Aside(self.lead.begin_aside(me))),
+                Poll::Pending if self.lead.takes_interrupt(me) => Poll::Ready(Woken::ByInterrupt),
                 Poll::Pending => Poll::Pending,
             })
             .await
-        })
+        });
+        // Out of I/O: the lead may be handed over here.
+        match woken {
+            Woken::ByQueue(Some(job)) => Next::Call(self.take(me, job)),
+            Woken::ByQueue(None) => Next::Stop,
+            Woken::ByInterrupt => Next::Aside(self.lead.begin_aside(me)),
+        }
     }
 
     fn take(&self, me: usize, job: J) -> Taken<'_, J> {
