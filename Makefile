@@ -13,12 +13,13 @@ TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 1)))
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run build test suite model test-deps check fuzz soak bench docs clean
+.PHONY: help run build test suite test-pythons model test-deps check fuzz soak bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
 	@echo 'make build   build portico into .venv (PROFILE=profiling: with names and lines, for perf and backtraces)'
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
 	@echo 'make suite   make test without the fuzzers'
+	@echo 'make test-pythons  build for every Python that is here, and run the tests that it has a part in'
 	@echo 'make check   lint, types and stub check only'
 	@echo 'make fuzz    every fuzz target for two minutes, then mutated requests to a running server'
 	@echo 'make soak    half an hour of honest and hostile clients, with workers killed'
@@ -48,6 +49,10 @@ suite: build test-deps $(VENV)/.test-tools
 model:
 	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR=target/loom cargo test --quiet --release --package portico-crew --test hand_over
 	cargo test --quiet --package portico-engine --test wheel_order
+
+# Not part of `make test`: it builds once more for each Python.
+test-pythons:
+	$(PYTHON) tests/pythons.py $(PYTHONS)
 
 test-deps:
 	@tests/install_packages.sh
