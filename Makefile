@@ -35,6 +35,7 @@ build: $(VENV)/.built-$(PROFILE)
 
 # The fuzzers have what the tests leave of the processors.
 test: build test-deps $(VENV)/.test-tools
+	@if cargo fuzz --version >/dev/null 2>&1; then cargo fetch --quiet --locked --manifest-path fuzz/Cargo.toml || true; fi
 	$(BIN)/python fuzz/beside.py $(MAKE) --no-print-directory suite
 
 suite: build test-deps $(VENV)/.test-tools
