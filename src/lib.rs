@@ -30,12 +30,14 @@ struct WorkerStatus {
     bytes_sent: u64,
     errors: u64,
     calls: Vec<Py<RunningCall>>,
+    waiting_s: f64,
 }
 
 /// One call in the application right now.
 #[pyclass(frozen, get_all)]
 struct RunningCall {
     elapsed_s: f64,
+    silent_s: f64,
     what: String,
 }
 
@@ -60,7 +62,10 @@ impl Scoreboard {
 
     fn read(&self, py: Python<'_>, slot: usize) -> PyResult<WorkerStatus> {
         let slot = self.slot(slot)?;
-        let calls = slot.calls().into_iter().map(|(elapsed_s, what)| Py::new(py, RunningCall { elapsed_s, what }));
+        let calls = slot.calls().into_iter().map(|call| {
+            let scoreboard::RunningCall { elapsed_s, silent_s, what } = call;
+            Py::new(py, RunningCall { elapsed_s, silent_s, what })
+        });
         Ok(WorkerStatus {
             requests: slot.requests.load(Relaxed),
             connections: slot.connections.load(Relaxed),
@@ -68,6 +73,7 @@ impl Scoreboard {
             bytes_sent: slot.bytes_sent.load(Relaxed),
             errors: slot.errors.load(Relaxed),
             calls: calls.collect::<PyResult<_>>()?,
+            waiting_s: slot.waiting_s(),
         })
     }
 }

@@ -73,6 +73,12 @@ class RunningCall:
     def elapsed_s(self) -> float:
         """Seconds since the application was called."""
     @property
+    def silent_s(self) -> float:
+        """Seconds that the client has waited for it: since the call, or the last block that left.
+
+        What the call itself has waited for its client does not count.
+        """
+    @property
     def what(self) -> str:
         """The request line, shortened: `GET /path`."""
 
@@ -98,6 +104,9 @@ class WorkerStatus:
     @property
     def calls(self) -> list[RunningCall]:
         """The calls that are in the application right now."""
+    @property
+    def waiting_s(self) -> float:
+        """Seconds that a thread with a request has waited for the interpreter; 0 if none does."""
 
 @final
 class Scoreboard:

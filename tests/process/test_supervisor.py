@@ -131,7 +131,8 @@ def test_a_call_beyond_its_timeout_costs_the_worker_and_leaves_the_stacks(start:
     log = portico.log()
     assert f"worker {pid}: GET /wait has been in the application for" in log
     assert "longer than the timeout of 0.2 s; replacing the worker" in log
-    assert "Fatal Python error: Aborted" in log
+    assert "Thread 0x" in log
+    assert "(most recent call first):" in log
     assert re.search(r'shop\.py", line 1[01] in application', log)
 
 
@@ -201,6 +202,17 @@ def test_workers_leave_when_the_supervisor_is_killed(start: Start) -> None:
     portico.process.kill()
     portico.wait()
     wait_until(lambda: all(is_gone(pid) for pid in pids), what="the workers to leave")
+
+
+@pytest.mark.parametrize("threads", ["1", "8"])
+def test_a_worker_with_a_call_leaves_too_when_the_supervisor_is_killed(start: Start, threads: str) -> None:
+    portico = start(SHOP, "-w", "1", "--threads", threads, "--graceful-timeout", "100ms")
+    portico.wait_ready()
+    [pid] = portico.worker_pids
+    with wait_in_application(portico):
+        portico.process.kill()
+        portico.wait()
+        wait_until(lambda: is_gone(pid), what="the worker to leave")
 
 
 def test_reaps_children_of_others(start: Start) -> None:

@@ -12,7 +12,7 @@ from portico import __version__
 from portico.config.addresses import parse_address
 from portico.config.sources import resolve
 from portico.process.banner import banner
-from portico.process.calls import describe_calls, overdue_call
+from portico.process.calls import describe_calls, describe_overdue
 from portico.process.cpus import cgroup_quota
 from portico.process.messages import Decoder, Drain, Failed, Ready, encode
 from portico.process.plan import Listener, Plan, dump_plan, load_plan
@@ -81,9 +81,16 @@ def test_the_banner_says_where_what_and_why() -> None:
     )
 
 
-def status(*calls: tuple[float, str]) -> Any:
+def status(*calls: tuple[float, str], silent_s: float | None = None, waiting_s: float = 0.0) -> Any:
+    """What the scoreboard shows of calls with these seconds; the last `silent_s` of them without a block."""
     return SimpleNamespace(
-        calls=[SimpleNamespace(elapsed_s=elapsed_s, what=what) for elapsed_s, what in calls]
+        calls=[
+            SimpleNamespace(
+                elapsed_s=elapsed_s, silent_s=elapsed_s if silent_s is None else silent_s, what=what
+            )
+            for elapsed_s, what in calls
+        ],
+        waiting_s=waiting_s,
     )
 
 
@@ -94,13 +101,24 @@ def test_names_the_calls_in_flight() -> None:
         == ", in flight: GET /b (2.0 s), GET /a (0.1 s)"
     )
     assert describe_calls(status(*[(1.0, "GET /")] * 7)).endswith(" and 2 more")
+    assert describe_calls(status(waiting_s=0.1)) == ""
+    assert describe_calls(status(waiting_s=2.0)) == ", waiting for the interpreter for 2.0 s"
 
 
-def test_finds_the_call_that_is_overdue() -> None:
-    assert overdue_call(status((1.0, "GET /a")), 1.0) is None
-    call = overdue_call(status((1.1, "GET /a"), (3.0, "GET /b")), 1.0)
-    assert call is not None
-    assert call.what == "GET /b"
+@pytest.mark.parametrize(
+    ("seen", "sentence"),
+    [
+        (status((1.0, "GET /a")), ""),
+        (status((1.1, "GET /a"), (3.0, "GET /b")), "GET /b has been in the application for 3.0 s"),
+        (status((9.0, "GET /a"), silent_s=0.9), ""),
+        (status((9.0, "GET /a"), silent_s=1.1), "GET /a has kept its client waiting for 1.1 s"),
+        (status(waiting_s=1.0), ""),
+        (status(waiting_s=1.1), "a thread has waited for the interpreter for 1.1 s"),
+        (status((2.0, "GET /a"), waiting_s=1.9), "GET /a has been in the application for 2.0 s"),
+    ],
+)
+def test_finds_what_is_overdue(seen: Any, sentence: str) -> None:
+    assert describe_overdue(seen, 1.0) == sentence
 
 
 @pytest.mark.parametrize(

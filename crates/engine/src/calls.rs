@@ -68,7 +68,15 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             // What it has called may have taken the server's ears.
             self.server.resources.interrupts.doubt();
         }
-        self.caller.outside(wait)
+        let slot = &self.server.resources.slot;
+        let come_of_it = self.caller.outside(|| {
+            let come_of_it = wait();
+            // Who holds the interpreter may never give it back.
+            slot.waits_for_interpreter(self.me);
+            come_of_it
+        });
+        slot.has_interpreter(self.me);
+        come_of_it
     }
 
     fn interrupted(&mut self) {

@@ -13,6 +13,7 @@ use crate::log::{Level, log};
 use crate::orders::{OrderDescriptors, Orders, Stop};
 use crate::server::Server;
 use crate::wheel::Timed;
+use rustix::process::{Signal, getpid, kill_process};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
@@ -23,6 +24,8 @@ use tokio::sync::watch;
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// How long a quick stop waits for running calls.
 const QUICK_MS: u64 = 300;
+/// How long a process without a supervisor may take to end after its server.
+const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
 /// How long an idle connection may still bring a request that was on its way when draining began.
 const IDLE_GRACE_MS: u64 = 200;
 
@@ -66,8 +69,23 @@ async fn serve(server: &Arc<Server>, listeners: Vec<(Arc<Listener>, OwnedFd)>, m
         let _ = task.await;
     }
     let has_finished = has_left(server, stop, &mut orders).await;
+    if !has_finished && orders.are_orphaned() {
+        end_for_certain();
+    }
     housekeeping.abort();
     Ok(has_finished)
+}
+
+/// Ends the process if it does not end by itself, because its first thread is in a call or waits for the interpreter.
+fn end_for_certain() {
+    let killed = std::thread::Builder::new().stack_size(64 * 1024).spawn(|| {
+        std::thread::sleep(ORPHAN_PATIENCE);
+        log(Level::Warning, "this worker has not left in time; killed");
+        let _ = kill_process(getpid(), Signal::KILL);
+    });
+    if let Err(error) = killed {
+        log(Level::Error, &format!("cannot start a thread that would end this worker: {error}"));
+    }
 }
 
 /// Waits until nothing is left to do; false if time was up before.

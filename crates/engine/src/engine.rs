@@ -214,11 +214,14 @@ fn spawn<A: Application>(shared: &Weak<Shared<A>>, me: usize) -> bool {
     }
     let started = builder.spawn(move || {
         let Shared { driver, server, application, .. } = &*there;
-        if let Some(first) = server.crew.first(me, driver)
-            && let Err(error) = application.run(CrewThread { server, driver, me, first: Some(first) })
-        {
-            RATE.warn(|| format!("cannot prepare crew thread {me}: {error}"));
-            server.crew.resign(me);
+        if let Some(first) = server.crew.first(me, driver) {
+            // Who holds the interpreter may never give it back.
+            server.resources.slot.waits_for_interpreter(me);
+            if let Err(error) = application.run(CrewThread { server, driver, me, first: Some(first) }) {
+                RATE.warn(|| format!("cannot prepare crew thread {me}: {error}"));
+                server.resources.slot.has_interpreter(me);
+                server.crew.resign(me);
+            }
         }
         there.thread_ended();
     });

@@ -63,6 +63,8 @@ pub struct Orders {
     ready: Vec<u8>,
     /// Called when a signal has come, whichever: the interpreter may have a handler for it.
     on_signal: OnSignal,
+    /// Whether the supervisor has died.
+    is_orphaned: bool,
     /// What the supervisor has sent of a frame that is not complete yet.
     incomplete: Vec<u8>,
 }
@@ -72,13 +74,18 @@ impl Orders {
     pub fn open(descriptors: OrderDescriptors, on_signal: OnSignal) -> Orders {
         let OrderDescriptors { signals, supervisor, ready } = descriptors;
         let (signals, supervisor) = (Inlet::new(signals), Inlet::new(supervisor));
-        Orders { signals, supervisor, ready, on_signal, incomplete: Vec::new() }
+        Orders { signals, supervisor, ready, on_signal, is_orphaned: false, incomplete: Vec::new() }
     }
 
     /// Tells the supervisor that the server is ready.
     pub fn say_ready(&mut self) {
         let ready = std::mem::take(&mut self.ready);
         self.say(&ready);
+    }
+
+    /// Whether there was a supervisor that has died: nobody ends this process from outside.
+    pub fn are_orphaned(&self) -> bool {
+        self.is_orphaned
     }
 
     /// Waits until the server is told to leave: by the strongest of all that has come by then.
@@ -97,6 +104,7 @@ impl Orders {
                 received = self.supervisor.read(&mut from_supervisor) => {
                     if received.is_empty() {
                         log(Level::Warning, "the supervisor is gone; this worker leaves");
+                        self.is_orphaned = true;
                         return Stop::Graceful;
                     }
                     self.incomplete.extend_from_slice(received);

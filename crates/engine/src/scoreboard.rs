@@ -11,20 +11,42 @@ use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 /// Application calls that one worker can show at a time; calls above it share the last cells.
 pub const CALLS: usize = 1024;
 const WHAT_WORDS: usize = 7;
 
-/// In `started_ns`: the call waits for its client, and the other bits are how long it had taken by then.
+/// In `since_ns`: the call waits for its client, and the other bits are how long it had kept the client waiting by then.
 const RESTING: u64 = 1 << 63;
+/// In `since_ns`: no call, but a request that waits for the interpreter.
+const BLOCKED: u64 = 1 << 62;
 
-/// One call in the application: started (0 = none) and its first line's beginning.
+/// What one thread does in the application.
+///
+/// ```text
+///   nothing             started 0   since 0
+///   waits to get in     started 0   since t | BLOCKED
+///   a call              started t0  since t, or a duration | RESTING
+/// ```
 #[repr(C)]
 struct CallCell {
+    /// When the call began.
     started_ns: AtomicU64,
+    /// Since when somebody waits for the thread's next step: for the application to be called, for the next block.
+    since_ns: AtomicU64,
+    /// The beginning of the request line.
     what: [AtomicU64; WHAT_WORDS],
+}
+
+/// A call that runs.
+pub struct RunningCall {
+    /// Seconds since its start.
+    pub elapsed_s: f64,
+    /// Seconds that it has kept its client waiting: since its start or the last block that left.
+    pub silent_s: f64,
+    /// What it serves, such as `GET /path`.
+    pub what: String,
 }
 
 /// Which workers there are: a few words for each, so that looking at all of them touches one page.
@@ -67,42 +89,74 @@ impl Slot {
         for (place, word) in shown.what.iter().zip(words.as_chunks::<8>().0) {
             place.store(u64::from_ne_bytes(*word), Relaxed);
         }
-        shown.started_ns.store(now_ns, Relaxed);
+        shown.since_ns.store(now_ns, Relaxed);
+        // After that: who sees a start sees since when.
+        shown.started_ns.store(now_ns, Release);
+    }
+
+    /// Notes that a block of the call in cell `cell` has left for the client.
+    pub fn block_left(&self, cell: usize) {
+        let since_ns = &self.calls[cell.min(CALLS - 1)].since_ns;
+        if since_ns.load(Relaxed) & RESTING == 0 {
+            since_ns.store(coarse_ns(), Relaxed);
+        }
     }
 
     /// Notes that the call in cell `cell` has left the application.
     pub fn call_ended(&self, cell: usize) {
-        self.calls[cell.min(CALLS - 1)].started_ns.store(0, Relaxed);
+        let ended = &self.calls[cell.min(CALLS - 1)];
+        ended.started_ns.store(0, Release);
+        ended.since_ns.store(0, Relaxed);
+    }
+
+    /// Notes that the thread of cell `cell` has something to do and waits for the interpreter.
+    pub fn waits_for_interpreter(&self, cell: usize) {
+        self.calls[cell.min(CALLS - 1)].since_ns.store(BLOCKED | coarse_ns(), Relaxed);
+    }
+
+    /// Notes that the thread of cell `cell` has the interpreter.
+    pub fn has_interpreter(&self, cell: usize) {
+        self.calls[cell.min(CALLS - 1)].since_ns.store(0, Relaxed);
     }
 
     /// Notes that the call in cell `cell` waits for its client: that is not the application's time.
     pub fn call_rests(&self, cell: usize) {
-        let started_ns = &self.calls[cell.min(CALLS - 1)].started_ns;
-        let started = started_ns.load(Relaxed);
+        let since_ns = &self.calls[cell.min(CALLS - 1)].since_ns;
+        let since = since_ns.load(Relaxed);
         // Only once, if several threads of the application wait for the same client.
-        if started != 0 && started & RESTING == 0 {
-            started_ns.store(RESTING | clock::monotonic_ns().saturating_sub(started), Relaxed);
+        if since != 0 && since & RESTING == 0 {
+            since_ns.store(RESTING | clock::monotonic_ns().saturating_sub(since), Relaxed);
         }
     }
 
     /// Notes that the call in cell `cell` goes on.
     pub fn call_goes_on(&self, cell: usize) {
-        let started_ns = &self.calls[cell.min(CALLS - 1)].started_ns;
-        let rested = started_ns.load(Relaxed);
+        let since_ns = &self.calls[cell.min(CALLS - 1)].since_ns;
+        let rested = since_ns.load(Relaxed);
         if rested & RESTING != 0 {
-            started_ns.store(clock::monotonic_ns().saturating_sub(rested & !RESTING), Relaxed);
+            since_ns.store(clock::monotonic_ns().saturating_sub(rested & !RESTING), Relaxed);
         }
     }
 }
 
 impl CallCell {
-    /// How long the call has run; none if there is none.
-    fn elapsed_ns(&self, now_ns: u64) -> Option<u64> {
-        match self.started_ns.load(Relaxed) {
-            0 => None,
-            rested if rested & RESTING != 0 => Some(rested & !RESTING),
-            started => Some(now_ns.saturating_sub(started)),
-        }
+    /// How long its thread has not been free: since its call began, or since it waits for the interpreter.
+    fn busy_ns(&self, now_ns: u64) -> Option<u64> {
+        let (started, since) = (self.started_ns.load(Acquire), self.since_ns.load(Relaxed));
+        let is_blocked = since & (RESTING | BLOCKED) == BLOCKED;
+        let began = if started == 0 && is_blocked { since & !BLOCKED } else { started };
+        (began != 0).then(|| now_ns.saturating_sub(began))
+    }
+
+    fn call(&self, now_ns: u64) -> Option<RunningCall> {
+        let (started, since) = (self.started_ns.load(Acquire), self.since_ns.load(Relaxed));
+        let since = if since & RESTING == 0 { since } else { now_ns.saturating_sub(since & !RESTING) };
+        (started != 0).then(|| RunningCall {
+            elapsed_s: elapsed_s(started, now_ns),
+            // Never longer: the two are read at two moments.
+            silent_s: elapsed_s(since.max(started), now_ns),
+            what: self.text(),
+        })
     }
 
     fn text(&self) -> String {
@@ -112,9 +166,14 @@ impl CallCell {
     }
 }
 
+/// Now, on the same clock as a call's start, at the kernel's tick.
+fn coarse_ns() -> u64 {
+    clock::coarse_ms() * 1_000_000
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a duration in seconds needs no 64 bits")]
-fn seconds(ns: u64) -> f64 {
-    ns as f64 / 1e9
+fn elapsed_s(started_ns: u64, now_ns: u64) -> f64 {
+    now_ns.saturating_sub(started_ns) as f64 / 1e9
 }
 
 /// The mapping itself: arrays of seats and slots, shared with the processes that are forked after it was made.
@@ -224,17 +283,25 @@ impl SlotRef {
         self.slot().connections.load(Relaxed)
     }
 
-    /// For how long no thread of the worker has been free to call: since the latest call began; 0 if one is free.
+    /// For how long no thread of the worker has been free: since the latest call began; 0 if one is free.
     pub fn stuck_ns(&self, now_ns: u64) -> u64 {
-        let elapsed_ns = self.cells().iter().map(|cell| cell.elapsed_ns(now_ns).unwrap_or(0));
-        elapsed_ns.min().unwrap_or(0)
+        self.cells().iter().map(|cell| cell.busy_ns(now_ns).unwrap_or(0)).min().unwrap_or(0)
     }
 
-    /// The calls running now: seconds since their start, and what they serve.
-    pub fn calls(&self) -> Vec<(f64, String)> {
+    /// The calls running now.
+    pub fn calls(&self) -> Vec<RunningCall> {
         let now_ns = clock::monotonic_ns();
-        let running = self.cells().iter().filter_map(|cell| Some((cell.elapsed_ns(now_ns)?, cell.text())));
-        running.map(|(elapsed_ns, what)| (seconds(elapsed_ns), what)).collect()
+        self.cells().iter().filter_map(|cell| cell.call(now_ns)).collect()
+    }
+
+    /// How long some thread with something to do has waited for the interpreter, in seconds; 0 if none does.
+    pub fn waiting_s(&self) -> f64 {
+        let now_ns = clock::monotonic_ns();
+        let since = self.cells().iter().filter_map(|cell| {
+            let since = cell.since_ns.load(Relaxed);
+            (since & (RESTING | BLOCKED) == BLOCKED).then_some(since & !BLOCKED)
+        });
+        since.min().map_or(0.0, |since| elapsed_s(since, now_ns))
     }
 
     /// Clears the slot: its worker has ended. What that was about to accept is left to the others.
@@ -243,8 +310,8 @@ impl SlotRef {
         for counter in [requests, connections, connections_total, bytes_sent, errors] {
             counter.store(0, Relaxed);
         }
-        for cell in self.cells() {
-            cell.started_ns.store(0, Relaxed);
+        for word in self.cells().iter().flat_map(|cell| [&cell.started_ns, &cell.since_ns]) {
+            word.store(0, Relaxed);
         }
         self.set_threads(0);
         self.set_accepting(false);

@@ -130,8 +130,10 @@ class Settings:
         60.0,
         short_flag="-t",
         group=_PROCESSES,
-        documentation="The longest that one call of the application may take; its worker is replaced after "
-        "that, and the stacks are logged. 0 is no limit.",
+        documentation="The longest that a call of the application may keep its client waiting: from its "
+        "start, or from the last block that left. Its worker is replaced after that, and the stacks are "
+        "logged; other calls get 5 s to finish. So long may a request wait for the interpreter, too. 0 is no "
+        "limit.",
     )
     graceful_timeout_s = Setting(
         "graceful_timeout",

@@ -39,6 +39,11 @@ _PASSED_OVER = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _IGNORED = (signal.SIGTTIN, signal.SIGTTOU)
 
 
+# Makes a worker write the stacks of its threads. One that no application and no person has a use for, where
+# there are such; not SIGABRT, which leaves a core file.
+STACKS_SIGNAL: int = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
+
+
 class SignalPipe:
     """A pipe that receives the numbers of `watch`ed signals, one byte each."""
 

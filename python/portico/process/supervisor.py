@@ -17,7 +17,7 @@ import time
 from portico import __version__, _core, log
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
 from portico.process.banner import banner
-from portico.process.calls import describe_calls, overdue_call
+from portico.process.calls import describe_calls, describe_overdue, is_stuck, overdue_calls
 from portico.process.messages import Drain, Failed, Leaving, Message, Quit, Ready
 from portico.process.proctitle import name_process
 from portico.process.signals import (
@@ -31,7 +31,7 @@ from portico.process.signals import (
     unblock_signals,
 )
 from portico.process.worker import LOG_PATIENCE_S, Assignment, configure_log
-from portico.process.worker_handle import BOOTING, READY, WorkerHandle
+from portico.process.worker_handle import BOOTING, LEAVING, READY, WorkerHandle
 from portico.process.worker_set import WorkerSet
 
 TYPE_CHECKING = False
@@ -44,8 +44,14 @@ SERVING, DRAINING, QUITTING, KILLING = "serving", "draining", "quitting", "killi
 QUIT_PATIENCE_S = 1.0
 # Beyond its own graceful timeout a worker needs a moment to leave.
 DRAIN_MARGIN_S = 1.0
-# Between SIGABRT, which makes faulthandler write the stacks, and SIGKILL.
-ABORT_PATIENCE_S = 1.0
+# How long the other calls of a worker may take in which one has taken too long, at most.
+OVERDUE_PATIENCE_S = 5.0
+# The same where no call can go on, because the interpreter does not come free.
+STUCK_PATIENCE_S = 1.0
+# As long as it may take to write the stacks.
+STACKS_PATIENCE_S = 0.5
+# Between two looks at whether a worker with a call that has taken too long has finished the others.
+OVERDUE_TICK_S = 0.1
 FIRST_BACK_OFF_S = 0.1
 LONGEST_BACK_OFF_S = 5.0
 # A worker that dies sooner after it was ready counts like one that died at boot.
@@ -102,6 +108,7 @@ class Supervisor:
 
     def _manage(self, now_s: float) -> Assignment | None:
         """Bring the workers nearer to what is wanted. Returns an assignment in a newly forked child."""
+        self._spare_overdue(now_s)
         for worker in list(self._worker_set.workers.values()):
             if worker.kill_at_s is not None and now_s >= worker.kill_at_s:
                 log.warning(
@@ -203,14 +210,25 @@ class Supervisor:
         self._next_call_check_s = now_s + min(1.0, max(0.05, limit_s / 4))
         for worker in self._worker_set.in_state(READY):
             status = self._status(worker)
-            call = overdue_call(status, limit_s)
-            if call is not None:
+            what = describe_overdue(status, limit_s)
+            if what:
                 log.error(
-                    f"{_name(worker)}: {call.what} has been in the application for {call.elapsed_s:.1f} s, "
-                    f"longer than the timeout of {limit_s:g} s; replacing the worker{describe_calls(status)}"
+                    f"{_name(worker)}: {what}, longer than the timeout of {limit_s:g} s; "
+                    f"replacing the worker{describe_calls(status)}"
                 )
-                os.kill(worker.pid, signal.SIGABRT)
-                worker.expect_end(Quit, now_s=now_s, patience_s=ABORT_PATIENCE_S)
+                worker.write_stacks()
+                worker.is_overdue = True
+                patience_s = STUCK_PATIENCE_S if is_stuck(status, limit_s) else OVERDUE_PATIENCE_S
+                worker.leave(Drain, now_s=now_s, patience_s=min(patience_s, self._patience_s(Drain)))
+
+    def _spare_overdue(self, now_s: float) -> None:
+        """Let a worker end as soon as it has nothing but calls that have taken too long."""
+        for worker in self._worker_set.in_state(LEAVING):
+            if worker.is_overdue and now_s >= worker.left_at_s + STACKS_PATIENCE_S:
+                status = self._status(worker)
+                overdue = overdue_calls(status, self._settings.timeout_s)
+                if overdue and status.connections <= len(overdue):
+                    worker.end_patience(now_s, "has finished all other calls")
 
     def _check_imports(self, now_s: float) -> None:
         for worker in self._worker_set.in_state(BOOTING):
@@ -246,6 +264,8 @@ class Supervisor:
         deadlines = [
             worker.kill_at_s for worker in self._worker_set.workers.values() if worker.kill_at_s is not None
         ]
+        if any(worker.is_overdue for worker in self._worker_set.in_state(LEAVING)):
+            deadlines.append(time.monotonic() + OVERDUE_TICK_S)
         if self._stage == SERVING:
             deadlines += [worker.import_watch.due_s for worker in self._worker_set.in_state(BOOTING)]
             if self._settings.timeout_s:

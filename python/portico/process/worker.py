@@ -19,7 +19,7 @@ from portico.process.forked import leave_server_behind
 from portico.process.import_watch import show_no_stack, show_stack_when_asked
 from portico.process.messages import Failed, Ready, encode
 from portico.process.proctitle import name_process
-from portico.process.signals import WORKER_SIGNALS, SignalPipe, signal
+from portico.process.signals import STACKS_SIGNAL, WORKER_SIGNALS, SignalPipe, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def run_worker(assignment: Assignment) -> NoReturn:
     configure_log(assignment.plan.settings)
     _show_lines_at_once()
     faulthandler.enable()
+    faulthandler.register(STACKS_SIGNAL, file=_STANDARD_ERROR_FD)
     # Before the application is loaded, which may take signals, or the interpreter's wakeups, for itself.
     signals = SignalPipe()
     signals.receive()

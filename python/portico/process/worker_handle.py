@@ -12,7 +12,7 @@ import os
 
 from portico.process.import_watch import ImportWatch
 from portico.process.messages import Decoder, Drain, Message, Quit, Taken, encode
-from portico.process.signals import signal
+from portico.process.signals import STACKS_SIGNAL, signal
 
 BOOTING = "booting"
 READY = "ready"
@@ -36,7 +36,9 @@ class WorkerHandle:
         "forked_at_s",
         "generation",
         "import_watch",
+        "is_overdue",
         "kill_at_s",
+        "left_at_s",
         "message_fd",
         "patience",
         "pid",
@@ -56,10 +58,13 @@ class WorkerHandle:
         self.state = BOOTING
         self.forked_at_s = now_s
         self.ready_at_s = 0.0
+        self.left_at_s = 0.0
         # When to stop being patient, and with what: both set when the worker is told to leave.
         self.kill_at_s: float | None = None
         self.patience = ""
         self.failure = ""
+        # Whether it leaves because of a call that has taken too long.
+        self.is_overdue = False
         self._decoder = Decoder()
         self._orders = 0
         # The numbers of orders that it has not acknowledged.
@@ -99,11 +104,22 @@ class WorkerHandle:
         """Note that it leaves by `order`, whoever gave that. A later one may only shorten its time."""
         if self.state == KILLED:
             return
-        self.state = LEAVING
+        if self.state != LEAVING:
+            self.state = LEAVING
+            self.left_at_s = now_s
         kill_at_s = now_s + patience_s
         if self.kill_at_s is None or kill_at_s < self.kill_at_s:
             self.kill_at_s = kill_at_s
             self.patience = f"did not {_WORDS[order]} within {patience_s:g} s"
+
+    def end_patience(self, now_s: float, why: str) -> None:
+        """Let it be killed now; `why` words that for the log."""
+        self.kill_at_s = now_s
+        self.patience = why
+
+    def write_stacks(self) -> None:
+        """Have it write the stacks of all its threads to the error log."""
+        self._send(STACKS_SIGNAL)
 
     def kill(self) -> None:
         """End it at once."""

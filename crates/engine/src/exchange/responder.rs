@@ -207,6 +207,9 @@ impl Responder {
         if self.state != State::Body {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
+        if !last && !block.is_empty() {
+            self.connection.resources.slot.block_left(self.cell);
+        }
         let is_first = self.body_bytes == 0;
         self.body_bytes += block.len() as u64;
         let then = if last && !self.keep_alive { Then::Close } else { Then::More };
