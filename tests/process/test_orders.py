@@ -157,7 +157,21 @@ def test_a_worker_leaves_at_a_signal_and_its_successor_does_not_wait_for_that(
             (portico.folder / "go on").touch()
         assert read_body(connection) == (str(pid) if waits else "")
     wait_until(lambda: not is_alive(pid), what="the worker to leave")
-    assert f"worker {pid} leaves because of a signal; starting another" in portico.log()
+    assert f"worker {pid} leaves because of a signal; " in portico.log()
+
+
+def test_backs_off_while_workers_leave_as_soon_as_they_are_ready(start: Start) -> None:
+    source = """
+import signal
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    portico = start(PLAIN + source, "-w", "1")
+    portico.wait_for("leaves because of a signal; the next one starts in", times=3)
+    lines = [line.partition("the next one starts in ")[2] for line in portico.log().splitlines()]
+    delays = [float(line.split()[0]) for line in lines if line]
+    assert delays == sorted(delays)
+    assert delays[2] > delays[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGHUP])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ def application(environ, start_response):
         open(f"waiting {threading.get_ident()}", "w").close()
         while not os.path.exists("go on"):
             time.sleep(0.01)
+    if path == "/short":
+        time.sleep(0.002)
     if path == "/alarm":
         signal.setitimer(signal.ITIMER_REAL, 0.05)
     if path == "/body":
@@ -45,16 +48,16 @@ def handled(portico: Portico) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def send_each(portico: Portico, pid: int) -> None:
-    """Send signals one after the other, each as soon as the one before has been handled."""
-    for count, number in enumerate(NUMBERS, 1):
+def send_each(portico: Portico, pid: int, *, rounds: int = 1) -> None:
+    """Send signals one after the other, each when the one before is handled, for the `rounds`th time."""
+    for count, number in enumerate(NUMBERS, 1 + (rounds - 1) * len(NUMBERS)):
         os.kill(pid, number)
         wait_until(
             lambda count=count: len(handled(portico)) >= count,
             what=f"{number.name} to be handled",
             deadline_s=2,
         )
-    assert handled(portico) == [f"{number.value} True" for number in NUMBERS]
+    assert handled(portico) == [f"{number.value} True" for number in NUMBERS] * rounds
 
 
 def wait_in_application(portico: Portico, how_many: int) -> list[socket.socket]:
@@ -118,6 +121,35 @@ def test_a_handler_runs_while_calls_run(start: Start, threads: str, calls: int) 
     send_each(portico, pid)
     (portico.folder / "go on").touch()
     assert read_bodies(connections) == ["done"] * calls
+
+
+@pytest.mark.parametrize("path", ["/", "/short"])
+@threads
+def test_a_handler_runs_under_load(start: Start, threads: str, path: str) -> None:
+    portico = start(APPLICATION, "-w", "1", "--threads", threads)
+    portico.wait_ready()
+    [pid] = portico.worker_pids
+    over = threading.Event()
+    served: list[str] = []
+
+    def load() -> None:
+        while not over.is_set():
+            served.append(portico.get(path))
+
+    clients = [threading.Thread(target=load) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        wait_until(lambda: len(served) > 50, what="the load")
+        for round_ in range(1, 11):
+            before = len(served)
+            send_each(portico, pid, rounds=round_)
+            wait_until(lambda before=before: len(served) > before, what="a request to be served")
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
+    assert set(served) == {"done"}
 
 
 @threads

@@ -132,7 +132,7 @@ class Settings:
         group=_PROCESSES,
         documentation="The longest that a call of the application may keep its client waiting: from its "
         "start, or from the last block that left. Its worker is replaced after that, and the stacks are "
-        "logged; other calls get 5 s to finish. So long may a request wait for the interpreter, too. 0 is no "
+        "logged; other calls get 3 s to finish. So long may a request wait for the interpreter, too. 0 is no "
         "limit.",
     )
     graceful_timeout_s = Setting(

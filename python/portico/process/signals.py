@@ -37,8 +37,6 @@ _PASSED_OVER = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # Their default effect stops a process. A handler would be called for ever where the group is in a terminal's
 # background and somebody reads from it.
 _IGNORED = (signal.SIGTTIN, signal.SIGTTOU)
-
-
 # Makes a worker write the stacks of its threads. One that no application and no person has a use for, where
 # there are such; not SIGABRT, which leaves a core file.
 STACKS_SIGNAL: int = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
@@ -60,7 +58,7 @@ class SignalPipe:
         # lost.
         self.receive()
         for number in signals:
-            signal.signal(number, _leave_it_to_the_pipe)
+            signal.signal(number, _do_nothing)
 
     def receive(self) -> None:
         """Let the interpreter write here whatever signal it handles. Only the main thread may call this."""
@@ -102,7 +100,7 @@ def reset_signals(signals: tuple[signal.Signals, ...]) -> None:
 def pass_over_signals() -> None:
     """Let no signal have an effect on this worker that is not meant for it."""
     for number in _PASSED_OVER:
-        signal.signal(number, _pass_over)
+        signal.signal(number, _do_nothing)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
 
@@ -145,9 +143,5 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _leave_it_to_the_pipe(number: int, frame: object) -> None:
-    pass
-
-
-def _pass_over(number: int, frame: object) -> None:
+def _do_nothing(number: int, frame: object) -> None:
     pass

@@ -44,8 +44,9 @@ SERVING, DRAINING, QUITTING, KILLING = "serving", "draining", "quitting", "killi
 QUIT_PATIENCE_S = 1.0
 # Beyond its own graceful timeout a worker needs a moment to leave.
 DRAIN_MARGIN_S = 1.0
-# How long the other calls of a worker may take in which one has taken too long, at most.
-OVERDUE_PATIENCE_S = 5.0
+# How long the other calls of a worker may take in which one has taken too long, at most. With the time until
+# that is found, less than what reverse proxies wait beyond the timeouts (`portico.generate.times`).
+OVERDUE_PATIENCE_S = 3.0
 # The same where no call can go on, because the interpreter does not come free.
 STUCK_PATIENCE_S = 1.0
 # As long as it may take to write the stacks.
@@ -350,7 +351,8 @@ class Supervisor:
         """Somebody has sent a signal to this worker: it leaves as if so ordered, and gets a successor."""
         order = Quit if order_kind == Quit.kind.decode() else Drain
         if worker.is_active:
-            log.info(f"{_name(worker)} leaves because of a signal; starting another")
+            self._lived(now_s - worker.ready_at_s, now_s)
+            log.info(f"{_name(worker)} leaves because of a signal; {self._next_try(now_s)}")
         worker.expect_end(order, now_s=now_s, patience_s=self._patience_s(order))
 
     def _welcome(self, worker: WorkerHandle, application: str) -> None:
@@ -399,10 +401,7 @@ class Supervisor:
             self._boot_failed(worker, how, now_s)
         else:
             lived_s = now_s - worker.ready_at_s
-            if lived_s < STABLE_AFTER_S:
-                self._back_off(now_s)
-            else:
-                self._failures = 0
+            self._lived(lived_s, now_s)
             log.error(
                 f"{_name(worker)} {how} after {lived_s:.1f} s{describe_calls(self._status(worker))}; "
                 f"{self._next_try(now_s)}"
@@ -423,6 +422,13 @@ class Supervisor:
         else:
             self._back_off(now_s)
             log.error(f"{_name(worker)} cannot load {self._settings.app} ({self._next_try(now_s)}){reason}")
+
+    def _lived(self, lived_s: float, now_s: float) -> None:
+        """A worker has served for `lived_s` without having been told to leave."""
+        if lived_s < STABLE_AFTER_S:
+            self._back_off(now_s)
+        else:
+            self._failures = 0
 
     def _back_off(self, now_s: float) -> None:
         delay_s = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2.0 ** min(self._failures, 10))
