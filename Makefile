@@ -25,7 +25,7 @@ help:
 	@echo 'make soak    half an hour of honest and hostile clients, with workers killed'
 	@echo 'make bench   measure portico beside its peers, write bench/RESULTS.md'
 	@echo 'make docs    write what is generated: settings, rules of HTTP/1.1, unsafe code, the picture of the modules'
-	@echo 'make model   check where threads meet with loom: the hand-over, the wheel (part of make test)'
+	@echo 'make model   check with loom where threads meet: hand-over, wheel, turn (part of make test)'
 	@echo 'make clean   remove what was built'
 
 run: build
@@ -49,7 +49,7 @@ suite: build test-deps $(VENV)/.test-tools
 # The hand-over of the lead in every order in which threads can meet; a build of its own, since it has other atomics.
 model:
 	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR=target/loom cargo test --quiet --release --package portico-crew --test hand_over
-	cargo test --quiet --package portico-engine --test wheel_order
+	cargo test --quiet --package portico-engine --test wheel_order --test turn_order
 
 # Not part of `make test`: it builds once more for each Python.
 test-pythons:

@@ -4,11 +4,22 @@ mixed."""
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import signal
+import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from support.raw_client import chunked, request_bytes
 from support.server import Server
+from support.waiting import wait_until
+
+DEPTH = 16
+ROUNDS = 50
 
 
 def test_responses_come_in_the_order_of_the_requests(server: Server) -> None:
@@ -107,3 +118,125 @@ def test_a_rejected_head_request_has_no_body(server: Server) -> None:
         connection.send(b"HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
         head = connection.read_head()
         assert (head.status, connection.read_to_end()) == (400, b"")
+
+
+def test_responses_that_are_ready_together_leave_together(server: Server) -> None:
+    """The watchdog sends what waits every millisecond, so on a busy machine a few leave apart."""
+    with server.connect() as connection:
+        for _ in range(ROUNDS):
+            connection.send(request_bytes("/function") * DEPTH)
+            assert [connection.read_response().body for _ in range(DEPTH)] == [b"function"] * DEPTH
+        assert connection.data_segments() < ROUNDS * DEPTH / 4
+
+
+def test_the_next_request_in_the_buffer_wakes_nobody(tmp_path: Path) -> None:
+    """System calls for each response: one to send it and three to wake the runtime were too many."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    with Server(options=["--access-log", "off"]) as server, server.connect() as connection:
+        [worker] = server.worker_pids
+        connection.request("/function")
+        counts = tmp_path / "counts"
+        tracer = subprocess.Popen(
+            ["strace", "-f", "-c", "-o", str(counts), "-p", str(worker)], stderr=subprocess.PIPE, text=True
+        )
+        assert tracer.stderr is not None
+        if "attached" not in (first := tracer.stderr.readline()):
+            pytest.skip(f"strace cannot trace: {first}")
+        for _ in range(ROUNDS):
+            connection.send(request_bytes("/function") * DEPTH)
+            assert [connection.read_response().body for _ in range(DEPTH)] == [b"function"] * DEPTH
+        tracer.send_signal(signal.SIGINT)
+        tracer.communicate(timeout=30)
+    # Columns: share, seconds, microseconds per call, calls, perhaps errors, name.
+    rows = [line.split() for line in counts.read_text().splitlines() if re.match(r" *[\d.]+ ", line)]
+    calls = {row[-1]: int(row[3]) for row in rows}
+    assert calls["recvfrom"] >= ROUNDS, calls
+    # The watchdog's pauses are its own.
+    spent = sum(calls.get(name, 0) for name in ("sendto", "sendmsg", "recvfrom", "write", "epoll_wait"))
+    assert spent / (ROUNDS * DEPTH) < 1, calls
+
+
+def test_a_response_does_not_wait_for_the_next_call(server: Server, key: str) -> None:
+    with server.connect() as connection:
+        connection.send(request_bytes("/function") + request_bytes(f"/waits?key={key}"))
+        assert connection.read_response().body == b"function"
+        server.recorder.wait_for(key, "inside")
+        server.recorder.open_gate(key)
+        assert connection.read_response().body == b"waited"
+
+
+@pytest.mark.parametrize("how", ["close", "half-close", "reset"])
+def test_a_client_that_leaves_early_leaves_no_descriptor(server: Server, key: str, how: str) -> None:
+    before = server.descriptor_count()
+    with server.connect() as connection:
+        connection.send(request_bytes(f"/waits?key={key}") + request_bytes("/function") * 20)
+        server.recorder.wait_for(key, "inside")
+        {"close": connection.close, "half-close": connection.half_close, "reset": connection.reset}[how]()
+        server.recorder.open_gate(key)
+        if how == "half-close":
+            bodies = [connection.read_response().body for _ in range(21)]
+            assert bodies == [b"waited"] + [b"function"] * 20
+            connection.expect_closed()
+    wait_until(lambda: server.descriptor_count() <= before, what="the connection's end")
+
+
+def test_what_is_wrong_after_whole_requests_is_rejected_after_their_responses(server: Server) -> None:
+    with server.connect() as connection:
+        connection.send(request_bytes("/function") * 5 + b"nonsense\r\n\r\n" + request_bytes("/function"))
+        assert [connection.read_response().body for _ in range(5)] == [b"function"] * 5
+        assert connection.read_response().status == 400
+        connection.expect_closed()
+
+
+@pytest.mark.parametrize("split", [1, 20, 60])
+def test_the_rest_of_a_request_comes_later(server: Server, split: int) -> None:
+    """The whole ones before it are served meanwhile."""
+    last = request_bytes("/echo", "POST", body=b"x" * 50)
+    with server.connect() as connection:
+        connection.send(request_bytes("/function") * 5 + last[:split])
+        assert [connection.read_response().body for _ in range(5)] == [b"function"] * 5
+        connection.send(last[split:] + request_bytes("/function"))
+        assert connection.read_response().body == b"x" * 50
+        assert connection.read_response().body == b"function"
+
+
+def test_requests_whose_room_is_that_of_the_one_before_are_served() -> None:
+    with Server(options=["--max-in-flight", "1"]) as server, server.connect() as connection:
+        connection.send(request_bytes("/function") * 50)
+        assert [connection.read_response().status for _ in range(50)] == [200] * 50
+
+
+def test_requests_that_find_no_room_are_shed_in_their_turn() -> None:
+    """Several clients for one place: each gets its responses in order, whole, be they 200 or 503."""
+    with Server(threads=4, options=["--max-in-flight", "1"]) as server:
+
+        def client(name: int) -> list[str]:
+            paths = [f"/environ/{name}/{number}" for number in range(100)]
+            with server.connect() as connection:
+                connection.send(b"".join(map(request_bytes, paths)))
+                responses = [connection.read_response() for _ in paths]
+            served = [
+                json.loads(response.body)["values"]["PATH_INFO"]["value"] if response.status == 200 else path
+                for response, path in zip(responses, paths, strict=True)
+            ]
+            assert {response.status for response in responses} <= {200, 503}
+            assert served == paths
+            return served
+
+        with ThreadPoolExecutor(8) as pool:
+            assert len(list(pool.map(client, range(16)))) == 16
+
+
+def test_a_worker_that_leaves_serves_the_request_that_it_has_and_no_further_one(key: str) -> None:
+    with Server(options=["--health-path", "/health"]) as server, server.connect() as connection:
+        connection.send(request_bytes(f"/waits?key={key}") + request_bytes("/function") * 3)
+        server.recorder.wait_for(key, "inside")
+        with server.connect() as other:
+            other.request("/health")
+            os.kill(server.pid, signal.SIGTERM)
+            wait_until(lambda: other.request("/health").status == 503, what="the worker to drain")
+        server.recorder.open_gate(key)
+        response = connection.read_response()
+        assert (response.body, response.get("Connection")) == (b"waited", "close")
+        connection.expect_closed()

@@ -220,7 +220,7 @@ impl Connection {
             // Its task reads, or is about to, and may not look at the turn before the client closes.
             self.begin_linger();
         }
-        self.exchange.turn.end(keep);
+        self.exchange.end(keep);
     }
 
     /// Whether there was time for more than what was read at once. To ask the kernel costs a short response 4 %, and

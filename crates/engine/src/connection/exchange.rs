@@ -3,7 +3,15 @@
 
 use super::outbound::Outbound;
 use super::turn::Turn;
-use std::sync::Mutex;
+use crate::state::turn::State;
+use crate::sync::{Mutex, lock};
+
+/// The next request on a connection, all of it there, while its turn has not come: whoever ends the response before it
+/// has it queued, without waking the connection's task. Dropped where no further request is responded to.
+pub trait Upcoming: Send {
+    /// Its turn has come.
+    fn go_on(self: Box<Self>);
+}
 
 /// The exchange.
 #[derive(Default)]
@@ -12,4 +20,35 @@ pub struct Exchange {
     pub turn: Turn,
     /// What of it has not been sent.
     pub outbound: Mutex<Outbound>,
+    /// The request after it, while the turn is awaited.
+    upcoming: Mutex<Option<Box<dyn Upcoming>>>,
+}
+
+impl Exchange {
+    /// The response has ended.
+    pub fn end(&self, keep: bool) {
+        if self.turn.end(keep) == State::Awaited {
+            let upcoming = lock(&self.upcoming).take();
+            if let Some(upcoming) = upcoming.filter(|_| keep) {
+                upcoming.go_on();
+            }
+        }
+    }
+
+    /// Has `upcoming` go on when its turn comes, which may be now.
+    pub fn await_turn(&self, upcoming: Box<dyn Upcoming>) {
+        // In this order: whoever ends a response whose end is awaited finds what awaits it.
+        *lock(&self.upcoming) = Some(upcoming);
+        if let Err(state) = self.turn.announce() {
+            let upcoming = lock(&self.upcoming).take();
+            if let Some(upcoming) = upcoming.filter(|_| state == State::Idle) {
+                upcoming.go_on();
+            }
+        }
+    }
+
+    /// Whether the next request's turn comes with the end of this response.
+    pub fn has_upcoming(&self) -> bool {
+        self.turn.state() == State::Awaited && lock(&self.upcoming).is_some()
+    }
 }

@@ -7,7 +7,7 @@ use crate::message::send_queue::SendQueue;
 pub struct Outbound {
     /// Coalesced bytes: a head, framing, small blocks.
     pub bytes: Vec<u8>,
-    /// When something was last sent, monotonic nanoseconds.
+    /// When something was last sent, or a first block began to wait; monotonic nanoseconds.
     pub last_send_ns: u64,
     /// Whether the watchdog knows of `bytes`.
     pub is_coalescing: bool,

@@ -2,7 +2,7 @@
 
 use crate::log::{Level, log};
 use crate::state::turn::{Event, State, transition};
-use std::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{AtomicU8, Ordering};
 use tokio::sync::Notify;
 
 /// The turn.
@@ -28,11 +28,21 @@ impl Turn {
         self.advance(Event::Submit);
     }
 
-    /// The response has ended.
-    pub fn end(&self, keep: bool) {
-        if self.advance(if keep { Event::Keep } else { Event::Close }) == State::Awaited {
+    /// The response has ended; returns the state before.
+    pub fn end(&self, keep: bool) -> State {
+        let before = self.advance(if keep { Event::Keep } else { Event::Close });
+        if before == State::Awaited {
             self.ended.notify_one();
         }
+        before
+    }
+
+    /// The turn is awaited.
+    ///
+    /// # Errors
+    /// No response is due: the state.
+    pub fn announce(&self) -> Result<(), State> {
+        self.try_advance(Event::Await).map(drop)
     }
 
     /// Waits until no response is due; false if the connection is to close.
@@ -44,7 +54,7 @@ impl Turn {
                 State::Responding | State::Awaited => {}
             }
             // Failing means that the response has ended meanwhile: the loop looks again.
-            if self.try_advance(Event::Await).is_ok() {
+            if self.announce().is_ok() {
                 self.ended.notified().await;
             }
         }

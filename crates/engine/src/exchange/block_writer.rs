@@ -43,12 +43,23 @@ pub struct BlockWriter<'a> {
 /// Where a block stands in its response.
 #[derive(Clone, Copy)]
 pub struct Position {
-    /// Whether it leaves with the head.
-    pub is_first: bool,
     /// Whether the response ends with it.
     pub is_last: bool,
     /// What follows it on the connection.
     pub then: Then,
+    /// When it leaves, if it is small.
+    pub leave: Leave,
+}
+
+/// When a small block leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// At once.
+    Now,
+    /// With what follows, if it follows closely on the block before; else at once.
+    WithNextIfClose,
+    /// With what follows.
+    WithNext,
 }
 
 impl BlockWriter<'_> {
@@ -57,7 +68,7 @@ impl BlockWriter<'_> {
     /// # Errors
     /// The client is gone.
     pub fn write(&self, block: &[u8], tail: Tail, position: Position) -> io::Result<Sent> {
-        let Position { is_first, is_last, then } = position;
+        let Position { is_last, then, leave } = position;
         let is_large = block.len() > SMALL_BLOCK_BYTES;
         let mut outbound = lock(&self.connection.exchange.outbound);
         let is_behind = outbound.queue.is_some();
@@ -85,7 +96,15 @@ impl BlockWriter<'_> {
             return Ok(Sent::Full(block.len()));
         }
         let follows_closely = || clock::monotonic_ns().saturating_sub(outbound.last_send_ns) < CLOSE_NS;
-        if !is_last && !is_first && outbound.bytes.len() < COALESCED_BYTES && follows_closely() {
+        let may_wait = match leave {
+            Leave::Now => false,
+            Leave::WithNextIfClose => follows_closely(),
+            Leave::WithNext => true,
+        };
+        if may_wait && outbound.bytes.len() < COALESCED_BYTES {
+            if leave == Leave::WithNext && !is_last {
+                outbound.last_send_ns = clock::monotonic_ns();
+            }
             coalesce(self.connection, outbound);
             return Ok(Sent::All);
         }

@@ -3,10 +3,10 @@
 
 use super::account::{Account, CLIENT_CLOSED_REQUEST, LINE_BYTES};
 use super::request::Request;
+use super::sending;
 use super::server_response::ServerResponse;
 use crate::clock;
 use crate::connection::Connection;
-use crate::connection::socket::Then;
 use crate::log::{Level, RateLimited, log};
 use crate::message::body::Body;
 use crate::message::framing::ResponseFraming;
@@ -152,9 +152,8 @@ fn respond_instead(request: Request, status: u16) {
     };
     account.settle(resources);
     resources.buffers.give_back(inbound);
-    // All responses before this one have left, so a few hundred bytes fit; where they do not, nobody is reading.
-    let sent = connection.socket.send(&bytes, Then::More);
-    connection.end_response(keep_alive && sent.is_ok_and(|sent| sent == bytes.len()));
+    // The end of the response before this one may still wait to leave with it.
+    sending::send_whole(&connection, &bytes, keep_alive);
 }
 
 fn since(began_ms: u64) -> u64 {

@@ -1,12 +1,13 @@
 //! One response on its way out: head, framing, coalescing of small blocks.
 //!
-//! The first block leaves at once with the head. Small blocks that follow closely are coalesced and leave when enough
-//! are together, when the response ends, or at the watchdog's next tick. What a full socket does not take goes to the
-//! send queue (`sending`). Runs on the thread that is in the application; knows nothing of Python.
+//! Head, first block and small blocks that follow closely are coalesced and leave when enough are together, when the
+//! response ends, or at the watchdog's next tick; the end of a pipelined response leaves with the next one. What a full
+//! socket does not take goes to the send queue (`sending`). Runs on the thread that is in the application; knows nothing
+//! of Python.
 //!
 //! A response ends when its responder is dropped; how, its state says (`state::response`).
 
-use super::block_writer::{BlockWriter, Position, RECORD_BYTES, SMALL_BLOCK_BYTES, Sent, coalesce};
+use super::block_writer::{BlockWriter, Leave, Position, RECORD_BYTES, SMALL_BLOCK_BYTES, Sent, coalesce};
 use super::sending::{self, Unsent};
 use super::server_response::ServerResponse;
 use crate::clock::{self, DateHeader};
@@ -215,7 +216,8 @@ impl Responder {
         let then = if last && !self.keep_alive { Then::Close } else { Then::More };
         let last = self.is_end(last);
         let tail = self.tail(!block.is_empty(), last);
-        let sent = self.writer().write(block, tail, Position { is_first, is_last: last, then });
+        let sent =
+            self.writer().write(block, tail, Position { is_last: last, then, leave: self.leave(is_first, last) });
         if last && !self.is_short() {
             self.advance(Event::End);
         } else if !block.is_empty() {
@@ -226,6 +228,20 @@ impl Responder {
             self.advance(Event::Abort);
         }
         sent
+    }
+
+    /// When a block leaves that was just counted.
+    fn leave(&self, is_first: bool, is_last: bool) -> Leave {
+        match (is_first, is_last) {
+            // Pipelined responses that are ready together leave together.
+            (_, true) if self.keep_alive && self.connection.exchange.has_upcoming() => Leave::WithNext,
+            (_, true) => Leave::Now,
+            // The client waits for no more.
+            (true, false) if self.is_all() => Leave::Now,
+            // With the second block, or the end, if that is near.
+            (true, false) => Leave::WithNext,
+            (false, false) => Leave::WithNextIfClose,
+        }
     }
 
     /// What writes blocks in this response's framing.
@@ -316,6 +332,7 @@ impl Responder {
         let response =
             ServerResponse { framing, status: 500, body: b"", keep_alive: false, is_head, retry_after: false };
         let (bytes, _) = response.encode(&self.connection.resources.settings);
+        sending::flush(&self.connection);
         // A client that does not take a few hundred bytes is not reading.
         let _ = self.connection.socket.send(&bytes, Then::More);
     }

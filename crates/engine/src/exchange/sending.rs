@@ -119,6 +119,19 @@ fn wait_for(connection: &Connection, cell: usize, is_fine: impl Fn(&SendQueue) -
     }
 }
 
+/// Sends a whole response, and ends it.
+pub fn send_whole(connection: &Arc<Connection>, bytes: &[u8], keep: bool) {
+    let mut outbound = lock(&connection.exchange.outbound);
+    outbound.bytes.extend_from_slice(bytes);
+    if outbound.queue.is_some() {
+        // It fails only where the client is gone.
+        let _ = queue_pending(connection, &mut outbound);
+    }
+    drop(outbound);
+    flush(connection);
+    finish(connection, keep);
+}
+
 /// Ends a response: at once, or once the queue has been written.
 pub fn finish(connection: &Arc<Connection>, keep: bool) {
     let mut outbound = lock(&connection.exchange.outbound);

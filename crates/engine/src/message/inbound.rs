@@ -242,24 +242,34 @@ impl Inbound {
         Ok(())
     }
 
-    /// Takes `mount` from the path of a complete request, where that is below it; false if it is not. A reverse proxy
-    /// that says itself where the application is mounted has done so already.
-    pub fn enter(&mut self, mount: &str) -> bool {
+    /// Takes `mount` from the path of a complete request, where that is below it: so many bytes; none if it is not. A
+    /// reverse proxy that says itself where the application is mounted has done so already.
+    pub fn enter(&mut self, mount: &str) -> Option<u32> {
         let is_gateway = self.gateway().is_some();
         let Inbound { bytes, head, gateway, .. } = self;
         let is_split = is_gateway && !gateway.script_name.is_empty();
         // A target of `*` is no path.
         let path = head.path.of(bytes);
         if is_split || path == b"*" {
-            return true;
+            return Some(0);
         }
         let is_encoded = !is_gateway || gateway.path_is_encoded;
-        let Some(length) = mount_length(path, mount.as_bytes(), is_encoded) else { return false };
-        head.path.start += u32::try_from(length).unwrap_or(u32::MAX);
+        let length = u32::try_from(mount_length(path, mount.as_bytes(), is_encoded)?).ok()?;
+        head.path.start += length;
         if is_gateway {
             gateway.path_info = head.path;
         }
-        true
+        Some(length)
+    }
+
+    /// Gives the path back what `enter` has taken from it.
+    pub fn leave(&mut self, taken: u32) {
+        if taken > 0 {
+            self.head.path.start -= taken;
+            if self.gateway().is_some() {
+                self.gateway.path_info = self.head.path;
+            }
+        }
     }
 
     /// Address and port of the client: as a reverse proxy says, else those of the `peer`. A Unix socket has neither.

@@ -9,6 +9,7 @@ use portico_wire::{Framing, Scheme, TargetForm, UwsgiModifiers, WireError};
 use std::ops::Range;
 
 /// The reader of one connection.
+#[derive(Clone)]
 pub struct RequestReader {
     protocol: Protocol,
     /// Over uwsgi, whether the connection is kept where the end of a response can be told.
@@ -155,7 +156,7 @@ impl RequestReader {
 }
 
 /// The requests that a connection has had, and may have.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct KeepAliveBudget {
     requests: u64,
     /// Of them, without a break, those that did not wait for the response before.

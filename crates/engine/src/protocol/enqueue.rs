@@ -147,17 +147,45 @@ pub async fn queue(
     Ok(())
 }
 
-/// Hands a request to the crew. `began_ms` (coarse) is when it began, where that is not just now.
+/// Hands a request to the crew, or responds in its place. `began_ms` (coarse) is when it began, where that is not just
+/// now.
 pub fn push(
+    server: &Server,
+    connection: &Arc<Connection>,
+    inbound: Box<Inbound>,
+    body: Body,
+    keep_alive: bool,
+    began_ms: Option<u64>,
+) {
+    match try_push(server, connection, inbound, body, keep_alive, began_ms) {
+        Ok(()) => {}
+        Err(Unqueued::OutsideOfMount(request)) => not_found(request),
+        Err(Unqueued::NoRoom(request)) => shed(request, Overload::TooMany),
+    }
+}
+
+/// A request that the crew has not taken, as it was before.
+pub enum Unqueued {
+    /// As many as may be are in flight.
+    NoRoom(Request),
+    /// Its path is outside of `script_name`.
+    OutsideOfMount(Request),
+}
+
+/// As `push`, but responds to nothing.
+///
+/// # Errors
+/// The request, and why it is not for the crew.
+pub fn try_push(
     server: &Server,
     connection: &Arc<Connection>,
     mut inbound: Box<Inbound>,
     body: Body,
     keep_alive: bool,
     began_ms: Option<u64>,
-) {
+) -> Result<(), Unqueued> {
     let mount = &server.resources.settings.script_name;
-    let is_below = mount.is_empty() || inbound.enter(mount);
+    let entered = if mount.is_empty() { Some(0) } else { inbound.enter(mount) };
     let arrived_ns = clock::monotonic_ns();
     let mut since_ns = began_ms.map_or(arrived_ns, |began_ms| (began_ms * 1_000_000).min(arrived_ns));
     if matches!(body, Body::Empty | Body::Buffered(_)) {
@@ -167,9 +195,9 @@ pub fn push(
     }
     connection.trace(|| format!("queued: {}", inbound.request_line().escape_ascii()));
     let request = Request { connection: connection.clone(), inbound, body, keep_alive, arrived_ns, since_ns };
-    if !is_below {
-        not_found(request);
-    } else if let Err(request) = server.crew.push(request) {
-        shed(request, Overload::TooMany);
-    }
+    let Some(entered) = entered else { return Err(Unqueued::OutsideOfMount(request)) };
+    server.crew.push(request).map_err(|mut request| {
+        request.inbound.leave(entered);
+        Unqueued::NoRoom(request)
+    })
 }

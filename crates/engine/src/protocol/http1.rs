@@ -4,6 +4,7 @@
 //! request, health checks, pings).
 
 use super::end::{End, finish, now_unless};
+use super::pipelining::{Found, Returned, lend, read, whole};
 use super::{enqueue, proxy_header};
 use crate::clock;
 use crate::connection::Connection;
@@ -65,20 +66,6 @@ fn is_short_life(connection: &Connection, inbound: &Inbound, read: &Result<Step,
         && !health::is_health_check(&connection.resources.settings, inbound)
 }
 
-fn read(
-    reader: &mut RequestReader,
-    connection: &Connection,
-    inbound: &mut Inbound,
-    came_early: bool,
-) -> Result<Step, Rejection> {
-    let provenance = connection.provenance(came_early);
-    let read = reader.read(inbound, provenance, &connection.resources.settings);
-    if let Ok(Step::Request { head_bytes, .. }) = read {
-        connection.trace(|| format!("head: {head_bytes} bytes"));
-    }
-    read
-}
-
 /// What a connection's task has. A field and not a variable is what the task keeps while it waits, since that has its
 /// place in every idle connection's memory; what is rare is boxed.
 struct Life {
@@ -89,14 +76,6 @@ struct Life {
     inbound: Option<Box<Inbound>>,
     /// What the connection's first bytes were, if they have been looked at.
     first: Option<Box<Result<Step, Rejection>>>,
-}
-
-/// What was read.
-struct Found {
-    inbound: Box<Inbound>,
-    step: Step,
-    /// When it began (coarse milliseconds), unless it came in one piece.
-    began_ms: Option<u64>,
 }
 
 impl Life {
@@ -123,10 +102,10 @@ impl Life {
             };
             let taken = match found.step {
                 Step::Request { body: Some(_), .. } if !self.is_health_check(&found) => {
-                    if self.connection.exchange.turn.wait_idle().await {
+                    if self.connection.exchange.turn.state() == turn::State::Idle {
                         self.enqueue(found)
                     } else {
-                        Err(End::Closing)
+                        Box::pin(self.lend(found)).await
                     }
                 }
                 _ => Box::pin(self.take_rare(found)).await,
@@ -140,6 +119,15 @@ impl Life {
 
     fn is_health_check(&self, found: &Found) -> bool {
         health::is_health_check(&self.server.resources.settings, &found.inbound)
+    }
+
+    /// Leaves the reading to whoever ends the response that is due, as long as whole requests have been read; returns
+    /// what the peer has sent after them.
+    async fn lend(&mut self, found: Found) -> Result<Option<Box<Inbound>>, End> {
+        let returned = lend(&self.server, &self.connection, self.reader.clone(), found);
+        let Returned { reader, inbound, first } = returned.await.map_err(|_| End::Closing)?;
+        (self.reader, self.first) = (reader, first);
+        Ok(inbound)
     }
 
     /// Reads until there is a whole head.
@@ -187,14 +175,12 @@ impl Life {
 
     /// Queues a request that is all there, whose turn it is; returns what the peer has already sent after it.
     fn enqueue(&mut self, found: Found) -> Result<Option<Box<Inbound>>, End> {
-        let Found { inbound, step: Step::Request { body: Some(body), .. }, began_ms } = found else {
-            return Ok(Some(found.inbound));
-        };
+        let Found { inbound, step, began_ms } = found;
+        let Step::Request { body: Some(body), .. } = step else { return Ok(Some(inbound)) };
         let keep_alive = inbound.head.keep_alive;
         let rest = enqueue::rest_of(&self.connection, &inbound, body.end);
-        let body = if body.is_empty() { Body::Empty } else { Body::Buffered(body) };
         self.connection.submit();
-        enqueue::push(&self.server, &self.connection, inbound, body, keep_alive, began_ms);
+        enqueue::push(&self.server, &self.connection, inbound, whole(body), keep_alive, began_ms);
         if self.reader.next(keep_alive) { Ok(rest) } else { Err(End::Closing) }
     }
 
