@@ -3,7 +3,7 @@
 
 use super::failure::traceback;
 use portico_engine::fork::is_child;
-use portico_engine::log::{Level, log};
+use portico_engine::log::{Level, log, log_failure};
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use std::fmt::Display;
@@ -45,7 +45,7 @@ fn exit_code(py: Python<'_>, error: &PyErr) -> Option<i32> {
         return Some(0);
     }
     Some(code.extract().unwrap_or_else(|_| {
-        log(Level::Error, &code.to_string());
+        log_failure(&code.to_string());
         1
     }))
 }
