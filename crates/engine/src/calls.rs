@@ -64,10 +64,6 @@ pub struct Calls<'a, C> {
 
 impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
-        if self.me == 0 {
-            // What it has called may have taken the server's ears.
-            self.server.resources.interrupts.doubt();
-        }
         let slot = &self.server.resources.slot;
         let come_of_it = self.caller.outside(|| {
             let come_of_it = wait();
@@ -107,6 +103,9 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             Outcome { status: 500, body_bytes: 0 }
         });
 
+        if me == 0 {
+            resources.interrupts.doubt();
+        }
         let ended_ns = clock::monotonic_ns();
         drop(entered);
         let duration_ns = ended_ns.saturating_sub(arrived_ns);

@@ -3,19 +3,30 @@
 
 use crate::lock::lock;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Mutex, OnceLock};
 use std::task::{Poll, Waker};
 
 /// Whether there is one, and who waits for it.
 #[derive(Default)]
 pub struct Interrupts {
-    /// Whether a signal may come without anybody noticing, because the application listens in the server's place.
-    is_doubtful: AtomicBool,
+    /// Whether the server hears of signals: `SURE`, `DOUBTFUL` or `DEAF`.
+    hearing: AtomicU8,
+    /// Ticks so far.
+    ticks: AtomicU32,
     is_due: AtomicBool,
     waiter: Mutex<Option<Waker>>,
     handler: OnceLock<Handler>,
 }
+
+/// A signal interrupts the thread as soon as it comes.
+const SURE: u8 = 0;
+/// The thread has called the application since, which may listen in the server's place now.
+const DOUBTFUL: u8 = 1;
+/// The application listens in the server's place: the thread has to look for itself.
+const DEAF: u8 = 2;
+/// Of so many ticks one is for a doubt.
+const DOUBTED_EVERY: u32 = 4;
 
 /// Handles the signals that have come, on the calling thread. Says whether the server hears of the next.
 pub type Handler = Box<dyn Fn() -> bool + Send + Sync>;
@@ -25,23 +36,27 @@ impl Interrupts {
     pub fn on_interrupt(&self, handler: Handler) {
         // A second one would be a second server in this one's place.
         let _ = self.handler.set(handler);
-        self.doubt();
+        self.hearing.store(DEAF, Relaxed);
     }
 
     /// Notes that the server may not hear of signals any more.
     pub fn doubt(&self) {
-        self.is_doubtful.store(true, Relaxed);
+        if self.hearing.load(Relaxed) == SURE {
+            self.hearing.store(DOUBTFUL, Relaxed);
+        }
     }
 
     /// Whether the thread is to be interrupted without any signal, to see whether there is one; asked at each tick.
     pub fn are_due(&self) -> bool {
-        self.handler.get().is_some() && self.is_doubtful.swap(false, Relaxed)
+        let is_turn_of_doubts = self.ticks.fetch_add(1, Relaxed).is_multiple_of(DOUBTED_EVERY);
+        let hearing = self.hearing.load(Relaxed);
+        self.handler.get().is_some() && (hearing == DEAF || hearing == DOUBTFUL && is_turn_of_doubts)
     }
 
     /// Handles the signals that have come. Only on the crew's first thread, with nothing locked.
     pub fn handle(&self) {
-        if self.handler.get().is_some_and(|handler| !handler()) {
-            self.doubt();
+        if let Some(handler) = self.handler.get() {
+            self.hearing.store(if handler() { SURE } else { DEAF }, Relaxed);
         }
     }
 
