@@ -109,9 +109,7 @@ def run_worker(assignment: Assignment) -> NoReturn:
         signals=signals,
         access_log_fd=_open_access_log(assignment.plan),
     )
-    leave_server_behind(
-        [*(each.fd for each in process.listeners), process.signal_fd, process.supervisor_fd]
-    )
+    leave_server_behind([*(each.fd for each in process.listeners), process.signal_fd, process.supervisor_fd])
     _serve_and_leave(application, process, assignment)
 
 
