@@ -43,7 +43,7 @@ suite: build test-deps $(VENV)/.test-tools
 	cargo test --quiet --workspace
 	$(MAKE) --no-print-directory model
 	cargo test --quiet --manifest-path fuzz/Cargo.toml --no-default-features
-	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadgroup -m 'not alone'
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadscope -m 'not alone'
 	$(BIN)/python -m pytest -q -m alone
 
 # The hand-over of the lead in every order in which threads can meet; a build of its own, since it has other atomics.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -17,15 +18,18 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Name what pytest-xdist keeps together in one process: tests that share a server, or a deployment."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        group = f"{item.path.parent.name}/{item.path.stem}"
-        if isinstance(item, pytest.Function) and "deployment" in item.fixturenames:
-            group = f"{item.path.parent.name} {item.callspec.indices['deployment']}"
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which tests stay in one process, and in order: those that share servers."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            deployment = re.search(r"\[(.*?-(?:flask|django))\b", test)
+            return deployment[1] if deployment and "reverse_proxies" in file else file
+
+    return Together(config, log)
 
 
 @pytest.fixture(

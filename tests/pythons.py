@@ -87,7 +87,7 @@ def tested(version: str, python: str) -> str:
         # Only what was just built: the name belongs to somebody else at the registry.
         "not installed": [*pip, "--no-index", "--no-deps", "--find-links", wheels, "portico"],
         "tests failed": [
-            *(run, "-m", "pytest", "-q", "-n", processes, "--dist", "loadgroup"),
+            *(run, "-m", "pytest", "-q", "-n", processes, "--dist", "loadscope"),
             *("-m", "not alone and not large", "-p", "no:cacheprovider", *TESTS),
         ],
     }
