@@ -36,8 +36,8 @@ def _import_threading() -> Any:
     import threading
 
     internals: Any = threading
-    if is_first and sys.version_info < (3, 13):
-        # There, the thread that imports it first is taken for the main one (bpo-31517).
+    if is_first:
+        # The thread that imports it first is taken for the main one; since Python 3.13 only by its native id.
         main: Any = threading.main_thread()
         with internals._active_limbo_lock:
             del internals._active[main.ident]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _thread
 import contextvars
+import ctypes
 import json
 import os
 import sys
@@ -48,6 +49,17 @@ def _traced() -> None:
 def _deep(depth: int) -> int:
     """Recursion through C, which takes the C stack also where Python calls alone do not."""
     return depth and next(map(_deep, [depth - 1]))
+
+
+def _stack_bytes() -> int:
+    """The stack of the calling thread, of one that is not the main one (pthread_getattr_np(3))."""
+    library = ctypes.CDLL(None)
+    library.pthread_self.restype = ctypes.c_ulong
+    attributes, size = ctypes.create_string_buffer(256), ctypes.c_size_t()
+    library.pthread_getattr_np(ctypes.c_ulong(library.pthread_self()), attributes)
+    library.pthread_attr_getstacksize(attributes, ctypes.byref(size))
+    library.pthread_attr_destroy(attributes)
+    return size.value
 
 
 def _child() -> None:
@@ -128,6 +140,7 @@ ACTIONS: dict[str, Callable[[], Any]] = {
     "traces": _traces,
     "traces-all": _traces_of_all,
     "forks": _forks,
+    "stack": _stack_bytes,
     "knows-threading": lambda: "threading" in sys.modules,
     "native-names": lambda: sorted(_native_name(task) for task in os.listdir("/proc/self/task")),
 }

@@ -115,6 +115,14 @@ impl<J: Job> Crew<J> {
         self.queue.push(job)
     }
 
+    /// Queues a job in the place of one that is done, and whose call may not have ended yet.
+    ///
+    /// # Errors
+    /// The job, if as many as may be are in flight.
+    pub fn push_next(&self, job: J) -> Result<(), J> {
+        self.queue.push_next(job)
+    }
+
     /// Whether `job` has waited longer than it may.
     pub fn is_expired(&self, job: &J, now_ns: u64) -> bool {
         self.queue.is_expired(job, now_ns)

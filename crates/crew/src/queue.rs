@@ -45,8 +45,20 @@ impl<J: Job> Queue<J> {
     /// # Errors
     /// The job, if as many as may be are in flight.
     pub fn push(&self, job: J) -> Result<(), J> {
+        self.push_within(self.in_flight, job)
+    }
+
+    /// As `push`, in the place of a job that is done, and whose call has not ended yet.
+    ///
+    /// # Errors
+    /// The job, if as many as may be are in flight.
+    pub fn push_next(&self, job: J) -> Result<(), J> {
+        self.push_within(self.in_flight + 1, job)
+    }
+
+    fn push_within(&self, in_flight: usize, job: J) -> Result<(), J> {
         let mut state = lock(&self.state);
-        if state.jobs.len() + self.running() >= self.in_flight {
+        if state.jobs.len() + self.running() >= in_flight {
             return Err(job);
         }
         state.jobs.push_back(job);

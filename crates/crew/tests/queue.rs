@@ -19,6 +19,21 @@ fn rejects_a_job_while_as_many_as_may_be_wait() {
 }
 
 #[test]
+fn a_job_in_the_place_of_one_that_is_done_finds_room_while_that_ones_call_runs() {
+    let (world, _reported) = World::new(Terms { in_flight: 1, ..terms(1) }, true);
+    world.start(0);
+    let (task, stuck) = Task::stuck();
+    world.push(task);
+    stuck.thread();
+    assert!(world.crew.push(Task::waiting_since(1)).is_err());
+    assert!(world.crew.push_next(Task::waiting_since(2)).is_ok());
+    assert!(world.crew.push_next(Task::waiting_since(3)).is_err());
+    stuck.release();
+    wait_until(|| world.crew.is_idle());
+    world.crew.stop();
+}
+
+#[test]
 fn counts_a_running_call_as_in_flight() {
     let (world, _reported) = World::new(Terms { in_flight: 2, ..terms(1) }, true);
     world.start(0);

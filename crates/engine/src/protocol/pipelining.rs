@@ -2,7 +2,7 @@
 //! next one, on the same thread. The connection's task is woken only when no whole request is left, and so a pipeline
 //! costs neither a wake-up nor a look at the reactor for each request.
 
-use super::enqueue::{self, Unqueued};
+use super::enqueue::{self, Room, Unqueued};
 use crate::connection::Connection;
 use crate::connection::exchange::Upcoming;
 use crate::exchange::health;
@@ -68,12 +68,13 @@ impl Upcoming for Lent {
         let keep_alive = inbound.head.keep_alive;
         let rest = enqueue::rest_of(&connection, &inbound, body.end);
         connection.submit();
-        match enqueue::try_push(&server, &connection, inbound, whole(body), keep_alive, began_ms) {
+        match enqueue::try_push(&server, &connection, inbound, whole(body), keep_alive, began_ms, Room::OfTheOneBefore)
+        {
             Ok(()) if reader.next(keep_alive) => read_on(server, &connection, reader, rest, back),
             // The last one: `back` is dropped.
             Ok(()) => {}
             Err(Unqueued::NoRoom(request) | Unqueued::OutsideOfMount(request)) => {
-                // The task tries again, and responds in its place: the call whose response has just ended still counts.
+                // The task tries again, or responds in its place.
                 connection.exchange.turn.end(true);
                 give_back(back, reader, Some(request.inbound), Some(Ok(step)));
             }
