@@ -18,11 +18,16 @@ def traced() -> Iterator[Server]:
         yield running
 
 
+def number_of(server: Server, connection: Connection) -> str:
+    """The number by which a connection is followed."""
+    host, port = connection.socket.getsockname()[:2]
+    return server.error_log.wait_for(rf"connection (\d+): accepted from {host}:{port} on http://")[1]
+
+
 def steps_of(server: Server, connection: Connection) -> list[str]:
     """Close a connection and return its steps."""
-    host, port = connection.socket.getsockname()[:2]
+    number = number_of(server, connection)
     connection.close()
-    number = server.error_log.wait_for(rf"connection (\d+): accepted from {host}:{port} on http://")[1]
     server.error_log.wait_for(rf"connection {number}: closed$")
     steps = (STEP.search(line) for line in server.error_log.lines())
     return [step[2].split(" from ")[0] for step in steps if step and step[1] == number]
@@ -31,6 +36,8 @@ def steps_of(server: Server, connection: Connection) -> list[str]:
 def test_two_requests_on_a_kept_connection_are_followed_step_by_step(traced: Server) -> None:
     with traced.connect() as connection:
         assert connection.request("/function").status == 200
+        # A client may ask again before the thread that has responded says so.
+        traced.error_log.wait_for(f"connection {number_of(traced, connection)}: done, the connection is kept")
         connection.send(b"GET /function?last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert connection.read_response().status == 200
         connection.read_to_end()

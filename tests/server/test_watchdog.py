@@ -21,15 +21,15 @@ def _wake_ups(server: Server) -> int:
     return processes.wake_ups(worker, "portico-watch")
 
 
-def test_at_a_trickle_it_wakes_twice_a_request(server: Server) -> None:
-    """Once when a call begins, once to see that it has ended."""
+def test_at_a_trickle_it_sleeps(server: Server) -> None:
+    """It wakes when a call begins, and to see that it has ended; more often where one has been slow."""
     with server.connect() as connection:
         connection.request("/function")
         before, began = _wake_ups(server), time.monotonic()
         for number in range(1, 61):
             connection.request("/function")
             time.sleep(max(0.0, began + number / 60 - time.monotonic()))
-        assert _wake_ups(server) - before <= 180
+        assert _wake_ups(server) - before <= 5 * 60
 
 
 def test_under_load_it_wakes_some_hundred_times_a_second(server: Server) -> None:

@@ -15,6 +15,11 @@ const SHORT_TICK: Duration = Duration::from_micros(900);
 const LONG_TICK: Duration = Duration::from_millis(7);
 #[cfg(loom)]
 const LONG_TICK: Duration = SHORT_TICK;
+/// For how long nothing has begun when the watchdog falls asleep: two short ticks, or a long one.
+#[cfg(not(loom))]
+const QUIET: Duration = Duration::from_micros(1_800);
+#[cfg(loom)]
+const QUIET: Duration = SHORT_TICK;
 /// Short ticks after a call that was slow: about a second of requests.
 const TICKS_AFTER_SLOW_CALL: u32 = 1_000;
 /// Short ticks after blocks were coalesced.
@@ -39,7 +44,7 @@ pub fn watch(lead: &Lead, driver: &impl Driver) {
     let mut sight = Sight::default();
     while !lead.is_stopping() {
         look(lead, driver, &mut sight);
-        let tick = if sight.quiet >= LONG_TICK && sleep(lead, driver, sight.count) {
+        let tick = if sight.quiet >= QUIET && sleep(lead, driver, sight.count) {
             sight.after_sleep(lead.watchdog.calls.count())
         } else {
             sight.tick()
