@@ -27,10 +27,12 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use start_response::ExchangePool;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use thread::Introduction;
 
 /// One crew thread's means to call the application; owned by that thread, so nothing in it is locked.
 pub struct Bridge<'py> {
     py: Python<'py>,
+    introduction: Introduction,
     application: Py<PyAny>,
     name: String,
     environ: Environ,
@@ -40,10 +42,16 @@ pub struct Bridge<'py> {
 
 impl<'py> Bridge<'py> {
     /// A bridge for one thread.
-    pub fn new(py: Python<'py>, application: &Py<PyAny>, environ: &Environ) -> PyResult<Bridge<'py>> {
+    pub fn new(
+        py: Python<'py>,
+        introduction: Introduction,
+        application: &Py<PyAny>,
+        environ: &Environ,
+    ) -> PyResult<Bridge<'py>> {
         let name = failure::application_name(application.bind(py));
         Ok(Bridge {
             py,
+            introduction,
             application: application.clone_ref(py),
             environ: environ.for_thread(py),
             pool: ExchangePool::new(py, &name)?,
@@ -59,8 +67,9 @@ impl Caller for Bridge<'_> {
     }
 
     fn call(&mut self, call: Call<'_>) -> Outcome {
-        let Bridge { py, application, name, environ, pool, date } = self;
+        let Bridge { py, introduction, application, name, environ, pool, date } = self;
         let py = *py;
+        introduction.make(py);
         let Call { inbound, body, sender, responder, cell, resources } = call;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let label = RequestLabel {

@@ -1,7 +1,8 @@
 """Threads that the engine has started, as Python sees them: like those that `threading` starts.
 
-Runs on such a thread, before it first calls the application. Imported on the main thread, where it does not
-import `threading`: that costs a worker 0.4 MB, and most workers never need a second thread.
+An application that does not import `threading` does not miss it, and it costs a worker 1 MB with all that it
+imports. So a thread is introduced before its first call with that module there, or when it imports it itself.
+This module is imported on the main thread.
 """
 
 from __future__ import annotations
@@ -12,15 +13,24 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
     from typing import Any
 
 _MAIN_IDENT = _thread.get_ident()
 _of_this_thread = _thread._local()
 
 
-def introduce(name: str) -> None:
-    """Make the calling thread known to `threading` as `name`, and give it the hooks that new threads get."""
-    threading = _import_threading()
+def introduce(name: str) -> bool:
+    """Make the calling thread known to `threading` as `name`, and give it the hooks that new threads get.
+
+    False if there is no `threading` yet: then it is to be called again, before each call of the application.
+    """
+    if "threading" not in sys.modules:
+        _of_this_thread.name = name
+        _Watch.begin()
+        return False
+    import threading
+
     if sys.version_info >= (3, 13):
         threading.current_thread().name = name
     else:
@@ -29,21 +39,48 @@ def introduce(name: str) -> None:
         sys.settrace(trace)
     if profile := threading.getprofile():
         sys.setprofile(profile)
+    return True
 
 
-def _import_threading() -> Any:
-    is_first = "threading" not in sys.modules
-    import threading
+class _Watch:
+    """Watches for the first import of `threading`, which takes the importing thread for the main one.
 
-    internals: Any = threading
-    if is_first:
-        # The thread that imports it first is taken for the main one; since Python 3.13 only by its native id.
-        main: Any = threading.main_thread()
-        with internals._active_limbo_lock:
-            del internals._active[main.ident]
+    Since Python 3.13 it does so only for the native id. A finder (`sys.meta_path`) and a loader at once.
+    """
+
+    def __init__(self) -> None:
+        self._loader: Any = None
+
+    @classmethod
+    def begin(cls) -> None:
+        if not any(isinstance(finder, cls) for finder in sys.meta_path):
+            sys.meta_path.insert(0, cls())
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        if name != "threading":
+            return None
+        sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, None, None)
+            if spec is not None:
+                self._loader, spec.loader = spec.loader, self  # type: ignore[assignment]
+                return spec
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> Any:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: Any) -> None:
+        module.__loader__ = module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        main = module.main_thread()
+        with module._active_limbo_lock:
+            del module._active[main.ident]
             main._ident, main._native_id = _MAIN_IDENT, os.getpid()
-            internals._active[main.ident] = main
-    return internals
+            module._active[main.ident] = main
+        name = getattr(_of_this_thread, "name", None)
+        if name is not None:
+            introduce(name)
 
 
 class _Entry:

@@ -151,7 +151,7 @@ impl ClientListener {
 impl DisconnectListener for ClientListener {
     fn on_disconnect(&self, token: u64) {
         // Nothing is to be told any more where the interpreter is on its way out.
-        let _ = thread::attach(|py| {
+        let _ = thread::attach(|py, _| {
             // Each is taken only when it is called: the response may end while one runs.
             while let Some(callback) = self.take_callback(token) {
                 call(py, &callback, &self.application);
@@ -168,7 +168,7 @@ struct LateListener {
 
 impl DisconnectListener for LateListener {
     fn on_disconnect(&self, _token: u64) {
-        let _ = thread::attach(|py| {
+        let _ = thread::attach(|py, _| {
             let callbacks = std::mem::take(&mut *lock(&self.callbacks));
             for callback in callbacks {
                 call(py, &callback, &self.application);

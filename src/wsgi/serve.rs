@@ -67,8 +67,9 @@ struct PythonApplication {
 impl Application for PythonApplication {
     fn run(&self, thread: CrewThread<'_>) -> Result<(), String> {
         // Fails where the interpreter is on its way out.
-        let ran = thread::attach(|py| {
-            let mut bridge = Bridge::new(py, &self.application, &self.environ).map_err(|error| error.to_string())?;
+        let ran = thread::attach(|py, introduction| {
+            let bridge = Bridge::new(py, introduction, &self.application, &self.environ);
+            let mut bridge = bridge.map_err(|error| error.to_string())?;
             thread.serve(&mut bridge);
             Ok(())
         });

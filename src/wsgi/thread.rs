@@ -10,20 +10,40 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
 }
 
 /// Runs `attached` attached to the interpreter; none where that is on its way out.
-pub fn attach<T>(attached: impl FnOnce(Python<'_>) -> T) -> Option<T> {
+pub fn attach<T>(attached: impl FnOnce(Python<'_>, Introduction) -> T) -> Option<T> {
     Python::try_attach(|py| {
-        // Threads that Python has started have no name here.
-        if let Some(name) = thread::current().name() {
-            introduce(py, name);
-        }
-        attached(py)
+        let mut introduction = Introduction::default();
+        introduction.make(py);
+        attached(py, introduction)
     })
 }
 
-fn introduce(py: Python<'_>, name: &str) {
+/// Whether the calling thread has been introduced, or need not be.
+#[derive(Default)]
+pub struct Introduction(bool);
+
+impl Introduction {
+    /// Introduces the thread, if `threading` is there by now.
+    pub fn make(&mut self, py: Python<'_>) {
+        if self.0 {
+            return;
+        }
+        self.0 = match thread::current().name() {
+            // Threads that Python has started have no name here, or that of Rust's main thread.
+            None | Some("main") => true,
+            Some(name) => introduce(py, name),
+        };
+    }
+}
+
+fn introduce(py: Python<'_>, name: &str) -> bool {
     let introduced = py.import("portico.threads").and_then(|threads| threads.call_method1("introduce", (name,)));
-    if let Err(error) = introduced {
-        // The application has changed `threading` beyond recognition; its calls are served all the same.
-        log(Level::Warning, &format!("thread {name} is not known to threading: {error}"));
+    match introduced.and_then(|introduced| introduced.extract()) {
+        Ok(introduced) => introduced,
+        Err(error) => {
+            // The application has changed `threading` beyond recognition; its calls are served all the same.
+            log(Level::Warning, &format!("thread {name} is not known to threading: {error}"));
+            true
+        }
     }
 }

@@ -38,6 +38,8 @@ def four_threads() -> Iterator[Server]:
 
 
 def test_a_thread_is_known_to_threading(four_threads: Server) -> None:
+    """All but those whose call had begun when another one imported `threading`, until it ends."""
+    ask(four_threads, "describes", threads=4)
     names = ["MainThread", "portico-2", "portico-3", "portico-4"]
     described = sorted(ask(four_threads, "describes", threads=4), key=lambda thread: str(thread["name"]))
     common = {"alive": True, "idents": True, "enumerated": names}
