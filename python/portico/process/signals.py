@@ -38,8 +38,8 @@ _PASSED_OVER = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # background and somebody reads from it.
 _IGNORED = (signal.SIGTTIN, signal.SIGTTOU)
 # Makes a worker write the stacks of its threads. One that no application and no person has a use for, where
-# there are such; not SIGABRT, which leaves a core file.
-STACKS_SIGNAL: int = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
+# there are such, and not the last one, which valgrind has taken; not SIGABRT, which leaves a core file.
+STACKS_SIGNAL: int = signal.SIGRTMAX - 1 if hasattr(signal, "SIGRTMAX") else signal.SIGUSR2
 
 
 class SignalPipe:
