@@ -32,7 +32,7 @@ pub fn serve(
         }));
     }
     thread::prepare(py)?;
-    let application = PythonApplication { application, environ };
+    let application = PythonApplication { application, environ, is_free_threaded: is_free_threaded(py) };
     // Each thread attaches by itself, this one too.
     let served = py.detach(|| {
         let served = engine.serve(application);
@@ -62,6 +62,14 @@ fn handle_signals(py: Python<'_>, wakeup: &Wakeup) -> bool {
 struct PythonApplication {
     application: Py<PyAny>,
     environ: Environ,
+    is_free_threaded: bool,
+}
+
+/// Whether threads of this interpreter compute at the same time (PEP 703).
+fn is_free_threaded(py: Python<'_>) -> bool {
+    let is_locked = py.import("sys").and_then(|sys| sys.call_method0("_is_gil_enabled")?.extract());
+    // Interpreters before Python 3.13 do not say, and are.
+    !is_locked.unwrap_or(true)
 }
 
 impl Application for PythonApplication {
@@ -74,5 +82,9 @@ impl Application for PythonApplication {
             Ok(())
         });
         ran.unwrap_or_else(|| Err("the interpreter has ended".into()))
+    }
+
+    fn computes_in_parallel(&self) -> bool {
+        self.is_free_threaded
     }
 }

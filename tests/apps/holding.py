@@ -36,4 +36,5 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return [b"called"]
 
 
-os.mkfifo(_GATE)
+if not _GATE.exists():
+    os.mkfifo(_GATE)

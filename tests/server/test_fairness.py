@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,6 +14,8 @@ from support import processes
 from support.raw_client import Connection
 from support.server import Server
 from support.waiting import wait_until
+
+pytestmark = pytest.mark.alone
 
 
 def _server(*, workers: int, threads: int = 1, bind: str | None = None) -> Server:
@@ -60,6 +64,25 @@ def test_a_saturated_worker_leaves_new_connections_to_others(threads: int, tmp_p
         for _ in range(40):
             with server.connect() as connection:
                 assert _worker(connection) != saturated
+
+
+def test_a_worker_whose_interpreter_is_kept_leaves_new_connections_to_others() -> None:
+    """Although it has threads that are free: they would wait, too."""
+    with Server("apps.holding:application", workers=2, threads=4) as server, ExitStack() as stack:
+        wait_until(lambda: len(server.worker_pids) == 2, what="both workers")
+        stack.enter_context(server.connect()).ask("/keeps")
+        wait_until((server.folder / "keeps").exists, what="the interpreter to be kept")
+        # As many as it takes for one to wait there.
+        for _ in range(4):
+            stack.enter_context(server.connect()).ask("/")
+        noticed_s = time.monotonic() + 0.1
+        wait_until(lambda: time.monotonic() > noticed_s, what="the wait to be long")
+        for _ in range(40):
+            with server.connect() as connection:
+                assert connection.request("/").body == b"called"
+        gate = os.open(server.folder / "gate", os.O_WRONLY)
+        stack.callback(os.close, gate)
+        os.write(gate, b".")
 
 
 @pytest.mark.parametrize("bind", ["TCP", "Unix"])

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 from support.server import Server
+from support.waiting import wait_until
 
 LIMIT = 4
 
@@ -41,4 +42,12 @@ def test_a_rejected_body_is_not_taken_for_the_next_request(key: str) -> None:
             assert connection.is_silent(0.1)
             server.recorder.open_gate(key)
             assert busy.read_response().body == b"waited"
-            assert connection.request("/echo", method="POST", body=body).body == body
+            # A request is in flight until its call returns, which is a moment after its response.
+            echoed = wait_until(
+                lambda: (
+                    (response := connection.request("/echo", method="POST", body=body)).status == 200
+                    and response
+                ),
+                what="the call to return",
+            )
+            assert echoed.body == body

@@ -4,7 +4,7 @@ use crate::driver::Driver;
 use crate::lead::{Lead, Parked, Spawn, Token};
 use crate::queue::{Job, Queue};
 use crate::routes::{RoutePace, Routes};
-use crate::sync::panicking;
+use crate::sync::{AtomicBool, Ordering, panicking};
 use crate::watch;
 use crate::watchdog::Watchdog;
 use std::future::{Future as _, poll_fn};
@@ -33,6 +33,8 @@ pub struct Crew<J> {
     lead: Lead,
     routes: Routes,
     thread_cpu_ns: fn() -> u64,
+    /// Whether calls compute at the same time: then each goes to a thread of its own, not only those that wait.
+    is_parallel: AtomicBool,
 }
 
 /// One thread's means to call the application.
@@ -99,7 +101,14 @@ impl<J: Job> Crew<J> {
             lead: Lead::new(terms.threads.max(1)),
             routes: Routes::new(),
             thread_cpu_ns: terms.thread_cpu_ns,
+            is_parallel: AtomicBool::new(false),
         }
+    }
+
+    /// Calls compute at the same time, since no interpreter's lock is in the way: a leader that finds more jobs queued
+    /// hands the lead over before its call.
+    pub fn compute_in_parallel(&self) {
+        self.is_parallel.store(true, Ordering::Relaxed);
     }
 
     /// Sets how a further crew thread is started.
@@ -250,11 +259,12 @@ impl<J: Job> Crew<J> {
         Taken { job, running }
     }
 
-    /// Before a call on `route` by thread `me`: hands the lead over if such calls usually wait long, and tells the
-    /// watchdog.
+    /// Before a call on `route` by thread `me`: hands the lead over if such calls usually wait long, or another thread
+    /// could compute meanwhile, and tells the watchdog.
     pub fn begin(&self, me: usize, route: usize) -> Running<'_, J> {
         let pace = self.routes.pace(route);
-        let token = self.lead.begin_call(me, pace == RoutePace::Slow);
+        let hands_over = pace == RoutePace::Slow || self.is_parallel.load(Ordering::Relaxed) && self.queued() > 0;
+        let token = self.lead.begin_call(me, hands_over);
         Running { crew: self, me, route, token, is_measured: pace.is_measured() }
     }
 

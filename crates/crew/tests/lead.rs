@@ -110,6 +110,23 @@ fn calls_that_compute_hand_nothing_over() {
 }
 
 #[test]
+fn calls_that_compute_in_parallel_are_spread_over_the_threads() {
+    let (world, _reported) = World::new(terms(3), true);
+    world.crew.compute_in_parallel();
+    let stuck = [0, 1, 2].map(|_| {
+        let (task, stuck) = Task::stuck();
+        world.push(task);
+        stuck
+    });
+    // There is no watchdog that would find the first of them stuck.
+    world.start(0);
+    let mut threads = stuck.each_ref().map(support::Stuck::thread);
+    threads.sort_unstable();
+    assert_eq!(threads, [0, 1, 2]);
+    world.crew.stop();
+}
+
+#[test]
 fn a_leader_that_panics_leaves_the_lead_to_a_parked_thread() {
     let world = without_watchdog(2);
     let (task, stuck) = Task::stuck();

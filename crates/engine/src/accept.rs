@@ -17,7 +17,7 @@ use crate::log::RateLimited;
 use crate::message::spoken::Protocol;
 use crate::protocol::{fastcgi, http1};
 use crate::server::Server;
-use fairness::Fairness;
+use fairness::{Claim, Fairness};
 use line::Place;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -34,9 +34,10 @@ use tokio::sync::watch;
 const BURST: usize = 16;
 /// At a limit, one in this many idle connections makes room: looking for them costs a look at all.
 const MAKES_ROOM: usize = 64;
-/// Pause after a connection was left to others, and how many of them: then they do not come, for whatever reason.
+/// Pause after a connection was left to others.
 const LEAVE: Duration = Duration::from_millis(5);
-const LEAVE_AT_MOST: u32 = 20;
+/// How often a connection is left to a worker with fewer: then that one does not come, for whatever reason.
+const LEAVE_AT_MOST: u32 = 10;
 /// Pause after an accept that failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -112,7 +113,7 @@ async fn accept_all(server: &Arc<Server>, listener: &Arc<Listener>, socket: &Own
                 return;
             }
             wait_for_room(server).await;
-        } else if left < LEAVE_AT_MOST && fairness.is_for_others() {
+        } else if is_left(fairness.claim(), left) {
             if !has_waiting(socket) {
                 return;
             }
@@ -129,6 +130,16 @@ async fn accept_all(server: &Arc<Server>, listener: &Arc<Listener>, socket: &Own
                 Err(error) => pause(server, error).await,
             }
         }
+    }
+}
+
+/// Whether a connection is left to others, and was `left` so often before.
+fn is_left(claim: Claim, left: u32) -> bool {
+    match claim {
+        Claim::Own => false,
+        Claim::OfFewer => left < LEAVE_AT_MOST,
+        // Here it would wait no less.
+        Claim::OfTheFree => true,
     }
 }
 
@@ -176,7 +187,7 @@ fn accept_burst(
     mut fairness: Option<&mut Fairness>,
 ) -> Result<(), Errno> {
     for accepted in 0..BURST {
-        let is_for_others = accepted > 0 && fairness.as_mut().is_some_and(|fairness| fairness.is_for_others());
+        let is_for_others = accepted > 0 && fairness.as_mut().is_some_and(|fairness| fairness.claim() != Claim::Own);
         if is_for_others || server.resources.admission.is_full() {
             return Ok(());
         }

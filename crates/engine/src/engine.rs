@@ -46,6 +46,11 @@ pub trait Application: Send + Sync + 'static {
     /// # Errors
     /// What the thread needs cannot be made.
     fn run(&self, thread: CrewThread<'_>) -> Result<(), String>;
+
+    /// Whether calls on several threads compute at the same time: where no interpreter's lock is in the way.
+    fn computes_in_parallel(&self) -> bool {
+        false
+    }
 }
 
 /// A thread of the crew, before it serves.
@@ -78,6 +83,7 @@ impl CrewThread<'_> {
     /// Serves until the server stops.
     pub fn serve(mut self, caller: &mut impl Caller) {
         let (server, me) = (self.server, self.me);
+        server.resources.slot.has_interpreter(me);
         server.crew.serve(me, self.first.take(), self.driver, &mut Calls { server, caller, me });
     }
 }
@@ -139,6 +145,9 @@ impl Engine {
         let outcome = Arc::new(OnceLock::new());
         let shared = Arc::new(Shared { driver, server, application, alive: Mutex::new(0), ended: Condvar::new() });
         let Shared { driver, server, .. } = &*shared;
+        if shared.application.computes_in_parallel() {
+            server.crew.compute_in_parallel();
+        }
         server.crew.on_spawn({
             let shared = Arc::downgrade(&shared);
             Box::new(move |me| spawn(&shared, me))

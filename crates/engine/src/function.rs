@@ -42,6 +42,10 @@ impl<F: Fn(FunctionRequest) -> FunctionResponse + Send + Sync + 'static> Applica
         thread.serve(&mut FunctionCaller { function: &self.0, date: DateHeader::default() });
         Ok(())
     }
+
+    fn computes_in_parallel(&self) -> bool {
+        true
+    }
 }
 
 struct FunctionCaller<'a, F> {

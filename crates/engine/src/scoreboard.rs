@@ -294,14 +294,18 @@ impl SlotRef {
         self.cells().iter().filter_map(|cell| cell.call(now_ns)).collect()
     }
 
-    /// How long some thread with something to do has waited for the interpreter, in seconds; 0 if none does.
-    pub fn waiting_s(&self) -> f64 {
-        let now_ns = clock::monotonic_ns();
+    /// How long some thread with something to do has waited for the interpreter; 0 if none does.
+    pub fn waiting_ns(&self, now_ns: u64) -> u64 {
         let since = self.cells().iter().filter_map(|cell| {
             let since = cell.since_ns.load(Relaxed);
             (since & (RESTING | BLOCKED) == BLOCKED).then_some(since & !BLOCKED)
         });
-        since.min().map_or(0.0, |since| elapsed_s(since, now_ns))
+        since.min().map_or(0, |since| now_ns.saturating_sub(since))
+    }
+
+    /// As `waiting_ns`, in seconds.
+    pub fn waiting_s(&self) -> f64 {
+        elapsed_s(0, self.waiting_ns(clock::monotonic_ns()))
     }
 
     /// Clears the slot: its worker has ended. What that was about to accept is left to the others.

@@ -10,8 +10,20 @@ use tokio::io::unix::AsyncFd;
 
 /// How long it may take until a worker that has begun or ended to accept is noticed.
 const LOOK_EVERY_MS: u64 = 100;
-/// A worker whose threads have all been in one call for so long is no better place than this one.
+/// A worker whose threads have all been in one call for so long, or one of whose threads has waited so long for the
+/// interpreter, is no place for a connection.
 const STUCK_NS: u64 = 10_000_000;
+
+/// Whose a connection is that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// This worker's.
+    Own,
+    /// That of a worker with fewer connections, if it comes for it.
+    OfFewer,
+    /// That of any worker that can call: this one cannot.
+    OfTheFree,
+}
 
 /// The workers that accept from the same sockets, as one of them sees the others.
 pub struct Fairness {
@@ -28,22 +40,24 @@ impl Fairness {
         Fairness { slot, others: Vec::new(), looked_ms: None, left }
     }
 
-    /// Whether another worker should take what waits.
-    pub fn is_for_others(&mut self) -> bool {
+    /// Who should take what waits.
+    pub fn claim(&mut self) -> Claim {
         self.look_around();
         if self.others.is_empty() {
-            return false;
+            return Claim::Own;
         }
         let now_ns = clock::monotonic_ns();
-        // Not zero only where the watchdog drives I/O, because all threads are in calls. Who has taken a request more
-        // recently will be the sooner to take another; some worker is the first of all, so none waits for ever.
-        let stuck_ns = self.slot.stuck_ns(now_ns);
-        let is_sooner = |other: &SlotRef| other.stuck_ns(now_ns) < stuck_ns / 2;
-        if stuck_ns > 0 && self.others.iter().any(is_sooner) {
-            return true;
+        // Who has taken a request more recently will be the sooner to take another; some worker is the first of all, so
+        // none waits for ever.
+        let stuck_ns = stuck_ns(&self.slot, now_ns);
+        if stuck_ns > 0 && self.others.iter().any(|other| self::stuck_ns(other, now_ns) < stuck_ns / 2) {
+            return Claim::OfTheFree;
         }
-        let free = self.others.iter().filter(|other| other.stuck_ns(now_ns) < STUCK_NS);
-        free.map(SlotRef::connections).min().is_some_and(|least| self.slot.connections() > least + least / 8 + 1)
+        let free = self.others.iter().filter(|other| self::stuck_ns(other, now_ns) < STUCK_NS);
+        match free.map(SlotRef::connections).min() {
+            Some(least) if self.slot.connections() > least + least / 8 + 1 => Claim::OfFewer,
+            _ => Claim::Own,
+        }
     }
 
     /// Whether another worker has fewer connections.
@@ -76,4 +90,11 @@ impl Fairness {
             self.others = self.slot.others_that_accept();
         }
     }
+}
+
+/// For how long a worker has been no place for a connection; 0 if it is one. Its own view is not 0 only where the watchdog
+/// drives I/O, because all its threads are in calls, or where somebody keeps the interpreter.
+fn stuck_ns(slot: &SlotRef, now_ns: u64) -> u64 {
+    let waiting_ns = slot.waiting_ns(now_ns);
+    slot.stuck_ns(now_ns).max(if waiting_ns > STUCK_NS { waiting_ns } else { 0 })
 }
