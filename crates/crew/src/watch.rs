@@ -20,10 +20,10 @@ const LONG_TICK: Duration = SHORT_TICK;
 const QUIET: Duration = Duration::from_micros(1_800);
 #[cfg(loom)]
 const QUIET: Duration = SHORT_TICK;
-/// Short ticks after a call that was slow: about a second of requests.
-const TICKS_AFTER_SLOW_CALL: u32 = 1_000;
-/// Short ticks after blocks were coalesced.
-const TICKS_AFTER_FLUSH: u32 = 20;
+/// Looks at short intervals after a call that was slow: about a second of requests.
+const LOOKS_AFTER_SLOW_CALL: u32 = 1_000;
+/// The same after blocks were coalesced.
+const LOOKS_AFTER_FLUSH: u32 = 20;
 /// While the watchdog drives I/O, a pause after which it flushes.
 const FLUSH_TICK: Duration = Duration::from_micros(3_600);
 
@@ -31,9 +31,10 @@ const FLUSH_TICK: Duration = Duration::from_micros(3_600);
 #[derive(Default)]
 struct Sight {
     count: Count,
-    has_flushed: bool,
-    /// Short ticks to come.
-    short_ticks: u32,
+    /// Looks to come after short ticks, since a call was slow.
+    alert_looks: u32,
+    /// Looks to come after half of such ticks, since blocks were coalesced.
+    flushing_looks: u32,
     /// How long no call has begun, and nothing was coalesced.
     quiet: Duration,
 }
@@ -59,7 +60,7 @@ impl Sight {
     fn tick(&self) -> Duration {
         match self {
             // Twice as often: no block is to wait for a whole millisecond.
-            Sight { has_flushed: true, .. } => SHORT_TICK / 2,
+            Sight { flushing_looks: 1.., .. } => SHORT_TICK / 2,
             // The call may have begun just after the look before.
             Sight { count, .. } if count.is_in_call() => SHORT_TICK,
             _ => self.usual_tick(),
@@ -74,14 +75,14 @@ impl Sight {
     }
 
     fn usual_tick(&self) -> Duration {
-        if self.short_ticks > 0 { SHORT_TICK } else { LONG_TICK }
+        if self.alert_looks > 0 { SHORT_TICK } else { LONG_TICK }
     }
 
-    fn note_flush(&mut self, has_flushed: bool) {
-        self.has_flushed = has_flushed;
-        self.short_ticks = self.short_ticks.saturating_sub(1);
+    fn note_look(&mut self, has_flushed: bool) {
+        self.alert_looks = self.alert_looks.saturating_sub(1);
+        self.flushing_looks = self.flushing_looks.saturating_sub(1);
         if has_flushed {
-            self.short_ticks = self.short_ticks.max(TICKS_AFTER_FLUSH);
+            self.flushing_looks = LOOKS_AFTER_FLUSH;
             self.quiet = Duration::ZERO;
         }
     }
@@ -89,11 +90,11 @@ impl Sight {
 
 /// One look at the leader: the same odd count twice means that it has been in one call for a whole tick.
 fn look(lead: &Lead, driver: &impl Driver, sight: &mut Sight) {
-    sight.note_flush(driver.flush());
+    sight.note_look(driver.flush());
     let count = lead.watchdog.calls.count();
     if count == sight.count && count.is_in_call() {
         lead.revoke(count);
-        sight.short_ticks = TICKS_AFTER_SLOW_CALL;
+        sight.alert_looks = LOOKS_AFTER_SLOW_CALL;
     }
     if lead.is_vacant() {
         poll_as_fallback(lead, driver);
