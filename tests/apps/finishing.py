@@ -35,7 +35,28 @@ def writes_errors_first(environ: dict[str, Any], start_response: Any) -> list[by
     return [b"whole"]
 
 
+class _LingersInClose:
+    """All of its Content-Length, and a `close()` that waits at the gate."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"whole"
+
+    def close(self) -> None:
+        recorder.record(self._key, "closes")
+        recorder.pass_gate(self._key)
+
+
+def lingers_in_close(environ: dict[str, Any], start_response: Any) -> _LingersInClose:
+    """Has sent all when its `close()` begins."""
+    start_response("200 OK", [("Content-Length", "5")])
+    return _LingersInClose(recorder.key_of(environ))
+
+
 VALID = {
+    "lingers-in-close": lingers_in_close,
     "raises-after-length": raises_after_length,
     "sets-status": sets_status,
     "writes-errors-first": writes_errors_first,

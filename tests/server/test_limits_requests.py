@@ -6,7 +6,6 @@ from contextlib import ExitStack
 
 import pytest
 from support.server import Server
-from support.waiting import wait_until
 
 LIMIT = 4
 
@@ -32,6 +31,19 @@ def test_one_request_too_many_gets_503_at_once(key: str, threads: int) -> None:
         assert all(connection.request("/function").body == b"function" for connection in idle)
 
 
+def test_a_request_is_in_flight_until_the_end_of_its_response(key: str) -> None:
+    """Whatever its call still does: who has all of a response may ask again, here and elsewhere."""
+    server = Server("apps.telling:application", options=["--max-in-flight", "1"], threads=2)
+    with server, ExitStack() as stack:
+        first, second = (stack.enter_context(server.connect()) for _ in range(2))
+        assert first.request(f"/?application=lingers-in-close&key={key}").body == b"whole"
+        server.recorder.wait_for(key, "closes")
+        assert second.request("/?application=sets-status").body == b"whole"
+        first.ask("/?application=sets-status")
+        server.recorder.open_gate(key)
+        assert first.read_response().body == b"whole"
+
+
 def test_a_rejected_body_is_not_taken_for_the_next_request(key: str) -> None:
     with Server(options=["--max-in-flight", "1"]) as server, server.connect() as busy:
         busy.ask(f"/waits?key={key}")
@@ -42,12 +54,5 @@ def test_a_rejected_body_is_not_taken_for_the_next_request(key: str) -> None:
             assert connection.is_silent(0.1)
             server.recorder.open_gate(key)
             assert busy.read_response().body == b"waited"
-            # A request is in flight until its call returns, which is a moment after its response.
-            echoed = wait_until(
-                lambda: (
-                    (response := connection.request("/echo", method="POST", body=body)).status == 200
-                    and response
-                ),
-                what="the call to return",
-            )
-            assert echoed.body == body
+            # From its last byte on, a response is in flight no more.
+            assert connection.request("/echo", method="POST", body=body).body == body

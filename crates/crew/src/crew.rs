@@ -19,8 +19,6 @@ const DRIVE_EVERY_NS: u64 = 1_000_000;
 pub struct Terms {
     /// The most threads, at least one.
     pub threads: usize,
-    /// Jobs running or waiting, at most.
-    pub in_flight: usize,
     /// How long a job may wait, in nanoseconds.
     pub queue_ns: u64,
     /// The clock of the calling thread's CPU time, in nanoseconds.
@@ -97,7 +95,7 @@ impl<J: Job> Crew<J> {
     /// A crew whose thread 0 leads.
     pub fn new(terms: Terms) -> Crew<J> {
         Crew {
-            queue: Queue::new(terms.in_flight, terms.queue_ns),
+            queue: Queue::new(terms.queue_ns),
             lead: Lead::new(terms.threads.max(1)),
             routes: Routes::new(),
             thread_cpu_ns: terms.thread_cpu_ns,
@@ -117,19 +115,8 @@ impl<J: Job> Crew<J> {
     }
 
     /// Queues a job.
-    ///
-    /// # Errors
-    /// The job, if as many as may be are in flight.
-    pub fn push(&self, job: J) -> Result<(), J> {
-        self.queue.push(job)
-    }
-
-    /// Queues a job in the place of one that is done, and whose call may not have ended yet.
-    ///
-    /// # Errors
-    /// The job, if as many as may be are in flight.
-    pub fn push_next(&self, job: J) -> Result<(), J> {
-        self.queue.push_next(job)
+    pub fn push(&self, job: J) {
+        self.queue.push(job);
     }
 
     /// Whether `job` has waited longer than it may.

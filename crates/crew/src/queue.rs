@@ -1,4 +1,4 @@
-//! The jobs that wait for a thread, bounded in number and time.
+//! The jobs that wait for a thread, bounded in time; in number by whoever pushes them.
 
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 use std::collections::VecDeque;
@@ -20,8 +20,6 @@ pub struct Queue<J> {
     /// Jobs that were taken out and whose call has not ended. Grows with `state` locked, so that a job is always seen
     /// either here or there.
     running: AtomicUsize,
-    /// Jobs waiting or running, at most.
-    in_flight: usize,
     /// How long a job may wait.
     limit_ns: u64,
 }
@@ -34,36 +32,17 @@ struct QueueState<J> {
 }
 
 impl<J: Job> Queue<J> {
-    /// An empty queue for at most `in_flight` jobs, waiting or running, of which each may wait for `limit_ns`.
-    pub fn new(in_flight: usize, limit_ns: u64) -> Queue<J> {
+    /// An empty queue, where each job may wait for `limit_ns`.
+    pub fn new(limit_ns: u64) -> Queue<J> {
         let state = Mutex::new(QueueState { jobs: VecDeque::new(), leader: None, is_closed: false });
-        Queue { state, running: AtomicUsize::new(0), in_flight, limit_ns }
+        Queue { state, running: AtomicUsize::new(0), limit_ns }
     }
 
     /// Adds a job.
-    ///
-    /// # Errors
-    /// The job, if as many as may be are in flight.
-    pub fn push(&self, job: J) -> Result<(), J> {
-        self.push_within(self.in_flight, job)
-    }
-
-    /// As `push`, in the place of a job that is done, and whose call has not ended yet.
-    ///
-    /// # Errors
-    /// The job, if as many as may be are in flight.
-    pub fn push_next(&self, job: J) -> Result<(), J> {
-        self.push_within(self.in_flight + 1, job)
-    }
-
-    fn push_within(&self, in_flight: usize, job: J) -> Result<(), J> {
+    pub fn push(&self, job: J) {
         let mut state = lock(&self.state);
-        if state.jobs.len() + self.running() >= in_flight {
-            return Err(job);
-        }
         state.jobs.push_back(job);
         wake_leader(state);
-        Ok(())
     }
 
     /// Whether `job` has waited longer than it may.

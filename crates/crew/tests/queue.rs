@@ -1,4 +1,4 @@
-//! The queue: what it refuses, what expires, in which order jobs leave it.
+//! The queue: what expires, in which order jobs leave it.
 
 #![cfg(not(loom))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
@@ -7,48 +7,19 @@ mod support;
 
 use portico_crew::{Crew, Job, Terms};
 use std::sync::mpsc::channel;
-use support::{SOON, Task, World, terms, wait_until};
+use support::{Task, World, terms, wait_until};
 
 #[test]
-fn rejects_a_job_while_as_many_as_may_be_wait() {
-    let crew = Crew::new(Terms { in_flight: 2, ..terms(1) });
-    let rejected =
-        [1, 2, 3].map(|since_ns| crew.push(Task::waiting_since(since_ns)).err().map(|task| task.waiting_since_ns()));
-    assert_eq!(rejected, [None, None, Some(3)]);
-    assert_eq!(crew.queued(), 2);
-}
-
-#[test]
-fn a_job_in_the_place_of_one_that_is_done_finds_room_while_that_ones_call_runs() {
-    let (world, _reported) = World::new(Terms { in_flight: 1, ..terms(1) }, true);
+fn counts_a_call_as_running_until_it_returns() {
+    let (world, _reported) = World::new(terms(1), true);
     world.start(0);
     let (task, stuck) = Task::stuck();
     world.push(task);
     stuck.thread();
-    assert!(world.crew.push(Task::waiting_since(1)).is_err());
-    assert!(world.crew.push_next(Task::waiting_since(2)).is_ok());
-    assert!(world.crew.push_next(Task::waiting_since(3)).is_err());
-    stuck.release();
-    wait_until(|| world.crew.is_idle());
-    world.crew.stop();
-}
-
-#[test]
-fn counts_a_running_call_as_in_flight() {
-    let (world, _reported) = World::new(Terms { in_flight: 2, ..terms(1) }, true);
-    world.start(0);
-    let (task, stuck) = Task::stuck();
-    world.push(task);
-    stuck.thread();
-    assert_eq!((world.crew.running(), world.crew.queued()), (1, 0));
     world.push(Task::waiting_since(1));
-    assert!(world.crew.push(Task::waiting_since(2)).is_err());
-
+    assert_eq!((world.crew.running(), world.crew.queued()), (1, 1));
     stuck.release();
     wait_until(|| world.crew.is_idle());
-    let (task, reported) = Task::reported();
-    world.push(task);
-    assert_eq!(reported.recv_timeout(SOON), Ok(0));
     world.crew.stop();
 }
 
@@ -70,7 +41,7 @@ fn calls_in_the_order_of_arrival() {
 fn takes_out_what_has_expired_also_from_the_middle() {
     let crew = Crew::new(Terms { queue_ns: 100, ..terms(1) });
     for since_ns in [60, 10, 70, 20, 80] {
-        assert!(crew.push(Task::waiting_since(since_ns)).is_ok());
+        crew.push(Task::waiting_since(since_ns));
     }
     let taken = |now_ns| crew.take_expired(now_ns).iter().map(Job::waiting_since_ns).collect::<Vec<_>>();
     assert_eq!(taken(100), []);

@@ -1,15 +1,17 @@
-//! Who may come in: connections in all and of one address, and making room when there are as many as may be.
-//!
-//! Requests have a bound of their own, in portico-crew.
+//! Who may come in: connections in all and of one address, and making room when there are as many as may be; requests.
 
 use crate::lock::lock;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use tokio::sync::Notify;
 
-/// Counts connections.
+/// The room of one request among those in flight, given back by `Admission::end_request`.
+#[derive(Debug)]
+pub struct Room(());
+
+/// Counts connections, and requests that a response is due to.
 pub struct Admission {
     limit: usize,
     limit_per_address: u64,
@@ -19,11 +21,13 @@ pub struct Admission {
     /// Whether the listener waits for a connection to end.
     is_waited_for: AtomicBool,
     ended: Notify,
+    request_limit: usize,
+    requests: AtomicUsize,
 }
 
 impl Admission {
-    /// At most `limit` connections, and `limit_per_address` of one address.
-    pub fn new(limit: usize, limit_per_address: u64) -> Admission {
+    /// At most `limit` connections, and `limit_per_address` of one address; at most `request_limit` requests in flight.
+    pub fn new(limit: usize, limit_per_address: u64, request_limit: usize) -> Admission {
         Admission {
             limit,
             limit_per_address,
@@ -31,7 +35,24 @@ impl Admission {
             by_address: Mutex::default(),
             is_waited_for: AtomicBool::new(false),
             ended: Notify::new(),
+            request_limit,
+            requests: AtomicUsize::new(0),
         }
+    }
+
+    /// Counts a request that waits or is responded to from now on; none if as many as may be are in flight.
+    pub fn begin_request(&self) -> Option<Room> {
+        let room = Room(());
+        if self.requests.fetch_add(1, Relaxed) < self.request_limit {
+            return Some(room);
+        }
+        self.end_request(room);
+        None
+    }
+
+    /// The response to a request is about to end: who has all of it may ask again.
+    pub fn end_request(&self, _room: Room) {
+        self.requests.fetch_sub(1, Relaxed);
     }
 
     /// Counts a new connection; false if its address has as many as it may. `counted_peer` is none where addresses

@@ -87,14 +87,14 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             self.flush_access_log_if_due();
             return Called { started_ns, ended_ns: started_ns };
         }
-        let Request { connection, inbound, body, keep_alive, arrived_ns, .. } = request;
+        let Request { connection, inbound, body, keep_alive, arrived_ns, room, .. } = request;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let entered = Cell::enter(&resources.slot, me, head.method.of(bytes), head.path.of(bytes), started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
         let sender = connection.sender();
         let client = sender.client;
-        let responder = Responder::new(connection, me, &inbound, &body, keep_alive);
+        let responder = Responder::new(connection, me, &inbound, &body, keep_alive, room);
         let call = Call { inbound: &inbound, body, sender, responder, cell: me, resources };
         // A panic is one response with 500: its responder sees to that when it is dropped.
         let called = catch_unwind(AssertUnwindSafe(|| self.caller.call(call)));

@@ -105,7 +105,6 @@ impl Engine {
         let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?);
         let terms = Terms {
             threads: settings.threads,
-            in_flight: settings.max_in_flight,
             queue_ns: settings.queue_timeout_s.ns(),
             thread_cpu_ns: clock::thread_cpu_ns,
         };

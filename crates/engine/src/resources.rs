@@ -72,7 +72,7 @@ impl Resources {
         let connections = settings.max_connections.min(possible_connections);
         let memory = Budget::new(settings.max_buffered_bytes);
         Arc::new(Resources {
-            admission: Admission::new(connections, settings.max_connections_per_address.most()),
+            admission: Admission::new(connections, settings.max_connections_per_address.most(), settings.max_in_flight),
             buffers: Buffers::new(&memory),
             budgets: Budgets {
                 memory,

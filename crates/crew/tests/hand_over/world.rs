@@ -79,7 +79,7 @@ struct Gate {
 impl World {
     /// A crew of at most `threads`, that stops after `jobs`.
     pub fn new(threads: usize, spawned: Spawned, jobs: usize) -> Arc<World> {
-        let terms = Terms { threads, in_flight: 8, queue_ns: u64::MAX, thread_cpu_ns: || 0 };
+        let terms = Terms { threads, queue_ns: u64::MAX, thread_cpu_ns: || 0 };
         let world = Arc::new(World {
             crew: Crew::new(terms),
             gate: Gate::default(),
@@ -139,7 +139,7 @@ impl World {
     }
 
     pub fn push(&self, script: Script) {
-        assert!(self.crew.push(script).is_ok());
+        self.crew.push(script);
     }
 
     /// The life of crew thread `me`.

@@ -135,8 +135,11 @@ pub fn not_found(request: Request) {
 
 /// Gives a complete request whose turn it is a response of the server's in place of the application's.
 fn respond_instead(request: Request, status: u16) {
-    let Request { connection, inbound, body, keep_alive, arrived_ns, .. } = request;
+    let Request { connection, inbound, body, keep_alive, arrived_ns, room, .. } = request;
     let resources = &connection.resources;
+    if let Some(room) = room {
+        resources.admission.end_request(room);
+    }
     let keep_alive = keep_alive && !matches!(body, Body::Streamed(_)) && resources.keeps_connections();
     let (framing, is_head) = (inbound.response_framing, inbound.head.is_head);
     let retry_after = status == 503;

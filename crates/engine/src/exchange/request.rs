@@ -1,5 +1,6 @@
 //! A complete request on its way to the application: what the crew queues.
 
+use crate::admission::Room;
 use crate::connection::Connection;
 use crate::message::body::Body;
 use crate::message::inbound::Inbound;
@@ -20,6 +21,8 @@ pub struct Request {
     pub arrived_ns: u64,
     /// Since when its client waits, as far as the queue is concerned, monotonic nanoseconds.
     pub since_ns: u64,
+    /// Its room among the requests in flight, from when it is queued.
+    pub room: Option<Room>,
 }
 
 impl Job for Request {

@@ -10,6 +10,7 @@
 use super::block_writer::{BlockWriter, Leave, Position, RECORD_BYTES, SMALL_BLOCK_BYTES, Sent, coalesce};
 use super::sending::{self, Unsent};
 use super::server_response::ServerResponse;
+use crate::admission::Room;
 use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
 use crate::connection::socket::Then;
@@ -45,6 +46,8 @@ pub struct Responder {
     /// For a streamed request body: whether all of it has come.
     request_complete: Option<Arc<AtomicBool>>,
     state: State,
+    /// The request's room among those in flight.
+    room: Option<Room>,
     plan: Option<ResponsePlan>,
     /// Body bytes accepted from the application.
     pub body_bytes: u64,
@@ -71,6 +74,7 @@ impl Responder {
         inbound: &Inbound,
         request_body: &Body,
         keep_alive: bool,
+        room: Option<Room>,
     ) -> Responder {
         let keep_alive = keep_alive && connection.resources.keeps_connections();
         let request_complete = match request_body {
@@ -86,6 +90,7 @@ impl Responder {
             keep_alive,
             request_complete,
             state: State::Unstarted,
+            room,
             plan: None,
             body_bytes: 0,
             called_ms: clock::coarse_ms(),
@@ -214,6 +219,9 @@ impl Responder {
         let is_first = self.body_bytes == 0;
         self.body_bytes += block.len() as u64;
         let then = if last && !self.keep_alive { Then::Close } else { Then::More };
+        if last || self.is_all() {
+            self.leave_flight();
+        }
         let last = self.is_end(last);
         let tail = self.tail(!block.is_empty(), last);
         let sent =
@@ -228,6 +236,13 @@ impl Responder {
             self.advance(Event::Abort);
         }
         sent
+    }
+
+    /// Makes room for another request: the rest of the response is about to leave.
+    fn leave_flight(&mut self) {
+        if let Some(room) = self.room.take() {
+            self.connection.resources.admission.end_request(room);
+        }
     }
 
     /// When a block leaves that was just counted.
@@ -340,6 +355,7 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
+        self.leave_flight();
         if self.state == State::Unstarted && std::thread::panicking() {
             self.send_panic();
         }

@@ -157,20 +157,11 @@ pub fn push(
     keep_alive: bool,
     began_ms: Option<u64>,
 ) {
-    match try_push(server, connection, inbound, body, keep_alive, began_ms, Room::ItsOwn) {
+    match try_push(server, connection, inbound, body, keep_alive, began_ms) {
         Ok(()) => {}
         Err(Unqueued::OutsideOfMount(request)) => not_found(request),
         Err(Unqueued::NoRoom(request)) => shed(request, Overload::TooMany),
     }
-}
-
-/// What a request counts as, among those in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// One more.
-    ItsOwn,
-    /// The next in the place of one whose response has ended, though its call may not have.
-    OfTheOneBefore,
 }
 
 /// A request that the crew has not taken, as it was before.
@@ -192,7 +183,6 @@ pub fn try_push(
     body: Body,
     keep_alive: bool,
     began_ms: Option<u64>,
-    room: Room,
 ) -> Result<(), Unqueued> {
     let mount = &server.resources.settings.script_name;
     let entered = if mount.is_empty() { Some(0) } else { inbound.enter(mount) };
@@ -204,14 +194,14 @@ pub fn try_push(
         since_ns = since_ns.min(arrived_ns.saturating_sub(waited_ahead_ns));
     }
     connection.trace(|| format!("queued: {}", inbound.request_line().escape_ascii()));
-    let request = Request { connection: connection.clone(), inbound, body, keep_alive, arrived_ns, since_ns };
+    let connection = connection.clone();
+    let mut request = Request { connection, inbound, body, keep_alive, arrived_ns, since_ns, room: None };
     let Some(entered) = entered else { return Err(Unqueued::OutsideOfMount(request)) };
-    let pushed = match room {
-        Room::ItsOwn => server.crew.push(request),
-        Room::OfTheOneBefore => server.crew.push_next(request),
-    };
-    pushed.map_err(|mut request| {
+    request.room = server.resources.admission.begin_request();
+    if request.room.is_none() {
         request.inbound.leave(entered);
-        Unqueued::NoRoom(request)
-    })
+        return Err(Unqueued::NoRoom(request));
+    }
+    server.crew.push(request);
+    Ok(())
 }

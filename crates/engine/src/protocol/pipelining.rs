@@ -2,7 +2,7 @@
 //! next one, on the same thread. The connection's task is woken only when no whole request is left, and so a pipeline
 //! costs neither a wake-up nor a look at the reactor for each request.
 
-use super::enqueue::{self, Room, Unqueued};
+use super::enqueue::{self, Unqueued};
 use crate::connection::Connection;
 use crate::connection::exchange::Upcoming;
 use crate::exchange::health;
@@ -68,8 +68,7 @@ impl Upcoming for Lent {
         let keep_alive = inbound.head.keep_alive;
         let rest = enqueue::rest_of(&connection, &inbound, body.end);
         connection.submit();
-        match enqueue::try_push(&server, &connection, inbound, whole(body), keep_alive, began_ms, Room::OfTheOneBefore)
-        {
+        match enqueue::try_push(&server, &connection, inbound, whole(body), keep_alive, began_ms) {
             Ok(()) if reader.next(keep_alive) => read_on(server, &connection, reader, rest, back),
             // The last one: `back` is dropped.
             Ok(()) => {}
