@@ -20,7 +20,7 @@
 //!
 //! 1. `model`, `sync`: locks, atomics and pauses, those of the standard library or loom's.
 //! 2. `driver`: who is asked to drive I/O; the engine is one.
-//! 3. `queue`: the jobs that wait for a thread, bounded in number and time.
+//! 3. `queue`: the jobs that wait for a thread, bounded in time.
 //! 4. `routes`: which routes wait long, by a moving average.
 //! 5. `calls`: the one word that the leader and the watchdog share; `watchdog` is how the watchdog is woken.
 //! 6. `lead`: which thread leads, parks, or is in a call; how the lead changes hands.
