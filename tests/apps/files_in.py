@@ -7,14 +7,14 @@ import gzip
 import io
 import json
 import tarfile
-import threading
 import time
 import zipfile
 from collections.abc import Callable
 from typing import Any
 
 from apps import recorder
-from apps.recorder import key_of, parameter, record
+from apps.reading import read_in_thread
+from apps.recorder import parameter
 
 KEPT: list[Any] = []
 """What applications have kept of earlier calls."""
@@ -117,26 +117,6 @@ def keep(environ: dict[str, Any]) -> str:
     """Keeps environ for ever."""
     KEPT.append(environ)
     return "kept"
-
-
-def read_in_thread(environ: dict[str, Any]) -> str:
-    """Leaves a thread behind that reads, and returns once it does."""
-    key, file = key_of(environ), environ["wsgi.input"]
-    begun = threading.Event()
-
-    def read() -> None:
-        file.read(1)
-        begun.set()
-        try:
-            file.read()
-        except Exception as error:
-            record(key, f"{type(error).__name__}: {error}")
-        else:
-            record(key, "read all")
-
-    threading.Thread(target=read, daemon=True).start()
-    begun.wait(10)
-    return "returned"
 
 
 def kept(environ: dict[str, Any]) -> list[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from apps import recorder
+from apps.reading import read_in_thread
 from apps.recorder import key_of, parameter, record
 
 KEPT: list[Any] = []
@@ -83,21 +84,9 @@ def _generated() -> Iterator[bytes]:
 
 def leaves_a_reader(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """Returns while a thread reads a body that does not come."""
-    key, file = key_of(environ), environ["wsgi.input"]
-    begun = threading.Event()
-
-    def read() -> None:
-        file.read(1)
-        begun.set()
-        try:
-            file.read()
-        except Exception as error:
-            record(key, f"{type(error).__name__}: {error}")
-
-    threading.Thread(target=read, daemon=True).start()
-    begun.wait()
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "8")])
-    return [b"returned"]
+    returned = read_in_thread(environ).encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(returned)))])
+    return [returned]
 
 
 RETURNS: dict[str, Callable[[], Any]] = {

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from support.forwarded import FORWARDED_HEADERS
 from support.gateway import variables
 from support.gateway_server import GatewayServer, read_response, request, running_gateway_server
 from support.raw_client import request_bytes
@@ -19,15 +20,6 @@ PROXY = "127.0.0.2"
 STRANGER = "127.0.0.3"
 UNDERSCORE = "in environ its underscore could not be told from a hyphen"
 FORWARDED = "it is believed only from forwarded_allow_ips"
-FORWARDED_HEADERS = (
-    "Forwarded: for=192.0.2.1",
-    "X-Forwarded-For: 192.0.2.1",
-    "X-Forwarded-Proto: https",
-    "X-Forwarded-Host: example.org",
-    "X-Forwarded-Port: 8443",
-    "X-Forwarded-Prefix: /shop",
-    "X-Request-Start: t=1700000000.5",
-)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.forwarded import FORWARDED_HEADERS as HEADERS
 from support.raw_client import Connection, request_bytes
 from support.server import Server, free_port
 
@@ -26,15 +27,6 @@ ABOUT_THE_CLIENT = (
     "SERVER_NAME",
     "SERVER_PORT",
     "SCRIPT_NAME",
-)
-HEADERS = (
-    "Forwarded: for=192.0.2.1",
-    "X-Forwarded-For: 192.0.2.1",
-    "X-Forwarded-Proto: https",
-    "X-Forwarded-Host: example.org",
-    "X-Forwarded-Port: 8443",
-    "X-Forwarded-Prefix: /shop",
-    "X-Request-Start: t=1700000000.5",
 )
 KEYS = {
     "HTTP_FORWARDED": "for=192.0.2.1",

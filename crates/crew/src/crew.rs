@@ -306,8 +306,8 @@ impl<J: Job> Running<'_, J> {
 }
 
 impl<J: Job> Drop for Running<'_, J> {
-    /// A panic that leaves `JobHandler::call` ends the thread, which must not take the lead with it, nor its place
-    /// among the jobs in flight.
+    /// A panic that leaves `JobHandler::call` ends the thread, which must not take the lead with it, nor count as
+    /// running for ever.
     fn drop(&mut self) {
         if panicking() {
             self.crew.lead.end_call(self.me, self.token);

@@ -119,10 +119,7 @@ impl<J: Job> Queue<J> {
 
     /// Has the leader look again at what it waits for.
     pub fn wake_leader(&self) {
-        let leader = lock(&self.state).leader.take();
-        if let Some(leader) = leader {
-            leader.wake();
-        }
+        wake_leader(lock(&self.state));
     }
 
     /// Lets the leader go once nothing waits.
