@@ -1,7 +1,9 @@
 //! Threads that the engine has started, as Python sees them: `portico.threads` introduces each.
 
 use portico_engine::log::{Level, log};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use std::thread;
 
 /// The module, which has to be imported on the main thread first.
@@ -20,19 +22,30 @@ pub fn attach<T>(attached: impl FnOnce(Python<'_>, Introduction) -> T) -> Option
 
 /// Whether the calling thread has been introduced, or need not be.
 #[derive(Default)]
-pub struct Introduction(bool);
+pub struct Introduction {
+    is_made: bool,
+    /// `sys.modules`, once there was no `threading` in it: looked at before each call, so at little cost.
+    modules: Option<Py<PyDict>>,
+}
 
 impl Introduction {
     /// Introduces the thread, if `threading` is there by now.
     pub fn make(&mut self, py: Python<'_>) {
-        if self.0 {
+        let is_too_early = |modules: &Py<PyDict>| {
+            modules.bind(py).contains(intern!(py, "threading")).is_ok_and(|is_imported| !is_imported)
+        };
+        if self.is_made || self.modules.as_ref().is_some_and(is_too_early) {
             return;
         }
-        self.0 = match thread::current().name() {
+        self.is_made = match thread::current().name() {
             // Threads that Python has started have no name here, or that of Rust's main thread.
             None | Some("main") => true,
             Some(name) => introduce(py, name),
         };
+        if !self.is_made {
+            let modules = py.import("sys").and_then(|sys| Ok(sys.getattr("modules")?.cast_into::<PyDict>()?));
+            self.modules = modules.ok().map(Bound::unbind);
+        }
     }
 }
 

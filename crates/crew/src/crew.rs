@@ -87,8 +87,7 @@ pub struct Running<'a, J: Job> {
     me: usize,
     route: usize,
     token: Token,
-    /// Whether the thread's CPU time is to be measured.
-    is_measured: bool,
+    pace: RoutePace,
 }
 
 impl<J: Job> Crew<J> {
@@ -242,17 +241,22 @@ impl<J: Job> Crew<J> {
     }
 
     fn take(&self, me: usize, job: J) -> Taken<'_, J> {
-        let running = self.begin(me, job.route());
+        let running = self.prepare(me, job.route());
         Taken { job, running }
     }
 
-    /// Before a call on `route` by thread `me`: hands the lead over if such calls usually wait long, or another thread
-    /// could compute meanwhile, and tells the watchdog.
-    pub fn begin(&self, me: usize, route: usize) -> Running<'_, J> {
+    /// Before a call on `route` by thread `me`, which may have to wait for an interpreter: tells the watchdog.
+    fn prepare(&self, me: usize, route: usize) -> Running<'_, J> {
         let pace = self.routes.pace(route);
-        let hands_over = pace == RoutePace::Slow || self.is_parallel.load(Ordering::Relaxed) && self.queued() > 0;
-        let token = self.lead.begin_call(me, hands_over);
-        Running { crew: self, me, route, token, is_measured: pace.is_measured() }
+        let token = self.lead.begin_call(me);
+        Running { crew: self, me, route, token, pace }
+    }
+
+    /// A call on `route` by thread `me` begins.
+    pub fn begin(&self, me: usize, route: usize) -> Running<'_, J> {
+        let mut running = self.prepare(me, route);
+        running.enter();
+        running
     }
 
     /// Has thread 0 do what only it can do (`JobHandler::interrupted`), as soon as it is not in a call: also where it is
@@ -284,10 +288,11 @@ impl<J: Job> Taken<'_, J> {
 
     /// Calls the application.
     fn call(self, caller: &mut impl JobHandler<J>) -> Called {
-        let Taken { job, running } = self;
+        let Taken { job, mut running } = self;
         let crew = running.crew;
+        running.enter();
         // Measured here: the wait for an interpreter is the fault of whoever held it, and no other thread would help.
-        let before_ns = running.is_measured.then(crew.thread_cpu_ns);
+        let before_ns = running.pace.is_measured().then(crew.thread_cpu_ns);
         let times = caller.call(running.me, job);
         let duration_ns = times.ended_ns.saturating_sub(times.started_ns);
         let computed_ns = before_ns.map_or(0, |before| (crew.thread_cpu_ns)().saturating_sub(before));
@@ -298,6 +303,15 @@ impl<J: Job> Taken<'_, J> {
 }
 
 impl<J: Job> Running<'_, J> {
+    /// Hands the lead over if such calls usually wait long, or another thread could compute meanwhile. Not before the
+    /// thread has the interpreter: it would only wait for the next leader's calls.
+    fn enter(&mut self) {
+        let crew = self.crew;
+        if self.pace == RoutePace::Slow || crew.is_parallel.load(Ordering::Relaxed) && crew.queued() > 0 {
+            self.token = crew.lead.hand_over(self.token);
+        }
+    }
+
     /// Ends the call, which has waited for `waited_ns`.
     pub fn end(self, waited_ns: u64) {
         self.crew.routes.account(self.route, waited_ns);

@@ -110,13 +110,9 @@ impl Lead {
         self.leader.load(Ordering::Acquire) == VACANT
     }
 
-    /// Before a call of thread `me`, which `hands_over` the lead if the call is known to be slow.
-    pub fn begin_call(&self, me: usize, hands_over: bool) -> Token {
+    /// Before a call of thread `me`.
+    pub fn begin_call(&self, me: usize) -> Token {
         if !self.is_held_by(me) {
-            return Token(None);
-        }
-        if hands_over && self.limit > 1 {
-            self.give_away(&mut lock(&self.threads));
             return Token(None);
         }
         let (call, is_watchdog_due) = self.watchdog.calls.begin();
@@ -124,6 +120,15 @@ impl Lead {
             self.watchdog.unpark();
         }
         Token(Some(call))
+    }
+
+    /// Gives the lead to another thread in a call that has begun, unless it has been revoked meanwhile.
+    pub fn hand_over(&self, token: Token) -> Token {
+        if let (Some(call), true) = (token.0, self.limit > 1) {
+            self.revoke(call);
+            return Token(None);
+        }
+        token
     }
 
     /// After a call of thread `me`: it leads (still, or again), or else it counts as parked.
@@ -186,7 +191,7 @@ impl Lead {
     /// meanwhile, and if it has the lead the watchdog looks after that.
     pub fn begin_aside(&self, me: usize) -> Token {
         lock(&self.threads).parked.retain(|parked| *parked != me);
-        self.begin_call(me, false)
+        self.begin_call(me)
     }
 
     /// Ends as soon as somebody leads, or the crew stops. Only the watchdog waits here.
