@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import pytest
 from support import processes
@@ -46,6 +47,52 @@ def test_at_a_trickle_it_sleeps(server: Server) -> None:
                 time.sleep(max(0.0, began + number / 60 - time.monotonic()))
 
         _fewest_wake_ups(server, 180, trickle)
+
+
+@pytest.fixture
+def paced_server() -> Iterator[Server]:
+    with Server("apps.paced:application", threads=2) as running:
+        yield running
+
+
+def test_where_nearly_every_look_finds_a_call_it_wakes_no_more_often(paced_server: Server) -> None:
+    """A look that finds the leader in a call is followed up once, and not for as long as there are calls."""
+    with paced_server.connect() as connection:
+
+        def load() -> None:
+            for _ in range(1_000):
+                connection.request("/compute/800")
+
+        _fewest_wake_ups(paced_server, 350, load)
+
+
+def test_a_slow_call_now_and_then_does_not_make_it_wake_more_often(paced_server: Server) -> None:
+    """One call of 20 ms in more than a second costs others less than a look in each millisecond does."""
+    numbers = count()
+    with paced_server.connect() as connection:
+
+        def load() -> None:
+            # Not on a route of which it is known that it is slow.
+            connection.request(f"/{next(numbers)}/wait/20000")
+            began = time.monotonic()
+            while time.monotonic() - began < 1.5:
+                connection.request("/compute/100")
+
+        _fewest_wake_ups(paced_server, 350, load)
+
+
+def test_slow_calls_that_are_frequent_keep_it_awake(paced_server: Server) -> None:
+    numbers = count()
+    with paced_server.connect() as connection:
+
+        def are_many() -> bool:
+            before, began = _wake_ups(paced_server), time.monotonic()
+            connection.request(f"/{next(numbers)}/wait/20000")
+            for _ in range(1_000):
+                connection.request("/compute/100")
+            return (_wake_ups(paced_server) - before) / (time.monotonic() - began) >= 600
+
+        wait_until(are_many, what="at least 600 wake-ups a second")
 
 
 def test_under_load_it_wakes_some_hundred_times_a_second(server: Server) -> None:

@@ -20,18 +20,24 @@ const LONG_TICK: Duration = SHORT_TICK;
 const QUIET: Duration = Duration::from_micros(1_800);
 #[cfg(loom)]
 const QUIET: Duration = SHORT_TICK;
-/// Looks at short intervals after a call that was slow: about a second of requests.
-const LOOKS_AFTER_SLOW_CALL: u32 = 1_000;
+/// Looks at short intervals after two slow calls within `OFTEN`: about a second of requests.
+const LOOKS_AFTER_SLOW_CALLS: u32 = 1_000;
+/// Slow calls that are further apart cost their neighbours less than short ticks would. One may come from a garbage
+/// collection, or another process that had the CPU.
+const OFTEN: Duration = Duration::from_secs(1);
 /// The same after blocks were coalesced.
 const LOOKS_AFTER_FLUSH: u32 = 20;
 /// While the watchdog drives I/O, a pause after which it flushes.
 const FLUSH_TICK: Duration = Duration::from_micros(3_600);
 
 /// What the last looks have shown.
-#[derive(Default)]
 struct Sight {
     count: Count,
-    /// Looks to come after short ticks, since a call was slow.
+    /// The pause before the look.
+    tick: Duration,
+    /// How long no call was slow, but for sleeps.
+    since_slow: Duration,
+    /// Looks to come after short ticks, since calls were slow.
     alert_looks: u32,
     /// Looks to come after half of such ticks, since blocks were coalesced.
     flushing_looks: u32,
@@ -42,27 +48,39 @@ struct Sight {
 /// The watchdog's life: returns when the crew stops.
 pub fn watch(lead: &Lead, driver: &impl Driver) {
     lead.watchdog.register();
-    let mut sight = Sight::default();
+    let mut sight = Sight::new();
     while !lead.is_stopping() {
         look(lead, driver, &mut sight);
         let tick = if sight.quiet >= QUIET && sleep(lead, driver, sight.count) {
             sight.after_sleep(lead.watchdog.calls.count())
         } else {
-            sight.tick()
+            sight.next_tick()
         };
         pause(lead, driver, tick);
-        sight.quiet += tick;
+        sight.note_pause(tick);
     }
 }
 
 impl Sight {
+    fn new() -> Sight {
+        Sight {
+            count: Count::default(),
+            tick: Duration::ZERO,
+            since_slow: OFTEN,
+            alert_looks: 0,
+            flushing_looks: 0,
+            quiet: Duration::ZERO,
+        }
+    }
+
     /// The tick after a look.
-    fn tick(&self) -> Duration {
+    fn next_tick(&self) -> Duration {
         match self {
             // Twice as often: no block is to wait for a whole millisecond.
             Sight { flushing_looks: 1.., .. } => SHORT_TICK / 2,
-            // The call may have begun just after the look before.
-            Sight { count, .. } if count.is_in_call() => SHORT_TICK,
+            // The call may have begun just after the look before. Not so after a short tick: on a busy thread nearly
+            // every look finds it in some call.
+            Sight { count, tick, .. } if count.is_in_call() && *tick > SHORT_TICK => SHORT_TICK,
             _ => self.usual_tick(),
         }
     }
@@ -76,6 +94,19 @@ impl Sight {
 
     fn usual_tick(&self) -> Duration {
         if self.alert_looks > 0 { SHORT_TICK } else { LONG_TICK }
+    }
+
+    fn note_pause(&mut self, tick: Duration) {
+        self.tick = tick;
+        self.quiet += tick;
+        self.since_slow = self.since_slow.saturating_add(tick);
+    }
+
+    fn note_slow_call(&mut self) {
+        if self.since_slow < OFTEN {
+            self.alert_looks = LOOKS_AFTER_SLOW_CALLS;
+        }
+        self.since_slow = Duration::ZERO;
     }
 
     fn note_look(&mut self, has_flushed: bool) {
@@ -94,7 +125,7 @@ fn look(lead: &Lead, driver: &impl Driver, sight: &mut Sight) {
     let count = lead.watchdog.calls.count();
     if count == sight.count && count.is_in_call() {
         lead.revoke(count);
-        sight.alert_looks = LOOKS_AFTER_SLOW_CALL;
+        sight.note_slow_call();
     }
     if lead.is_vacant() {
         poll_as_fallback(lead, driver);
