@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
@@ -76,14 +77,15 @@ impl Socket {
     }
 
     /// Waits for bytes; a buffer is taken from the pool only once there are some, so that an idle connection holds
-    /// none.
+    /// none. Of two that wait at once only the latter is woken: whoever owns what comes next on the connection reads.
     ///
     /// # Errors
     /// The connection is broken.
     pub async fn fill(&self, inbound: &mut Option<Box<Inbound>>, buffers: &Buffers) -> io::Result<usize> {
         let registration = self.registration()?;
         loop {
-            let mut ready = registration.readable().await?;
+            // One reader at a time, so none has to enter and leave a list of those who wait.
+            let mut ready = poll_fn(|context| registration.poll_read_ready(context)).await?;
             let buffer = inbound.get_or_insert_with(|| buffers.take());
             let room = buffer.room();
             match self.receive(buffer) {
