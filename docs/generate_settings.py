@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from portico.config.file import ARRAYS
 from portico.config.kinds import Flag
-from portico.config.setting import Setting
+from portico.config.setting import Group, Setting
 from portico.config.settings import by_group
 
 HEAD = """# Settings
 
 Generated from `python/portico/config/settings.py` by `make docs`. Each setting is an option of
-`portico run` and an environment variable; the command line wins over the environment. Sizes are written
-like `64K`, `10M` or `1G`, durations like `500ms`, `30s` or `2m`, and in the environment yes and no like
-`true` and `false`.
+`portico run`, an environment variable, and a key of the [configuration file](configuration.md); the command
+line wins over the environment, and that over the file. Sizes are written like `64K`, `10M` or `1G`, durations
+like `500ms`, `30s` or `2m`, and in the environment yes and no like `true` and `false`.
 """
 
 TABLE_HEAD = """
 ## {title}
+
+In the file: `{header}`.
 
 | setting | option | environment | default | meaning |
 |---|---|---|---|---|
@@ -29,9 +32,13 @@ SEPARATORS = {",": "commas", ":": "colons"}
 def settings_page() -> str:
     """Return the page as Markdown: one table for each group."""
     return HEAD + "".join(
-        TABLE_HEAD.format(title=group.capitalize()) + "".join(_line(row) for row in rows)
+        TABLE_HEAD.format(title=group.title.capitalize(), header=_header(group)) + "".join(_line(row) for row in rows)
         for group, rows in by_group().items()
     )
+
+
+def _header(group: Group) -> str:
+    return f"[[{group.table}]]" if group.table in ARRAYS else f"[{group.table}]"
 
 
 def _line(row: Setting[Any]) -> str:
@@ -40,6 +47,8 @@ def _line(row: Setting[Any]) -> str:
     environment = ", ".join(f"`{name}`" for name in row.environment)
     default = row.show_default()
     meaning = row.documentation.replace("|", "\\|")
+    if row.key != row.name:
+        meaning += f" In the file it is `{row.key}`."
     if row.many:
         meaning += f" In the environment separated by {SEPARATORS[row.separator]}."
     return f"| {row.name} | {options} | {environment} | {f'`{default}`' if default else ''} | {meaning} |\n"

@@ -1,7 +1,7 @@
 """The command line: argv to settings to the supervisor, nothing else. The only module that imports click.
 
 Options are generated from the table of settings; their texts are read by config/sources.py, together with the
-environment's, so that a bad value is reported alike wherever it came from.
+environment's and the file's, so that a bad value is reported alike wherever it came from.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import click
 
 from portico import __version__, log
 from portico.config.check import check, unknown_variables
+from portico.config.file import VARIABLE, find_file
 from portico.config.kinds import Flag
 from portico.config.setting import Setting
-from portico.config.settings import TABLE, by_group
+from portico.config.settings import TABLE, Settings, by_group
 from portico.config.sources import resolve
 from portico.errors import EXIT_UNEXPECTED, OperatorError
 from portico.process.standard_streams import open_standard_streams
 
 _STARTED_AT_S = time.monotonic()
+_FILE = "config_file"
 
 
 def main() -> None:
@@ -82,12 +84,11 @@ class SettingsCommand(click.Command):
             if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx))
         }
         for group, rows in by_group().items():
-            with formatter.section(group.capitalize()):
+            with formatter.section(group.title.capitalize()):
                 formatter.write_dl([records.pop(row.name) for row in rows if row.name in records])
-        help_option = self.get_help_option(ctx)
-        others = [records.pop(help_option.name)] if help_option else []
+        others = [records.pop(name) for name in (_FILE, "help") if name in records]
         if records:
-            with formatter.section("What is generated"):
+            with formatter.section("What is printed"):
                 formatter.write_dl(list(records.values()))
         with formatter.section("Other"):
             formatter.write_dl(others)
@@ -106,6 +107,22 @@ def _parameter(row: Setting[Any]) -> click.Parameter:
     return click.Option([*row.flags, row.name], multiple=row.many, metavar=row.kind.metavar, help=text)
 
 
+def _parameters() -> list[click.Parameter]:
+    """Return what every command takes that reads the settings."""
+    text = (
+        "The configuration file, or none.  [default: portico.toml, else tool.portico of pyproject.toml, in the "
+        f"working directory; {VARIABLE}]"
+    )
+    file = click.Option(["-c", "--config", _FILE], metavar="FILE|none", help=text)
+    return [*(_parameter(row) for row in TABLE), file]
+
+
+def _settings(values: dict[str, Any]) -> Settings:
+    """Return the settings that the command line, in `values`, the environment and the file ask for."""
+    file = find_file(values.pop(_FILE), os.environ)
+    return resolve(_raw_arguments(values), os.environ, file)
+
+
 def _raw_arguments(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:
     """Return the texts of what was given, by setting name."""
     texts: dict[str, Sequence[str]] = {}
@@ -118,7 +135,7 @@ def _raw_arguments(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:
 
 
 def _run(**values: Any) -> None:
-    settings = resolve(_raw_arguments(values), os.environ)
+    settings = _settings(values)
     for sentence in unknown_variables(os.environ):
         log.say(sentence)
     check(settings)
@@ -128,9 +145,32 @@ def _run(**values: Any) -> None:
     launch(settings, started_at_s=_STARTED_AT_S)
 
 
+def _config(json: bool, changed: bool, **values: Any) -> None:
+    settings = _settings(values)
+    from portico.config.show import as_json, as_toml
+
+    click.echo((as_json if json else as_toml)(settings, only_changed=changed), nl=False)
+
+
+def _check(**values: Any) -> None:
+    settings = _settings(values)
+    for sentence in unknown_variables(os.environ):
+        log.say(sentence)
+    from portico.process.trial import try_out
+
+    for sentence in try_out(settings):
+        click.echo(sentence)
+
+
+def _schema() -> None:
+    from portico.config.schema import schema
+
+    click.echo(schema(), nl=False)
+
+
 def _generate(target: str, output: str | None, force: bool, **values: Any) -> None:
     wishes = {name: values.pop(name) for name in _WISHES if name in values}
-    settings = resolve(_raw_arguments(values), os.environ)
+    settings = _settings(values)
     for sentence in unknown_variables(os.environ):
         click.echo(f"portico: {sentence}", err=True)
     # Here and not above: `portico run` needs none of it.
@@ -188,7 +228,7 @@ def _generate_command(target: str) -> SettingsCommand:
         target,
         callback=functools.partial(_generate, target),
         params=[
-            *(_parameter(row) for row in TABLE),
+            *_parameters(),
             *(click.Option([f"--{name.replace('_', '-')}", name], **_WISHES[name]) for name in wishes),
             click.Option(["-o", "--output"], metavar="FILE", help="Write there, if it does not exist yet."),
             click.Option(["--force"], is_flag=True, help="Overwrite what exists."),
@@ -210,10 +250,43 @@ commands.add_command(
     SettingsCommand(
         "run",
         callback=_run,
-        params=[_parameter(row) for row in TABLE],
+        params=_parameters(),
         help="Serve the application APP, for example shop.wsgi:application or shop:create_app().\n\n"
         "Sizes are written like 64K, 10M or 1G; durations like 500ms, 30s or 2m.",
         short_help="Serve an application.",
+    )
+)
+commands.add_command(
+    SettingsCommand(
+        "config",
+        callback=_config,
+        params=[
+            *_parameters(),
+            click.Option(["--json"], is_flag=True, help="Print JSON."),
+            click.Option(["--changed"], is_flag=True, help="Leave out what is at its default."),
+        ],
+        help="Print the settings that `portico run` would have with the same options, each with where its value "
+        "comes from. What is printed is a configuration file.",
+        short_help="Print the effective settings.",
+    )
+)
+commands.add_command(
+    SettingsCommand(
+        "check",
+        callback=_check,
+        params=_parameters(),
+        help="Try what `portico run` would do with the same options, and serve nothing: all settings are "
+        "validated, the application is imported in a process of its own, and the addresses are bound and let "
+        "go. The exit code is 0 if it would serve, 2 for a setting or an address, 3 for the application.",
+        short_help="Try settings, addresses and application, and serve nothing.",
+    )
+)
+commands.add_command(
+    click.Command(
+        "schema",
+        callback=_schema,
+        help="Print a JSON Schema of the configuration file, with which editors complete and check it.",
+        short_help="Print a JSON Schema of the configuration file.",
     )
 )
 commands.add_command(

@@ -25,10 +25,14 @@ class OperatorError(Exception):
 
 
 class BindError(OperatorError):
-    """`address` (a portico.config.addresses.Address) cannot be listened on, for `reason`."""
+    """`address` (a portico.config.addresses.Address) cannot be listened on, for `reason`.
 
-    def __init__(self, address: object, reason: str) -> None:
+    `is_in_use`: because somebody else does.
+    """
+
+    def __init__(self, address: object, reason: str, *, is_in_use: bool = False) -> None:
         super().__init__(f"cannot listen on {address}: {reason}", exit_code=EXIT_BIND)
+        self.is_in_use = is_in_use
 
 
 def quoted(text: str, *, longest: int = 80) -> str:

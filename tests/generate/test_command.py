@@ -70,7 +70,7 @@ def test_takes_all_settings(target: str) -> None:
     for row in TABLE:
         for flag in row.flags:
             assert flag in page
-    assert "What is generated:" in page
+    assert "What is printed:" in page
     assert "--output" in page
 
 

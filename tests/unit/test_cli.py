@@ -18,9 +18,10 @@ def test_help_shows_every_option_under_its_group() -> None:
             heading = match[1]
         elif match := re.match(r"  (?:-\w, )?(--[\w-]+)", line):
             found.setdefault(heading, []).append(match[1])
-    assert found.pop("Other") == ["--help"]
+    assert found.pop("Other") == ["--config", "--help"]
     assert found == {
-        group.capitalize(): [row.flags[-1] for row in rows if row.flags] for group, rows in by_group().items()
+        group.title.capitalize(): [row.flags[-1] for row in rows if row.flags]
+        for group, rows in by_group().items()
     }
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Collection, Mapping
 
 from portico.config.addresses import Address, parse_address
+from portico.config.file import VARIABLE
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings
 from portico.errors import OperatorError, quoted
@@ -63,7 +64,7 @@ def _current_directory(settings: Settings) -> str:
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Return a sentence for each PORTICO_* variable that is no setting: most likely a slip of the pen."""
-    known = [row.environment[0] for row in TABLE]
+    known = [VARIABLE, *(row.environment[0] for row in TABLE)]
     sentences = []
     for variable in sorted(environment):
         if variable.startswith("PORTICO_") and variable not in known:

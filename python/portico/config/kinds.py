@@ -6,6 +6,8 @@ shows a value as text, for the help and the documentation.
 
 from __future__ import annotations
 
+import os
+
 from portico.config.addresses import FORMS, parse_address
 from portico.config.units import format_duration, format_size, parse_duration, parse_size
 
@@ -28,10 +30,16 @@ class Kind(Generic[T]):
 
     metavar = "TEXT"
     expected = "some text"
+    natives: tuple[type, ...] = (str,)
+    """The types that a value may have where there are types: in a configuration file."""
 
     def parse(self, text: str) -> T:
         """Return the value of `text`; raises ValueError when it is not of this kind."""
         raise NotImplementedError
+
+    def from_folder(self, value: T, folder: str) -> T:
+        """Return `value` with its path, if it has one and that is relative, taken from `folder`."""
+        return value
 
     def show(self, value: T) -> str:
         """Return the text that `parse` would read as `value`."""
@@ -55,10 +63,31 @@ class Text(Kind[str]):
         return text
 
 
+class Directory(Text):
+    """A directory."""
+
+    def __init__(self) -> None:
+        super().__init__("DIR", "a directory")
+
+    def from_folder(self, value: str, folder: str) -> str:
+        return os.path.join(folder, value)
+
+
+class LogFile(Text):
+    """A file to write lines to, or one of two words."""
+
+    def __init__(self) -> None:
+        super().__init__("PATH|-|off", "a file, - for standard output, or off")
+
+    def from_folder(self, value: str, folder: str) -> str:
+        return value if value in ("-", "off") else os.path.join(folder, value)
+
+
 class WholeNumber(Kind[int]):
     """A whole number within limits."""
 
     metavar = "N"
+    natives = (int,)
 
     def __init__(self, minimum: int, maximum: int) -> None:
         self.minimum = minimum
@@ -79,8 +108,11 @@ class NumberOrAuto(Kind["int | None"]):
     """A whole number within limits, or `auto`, which is read as None."""
 
     metavar = "N|auto"
+    natives = (int, str)
 
     def __init__(self, minimum: int, maximum: int) -> None:
+        self.minimum = minimum
+        self.maximum = maximum
         self._number = WholeNumber(minimum, maximum)
         self.expected = f"{self._number.expected}, or auto"
 
@@ -95,6 +127,7 @@ class Duration(Kind[float]):
     """Seconds, written with a unit if one likes."""
 
     metavar = "S"
+    natives = (int, float, str)
 
     def __init__(self, minimum_s: float, maximum_s: float) -> None:
         self.minimum_s = minimum_s
@@ -119,6 +152,7 @@ class Size(Kind[int]):
     """
 
     metavar = "SIZE"
+    natives = (int, str)
 
     def __init__(self, minimum_bytes: int = 0) -> None:
         self.minimum_bytes = minimum_bytes
@@ -154,6 +188,7 @@ class Flag(Kind[bool]):
     """Yes or no: `--name` and `--no-name` on the command line, a word in the environment."""
 
     expected = "true or false"
+    natives = (bool,)
 
     def parse(self, text: str) -> bool:
         word = text.strip().lower()
@@ -181,6 +216,13 @@ class AddressText(Kind[str]):
 
     def parse(self, text: str) -> str:
         return str(parse_address(text.strip()))
+
+    def from_folder(self, value: str, folder: str) -> str:
+        address = parse_address(value)
+        if not address.is_file:
+            return value
+        address.path = os.path.join(folder, address.path)
+        return str(address)
 
 
 class Network(Kind[str]):

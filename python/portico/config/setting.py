@@ -20,11 +20,21 @@ else:
         return function
 
 
+class Group:
+    """Rows that stand together: under `title` in help and documentation, in `table` of the configuration file."""
+
+    __slots__ = ("table", "title")
+
+    def __init__(self, title: str, table: str) -> None:
+        self.title = title
+        self.table = table
+
+
 class Setting(Generic[T]):
     """One row.
 
-    `group` is the heading under which the help and the documentation show it. `separator` is what stands
-    between the values of a setting that can be repeated, in an environment variable.
+    `key` is its name in the configuration file. `separator` is what stands between the values of a setting
+    that can be repeated, in an environment variable.
     """
 
     many = False
@@ -37,13 +47,15 @@ class Setting(Generic[T]):
         kind: Kind[T],
         default: T,
         *,
-        group: str,
+        group: Group,
         documentation: str,
         short_flag: str = "",
         also_environment: str = "",
         positional: bool = False,
+        key: str = "",
     ) -> None:
         self.name = name
+        self.key = key or name
         self.kind: Kind[Any] = kind
         self.default: T = default
         self.group = group
@@ -86,7 +98,7 @@ class ManySetting(Setting["tuple[T, ...]"]):
         default: tuple[T, ...],
         *,
         separator: str,
-        group: str,
+        group: Group,
         documentation: str,
         short_flag: str = "",
         also_environment: str = "",

@@ -13,10 +13,12 @@ from __future__ import annotations
 from portico.config.kinds import (
     AddressText,
     Choice,
+    Directory,
     Duration,
     EnvironmentVariable,
     FieldText,
     Flag,
+    LogFile,
     MountPath,
     Network,
     NumberOrAuto,
@@ -25,22 +27,22 @@ from portico.config.kinds import (
     UrlPath,
     WholeNumber,
 )
-from portico.config.setting import ManySetting, Setting
+from portico.config.setting import Group, ManySetting, Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_APPLICATION = "application"
-_PROCESSES = "processes"
-_LISTENING = "listening"
-_REQUEST_LIMITS = "limits of one request"
-_CONNECTION_LIMITS = "limits of one connection"
-_WORKER_LIMITS = "limits of one worker"
-_RESPONSES = "responses to slow readers"
-_TIMES = "times"
-_REVERSE_PROXIES = "reverse proxies"
-_LOGS = "logs"
+_APPLICATION = Group("application", "app")
+_PROCESSES = Group("processes", "processes")
+_LISTENING = Group("listening", "listening")
+_REQUEST_LIMITS = Group("limits of one request", "request_limits")
+_CONNECTION_LIMITS = Group("limits of one connection", "connection_limits")
+_WORKER_LIMITS = Group("limits of one worker", "worker_limits")
+_RESPONSES = Group("responses to slow readers", "slow_readers")
+_TIMES = Group("times", "times")
+_REVERSE_PROXIES = Group("reverse proxies", "reverse_proxies")
+_LOGS = Group("logs", "logs")
 
 _THIS_MACHINE = ("127.0.0.0/8", "::1", "unix")
 
@@ -62,14 +64,14 @@ class Settings:
     )
     chdir = Setting(
         "chdir",
-        Text("DIR", "a directory"),
+        Directory(),
         "",
         group=_APPLICATION,
         documentation="Work in this directory. It is importable, and all other relative paths start from it.",
     )
     pythonpath = ManySetting(
         "pythonpath",
-        Text("DIR", "a directory"),
+        Directory(),
         (),
         separator=":",
         group=_APPLICATION,
@@ -89,6 +91,7 @@ class Settings:
         "script_name",
         MountPath(),
         "",
+        key="mount",
         group=_APPLICATION,
         documentation="Where the application is mounted, as SCRIPT_NAME tells it, such as /shop. Requests "
         "below it have it moved from PATH_INFO, others get a 404. A reverse proxy that says SCRIPT_NAME "
@@ -496,7 +499,7 @@ class Settings:
 
     access_log = Setting(
         "access_log",
-        Text("PATH|-|off", "a file, - for standard output, or off"),
+        LogFile(),
         "-",
         group=_LOGS,
         documentation="Where the access log goes: a file, - for standard output, or off. Size and time in a "
@@ -528,9 +531,9 @@ TABLE: tuple[Setting[Any], ...] = tuple(row for row in vars(Settings).values() i
 """Every row, in the order of the help."""
 
 
-def by_group() -> dict[str, list[Setting[Any]]]:
-    """Return the rows under the name of their group, both in the order of the help."""
-    groups: dict[str, list[Setting[Any]]] = {}
+def by_group() -> dict[Group, list[Setting[Any]]]:
+    """Return the rows of each group, both in the order of the help."""
+    groups: dict[Group, list[Setting[Any]]] = {}
     for row in TABLE:
         groups.setdefault(row.group, []).append(row)
     return groups

@@ -1,7 +1,7 @@
-"""Where values come from: default < environment < command line; each value remembers its origin.
+"""Where values come from: default < file < environment < command line; each value remembers its origin.
 
-Runs in the process of the command line only. Receives raw text, hands on `Settings`; touches nothing
-outside its arguments (config/check.py looks at the world).
+Runs in the process of the command line only. Receives raw text and a file's values, hands on `Settings`;
+touches nothing outside its arguments (config/file.py reads the file, config/check.py looks at the world).
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from portico.config.addresses import AddressError, parse_port
+from portico.config.addresses import parse_port
+from portico.config.file import FileValues
+from portico.config.reading import parse
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings
 from portico.errors import OperatorError, quoted
@@ -17,27 +19,32 @@ from portico.errors import OperatorError, quoted
 DEFAULT_ORIGIN = "the default"
 
 
-def resolve(arguments: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> Settings:
-    """Return the settings that `arguments` (raw texts by setting name) and `environment` ask for.
+def resolve(
+    arguments: Mapping[str, Sequence[str]], environment: Mapping[str, str], file: FileValues | None = None
+) -> Settings:
+    """Return the settings that `arguments` (raw texts by setting name), `environment` and `file` ask for.
 
     Raises OperatorError, naming the origin, when a value is not of its kind. An empty environment variable
     counts as absent: that is how containers unset one.
     """
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
+    values: dict[str, Any] = {row.attribute: row.default for row in TABLE}
+    origins = dict.fromkeys(values, DEFAULT_ORIGIN)
+    if file is not None:
+        values.update(file.values)
+        origins.update(file.origins)
     for row in TABLE:
         texts, origin = _find(row, arguments, environment)
-        if origin == DEFAULT_ORIGIN:
-            values[row.attribute] = row.default
+        if not origin:
+            if row is Settings.bind:
+                _apply_port(values, origins, environment)
         elif row.many:
-            values[row.attribute] = tuple(_parse(row, text, origin) for text in texts)
+            values[row.attribute] = tuple(parse(row, text, origin) for text in texts)
+            origins[row.attribute] = origin
         else:
             # Of a flag that was repeated the last one counts, as in every shell command.
-            values[row.attribute] = _parse(row, texts[-1], origin)
-        origins[row.attribute] = origin
-    settings = Settings(values, origins)
-    _apply_port(settings, environment)
-    return settings
+            values[row.attribute] = parse(row, texts[-1], origin)
+            origins[row.attribute] = origin
+    return Settings(values, origins)
 
 
 def _find(
@@ -50,24 +57,12 @@ def _find(
         if text := environment.get(variable, "").strip():
             texts = [part.strip() for part in text.split(row.separator)] if row.many else [text]
             return [text for text in texts if text], f"{variable} in the environment"
-    return (), DEFAULT_ORIGIN
+    return (), ""
 
 
-def _parse(row: Setting[Any], text: str, origin: str) -> Any:
-    try:
-        return row.kind.parse(text)
-    except AddressError as error:
-        where = "" if error.got == text.strip() else f" in {quoted(text)}"
-        raise OperatorError(f"{origin}: expected {error.expected}, got {quoted(error.got)}{where}") from None
-    except ValueError:
-        raise OperatorError(f"{origin}: expected {row.kind.expected}, got {quoted(text)}") from None
-
-
-def _apply_port(settings: Settings, environment: Mapping[str, str]) -> None:
+def _apply_port(values: dict[str, Any], origins: dict[str, str], environment: Mapping[str, str]) -> None:
     """Honour PORT, by which hosting platforms say where they will knock; any --bind is more definite."""
-    text = environment.get("PORT", "").strip()
-    attribute = Settings.bind.attribute
-    if not text or settings.origins[attribute] != DEFAULT_ORIGIN:
+    if not (text := environment.get("PORT", "").strip()):
         return
     try:
         port = parse_port(text)
@@ -75,5 +70,5 @@ def _apply_port(settings: Settings, environment: Mapping[str, str]) -> None:
         raise OperatorError(
             f"PORT in the environment: expected a port number from 0 to 65535, got {quoted(text)}"
         ) from None
-    settings.values[attribute] = (f"0.0.0.0:{port}",)
-    settings.origins[attribute] = "PORT in the environment"
+    values[Settings.bind.attribute] = (f"0.0.0.0:{port}",)
+    origins[Settings.bind.attribute] = "PORT in the environment"

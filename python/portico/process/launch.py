@@ -45,7 +45,7 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         raise OperatorError("cannot find the Python interpreter: sys.executable is empty")
     _check_descriptor_limit(settings)
     directory = working_directory(settings)
-    addresses = [_absolute(parse_address(text), directory) for text in settings.bind]
+    addresses = [absolute(parse_address(text), directory) for text in settings.bind]
     activation = read_activation(os.environ, pid=os.getpid())
     listeners = bind_all(
         addresses,
@@ -64,12 +64,12 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         worker_reason=worker_reason,
         started_at_s=started_at_s,
     )
-    plan_fd = _write_plan(marshal.dumps((import_path(dict(settings.env)), dump_plan(plan))))
+    plan_fd = write_plan(marshal.dumps((import_path(dict(settings.env)), dump_plan(plan))))
     if warning := raise_descriptor_limit(settings):
         log.say(warning)
     command = [
         sys.executable,
-        *_interpreter_options(),
+        *interpreter_options(),
         "-c",
         _BOOTSTRAP,
         str(plan_fd),
@@ -79,7 +79,7 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        os.execve(sys.executable, command, _environment(settings))
+        os.execve(sys.executable, command, environment_of(settings))
     except BaseException:
         for listener in listeners:
             listener.close()
@@ -127,7 +127,7 @@ def raise_descriptor_limit(settings: Settings) -> str:
     )
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_of(settings: Settings) -> dict[str, str]:
     """Return the environment of supervisor and workers.
 
     Variables for the application are set here already, so that those which the interpreter or the C library
@@ -138,7 +138,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {**kept, **dict(settings.env)}
 
 
-def _absolute(address: Address, directory: str) -> Address:
+def absolute(address: Address, directory: str) -> Address:
     if address.is_file:
         address.path = os.path.join(directory, address.path)
     return address
@@ -151,7 +151,7 @@ def _worker_count(settings: Settings) -> tuple[int, str]:
     return settings.workers, origin if origin != DEFAULT_ORIGIN else "fixed"
 
 
-def _write_plan(data: bytes) -> int:
+def write_plan(data: bytes) -> int:
     """Return a descriptor to read `data` from, which the next interpreter inherits."""
     fd = _file_in_memory()
     if fd < 0:
@@ -196,7 +196,7 @@ def _pipe_with(data: bytes) -> int:
     return read_fd
 
 
-def _interpreter_options() -> list[str]:
+def interpreter_options() -> list[str]:
     """Return what stood before the program's name, such as `-X dev -W error`: it holds for workers too."""
     arguments = sys.argv[1:]
     head = sys.orig_argv[1 : len(sys.orig_argv) - len(arguments)]

@@ -268,7 +268,11 @@ def _explain_tcp(error: OSError, address: Address) -> BindError:
     if error.errno == errno.EADDRINUSE:
         owner = port_owner(address.port)
         by = f"by process {owner}" if owner else "by another process"
-        return BindError(address, f"the port is in use {by}; stop it, or choose another port with --bind")
+        return BindError(
+            address,
+            f"the port is in use {by}; stop it, or choose another port with --bind",
+            is_in_use=True,
+        )
     if error.errno == errno.EACCES:
         return BindError(address, "no permission; ports below 1024 need root or CAP_NET_BIND_SERVICE")
     if error.errno == errno.EADDRNOTAVAIL:
@@ -295,4 +299,5 @@ def _explain_unix(error: OSError, address: Address) -> BindError:
 
 def _explain_unix_owner(address: Address) -> BindError:
     owner = unix_owner(("@" if address.is_abstract else "") + address.path)
-    return BindError(address, f"process {owner} listens there" if owner else "another process listens there")
+    by = f"process {owner} listens there" if owner else "another process listens there"
+    return BindError(address, by, is_in_use=True)

@@ -13,10 +13,10 @@ import os
 import sys
 
 from portico import _core, log
-from portico.app_loader import extend_path, load_application
-from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError, quoted
+from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.forked import leave_server_behind
 from portico.process.import_watch import show_no_stack, show_stack_when_asked
+from portico.process.loading import load_in, traceback_of
 from portico.process.messages import Failed, Ready, encode
 from portico.process.proctitle import name_process
 from portico.process.signals import STACKS_SIGNAL, WORKER_SIGNALS, SignalPipe, signal
@@ -133,30 +133,17 @@ def _show_lines_at_once() -> None:
 
 def _load(assignment: Assignment) -> tuple[WSGIApplication, str]:
     """Return the application and its full name."""
-    plan = assignment.plan
+    settings = assignment.plan.settings
     show_stack_when_asked(assignment.stack_fd)
     try:
-        # By its path at every start: a reload follows a link that was switched to the next release.
-        _enter(plan.directory)
-        pythonpath = [os.path.join(plan.directory, path) for path in plan.settings.pythonpath]
-        extend_path([plan.directory, *pythonpath])
-        loaded = load_application(plan.settings.app)
+        loaded = load_in(assignment.plan.directory, settings.pythonpath, settings.app)
     except OperatorError as error:
         _fail(assignment, error.message)
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: whatever an import raises, the supervisor has to hear of it.
-        _fail(assignment, _traceback(error))
+        _fail(assignment, traceback_of(error))
     show_no_stack(assignment.stack_fd)
     return loaded
-
-
-def _enter(directory: str) -> None:
-    try:
-        os.chdir(directory)
-    except OSError as error:
-        raise OperatorError(
-            f"cannot enter the working directory {quoted(directory)}: {error.strerror}"
-        ) from None
 
 
 def _serve_and_leave(
@@ -166,7 +153,7 @@ def _serve_and_leave(
         settings = assignment.plan.settings
         all_finished = _core.serve(application, settings, process, assignment.scoreboard, assignment.slot)
     except BaseException as error:
-        log.error("the worker cannot go on\n" + _traceback(error, hide_loader=False))
+        log.error("the worker cannot go on\n" + traceback_of(error, hide_loader=False))
         _fail(assignment, f"the server cannot go on: {error}", exit_code=EXIT_UNEXPECTED)
     process.errors.flush()
     if not all_finished:
@@ -217,27 +204,3 @@ def _flush_all() -> None:
         except (OSError, ValueError, AttributeError):
             pass  # closed or full: there is nobody left to tell
     _core.flush_log(LOG_PATIENCE_S)
-
-
-def _traceback(error: BaseException, *, hide_loader: bool = True) -> str:
-    """Return the traceback of `error`, from the application's first frame on."""
-    import traceback
-
-    trace = error.__traceback__
-    if hide_loader:
-        ours = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep, "<frozen importlib")
-        first = trace
-        while first is not None and (
-            first.tb_frame.f_code.co_filename.startswith(ours)
-            or _is_import_module(first.tb_frame.f_code.co_filename)
-        ):
-            first = first.tb_next
-        # A SyntaxError in the module itself has no frame of the application, and its text says where it is.
-        trace = first
-    return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
-
-
-def _is_import_module(filename: str) -> bool:
-    import importlib
-
-    return filename == importlib.__file__

@@ -1,0 +1,276 @@
+"""The configuration file: `portico.toml`, or `[tool.portico]` of `pyproject.toml`; its values by setting.
+
+Receives a path, hands on `FileValues`. Reports everything that is wrong with a file at once. Runs in the
+process of the command line only, before the exec: what is supervised never imports a TOML reader.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from portico.config.kinds import EnvironmentVariable
+from portico.config.reading import parse
+from portico.config.setting import Group, Setting
+from portico.config.settings import by_group
+from portico.config.toml_positions import PathInDocument, Place, Places, places
+from portico.errors import OperatorError, quoted
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+OWN_NAME = "portico.toml"
+SHARED_NAME = "pyproject.toml"
+NONE = "none"
+"""What is given in place of a path to have no file read."""
+VARIABLE = "PORTICO_CONFIG"
+
+ARRAYS = ("app",)
+"""The tables of which there may be several: each describes an application."""
+SUBSTITUTION_PATTERN = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
+"""`${NAME}` or `${NAME:-default}`, as it may stand in any string (a pattern of ECMA 262, too)."""
+_SUBSTITUTION = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?\}|\$\{")
+_SURELY_MEANT = 0.8
+"""From which similarity on a name is a slip of the pen (difflib's ratio)."""
+
+
+class FileValues:
+    """What a file says: values by attribute, and where each of them stands (`portico.toml:3:11`)."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.values: dict[str, Any] = {}
+        self.origins: dict[str, str] = {}
+
+
+def find_file(chosen: str | None, environment: Mapping[str, str]) -> FileValues | None:
+    """Return the values of the file `chosen`, else of the working directory's; None if there is none.
+
+    Raises OperatorError if the chosen one is not there, or anything in it is wrong.
+    """
+    origin = "-c on the command line"
+    if chosen is None and (chosen := environment.get(VARIABLE, "").strip() or None):
+        origin = f"{VARIABLE} in the environment"
+    if chosen == NONE:
+        return None
+    if chosen is not None:
+        return read_file(chosen, environment, origin=origin)
+    if os.path.lexists(OWN_NAME):
+        return read_file(OWN_NAME, environment)
+    if os.path.lexists(SHARED_NAME) and "portico" in _text(SHARED_NAME, ""):
+        return read_file(SHARED_NAME, environment)
+    return None
+
+
+def read_file(path: str, environment: Mapping[str, str], *, origin: str = "") -> FileValues:
+    """Return the values of the file at `path`, of which `origin` says who has named it.
+
+    Raises OperatorError with a line for each mistake: its place, what was expected and what is there.
+    """
+    text = _text(path, origin)
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise OperatorError(_syntax_error(path, text, str(error))) from None
+    reader = _Reader(path, places(text, tomllib.loads), environment)
+    reader.document(document)
+    if reader.mistakes:
+        raise OperatorError("\n".join(sentence for _, sentence in sorted(reader.mistakes)))
+    return reader.found
+
+
+def _text(path: str, origin: str) -> str:
+    before = f"{origin}: " if origin else ""
+    if path.endswith(".py"):
+        raise OperatorError(
+            f"{before}expected a TOML file, got {quoted(path)}: settings that are made by Python go into the "
+            "environment or to the command line"
+        )
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise OperatorError(f"{before}cannot read {quoted(path)}: {error.strerror}") from None
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise OperatorError(f"{path}:{line}:{column}: expected UTF-8, got the byte {data[error.start]:#04x}") from None
+
+
+def _syntax_error(path: str, text: str, said: str) -> str:
+    """Put the reader's words behind the place, as in every other sentence."""
+    words, _, where = said.rpartition(" (at ")
+    if found := re.match(r"line (\d+), column (\d+)", where):
+        line, column = int(found[1]), int(found[2])
+    else:
+        line = text.count("\n") + 1
+        column = len(text) - text.rfind("\n")
+        words = f"{words} at the end of the file"
+    return f"{path}:{line}:{column}: not TOML: {words[:1].lower()}{words[1:]}"
+
+
+class _Reader:
+    """Reads one document, noting every mistake and going on."""
+
+    def __init__(self, path: str, places: Places, environment: Mapping[str, str]) -> None:
+        self.found = FileValues(path)
+        self.mistakes: list[tuple[tuple[int, int], str]] = []
+        self._places = places
+        self._environment = environment
+        self._folder = os.path.dirname(os.path.abspath(path))
+        self._groups: dict[str, tuple[Group, list[Setting[Any]]]] = {
+            group.table: (group, rows) for group, rows in by_group().items()
+        }
+
+    def document(self, document: Mapping[str, Any]) -> None:
+        table: Any = document
+        path: PathInDocument = ()
+        if os.path.basename(self.found.path) == SHARED_NAME:
+            for key in ("tool", "portico"):
+                path = (*path, key)
+                table = table.get(key, {})
+                if not isinstance(table, dict):
+                    return self._wrong_type(path, f"a table [{'.'.join(map(str, path))}]", table)
+        for key, value in table.items():
+            place = (*path, key)
+            if key not in self._groups:
+                self._unknown(place, f"a table of {self._written_path(path) or self.found.path}", self._groups)
+            elif key in ARRAYS:
+                self._applications(value, place)
+            elif isinstance(value, dict):
+                self._table(value, place, self._groups[key][1])
+            else:
+                self._wrong_type(place, f"a table [{self._written_path(place)}]", value)
+
+    def _applications(self, value: object, path: PathInDocument) -> None:
+        if not isinstance(value, list) or not all(isinstance(element, dict) for element in value):
+            return self._wrong_type(path, f"tables [[{self._written_path(path)}]]", value)
+        for index, element in enumerate(value):
+            if index == 1:
+                self._mistake(
+                    self._places.values[(*path, index)],
+                    f"expected one [[{self._written_path(path)}]], got {len(value)}: one server serves one "
+                    "application",
+                )
+            self._table(element, (*path, index), self._groups[str(path[-1])][1])
+
+    def _table(self, table: Mapping[str, Any], path: PathInDocument, rows: Sequence[Setting[Any]]) -> None:
+        by_key = {row.key: row for row in rows}
+        for key, value in table.items():
+            if key in by_key:
+                self._setting(by_key[key], value, (*path, key))
+            else:
+                self._unknown((*path, key), f"a setting of [{self._written_path(path)}]", by_key)
+
+    def _setting(self, row: Setting[Any], value: object, path: PathInDocument) -> None:
+        before = len(self.mistakes)
+        if not row.many:
+            parsed: Any = self._one(row, value, path)
+        elif isinstance(value, dict) and isinstance(row.kind, EnvironmentVariable):
+            parsed = tuple(self._variable(row, name, text, (*path, name)) for name, text in value.items())
+        else:
+            elements = value if isinstance(value, list) else [value]
+            paths = [(*path, index) for index in range(len(elements))] if isinstance(value, list) else [path]
+            parsed = tuple(map(self._one, [row] * len(elements), elements, paths))
+        if len(self.mistakes) == before:
+            self.found.values[row.attribute] = parsed
+            self.found.origins[row.attribute] = self._shown(self._places.values[path])
+
+    def _variable(self, row: Setting[Any], name: str, value: object, path: PathInDocument) -> Any:
+        if not isinstance(value, str):
+            return self._wrong_type(path, "a string", value)
+        return self._one(row, f"{name}={value}", path)
+
+    def _one(self, row: Setting[Any], value: object, path: PathInDocument) -> Any:
+        place = self._places.values[path]
+        if isinstance(value, str):
+            text = self._substituted(value, place)
+            if text is None:
+                return None
+            is_accepted = str in row.kind.natives or text != value
+        else:
+            is_accepted = type(value) in row.kind.natives
+            text = str(value).lower()
+        if not is_accepted:
+            return self._wrong_type(path, row.kind.expected, value)
+        label = f"{self._shown(place)}: {self._name(path)}"
+        try:
+            return row.kind.from_folder(parse(row, text, label), self._folder)
+        except OperatorError as error:
+            self._mistake(place, error.message, is_whole=True)
+
+    def _substituted(self, text: str, place: Place) -> str | None:
+        """Return `text` with the environment's values in it; None, having noted why, if that cannot be."""
+
+        def value(match: re.Match[str]) -> str:
+            if match[0] == "$${":
+                return "${"
+            name, default = match["name"], match["default"]
+            if name is None:
+                missing.append(f"expected ${{NAME}} or ${{NAME:-default}}, got {quoted(text)}; $${{ is a plain ${{")
+            elif given := self._environment.get(name, ""):
+                return given
+            elif default is not None:
+                return str(default[2:])
+            elif name not in self._environment:
+                missing.append(f"{name} is not set in the environment; ${{{name}:-default}} would do without it")
+            return ""
+
+        missing: list[str] = []
+        substituted = _SUBSTITUTION.sub(value, text)
+        for sentence in missing:
+            self._mistake(place, sentence)
+        return None if missing else substituted
+
+    def _unknown(self, path: PathInDocument, what: str, known: Mapping[str, object]) -> None:
+        key = str(path[-1])
+        hint = ""
+        for group, rows in self._groups.values():
+            for row in rows:
+                if key in (row.key, row.name):
+                    header = f"[[{group.table}]]" if group.table in ARRAYS else f"[{group.table}]"
+                    hint = f"; it is {row.key} in {header}"
+        if not hint and (near := difflib.get_close_matches(key, known, n=1, cutoff=_SURELY_MEANT)):
+            hint = f"; did you mean {near[0]}?"
+        self._mistake(self._places.keys[path], f"expected {what}, got {quoted(key)}, which is none{hint}")
+
+    def _wrong_type(self, path: PathInDocument, expected: str, value: object) -> None:
+        place = self._places.values[path]
+        self._mistake(place, f"{self._name(path)}: expected {expected}, got {_described(value)}")
+
+    def _mistake(self, place: Place, sentence: str, *, is_whole: bool = False) -> None:
+        whole = sentence if is_whole else f"{self._shown(place)}: {sentence}"
+        self.mistakes.append(((place.line, place.column), whole))
+
+    def _shown(self, place: Place) -> str:
+        return f"{self.found.path}:{place.line}:{place.column}"
+
+    def _name(self, path: PathInDocument) -> str:
+        """The last key of `path`: an element of an array is called as the array."""
+        return next((key for key in reversed(path) if isinstance(key, str)), "")
+
+    def _written_path(self, path: PathInDocument) -> str:
+        return ".".join(key for key in path if isinstance(key, str))
+
+
+def _described(value: object) -> str:
+    """Return a TOML value as a sentence can name it."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, int | float):
+        return str(value)
+    return f"the {type(value).__name__} {value}"

@@ -1,0 +1,23 @@
+"""How the text of one value is read, wherever it came from: the sentence that names its origin is the same.
+
+Runs in the process of the command line only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portico.config.addresses import AddressError
+from portico.config.setting import Setting
+from portico.errors import OperatorError, quoted
+
+
+def parse(row: Setting[Any], text: str, origin: str) -> Any:
+    """Return the value of `text`; raises OperatorError, naming `origin`, if it is not of the row's kind."""
+    try:
+        return row.kind.parse(text)
+    except AddressError as error:
+        where = "" if error.got == text.strip() else f" in {quoted(text)}"
+        raise OperatorError(f"{origin}: expected {error.expected}, got {quoted(error.got)}{where}") from None
+    except ValueError:
+        raise OperatorError(f"{origin}: expected {row.kind.expected}, got {quoted(text)}") from None

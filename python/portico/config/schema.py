@@ -1,0 +1,74 @@
+"""A JSON Schema of the configuration file, made from the table: editors complete and check with it (taplo).
+
+Runs in the process of the command line only.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from portico.config.file import ARRAYS, SUBSTITUTION_PATTERN
+from portico.config.kinds import Choice, EnvironmentVariable, Kind, NumberOrAuto, WholeNumber
+from portico.config.setting import Setting
+from portico.config.settings import by_group
+
+_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+def schema() -> str:
+    """Return the schema as JSON (https://json-schema.org, draft 7, which taplo reads)."""
+    tables: dict[str, Any] = {}
+    for group, rows in by_group().items():
+        table = {
+            "type": "object",
+            "title": group.title.capitalize(),
+            "additionalProperties": False,
+            "properties": {row.key: _setting(row) for row in rows},
+        }
+        tables[group.table] = {"type": "array", "maxItems": 1, "items": table} if group.table in ARRAYS else table
+    whole = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "portico.toml",
+        "description": "The configuration of portico, a WSGI application server.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": tables,
+    }
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+def _setting(row: Setting[Any]) -> dict[str, Any]:
+    about = {"description": row.documentation.replace("`", "")}
+    if isinstance(row.kind, EnvironmentVariable):
+        variables = {"type": "object", "additionalProperties": {"type": "string"}}
+        listed = {"type": "array", "items": {"type": "string", "pattern": "^[^=]+="}}
+        return about | {"anyOf": [variables, listed]}
+    one = _kind(row.kind)
+    if row.many:
+        return about | {"anyOf": [one, {"type": "array", "items": one}]}
+    default = row.show_default()
+    return about | one | ({"default": _default(row, default)} if default else {})
+
+
+def _default(row: Setting[Any], shown: str) -> Any:
+    if bool in row.kind.natives:
+        return row.default
+    return int(shown) if int in row.kind.natives and shown.isdigit() else shown
+
+
+def _kind(kind: Kind[Any]) -> dict[str, Any]:
+    """Return what a value of `kind` may be; any may come from the environment, by a substitution."""
+    if isinstance(kind, WholeNumber):
+        exact: list[dict[str, Any]] = [{"type": "integer", "minimum": kind.minimum, "maximum": kind.maximum}]
+    elif isinstance(kind, NumberOrAuto):
+        exact = [{"type": "integer", "minimum": kind.minimum, "maximum": kind.maximum}, {"const": "auto"}]
+    elif isinstance(kind, Choice):
+        exact = [{"enum": list(kind.choices)}]
+    else:
+        exact = [{"type": _TYPES[native]} for native in kind.natives]
+    if exact != [{"type": "string"}]:
+        exact = [each for each in exact if each != {"type": "string"}] + (
+            [{"type": "string"}] if {"type": "string"} in exact else [{"type": "string", "pattern": SUBSTITUTION_PATTERN}]
+        )
+    return exact[0] if len(exact) == 1 else {"anyOf": exact}

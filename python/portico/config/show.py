@@ -1,0 +1,91 @@
+"""The effective settings as text: a configuration file that gives the same ones, or JSON, with each origin.
+
+Runs in the process of the command line only.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from portico.config.file import ARRAYS
+from portico.config.kinds import EnvironmentVariable, Kind
+from portico.config.setting import Setting
+from portico.config.settings import Settings, by_group
+from portico.config.sources import DEFAULT_ORIGIN
+
+
+def as_toml(settings: Settings, *, only_changed: bool) -> str:
+    """Return `settings` as a configuration file; what it cannot hold, such as no application, is a comment."""
+    parts = []
+    for table, rows in _chosen(settings, only_changed=only_changed).items():
+        lines = [_line(row, settings.values[row.attribute]) for row in rows]
+        width = min(max(map(len, lines)), 60)
+        header = f"[[{table}]]" if table in ARRAYS else f"[{table}]"
+        origins = [settings.origins[row.attribute] for row in rows]
+        body = [f"{line:{width}}  # {origin}" for line, origin in zip(lines, origins, strict=True)]
+        parts.append("\n".join([header, *body]) + "\n")
+    return "\n".join(parts)
+
+
+def as_json(settings: Settings, *, only_changed: bool) -> str:
+    """Return an object of tables, each of settings, each with `value` and `origin`."""
+    tables = {
+        table: {
+            row.key: {
+                "value": _native(row, settings.values[row.attribute]),
+                "origin": settings.origins[row.attribute],
+            }
+            for row in rows
+        }
+        for table, rows in _chosen(settings, only_changed=only_changed).items()
+    }
+    return json.dumps(tables, indent=2, ensure_ascii=False) + "\n"
+
+
+def _chosen(settings: Settings, *, only_changed: bool) -> dict[str, list[Setting[Any]]]:
+    chosen = {
+        group.table: [
+            row for row in rows if not only_changed or settings.origins[row.attribute] != DEFAULT_ORIGIN
+        ]
+        for group, rows in by_group().items()
+    }
+    return {table: rows for table, rows in chosen.items() if rows}
+
+
+def _line(row: Setting[Any], value: Any) -> str:
+    line = f"{row.key} = {_toml(_native(row, value))}"
+    return line if value or not isinstance(value, str) or _holds_nothing(row.kind) else f"# {line}"
+
+
+def _holds_nothing(kind: Kind[Any]) -> bool:
+    """Say whether a file may give an empty text of this kind."""
+    try:
+        kind.parse(kind.show(""))
+    except ValueError:
+        return False
+    return True
+
+
+def _native(row: Setting[Any], value: Any) -> Any:
+    """Return `value` of JSON's types, as the file would have it."""
+    if isinstance(row.kind, EnvironmentVariable):
+        return dict(value)
+    if row.many:
+        return [_native_one(row.kind, each) for each in value]
+    return _native_one(row.kind, value)
+
+
+def _native_one(kind: Kind[Any], value: Any) -> Any:
+    shown = kind.show(value)
+    if bool in kind.natives:
+        return value
+    return int(shown) if int in kind.natives and shown.isdigit() else shown
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{_toml(name)} = {_toml(each)}" for name, each in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
+    # Strings, whole numbers, booleans and arrays of them are written alike in both.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

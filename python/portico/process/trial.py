@@ -1,0 +1,113 @@
+"""`portico check`: all that a start would find out, and nothing served.
+
+Runs in the process of the command line; the application is imported in a child of its own, under the import
+path, the environment and the interpreter's options that a worker would have.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from portico.config.addresses import parse_address
+from portico.config.check import check, working_directory
+from portico.config.settings import Settings
+from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_USAGE, BindError, OperatorError
+from portico.process.import_path import import_path
+from portico.process.inherited import ACTIVATION_VARIABLES, read_activation
+from portico.process.launch import absolute, environment_of, interpreter_options, write_plan
+from portico.process.loading import load_in, traceback_of
+from portico.process.sockets import bind_all
+
+_BOOTSTRAP = (
+    "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
+    "file.close(); from portico.process.trial import load_or_exit; load_or_exit(*plan)"
+)
+
+
+def try_out(settings: Settings) -> list[str]:
+    """Return what was found to be fine, or worth a look, a sentence each.
+
+    Raises OperatorError with all that would keep `settings` from being served: addresses and the application
+    are tried even where the other fails. An address that is in use is none: the server that runs with these
+    settings may be what uses it.
+    """
+    check(settings)
+    fine: list[str] = []
+    wrong: list[OperatorError] = []
+    for attempt in (*map(_Address, settings.bind), _application):
+        try:
+            fine.append(attempt(settings))
+        except OperatorError as error:
+            wrong.append(error)
+    if wrong:
+        # Who asks wants to know whether it is the application.
+        exit_code = EXIT_USAGE if isinstance(wrong[0], BindError) else EXIT_APPLICATION
+        raise OperatorError("\n".join(error.message for error in wrong), exit_code=exit_code)
+    return fine
+
+
+class _Address:
+    """One address to be tried."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __call__(self, settings: Settings) -> str:
+        address = absolute(parse_address(self._text), working_directory(settings))
+        activation = read_activation(os.environ, pid=os.getpid())
+        try:
+            listeners = bind_all([address], backlog=settings.backlog, activation=activation)
+        except BindError as error:
+            if not error.is_in_use:
+                raise
+            return f"{self._text} is in use, which is fine if it is by this server"
+        if not address.is_inherited:
+            for listener in listeners:
+                listener.close()
+        return f"{self._text} can be listened on"
+
+
+def _application(settings: Settings) -> str:
+    plan = (working_directory(settings), settings.pythonpath, settings.app)
+    plan_fd = write_plan(marshal.dumps((import_path(dict(settings.env)), plan)))
+    command = [sys.executable, *interpreter_options(), "-c", _BOOTSTRAP, str(plan_fd), "portico"]
+    variables = environment_of(settings)
+    for name in ACTIVATION_VARIABLES:
+        variables.pop(name, None)
+    try:
+        done = subprocess.run(
+            command,
+            env=variables,
+            pass_fds=[plan_fd],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+        )
+    finally:
+        os.close(plan_fd)
+    said = done.stderr.rstrip("\n")
+    if done.returncode == EXIT_FINE:
+        return said.rpartition("\n")[2]
+    if done.returncode < 0:
+        said = f"{said}\nthe import ended by signal {-done.returncode}".lstrip("\n")
+    raise OperatorError(f"cannot load {settings.app}: {said}", exit_code=EXIT_APPLICATION)
+
+
+def load_or_exit(directory: str, pythonpath: Sequence[str], name: str) -> None:
+    """In the child: load the application, say its name, and end at once, whatever it has started."""
+    code = EXIT_FINE
+    try:
+        _, full_name = load_in(directory, pythonpath, name)
+        said = f"{full_name} can be called"
+    except OperatorError as error:
+        said, code = error.message, EXIT_APPLICATION
+    except BaseException as error:
+        said, code = "\n" + traceback_of(error), EXIT_APPLICATION
+    print(said, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(code)

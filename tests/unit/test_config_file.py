@@ -1,0 +1,272 @@
+"""portico.config.file: what a configuration file says, where, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from portico.config.file import find_file, read_file
+from portico.config.settings import Settings
+from portico.config.sources import resolve
+from portico.errors import OperatorError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CORPUS = Path(__file__).parents[1] / "corpus" / "configuration"
+BROKEN = sorted(path.stem for path in CORPUS.glob("*.toml"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _settings(text: str, environment: Mapping[str, str] | None = None, **arguments: list[str]) -> Settings:
+    Path("portico.toml").write_text(text, "utf-8")
+    environment = environment or {}
+    return resolve(arguments, environment, find_file(None, environment))
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_are_told_exactly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentences for NAME.toml are the lines of NAME.txt."""
+    monkeypatch.chdir(CORPUS)
+    with pytest.raises(OperatorError) as raised:
+        read_file(f"{name}.toml", {})
+    assert raised.value.message == Path(f"{name}.txt").read_text("utf-8").rstrip("\n")
+    assert raised.value.exit_code == 2
+
+
+def test_every_kind_of_value(folder: Path) -> None:
+    settings = _settings(
+        """
+        [[app]]
+        app = "shop.wsgi"
+        mount = "/shop"
+        strict = true
+        env = { DEBUG = "1", EMPTY = "" }
+
+        [processes]
+        workers = "auto"
+        threads = 3
+        timeout = 1.5
+        graceful_timeout = "2m"
+
+        [listening]
+        bind = ["127.0.0.1:8000", "[::1]:8001"]
+
+        [request_limits]
+        max_request_body = "10M"
+        body_memory = 4096
+
+        [reverse_proxies]
+        health_path = "/healthz"
+        """
+    )
+    assert settings.app == "shop.wsgi"
+    assert settings.script_name == "/shop"
+    assert settings.strict is True
+    assert settings.env == (("DEBUG", "1"), ("EMPTY", ""))
+    assert (settings.workers, settings.threads) == (None, 3)
+    assert (settings.timeout_s, settings.graceful_timeout_s) == (1.5, 120.0)
+    assert settings.bind == ("127.0.0.1:8000", "[::1]:8001")
+    assert (settings.max_request_body_bytes, settings.body_memory_bytes) == (10 << 20, 4096)
+    assert settings.health_paths == ("/healthz",)
+
+
+def test_a_value_tells_its_line_and_column(folder: Path) -> None:
+    settings = _settings("# A comment.\n[processes]\n  threads = 3\n")
+    assert settings.origins["threads"] == "portico.toml:3:13"
+
+
+def test_the_environment_wins_over_the_file_and_the_command_line_over_both(folder: Path) -> None:
+    text = "[processes]\nthreads = 2\nworkers = 2\ntimeout = 2\n"
+    settings = _settings(text, {"PORTICO_WORKERS": "3", "PORTICO_TIMEOUT": "3"}, timeout=["4"])
+    assert (settings.threads, settings.workers, settings.timeout_s) == (2, 3, 4.0)
+    assert settings.origins["timeout_s"] == "--timeout on the command line"
+
+
+def test_port_in_the_environment_wins_over_a_bind_of_the_file(folder: Path) -> None:
+    assert _settings('[listening]\nbind = ":1"\n', {"PORT": "5000"}).bind == ("0.0.0.0:5000",)
+
+
+def test_relative_paths_start_from_the_folder_of_the_file(folder: Path) -> None:
+    Path("etc").mkdir()
+    Path("etc/portico.toml").write_text(
+        """
+        [[app]]
+        chdir = "../site"
+        pythonpath = ["lib", "/opt/lib"]
+        [listening]
+        bind = ["unix:shop.sock?mode=660", "unix:/run/shop.sock", "unix:@shop", ":0"]
+        [logs]
+        access_log = "access.log"
+        """
+    )
+    settings = resolve({}, {}, find_file("etc/portico.toml", {}))
+    assert os.path.normpath(settings.chdir) == str(folder / "site")
+    assert settings.pythonpath == (str(folder / "etc/lib"), "/opt/lib")
+    assert settings.bind == (
+        f"unix:{folder}/etc/shop.sock?mode=660",
+        "unix:/run/shop.sock",
+        "unix:@shop",
+        "0.0.0.0:0",
+    )
+    assert settings.access_log == str(folder / "etc/access.log")
+    assert settings.origins["chdir"] == "etc/portico.toml:3:17"
+
+
+@pytest.mark.parametrize("word", ["-", "off"])
+def test_words_are_no_relative_paths(folder: Path, word: str) -> None:
+    assert _settings(f'[logs]\naccess_log = "{word}"\n').access_log == word
+
+
+def test_variables_stand_in_strings(folder: Path) -> None:
+    settings = _settings(
+        """
+        [[app]]
+        app = "${MODULE}.wsgi"
+        env = { KEY = "$${KEPT} costs $5", HOME = "${HOME_OF_SHOP:-/srv/shop}", NONE = "${EMPTY}" }
+        [processes]
+        threads = "${THREADS:-7}"
+        workers = "${WORKERS:-7}"
+        """,
+        {"MODULE": "shop", "WORKERS": "3", "EMPTY": "", "THREADS": ""},
+    )
+    assert settings.app == "shop.wsgi"
+    assert settings.env == (("KEY", "${KEPT} costs $5"), ("HOME", "/srv/shop"), ("NONE", ""))
+    assert (settings.threads, settings.workers) == (7, 3)
+
+
+def test_pyproject_has_it_in_a_table_of_tools(folder: Path) -> None:
+    Path("pyproject.toml").write_text('[tool.portico.processes]\nthreads = 3\n[[tool.portico.app]]\napp = "shop"\n')
+    settings = resolve({}, {}, find_file(None, {}))
+    assert (settings.threads, settings.app) == (3, "shop")
+    assert settings.origins["app"] == "pyproject.toml:4:7"
+
+
+def test_a_mistake_in_pyproject_names_the_whole_table(folder: Path) -> None:
+    Path("pyproject.toml").write_text("[tool.portico.processes]\nthred = 3\n")
+    with pytest.raises(OperatorError) as raised:
+        find_file(None, {})
+    assert raised.value.message == (
+        'pyproject.toml:2:1: expected a setting of [tool.portico.processes], got "thred", which is none'
+    )
+
+
+def test_portico_toml_wins_over_pyproject(folder: Path) -> None:
+    Path("pyproject.toml").write_text("[tool.portico.processes]\nthreads = 3\n")
+    assert _settings("[processes]\nthreads = 4\n").threads == 4
+
+
+@pytest.mark.parametrize("text", ["[project]\nname = 'shop'\n", "not TOML at all", '[tool.black]\nwords = "portico"\n'])
+def test_a_pyproject_of_others_is_left_alone(folder: Path, text: str) -> None:
+    Path("pyproject.toml").write_text(text)
+    file = find_file(None, {})
+    assert file is None or not file.values
+
+
+def test_none_is_no_file(folder: Path) -> None:
+    Path("portico.toml").write_text("not TOML at all")
+    assert find_file("none", {}) is None
+    assert find_file(None, {"PORTICO_CONFIG": "none"}) is None
+
+
+def test_the_environment_may_name_the_file(folder: Path) -> None:
+    Path("shop.toml").write_text("[processes]\nthreads = 4\n")
+    file = find_file(None, {"PORTICO_CONFIG": "shop.toml"})
+    assert file is not None
+    assert file.values == {"threads": 4}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "environment", "sentence"),
+    [
+        ("gone.toml", {}, '-c on the command line: cannot read "gone.toml": No such file or directory'),
+        (None, {"PORTICO_CONFIG": "/"}, 'PORTICO_CONFIG in the environment: cannot read "/": Is a directory'),
+        (
+            "gunicorn.conf.py",
+            {},
+            '-c on the command line: expected a TOML file, got "gunicorn.conf.py": settings that are made by '
+            "Python go into the environment or to the command line",
+        ),
+    ],
+    ids=["gone", "a directory", "Python"],
+)
+def test_a_file_that_was_named_has_to_be_there(
+    folder: Path, chosen: str | None, environment: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(OperatorError) as raised:
+        find_file(chosen, environment)
+    assert raised.value.message == sentence
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [(b"# caf\xe9\n", "1:6"), (b"[logs]\n\n\xff", "3:1")],
+    ids=["in a comment", "at the start of a line"],
+)
+def test_a_file_that_is_not_utf_8_is_told_where(folder: Path, data: bytes, place: str) -> None:
+    Path("portico.toml").write_bytes(data)
+    with pytest.raises(OperatorError, match=f"^portico.toml:{place}: expected UTF-8, got the byte 0x"):
+        find_file(None, {})
+
+
+def test_line_ends_and_marks_of_other_systems_are_fine(folder: Path) -> None:
+    Path("portico.toml").write_bytes(b"\xef\xbb\xbf[processes]\r\nthreads = 3\r\n")
+    file = find_file(None, {})
+    assert file is not None
+    assert (file.values, file.origins) == ({"threads": 3}, {"threads": "portico.toml:2:11"})
+
+
+def test_what_is_supervised_never_imports_a_reader_of_toml() -> None:
+    """tests/process/test_start.py looks at a running one; this is the reason, by import."""
+    import subprocess
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import portico.process.__main__, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert not {"tomllib", "tomli", "portico.config.file", "portico.config.toml_positions"} & set(loaded)
+
+
+def test_places_of_documents_that_others_wrote() -> None:
+    """Every key and value of a long document is found where it stands."""
+    from portico.config.toml_positions import places
+
+    text = (CORPUS.parents[2] / "pyproject.toml").read_text("utf-8")
+    found = places(text, tomllib.loads)
+    lines = text.splitlines()
+
+    def look(value: Any, path: tuple[str | int, ...]) -> None:
+        place = found.values[path]
+        here = lines[place.line - 1][place.column - 1 :]
+        if isinstance(value, dict):
+            assert here[0] in "[{" or path[-1] in here, path
+            for key, each in value.items():
+                key_place = found.keys[(*path, key)]
+                assert key in lines[key_place.line - 1][key_place.column - 1 :]
+                look(each, (*path, key))
+        elif isinstance(value, list):
+            assert here[0] == "[", path
+            for index, each in enumerate(value):
+                look(each, (*path, index))
+        elif isinstance(value, str):
+            assert here.startswith(('"', "'")), path
+            assert value.split("\n")[0][:10].split("\\")[0] in here
+        else:
+            assert here.startswith(str(value).lower())
+
+    for key, value in tomllib.loads(text).items():
+        look(value, (key,))
