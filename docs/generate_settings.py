@@ -32,7 +32,7 @@ SEPARATORS = {",": "commas", ":": "colons"}
 def settings_page() -> str:
     """Return the page as Markdown: one table for each group."""
     return HEAD + "".join(
-        TABLE_HEAD.format(title=group.title.capitalize(), header=_header(group)) + "".join(_line(row) for row in rows)
+        TABLE_HEAD.format(title=group.title.capitalize(), header=_header(group)) + "".join(map(_line, rows))
         for group, rows in by_group().items()
     )
 

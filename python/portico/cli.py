@@ -86,7 +86,9 @@ class SettingsCommand(click.Command):
         for group, rows in by_group().items():
             with formatter.section(group.title.capitalize()):
                 formatter.write_dl([records.pop(row.name) for row in rows if row.name in records])
-        others = [records.pop(name) for name in (_FILE, "help") if name in records]
+        help_option = self.get_help_option(ctx)
+        names = (_FILE, help_option.name if help_option else "")
+        others = [records.pop(name) for name in names if name in records]
         if records:
             with formatter.section("What is printed"):
                 formatter.write_dl(list(records.values()))
@@ -110,8 +112,8 @@ def _parameter(row: Setting[Any]) -> click.Parameter:
 def _parameters() -> list[click.Parameter]:
     """Return what every command takes that reads the settings."""
     text = (
-        "The configuration file, or none.  [default: portico.toml, else tool.portico of pyproject.toml, in the "
-        f"working directory; {VARIABLE}]"
+        "The configuration file, or none.  [default: portico.toml, else tool.portico of pyproject.toml, in "
+        f"the working directory; {VARIABLE}]"
     )
     file = click.Option(["-c", "--config", _FILE], metavar="FILE|none", help=text)
     return [*(_parameter(row) for row in TABLE), file]
@@ -265,8 +267,8 @@ commands.add_command(
             click.Option(["--json"], is_flag=True, help="Print JSON."),
             click.Option(["--changed"], is_flag=True, help="Leave out what is at its default."),
         ],
-        help="Print the settings that `portico run` would have with the same options, each with where its value "
-        "comes from. What is printed is a configuration file.",
+        help="Print the settings that `portico run` would have with the same options, each with where its "
+        "value comes from. What is printed is a configuration file.",
         short_help="Print the effective settings.",
     )
 )

@@ -130,7 +130,7 @@ def test_words_are_no_relative_paths(folder: Path, word: str) -> None:
     assert _settings(f'[logs]\naccess_log = "{word}"\n').access_log == word
 
 
-def test_variables_stand_in_strings(folder: Path) -> None:
+def test_variables_in_strings(folder: Path) -> None:
     settings = _settings(
         """
         [[app]]
@@ -148,18 +148,20 @@ def test_variables_stand_in_strings(folder: Path) -> None:
 
 
 def test_pyproject_has_it_in_a_table_of_tools(folder: Path) -> None:
-    Path("pyproject.toml").write_text('[tool.portico.processes]\nthreads = 3\n[[tool.portico.app]]\napp = "shop"\n')
+    Path("pyproject.toml").write_text(
+        '[tool.portico.processes]\nthreads = 3\n[[tool.portico.app]]\napp = "shop"\n'
+    )
     settings = resolve({}, {}, find_file(None, {}))
     assert (settings.threads, settings.app) == (3, "shop")
     assert settings.origins["app"] == "pyproject.toml:4:7"
 
 
 def test_a_mistake_in_pyproject_names_the_whole_table(folder: Path) -> None:
-    Path("pyproject.toml").write_text("[tool.portico.processes]\nthred = 3\n")
+    Path("pyproject.toml").write_text("[tool.portico.processes]\nreload = 3\n")
     with pytest.raises(OperatorError) as raised:
         find_file(None, {})
     assert raised.value.message == (
-        'pyproject.toml:2:1: expected a setting of [tool.portico.processes], got "thred", which is none'
+        'pyproject.toml:2:1: expected a setting of [tool.portico.processes], got "reload", which is none'
     )
 
 
@@ -168,7 +170,9 @@ def test_portico_toml_wins_over_pyproject(folder: Path) -> None:
     assert _settings("[processes]\nthreads = 4\n").threads == 4
 
 
-@pytest.mark.parametrize("text", ["[project]\nname = 'shop'\n", "not TOML at all", '[tool.black]\nwords = "portico"\n'])
+@pytest.mark.parametrize(
+    "text", ["[project]\nname = 'shop'\n", "not TOML at all", '[tool.black]\nwords = "portico"\n']
+)
 def test_a_pyproject_of_others_is_left_alone(folder: Path, text: str) -> None:
     Path("pyproject.toml").write_text(text)
     file = find_file(None, {})

@@ -81,7 +81,9 @@ def read_file(path: str, environment: Mapping[str, str], *, origin: str = "") ->
     reader = _Reader(path, places(text, tomllib.loads), environment)
     reader.document(document)
     if reader.mistakes:
-        raise OperatorError("\n".join(sentence for _, sentence in sorted(reader.mistakes)))
+        sentences = [sentence for _, sentence in sorted(reader.mistakes)]
+        head = [f"{len(sentences)} mistakes in {path}"] if len(sentences) > 1 else []
+        raise OperatorError("\n".join([*head, *sentences]))
     return reader.found
 
 
@@ -102,7 +104,9 @@ def _text(path: str, origin: str) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
-        raise OperatorError(f"{path}:{line}:{column}: expected UTF-8, got the byte {data[error.start]:#04x}") from None
+        raise OperatorError(
+            f"{path}:{line}:{column}: expected UTF-8, got the byte {data[error.start]:#04x}"
+        ) from None
 
 
 def _syntax_error(path: str, text: str, said: str) -> str:
@@ -142,7 +146,9 @@ class _Reader:
         for key, value in table.items():
             place = (*path, key)
             if key not in self._groups:
-                self._unknown(place, f"a table of {self._written_path(path) or self.found.path}", self._groups)
+                self._unknown(
+                    place, f"a table of {self._written_path(path) or self.found.path}", self._groups
+                )
             elif key in ARRAYS:
                 self._applications(value, place)
             elif isinstance(value, dict):
@@ -154,13 +160,12 @@ class _Reader:
         if not isinstance(value, list) or not all(isinstance(element, dict) for element in value):
             return self._wrong_type(path, f"tables [[{self._written_path(path)}]]", value)
         for index, element in enumerate(value):
+            here = (*path, index)
             if index == 1:
-                self._mistake(
-                    self._places.values[(*path, index)],
-                    f"expected one [[{self._written_path(path)}]], got {len(value)}: one server serves one "
-                    "application",
-                )
-            self._table(element, (*path, index), self._groups[str(path[-1])][1])
+                header = f"[[{self._written_path(path)}]]"
+                sentence = f"expected one {header}, got {len(value)}: one server serves one application"
+                self._mistake(self._places.values[here], sentence)
+            self._table(element, here, self._groups[str(path[-1])][1])
 
     def _table(self, table: Mapping[str, Any], path: PathInDocument, rows: Sequence[Setting[Any]]) -> None:
         by_key = {row.key: row for row in rows}
@@ -215,13 +220,17 @@ class _Reader:
                 return "${"
             name, default = match["name"], match["default"]
             if name is None:
-                missing.append(f"expected ${{NAME}} or ${{NAME:-default}}, got {quoted(text)}; $${{ is a plain ${{")
+                missing.append(
+                    f"expected ${{NAME}} or ${{NAME:-default}}, got {quoted(text)}; $${{ is a plain ${{"
+                )
             elif given := self._environment.get(name, ""):
                 return given
             elif default is not None:
                 return str(default[2:])
             elif name not in self._environment:
-                missing.append(f"{name} is not set in the environment; ${{{name}:-default}} would do without it")
+                missing.append(
+                    f"{name} is not set in the environment; ${{{name}:-default}} would do without it"
+                )
             return ""
 
         missing: list[str] = []

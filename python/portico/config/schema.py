@@ -26,7 +26,8 @@ def schema() -> str:
             "additionalProperties": False,
             "properties": {row.key: _setting(row) for row in rows},
         }
-        tables[group.table] = {"type": "array", "maxItems": 1, "items": table} if group.table in ARRAYS else table
+        is_array = group.table in ARRAYS
+        tables[group.table] = {"type": "array", "maxItems": 1, "items": table} if is_array else table
     whole = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "portico.toml",
@@ -67,8 +68,6 @@ def _kind(kind: Kind[Any]) -> dict[str, Any]:
         exact = [{"enum": list(kind.choices)}]
     else:
         exact = [{"type": _TYPES[native]} for native in kind.natives]
-    if exact != [{"type": "string"}]:
-        exact = [each for each in exact if each != {"type": "string"}] + (
-            [{"type": "string"}] if {"type": "string"} in exact else [{"type": "string", "pattern": SUBSTITUTION_PATTERN}]
-        )
+    if str not in kind.natives or isinstance(kind, NumberOrAuto | Choice):
+        exact.append({"type": "string", "pattern": SUBSTITUTION_PATTERN})
     return exact[0] if len(exact) == 1 else {"anyOf": exact}

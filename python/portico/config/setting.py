@@ -21,7 +21,7 @@ else:
 
 
 class Group:
-    """Rows that stand together: under `title` in help and documentation, in `table` of the configuration file."""
+    """Rows that stand together: under `title` in the help, in `table` of the configuration file."""
 
     __slots__ = ("table", "title")
 

@@ -16,7 +16,7 @@ from portico.config.sources import DEFAULT_ORIGIN
 
 
 def as_toml(settings: Settings, *, only_changed: bool) -> str:
-    """Return `settings` as a configuration file; what it cannot hold, such as no application, is a comment."""
+    """Return `settings` as a configuration file; what that cannot hold, as no application, is a comment."""
     parts = []
     for table, rows in _chosen(settings, only_changed=only_changed).items():
         lines = [_line(row, settings.values[row.attribute]) for row in rows]

@@ -7,7 +7,6 @@ passes through; `traceback_of` shows it from the application's first frame on.
 from __future__ import annotations
 
 import os
-import sys
 
 from portico.app_loader import extend_path, load_application
 from portico.errors import OperatorError, quoted
@@ -52,4 +51,6 @@ def traceback_of(error: BaseException, *, hide_loader: bool = True) -> str:
 
 
 def _is_of_loader(filename: str) -> bool:
-    return filename.startswith((_PORTICO, "<frozen importlib")) or filename == sys.modules["importlib"].__file__
+    import importlib
+
+    return filename.startswith((_PORTICO, "<frozen importlib")) or filename == importlib.__file__

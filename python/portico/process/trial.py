@@ -10,7 +10,7 @@ import marshal
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from portico.config.addresses import parse_address
 from portico.config.check import check, working_directory
@@ -38,7 +38,8 @@ def try_out(settings: Settings) -> list[str]:
     check(settings)
     fine: list[str] = []
     wrong: list[OperatorError] = []
-    for attempt in (*map(_Address, settings.bind), _application):
+    attempts: list[Callable[[Settings], str]] = [*map(_Address, settings.bind), _application]
+    for attempt in attempts:
         try:
             fine.append(attempt(settings))
         except OperatorError as error:

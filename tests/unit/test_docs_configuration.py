@@ -1,0 +1,33 @@
+"""Each TOML block of the docs is a file that portico reads; the schema there is the one that it prints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from portico.config.file import read_file
+from portico.config.schema import schema
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = [
+    (f"{page.name}:{text.count(chr(10), 0, match.start()) + 1}", match[1])
+    for page in sorted(ROOT.glob("docs/**/*.md"))
+    for text in [page.read_text("utf-8")]
+    for match in re.finditer(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+]
+
+
+@pytest.mark.parametrize("block", [block for _, block in BLOCKS], ids=[place for place, _ in BLOCKS])
+def test_every_block_is_a_configuration_file(block: str, tmp_path: Path) -> None:
+    file = tmp_path / "portico.toml"
+    file.write_text(block, "utf-8")
+    read_file(str(file), {"SECRET": "shown to nobody"})
+
+
+def test_there_are_blocks() -> None:
+    assert BLOCKS
+
+
+def test_the_schema_of_the_docs_is_the_one_that_is_printed() -> None:
+    assert (ROOT / "docs/portico.schema.json").read_text("utf-8") == schema()
