@@ -28,6 +28,7 @@ PYTHON_LAYERS = (
     Layer(("cli", "__main__"), "the command line"),
     Layer(("process", "generate"), "the supervisor and its workers; configurations of other programs"),
     Layer(("app_loader", "config", "log", "threads"), "the application, settings, the error log, threads"),
+    Layer(("middleware",), "applications around an application, under any server"),
     Layer(("types", "errors", "__init__"), "names of types, exit codes, the version"),
     Layer(("_core",), "the bridge, as Python sees it"),
 )
