@@ -24,6 +24,13 @@ class OperatorError(Exception):
         self.exit_code = exit_code
 
 
+class LoadError(OperatorError):
+    """The application cannot be found under the name that was given, or is none that can be served."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, exit_code=EXIT_APPLICATION)
+
+
 class BindError(OperatorError):
     """`address` (a portico.config.addresses.Address) cannot be listened on, for `reason`.
 

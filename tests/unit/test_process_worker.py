@@ -13,7 +13,7 @@ from portico.process.worker import WorkerProcess
 from portico.types import EngineListener, EngineProcess
 
 NOT_FOR_THE_ENGINE = {
-    *("app", "bind", "workers", "timeout_s", "backlog", "chdir", "pythonpath", "env"),
+    *("app", "factory", "bind", "workers", "timeout_s", "backlog", "chdir", "pythonpath", "env"),
     *("access_log", "log_level"),
 }
 """What the command line, the supervisor and the loader use up."""

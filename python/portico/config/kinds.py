@@ -63,6 +63,20 @@ class Text(Kind[str]):
         return text
 
 
+class Application(Text):
+    """A WSGI application: a module or a file, an attribute, the arguments of a factory."""
+
+    def __init__(self) -> None:
+        super().__init__("APP", "a module and an application, such as shop.wsgi:application")
+
+    def from_folder(self, value: str, folder: str) -> str:
+        # Here, because the supervised processes have this module too, but never read text.
+        from portico.app_loader.name import names_file
+
+        target = value.partition(":")[0]
+        return os.path.join(folder, value) if names_file(target) else value
+
+
 class Directory(Text):
     """A directory."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from portico.config.kinds import (
     AddressText,
+    Application,
     Choice,
     Directory,
     Duration,
@@ -23,7 +24,6 @@ from portico.config.kinds import (
     Network,
     NumberOrAuto,
     Size,
-    Text,
     UrlPath,
     WholeNumber,
 )
@@ -55,12 +55,24 @@ class Settings:
 
     app = Setting(
         "app",
-        Text("APP", "a module and an application, such as shop.wsgi:application"),
+        Application(),
         "",
         positional=True,
         group=_APPLICATION,
-        documentation="The application: `pkg.mod:attribute` or `pkg.mod:factory()`. "
-        "Without an attribute, `application` is taken, or else `app`.",
+        documentation="The application: `pkg.mod:attribute`, or `pkg.mod:factory()`, perhaps with literals "
+        "as arguments. A file may stand in place of the module: `src/shop/wsgi.py:app`. Without an "
+        "attribute, `application` is taken, or else `app`. Without APP it is looked for in the working "
+        "directory: Django's by manage.py or DJANGO_SETTINGS_MODULE, what FLASK_APP names, then app.py and "
+        "wsgi.py. More in docs/application.md.",
+    )
+    factory = Setting(
+        "factory",
+        Flag(),
+        False,
+        group=_APPLICATION,
+        documentation="Whether APP names a factory, which is called without arguments and returns the "
+        "application, as `pkg.mod:factory()` says. Without an attribute, `create_app` is taken, or else "
+        "`make_app`.",
     )
     chdir = Setting(
         "chdir",

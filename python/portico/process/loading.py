@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 
-from portico.app_loader import extend_path, load_application
+from portico.app_loader import load_application
+from portico.app_loader.modules import extend_path
 from portico.errors import OperatorError, quoted
 
 TYPE_CHECKING = False
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
 _PORTICO = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
-def load_in(directory: str, pythonpath: Sequence[str], name: str) -> tuple[WSGIApplication, str]:
+def load_in(
+    directory: str, pythonpath: Sequence[str], name: str, *, factory: bool
+) -> tuple[WSGIApplication, str]:
     """Return the application called `name` and its full name, having made `directory` the working directory.
 
-    Raises OperatorError when there is no such folder or application.
+    `factory`: what `name` names has to be called first, without arguments. Raises OperatorError when there is
+    no such folder or application.
     """
     try:
         # By its path at every start: a reload follows a link that was switched to the next release.
@@ -33,7 +37,7 @@ def load_in(directory: str, pythonpath: Sequence[str], name: str) -> tuple[WSGIA
             f"cannot enter the working directory {quoted(directory)}: {error.strerror}"
         ) from None
     extend_path([directory, *(os.path.join(directory, path) for path in pythonpath)])
-    return load_application(name)
+    return load_application(name, directory=directory, factory=factory)
 
 
 def traceback_of(error: BaseException, *, hide_loader: bool = True) -> str:

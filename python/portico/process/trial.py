@@ -73,7 +73,7 @@ class _Address:
 
 
 def _application(settings: Settings) -> str:
-    plan = (working_directory(settings), settings.pythonpath, settings.app)
+    plan = (working_directory(settings), settings.pythonpath, settings.app, settings.factory)
     plan_fd = write_plan(marshal.dumps((import_path(dict(settings.env)), plan)))
     command = [sys.executable, *interpreter_options(), "-c", _BOOTSTRAP, str(plan_fd), "portico"]
     variables = environment_of(settings)
@@ -99,11 +99,11 @@ def _application(settings: Settings) -> str:
     raise OperatorError(f"cannot load {settings.app}: {said}", exit_code=EXIT_APPLICATION)
 
 
-def load_or_exit(directory: str, pythonpath: Sequence[str], name: str) -> None:
+def load_or_exit(directory: str, pythonpath: Sequence[str], name: str, factory: bool) -> None:
     """In the child: load the application, say its name, and end at once, whatever it has started."""
     code = EXIT_FINE
     try:
-        _, full_name = load_in(directory, pythonpath, name)
+        _, full_name = load_in(directory, pythonpath, name, factory=factory)
         said = f"{full_name} can be called"
     except OperatorError as error:
         said, code = error.message, EXIT_APPLICATION

@@ -136,7 +136,8 @@ def _load(assignment: Assignment) -> tuple[WSGIApplication, str]:
     settings = assignment.plan.settings
     show_stack_when_asked(assignment.stack_fd)
     try:
-        loaded = load_in(assignment.plan.directory, settings.pythonpath, settings.app)
+        directory = assignment.plan.directory
+        loaded = load_in(directory, settings.pythonpath, settings.app, factory=settings.factory)
     except OperatorError as error:
         _fail(assignment, error.message)
     except BaseException as error:
