@@ -17,8 +17,9 @@ from typing import Any
 import click
 
 from portico import __version__, log
-from portico.config.check import check, unknown_variables
+from portico.config.check import check, unknown_variables, working_directory
 from portico.config.file import VARIABLE, find_file
+from portico.config.finding import find_application, what_was_found
 from portico.config.kinds import Flag
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings, by_group
@@ -120,9 +121,20 @@ def _parameters() -> list[click.Parameter]:
 
 
 def _settings(values: dict[str, Any]) -> Settings:
-    """Return the settings that the command line, in `values`, the environment and the file ask for."""
+    """Return the settings that the command line, in `values`, the environment and the file ask for.
+
+    If none of them names an application, it is the one that the working directory has.
+    """
     file = find_file(values.pop(_FILE), os.environ)
-    return resolve(_raw_arguments(values), os.environ, file)
+    settings = resolve(_raw_arguments(values), os.environ, file)
+    if settings.app:
+        return settings
+    return find_application(settings, working_directory(settings), os.environ)
+
+
+def _remarks(settings: Settings) -> list[str]:
+    """Return what the operator should hear of before anything is done."""
+    return [*unknown_variables(os.environ), *what_was_found(settings)]
 
 
 def _raw_arguments(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:
@@ -138,7 +150,7 @@ def _raw_arguments(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:
 
 def _run(**values: Any) -> None:
     settings = _settings(values)
-    for sentence in unknown_variables(os.environ):
+    for sentence in _remarks(settings):
         log.say(sentence)
     check(settings)
     # Here and not above: `portico --help` needs no sockets.
@@ -156,7 +168,7 @@ def _config(json: bool, changed: bool, **values: Any) -> None:
 
 def _check(**values: Any) -> None:
     settings = _settings(values)
-    for sentence in unknown_variables(os.environ):
+    for sentence in _remarks(settings):
         log.say(sentence)
     from portico.process.trial import try_out
 
@@ -173,7 +185,7 @@ def _schema() -> None:
 def _generate(target: str, output: str | None, force: bool, **values: Any) -> None:
     wishes = {name: values.pop(name) for name in _WISHES if name in values}
     settings = _settings(values)
-    for sentence in unknown_variables(os.environ):
+    for sentence in _remarks(settings):
         click.echo(f"portico: {sentence}", err=True)
     # Here and not above: `portico run` needs none of it.
     from portico.generate.output import show, write

@@ -20,7 +20,10 @@ _END_DEADLINE_S = 20.0
 
 
 class Portico:
-    """One `python -m portico run` in `folder`, where `site.py`-like modules may be written and rewritten."""
+    """One `python -m portico run` in `folder`, where `site.py`-like modules may be written and rewritten.
+
+    Without an `application` it is left to be found.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class Portico:
         with self.error_path.open("wb") as error_log:
             self.process = subprocess.Popen(
                 [
-                    *(*program, "run", application, "-b", f"127.0.0.1:{port}"),
+                    *(*program, "run", *filter(None, [application]), "-b", f"127.0.0.1:{port}"),
                     *("--access-log", "off", *options),
                 ],
                 cwd=folder,

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 
 from portico.config.addresses import Address, parse_address
 from portico.config.file import VARIABLE
+from portico.config.finding import why_none_was_found
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings
 from portico.errors import OperatorError, quoted
@@ -18,8 +19,8 @@ from portico.errors import OperatorError, quoted
 
 def check(settings: Settings) -> None:
     """Raise OperatorError for the first rule that `settings` break."""
-    check_app(settings)
     directory = _check_directory(settings)
+    check_app(settings)
     check_together(settings, directory)
     _check_access_log(settings, directory)
 
@@ -75,11 +76,14 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def check_app(settings: Settings) -> None:
-    """Raise OperatorError if no application is named."""
+    """Raise OperatorError if no application is named or found, or if it would be called twice."""
     if not settings.app:
+        raise OperatorError(why_none_was_found(settings, working_directory(settings), os.environ))
+    if settings.factory and "(" in settings.app:
+        origins = [settings.origins[row.attribute] for row in (Settings.app, Settings.factory)]
         raise OperatorError(
-            "no application was given: name its module and attribute, as in "
-            "`portico run shop.wsgi:application`, or set PORTICO_APP"
+            f"{quoted(settings.app)} ({origins[0]}) is a factory that is called already, and factory "
+            f"({origins[1]}) would call what it returns; leave out one of them"
         )
 
 
