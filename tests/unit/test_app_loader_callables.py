@@ -79,7 +79,7 @@ class MadeByMeta(metaclass=MetaCalled):
     pass
 
 
-class Site:
+class Shop:
     def __call__(self, environ, start_response):  # type: ignore[no-untyped-def]
         return []
 
@@ -97,7 +97,7 @@ class Site:
     static_itself = staticmethod(application)
 
 
-class Inherited(Site):
+class Inherited(Shop):
     pass
 
 
@@ -136,20 +136,20 @@ ACCEPTED = {
     "any keywords": lambda environ, start_response, **keywords: [],
     "decorated": decorated_application,
     "decorated view": view,
-    "instance": Site(),
+    "instance": Shop(),
     "instance of a subclass": Inherited(),
     "instance with a static call": StaticCall(),
-    "bound method": Site().method,
-    "class method": Site.of_class,
-    "static method": Site.static,
-    "static method itself": vars(Site)["static_itself"],
+    "bound method": Shop().method,
+    "class method": Shop.of_class,
+    "static method": Shop.static,
+    "static method itself": vars(Shop)["static_itself"],
     "partial": functools.partial(with_more, 1),
     "partial with a keyword": functools.partial(with_more, 1, debug=True),
     "partial of a partial": functools.partial(functools.partial(with_more, 1), debug=True),
     "partial that needs a keyword and has it": functools.partial(
         lambda environ, start_response, *, debug: [], debug=True
     ),
-    "partial of a method": functools.partial(Site().method),
+    "partial of a method": functools.partial(Shop().method),
     "partial of a class": functools.partial(AppClass),
     "AppClass": AppClass,
     "AppClass, older": OlderAppClass,
@@ -196,17 +196,17 @@ class Callable0:
         return application
 
 
-class SiteOfName(Site):
+class ShopOfName(Shop):
     def __init__(self, name: str) -> None:
         pass
 
 
-class SiteOfTwo(Site):
+class ShopOfTwo(Shop):
     def __init__(self, name: str, place: str) -> None:
         pass
 
 
-class SiteOfDefaults(Site):
+class ShopOfDefaults(Shop):
     def __init__(self, name: str = "", place: str = "") -> None:
         pass
 
@@ -281,24 +281,24 @@ REJECTED = {
         f"{TAKES_TWO}; {ADVICE}",
     ),
     "unbound method": (
-        Site.method,
+        Shop.method,
         f"shop:x takes three arguments (self, environ, start_response); {TAKES_TWO}; {ADVICE}",
     ),
     "instance without arguments": (Callable0(), f"shop:x takes no arguments; {TAKES_TWO}"),
     "class of applications": (
-        Site,
+        Shop,
         "shop:x is a class whose instances are applications: write shop:x()",
     ),
     "class of applications with defaults": (
-        SiteOfDefaults,
+        ShopOfDefaults,
         "shop:x is a class whose instances are applications: write shop:x()",
     ),
     "class of applications that are made of something": (
-        SiteOfName,
+        ShopOfName,
         "shop:x is a class whose instances are applications: name one of them",
     ),
     "class of applications that are made of two things": (
-        SiteOfTwo,
+        ShopOfTwo,
         "shop:x is a class whose instances are applications: name one of them",
     ),
     "class without a constructor": (
@@ -325,7 +325,7 @@ def test_what_a_factory_returned_is_not_called_again() -> None:
         check_application(create_app, "shop:x()", made=True)
     assert caught.value.message == f"what shop:x() returned takes no arguments; {TAKES_TWO}"
     with pytest.raises(LoadError) as caught:
-        check_application(Site, "shop:x()", made=True)
+        check_application(Shop, "shop:x()", made=True)
     assert caught.value.message == (
         "what shop:x() returned is a class whose instances are applications: name one of them"
     )
