@@ -97,9 +97,16 @@ def _slope_verdict(what: str, samples: Sequence[Sample], bar: float) -> Verdict:
 
 
 def _growth_verdict(record: SoakRecord) -> Verdict:
-    """Workers forked late must not weigh more than those forked early."""
+    """Workers forked late must not weigh more than those forked early.
+
+    Compared are those beside the worker that is spared. Before it, reloads put lighter ones among them, and
+    each has a young neighbour, with which it shares more of the supervisor's pages.
+    """
+    spared = record.samples.get(record.spared or 0, [])
     found = [
-        at_age(samples, EQUAL_AGE_S) for pid, samples in record.samples.items() if pid != record.supervisor
+        at_age(samples, EQUAL_AGE_S)
+        for samples in record.samples.values()
+        if spared and samples[0].at_s > spared[0].at_s
     ]
     weights = [sample.pss_bytes for sample in found if sample is not None]
     pair = halves(weights)

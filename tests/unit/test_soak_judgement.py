@@ -164,6 +164,15 @@ def test_workers_that_are_born_heavier_are_a_failure() -> None:
     assert failed(record) == ["PSS of workers 20 s old, later ones : earlier ones"]
 
 
+def test_lighter_workers_from_before_the_spared_one_are_not_compared() -> None:
+    """Such as those of a reload, and those that share the supervisor's pages with a young neighbour."""
+    record = fine_record()
+    record.samples[2] = record.samples[2][300:]
+    for pid in range(3, 10):
+        record.samples[pid] = [replace(sample, pss_bytes=5 * MEBIBYTE) for sample in record.samples[pid]]
+    assert failed(record) == []
+
+
 def test_a_problem_of_the_run_itself_is_a_failure() -> None:
     record = fine_record()
     record.problems.append("the hostile clients ended early")

@@ -33,7 +33,7 @@ const FLUSH_TICK: Duration = Duration::from_micros(3_600);
 /// What the last looks have shown.
 struct Sight {
     count: Count,
-    /// The pause before the look.
+    /// The pause before the look; none after a sleep.
     tick: Duration,
     /// How long no call was slow, but for sleeps.
     since_slow: Duration,
@@ -51,12 +51,11 @@ pub fn watch(lead: &Lead, driver: &impl Driver) {
     let mut sight = Sight::new();
     while !lead.is_stopping() {
         look(lead, driver, &mut sight);
-        let tick = if sight.quiet >= QUIET && sleep(lead, driver, sight.count) {
-            sight.after_sleep(lead.watchdog.calls.count())
-        } else {
-            sight.next_tick()
-        };
-        pause(lead, driver, tick);
+        if sight.quiet >= QUIET && sleep(lead, driver, sight.count) {
+            sight.note_sleep(lead.watchdog.calls.count());
+        }
+        let tick = sight.next_tick();
+        pause(lead, driver, tick, sight.is_flushing());
         sight.note_pause(tick);
     }
 }
@@ -73,27 +72,29 @@ impl Sight {
         }
     }
 
-    /// The tick after a look.
+    /// Whether blocks were coalesced lately, so that more may come.
+    fn is_flushing(&self) -> bool {
+        self.flushing_looks > 0
+    }
+
+    /// The tick after a look, or a sleep.
     fn next_tick(&self) -> Duration {
         match self {
             // Twice as often: no block is to wait for a whole millisecond.
-            Sight { flushing_looks: 1.., .. } => SHORT_TICK / 2,
+            _ if self.is_flushing() => SHORT_TICK / 2,
             // The call may have begun just after the look before. Not so after a short tick: on a busy thread nearly
             // every look finds it in some call.
             Sight { count, tick, .. } if count.is_in_call() && *tick > SHORT_TICK => SHORT_TICK,
-            _ => self.usual_tick(),
+            Sight { alert_looks: 1.., .. } => SHORT_TICK,
+            _ => LONG_TICK,
         }
     }
 
-    /// The tick after a sleep, which the call has ended that began with `count`, if any.
-    fn after_sleep(&mut self, count: Count) -> Duration {
+    /// After a sleep, which the call has ended that began with `count`, if any: so it has just begun.
+    fn note_sleep(&mut self, count: Count) {
         self.count = count;
+        self.tick = Duration::ZERO;
         self.quiet = Duration::ZERO;
-        self.usual_tick()
-    }
-
-    fn usual_tick(&self) -> Duration {
-        if self.alert_looks > 0 { SHORT_TICK } else { LONG_TICK }
     }
 
     fn note_pause(&mut self, tick: Duration) {
@@ -136,9 +137,10 @@ fn look(lead: &Lead, driver: &impl Driver, sight: &mut Sight) {
     sight.count = count;
 }
 
-/// Pauses for a tick. Where that is a long one, a vacant lead or coalesced bytes end it; a call does not.
-fn pause(lead: &Lead, driver: &impl Driver, tick: Duration) {
-    if tick <= SHORT_TICK {
+/// Pauses for a tick. A vacant lead ends it, and the first of coalesced bytes; those that follow leave together, a tick
+/// later. A call does not end it.
+fn pause(lead: &Lead, driver: &impl Driver, tick: Duration, is_flushing: bool) {
+    if is_flushing {
         return park_timeout(tick);
     }
     lead.watchdog.begin_nap();

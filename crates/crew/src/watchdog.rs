@@ -6,7 +6,7 @@ use crate::sync::{AtomicBool, Mutex, Ordering, Thread, current, lock};
 /// What the watchdog shares with those it watches, and how it is woken.
 pub struct Watchdog {
     pub(crate) calls: CallCounter,
-    /// Whether it pauses for longer than coalesced bytes, or a vacant lead, may wait.
+    /// Whether it pauses, and coalesced bytes or a vacant lead end that.
     is_napping: AtomicBool,
     thread: Mutex<Option<Thread>>,
 }
@@ -31,12 +31,12 @@ impl Watchdog {
         }
     }
 
-    /// Before a long pause: who has something for the watchdog wakes it from now on, but for a call that begins.
+    /// Before such a pause: who has something for the watchdog wakes it from now on, but for a call that begins.
     pub(crate) fn begin_nap(&self) {
         self.is_napping.swap(true, Ordering::AcqRel);
     }
 
-    /// After a long pause.
+    /// After it.
     pub(crate) fn end_nap(&self) {
         self.is_napping.store(false, Ordering::Relaxed);
     }
