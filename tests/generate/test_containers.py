@@ -115,6 +115,7 @@ def test_a_container_can_be_asked_how_it_is(command: Callable[..., list[str]]) -
 def test_a_container_logs_to_standard_output(command: Callable[..., list[str]]) -> None:
     assert settings_of(command("shop", "--access-log", "/var/log/access.log")).access_log == "-"
     assert settings_of(command("shop", "--access-log", "off")).access_log == "off"
+    assert settings_of(command("shop", "--error-log", "/var/log/error.log")).error_log == "-"
 
 
 @BOTH

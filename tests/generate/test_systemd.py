@@ -189,6 +189,9 @@ def test_what_the_paths_need_is_not_hidden(tmp_path: Path) -> None:
         value("ReadWritePaths", "--chdir", "/srv/shop", "--access-log", "logs/access.log") == "/srv/shop/logs"
     )
     assert "ReadWritePaths=/" not in generated("systemd", "shop", "--access-log", "off")
+    logs = ("--access-log", "/var/log/shop/a", "--error-log")
+    assert value("ReadWritePaths", *logs, "/var/log/shop/b") == "/var/log/shop"
+    assert value("ReadWritePaths", *logs, "/var/log/b") == "/var/log/shop /var/log"
 
 
 def test_the_service_is_well_enclosed(tmp_path: Path) -> None:

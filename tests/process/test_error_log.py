@@ -259,3 +259,27 @@ def application(environ, start_response):
     wait_until(lambda: "of the child" in pipe.text(), what="the child's line")
     portico.stop()
     assert pipe.text().count("a line of its own") == 1
+
+
+def test_goes_to_a_file_which_a_reload_opens_anew(start: Start) -> None:
+    portico = start(SHOP, "--error-log", "logs/error.log", "-w", "1")
+    assert portico.wait() == 2, "the folder is not there yet"
+    assert '--error-log on the command line: cannot write "' in portico.log()
+    (portico.folder / "logs").mkdir()
+    portico = start(SHOP, "--error-log", "logs/error.log", "-w", "1")
+    path = portico.folder / "logs/error.log"
+    wait_until(lambda: path.exists() and "ready in " in path.read_text(), what="the start in the file")
+    portico.get("/raise")
+    wait_until(
+        lambda: "ArithmeticError: of the application" in path.read_text(), what="the traceback in the file"
+    )
+    old = path.rename(path.with_name("error.log.1"))
+    length = len(old.read_text())
+    portico.signal(signal.SIGHUP)
+    wait_until(lambda: path.exists() and "reloading" in path.read_text(), what="the reload in a new file")
+    wait_until(lambda: "is ready after" in path.read_text(), what="the new worker")
+    portico.get("/errors")
+    wait_until(lambda: "and a second" in path.read_text(), what="the new worker's lines in the new file")
+    portico.stop()
+    assert "reloading" not in old.read_text()[length:]
+    assert "ready in " not in portico.log()

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from portico.config.addresses import Address, parse_address
 from portico.config.file import VARIABLE
 from portico.config.finding import why_none_was_found
+from portico.config.kinds import LogFile
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings
 from portico.errors import OperatorError, quoted
@@ -22,7 +23,8 @@ def check(settings: Settings) -> None:
     directory = _check_directory(settings)
     check_app(settings)
     check_together(settings, directory)
-    _check_access_log(settings, directory)
+    for row in (Settings.access_log, Settings.error_log):
+        _check_log(settings, row, directory)
 
 
 def check_together(settings: Settings, directory: str) -> None:
@@ -166,12 +168,12 @@ def _misfit(settings: Settings, one: Setting[int], relation: str, other: Setting
     )
 
 
-def _check_access_log(settings: Settings, directory: str) -> None:
-    if settings.access_log in ("-", "off"):
+def _check_log(settings: Settings, row: Setting[str], directory: str) -> None:
+    if not (isinstance(row.kind, LogFile) and row.kind.is_file(settings.values[row.attribute])):
         return
-    path = os.path.join(directory, settings.access_log)
+    path = os.path.join(directory, settings.values[row.attribute])
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644))
     except OSError as error:
-        origin = settings.origins[Settings.access_log.attribute]
+        origin = settings.origins[row.attribute]
         raise OperatorError(f"{origin}: cannot write {quoted(path)}: {error.strerror}") from None

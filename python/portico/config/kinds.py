@@ -88,13 +88,20 @@ class Directory(Text):
 
 
 class LogFile(Text):
-    """A file to write lines to, or one of two words."""
+    """A file to write lines to, or a word for something else: `-`, perhaps `off`."""
 
-    def __init__(self) -> None:
-        super().__init__("PATH|-|off", "a file, - for standard output, or off")
+    def __init__(
+        self, expected: str = "a file, - for standard output, or off", words: tuple[str, ...] = ("-", "off")
+    ) -> None:
+        super().__init__("|".join(["PATH", *words]), expected)
+        self._words = words
+
+    def is_file(self, value: str) -> bool:
+        """Say whether `value` is the path of a file, and not a word."""
+        return value not in self._words
 
     def from_folder(self, value: str, folder: str) -> str:
-        return value if value in ("-", "off") else os.path.join(folder, value)
+        return os.path.join(folder, value) if self.is_file(value) else value
 
 
 class WholeNumber(Kind[int]):

@@ -519,6 +519,14 @@ class Settings:
         "pipe should take, a worker keeps 1 MiB of lines and gives up the rest, with a warning: requests do "
         "not wait for their log. After a file was moved away, HUP opens it anew.",
     )
+    error_log = Setting(
+        "error_log",
+        LogFile("a file, or - for standard error", ("-",)),
+        "-",
+        group=_LOGS,
+        documentation="Where the error log goes, and whatever else is written to standard error: a file, or "
+        "- to leave standard error as it is. After a file was moved away, HUP opens it anew.",
+    )
     log_level = Setting(
         "log_level",
         Choice("trace", "debug", "info", "warning", "error", "critical"),

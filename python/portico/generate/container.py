@@ -59,6 +59,9 @@ def contain(deployment: Deployment) -> Contained:
     if settings.access_log not in ("-", "off"):
         replaced["access_log"] = ["-"]
         changes.append(f"The access log goes to standard output instead of {settings.access_log}.")
+    if settings.error_log != "-":
+        replaced["error_log"] = ["-"]
+        changes.append(f"The error log goes to standard error instead of {settings.error_log}.")
     health_path = next(iter(settings.health_paths), "")
     if not any(speaks_http(address) for address in addresses):
         health_path = ""

@@ -139,8 +139,8 @@ def files(deployment: Deployment) -> list[File]:
         ),
         Derived("LimitNOFILE", str(wanted_descriptors(settings)), shown(settings, Settings.max_connections)),
     ]
-    log_directory = _log_directory(settings, directory)
-    paths = [command[0], directory, log_directory]
+    log_directories = _log_directories(settings, directory)
+    paths = [command[0], directory, *log_directories]
     paths += [os.path.normpath(os.path.join(directory, path)) for path in settings.pythonpath]
     service = fill(
         _SERVICE,
@@ -157,7 +157,7 @@ def files(deployment: Deployment) -> list[File]:
         command=_command_line(command),
         stop=derived[0].value,
         descriptors=derived[1].value,
-        writable=f"ReadWritePaths={quote(log_directory)}" if log_directory else "",
+        writable=f"ReadWritePaths={' '.join(map(quote, log_directories))}" if log_directories else "",
         protect_home="read-only" if _any_below(paths, _HOMES) else "yes",
         private_tmp="no" if _any_below(paths, _TEMPORARY) else "yes",
     )
@@ -277,10 +277,10 @@ def _socket_options(address: Address, addresses: Sequence[Address]) -> list[str]
     return lines
 
 
-def _log_directory(settings: Settings, directory: str) -> str:
-    if settings.access_log in ("-", "off"):
-        return ""
-    return os.path.dirname(os.path.normpath(os.path.join(directory, settings.access_log)))
+def _log_directories(settings: Settings, directory: str) -> list[str]:
+    files = [path for path in (settings.access_log, settings.error_log) if path not in ("-", "off")]
+    found = [os.path.dirname(os.path.normpath(os.path.join(directory, path))) for path in files]
+    return list(dict.fromkeys(found))
 
 
 def _any_below(paths: Sequence[str], folders: Sequence[str]) -> bool:

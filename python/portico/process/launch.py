@@ -24,6 +24,7 @@ from portico.process.import_path import import_path
 from portico.process.inherited import ACTIVATION_VARIABLES, read_activation
 from portico.process.plan import Plan, dump_plan
 from portico.process.sockets import bind_all
+from portico.process.standard_streams import write_errors_to
 
 # Like `-m portico.process`, but without `runpy` (0.7 MB), and with the import path of this process before
 # anything is imported by it.
@@ -80,6 +81,8 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
     sys.stderr.flush()
     try:
         os.execve(sys.executable, command, environment_of(settings))
+        if settings.error_log != "-":
+            write_errors_to(os.path.join(directory, settings.error_log))
     except BaseException:
         for listener in listeners:
             listener.close()

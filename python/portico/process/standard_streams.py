@@ -1,4 +1,5 @@
 """Standard input, output and error are there, whoever has started portico: the command line's first step.
+Standard error may be given to a file: its last one, and the supervisor's at each reload.
 
 Where one is closed, the next file or socket that is opened would get its number, and what is printed would go
 to a client or into a file. Supervisor, workers and the application inherit what is put in its place.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
+_STANDARD_ERROR_FD = 2
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
@@ -21,3 +23,12 @@ def open_standard_streams() -> None:
             # It gets the least number that is free, which is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115 - as long as the process
+
+
+def write_errors_to(path: str) -> None:
+    """Put the file at `path` in the place of standard error; raises OSError if it cannot be written."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.dup2(fd, _STANDARD_ERROR_FD)
+    finally:
+        os.close(fd)

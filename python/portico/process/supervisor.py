@@ -30,6 +30,7 @@ from portico.process.signals import (
     signal_name,
     unblock_signals,
 )
+from portico.process.standard_streams import write_errors_to
 from portico.process.worker import LOG_PATIENCE_S, Assignment, configure_log
 from portico.process.worker_handle import BOOTING, LEAVING, READY, WorkerHandle
 from portico.process.worker_set import WorkerSet
@@ -294,7 +295,18 @@ class Supervisor:
         # The rest follows from it: `_manage` starts workers of this generation and drains those before it.
         self._generation += 1
         self._not_before_s = 0.0
+        self._open_error_log()
         log.info("reloading: each worker is replaced once its successor is ready")
+
+    def _open_error_log(self) -> None:
+        """Open the file of the error log anew: it may have been moved away. Workers inherit it."""
+        if self._settings.error_log == "-":
+            return
+        path = os.path.join(self._plan.directory, self._settings.error_log)
+        try:
+            write_errors_to(path)
+        except OSError as error:
+            log.error(f"cannot write the error log {path}: {error.strerror}; going on with the one of before")
 
     def _resize(self, by: int) -> None:
         wanted = self._wanted + by
