@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
-from portico.config.kinds import FieldText, Flag, MountPath, Network, Size, UrlPath
+from portico.config.addresses import FORMS, AddressError
+from portico.config.kinds import (
+    AddressText,
+    Choice,
+    Directory,
+    EnvironmentVariable,
+    FieldText,
+    Flag,
+    Kind,
+    MountPath,
+    Network,
+    Size,
+    UrlPath,
+)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +124,59 @@ def test_holds_a_size_to_its_minimum() -> None:
     assert Size().parse("0") == 0
     with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
         Size(64).parse("63")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("8000", "127.0.0.1:8000"),
+        ("0", "127.0.0.1:0"),
+        ("localhost", "localhost:8000"),
+        ("10.0.0.1", "10.0.0.1:8000"),
+        ("[::1]", "[::1]:8000"),
+        (":80", "0.0.0.0:80"),
+    ],
+)
+def test_completes_an_address(text: str, address: str) -> None:
+    assert AddressText().parse(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/run/a.sock", "unix: before the path of a Unix socket, as in unix:/run/a.sock"),
+        ("./a", "unix: before the path of a Unix socket, as in unix:./a"),
+        ("shop.sock", "unix: before the path of a Unix socket, as in unix:shop.sock"),
+        ("uwsgi:///run/a", "uwsgi+unix: before the path of a Unix socket, as in uwsgi+unix:/run/a"),
+        ("*:80", ":80 for all of IPv4, or [::]:80 for IPv6 as well"),
+        ("99999", "a port from 0 to 65535"),
+        ("shop", FORMS),
+        ("unix", FORMS),
+    ],
+)
+def test_says_which_address_was_meant(text: str, expected: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        AddressText().parse(text)
+    assert caught.value.expected == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "parts"),
+    [
+        (AddressText(), ":80, :81", [":80", ":81"]),
+        (AddressText(), ":80,", [":80"]),
+        (AddressText(), ",", [","]),
+        (AddressText(), "unix:/a,b", ["unix:/a,b"]),
+        (Network(), "10.0.0.0/8,unix", ["10.0.0.0/8", "unix"]),
+        (UrlPath(), "/a,b", ["/a,b"]),
+        (EnvironmentVariable(), "A=1,B=2", ["A=1,B=2"]),
+        (Directory(), "a,b", ["a,b"]),
+    ],
+)
+def test_splits_where_no_value_can_hold_a_comma(kind: Kind[Any], text: str, parts: list[str]) -> None:
+    assert kind.split(text) == parts
+
+
+def test_reads_synonyms() -> None:
+    kind = Choice("info", "warning", synonyms=(("warn", "warning"),))
+    assert (kind.parse("WARN"), kind.metavar) == ("warning", "info|warning")

@@ -3,6 +3,7 @@
     [http://]HOST:PORT   SCHEME://HOST:PORT       TCP; `:PORT` is all of IPv4, `[v6]:PORT` is IPv6
     [SCHEME+]unix:PATH   [SCHEME+]unix:@NAME      a Unix socket, as a file or abstract; also `unix://PATH`
     [SCHEME+]fd://N      [SCHEME+]fd://NAME       inherited, by number or by the name that systemd gave
+    PORT                 HOST                       completed by the default; HOST is localhost or an address
 
 SCHEME is http (also meant where none is given), uwsgi, fastcgi or scgi. Options follow after `?`, joined by
 `&`. Text in, an address out; nothing is resolved or opened here (process/sockets.py does).
@@ -15,6 +16,7 @@ FORMS = (
     "HOST:PORT, unix:PATH or fd://N, with a scheme (uwsgi://HOST:PORT, scgi+unix:PATH) and options "
     "(unix:PATH?mode=660) if need be"
 )
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8000
 FIRST_INHERITED_FD = 3
 """Below are standard input, output and error."""
 
@@ -148,6 +150,18 @@ class Address:
         }
 
 
+def complete(text: str) -> str:
+    """Return `text`; if it is only a port or only the address of a host, with what the default has besides.
+
+    A name that stands alone is left as it is, but for localhost: it may be the path of a socket.
+    """
+    if _is_digits(text):
+        return f"{DEFAULT_HOST}:{text}"
+    is_ipv4 = text.count(".") == 3 and _is_digits(text.replace(".", ""))
+    is_ipv6 = text.startswith("[") and text.endswith("]") and ":" in text
+    return f"{text}:{DEFAULT_PORT}" if is_ipv4 or is_ipv6 or text == "localhost" else text
+
+
 def parse_address(text: str) -> Address:
     """Return the address in `text`; raises AddressError when it is none."""
     place, question_mark, query = text.partition("?")
@@ -188,8 +202,13 @@ def _parse_place(text: str) -> Address:
 
 def _parse_tcp(scheme: str, text: str, *, expected: str) -> Address:
     host, colon, port = text.rpartition(":")
+    if text.startswith(("/", "./", "../")) or text.endswith(".sock"):
+        prefix = "unix:" if scheme == "http" else f"{scheme}+unix:"
+        raise AddressError(f"{prefix} before the path of a Unix socket, as in {prefix}{text}", text)
     if not colon:
         raise AddressError(expected, text)
+    if host == "*":
+        raise AddressError(f":{port} for all of IPv4, or [::]:{port} for IPv6 as well", text)
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
         if ":" not in host:

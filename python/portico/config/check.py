@@ -23,6 +23,7 @@ def check(settings: Settings) -> None:
     directory = _check_directory(settings)
     check_app(settings)
     check_together(settings, directory)
+    _check_import_path(settings, directory)
     for row in (Settings.access_log, Settings.error_log):
         _check_log(settings, row, directory)
 
@@ -77,6 +78,16 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return sentences
 
 
+def root_warning() -> str:
+    """Return a sentence if the application will run as root, else an empty text."""
+    if os.geteuid():
+        return ""
+    return (
+        "portico runs as root, and the application with it: start it as a user of its own (User= of systemd, "
+        "which `portico generate systemd` writes; USER of a Dockerfile)"
+    )
+
+
 def check_app(settings: Settings) -> None:
     """Raise OperatorError if no application is named or found, or if it would be called twice."""
     if not settings.app:
@@ -97,6 +108,17 @@ def _check_directory(settings: Settings) -> str:
     if not os.access(directory, os.X_OK):
         raise OperatorError(f"{origin}: no permission to enter {quoted(directory)}")
     return directory
+
+
+def _check_import_path(settings: Settings, directory: str) -> None:
+    """Python passes over what is not there, and then says that a module is missing."""
+    origin = settings.origins[Settings.pythonpath.attribute]
+    for path in settings.pythonpath:
+        if not os.path.exists(os.path.join(directory, path)):
+            hint = "; each directory has an option of its own" if "," in path else ""
+            raise OperatorError(
+                f"{origin}: expected a directory, got {quoted(path)}, which is not there{hint}"
+            )
 
 
 def _check_bind(settings: Settings, directory: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from portico.config.addresses import FORMS, parse_address
+from portico.config.addresses import FORMS, complete, parse_address
 from portico.config.units import format_duration, format_size, parse_duration, parse_size
 
 TYPE_CHECKING = False
@@ -36,6 +36,10 @@ class Kind(Generic[T]):
     def parse(self, text: str) -> T:
         """Return the value of `text`; raises ValueError when it is not of this kind."""
         raise NotImplementedError
+
+    def split(self, text: str) -> list[str]:
+        """Return the values in an option's `text`: it is a list, if no value can hold a comma."""
+        return [text]
 
     def from_folder(self, value: T, folder: str) -> T:
         """Return `value` with its path, if it has one and that is relative, taken from `folder`."""
@@ -191,15 +195,17 @@ class Size(Kind[int]):
 
 
 class Choice(Kind[str]):
-    """One of a few words, in any case."""
+    """One of a few words, in any case; `synonyms` are other words for some of them."""
 
-    def __init__(self, *choices: str) -> None:
+    def __init__(self, *choices: str, synonyms: tuple[tuple[str, str], ...] = ()) -> None:
         self.choices = choices
+        self._synonyms = dict(synonyms)
         self.metavar = "|".join(choices)
         self.expected = f"one of {', '.join(choices)}"
 
     def parse(self, text: str) -> str:
         word = text.strip().lower()
+        word = self._synonyms.get(word, word)
         if word not in self.choices:
             raise ValueError
         return word
@@ -236,7 +242,11 @@ class AddressText(Kind[str]):
     expected = FORMS
 
     def parse(self, text: str) -> str:
-        return str(parse_address(text.strip()))
+        return str(parse_address(complete(text.strip())))
+
+    def split(self, text: str) -> list[str]:
+        # A path may hold a comma.
+        return [text] if "unix:" in text else _at_commas(text)
 
     def from_folder(self, value: str, folder: str) -> str:
         address = parse_address(value)
@@ -262,6 +272,9 @@ class Network(Kind[str]):
         if "%" in text:
             raise ValueError  # a zone belongs to one machine's interface, not to a peer
         return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
 
 
 class UrlPath(Kind[str]):
@@ -329,3 +342,7 @@ class EnvironmentVariable(Kind["tuple[str, str]"]):
 
     def show(self, value: tuple[str, str]) -> str:
         return "=".join(value)
+
+
+def _at_commas(text: str) -> list[str]:
+    return [part for part in map(str.strip, text.split(",")) if part] or [text]

@@ -10,6 +10,7 @@ Values are plain built-in types: they cross an exec (process/plan.py).
 
 from __future__ import annotations
 
+from portico.config.addresses import DEFAULT_HOST, DEFAULT_PORT
 from portico.config.kinds import (
     AddressText,
     Application,
@@ -161,7 +162,7 @@ class Settings:
     bind = ManySetting(
         "bind",
         AddressText(),
-        ("127.0.0.1:8000",),
+        (f"{DEFAULT_HOST}:{DEFAULT_PORT}",),
         separator=",",
         short_flag="-b",
         group=_LISTENING,
@@ -529,7 +530,10 @@ class Settings:
     )
     log_level = Setting(
         "log_level",
-        Choice("trace", "debug", "info", "warning", "error", "critical"),
+        Choice(
+            *("trace", "debug", "info", "warning", "error", "critical"),
+            synonyms=(("warn", "warning"),),
+        ),
         "info",
         group=_LOGS,
         documentation="The least important records that the error log keeps of what portico itself says. "

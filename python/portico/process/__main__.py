@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from portico import log
+from portico.errors import EXIT_USAGE
 from portico.process.plan import load_plan
 from portico.process.supervisor import Supervisor
 from portico.process.worker import Assignment, run_worker
@@ -27,3 +29,8 @@ def main(data: bytes) -> None:
         run_worker(outcome)
     else:
         sys.exit(outcome)
+
+
+if __name__ == "__main__":
+    log.say("portico.process is the supervisor, which the command line starts: `python -m portico run APP`")
+    sys.exit(EXIT_USAGE)

@@ -15,7 +15,7 @@ import tempfile
 
 from portico import log
 from portico.config.addresses import Address, parse_address
-from portico.config.check import working_directory
+from portico.config.check import root_warning, working_directory
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.errors import OperatorError
@@ -66,8 +66,9 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         started_at_s=started_at_s,
     )
     plan_fd = write_plan(marshal.dumps((import_path(dict(settings.env)), dump_plan(plan))))
-    if warning := raise_descriptor_limit(settings):
-        log.say(warning)
+    for warning in (raise_descriptor_limit(settings), root_warning()):
+        if warning:
+            log.say(warning)
     command = [
         sys.executable,
         *interpreter_options(),
@@ -80,9 +81,9 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        os.execve(sys.executable, command, environment_of(settings))
         if settings.error_log != "-":
             write_errors_to(os.path.join(directory, settings.error_log))
+        os.execve(sys.executable, command, environment_of(settings))
     except BaseException:
         for listener in listeners:
             listener.close()
