@@ -83,6 +83,8 @@ docs: build
 	$(BIN)/python docs/generate_http.py > docs/http.md
 	$(BIN)/python docs/generate_unsafe.py > docs/unsafe.md
 	$(BIN)/python docs/generate_generate.py > docs/generate.md
+	$(BIN)/python docs/generate_moving.py > docs/moving.md
+	$(BIN)/python docs/generate_man.py > docs/portico.1
 	$(BIN)/python docs/generate_defaults.py > crates/engine/tests/support/settings.txt
 	$(BIN)/python docs/contributing/draw_house.py > docs/contributing/house.svg
 

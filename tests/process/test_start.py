@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.waiting import wait_until
 
 from .conftest import Start
 
@@ -143,7 +144,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
             ["run", "shop", "-w", "few"],
             "--workers on the command line: expected a whole number from 1 to 512, or auto",
         ),
-        (["shop:app"], "Did you mean `portico run shop:app`?"),
+        (["shop"], "Did you mean `portico run shop`?"),
         (["rnu"], "Did you mean `portico run`?"),
     ],
 )
@@ -167,4 +168,110 @@ def test_shows_its_version_and_help() -> None:
     help_text = run("run", "--help").stdout
     assert all(
         f"PORTICO_{name}" in help_text for name in ("BIND", "THREADS", "MAX_REQUEST_BODY", "LOG_LEVEL")
+    )
+
+
+def test_run_need_not_be_said(start: Start) -> None:
+    without_run = ("sh", "-c", 'shift; exec "$0" -m portico "$@"', sys.executable)
+    portico = start(HELLO, program=without_run, application="shop:application")
+    portico.wait_ready()
+    assert portico.get() == "hello"
+
+
+def test_serves_with_the_options_of_gunicorn_and_one_note_for_its_variable(start: Start) -> None:
+    portico = start(
+        HELLO,
+        *("-k", "sync", "--access-logfile", "access.log", "--log-level", "warn"),
+        environment={"GUNICORN_CMD_ARGS": "--threads 3 -w 2 --worker-connections 50", "WEB_CONCURRENCY": "4"},
+    )
+    wait_until(lambda: (portico.folder / "access.log").exists(), what="the access log")
+    wait_until(lambda: len(portico.worker_pids) == 2, what="two workers")
+    assert portico.get() == "hello"
+    assert portico.log().count("GUNICORN_CMD_ARGS") == 1
+    assert (
+        "portico: GUNICORN_CMD_ARGS in the environment is understood; PORTICO_WORKERS PORTICO_THREADS "
+        "PORTICO_MAX_CONNECTIONS would say the same\n"
+    ) in portico.log()
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("-D", "-D of gunicorn: run it under systemd: `portico generate systemd` prints the units"),
+        ("--workers", "Option '--workers' requires an argument."),
+        ("-c gunicorn.conf.py", "-c is not read from here; PORTICO_CONFIG names a configuration file"),
+        ("-e 'A=1", 'expected words of a command line, got "-e \'A=1", which is not closed'),
+    ],
+)
+def test_names_the_variable_of_gunicorn_where_it_is_wrong(value: str, sentence: str) -> None:
+    ended = run("run", "shop", GUNICORN_CMD_ARGS=value)
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        f"portico: GUNICORN_CMD_ARGS in the environment: {sentence}\n",
+    )
+
+
+def test_says_what_every_option_of_another_server_is_here() -> None:
+    ended = run("run", "shop", "-D", "--master", "--expose-tracebacks")
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "portico: -D of gunicorn: run it under systemd: `portico generate systemd` prints the units\n"
+        "--master of uWSGI: not needed: there always is a supervisor, and no worker outlives it\n"
+        "--expose-tracebacks of waitress: use `portico dev`, which shows tracebacks in the browser\n"
+    )
+
+
+def test_names_the_option_that_was_written() -> None:
+    ended = run("run", "shop", "--limit-request-line", "0")
+    assert ended.stderr == (
+        "portico: --limit-request-line on the command line: expected a size in bytes of at least 64, "
+        'such as 64K, 10M or 1G, got "0"\n'
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="runs as root only")
+def test_warns_of_an_application_that_runs_as_root(start: Start) -> None:
+    portico = start(HELLO)
+    portico.wait_ready()
+    assert portico.log().startswith(
+        "portico: portico runs as root, and the application with it: start it as a user"
+    )
+    assert portico.log().count("as root") == 1
+
+
+def test_the_supervisor_is_not_started_by_hand() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "portico.process"], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "portico: portico.process is the supervisor, which the command line starts: "
+        "`python -m portico run APP`\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"), [("lib", ""), ("a,b", "; each directory has an option of its own")]
+)
+def test_asks_for_a_directory_to_import_from(path: str, hint: str) -> None:
+    ended = run("run", "shop", "--pythonpath", path)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f'portico: --pythonpath on the command line: expected a directory, got "{path}", '
+        f"which is not there{hint}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("/run/shop.sock", "expected unix: before the path of a Unix socket, as in unix:/run/shop.sock"),
+        ("*:8000", "expected :8000 for all of IPv4, or [::]:8000 for IPv6 as well"),
+    ],
+)
+def test_names_the_address_that_was_meant(address: str, sentence: str) -> None:
+    ended = run("run", "shop", "-b", address)
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        f'portico: --bind on the command line: {sentence}, got "{address}"\n',
     )

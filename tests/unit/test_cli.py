@@ -1,24 +1,50 @@
-"""portico.cli: the help that is made of the table."""
+"""portico.cli: what reads a command line, and the pages that are made of the table."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 
+import click
+import pytest
 from click.testing import CliRunner
-from portico.cli import commands
+from portico import __version__
+from portico.cli import commands, manual_page
+from portico.config.manual import manual
 from portico.config.settings import TABLE, by_group
 
+BRIEF = [
+    *("--bind", "--workers", "--threads", "--timeout", "--graceful-timeout", "--keep-alive"),
+    *("--max-request-body", "--forwarded-allow-ips", "--health-path", "--env", "--chdir", "--pythonpath"),
+    *("--access-log", "--log-level", "--config"),
+]
 
-def test_help_shows_every_option_under_its_group() -> None:
-    page = CliRunner().invoke(commands, ["run", "--help"]).output
+
+def page(*arguments: str, width: int = 78) -> str:
+    found = CliRunner().invoke(commands, [*arguments], terminal_width=width)
+    assert found.exit_code == 0
+    return found.output
+
+
+def options_of(text: str) -> dict[str, list[str]]:
+    """The long options by the headings above them."""
     heading = ""
     found: dict[str, list[str]] = {}
-    for line in page.splitlines():
+    for line in text.splitlines():
         if match := re.fullmatch(r"(\w[\w ]*):", line):
             heading = match[1]
-        elif match := re.match(r"  (?:-\w, )?(--[\w-]+)", line):
+        elif match := re.match(r"  (?:-\w, |    )?(--[\w-]+)", line):
             found.setdefault(heading, []).append(match[1])
-    assert found.pop("Other") == ["--config", "--help"]
+    return found
+
+
+@pytest.mark.parametrize("arguments", [("run", "--help-all"), ("--help-all",)])
+def test_help_shows_every_option_under_its_group(arguments: tuple[str, ...]) -> None:
+    found = options_of(page(*arguments))
+    assert found.pop("Other") == ["--config", "--help", "--help-all"]
     assert found == {
         group.title.capitalize(): [row.flags[-1] for row in rows if row.flags]
         for group, rows in by_group().items()
@@ -27,3 +53,147 @@ def test_help_shows_every_option_under_its_group() -> None:
 
 def test_rows_of_one_group_stand_together() -> None:
     assert tuple(row for rows in by_group().values() for row in rows) == TABLE
+
+
+def test_help_of_run_is_fifteen_options_on_one_screen() -> None:
+    text = page("run", "--help")
+    assert sorted(options_of(text)["Options"]) == sorted(BRIEF)
+    assert len(text.splitlines()) <= 24
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_help_of_portico_is_its_commands_and_the_same_options() -> None:
+    text = page("--help")
+    assert sorted(options_of(text)["Options"]) == sorted(BRIEF)
+    assert all(re.search(rf"^  .*\b{name}\b", text, re.MULTILINE) for name in commands.commands)
+    assert len(text.splitlines()) <= 30
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("width", [50, 60, 108])
+def test_help_is_as_wide_as_the_terminal(width: int) -> None:
+    text = page("--help", width=width)
+    # An option is not broken.
+    assert all(len(line) <= width for line in text.splitlines() if "--" not in line)
+    assert len(page("--help-all", width=width)) > len(text)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"]])
+def test_shows_the_version(words: list[str]) -> None:
+    assert page(*words) == f"portico {__version__}\n"
+
+
+def resolved(*words: str) -> tuple[str | None, list[str]]:
+    """The command that is meant by `words`, and what it gets."""
+    context = click.Context(commands, info_name="portico")
+    rest = commands.parse_args(context, list(words))
+    name, _, rest = commands.resolve_command(context, [*context._protected_args, *rest])
+    return name, rest
+
+
+@pytest.mark.parametrize(
+    ("words", "rest"),
+    [
+        (["shop:app"], ["shop:app"]),
+        (["shop.wsgi"], ["shop.wsgi"]),
+        (["src/shop/wsgi.py"], ["src/shop/wsgi.py"]),
+        (["-w", "2", "shop"], ["-w", "2", "shop"]),
+        (["--bind=:80", "shop:app"], ["--bind=:80", "shop:app"]),
+        (["--http", ":80", "--wsgi-file", "shop.py"], ["--http", ":80", "--wsgi-file", "shop.py"]),
+        (["run", "shop"], ["shop"]),
+    ],
+)
+def test_run_need_not_be_said(words: list[str], rest: list[str]) -> None:
+    assert resolved(*words) == ("run", rest)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["rnu"], "`portico run`"),
+        (["shop"], "`portico run shop`"),
+        (["generate", "ngnix"], "`portico generate nginx`"),
+        (["generate", "shop"], ""),
+        (["run", "--thread", "2"], "--threads"),
+        (["run", "--wokers", "2"], "--workers"),
+        (["run", "--frobnicate"], ""),
+        (["run", "--response"], ""),
+        (["run", "-X"], ""),
+    ],
+)
+def test_a_hint_is_near(words: list[str], hint: str) -> None:
+    found = CliRunner().invoke(commands, words)
+    assert found.exit_code == 2
+    assert "No such" in found.output
+    assert ("Did you mean" in found.output) == bool(hint)
+    assert hint in found.output.rpartition("Did you mean")[2]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_prints_what_a_shell_completes_with(shell: str) -> None:
+    assert f"_PORTICO_COMPLETE={shell}_complete" in page("completion", shell)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("portico con", ["plain,config"]),
+        ("portico run --thr", ["plain,--threads"]),
+        ("portico run --log-level=", ["plain,debug"]),
+        ("portico run --log-level w", ["plain,warning"]),
+        ("portico shop:app --log-level w", ["plain,warning"]),
+        ("portico run --chdir ", ["dir,"]),
+        ("portico completion z", ["plain,zsh"]),
+    ],
+)
+def test_completes(words: str, offered: list[str]) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "portico"],
+        env={
+            **os.environ,
+            "_PORTICO_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - (not words.endswith(" "))),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert set(offered) <= set(found.stdout.splitlines())
+    assert found.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_reads_what_is_printed(shell: str) -> None:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"{shell} is not here")
+    subprocess.run([program, "-n"], input=page("completion", shell), text=True, check=True, timeout=20)
+
+
+def test_the_manual_page_has_every_option_and_command() -> None:
+    text = manual_page().replace("\\-", "-")
+    for row in TABLE:
+        assert all(f"\\fB{flag}\\fR" in text for flag in row.flags)
+        assert all(variable in text for variable in row.environment)
+    assert all(f"\\fB{name}\\fR" in text for name in commands.commands)
+    assert page("man") == manual_page()
+
+
+def test_the_manual_page_escapes_what_groff_reads() -> None:
+    assert "\n\\&.a \\e\\-b\n" in manual({"name": ".a \\-b"})
+
+
+def test_man_renders_the_manual_page() -> None:
+    program = shutil.which("mandoc") or shutil.which("groff")
+    if program is None:
+        pytest.skip("neither mandoc nor groff is here")
+    arguments = ["-Tutf8"] if program.endswith("mandoc") else ["-man", "-Tutf8", "-ww", "-P-c"]
+    found = subprocess.run(
+        [program, *arguments], input=manual_page(), capture_output=True, text=True, check=True, timeout=20
+    )
+    assert found.stderr == ""
+    rendered = re.sub(r".\x08", "", found.stdout)
+    assert "--max-request-body SIZE" in rendered.replace("\u2212", "-")
+    assert "EXIT STATUS" in rendered

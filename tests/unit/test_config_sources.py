@@ -54,6 +54,34 @@ def test_splits_a_repeatable_setting_in_the_environment() -> None:
     assert settings.env == (("A", "1"), ("B", "2"))
 
 
+def test_splits_an_option_at_commas_where_a_value_has_none() -> None:
+    settings = resolve({"bind": [":80,:81", "unix:a,b"], "forwarded_allow_ips": ["10.0.0.1,unix"]}, {})
+    assert settings.bind == ("0.0.0.0:80", "0.0.0.0:81", "unix:a,b")
+    assert settings.forwarded_allow_ips == ("10.0.0.1", "unix")
+
+
+def test_says_which_option_was_written() -> None:
+    settings = resolve({"access_log": ["off"]}, {}, written={"access_log": "-L", "workers": "-p"})
+    assert settings.origins["access_log"] == "-L on the command line"
+    assert settings.origins["workers"] == "the default"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "workers", "origin"),
+    [
+        ({}, {}, 3, "GUNICORN_CMD_ARGS in the environment"),
+        ({}, {"WEB_CONCURRENCY": "2"}, 3, "GUNICORN_CMD_ARGS in the environment"),
+        ({}, {"PORTICO_WORKERS": "2"}, 2, "PORTICO_WORKERS in the environment"),
+        ({"workers": ["2"]}, {}, 2, "--workers on the command line"),
+    ],
+)
+def test_the_variable_of_gunicorn_stands_between_our_own_and_shared_ones(
+    arguments: Mapping[str, Sequence[str]], environment: Mapping[str, str], workers: int, origin: str
+) -> None:
+    settings = resolve(arguments, environment, inherited={"workers": ["3"]})
+    assert (settings.workers, settings.origins["workers"]) == (workers, origin)
+
+
 def test_takes_an_empty_variable_for_none() -> None:
     assert (
         resolve({}, {"PORTICO_THREADS": "", "PORT": " ", "WEB_CONCURRENCY": ""}).values
@@ -142,11 +170,11 @@ def test_honours_web_concurrency_below_its_own_variable() -> None:
             '":80" in ":80?mode=660"',
         ),
         (
-            {"bind": [" 8000 "]},
+            {"bind": [" shop "]},
             {},
             "--bind on the command line: expected HOST:PORT, unix:PATH or fd://N, with a scheme "
             "(uwsgi://HOST:PORT, scgi+unix:PATH) and options (unix:PATH?mode=660) if need be, "
-            'got "8000"',
+            'got "shop"',
         ),
         (
             {},
@@ -203,6 +231,14 @@ def test_asks_for_a_directory_that_exists(tmp_path: Path) -> None:
 def test_asks_for_an_access_log_that_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="--access-log on the command line: cannot write"):
         check(_settings(access_log=str(tmp_path / "none" / "access.log")))
+
+
+@pytest.mark.parametrize("path", ["none", "a,b"])
+def test_asks_for_an_import_path_that_exists(tmp_path: Path, path: str) -> None:
+    with pytest.raises(OperatorError, match="--pythonpath on the command line: expected a directory"):
+        check(_settings(chdir=str(tmp_path), pythonpath=path))
+    (tmp_path / path).mkdir()
+    check(_settings(chdir=str(tmp_path), pythonpath=path))
 
 
 def _check_bind(*binds: str, **texts: str) -> None:

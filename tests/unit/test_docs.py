@@ -5,6 +5,7 @@ from pathlib import Path
 from runpy import run_path
 
 import pytest
+from portico.cli import manual_page
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -13,6 +14,15 @@ DOCS = ROOT / "docs"
 def test_settings_page_is_generated_from_the_table() -> None:
     page = run_path(str(DOCS / "generate_settings.py"))["settings_page"]()
     assert (DOCS / "settings.md").read_text() == page, "run `make docs`"
+
+
+def test_page_for_those_who_move_here_is_generated_from_the_old_words() -> None:
+    page = run_path(str(DOCS / "generate_moving.py"))["moving_page"]()
+    assert (DOCS / "moving.md").read_text() == page, "run `make docs`"
+
+
+def test_manual_page_is_generated_from_the_table() -> None:
+    assert (DOCS / "portico.1").read_text() == manual_page(), "run `make docs`"
 
 
 def test_defaults_for_the_tests_of_the_engine_are_those_of_the_table() -> None:

@@ -33,8 +33,9 @@ class Group:
 class Setting(Generic[T]):
     """One row.
 
-    `key` is its name in the configuration file. `separator` is what stands between the values of a setting
-    that can be repeated, in an environment variable.
+    `key` is its name in the configuration file. `summary` is for those that most people need: what a line of
+    the short help says of it. `separator` is what stands between the values of a setting that can be
+    repeated, in an environment variable.
     """
 
     many = False
@@ -53,6 +54,7 @@ class Setting(Generic[T]):
         also_environment: str = "",
         positional: bool = False,
         key: str = "",
+        summary: str = "",
     ) -> None:
         self.name = name
         self.key = key or name
@@ -60,6 +62,7 @@ class Setting(Generic[T]):
         self.default: T = default
         self.group = group
         self.documentation = documentation
+        self.summary = summary
         self.positional = positional
         self.flags = (
             () if positional else (*([short_flag] if short_flag else []), "--" + name.replace("_", "-"))
@@ -102,6 +105,7 @@ class ManySetting(Setting["tuple[T, ...]"]):
         documentation: str,
         short_flag: str = "",
         also_environment: str = "",
+        summary: str = "",
     ) -> None:
         super().__init__(
             name,
@@ -111,6 +115,7 @@ class ManySetting(Setting["tuple[T, ...]"]):
             documentation=documentation,
             short_flag=short_flag,
             also_environment=also_environment,
+            summary=summary,
         )
         self.separator = separator
 

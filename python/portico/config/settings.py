@@ -80,6 +80,7 @@ class Settings:
         Directory(),
         "",
         group=_APPLICATION,
+        summary="Work in this directory.",
         documentation="Work in this directory. It is importable, and all other relative paths start from it.",
     )
     pythonpath = ManySetting(
@@ -88,6 +89,7 @@ class Settings:
         (),
         separator=":",
         group=_APPLICATION,
+        summary="Import from this directory, too.",
         documentation="A directory to import from, after the working directory. May be repeated.",
     )
     env = ManySetting(
@@ -97,6 +99,7 @@ class Settings:
         separator=",",
         short_flag="-e",
         group=_APPLICATION,
+        summary="A variable for the application.",
         documentation="An environment variable for the application. May be repeated.",
     )
 
@@ -128,6 +131,7 @@ class Settings:
         short_flag="-w",
         also_environment="WEB_CONCURRENCY",
         group=_PROCESSES,
+        summary="Processes; auto is one for each CPU.",
         documentation="How many processes run the application; auto is one for each CPU that "
         "affinity and the cgroup allow.",
     )
@@ -136,6 +140,7 @@ class Settings:
         WholeNumber(1, 1024),
         8,
         group=_PROCESSES,
+        summary="Most calls at a time in a process.",
         documentation="The most calls of the application at the same time in one worker. Threads are started "
         "when calls block; fast applications stay on one. With 1 the application need not be "
         "thread-safe.",
@@ -146,6 +151,7 @@ class Settings:
         60.0,
         short_flag="-t",
         group=_PROCESSES,
+        summary="The longest that one call may take.",
         documentation="The longest that a call of the application may keep its client waiting: from its "
         "start, or from the last block that left. Its worker is replaced after that, and the stacks are "
         "logged; other calls get 3 s to finish. So long may a request wait for the interpreter, too. 0 is no "
@@ -156,6 +162,7 @@ class Settings:
         Duration(0, 86400),
         30.0,
         group=_PROCESSES,
+        summary="The longest that a stop may take.",
         documentation="How long a worker that was told to stop may go on serving the requests in flight.",
     )
 
@@ -166,6 +173,7 @@ class Settings:
         separator=",",
         short_flag="-b",
         group=_LISTENING,
+        summary="Where to listen.",
         documentation="Where to listen: HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH, unix:@NAME (abstract), "
         "fd://N (inherited) or fd://NAME (from systemd). What is spoken there is HTTP, uwsgi, FastCGI or "
         "SCGI: http://HOST:PORT, uwsgi://HOST:PORT, fastcgi+unix:PATH, scgi+fd://N and so on; without a "
@@ -278,6 +286,7 @@ class Settings:
         Size(),
         1 << 30,
         group=_REQUEST_LIMITS,
+        summary="The largest request body.",
         documentation="The largest request body; a larger one is rejected with status 413. 0 is no limit.",
     )
     body_memory_bytes = Setting(
@@ -465,6 +474,7 @@ class Settings:
         Duration(0, 86400),
         15.0,
         group=_TIMES,
+        summary="How long to keep idle connections.",
         documentation="How long an idle connection is kept for its next request. 0 closes after each "
         "response.",
     )
@@ -484,6 +494,7 @@ class Settings:
         separator=",",
         also_environment="FORWARDED_ALLOW_IPS",
         group=_REVERSE_PROXIES,
+        summary="Trusted proxies.",
         documentation="Which peers are reverse proxies, whose Forwarded and X-Forwarded-* headers are "
         "believed: an address, a network such as 10.0.0.0/8, `unix` for all Unix sockets, `*` for "
         "everybody, or `none`. May be repeated; what is given replaces the default. An empty environment "
@@ -505,6 +516,7 @@ class Settings:
         (),
         separator=",",
         group=_REVERSE_PROXIES,
+        summary="The path of a health check.",
         documentation="A path that the worker itself serves to GET and HEAD, also while all threads are "
         "busy: 200 `ok`, or 503 `draining` once it was told to stop (on connections that are open; new "
         "ones are refused from then on). No access line is written. May be repeated.",
@@ -515,6 +527,7 @@ class Settings:
         LogFile(),
         "-",
         group=_LOGS,
+        summary="Where requests are logged.",
         documentation="Where the access log goes: a file, - for standard output, or off. Size and time in a "
         "line are those of the application's call; a slow reader may take longer. If nobody reads what a "
         "pipe should take, a worker keeps 1 MiB of lines and gives up the rest, with a warning: requests do "
@@ -536,6 +549,7 @@ class Settings:
         ),
         "info",
         group=_LOGS,
+        summary="The least that is logged, as debug.",
         documentation="The least important records that the error log keeps of what portico itself says. "
         "trace follows each request by the number of its connection: accepted, head, queued, called, head "
         "sent, done. What the application writes to wsgi.errors is there at every level and as it was "

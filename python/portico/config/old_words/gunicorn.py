@@ -1,0 +1,301 @@
+"""The settings of gunicorn 27, in the order of its page; those without an option are for its file only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from portico.config.old_words.word import Becomes, Elsewhere, Instead, Same, Server
+
+_DEV = "use `portico dev`, which reloads when a file changes"
+_TLS = "TLS ends at a reverse proxy, for example that of `portico generate nginx`"
+_HTTP_2 = "HTTP/2 ends at a reverse proxy, which speaks HTTP/1.1 with portico"
+_ASGI = "for ASGI applications only; portico serves WSGI"
+_TASKS = "leave long work to a task queue (Celery, RQ, Dramatiq)"
+_SYSLOG = "the logs go to standard output and standard error, which systemd's journal or `logger` takes on"
+_LOGGING = (
+    "the logs of portico are not made by Python's logging; where they go, `--access-log` and `--error-log` "
+    "say, "
+    "and the application configures its own"
+)
+_STATSD = "there is no statsd; the access log has the status, size and duration of each request"
+_USER = (
+    "start it as that user: User= of systemd (`portico generate systemd --user NAME`), USER of a Dockerfile; "
+    "owner=NAME and group=NAME of `-b unix:PATH` give the socket to another"
+)
+_RECYCLE = (
+    "workers are not replaced by count; HUP replaces them without losing a request, for example from a "
+    "timer of "
+    "systemd"
+)
+_PASTE = (
+    'write a module with `application = paste.deploy.loadapp("config:/srv/shop.ini")`, and name it as APP'
+)
+_PROXY = "an option of the address: `-b 'HOST:PORT?proxy=required'`"
+_STRICT = "such requests are rejected, always (docs/http.md)"
+_BY_IMPORT = (
+    "there are no hooks; what stands at the top of the application's module runs in each worker before it "
+    "serves"
+)
+_BY_SYSTEMD = (
+    "there are no hooks; ExecStartPre=, ExecReload= and ExecStopPost= of systemd run before and after"
+)
+_BY_ATEXIT = "there are no hooks; what is registered with atexit runs when a worker leaves"
+_BY_MIDDLEWARE = "there are no hooks; a WSGI middleware runs before and after each request"
+_CONTROL = "there is no control socket; signals do it (docs/signals.md)"
+
+
+def _worker_class(value: str) -> list[str]:
+    name = value.strip().lower().rpartition(".")[2]
+    if name in ("sync", "syncworker"):
+        return ["--threads", "1"]
+    if name in ("gthread", "threadworker"):
+        return []
+    if "uvicorn" in value.lower() or "asgi" in name:
+        raise Elsewhere(f"{value} is {_ASGI}")
+    raise Elsewhere(
+        f"{value} is not needed: threads are started when calls block, as many as `--threads` allows "
+        "(they are real threads, nothing is patched)"
+    )
+
+
+def _none_if(*same: str, otherwise: str) -> Callable[[str], list[str]]:
+    """Return a `convert`: nothing has to be said for the values in `same`, `otherwise` is for any other."""
+
+    def convert(value: str) -> list[str]:
+        if value.strip().lower() in same:
+            return []
+        raise Elsewhere(otherwise)
+
+    return convert
+
+
+GUNICORN = Server(
+    "gunicorn",
+    (
+        # Config file
+        Same(
+            "-c --config FILE",
+            note="a TOML file ([configuration.md](configuration.md)); what a gunicorn.conf.py computes goes "
+            "into the "
+            "environment or to the command line",
+        ),
+        Instead("", key="wsgi_app", note="`app` in `[[app]]`"),
+        # Debugging
+        Instead("--reload", note=_DEV),
+        Instead("--reload-engine NAME", note=_DEV),
+        Instead("--reload-extra-file FILE", key="reload_extra_files", note=_DEV),
+        Instead("--spew", note="set a trace function in the application; `threading.settrace` is honoured"),
+        Instead("--check-config", note="use `portico check` with the same options"),
+        Instead("--print-config", note="use `portico config` with the same options"),
+        # Dirty arbiters
+        Instead("--dirty-app APP", key="dirty_apps", note=_TASKS),
+        Instead("--dirty-workers N", note=_TASKS),
+        Instead("--dirty-timeout S", note=_TASKS),
+        Instead("--dirty-threads N", note=_TASKS),
+        Instead("--dirty-graceful-timeout S", note=_TASKS),
+        Instead(
+            "", key="on_dirty_starting, dirty_post_fork, dirty_worker_init, dirty_worker_exit", note=_TASKS
+        ),
+        # HTTP/2
+        Becomes(
+            "--http-protocols LIST",
+            "",
+            convert=_none_if("h1", otherwise=_HTTP_2),
+            note=f"not needed for h1; {_HTTP_2}",
+        ),
+        Becomes(
+            "--http2-cleartext MODE",
+            "",
+            convert=_none_if("off", otherwise=_HTTP_2),
+            note=f"not needed for off; {_HTTP_2}",
+        ),
+        Instead("--http2-max-concurrent-streams N", note=_HTTP_2),
+        Instead("--http2-initial-window-size N", note=_HTTP_2),
+        Instead("--http2-max-frame-size N", note=_HTTP_2),
+        Instead("--http2-max-header-list-size N", note=_HTTP_2),
+        # Logging
+        Becomes(
+            "--access-logfile FILE", "--access-log", key="accesslog", note="the default is `-`, not none"
+        ),
+        Instead("--disable-redirect-access-to-syslog", note="not needed: nothing goes to syslog"),
+        Instead(
+            "--access-logformat FORMAT",
+            key="access_log_format",
+            note="access lines are in the combined format, with the duration in seconds at the end",
+        ),
+        Becomes("--error-logfile --log-file FILE", "--error-log", key="errorlog"),
+        Same("--log-level LEVEL", key="loglevel", note="`trace` is one more"),
+        Instead(
+            "--capture-output",
+            note="not needed: what the application writes to standard error goes where the error log goes",
+        ),
+        Instead("--logger-class CLASS", note=_LOGGING),
+        Instead("--log-config FILE", key="logconfig", note=_LOGGING),
+        Instead("", key="logconfig_dict", note=_LOGGING),
+        Instead("--log-config-json FILE", key="logconfig_json", note=_LOGGING),
+        Instead("--log-syslog-to ADDRESS", key="syslog_addr", note=_SYSLOG),
+        Instead("--log-syslog", key="syslog", note=_SYSLOG),
+        Instead("--log-syslog-prefix TEXT", key="syslog_prefix", note=_SYSLOG),
+        Instead("--log-syslog-facility NAME", key="syslog_facility", note=_SYSLOG),
+        Instead(
+            "-R --enable-stdio-inheritance",
+            note="not needed: workers have portico's standard output and standard error",
+        ),
+        Instead("--statsd-host ADDRESS", note=_STATSD),
+        Instead("--dogstatsd-tags TAGS", note=_STATSD),
+        Instead("--statsd-prefix TEXT", note=_STATSD),
+        Instead("--enable-backlog-metric", note=_STATSD),
+        # Process naming
+        Instead("-n --name NAME", key="proc_name", note="not needed: processes are named after what they do"),
+        Instead("", key="default_proc_name", note="not needed: gunicorn's own"),
+        # SSL
+        Instead("--keyfile FILE", note=_TLS),
+        Instead("--certfile FILE", note=_TLS),
+        Instead("--ssl-version VERSION", note=_TLS),
+        Instead("--cert-reqs MODE", note=_TLS),
+        Instead("--ca-certs FILE", note=_TLS),
+        Instead("--suppress-ragged-eofs", note=_TLS),
+        Instead("--do-handshake-on-connect", note=_TLS),
+        Instead("--ciphers LIST", note=_TLS),
+        Instead("", key="ssl_context", note=_TLS),
+        # Security
+        Becomes(
+            "--limit-request-line BYTES",
+            "--max-request-line",
+            note="without its CRLF, and never without a limit (gunicorn: 0)",
+        ),
+        Becomes("--limit-request-fields N", "--max-headers"),
+        Becomes(
+            "--limit-request-field_size BYTES", "--max-header", note="never without a limit (gunicorn: 0)"
+        ),
+        # Server hooks
+        Instead("", key="on_starting, on_reload, when_ready, on_exit, pre_exec", note=_BY_SYSTEMD),
+        Instead("", key="pre_fork, post_fork, post_worker_init", note=_BY_IMPORT),
+        Instead(
+            "", key="worker_int, worker_abort, child_exit, worker_exit, nworkers_changed", note=_BY_ATEXIT
+        ),
+        Instead("", key="pre_request, post_request", note=_BY_MIDDLEWARE),
+        # Server mechanics
+        Instead(
+            "--preload",
+            key="preload_app",
+            note="not needed: each worker imports the application itself, so that a reload takes new code "
+            "and no "
+            "connection is shared",
+        ),
+        Instead(
+            "--no-sendfile",
+            key="sendfile",
+            note="not needed: only `wsgi.file_wrapper` uses it, for plain files",
+        ),
+        Instead(
+            "--reuse-port",
+            note="not needed: workers share one socket, of which a reload loses no connection",
+        ),
+        Same("--chdir DIR"),
+        Instead("-D --daemon", note="run it under systemd: `portico generate systemd` prints the units"),
+        Same("-e --env NAME=VALUE", key="raw_env"),
+        Instead(
+            "-p --pid FILE",
+            key="pidfile",
+            meant=lambda value: not value.isdecimal(),
+            note="not needed: systemd knows its process, and `systemctl reload` sends it HUP",
+        ),
+        Instead("--worker-tmp-dir DIR", note="not needed: there is no heartbeat file"),
+        Instead("-u --user NAME", note=_USER),
+        Instead("-g --group NAME", note=_USER),
+        Instead(
+            "-m --umask MODE",
+            note="UMask= of systemd, or `umask` of the shell; the mode of a Unix socket is `-b "
+            "'unix:PATH?mode=660'`",
+        ),
+        Instead("--initgroups", note=_USER),
+        Instead("", key="tmp_upload_dir", note="TMPDIR in the environment"),
+        Instead(
+            "",
+            key="secure_scheme_headers",
+            note="not needed: X-Forwarded-Proto and Forwarded of `--forwarded-allow-ips` say it",
+        ),
+        Same("--forwarded-allow-ips LIST", note="`unix` stands for Unix sockets"),
+        Same("--pythonpath DIR", note="once for each directory, without commas"),
+        Instead("--paste --paster FILE", note=_PASTE),
+        Instead("--paste-global NAME=VALUE", key="raw_paste_global_conf", note=_PASTE),
+        Becomes(
+            "--proxy-protocol [MODE]",
+            "",
+            convert=_none_if("off", "false", "none", "0", otherwise=_PROXY),
+            note=f"not needed for off; otherwise {_PROXY}",
+        ),
+        Same("--proxy-allow-from LIST", key="proxy_allow_ips", note="`unix` stands for Unix sockets"),
+        Becomes(
+            "--protocol NAME",
+            "",
+            convert=_none_if("http", otherwise="the address says it: `-b uwsgi://HOST:PORT`"),
+            note="not needed for http; otherwise the address says it: `-b uwsgi://HOST:PORT`",
+        ),
+        Same("--uwsgi-allow-from LIST", key="uwsgi_allow_ips", note="`unix` stands for Unix sockets"),
+        Instead("--permit-obsolete-folding", note=_STRICT),
+        Instead("--strip-header-spaces", note=_STRICT),
+        Instead("--permit-unconventional-http-method", note="not needed: any token is a method"),
+        Instead("--permit-unconventional-http-version", note=_STRICT),
+        Instead("--casefold-http-method", note="the case of a method matters (RFC 9110 9.1)"),
+        Instead(
+            "--forwarder-headers LIST",
+            note="X-Forwarded-Prefix of `--forwarded-allow-ips` becomes SCRIPT_NAME; over uwsgi, FastCGI "
+            "and SCGI the "
+            "reverse proxy sets any variable",
+        ),
+        Becomes(
+            "--header-map MODE",
+            "",
+            convert=_none_if("drop", otherwise="names with an underscore are dropped, always (docs/http.md)"),
+            note="not needed for drop: names with an underscore are dropped, always",
+        ),
+        Instead("--root-path PATH", note=f"{_ASGI}; `--script-name` says where an application is mounted"),
+        # Server socket
+        Same("-b --bind ADDRESS"),
+        Same("--backlog N"),
+        # Worker processes
+        Same("-w --workers N", note="WEB_CONCURRENCY too; the default is one for each CPU, not 1"),
+        Becomes(
+            "-k --worker-class CLASS",
+            "--threads 1",
+            convert=_worker_class,
+            is_weak=True,
+            note="for sync, unless there is `--threads`; gthread needs no word; no other class is needed, "
+            "since "
+            "threads are started when calls block",
+        ),
+        Same("--threads N", note="the default is 8, not 1"),
+        Becomes("--worker-connections N", "--max-connections"),
+        Becomes(
+            "--max-requests N",
+            "",
+            convert=_none_if("0", otherwise=_RECYCLE),
+            note=f"not needed for 0; {_RECYCLE}",
+        ),
+        Becomes(
+            "--max-requests-jitter N",
+            "",
+            convert=_none_if("0", otherwise=_RECYCLE),
+            note=f"not needed for 0; {_RECYCLE}",
+        ),
+        Same(
+            "-t --timeout S",
+            note="of each call of the application, not of a worker's heartbeat",
+        ),
+        Same("--graceful-timeout S"),
+        Same("--keep-alive S", key="keepalive"),
+        Instead("--asgi-loop NAME", note=_ASGI),
+        Instead("--asgi-lifespan MODE", note=_ASGI),
+        Instead("--asgi-disconnect-grace-period S", note=_ASGI),
+        Instead("--websocket-max-message-size BYTES", note=_ASGI),
+        Instead("--http-parser NAME", note="not needed: there is one, and it is compiled"),
+        # Control
+        Instead("--control-socket PATH", note=_CONTROL),
+        Instead("--control-socket-mode MODE", note=_CONTROL),
+        Instead("--no-control-socket", key="control_socket_disable", note=_CONTROL),
+        # On the command line only
+        Instead("-v --version", note="use `portico --version`", meant=lambda value: not value),
+    ),
+)

@@ -1,0 +1,378 @@
+"""The options of uWSGI's command line (2.0) that people use; families by their beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from portico.config.old_words.word import Becomes, Clash, Instead, OldWord, Part, Same, Server
+
+_ALWAYS_SUPERVISED = "not needed: there always is a supervisor, and no worker outlives it"
+_SYSTEMD = "run it under systemd: `portico generate systemd` prints the units"
+_USER = (
+    "start it as that user: User= and Group= of systemd (`portico generate systemd --user NAME`), USER of a "
+    "Dockerfile"
+)
+_ISOLATION = "systemd or the container isolates it; `portico generate systemd` has the usual directives"
+_FILE = (
+    "the configuration is a TOML file (docs/configuration.md): `-c FILE`; `portico schema` is what may "
+    "stand in it"
+)
+_EMPEROR = "each application is a service of its own: `portico generate systemd` prints one"
+_STATS = "there is no stats server; the access log has the status, size and duration of each request"
+_TASKS = (
+    "leave background work to a task queue (Celery, RQ, Dramatiq), and the clock to cron or a timer of "
+    "systemd"
+)
+_PLUGINS = "there are no plugins: portico serves WSGI applications of Python"
+_RECYCLE = (
+    "workers are not replaced by count, age or size; HUP replaces them without losing a request, for "
+    "example from a "
+    "timer of systemd, and MemoryHigh= or the container bounds their memory"
+)
+_HUP = "send the supervisor HUP (`systemctl reload`): workers are replaced without losing a request"
+_DEV = "use `portico dev`, which reloads when a file changes"
+_CHEAPER = (
+    "there always are as many workers as `--workers` says (TTIN and TTOU change it); their threads are "
+    "started when "
+    "calls block"
+)
+_ROUTER = "the reverse proxy does it; `portico generate nginx` prints one"
+_TLS = "TLS ends at a reverse proxy, for example that of `portico generate nginx`"
+_LOGS = (
+    "`--access-log FILE` is for requests, `--error-log FILE` for all else; rotation is logrotate's, with "
+    "HUP after it"
+)
+_STATIC = (
+    "let the reverse proxy serve files (`portico generate nginx --static /static=DIR`), or a WSGI middleware"
+)
+_SOCKETS = "not needed: sockets are set up as each protocol wants it"
+_SOCKET_FILE = "an option of the address: `-b 'unix:PATH?mode=660&owner=NAME&group=NAME'`"
+_THREADS = "not needed: threads are started when calls block, as many as `--threads` allows"
+_STACKS = "stacks are logged by themselves; RTMAX to a worker writes them at any time (docs/signals.md)"
+_HOOKS = (
+    "there are no hooks; ExecStartPre= and ExecStopPost= of systemd, the top of the application's module "
+    "and atexit are"
+)
+_WAITS = (
+    "bodies are received before the application is called: `--body-memory` is how much of one stays in memory"
+)
+_INTERPRETER = "start portico with the Python that is meant; options stand before -m: `python -O -m portico`"
+_CACHE = "the server keeps no data for the application: use Redis, memcached or the database"
+
+
+def _address(scheme: str) -> Callable[[str], list[str]]:
+    """Return a `convert` that makes an address of uWSGI's, which may be a path or @NAME, one of ours."""
+
+    def convert(value: str) -> list[str]:
+        place = value.strip()
+        is_unix = place.startswith(("/", "./", "../", "@")) or place.endswith(".sock")
+        if is_unix:
+            place = f"unix:{place}"
+            return ["--bind", place if scheme == "http" else f"{scheme}+{place}"]
+        return ["--bind", place if scheme == "http" else f"{scheme}://{place}"]
+
+    return convert
+
+
+_LISTENING: tuple[OldWord, ...] = (
+    Becomes(
+        "--http --http-socket --http11-socket --httprouter ADDRESS",
+        "--bind ADDRESS",
+        convert=_address("http"),
+    ),
+    Becomes(
+        "-s --socket --uwsgi-socket ADDRESS",
+        "--bind uwsgi://ADDRESS",
+        convert=_address("uwsgi"),
+        note="for a path `uwsgi+unix:PATH`",
+    ),
+    Becomes("--fastcgi-socket ADDRESS", "--bind fastcgi://ADDRESS", convert=_address("fastcgi")),
+    Becomes("--scgi-socket ADDRESS", "--bind scgi://ADDRESS", convert=_address("scgi")),
+    Becomes("-l --listen N", "--backlog", meant=str.isdecimal),
+    Becomes("-v --max-vars N", "--max-variables", meant=str.isdecimal),
+    Clash(
+        "-b SIZE",
+        note="`-b` is where to listen; for the size see `--buffer-size`",
+        meant=lambda value: False,
+    ),
+    Instead(
+        "--buffer-size BYTES",
+        note="`--max-head` bounds a request head over HTTP, `--max-variables-size` the variables over "
+        "uwsgi; both "
+        "are 64K, not 4K",
+    ),
+    Instead("--protocol --socket-protocol NAME", note="the address says it: `-b uwsgi://HOST:PORT`"),
+    Instead("-a --abstract-socket", note="the address says it: `-b unix:@NAME`"),
+    Instead("-C --chmod-socket --chmod [MODE]", note=_SOCKET_FILE),
+    Instead("--chown-socket USER:GROUP", note=_SOCKET_FILE),
+    Instead("--shared-socket ADDRESS", note="not needed: all workers accept from every `-b`"),
+    Instead("--map-socket MAP", note="not needed: all workers accept from every `-b`"),
+    Instead(
+        "--enable-proxy-protocol --http-enable-proxy-protocol",
+        note="an option of the address: `-b 'HOST:PORT?proxy=required'`",
+    ),
+    Instead("--https* --http-to-https --ssl* --sni*", note=_TLS),
+    Instead("--http-keepalive [S]", note="not needed: connections are kept, as long as `--keep-alive` says"),
+    Instead(
+        "--http-timeout S",
+        note="`--head-timeout`, `--body-timeout` and `--write-timeout` say how slow a client may be",
+    ),
+    Becomes("--http-headers-timeout S", "--head-timeout"),
+    Instead(
+        "--http-auto-chunked --http-chunked-input --http-raw-body --http-manage-expect",
+        note="not needed: chunked bodies, both ways, and Expect work by themselves",
+    ),
+    Instead("--http-websockets", note="portico serves WSGI, which has no WebSockets"),
+    Instead("--http-auto-gzip", note=_ROUTER),
+    Instead("--http-processes --http-workers N", note="not needed: the workers speak HTTP themselves"),
+    Instead("--http-*", note=_ROUTER),
+    Instead(
+        "-z --socket-timeout S",
+        note="`--body-timeout` and `--write-timeout` say how slow a peer may be",
+    ),
+    Becomes(
+        "--so-send-timeout --so-write-timeout --socket-send-timeout --socket-write-timeout S",
+        "--write-timeout",
+    ),
+    Instead(
+        "--so-keepalive",
+        note="not needed: `--keep-alive`, `--body-timeout` and `--write-timeout` find peers that are gone",
+    ),
+    Instead(
+        "--tcp-nodelay --tcp-fast-open* --no-defer-accept --freebind --reuse-port --socket-*",
+        note=_SOCKETS,
+    ),
+    Instead(
+        "--raw-socket --zeromq* --zmq* --udp --multicast*",
+        note="portico speaks HTTP, uwsgi, FastCGI and SCGI",
+    ),
+    Instead("--fastrouter* --rawrouter* --subscri* --zerg* --legion*", note=_ROUTER),
+)
+
+_APPLICATION: tuple[OldWord, ...] = (
+    Part("--module --wsgi MODULE", "application", note="`APP`, as in `portico run shop.wsgi:application`"),
+    Part("--wsgi-file --file FILE", "application", note="`APP`, as in `portico run shop/wsgi.py`"),
+    Part("--callable NAME", "callable", note="a part of `APP`, as in `shop.wsgi:NAME`"),
+    Clash(
+        "-w MODULE",
+        note="`-w` is how many workers there are; the module is APP, as in `portico run "
+        "shop.wsgi:application`",
+        meant=lambda value: ":" in value or "." in value,
+    ),
+    Same("--chdir DIR"),
+    Instead("--chdir2 DIR", note="`--chdir` is the only directory to work in"),
+    Same("--pythonpath DIR"),
+    Becomes("--python-path --pp DIR", "--pythonpath"),
+    Instead(
+        "-H --home --virtualenv --venv --pyhome DIR",
+        note="install portico into that environment, and start its bin/portico",
+    ),
+    Same("--env NAME=VALUE"),
+    Instead("--mount --worker-mount PATH=APP", note="`--script-name PATH` says where APP is mounted"),
+    Instead(
+        "--manage-script-name",
+        note="not needed: SCRIPT_NAME and PATH_INFO are right under `--script-name`",
+    ),
+    Instead("--ignore-script-name", note="do not let the reverse proxy set SCRIPT_NAME"),
+    Instead("--need-app --no-default-app", note="not needed: without its application portico does not start"),
+    Instead("--lazy --lazy-apps", note="not needed: each worker imports the application itself"),
+    Instead("-i --single-interpreter", note="not needed: each worker has one interpreter"),
+    Instead("-T --enable-threads", note="not needed: threads of the application always run"),
+    Instead("--vhost*", note="one portico serves one application; the reverse proxy tells hosts apart"),
+    Instead(
+        "--paste FILE",
+        note='write a module with `application = paste.deploy.loadapp("config:FILE")`, and name it as APP',
+    ),
+    Instead(
+        "--ini-paste* --paste-logger",
+        note="write a module with `application = paste.deploy.loadapp(...)`, and name it as APP",
+    ),
+    Instead("--eval CODE", note="write a module, and name it as APP"),
+    Instead(
+        "--import --pyimport --py-import --python-import MODULE",
+        note="import it in the application's module",
+    ),
+    Instead("--shared-import* --shared-py*", note="import it in the application's module"),
+    Instead("-J --test MODULE", note="use `portico check`"),
+    Instead("--pyargv TEXT", note="`sys.argv` is portico's own; tell the application by `--env`"),
+    Instead("--pyshell* --pyrun --python --py SCRIPT", note="use Python itself"),
+    Instead("-O --optimize LEVEL", note=_INTERPRETER),
+    Instead("--no-site", note=_INTERPRETER),
+    Instead("--py-programname --py-program-name NAME", note=_INTERPRETER),
+    Instead("--python-version", note="use `python --version`"),
+    Instead("--plugin* --need-plugin* --list-plugins", note=_PLUGINS),
+    Instead(
+        "--wsgi-env-* --wsgi-lite --wsgi-strict --wsgi-accept-buffer* --web3 --pump",
+        note="not needed: PEP 3333 is what is served",
+    ),
+    Clash("--strict", note="`--strict` holds the application to all of PEP 3333", meant=lambda value: False),
+    Instead(
+        "--static-* --static-map* --check-static* --mimefile* --offload-threads --file-serve-mode "
+        "--fileserve-mode",
+        note=_STATIC,
+    ),
+    Instead(
+        "--add-header --del-header --collect-header --route* --error-route* --final-route* "
+        "--response-route* --websocket*",
+        note=_ROUTER,
+    ),
+    Instead("--catch-exceptions", note="use `portico dev`, which shows tracebacks in the browser"),
+)
+
+_PROCESSES: tuple[OldWord, ...] = (
+    Same("--workers N"),
+    Becomes("--processes N", "--workers"),
+    Becomes("-p N", "--workers", meant=str.isdecimal, note="a word that is no number is gunicorn's `-p`"),
+    Same("--threads N", note="the default is 8, not 1"),
+    Instead("-M --master", note=_ALWAYS_SUPERVISED),
+    Instead("--no-orphans --master-as-root --force-gateway", note=_ALWAYS_SUPERVISED),
+    Same("-t S"),
+    Becomes("--harakiri S", "--timeout"),
+    Instead("--harakiri-verbose", note=_STACKS),
+    Instead(
+        "--harakiri-no-arh --no-harakiri-arh --no-harakiri-after-req-hook --harakiri-queue-threshold "
+        "--harakiri-graceful*",
+        note="`--timeout` counts while a client waits; the other calls of its worker may finish",
+    ),
+    Instead("--backtrace-depth N", note=_STACKS),
+    Instead("--py-tracebacker PATH", note=_STACKS),
+    Becomes("--reload-mercy --worker-reload-mercy S", "--graceful-timeout"),
+    Becomes("--limit-post BYTES", "--max-request-body"),
+    Instead("--post-buffering --post-buffering-bufsize BYTES", note=_WAITS),
+    Instead("--body-read-warning MB", note=_WAITS),
+    Instead("--upload-progress DIR", note=_ROUTER),
+    Instead("--thunder-lock", note="not needed: a new connection wakes one worker"),
+    Instead(
+        "--die-on-term",
+        note="not needed: TERM stops; the requests in flight are finished (docs/signals.md)",
+    ),
+    Instead("--exit-on-reload", note="not needed: HUP reloads, TERM stops (docs/signals.md)"),
+    Instead("--vacuum", note="not needed: the file of a Unix socket is removed at the end"),
+    Instead("-d --daemonize --daemonize2 FILE", note=_SYSTEMD),
+    Instead(
+        "--pidfile --pidfile2 --safe-pidfile --safe-pidfile2 FILE",
+        note="not needed: systemd knows its process",
+    ),
+    Instead("--stop PIDFILE", note="send the supervisor TERM (`systemctl stop`)"),
+    Instead("--reload PIDFILE", note=_HUP),
+    Instead(
+        "--pause --suspend --resume PIDFILE",
+        note="there is no pause; TTOU and TTIN change how many workers there are",
+    ),
+    Instead("--uid --gid --immediate-uid --immediate-gid --add-gid NAME", note=_USER),
+    Instead("--no-initgroups --drop-after-init --drop-after-apps", note=_USER),
+    Instead(
+        "--umask MODE",
+        note="UMask= of systemd, or `umask` of the shell; the mode of a Unix socket is `-b "
+        "'unix:PATH?mode=660'`",
+    ),
+    Instead(
+        "--chroot --pivot-root --pivot_root --cap --unshare --setns* --namespace* --cgroup* --jail* "
+        "--refork* --re-fork*",
+        note=_ISOLATION,
+    ),
+    Instead(
+        "--limit-as --limit-nproc --max-fd --never-swap --prio --ksm",
+        note="limits are LimitAS=, LimitNPROC=, LimitNOFILE=, Nice= of systemd",
+    ),
+    Instead("--cpu-affinity N", note="CPUAffinity= of systemd, or `taskset`; `--workers auto` heeds it"),
+    Instead("-r --reaper", note="not needed: the application waits for its own children"),
+    Instead("-R --max-requests --max-requests-delta N", note=_RECYCLE),
+    Instead("--max-worker-lifetime --min-worker-lifetime --max-worker-lifetime-delta S", note=_RECYCLE),
+    Instead("--reload-on-* --evil-* --brutal-*", note=_RECYCLE),
+    Instead("--touch-reload --touch-workers-reload --touch-chain-reload FILE", note=_HUP),
+    Instead("--touch-* --fs-* --propagate-touch", note=_HUP),
+    Instead("--py-autoreload --py-auto-reload --python-autoreload --python-auto-reload S", note=_DEV),
+    Instead("--py-auto-reload-ignore --py-autoreload-* MODULE", note=_DEV),
+    Instead("--master-fifo PATH", note="signals do it: HUP, TERM, TTIN, TTOU (docs/signals.md)"),
+    Instead("--cheap* --idle --die-on-idle", note=_CHEAPER),
+    Instead("--gevent* --greenlet* --async --asyncio --ugreen --tornado* --loop", note=_THREADS),
+    Instead("--thread-stack* --threads-stack*", note="`ulimit -s`, or LimitSTACK= of systemd"),
+    Instead("--no-threads-wait", note="`--graceful-timeout` says how long a worker may finish"),
+    Instead("--auto-procname --procname*", note="not needed: processes are named after what they do"),
+    Instead("--honour-stdin", note="use `portico dev`, whose standard input is the application's"),
+    Instead("--hook-* --exec-* --call-*", note=_HOOKS),
+    Instead("--skip-atexit*", note="what is registered with atexit runs when a worker leaves"),
+    Instead("--skip-zero", note="not needed: a standard input that is closed is /dev/null"),
+    Instead("--use-abort", note="not needed: a crash is logged with the stacks of all threads"),
+    Instead("--close-on-exec*", note="not needed: programs that are started inherit no connection"),
+)
+
+_LOGGING: tuple[OldWord, ...] = (
+    Becomes("-L --disable-logging", "--access-log off"),
+    Instead("--logto --logto2 FILE", note=_LOGS),
+    Instead("--req-logger --logger-req --logger LOGGER", note=_LOGS),
+    Instead(
+        "--log-master* --log-reopen --log-truncate --log-maxsize --log-backupname --logfile-* "
+        "--threaded-logger",
+        note=_LOGS,
+    ),
+    Instead(
+        "--log-format* --logformat*",
+        note="access lines are in the combined format, with the duration in seconds at the end",
+    ),
+    Instead("--logdate --log-date --log-prefix [FORMAT]", note="not needed: each line has its date"),
+    Instead(
+        "--log-x-forwarded-for",
+        note="not needed: the client that a peer of `--forwarded-allow-ips` names is logged",
+    ),
+    Instead(
+        "--log-4xx --log-5xx --log-slow --log-big --log-zero --log-sendfile --log-micros --log-filter "
+        "--log-drain",
+        note="every request has a line; filter them where they are read",
+    ),
+    Instead(
+        "--log-syslog* --log-socket* --log-zeromq --rsyslog*",
+        note="the logs go to standard output and standard error, which systemd's journal or `logger` takes "
+        "on",
+    ),
+    Instead("--log-*", note=_LOGS),
+    Instead("--logger-* --loggers-list", note=_LOGS),
+    Instead("-m --memory-report", note="systemd or the container measures memory; `ps -o pid,rss` shows it"),
+    Instead("--stats*", note=_STATS),
+    Instead(
+        "--snmp* --carbon* --metric* --alarm* --segfault-alarm --not-log-alarm --not-alarm-log",
+        note=_STATS,
+    ),
+    Instead("--profiler NAME", note="use py-spy, or a profiling middleware"),
+    Instead(
+        "--ignore-sigpipe --ignore-write-errors --disable-write-exception --write-errors-*",
+        note="not needed: a client that leaves is a line with status 499, and no error",
+    ),
+)
+
+_BESIDE: tuple[OldWord, ...] = (
+    Instead("--ini FILE", note=_FILE),
+    Instead("-x --xml --xmlconfig FILE", note=_FILE),
+    Instead("-y --yaml --yml FILE", note=_FILE),
+    Instead("-j --json --js FILE", note=_FILE),
+    Same("--config FILE", note="a TOML file"),
+    Clash("-c", note="`-c FILE` names a configuration file; there is no CGI mode", meant=lambda value: False),
+    Instead("--inherit --include --fallback-config FILE", note=_FILE),
+    Instead(
+        "-S --set --set-placeholder --set-ph NAME=VALUE",
+        note="`${NAME}` in the file is a variable of the environment (docs/configuration.md)",
+    ),
+    Instead(
+        "--for --for-* --endfor --end-for --endif --end-if --if-* --ifenv --ifdir --ifexists --ifplugin "
+        "--blacklist --whitelist --declare-option",
+        note="`${NAME:-default}` in the file is all there is (docs/configuration.md)",
+    ),
+    Instead("--show-config --get NAME", note="use `portico config`"),
+    Instead(
+        "--emperor* --early-emperor --vassal* --imperial* --heartbeat --no-server --command-mode",
+        note=_EMPEROR,
+    ),
+    Instead("--attach-daemon* --smart-attach-daemon*", note="each daemon is a service of its own"),
+    Instead("-Q --spooler* --spool*", note=_TASKS),
+    Instead("--mule* --farm* --cron* --cron2 --unique-cron* --timer* --signal* --rpc*", note=_TASKS),
+    Instead(
+        "-A --cache* --add-cache* --load-file-in-cache* --queue* --sharedarea --locks --lock-engine --ftok "
+        "--persistent-ipcsem",
+        note=_CACHE,
+    ),
+    Instead("--flock* --wait-*", note="ordering is After= and Requires= of systemd"),
+    Instead("--usage", note="use `portico run --help`"),
+)
+
+UWSGI = Server("uWSGI", (*_LISTENING, *_APPLICATION, *_PROCESSES, *_LOGGING, *_BESIDE))
