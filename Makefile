@@ -85,6 +85,7 @@ docs: build
 	$(BIN)/python docs/generate_generate.py > docs/generate.md
 	$(BIN)/python docs/generate_moving.py > docs/moving.md
 	$(BIN)/python docs/generate_man.py > docs/portico.1
+	$(BIN)/python -m portico schema > docs/portico.schema.json
 	$(BIN)/python docs/generate_defaults.py > crates/engine/tests/support/settings.txt
 	$(BIN)/python docs/contributing/draw_house.py > docs/contributing/house.svg
 
