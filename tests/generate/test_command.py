@@ -197,3 +197,28 @@ def test_nobody_else_loads_it(modules: str) -> None:
 
     assert loaded() == "\n"
     assert "portico.generate.nginx" in loaded(", portico.generate.targets")
+
+
+@pytest.mark.parametrize("target", ["systemd", "dockerfile", "k8s"])
+def test_middleware_with_arguments_is_nothing_for_a_command_line(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("portico.toml").write_text('[[app]]\nmiddleware = [{ use = "a:b", x = 1 }]\n')
+    with pytest.raises(OperatorError) as raised:
+        generated(target, "shop")
+    assert raised.value.message == (
+        "portico.toml:2:14: a:b has arguments, which only a configuration file can hold, and a command line is made "
+        "here: name a function of your own that needs none"
+    )
+
+
+@EVERY_TARGET
+def test_middleware_is_for_those_who_run_the_application(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    is_proxy = target in ("nginx", "apache", "haproxy")
+    arguments = ", x = 1" if is_proxy else ""
+    Path("portico.toml").write_text(f'[[app]]\nmiddleware = [{{ use = "a:b"{arguments} }}]\n')
+    assert ("a:b" in generated(target, "shop")) != is_proxy

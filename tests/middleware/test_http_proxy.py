@@ -13,7 +13,7 @@ import pytest
 from portico.middleware.http_proxy import HTTPProxyMiddleware
 from support.server import Server, free_port
 
-from .calling import Called, call, environ_for
+from .whole_calls import Called, call, environ_for
 from .raw_upstream import RawUpstream, responding
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"

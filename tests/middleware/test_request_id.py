@@ -15,7 +15,7 @@ import pytest
 from portico.middleware.request_id import RequestID, current_request_id
 from portico.middleware.request_id_filter import RequestIDFilter
 
-from .calling import Called, call, environ_for
+from .whole_calls import Called, call, environ_for
 
 TEXT = ("Content-Type", "text/plain")
 GIVEN = "7c9e-6679_A.b~+/=:@"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from portico.middleware.server_timing import ServerTiming, Timings
 
-from .calling import call, environ_for
+from .whole_calls import call, environ_for
 
 TEXT = ("Content-Type", "text/plain")
 _METRIC = r'[!#$%&\'*+\-.^_`|~0-9A-Za-z]+(?:;dur=\d+\.\d{3})?(?:;desc="(?:[ !#-\[\]-~]|\\[\\"])*")?'

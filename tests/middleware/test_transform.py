@@ -11,7 +11,7 @@ from portico.middleware.transform import ResponseHead, Transform
 from support.raw_client import Closed
 from support.server import Server
 
-from .calling import Called, call, environ_for
+from .whole_calls import Called, call, environ_for
 
 TEXT = ("Content-Type", "text/plain; charset=utf-8")
 

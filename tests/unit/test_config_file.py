@@ -274,3 +274,75 @@ def test_places_of_documents_that_others_wrote() -> None:
 
     for key, value in tomllib.loads(text).items():
         look(value, (key,))
+
+
+def test_middleware_is_a_name_or_a_table_with_arguments(folder: Path) -> None:
+    settings = _settings(
+        """
+        [[app]]
+        middleware = [
+            "portico.middleware:RequestID",
+            { use = " shop:Around ", name = "${NAME} $${x}", deep = { a = [1, 2.5, { b = "${NAME}" }] }, on = true },
+        ]
+        """,
+        {"NAME": "shop"},
+    )
+    arguments = (("name", "shop ${x}"), ("deep", {"a": [1, 2.5, {"b": "shop"}]}), ("on", True))
+    assert settings.middleware == (("portico.middleware:RequestID", ()), ("shop:Around", arguments))
+    assert settings.origins["middleware"] == "portico.toml:3:22"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[app]]\nmiddleware = { use = "shop:Around", a = 1 }\n',
+        '[[app]]\n[app.middleware]\nuse = "shop:Around"\na = 1\n',
+        '[[app]]\n[[app.middleware]]\nuse = "shop:Around"\na = 1\n',
+    ],
+    ids=["one", "a table", "tables"],
+)
+def test_middleware_may_be_written_as_tables(folder: Path, text: str) -> None:
+    assert _settings(text).middleware == (("shop:Around", (("a", 1),)),)
+
+
+def test_middleware_of_the_command_line_takes_the_place_of_all_in_the_file(folder: Path) -> None:
+    text = '[[app]]\nmiddleware = [{ use = "shop:Around", a = 1 }]\n'
+    assert _settings(text, {}, middleware=["shop:one", "shop:two.three"]).middleware == (
+        ("shop:one", ()),
+        ("shop:two.three", ()),
+    )
+    assert _settings(text, {"PORTICO_MIDDLEWARE": "shop:one, shop:two"}).middleware == (
+        ("shop:one", ()),
+        ("shop:two", ()),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "shop", "shop:", ":a", "shop:a:b", "shop:a()", "my-shop:a", "shop:a?x=1"])
+def test_middleware_that_is_no_name_is_rejected(text: str) -> None:
+    with pytest.raises(OperatorError, match="expected a module and a name in it") as raised:
+        resolve({"middleware": [text]}, {})
+    assert raised.value.message.startswith("--middleware on the command line: ")
+
+
+def test_what_is_shown_of_middleware_is_read_as_the_same(folder: Path) -> None:
+    from portico.config.show import as_json, as_toml
+
+    settings = _settings(
+        """
+        [[app]]
+        app = "shop"
+        env = { A = "$${B}" }
+        middleware = ["a:b", { use = "a:c", x-y = { "/api/" = ["$${x}", 1.5, 1e300, [{ z = false }]] } }]
+        """
+    )
+    shown = as_toml(settings, only_changed=True)
+    assert _settings(shown).values == settings.values
+    assert '{ "use" = "a:c", "x-y" = { "/api/" = ["$${x}", 1.5, 1e+300, [{ "z" = false }]] } }' in shown
+    assert '"use": "a:c"' in as_json(settings, only_changed=True)
+
+
+def test_what_crosses_the_exec_are_plain_values(folder: Path) -> None:
+    import marshal
+
+    settings = _settings('[[app]]\nmiddleware = [{ use = "a:b", x = { y = [1, "z", 2.5, true] } }]\n')
+    assert marshal.loads(marshal.dumps(settings.values)) == settings.values

@@ -13,7 +13,7 @@ from portico.process.worker import WorkerProcess
 from portico.types import EngineListener, EngineProcess
 
 NOT_FOR_THE_ENGINE = {
-    *("app", "factory", "bind", "workers", "timeout_s", "backlog", "chdir", "pythonpath", "env"),
+    *("app", "factory", "bind", "workers", "timeout_s", "backlog", "chdir", "pythonpath", "env", "middleware"),
     *("access_log", "error_log", "log_level"),
 }
 """What the command line, the supervisor and the loader use up."""

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from portico.config.kinds import EnvironmentVariable
+from portico.config.kinds import EnvironmentVariable, Middleware
 from portico.config.reading import parse
 from portico.config.setting import Group, Setting
 from portico.config.settings import by_group
@@ -195,6 +195,8 @@ class _Reader:
         return self._one(row, f"{name}={value}", path)
 
     def _one(self, row: Setting[Any], value: object, path: PathInDocument) -> Any:
+        if isinstance(value, dict) and isinstance(row.kind, Middleware):
+            return self._middleware(row, value, path)
         place = self._places.values[path]
         if isinstance(value, str):
             text = self._substituted(value, place)
@@ -211,6 +213,32 @@ class _Reader:
             return row.kind.from_folder(parse(row, text, label), self._folder)
         except OperatorError as error:
             self._mistake(place, error.message, is_whole=True)
+
+    def _middleware(self, row: Setting[Any], table: Mapping[str, Any], path: PathInDocument) -> Any:
+        """`use`, and the arguments of what it names."""
+        use = table.get("use")
+        if use is None:
+            expected = 'a table with use = "MODULE:NAME"'
+            return self._mistake(self._places.values[path], f"{self._name(path)}: expected {expected}, got none")
+        if not isinstance(use, str):
+            return self._wrong_type((*path, "use"), row.kind.expected, use)
+        named = self._one(row, use, (*path, "use"))
+        arguments = tuple(
+            (name, self._plain(value, (*path, name))) for name, value in table.items() if name != "use"
+        )
+        return (named[0], arguments) if named else None
+
+    def _plain(self, value: object, path: PathInDocument) -> Any:
+        """Return an argument with the environment's values in it: it is of types that can cross an exec."""
+        if isinstance(value, str):
+            return self._substituted(value, self._places.values[path])
+        if isinstance(value, list):
+            return [self._plain(each, (*path, index)) for index, each in enumerate(value)]
+        if isinstance(value, dict):
+            return {key: self._plain(each, (*path, key)) for key, each in value.items()}
+        if not isinstance(value, bool | int | float):
+            return self._wrong_type(path, "a string, a number, true, false, an array or a table", value)
+        return value
 
     def _substituted(self, text: str, place: Place) -> str | None:
         """Return `text` with the environment's values in it; None, having noted why, if that cannot be."""

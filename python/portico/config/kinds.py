@@ -13,7 +13,7 @@ from portico.config.units import format_duration, format_size, parse_duration, p
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Generic, TypeVar
+    from typing import Any, Generic, TypeVar
 
     T = TypeVar("T")
 else:
@@ -342,6 +342,28 @@ class EnvironmentVariable(Kind["tuple[str, str]"]):
 
     def show(self, value: tuple[str, str]) -> str:
         return "=".join(value)
+
+
+class Middleware(Kind["tuple[str, tuple[tuple[str, Any], ...]]"]):
+    """`MODULE:NAME`, what is put around the application; in a configuration file with arguments, by name.
+
+    Which arguments there may be knows only what it names. Their values are plain, as in the file.
+    """
+
+    metavar = "MODULE:NAME"
+    expected = "a module and a name in it, such as portico.middleware:ProxyFix"
+
+    def parse(self, text: str) -> tuple[str, tuple[tuple[str, Any], ...]]:
+        module, colon, name = text.strip().partition(":")
+        if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+            raise ValueError
+        return f"{module}:{name}", ()
+
+    def show(self, value: tuple[str, tuple[tuple[str, Any], ...]]) -> str:
+        use, arguments = value
+        if arguments:
+            raise ValueError(f"{use} has arguments, which only a configuration file can hold")
+        return use
 
 
 def _at_commas(text: str) -> list[str]:

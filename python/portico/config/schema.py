@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from portico.config.file import ARRAYS, SUBSTITUTION_PATTERN
-from portico.config.kinds import Choice, EnvironmentVariable, Kind, NumberOrAuto, WholeNumber
+from portico.config.kinds import Choice, EnvironmentVariable, Kind, Middleware, NumberOrAuto, WholeNumber
 from portico.config.setting import Setting
 from portico.config.settings import by_group
 
@@ -64,6 +64,8 @@ def _kind(kind: Kind[Any]) -> dict[str, Any]:
         exact: list[dict[str, Any]] = [{"type": "integer", "minimum": kind.minimum, "maximum": kind.maximum}]
     elif isinstance(kind, NumberOrAuto):
         exact = [{"type": "integer", "minimum": kind.minimum, "maximum": kind.maximum}, {"const": "auto"}]
+    elif isinstance(kind, Middleware):
+        exact = [{"type": "string"}, {"type": "object", "properties": {"use": {"type": "string"}}, "required": ["use"]}]
     elif isinstance(kind, Choice):
         exact = [{"enum": list(kind.choices)}]
     else:

@@ -21,6 +21,7 @@ from portico.config.kinds import (
     FieldText,
     Flag,
     LogFile,
+    Middleware,
     MountPath,
     Network,
     NumberOrAuto,
@@ -122,6 +123,17 @@ class Settings:
         documentation="Whether the application is held to all of PEP 3333. Without it, a hop-by-hop header "
         "(such as Connection) that it sends is dropped, and None in place of a body is an empty one, each "
         "with a warning that is given once; with it, they are errors, and the response is a 500.",
+    )
+    middleware = ManySetting(
+        "middleware",
+        Middleware(),
+        (),
+        separator=",",
+        group=_APPLICATION,
+        documentation="What is put around the application, such as `portico.middleware:RequestID`: a "
+        "callable that gets an application and returns one. May be repeated; the first is the outermost. In "
+        'the file each may have arguments, `{ use = "MODULE:NAME", argument = 1 }`. More in '
+        "docs/middleware.md.",
     )
 
     workers = Setting(

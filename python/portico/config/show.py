@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from portico.config.file import ARRAYS
-from portico.config.kinds import EnvironmentVariable, Kind
+from portico.config.kinds import EnvironmentVariable, Kind, Middleware
 from portico.config.setting import Setting
 from portico.config.settings import Settings, by_group
 from portico.config.sources import DEFAULT_ORIGIN
@@ -77,6 +77,9 @@ def _native(row: Setting[Any], value: Any) -> Any:
 
 
 def _native_one(kind: Kind[Any], value: Any) -> Any:
+    if isinstance(kind, Middleware):
+        use, arguments = value
+        return {"use": use, **dict(arguments)} if arguments else use
     shown = kind.show(value)
     if bool in kind.natives:
         return value
@@ -87,5 +90,11 @@ def _toml(value: Any) -> str:
     if isinstance(value, dict):
         pairs = ", ".join(f"{_toml(name)} = {_toml(each)}" for name, each in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
-    # Strings, whole numbers, booleans and arrays of them are written alike in both.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, float):
+        return repr(value)
+    # Strings, whole numbers and booleans are written alike in both.
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # What looks like a substitution is none any more (config/file.py).
+    return text.replace("${", "$${")

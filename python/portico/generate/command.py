@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from portico.config.settings import TABLE, Settings
 from portico.config.sources import DEFAULT_ORIGIN
+from portico.errors import OperatorError
 
 
 def words(
@@ -22,7 +23,8 @@ def words(
 ) -> list[str]:
     """Return APP and the options of `settings` that are not left at their defaults.
 
-    `without` names settings to leave out; `replaced` gives other texts for some, by name.
+    `without` names settings to leave out; `replaced` gives other texts for some, by name. Raises
+    OperatorError for a value that only a configuration file can hold.
     """
     replaced = replaced or {}
     found = [settings.app] if settings.app else []
@@ -35,7 +37,13 @@ def words(
             continue
         else:
             value = settings.values[row.attribute]
-            texts = [row.kind.show(part) for part in (value if row.many else (value,))]
+            try:
+                texts = [row.kind.show(part) for part in (value if row.many else (value,))]
+            except ValueError as error:
+                raise OperatorError(
+                    f"{settings.origins[row.attribute]}: {error}, and a command line is made here: name a "
+                    "function of your own that needs none"
+                ) from None
         for text in texts:
             found += row.kind.option(row.flags[-1], text)
     return found

@@ -82,8 +82,8 @@ def read_deployment(target: str, settings: Settings, wishes: Mapping[str, Any]) 
             for word in (f"--{name}", wishes[name])
         ),
     ]
-    # What the application is told by --env is nothing for the files of a reverse proxy: it may be secret.
-    without = ("env",) if target in _REVERSE_PROXIES else ()
+    # What the application alone is told is nothing for the files of a reverse proxy: it may be secret.
+    without = ("env", "middleware") if target in _REVERSE_PROXIES else ()
     return Deployment(
         settings=settings,
         name=read_name(wishes.get("name") or "", settings),

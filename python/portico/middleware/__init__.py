@@ -14,10 +14,14 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portico.middleware.dispatcher import DispatcherMiddleware as DispatcherMiddleware
+    from portico.middleware.http_proxy import HTTPProxyMiddleware as HTTPProxyMiddleware
     from portico.middleware.lint import Lint as Lint
     from portico.middleware.profiler import ProfilerMiddleware
     from portico.middleware.proxy_fix import ProxyFix as ProxyFix
+    from portico.middleware.request_id import RequestID as RequestID
+    from portico.middleware.server_timing import ServerTiming as ServerTiming
     from portico.middleware.shared_data import SharedDataMiddleware as SharedDataMiddleware
+    from portico.middleware.transform import Transform as Transform
 
     Profile = ProfilerMiddleware
 
@@ -30,8 +34,10 @@ _NAMES = {
     "ProxyFix": ("proxy_fix", "ProxyFix"),
     "RequestID": ("request_id", "RequestID"),
     "ServerTiming": ("server_timing", "ServerTiming"),
+    "RequestIDFilter": ("request_id_filter", "RequestIDFilter"),
     "SharedDataMiddleware": ("shared_data", "SharedDataMiddleware"),
     "Transform": ("transform", "Transform"),
+    "current_request_id": ("request_id", "current_request_id"),
 }
 
 if not TYPE_CHECKING:  # else a type checker would take any name for one of ours

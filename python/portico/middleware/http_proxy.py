@@ -140,3 +140,7 @@ def _checked(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := [name for name in options if name not in known]:
         raise ValueError(f"targets: expected {', '.join(known)} for {prefix!r}, got {unknown[0]!r}")
     return {**_DEFAULTS, **options}
+
+
+ProxyMiddleware = HTTPProxyMiddleware
+"""Werkzeug's name."""

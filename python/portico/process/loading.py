@@ -1,7 +1,7 @@
-"""Loading the application where it will run: enter its folder, put that on the import path, import.
+"""Loading the application where it will run: enter its folder, put that on the import path, import, wrap.
 
 Used by a worker, and by `portico check` in a process that only tries. An exception of the application's own
-passes through; `traceback_of` shows it from the application's first frame on.
+passes through.
 """
 
 from __future__ import annotations
@@ -16,18 +16,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from portico.config.settings import Settings
     from portico.types import WSGIApplication
 
-_PORTICO = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+def load_in(directory: str, settings: Settings) -> tuple[WSGIApplication, str]:
+    """Return the application of `settings` in its middleware, and its full name; `directory` is entered.
+
+    Raises OperatorError when there is no such folder or application, or when a middleware is none.
+    """
+    enter(directory, settings.pythonpath)
+    return load(directory, settings)
 
 
-def load_in(
-    directory: str, pythonpath: Sequence[str], name: str, *, factory: bool
-) -> tuple[WSGIApplication, str]:
-    """Return the application called `name` and its full name, having made `directory` the working directory.
+def enter(directory: str, pythonpath: Sequence[str]) -> None:
+    """Make `directory` the working directory, and import from there first, then from `pythonpath`.
 
-    `factory`: what `name` names has to be called first, without arguments. Raises OperatorError when there is
-    no such folder or application.
+    Raises OperatorError when there is no such folder.
     """
     try:
         # By its path at every start: a reload follows a link that was switched to the next release.
@@ -37,24 +42,13 @@ def load_in(
             f"cannot enter the working directory {quoted(directory)}: {error.strerror}"
         ) from None
     extend_path([directory, *(os.path.join(directory, path) for path in pythonpath)])
-    return load_application(name, directory=directory, factory=factory)
 
 
-def traceback_of(error: BaseException, *, hide_loader: bool = True) -> str:
-    """Return the traceback of `error`, from the application's first frame on."""
-    import traceback
+def load(directory: str, settings: Settings) -> tuple[WSGIApplication, str]:
+    """As `load_in`, where `directory` has been entered."""
+    application, full_name = load_application(settings.app, directory=directory, factory=settings.factory)
+    if settings.middleware:
+        from portico.process.wrapping import wrapped
 
-    trace = error.__traceback__
-    if hide_loader:
-        first = trace
-        while first is not None and _is_of_loader(first.tb_frame.f_code.co_filename):
-            first = first.tb_next
-        # A SyntaxError in the module itself has no frame of the application, and its text says where it is.
-        trace = first
-    return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
-
-
-def _is_of_loader(filename: str) -> bool:
-    import importlib
-
-    return filename.startswith((_PORTICO, "<frozen importlib")) or filename == importlib.__file__
+        application = wrapped(application, settings.middleware)
+    return application, full_name

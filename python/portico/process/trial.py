@@ -10,7 +10,8 @@ import marshal
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 from portico.config.addresses import parse_address
 from portico.config.check import check, working_directory
@@ -19,8 +20,9 @@ from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_USAGE, BindError, O
 from portico.process.import_path import import_path
 from portico.process.inherited import ACTIVATION_VARIABLES, read_activation
 from portico.process.launch import absolute, environment_of, interpreter_options, write_plan
-from portico.process.loading import load_in, traceback_of
+from portico.process.loading import load_in
 from portico.process.sockets import bind_all
+from portico.process.tracebacks import traceback_of
 
 _BOOTSTRAP = (
     "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
@@ -73,7 +75,7 @@ class _Address:
 
 
 def _application(settings: Settings) -> str:
-    plan = (working_directory(settings), settings.pythonpath, settings.app, settings.factory)
+    plan = (working_directory(settings), settings.values)
     plan_fd = write_plan(marshal.dumps((import_path(dict(settings.env)), plan)))
     command = [sys.executable, *interpreter_options(), "-c", _BOOTSTRAP, str(plan_fd), "portico"]
     variables = environment_of(settings)
@@ -99,11 +101,11 @@ def _application(settings: Settings) -> str:
     raise OperatorError(f"cannot load {settings.app}: {said}", exit_code=EXIT_APPLICATION)
 
 
-def load_or_exit(directory: str, pythonpath: Sequence[str], name: str, factory: bool) -> None:
+def load_or_exit(directory: str, values: dict[str, Any]) -> None:
     """In the child: load the application, say its name, and end at once, whatever it has started."""
     code = EXIT_FINE
     try:
-        _, full_name = load_in(directory, pythonpath, name, factory=factory)
+        _, full_name = load_in(directory, Settings(values, {}))
         said = f"{full_name} can be called"
     except OperatorError as error:
         said, code = error.message, EXIT_APPLICATION

@@ -16,10 +16,11 @@ from portico import _core, log
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.forked import leave_server_behind
 from portico.process.import_watch import show_no_stack, show_stack_when_asked
-from portico.process.loading import load_in, traceback_of
+from portico.process.loading import load_in
 from portico.process.messages import Failed, Ready, encode
 from portico.process.proctitle import name_process
 from portico.process.signals import STACKS_SIGNAL, WORKER_SIGNALS, SignalPipe, signal
+from portico.process.tracebacks import traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,11 +134,9 @@ def _show_lines_at_once() -> None:
 
 def _load(assignment: Assignment) -> tuple[WSGIApplication, str]:
     """Return the application and its full name."""
-    settings = assignment.plan.settings
     show_stack_when_asked(assignment.stack_fd)
     try:
-        directory = assignment.plan.directory
-        loaded = load_in(directory, settings.pythonpath, settings.app, factory=settings.factory)
+        loaded = load_in(assignment.plan.directory, assignment.plan.settings)
     except OperatorError as error:
         _fail(assignment, error.message)
     except BaseException as error:
