@@ -30,7 +30,7 @@ from portico.process.standard_streams import write_errors_to
 # anything is imported by it.
 _BOOTSTRAP = (
     "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
-    "file.close(); from portico.process.__main__ import main; main(plan)"
+    "file.close(); from {module} import main; main(plan)"
 )
 _DESCRIPTORS_OF_THE_APPLICATION = 256
 """Descriptors of a worker besides connections and temporary files: listeners, pipes, the application."""
@@ -42,6 +42,14 @@ _MOST_TEMPORARY_FILES = 2048
 
 def launch(settings: Settings, *, started_at_s: float) -> None:
     """Bind and become the supervisor; does not return. Raises OperatorError if a socket cannot be bound."""
+    plan = make_plan(settings, started_at_s=started_at_s)
+    if warning := root_warning():
+        log.say(warning)
+    become("portico.process.__main__", dump_plan(plan), plan)
+
+
+def make_plan(settings: Settings, *, started_at_s: float) -> Plan:
+    """Bind, and return what the next interpreter needs. Raises OperatorError if a socket cannot be bound."""
     if not sys.executable:
         raise OperatorError("cannot find the Python interpreter: sys.executable is empty")
     _check_descriptor_limit(settings)
@@ -57,7 +65,9 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
     for sentence in activation.unused([listener.fd for listener in listeners]):
         log.say(sentence)
     worker_count, worker_reason = _worker_count(settings)
-    plan = Plan(
+    if warning := raise_descriptor_limit(settings):
+        log.say(warning)
+    return Plan(
         settings,
         listeners,
         directory=directory,
@@ -65,27 +75,31 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         worker_reason=worker_reason,
         started_at_s=started_at_s,
     )
-    plan_fd = write_plan(marshal.dumps((import_path(dict(settings.env)), dump_plan(plan))))
-    for warning in (raise_descriptor_limit(settings), root_warning()):
-        if warning:
-            log.say(warning)
+
+
+def become(module: str, data: bytes, plan: Plan, *, program: str = "portico") -> None:
+    """Replace this process by an interpreter that calls `main(data)` of `module`; does not return.
+
+    `data` is what that makes its `plan` of, whose sockets live on; `program` is the first of its arguments.
+    """
+    plan_fd = write_plan(marshal.dumps((import_path(dict(plan.settings.env)), data)))
     command = [
         sys.executable,
         *interpreter_options(),
         "-c",
-        _BOOTSTRAP,
+        _BOOTSTRAP.format(module=module),
         str(plan_fd),
-        "portico",
+        program,
         *sys.argv[1:],
     ]
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        if settings.error_log != "-":
-            write_errors_to(os.path.join(directory, settings.error_log))
-        os.execve(sys.executable, command, environment_of(settings))
+        if plan.settings.error_log != "-":
+            write_errors_to(os.path.join(plan.directory, plan.settings.error_log))
+        os.execve(sys.executable, command, environment_of(plan.settings))
     except BaseException:
-        for listener in listeners:
+        for listener in plan.listeners:
             listener.close()
         raise
 

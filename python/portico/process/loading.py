@@ -15,6 +15,7 @@ from portico.errors import OperatorError, quoted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import TracebackType
 
     from portico.config.settings import Settings
     from portico.types import WSGIApplication
@@ -27,6 +28,15 @@ def load_in(directory: str, settings: Settings) -> tuple[WSGIApplication, str]:
     """
     enter(directory, settings.pythonpath)
     return load(directory, settings)
+
+
+def enter(directory: str, pythonpath: Sequence[str]) -> None:
+    """Make `directory` the working directory, and import from there first, then from `pythonpath`.
+
+    Raises OperatorError when there is no such folder.
+    """
+    enter(directory, pythonpath)
+    return load_application(name)
 
 
 def enter(directory: str, pythonpath: Sequence[str]) -> None:

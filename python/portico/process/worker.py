@@ -93,6 +93,20 @@ class WorkerProcess:
 
 def run_worker(assignment: Assignment) -> NoReturn:
     """Be a worker until told to stop; ends the process."""
+    signals = begin(assignment)
+    application, application_name = _load(assignment)
+    signals.watch_what_is_free(WORKER_SIGNALS)
+    process = WorkerProcess(
+        assignment,
+        application_name=application_name,
+        signals=signals,
+        access_log_fd=open_access_log(assignment.plan),
+    )
+    serve_and_leave(application, process, assignment)
+
+
+def begin(assignment: Assignment) -> SignalPipe:
+    """Make this forked process a worker, with nothing loaded yet; return where it hears of signals."""
     gc.enable()
     name_process("portico worker")
     configure_log(assignment.plan.settings)
@@ -102,16 +116,7 @@ def run_worker(assignment: Assignment) -> NoReturn:
     # Before the application is loaded, which may take signals, or the interpreter's wakeups, for itself.
     signals = SignalPipe()
     signals.receive()
-    application, application_name = _load(assignment)
-    signals.watch_what_is_free(WORKER_SIGNALS)
-    process = WorkerProcess(
-        assignment,
-        application_name=application_name,
-        signals=signals,
-        access_log_fd=_open_access_log(assignment.plan),
-    )
-    leave_server_behind([*(each.fd for each in process.listeners), process.signal_fd, process.supervisor_fd])
-    _serve_and_leave(application, process, assignment)
+    return signals
 
 
 def configure_log(settings: Settings) -> None:
@@ -138,23 +143,23 @@ def _load(assignment: Assignment) -> tuple[WSGIApplication, str]:
     try:
         loaded = load_in(assignment.plan.directory, assignment.plan.settings)
     except OperatorError as error:
-        _fail(assignment, error.message)
+        fail(assignment, error.message)
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: whatever an import raises, the supervisor has to hear of it.
-        _fail(assignment, traceback_of(error))
+        fail(assignment, traceback_of(error))
     show_no_stack(assignment.stack_fd)
     return loaded
 
 
-def _serve_and_leave(
-    application: WSGIApplication, process: WorkerProcess, assignment: Assignment
-) -> NoReturn:
+def serve_and_leave(application: WSGIApplication, process: WorkerProcess, assignment: Assignment) -> NoReturn:
+    """Serve until told to stop; ends the process."""
+    leave_server_behind([*(each.fd for each in process.listeners), process.signal_fd, process.supervisor_fd])
     try:
         settings = assignment.plan.settings
         all_finished = _core.serve(application, settings, process, assignment.scoreboard, assignment.slot)
     except BaseException as error:
         log.error("the worker cannot go on\n" + traceback_of(error, hide_loader=False))
-        _fail(assignment, f"the server cannot go on: {error}", exit_code=EXIT_UNEXPECTED)
+        fail(assignment, f"the server cannot go on: {error}", exit_code=EXIT_UNEXPECTED)
     process.errors.flush()
     if not all_finished:
         # A thread is still inside the application: waiting for it is what the interpreter's orderly end
@@ -168,7 +173,7 @@ def _serve_and_leave(
     sys.exit(EXIT_FINE)
 
 
-def _open_access_log(plan: Plan) -> int:
+def open_access_log(plan: Plan) -> int:
     """Open the access log by name in each worker, so that a reload finds a file that was moved away."""
     if plan.settings.access_log == "off":
         return -1
@@ -182,7 +187,8 @@ def _open_access_log(plan: Plan) -> int:
         return -1
 
 
-def _fail(assignment: Assignment, text: str, *, exit_code: int = EXIT_APPLICATION) -> NoReturn:
+def fail(assignment: Assignment, text: str, *, exit_code: int = EXIT_APPLICATION) -> NoReturn:
+    """Tell the supervisor why this worker cannot serve; ends the process."""
     data = encode(Failed(text))
     try:
         while data:
