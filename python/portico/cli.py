@@ -339,6 +339,17 @@ def _run(**values: Any) -> None:
     launch(settings, started_at_s=_STARTED_AT_S)
 
 
+def _dev(watch: tuple[str, ...], reload: bool, open: bool, show_locals: bool, **values: Any) -> None:
+    settings = _settings(values)
+    for sentence in unknown_variables(os.environ):
+        log.say(sentence)
+    from portico.dev.launch import develop
+    from portico.dev.options import Options
+
+    options = Options(globs=watch, reloads=reload, opens_browser=open, shows_locals=show_locals)
+    develop(settings, options, started_at_s=_STARTED_AT_S)
+
+
 def _config(json: bool, changed: bool, **values: Any) -> None:
     settings = _settings(values)
     from portico.config.show import as_json, as_toml
@@ -470,6 +481,30 @@ COMMANDS: tuple[click.Command, ...] = (
         "go. The exit code is 0 if it would serve, 2 for a setting or an address, 3 for the application.",
         short_help="Try it, serve nothing.",
     ),
+    SettingsCommand(
+        "dev",
+        callback=_dev,
+        params=[
+            *_parameters(),
+            click.Option(
+                ["--watch"],
+                metavar="GLOB",
+                multiple=True,
+                help="Reload when such a file changes, too. May be repeated.",
+            ),
+            click.Option(
+                ["--reload/--no-reload"], default=True, help="Reload when a file changes.  [default: reload]"
+            ),
+            click.Option(["--open"], is_flag=True, help="Open the browser."),
+            click.Option(["--show-locals"], is_flag=True, help="Show variables on the pages of errors."),
+        ],
+        help="Serve the application APP to who develops it: with one worker, which is replaced when a file "
+        "that it has imported, a template or a file of --watch changes. An error is shown on the terminal and "
+        "in the browser.",
+        short_help="Serve an application, and reload it when it changes.",
+    )
+)
+commands.add_command(
     SettingsCommand(
         "config",
         callback=_config,

@@ -1,0 +1,25 @@
+"""What `portico dev` says once it serves for the first time."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico.process.plan import Plan
+
+NOTIFIED = "when a file that it has read changes"
+POLLING = "when a file that it has read changes, by looking (at once with portico[dev])"
+NEVER = "never"
+
+
+def banner(plan: Plan, application: str, *, reloads: str, version: str, pid: int, startup_s: float) -> str:
+    """Return the lines of the banner; `reloads` is one of the texts above."""
+    threads = "1 thread" if plan.settings.threads == 1 else f"{plan.settings.threads} threads"
+    addresses = ", ".join(listener.display for listener in plan.listeners)
+    return "\n".join(
+        (
+            f"portico {version} serves {application} for development",
+            f"  on {addresses}",
+            f"  with {threads}, reloading {reloads}",
+            f"  ready in {startup_s:.2f} s, pid {pid}; Ctrl-C ends it",
+        )
+    )

@@ -1,0 +1,25 @@
+"""The development server's start: bind the sockets, then become the loop, in the same process, by exec.
+
+As process/launch.py, whose steps it uses: the loop and its workers begin in a fresh interpreter, which has
+nothing of click, Django's management or Flask's command line.
+"""
+
+from __future__ import annotations
+
+from portico.config.check import check
+from portico.config.settings import Settings
+from portico.dev.options import DevelopmentPlan, Options, dump_development_plan, for_development
+from portico.process.launch import become, make_plan
+
+
+def develop(settings: Settings, options: Options, *, started_at_s: float, program: str = "portico") -> None:
+    """Serve the application of `settings` for development; does not return.
+
+    `started_at_s` is on the monotonic clock; `program` is what the application sees in `sys.argv[0]`. Raises
+    OperatorError if a setting is wrong, or an address cannot be bound.
+    """
+    settings = for_development(settings)
+    check(settings)
+    plan = make_plan(settings, started_at_s=started_at_s)
+    data = dump_development_plan(DevelopmentPlan(plan, options))
+    become("portico.dev.__main__", data, plan, program=program)

@@ -1,0 +1,123 @@
+"""A worker of `portico dev` as itself: load today's code, or make a page of why that fails, report, serve.
+
+Runs in a process that the loop has forked, on its main thread; beyond that it is a worker as any other
+(process/worker.py), with standard input, so that a debugger can be talked to.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from portico import log
+from portico.app_loader import load_application
+from portico.dev.application import DevelopmentApplication
+from portico.dev.modules import Reporter, files_of_failure, forget_bytecode, imported_files
+from portico.dev.templates import template_globs
+from portico.errors import OperatorError
+from portico.process.loading import enter, traceback_of
+from portico.process.signals import WORKER_SIGNALS
+from portico.process.worker import (
+    Assignment,
+    WorkerProcess,
+    begin,
+    fail,
+    open_access_log,
+    serve_and_leave,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import NoReturn
+
+    from portico.dev.options import Options
+    from portico.types import WSGIApplication
+
+
+class DevelopmentAssignment:
+    """What a forked process takes over from the loop to become a worker.
+
+    `access_fd` takes access lines, where the loop is to show them. `changed` are the files of the change that
+    it is made for. With a `failure`, which says why a worker before it has died, nothing is loaded.
+    """
+
+    __slots__ = ("access_fd", "changed", "failure", "options", "report_fd", "worker")
+
+    def __init__(
+        self,
+        worker: Assignment,
+        options: Options,
+        *,
+        report_fd: int,
+        access_fd: int,
+        changed: Iterable[str],
+        failure: str,
+    ) -> None:
+        self.worker = worker
+        self.options = options
+        self.report_fd = report_fd
+        self.access_fd = access_fd
+        self.changed = changed
+        self.failure = failure
+
+
+def run_development_worker(assignment: DevelopmentAssignment) -> NoReturn:
+    """Be a worker until told to stop; ends the process."""
+    signals = begin(assignment.worker)
+    application, name = _load(assignment)
+    signals.watch_what_is_free(WORKER_SIGNALS)
+    is_shown = assignment.worker.plan.settings.access_log == "-"
+    process = WorkerProcess(
+        assignment.worker,
+        application_name=name,
+        signals=signals,
+        access_log_fd=assignment.access_fd if is_shown else open_access_log(assignment.worker.plan),
+    )
+    if is_shown:
+        process.access_log_colour = False  # the loop colours its own lines
+    serve_and_leave(application, process, assignment.worker)
+
+
+def _load(assignment: DevelopmentAssignment) -> tuple[WSGIApplication, str]:
+    """Return the application and its name; or what responds in its place, and an empty name."""
+    plan, options = assignment.worker.plan, assignment.options
+    heading = f"{plan.settings.app} cannot be loaded"
+    reporter = Reporter(assignment.report_fd)
+    if assignment.failure:
+        reporter.report([], has_failed=True)
+        return _page(heading, assignment.failure), ""
+    forget_bytecode(assignment.changed)
+    try:
+        enter(plan.directory, plan.settings.pythonpath)
+        if options.source is None:
+            application, name = load_application(plan.settings.app)
+        else:
+            module, function, arguments = options.source
+            application, name = getattr(import_module(module), function)(**arguments), plan.settings.app
+    except OperatorError as error:
+        _give_up_unless_reloading(assignment, error.message)
+        log.error(f"{heading}: {error.message}")
+        reporter.report([], failed_files=files_of_failure(error), has_failed=True)
+        return _page(heading, error.message), ""
+    except BaseException as error:
+        # SystemExit and KeyboardInterrupt too: whatever an import raises, the next save may mend it.
+        _give_up_unless_reloading(assignment, traceback_of(error))
+        from portico.dev.error_page import page_of_exception
+
+        log.error(f"{heading}\n{traceback_of(error)}")
+        reporter.report([], failed_files=files_of_failure(error), has_failed=True)
+        return page_of_exception(heading, error, shows_locals=options.shows_locals), ""
+    reporter.report(template_globs(application, set(imported_files())))
+    shown = DevelopmentApplication(application, name, reporter, shows_locals=options.shows_locals)
+    return shown, name
+
+
+def _give_up_unless_reloading(assignment: DevelopmentAssignment, why: str) -> None:
+    if not assignment.options.reloads:
+        fail(assignment.worker, why)
+
+
+def _page(heading: str, text: str) -> WSGIApplication:
+    from portico.dev.error_page import page_of_text
+
+    return page_of_text(heading, text)
