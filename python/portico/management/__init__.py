@@ -1,0 +1,1 @@
+"""What Django's `manage.py` has of portico: `commands`, and `development`, which their workers import."""

@@ -1,0 +1,1 @@
+"""Found by Django where `"portico"` is in INSTALLED_APPS."""
