@@ -114,7 +114,11 @@ class Development:
 
     @property
     def worker_pids(self) -> list[int]:
-        return children(self.process.pid)
+        """Its children without the one that watches files."""
+        pids = children(self.process.pid)
+        return [
+            pid for pid in pids if b"portico.dev.notifier" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
 
     def close(self) -> None:
         """End all that is left of it."""

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.processes import children, is_alive
 from support.waiting import wait_until
 
 from .conftest import Start, save
@@ -275,8 +276,9 @@ def test_is_notified_where_watchfiles_is_installed(start: Start, tmp_path: Path)
     save(tmp_path / "shop.py", shop(1))
     dev = start().wait_ready()
     assert "reloading when a file that it has read changes\n" in dev.log()
+    (notifier,) = set(children(dev.process.pid)) - set(dev.worker_pids)
     save(tmp_path / "shop.py", shop(2))
     dev.wait_body("2")
     dev.interrupt()
     assert dev.wait() == 0
-    wait_until(lambda: dev.worker_pids == [], what="the end of the notifier")
+    wait_until(lambda: not is_alive(notifier), what="the end of the notifier")

@@ -15,7 +15,7 @@ from portico.dev.browser import url_of
 from portico.dev.error_page import accepts_html
 from portico.dev.globs import Glob
 from portico.dev.modules import Report, ReportDecoder, encode_report, forget_bytecode
-from portico.dev.options import for_development
+from portico.dev.settings import for_development
 from portico.dev.watching import Watch
 from portico.process.plan import Listener
 

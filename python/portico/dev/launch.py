@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from portico.config.check import check
 from portico.config.settings import Settings
-from portico.dev.options import DevelopmentPlan, Options, dump_development_plan, for_development
+from portico.dev.options import DevelopmentPlan, Options, dump_development_plan
+from portico.dev.settings import for_development
 from portico.process.launch import become, make_plan
 
 

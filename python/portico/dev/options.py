@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import marshal
 
-from portico.config.settings import Settings
-from portico.config.sources import DEFAULT_ORIGIN
 from portico.process.plan import Plan, dump_plan, load_plan
 
 TYPE_CHECKING = False
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     Source: TypeAlias = "tuple[str, str, dict[str, Any]]"
-
-_ORIGIN = "the default of portico dev"
 
 
 class Options:
@@ -68,29 +64,3 @@ def load_development_plan(data: bytes) -> DevelopmentPlan:
     """Return the plan that `dump_development_plan` wrote; for bytes from this very program only."""
     plan, options = marshal.loads(data)
     return DevelopmentPlan(load_plan(plan), Options(**options))
-
-
-def for_development(settings: Settings) -> Settings:
-    """Return `settings` as one develops with them.
-
-    One worker, always. Nothing is ended because it takes long, since it may be at a breakpoint, and no
-    connection is kept, since the next request may be for newer code: both unless the command line says so,
-    because what a file says is meant for production, too. One thread, unless more are asked for anywhere.
-    """
-    values, origins = dict(settings.values), dict(settings.origins)
-    unless_on_the_command_line = {
-        Settings.timeout_s.attribute: 0.0,
-        Settings.queue_timeout_s.attribute: 0.0,
-        Settings.graceful_timeout_s.attribute: 2.0,
-        Settings.keep_alive_s.attribute: 0.0,
-        Settings.access_log.attribute: "-",
-    }
-    changes: dict[str, Any] = {Settings.workers.attribute: 1}
-    for attribute, value in unless_on_the_command_line.items():
-        if not origins[attribute].endswith(" on the command line"):
-            changes[attribute] = value
-    if origins[Settings.threads.attribute] == DEFAULT_ORIGIN:
-        changes[Settings.threads.attribute] = 1
-    values.update(changes)
-    origins.update(dict.fromkeys(changes, _ORIGIN))
-    return Settings(values, origins)

@@ -1,0 +1,36 @@
+"""The settings of a server, as one develops with them. Read before the exec, in the process that starts it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portico.config.settings import Settings
+from portico.config.sources import DEFAULT_ORIGIN
+
+_ORIGIN = "the default of portico dev"
+
+
+def for_development(settings: Settings) -> Settings:
+    """Return `settings` as one develops with them.
+
+    One worker, always. Nothing is ended because it takes long, since it may be at a breakpoint, and no
+    connection is kept, since the next request may be for newer code: both unless the command line says so,
+    because what a file says is meant for production, too. One thread, unless more are asked for anywhere.
+    """
+    values, origins = dict(settings.values), dict(settings.origins)
+    unless_on_the_command_line = {
+        Settings.timeout_s.attribute: 0.0,
+        Settings.queue_timeout_s.attribute: 0.0,
+        Settings.graceful_timeout_s.attribute: 2.0,
+        Settings.keep_alive_s.attribute: 0.0,
+        Settings.access_log.attribute: "-",
+    }
+    changes: dict[str, Any] = {Settings.workers.attribute: 1}
+    for attribute, value in unless_on_the_command_line.items():
+        if not origins[attribute].endswith(" on the command line"):
+            changes[attribute] = value
+    if origins[Settings.threads.attribute] == DEFAULT_ORIGIN:
+        changes[Settings.threads.attribute] = 1
+    values.update(changes)
+    origins.update(dict.fromkeys(changes, _ORIGIN))
+    return Settings(values, origins)
