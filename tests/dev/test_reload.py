@@ -57,7 +57,7 @@ def test_new_code_is_there_within_a_third_of_a_second(start: Start, tmp_path: Pa
     assert sorted(took_s)[len(took_s) // 2] < 0.3, took_s
 
 
-def test_no_connection_is_refused_and_none_is_lost_while_it_reloads(start: Start, tmp_path: Path) -> None:
+def test_every_request_gets_a_response_while_it_reloads(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "shop.py"
     save(path, shop(10))
     dev = start().wait_ready()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Between two looks at all files, where nobody notifies of changes; and where somebody does, for the rest.
 _LOOK_EVERY_S = 0.1
-_LOOK_SELDOM_S = 1.0
+_LOOK_ANYWAY_S = 1.0
 # Looking takes at most one part in so many of the time.
 _LOOK_SHARE = 20
 # A change is over when nothing else changes for so long: a save can be several steps, and `git switch` is.
@@ -80,7 +80,7 @@ class Changes:
         if self._is_off or now_s < self._look_at_s:
             return False
         has_changed = self._note(now_s)
-        every_s = _LOOK_EVERY_S if self._notifier is None else _LOOK_SELDOM_S
+        every_s = _LOOK_EVERY_S if self._notifier is None else _LOOK_ANYWAY_S
         if self._changed:
             every_s = _QUIET_S / 2
         took_s = time.monotonic() - now_s
