@@ -98,6 +98,14 @@ def test_shows_the_lines_around_and_nothing_of_the_server(start: Start, tmp_path
     assert "the application shop:application failed at GET /cart\nTraceback" in dev.log()
 
 
+def test_a_path_forges_no_line_of_the_log(start: Start, tmp_path: Path) -> None:
+    save(tmp_path / "shop.py", RAISING)
+    dev = start().wait_ready()
+    assert dev.get("/%0Aforged%1B%5B31m")[0] == 500
+    dev.wait_for(r"failed at GET /\nforged\x1b[31m")
+    assert "\x1b" not in dev.log()
+
+
 @pytest.mark.parametrize(
     "options", [pytest.param((), id="hidden"), pytest.param(("--show-locals",), id="asked for")]
 )

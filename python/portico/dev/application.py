@@ -47,7 +47,8 @@ class DevelopmentApplication:
         from portico.dev.error_page import page_of_exception
 
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        request = f"{environ['REQUEST_METHOD']} {path}"
+        # Escaped, so that no client can forge a line of the log.
+        request = f"{environ['REQUEST_METHOD']} {path.encode('unicode_escape').decode('ascii')}"
         page = page_of_exception(f"{self._name} failed at {request}", error, shows_locals=self._shows_locals)
         # Raises `error` where the response has begun to leave: then the engine says so.
         blocks = page(environ, start_response, (type(error), error, error.__traceback__))
