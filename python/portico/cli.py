@@ -499,8 +499,8 @@ COMMANDS: tuple[click.Command, ...] = (
             click.Option(["--show-locals"], is_flag=True, help="Show variables on the pages of errors."),
         ],
         help="Serve the application APP to who develops it: with one worker, which is replaced when a file "
-        "that it has imported, a template or a file of --watch changes. An error is shown on the terminal and "
-        "in the browser.",
+        "that it has imported, a template or a file of --watch changes. An error is shown on the terminal "
+        "and in the browser.",
         short_help="Serve an application, and reload it when it changes.",
     )
 )

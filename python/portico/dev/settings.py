@@ -1,4 +1,4 @@
-"""The settings of a server, as one develops with them. Read before the exec, in the process that starts it."""
+"""The settings of a server, as one develops with them. Used before the exec, by whoever starts it."""
 
 from __future__ import annotations
 
