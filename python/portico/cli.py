@@ -341,7 +341,7 @@ def _run(**values: Any) -> None:
 
 def _dev(watch: tuple[str, ...], reload: bool, open: bool, show_locals: bool, **values: Any) -> None:
     settings = _settings(values)
-    for sentence in unknown_variables(os.environ):
+    for sentence in _remarks(settings):
         log.say(sentence)
     from portico.dev.launch import develop
     from portico.dev.options import Options
@@ -501,10 +501,8 @@ COMMANDS: tuple[click.Command, ...] = (
         help="Serve the application APP to who develops it: with one worker, which is replaced when a file "
         "that it has imported, a template or a file of --watch changes. An error is shown on the terminal "
         "and in the browser.",
-        short_help="Serve an application, and reload it when it changes.",
-    )
-)
-commands.add_command(
+        short_help="Develop with reloads.",
+    ),
     SettingsCommand(
         "config",
         callback=_config,

@@ -7,7 +7,7 @@ iterable that is returned is the application's own.
 from __future__ import annotations
 
 from portico import _core, log
-from portico.process.loading import traceback_of
+from portico.process.tracebacks import traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

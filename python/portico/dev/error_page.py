@@ -14,7 +14,7 @@ import os
 import traceback
 
 from portico.dev.page_style import STYLE
-from portico.process.loading import application_trace
+from portico.process.tracebacks import application_trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

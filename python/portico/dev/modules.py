@@ -11,7 +11,7 @@ import marshal
 import os
 import sys
 
-from portico.process.loading import PORTICO_FOLDER
+from portico.process.tracebacks import PORTICO_FOLDER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

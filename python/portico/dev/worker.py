@@ -9,12 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 
 from portico import log
-from portico.app_loader import load_application
 from portico.dev.application import DevelopmentApplication
 from portico.dev.modules import Reporter, files_of_failure, forget_bytecode, imported_files
 from portico.dev.templates import template_globs
 from portico.errors import OperatorError
-from portico.process.loading import enter, traceback_of
+from portico.process.loading import enter, load
 from portico.process.signals import WORKER_SIGNALS
 from portico.process.worker import (
     Assignment,
@@ -90,7 +89,7 @@ def _load(assignment: DevelopmentAssignment) -> tuple[WSGIApplication, str]:
     try:
         enter(plan.directory, plan.settings.pythonpath)
         if options.source is None:
-            application, name = load_application(plan.settings.app)
+            application, name = load(plan.directory, plan.settings)
         else:
             module, function, arguments = options.source
             application, name = getattr(import_module(module), function)(**arguments), plan.settings.app
