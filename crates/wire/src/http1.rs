@@ -4,5 +4,5 @@ pub(crate) mod body;
 mod chunk_extension;
 pub(crate) mod encode;
 pub(crate) mod fields;
-mod head;
+pub(crate) mod head;
 pub(crate) mod target;

@@ -60,6 +60,7 @@ pub use http1::encode::{
     CONTINUE, CRLF, LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, plan_response, write_chunk_size,
     write_content_length, write_header, write_status_line,
 };
+pub use http1::head::read_field_lines;
 pub use limits::{GatewayLimits, Limits};
 pub use message::{Framing, Header, RequestHead, Span, TargetForm, Version};
 pub use networks::{Networks, NetworksError};

@@ -246,3 +246,26 @@ fn trailers_may_be_as_large_as_the_limit() {
     let bomb = [&b"0\r\n"[..], &b"A: b\r\n".repeat(10_000)].concat();
     assert_eq!(decode(Framing::Chunked, &bomb), Err(WireError::TRAILERS_TOO_LARGE));
 }
+
+#[test]
+fn the_trailer_lines_stand_before_the_end() {
+    let limits = Limits::default();
+    for section in [&b""[..], b"A: 1\r\n", b"A: 1\r\nb:\r\n"] {
+        let bytes = [b"1\r\na\r\n0;x\r\n", section, b"\r\n"].concat();
+        let mut decoder = BodyDecoder::new(Framing::Chunked);
+        let mut start = 0;
+        // Byte by byte: what is counted has to live as long as the decoder.
+        for end in 1..=bytes.len() {
+            assert_eq!(decoder.trailer_bytes(), 0);
+            match decoder.decode(&bytes[start..end], &limits).unwrap() {
+                BodyStep::NeedMore { consumed } | BodyStep::Data { consumed, .. } | BodyStep::End { consumed } => {
+                    start += consumed;
+                }
+            }
+        }
+        assert!(decoder.is_done());
+        assert_eq!(decoder.trailer_bytes(), section.len());
+        assert_eq!(&bytes[bytes.len() - 2 - section.len()..bytes.len() - 2], section);
+    }
+    assert_eq!(BodyDecoder::new(Framing::Empty).trailer_bytes(), 0);
+}

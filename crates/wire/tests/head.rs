@@ -2,7 +2,7 @@
 
 mod support;
 
-use portico_wire::{Framing, Limits, RequestHead, Span, TargetForm, Version, WireError};
+use portico_wire::{Framing, Limits, RequestHead, Span, TargetForm, Version, WireError, read_field_lines};
 use support::{ReadHead, read_head, with_fields};
 
 #[test]
@@ -217,5 +217,23 @@ fn errors_carry_the_status_of_their_response() {
     ] {
         assert_eq!(error.status, status, "{error}");
         assert_eq!(error.to_string(), format!("{} ({status})", error.reason));
+    }
+}
+
+#[test]
+fn reads_field_lines_without_a_request_line() {
+    let lines = b"A: 1 \r\nb:\r\n";
+    let headers = read_field_lines(lines).unwrap();
+    let read: Vec<_> = headers.iter().map(|header| (header.name.of(lines), header.value.of(lines))).collect();
+    assert_eq!(read, [(&b"A"[..], &b"1"[..]), (b"b", b"")]);
+    assert_eq!(read_field_lines(b""), Ok(Vec::new()));
+    for (lines, error) in [
+        (&b"A: 1"[..], WireError::LINE_END),
+        (b"A: 1\n", WireError::LINE_END),
+        (b"A : 1\r\n", WireError::FIELD_NAME),
+        (b"A: 1\r\n b\r\n", WireError::LINE_FOLDED),
+        (b"A: \0\r\n", WireError::FIELD_VALUE),
+    ] {
+        assert_eq!(read_field_lines(lines), Err(error));
     }
 }

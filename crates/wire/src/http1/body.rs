@@ -82,9 +82,9 @@ enum State {
     /// Before the LF of a trailer line.
     TrailerLf { bytes: usize },
     /// Before the very last LF.
-    EndLf,
+    EndLf { bytes: usize },
     /// The body is complete.
-    Done,
+    Done { trailer_bytes: usize },
     /// The peer broke a rule, and nothing after that can be trusted.
     Failed(WireError),
 }
@@ -94,7 +94,7 @@ impl BodyDecoder {
     #[must_use]
     pub fn new(framing: Framing) -> Self {
         let state = match framing {
-            Framing::Empty => State::Done,
+            Framing::Empty => State::Done { trailer_bytes: 0 },
             Framing::Length(remaining) => State::Length { remaining },
             Framing::Chunked => State::Size { size: 0, digits: 0 },
         };
@@ -113,7 +113,7 @@ impl BodyDecoder {
         let mut consumed = 0;
         loop {
             match self.state {
-                State::Done | State::Length { remaining: 0 } => {
+                State::Done { .. } | State::Length { remaining: 0 } => {
                     return Ok(BodyStep::End { consumed });
                 }
                 State::Failed(error) => return Err(error),
@@ -155,7 +155,17 @@ impl BodyDecoder {
     /// Whether no more bytes belong to the body. True from the start for a body that is empty.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        matches!(self.state, State::Done | State::Length { remaining: 0 })
+        matches!(self.state, State::Done { .. } | State::Length { remaining: 0 })
+    }
+
+    /// How many bytes the trailer lines of a complete body have, with their CRLFs: they stand before the CRLF that
+    /// ends it.
+    #[must_use]
+    pub fn trailer_bytes(&self) -> usize {
+        match self.state {
+            State::Done { trailer_bytes } => trailer_bytes,
+            _ => 0,
+        }
     }
 
     /// How many bytes are still to come of a body with a Content-Length; `None` for other bodies.
@@ -212,7 +222,7 @@ fn next_state(state: State, byte: u8, limits: &Limits) -> Result<State, WireErro
         (State::DataCr | State::DataLf, _) => Err(WireError::CHUNK_DATA_END),
         // trailer-section, RFC 9112 7.1.2: fields as in a head, checked by the same rules, and dropped. RFC 9110
         // 6.5.1: never merged, and what would frame or route the request is an attempt to do so.
-        (State::TrailerStart { .. }, b'\r') => Ok(State::EndLf),
+        (State::TrailerStart { bytes }, b'\r') => Ok(State::EndLf { bytes }),
         (State::TrailerName { name, .. }, b':') if name.is_forbidden() => Err(WireError::TRAILER_FORBIDDEN),
         (State::TrailerName { bytes, .. }, b':') => trailer(bytes, limits, |bytes| State::TrailerValue { bytes }),
         (State::TrailerStart { bytes }, _) if TOKEN[byte as usize] => {
@@ -226,7 +236,7 @@ fn next_state(state: State, byte: u8, limits: &Limits) -> Result<State, WireErro
             trailer(bytes, limits, |bytes| State::TrailerValue { bytes })
         }
         (State::TrailerLf { bytes }, b'\n') => trailer(bytes, limits, |bytes| State::TrailerStart { bytes }),
-        (State::EndLf, b'\n') => Ok(State::Done),
+        (State::EndLf { bytes }, b'\n') => Ok(State::Done { trailer_bytes: bytes }),
         // Whatever is left is a trailer section with a byte where it may not be. The states that
         // hold data or an outcome never come here.
         _ => Err(WireError::TRAILER),

@@ -185,6 +185,20 @@ fn read_field_line(content: &[u8], start: usize) -> Result<Header, WireError> {
     })
 }
 
+/// Reads whole field lines, each with its CRLF, as the trailer section of a body has them (RFC 9112 7.1.2).
+pub fn read_field_lines(lines: &[u8]) -> Result<Vec<Header>, WireError> {
+    let mut start = 0;
+    let mut headers = Vec::new();
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        let [content @ .., b'\r', b'\n'] = line else {
+            return Err(WireError::LINE_END);
+        };
+        headers.push(read_field_line(content, start)?);
+        start += line.len();
+    }
+    Ok(headers)
+}
+
 /// Index of the request line, after the empty lines that are skipped; `None` while that is unknown.
 fn skip_empty_lines(window: &[u8]) -> Option<usize> {
     let mut start = 0;
