@@ -22,9 +22,7 @@ use crate::message::inbound::Inbound;
 use crate::message::response_head::ResponseHead;
 use crate::message::send_queue::{Block, FileRange, OwnedBlock};
 use crate::state::response::{Event, State, transition};
-use portico_wire::{
-    LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, Version, write_content_length, write_header,
-};
+use portico_wire::{LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, Version};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire};
@@ -139,33 +137,14 @@ impl Responder {
         });
         let mut outbound = lock(&self.connection.exchange.outbound);
         let out = &mut outbound.bytes;
-        let start = out.len();
         // At once, with a small body: to grow bit by bit costs more than all of the head.
         let body_bytes = match plan.body {
             ResponseBody::Length(length) => usize::try_from(length).unwrap_or(0).min(SMALL_BLOCK_BYTES),
             _ => 0,
         };
         out.reserve(head.status_line.len() + head.fields.len() + SERVER_FIELDS_BYTES + body_bytes);
-        self.framing.write_status(out, &head.status_line);
-        self.framing.write_fields(out, head);
-        if let Some(length) = head.content_length.filter(|_| !plan.drop_content_length).or(plan.add_content_length) {
-            write_content_length(out, length);
-        }
-        if plan.add_chunked {
-            write_header(out, b"Transfer-Encoding", b"chunked");
-        }
-        if let Some(connection) = plan.connection {
-            write_header(out, b"Connection", connection.as_bytes());
-        }
-        if !head.has_date {
-            write_header(out, b"Date", date.text());
-        }
         let server_header = self.connection.resources.settings.server_header.as_bytes();
-        if !head.has_server && !server_header.is_empty() {
-            write_header(out, b"Server", server_header);
-        }
-        out.extend_from_slice(b"\r\n");
-        self.framing.enclose(out, start);
+        self.framing.write_head(out, head, &plan, server_header, date);
         self.keep_alive = plan.keep_alive;
         drop(outbound);
         self.plan = Some(plan);

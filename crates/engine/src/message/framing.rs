@@ -1,9 +1,11 @@
 //! What a response looks like on the connection that it goes out on: plain HTTP, the CGI form of it, or that in FastCGI records.
 
 use super::response_head::ResponseHead;
+use crate::clock::DateHeader;
 use portico_wire::{
     FastCgiEnd, FastCgiStream, ResponseBody, ResponsePlan, ResponseProperties, fastcgi_record_header,
-    plan_cgi_response, plan_response, write_cgi_status, write_end_request, write_fastcgi_stream, write_status_line,
+    plan_cgi_response, plan_response, write_cgi_status, write_content_length, write_end_request, write_fastcgi_stream,
+    write_header, write_status_line,
 };
 use std::borrow::Cow;
 
@@ -65,6 +67,38 @@ impl ResponseFraming {
         // Elsewhere a body without a length ends with the connection.
         let keep_alive = plan.keep_alive && (self.is_in_records() || plan.body != ResponseBody::UntilClose);
         ResponsePlan { keep_alive, ..plan }
+    }
+
+    /// Appends a whole head: the application's fields, those that `plan` asks for, and of the server's own those that the
+    /// application has not sent. An empty `server_header` is none.
+    pub fn write_head(
+        self,
+        out: &mut Vec<u8>,
+        head: &ResponseHead,
+        plan: &ResponsePlan,
+        server_header: &[u8],
+        date: &mut DateHeader,
+    ) {
+        let start = out.len();
+        self.write_status(out, &head.status_line);
+        self.write_fields(out, head);
+        if let Some(length) = head.content_length.filter(|_| !plan.drop_content_length).or(plan.add_content_length) {
+            write_content_length(out, length);
+        }
+        if plan.add_chunked {
+            write_header(out, b"Transfer-Encoding", b"chunked");
+        }
+        if let Some(connection) = plan.connection {
+            write_header(out, b"Connection", connection.as_bytes());
+        }
+        if !head.has_date {
+            write_header(out, b"Date", date.text());
+        }
+        if !head.has_server && !server_header.is_empty() {
+            write_header(out, b"Server", server_header);
+        }
+        out.extend_from_slice(b"\r\n");
+        self.enclose(out, start);
     }
 
     /// Appends the first line of a head; `status` is like `200 OK`.
