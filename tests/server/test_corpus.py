@@ -7,112 +7,54 @@ lines, by the rules of PEP 3333 and RFC 3875, independently of the server.
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from support.http1_corpus import INVALID, VALID, Case, Request
 from support.raw_client import Connection, Response
 from support.server import Server
 
-CORPUS = Path(__file__).parents[1] / "corpus" / "http1"
 # Longer files have nothing that shorter ones do not have, but many bytes.
 BYTEWISE_LIMIT = 250
 # One in so many short files is sent byte by byte.
 BYTEWISE_SHARE = 12
 
 
-@dataclass
-class Request:
-    """A request that the application has to be shown."""
-
-    method: str
-    target: str
-    version: str
-    path: str = ""
-    query: str = ""
-    body: str = ""
-    headers: list[tuple[str, str]] = field(default_factory=list)
-
-    def environ(self) -> dict[str, str]:
-        """The header variables; a name with an underscore, Proxy and the framing do not get there."""
-        variables: dict[str, str] = {}
-        for name, value in self.headers:
-            key = name.upper().replace("-", "_")
-            if "_" in name or key in {"PROXY", "CONTENT_LENGTH", "TRANSFER_ENCODING"}:
-                continue
-            key = key if key == "CONTENT_TYPE" else f"HTTP_{key}"
-            separator = "; " if key == "HTTP_COOKIE" else ", "
-            variables[key] = f"{variables[key]}{separator}{value}" if key in variables else value
-        framed = [name for name, _ in self.headers if name.lower() in {"content-length", "transfer-encoding"}]
-        if framed:
-            variables["CONTENT_LENGTH"] = str(len(self.body))
-        if self.target[:1] not in {"/", "*"}:
-            # RFC 9112 3.2.2: the authority of the target goes before Host.
-            variables["HTTP_HOST"] = urlsplit(self.target).netloc
-        return variables
-
-    def seen(self) -> dict[str, Any]:
-        """The response of apps.echoing."""
-        return {
-            "method": self.method,
-            "target": self.target,
-            "version": self.version,
-            "script": "",
-            "path": self.path,
-            "query": self.query,
-            "scheme": "http",
-            "headers": self.environ(),
-            "body": self.body,
-        }
+def environ_of(request: Request) -> dict[str, str]:
+    """The header variables; a name with an underscore, Proxy and the framing do not get there."""
+    variables: dict[str, str] = {}
+    for name, value in request.headers:
+        key = name.upper().replace("-", "_")
+        if "_" in name or key in {"PROXY", "CONTENT_LENGTH", "TRANSFER_ENCODING"}:
+            continue
+        key = key if key == "CONTENT_TYPE" else f"HTTP_{key}"
+        separator = "; " if key == "HTTP_COOKIE" else ", "
+        variables[key] = f"{variables[key]}{separator}{value}" if key in variables else value
+    framed = [name for name, _ in request.headers if name.lower() in {"content-length", "transfer-encoding"}]
+    if framed:
+        variables["CONTENT_LENGTH"] = str(len(request.body))
+    if request.target[:1] not in {"/", "*"}:
+        # RFC 9112 3.2.2: the authority of the target goes before Host.
+        variables["HTTP_HOST"] = urlsplit(request.target).netloc
+    return variables
 
 
-@dataclass
-class Case:
-    """One file of the corpus, with what has to become of it."""
-
-    name: str
-    data: bytes
-    requests: list[Request] = field(default_factory=list)
-    status: int = 0
-    after: int = 0
-
-
-def read_case(path: Path) -> Case:
-    """The file at `path` with its expectation."""
-    case = Case(path.stem, path.read_bytes())
-    for line in path.with_suffix(".expect").read_text().splitlines():
-        key, _, text = line.partition(":")
-        value = unescape(text.removeprefix(" "))
-        if key == "request":
-            method, target, version = value.split(" ")
-            case.requests.append(Request(method, target, version))
-        elif key in {"path", "query", "body"}:
-            setattr(case.requests[-1], key, value)
-        elif key == "header":
-            name, _, text = value.partition(":")
-            case.requests[-1].headers.append((name, text.removeprefix(" ")))
-        elif key in {"status", "after"}:
-            setattr(case, key, int(value))
-        else:
-            assert key in {"rule", "leftover"}, f"unknown key {key} in {path}"
-    return case
-
-
-def unescape(text: str) -> str:
-    """The text of a bytes literal without its quotes, as Latin-1."""
-    quoted = text.replace('"', '\\"')
-    value = ast.literal_eval(f'b"{quoted}"')
-    assert isinstance(value, bytes)
-    return value.decode("latin-1")
-
-
-VALID = [read_case(path) for path in sorted((CORPUS / "valid").glob("*.http"))]
-INVALID = [read_case(path) for path in sorted((CORPUS / "invalid").glob("*.http"))]
+def seen(request: Request) -> dict[str, Any]:
+    """The response of apps.echoing."""
+    return {
+        "method": request.method,
+        "target": request.target,
+        "version": request.version,
+        "script": "",
+        "path": request.path,
+        "query": request.query,
+        "scheme": "http",
+        "headers": environ_of(request),
+        "body": request.body,
+    }
 
 
 def sample(cases: list[Case]) -> list[Case]:
@@ -164,7 +106,7 @@ def expect_responses(connection: Connection, case: Case) -> None:
         response = read_final_response(connection, request.method)
         assert response.status == 200, response
         text = response.get("X-Seen") if request.method == "HEAD" else response.body.decode()
-        assert json.loads(text or "null") == request.seen()
+        assert json.loads(text or "null") == seen(request)
     try:
         connection.half_close()
     except OSError:  # the server has closed already
