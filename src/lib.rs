@@ -1,11 +1,13 @@
 //! portico._core: the bridge between Python and the engine (crates/engine), and nothing else.
 //!
-//! `settings` and `process` are what Python tells of a server, `wakeup` is how it hears of signals, `wsgi` calls the application, and this file is what
-//! Python sees, mirrored in `python/portico/_core.pyi`.
+//! `settings` and `process` are what Python tells of a server, `wakeup` is how it hears of signals, `wsgi` calls the
+//! application, `wire` is the sans-I/O API of `portico.wire`, and this file is what Python sees, mirrored in
+//! `python/portico/_core.pyi`.
 
 mod process;
 mod settings;
 mod wakeup;
+mod wire;
 mod wsgi;
 
 use portico_engine::settings::Settings;
@@ -185,5 +187,5 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;
     module.add_function(wrap_pyfunction!(setting_names, module)?)?;
-    Ok(())
+    wire::register(module)
 }

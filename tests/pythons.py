@@ -20,7 +20,7 @@ FOLDER = ROOT / "target" / "pythons"
 OLDEST = (3, 10)
 OLDEST_FREE_THREADED = (3, 14)
 """pyo3 builds for no older one."""
-TESTS = ("tests/conformance", "tests/server", "tests/process")
+TESTS = ("tests/conformance", "tests/server", "tests/process", "tests/wire")
 NOT_RUN = ("ruff", "mypy")
 """Of tests/requirements.txt: they look at the source, whose Python is one."""
 ASK = """

@@ -1,13 +1,23 @@
 """The engine: sockets, HTTP, the WSGI bridge, counters and logs; a Rust extension (`src/`)."""
 
-from typing import Any, final
+from typing import Any, Final, final
 
 from portico.config.settings import Settings
 from portico.types import EngineProcess, WSGIApplication
 
 __all__ = [
+    "CLOSED",
+    "CONTINUE",
+    "NEED_DATA",
+    "Data",
+    "EndOfRequest",
     "FileWrapper",
+    "ParserState",
     "RequestBodyError",
+    "RequestHead",
+    "RequestParser",
+    "RequestRejected",
+    "ResponseEncoder",
     "RunningCall",
     "Scoreboard",
     "WorkerStatus",
@@ -181,3 +191,176 @@ def socket_pair() -> tuple[int, int]:
 
     As `socket.socketpair()`, without the 0.5 MB of the module.
     """
+
+# What follows is made when it is first asked for; `portico.wire` is where it is meant to be imported from.
+
+class RequestRejected(Exception):
+    """A request breaks a rule of RFC 9110 or RFC 9112, or a limit of the parser.
+
+    `status` is the status of the error response, `reason` the rule as a sentence, `response` the whole error
+    response, as portico sends it: to be sent, and the connection closed, since where the next request would
+    begin is not known (RFC 9112 9.6).
+    """
+
+    status: int
+    reason: str
+    response: bytes
+
+@final
+class ParserState:
+    """The state of a parser that has no event: one of the two objects `NEED_DATA` and `CLOSED`."""
+
+NEED_DATA: Final[ParserState]
+"""There is no event before more bytes are fed."""
+
+CLOSED: Final[ParserState]
+"""No further request is read: the client has closed the connection, or its last request was the last one."""
+
+CONTINUE: Final[bytes]
+"""The interim response for which a client with `Expect: 100-continue` waits (RFC 9110 10.1.1)."""
+
+@final
+class RequestHead:
+    """The head of a request.
+
+    Texts are native strings (PEP 3333 "Unicode Issues"): each character stands for one byte.
+    """
+
+    @property
+    def method(self) -> str:
+        """The method, such as GET; a token, in the case it was sent in."""
+    @property
+    def target(self) -> str:
+        """The request target as it was sent (RFC 9112 3.2)."""
+    @property
+    def path(self) -> str:
+        """The path of the target, its escapes decoded once, as PATH_INFO has it; empty for `OPTIONS *`."""
+    @property
+    def query(self) -> str:
+        """The query of the target, not decoded, without its `?`."""
+    @property
+    def version(self) -> str:
+        """HTTP/1.0 or HTTP/1.1; a later minor version is taken for 1.1 (RFC 9110 2.5)."""
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The fields as (name, value), in order, repeats and all."""
+    @property
+    def host(self) -> str | None:
+        """The authority of an absolute target, else Host (RFC 9112 3.2.2); None if neither is there."""
+    @property
+    def content_length(self) -> int | None:
+        """Bytes of the body: 0 if there is none, None if only its end will tell, since it is chunked."""
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the client may send another request on this connection (RFC 9112 9.3)."""
+    @property
+    def expect_continue(self) -> bool:
+        """Whether the client waits for `CONTINUE` before it sends the body (RFC 9110 10.1.1)."""
+    @property
+    def upgrade(self) -> bool:
+        """Whether the client asks for another protocol (RFC 9110 7.8)."""
+
+@final
+class Data:
+    """Some bytes of a request's body, out of their framing.
+
+    How many come at a time depends on how many were fed; the chunks of a body are joined.
+    """
+
+    __match_args__: Final = ("data",)
+
+    @property
+    def data(self) -> bytes:
+        """The bytes; never empty."""
+
+@final
+class EndOfRequest:
+    """The end of a request: all of its body has been handed on."""
+
+    __match_args__: Final = ("trailers",)
+
+    @property
+    def trailers(self) -> tuple[tuple[str, str], ...]:
+        """The fields after a chunked body as (name, value); not to be taken for headers (RFC 9110 6.5.1)."""
+
+@final
+class RequestParser:
+    """Reads the requests of one connection: `feed` takes its bytes, `next_event` says what they are.
+
+    The limits are those of the settings of the same names (docs/settings.md), in bytes but for `max_headers`.
+    `max_request_body_bytes` may be 0 for no limit. May be used from several threads.
+    """
+
+    def __new__(
+        cls,
+        *,
+        max_head_bytes: int = 65536,
+        max_headers: int = 100,
+        max_request_line_bytes: int = 8190,
+        max_header_bytes: int = 16384,
+        max_chunk_extension_bytes: int = 16384,
+        max_trailer_bytes: int = 8192,
+        max_request_body_bytes: int = 1073741824,
+    ) -> RequestParser: ...
+    def feed(self, data: bytes | bytearray, /) -> None:
+        """Take what was read from the connection; `b""` is its end.
+
+        The bytes are kept until `next_event` has made events of them. Raises RuntimeError after a request was
+        rejected, and where bytes come after the end.
+        """
+    def next_event(self) -> RequestHead | Data | EndOfRequest | ParserState:
+        """Return the next event.
+
+        Each request is a `RequestHead`, any number of `Data`, and an `EndOfRequest`; the next request may
+        follow at once. `NEED_DATA` says that more bytes have to be fed first, `CLOSED` that no request will
+        come. Raises RequestRejected, from then on each time, where a request breaks a rule; ConnectionError
+        where the client has closed the connection in the middle of a request.
+        """
+    @property
+    def leftover(self) -> bytes:
+        """The bytes that were fed and are part of no event yet."""
+
+@final
+class ResponseEncoder:
+    """Writes one response: `head`, then `block` for each block of its body, then `end`.
+
+    `request` is the head that it responds to; without one, the connection closes. So it does with
+    `keep_alive=False`. `server_header` is what the Server header says, unless the application sends one;
+    empty for no such header.
+    """
+
+    def __new__(
+        cls, request: RequestHead | None = None, /, *, keep_alive: bool = True, server_header: str = "portico"
+    ) -> ResponseEncoder: ...
+    def head(
+        self, status: str, headers: list[tuple[str, str]], /, *, body_length: int | None = None
+    ) -> bytes:
+        """Return the bytes of the head; decides how the body is framed (RFC 9112 6.3).
+
+        `status` is like `200 OK`, from 200 on. `body_length` is the length of the whole body, where it is
+        known. A Content-Length among the `headers` goes before it; without either, the body is chunked for
+        HTTP/1.1, and ends with the connection for HTTP/1.0. Adds what is missing of Content-Length,
+        Transfer-Encoding, Connection, Date and Server.
+
+        Raises ValueError for what may not stand in a head, hop-by-hop headers among it (PEP 3333 "Other HTTP
+        Features"), TypeError for a wrong type, RuntimeError after the first call.
+        """
+    def block(self, data: bytes, /) -> bytes:
+        """Return the bytes of a block of the body in its framing.
+
+        These are none for a response without a body: one to HEAD, or with the status 204 or 304 (RFC 9110
+        6.4.1). Raises ValueError where the body becomes longer than its Content-Length, RuntimeError before
+        `head` and after `end`.
+        """
+    def end(self) -> bytes:
+        """Return the bytes that end the body.
+
+        Raises ValueError where it is shorter than its Content-Length, RuntimeError before `head` and after
+        `end`.
+        """
+    @property
+    def started(self) -> bool:
+        """Whether the head has been encoded."""
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection stays open: the response has ended, and both sides keep the connection."""

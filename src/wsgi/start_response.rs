@@ -148,7 +148,8 @@ impl StartResponse {
             Caller { application: self.write.get().client.application(), resources: &responder.connection().resources };
         // Reading str, tuple and list objects runs no Python code, and the text of an error is made when it is raised:
         // so the lock may be held.
-        let result = set_status(head, status).and_then(|()| set_headers(head, response_headers, caller));
+        let result = set_status(head, status)
+            .and_then(|()| set_headers(head, response_headers, &|name| caller.drop_hop_by_hop(name)));
         if result.is_err() {
             head.clear();
         }
@@ -170,8 +171,7 @@ impl Caller<'_> {
     fn drop_hop_by_hop(self, name: &[u8]) -> PyResult<()> {
         let Caller { application, resources } = self;
         if resources.settings.strict {
-            let name = String::from_utf8_lossy(name);
-            return Err(PyAssertionError::new_err(format!("'{name}' is hop-by-hop: it is the server's to send")));
+            return Err(PyAssertionError::new_err(hop_by_hop_sentence(name)));
         }
         resources.notices.hop_by_hop.log(Level::Warning, name, |name| {
             format!(
@@ -195,7 +195,17 @@ fn raised(py: Python<'_>, exc_info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     Ok(error)
 }
 
-fn set_status(head: &mut ResponseHead, status: &Bound<'_, PyAny>) -> PyResult<()> {
+/// What is said of a header that the server alone sends.
+pub fn hop_by_hop_sentence(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    format!("'{name}' is hop-by-hop: it is the server's to send")
+}
+
+/// Takes over the status, such as `200 OK`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn set_status(head: &mut ResponseHead, status: &Bound<'_, PyAny>) -> PyResult<()> {
     let status = status.cast::<PyString>().map_err(|_| wrong_type("status", "str", status))?;
     let text = latin1_bytes(status, "status")?;
     let bytes = text.as_ref();
@@ -220,7 +230,15 @@ fn set_status(head: &mut ResponseHead, status: &Bound<'_, PyAny>) -> PyResult<()
     Ok(())
 }
 
-fn set_headers(head: &mut ResponseHead, headers: &Bound<'_, PyAny>, caller: Caller<'_>) -> PyResult<()> {
+/// Takes over a list of (name, value). What becomes of headers that the server alone sends, `hop_by_hop` says.
+///
+/// # Errors
+/// What is wrong with one of them.
+pub fn set_headers(
+    head: &mut ResponseHead,
+    headers: &Bound<'_, PyAny>,
+    hop_by_hop: &dyn Fn(&[u8]) -> PyResult<()>,
+) -> PyResult<()> {
     let headers = headers.cast::<PyList>().map_err(|_| wrong_type("response_headers", "list", headers))?;
     for item in headers.iter() {
         let pair = item.cast::<PyTuple>().map_err(|_| wrong_type("a response header", "(name, value) tuple", &item))?;
@@ -231,7 +249,7 @@ fn set_headers(head: &mut ResponseHead, headers: &Bound<'_, PyAny>, caller: Call
         let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
         let name = name.cast::<PyString>().map_err(|_| wrong_type("a response header's name", "str", &name))?;
         let value = value.cast::<PyString>().map_err(|_| wrong_type("a response header's value", "str", &value))?;
-        set_header(head, &name, &value, caller)?;
+        set_header(head, &name, &value, hop_by_hop)?;
     }
     Ok(())
 }
@@ -240,7 +258,7 @@ fn set_header(
     head: &mut ResponseHead,
     name: &Bound<'_, PyString>,
     value: &Bound<'_, PyString>,
-    caller: Caller<'_>,
+    hop_by_hop: &dyn Fn(&[u8]) -> PyResult<()>,
 ) -> PyResult<()> {
     let name_text = latin1_bytes(name, "a response header's name")?;
     let value_text = latin1_bytes(value, "a response header's value")?;
@@ -270,7 +288,7 @@ fn set_header(
         4 if name_bytes.eq_ignore_ascii_case(b"date") => head.has_date = true,
         6 if name_bytes.eq_ignore_ascii_case(b"status") => head.has_status = true,
         6 if name_bytes.eq_ignore_ascii_case(b"server") => head.has_server = true,
-        _ if is_hop_by_hop(name_bytes) => return caller.drop_hop_by_hop(name_bytes),
+        _ if is_hop_by_hop(name_bytes) => return hop_by_hop(name_bytes),
         _ => {}
     }
     write_header(&mut head.fields, name_bytes, value_bytes);
