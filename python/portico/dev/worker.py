@@ -15,6 +15,7 @@ from portico.dev.templates import template_globs
 from portico.errors import OperatorError
 from portico.process.loading import enter, load
 from portico.process.signals import WORKER_SIGNALS
+from portico.process.tracebacks import traceback_of
 from portico.process.worker import (
     Assignment,
     WorkerProcess,
