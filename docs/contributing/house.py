@@ -25,10 +25,15 @@ class Layer:
 
 # Top to bottom: a layer imports what stands below it, and within itself.
 PYTHON_LAYERS = (
-    Layer(("cli", "__main__", "management", "apps", "flask_command"), "commands: portico's, Django's, Flask's"),
+    Layer(
+        ("cli", "__main__", "management", "apps", "flask_command"), "commands: portico's, Django's, Flask's"
+    ),
     Layer(("dev",), "a server to develop with"),
     Layer(("process", "generate"), "the supervisor and its workers; configurations of other programs"),
-    Layer(("app_loader", "django_wsgi", "config", "log", "threads"), "the application, settings, the error log, threads"),
+    Layer(
+        ("app_loader", "django_wsgi", "config", "log", "threads"),
+        "the application, settings, the error log, threads",
+    ),
     Layer(("middleware",), "applications around an application, under any server"),
     Layer(("wire",), "HTTP/1 without sockets, for other programs"),
     Layer(("types", "errors", "__init__"), "names of types, exit codes, the version"),

@@ -208,8 +208,8 @@ def test_middleware_with_arguments_is_nothing_for_a_command_line(
     with pytest.raises(OperatorError) as raised:
         generated(target, "shop")
     assert raised.value.message == (
-        "portico.toml:2:14: a:b has arguments, which only a configuration file can hold, and a command line is made "
-        "here: name a function of your own that needs none"
+        "portico.toml:2:14: a:b has arguments, which only a configuration file can hold, and a command line "
+        "is made here: name a function of your own that needs none"
     )
 
 

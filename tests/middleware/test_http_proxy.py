@@ -13,8 +13,8 @@ import pytest
 from portico.middleware.http_proxy import HTTPProxyMiddleware
 from support.server import Server, free_port
 
-from .whole_calls import Called, call, environ_for
 from .raw_upstream import RawUpstream, responding
+from .whole_calls import Called, call, environ_for
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 

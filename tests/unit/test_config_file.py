@@ -282,12 +282,12 @@ def test_middleware_is_a_name_or_a_table_with_arguments(folder: Path) -> None:
         [[app]]
         middleware = [
             "portico.middleware:RequestID",
-            { use = " shop:Around ", name = "${NAME} $${x}", deep = { a = [1, 2.5, { b = "${NAME}" }] }, on = true },
+            { use = " shop:Around ", name = "${NAME} $${x}", deep = { a = [1, { b = "${NAME}" }] }, on = true },
         ]
         """,
         {"NAME": "shop"},
     )
-    arguments = (("name", "shop ${x}"), ("deep", {"a": [1, 2.5, {"b": "shop"}]}), ("on", True))
+    arguments = (("name", "shop ${x}"), ("deep", {"a": [1, {"b": "shop"}]}), ("on", True))
     assert settings.middleware == (("portico.middleware:RequestID", ()), ("shop:Around", arguments))
     assert settings.origins["middleware"] == "portico.toml:3:22"
 
@@ -317,7 +317,9 @@ def test_middleware_of_the_command_line_takes_the_place_of_all_in_the_file(folde
     )
 
 
-@pytest.mark.parametrize("text", ["", "shop", "shop:", ":a", "shop:a:b", "shop:a()", "my-shop:a", "shop:a?x=1"])
+@pytest.mark.parametrize(
+    "text", ["", "shop", "shop:", ":a", "shop:a:b", "shop:a()", "my-shop:a", "shop:a?x=1"]
+)
 def test_middleware_that_is_no_name_is_rejected(text: str) -> None:
     with pytest.raises(OperatorError, match="expected a module and a name in it") as raised:
         resolve({"middleware": [text]}, {})

@@ -13,7 +13,8 @@ from portico.process.worker import WorkerProcess
 from portico.types import EngineListener, EngineProcess
 
 NOT_FOR_THE_ENGINE = {
-    *("app", "factory", "bind", "workers", "timeout_s", "backlog", "chdir", "pythonpath", "env", "middleware"),
+    *("app", "factory", "middleware", "bind", "workers", "timeout_s", "backlog"),
+    *("chdir", "pythonpath", "env"),
     *("access_log", "error_log", "log_level"),
 }
 """What the command line, the supervisor and the loader use up."""

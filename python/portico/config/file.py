@@ -219,7 +219,9 @@ class _Reader:
         use = table.get("use")
         if use is None:
             expected = 'a table with use = "MODULE:NAME"'
-            return self._mistake(self._places.values[path], f"{self._name(path)}: expected {expected}, got none")
+            return self._mistake(
+                self._places.values[path], f"{self._name(path)}: expected {expected}, got none"
+            )
         if not isinstance(use, str):
             return self._wrong_type((*path, "use"), row.kind.expected, use)
         named = self._one(row, use, (*path, "use"))

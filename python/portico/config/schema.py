@@ -65,7 +65,10 @@ def _kind(kind: Kind[Any]) -> dict[str, Any]:
     elif isinstance(kind, NumberOrAuto):
         exact = [{"type": "integer", "minimum": kind.minimum, "maximum": kind.maximum}, {"const": "auto"}]
     elif isinstance(kind, Middleware):
-        exact = [{"type": "string"}, {"type": "object", "properties": {"use": {"type": "string"}}, "required": ["use"]}]
+        exact = [
+            {"type": "string"},
+            {"type": "object", "properties": {"use": {"type": "string"}}, "required": ["use"]},
+        ]
     elif isinstance(kind, Choice):
         exact = [{"enum": list(kind.choices)}]
     else:

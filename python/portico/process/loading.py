@@ -1,6 +1,6 @@
 """Loading the application where it will run: enter its folder, put that on the import path, import, wrap.
 
-Used by a worker, and by `portico check` in a process that only tries. An exception of the application's own
+Used by workers, and by `portico check` in a process that only tries. An exception of the application's own
 passes through.
 """
 
@@ -15,7 +15,6 @@ from portico.errors import OperatorError, quoted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from portico.config.settings import Settings
     from portico.types import WSGIApplication
@@ -28,15 +27,6 @@ def load_in(directory: str, settings: Settings) -> tuple[WSGIApplication, str]:
     """
     enter(directory, settings.pythonpath)
     return load(directory, settings)
-
-
-def enter(directory: str, pythonpath: Sequence[str]) -> None:
-    """Make `directory` the working directory, and import from there first, then from `pythonpath`.
-
-    Raises OperatorError when there is no such folder.
-    """
-    enter(directory, pythonpath)
-    return load_application(name)
 
 
 def enter(directory: str, pythonpath: Sequence[str]) -> None:
