@@ -9,6 +9,8 @@ from pathlib import Path
 import portico.middleware
 import pytest
 
+from .calling import shows_path
+
 PAGE = (Path(__file__).parents[2] / "docs" / "middleware.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -16,7 +18,8 @@ SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_python_of_the_page_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(block, "docs/middleware.md", "exec"), {"__name__": "shop"})
+    names = {"__name__": "shop", "application": shows_path}
+    exec(compile(block, "docs/middleware.md", "exec"), names)
     said = re.search(r"^print\(.*\)  # (.*)$", block, re.MULTILINE)
     if said:
         assert capsys.readouterr().out.splitlines()[-1] == said[1]

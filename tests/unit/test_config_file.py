@@ -282,12 +282,12 @@ def test_middleware_is_a_name_or_a_table_with_arguments(folder: Path) -> None:
         [[app]]
         middleware = [
             "portico.middleware:RequestID",
-            { use = " shop:Around ", name = "${NAME} $${x}", deep = { a = [1, { b = "${NAME}" }] }, on = true },
+            { use = " shop:Around ", name = "${NAME} $${x}", deep = { a = [{ b = "${NAME}" }] }, on = true },
         ]
         """,
         {"NAME": "shop"},
     )
-    arguments = (("name", "shop ${x}"), ("deep", {"a": [1, {"b": "shop"}]}), ("on", True))
+    arguments = (("name", "shop ${x}"), ("deep", {"a": [{"b": "shop"}]}), ("on", True))
     assert settings.middleware == (("portico.middleware:RequestID", ()), ("shop:Around", arguments))
     assert settings.origins["middleware"] == "portico.toml:3:22"
 
