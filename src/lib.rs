@@ -1,9 +1,10 @@
 //! portico._core: the bridge between Python and the engine (crates/engine), and nothing else.
 //!
-//! `settings` and `process` are what Python tells of a server, `wakeup` is how it hears of signals, `wsgi` calls the
-//! application, `wire` is the sans-I/O API of `portico.wire`, and this file is what Python sees, mirrored in
-//! `python/portico/_core.pyi`.
+//! `settings` and `process` are what Python tells of a server, `embedder` is who has started it, `wakeup` how it hears of
+//! signals, `wsgi` calls the application, `wire` is the sans-I/O API of `portico.wire`, and this file is what Python
+//! sees, mirrored in `python/portico/_core.pyi`.
 
+mod embedder;
 mod process;
 mod settings;
 mod wakeup;

@@ -1,5 +1,6 @@
-//! What only a worker's process knows, beside the settings: descriptors, and what PEP 3333 asks of it.
+//! What only the process knows, beside the settings: descriptors, and what PEP 3333 asks of it.
 
+use crate::embedder::Embedder;
 use crate::wakeup::Wakeup;
 use portico_engine::descriptor;
 use portico_engine::engine;
@@ -11,7 +12,7 @@ use pyo3::prelude::*;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
-/// A listening socket; each field is the attribute of the same name (`portico.types.EngineListener`).
+/// A socket to serve; each field is the attribute of the same name (`portico.types.EngineListener`).
 #[derive(FromPyObject)]
 struct ListenerAttributes {
     fd: RawFd,
@@ -20,6 +21,7 @@ struct ListenerAttributes {
     persistent: bool,
     stderr: bool,
     display: String,
+    is_connection: bool,
 }
 
 /// What `portico._core.serve` is told of the process; each field is the attribute of the same name
@@ -35,6 +37,8 @@ struct ProcessAttributes {
     access_log_colour: bool,
     multiprocess: bool,
     errors: Py<PyAny>,
+    on_interrupt: Option<Py<PyAny>>,
+    on_response: Option<Py<PyAny>>,
 }
 
 /// The process of one server.
@@ -47,6 +51,8 @@ pub struct Process {
     pub multiprocess: bool,
     /// `wsgi.errors`.
     pub errors: Py<PyAny>,
+    /// Who has started the server.
+    pub embedder: Embedder,
 }
 
 impl Process {
@@ -68,17 +74,18 @@ impl Process {
             wakeup: (attributes.wakeup_fd >= 0).then_some(Wakeup(attributes.wakeup_fd)),
             multiprocess: attributes.multiprocess,
             errors: attributes.errors,
+            embedder: Embedder::new(attributes.on_interrupt, attributes.on_response),
         })
     }
 }
 
 fn listener(attributes: ListenerAttributes) -> PyResult<BoundListener> {
-    let ListenerAttributes { fd, protocol, proxy, persistent, stderr, display } = attributes;
+    let ListenerAttributes { fd, protocol, proxy, persistent, stderr, display, is_connection } = attributes;
     let protocol = Protocol::named(&protocol).ok_or_else(|| {
         PyValueError::new_err(format!("{display}: expected http, uwsgi, fastcgi or scgi, got {protocol}"))
     })?;
     let socket = descriptor::adopt(fd).map_err(|error| not_a_descriptor(&display, fd, &error))?;
-    Ok(BoundListener { socket, protocol, options: Options { proxy, persistent, stderr }, display })
+    Ok(BoundListener { socket, protocol, options: Options { proxy, persistent, stderr }, display, is_connection })
 }
 
 /// A descriptor for what `fd` is; none where that is negative.

@@ -19,6 +19,7 @@ pub mod serve;
 pub mod start_response;
 mod thread;
 
+use crate::embedder::Embedder;
 use environ::{Environ, RequestParts};
 use failure::RequestLabel;
 use portico_engine::calls::{Call, Caller, Outcome, panic_message};
@@ -36,6 +37,7 @@ pub struct Bridge<'py> {
     application: Py<PyAny>,
     name: String,
     environ: Environ,
+    embedder: Embedder,
     pool: ExchangePool,
     date: DateHeader,
 }
@@ -47,6 +49,7 @@ impl<'py> Bridge<'py> {
         introduction: Introduction,
         application: &Py<PyAny>,
         environ: &Environ,
+        embedder: &Embedder,
     ) -> PyResult<Bridge<'py>> {
         let name = failure::application_name(application.bind(py));
         Ok(Bridge {
@@ -54,6 +57,7 @@ impl<'py> Bridge<'py> {
             introduction,
             application: application.clone_ref(py),
             environ: environ.for_thread(py),
+            embedder: embedder.clone(),
             pool: ExchangePool::new(py, &name)?,
             name,
             date: DateHeader::default(),
@@ -67,12 +71,13 @@ impl Caller for Bridge<'_> {
     }
 
     fn call(&mut self, call: Call<'_>) -> Outcome {
-        let Bridge { py, introduction, application, name, environ, pool, date } = self;
+        let Bridge { py, introduction, application, name, environ, embedder, pool, date } = self;
         let py = *py;
         introduction.make(py);
         let Call { inbound, body, sender, responder, cell, resources } = call;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let label = RequestLabel {
+            embedder,
             callable: application,
             application: name,
             method: head.method.of(bytes),
@@ -106,6 +111,9 @@ impl Caller for Bridge<'_> {
             input.get().end(py);
         }
         pool.end(py, exchange);
+        if let Err(error) = embedder.response_ended(py, outcome) {
+            label.log_exception(py, &error);
+        }
         outcome
     }
 }

@@ -26,6 +26,8 @@ class StartResponse(Protocol):
 
 
 WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
+OnInterrupt: TypeAlias = Callable[[BaseException], object]
+OnResponse: TypeAlias = Callable[[int, int], object]
 
 
 class ErrorLog(Protocol):
@@ -37,12 +39,13 @@ class ErrorLog(Protocol):
 
 
 class EngineListener(Protocol):
-    """One listening socket.
+    """One listening socket, or one connection that somebody else has accepted (`is_connection`).
 
-    `fd` is taken over by the engine, which closes it when it drains. `protocol` is http, uwsgi, fastcgi or
-    scgi. `proxy`: each connection begins with a header of the PROXY protocol. `persistent` (uwsgi): a
-    connection is kept where the framing is exact. `stderr` (fastcgi): `wsgi.errors` goes to the peer as
-    STDERR records. `display` is for log lines.
+    `fd` is taken over by the engine, which closes it when it drains; a server that has nothing but
+    connections drains once they have ended. `protocol` is http, uwsgi, fastcgi or scgi. `proxy`: each
+    connection begins with a header of the PROXY protocol. `persistent` (uwsgi): a connection is kept where
+    the framing is exact. `stderr` (fastcgi): `wsgi.errors` goes to the peer as STDERR records. `display` is
+    for log lines.
     """
 
     fd: int
@@ -51,6 +54,7 @@ class EngineListener(Protocol):
     persistent: bool
     stderr: bool
     display: str
+    is_connection: bool
 
 
 class EngineProcess(Protocol):
@@ -63,6 +67,13 @@ class EngineProcess(Protocol):
     is what is written there once connections are accepted. `access_log_fd` is where access lines go. Each
     descriptor may be -1 for none, and stays the caller's. `multiprocess`: other workers serve the same
     application. `errors` is `wsgi.errors`.
+
+    `on_interrupt` and `on_response` are for a program that serves beside all else that it does. With
+    `on_interrupt`, handlers of signals run without any `wakeup_fd` too, at most 0.25 s late where the engine
+    waits (`serve` has to be called on the main thread); what such a handler raises, and a KeyboardInterrupt
+    out of the application, is handed over instead of logged. `on_response` is called on the thread of each
+    call after its end, with the status (499 if the client had left before, 0 if there was none) and the
+    number of bytes of the body.
     """
 
     listeners: list[EngineListener]
@@ -74,3 +85,5 @@ class EngineProcess(Protocol):
     access_log_fd: int
     access_log_colour: bool
     errors: ErrorLog
+    on_interrupt: OnInterrupt | None
+    on_response: OnResponse | None

@@ -1,14 +1,17 @@
 //! Applications that fail: the error log gets who failed, where, and the traceback; nothing else
 //! happens here.
 
+use crate::embedder::Embedder;
 use portico_engine::log::{Level, log, log_failure};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 /// Which application serves which request, as log lines name it.
 #[derive(Clone, Copy)]
 pub struct RequestLabel<'a> {
+    /// Who has started the server.
+    pub embedder: &'a Embedder,
     /// What is called.
     pub callable: &'a Py<PyAny>,
     /// Such as `shop.web:application`.
@@ -20,8 +23,12 @@ pub struct RequestLabel<'a> {
 }
 
 impl RequestLabel<'_> {
-    /// Logs `error`, which the application raised, with its traceback.
+    /// Logs `error`, which the application raised, with its traceback; unless Python has raised it there because of a
+    /// signal that is meant for whoever has started the server.
     pub fn log_exception(&self, py: Python<'_>, error: &PyErr) {
+        if error.is_instance_of::<PyKeyboardInterrupt>(py) && self.embedder.interrupt(py, error) {
+            return;
+        }
         let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
         log_failure(&format!("the application {self} failed\n{text}"));
     }

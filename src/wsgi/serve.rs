@@ -3,6 +3,7 @@
 use super::Bridge;
 use super::environ::{Common, Environ};
 use super::{failure, released, thread};
+use crate::embedder::Embedder;
 use crate::process::Process;
 use crate::wakeup::Wakeup;
 use portico_engine::engine::{Application, CrewThread, Ended, Engine};
@@ -20,19 +21,20 @@ pub fn serve(
     slot: SlotRef,
 ) -> PyResult<bool> {
     let (multithread, script_name) = (settings.threads > 1, settings.script_name.clone());
-    let Process { engine: of_engine, wakeup, multiprocess, errors } = process;
+    let Process { engine: of_engine, wakeup, multiprocess, errors, embedder } = process;
     let engine = Engine::new(settings, of_engine, slot)
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
     let common = Common { multithread, multiprocess, errors: &errors, script_name: &script_name };
     let environ = Environ::new(py, engine.listeners(), &common)?;
-    if let Some(wakeup) = wakeup {
+    if wakeup.is_some() || embedder.takes_interrupts() {
+        let embedder = embedder.clone();
         engine.on_interrupt(Box::new(move || {
             // Where the interpreter is on its way out, nobody handles anything any more.
-            Python::try_attach(|py| handle_signals(py, &wakeup)).unwrap_or(true)
+            Python::try_attach(|py| handle_signals(py, wakeup.as_ref(), &embedder)).unwrap_or(true)
         }));
     }
     thread::prepare(py)?;
-    let application = PythonApplication { application, environ, is_free_threaded: is_free_threaded(py) };
+    let application = PythonApplication { application, environ, embedder, is_free_threaded: is_free_threaded(py) };
     // Each thread attaches by itself, this one too.
     let served = py.detach(|| {
         let served = engine.serve(application);
@@ -45,14 +47,17 @@ pub fn serve(
     }
 }
 
-/// Runs the handlers of signals that have come. Says whether the server hears of the next.
-fn handle_signals(py: Python<'_>, wakeup: &Wakeup) -> bool {
-    let hears = wakeup.keep(py);
+/// Runs the handlers of signals that have come. Says whether the server hears of the next; without a descriptor of its own
+/// it has to look for itself.
+fn handle_signals(py: Python<'_>, wakeup: Option<&Wakeup>, embedder: &Embedder) -> bool {
+    let hears = wakeup.map_or(Ok(false), |wakeup| wakeup.keep(py));
     // After that, so that none is missed.
     match py.check_signals().and(hears) {
         Ok(hears) => hears,
         Err(error) => {
-            failure::log_handler_exception(py, &error);
+            if !embedder.interrupt(py, &error) {
+                failure::log_handler_exception(py, &error);
+            }
             false
         }
     }
@@ -62,6 +67,7 @@ fn handle_signals(py: Python<'_>, wakeup: &Wakeup) -> bool {
 struct PythonApplication {
     application: Py<PyAny>,
     environ: Environ,
+    embedder: Embedder,
     is_free_threaded: bool,
 }
 
@@ -76,7 +82,7 @@ impl Application for PythonApplication {
     fn run(&self, thread: CrewThread<'_>) -> Result<(), String> {
         // Fails where the interpreter is on its way out.
         let ran = thread::attach(|py, introduction| {
-            let bridge = Bridge::new(py, introduction, &self.application, &self.environ);
+            let bridge = Bridge::new(py, introduction, &self.application, &self.environ, &self.embedder);
             let mut bridge = bridge.map_err(|error| error.to_string())?;
             thread.serve(&mut bridge);
             Ok(())

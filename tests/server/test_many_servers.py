@@ -29,11 +29,13 @@ class EngineServer:
         self.protocol = "http"
         self.proxy = self.persistent = self.stderr = False
         self.display = "a test"
+        self.is_connection = False
         self.listeners = [self]
         self.signal_fd, self.supervisor_fd, self.access_log_fd = self._signal_fd, -1, -1
         self.wakeup_fd, self.ready_frame = -1, b""
         self.access_log_colour = self.multiprocess = False
         self.errors = log.ErrorStream()
+        self.on_interrupt = self.on_response = None
         self._results: list[bool] = []
         self._thread = threading.Thread(target=self._serve, args=(application,))
         self._thread.start()

@@ -21,7 +21,7 @@ use fairness::{Claim, Fairness};
 use line::Place;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, acceptfrom_with};
+use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with, getpeername};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -81,6 +81,13 @@ pub async fn accept(
         let admission = &server.resources.admission;
         while !admission.is_full() && accept_burst(&server, &listener, listening.get_ref(), None).is_ok() {}
     }
+}
+
+/// Begins the life of a connection that somebody else has accepted. To be called in the runtime.
+pub fn take_over(server: &Arc<Server>, listener: &Arc<Listener>, connection: OwnedFd) {
+    // None where the peer has left already: then there is nothing to read, and its life ends at once.
+    let address = getpeername(&connection).ok().flatten();
+    admit(server, listener, connection, address);
 }
 
 async fn accept_always(server: &Arc<Server>, listener: &Arc<Listener>, listening: &AsyncFd<OwnedFd>) {
@@ -193,9 +200,7 @@ fn accept_burst(
         }
         match acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok((fd, address)) => {
-                let address = address.filter(|_| listener.is_internet);
-                let peer = address.and_then(|address| SocketAddr::try_from(address).ok());
-                admit(server, listener, fd, peer);
+                admit(server, listener, fd, address);
             }
             // The peer was gone before it was accepted, or a signal came: nothing to do with the listener.
             Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
@@ -206,7 +211,9 @@ fn accept_burst(
 }
 
 /// Begins the life of a connection, unless its peer may not come in.
-fn admit(server: &Arc<Server>, listener: &Arc<Listener>, fd: OwnedFd, peer: Option<SocketAddr>) {
+fn admit(server: &Arc<Server>, listener: &Arc<Listener>, fd: OwnedFd, address: Option<SocketAddrAny>) {
+    let address = address.filter(|_| listener.is_internet);
+    let peer = address.and_then(|address| SocketAddr::try_from(address).ok());
     if let Some(setting) = listener.barred_by(&server.resources.settings, peer) {
         let peer = peer.map_or_else(|| "a Unix socket".into(), |peer| peer.ip().to_canonical().to_string());
         return listener.warn_about(&peer, &format!("closed the connection, which {setting} does not allow"));

@@ -18,7 +18,7 @@ pub struct Admission {
     open: AtomicUsize,
     /// Only kept where addresses are limited.
     by_address: Mutex<HashMap<IpAddr, u64>>,
-    /// Whether the listener waits for a connection to end.
+    /// Whether somebody waits for a connection to end.
     is_waited_for: AtomicBool,
     ended: Notify,
     request_limit: usize,
@@ -93,6 +93,18 @@ impl Admission {
         self.is_waited_for.store(true, SeqCst);
         // What ended before the store is seen here.
         if self.is_full() {
+            self.ended.notified().await;
+        }
+    }
+
+    /// Waits until no connection is open. Not while somebody waits for room.
+    pub async fn emptied(&self) {
+        loop {
+            self.is_waited_for.store(true, SeqCst);
+            // What ended before the store is seen here.
+            if self.open.load(SeqCst) == 0 {
+                return;
+            }
             self.ended.notified().await;
         }
     }

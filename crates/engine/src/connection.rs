@@ -210,6 +210,10 @@ impl Connection {
             // Unless the next request has already begun, and has a deadline of its own.
             let keep_alive_ms = self.resources.settings.keep_alive_s.ms();
             self.resources.wheel.expect_if_nothing(&self.deadline, Wait::Idle, keep_alive_ms);
+        } else if self.origin.listener.is_connection {
+            // Whoever has accepted it closes it, and need not wait for the peer: its task, if any, ends by itself.
+            self.socket.end_sending();
+            self.socket.end_receiving();
         } else if !self.has_task.load(Relaxed) {
             if self.has_lived_long() && self.socket.has_unread() {
                 // Closing now would be a reset, and the response, not sent yet, lost with it (RFC 9112 9.6).

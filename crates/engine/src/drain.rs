@@ -2,9 +2,10 @@
 //!
 //! Graceful (TERM, an order to drain, or the supervisor's death): stop accepting, take what already waits, respond to everything with
 //! `Connection: close`, leave within `graceful_timeout_s`. Quick (INT, QUIT, an order to quit): leave as soon as no
-//! call runs, at most `QUICK_MS` later. Runs as a task; never calls the application.
+//! call runs, at most `QUICK_MS` later. A server that has nothing but connections that somebody else has accepted drains
+//! once they have ended. Runs as a task; never calls the application.
 
-use crate::accept::{Accepting, accept, listen};
+use crate::accept::{Accepting, accept, listen, take_over};
 use crate::clock::coarse_ms;
 use crate::deadline::Wait;
 use crate::housekeeping;
@@ -51,6 +52,9 @@ pub async fn follow(
 
 async fn serve(server: &Arc<Server>, listeners: Vec<(Arc<Listener>, OwnedFd)>, mut orders: Orders) -> Outcome {
     let (accepting, until) = watch::channel(Accepting::Open);
+    let (connections, listeners): (Vec<_>, Vec<_>) =
+        listeners.into_iter().partition(|(listener, _)| listener.is_connection);
+    let serves_only_these = listeners.is_empty() && !connections.is_empty();
     let listening: Result<Vec<_>, String> =
         listeners.into_iter().map(|(listener, socket)| Ok((listen(&listener, socket)?, listener))).collect();
     let tasks: Vec<_> = listening?
@@ -59,8 +63,15 @@ async fn serve(server: &Arc<Server>, listeners: Vec<(Arc<Listener>, OwnedFd)>, m
         .collect();
     server.resources.slot.set_accepting(true);
     let housekeeping = tokio::spawn(housekeeping::run(server.clone()));
+    for (listener, connection) in connections {
+        take_over(server, &listener, connection);
+    }
     orders.say_ready();
-    let stop = orders.next().await;
+    let stop = tokio::select! {
+        biased;
+        stop = orders.next() => stop,
+        () = server.resources.admission.emptied(), if serves_only_these => Stop::Graceful,
+    };
     server.resources.drain();
     server.resources.slot.set_accepting(false);
     accepting.send_replace(if stop == Stop::Graceful { Accepting::Last } else { Accepting::Closed });

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// A listening socket as whoever made it describes it.
 pub struct BoundListener {
-    /// The socket, non-blocking; the engine closes it when it drains.
+    /// The socket, non-blocking; the engine closes it when it drains, or once the connection has ended.
     pub socket: OwnedFd,
     /// What is spoken there.
     pub protocol: Protocol,
@@ -19,6 +19,8 @@ pub struct BoundListener {
     pub options: Options,
     /// How a user would write it.
     pub display: String,
+    /// Whether the socket is a connection that somebody else has accepted: the only one that comes from there.
+    pub is_connection: bool,
 }
 
 /// What the address of a listening socket asks for.
@@ -42,6 +44,8 @@ pub struct Listener {
     pub options: Options,
     /// How a user would write it.
     pub display: String,
+    /// Whether it is a connection that somebody else has accepted.
+    pub is_connection: bool,
     /// Whether its peers have addresses; those of Unix sockets have not.
     pub is_internet: bool,
     /// What CGI tells of it.
@@ -60,12 +64,12 @@ pub struct ServerIdentity {
 impl Listener {
     /// The listening socket `bound`, at `index` among those of the server; with its socket.
     pub fn new(index: usize, bound: BoundListener) -> (Listener, OwnedFd) {
-        let BoundListener { socket, protocol, options, display } = bound;
+        let BoundListener { socket, protocol, options, display, is_connection } = bound;
         let domain = rustix::net::sockopt::socket_domain(&socket);
         let is_internet = domain.is_ok_and(|domain| domain != AddressFamily::UNIX);
         let identity = ServerIdentity::of(&socket);
         let warnings = RateLimited::new();
-        (Listener { index, protocol, options, display, is_internet, identity, warnings }, socket)
+        (Listener { index, protocol, options, display, is_connection, is_internet, identity, warnings }, socket)
     }
 
     /// What a response looks like to a request that was not understood.

@@ -35,6 +35,7 @@ fn connect(runtime: &Arc<Runtime>) -> (Arc<Connection>, TcpStream) {
         protocol: Protocol::Http,
         options: Options::default(),
         display: "a test".into(),
+        is_connection: false,
     };
     let (listener, _) = Listener::new(0, bound);
     let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();

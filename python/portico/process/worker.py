@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from portico.config.settings import Settings
     from portico.process.plan import Listener, Plan
-    from portico.types import EngineListener, ErrorLog, WSGIApplication
+    from portico.types import EngineListener, ErrorLog, OnInterrupt, OnResponse, WSGIApplication
 
 # At the end, for who reads the error log.
 LOG_PATIENCE_S = 0.2
@@ -70,6 +70,7 @@ class WorkerListener:
         self.persistent = address.persistent
         self.stderr = address.stderr
         self.display = listener.display
+        self.is_connection = False
 
 
 class WorkerProcess:
@@ -89,6 +90,9 @@ class WorkerProcess:
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
         self.errors: ErrorLog = log.ErrorStream()
+        # An application is not asked what becomes of its worker.
+        self.on_interrupt: OnInterrupt | None = None
+        self.on_response: OnResponse | None = None
 
 
 def run_worker(assignment: Assignment) -> NoReturn:

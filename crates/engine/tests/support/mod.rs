@@ -65,6 +65,7 @@ impl RunningServer {
             protocol: Protocol::Http,
             options: Options::default(),
             display: format!("http://{address}"),
+            is_connection: false,
         };
         let orders = OrderDescriptors { signals: Some(reader.into()), ..orders };
         let process = Descriptors { listeners: vec![bound], orders, ..Descriptors::default() };

@@ -1,0 +1,160 @@
+"""Signals in a program that serves on its main thread: they are the program's, as everywhere in Python."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.raw_client import Connection
+from support.server import free_port
+from support.waiting import wait_until
+
+from .embedded import ENVIRONMENT
+
+BEGIN = """
+import os, signal, sys, threading
+import portico
+from portico.simple_server import WSGIServer, make_server
+
+class Quiet(WSGIServer):
+    portico_settings = {"access_log": "off"}
+
+called = threading.Event()
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/waits":
+        print("waits", flush=True)
+        called.wait(30)
+    start_response("200 OK", [])
+    return [b"hello"]
+
+port = int(sys.argv[1])
+"""
+SERVE_FOREVER = "with make_server('127.0.0.1', port, app, Quiet) as httpd: httpd.serve_forever()"
+SERVE = "portico.serve(app, port=port, access_log='off', threads=2)"
+
+
+class Program:
+    """A program of its own process, and where it serves."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process = process
+        self.address = ("127.0.0.1", port)
+
+    def connect(self) -> Connection:
+        return Connection(self.address)
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def end(self) -> tuple[int, str]:
+        """Wait for its end; return the exit code and what it has written to standard error."""
+        _, errors = self.process.communicate(timeout=20)
+        return self.process.returncode, errors
+
+
+@contextlib.contextmanager
+def program(code: str, folder: Path) -> Iterator[Program]:
+    """Run `code` after the beginning, and wait until somebody listens."""
+    port = free_port()
+    path = folder / "program.py"
+    path.write_text(BEGIN + code)
+    with subprocess.Popen(
+        [sys.executable, str(path), str(port)],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        running = Program(process, port)
+        try:
+            wait_for_listener(running)
+            yield running
+        finally:
+            process.kill()
+
+
+def wait_for_listener(running: Program) -> None:
+    def listens() -> bool:
+        assert running.process.poll() is None, running.end()
+        with contextlib.suppress(ConnectionRefusedError), running.connect() as connection:
+            return connection.request("/").status == 200
+        return False
+
+    wait_until(listens, what="a server that listens")
+
+
+def test_interrupt_ends_serve_forever_with_keyboard_interrupt(tmp_path: Path) -> None:
+    with program(SERVE_FOREVER, tmp_path) as running:
+        running.process.send_signal(signal.SIGINT)
+        code, errors = running.end()
+    assert (code, errors.splitlines()[-1]) == (-signal.SIGINT, "KeyboardInterrupt")
+
+
+def test_interrupt_ends_serve_quietly(tmp_path: Path) -> None:
+    with program(SERVE + "\nprint('goes on')", tmp_path) as running:
+        running.process.send_signal(signal.SIGINT)
+        assert running.line() == "goes on\n"
+        code, errors = running.end()
+    assert (code, "Traceback" in errors) == (0, False)
+
+
+@pytest.mark.parametrize("serve", [SERVE_FOREVER, SERVE], ids=["serve_forever", "serve"])
+def test_interrupt_of_a_call_ends_the_server_too(tmp_path: Path, serve: str) -> None:
+    with program(serve, tmp_path) as running, running.connect() as client:
+        client.ask("/waits")
+        assert running.line() == "waits\n"
+        running.process.send_signal(signal.SIGINT)
+        code, errors = running.end()
+    assert code == (0 if serve == SERVE else -signal.SIGINT)
+    assert "failed" not in errors
+
+
+def test_handler_of_the_program_is_called_and_the_server_goes_on(tmp_path: Path) -> None:
+    handler = "signal.signal(signal.SIGTERM, lambda *_: print('asked to end', flush=True))\n"
+    with program(handler + SERVE_FOREVER, tmp_path) as running:
+        running.process.send_signal(signal.SIGTERM)
+        assert running.line() == "asked to end\n"
+        with running.connect() as client:
+            assert client.request("/").body == b"hello"
+
+
+def test_what_a_handler_raises_passes_through(tmp_path: Path) -> None:
+    handler = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+    with program(handler + SERVE, tmp_path) as running:
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end()[0] == 7
+
+
+def test_interrupt_ends_a_handle_request_that_waits_for_the_rest_of_a_request(tmp_path: Path) -> None:
+    code = """
+httpd = make_server("127.0.0.1", port, app, Quiet)
+try:
+    httpd.handle_request()
+    print("once", flush=True)
+    httpd.handle_request()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+    with program(code, tmp_path) as running, running.connect() as client:
+        assert running.line() == "once\n"
+        client.send(b"GET / HT")
+        running.process.send_signal(signal.SIGINT)
+        assert running.line() == "interrupted\n"
+        assert running.end()[0] == 0
+
+
+def test_serve_says_where_and_writes_the_access_log(tmp_path: Path) -> None:
+    with program("portico.serve(app, port=port)", tmp_path) as running:
+        line = running.line()
+        running.process.send_signal(signal.SIGINT)
+        _, errors = running.end()
+    assert re.match(r'127\.0\.0\.1 - - \[.*\] "GET / HTTP/1\.1" 200 5 ', line)
+    assert f"serves on http://127.0.0.1:{running.address[1]}" in errors
