@@ -18,7 +18,7 @@ class Asks:
         with urllib.request.urlopen(self.live_server_url + path, timeout=20) as response:
             return json.load(response)
 
-    def test_site_sees_what_the_test_has_written(self) -> None:
+    def test_pages_show_what_the_test_has_written(self) -> None:
         from django.contrib.auth.models import User
 
         User.objects.create_user("ada")

@@ -133,8 +133,8 @@ def test_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         pytest.param(
             {"threads": "two"},
-            ValueError,
-            'threads: expected a whole number from 1 to 1024, got "two"',
+            TypeError,
+            "threads: expected a whole number from 1 to 1024, got 'two'",
             id="text",
         ),
         pytest.param(

@@ -44,7 +44,7 @@ def test_each_listener_is_told_its_own_protocol_and_options() -> None:
         "fastcgi+fd://web?stderr=on",
         "scgi+unix:@a?proxy=required",
     )
-    plain = {"proxy": False, "persistent": False, "stderr": False}
+    plain = {"proxy": False, "persistent": False, "stderr": False, "is_connection": False}
     assert [vars(listener) for listener in process.listeners] == [
         {**plain, "fd": 3, "protocol": "http", "display": "display of 3"},
         {**plain, "fd": 4, "protocol": "uwsgi", "persistent": True, "display": "display of 4"},
