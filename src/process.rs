@@ -14,6 +14,7 @@ use std::os::fd::{OwnedFd, RawFd};
 
 /// A socket to serve; each field is the attribute of the same name (`portico.types.EngineListener`).
 #[derive(FromPyObject)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an attribute of the object that Python hands over")]
 struct ListenerAttributes {
     fd: RawFd,
     protocol: String,

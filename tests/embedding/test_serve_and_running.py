@@ -12,15 +12,11 @@ from typing import Any
 
 import portico
 import pytest
+from portico import _core
 from support.raw_client import Connection
 from support.waiting import wait_until
 
-from .embedded import describe, describing, hello, meeting
-
-
-def held() -> tuple[int, int]:
-    """Return how many threads and descriptors this process has."""
-    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+from .embedded import describe, describing, held, hello, meeting
 
 
 def test_serves_as_long_as_the_block_lasts() -> None:
@@ -116,6 +112,18 @@ def test_mounts_the_application() -> None:
     with portico.running(describing, script_name="/shop") as server:
         described = describe(("127.0.0.1", server.port), "/shop/cart")
     assert (described["SCRIPT_NAME"], described["PATH_INFO"]) == ("/shop", "/cart")
+
+
+def test_level_of_the_error_log_may_be_set(capfd: pytest.CaptureFixture[str]) -> None:
+    try:
+        with (
+            portico.running(hello, log_level="trace") as server,
+            Connection(("127.0.0.1", server.port)) as client,
+        ):
+            client.request("/")
+    finally:
+        _core.configure_log("info", False)
+    assert "accepted from 127.0.0.1" in capfd.readouterr().err
 
 
 def test_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

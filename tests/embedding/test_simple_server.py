@@ -20,8 +20,9 @@ import pytest
 from portico import simple_server
 from portico.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from support.raw_client import Connection
+from support.waiting import wait_until
 
-from .embedded import describe, describing, hello, meeting, serving
+from .embedded import describe, describing, held, hello, meeting, serving
 
 IPV6 = socket.has_ipv6 and socket.getaddrinfo("::1", 0, flags=socket.AI_NUMERICHOST)
 
@@ -193,6 +194,25 @@ def test_handle_request_gives_the_application_the_body_of_the_request() -> None:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
         server.handle_request()
         assert client.read_response().body == b"x" * 100_000
+
+
+def test_handle_request_rejects_what_is_no_request() -> None:
+    with quiet(hello) as server, Connection(server.server_address) as client:
+        client.send(b"nonsense\r\n\r\n")
+        server.handle_request()
+        assert client.read_response().status == 400
+        client.expect_closed()
+
+
+def test_handle_request_leaves_nothing_behind() -> None:
+    with quiet(hello) as server:
+        before = held()
+        for _ in range(50):
+            with Connection(server.server_address) as client:
+                client.ask("/")
+                server.handle_request()
+                client.read_response()
+        wait_until(lambda: held() == before, what="threads and descriptors as before")
 
 
 def test_handle_request_is_over_after_its_timeout() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from portico import _core
 from portico.config.addresses import Address
 from portico.config.settings import Settings
+from portico.config.sources import DEFAULT_ORIGIN
 from portico.process.worker import shows_colour
 from portico.types import EngineListener, ErrorLog, OnInterrupt, OnResponse, WSGIApplication
 
@@ -127,6 +128,9 @@ def serve_here(
         interruptions.append(error)
         stop.at_once()
 
+    if settings.origins["log_level"] != DEFAULT_ORIGIN:
+        # Of the whole process, so not touched unless somebody asks for it.
+        _core.configure_log(settings.log_level, shows_colour(STANDARD_ERROR_FD))
     is_main = threading.current_thread() is threading.main_thread()
     with stop.orders() as orders_fd:
         process = EmbeddedProcess(
