@@ -29,7 +29,10 @@ PYTHON_LAYERS = (
         ("cli", "__main__", "management", "apps", "flask_command"), "commands: portico's, Django's, Flask's"
     ),
     Layer(("dev",), "a server to develop with"),
-    Layer(("process", "generate"), "the supervisor and its workers; configurations of other programs"),
+    Layer(
+        ("embedding", "generate", "process", "pytest_plugin", "simple_server"),
+        "the supervisor and its workers; other programs",
+    ),
     Layer(
         ("app_loader", "django_wsgi", "config", "log", "threads"),
         "the application, settings, the error log, threads",

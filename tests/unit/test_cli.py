@@ -148,7 +148,7 @@ def test_prints_what_a_shell_completes_with(shell: str) -> None:
 )
 def test_completes(words: str, offered: list[str]) -> None:
     found = subprocess.run(
-        [sys.executable, "-m", "portico"],
+        [sys.executable, "-c", "from portico.cli import main; main()"],
         env={
             **os.environ,
             "_PORTICO_COMPLETE": "bash_complete",
