@@ -409,10 +409,6 @@ def _generate(target: str, output: str | None, force: bool, **values: Any) -> No
 
 
 _WISHES: Mapping[str, Mapping[str, Any]] = {
-    "name": {
-        "metavar": "NAME",
-        "help": "What the service, upstream or image is called.  [default: as the application's module]",
-    },
     "server_name": {
         "metavar": "HOST",
         "multiple": True,
@@ -435,14 +431,14 @@ _WISHES: Mapping[str, Mapping[str, Any]] = {
 }
 """What `generate` has to know beside the settings."""
 
-_PROXY_WISHES = ("name", "server_name", "listen", "static")
+_PROXY_WISHES = ("server_name", "listen", "static")
 _TARGETS = {
     "nginx": ("A server of nginx.", _PROXY_WISHES),
     "apache": ("A virtual host of Apache httpd.", _PROXY_WISHES),
     "haproxy": ("A configuration of HAProxy.", _PROXY_WISHES),
-    "systemd": ("A service of systemd and its sockets.", ("name", "user")),
-    "dockerfile": ("A Dockerfile.", ("name", "image")),
-    "k8s": ("A Deployment and a Service of Kubernetes.", ("name", "image")),
+    "systemd": ("A service of systemd and its sockets.", ("user",)),
+    "dockerfile": ("A Dockerfile.", ("image",)),
+    "k8s": ("A Deployment and a Service of Kubernetes.", ("image",)),
 }
 
 

@@ -145,7 +145,7 @@ def test_folders_are_those_of_the_image(
             "give --proxy-allow-from with the network of the reverse proxy",
         ),
         (("--image", "a b"), "--image: expected the name of an image"),
-        (("--name", "Shop"), "--name: expected lower-case letters, digits and hyphens"),
+        (("--name", "Shop"), "--name on the command line: expected lower-case letters"),
     ],
 )
 def test_says_what_a_container_cannot_have(target: str, options: tuple[str, ...], sentence: str) -> None:

@@ -67,6 +67,7 @@ def test_the_service_starts_portico_with_the_same_settings(options: tuple[str, .
     changed = {
         Settings.bind.attribute: ("fd://shop",),
         Settings.chdir.attribute: str(Path.cwd()),
+        Settings.name.attribute: "shop",
     }
     assert found.values == {**given.values, **changed}
 

@@ -121,7 +121,7 @@ def test_ends_with_status_4_when_the_port_is_taken(start: Start) -> None:
     first.wait_ready()
     second = start(HELLO, port=first.port)
     assert second.wait() == 4
-    assert f"the port is in use by process {first.process.pid} (" in second.log()
+    assert f"the port is in use by process {first.process.pid} (portico: supervisor shop)" in second.log()
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from portico.process.worker import WorkerProcess
 from portico.types import EngineListener, EngineProcess
 
 NOT_FOR_THE_ENGINE = {
-    *("app", "factory", "middleware", "bind", "workers", "timeout_s", "backlog"),
+    *("app", "name", "factory", "middleware", "bind", "workers", "timeout_s", "backlog"),
     *("chdir", "pythonpath", "env"),
     *("access_log", "error_log", "log_level"),
 }

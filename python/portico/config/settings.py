@@ -177,6 +177,16 @@ class Settings:
         summary="The longest that a stop may take.",
         documentation="How long a worker that was told to stop may go on serving the requests in flight.",
     )
+    name = Setting(
+        "name",
+        Text("NAME", "a name"),
+        "",
+        short_flag="-n",
+        group=_PROCESSES,
+        documentation="What the processes are called: `ps`, `top` and `htop` show `portico: supervisor NAME` "
+        "and `portico: worker 1 NAME`. Without it, APP as it was given. The service, upstream or image of "
+        "`portico generate` has this name too, or else that of the application's module.",
+    )
 
     bind = ManySetting(
         "bind",

@@ -66,7 +66,7 @@ class Deployment:
 def read_deployment(target: str, settings: Settings, wishes: Mapping[str, Any]) -> Deployment:
     """Return what is asked of `target`.
 
-    `wishes` may have texts for `name`, `listen`, `user` and `image`, and sequences of texts for `server_name`
+    `wishes` may have texts for `listen`, `user` and `image`, and sequences of texts for `server_name`
     and `static`. Raises OperatorError, naming the option, for one that is no good.
     """
     server_names = tuple(read_server_name(text) for text in wishes.get("server_name") or ())
@@ -77,7 +77,7 @@ def read_deployment(target: str, settings: Settings, wishes: Mapping[str, Any]) 
         *(word for part in static for word in ("--static", f"{part.url}={part.directory}")),
         *(
             word
-            for name in ("name", "listen", "user", "image")
+            for name in ("listen", "user", "image")
             if wishes.get(name)
             for word in (f"--{name}", wishes[name])
         ),
@@ -86,7 +86,7 @@ def read_deployment(target: str, settings: Settings, wishes: Mapping[str, Any]) 
     without = ("env", "middleware") if target in _REVERSE_PROXIES else ()
     return Deployment(
         settings=settings,
-        name=read_name(wishes.get("name") or "", settings),
+        name=read_name(settings),
         command=("portico", "generate", target, *words(settings, without=without), *own),
         server_names=server_names,
         static=static,
@@ -97,18 +97,19 @@ def read_deployment(target: str, settings: Settings, wishes: Mapping[str, Any]) 
     )
 
 
-def read_name(text: str, settings: Settings) -> str:
-    """Return the name in `text`, or if it is empty the one that the application's module suggests.
+def read_name(settings: Settings) -> str:
+    """Return the name in the settings, or if it is empty the one that the application's module suggests.
 
     It has to do as a name for everything: a unit, a host, an image, a label. Raises OperatorError if it does
     not.
     """
-    if text:
-        if not _NAME.fullmatch(text):
+    if settings.name:
+        if not _NAME.fullmatch(settings.name):
             raise OperatorError(
-                f"--name: expected lower-case letters, digits and hyphens, such as shop, got {quoted(text)}"
+                f"{settings.origins[Settings.name.attribute]}: expected lower-case letters, digits and "
+                f"hyphens, such as shop, for what is generated, got {quoted(settings.name)}"
             )
-        return text
+        return settings.name
     suggested = settings.app.partition(":")[0].partition(".")[0].lower().replace("_", "-").strip("-")
     return suggested if _NAME.fullmatch(suggested) else "portico"
 

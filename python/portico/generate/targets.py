@@ -33,7 +33,7 @@ def generate(
     """
     check_together(settings, working_directory(settings))
     if target == "systemd" and output:
-        wishes = {**wishes, "name": _unit_name(wishes.get("name") or "", output)}
+        settings = _named_like(output, settings)
     files = TARGETS[target](read_deployment(target, settings, wishes))
     for file in files:
         try:
@@ -47,13 +47,19 @@ def generate(
     return files
 
 
-def _unit_name(name: str, output: str) -> str:
+def _named_like(output: str, settings: Settings) -> Settings:
     """A unit is called like its file, and the two units have to find each other."""
+    row = Settings.name
     stem, extension = os.path.splitext(os.path.basename(output))
     if extension != ".service" or not stem:
         raise OperatorError(
-            f"--output: expected a file such as {name or 'shop'}.service, got {quoted(output)}"
+            f"--output: expected a file such as {settings.name or 'shop'}.service, got {quoted(output)}"
         )
-    if name and name != stem:
-        raise OperatorError(f"--output: {quoted(output)} is the service {stem}, but --name is {name}")
-    return stem
+    if settings.name and settings.name != stem:
+        raise OperatorError(
+            f"--output: {quoted(output)} is the service {stem}, but {row.flags[-1]} is {settings.name}"
+        )
+    return Settings(
+        {**settings.values, row.attribute: stem},
+        {**settings.origins, row.attribute: "--output on the command line"},
+    )

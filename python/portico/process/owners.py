@@ -77,7 +77,7 @@ def _command(pid: int) -> str:
             words = file.read().rstrip(b"\0").split(b"\0")
     except OSError:
         return ""
-    if b"-c" in words:  # such as our own (process/launch.py): a program is no name
+    if b"-c" in words:  # a program is no name
         words = [*words[:1], *words[words.index(b"-c") + 2 :]]
     text = " ".join(word.decode("utf-8", "replace") for word in words)
     return f" ({text[:60] + '...' if len(text) > 60 else text})" if text else ""

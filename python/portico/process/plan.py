@@ -72,6 +72,11 @@ class Plan:
         self.worker_reason = worker_reason
         self.started_at_s = started_at_s
 
+    @property
+    def name(self) -> str:
+        """What stands for the application in the titles of the processes."""
+        return self.settings.name or self.settings.app
+
 
 def dump_plan(plan: Plan) -> bytes:
     """Return `plan` as bytes for `load_plan`."""

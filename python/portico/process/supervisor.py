@@ -83,7 +83,7 @@ class Supervisor:
 
     def run(self) -> int | Assignment:
         """Supervise until told to stop and return the exit code; in a forked child, return its assignment."""
-        name_process("portico")
+        name_process("portico", f"portico: supervisor {self._plan.name}")
         configure_log(self._settings)
         self._signals.watch(SUPERVISOR_SIGNALS)
         self._poll.register(self._signals.read_fd, select.POLLIN)
@@ -177,7 +177,7 @@ class Supervisor:
             )
         )
         self._poll.register(message_fd, select.POLLIN)
-        log.debug(f"worker {pid} started in slot {slot}")
+        log.debug(f"worker {pid} started as worker {slot + 1}")
         return None
 
     def _become_worker(self, slot: int, supervisor_fd: int, stack_fd: int) -> Assignment:

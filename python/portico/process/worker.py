@@ -112,7 +112,9 @@ def run_worker(assignment: Assignment) -> NoReturn:
 def begin(assignment: Assignment) -> SignalPipe:
     """Make this forked process a worker, with nothing loaded yet; return where it hears of signals."""
     gc.enable()
-    name_process("portico worker")
+    # People count from one.
+    title = f"portico: worker {assignment.slot + 1} {assignment.plan.name}"
+    name_process("portico worker", title)
     configure_log(assignment.plan.settings)
     _show_lines_at_once()
     faulthandler.enable()
