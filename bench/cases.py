@@ -42,6 +42,7 @@ class DriveKind(Enum):
     MIX = "mix"
     MEMORY = "memory"
     IDLE = "idle"
+    START = "start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,12 @@ CASES = (
         headers=BROWSER_HEADERS,
         proxy="http",
         servers=BEHIND_NGINX,
+    ),
+    Case(
+        "start",
+        "From the command to the first response, hello; and `import portico`, beyond a bare interpreter",
+        kind=DriveKind.START,
+        columns=("first_ms", "import_ms", "pss_mb"),
     ),
     Case("memory-1", "Memory of the whole tree, hello, 1 worker", kind=DriveKind.MEMORY, columns=("pss_mb",)),
     Case(

@@ -15,6 +15,7 @@ from pathlib import Path
 import idle
 import lateness
 import measure
+import starting
 from cases import Case, Client, DriveKind, Row
 from running import Running, ServerFailed
 from servers import SPIN, Role
@@ -53,6 +54,12 @@ class ClientReport:
 def measured(case: Case, row: Row, running: Running, seconds: int) -> Round:
     """Verify, warm up, and measure `seconds` of load (or of idleness)."""
     result = Round()
+    if case.kind is DriveKind.START:
+        result.metrics |= starting.measured(case, running)
+        result.metrics["pss_mb"] = measure.pss_bytes(running.pid) / 1e6
+        if row.server.role is Role.PORTICO:
+            result.metrics["import_ms"] = starting.import_ms()
+        return result
     # The limit sends as many bytes, but not these.
     expected = case.expected if row.server.role is not Role.LIMIT else None
     result.metrics["keeps_alive"] = verify(case, running.port, expected)

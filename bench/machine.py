@@ -14,7 +14,7 @@ from servers import ROOT
 def description() -> dict[str, str]:
     """Name and value of everything the figures depend on."""
     versions = peers.versions()
-    known = dict.fromkeys(("portico", *peers.PACKAGES, *peers.NEWER_PACKAGES))
+    known = dict.fromkeys(("portico-server", *peers.PACKAGES, *peers.NEWER_PACKAGES))
     names = [f"{name} {versions[name]}" for name in known if name in versions]
     return {
         "machine": f"{_cpu_model()}, {os.cpu_count()} CPUs, {_memory_gib():.0f} GiB, {platform.machine()}",

@@ -62,7 +62,7 @@ def versions() -> dict[str, str]:
     return {
         **_versions_in(NEWER, NEWER_PACKAGES),
         **_versions_in(PEERS, PACKAGES),
-        **_versions_in(ROOT / ".venv", ("portico",)),
+        **_versions_in(ROOT / ".venv", ("portico-server",)),
     }
 
 

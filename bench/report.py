@@ -28,8 +28,10 @@ HEADINGS = {
     "slow_p99_ms": "slow p99 ms",
     "kb_per_connection": "PSS KB/connection",
     "kept": "connections kept",
+    "first_ms": "first response ms",
+    "import_ms": "import ms",
 }
-WITH_RATIO = {"cpu_us", "rps", "fast_rps", "pss_mb", "kb_per_connection"}
+WITH_RATIO = {"cpu_us", "rps", "fast_rps", "pss_mb", "kb_per_connection", "first_ms"}
 MORE_IS_BETTER = {"rps", "fast_rps", "slow_rps", "kept"}
 WHOLE_NUMBERS = {"rps", "fast_rps", "slow_rps", "kept"}
 
@@ -77,7 +79,8 @@ def document(outcomes: dict[str, Outcome], machine: dict[str, str]) -> str:
 
 def heading(case: Case, outcome: Outcome) -> str:
     """What was measured, when and for how long."""
-    length = f"{outcome.rounds} x {outcome.seconds} s" if case.kind.value != "idle" else f"{outcome.rounds} x"
+    is_timed = case.kind.value not in ("idle", "start")
+    length = f"{outcome.rounds} x {outcome.seconds} s" if is_timed else f"{outcome.rounds} x"
     return f"{case.title}. {length}, {outcome.date}, commit {outcome.commit}."
 
 

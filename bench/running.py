@@ -20,6 +20,8 @@ from servers import PEERS, ROOT, Launch
 
 START_S = 15
 STOP_S = 5
+LOOK_S = 0.002
+"""Between two looks whether it listens."""
 MEMORY_FOLDER = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 
 
@@ -34,6 +36,8 @@ class Running:
     pid: int
     port: int
     access_log: Path | None
+    started_at_s: float
+    """When its command was run, on the monotonic clock."""
 
 
 @contextmanager
@@ -56,6 +60,7 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
         stdout = command.stdout or errors
         with stdout.open("ab") as out, errors.open("ab") as err:
             try:
+                started_at_s = time.monotonic()
                 process = subprocess.Popen(
                     ["taskset", "-c", str(cpu), *command.argv],
                     cwd=ROOT,
@@ -76,7 +81,7 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
                     stack.enter_context(
                         reverse_proxy.nginx(case.proxy, port, launch.port, Path(folder, "nginx"))
                     )
-                yield Running(process.pid, port, access_log)
+                yield Running(process.pid, port, access_log, started_at_s)
         except reverse_proxy.ProxyFailed as failure:
             raise ServerFailed(str(failure)) from None
         finally:
@@ -103,7 +108,7 @@ def _wait_until_open(process: subprocess.Popen[bytes], port: int, errors: Path) 
             raise ServerFailed(f"ended with code {process.returncode} at its start: {_tail(errors)}")
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
-        time.sleep(0.02)
+        time.sleep(LOOK_S)
     raise ServerFailed(f"accepted no connection within {START_S} s: {_tail(errors)}")
 
 

@@ -204,7 +204,7 @@ def _limit(launch: Launch) -> Command:
 
 SERVERS = (
     Server("C epoll limit", Role.LIMIT, "", _limit, program=LIMIT),
-    Server("portico", Role.PORTICO, "portico", _portico, True, True, True, PORTICO),
+    Server("portico", Role.PORTICO, "portico-server", _portico, True, True, True, PORTICO),
     Server("fastwsgi", Role.PEER, "fastwsgi", _launched("fastwsgi"), workers=True),
     Server("fastpysgi", Role.PEER, "fastpysgi", _launched("fastpysgi"), workers=True),
     Server("freastal", Role.PEER, "freastal", _launched("freastal"), workers=True),
@@ -218,6 +218,6 @@ SERVERS = (
     Server("gunicorn gthread h1c", Role.PEER, "gunicorn-h1c", _gunicorn_h1c, True, True, True),
     Server("gunicorn sync", Role.PEER, "gunicorn", _gunicorn_sync, workers=True, access_log=True),
     Server(WEFT, Role.NEWER, "weft-server", _weft, True, True, True),
-    Server(PORTICO_ON_NEWER, Role.NEWER, "portico", _newer_portico, True, True, True, NEWER_PORTICO),
+    Server(PORTICO_ON_NEWER, Role.NEWER, "portico-server", _newer_portico, True, True, True, NEWER_PORTICO),
 )
 BY_NAME = {server.name: server for server in SERVERS}
