@@ -13,18 +13,19 @@ TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 1)))
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run build test suite test-pythons model test-deps check fuzz soak bench docs clean
+.PHONY: help run build test suite test-pythons wheels model test-deps check fuzz soak bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
 	@echo 'make build   build portico into .venv (PROFILE=profiling: with names and lines, for perf and backtraces)'
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
 	@echo 'make suite   make test without the fuzzers'
 	@echo 'make test-pythons  build for every Python that is here, and run the tests that it has a part in'
+	@echo 'make wheels  what is published, in dist/: a wheel for each Python and machine, and the source distribution'
 	@echo 'make check   lint, types and stub check only'
 	@echo 'make fuzz    every fuzz target for two minutes, then mutated requests to a running server'
 	@echo 'make soak    half an hour of honest and hostile clients, with workers killed'
 	@echo 'make bench   measure portico beside its peers, write bench/RESULTS.md'
-	@echo 'make docs    write what is generated: settings, rules of HTTP/1.1, unsafe code, the picture of the modules'
+	@echo 'make docs    write what is generated: settings, rules of HTTP/1.1, unsafe code, pictures, the long description'
 	@echo 'make model   check with loom where threads meet: hand-over, wheel, turn (part of make test)'
 	@echo 'make clean   remove what was built'
 
@@ -38,7 +39,7 @@ test: build test-deps $(VENV)/.test-tools
 	@if cargo fuzz --version >/dev/null 2>&1; then cargo fetch --quiet --locked --manifest-path fuzz/Cargo.toml || true; fi
 	$(BIN)/python fuzz/beside.py $(MAKE) --no-print-directory suite
 
-suite: build test-deps $(VENV)/.test-tools
+suite: build test-deps $(VENV)/.test-tools dist/.runnable
 	$(MAKE) --no-print-directory check
 	cargo test --quiet --workspace
 	$(MAKE) --no-print-directory model
@@ -54,6 +55,19 @@ model:
 # Not part of `make test`: it builds once more for each Python.
 test-pythons:
 	$(PYTHON) tests/pythons.py $(PYTHONS)
+
+PUBLISHED := $(SOURCES) $(shell find python -name '*.py*' -not -path '*/__pycache__/*') LICENSE python/README.md tests/wheels.py
+
+wheels: dist/.all
+
+dist/.all: $(VENV)/.wheel-tools $(PUBLISHED)
+	$(BIN)/python tests/wheels.py
+	touch dist/.runnable $@
+
+# For `make test`: those that a Python of this machine can load.
+dist/.runnable: $(VENV)/.wheel-tools $(PUBLISHED)
+	$(BIN)/python tests/wheels.py --runnable
+	touch $@
 
 test-deps:
 	@tests/install_packages.sh
@@ -82,6 +96,7 @@ docs: build
 	$(BIN)/python docs/generate_settings.py > docs/settings.md
 	$(BIN)/python docs/generate_http.py > docs/http.md
 	$(BIN)/python docs/generate_unsafe.py > docs/unsafe.md
+	$(BIN)/python docs/generate_package.py > python/README.md
 	$(BIN)/python docs/generate_generate.py > docs/generate.md
 	$(BIN)/python docs/generate_moving.py > docs/moving.md
 	$(BIN)/python docs/generate_man.py > docs/portico.1
@@ -90,7 +105,7 @@ docs: build
 	$(BIN)/python docs/contributing/draw_house.py > docs/contributing/house.svg
 
 clean:
-	rm -rf $(VENV) target fuzz/target fuzz/work
+	rm -rf $(VENV) dist target fuzz/target fuzz/work
 
 $(VENV)/.tools:
 	@command -v cargo >/dev/null || { echo 'portico needs a Rust toolchain (cargo): install it from https://rustup.rs or your distribution, then run make again.'; exit 1; }
@@ -105,6 +120,10 @@ $(VENV)/.tools:
 $(VENV)/.built-$(PROFILE): $(VENV)/.tools $(SOURCES)
 	rm -f $(VENV)/.built*
 	$(BIN)/maturin develop --profile $(PROFILE)
+	touch $@
+
+$(VENV)/.wheel-tools: $(VENV)/.tools
+	$(BIN)/pip install --quiet 'maturin[zig]>=1.9,<2'
 	touch $@
 
 $(VENV)/.test-tools: $(VENV)/.tools tests/requirements.txt

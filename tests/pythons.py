@@ -21,6 +21,8 @@ OLDEST = (3, 10)
 OLDEST_FREE_THREADED = (3, 14)
 """pyo3 builds for no older one."""
 TESTS = ("tests/conformance", "tests/server", "tests/process", "tests/wire")
+DEPENDENCIES = ("click>=8.1", "tomli>=1.1; python_version < '3.11'")
+"""Those of pyproject.toml: the wheel itself is installed without a look at a registry."""
 NOT_RUN = ("ruff", "mypy")
 """Of tests/requirements.txt: they look at the source, whose Python is one."""
 ASK = """
@@ -82,10 +84,10 @@ def tested(version: str, python: str) -> str:
     maturin = [environment / "bin" / "maturin", "build", "--release", "--interpreter", run, "--out", wheels]
     steps: dict[str, list[str | Path]] = {
         "no environment": [python, "-m", "venv", "--clear", environment],
-        "packages not installed": [*pip, "maturin>=1.9,<2", "click>=8.1", *requirements],
+        "packages not installed": [*pip, "maturin>=1.9,<2", *DEPENDENCIES, *requirements],
         "not built": list(maturin),
-        # Only what was just built: the name belongs to somebody else at the registry.
-        "not installed": [*pip, "--no-index", "--no-deps", "--find-links", wheels, "portico"],
+        # Only what was just built.
+        "not installed": [*pip, "--no-index", "--no-deps", "--find-links", wheels, "portico-server"],
         "tests failed": [
             *(run, "-m", "pytest", "-q", "-n", processes, "--dist", "loadscope"),
             *("-m", "not alone and not large", "-p", "no:cacheprovider", *TESTS),

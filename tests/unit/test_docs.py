@@ -25,6 +25,11 @@ def test_manual_page_is_generated_from_the_table() -> None:
     assert (DOCS / "portico.1").read_text() == manual_page(), "run `make docs`"
 
 
+def test_long_description_is_made_of_the_readme() -> None:
+    page = run_path(str(DOCS / "generate_package.py"))["long_description"]()
+    assert (ROOT / "python/README.md").read_text() == page, "run `make docs`"
+
+
 def test_defaults_for_the_tests_of_the_engine_are_those_of_the_table() -> None:
     page = run_path(str(DOCS / "generate_defaults.py"))["defaults_page"]()
     assert (ROOT / "crates/engine/tests/support/settings.txt").read_text() == page, "run `make docs`"

@@ -18,7 +18,7 @@ _DOCKERFILE = """
     FROM python:<python>-slim AS build
     RUN python -m venv /venv
     ENV PATH=/venv/bin:$PATH
-    # It has to name portico beside what the application needs.
+    # It has to name portico-server beside what the application needs.
     COPY requirements.txt .
     RUN pip install --no-cache-dir --requirement requirements.txt && portico --version
 
