@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -275,3 +276,19 @@ def test_names_the_address_that_was_meant(address: str, sentence: str) -> None:
         2,
         f'portico: --bind on the command line: {sentence}, got "{address}"\n',
     )
+
+
+def test_serves_the_application_of_the_readme_as_it_says(start: Start, tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    source = readme.partition("```python\n")[2].partition("```")[0]
+    shown = readme.partition("$ portico run hello\n")[2].partition("```")[0]
+    (tmp_path / "hello.py").write_text(source)
+    portico = start("", "-w", "2", application="hello")
+    portico.wait_ready()
+    assert portico.get() == "Hello, World!\n"
+
+    def without_figures(text: str) -> str:
+        return re.sub(r"\([^)]*\)|\d+", "N", text)
+
+    lines = [line for line in portico.log().splitlines(True) if "runs as root" not in line]
+    assert without_figures("".join(lines)) == without_figures(shown)

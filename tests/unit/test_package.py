@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from portico import __version__, _core
-from wheels import PYTHONS, TARGETS
+from wheels import PYTHONS, TARGETS, missing_library
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -119,6 +119,38 @@ def test_no_wheel_is_missing_among_those_that_were_built() -> None:
     assert built == {(python, platform) for python in pythons for platform in platforms}
     assert pythons <= {f"cp{python.replace('.', '')}" for python in PYTHONS}
     assert len(platforms) <= len(TARGETS)
+
+
+# --- Targets
+
+
+def fake(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("rustup", "sentence"),
+    [
+        ("", "Rust's standard library for it is not installed, and there is no rustup to bring it"),
+        (
+            "echo 'info: asking' >&2; echo 'error: no component rust-std' >&2; exit 1",
+            "rustup cannot bring Rust's standard library for it (error: no component rust-std)",
+        ),
+        ("exit 0", "rustup cannot bring Rust's standard library for it (it says nothing)"),
+        ('echo > "$(dirname "$0")/libstd-1.rlib"', ""),
+    ],
+    ids=["no rustup", "rustup fails", "rustup brings nothing", "rustup brings it"],
+)
+def test_says_why_a_target_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rustup: str, sentence: str
+) -> None:
+    fake(tmp_path, "rustc", f"echo {tmp_path}")
+    if rustup:
+        fake(tmp_path, "rustup", f"PATH=/usr/bin:/bin\n{rustup}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert missing_library("aarch64-unknown-linux-musl") == sentence
 
 
 # --- What both say
