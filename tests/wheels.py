@@ -104,9 +104,15 @@ def build(target: str, pythons: Collection[str]) -> list[str]:
 def variables() -> dict[str, str]:
     """The environment, without the Python that other builds are for, and with a folder of its own."""
     kept = {name: value for name, value in os.environ.items() if name != "PYO3_PYTHON"}
-    # Where maturin looks for the Python that has zig.
-    path = os.pathsep.join((str(MATURIN.parent), kept.get("PATH", os.defpath)))
-    return {**kept, "PATH": path, "CARGO_TARGET_DIR": str(ROOT / "target" / "wheels")}
+    home = kept.get("CARGO_HOME") or str(Path.home() / ".cargo")
+    return {
+        **kept,
+        # Where maturin looks for the Python that has zig.
+        "PATH": os.pathsep.join((str(MATURIN.parent), kept.get("PATH", os.defpath))),
+        "CARGO_TARGET_DIR": str(ROOT / "target" / "wheels"),
+        # The lines that a panic names are the same wherever it was built.
+        "CARGO_ENCODED_RUSTFLAGS": f"--remap-path-prefix={home}=cargo",
+    }
 
 
 if __name__ == "__main__":

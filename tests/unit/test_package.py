@@ -103,6 +103,7 @@ def test_extension_of_a_wheel_is_stripped_and_needs_no_newer_library_than_its_ta
         [extension] = [name for name in content.namelist() if name.endswith(".so")]
         program = content.read(extension)
     assert sections_for_debuggers(program) == []
+    assert str(Path.home()).encode() + b"/" not in program
     needed = {(int(major), int(minor)) for major, minor in re.findall(rb"\bGLIBC_(\d+)\.(\d+)\b", program)}
     if "musllinux" in wheel.name:
         assert needed == set()
