@@ -26,6 +26,7 @@ from portico.config.kinds import (
     Network,
     NumberOrAuto,
     Size,
+    Text,
     UrlPath,
     WholeNumber,
 )

@@ -86,7 +86,7 @@ class Loop:
 
     def run(self) -> int | DevelopmentAssignment:
         """Run until told to stop and return the exit code; in a forked child, return its assignment."""
-        name_process("portico dev")
+        name_process("portico dev", f"portico: dev {self._plan.name}")
         configure_log(self._plan.settings)
         self._signals.watch(SUPERVISOR_SIGNALS)
         while True:
