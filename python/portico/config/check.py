@@ -78,14 +78,18 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return sentences
 
 
-def root_warning() -> str:
-    """Return a sentence if the application will run as root, else an empty text."""
-    if os.geteuid():
+def root_warning(settings: Settings) -> str:
+    """Return a sentence if the application will run as root, for clients of other machines, else nothing."""
+    if os.geteuid() or not any(_is_reached_from_elsewhere(parse_address(text)) for text in settings.bind):
         return ""
     return (
         "portico runs as root, and the application with it: start it as a user of its own (User= of systemd, "
         "which `portico generate systemd` writes; USER of a Dockerfile)"
     )
+
+
+def _is_reached_from_elsewhere(address: Address) -> bool:
+    return bool(address.host) and address.host != "localhost" and not address.host.startswith(("127.", "::1"))
 
 
 def check_app(settings: Settings) -> None:

@@ -43,7 +43,7 @@ _MOST_TEMPORARY_FILES = 2048
 def launch(settings: Settings, *, started_at_s: float) -> None:
     """Bind and become the supervisor; does not return. Raises OperatorError if a socket cannot be bound."""
     plan = make_plan(settings, started_at_s=started_at_s)
-    if warning := root_warning():
+    if warning := root_warning(settings):
         log.say(warning)
     become("portico.process.__main__", dump_plan(plan), plan)
 

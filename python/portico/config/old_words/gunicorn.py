@@ -146,7 +146,7 @@ GUNICORN = Server(
         Instead("--statsd-prefix TEXT", note=_STATSD),
         Instead("--enable-backlog-metric", note=_STATSD),
         # Process naming
-        Instead("-n --name NAME", key="proc_name", note="not needed: processes are named after what they do"),
+        Same("-n --name NAME", key="proc_name"),
         Instead("", key="default_proc_name", note="not needed: gunicorn's own"),
         # SSL
         Instead("--keyfile FILE", note=_TLS),
