@@ -52,11 +52,6 @@ def meeting(count: int) -> Application:
     return meet
 
 
-def held() -> tuple[int, int]:
-    """Return how many threads and descriptors this process has."""
-    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
-
-
 @contextlib.contextmanager
 def serving(server: Any) -> Iterator[Any]:
     """`server.serve_forever()` on a thread, as long as the block lasts; then it is closed, too."""

@@ -13,10 +13,10 @@ from typing import Any
 import portico
 import pytest
 from portico import _core
+from support.held import expect_let_go, held
 from support.raw_client import Connection
-from support.waiting import wait_until
 
-from .embedded import describe, describing, held, hello, meeting
+from .embedded import describe, describing, hello, meeting
 
 
 def test_serves_as_long_as_the_block_lasts() -> None:
@@ -36,7 +36,7 @@ def test_leaves_nothing_behind() -> None:
     before = held()
     for _ in range(5):
         live()
-    wait_until(lambda: held() == before, what="threads and descriptors as before")
+    expect_let_go(before)
 
 
 def test_several_servers_at_once() -> None:

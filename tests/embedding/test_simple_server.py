@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from portico import simple_server
 from portico.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from support.held import expect_let_go, held
 from support.raw_client import Connection
-from support.waiting import wait_until
 
-from .embedded import describe, describing, held, hello, meeting, serving
+from .embedded import describe, describing, hello, meeting, serving
 
 IPV6 = socket.has_ipv6 and socket.getaddrinfo("::1", 0, flags=socket.AI_NUMERICHOST)
 
@@ -212,7 +212,7 @@ def test_handle_request_leaves_nothing_behind() -> None:
                 client.ask("/")
                 server.handle_request()
                 client.read_response()
-        wait_until(lambda: held() == before, what="threads and descriptors as before")
+        expect_let_go(before)
 
 
 def test_handle_request_is_over_after_its_timeout() -> None:
@@ -305,15 +305,15 @@ def test_shutdown_before_serve_forever_ends_that_at_once() -> None:
 
 
 def test_no_handler_of_a_signal_is_touched_outside_the_main_thread() -> None:
-    def held() -> list[Any]:
+    def handlers() -> list[Any]:
         wakeup_fd = signal.set_wakeup_fd(-1)
         return [wakeup_fd, *(signal.getsignal(number) for number in signal.valid_signals())]
 
-    before = held()
+    before = handlers()
     with serving(quiet(hello)) as server, Connection(server.server_address) as client:
         client.request("/")
-        assert held() == before
-    assert held() == before
+        assert handlers() == before
+    assert handlers() == before
 
 
 # --- Hooks that the engine calls

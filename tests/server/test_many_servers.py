@@ -10,7 +10,7 @@ from typing import Any
 
 from portico import _core, log
 from portico.config.sources import resolve
-from support.waiting import wait_until
+from support.held import expect_let_go, held
 
 TERM, INT = b"\x0f", b"\x02"
 
@@ -63,11 +63,6 @@ def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[b
     return [b"hello"]
 
 
-def held() -> tuple[int, int]:
-    """Return how many threads and descriptors this process has."""
-    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
-
-
 def memory_kib() -> int:
     """Return the proportional share of memory of this process."""
     with open("/proc/self/smaps_rollup") as rollup:
@@ -86,7 +81,7 @@ def test_a_thousand_servers_in_a_row_leave_nothing_behind() -> None:
     memory_before_kib = memory_kib()
     for _ in range(1000):
         live()
-    wait_until(lambda: held() == before, what="threads and descriptors as before")
+    expect_let_go(before)
     # One page each would be 4,000 KiB.
     assert memory_kib() - memory_before_kib < 2000
 
@@ -96,4 +91,4 @@ def test_fifty_servers_at_once_serve_and_stop_gracefully() -> None:
     servers = [EngineServer(hello) for _ in range(50)]
     assert all(server.ask().endswith(b"hello") for server in servers)
     assert all([server.stop(TERM) for server in servers])
-    wait_until(lambda: held() == before, what="threads and descriptors as before")
+    expect_let_go(before)
