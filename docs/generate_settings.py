@@ -11,7 +11,7 @@ from portico.config.settings import by_group
 
 HEAD = """# Settings
 
-Generated from `python/portico/config/settings.py` by `make docs`. Each setting is an option of
+Generated from `python/portico/config/settings` by `make docs`. Each setting is an option of
 `portico run`, an environment variable, and a key of the [configuration file](configuration.md); the command
 line wins over the environment, and that over the file. Sizes are written like `64K`, `10M` or `1G`, durations
 like `500ms`, `30s` or `2m`, and in the environment yes and no like `true` and `false`.

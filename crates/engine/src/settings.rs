@@ -1,5 +1,5 @@
 //! The engine's settings, read once from whoever has them. A setting of the engine is one field here; its name is the
-//! attribute's of the table of settings (python/portico/config/settings.py), and its type says how it is read.
+//! attribute's of the table of settings (python/portico/config/settings), and its type says how it is read.
 //!
 //! The bounds of the protocols' readers are declared where they are kept to, in portico-wire.
 //!

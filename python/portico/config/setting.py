@@ -1,7 +1,7 @@
 """One row of the table of settings: its name, kind, default, flags, variables and documentation.
 
-Made once at import by config/settings.py; read by everything that is generated from the table. Holds no
-value of a running server: that is `Settings`.
+Made once at import by config/settings/; read by everything that is generated from the table. Holds no
+value of a running server: that is `Values`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from portico.config.kinds import Kind, T
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Generic, overload
-
-    from portico.config.settings import Settings
 else:
     from portico.config.kinds import Generic
 
@@ -28,6 +26,19 @@ class Group:
     def __init__(self, title: str, table: str) -> None:
         self.title = title
         self.table = table
+
+
+class Values:
+    """What the rows are attributes of: the values of one server, each with where it came from.
+
+    `values` and `origins` are keyed by attribute; an origin reads like `--threads on the command line`.
+    """
+
+    __slots__ = ("origins", "values")
+
+    def __init__(self, values: dict[str, Any], origins: dict[str, str]) -> None:
+        self.values = values
+        self.origins = origins
 
 
 class Setting(Generic[T]):
@@ -69,15 +80,15 @@ class Setting(Generic[T]):
         )
         self.environment = (f"PORTICO_{name.upper()}", *([also_environment] if also_environment else []))
 
-    def __set_name__(self, owner: type[Settings], attribute: str) -> None:
+    def __set_name__(self, owner: type[Values], attribute: str) -> None:
         self.attribute = attribute
 
     @overload
-    def __get__(self, instance: None, owner: type[Settings]) -> Setting[T]: ...
+    def __get__(self, instance: None, owner: type[Values]) -> Setting[T]: ...
     @overload
-    def __get__(self, instance: Settings, owner: type[Settings]) -> T: ...  # noqa: F811
+    def __get__(self, instance: Values, owner: type[Values]) -> T: ...  # noqa: F811
     def __get__(  # noqa: F811
-        self, instance: Settings | None, owner: type[Settings]
+        self, instance: Values | None, owner: type[Values]
     ) -> Setting[T] | T:
         if instance is None:
             return self

@@ -1,0 +1,94 @@
+"""What is served: the application, where it is found, and what stands around it."""
+
+from __future__ import annotations
+
+from portico.config.kinds import Application, Directory, EnvironmentVariable, Flag, Middleware, MountPath
+from portico.config.setting import Group, ManySetting, Setting, Values
+
+_APPLICATION = Group("application", "app")
+
+
+class ApplicationSettings(Values):
+    """The rows of the group `application`."""
+
+    __slots__ = ()
+
+    app = Setting(
+        "app",
+        Application(),
+        "",
+        positional=True,
+        group=_APPLICATION,
+        documentation="The application: `pkg.mod:attribute`, or `pkg.mod:factory()`, perhaps with literals "
+        "as arguments. A file may stand in place of the module: `src/shop/wsgi.py:app`. Without an "
+        "attribute, `application` is taken, or else `app`. Without APP it is looked for in the working "
+        "directory: Django's by manage.py or DJANGO_SETTINGS_MODULE, what FLASK_APP names, then app.py and "
+        "wsgi.py. More in docs/application.md.",
+    )
+    factory = Setting(
+        "factory",
+        Flag(),
+        False,
+        group=_APPLICATION,
+        documentation="Whether APP names a factory, which is called without arguments and returns the "
+        "application, as `pkg.mod:factory()` says. Without an attribute, `create_app` is taken, or else "
+        "`make_app`.",
+    )
+    chdir = Setting(
+        "chdir",
+        Directory(),
+        "",
+        group=_APPLICATION,
+        summary="Work in this directory.",
+        documentation="Work in this directory. It is importable, and all other relative paths start from it.",
+    )
+    pythonpath = ManySetting(
+        "pythonpath",
+        Directory(),
+        (),
+        separator=":",
+        group=_APPLICATION,
+        summary="Import from this directory, too.",
+        documentation="A directory to import from, after the working directory. May be repeated.",
+    )
+    env = ManySetting(
+        "env",
+        EnvironmentVariable(),
+        (),
+        separator=",",
+        short_flag="-e",
+        group=_APPLICATION,
+        summary="A variable for the application.",
+        documentation="An environment variable for the application. May be repeated.",
+    )
+    script_name = Setting(
+        "script_name",
+        MountPath(),
+        "",
+        key="mount",
+        group=_APPLICATION,
+        documentation="Where the application is mounted, as SCRIPT_NAME tells it, such as /shop. Requests "
+        "below it have it moved from PATH_INFO, others get a 404. A reverse proxy that says SCRIPT_NAME "
+        "itself (uwsgi, FastCGI, SCGI) is left alone; an X-Forwarded-Prefix, which it has stripped, stands "
+        "before it.",
+    )
+    strict = Setting(
+        "strict",
+        Flag(),
+        False,
+        group=_APPLICATION,
+        documentation="Whether the application is held to all of PEP 3333. Without it, a hop-by-hop header "
+        "(such as Connection) that it sends is dropped, and None in place of a body is an empty one, each "
+        "with a warning that is given once; with it, they are errors, and the response is a 500.",
+    )
+    middleware = ManySetting(
+        "middleware",
+        Middleware(),
+        (),
+        separator=",",
+        group=_APPLICATION,
+        documentation="What is put around the application, such as `portico.middleware:RequestID`: a "
+        "callable that gets an application and returns one. May be repeated; the first is the outermost. In "
+        'the file each may have arguments, `{ use = "MODULE:NAME", argument = 1 }`. More in '
+        "docs/middleware.md.",
+    )

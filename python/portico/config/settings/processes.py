@@ -1,0 +1,66 @@
+"""How many processes and threads call the application, what they are called, and how long they may take."""
+
+from __future__ import annotations
+
+from portico.config.kinds import Duration, NumberOrAuto, Text, WholeNumber
+from portico.config.setting import Group, Setting, Values
+
+_PROCESSES = Group("processes", "processes")
+
+
+class ProcessSettings(Values):
+    """The rows of the group `processes`."""
+
+    __slots__ = ()
+
+    workers = Setting(
+        "workers",
+        NumberOrAuto(1, 512),
+        None,
+        short_flag="-w",
+        also_environment="WEB_CONCURRENCY",
+        group=_PROCESSES,
+        summary="Processes; auto is one for each CPU.",
+        documentation="How many processes run the application; auto is one for each CPU that "
+        "affinity and the cgroup allow.",
+    )
+    threads = Setting(
+        "threads",
+        WholeNumber(1, 1024),
+        8,
+        group=_PROCESSES,
+        summary="Most calls at a time in a process.",
+        documentation="The most calls of the application at the same time in one worker. Threads are started "
+        "when calls block; fast applications stay on one. With 1 the application need not be "
+        "thread-safe.",
+    )
+    timeout_s = Setting(
+        "timeout",
+        Duration(0, 86400),
+        60.0,
+        short_flag="-t",
+        group=_PROCESSES,
+        summary="The longest that one call may take.",
+        documentation="The longest that a call of the application may keep its client waiting: from its "
+        "start, or from the last block that left. Its worker is replaced after that, and the stacks are "
+        "logged; other calls get 3 s to finish. So long may a request wait for the interpreter, too. 0 is no "
+        "limit.",
+    )
+    graceful_timeout_s = Setting(
+        "graceful_timeout",
+        Duration(0, 86400),
+        30.0,
+        group=_PROCESSES,
+        summary="The longest that a stop may take.",
+        documentation="How long a worker that was told to stop may go on serving the requests in flight.",
+    )
+    name = Setting(
+        "name",
+        Text("NAME", "a name"),
+        "",
+        short_flag="-n",
+        group=_PROCESSES,
+        documentation="What the processes are called: `ps`, `top` and `htop` show `portico: supervisor NAME` "
+        "and `portico: worker 1 NAME`. Without it, APP as it was given. The service, upstream or image of "
+        "`portico generate` has this name too, or else that of the application's module.",
+    )
