@@ -10,8 +10,12 @@ import codecs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
-    from portico.middleware.transform import BodyChange, ResponseHead, TextChange
+    from portico.middleware.response_head import ResponseHead
+
+    BodyChange: TypeAlias = Callable[[bytes, bool], bytes]
+    TextChange: TypeAlias = Callable[[str, bool], str]
 
 _DEFAULT_CHARSET = "utf-8"
 _TEXTUAL = frozenset(

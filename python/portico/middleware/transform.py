@@ -7,16 +7,14 @@ kept whole. What a head says of a body (length, ETag, digests) stays true. Runs 
 from __future__ import annotations
 
 from portico.middleware.changed_text import change_of_text
+from portico.middleware.response_head import ResponseHead as ResponseHead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import TypeAlias
 
+    from portico.middleware.changed_text import BodyChange, TextChange
     from portico.types import Environ, ExcInfo, StartResponse, WSGIApplication
-
-    BodyChange: TypeAlias = Callable[[bytes, bool], bytes]
-    TextChange: TypeAlias = Callable[[str, bool], str]
 
 _NOT_MODIFIED = 304
 _LEFT_ALONE = frozenset({204, 205, 206, _NOT_MODIFIED})
@@ -30,36 +28,6 @@ _TRUE_OF_THE_OLD_BODY = (
     "Repr-Digest",
 )
 """What is said of the body by its bytes (RFC 9110 8.6, 14.3; RFC 9530)."""
-
-
-class ResponseHead:
-    """The head of a response, to be read and changed: `environ` of its request, `status` and `headers`."""
-
-    __slots__ = ("environ", "headers", "status")
-
-    def __init__(self, environ: Environ, status: str, headers: list[tuple[str, str]]) -> None:
-        self.environ = environ
-        self.status = status
-        self.headers = headers
-
-    @property
-    def code(self) -> int:
-        """The status as a number."""
-        return int(self.status[:3])
-
-    def get(self, name: str) -> str | None:
-        """Return the value of the first header called `name` (in any case), or None."""
-        return next((value for known, value in self.headers if known.lower() == name.lower()), None)
-
-    def set(self, name: str, value: str) -> None:
-        """Have one header called `name`."""
-        self.remove(name)
-        self.headers.append((name, value))
-
-    def remove(self, *names: str) -> None:
-        """Have no header called like one of `names`."""
-        lower = {name.lower() for name in names}
-        self.headers[:] = [pair for pair in self.headers if pair[0].lower() not in lower]
 
 
 class Transform:
