@@ -117,10 +117,13 @@ def upward(crate: Crate) -> list[str]:
 
 
 def circles(imports: Iterable[Import]) -> list[str]:
-    """Files that import each other, directly or by way of others. A part may use what its parent has."""
+    """Files that import each other, directly or by way of others, also for type checking.
+
+    A part may use what its parent has.
+    """
     below: dict[str, dict[str, Import]] = {}
     for found in imports:
-        if not found.for_types_only and parent(found.importer) != found.imported:
+        if parent(found.importer) != found.imported:
             below.setdefault(found.importer, {})[found.imported] = found
     reached = {module: reachable(module, below) for module in below}
     pairs = {

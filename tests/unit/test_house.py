@@ -216,3 +216,11 @@ def test_reads_python_imports_and_marks_those_for_types(house: ModuleType, tmp_p
         (6, "portico.cli", False),
     ]
     assert len(house.against_layers(imports)) == 3
+
+
+def test_finds_a_circle_that_is_for_types_only(house: ModuleType, tmp_path: Path) -> None:
+    package = tmp_path / "portico"
+    package.mkdir()
+    (package / "one.py").write_text("import portico.other\n")
+    (package / "other.py").write_text("if TYPE_CHECKING:\n    import portico.one\n")
+    assert len(house.circles(house.read_python(package))) == 2
