@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from portico.cli import manual_page
+from portico.cli import commands
+from portico.commands.man import manual_page
 
 if __name__ == "__main__":
-    print(manual_page(), end="")
+    print(manual_page(commands), end="")

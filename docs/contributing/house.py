@@ -26,7 +26,8 @@ class Layer:
 # Top to bottom: a layer imports what stands below it, and within itself.
 PYTHON_LAYERS = (
     Layer(
-        ("cli", "__main__", "management", "apps", "flask_command"), "commands: portico's, Django's, Flask's"
+        ("cli", "commands", "command_line", "__main__", "management", "apps", "flask_command"),
+        "commands: portico's, Django's, Flask's",
     ),
     Layer(("dev",), "a server to develop with"),
     Layer(

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 from click import Context
-from portico.cli import _raw_arguments, commands
+from portico.cli import commands
+from portico.command_line.given import raw_arguments
 from portico.config.settings import Settings
 from portico.config.sources import resolve
 from portico.errors import OperatorError
@@ -29,7 +30,7 @@ def settings_of(command: list[str]) -> Settings:
     run = commands.get_command(Context(commands), "run")
     assert run is not None
     start = command.index("run") + 1
-    return resolve(_raw_arguments(run.make_context("run", command[start:]).params), {})
+    return resolve(raw_arguments(run.make_context("run", command[start:]).params), {})
 
 
 def started(unit: str) -> list[str]:

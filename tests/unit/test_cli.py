@@ -12,7 +12,8 @@ import click
 import pytest
 from click.testing import CliRunner
 from portico import __version__
-from portico.cli import commands, manual_page
+from portico.cli import commands
+from portico.commands.man import manual_page
 from portico.config.manual import manual
 from portico.config.settings import TABLE, by_group
 
@@ -173,12 +174,12 @@ def test_a_shell_reads_what_is_printed(shell: str) -> None:
 
 
 def test_the_manual_page_has_every_option_and_command() -> None:
-    text = manual_page().replace("\\-", "-")
+    text = manual_page(commands).replace("\\-", "-")
     for row in TABLE:
         assert all(f"\\fB{flag}\\fR" in text for flag in row.flags)
         assert all(variable in text for variable in row.environment)
     assert all(f"\\fB{name}\\fR" in text for name in commands.commands)
-    assert page("man") == manual_page()
+    assert page("man") == manual_page(commands)
 
 
 def test_the_manual_page_escapes_what_groff_reads() -> None:
@@ -191,7 +192,12 @@ def test_man_renders_the_manual_page() -> None:
         pytest.skip("neither mandoc nor groff is here")
     arguments = ["-Tutf8"] if program.endswith("mandoc") else ["-man", "-Tutf8", "-ww", "-P-c"]
     found = subprocess.run(
-        [program, *arguments], input=manual_page(), capture_output=True, text=True, check=True, timeout=20
+        [program, *arguments],
+        input=manual_page(commands),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
     )
     assert found.stderr == ""
     rendered = re.sub(r".\x08", "", found.stdout)

@@ -5,7 +5,8 @@ from pathlib import Path
 from runpy import run_path
 
 import pytest
-from portico.cli import manual_page
+from portico.cli import commands
+from portico.commands.man import manual_page
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -22,7 +23,7 @@ def test_page_for_those_who_move_here_is_generated_from_the_old_words() -> None:
 
 
 def test_manual_page_is_generated_from_the_table() -> None:
-    assert (DOCS / "portico.1").read_text() == manual_page(), "run `make docs`"
+    assert (DOCS / "portico.1").read_text() == manual_page(commands), "run `make docs`"
 
 
 def test_long_description_is_made_of_the_readme() -> None:

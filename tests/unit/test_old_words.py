@@ -11,14 +11,15 @@ from pathlib import Path
 
 import click
 import pytest
-from portico.cli import _flags, commands
+from portico.cli import commands
+from portico.command_line.options import flags_of
 from portico.config.old_words.reading import SERVERS, understand, understand_variable
 from portico.config.old_words.word import Becomes, Clash, OldWord, Same
 from portico.errors import OperatorError
 
 CORPUS = Path(__file__).parents[1] / "corpus/old_words"
 RUN = commands.commands["run"]
-OPTIONS = _flags(RUN, click.Context(RUN))
+OPTIONS = flags_of(RUN, click.Context(RUN))
 ROWS = [(server, row) for server in SERVERS for row in server.rows]
 NOTHING = "(nothing)"
 
