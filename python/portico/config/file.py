@@ -20,11 +20,6 @@ from portico.config.settings import by_group
 from portico.config.toml_positions import PathInDocument, Place, Places, places
 from portico.errors import OperatorError, quoted
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 OWN_NAME = "portico.toml"
 SHARED_NAME = "pyproject.toml"
 NONE = "none"
@@ -73,6 +68,12 @@ def read_file(path: str, environment: Mapping[str, str], *, origin: str = "") ->
 
     Raises OperatorError with a line for each mistake: its place, what was expected and what is there.
     """
+    # Here and not above: many a start has no file to read.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
     text = _text(path, origin)
     try:
         document = tomllib.loads(text)
