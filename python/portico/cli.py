@@ -12,7 +12,7 @@ import sys
 
 import click
 
-from portico import __version__, log
+from portico import _core, log
 from portico.command_line.group import Commands
 from portico.command_line.settings_help import help_all
 from portico.commands import check, completion, config, dev, generate, man, run, schema
@@ -54,6 +54,6 @@ commands = Commands(
     subcommand_metavar="[COMMAND] [APP] [OPTIONS]",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-click.version_option(__version__, "-V", "--version", prog_name="portico", message="%(prog)s %(version)s")(
-    commands
-)
+click.version_option(
+    _core.__version__, "-V", "--version", prog_name="portico", message="%(prog)s %(version)s"
+)(commands)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from portico import __version__, _core, log
+from portico import _core, log
 from portico.config.addresses import parse_address
 from portico.config.settings import Settings
 from portico.embedding.engine import (
@@ -58,7 +58,7 @@ def serve(
     """
     server = BoundServer("serve", app, _with_address("serve", host, port, unix_socket, threads, settings))
     _core.configure_log(server.settings.log_level, shows_colour(STANDARD_ERROR_FD))
-    log.info(f"portico {__version__} serves on {', '.join(server.displays)}")
+    log.info(f"portico {_core.__version__} serves on {', '.join(server.displays)}")
     with contextlib.suppress(KeyboardInterrupt):
         server.serve(Stop())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from portico import __version__
+from portico import _core
 from portico.generate.deployment import Deployment
 from portico.generate.layout import Derived, comment, listing
 from portico.generate.upstream import Upstream, believed
@@ -18,7 +18,7 @@ def made_by(deployment: Deployment) -> str:
         character if character.isprintable() else "?" for character in shlex.join(deployment.command)
     )
     return (
-        f"Made by portico {__version__}:\n  {command}\n"
+        f"Made by portico {_core.__version__}:\n  {command}\n"
         "Make it again when portico's settings change; it was made for these."
     )
 

@@ -14,7 +14,7 @@ import os
 import select
 import time
 
-from portico import __version__, _core, log
+from portico import _core, log
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
 from portico.process.banner import banner
 from portico.process.calls import describe_calls, describe_overdue, is_stuck, overdue_calls
@@ -375,7 +375,9 @@ class Supervisor:
             self._announced = True
             startup_s = worker.ready_at_s - self._plan.started_at_s
             log.info(
-                banner(self._plan, application, version=__version__, pid=os.getpid(), startup_s=startup_s)
+                banner(
+                    self._plan, application, version=_core.__version__, pid=os.getpid(), startup_s=startup_s
+                )
             )
 
     def _reap(self, now_s: float) -> None:
