@@ -9,14 +9,22 @@ if TYPE_CHECKING:
 
 def banner(plan: Plan, application: str, *, version: str, pid: int, startup_s: float) -> str:
     """Return the lines of the banner for the first generation of workers."""
-    workers = "1 worker" if plan.worker_count == 1 else f"{plan.worker_count} workers"
-    threads = "1 thread" if plan.settings.threads == 1 else f"{plan.settings.threads} threads"
-    addresses = ", ".join(listener.display for listener in plan.listeners)
     return "\n".join(
         (
             f"portico {version} serves {application}",
-            f"  on {addresses}",
-            f"  with {workers} x {threads} ({plan.worker_reason})",
+            on_addresses(plan),
+            f"  with {counted(plan.worker_count, 'worker')} x {counted(plan.settings.threads, 'thread')}"
+            f" ({plan.worker_reason})",
             f"  ready in {startup_s:.2f} s, pid {pid}",
         )
     )
+
+
+def on_addresses(plan: Plan) -> str:
+    """Return the line that says where it listens."""
+    return f"  on {', '.join(listener.display for listener in plan.listeners)}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 thread`, or `2 threads`."""
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"

@@ -143,5 +143,10 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def how_it_ended(exit_code: int) -> str:
+    """Say how a process has ended, as os.waitstatus_to_exitcode tells it."""
+    return f"was killed by {signal_name(-exit_code)}" if exit_code < 0 else f"ended with status {exit_code}"
+
+
 def _do_nothing(number: int, frame: object) -> None:
     pass

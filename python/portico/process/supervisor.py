@@ -24,13 +24,12 @@ from portico.process.signals import (
     SUPERVISOR_SIGNALS,
     SignalPipe,
     block_signals,
-    pass_over_signals,
-    reset_signals,
+    how_it_ended,
     signal,
     signal_name,
-    unblock_signals,
 )
 from portico.process.standard_streams import write_errors_to
+from portico.process.ways import Ways, forget_parent
 from portico.process.worker import LOG_PATIENCE_S, Assignment, configure_log
 from portico.process.worker_handle import BOOTING, LEAVING, READY, WorkerHandle
 from portico.process.worker_set import WorkerSet
@@ -142,30 +141,11 @@ class Supervisor:
 
     def _fork(self, now_s: float) -> Assignment | None:
         slot = self._worker_set.free_slot()
-        fds: list[int] = []
-        try:
-            # Only this process holds the first, so the worker reads end of file when it is gone.
-            fds += _core.socket_pair()
-            fds += os.pipe()
-            # Until the child has let go of the wakeup pipe, a signal for the child would be written into
-            # ours.
-            block_signals(SUPERVISOR_SIGNALS)
-            pid = os.fork()
-        except OSError:
-            unblock_signals(SUPERVISOR_SIGNALS)
-            for fd in fds:
-                os.close(fd)
-            raise
-        message_fd, supervisor_fd, stack_fd, stack_write_fd = fds
+        ways = Ways(_core.socket_pair, os.pipe)
+        pid = ways.fork()
+        message_fd, stack_fd = ways.ends
         if pid == 0:
-            os.close(message_fd)
-            os.close(stack_fd)
-            return self._become_worker(slot, supervisor_fd, stack_write_fd)
-        unblock_signals(SUPERVISOR_SIGNALS)
-        os.close(supervisor_fd)
-        os.close(stack_write_fd)
-        os.set_blocking(message_fd, False)
-        os.set_blocking(stack_fd, False)
+            return self._become_worker(slot, message_fd, stack_fd)
         self._worker_set.add(
             WorkerHandle(
                 pid=pid,
@@ -182,10 +162,7 @@ class Supervisor:
 
     def _become_worker(self, slot: int, supervisor_fd: int, stack_fd: int) -> Assignment:
         """In the child: let go of all that is the supervisor's."""
-        reset_signals(SUPERVISOR_SIGNALS)
-        pass_over_signals()
-        unblock_signals(SUPERVISOR_SIGNALS)
-        self._signals.close()
+        forget_parent(self._signals)
         for sibling in self._worker_set.workers.values():
             sibling.close()
         return Assignment(
@@ -406,9 +383,7 @@ class Supervisor:
 
     def _on_exit(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:
         """Say what happened and when its place is filled; the scoreboard still has what it was doing."""
-        how = (
-            f"was killed by {signal_name(-exit_code)}" if exit_code < 0 else f"ended with status {exit_code}"
-        )
+        how = how_it_ended(exit_code)
         if not worker.is_active:
             log.debug(f"{_name(worker)} has left: it {how}")
         elif worker.state == BOOTING:
