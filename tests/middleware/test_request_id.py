@@ -15,7 +15,7 @@ import pytest
 from portico.middleware.request_id import RequestID, current_request_id
 from portico.middleware.request_id_filter import RequestIDFilter
 
-from .whole_calls import Called, call, environ_for
+from .whole_calls import Called, call, environ_for, starts_anew
 
 TEXT = ("Content-Type", "text/plain")
 GIVEN = "7c9e-6679_A.b~+/=:@"
@@ -132,15 +132,7 @@ def test_an_exception_passes_and_leaves_no_name_behind() -> None:
 
 
 def test_exc_info_reaches_the_server() -> None:
-    def starts_twice(environ: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [TEXT])
-        try:
-            raise RuntimeError("on purpose")
-        except RuntimeError:
-            start_response("500 Oops", [TEXT], sys.exc_info())
-        return [b"sorry"]
-
-    called = named(None, app=starts_twice)
+    called = named(None, app=starts_anew)
     assert (called.status, len(called.all("X-Request-ID"))) == ("500 Oops", 1)
 
 

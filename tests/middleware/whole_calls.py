@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -88,3 +89,13 @@ def call(application: Any, environ: dict[str, Any], *, is_valid: bool = True) ->
     [(status, headers)] = started
     text = errors.getvalue() if isinstance(errors, io.StringIO) else ""
     return Called(status, headers, blocks, environ, text)
+
+
+def starts_anew(environ: Any, start_response: Any) -> list[bytes]:
+    """Fails when it has begun a response, and begins another (PEP 3333 "Error Handling")."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    try:
+        raise RuntimeError("on purpose")
+    except RuntimeError:
+        start_response("500 Oops", [("Content-Type", "text/plain")], sys.exc_info())
+    return [b"sorry"]

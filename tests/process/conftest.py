@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -84,6 +85,15 @@ class Portico:
         self.signal(signal.SIGTERM)
         assert self.wait() == 0, self.log()
 
+    def kill(self) -> None:
+        """End it at once, and its workers, which may not see that it has gone."""
+        pids = self.worker_pids
+        self.process.kill()
+        self.process.wait()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def get(self, path: str = "/") -> str:
         """Return the body of one response, on a connection of its own."""
         with self.ask(path) as connection:
@@ -126,11 +136,4 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield start_one
     for portico in started:
-        pids = portico.worker_pids
-        portico.process.kill()
-        portico.process.wait()
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        portico.kill()

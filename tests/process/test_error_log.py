@@ -6,11 +6,11 @@ import os
 import re
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+from support.unread_pipe import UnreadPipe
 from support.waiting import wait_until
 
 from .conftest import Portico, Start
@@ -41,13 +41,8 @@ def application(environ, start_response):
 LOST = re.compile(r"nobody has read the error log for too long; (\d+) of its lines are lost")
 
 
-class Pipe:
+class Pipe(UnreadPipe):
     """A pipe as standard error, which nobody reads before `read`."""
-
-    def __init__(self) -> None:
-        self._reader, self.writer = os.pipe()
-        self._received = bytearray()
-        self._thread: threading.Thread | None = None
 
     def fill(self) -> None:
         """Leave no room for anything."""
@@ -58,25 +53,9 @@ class Pipe:
         except BlockingIOError:
             os.set_blocking(self.writer, True)
 
-    def read(self) -> None:
-        """Read from now on."""
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
     def text(self) -> str:
         """What was read."""
-        return self._received.decode()
-
-    def close(self) -> None:
-        """To be called when all who write have ended."""
-        os.close(self.writer)
-        if self._thread is not None:
-            self._thread.join()
-        os.close(self._reader)
-
-    def _read(self) -> None:
-        while data := os.read(self._reader, 1 << 16):
-            self._received += data
+        return self.received.decode()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -75,13 +74,8 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
     yield begin_one
     for portico in started:
-        pids = portico.worker_pids
-        portico.process.kill()
-        portico.process.wait()
-        for pid in pids:
-            # It still imports, so it does not see that its supervisor is gone.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # Its worker still imports, so it does not see that its supervisor is gone.
+        portico.kill()
 
 
 def test_an_import_that_takes_long_says_on_which_line(begin: Begin) -> None:

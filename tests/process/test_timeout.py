@@ -7,6 +7,8 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from support.processes import is_alive
@@ -165,18 +167,10 @@ def test_a_worker_whose_interpreter_does_not_come_free_is_replaced(
     start: Start, hold: str, threads: str
 ) -> None:
     portico = start(APPLICATION, "-w", "1", "--threads", threads, "--timeout", "500ms")
-    portico.wait_ready()
-    [pid] = portico.worker_pids
-    assert portico.get("/" + hold) == str(pid)
-    connections: list[socket.socket] = []
-    try:
-        wait_until(lambda: is_stuck(portico, connections), what="a request that is not served")
+    with stuck_worker(portico, hold) as pid:
         portico.wait_for("replacing the worker")
         wait_until(lambda: not is_alive(pid), what="the worker to go", deadline_s=5)
         assert portico.get() != str(pid)
-    finally:
-        for connection in connections:
-            connection.close()
     assert "has waited for the interpreter for" in portico.log()
     assert hold in portico.log()
 
@@ -186,18 +180,25 @@ def test_term_ends_a_worker_whose_interpreter_does_not_come_free(start: Start, h
     portico = start(
         APPLICATION, "-w", "1", "--threads", "2", "--graceful-timeout", "500ms", "--timeout", "1h"
     )
+    with stuck_worker(portico, hold):
+        portico.signal(signal.SIGTERM)
+        assert portico.wait() == 0
+    assert "killed, waiting for the interpreter for" in portico.log()
+
+
+@contextmanager
+def stuck_worker(portico: Portico, hold: str) -> Iterator[int]:
+    """The pid of the only worker, which serves nothing any more because `hold` has the interpreter."""
     portico.wait_ready()
     [pid] = portico.worker_pids
     assert portico.get("/" + hold) == str(pid)
     connections: list[socket.socket] = []
     try:
         wait_until(lambda: is_stuck(portico, connections), what="a request that is not served")
-        portico.signal(signal.SIGTERM)
-        assert portico.wait() == 0
+        yield pid
     finally:
         for connection in connections:
             connection.close()
-    assert "killed, waiting for the interpreter for" in portico.log()
 
 
 def is_stuck(portico: Portico, connections: list[socket.socket]) -> bool:

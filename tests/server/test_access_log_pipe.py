@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from support.raw_client import Connection
 from support.server import Server
+from support.unread_pipe import UnreadPipe
 from support.waiting import wait_until
 
 TEXT = "x" * 300
@@ -35,59 +35,32 @@ QUOTE = '"'
 """Four bytes in a line."""
 
 
-class Pipe:
-    """A pipe as a server's standard output; nobody reads it before `read_all` begins to."""
-
-    def __init__(self) -> None:
-        self._reader, self._writer = os.pipe()
-        self._received = bytearray()
-        self._thread: threading.Thread | None = None
+class Pipe(UnreadPipe):
+    """A pipe as a server's standard output; nobody reads it before `read`."""
 
     @contextmanager
     def server(self, workers: int = 1) -> Iterator[Server]:
         """A server that writes its access log here, and nobody else any more."""
         options = ["--access-log", "-", "--max-pipelined", "0"]
-        with Server(threads=1, workers=workers, options=options, standard_output=self._writer) as running:
-            self._close_writer()
+        with Server(threads=1, workers=workers, options=options, standard_output=self.writer) as running:
+            self.close_writer()
             yield running
-
-    def read_all(self, piece: int = 65_536) -> None:
-        """Read from now on to the end, `piece` bytes at a time."""
-        self._thread = threading.Thread(target=self._read, args=(piece,))
-        self._thread.start()
 
     def numbers(self) -> list[int]:
         """Which request each line is about, once the server has ended; asserts that all lines are whole."""
-        assert self._thread is not None
-        self._thread.join()
-        assert self._received.endswith(b"\n")
-        matches = [(LINE.fullmatch(line), line) for line in self._received.decode().splitlines()]
+        self.wait_for_end()
+        assert self.received.endswith(b"\n")
+        matches = [(LINE.fullmatch(line), line) for line in self.received.decode().splitlines()]
         assert [line[:300] for match, line in matches if match is None] == []
         return [int(match[1]) for match, _ in matches if match]
 
     def longest_line(self) -> int:
         """Bytes of the longest line."""
-        return max(map(len, self._received.splitlines(keepends=True)))
+        return max(map(len, self.received.splitlines(keepends=True)))
 
     def has(self, text: bytes) -> bool:
         """Whether `text` was read."""
-        return text in self._received
-
-    def close(self) -> None:
-        """To be called when the server has ended."""
-        self._close_writer()
-        if self._thread is not None:
-            self._thread.join()
-        os.close(self._reader)
-
-    def _close_writer(self) -> None:
-        if self._writer >= 0:
-            os.close(self._writer)
-            self._writer = -1
-
-    def _read(self, piece: int) -> None:
-        while data := os.read(self._reader, piece):
-            self._received += data
+        return text in self.received
 
 
 @pytest.fixture
@@ -115,7 +88,7 @@ def test_requests_do_not_wait_for_who_reads_their_log(pipe: Pipe) -> None:
             ask(connection, range(2 * FEW, MANY - FEW))
             late_s = ask(connection, range(MANY - FEW, MANY))
             assert late_s < early_s * 4 + 0.2
-        pipe.read_all()
+        pipe.read()
         server.error_log.wait_for(LOST)
         with server.connect() as connection:
             later = iter(range(MANY, 2 * MANY))
@@ -147,7 +120,7 @@ def test_a_stop_does_not_wait_for_who_reads_the_log(pipe: Pipe) -> None:
         began_s = time.monotonic()
     assert time.monotonic() - began_s < 5
     # What the pipe itself has taken.
-    pipe.read_all()
+    pipe.read()
     numbers = pipe.numbers()
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > 50
@@ -157,7 +130,7 @@ def test_lines_that_a_stop_gives_up_are_logged(pipe: Pipe) -> None:
     with pipe.server() as server, server.connect() as connection:
         ask(connection, range(FEW))
         assert LOST not in server.error_log.text()
-    pipe.read_all()
+    pipe.read()
     lost = re.findall(rf"(\d+) of its {LOST}", server.final_log)
     assert [len(pipe.numbers()) + int(count) for count in lost] == [FEW]
 
@@ -175,7 +148,7 @@ def test_lines_of_two_workers_are_not_mixed(pipe: Pipe, text: str) -> None:
         connections = connections_to_both(server, stack)
         for number, connection in enumerate(connections):
             ask(connection, range(number, count, len(connections)), text)
-        pipe.read_all(piece=997)
+        pipe.read(piece=997)
     assert sorted(pipe.numbers()) == list(range(count))
     assert pipe.longest_line() <= PIPE_BUF
 

@@ -24,7 +24,14 @@ from support.gateway import (
     variables,
 )
 from support.gateway_corpus import Case, Request, cases
-from support.gateway_server import KEPT, GatewayServer, read_response, request, running_gateway_server
+from support.gateway_server import (
+    KEPT,
+    PROXIED,
+    GatewayServer,
+    read_response,
+    request,
+    running_gateway_server,
+)
 from support.raw_client import Response
 
 ALL = {
@@ -32,7 +39,6 @@ ALL = {
     for protocol in ("uwsgi", "scgi", "fastcgi", "proxy")
     for folder in ("valid", "invalid")
 }
-PROXIED = ("http-proxy", "uwsgi-proxy", "fastcgi-proxy", "scgi-proxy")
 BYTEWISE_LIMIT = 150
 # One in so many short files is sent byte by byte.
 BYTEWISE_SHARE = 7

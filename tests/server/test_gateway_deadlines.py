@@ -27,14 +27,18 @@ from support.gateway import (
     uwsgi,
     variables,
 )
-from support.gateway_server import LISTENERS, PROXY_LINE, GatewayServer, read_response, running_gateway_server
+from support.gateway_server import (
+    GATEWAYS,
+    LISTENERS,
+    PROXIED,
+    PROXY_LINE,
+    GatewayServer,
+    read_response,
+    running_gateway_server,
+)
 from support.memory import bounded_memory
 from support.raw_client import Closed
 from support.short_deadlines import REQUEST_S, SHORT_DEADLINES, STEP_S, Ended
-
-GATEWAYS = ("uwsgi", "scgi", "fastcgi")
-PROXIED = tuple(name for name in LISTENERS if name.endswith("-proxy"))
-
 
 Peer = Callable[[GatewayServer], Ended]
 PEERS: dict[str, Peer] = {}

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 from support.gateway import PING, PONG, GatewayConnection, fastcgi, scgi, uwsgi, variables
 from support.gateway_server import (
+    GATEWAYS,
     KEPT,
     LISTENERS,
+    PROXIED,
     PROXY_LINE,
     GatewayServer,
     protocol_of,
@@ -27,8 +29,6 @@ from support.gateway_server import (
 from support.memory import bounded_memory
 from support.raw_client import request_bytes
 
-GATEWAYS = ("uwsgi", "scgi", "fastcgi")
-PROXIED = tuple(name for name in LISTENERS if name.endswith("-proxy"))
 MEBIBYTE = 1 << 20
 
 PROXY_V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\1\xc6\x33\x64\2\x9c\x40\1\xbb"
@@ -330,17 +330,22 @@ def filled(name: str, *, count: int = 0, size: int = 0) -> bytes:
     return request(name, given)
 
 
+def check_bound(gateway: GatewayServer, name: str, data: bytes, status: int, why: str) -> None:
+    """Assert the status of the response to `data`, and that the log says `why` it is 431."""
+    position = gateway.server.error_log.position()
+    with gateway.connect(name) as connection:
+        send(connection, data)
+        assert read_response(connection, name).status == status
+    if status == 431:
+        gateway.wait_for_line(name, why, since=position)
+
+
 @pytest.mark.parametrize("name", GATEWAYS)
 @pytest.mark.parametrize(("count", "status"), [(30, 200), (31, 431)], ids=["at", "above"])
 def test_the_number_of_variables_is_bounded(
     small_gateway: GatewayServer, name: str, count: int, status: int
 ) -> None:
-    position = small_gateway.server.error_log.position()
-    with small_gateway.connect(name) as connection:
-        send(connection, filled(name, count=count))
-        assert read_response(connection, name).status == status
-    if status == 431:
-        small_gateway.wait_for_line(name, "there are too many variables", since=position)
+    check_bound(small_gateway, name, filled(name, count=count), status, "there are too many variables")
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
@@ -348,12 +353,7 @@ def test_the_number_of_variables_is_bounded(
 def test_the_size_of_variables_is_bounded(
     small_gateway: GatewayServer, name: str, size: int, status: int
 ) -> None:
-    position = small_gateway.server.error_log.position()
-    with small_gateway.connect(name) as connection:
-        send(connection, filled(name, size=size))
-        assert read_response(connection, name).status == status
-    if status == 431:
-        small_gateway.wait_for_line(name, "the variables are too large", since=position)
+    check_bound(small_gateway, name, filled(name, size=size), status, "the variables are too large")
 
 
 @pytest.mark.parametrize("name", GATEWAYS)

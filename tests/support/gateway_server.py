@@ -27,6 +27,10 @@ LISTENERS = {
     "uwsgi-kept": "uwsgi://{address}?persistent=on",
 }
 """All ways at once, as `-b` takes them; plain HTTP is there besides."""
+GATEWAYS = ("uwsgi", "scgi", "fastcgi")
+"""One for each protocol of reverse proxies."""
+PROXIED = tuple(name for name in LISTENERS if name.endswith("-proxy"))
+"""Those where a PROXY header comes before everything."""
 KEPT = ("http", "fastcgi", "uwsgi-kept")
 """Those whose connections may be kept."""
 
