@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from portico.process.banner import counted, on_addresses
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portico.process.plan import Plan
@@ -13,13 +15,11 @@ NEVER = "never"
 
 def banner(plan: Plan, application: str, *, reloads: str, version: str, pid: int, startup_s: float) -> str:
     """Return the lines of the banner; `reloads` is one of the texts above."""
-    threads = "1 thread" if plan.settings.threads == 1 else f"{plan.settings.threads} threads"
-    addresses = ", ".join(listener.display for listener in plan.listeners)
     return "\n".join(
         (
             f"portico {version} serves {application} for development",
-            f"  on {addresses}",
-            f"  with {threads}, reloading {reloads}",
+            on_addresses(plan),
+            f"  with {counted(plan.settings.threads, 'thread')}, reloading {reloads}",
             f"  ready in {startup_s:.2f} s, pid {pid}; Ctrl-C ends it",
         )
     )

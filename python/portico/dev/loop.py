@@ -16,7 +16,7 @@ import os
 import select
 import time
 
-from portico import __version__, _core, log
+from portico import _core, log
 from portico.dev.access_lines import AccessLines
 from portico.dev.banner import NEVER, NOTIFIED, POLLING, banner
 from portico.dev.browser import open_browser
@@ -27,16 +27,8 @@ from portico.dev.worker_handle import DevelopmentHandle
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
 from portico.process.messages import Drain, Failed, Leaving, Message, Quit, Ready
 from portico.process.proctitle import name_process
-from portico.process.signals import (
-    SUPERVISOR_SIGNALS,
-    SignalPipe,
-    block_signals,
-    pass_over_signals,
-    reset_signals,
-    signal,
-    signal_name,
-    unblock_signals,
-)
+from portico.process.signals import SUPERVISOR_SIGNALS, SignalPipe, block_signals, how_it_ended, signal
+from portico.process.ways import Ways, forget_parent
 from portico.process.worker import LOG_PATIENCE_S, Assignment, configure_log, shows_colour
 from portico.process.worker_handle import BOOTING, KILLED, READY
 
@@ -134,34 +126,20 @@ class Loop:
     def _fork(self, now_s: float) -> DevelopmentAssignment | None:
         taken = {worker.slot for worker in self._workers.values()}
         slot = next(slot for slot in range(_MOST_WORKERS) if slot not in taken)
-        fds: list[int] = []
         try:
-            fds += _core.socket_pair()
-            fds += os.pipe()
+            ways = Ways(_core.socket_pair, os.pipe)
             changed = self._changes.take(now_s)
             forked_at_ns = time.time_ns()
-            # Until the child has let go of the wakeup pipe, a signal for it would be written into ours.
-            block_signals(SUPERVISOR_SIGNALS)
-            pid = os.fork()
+            pid = ways.fork()
         except OSError as error:
-            unblock_signals(SUPERVISOR_SIGNALS)
-            for fd in fds:
-                os.close(fd)
             self._not_before_s = now_s + _BACK_OFF_S
             log.error(f"cannot fork a worker: {error.strerror}; next try in {_BACK_OFF_S:g} s")
             return None
-        message_fd, supervisor_fd, report_fd, report_write_fd = fds
+        message_fd, report_fd = ways.ends
         if pid == 0:
-            os.close(message_fd)
-            os.close(report_fd)
-            return self._become_worker(slot, supervisor_fd, report_write_fd, changed)
-        unblock_signals(SUPERVISOR_SIGNALS)
+            return self._become_worker(slot, message_fd, report_fd, changed)
         if changed:
             log.info(f"reloading: {self._changes.describe(changed)} changed")
-        os.close(supervisor_fd)
-        os.close(report_write_fd)
-        os.set_blocking(message_fd, False)
-        os.set_blocking(report_fd, False)
         self._current = self._workers[pid] = DevelopmentHandle(
             pid=pid,
             slot=slot,
@@ -177,10 +155,7 @@ class Loop:
         self, slot: int, supervisor_fd: int, report_fd: int, changed: list[str]
     ) -> DevelopmentAssignment:
         """In the child: let go of all that is the loop's."""
-        reset_signals(SUPERVISOR_SIGNALS)
-        pass_over_signals()
-        unblock_signals(SUPERVISOR_SIGNALS)
-        self._signals.close()
+        forget_parent(self._signals)
         self._changes.close()
         os.close(self._access_fd)
         for sibling in self._workers.values():
@@ -313,7 +288,7 @@ class Loop:
             self._plan,
             application,
             reloads=reloads,
-            version=__version__,
+            version=_core.__version__,
             pid=os.getpid(),
             startup_s=now_s - self._plan.started_at_s,
         )
@@ -346,9 +321,7 @@ class Loop:
 
     def _on_death(self, worker: DevelopmentHandle, exit_code: int, now_s: float) -> None:
         """The worker there is has died without having been told to leave."""
-        how = f"ended with status {exit_code}"
-        if exit_code < 0:
-            how = f"was killed by {signal_name(-exit_code)}"
+        how = how_it_ended(exit_code)
         if worker.ready_at_s:
             log.error(f"the worker {how}; starting another")
             if now_s - worker.ready_at_s < _BACK_OFF_S:
