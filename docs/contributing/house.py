@@ -25,6 +25,7 @@ class Layer:
 
 # Top to bottom: a layer imports what stands below it, and within itself.
 PYTHON_LAYERS = (
+    Layer(("__init__",), "what other programs name: the version, serve, running"),
     Layer(
         ("cli", "commands", "command_line", "__main__", "management", "apps", "flask_command"),
         "commands: portico's, Django's, Flask's",
@@ -40,7 +41,7 @@ PYTHON_LAYERS = (
     ),
     Layer(("middleware",), "applications around an application, under any server"),
     Layer(("wire",), "HTTP/1 without sockets, for other programs"),
-    Layer(("types", "errors", "__init__"), "names of types, exit codes, the version"),
+    Layer(("types", "errors"), "names of types, exit codes"),
     Layer(("_core",), "the bridge, as Python sees it"),
 )
 

@@ -11,10 +11,10 @@ __all__ = ["__version__", "running", "serve"]
 def __getattr__(name: str) -> object:
     if name not in ("running", "serve"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # By name: nothing that a worker imports stands above this module.
-    from importlib import import_module
+    # Here and not above: every process imports this module.
+    from portico.embedding import server
 
-    return getattr(import_module("portico.embedding.server"), name)
+    return getattr(server, name)
 
 
 def __dir__() -> list[str]:
