@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from portico.process.plan import Plan
 
 NOTIFIED = "when a file that it has read changes"
-POLLING = "when a file that it has read changes, by looking (at once with portico[dev])"
+POLLING = "when a file that it has read changes, by looking (at once with portico-server[dev])"
 NEVER = "never"
 
 

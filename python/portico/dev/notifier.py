@@ -1,4 +1,4 @@
-"""A process that hears of changes from the system, by way of watchfiles (the extra `portico[dev]`).
+"""A process that hears of changes from the system, by way of watchfiles (the extra `portico-server[dev]`).
 
 It says no more than that it is worth to look: which files have changed the loop finds out for itself
 (`watching`), so that a notification too many, or one that does not come, does no harm. What watchfiles
