@@ -1,7 +1,7 @@
 """A shell that does what a page shows: commands with what they print, a server in the foreground, Ctrl-C.
 
-What is on a page is compared with what was printed, character by character, but for what differs from run to run
-(`_VARYING`) and for what the page leaves out: `...` in a line is the rest of it, or a part; as a line of its own it is
+What is on a page is compared with what was printed, character by character, but for what differs from run
+to run (`_VARYING`) and for what the page leaves out: `...` in a line is a part of it, as a line of its own
 any number of lines. A command for which the page shows nothing may print what it likes.
 """
 
@@ -22,7 +22,7 @@ _DEADLINE_S = 60.0
 STAYS = "ready in "
 """A command that prints it is a server; the next `^C` is for it."""
 
-# A network without anybody else, so that a page can say 8000; where that is not allowed, it is this machine's.
+# A network without anybody else, so that a page can say 8000. Where that is not allowed, it is the machine's.
 _ISOLATED = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 _VARYING = [
@@ -93,7 +93,7 @@ class Terminal:
         output = self._new_path()
         self._type(f"(exit {self._exit_code})")  # what the page's own `$?` is
         self._type(f"{{ {part.typed}\n}} > {output} 2>&1 < /dev/null")
-        self._exit_code = self._told("$?")
+        self._exit_code = self._value_of("$?")
         said = normalised(output.read_text())
         assert may_fail or self._exit_code == 0, f"$ {part.typed}\n{said}ended with {self._exit_code}"
         if part.printed:
@@ -105,7 +105,7 @@ class Terminal:
         output = self._new_path()
         output.touch()
         self._type(f"{part.typed} > {output} 2>&1 < /dev/null &")
-        self._server = Server(part.typed, self._told("$!"), output)
+        self._server = Server(part.typed, self._value_of("$!"), output)
         self._server.expect(part.printed)
 
     def _interrupt(self, printed: str) -> None:
@@ -113,11 +113,11 @@ class Terminal:
         server, self._server = self._server, None
         os.killpg(server.pid, signal.SIGINT)
         self._type(f"wait {server.pid}")
-        self._exit_code = self._told("$?")
+        self._exit_code = self._value_of("$?")
         assert self._exit_code == 0, f"$ {server.command}\n{server.said()}ended with {self._exit_code}"
         server.expect(printed.removeprefix("\n"))
 
-    def _told(self, variable: str) -> int:
+    def _value_of(self, variable: str) -> int:
         """The value of a variable, once the shell has come so far."""
         path = self._new_path()
         self._type(f"echo {variable} > {path}~; mv {path}~ {path}")

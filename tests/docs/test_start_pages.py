@@ -1,7 +1,7 @@
-"""The pages of docs that take a reader from `pip install` on: each is done from top to bottom, in an empty folder.
+"""The pages that take a reader from `pip install` on: each is done from top to bottom, in an empty folder.
 
-The first page makes its environment; the others go on in one into which the built wheel was installed in the same way.
-What pip asks for comes from the environment of the tests.
+The first page makes its environment; the others go on in one that has the built wheel in the same way. What
+else they ask pip for comes from the environment of the tests.
 """
 
 from __future__ import annotations
@@ -32,8 +32,12 @@ NEXT = {
     "start/middleware.md": ["../deploy.md"],
 }
 """The path through the pages."""
-needs_wheel = pytest.mark.skipif(not [*WHEELS.glob("*.whl")], reason="takes the wheels of `make wheels`")
-needs_programs = pytest.mark.skipif(not shutil.which("curl") or not shutil.which("bash"), reason="takes curl and bash")
+needs_wheel = pytest.mark.skipif(
+    not [*WHEELS.glob(f"*-cp3{sys.version_info.minor}-*.whl")], reason="takes the wheels of `make wheels`"
+)
+needs_programs = pytest.mark.skipif(
+    not shutil.which("curl") or not shutil.which("bash"), reason="takes curl and bash"
+)
 
 
 @pytest.fixture(scope="module")

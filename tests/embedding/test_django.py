@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .documentation import program_named
+from .documentation import PROGRAMS
 from .embedded import ENVIRONMENT, ROOT
 
 pytest.importorskip("django")
@@ -24,7 +24,7 @@ pytest.importorskip("django")
     ],
 )
 def test_live_server_test_case_passes(tmp_path: Path, tests: str, settings: str, count: int) -> None:
-    (tmp_path / "live_server.py").write_text(program_named("live_server.py"))
+    (tmp_path / "live_server.py").write_text(PROGRAMS["live_server.py"])
     command = [sys.executable, "-W", "error", "-m", "django", "test", tests, f"--settings={settings}"]
     ended = subprocess.run(
         command,

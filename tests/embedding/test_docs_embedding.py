@@ -14,7 +14,7 @@ from support.raw_client import Connection
 from support.server import free_port
 from support.waiting import wait_until
 
-from .documentation import program_named, programs
+from .documentation import PROGRAMS
 from .embedded import ENVIRONMENT
 
 SERVING = ("drop_in.py", "threads.py", "hooks.py", "serve.py")
@@ -25,14 +25,14 @@ ELSEWHERE = ("live_server.py",)
 
 
 def test_every_block_is_run_by_a_test() -> None:
-    assert sorted(programs()) == sorted(SERVING + ENDING + TESTING + ELSEWHERE)
+    assert sorted(PROGRAMS) == sorted(SERVING + ENDING + TESTING + ELSEWHERE)
 
 
 @contextlib.contextmanager
 def started(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], tuple[str, int]]]:
     """The block called `name`, running on a port of its own."""
     port = free_port()
-    (folder / name).write_text(program_named(name).replace("8000", str(port)))
+    (folder / name).write_text(PROGRAMS[name].replace("8000", str(port)))
     with subprocess.Popen(
         [sys.executable, "-W", "error", name],
         cwd=folder,
@@ -88,7 +88,7 @@ def test_the_block_that_serves_in_a_block_ends_by_itself(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", TESTING)
 def test_a_block_of_tests_passes(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text(program_named(name))
+    (tmp_path / name).write_text(PROGRAMS[name])
     run_pytest(tmp_path, name)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from pathlib import Path
 
 import portico.middleware
 import pytest
+from support.pages import DOCS, blocks_of
 
 from .calling import shows_path
 
-PAGE = (Path(__file__).parents[2] / "docs" / "middleware.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = (DOCS / "middleware.md").read_text("utf-8")
+BLOCKS = [block.text for block in blocks_of(PAGE, "python")]
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
 

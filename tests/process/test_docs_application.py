@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 
 import pytest
 from portico import __version__
+from support.pages import DOCS, blocks_of, files_of
 
 from .conftest import Portico, Start
 
-PAGE = (Path(__file__).parents[2] / "docs" / "application.md").read_text("utf-8")
-FILES = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.DOTALL)
-BLOCKS = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+PAGE = (DOCS / "application.md").read_text("utf-8")
+FILES = files_of(PAGE)
 COMMANDS = [
-    (command, said.splitlines())
-    for block in BLOCKS
-    for command, said in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", block, re.MULTILINE)
+    (part.typed, part.printed.splitlines()) for block in blocks_of(PAGE, "console") for part in block.parts()
 ]
 
 
@@ -39,7 +36,7 @@ def test_a_command_says_what_the_page_shows(
 ) -> None:
     for name in ("DJANGO_SETTINGS_MODULE", "FLASK_APP", "PORTICO_APP"):
         monkeypatch.delenv(name, raising=False)
-    for name, text in FILES:
+    for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     variables, words = words_of(command)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
+from support.pages import DOCS, blocks_of
 
 from reverse_proxies.pairings import CONFIGURATIONS, PAIRINGS, Pairing
 
-PAGE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGE = (DOCS / "deploy.md").read_text("utf-8")
 
 
 def section(pairing: Pairing) -> str:
@@ -22,7 +19,7 @@ def section(pairing: Pairing) -> str:
 
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=str)
 def test_a_section_shows_command_and_configuration_as_they_are_tested(pairing: Pairing) -> None:
-    blocks = _BLOCK.findall(section(pairing))
+    blocks = [(block.language, block.text) for block in blocks_of(section(pairing))]
     assert blocks[:2] == [("console", f"{pairing.command}\n"), (pairing.program, pairing.configuration)]
 
 
@@ -33,5 +30,5 @@ def test_the_table_tells_what_is_tested(pairing: Pairing) -> None:
 
 def test_every_configuration_is_shown() -> None:
     assert {path.stem for path in CONFIGURATIONS.iterdir()} == {pairing.name for pairing in PAIRINGS}
-    shown = [text for language, text in _BLOCK.findall(PAGE) if language in {"nginx", "apache", "haproxy"}]
+    shown = [block.text for block in blocks_of(PAGE) if block.language in {"nginx", "apache", "haproxy"}]
     assert shown == [pairing.configuration for pairing in PAIRINGS]

@@ -1,4 +1,4 @@
-"""Pages of the documentation, taken apart: blocks of code, files by their names, commands with what they print."""
+"""Pages of the documentation, taken apart: files by their names, commands with what they print."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Block:
         return bool(found and found[2])
 
     def parts(self) -> list[Part]:
-        """Of a console, what was typed and printed. What stands before the first `$` goes on from the last block."""
+        """Of a console, what was typed and printed; before the first `$`, what a server goes on to print."""
         parts, typed, start = [], "", 0
         for match in _PART.finditer(self.text):
             parts.append(Part(typed, self.text[start : match.start()]))
@@ -53,18 +53,18 @@ class Block:
         return [part for part in parts if part.typed or part.printed]
 
 
-def blocks_of(page: str) -> Iterator[Block]:
-    """The blocks of a page, from top to bottom."""
+def blocks_of(page: str, language: str = "") -> Iterator[Block]:
+    """The blocks of a page, or those in one language, from top to bottom."""
     for match in _BLOCK.finditer(page):
-        yield Block(match[1], match[2], page.count("\n", 0, match.start()) + 2)
+        if language in ("", match[1]):
+            yield Block(match[1], match[2], page.count("\n", 0, match.start()) + 2)
 
 
 def files_of(page: str) -> dict[str, str]:
     """The text of each Python block by its name; a block without one, or with one of another, is an error."""
     files: dict[str, str] = {}
-    for block in blocks_of(page):
-        if block.language == "python":
-            assert block.name, f"line {block.line}: a block without a name in its first line"
-            assert block.name not in files, f"line {block.line}: {block.name} is there twice"
-            files[block.name] = block.text
+    for block in blocks_of(page, "python"):
+        assert block.name, f"line {block.line}: a block without a name in its first line"
+        assert block.name not in files, f"line {block.line}: {block.name} is there twice"
+        files[block.name] = block.text
     return files

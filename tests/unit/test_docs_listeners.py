@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from portico.config.addresses import SCHEMES, parse_address
 from portico.config.settings import TABLE
+from support.pages import DOCS, blocks_of
 
-PAGE = (Path(__file__).parents[2] / "docs" / "listeners.md").read_text()
+PAGE = (DOCS / "listeners.md").read_text("utf-8")
 UNITS = dict(
-    zip(("shop.socket", "shop.service"), re.findall(r"```ini\n(.*?)```", PAGE, re.DOTALL), strict=True)
+    zip(("shop.socket", "shop.service"), (block.text for block in blocks_of(PAGE, "ini")), strict=True)
 )
 
 

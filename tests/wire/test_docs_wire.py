@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from portico import wire
+from support.pages import DOCS, blocks_of
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "wire.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+PAGE = (DOCS / "wire.md").read_text("utf-8")
+BLOCKS = [(block.language, block.text) for block in blocks_of(PAGE)]
 
 
 def test_there_are_only_blocks_that_are_run() -> None:
