@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.processes import is_alive
 from support.waiting import wait_until
 
 from .conftest import Portico, Start, read_body
@@ -280,6 +281,21 @@ def test_no_further_term_is_the_reason_of_the_end(start: Start) -> None:
         while portico.process.poll() is None:
             portico.signal(signal.SIGTERM)
         assert portico.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_is_not_taken_for_a_signal_to_a_worker(start: Start, number: signal.Signals) -> None:
+    portico = start(SHOP, "-w", "1")
+    portico.wait_ready()
+    [worker] = portico.worker_pids
+    # A terminal sends it to both. The worker is quicker here than it could ever be.
+    portico.signal(signal.SIGSTOP)
+    os.kill(worker, number)
+    wait_until(lambda: not is_alive(worker), what="the end of the worker")
+    portico.signal(number)
+    portico.signal(signal.SIGCONT)
+    assert portico.wait() == 0
+    assert "because of a signal" not in portico.log()
 
 
 def test_a_second_int_kills_at_once(start: Start) -> None:
