@@ -230,8 +230,8 @@ class Supervisor:
             timeout_ms = max(0.0, (deadline_s - time.monotonic()) * 1000) + 1
         ready_fds = {fd for fd, _ in self._poll.poll(timeout_ms)}
         now_s = time.monotonic()
-        # The signals first, whatever poll has found: Ctrl-C reaches the workers too, and what they say of it is
-        # not to be taken for a signal that somebody has sent to them alone.
+        # The signals first, whatever poll has found: Ctrl-C reaches the workers too, and what they say of it
+        # is not to be taken for a signal that somebody has sent to them alone.
         numbers = self._signals.read()
         for number in numbers:
             self._take_signal(number, now_s)
