@@ -1,0 +1,141 @@
+"""docs/run/troubleshooting.md has every sentence that the sources can say, and none that they cannot.
+
+A sentence of the page has the same texts in the same order as one of the sources, whatever is filled in
+between; so a sentence that is reworded fails here, and one that is moved, or said by another function, does
+not.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatch
+
+import pytest
+
+from .pages import code, page
+from .sentences import Sentence, literals, normal
+
+PAGE = page("troubleshooting")
+LITERALS = literals()
+SAID = [literal for literal in LITERALS if literal.is_one]
+SHOWN = [normal(text) for text in code(PAGE)]
+TEXTS = [normal("<>".join(literal.parts)) for literal in LITERALS]
+HEADINGS = [code(line)[0] for line in re.findall(r"^### (.*`)$", PAGE, re.MULTILINE)]
+# Beside what is filled in, the signs at which a sentence is put together of several texts.
+_BETWEEN = re.compile(r"<[a-z ]+>|[;:,(] |[()]")
+_LEAST_WORDS = 2
+
+# Files whose sentences are for somebody else than who reads the log of a server, and where those have them.
+ELSEWHERE = {
+    "python/portico/config/addresses.py": "what an address has to look like: docs/listeners.md",
+    "python/portico/config/kinds.py": "what a value has to look like: docs/settings.md",
+    "python/portico/config/manual.py": "the manual page",
+    "python/portico/config/old_words/*": "options of other servers: docs/moving.md",
+    "python/portico/config/schema.py": "for editors",
+    "python/portico/config/settings.py": "the help of options: docs/settings.md",
+    "python/portico/dev/*": "development: docs/development.md",
+    "python/portico/flask_command.py": "development: docs/development.md",
+    "python/portico/apps.py": "development: docs/development.md",
+    "python/portico/management/*": "development: docs/development.md",
+    "python/portico/embedding/*": "raised in the program that serves: docs/embedding.md",
+    "python/portico/simple_server.py": "raised in the program that serves: docs/embedding.md",
+    "python/portico/generate/*": "portico generate: docs/generate.md",
+    "python/portico/middleware/*": "under any server: docs/middleware.md",
+    "src/wire.rs": "raised in the program that parses: docs/wire.md",
+    "src/wire/*": "raised in the program that parses: docs/wire.md",
+}
+
+# Texts that are no sentence of the log.
+EXCEPTIONS = {
+    "import marshal, sys; file = open(": "a program that is started",
+    "tuple[": "a type",
+    "What is printed": "a heading of the help",
+    "Did you mean <> <>?": "of the command line's own errors, which show it",
+    "the argument is one of those that there are": "portico completion",
+    "of unknown name": "in the place of an application's name",
+    "module <> has no attribute <>": "of Python's own import",
+    "text/plain; charset=utf-8": "of a response",
+    "Content-Type: text/plain; charset=utf-8": "of a response",
+    "Method Not Allowed": "of a response",
+    "Content Too Large": "of a response",
+    "Request Header Fields Too Large": "of a response",
+    "Internal Server Error": "of a response",
+    "HTTP Version Not Supported": "of a response",
+    "a call begins in a call: <>": "a test of the crew alone can reach it",
+    "called on thread <>": "trace: docs/contributing/debugging.md",
+    "accepted from <> on <>": "trace: docs/contributing/debugging.md",
+    "done, the connection is <>": "trace: docs/contributing/debugging.md",
+    "the server has ended": "raised while the process ends, where nobody hears it",
+    "the interpreter has ended": "raised while the process ends, where nobody hears it",
+    "a tail that does not fit": "a panic: the encoder's own mistake",
+    "the mapping is ours": "a panic",
+    "a whole number that is not negative": "settings of the engine's own tests",
+    "true or false": "settings of the engine's own tests",
+    "<>: expected a value, got none": "settings of the engine's own tests",
+    "expected remove or keep, got <>": "portico checks it before the engine",
+    "expected an IP address, a network such as": "portico checks it before the engine",
+    "<>: expected http, uwsgi, fastcgi or scgi, got <>": "portico checks it before the engine",
+    "<>: expected an open descriptor, got <>: <>": "portico opens it",
+    "level: expected trace, debug, info, warning, error or critical, got": "portico checks it before",
+    "slot <> of a scoreboard with <> slots": "portico makes it",
+    "unknown message kind <>": "one version speaks to itself",
+    "The client did not send the request body as it had announced": "the docstring of a class",
+    "a str whose repr() fails": "in the place of a text that cannot be shown",
+}
+
+
+def is_shown(sentence: Sentence) -> bool:
+    """Whether some code of the page has all parts of a sentence, in their order."""
+    parts = [re.escape(part) for each in sentence.parts if (part := normal(each))]
+    return any(re.search(".*".join(parts), text) for text in SHOWN)
+
+
+def is_elsewhere(sentence: Sentence) -> bool:
+    return any(fnmatch(sentence.place.rpartition(":")[0], pattern) for pattern in ELSEWHERE)
+
+
+def exception_for(sentence: Sentence) -> str | None:
+    """The entry of EXCEPTIONS that a sentence begins with, or is."""
+    text = normal(str(sentence))
+    return next((entry for entry in EXCEPTIONS if text.startswith(normal(entry))), None)
+
+
+def is_help(sentence: Sentence) -> bool:
+    """Whether a text of the command line is the help of an option: it ends as no sentence of the log does."""
+    return sentence.place.startswith("python/portico/cli.py:") and str(sentence).endswith((".", "]"))
+
+
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_a_heading_is_what_the_sources_say(heading: str) -> None:
+    parts = [normal(part) for part in _BETWEEN.split(normal(heading))]
+    parts = [part for part in parts if len(part.split()) >= _LEAST_WORDS] or parts
+    missing = [part for part in parts if not any(part in text for text in TEXTS)]
+    assert not missing, f"no source says {missing}"
+
+
+def test_every_sentence_of_the_sources_is_on_the_page() -> None:
+    missing = [
+        f"{sentence.place}: {sentence}"
+        for sentence in SAID
+        if not (is_elsewhere(sentence) or is_help(sentence) or exception_for(sentence) or is_shown(sentence))
+    ]
+    assert not missing, "\n".join(["not on docs/run/troubleshooting.md:", *missing])
+
+
+def test_every_exception_is_needed() -> None:
+    used = {exception_for(sentence) for sentence in SAID if not is_elsewhere(sentence)}
+    assert used - {None} == set(EXCEPTIONS)
+    files = {sentence.place.rpartition(":")[0] for sentence in SAID}
+    assert not [pattern for pattern in ELSEWHERE if not any(fnmatch(file, pattern) for file in files)]
+
+
+def test_every_heading_says_what_to_do() -> None:
+    for section in re.split(r"^##+ ", PAGE, flags=re.MULTILINE)[1:]:
+        heading, _, text = section.partition("\n")
+        assert text.strip() or not heading.startswith("`"), heading
+
+
+def test_sentences_are_found_in_both_languages() -> None:
+    found = {str(sentence) for sentence in SAID}
+    assert "cannot fork a worker: <>; next try in <> s" in found
+    assert "max_connections is reached; closed <> idle or slow connections to make room" in found
