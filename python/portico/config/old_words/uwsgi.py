@@ -48,7 +48,7 @@ _STATIC = (
 _SOCKETS = "not needed: sockets are set up as each protocol wants it"
 _SOCKET_FILE = "an option of the address: `-b 'unix:PATH?mode=660&owner=NAME&group=NAME'`"
 _THREADS = "not needed: threads are started when calls block, as many as `--threads` allows"
-_STACKS = "stacks are logged by themselves; RTMAX to a worker writes them at any time (docs/signals.md)"
+_STACKS = "stacks are logged by themselves; RTMAX-1 to a worker writes them at any time (docs/signals.md)"
 _HOOKS = (
     "there are no hooks; ExecStartPre= and ExecStopPost= of systemd, the top of the application's module "
     "and atexit are"
