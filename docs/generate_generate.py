@@ -106,6 +106,12 @@ def generate_page() -> str:
 
 
 def _example(line: str) -> str:
+    target = line.partition(" ")[0]
+    return EXAMPLE.format(target=target, line=line, language=LANGUAGES.get(target, "text"), text=printed(line))
+
+
+def printed(line: str) -> str:
+    """Return what `portico generate LINE` prints, on any machine and under any Python."""
     target, *words = shlex.split(line)
     command = commands.commands["generate"]
     assert isinstance(command, click.Group)
@@ -115,8 +121,7 @@ def _example(line: str) -> str:
     # What would be as on the machine that makes this page.
     deployment = replace(deployment, program=("/srv/shop/.venv/bin/portico",))
     text = "\n".join(file.text for file in TARGETS[target](deployment))
-    text = re.sub(r"python:\d+\.\d+-slim", "python:3.12-slim", text)
-    return EXAMPLE.format(target=target, line=line, language=LANGUAGES.get(target, "text"), text=text)
+    return re.sub(r"python:\d+\.\d+-slim", "python:3.12-slim", text)
 
 
 def _texts(row: Setting[object], values: dict[str, object]) -> tuple[str, ...]:
