@@ -47,6 +47,12 @@ class ForegroundProgram:
         self._identity = identity
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started: nginx's and Apache's master."""
+        assert self._process is not None
+        return self._process.pid
+
     def __enter__(self) -> ForegroundProgram:
         with self._log_path.open("ab") as output:
             self._process = subprocess.Popen(
