@@ -107,7 +107,8 @@ def generate_page() -> str:
 
 def _example(line: str) -> str:
     target = line.partition(" ")[0]
-    return EXAMPLE.format(target=target, line=line, language=LANGUAGES.get(target, "text"), text=printed(line))
+    language = LANGUAGES.get(target, "text")
+    return EXAMPLE.format(target=target, line=line, language=language, text=printed(line))
 
 
 def printed(line: str) -> str:

@@ -60,7 +60,8 @@ def running(certificate: Path, *, shown: str, keep_alive: str) -> Iterator[tuple
         options = ("--keep-alive", keep_alive)
         proxy = reverse_proxy(pairing, addresses)
         with PairedServer(APPLICATIONS["flask"], binds, folder, options), proxy:
-            (worker,) = processes.children(proxy.pid)
+            # nginx listens before it forks.
+            (worker,) = wait_until(lambda: processes.children(proxy.pid), what="nginx's worker")
             with Connection(("127.0.0.1", addresses.port)) as connection:
                 yield connection, addresses.portico_port, worker
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import uuid
 from pathlib import Path
 from runpy import run_path
@@ -26,6 +27,7 @@ COMMANDS = [
     for line in block.splitlines()
     if " generate systemd " in line
 ]
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="takes /proc and RTMAX")
 DROP_IN = "/etc/systemd/system/shop.service.d/override.conf"
 SHOWN = [block for block in blocks("systemd", "ini") if DROP_IN not in block]
 
@@ -81,6 +83,7 @@ def complaints(folder: Path) -> str:
     return "\n".join(line for line in found.stderr.splitlines() if str(folder) in line or "shop" in line)
 
 
+@on_linux
 def test_the_command_for_stacks_has_them_written(start: Start) -> None:
     (line,) = [
         line[2:] for block in blocks("systemd", "console") for line in block.splitlines() if "RTMAX" in line
@@ -94,6 +97,7 @@ def test_the_command_for_stacks_has_them_written(start: Start) -> None:
     portico.stop()
 
 
+@on_linux
 def test_signals_of_the_page_and_of_the_list_are_those_that_are_taken() -> None:
     assert signal.SIGRTMAX - 1 == STACKS_SIGNAL
     listed = (DOCS / "signals.md").read_text("utf-8")
