@@ -25,7 +25,7 @@ help:
 	@echo 'make fuzz    every fuzz target for two minutes, then mutated requests to a running server'
 	@echo 'make soak    half an hour of honest and hostile clients, with workers killed'
 	@echo 'make bench   measure portico beside its peers, write bench/RESULTS.md'
-	@echo 'make docs    write what is generated: settings, rules of HTTP/1.1, unsafe code, pictures, the long description'
+	@echo 'make docs    write what is generated (settings, rules of HTTP/1.1, pictures, the long description), build site/'
 	@echo 'make model   check with loom where threads meet: hand-over, wheel, turn (part of make test)'
 	@echo 'make clean   remove what was built'
 
@@ -35,11 +35,11 @@ run: build
 build: $(VENV)/.built-$(PROFILE)
 
 # The fuzzers have what the tests leave of the processors.
-test: build test-deps $(VENV)/.test-tools
+test: build test-deps $(VENV)/.test-tools $(VENV)/.docs-tools
 	@if cargo fuzz --version >/dev/null 2>&1; then cargo fetch --quiet --locked --manifest-path fuzz/Cargo.toml || true; fi
 	$(BIN)/python fuzz/beside.py $(MAKE) --no-print-directory suite
 
-suite: build test-deps $(VENV)/.test-tools dist/.runnable
+suite: build test-deps $(VENV)/.test-tools $(VENV)/.docs-tools dist/.runnable
 	$(MAKE) --no-print-directory check
 	cargo test --quiet --workspace
 	$(MAKE) --no-print-directory model
@@ -92,7 +92,7 @@ soak: build
 bench: build
 	$(BIN)/python bench/compare.py $(BENCH)
 
-docs: build
+docs: build $(VENV)/.docs-tools
 	$(BIN)/python docs/generate_settings.py > docs/settings.md
 	$(BIN)/python docs/generate_http.py > docs/http.md
 	$(BIN)/python docs/generate_unsafe.py > docs/unsafe.md
@@ -103,9 +103,11 @@ docs: build
 	$(BIN)/python -m portico schema > docs/portico.schema.json
 	$(BIN)/python docs/generate_defaults.py > crates/engine/tests/support/settings.txt
 	$(BIN)/python docs/contributing/draw_house.py > docs/contributing/house.svg
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo 'The site: $(BIN)/python -m http.server --directory site --bind 127.0.0.1'
 
 clean:
-	rm -rf $(VENV) dist target fuzz/target fuzz/work
+	rm -rf $(VENV) dist site target fuzz/target fuzz/work
 
 $(VENV)/.tools:
 	@command -v cargo >/dev/null || { echo 'portico needs a Rust toolchain (cargo): install it from https://rustup.rs or your distribution, then run make again.'; exit 1; }
@@ -128,4 +130,8 @@ $(VENV)/.wheel-tools: $(VENV)/.tools
 
 $(VENV)/.test-tools: $(VENV)/.tools tests/requirements.txt
 	$(BIN)/pip install --quiet -r tests/requirements.txt
+	touch $@
+
+$(VENV)/.docs-tools: $(VENV)/.tools docs/requirements.txt
+	$(BIN)/pip install --quiet -r docs/requirements.txt
 	touch $@

@@ -1,10 +1,12 @@
 """The generated files are what the table of settings and the sources say today."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 from runpy import run_path
 
 import pytest
+from portico import errors
 from portico.cli import commands
 from portico.commands.man import manual_page
 
@@ -24,6 +26,12 @@ def test_page_for_those_who_move_here_is_generated_from_the_old_words() -> None:
 
 def test_manual_page_is_generated_from_the_table() -> None:
     assert (DOCS / "portico.1").read_text() == manual_page(commands), "run `make docs`"
+
+
+def test_exit_codes_are_those_of_the_program() -> None:
+    section = (DOCS / "signals.md").read_text("utf-8").partition("\n## Exit codes\n")[2]
+    codes = [value for name, value in vars(errors).items() if name.startswith("EXIT_")]
+    assert re.findall(r"^\| (\d) \|", section, re.MULTILINE) == [str(code) for code in sorted(codes)]
 
 
 def test_long_description_is_made_of_the_readme() -> None:
