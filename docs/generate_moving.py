@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from links import with_links_to_pages
 from portico.config.old_words.reading import SERVERS
 from portico.config.old_words.word import OldWord, Server
 
@@ -55,7 +56,7 @@ def moving_page() -> str:
 
 def _section(server: Server) -> str:
     head = f"{SECTIONS[server.name]}\n| {server.name} | here |\n|---|---|\n"
-    return head + "".join(f"| {_names(row)} | {row.here()} |\n" for row in server.rows)
+    return head + "".join(f"| {_names(row)} | {with_links_to_pages(row.here())} |\n" for row in server.rows)
 
 
 def _names(row: OldWord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from links import with_links_to_pages
 from portico.config.file import ARRAYS
 from portico.config.kinds import Flag
 from portico.config.setting import Group, Setting
@@ -46,7 +47,7 @@ def _line(row: Setting[Any]) -> str:
     options = ", ".join(f"`{flag}`" for flag in flags) or "first argument"
     environment = ", ".join(f"`{name}`" for name in row.environment)
     default = row.show_default()
-    meaning = row.documentation.replace("|", "\\|")
+    meaning = with_links_to_pages(row.documentation.replace("|", "\\|"))
     if row.key != row.name:
         meaning += f" In the file it is `{row.key}`."
     if row.many:

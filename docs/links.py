@@ -26,6 +26,7 @@ _CODE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _LINK = re.compile(r"\]\((?P<target>[^()\s]*)(?: +\"[^\"]*\")?\)")
+_NAMED = re.compile(r"(?<!\]\()\bdocs/([\w/-]+\.md)\b")
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|//")
 
 
@@ -62,6 +63,11 @@ def with_links(text: str, lead: Callable[[str], str]) -> str:
             pieces += [text[end:start], lead(path)]
             end = start + len(path)
     return "".join([*pieces, text[end:]])
+
+
+def with_links_to_pages(text: str) -> str:
+    """Return the text for a page of docs/, with links where it names others, as the program does."""
+    return _NAMED.sub(r"[\1](\1)", text)
 
 
 def addresses() -> dict[str, str]:
