@@ -42,6 +42,13 @@ class BindError(OperatorError):
         self.is_in_use = is_in_use
 
 
+def raise_mistakes(sentences: "list[str]", where: str = "") -> None:
+    """Raise OperatorError with all `sentences`, if there are any, and how many; `where` is a file."""
+    if sentences:
+        head = [f"{len(sentences)} mistakes{f' in {where}' if where else ''}"] if len(sentences) > 1 else []
+        raise OperatorError("\n".join([*head, *sentences]))
+
+
 def quoted(text: str, *, longest: int = 80) -> str:
     """Return `text` as it may stand in a sentence: quoted, escaped, shortened to `longest` characters."""
     if len(text) > longest:

@@ -30,6 +30,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def _mistakes(chosen: str | None = None) -> list[str]:
+    file = find_file(chosen, {})
+    assert file is not None
+    return file.mistakes
+
+
 def _settings(text: str, environment: Mapping[str, str] | None = None, **arguments: list[str]) -> Settings:
     Path("portico.toml").write_text(text, "utf-8")
     environment = environment or {}
@@ -41,7 +47,7 @@ def test_broken_files_are_told_exactly(name: str, monkeypatch: pytest.MonkeyPatc
     """The sentences for NAME.toml are the lines of NAME.txt."""
     monkeypatch.chdir(CORPUS)
     with pytest.raises(OperatorError) as raised:
-        read_file(f"{name}.toml", {})
+        resolve({}, {}, read_file(f"{name}.toml", {}))
     assert raised.value.message == Path(f"{name}.txt").read_text("utf-8").rstrip("\n")
     assert raised.value.exit_code == 2
 
@@ -158,11 +164,28 @@ def test_pyproject_has_it_in_a_table_of_tools(folder: Path) -> None:
 
 def test_a_mistake_in_pyproject_names_the_whole_table(folder: Path) -> None:
     Path("pyproject.toml").write_text("[tool.portico.processes]\nreload = 3\n")
-    with pytest.raises(OperatorError) as raised:
-        find_file(None, {})
-    assert raised.value.message == (
+    assert _mistakes() == [
         'pyproject.toml:2:1: expected a setting of [tool.portico.processes], got "reload", which is none'
-    )
+    ]
+    Path("pyproject.toml").write_text("[tool.portico]\nthreads = 3\n[[tool.portico.app]]\nhots = 1\n")
+    assert _mistakes() == [
+        'pyproject.toml:2:1: expected a table of tool.portico, got "threads", which is none; it is '
+        "threads in [tool.portico.processes]",
+        'pyproject.toml:4:1: expected a setting of [[tool.portico.app]], got "hots", which is none',
+    ]
+
+
+def test_a_pyproject_that_was_named_has_our_table(folder: Path) -> None:
+    Path("pyproject.toml").write_text("[project]\nname = 'shop'\n")
+    assert _mistakes("pyproject.toml") == ["pyproject.toml:1:1: expected a table [tool.portico], got none"]
+
+
+def test_our_table_is_in_pyproject_only(folder: Path) -> None:
+    Path("portico.toml").write_text("[tool.portico.processes]\nthreads = 3\n")
+    assert _mistakes() == [
+        'portico.toml:1:1: expected a table of portico.toml, got "tool", which is none; [tool.portico] '
+        "is for pyproject.toml"
+    ]
 
 
 def test_portico_toml_wins_over_pyproject(folder: Path) -> None:
@@ -203,8 +226,14 @@ def test_the_environment_may_name_the_file(folder: Path) -> None:
             '-c on the command line: expected a TOML file, got "gunicorn.conf.py": settings that are made by '
             "Python go into the environment or to the command line",
         ),
+        (
+            "python:shop.conf",
+            {},
+            '-c on the command line: expected a TOML file, got "python:shop.conf": settings that are made by '
+            "Python go into the environment or to the command line",
+        ),
     ],
-    ids=["gone", "a directory", "Python"],
+    ids=["gone", "a directory", "Python", "Python by its module"],
 )
 def test_a_file_that_was_named_has_to_be_there(
     folder: Path, chosen: str | None, environment: dict[str, str], sentence: str
@@ -223,6 +252,74 @@ def test_a_file_that_is_not_utf_8_is_told_where(folder: Path, data: bytes, place
     Path("portico.toml").write_bytes(data)
     with pytest.raises(OperatorError, match=f"^portico.toml:{place}: expected UTF-8, got the byte 0x"):
         find_file(None, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            f"[processes]\nthreads = {'1' * 5000}\n",
+            "portico.toml:2:11: expected a number, got thousands of digits",
+        ),
+        (
+            f"x = {'[' * 20000}{']' * 20000}\n",
+            "portico.toml: expected arrays and tables, got too many inside each other",
+        ),
+        (
+            f"x = {'{a=' * 3000}1{'}' * 3000}\n",
+            "portico.toml: expected arrays and tables, got too many inside each other",
+        ),
+        ("[logs]\n[logs]\n", "portico.toml:2:6: not TOML: cannot declare logs twice"),
+        ("[logs.a]\n[logs.a]\n", "portico.toml:2:8: not TOML: cannot declare logs.a twice"),
+    ],
+    ids=["digits", "arrays", "tables", "a table twice", "a dotted table"],
+)
+def test_what_the_reader_of_toml_cannot_read_is_a_sentence(folder: Path, text: str, sentence: str) -> None:
+    Path("portico.toml").write_text(text)
+    with pytest.raises(OperatorError) as raised:
+        find_file(None, {})
+    assert raised.value.message == sentence
+
+
+def test_a_text_is_a_list_where_an_option_is_one(folder: Path) -> None:
+    settings = _settings(
+        """
+        [listening]
+        bind = "${BIND}"
+        [reverse_proxies]
+        forwarded_allow_ips = ["10.0.0.0/8, ::1", "unix"]
+        health_path = "/a,/b"
+        [[app]]
+        pythonpath = "a,b"
+        """,
+        {"BIND": "127.0.0.1:1, 127.0.0.1:2"},
+    )
+    assert settings.bind == ("127.0.0.1:1", "127.0.0.1:2")
+    assert settings.forwarded_allow_ips == ("10.0.0.0/8", "::1", "unix")
+    assert settings.pythonpath == (str(folder / "a,b"),)
+
+
+@pytest.mark.parametrize("number", ["1e-5", "0.00001"])
+def test_a_small_number_is_one(folder: Path, number: str) -> None:
+    assert _settings(f"[processes]\ntimeout = {number}\n").timeout_s == 0.00001
+
+
+def test_everything_that_is_wrong_is_told_at_once(folder: Path) -> None:
+    text = (
+        "[processes]\nthreads = 'x'\n[listening]\nbind = [':80', 'uwsgi://:80']\n"
+        "[slow_readers]\nresponse_spool = 1\n"
+    )
+    with pytest.raises(OperatorError) as raised:
+        _settings(text, {"PORTICO_WORKERS": "many", "PORT": "http"}, backlog=["-1"])
+    assert raised.value.message.splitlines() == [
+        "5 mistakes",
+        'portico.toml:2:11: threads: expected a whole number from 1 to 1024, got "x"',
+        'PORTICO_WORKERS in the environment: expected a whole number from 1 to 512, or auto, got "many"',
+        'PORT in the environment: expected a port number from 0 to 65535, got "http"',
+        '--backlog on the command line: expected a whole number from 1 to 65535, got "-1"',
+        "response_spool is 1 (portico.toml:6:18), but has to be at least response_memory, which is "
+        "256K (the default)",
+    ]
 
 
 def test_line_ends_and_marks_of_other_systems_are_fine(folder: Path) -> None:

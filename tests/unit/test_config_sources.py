@@ -214,6 +214,11 @@ def test_suggests_a_setting_for_an_unknown_variable() -> None:
     ]
 
 
+@pytest.mark.parametrize("variable", ["PORTICO_FOO", "PORTICO_HOST", "PORTICO_SERVICE_PORT"])
+def test_suggests_nothing_for_a_variable_that_only_begins_alike(variable: str) -> None:
+    assert unknown_variables({variable: "1"}) == [f"{variable} in the environment is not a setting"]
+
+
 def _settings(**texts: str) -> Settings:
     return resolve({"app": ["shop"], **{name: [text] for name, text in texts.items()}}, {})
 
@@ -226,6 +231,37 @@ def test_asks_for_an_application() -> None:
 def test_asks_for_a_directory_that_exists(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="--chdir on the command line: expected a directory"):
         check(_settings(chdir=str(tmp_path / "none")))
+
+
+def test_tells_everything_at_once(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError) as caught:
+        check(
+            _settings(
+                chdir=str(tmp_path), pythonpath="none", access_log="no/a", max_head="1K", body_spool="1"
+            )
+        )
+    assert caught.value.message.splitlines() == [
+        "5 mistakes",
+        "max_head is 1K (--max-head on the command line), but has to be larger than max_request_line, which "
+        "is 8190 (the default)",
+        "max_head is 1K (--max-head on the command line), but has to be larger than max_header, which is 16K "
+        "(the default)",
+        "body_spool is 1 (--body-spool on the command line), but has to be at least body_memory, which is "
+        "128K (the default)",
+        '--pythonpath on the command line: expected a directory, got "none", which is not there',
+        f'--access-log on the command line: cannot write "{tmp_path}/no/a": No such file or directory',
+    ]
+
+
+@pytest.mark.parametrize("environment", [{"PORTICO_BIND": ","}, {"PORTICO_BIND": " , , "}])
+def test_asks_for_an_address(environment: dict[str, str]) -> None:
+    with pytest.raises(OperatorError, match="PORTICO_BIND in the environment: expected at least one address"):
+        check(resolve({"app": ["shop"]}, environment))
+
+
+def test_says_which_option_of_gunicorn_is_wrong() -> None:
+    with pytest.raises(OperatorError, match=r"^--workers of GUNICORN_CMD_ARGS in the environment: expected"):
+        resolve({}, {}, inherited={"workers": ["many"]})
 
 
 def test_asks_for_an_access_log_that_can_be_written(tmp_path: Path) -> None:

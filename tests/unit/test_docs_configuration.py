@@ -21,7 +21,7 @@ BLOCKS = [
 def test_every_block_is_a_configuration_file(block: str, tmp_path: Path) -> None:
     file = tmp_path / "portico.toml"
     file.write_text(block, "utf-8")
-    read_file(str(file), {"SECRET": "shown to nobody"})
+    assert read_file(str(file), {"SECRET": "shown to nobody"}).mistakes == []
 
 
 def test_there_are_blocks() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from portico.config.kinds import EnvironmentVariable, Middleware
-from portico.config.reading import parse
+from portico.config.reading import parse, text_of
 from portico.config.setting import Group, Setting
 from portico.config.settings import by_group
 from portico.config.toml_positions import PathInDocument, Place, Places, places
@@ -26,28 +26,36 @@ NONE = "none"
 """What is given in place of a path to have no file read."""
 VARIABLE = "PORTICO_CONFIG"
 
+_OWN_TABLE = ("tool", "portico")
+"""What is ours in a file that is shared."""
 ARRAYS = ("app",)
 """The tables of which there may be several: each describes an application."""
 SUBSTITUTION_PATTERN = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
 """`${NAME}` or `${NAME:-default}`, as it may stand in any string (a pattern of ECMA 262, too)."""
 _SUBSTITUTION = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?\}|\$\{")
-_SURELY_MEANT = 0.8
+SURELY_MEANT = 0.8
 """From which similarity on a name is a slip of the pen (difflib's ratio)."""
 
 
 class FileValues:
-    """What a file says: values by attribute, and where each of them stands (`portico.toml:3:11`)."""
+    """What a file says: values by attribute, and where each of them stands (`portico.toml:3:11`).
+
+    `mistakes` has a sentence for each: its place, what was expected and what is there. `unread` are the
+    attributes whose values are among them.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
+        self.mistakes: list[str] = []
+        self.unread: set[str] = set()
 
 
 def find_file(chosen: str | None, environment: Mapping[str, str]) -> FileValues | None:
     """Return the values of the file `chosen`, else of the working directory's; None if there is none.
 
-    Raises OperatorError if the chosen one is not there, or anything in it is wrong.
+    Raises OperatorError if the chosen one is not there, or is not TOML.
     """
     origin = "-c on the command line"
     if chosen is None and (chosen := environment.get(VARIABLE, "").strip() or None):
@@ -66,7 +74,7 @@ def find_file(chosen: str | None, environment: Mapping[str, str]) -> FileValues 
 def read_file(path: str, environment: Mapping[str, str], *, origin: str = "") -> FileValues:
     """Return the values of the file at `path`, of which `origin` says who has named it.
 
-    Raises OperatorError with a line for each mistake: its place, what was expected and what is there.
+    Raises OperatorError if it cannot be read, or is not TOML; other mistakes are among what is returned.
     """
     # Here and not above: many a start has no file to read.
     if sys.version_info >= (3, 11):
@@ -77,20 +85,21 @@ def read_file(path: str, environment: Mapping[str, str], *, origin: str = "") ->
     text = _text(path, origin)
     try:
         document = tomllib.loads(text)
+        reader = _Reader(path, places(text, tomllib.loads), environment)
     except tomllib.TOMLDecodeError as error:
         raise OperatorError(_syntax_error(path, text, str(error))) from None
-    reader = _Reader(path, places(text, tomllib.loads), environment)
-    reader.document(document)
-    if reader.mistakes:
-        sentences = [sentence for _, sentence in sorted(reader.mistakes)]
-        head = [f"{len(sentences)} mistakes in {path}"] if len(sentences) > 1 else []
-        raise OperatorError("\n".join([*head, *sentences]))
+    except ValueError:  # of int(), which the reader lets through
+        raise OperatorError(_too_long_number(path, text)) from None
+    except RecursionError:
+        raise OperatorError(f"{path}: expected arrays and tables, got too many inside each other") from None
+    reader.document(document, is_chosen=bool(origin))
+    reader.found.mistakes = [sentence for _, sentence in sorted(reader.mistakes)]
     return reader.found
 
 
 def _text(path: str, origin: str) -> str:
     before = f"{origin}: " if origin else ""
-    if path.endswith(".py"):
+    if path.endswith(".py") or path.startswith(("python:", "file:")):
         raise OperatorError(
             f"{before}expected a TOML file, got {quoted(path)}: settings that are made by Python go into the "
             "environment or to the command line"
@@ -110,11 +119,24 @@ def _text(path: str, origin: str) -> str:
         ) from None
 
 
+def _too_long_number(path: str, text: str) -> str:
+    found = re.search(r"[0-9](_?[0-9]){4300}", text)
+    at = found.start() if found else 0
+    place = Place(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+    return f"{path}:{place.line}:{place.column}: expected a number, got thousands of digits"
+
+
 def _syntax_error(path: str, text: str, said: str) -> str:
     """Put the reader's words behind the place, as in every other sentence."""
     words, _, where = said.rpartition(" (at ")
+    if names := re.search(r"\((?:'[^']*',? ?)+\)", words):
+        # A path of keys is a tuple there.
+        words = words.replace(names[0], ".".join(re.findall("'([^']*)'", names[0])))
     if found := re.match(r"line (\d+), column (\d+)", where):
         line, column = int(found[1]), int(found[2])
+        key = re.match(r"\s*([^=\[\]{}#]+?)\s*=", text.split("\n")[line - 1])
+        if key and words == "Cannot overwrite a value":
+            words, column = f"{key[1]} has a value already", key.start(1) + 1
     else:
         line = text.count("\n") + 1
         column = len(text) - text.rfind("\n")
@@ -128,6 +150,7 @@ class _Reader:
     def __init__(self, path: str, places: Places, environment: Mapping[str, str]) -> None:
         self.found = FileValues(path)
         self.mistakes: list[tuple[tuple[int, int], str]] = []
+        self._prefix: tuple[str, ...] = ()
         self._places = places
         self._environment = environment
         self._folder = os.path.dirname(os.path.abspath(path))
@@ -135,35 +158,42 @@ class _Reader:
             group.table: (group, rows) for group, rows in by_group().items()
         }
 
-    def document(self, document: Mapping[str, Any]) -> None:
+    def document(self, document: Mapping[str, Any], *, is_chosen: bool) -> None:
+        """Read all of `document`; `is_chosen` says that somebody has named it as a configuration."""
         table: Any = document
-        path: PathInDocument = ()
+        path: tuple[str, ...] = ()
         if os.path.basename(self.found.path) == SHARED_NAME:
-            for key in ("tool", "portico"):
+            for key in _OWN_TABLE:
                 path = (*path, key)
+                if is_chosen and key not in table:
+                    sentence = f"expected a table [{'.'.join(_OWN_TABLE)}], got none"
+                    return self._mistake(Place(1, 1), sentence)
                 table = table.get(key, {})
                 if not isinstance(table, dict):
-                    return self._wrong_type(path, f"a table [{'.'.join(map(str, path))}]", table)
+                    return self._wrong_type(path, f"a table [{'.'.join(path)}]", table)
+            self._prefix = path
         for key, value in table.items():
             place = (*path, key)
             if key not in self._groups:
-                self._unknown(
-                    place, f"a table of {self._written_path(path) or self.found.path}", self._groups
-                )
+                what = f"a table of {'.'.join(path) or self.found.path}"
+                self._unknown(place, what, self._groups)
             elif key in ARRAYS:
                 self._applications(value, place)
             elif isinstance(value, dict):
                 self._table(value, place, self._groups[key][1])
             else:
-                self._wrong_type(place, f"a table [{self._written_path(place)}]", value)
+                self._wrong_type(place, f"a table {self._header(key)}", value)
 
     def _applications(self, value: object, path: PathInDocument) -> None:
-        if not isinstance(value, list) or not all(isinstance(element, dict) for element in value):
-            return self._wrong_type(path, f"tables [[{self._written_path(path)}]]", value)
+        header = self._header(str(path[-1]))
+        if not isinstance(value, list):
+            return self._wrong_type(path, f"tables {header}", value)
         for index, element in enumerate(value):
             here = (*path, index)
+            if not isinstance(element, dict):
+                self._wrong_type(here, f"tables {header}", element)
+                continue
             if index == 1:
-                header = f"[[{self._written_path(path)}]]"
                 sentence = f"expected one {header}, got {len(value)}: one server serves one application"
                 self._mistake(self._places.values[here], sentence)
             self._table(element, here, self._groups[str(path[-1])][1])
@@ -174,7 +204,8 @@ class _Reader:
             if key in by_key:
                 self._setting(by_key[key], value, (*path, key))
             else:
-                self._unknown((*path, key), f"a setting of [{self._written_path(path)}]", by_key)
+                header = self._header(next(part for part in reversed(path) if isinstance(part, str)))
+                self._unknown((*path, key), f"a setting of {header}", by_key)
 
     def _setting(self, row: Setting[Any], value: object, path: PathInDocument) -> None:
         before = len(self.mistakes)
@@ -182,38 +213,56 @@ class _Reader:
             parsed: Any = self._one(row, value, path)
         elif isinstance(value, dict) and isinstance(row.kind, EnvironmentVariable):
             parsed = tuple(self._variable(row, name, text, (*path, name)) for name, text in value.items())
+        elif isinstance(value, list):
+            parsed = tuple(
+                each for index, one in enumerate(value) for each in self._parts(row, one, (*path, index))
+            )
         else:
-            elements = value if isinstance(value, list) else [value]
-            paths = [(*path, index) for index in range(len(elements))] if isinstance(value, list) else [path]
-            parsed = tuple(map(self._one, [row] * len(elements), elements, paths))
+            parsed = tuple(self._parts(row, value, path))
         if len(self.mistakes) == before:
             self.found.values[row.attribute] = parsed
             self.found.origins[row.attribute] = self._shown(self._places.values[path])
+        else:
+            self.found.unread.add(row.attribute)
 
     def _variable(self, row: Setting[Any], name: str, value: object, path: PathInDocument) -> Any:
+        if not name.strip() or "=" in name:
+            return self._mistake(
+                self._places.keys[path], f"{row.key}: expected the name of a variable, got {quoted(name)}"
+            )
         if not isinstance(value, str):
             return self._wrong_type(path, "a string", value)
         return self._one(row, f"{name}={value}", path)
 
+    def _parts(self, row: Setting[Any], value: object, path: PathInDocument) -> list[Any]:
+        """Return what `value` says of a setting that can be repeated; commas are as on a command line."""
+        if isinstance(value, str) and str in row.kind.natives:
+            text = self._substituted(value, self._places.values[path])
+            return [] if text is None else [self._parsed(row, part, path) for part in row.kind.split(text)]
+        return [self._one(row, value, path)]
+
     def _one(self, row: Setting[Any], value: object, path: PathInDocument) -> Any:
         if isinstance(value, dict) and isinstance(row.kind, Middleware):
             return self._middleware(row, value, path)
-        place = self._places.values[path]
         if isinstance(value, str):
-            text = self._substituted(value, place)
+            text = self._substituted(value, self._places.values[path])
             if text is None:
                 return None
             is_accepted = str in row.kind.natives or text != value
         else:
             is_accepted = type(value) in row.kind.natives
-            text = str(value).lower()
+            text = text_of(value)
         if not is_accepted:
             return self._wrong_type(path, row.kind.expected, value)
-        label = f"{self._shown(place)}: {self._name(path)}"
+        return self._parsed(row, text, path)
+
+    def _parsed(self, row: Setting[Any], text: str, path: PathInDocument) -> Any:
+        place = self._places.values[path]
         try:
-            return row.kind.from_folder(parse(row, text, label), self._folder)
+            value = parse(row, text, f"{self._shown(place)}: {self._name(path)}")
         except OperatorError as error:
-            self._mistake(place, error.message, is_whole=True)
+            return self._mistake(place, error.message, is_whole=True)
+        return row.kind.from_folder(value, self._folder)
 
     def _middleware(self, row: Setting[Any], table: Mapping[str, Any], path: PathInDocument) -> Any:
         """`use`, and the arguments of what it names."""
@@ -250,10 +299,8 @@ class _Reader:
             if match[0] == "$${":
                 return "${"
             name, default = match["name"], match["default"]
-            if name is None:
-                missing.append(
-                    f"expected ${{NAME}} or ${{NAME:-default}}, got {quoted(text)}; $${{ is a plain ${{"
-                )
+            if name is None or "${" in (default or ""):
+                wrong.append(match[0])
             elif given := self._environment.get(name, ""):
                 return given
             elif default is not None:
@@ -265,21 +312,33 @@ class _Reader:
             return ""
 
         missing: list[str] = []
+        wrong: list[str] = []
         substituted = _SUBSTITUTION.sub(value, text)
+        if wrong:
+            missing.append(
+                f"expected ${{NAME}} or ${{NAME:-default}}, got {quoted(text)}; $${{ is a plain ${{"
+            )
         for sentence in missing:
             self._mistake(place, sentence)
         return None if missing else substituted
 
     def _unknown(self, path: PathInDocument, what: str, known: Mapping[str, object]) -> None:
         key = str(path[-1])
+        elsewhere = {
+            name: f"{row.key} in {self._header(group.table)}"
+            for group, rows in self._groups.values()
+            for row in rows
+            for name in (row.name, row.key)
+        }
         hint = ""
-        for group, rows in self._groups.values():
-            for row in rows:
-                if key in (row.key, row.name):
-                    header = f"[[{group.table}]]" if group.table in ARRAYS else f"[{group.table}]"
-                    hint = f"; it is {row.key} in {header}"
-        if not hint and (near := difflib.get_close_matches(key, known, n=1, cutoff=_SURELY_MEANT)):
+        if key in elsewhere:
+            hint = f"; it is {elsewhere[key]}"
+        elif near := difflib.get_close_matches(key, known, n=1, cutoff=SURELY_MEANT):
             hint = f"; did you mean {near[0]}?"
+        elif near := difflib.get_close_matches(key, elsewhere, n=1, cutoff=SURELY_MEANT):
+            hint = f"; did you mean {elsewhere[near[0]]}?"
+        elif key == _OWN_TABLE[0] and not self._prefix:
+            hint = f"; [{'.'.join(_OWN_TABLE)}] is for {SHARED_NAME}"
         self._mistake(self._places.keys[path], f"expected {what}, got {quoted(key)}, which is none{hint}")
 
     def _wrong_type(self, path: PathInDocument, expected: str, value: object) -> None:
@@ -297,8 +356,10 @@ class _Reader:
         """The last key of `path`: an element of an array is called as the array."""
         return next((key for key in reversed(path) if isinstance(key, str)), "")
 
-    def _written_path(self, path: PathInDocument) -> str:
-        return ".".join(key for key in path if isinstance(key, str))
+    def _header(self, table: str) -> str:
+        """Return how the header of `table` is written in this file."""
+        written = ".".join((*self._prefix, table))
+        return f"[[{written}]]" if table in ARRAYS else f"[{written}]"
 
 
 def _described(value: object) -> str:

@@ -5,11 +5,22 @@ Runs in the process of the command line only.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from portico.config.addresses import AddressError
 from portico.config.setting import Setting
 from portico.errors import OperatorError, quoted
+
+
+def text_of(value: object) -> str:
+    """Return the text of a value that has a type, for `parse`: no exponent, a flag's word."""
+    if isinstance(value, float) and math.isfinite(value):
+        # Here and not above: few values are fractions.
+        from decimal import Decimal
+
+        return f"{Decimal(repr(value)):f}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse(row: Setting[Any], text: str, origin: str) -> Any:

@@ -10,15 +10,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from portico.config.addresses import parse_port
+from portico.config.clashes import clashes
 from portico.config.file import FileValues
 from portico.config.reading import parse
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings
-from portico.errors import OperatorError, quoted
+from portico.errors import OperatorError, quoted, raise_mistakes
 
 DEFAULT_ORIGIN = "the default"
 GUNICORN_VARIABLE = "GUNICORN_CMD_ARGS"
 """Options of gunicorn in the environment; config/old_words understands them."""
+PORT_ORIGIN = "PORT in the environment"
 
 
 def resolve(
@@ -32,27 +34,44 @@ def resolve(
     """Return the settings that `arguments` (raw texts by setting name), `environment` and `file` ask for.
 
     `written` says by which option an argument was given, if not by ours; `inherited` are the arguments in
-    GUNICORN_CMD_ARGS. Raises OperatorError, naming the origin, when a value is not of its kind. An empty
-    environment variable counts as absent: that is how containers unset one.
+    GUNICORN_CMD_ARGS. Raises OperatorError with every mistake of the file and of the others, each with its
+    origin. An empty environment variable counts as absent: that is how containers unset one.
     """
-    values: dict[str, Any] = {row.attribute: row.default for row in TABLE}
-    origins = dict.fromkeys(values, DEFAULT_ORIGIN)
+    settings = Settings({row.attribute: row.default for row in TABLE}, {})
+    settings.origins.update(dict.fromkeys(settings.values, DEFAULT_ORIGIN))
+    mistakes: list[str] = []
+    unread: set[str] = set()
     if file is not None:
-        values.update(file.values)
-        origins.update(file.origins)
+        settings.values.update(file.values)
+        settings.origins.update(file.origins)
+        mistakes += file.mistakes
+        unread |= file.unread
     for row in TABLE:
         texts, origin = _find(row, arguments, environment, written or {}, inherited or {})
-        if not origin:
-            if row is Settings.bind:
-                _apply_port(values, origins, environment)
-        elif row.many:
-            values[row.attribute] = tuple(parse(row, text, origin) for text in texts)
-            origins[row.attribute] = origin
-        else:
-            # Of a flag that was repeated the last one counts, as in every shell command.
-            values[row.attribute] = parse(row, texts[-1], origin)
-            origins[row.attribute] = origin
-    return Settings(values, origins)
+        try:
+            value = _value(row, texts, origin) if origin else None
+            if row is Settings.bind and not origin and (value := _from_port(environment)):
+                origin = PORT_ORIGIN
+        except OperatorError as error:
+            mistakes.append(error.message)
+            unread.add(row.attribute)
+            continue
+        if origin:
+            settings.values[row.attribute] = value
+            settings.origins[row.attribute] = origin
+            unread.discard(row.attribute)
+    if mistakes:
+        # What does not go together is told with the rest; the rest is what keeps it from being found later.
+        mistakes += clashes(settings, settings.chdir, unread=unread)
+        raise_mistakes(mistakes, file.path if file is not None and mistakes == file.mistakes else "")
+    return settings
+
+
+def _value(row: Setting[Any], texts: Sequence[str], origin: str) -> Any:
+    # Of all origins this one alone does not say which setting it is.
+    label = f"{row.flags[-1]} of {origin}" if origin.startswith(GUNICORN_VARIABLE) else origin
+    # Of a flag that was repeated the last one counts, as in every shell command.
+    return tuple(parse(row, text, label) for text in texts) if row.many else parse(row, texts[-1], label)
 
 
 def _find(
@@ -86,15 +105,13 @@ def _of_variable(row: Setting[Any], text: str) -> Sequence[str]:
     return [part for part in map(str.strip, texts) if part]
 
 
-def _apply_port(values: dict[str, Any], origins: dict[str, str], environment: Mapping[str, str]) -> None:
-    """Honour PORT, by which hosting platforms say where they will knock; any --bind is more definite."""
+def _from_port(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what PORT says: where a hosting platform will knock. Any --bind is more definite."""
     if not (text := environment.get("PORT", "").strip()):
-        return
+        return ()
     try:
-        port = parse_port(text)
+        return (f"0.0.0.0:{parse_port(text)}",)
     except ValueError:
         raise OperatorError(
-            f"PORT in the environment: expected a port number from 0 to 65535, got {quoted(text)}"
+            f"{PORT_ORIGIN}: expected a port number from 0 to 65535, got {quoted(text)}"
         ) from None
-    values[Settings.bind.attribute] = (f"0.0.0.0:{port}",)
-    origins[Settings.bind.attribute] = "PORT in the environment"

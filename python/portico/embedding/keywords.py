@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from portico.config.check import check_together
-from portico.config.reading import parse
+from portico.config.reading import parse, text_of
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings
 from portico.config.sources import DEFAULT_ORIGIN
@@ -78,6 +78,6 @@ def _read(row: Setting[Any], value: object, label: str) -> Any:
     if type(value) not in row.kind.natives:
         raise TypeError(f"{label}: expected {row.kind.expected}, got {value!r}")
     try:
-        return parse(row, value if isinstance(value, str) else str(value).lower(), label)
+        return parse(row, text_of(value), label)
     except OperatorError as error:
         raise ValueError(error.message) from None

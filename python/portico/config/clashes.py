@@ -1,0 +1,106 @@
+"""Rules that settings break among themselves: a place listened on twice, a part larger than the whole.
+
+Runs in the process of the command line. Receives `Settings`, hands on sentences; looks at nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from typing import Any, TypeAlias
+
+from portico.config.addresses import Address, parse_address
+from portico.config.setting import Setting
+from portico.config.settings import Settings
+
+_Clash: TypeAlias = "tuple[tuple[Setting[Any], ...], str]"
+"""The rows that do not go together, and a sentence."""
+
+
+def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ()) -> list[str]:
+    """Return a sentence for each rule that `settings` break among themselves, wherever they will run.
+
+    `directory` is what relative paths start from. The attributes in `unread` have mistakes of their own:
+    rules that need one of them are left alone.
+    """
+    rules = (_in_bind(settings, directory), _of_peers(settings), _of_sizes(settings))
+    return [
+        sentence
+        for rule in rules
+        for rows, sentence in rule
+        if not {row.attribute for row in rows} & {*unread}
+    ]
+
+
+def _in_bind(settings: Settings, directory: str) -> Iterator[_Clash]:
+    """One place is listened on once: with one protocol and one set of options."""
+    row = Settings.bind
+    origin = settings.origins[row.attribute]
+    if not settings.bind:
+        yield (row,), f"{origin}: expected at least one address to listen on, got none"
+    seen: dict[str, str] = {}
+    for text in settings.bind:
+        address = parse_address(text)
+        if address.is_file:
+            address.path = os.path.normpath(os.path.join(directory, address.path))
+        elif address.host and not address.port:
+            continue  # each gets a port of its own
+        if other := seen.get(address.place):
+            what = f"{text} is given twice" if other == text else f"{other} and {text} are the same place"
+            yield (row,), f"{origin}: {what}"
+        seen[address.place] = text
+
+
+def _of_peers(settings: Settings) -> Iterator[_Clash]:
+    """A listener that nobody may speak to is a mistake."""
+    lists = {
+        "uwsgi": Settings.uwsgi_allow_from,
+        "fastcgi": Settings.fastcgi_allow_from,
+        "scgi": Settings.scgi_allow_from,
+    }
+    for text in settings.bind:
+        address = parse_address(text)
+        rows = [lists[address.scheme]] if address.scheme in lists else []
+        if address.proxy:
+            rows.append(Settings.proxy_allow_from)
+        for row in rows:
+            peers = getattr(settings, row.attribute)
+            if not _may_come(peers, address):
+                yield (
+                    (Settings.bind, row),
+                    f"nobody could use {text} ({settings.origins[Settings.bind.attribute]}), because "
+                    f"{row.name} is {' '.join(peers) or 'empty'} ({settings.origins[row.attribute]})",
+                )
+
+
+def _may_come(peers: Collection[str], address: Address) -> bool:
+    """Say whether any of `peers` can reach `address`; of an inherited one only its opener knows the sort."""
+    others = set(peers) - {"unix", "none"}
+    if "*" in others:
+        return True
+    is_internet = bool(others) and not address.path
+    return is_internet or ("unix" in peers and not address.host)
+
+
+def _of_sizes(settings: Settings) -> Iterator[_Clash]:
+    """What is allowed of a part cannot exceed the whole: the bound of the part would never be met."""
+    whole = Settings.max_head_bytes
+    for part in (Settings.max_request_line_bytes, Settings.max_header_bytes):
+        if getattr(settings, whole.attribute) <= getattr(settings, part.attribute):
+            yield _misfit(settings, whole, "larger than", part)
+    for memory, spool in (
+        (Settings.body_memory_bytes, Settings.body_spool_bytes),
+        (Settings.response_memory_bytes, Settings.response_spool_bytes),
+    ):
+        if getattr(settings, spool.attribute) < getattr(settings, memory.attribute):
+            yield _misfit(settings, spool, "at least", memory)
+
+
+def _misfit(settings: Settings, one: Setting[int], relation: str, other: Setting[int]) -> _Clash:
+    values = [one.kind.show(settings.values[row.attribute]) for row in (one, other)]
+    origins = [settings.origins[row.attribute] for row in (one, other)]
+    return (
+        (one, other),
+        f"{one.name} is {values[0]} ({origins[0]}), but has to be {relation} {other.name}, "
+        f"which is {values[1]} ({origins[1]})",
+    )
