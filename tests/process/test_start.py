@@ -200,6 +200,8 @@ def test_serves_with_the_options_of_gunicorn_and_one_note_for_its_variable(start
     [
         ("-D", "-D of gunicorn: run it under systemd: `portico generate systemd` prints the units"),
         ("--workers", "Option '--workers' requires an argument."),
+        ("--help", "No such option '--help'."),
+        ("--help-all", "No such option '--help-all'."),
         ("-c gunicorn.conf.py", "-c is not read from here; PORTICO_CONFIG names a configuration file"),
         ("-e 'A=1", 'expected words of a command line, got "-e \'A=1", which is not closed'),
     ],

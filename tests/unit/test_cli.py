@@ -52,6 +52,13 @@ def test_help_shows_every_option_under_its_group(arguments: tuple[str, ...]) -> 
     }
 
 
+@pytest.mark.parametrize(("word", "meant"), [("help", "--help"), ("version", "--version"), ("rnu", "run")])
+def test_a_command_that_is_none_has_a_hint(word: str, meant: str) -> None:
+    found = CliRunner().invoke(commands, [word], prog_name="portico")
+    assert found.exit_code == 2
+    assert f"No such command '{word}'. Did you mean `portico {meant}`?" in found.output
+
+
 def test_rows_of_one_group_stand_together() -> None:
     assert tuple(row for rows in by_group().values() for row in rows) == TABLE
 

@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from portico import log
-from portico.command_line.group import root_group
 from portico.command_line.options import FILE, flags_of
-from portico.command_line.settings_command import WRITTEN
+from portico.command_line.settings_command import WRITTEN, SettingsCommand
 from portico.config.check import unknown_variables, working_directory
 from portico.config.file import VARIABLE, find_file
 from portico.config.finding import find_application, what_was_found
@@ -62,7 +61,8 @@ def _gunicorn_arguments() -> dict[str, Sequence[str]]:
     text = os.environ.get(GUNICORN_VARIABLE, "").strip()
     if not text:
         return {}
-    command = root_group().commands["run"]
+    # What prints help and ends is for a command line: it is no option here.
+    command = SettingsCommand("run", add_help_option=False)
     try:
         understood = understand_variable(text, flags_of(command, click.Context(command)))
         values = command.make_context("run", understood.words).params

@@ -40,6 +40,8 @@ class Commands(click.Group):
             elif not ctx.resilient_parsing:
                 near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
                 meant = near[0] if near else f"{self.default} {name}" if self.default else ""
+                if f"--{name}" in flags_of(self, ctx):
+                    meant = f"--{name}"
                 hint = f" Did you mean `{ctx.command_path} {meant}`?" if meant else ""
                 raise click.UsageError(f"No such command '{name}'.{hint}", ctx)
         return super().resolve_command(ctx, args)

@@ -216,8 +216,11 @@ def _parse_tcp(scheme: str, text: str, *, expected: str) -> Address:
     elif text.startswith("[") and text.endswith("]"):
         raise AddressError(f"a port after the brackets, as in {text}:8000", text)
     elif ":" in host and all(character in "0123456789abcdefABCDEF:." for character in host):
-        raise AddressError(f"brackets around an IPv6 address, as in [{host}]:{port}", text)
-    elif any(character in host for character in ":[]/@ "):
+        # `::1` and `1:2:3:4:5:6:7:8` are addresses without a port, `::1:80` is most likely one with it.
+        is_whole = host.endswith(":") or ("::" not in host and host.count(":") < 7)
+        meant = f"[{text}]:{DEFAULT_PORT}" if is_whole else f"[{host}]:{port}"
+        raise AddressError(f"brackets around an IPv6 address, as in {meant}", text)
+    elif any(character in host for character in ":[]/@ =\"'\\"):
         raise AddressError(expected, text)
     try:
         return Address(scheme=scheme, host=host or "0.0.0.0", port=parse_port(port))

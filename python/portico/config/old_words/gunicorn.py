@@ -45,7 +45,7 @@ _CONTROL = "there is no control socket; signals do it (docs/signals.md)"
 
 
 def _worker_class(value: str) -> list[str]:
-    name = value.strip().lower().rpartition(".")[2]
+    name = value.strip().lower().rpartition("#")[2].rpartition(".")[2]
     if name in ("sync", "syncworker"):
         return ["--threads", "1"]
     if name in ("gthread", "threadworker"):
@@ -166,7 +166,9 @@ GUNICORN = Server(
         ),
         Becomes("--limit-request-fields N", "--max-headers"),
         Becomes(
-            "--limit-request-field_size BYTES", "--max-header", note="never without a limit (gunicorn: 0)"
+            "--limit-request-field_size --limit-request-field-size BYTES",
+            "--max-header",
+            note="never without a limit (gunicorn: 0)",
         ),
         # Server hooks
         Instead("", key="on_starting, on_reload, when_ready, on_exit, pre_exec", note=_BY_SYSTEMD),

@@ -107,7 +107,8 @@ class _Reader:
             if isinstance(row, Clash) and row.meant(given):
                 self._mistake(name, [(server, row.note)])
                 return
-        self.words += [word, *taken]
+        # Our own parser would take `-w=4` for the value `=4`, as getopt(3) does; gunicorn's does not.
+        self.words += [word.replace("=", "", 1)] if word[2:3] == "=" and word[1:2] != "-" else [word, *taken]
         self._given.add(option.parameter)
         self.written.pop(option.parameter, None)
 
@@ -162,8 +163,10 @@ class _Reader:
         """Make our words of options that are only parts of one of ours."""
         parts = {part: value for part, (_, value) in self._parts.items()}
         if "application" in parts:
-            attribute = f":{parts['callable']}" if "callable" in parts else ""
-            self.weak.append(parts["application"] + attribute)
+            application = parts["application"]
+            if "callable" in parts and ":" not in application:
+                application += f":{parts['callable']}"
+            self.weak.append(application)
         elif "callable" in parts:
             name, value = self._parts["callable"]
             self.mistakes.append(f"{name}: write it behind APP, as in shop.wsgi:{value}")
@@ -204,8 +207,8 @@ class _Reader:
 
 
 def _split(word: str) -> tuple[str, str | None]:
-    """Return an option's name, and the value that is written in one word with it: `--a=b`, `-w4`."""
-    if word.startswith("--"):
+    """Return an option's name, and the value that is written in one word with it: `--a=b`, `-w4`, `-w=4`."""
+    if word.startswith("--") or word[2:3] == "=":
         name, equals, value = word.partition("=")
         return name, value if equals else None
     return word[:2], word[2:] or None

@@ -60,7 +60,7 @@ _INTERPRETER = "start portico with the Python that is meant; options stand befor
 _CACHE = "the server keeps no data for the application: use Redis, memcached or the database"
 
 
-def _address(scheme: str) -> Callable[[str], list[str]]:
+def _address(scheme: str, options: str = "") -> Callable[[str], list[str]]:
     """Return a `convert` that makes an address of uWSGI's, which may be a path or @NAME, one of ours."""
 
     def convert(value: str) -> list[str]:
@@ -68,10 +68,17 @@ def _address(scheme: str) -> Callable[[str], list[str]]:
         is_unix = place.startswith(("/", "./", "../", "@")) or place.endswith(".sock")
         if is_unix:
             place = f"unix:{place}"
-            return ["--bind", place if scheme == "http" else f"{scheme}+{place}"]
-        return ["--bind", place if scheme == "http" else f"{scheme}://{place}"]
+        if scheme != "http":
+            place = f"{scheme}{'+' if is_unix else '://'}{place}"
+        return ["--bind", place + options]
 
     return convert
+
+
+def _is_module(value: str) -> bool:
+    """Say whether `value` can only be the name of a module: a word alone may be a slip of a number."""
+    module, colon, _ = value.partition(":")
+    return bool(colon or "." in module) and all(part.isidentifier() for part in module.split("."))
 
 
 _LISTENING: tuple[OldWord, ...] = (
@@ -85,6 +92,19 @@ _LISTENING: tuple[OldWord, ...] = (
         "--bind uwsgi://ADDRESS",
         convert=_address("uwsgi"),
         note="for a path `uwsgi+unix:PATH`",
+    ),
+    Becomes(
+        "--puwsgi-socket ADDRESS",
+        "--bind 'uwsgi://ADDRESS?persistent=on'",
+        convert=_address("uwsgi", "?persistent=on"),
+    ),
+    Instead(
+        "--fastcgi-nph-socket --scgi-nph-socket ADDRESS",
+        note="`-b fastcgi://HOST:PORT` and `-b scgi://HOST:PORT` send a Status field, not a status line",
+    ),
+    Instead(
+        "--fastcgi-modifier* --scgi-modifier* --raw-modifier* --allowed-modifiers --remap-modifier N",
+        note="not needed: modifiers choose a plugin, and there are none",
     ),
     Becomes("--fastcgi-socket ADDRESS", "--bind fastcgi://ADDRESS", convert=_address("fastcgi")),
     Becomes("--scgi-socket ADDRESS", "--bind scgi://ADDRESS", convert=_address("scgi")),
@@ -105,13 +125,16 @@ _LISTENING: tuple[OldWord, ...] = (
     Instead("-a --abstract-socket", note="the address says it: `-b unix:@NAME`"),
     Instead("-C --chmod-socket --chmod [MODE]", note=_SOCKET_FILE),
     Instead("--chown-socket USER:GROUP", note=_SOCKET_FILE),
-    Instead("--shared-socket ADDRESS", note="not needed: all workers accept from every `-b`"),
+    Instead(
+        "--shared-socket --undeferred-shared-socket ADDRESS",
+        note="not needed: all workers accept from every `-b`",
+    ),
     Instead("--map-socket MAP", note="not needed: all workers accept from every `-b`"),
     Instead(
         "--enable-proxy-protocol --http-enable-proxy-protocol",
         note="an option of the address: `-b 'HOST:PORT?proxy=required'`",
     ),
-    Instead("--https* --http-to-https --ssl* --sni*", note=_TLS),
+    Instead("--https* --http-to-https --ssl* --suwsgi-socket --sni*", note=_TLS),
     Instead("--http-keepalive [S]", note="not needed: connections are kept, as long as `--keep-alive` says"),
     Instead(
         "--http-timeout S",
@@ -121,6 +144,10 @@ _LISTENING: tuple[OldWord, ...] = (
     Instead(
         "--http-auto-chunked --http-chunked-input --http-raw-body --http-manage-expect",
         note="not needed: chunked bodies, both ways, and Expect work by themselves",
+    ),
+    Instead(
+        "--chunked-input-limit --chunked-input-timeout N",
+        note="`--max-request-body` bounds a body, `--body-timeout` is how long it may stall",
     ),
     Instead("--http-websockets", note="portico serves WSGI, which has no WebSockets"),
     Instead("--http-auto-gzip", note=_ROUTER),
@@ -139,14 +166,19 @@ _LISTENING: tuple[OldWord, ...] = (
         note="not needed: `--keep-alive`, `--body-timeout` and `--write-timeout` find peers that are gone",
     ),
     Instead(
-        "--tcp-nodelay --tcp-fast-open* --no-defer-accept --freebind --reuse-port --socket-*",
+        "--tcp-nodelay --tcp-fast-open* --tcp-fastopen* --no-defer-accept --freebind --reuse-port --socket-* "
+        "--shutdown-sockets --no-fd-passing",
         note=_SOCKETS,
     ),
     Instead(
-        "--raw-socket --zeromq* --zmq* --udp --multicast*",
+        "--raw-socket --python-raw --zeromq* --zmq* --udp --multicast*",
         note="portico speaks HTTP, uwsgi, FastCGI and SCGI",
     ),
-    Instead("--fastrouter* --rawrouter* --subscri* --zerg* --legion*", note=_ROUTER),
+    Instead(
+        "--fastrouter* --rawrouter* --subscri* --st --unsubscribe-* --start-unsubscribed --weight "
+        "--auto-weight --zerg* --legion*",
+        note=_ROUTER,
+    ),
 )
 
 _APPLICATION: tuple[OldWord, ...] = (
@@ -157,10 +189,10 @@ _APPLICATION: tuple[OldWord, ...] = (
         "-w MODULE",
         note="`-w` is how many workers there are; the module is APP, as in `portico run "
         "shop.wsgi:application`",
-        meant=lambda value: ":" in value or "." in value,
+        meant=_is_module,
     ),
     Same("--chdir DIR"),
-    Instead("--chdir2 DIR", note="`--chdir` is the only directory to work in"),
+    Instead("--chdir2 --force-cwd DIR", note="`--chdir` is the only directory to work in"),
     Same("--pythonpath DIR"),
     Becomes("--python-path --pp DIR", "--pythonpath"),
     Instead(
@@ -168,6 +200,10 @@ _APPLICATION: tuple[OldWord, ...] = (
         note="install portico into that environment, and start its bin/portico",
     ),
     Same("--env NAME=VALUE"),
+    Instead("--envdir --early-envdir DIR", note="EnvironmentFile= of systemd, or `envdir` before portico"),
+    Instead("--unenv NAME", note="UnsetEnvironment= of systemd, or `env -u NAME` before portico"),
+    Instead("--mode NAME", note="tell the application by `--env`"),
+    Instead("--reload-os-env", note="not needed: the environment of a process is not changed by requests"),
     Instead("--mount --worker-mount PATH=APP", note="`--script-name PATH` says where APP is mounted"),
     Instead(
         "--manage-script-name",
@@ -178,7 +214,9 @@ _APPLICATION: tuple[OldWord, ...] = (
     Instead("--lazy --lazy-apps", note="not needed: each worker imports the application itself"),
     Instead("-i --single-interpreter", note="not needed: each worker has one interpreter"),
     Instead("-T --enable-threads", note="not needed: threads of the application always run"),
-    Instead("--vhost*", note="one portico serves one application; the reverse proxy tells hosts apart"),
+    Instead(
+        "--vhost* --max-apps", note="one portico serves one application; the reverse proxy tells hosts apart"
+    ),
     Instead(
         "--paste FILE",
         note='write a module with `application = paste.deploy.loadapp("config:FILE")`, and name it as APP',
@@ -186,6 +224,14 @@ _APPLICATION: tuple[OldWord, ...] = (
     Instead(
         "--ini-paste* --paste-logger",
         note="write a module with `application = paste.deploy.loadapp(...)`, and name it as APP",
+    ),
+    Instead(
+        "--pecan FILE",
+        note='write a module with `application = pecan.deploy.deploy("FILE")`, and name it as APP',
+    ),
+    Instead(
+        "--pymodule-alias --post-pymodule-alias NAME=MODULE",
+        note="set it in `sys.modules` at the top of the application's module",
     ),
     Instead("--eval CODE", note="write a module, and name it as APP"),
     Instead(
@@ -195,27 +241,38 @@ _APPLICATION: tuple[OldWord, ...] = (
     Instead("--shared-import* --shared-py*", note="import it in the application's module"),
     Instead("-J --test MODULE", note="use `portico check`"),
     Instead("--pyargv TEXT", note="`sys.argv` is portico's own; tell the application by `--env`"),
-    Instead("--pyshell* --pyrun --python --py SCRIPT", note="use Python itself"),
+    Instead(
+        "--pyshell* --pyrun --python --py --python-worker-override --worker-exec* SCRIPT",
+        note="use Python itself",
+    ),
     Instead("-O --optimize LEVEL", note=_INTERPRETER),
     Instead("--no-site", note=_INTERPRETER),
-    Instead("--py-programname --py-program-name NAME", note=_INTERPRETER),
-    Instead("--python-version", note="use `python --version`"),
-    Instead("--plugin* --need-plugin* --list-plugins", note=_PLUGINS),
+    Instead("--py-programname --py-program-name --py-executable --py-sys-executable NAME", note=_INTERPRETER),
     Instead(
-        "--wsgi-env-* --wsgi-lite --wsgi-strict --wsgi-accept-buffer* --web3 --pump",
+        "--py-call-osafterfork --py-call-uwsgi-fork-hooks",
+        note="not needed: each worker imports the application itself, after it was forked",
+    ),
+    Instead("--python-version", note="use `python --version`"),
+    Instead(
+        "--plugin* --need-plugin* --autoload --build-plugin --dlopen --symcall* --cgi-mode", note=_PLUGINS
+    ),
+    Instead(
+        "--wsgi-env-* --wsgi-lite --wsgi-strict --wsgi-accept-buffer* --wsgi-disable-file-wrapper "
+        "--start_response-nodelay --web3 --pump",
         note="not needed: PEP 3333 is what is served",
     ),
     Clash("--strict", note="`--strict` holds the application to all of PEP 3333", meant=lambda value: False),
     Instead(
-        "--static-* --static-map* --check-static* --mimefile* --offload-threads --file-serve-mode "
-        "--fileserve-mode",
+        "--static-* --static-map* --check-static* --mimefile* --mime-file --offload-thread* "
+        "--file-serve-mode --fileserve-mode --honour-range --disable-sendfile",
         note=_STATIC,
     ),
     Instead(
-        "--add-header --del-header --collect-header --route* --error-route* --final-route* "
-        "--response-route* --websocket*",
+        "--add-header --del-header --rem-header --collect-header --pull-header --response-header* --route* "
+        "--error-route* --final-route* --response-route* --error-page-* --websocket*",
         note=_ROUTER,
     ),
+    Instead("--exception-handler HANDLER", note="tracebacks are in the error log (`--error-log`)"),
     Instead("--catch-exceptions", note="use `portico dev`, which shows tracebacks in the browser"),
 )
 
@@ -226,6 +283,11 @@ _PROCESSES: tuple[OldWord, ...] = (
     Same("--threads N", note="the default is 8, not 1"),
     Instead("-M --master", note=_ALWAYS_SUPERVISED),
     Instead("--no-orphans --master-as-root --force-gateway", note=_ALWAYS_SUPERVISED),
+    Instead(
+        "--check-interval --forkbomb-delay S",
+        note="not needed: the supervisor hears of a worker's end at once, and backs off while workers leave "
+        "at once",
+    ),
     Same("-t S"),
     Becomes("--harakiri S", "--timeout"),
     Instead("--harakiri-verbose", note=_STACKS),
@@ -267,8 +329,9 @@ _PROCESSES: tuple[OldWord, ...] = (
         "'unix:PATH?mode=660'`",
     ),
     Instead(
-        "--chroot --pivot-root --pivot_root --cap --unshare --setns* --namespace* --cgroup* --jail* "
-        "--refork* --re-fork*",
+        "--chroot --pivot-root --pivot_root --cap --unshare* --setns* --ns --ns-net --namespace* --cgroup* "
+        "--jail* --jid* --libjail --refork* --re-fork* --mount-* --umount-* --check-mount* "
+        "--mountpoint-check",
         note=_ISOLATION,
     ),
     Instead(
@@ -279,22 +342,35 @@ _PROCESSES: tuple[OldWord, ...] = (
     Instead("-r --reaper", note="not needed: the application waits for its own children"),
     Instead("-R --max-requests --max-requests-delta N", note=_RECYCLE),
     Instead("--max-worker-lifetime --min-worker-lifetime --max-worker-lifetime-delta S", note=_RECYCLE),
-    Instead("--reload-on-* --evil-* --brutal-*", note=_RECYCLE),
+    Instead("--reload-on-* --evil-* --brutal-* --mem-collector-freq", note=_RECYCLE),
     Instead("--touch-reload --touch-workers-reload --touch-chain-reload FILE", note=_HUP),
     Instead("--touch-* --fs-* --propagate-touch", note=_HUP),
     Instead("--py-autoreload --py-auto-reload --python-autoreload --python-auto-reload S", note=_DEV),
     Instead("--py-auto-reload-ignore --py-autoreload-* MODULE", note=_DEV),
-    Instead("--master-fifo PATH", note="signals do it: HUP, TERM, TTIN, TTOU (docs/signals.md)"),
+    Instead(
+        "--master-fifo --notify-socket PATH", note="signals do it: HUP, TERM, TTIN, TTOU (docs/signals.md)"
+    ),
     Instead("--cheap* --idle --die-on-idle", note=_CHEAPER),
-    Instead("--gevent* --greenlet* --async --asyncio --ugreen --tornado* --loop", note=_THREADS),
+    Instead("--gevent* --greenlet* --async --asyncio --ugreen* --tornado* --loop*", note=_THREADS),
     Instead("--thread-stack* --threads-stack*", note="`ulimit -s`, or LimitSTACK= of systemd"),
     Instead("--no-threads-wait", note="`--graceful-timeout` says how long a worker may finish"),
     Instead("--auto-procname --procname*", note="not needed: processes are named after what they do"),
-    Instead("--honour-stdin", note="use `portico dev`, whose standard input is the application's"),
+    Instead("--honour-stdin --pty-*", note="use `portico dev`, whose standard input is the application's"),
     Instead("--hook-* --exec-* --call-*", note=_HOOKS),
+    Instead(
+        "--after-request-hook --after-request-call FUNCTION",
+        note="there are no hooks; a WSGI middleware runs before and after each request",
+    ),
     Instead("--skip-atexit*", note="what is registered with atexit runs when a worker leaves"),
     Instead("--skip-zero", note="not needed: a standard input that is closed is /dev/null"),
     Instead("--use-abort", note="not needed: a crash is logged with the stacks of all threads"),
+    Instead("--safe-fd --fd-safe N", note="`-b fd://N` takes an inherited socket"),
+    Instead(
+        "--binary-path --binsh --privileged-binary-patch* --unprivileged-binary-patch* PATH",
+        note="start the program that is meant",
+    ),
+    Instead("--clock* --clocks-list", note="not needed: the clock is the system's"),
+    Instead("--pcre-jit", note="not needed: there are no regular expressions"),
     Instead("--close-on-exec*", note="not needed: programs that are started inherit no connection"),
 )
 
@@ -318,7 +394,7 @@ _LOGGING: tuple[OldWord, ...] = (
     ),
     Instead(
         "--log-4xx --log-5xx --log-slow --log-big --log-zero --log-sendfile --log-micros --log-filter "
-        "--log-drain",
+        "--log-drain --notfound-log",
         note="every request has a line; filter them where they are read",
     ),
     Instead(
@@ -331,8 +407,13 @@ _LOGGING: tuple[OldWord, ...] = (
     Instead("-m --memory-report", note="systemd or the container measures memory; `ps -o pid,rss` shows it"),
     Instead("--stats*", note=_STATS),
     Instead(
-        "--snmp* --carbon* --metric* --alarm* --segfault-alarm --not-log-alarm --not-alarm-log",
+        "--snmp* --carbon* --metric* --enable-metrics --rrdtool* --alarm* --backlog-alarm --lq-alarm "
+        "--listen-queue-alarm --segfault-alarm --not-log-alarm --not-alarm-log",
         note=_STATS,
+    ),
+    Instead(
+        "--ping* --nagios --connect-and-read --extract ADDRESS",
+        note="use `curl`; what it asks for may be a `--health-path`",
     ),
     Instead("--profiler NAME", note="use py-spy, or a profiling middleware"),
     Instead(
@@ -355,7 +436,8 @@ _BESIDE: tuple[OldWord, ...] = (
     ),
     Instead(
         "--for --for-* --endfor --end-for --endif --end-if --if-* --ifenv --ifdir --ifexists --ifplugin "
-        "--blacklist --whitelist --declare-option",
+        "--blacklist --whitelist --end-blacklist --end-whitelist --declare-option* --resolve --inject-* "
+        "--file-write --print --iprint --exit",
         note="`${NAME:-default}` in the file is all there is (docs/configuration.md)",
     ),
     Instead("--show-config --get NAME", note="use `portico config`"),
@@ -363,16 +445,28 @@ _BESIDE: tuple[OldWord, ...] = (
         "--emperor* --early-emperor --vassal* --imperial* --heartbeat --no-server --command-mode",
         note=_EMPEROR,
     ),
-    Instead("--attach-daemon* --smart-attach-daemon*", note="each daemon is a service of its own"),
-    Instead("-Q --spooler* --spool*", note=_TASKS),
-    Instead("--mule* --farm* --cron* --cron2 --unique-cron* --timer* --signal* --rpc*", note=_TASKS),
     Instead(
-        "-A --cache* --add-cache* --load-file-in-cache* --queue* --sharedarea --locks --lock-engine --ftok "
+        "--attach-daemon* --smart-attach-daemon* --attach-control-daemon --daemons-honour-stdin",
+        note="each daemon is a service of its own",
+    ),
+    Instead("-Q --spooler* --spool*", note=_TASKS),
+    Instead(
+        "--mule* --farm* --cron* --cron2 --unique-cron* --unique-legion-cron* --timer* --rbtimer "
+        "--signal* --rpc*",
+        note=_TASKS,
+    ),
+    Instead(
+        "-A --cache* --add-cache* --check-cache --load-file-in-cache* --queue* --sharedarea --py-sharedarea "
+        "--locks --lock-engine --ftok "
         "--persistent-ipcsem",
         note=_CACHE,
     ),
     Instead("--flock* --wait-*", note="ordering is After= and Requires= of systemd"),
-    Instead("--usage", note="use `portico run --help`"),
+    Instead("--usage --dump-options", note="use `portico run --help-all`"),
+    Instead(
+        "--cflags --dot-h --config-py --print-sym --print-symbol --binary-append-data",
+        note="nothing has to be built against portico",
+    ),
 )
 
 UWSGI = Server("uWSGI", (*_LISTENING, *_APPLICATION, *_PROCESSES, *_LOGGING, *_BESIDE))

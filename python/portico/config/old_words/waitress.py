@@ -12,10 +12,15 @@ def _listen(value: str) -> list[str]:
     return [word for address in value.split() for word in ("--bind", address)]
 
 
+def _url_prefix(value: str) -> list[str]:
+    # As waitress does: the first slash may be absent, others may stand at the end.
+    return ["--script-name", f"/{value.strip('/')}"]
+
+
 WAITRESS = Server(
     "waitress",
     (
-        Instead("--call", note="the call is a part of APP, as in `portico run 'shop:create_app()'`"),
+        Becomes("--call", "--factory", note="or `portico run 'shop:create_app()'`"),
         Part("--host ADDRESS", "host", note="`-b HOST:PORT`; without `--port`, 8080 as in waitress"),
         Part("--port PORT", "port", note="`-b HOST:PORT`; without `--host`, all of IPv4 as in waitress"),
         Becomes(
@@ -35,7 +40,7 @@ WAITRESS = Server(
             "FastCGI and "
             "SCGI",
         ),
-        Becomes("--url-prefix PATH", "--script-name"),
+        Becomes("--url-prefix PATH", "--script-name PATH", convert=_url_prefix),
         Becomes("--ident TEXT", "--server-header"),
         Instead(
             "--server-name NAME", note="not needed: without a Host header it is the address that was reached"
