@@ -148,13 +148,15 @@ def test_check_lets_the_server_that_runs_have_its_address(folder: Path) -> None:
         (["broken"], 3, "ZeroDivisionError: division by zero"),
         (["killed"], 3, "the import ended by signal 9"),
         (["leaving"], 3, "SystemExit: 0"),
+        (["gone"], 3, "cannot load gone: the import ended the process with exit code 0"),
     ],
-    ids=["a setting", "an address", "a folder", "a name", "an exception", "a signal", "an exit"],
+    ids=["a setting", "an address", "a folder", "a name", "an exception", "a signal", "an exit", "an end"],
 )
 def test_check_tells_what_is_wrong(folder: Path, words: list[str], exit_code: int, sentence: str) -> None:
     (folder / "broken.py").write_text("1 / 0\n")
     (folder / "killed.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
     (folder / "leaving.py").write_text("import sys\nsys.exit(0)\n")
+    (folder / "gone.py").write_text("import os\nos._exit(0)\n")
     bind = [] if "-b" in words else ["-b", "127.0.0.1:0"]
     done = portico(folder, "check", *words, *bind)
     assert sentence in done.stderr

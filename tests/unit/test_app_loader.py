@@ -33,6 +33,9 @@ def create_with(*arguments, **keywords):
     site.made_of = (arguments, keywords)
     return site
 
+def create_of(config):
+    return Site()
+
 def create_nothing():
     return None
 
@@ -61,6 +64,7 @@ def _modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "plain.py").write_text(
         "class Made:\n    def __call__(self, e, s): return []\nmade = Made()\nx = 1\n"
     )
+    (tmp_path / "portico.toml").touch()
     (tmp_path / "broken.py").write_text("import a_module_that_is_missing\n")
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "__init__.py").write_text("from package.wsgi import application\n")
@@ -179,12 +183,34 @@ def test_gives_a_factory_its_arguments(call: str, made_of: object) -> None:
         ("shop:()", 'expected an attribute after the colon, such as shop.wsgi:application, got "shop:()"'),
         ("sh op", 'expected the name of an application, such as shop.wsgi:application, got "sh op"'),
         ("my-shop", 'expected the name of an application, such as shop.wsgi:application, got "my-shop"'),
+        (
+            "shop:create_with(a=1, a=2)",
+            "the arguments of a factory are given one by one, such as shop:create_app",
+        ),
+        (
+            "shop:application()",
+            "shop:application takes two arguments (environ, start_response), as an application does; what "
+            "is called without makes one",
+        ),
+        (
+            "shop:create_of()",
+            "shop:create_of takes one argument (config), and would be called without: write "
+            "shop:create_of(...) with its arguments",
+        ),
+        ("portico.toml", '"portico.toml" is no Python: a configuration is named by -c portico.toml'),
+        (
+            "etc/uwsgi.ini",
+            '"etc/uwsgi.ini" is no Python: a configuration is named by -c with a TOML file '
+            "(docs/configuration.md)",
+        ),
+        ("shpo", "no module named shpo in {folder} or installed; did you mean shop?"),
+        ("nope", "no module named nope in {folder} or installed"),
     ],
 )
-def test_explains_what_is_wrong(name: str, sentence: str) -> None:
+def test_explains_what_is_wrong(tmp_path: Path, name: str, sentence: str) -> None:
     with pytest.raises(LoadError) as caught:
         load_application(name)
-    assert caught.value.message.startswith(sentence)
+    assert caught.value.message.startswith(sentence.replace("{folder}", str(tmp_path)))
     assert caught.value.exit_code == 3
 
 
@@ -200,6 +226,23 @@ def test_suggests_a_module_for_an_unknown_one(tmp_path: Path) -> None:
     assert caught.value.message == f"no module named shpo in {tmp_path} or installed; did you mean shop?"
     with pytest.raises(LoadError, match=r"did you mean package\.wsgi\?"):
         load_application("package.wsg")
+
+
+@pytest.mark.parametrize("name", ["my-shop", "blog.v2"])
+def test_suggests_a_file_whose_name_is_no_module(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.py").write_text(APPLICATION)
+    (tmp_path / "noext.py").write_text(APPLICATION)
+    with pytest.raises(LoadError, match=rf"; did you mean {name}\.py\?$"):
+        load_application(name)
+
+
+def test_suggests_nothing_that_is_not_near(tmp_path: Path) -> None:
+    (tmp_path / "noext.py").write_text(APPLICATION)
+    (tmp_path / "osexit.py").write_text(APPLICATION)
+    for name in ("nope", "nope.py"):
+        with pytest.raises(LoadError) as caught:
+            load_application(name)
+        assert "did you mean" not in caught.value.message
 
 
 def test_lets_the_errors_of_an_application_through() -> None:

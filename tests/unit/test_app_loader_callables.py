@@ -398,6 +398,7 @@ ASYNCHRONOUS = {
     "class with a constructor of two": Asgi3Inherited,
     "class of version 2": Asgi2,
     "class that is awaited": Endpoint,
+    "decorated": decorated(asgi),
 }
 
 

@@ -89,6 +89,7 @@ def found(
             "app.py has an app",
         ),
         ({"app.py": "try: ...\nexcept OSError: app = 2"}, {}, "app:app", "app.py has an app"),
+        ({"app.py": "match 1:\n    case 1:\n        app = 2"}, {}, "app:app", "app.py has an app"),
         ({"app.py": "with x: app = 2"}, {}, "app:app", "app.py has an app"),
         (
             {"app.py": "if __name__ == '__main__': ...\nelse: app = 2"},

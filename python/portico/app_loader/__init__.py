@@ -43,7 +43,8 @@ def load_application(
     found = _look_up(module, owner, name.target, path)
     call = name.call or ("()" if factory else "")
     if call:
-        check_factory(found, f"{name.target}:{path}")
+        has_arguments = bool(name.arguments or name.keywords)
+        check_factory(found, f"{name.target}:{path}", has_arguments=has_arguments)
         found = found(*name.arguments, **name.keywords)
     full_name = f"{name.target}:{path}{call}"
     check_application(found, full_name, made=bool(call))

@@ -29,13 +29,22 @@ _NUMBERS = ("no", "one", "two", "three", "four", "five")
 _EXPECTED = "environ and start_response"
 
 
-def check_factory(found: Any, name: str) -> None:
-    """Raise LoadError unless `found`, which is called `name`, can be called for an application."""
+def check_factory(found: Any, name: str, *, has_arguments: bool) -> None:
+    """Raise LoadError unless `found`, which is called `name`, can be called for an application.
+
+    Without arguments it has to take none; whether it takes those that there are, its call will tell.
+    """
     if not callable(found):
         raise LoadError(f"{name} is not callable: it is {_described(found)}")
     takes = _parameters(found)
-    if takes is not None and takes.is_asynchronous:
+    if takes is None:
+        return
+    if takes.is_asynchronous:
         raise LoadError(f"{name} is asynchronous, and what makes an application is called without waiting")
+    if (takes.least or takes.keyword) and not has_arguments:
+        if takes.fit() and takes.least == 2:
+            raise LoadError(f"{name} {takes}, as an application does; what is called without makes one")
+        raise LoadError(f"{name} {takes}, and would be called without: write {name}(...) with its arguments")
 
 
 def check_application(found: Any, name: str, *, made: bool) -> None:
@@ -189,6 +198,11 @@ def _is_asgi(found: Any, takes: Parameters | None) -> bool:
             return True
     if takes is None:
         return False
+    if takes.most >= _ANY_NUMBER and not takes.least and not takes.is_asynchronous:
+        # A decorator that passes on whatever it gets; of all others the wrapper itself says what it takes.
+        wrapped = getattr(found, "__wrapped__", None)
+        inner = _parameters(wrapped) if hasattr(type(wrapped), "__code__") else None
+        return inner is not None and inner.names[:1] == ("scope",) and not inner.fit()
     return takes.is_asynchronous or (takes.names[:1] == ("scope",) and not takes.fit())
 
 

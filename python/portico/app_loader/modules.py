@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+_NEAR = 0.7
+"""From which similarity on a name is a slip of the pen (difflib's ratio): two letters of `wsgi` swapped."""
+
+
 def extend_path(directories: Sequence[str]) -> None:
     """Put `directories` at the front of the import path, in their order, each once."""
     sys.path[:] = [*directories, *(path for path in sys.path if path not in directories)]
@@ -46,7 +50,10 @@ def import_named(module_name: str) -> ModuleType:
         where = sys.path[0] if sys.path else "."
         if not os.access(where, os.R_OK):
             where += ", which this user may not read,"
-        raise LoadError(f"no module named {missing} in {where} or installed{_near_module(missing)}") from None
+        hint = _near_module(missing)
+        if os.path.isfile(os.path.join(where, f"{module_name}.py")):
+            hint = f"; did you mean {module_name}.py?"  # a file with a dot in its name
+        raise LoadError(f"no module named {missing} in {where} or installed{hint}") from None
 
 
 def import_file(path: str, directory: str) -> ModuleType:
@@ -126,9 +133,19 @@ def _no_file(path: str, file: str, directory: str) -> str:
         entries = os.listdir(folder)
     except OSError:
         entries = []
-    near = [base + ".py"] if base + ".py" in entries else difflib.get_close_matches(base, entries, n=1)
+    alike = difflib.get_close_matches(base, entries, n=3, cutoff=_NEAR)
+    # A suffix that they share makes no names similar.
+    stem = os.path.splitext(base)[0]
+    alike = [each for each in alike if _is_near(stem, os.path.splitext(each)[0])]
+    near = [base + ".py"] if base + ".py" in entries else alike
     hint = f"; did you mean {os.path.join(os.path.dirname(path), near[0])}?" if near else ""
     return f"there is no file {quoted(path)}{where}{hint}"
+
+
+def _is_near(name: str, other: str) -> bool:
+    import difflib
+
+    return bool(difflib.get_close_matches(name, [other], cutoff=_NEAR))
 
 
 def _is_module_without_package(module_name: str, missing: str) -> bool:
@@ -154,5 +171,6 @@ def _near_module(missing: str) -> str:
         except OSError:
             continue
         names += [entry.removesuffix(".py") for entry in entries]
-    near = difflib.get_close_matches(missing, [entry for entry in names if entry.isidentifier()], n=1)
+    names = [entry for entry in names if entry.isidentifier()]
+    near = difflib.get_close_matches(missing, names, n=1, cutoff=_NEAR)
     return f"; did you mean {prefix}{near[0]}?" if near else ""

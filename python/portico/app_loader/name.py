@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 DEFAULT_ATTRIBUTES = ("application", "app")
 """What is taken of a module where APP names no attribute, the first that is there."""
 FACTORIES = ("create_app", "make_app")
+CONFIGURATIONS = (".toml", ".ini", ".cfg", ".yaml", ".yml", ".json", ".xml")
+"""How the names end of files that are no applications, and that other servers take in their place."""
 FACTORY_PREFIXES = ("create_", "make_", "build_")
 """How the names begin of what is most likely a factory."""
 _EXAMPLE = "such as shop.wsgi:application"
@@ -55,8 +57,13 @@ def parse_name(text: str, directory: str) -> ApplicationName:
     """Return what `text` says; paths of files start from `directory`. Raises LoadError if it is no name."""
     target, colon, attribute = text.partition(":")
     is_file = names_file(target) or _is_only_a_file(target, directory)
+    if is_file and target.endswith(CONFIGURATIONS):
+        advice = f"-c {target}" if target.endswith(".toml") else "-c with a TOML file (docs/configuration.md)"
+        raise LoadError(f"{quoted(target)} is no Python: a configuration is named by {advice}")
     if not is_file and not _is_dotted(target):
-        raise LoadError(f"expected the name of an application, {_EXAMPLE}, got {quoted(text)}")
+        is_there = os.path.isfile(os.path.join(directory, f"{target}.py"))
+        hint = f"; did you mean {target}.py?" if is_there else ""
+        raise LoadError(f"expected the name of an application, {_EXAMPLE}, got {quoted(text)}{hint}")
     path, parenthesis, rest = attribute.partition("(")
     if colon and not _is_dotted(path):
         raise LoadError(f"expected an attribute after the colon, {_EXAMPLE}, got {quoted(text)}")
@@ -94,7 +101,7 @@ def _read_arguments(call: str) -> tuple[list[Any], dict[str, Any]]:
         raise LoadError(f"expected the arguments of a factory, {_CALL_EXAMPLE}, got {quoted(call)}")
     arguments = [_literal(node) for node in expression.args]
     keywords = {keyword.arg or "**": _literal(keyword.value) for keyword in expression.keywords}
-    if "**" in keywords:
+    if len(keywords) < len(expression.keywords) or "**" in keywords:
         raise LoadError(
             f"the arguments of a factory are given one by one, {_CALL_EXAMPLE}, got {quoted(call)}"
         )

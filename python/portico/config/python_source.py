@@ -52,11 +52,11 @@ def _bindings(statements: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
         elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
             yield from ((name, statement) for name in _stored(statement.target))
         else:
-            # The bodies of if, try, with and loops: they run where they stand.
+            # The bodies of if, try, with, match and loops: they run where they stand.
             for part in ast.iter_child_nodes(statement):
                 if isinstance(part, ast.stmt):
                     yield from _bindings([part])
-                elif isinstance(part, ast.ExceptHandler):
+                elif isinstance(part, ast.ExceptHandler | ast.match_case):
                     yield from _bindings(part.body)
 
 

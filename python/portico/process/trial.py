@@ -16,7 +16,7 @@ from typing import Any
 from portico.config.addresses import parse_address
 from portico.config.check import check, working_directory
 from portico.config.settings import Settings
-from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_USAGE, BindError, OperatorError
+from portico.errors import EXIT_APPLICATION, EXIT_USAGE, BindError, OperatorError
 from portico.process.import_path import import_path
 from portico.process.inherited import ACTIVATION_VARIABLES, read_activation
 from portico.process.launch import absolute, environment_of, interpreter_options, write_plan
@@ -28,6 +28,8 @@ _BOOTSTRAP = (
     "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
     "file.close(); from portico.process.trial import load_or_exit; load_or_exit(*plan)"
 )
+_EXIT_LOADED = 64
+"""How the child ends that has loaded the application: 0 is what an import may end the process with."""
 
 
 def try_out(settings: Settings) -> list[str]:
@@ -94,16 +96,18 @@ def _application(settings: Settings) -> str:
     finally:
         os.close(plan_fd)
     said = done.stderr.rstrip("\n")
-    if done.returncode == EXIT_FINE:
+    if done.returncode == _EXIT_LOADED:
         return said.rpartition("\n")[2]
     if done.returncode < 0:
         said = f"{said}\nthe import ended by signal {-done.returncode}".lstrip("\n")
+    elif done.returncode != EXIT_APPLICATION or not said:
+        said = f"{said}\nthe import ended the process with exit code {done.returncode}".lstrip("\n")
     raise OperatorError(f"cannot load {settings.app}: {said}", exit_code=EXIT_APPLICATION)
 
 
 def load_or_exit(directory: str, values: dict[str, Any]) -> None:
     """In the child: load the application, say its name, and end at once, whatever it has started."""
-    code = EXIT_FINE
+    code = _EXIT_LOADED
     try:
         _, full_name = load_in(directory, Settings(values, {}))
         said = f"{full_name} can be called"
