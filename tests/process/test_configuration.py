@@ -86,6 +86,7 @@ def test_config_prints_a_file_that_gives_the_same_settings(folder: Path) -> None
         '[[app]]\napp = "shop"\nenv = { A = "x\\ty\\"", "B" = "" }\nmount = "/shop"\n'
         '[listening]\nbind = [":80", "unix:run/shop.sock?mode=660"]\nserver_header = "none"\n'
         "[times]\nkeep_alive = 0.25\n"
+        "[[app.middleware]]\nuse = 'x:Y'\na = { '${K}' = '$${V} ${HOME}' }\n"
     )
     first = portico(folder, "config", "--threads", "3", environment={"PORTICO_TIMEOUT": "5m"})
     assert (first.returncode, first.stderr) == (0, "")
@@ -117,6 +118,11 @@ def test_config_tells_each_origin(folder: Path) -> None:
         "threads = 3     # --threads on the command line\n"
         'timeout = "5m"  # PORTICO_TIMEOUT in the environment\n'
     )
+    done = portico(folder, "config", "--json", environment={"PORTICO_TIMEOT": "5m"})
+    assert done.stderr == (
+        "portico: PORTICO_TIMEOT in the environment is not a setting; did you mean PORTICO_TIMEOUT?\n"
+    )
+    assert json.loads(done.stdout)["processes"]["workers"] == {"value": 2, "origin": "portico.toml:4:11"}
 
 
 def test_check_says_what_is_fine(folder: Path) -> None:

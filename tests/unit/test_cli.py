@@ -145,6 +145,7 @@ def test_prints_what_a_shell_completes_with(shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
+        ("portico --lo", ["plain,--log-level"]),
         ("portico con", ["plain,config"]),
         ("portico run --thr", ["plain,--threads"]),
         ("portico run --log-level=", ["plain,debug"]),

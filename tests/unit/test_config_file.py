@@ -153,6 +153,11 @@ def test_variables_in_strings(folder: Path) -> None:
     assert (settings.threads, settings.workers) == (7, 3)
 
 
+def test_keys_have_no_variables(folder: Path) -> None:
+    settings = _settings("[[app]]\nenv = { '${A}' = '${A}' }\n", {"A": "1"})
+    assert settings.env == (("${A}", "1"),)
+
+
 def test_pyproject_has_it_in_a_table_of_tools(folder: Path) -> None:
     Path("pyproject.toml").write_text(
         '[tool.portico.processes]\nthreads = 3\n[[tool.portico.app]]\napp = "shop"\n'

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from portico.command_line.options import flags_of
 from portico.command_line.settings_command import SettingsCommand
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Commands(click.Group):
@@ -45,6 +48,14 @@ class Commands(click.Group):
                 hint = f" Did you mean `{ctx.command_path} {meant}`?" if meant else ""
                 raise click.UsageError(f"No such command '{name}'.{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        command = self.get_command(ctx, self.default)
+        if command is not None and incomplete.startswith("-"):
+            known = [item.value for item in found]
+            found += [item for item in command.shell_complete(ctx, incomplete) if item.value not in known]
+        return found
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         command = self.get_command(ctx, self.default)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
+from portico import log
 from portico.command_line.given import read_settings
 from portico.command_line.settings_command import SettingsCommand
+from portico.config.check import unknown_variables
 
 
 def _config(json: bool, changed: bool, **values: Any) -> None:
     settings = read_settings(values)
+    for sentence in unknown_variables(os.environ):
+        log.say(sentence)
     from portico.config.show import as_json, as_toml
 
     click.echo((as_json if json else as_toml)(settings, only_changed=changed), nl=False)

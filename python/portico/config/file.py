@@ -232,7 +232,8 @@ class _Reader:
             )
         if not isinstance(value, str):
             return self._wrong_type(path, "a string", value)
-        return self._one(row, f"{name}={value}", path)
+        text = self._substituted(value, self._places.values[path])
+        return None if text is None else self._parsed(row, f"{name}={text}", path)
 
     def _parts(self, row: Setting[Any], value: object, path: PathInDocument) -> list[Any]:
         """Return what `value` says of a setting that can be repeated; commas are as on a command line."""

@@ -88,13 +88,16 @@ def _native_one(kind: Kind[Any], value: Any) -> Any:
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        pairs = ", ".join(f"{_toml(name)} = {_toml(each)}" for name, each in value.items())
+        pairs = ", ".join(f"{_written(name)} = {_toml(each)}" for name, each in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, float):
         return repr(value)
-    # Strings, whole numbers and booleans are written alike in both.
-    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    # What looks like a substitution is none any more (config/file.py).
-    return text.replace("${", "$${")
+    # What looks like a substitution is none any more (config/file.py); in a key it never is one.
+    return _written(value).replace("${", "$${")
+
+
+def _written(value: str | int) -> str:
+    # Strings, whole numbers and booleans are written alike in TOML and JSON.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
