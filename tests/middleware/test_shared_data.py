@@ -225,6 +225,15 @@ def test_a_failed_precondition_is_a_sentence(folder: Path) -> None:
     )
 
 
+def test_a_response_to_head_has_no_body_whatever_it_says(folder: Path) -> None:
+    whole, failed = (
+        fetch(shared(folder), "/static/page.txt", "HEAD", **fields)
+        for fields in ({}, {"HTTP_IF_MATCH": '"other"'})
+    )
+    assert (whole.status, whole.headers["Content-Length"], whole.body) == ("200 OK", "100", b"")
+    assert (failed.status, failed.body) == ("412 Precondition Failed", b"")
+
+
 def test_without_cache_there_is_nothing_to_keep(folder: Path) -> None:
     application = shared(folder, cache=False)
     since = formatdate(MODIFIED_S, usegmt=True)

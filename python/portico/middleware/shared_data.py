@@ -223,12 +223,15 @@ class SharedDataMiddleware:
                 ("Expires", formatdate(now + self.cache_timeout, usegmt=True)),
             ]
             status = status_due(environ, etag, modified_s)
-            if status == NOT_MODIFIED:
+            if status is not None:
                 chosen.file.close()
+            if status == NOT_MODIFIED:
                 start_response(status, headers)
                 return []
             if status is not None:
-                return _sentence(start_response, status, headers, chosen, "The file is another one by now.\n")
+                return _sentence(
+                    environ, start_response, status, headers, "The file is another one by now.\n"
+                )
         else:
             headers.append(("Cache-Control", "public"))
         headers += [("Last-Modified", formatdate(modified_s, usegmt=True)), ("Accept-Ranges", "bytes")]
@@ -239,7 +242,8 @@ class SharedDataMiddleware:
         if ranges == []:
             headers.append(("Content-Range", f"bytes */{chosen.size}"))
             text = f"The file has {chosen.size} bytes.\n"
-            return _sentence(start_response, "416 Range Not Satisfiable", headers, chosen, text)
+            chosen.file.close()
+            return _sentence(environ, start_response, "416 Range Not Satisfiable", headers, text)
         if chosen.coding is not None:
             headers.append(("Content-Encoding", chosen.coding))
         if ranges is not None:
@@ -294,18 +298,13 @@ def _parts(
 
 
 def _sentence(
-    start_response: StartResponse,
-    status: str,
-    headers: list[tuple[str, str]],
-    chosen: _Representation,
-    text: str,
+    environ: Environ, start_response: StartResponse, status: str, headers: list[tuple[str, str]], text: str
 ) -> Iterable[bytes]:
     """Respond without the file."""
-    chosen.file.close()
     body = text.encode()
     headers += [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
     start_response(status, headers)
-    return [body]
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
 
 def _wrapped(environ: Environ, file: Any) -> Iterable[bytes]:
