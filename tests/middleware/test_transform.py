@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
+from wsgiref.simple_server import make_server as standard_make_server
 
 import pytest
 from portico.middleware.transform import ResponseHead, Transform
+from portico.simple_server import make_server
 from support.raw_client import Closed
 from support.server import Server
 
@@ -154,6 +159,45 @@ def test_a_head_is_that_of_a_get() -> None:
     called = transformed(application, method="HEAD", body=with_end)
     assert called.headers == [TEXT, ("ETag", 'W/"a"')]
     assert (called.body, application.closed) == (b"", 1)
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["list", "made"])
+def test_the_whole_body_of_a_get_gives_a_head_its_length_and_nothing_else(made: bool) -> None:
+    application = Application(b"he", b"llo", made=made, headers=[TEXT, ("Content-Length", "5")])
+    get, head = (transformed(application, method=method, body=with_end) for method in ("GET", "HEAD"))
+    assert head.headers == get.headers
+    assert (get.body, head.body) == (b"hello!", b"")
+
+
+def _single(environ: dict[str, Any], start_response: Any) -> Any:
+    start_response("200 OK", [TEXT])
+    return [b"hello"]
+
+
+def _none(environ: dict[str, Any], start_response: Any) -> Any:
+    start_response("200 OK", [TEXT, ("Content-Length", "5")])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"hello"]
+
+
+def _file(environ: dict[str, Any], start_response: Any) -> Any:
+    start_response("200 OK", [TEXT])
+    return environ["wsgi.file_wrapper"](io.BytesIO(b"hello"))
+
+
+@pytest.mark.parametrize("application", [_single, _none, _file])
+@pytest.mark.parametrize("server", ["portico", "wsgiref"])
+def test_no_server_gives_a_head_the_length_of_the_old_body(application: Any, server: str) -> None:
+    """A server counts the only block of a list, and takes an empty list for an empty body."""
+    made = make_server if server == "portico" else standard_make_server
+    with made("127.0.0.1", 0, Transform(application, body=with_end)) as httpd:
+        connection = http.client.HTTPConnection(*httpd.server_address[:2], timeout=10)
+        asking = threading.Thread(target=httpd.handle_request)
+        asking.start()
+        connection.request("HEAD", "/")
+        with connection.getresponse() as response:
+            assert response.getheader("Content-Length") in (None, "6")
+        connection.close()
+        asking.join()
 
 
 @pytest.mark.parametrize(

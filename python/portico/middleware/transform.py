@@ -97,7 +97,12 @@ class Transform:
             return None
         head.remove(*_TRUE_OF_THE_OLD_BODY)
         _weaken(head)
-        return None if head.environ.get("REQUEST_METHOD") == "HEAD" else change
+        return change
+
+
+def _left_out(block: bytes, is_last: bool) -> bytes:
+    """The change of a body that is not sent."""
+    return b""
 
 
 def _weaken(head: ResponseHead) -> None:
@@ -122,6 +127,7 @@ class _Response:
         self._change: BodyChange | None = None
         self._write: Callable[[bytes], object] | None = None
         self._may_hold = True
+        self.is_to_head = environ.get("REQUEST_METHOD") == "HEAD"
 
     def start(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
@@ -158,12 +164,16 @@ class _Response:
         if self._change is None:
             # A file is sent as one, a list has a known length.
             return result
-        if self._write is None and isinstance(result, list | tuple):
+        # A response to HEAD is none of the whole body if the application has left it out.
+        if self._write is None and isinstance(result, list | tuple) and (any(result) or not self.is_to_head):
             whole = b"".join([*map(self.changed, result), self.last()])
             self._head.set("Content-Length", str(len(whole)))
-            self._sent_head()
-            return [whole]
+            if not self.is_to_head:
+                self._sent_head()
+                return [whole]
         self._sent_head()
+        if self.is_to_head:
+            self._change = _left_out
         return _Blocks(self, result)
 
     def changed(self, block: bytes) -> bytes:
@@ -206,7 +216,9 @@ class _Blocks:
             block = next(self._iterator)
         except StopIteration:
             self._is_over = True
-            if last := self._response.last():
+            last = self._response.last()
+            # Servers take what has no block at all for an empty body, also where none was to be sent.
+            if last or self._response.is_to_head:
                 return last
             raise
         return self._response.changed(block)
