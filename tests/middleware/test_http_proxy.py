@@ -211,6 +211,13 @@ def test_an_interim_response_is_not_the_response() -> None:
         ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\n", "7"),
         ("GET", b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n', None),
         ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", None),
+        # RFC 9112 6.1 lets both say what a GET would have got.
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", None),
+        (
+            "HEAD",
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n",
+            None,
+        ),
     ],
 )
 def test_a_response_without_a_body_ends_with_its_head(
@@ -339,8 +346,24 @@ def test_one_that_takes_too_long_is_a_504_and_a_line() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Name: a\0b\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 O\x1bK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nX(Name): a\r\nContent-Length: 2\r\n\r\nok",
     ],
-    ids=["nothing", "half-line", "half-head", "ssh", "no-header", "lengths", "negative", "coding", "upgrade"],
+    ids=[
+        *(
+            "nothing",
+            "half-line",
+            "half-head",
+            "ssh",
+            "no-header",
+            "lengths",
+            "negative",
+            "coding",
+            "upgrade",
+        ),
+        *("control-character", "control-character-in-the-reason", "no-name"),
+    ],
 )
 def test_a_response_that_is_none_is_a_502(response: bytes) -> None:
     with responding(response) as upstream:

@@ -1,8 +1,16 @@
-"""Values of header fields that are lists (RFC 9110 5.6.1), for the middleware that reads such fields."""
+"""Header fields: what names and values are made of, and values that are lists (RFC 9110 5).
+
+For the middleware that reads or checks them.
+"""
 
 from __future__ import annotations
 
 import re
+
+NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A name is a token (RFC 9110 5.6.2)."""
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no value may have in it; a tab is whitespace (RFC 9110 5.5)."""
 
 # RFC 9110 5.6.4: a comma in a quoted string separates nothing, and there is no other way to write one.
 _ITEM = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")*', re.DOTALL)

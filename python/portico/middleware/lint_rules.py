@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from wsgiref.util import is_hop_by_hop
 
+from portico.middleware.fields import CONTROL, NAME
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,8 +42,6 @@ _REQUIRED = (
     "wsgi.run_once",
 )
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # a tab is whitespace, RFC 9110 5.5
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]|//[^/?#]")  # RFC 3986 4.2, 4.3
 
 # Of a representation, which a 304 does not have (RFC 9110 15.4.5). Content-Location and Expires may be sent.
@@ -100,7 +100,7 @@ def _status_faults(status: Any) -> Iterator[Fault]:
     code = status.partition(" ")[0]
     if len(code) != 3 or not _is_number(code):
         yield WSGIWarning, f"The code of status {status!r} does not have three digits."
-    if status[3:4] != " " or _CONTROL.search(status):
+    if status[3:4] != " " or CONTROL.search(status):
         yield WSGIWarning, f"Status {status!r} is not three digits, a space and a phrase."
     if _is_number(code) and int(code) < 100:
         yield WSGIWarning, f"Status {status!r} has a code below 100."
@@ -116,11 +116,11 @@ def _header_faults(item: Any) -> Iterator[Fault]:
         return
     if name.lower() == "status":
         yield WSGIWarning, "The status header is not supported: it is CGI's, and WSGI has an argument for it."
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         yield WSGIWarning, f"{name!r} is not the name of a header."
     if is_hop_by_hop(name):
         yield WSGIWarning, f"Header {name!r} is about the connection, which is the server's."
-    if _CONTROL.search(value):
+    if CONTROL.search(value):
         yield WSGIWarning, f"Header {name!r} has control characters in its value: {value!r}"
     if any(character > "\xff" for character in value):
         yield WSGIWarning, f"Header {name!r} has characters in its value that are not Latin-1: {value!r}"

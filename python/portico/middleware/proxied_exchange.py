@@ -314,6 +314,7 @@ class Exchange:
             raise self._broken(error) from error
         self._response = response
         try:
+            status_line(response)
             response_headers(response)
             if response.status <= _SWITCHING_PROTOCOLS:
                 raise ValueError(f"the status {response.status}")

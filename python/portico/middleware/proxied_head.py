@@ -10,6 +10,8 @@ import http.client
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from urllib.parse import quote
 
+from portico.middleware.fields import CONTROL, NAME
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -103,6 +105,10 @@ def response_headers(response: http.client.HTTPResponse) -> Headers:
     if any(isinstance(defect, unreadable) for defect in response.headers.defects):
         raise ValueError("a header line that is none")
     headers = [(name, _unfolded(value)) for name, value in response.getheaders()]
+    for name, value in headers:
+        # RFC 9110 5.5: to be rejected, or replaced before it is passed on.
+        if not NAME.fullmatch(name) or CONTROL.search(value):
+            raise ValueError(f"a header that is none: {name!r}: {value!r:.80}")
     coding = _values("transfer-encoding", headers)
     if coding not in ([], ["chunked"]):
         raise ValueError(f"the transfer coding {', '.join(coding)}")
@@ -128,6 +134,11 @@ def _values(name: str, headers: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def status_line(response: http.client.HTTPResponse) -> str:
-    """Return status and reason as `start_response` takes them, with a reason also where there was none."""
+    """Return status and reason as `start_response` takes them, with a reason also where there was none.
+
+    Raises ValueError for a reason that may not be.
+    """
     reason = response.reason.strip() or http.client.responses.get(response.status, "Unknown")
+    if CONTROL.search(reason):
+        raise ValueError(f"the reason {reason!r:.80}")
     return f"{response.status} {reason}"

@@ -154,7 +154,8 @@ class Upstreams:
 class FinalResponse(HTTPResponse):
     """A response whose head is whole, and that is no interim one (RFC 9110 15.2).
 
-    `http.client` takes the end of the connection for the end of a head, and a 103 for the response.
+    `http.client` takes the end of the connection for the end of a head, a 103 for the response, and waits for
+    the chunks of a 304.
     """
 
     fp: Any
@@ -167,6 +168,9 @@ class FinalResponse(HTTPResponse):
             super().begin()
         if not lines.is_at_empty_line:
             raise HTTPException("the connection ended within the head")
+        if self.length == 0:
+            # A 304 may say that the body of a 200 is chunked, and has none itself (RFC 9112 6.1, 6.3).
+            self.chunked = False
         self.fp = lines.file
 
 
