@@ -318,8 +318,10 @@ def test_without_a_charset_text_is_utf_8_and_what_is_not_passes_unchanged() -> N
         [TEXT, ("Content-Encoding", "gzip")],
         [("Content-Type", "text/plain; charset=base64")],
         [("Content-Type", "text/plain; charset=klingon")],
+        [("Content-Type", "text/plain; charset=idna")],
+        [("Content-Type", "text/plain; charset=punycode")],
     ],
-    ids=["image", "no-type", "encoded", "no-charset", "unknown-charset"],
+    ids=["image", "no-type", "encoded", "no-charset", "unknown-charset", "of-hosts", "of-labels"],
 )
 def test_what_is_no_text_is_not_taken_for_it(headers: list[tuple[str, str]]) -> None:
     headers = [*headers, ("ETag", '"a"'), ("Content-Length", "4")]

@@ -62,8 +62,9 @@ def _charset(content_type: str) -> str | None:
     given = [value.strip(" \t\"'") for name, _, value in pairs if name.strip().lower() == "charset"]
     charset = given[0] if given else _DEFAULT_CHARSET
     try:
-        # Raises it also for codecs that are of no text, such as base64.
-        "".encode(charset)
+        # Raises it also for codecs that are of no text (base64), or of one that has to be right (idna).
+        "".encode(charset, _ERRORS)
+        codecs.getincrementaldecoder(charset)(_ERRORS).decode(b"")
     except (LookupError, ValueError):
         return None
     return charset
