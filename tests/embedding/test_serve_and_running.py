@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import portico
 import pytest
@@ -84,6 +85,23 @@ def test_serves_a_unix_socket_and_removes_it(tmp_path: Path) -> None:
         assert server.url == "http+unix://" + str(path).replace("/", "%2F")
         assert describe(str(path))["REMOTE_ADDR"] == ""
     assert not path.exists()
+
+
+def test_a_path_of_a_unix_socket_may_be_bytes(tmp_path: Path) -> None:
+    with portico.running(hello, unix_socket=os.fsencode(tmp_path / "größe")) as server:  # type: ignore[arg-type]
+        assert server.url == f"http+unix://{quote(os.fsencode(tmp_path / 'größe'), safe='')}"
+
+
+def test_url_of_an_abstract_socket_begins_with_its_nul() -> None:
+    name = f"portico-{os.getpid()}"
+    with portico.running(hello, unix_socket=f"@{name}") as server, socket.socket(socket.AF_UNIX) as client:
+        assert server.url == f"http+unix://%00{name}"
+        client.connect(unquote(server.url.removeprefix("http+unix://")))
+
+
+def test_an_ipv6_address_may_stand_in_its_brackets() -> None:
+    with portico.running(hello, host="[::1]") as server:
+        assert server.url == f"http://[::1]:{server.port}"
 
 
 def test_url_of_all_addresses_is_one_that_can_be_asked() -> None:
@@ -188,6 +206,26 @@ def test_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
             TypeError,
             "expected unix_socket or bind, got both",
             id="both",
+        ),
+        pytest.param({"bind": []}, ValueError, "bind: expected at least one address, got []", id="nowhere"),
+        pytest.param(
+            {"unix_socket": 5}, TypeError, "unix_socket: expected a path or @NAME, got 5", id="no_path"
+        ),
+        pytest.param(
+            {"middleware": "portico.middleware:Lint"},
+            TypeError,
+            "middleware: put it around the application",
+            id="middleware",
+        ),
+        pytest.param(
+            {"factory": True}, TypeError, "factory: pass on the application that it makes", id="factory"
+        ),
+        pytest.param({"name": "shop"}, TypeError, "name: that is up to the program that serves", id="name"),
+        pytest.param(
+            {"error_log": "errors"},
+            TypeError,
+            "error_log: the error log is the standard error of the program",
+            id="error_log",
         ),
     ],
 )

@@ -22,9 +22,13 @@ _UP_TO_THE_PROGRAM = "that is up to the program that serves"
 _OF_WORKERS = "that takes workers, which only `portico run` has"
 NOT_HERE = {
     "app": "the application is an argument of its own",
+    "factory": "pass on the application that it makes",
+    "middleware": "put it around the application",
     "chdir": _UP_TO_THE_PROGRAM,
     "pythonpath": _UP_TO_THE_PROGRAM,
     "env": _UP_TO_THE_PROGRAM,
+    "name": _UP_TO_THE_PROGRAM,
+    "error_log": "the error log is the standard error of the program",
     "workers": _OF_WORKERS,
     "timeout": _OF_WORKERS,
 }

@@ -115,7 +115,9 @@ class BoundServer:
         """Where to ask, without a slash at the end; a path of a Unix socket is escaped whole (http+unix)."""
         address = self._listeners[0].address
         if address.path:
-            return f"http+unix://{quote(address.path, safe='')}"
+            # The name of an abstract socket begins with NUL, which is also how it is connected to (unix(7)).
+            path = f"\0{address.path}" if address.is_abstract else address.path
+            return f"http+unix://{quote(os.fsencode(path), safe='')}"
         host = _REACHED_BY.get(address.host, address.host)
         return f"http://[{host}]:{address.port}" if ":" in host else f"http://{host}:{address.port}"
 
@@ -180,13 +182,18 @@ def _with_address(
     if unix_socket is not None:
         if "bind" in settings:
             raise TypeError(f"{caller}(): expected unix_socket or bind, got both")
-        settings["bind"] = f"unix:{os.fspath(unix_socket)}"
+        if not isinstance(unix_socket, str | bytes | os.PathLike):
+            raise TypeError(f"{caller}(): unix_socket: expected a path or @NAME, got {unix_socket!r}")
+        settings["bind"] = f"unix:{os.fsdecode(unix_socket)}"
+    if settings.get("bind") in ([], ()):
+        raise ValueError(f"{caller}(): bind: expected at least one address, got {settings['bind']!r}")
     if "bind" not in settings:
         if not isinstance(host, str):
             raise TypeError(f"{caller}(): host: expected a name or an address, got {host!r}")
         if type(port) is not int:
             raise TypeError(f"{caller}(): port: expected a whole number, got {port!r}")
-        settings["bind"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        is_bare_ipv6 = ":" in host and not host.startswith("[")
+        settings["bind"] = f"[{host}]:{port}" if is_bare_ipv6 else f"{host}:{port}"
     return settings
 
 
