@@ -78,6 +78,7 @@ class WSGIServer(standard.WSGIServer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._stop = Stop()
         self._is_over = threading.Event()
+        self._served: HookedApplication | None = None
         super().__init__(*args, **kwargs)
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
@@ -91,14 +92,20 @@ class WSGIServer(standard.WSGIServer):
         try:
             self._serve(self.socket, self._stop)
         finally:
+            self._served = None
             self._is_over.set()
 
     def shutdown(self) -> None:
-        """Have `serve_forever`, on another thread, finish what has come in; wait until it returns."""
+        """Have `serve_forever`, on another thread, finish what has come in; wait until it returns.
+
+        In a call of the application, or a handler of a signal on the thread that serves, it does not wait.
+        """
         if takes_io(self):
             return super().shutdown()
+        served = self._served
         self._stop.gracefully()
-        self._is_over.wait()
+        if served is None or not served.is_served_here:
+            self._is_over.wait()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Serve the first request of the connection `request`: what `handle_request` does with it."""
@@ -113,6 +120,8 @@ class WSGIServer(standard.WSGIServer):
         display = f"http://{self.server_name}:{self.server_port}"
         with _log_of(settings, is_asked_for="access_log" in given) as log_fd, _borrowed(sock) as fd:
             application = HookedApplication(self, logs_itself=log_fd is None)
+            if not is_connection:
+                self._served = application
             serve_here(
                 application,
                 settings,

@@ -304,6 +304,52 @@ def test_shutdown_before_serve_forever_ends_that_at_once() -> None:
         assert not shutdown.is_alive()
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_shutdown_in_a_call_does_not_wait_for_that_call(threads: int) -> None:
+    """With ThreadingMixIn the standard library's does not either; without it, that waits for ever."""
+
+    def ending(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        server.shutdown()
+        return hello(environ, start_response)
+
+    with quiet(ending, threads=threads) as server, Connection(server.server_address) as client:
+        serve = threading.Thread(target=server.serve_forever)
+        serve.start()
+        assert client.request("/").body == b"hello"
+        serve.join(10)
+        assert not serve.is_alive()
+        # What was asked once has been done once.
+        assert_serves(server, hello)
+
+
+def assert_serves(server: Any, application: Any) -> None:
+    server.set_app(application)
+    serve = threading.Thread(target=server.serve_forever)
+    serve.start()
+    with Connection(server.server_address) as client:
+        assert client.request("/").body == b"hello"
+    server.shutdown()
+    serve.join(10)
+    assert not serve.is_alive()
+
+
+def test_get_app_is_called_for_each_request_and_no_other_time() -> None:
+    class Choosing(QuietServer):
+        chosen = 0
+
+        def get_app(self) -> Any:
+            self.chosen += 1
+            if self.chosen == 1:
+                raise LookupError("not yet")
+            return hello
+
+    with serving(make_server("127.0.0.1", 0, hello, Choosing)) as server:
+        assert server.chosen == 0
+        with Connection(server.server_address) as client:
+            assert [client.request("/").status for _ in range(3)] == [500, 200, 200]
+        assert server.chosen == 3
+
+
 def test_no_handler_of_a_signal_is_touched_outside_the_main_thread() -> None:
     def handlers() -> list[Any]:
         wakeup_fd = signal.set_wakeup_fd(-1)

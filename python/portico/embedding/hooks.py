@@ -42,13 +42,20 @@ class HookedApplication:
         self._logs = logs_itself or bool(changed & LOG_HOOKS)
         self._of_thread = threading.local()
         self._log_errors = log.ErrorStream()
-        # Whom an error in the log is of, and where it is looked for.
-        application = server.get_app()
+        self._of_thread.serves = True
+        # Whom an error in the log is of, and where it is looked for. get_app() is asked with each request.
+        application = getattr(server, "application", None) or server.get_app
         self.__wrapped__ = application
         self.__module__ = getattr(application, "__module__", __name__)
         self.__qualname__ = getattr(application, "__qualname__", type(application).__qualname__)
 
+    @property
+    def is_served_here(self) -> bool:
+        """Whether this thread is one of those that serve: it waits in vain for the end of them."""
+        return getattr(self._of_thread, "serves", False)
+
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        self._of_thread.serves = True
         handler = None
         if self._makes_environ or self._has_stderr or self._logs:
             handler = self._of_thread.handler = make_handler(self._handler_class, self._server, environ)
