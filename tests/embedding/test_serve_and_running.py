@@ -99,7 +99,7 @@ def test_url_of_an_abstract_socket_begins_with_its_nul() -> None:
         client.connect(unquote(server.url.removeprefix("http+unix://")))
 
 
-def test_an_ipv6_address_may_stand_in_its_brackets() -> None:
+def test_an_ipv6_address_may_have_its_brackets() -> None:
     with portico.running(hello, host="[::1]") as server:
         assert server.url == f"http://[::1]:{server.port}"
 
