@@ -309,6 +309,67 @@ def test_a_response_counts_also_if_the_upstream_has_closed_before_it_had_the_req
     assert (called.status, called.body) == ("413 Too Large", b"no")
 
 
+def test_a_response_to_half_a_request_counts_also_where_nothing_more_is_read() -> None:
+    def rejects_and_waits(upstream: RawUpstream, connection: socket.socket, number: int) -> None:
+        connection.recv(1)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Type: a/b\r\nContent-Length: 2\r\n\r\nno")
+        assert is_over.wait(10)
+
+    is_over = threading.Event()
+    with RawUpstream(rejects_and_waits) as upstream:
+        called = proxied(upstream.url, environ_for(method="POST", body=b"x" * (16 << 20)))
+        is_over.set()
+    assert (called.status, called.body) == ("413 Too Large", b"no")
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_response_to_each_block_of_the_request_is_streamed_both_ways(framing: str) -> None:
+    """The upstream takes nothing more until what it has made of it is taken."""
+    size = 16 << 20
+
+    def echoes(upstream: RawUpstream, connection: socket.socket, number: int) -> None:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += connection.recv(1)
+        said = f"Content-Length: {size}" if framing == "length" else "Transfer-Encoding: chunked"
+        connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n{said}\r\n\r\n".encode())
+        left = size
+        while left:
+            block = connection.recv(1 << 16)
+            left -= len(block)
+            connection.sendall(block if framing == "length" else b"%x\r\n%b\r\n" % (len(block), block))
+        if framing == "chunks":
+            connection.sendall(b"0\r\n\r\n")
+
+    body = bytes(range(256)) * (size // 256)
+    with RawUpstream(echoes) as upstream:
+        called = proxied(upstream.url, environ_for(method="POST", body=body), timeout=5)
+    assert called.status == "200 OK"
+    assert called.body == body
+
+
+def test_a_body_that_fails_while_the_response_comes_is_not_the_fault_of_the_upstream() -> None:
+    class Body:
+        left = 64
+
+        def read(self, size: int) -> bytes:
+            self.left -= 1
+            if self.left < 0:
+                raise ConnectionError("the client has left")
+            return b"x" * size
+
+    def responds_slowly(upstream: RawUpstream, connection: socket.socket, number: int) -> None:
+        connection.recv(1)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n\r\nok")
+        while connection.recv(1 << 16):
+            pass
+
+    with RawUpstream(responds_slowly) as upstream:
+        environ = environ_for(method="POST", CONTENT_LENGTH=str(1 << 30), **{"wsgi.input": Body()})
+        with pytest.raises(ConnectionError, match="the client has left"):
+            proxied(upstream.url, environ, is_valid=False, chunk_size=1 << 20)
+
+
 # --- Upstreams that fail
 
 

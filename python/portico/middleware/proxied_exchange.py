@@ -7,8 +7,10 @@ thread that calls the application; only `ClientWatch` is called from another one
 from __future__ import annotations
 
 import threading
+from functools import partial
 from http.client import HTTPException
 
+from portico.middleware.proxied_body import RequestBody
 from portico.middleware.proxied_head import (
     client_host,
     request_headers,
@@ -16,11 +18,12 @@ from portico.middleware.proxied_head import (
     status_line,
     target,
 )
+from portico.middleware.upstreams import FinalResponse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from http.client import HTTPConnection, HTTPResponse
     from typing import Any
 
@@ -106,7 +109,8 @@ class ProxiedRequest:
         self._path = path
         self._prefix = prefix
         self._length, self._is_chunked = _framing(environ)
-        self.is_repeatable = self.method in _IDEMPOTENT and not self._length and not self._is_chunked
+        self.has_body = bool(self._length) or self._is_chunked
+        self.is_repeatable = self.method in _IDEMPOTENT and not self.has_body
 
     def target(self, upstream: Upstream) -> str:
         """Return what the request line asks `upstream` for."""
@@ -177,7 +181,8 @@ class Exchange:
         self._upstream = upstream
         self._connection: HTTPConnection | None = None
         self._response: HTTPResponse | None = None
-        self._is_sent_whole = False
+        self._is_sent = False
+        self._body: RequestBody | None = None
         self._is_over = False
 
     def begin(self) -> None:
@@ -214,6 +219,8 @@ class Exchange:
             block = self._response.read1(self._request.chunk_size)
         except (OSError, HTTPException, ValueError) as error:
             self._end(keep=False)
+            if self._is_of_request_body(error):
+                raise
             raise self._broken_off(_described(error)) from error
         if block:
             return block
@@ -242,7 +249,8 @@ class Exchange:
             self._response.close()
         if self._connection is not None:
             response = self._response
-            if keep and self._is_sent_whole and response is not None and not response.will_close:
+            is_sent_whole = self._is_sent and (self._body is None or self._body.is_whole)
+            if keep and is_sent_whole and response is not None and not response.will_close:
                 self._upstream.keep(self._connection)
             else:
                 self._connection.close()
@@ -273,12 +281,11 @@ class Exchange:
     def _ask(self, connection: HTTPConnection) -> None:
         self._connection = connection
         self._request.client.begin(connection.sock)
-        self._is_sent_whole = self._send(connection)
-        # Also if it was not sent whole: who rejects a request need not read all of it.
+        self._send_head(connection)
+        # Also if it was not sent: who rejects a request need not read it.
         self._response = self._receive(connection)
 
-    def _send(self, connection: HTTPConnection) -> bool:
-        """Send the request; false if the upstream has closed before the end of it."""
+    def _send_head(self, connection: HTTPConnection) -> None:
         request = self._request
         try:
             connection.putrequest(
@@ -292,25 +299,28 @@ class Exchange:
                 "The request cannot be passed on.",
                 detail=f"a request cannot be passed on: {_described(error)}",
             ) from error
-        return self._is_sent(connection.endheaders) and all(
-            self._is_sent(connection.send, block) for block in request.blocks()
-        )
-
-    def _is_sent(self, send: Callable[..., object], *arguments: bytes) -> bool:
         try:
-            send(*arguments)
+            connection.endheaders()
         except TimeoutError as error:
             raise self._timed_out("did not take the request") from error
         except OSError:
-            return False
-        return True
+            return  # the upstream has closed, and may have responded before
+        self._is_sent = True
+        if request.has_body:
+            self._body = RequestBody(connection.sock, request.blocks())
 
     def _receive(self, connection: HTTPConnection) -> HTTPResponse:
+        """Receive the head of the response, and send the body of the request meanwhile."""
+        body = self._body
+        connection.response_class = partial(_response_of, body)  # type: ignore[assignment]
         try:
             response = connection.getresponse()
-        except TimeoutError as error:
-            raise self._timed_out("did not respond") from error
         except (OSError, HTTPException, ValueError) as error:
+            if self._is_of_request_body(error):
+                raise
+            if isinstance(error, TimeoutError):
+                is_sent = body is None or body.is_over
+                raise self._timed_out("did not respond" if is_sent else "did not take the request") from error
             raise self._broken(error) from error
         self._response = response
         try:
@@ -325,6 +335,9 @@ class Exchange:
                 detail=f"{self._upstream.url} sent {error}",
             ) from error
         return response
+
+    def _is_of_request_body(self, error: BaseException) -> bool:
+        return self._body is not None and self._body.failure is error
 
     def _broken_off(self, why: str) -> ConnectionError:
         return ConnectionError(f"{self._upstream.url} broke off its response: {why}")
@@ -345,6 +358,11 @@ class Exchange:
             is_dead=not has_left,
             may_repeat=self._request.is_repeatable and not has_left,
         )
+
+
+def _response_of(body: RequestBody | None, connected: socket.socket, **arguments: Any) -> FinalResponse:
+    """Return a response that is read from `connected`, while the rest of `body` is sent."""
+    return FinalResponse(connected if body is None else body, **arguments)  # type: ignore[arg-type]
 
 
 def _described(error: Exception) -> str:
