@@ -1,7 +1,6 @@
 """A whole WSGI server, to be read: what stands between a socket and an application (PEP 3333).
 
-`python micro_server.py shop:app 8080` serves the `app` of `shop.py`. `portico.wire` knows HTTP.
-"""
+`python micro_server.py shop:app 8080` serves the `app` of `shop.py`. `portico.wire` knows HTTP."""
 
 import io
 import socket
@@ -113,6 +112,7 @@ class MicroServer:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, "")  # the working directory, as `python -m` has it
     module, _, name = sys.argv[1].partition(":")
     server = MicroServer(port=int(sys.argv[2]) if len(sys.argv) > 2 else 8000)
     server.set_app(getattr(import_module(module), name or "application"))

@@ -92,9 +92,11 @@ def test_it_is_short_and_has_the_methods_that_one_looks_for() -> None:
     assert [name for name in METHODS if not callable(getattr(MicroServer, name, None))] == []
 
 
-def test_serves_hello_from_the_command_line() -> None:
-    command = [sys.executable, SOURCE.name, "hello", "0"]
-    with subprocess.Popen(command, cwd=EXAMPLES, stdout=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize("name", ["hello", "shop:app"])
+def test_serves_what_is_beside_it_or_in_the_working_directory(name: str, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("from hello import application as app")
+    command = [sys.executable, str(SOURCE), name, "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             port = int(process.stdout.readline().rstrip("/\n").rpartition(":")[2])
