@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -558,6 +560,29 @@ def test_a_kept_connection_that_was_closed_meanwhile_costs_nobody_a_response() -
         called = [call(middleware, environ_for()) for _ in range(2)]
     assert [(each.body, each.errors) for each in called] == [(b"ok", ""), (b"ok", "")]
     assert (upstream.connections, len(upstream.heads)) == (2, 3)
+
+
+def test_a_kept_connection_keeps_nothing_of_a_request() -> None:
+    class Input(io.BytesIO):
+        pass
+
+    body = Input(b"body")
+    with responding(OK, OK) as upstream:
+        middleware = HTTPProxyMiddleware(application, {"/": {"target": upstream.url}})
+        environ = environ_for(method="POST", CONTENT_LENGTH="4", **{"wsgi.input": body})
+        assert call(middleware, environ, is_valid=False).body == b"ok"
+        left = weakref.ref(body)
+        del body, environ
+        gc.collect()
+        assert left() is None
+        assert call(middleware, environ_for()).body == b"ok"
+    assert upstream.connections == 1
+
+
+def test_targets_may_come_from_an_iterator() -> None:
+    with responding(OK, OK) as upstream:
+        middleware = HTTPProxyMiddleware(application, {"/": {"target": (url for url in [upstream.url])}})
+        assert [call(middleware, environ_for()).body for _ in range(2)] == [b"ok"] * 2
 
 
 def test_what_cannot_be_repeated_gets_a_fresh_connection() -> None:

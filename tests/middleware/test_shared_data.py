@@ -134,6 +134,14 @@ def test_disallowed_names_are_not_sent(folder: Path, disallow: Any) -> None:
     assert fetch(application, "/static/page.txt").body == TEXT
 
 
+def test_a_file_may_appear_later(folder: Path) -> None:
+    """As with Werkzeug's: only whether it is a file or a directory is found out at the start."""
+    application = SharedDataMiddleware(shows_path, {"/robots.txt": str(folder / "robots.txt")})
+    assert fetch(application, "/robots.txt").body == b"|/robots.txt"
+    (folder / "robots.txt").write_bytes(b"later")
+    assert fetch(application, "/robots.txt").body == b"later"
+
+
 def test_a_subclass_may_disallow(folder: Path) -> None:
     class Careful(SharedDataMiddleware):
         def is_allowed(self, filename: str) -> bool:

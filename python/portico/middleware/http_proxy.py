@@ -139,7 +139,8 @@ def _checked(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"targets: expected a target for {prefix!r}, such as http://127.0.0.1:5001/")
     if unknown := [name for name in options if name not in known]:
         raise ValueError(f"targets: expected {', '.join(known)} for {prefix!r}, got {unknown[0]!r}")
-    return {**_DEFAULTS, **options}
+    target = options["target"]
+    return {**_DEFAULTS, **options, "target": target if isinstance(target, str) else tuple(target)}
 
 
 ProxyMiddleware = HTTPProxyMiddleware

@@ -7,7 +7,6 @@ thread that calls the application; only `ClientWatch` is called from another one
 from __future__ import annotations
 
 import threading
-from functools import partial
 from http.client import HTTPException
 
 from portico.middleware.proxied_body import RequestBody
@@ -312,9 +311,8 @@ class Exchange:
     def _receive(self, connection: HTTPConnection) -> HTTPResponse:
         """Receive the head of the response, and send the body of the request meanwhile."""
         body = self._body
-        connection.response_class = partial(_response_of, body)  # type: ignore[assignment]
         try:
-            response = connection.getresponse()
+            response = _response_of(connection, body)
         except (OSError, HTTPException, ValueError) as error:
             if self._is_of_request_body(error):
                 raise
@@ -360,9 +358,20 @@ class Exchange:
         )
 
 
-def _response_of(body: RequestBody | None, connected: socket.socket, **arguments: Any) -> FinalResponse:
-    """Return a response that is read from `connected`, while the rest of `body` is sent."""
-    return FinalResponse(connected if body is None else body, **arguments)  # type: ignore[arg-type]
+def _response_of(connection: HTTPConnection, body: RequestBody | None) -> HTTPResponse:
+    """Return the response, which is read while the rest of `body` is sent."""
+    if body is None:
+        return connection.getresponse()
+
+    def made(connected: socket.socket, **arguments: Any) -> FinalResponse:
+        return FinalResponse(body, **arguments)  # type: ignore[arg-type]
+
+    connection.response_class = made  # type: ignore[assignment]
+    try:
+        return connection.getresponse()
+    finally:
+        # A connection that is kept has nothing of this request.
+        connection.response_class = FinalResponse
 
 
 def _described(error: Exception) -> str:

@@ -124,10 +124,11 @@ class SharedDataMiddleware:
         """Return what finds the files below `directory`. Symbolic links are followed."""
 
         def load(path: str | None) -> tuple[str | None, Opener | None]:
-            inside = _inside(path)
+            inside = "" if path is None else _inside(path)
             if inside is None:
                 return None, None
-            filename = posixpath.join(directory or ".", inside)
+            # It may be a file that was not there at the start.
+            filename = posixpath.join(directory or ".", inside) if inside else directory
             return (
                 (os.path.basename(filename), _opener(filename)) if os.path.isfile(filename) else (None, None)
             )

@@ -67,6 +67,7 @@ class Upstream:
             )
         else:
             connection = HTTPConnection(self.host, self._port or 80, timeout=self._timeout_s)
+        connection.response_class = FinalResponse
         try:
             connection.connect()
         except BaseException:
