@@ -88,6 +88,12 @@ def test_rejects_a_peer_that_is_none() -> None:
         RequestID(application, trusted=["proxy.example"])
 
 
+@pytest.mark.parametrize("header", ["", "X Request", "X-Request-ID:", "X-Größe"])
+def test_rejects_a_header_that_is_none(header: str) -> None:
+    with pytest.raises(ValueError, match="header: expected the name of a header, such as X-Request-ID, got "):
+        RequestID(application, header=header)
+
+
 def test_the_header_of_the_application_gives_way() -> None:
     def sends_its_own(environ: Any, start_response: Any) -> list[bytes]:
         start_response("200 OK", [("x-request-id", "own"), TEXT])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from contextvars import ContextVar
 
+from portico.middleware.fields import NAME
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,7 +43,7 @@ class RequestID:
 
     `make` returns a new name; without it that is 32 hexadecimal digits of the randomness of the system.
 
-    Raises ValueError for something in `trusted` that is no address.
+    Raises ValueError for a `header` that is none, and for something in `trusted` that is no address.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class RequestID:
         trusted: Sequence[str] | Trust = (),
         make: Callable[[], str] | None = None,
     ) -> None:
+        if not NAME.fullmatch(header):
+            raise ValueError(f"header: expected the name of a header, such as X-Request-ID, got {header!r}")
         self.app = app
         self._header = header
         self._key = "HTTP_" + header.upper().replace("-", "_")
