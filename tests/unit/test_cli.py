@@ -59,6 +59,23 @@ def test_a_command_that_is_none_has_a_hint(word: str, meant: str) -> None:
     assert f"No such command '{word}'. Did you mean `portico {meant}`?" in found.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "title", "own"),
+    [
+        pytest.param(("dev",), "Development", ["--watch", "--reload", "--open", "--show-locals"], id="dev"),
+        pytest.param(("config",), "What is printed", ["--json", "--changed"], id="config"),
+        pytest.param(
+            ("generate", "systemd"), "What is printed", ["--user", "--output", "--force"], id="generate"
+        ),
+    ],
+)
+def test_help_shows_first_what_a_command_has_of_its_own(
+    arguments: tuple[str, ...], title: str, own: list[str]
+) -> None:
+    found = options_of(page(*arguments, "--help"))
+    assert next(iter(found.items())) == (title, own)
+
+
 def test_rows_of_one_group_stand_together() -> None:
     assert tuple(row for rows in by_group().values() for row in rows) == TABLE
 

@@ -19,14 +19,21 @@ WRITTEN = f"{__name__}.written"
 class SettingsCommand(click.Command):
     """A command that takes all settings: shows them by the groups of the table, knows which was meant.
 
-    `options` are those that it has beside the settings. `is_brief`: its help is the options that most people
-    need, unless all are asked for.
+    `options` are those that it has beside the settings, `own_title` is their heading. `is_brief`: its help is
+    the options that most people need, unless all are asked for.
     """
 
     def __init__(
-        self, name: str, *, options: Sequence[click.Option] = (), is_brief: bool = False, **attributes: Any
+        self,
+        name: str,
+        *,
+        options: Sequence[click.Option] = (),
+        own_title: str = "What is printed",
+        is_brief: bool = False,
+        **attributes: Any,
     ) -> None:
         super().__init__(name, params=[*parameters(), *options], **attributes)
+        self.own_title = own_title
         self.is_brief = is_brief
         if is_brief:
             self.params.append(help_all())
@@ -47,4 +54,4 @@ class SettingsCommand(click.Command):
         if self.is_brief and not shows_all(ctx):
             format_brief(formatter)
         else:
-            format_all(self, ctx, formatter)
+            format_all(self, ctx, formatter, own_title=self.own_title)

@@ -55,22 +55,28 @@ def format_brief(formatter: click.HelpFormatter) -> None:
         )
 
 
-def format_all(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """Write all options of `command`, by group."""
+def format_all(
+    command: click.Command, ctx: click.Context, formatter: click.HelpFormatter, *, own_title: str
+) -> None:
+    """Write all options of `command`: its own, under `own_title`, then the settings by group."""
     records = {
         parameter.name: record
         for parameter in command.get_params(ctx)
         if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx))
     }
-    for group, rows in by_group().items():
-        with formatter.section(group.title.capitalize()):
-            formatter.write_dl([records.pop(row.name) for row in rows if row.name in records])
+    groups = {
+        group.title.capitalize(): [records.pop(row.name) for row in rows if row.name in records]
+        for group, rows in by_group().items()
+    }
     help_option = command.get_help_option(ctx)
     names = (FILE, help_option.name if help_option else "", "help_all")
     others = [records.pop(name) for name in names if name in records]
     if records:
-        with formatter.section("What is printed"):
+        with formatter.section(own_title):
             formatter.write_dl(list(records.values()))
+    for title, options in groups.items():
+        with formatter.section(title):
+            formatter.write_dl(options)
     with formatter.section("Other"):
         formatter.write_dl(others)
     formatter.write_paragraph()

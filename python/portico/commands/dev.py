@@ -28,6 +28,7 @@ def _dev(watch: tuple[str, ...], reload: bool, open: bool, show_locals: bool, **
 COMMAND = SettingsCommand(
     "dev",
     callback=_dev,
+    own_title="Development",
     options=[
         click.Option(
             ["--watch"],
