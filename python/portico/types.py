@@ -64,7 +64,9 @@ class EngineProcess(Protocol):
     if the interpreter writes there (`signal.set_wakeup_fd`) and `serve` is called on the main thread: then
     handlers of signals run also while it waits. `supervisor_fd` is the worker's end of the socketpair over
     which orders come (`portico.process.messages`): its end of file is the supervisor's death. `ready_frame`
-    is what is written there once connections are accepted. `access_log_fd` is where access lines go. Each
+    is what is written there once connections are accepted. `gate_fd` is a socket to who is asked before each
+    connection is accepted: a byte asks, a byte lets one in, as soon as a thread is free; what is not let in
+    is left to whoever accepts at that listener next. `access_log_fd` is where access lines go. Each
     descriptor may be -1 for none, and stays the caller's. `multiprocess`: other workers serve the same
     application. `errors` is `wsgi.errors`.
 
@@ -81,6 +83,7 @@ class EngineProcess(Protocol):
     wakeup_fd: int
     supervisor_fd: int
     ready_frame: bytes
+    gate_fd: int
     multiprocess: bool
     access_log_fd: int
     access_log_colour: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from support.waiting import wait_until
 
 from .conftest import Start, save
 
+_DEADLINE_S = 20.0
 SHOP = """
 {head}
 def application(environ, start_response):
@@ -55,6 +57,88 @@ def test_new_code_is_there_within_a_third_of_a_second(start: Start, tmp_path: Pa
         dev.wait_body(str(number))
         took_s.append(time.monotonic() - began_s)
     assert sorted(took_s)[len(took_s) // 2] < 0.3, took_s
+
+
+@pytest.mark.parametrize("options", [(), ("--threads", "4")], ids=["one thread", "four threads"])
+def test_a_request_right_after_a_save_gets_new_code(
+    start: Start, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    path = tmp_path / "shop.py"
+    save(path, shop(100))
+    dev = start(*options).wait_ready()
+    seen = []
+    for number in range(101, 121):
+        save(path, shop(number))
+        seen.append(dev.body())
+    assert seen == [str(number) for number in range(101, 121)]
+
+
+def test_a_request_right_after_a_save_of_what_a_request_has_imported(start: Start, tmp_path: Path) -> None:
+    save(tmp_path / "late.py", "value = 100\n")
+    source = shop("value()", head="def value():\n    import late\n    return late.value\n")
+    save(tmp_path / "shop.py", source)
+    dev = start().wait_ready()
+    seen = [dev.body()]
+    for number in range(101, 106):
+        save(tmp_path / "late.py", f"value = {number}\n")
+        seen.append(dev.body())
+    assert seen == [str(number) for number in range(100, 106)]
+
+
+def test_a_connection_that_was_opened_before_a_save_gets_new_code(start: Start, tmp_path: Path) -> None:
+    # Browsers open connections before they have anything to ask.
+    path = tmp_path / "shop.py"
+    save(path, shop("'old'"))
+    dev = start().wait_ready()
+    with socket.create_connection(("127.0.0.1", dev.port), _DEADLINE_S) as early:
+        time.sleep(2.5)  # a pause is what is tested: the kernel may keep it back for a while only
+        save(path, shop("'new'"))
+        early.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert early.makefile("rb").read().endswith(b"\r\n\r\nnew")
+
+
+def test_requests_behind_a_stuck_call_wait_for_the_new_code(start: Start, tmp_path: Path) -> None:
+    gate, reached = tmp_path / "gate", tmp_path / "reached"
+    os.mkfifo(gate)
+    stuck = f"def value():\n    open({str(reached)!r}, 'w').close()\n    open({str(gate)!r}).read()\n"
+    save(tmp_path / "shop.py", shop("value()", head=stuck))
+    dev = start("--graceful-timeout", "300ms").wait_ready()
+
+    def ask(body: bytes = b"") -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", dev.port), _DEADLINE_S)
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        client.sendall(f"POST / HTTP/1.1\r\nHost: a\r\n{length}\r\n".encode() + body)
+        return client
+
+    first = ask()
+    wait_until(reached.exists, what="the call")
+    waiting = [ask(), ask(b"x" * 1000), ask()]
+    save(tmp_path / "shop.py", shop("'new'"))
+    with first:
+        assert first.makefile("rb").read() == b""
+    for client in waiting:
+        with client:
+            assert client.makefile("rb").read().endswith(b"\r\n\r\nnew")
+
+
+def test_requests_that_come_together_are_responded_to_one_after_the_other(
+    start: Start, tmp_path: Path
+) -> None:
+    head = "import time\nrunning = []\ndef value():\n    running.append(1); most = len(running)\n"
+    head += "    time.sleep(0.005); running.pop(); return most"
+    save(tmp_path / "shop.py", shop("value()", head=head))
+    dev = start().wait_ready()
+    bodies: list[str] = []
+
+    def ask() -> None:
+        bodies.extend(dev.body() for _ in range(5))
+
+    clients = [threading.Thread(target=ask) for _ in range(6)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert bodies == ["1"] * 30
 
 
 def test_every_request_gets_a_response_while_it_reloads(start: Start, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@
 //!
 //! 1. `line`: a new connection wakes one worker.
 //! 2. `fairness`: which worker takes it.
+//!
+//! Where the server has a gate, connections pass it one by one, and what waits when it drains is left to its successor.
 
 mod fairness;
 mod line;
@@ -76,10 +78,10 @@ pub async fn accept(
         }
         () = accept_always(&server, &listener, &listening) => Accepting::Closed,
     };
-    if until == Accepting::Last {
+    if until == Accepting::Last && server.gate.is_none() {
         // Connections in the accept queue at the moment of draining are served.
         let admission = &server.resources.admission;
-        while !admission.is_full() && accept_burst(&server, &listener, listening.get_ref(), None).is_ok() {}
+        while !admission.is_full() && accept_some(&server, &listener, listening.get_ref(), BURST, None).is_ok() {}
     }
 }
 
@@ -114,7 +116,12 @@ async fn accept_always(server: &Arc<Server>, listener: &Arc<Listener>, listening
 /// Accepts until nobody waits.
 async fn accept_all(server: &Arc<Server>, listener: &Arc<Listener>, socket: &OwnedFd, fairness: &mut Fairness) {
     let mut left = 0;
+    let most = if server.gate.is_some() { 1 } else { BURST };
     loop {
+        if server.gate.is_some() && !has_waiting(socket) {
+            return;
+        }
+        let _passage = server.pass_gate().await;
         if server.resources.admission.is_full() {
             if !has_waiting(socket) {
                 return;
@@ -129,7 +136,7 @@ async fn accept_all(server: &Arc<Server>, listener: &Arc<Listener>, socket: &Own
             tokio::time::sleep(LEAVE).await;
         } else {
             left = 0;
-            match accept_burst(server, listener, socket, Some(fairness)) {
+            match accept_some(server, listener, socket, most, Some(fairness)) {
                 Ok(()) => tokio::task::yield_now().await,
                 Err(Errno::AGAIN) => return,
                 // Without descriptors the kernel says so even if nobody waits.
@@ -186,14 +193,15 @@ fn warn_about_address(peer: Option<SocketAddr>) {
     RATE.warn(|| format!("{address} has as many connections as max_connections_per_address allows; closed one more"));
 }
 
-/// Accepts some: the first in any case, others as long as they are not for other workers.
-fn accept_burst(
+/// Accepts at most `most`: the first in any case, others as long as they are not for other workers.
+fn accept_some(
     server: &Arc<Server>,
     listener: &Arc<Listener>,
     socket: &OwnedFd,
+    most: usize,
     mut fairness: Option<&mut Fairness>,
 ) -> Result<(), Errno> {
-    for accepted in 0..BURST {
+    for accepted in 0..most {
         let is_for_others = accepted > 0 && fairness.as_mut().is_some_and(|fairness| fairness.claim() != Claim::Own);
         if is_for_others || server.resources.admission.is_full() {
             return Ok(());

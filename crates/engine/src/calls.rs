@@ -80,7 +80,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
     }
 
     fn call(&mut self, me: usize, request: Request) -> Called {
-        let Server { resources, crew } = self.server;
+        let Server { resources, crew, .. } = self.server;
         let started_ns = clock::monotonic_ns();
         if crew.is_expired(&request, started_ns) {
             shed(request, Overload::WaitedTooLong);

@@ -5,6 +5,7 @@ use crate::calls::{Caller, Calls};
 use crate::clock;
 use crate::drain;
 use crate::exchange::request::Request;
+use crate::gate::Gate;
 use crate::interrupts::Handler;
 use crate::listener::{BoundListener, Listener};
 use crate::lock::lock;
@@ -37,6 +38,8 @@ pub struct Descriptors {
     pub orders: OrderDescriptors,
     /// Where access lines go, and whether they carry terminal colours.
     pub access_log: Option<(OwnedFd, bool)>,
+    /// The socket to who is asked before each connection is accepted, if anybody is (`gate`).
+    pub gate: Option<OwnedFd>,
 }
 
 /// Whoever calls an application. One for a server.
@@ -111,6 +114,10 @@ impl Engine {
         slot.set_threads(settings.threads);
         let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(&fd, colour)).transpose()?;
         let resources = Resources::new(settings, slot, access_log, &runtime);
+        let gate = {
+            let _in_runtime = runtime.enter();
+            process.gate.map(Gate::new).transpose()?
+        };
         let listeners = process.listeners.into_iter().enumerate().map(|(index, bound)| {
             let (listener, socket) = Listener::new(index, bound);
             (Arc::new(listener), socket)
@@ -118,7 +125,7 @@ impl Engine {
         Ok(Engine {
             driver: IoDriver { runtime, resources: resources.clone() },
             listeners: listeners.collect(),
-            server: Arc::new(Server { resources, crew: Crew::new(terms) }),
+            server: Arc::new(Server { resources, crew: Crew::new(terms), gate }),
             orders: process.orders,
         })
     }

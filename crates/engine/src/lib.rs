@@ -11,7 +11,8 @@
 //!    who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
-//! 8. `exchange`: from a complete request to the end of its response. `server` adds the crew.
+//! 8. `exchange`: from a complete request to the end of its response. `gate`: who is asked before another may come in.
+//!    `server` adds the crew.
 //! 9. `protocol`: the lives of connections. `orders`: what it is told from outside. `accept`, `housekeeping`,
 //!    `drain`: the tasks of a server.
 //! 10. `calls`: calls of the application. `engine` puts all together; `function` serves a Rust function.
@@ -32,6 +33,7 @@ pub mod engine;
 pub mod exchange;
 pub mod fork;
 pub mod function;
+pub mod gate;
 pub mod heap;
 pub mod housekeeping;
 pub mod interrupts;

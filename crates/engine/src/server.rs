@@ -1,6 +1,7 @@
-//! What the tasks of a server have: the resources of its connections, and the crew that calls the application.
+//! What the tasks of a server have: the resources of its connections, the crew that calls the application, and the gate.
 
 use crate::exchange::request::Request;
+use crate::gate::{Gate, Passage};
 use crate::resources::Resources;
 use portico_crew::Crew;
 use std::sync::Arc;
@@ -11,9 +12,18 @@ pub struct Server {
     pub resources: Arc<Resources>,
     /// Who calls the application.
     pub crew: Crew<Request>,
+    /// Who is asked before each connection is accepted, if anybody is.
+    pub gate: Option<Gate>,
 }
 
 impl Server {
+    /// Waits until the connection that waits at a socket may come in, where there is a gate.
+    pub async fn pass_gate(&self) -> Option<Passage<'_>> {
+        let crew = &self.crew;
+        let has_thread = || crew.queued() + crew.running() < self.resources.settings.threads;
+        Some(self.gate.as_ref()?.pass(has_thread).await)
+    }
+
     /// Has the crew's first thread handle the signals that have come, wherever it waits.
     pub fn interrupt(&self) {
         self.resources.interrupts.interrupt();

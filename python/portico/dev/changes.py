@@ -1,7 +1,7 @@
 """What has changed of what a worker has read, and when that is over: the next worker is for it.
 
-Looks at the files ten times a second, or when the notifier says so; between looks nothing runs. Used by the
-loop. Times are on the monotonic clock.
+Looks at the files ten times a second, or when the notifier says so, and before each request; between looks
+nothing runs. Used by the loop. Times are on the monotonic clock.
 """
 
 from __future__ import annotations
@@ -77,7 +77,11 @@ class Changes:
 
     def look(self, now_s: float) -> bool:
         """Look at the files, if that is due, and say whether any has changed since the last look."""
-        if self._is_off or now_s < self._look_at_s:
+        return now_s >= self._look_at_s and self.look_at_once(now_s)
+
+    def look_at_once(self, now_s: float) -> bool:
+        """Look at the files, and say whether any has changed since the last look."""
+        if self._is_off:
             return False
         has_changed = self._note(now_s)
         every_s = _LOOK_EVERY_S if self._notifier is None else _LOOK_ANYWAY_S

@@ -2,8 +2,10 @@
 
 Receives a `DevelopmentPlan` with sockets that already listen. What a change means: the worker there is takes
 no more requests and finishes those it has, and a new one is forked, which loads what is there now. Between
-the two, connections wait in the kernel's queue. A worker whose import fails serves the error page; one that
-dies before it can is replaced by one that says so.
+the two, connections wait in the kernel's queue. A worker asks before it accepts one, and only if it has a
+thread for it: so the loop looks at the files before each request, and none waits in a worker that has to go.
+A worker whose import fails serves the error page; one that dies before it can is replaced by one that says
+so.
 
     no worker --fork--> BOOTING --Ready--> READY --change--> LEAVING     (the states of WorkerHandle)
         ^                  |                 |
@@ -89,7 +91,6 @@ class Loop:
                     return self._end()
             else:
                 if self._changes.look(now_s):
-                    self._failure = ""
                     self._retire(now_s)
                 if self._lacks_worker(now_s):
                     assignment = self._fork(now_s)
@@ -100,7 +101,8 @@ class Loop:
     # -- workers
 
     def _retire(self, now_s: float) -> None:
-        """Let the worker there is leave: after its requests, or at once if it does not serve yet."""
+        """After a change: let the worker leave, after its requests; at once if it does not serve yet."""
+        self._failure = ""
         worker, self._current = self._current, None
         if worker is not None and worker.state == READY:
             self._drain(worker, now_s)
@@ -127,7 +129,7 @@ class Loop:
         taken = {worker.slot for worker in self._workers.values()}
         slot = next(slot for slot in range(_MOST_WORKERS) if slot not in taken)
         try:
-            ways = Ways(_core.socket_pair, os.pipe)
+            ways = Ways(_core.socket_pair, os.pipe, _core.socket_pair)
             changed = self._changes.take(now_s)
             forked_at_ns = time.time_ns()
             pid = ways.fork()
@@ -135,9 +137,9 @@ class Loop:
             self._not_before_s = now_s + _BACK_OFF_S
             log.error(f"cannot fork a worker: {error.strerror}; next try in {_BACK_OFF_S:g} s")
             return None
-        message_fd, report_fd = ways.ends
+        message_fd, report_fd, gate_fd = ways.ends
         if pid == 0:
-            return self._become_worker(slot, message_fd, report_fd, changed)
+            return self._become_worker(slot, message_fd, report_fd, gate_fd, changed)
         if changed:
             log.info(f"reloading: {self._changes.describe(changed)} changed")
         self._current = self._workers[pid] = DevelopmentHandle(
@@ -145,6 +147,7 @@ class Loop:
             slot=slot,
             message_fd=message_fd,
             report_fd=report_fd,
+            gate_fd=gate_fd,
             now_s=now_s,
             forked_at_ns=forked_at_ns,
             noticed_at_s=self._changes.noticed_at_s if changed else 0.0,
@@ -152,7 +155,7 @@ class Loop:
         return None
 
     def _become_worker(
-        self, slot: int, supervisor_fd: int, report_fd: int, changed: list[str]
+        self, slot: int, supervisor_fd: int, report_fd: int, gate_fd: int, changed: list[str]
     ) -> DevelopmentAssignment:
         """In the child: let go of all that is the loop's."""
         forget_parent(self._signals)
@@ -172,6 +175,7 @@ class Loop:
             worker,
             self._options,
             report_fd=report_fd,
+            gate_fd=gate_fd,
             access_fd=self._access_write_fd,
             changed=changed,
             failure=self._failure,
@@ -200,6 +204,8 @@ class Loop:
             self._show_access_lines()
         for worker in self._workers.values():
             self._hear(worker, now_s)
+        if self._current is not None and self._current.gate_fd in ready_fds:
+            self._let_in(self._current, now_s)
         if self._changes.fd in ready_fds:
             self._changes.hear()
         if self._signals.read_fd in ready_fds:
@@ -210,6 +216,8 @@ class Loop:
 
     def _fds(self) -> Iterator[int]:
         yield from (self._signals.read_fd, self._access_fd, self._changes.fd)
+        if self._current is not None:
+            yield self._current.gate_fd
         for worker in self._workers.values():
             yield from (worker.message_fd, worker.report_fd)
 
@@ -221,6 +229,13 @@ class Loop:
             if self._current is None and all(worker.state != KILLED for worker in self._workers.values()):
                 deadlines.append(max(self._changes.over_at_s, self._not_before_s))
         return min((deadline_s for deadline_s in deadlines if deadline_s is not None), default=None)
+
+    def _let_in(self, worker: DevelopmentHandle, now_s: float) -> None:
+        """A connection waits, whose request may have been sent after a save that nobody has noticed yet."""
+        if self._changes.look_at_once(now_s):
+            self._retire(now_s)
+        else:
+            worker.let_in()
 
     def _show_access_lines(self) -> None:
         while True:

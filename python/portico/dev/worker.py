@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 class DevelopmentAssignment:
     """What a forked process takes over from the loop to become a worker.
 
-    `access_fd` takes access lines, where the loop is to show them. `changed` are the files of the change that
-    it is made for. With a `failure`, which says why a worker before it has died, nothing is loaded.
+    `gate_fd` is its end of the gate (`DevelopmentHandle.let_in`). `access_fd` takes access lines, where the
+    loop is to show them. `changed` are the files of the change that it is made for. With a `failure`, which
+    says why a worker before it has died, nothing is loaded.
     """
 
-    __slots__ = ("access_fd", "changed", "failure", "options", "report_fd", "worker")
+    __slots__ = ("access_fd", "changed", "failure", "gate_fd", "options", "report_fd", "worker")
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class DevelopmentAssignment:
         options: Options,
         *,
         report_fd: int,
+        gate_fd: int,
         access_fd: int,
         changed: Iterable[str],
         failure: str,
@@ -56,6 +58,7 @@ class DevelopmentAssignment:
         self.worker = worker
         self.options = options
         self.report_fd = report_fd
+        self.gate_fd = gate_fd
         self.access_fd = access_fd
         self.changed = changed
         self.failure = failure
@@ -73,6 +76,7 @@ def run_development_worker(assignment: DevelopmentAssignment) -> NoReturn:
         signals=signals,
         access_log_fd=assignment.access_fd if is_shown else open_access_log(assignment.worker.plan),
     )
+    process.gate_fd = assignment.gate_fd
     if is_shown:
         process.access_log_colour = False  # the loop colours its own lines
     serve_and_leave(application, process, assignment.worker)

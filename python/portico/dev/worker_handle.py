@@ -18,9 +18,10 @@ class DevelopmentHandle(WorkerHandle):
     """One child process. `forked_at_ns` is on the wall clock, which files have their times of.
 
     `noticed_at_s`, on the monotonic clock, is when the change was noticed that it was made for; 0 for none.
+    `gate_fd` is readable when a connection waits that it has a thread for: `let_in`, or let it leave.
     """
 
-    __slots__ = ("_reports", "forked_at_ns", "noticed_at_s", "report_fd")
+    __slots__ = ("_reports", "forked_at_ns", "gate_fd", "noticed_at_s", "report_fd")
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class DevelopmentHandle(WorkerHandle):
         slot: int,
         message_fd: int,
         report_fd: int,
+        gate_fd: int,
         now_s: float,
         forked_at_ns: int,
         noticed_at_s: float,
@@ -36,6 +38,7 @@ class DevelopmentHandle(WorkerHandle):
         # Nobody asks where its import is: it may be at a breakpoint.
         super().__init__(pid=pid, slot=slot, generation=0, message_fd=message_fd, stack_fd=-1, now_s=now_s)
         self.report_fd = report_fd
+        self.gate_fd = gate_fd
         self.forked_at_ns = forked_at_ns
         self.noticed_at_s = noticed_at_s
         self._reports = ReportDecoder()
@@ -53,9 +56,18 @@ class DevelopmentHandle(WorkerHandle):
             reports += self._reports.feed(data)
         return reports
 
+    def let_in(self) -> None:
+        """Let it accept one connection; each is asked for (crates/engine/src/gate.rs)."""
+        try:
+            os.read(self.gate_fd, 1)
+            os.write(self.gate_fd, b"!")
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            pass  # it is gone, as others will see
+
     def close(self) -> None:
-        """Close the loop's ends of the worker's socket and pipe."""
+        """Close the loop's ends of the worker's sockets and pipe."""
         self._close_reports()
+        os.close(self.gate_fd)
         super().close()
 
     def _close_reports(self) -> None:

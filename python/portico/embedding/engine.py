@@ -96,7 +96,7 @@ class EmbeddedProcess:
     ) -> None:
         self.listeners = list(listeners)
         self.signal_fd = orders_fd
-        self.wakeup_fd = self.supervisor_fd = -1
+        self.wakeup_fd = self.supervisor_fd = self.gate_fd = -1
         self.ready_frame = b""
         self.multiprocess = False
         self.access_log_fd = access_log_fd

@@ -86,6 +86,8 @@ class WorkerProcess:
         self.wakeup_fd = signals.write_fd
         self.supervisor_fd = assignment.supervisor_fd
         self.ready_frame = encode(Ready(application_name))
+        # Connections are accepted as they come.
+        self.gate_fd = -1
         self.multiprocess = assignment.multiprocess
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
@@ -159,7 +161,8 @@ def _load(assignment: Assignment) -> tuple[WSGIApplication, str]:
 
 def serve_and_leave(application: WSGIApplication, process: WorkerProcess, assignment: Assignment) -> NoReturn:
     """Serve until told to stop; ends the process."""
-    leave_server_behind([*(each.fd for each in process.listeners), process.signal_fd, process.supervisor_fd])
+    others = (process.signal_fd, process.supervisor_fd, process.gate_fd)
+    leave_server_behind([*(each.fd for each in process.listeners), *(fd for fd in others if fd >= 0)])
     try:
         settings = assignment.plan.settings
         all_finished = _core.serve(application, settings, process, assignment.scoreboard, assignment.slot)

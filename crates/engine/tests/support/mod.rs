@@ -43,7 +43,7 @@ pub struct RunningServer {
 impl RunningServer {
     /// Serves `application` with these settings on a thread of its own.
     pub fn serve(application: impl Application, values: &[(&str, &str)]) -> RunningServer {
-        RunningServer::serve_with(application, values, OrderDescriptors::default())
+        RunningServer::serve_with(application, values, Descriptors::default()).0
     }
 
     /// The same with a supervisor at the other end of a socket.
@@ -52,11 +52,28 @@ impl RunningServer {
         ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let orders =
             OrderDescriptors { supervisor: Some(theirs.into()), ready: ready.to_vec(), ..OrderDescriptors::default() };
-        (RunningServer::serve_with(application, &[], orders), ours)
+        (RunningServer::serve_with(application, &[], Descriptors { orders, ..Descriptors::default() }).0, ours)
     }
 
-    fn serve_with(application: impl Application, values: &[(&str, &str)], orders: OrderDescriptors) -> RunningServer {
+    /// The same with a gate, whose keeper is at the other end of a socket; and the listening socket, which stays open.
+    pub fn serve_gated(
+        application: impl Application,
+        values: &[(&str, &str)],
+    ) -> (RunningServer, UnixStream, TcpListener) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let process = Descriptors { gate: Some(theirs.into()), ..Descriptors::default() };
+        let (server, listening) = RunningServer::serve_with(application, values, process);
+        (server, ours, listening)
+    }
+
+    fn serve_with(
+        application: impl Application,
+        values: &[(&str, &str)],
+        process: Descriptors,
+    ) -> (RunningServer, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listening = listener.try_clone().unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (reader, signals) = std::io::pipe().unwrap();
@@ -67,12 +84,12 @@ impl RunningServer {
             display: format!("http://{address}"),
             is_connection: false,
         };
-        let orders = OrderDescriptors { signals: Some(reader.into()), ..orders };
-        let process = Descriptors { listeners: vec![bound], orders, ..Descriptors::default() };
+        let orders = OrderDescriptors { signals: Some(reader.into()), ..process.orders };
+        let process = Descriptors { listeners: vec![bound], orders, ..process };
         let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
         let engine = Engine::new(settings(values), process, slot).unwrap();
         let thread = std::thread::spawn(move || engine.serve(application));
-        RunningServer { address, signals, thread }
+        (RunningServer { address, signals, thread }, listening)
     }
 
     /// A connection to it.
