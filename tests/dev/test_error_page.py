@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -169,27 +167,3 @@ def application(environ, start_response):
     status, _, text = start().wait_ready().get()
     assert status == 500
     assert "RuntimeError: after the head" in text
-
-
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is missing")
-def test_a_browser_shows_the_page_and_then_the_mended_one(start: Start, tmp_path: Path) -> None:
-    def shown() -> str:
-        command = [
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={tmp_path / 'profile'}",
-        ]
-        url = f"http://127.0.0.1:{dev.port}/"
-        done = subprocess.run(
-            [*command, "--dump-dom", url], capture_output=True, text=True, timeout=60, check=True
-        )
-        return done.stdout
-
-    save(tmp_path / "shop.py", "def broken(:\n")
-    dev = start().wait_ready()
-    assert "SyntaxError" in shown()
-    save(tmp_path / "shop.py", GOOD)
-    dev.wait_for("reloaded in ")
-    assert "good" in shown()
