@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import apps
 from results import Line, Outcome
-from servers import PORTICO_ON_NEWER, WEFT
+from servers import POLLING, PORTICO_ON_NEWER, WATCHFILES, WEFT, dev_label
 
 Judge = Callable[[Outcome], Iterable[tuple[str, bool]]]
 PORTICO = "portico"
@@ -76,9 +76,9 @@ def _compared(ours: Line, other: Line, metric: str, most: float) -> tuple[str, b
     return f"{ratio:.2f} ({figures})", ratio <= most
 
 
-def _at_most(metric: str, most: float, unit: str) -> Judge:
+def _at_most(metric: str, most: float, unit: str, label: str = PORTICO) -> Judge:
     def judge(outcome: Outcome) -> Iterator[tuple[str, bool]]:
-        ours = outcome.line(PORTICO)
+        ours = outcome.line(label)
         if ours and metric in ours.metrics:
             yield f"{ours.metrics[metric]:.3g} {unit}", ours.metrics[metric] <= most
 
@@ -145,6 +145,22 @@ BARS = (
     Bar("http-nginx-browser", "CPU <= 0.80 x the best peer", _ratio_to_best("cpu_us", 0.80)),
     Bar("start", "first response <= 150 ms", _at_most("first_ms", 150, "ms")),
     Bar("start", "import <= 5 ms more than none", _at_most("import_ms", 5, "ms")),
+    *(
+        Bar(
+            "save",
+            f"response of the new code <= 300 ms, {watcher}",
+            _at_most("saved_ms", 300, "ms", dev_label(watcher)),
+        )
+        for watcher in (WATCHFILES, POLLING)
+    ),
+    *(
+        Bar(
+            "save",
+            f"reload that nobody asks for <= 300 ms, {watcher}",
+            _at_most("unasked_ms", 300, "ms", dev_label(watcher)),
+        )
+        for watcher in (WATCHFILES, POLLING)
+    ),
     Bar("memory-1", "1 worker <= 12.5 MB", _at_most("pss_mb", 12.5, "MB")),
     Bar("memory-4", "4 workers <= 24 MB", _at_most("pss_mb", 24, "MB")),
     Bar("idle", "an idle connection <= 2 KB", _at_most("kb_per_connection", 2, "KB")),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import apps
-from servers import Role, Server
+from servers import POLLING, WATCHFILES, Role, Server, dev_label
 
 BROWSER_HEADERS = (  # with Host, which the load generator adds, the 12 that a browser sends
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
@@ -43,6 +43,7 @@ class DriveKind(Enum):
     MEMORY = "memory"
     IDLE = "idle"
     START = "start"
+    SAVE = "save"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ class Case:
     """The only rows; empty: all."""
     only_portico_threads: tuple[int, ...] = ()
     """Rows are portico with each of these numbers of threads, and nobody else."""
+    watchers: tuple[str, ...] = ()
+    """Rows are `portico dev` that hears of changes in each of these ways, and nobody else."""
     columns: tuple[str, ...] = ("cpu_us", "rps", "p50_ms", "p99_ms", "pss_mb")
     """Metrics in the order shown; the first orders the rows."""
 
@@ -156,6 +159,14 @@ CASES = (
         kind=DriveKind.START,
         columns=("first_ms", "import_ms", "pss_mb"),
     ),
+    Case(
+        "save",
+        "portico dev: from a save to the response of the new code, and to its reload where nobody asks",
+        "saved",
+        kind=DriveKind.SAVE,
+        watchers=(WATCHFILES, POLLING),
+        columns=("saved_ms", "unasked_ms"),
+    ),
     Case("memory-1", "Memory of the whole tree, hello, 1 worker", kind=DriveKind.MEMORY, columns=("pss_mb",)),
     Case(
         "memory-4",
@@ -182,6 +193,7 @@ class Row:
     server: Server
     threads: int | None
     access_log: bool
+    watcher: str = ""
 
 
 def rows(case: Case, servers: tuple[Server, ...]) -> Iterator[Row]:
@@ -193,6 +205,11 @@ def rows(case: Case, servers: tuple[Server, ...]) -> Iterator[Row]:
             if server.role is Role.PORTICO:
                 for threads in case.only_portico_threads:
                     yield Row(f"portico, threads = {threads}", server, threads, False)
+            continue
+        if case.watchers:
+            if server.role is Role.PORTICO:
+                for watcher in case.watchers:
+                    yield Row(dev_label(watcher), server, None, False, watcher)
             continue
         if server.role is Role.LIMIT:
             if case.limit_reply is not None:

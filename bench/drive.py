@@ -15,6 +15,7 @@ from pathlib import Path
 import idle
 import lateness
 import measure
+import saving
 import starting
 from cases import Case, Client, DriveKind, Row
 from running import Running, ServerFailed
@@ -59,6 +60,9 @@ def measured(case: Case, row: Row, running: Running, seconds: int) -> Round:
         result.metrics["pss_mb"] = measure.pss_bytes(running.pid) / 1e6
         if row.server.role is Role.PORTICO:
             result.metrics["import_ms"] = starting.import_ms()
+        return result
+    if case.kind is DriveKind.SAVE:
+        result.metrics |= saving.measured(running)
         return result
     # The limit sends as many bytes, but not these.
     expected = case.expected if row.server.role is not Role.LIMIT else None

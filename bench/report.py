@@ -29,6 +29,8 @@ HEADINGS = {
     "kb_per_connection": "PSS KB/connection",
     "kept": "connections kept",
     "first_ms": "first response ms",
+    "saved_ms": "save to response ms",
+    "unasked_ms": "save to reload ms",
     "import_ms": "import ms",
 }
 WITH_RATIO = {"cpu_us", "rps", "fast_rps", "pss_mb", "kb_per_connection", "first_ms"}
@@ -79,7 +81,7 @@ def document(outcomes: dict[str, Outcome], machine: dict[str, str]) -> str:
 
 def heading(case: Case, outcome: Outcome) -> str:
     """What was measured, when and for how long."""
-    is_timed = case.kind.value not in ("idle", "start")
+    is_timed = case.kind.value not in ("idle", "start", "save")
     length = f"{outcome.rounds} x {outcome.seconds} s" if is_timed else f"{outcome.rounds} x"
     return f"{case.title}. {length}, {outcome.date}, commit {outcome.commit}."
 

@@ -38,6 +38,8 @@ class Running:
     access_log: Path | None
     started_at_s: float
     """When its command was run, on the monotonic clock."""
+    folder: Path
+    """Its own; `errors` there is what it has written to standard error."""
 
 
 @contextmanager
@@ -48,12 +50,14 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
         launch = Launch(
             app=case.app,
             port=_free_port(),
+            folder=Path(folder),
             limit_reply=case.limit_reply or "13",
             threads=row.threads,
             workers=case.workers,
             access_log=access_log,
             idle=case.kind.value == "idle",
             speaks=case.proxy or "http",
+            watcher=row.watcher,
         )
         command = row.server.command(launch)
         errors = Path(folder, "errors")
@@ -81,7 +85,7 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
                     stack.enter_context(
                         reverse_proxy.nginx(case.proxy, port, launch.port, Path(folder, "nginx"))
                     )
-                yield Running(process.pid, port, access_log, started_at_s)
+                yield Running(process.pid, port, access_log, started_at_s, Path(folder))
         except reverse_proxy.ProxyFailed as failure:
             raise ServerFailed(str(failure)) from None
         finally:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from saved import FIRST, hide_watchfiles, save
+
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "bench"
 PEERS = BENCH / ".peers"
@@ -25,6 +27,9 @@ NEWER_PORTICO = ROOT / "target" / "pythons" / "3.13" / "bin" / "portico"
 WEFT = "weft (Python 3.13)"
 PORTICO_ON_NEWER = "portico (Python 3.13)"
 IDLE_CONNECTIONS = 5000
+WATCHFILES = "watchfiles"
+POLLING = "polling"
+"""How `portico dev` hears of changes."""
 
 
 class Role(Enum):
@@ -43,6 +48,8 @@ class Launch:
 
     app: str
     port: int
+    folder: Path
+    """For whatever belongs to this start."""
     limit_reply: str
     """Second argument of epoll_limit."""
     threads: int | None = None
@@ -53,6 +60,8 @@ class Launch:
     """Thousands of connections will be open for some seconds."""
     speaks: str = "http"
     """`http` or `uwsgi`."""
+    watcher: str = ""
+    """Serve for development, with this way to hear of changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,8 @@ class Server:
 
 
 def _portico(launch: Launch, executable: Path = PORTICO, environment: Path = PEERS) -> Command:
+    if launch.watcher:
+        return _portico_dev(launch, executable)
     argv = [str(executable), "run", launch.app]
     argv += ["-w", str(launch.workers), "--threads", str(launch.threads or 8)]
     scheme = "" if launch.speaks == "http" else f"{launch.speaks}://"
@@ -90,6 +101,19 @@ def _portico(launch: Launch, executable: Path = PORTICO, environment: Path = PEE
     borrows = launch.app.startswith(("bench.flask_app", "bench.django_app"))
     packages = next(environment.glob("lib/python3*/site-packages"), None) if borrows else None
     return Command(argv, {"PYTHONPATH": str(packages)} if packages else {})
+
+
+def _portico_dev(launch: Launch, executable: Path) -> Command:
+    save(launch.folder, FIRST)
+    hiding = hide_watchfiles(launch.folder) if launch.watcher == POLLING else None
+    argv = [str(executable), "dev", launch.app, "--chdir", str(launch.folder)]
+    argv += ["-b", f"127.0.0.1:{launch.port}", "--access-log", "off"]
+    return Command(argv, {"PYTHONPATH": str(hiding)} if hiding else {})
+
+
+def dev_label(watcher: str) -> str:
+    """Return the name of the row of `portico dev`."""
+    return f"portico dev, {watcher}"
 
 
 def _newer_portico(launch: Launch) -> Command:
