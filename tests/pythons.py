@@ -20,7 +20,12 @@ FOLDER = ROOT / "target" / "pythons"
 OLDEST = (3, 10)
 OLDEST_FREE_THREADED = (3, 14)
 """pyo3 builds for no older one."""
-TESTS = ("tests/conformance", "tests/server", "tests/process", "tests/wire")
+TESTS = (
+    *(f"tests/{name}" for name in ("conformance", "server", "process", "wire")),
+    *(f"tests/{name}" for name in ("dev", "embedding", "middleware")),
+    *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/unit/test_config_*.py"))),
+    *(f"tests/unit/test_{name}.py" for name in ("cli", "dev", "old_words")),
+)
 DEPENDENCIES = ("click>=8.1", "tomli>=1.1; python_version < '3.11'")
 """Those of pyproject.toml: the wheel itself is installed without a look at a registry."""
 NOT_RUN = ("ruff", "mypy")
