@@ -15,7 +15,8 @@ use portico_engine::settings::Settings;
 use portico_engine::{fork, heap, log as error_log, orders, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
-use std::os::fd::{IntoRawFd as _, RawFd};
+use std::io::ErrorKind;
+use std::os::fd::{IntoRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -136,6 +137,23 @@ fn socket_pair() -> PyResult<(RawFd, RawFd)> {
     Ok((supervisor.into_raw_fd(), worker.into_raw_fd()))
 }
 
+/// What has come through the Unix socket `fd`, and the descriptors that came along; none if nothing has come yet, or
+/// nothing will.
+#[pyfunction]
+fn receive_descriptors(fd: RawFd) -> PyResult<Option<(Vec<u8>, Vec<RawFd>)>> {
+    let mut bytes = vec![0; 65536];
+    match orders::receive(fd, &mut bytes) {
+        Ok((0, _)) => Ok(None),
+        Ok((count, descriptors)) => {
+            bytes.truncate(count);
+            Ok(Some((bytes, descriptors.into_iter().map(OwnedFd::into_raw_fd).collect())))
+        }
+        // The second is an end, too: of one who has not read all that it was sent.
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionReset) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The application is about to fork this process.
 #[pyfunction]
 fn before_fork() {
@@ -184,6 +202,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(configure_log, module)?)?;
     module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
     module.add_function(wrap_pyfunction!(socket_pair, module)?)?;
+    module.add_function(wrap_pyfunction!(receive_descriptors, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;

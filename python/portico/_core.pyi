@@ -28,6 +28,7 @@ __all__ = [
     "flush_log",
     "log",
     "log_lines",
+    "receive_descriptors",
     "serve",
     "setting_names",
     "socket_pair",
@@ -190,6 +191,13 @@ def socket_pair() -> tuple[int, int]:
     """Return the supervisor's and the worker's end of a connection between them, both to be closed.
 
     As `socket.socketpair()`, without the 0.5 MB of the module.
+    """
+
+def receive_descriptors(fd: int) -> tuple[bytes, list[int]] | None:
+    """Return what has come through the Unix socket `fd`, and the descriptors that came along (SCM_RIGHTS).
+
+    None if nothing has come yet (the socket does not block), or the other end is closed. As
+    `socket.recv_fds()`, without the module. Raises OSError.
     """
 
 # What follows is made when it is first asked for; `portico.wire` is where it is meant to be imported from.

@@ -149,7 +149,7 @@ def test_systemd_waits_longer_than_portico_needs_to_stop(graceful: str) -> None:
 RAISE = """
 import resource, sys
 from portico.config.sources import resolve
-from portico.process.launch import raise_descriptor_limit
+from portico.process.descriptor_limit import raise_descriptor_limit
 limit, connections = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, limit), limit))
 print(raise_descriptor_limit(resolve({"max_connections": [str(connections)]}, {})))

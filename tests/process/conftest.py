@@ -23,7 +23,8 @@ _END_DEADLINE_S = 20.0
 class Portico:
     """One `python -m portico run` in `folder`, where `site.py`-like modules may be written and rewritten.
 
-    Without an `application` it is left to be found.
+    Without an `application` it is left to be found. `reads_file`: these and
+    the address are in a portico.toml.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Portico:
         before_exec: Callable[[], None] | None = None,
         program: Sequence[str] = (sys.executable, "-m", "portico"),
         own_group: bool = False,
+        reads_file: bool = False,
     ) -> None:
         self.folder = folder
         self.port = port
@@ -46,7 +48,8 @@ class Portico:
         with self.error_path.open("wb") as error_log:
             self.process = subprocess.Popen(
                 [
-                    *(*program, "run", *filter(None, [application]), "-b", f"127.0.0.1:{port}"),
+                    *(*program, "run"),
+                    *([] if reads_file else [*filter(None, [application]), "-b", f"127.0.0.1:{port}"]),
                     *("--access-log", "off", *options),
                 ],
                 cwd=folder,

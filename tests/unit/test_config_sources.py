@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from portico.config.addresses import parse_address
-from portico.config.check import check, unknown_variables, working_directory
+from portico.config.check import check, unknown_variables
 from portico.config.settings import TABLE, Settings
 from portico.config.sources import resolve
+from portico.config.working_directory import working_directory
 from portico.errors import OperatorError
 
 

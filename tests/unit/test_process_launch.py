@@ -10,7 +10,7 @@ import pytest
 RAISE = """
 import resource, sys
 from portico.config.sources import resolve
-from portico.process.launch import raise_descriptor_limit
+from portico.process.descriptor_limit import raise_descriptor_limit
 soft, hard, connections = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 print(raise_descriptor_limit(resolve({"max_connections": [str(connections)]}, {})))

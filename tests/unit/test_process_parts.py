@@ -14,10 +14,13 @@ from portico.config.sources import resolve
 from portico.process.banner import banner
 from portico.process.calls import describe_calls, describe_overdue
 from portico.process.cpus import cgroup_quota
+from portico.process.invocation import Invocation
 from portico.process.messages import Decoder, Drain, Failed, Ready, encode
 from portico.process.plan import Listener, Plan, dump_plan, load_plan
 from portico.process.worker_handle import BOOTING, LEAVING, READY, WorkerHandle
 from portico.process.worker_set import WorkerSet
+
+SETTINGS = resolve({"app": ["shop"]}, {})
 
 
 def plan(**texts: str) -> Plan:
@@ -29,6 +32,8 @@ def plan(**texts: str) -> Plan:
             Listener(5, parse_address("scgi+fd://web"), "scgi+unix:@b (from fd://web)"),
         ],
         directory="/srv",
+        import_path=["/srv"],
+        invocation=Invocation(["python", "-m", "portico"], "/srv", {"A": "1"}),
         worker_count=2,
         worker_reason="2 CPUs allowed by affinity",
         started_at_s=1.5,
@@ -151,7 +156,9 @@ def worker_set(*workers: tuple[int, str], wanted: int = 2) -> WorkerSet:
     """A set of workers with these generations and states; their pids count from 0."""
     made = WorkerSet(wanted)
     for pid, (generation, state) in enumerate(workers):
-        worker = WorkerHandle(pid=pid, slot=pid, generation=generation, message_fd=-1, stack_fd=-1, now_s=0)
+        worker = WorkerHandle(
+            SETTINGS, pid=pid, slot=pid, generation=generation, message_fd=-1, stack_fd=-1, now_s=0
+        )
         worker.state = state
         made.add(worker)
     return made

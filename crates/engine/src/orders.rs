@@ -12,9 +12,13 @@
 use crate::descriptor;
 use crate::log::{Level, log};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
-use std::io;
-use std::os::fd::OwnedFd;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType, recvmsg,
+    send, socketpair,
+};
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{OwnedFd, RawFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -25,12 +29,32 @@ const SIGTERM: u8 = 15;
 /// Bytes of a frame before its text.
 const HEAD_BYTES: usize = 9;
 
+/// As many descriptors as one message may bring (`SCM_MAX_FD` of the kernel).
+const MOST_RECEIVED: usize = 253;
+
 /// The two ends of a connection between a supervisor and a worker. Neither is inherited by other programs.
 ///
 /// # Errors
 /// There are no more descriptors.
 pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+/// What a supervisor has received through a Unix socket: bytes, none at the end, and descriptors that came along, which no
+/// other program inherits.
+///
+/// # Errors
+/// What recvmsg(2) says; there may be nothing yet.
+pub fn receive(fd: RawFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let socket = descriptor::duplicate(fd)?;
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_RECEIVED))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut room);
+    let received = recvmsg(&socket, &mut [IoSliceMut::new(bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let descriptors = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    Ok((received.bytes, descriptors.flatten().collect()))
 }
 
 /// How a server is told to leave; the later is the stronger.

@@ -11,13 +11,14 @@ import click
 from portico import log
 from portico.command_line.options import FILE, flags_of
 from portico.command_line.settings_command import WRITTEN, SettingsCommand
-from portico.config.check import unknown_variables, working_directory
+from portico.config.check import unknown_variables
 from portico.config.file import VARIABLE, find_file
 from portico.config.finding import find_application, what_was_found
 from portico.config.kinds import Flag
 from portico.config.old_words.reading import understand_variable
 from portico.config.settings import TABLE, Settings
 from portico.config.sources import GUNICORN_VARIABLE, resolve
+from portico.config.working_directory import working_directory
 from portico.errors import OperatorError
 
 

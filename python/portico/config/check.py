@@ -15,7 +15,8 @@ from portico.config.file import SURELY_MEANT, VARIABLE
 from portico.config.finding import why_none_was_found
 from portico.config.kinds import LogFile
 from portico.config.settings import TABLE, Settings
-from portico.errors import OperatorError, quoted, raise_mistakes
+from portico.config.working_directory import working_directory
+from portico.errors import quoted, raise_mistakes
 
 _PREFIX = "PORTICO_"
 
@@ -41,34 +42,6 @@ def check_together(settings: Settings, directory: str) -> None:
 def check_app(settings: Settings) -> None:
     """Raise OperatorError if no application is named or found, or if it would be called twice."""
     raise_mistakes(_in_app(settings))
-
-
-def working_directory(settings: Settings) -> str:
-    """Return the absolute path that the application works in, links kept.
-
-    A deployment that switches a link (`/srv/shop/current`) and then reloads gets the new target, because
-    the path, not the directory behind it, is remembered.
-    """
-    if os.path.isabs(settings.chdir):
-        return os.path.normpath(settings.chdir)
-    logical = os.environ.get("PWD", "")
-    try:
-        here = logical if os.path.isabs(logical) and os.path.samefile(logical, ".") else os.getcwd()
-    except OSError:
-        here = _current_directory(settings)
-    return os.path.normpath(os.path.join(here, settings.chdir)) if settings.chdir else here
-
-
-def _current_directory(settings: Settings) -> str:
-    try:
-        return os.getcwd()
-    except OSError as error:
-        origin = settings.origins[Settings.chdir.attribute]
-        wanted = f"{origin}: {quoted(settings.chdir)} starts from" if settings.chdir else "portico runs in"
-        raise OperatorError(
-            f"{wanted} the working directory, which is not there any more ({error.strerror}); change to one "
-            "that is, or name an absolute one by --chdir"
-        ) from None
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

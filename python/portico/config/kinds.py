@@ -91,6 +91,16 @@ class Directory(Text):
         return os.path.join(folder, value)
 
 
+class FilePath(Text):
+    """A file."""
+
+    def __init__(self) -> None:
+        super().__init__("FILE", "a file")
+
+    def from_folder(self, value: str, folder: str) -> str:
+        return os.path.join(folder, value)
+
+
 class LogFile(Text):
     """A file to write lines to, or a word for something else: `-`, perhaps `off`."""
 
@@ -146,6 +156,31 @@ class NumberOrAuto(Kind["int | None"]):
 
     def show(self, value: int | None) -> str:
         return "auto" if value is None else str(value)
+
+
+class NumberOrShare(Kind[str]):
+    """A whole number within limits, or a share of all, such as `25%`; kept as text."""
+
+    metavar = "N|N%"
+    natives = (int, str)
+
+    def __init__(self, minimum: int, maximum: int) -> None:
+        self._number = WholeNumber(minimum, maximum)
+        self._percent = WholeNumber(1, 100)
+        self.expected = f"{self._number.expected}, or a share of all such as 25%"
+
+    def parse(self, text: str) -> str:
+        text = text.strip()
+        if text.endswith("%"):
+            return f"{self._percent.parse(text[:-1])}%"
+        return str(self._number.parse(text))
+
+    @staticmethod
+    def of(value: str, count: int) -> int:
+        """Return how many of `count` are meant by `value`, one at least."""
+        if value.endswith("%"):
+            return max(1, count * int(value[:-1]) // 100)
+        return int(value)
 
 
 class Duration(Kind[float]):
@@ -290,6 +325,27 @@ class UrlPath(Kind[str]):
         if "?" in text or "#" in text:
             raise ValueError
         return text
+
+
+class WarmupUrl(Kind[str]):
+    """A path with or without a query, or one with scheme and host before it."""
+
+    metavar = "PATH|URL"
+    expected = "a path that begins with /, or a URL such as https://shop.example/, in visible ASCII"
+
+    def parse(self, text: str) -> str:
+        text = text.strip()
+        scheme, separator, rest = text.partition("://")
+        host, slash, _ = rest.partition("/")
+        is_url = scheme in ("http", "https") and separator and slash and host
+        if "#" in text or not (is_url or text.startswith("/")):
+            raise ValueError
+        if any(not "!" <= character <= "~" for character in text):
+            raise ValueError
+        return text
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
 
 
 class MountPath(Kind[str]):

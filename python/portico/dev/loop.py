@@ -42,10 +42,6 @@ if TYPE_CHECKING:
 
 # As many workers as may be there at the same time: one, and those that still finish requests of before.
 _MOST_WORKERS = 8
-# After INT a worker leaves in 0.3 s, unless a call holds its main thread, at a breakpoint for example.
-_QUIT_PATIENCE_S = 1.0
-# Beyond its own graceful timeout a worker needs a moment to leave.
-_DRAIN_MARGIN_S = 1.0
 # A worker that dies sooner is not replaced sooner.
 _BACK_OFF_S = 1.0
 _READ_BYTES = 65536
@@ -110,12 +106,7 @@ class Loop:
             worker.kill()
 
     def _drain(self, worker: DevelopmentHandle, now_s: float) -> None:
-        worker.leave(Drain, now_s=now_s, patience_s=self._patience_s(Drain))
-
-    def _patience_s(self, order: type[Message]) -> float:
-        """Return how long a worker may take to leave."""
-        is_quick = order is Quit
-        return _QUIT_PATIENCE_S if is_quick else self._plan.settings.graceful_timeout_s + _DRAIN_MARGIN_S
+        worker.leave(Drain, now_s=now_s)
 
     def _lacks_worker(self, now_s: float) -> bool:
         if self._current is not None or now_s < max(self._changes.over_at_s, self._not_before_s):
@@ -143,6 +134,7 @@ class Loop:
         if changed:
             log.info(f"reloading: {self._changes.describe(changed)} changed")
         self._current = self._workers[pid] = DevelopmentHandle(
+            self._plan.settings,
             pid=pid,
             slot=slot,
             message_fd=message_fd,
@@ -263,7 +255,7 @@ class Loop:
             if is_repeated:
                 worker.kill()
             else:
-                worker.leave(order, now_s=now_s, patience_s=self._patience_s(order))
+                worker.leave(order, now_s=now_s)
 
     def _hear(self, worker: DevelopmentHandle, now_s: float) -> None:
         # The report first: it says what a worker has read that is ready.
@@ -283,7 +275,7 @@ class Loop:
                 if worker is self._current:
                     self._current = None
                 order = Quit if message.text == Quit.kind.decode() else Drain
-                worker.expect_end(order, now_s=now_s, patience_s=self._patience_s(order))
+                worker.expect_end(order, now_s=now_s)
 
     def _welcome(self, worker: DevelopmentHandle, application: str) -> None:
         """A worker is ready, with the application or, where that has no name, with the error page."""

@@ -9,6 +9,7 @@ from portico.process.worker_handle import WorkerHandle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from portico.config.settings import Settings
     from portico.dev.modules import Report
 
 _READ_BYTES = 65536
@@ -25,6 +26,7 @@ class DevelopmentHandle(WorkerHandle):
 
     def __init__(
         self,
+        settings: Settings,
         *,
         pid: int,
         slot: int,
@@ -36,7 +38,9 @@ class DevelopmentHandle(WorkerHandle):
         noticed_at_s: float,
     ) -> None:
         # Nobody asks where its import is: it may be at a breakpoint.
-        super().__init__(pid=pid, slot=slot, generation=0, message_fd=message_fd, stack_fd=-1, now_s=now_s)
+        super().__init__(
+            settings, pid=pid, slot=slot, generation=0, message_fd=message_fd, stack_fd=-1, now_s=now_s
+        )
         self.report_fd = report_fd
         self.gate_fd = gate_fd
         self.forked_at_ns = forked_at_ns

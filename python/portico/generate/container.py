@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from portico.config.addresses import Address, parse_address
-from portico.config.check import check_app, working_directory
+from portico.config.check import check_app
 from portico.config.setting import Setting
 from portico.config.settings import Settings
+from portico.config.working_directory import working_directory
 from portico.errors import OperatorError, quoted
 from portico.generate.command import words
 from portico.generate.deployment import Deployment

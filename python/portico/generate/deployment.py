@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from portico.config.addresses import parse_address
-from portico.config.check import working_directory
 from portico.config.kinds import UrlPath
 from portico.config.settings import Settings
+from portico.config.working_directory import working_directory
 from portico.errors import OperatorError, quoted
 from portico.generate.command import program, words
 

@@ -10,15 +10,16 @@ import os
 from collections.abc import Sequence
 
 from portico.config.addresses import Address, parse_address
-from portico.config.check import check_app, working_directory
+from portico.config.check import check_app
 from portico.config.settings import Settings
+from portico.config.working_directory import working_directory
 from portico.errors import OperatorError, quoted
 from portico.generate.command import words
 from portico.generate.deployment import Deployment, File
 from portico.generate.head import made_by
 from portico.generate.layout import Derived, comment, escaped, fill, listing
 from portico.generate.times import shown, stop_s
-from portico.process.launch import wanted_descriptors
+from portico.process.descriptor_limit import wanted_descriptors
 
 _HOMES = ("/home", "/root", "/run/user")
 _TEMPORARY = ("/tmp", "/var/tmp")

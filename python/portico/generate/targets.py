@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from portico.config.check import check_together, working_directory
+from portico.config.check import check_together
 from portico.config.settings import Settings
+from portico.config.working_directory import working_directory
 from portico.errors import OperatorError, quoted
 from portico.generate import apache, dockerfile, haproxy, k8s, nginx, systemd
 from portico.generate.deployment import Deployment, File, read_deployment

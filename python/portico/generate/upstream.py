@@ -12,9 +12,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from portico.config.addresses import Address, parse_address
-from portico.config.check import working_directory
 from portico.config.setting import Setting
 from portico.config.settings import Settings
+from portico.config.working_directory import working_directory
 from portico.errors import OperatorError
 from portico.generate.layout import fit_word
 

@@ -8,6 +8,7 @@ SA_RESTART), but for a C library that takes an interruption for an end: hence th
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 
 from portico.process.signals import signal
@@ -37,17 +38,18 @@ def show_no_stack(fd: int) -> None:
 class ImportWatch:
     """A worker's import as the supervisor sees it. Times are on the monotonic clock.
 
-    `due_s` is when to `look` again: after 5, 10, 20 seconds and so on.
+    `due_s` is when to `look` again: after 5, 10, 20 seconds and so on, and after `limit_s` (0 is no limit).
     """
 
-    __slots__ = ("_after_s", "_fd", "_is_asked", "_started_at_s", "due_s")
+    __slots__ = ("_after_s", "_fd", "_is_asked", "_limit_s", "_started_at_s", "due_s")
 
-    def __init__(self, fd: int, *, now_s: float) -> None:
+    def __init__(self, fd: int, *, now_s: float, limit_s: float = 0.0) -> None:
         self._fd = fd
         self._started_at_s = now_s
-        self._after_s = _FIRST_S
+        self._limit_s = limit_s or math.inf
+        self._after_s = min(_FIRST_S, self._limit_s)
         self._is_asked = False
-        self.due_s = now_s + _FIRST_S
+        self.due_s = now_s + self._after_s
 
     def look(self, pid: int, now_s: float) -> str:
         """Ask the worker `pid`, or return a sentence on what it said the last time; else an empty text."""
@@ -68,7 +70,8 @@ class ImportWatch:
 
     def _take_reply(self, now_s: float) -> str:
         self._is_asked = False
-        self._after_s *= 2
+        is_at_limit = self._after_s == self._limit_s
+        self._after_s = math.inf if is_at_limit else min(2 * self._after_s, self._limit_s)
         self.due_s = self._started_at_s + self._after_s
         where = describe_stack(self._read())
         elapsed_s = round(now_s - self._started_at_s)
@@ -79,6 +82,7 @@ class ImportWatch:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        self.due_s = math.inf
 
     def _read(self) -> str:
         try:

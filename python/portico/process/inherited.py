@@ -14,9 +14,6 @@ from collections.abc import Collection, Iterator, Mapping
 from portico.config.addresses import FIRST_INHERITED_FD, Address
 from portico.errors import BindError, quoted
 
-ACTIVATION_VARIABLES = ("LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES")
-"""They are for one process only (sd_listen_fds(3)); what it starts must not see them."""
-
 _NAMELESS = "unknown"
 """What systemd calls a descriptor that it was given no name for."""
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)

@@ -9,19 +9,22 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
-import resource
 import sys
 import tempfile
 
 from portico import log
 from portico.config.addresses import Address, parse_address
-from portico.config.check import root_warning, working_directory
+from portico.config.check import root_warning
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
+from portico.config.working_directory import working_directory
 from portico.errors import OperatorError
 from portico.process.cpus import allowed_cpus
+from portico.process.descriptor_limit import check_descriptor_limit, raise_descriptor_limit
+from portico.process.dry_run_report import DryRunRequest, take_request
 from portico.process.import_path import import_path
-from portico.process.inherited import ACTIVATION_VARIABLES, read_activation
+from portico.process.inherited import read_activation
+from portico.process.invocation import this_invocation
 from portico.process.plan import Plan, dump_plan
 from portico.process.sockets import bind_all
 from portico.process.standard_streams import write_errors_to
@@ -32,27 +35,30 @@ _BOOTSTRAP = (
     "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
     "file.close(); from {module} import main; main(plan)"
 )
-_DESCRIPTORS_OF_THE_APPLICATION = 256
-"""Descriptors of a worker besides connections and temporary files: listeners, pipes, the application."""
-_LEAST_DESCRIPTORS = 16
-"""With fewer a worker that has no connection yet may not come to serve."""
-_MOST_TEMPORARY_FILES = 2048
-"""As in src/bounds.rs, which gives temporary files a fifth of what there is, at most this many."""
 
 
 def launch(settings: Settings, *, started_at_s: float) -> None:
-    """Bind and become the supervisor; does not return. Raises OperatorError if a socket cannot be bound."""
-    plan = make_plan(settings, started_at_s=started_at_s)
+    """Bind and become the supervisor; does not return. Raises OperatorError if a socket cannot be bound.
+
+    In a dry run it reports the plan to the supervisor that has asked for it, and ends the process.
+    """
+    request = take_request(os.environ)
+    plan = make_plan(settings, started_at_s=started_at_s, request=request)
+    if request is not None:
+        request.report(plan)
     if warning := root_warning(settings):
         log.say(warning)
     become("portico.process.__main__", dump_plan(plan), plan)
 
 
-def make_plan(settings: Settings, *, started_at_s: float) -> Plan:
-    """Bind, and return what the next interpreter needs. Raises OperatorError if a socket cannot be bound."""
+def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest | None = None) -> Plan:
+    """Bind, and return what the next interpreter needs. Raises OperatorError if a socket cannot be bound.
+
+    In a dry run, the sockets of `request` are kept where the settings still ask for them.
+    """
     if not sys.executable:
         raise OperatorError("cannot find the Python interpreter: sys.executable is empty")
-    _check_descriptor_limit(settings)
+    check_descriptor_limit(settings)
     directory = working_directory(settings)
     addresses = [absolute(parse_address(text), directory) for text in settings.bind]
     activation = read_activation(os.environ, pid=os.getpid())
@@ -61,6 +67,7 @@ def make_plan(settings: Settings, *, started_at_s: float) -> Plan:
         backlog=settings.backlog,
         write_timeout_s=settings.write_timeout_s,
         activation=activation,
+        kept=request.listeners if request else (),
     )
     for sentence in activation.unused([listener.fd for listener in listeners]):
         log.say(sentence)
@@ -71,6 +78,8 @@ def make_plan(settings: Settings, *, started_at_s: float) -> Plan:
         settings,
         listeners,
         directory=directory,
+        import_path=import_path(dict(settings.env)),
+        invocation=this_invocation(),
         worker_count=worker_count,
         worker_reason=worker_reason,
         started_at_s=started_at_s,
@@ -82,7 +91,7 @@ def become(module: str, data: bytes, plan: Plan, *, program: str = "portico") ->
 
     `data` is what that makes its `plan` of, whose sockets live on; `program` is the first of its arguments.
     """
-    plan_fd = write_plan(marshal.dumps((import_path(dict(plan.settings.env)), data)))
+    plan_fd = write_plan(marshal.dumps((plan.import_path, data)))
     command = [
         sys.executable,
         *interpreter_options(),
@@ -97,63 +106,11 @@ def become(module: str, data: bytes, plan: Plan, *, program: str = "portico") ->
     try:
         if plan.settings.error_log != "-":
             write_errors_to(os.path.join(plan.directory, plan.settings.error_log))
-        os.execve(sys.executable, command, environment_of(plan.settings))
+        os.execve(sys.executable, command, plan.invocation.variables(dict(plan.settings.env)))
     except BaseException:
         for listener in plan.listeners:
             listener.close()
         raise
-
-
-def wanted_descriptors(settings: Settings) -> int:
-    """Return how many descriptors a worker may need: the limit that portico wants to run under."""
-    wanted = settings.max_connections + _DESCRIPTORS_OF_THE_APPLICATION
-    return wanted + min(wanted // 4, _MOST_TEMPORARY_FILES)
-
-
-def _check_descriptor_limit(settings: Settings) -> None:
-    """Raise OperatorError if no worker could serve with the descriptors that a process may have."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    least = _LEAST_DESCRIPTORS + len(settings.bind)
-    if hard != resource.RLIM_INFINITY and hard < least:
-        raise OperatorError(
-            f"a process may only have {hard} descriptors, but to serve takes at least {least}: raise the "
-            "limit (ulimit -n, or LimitNOFILE= of systemd)"
-        )
-
-
-def raise_descriptor_limit(settings: Settings) -> str:
-    """Raise the soft limit of descriptors as far as max_connections needs; every worker inherits it.
-
-    Returns a sentence for the operator if the hard limit does not allow that, else an empty text.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = wanted_descriptors(settings)
-    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < reachable:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
-        except (OSError, ValueError):
-            # macOS calls its limit infinite and then refuses.
-            reachable = soft
-    if reachable >= wanted:
-        return ""
-    origin = settings.origins[Settings.max_connections.attribute]
-    return (
-        f"max_connections is {settings.max_connections} ({origin}), but a process may only have {reachable} "
-        f"descriptors: raise the limit (ulimit -n, or LimitNOFILE= of systemd) to {wanted}, or expect accept "
-        "to pause before"
-    )
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """Return the environment of supervisor and workers.
-
-    Variables for the application are set here already, so that those which the interpreter or the C library
-    reads at its start (PYTHONWARNINGS, MALLOC_ARENA_MAX) work too. What systemd has said of sockets was for
-    this process only: a program that the application starts would take descriptors of its own for them.
-    """
-    kept = {name: value for name, value in os.environ.items() if name not in ACTIVATION_VARIABLES}
-    return {**kept, **dict(settings.env)}
 
 
 def absolute(address: Address, directory: str) -> Address:

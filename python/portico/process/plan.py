@@ -1,7 +1,7 @@
 """What crosses the exec from command line to supervisor: settings, sockets, how many workers and why.
 
-The writer and the reader are the same interpreter, so `marshal`, which is built in, does; `json` would cost
-the supervised processes 1.2 MB of memory for one line of text.
+Written by `marshal`, which is built in; `json` would cost the supervised processes 1.2 MB of memory for one
+line of text. A reload gets such a plan from a command line of its own (`dry_run.py`).
 """
 
 from __future__ import annotations
@@ -11,25 +11,37 @@ import os
 
 from portico.config.addresses import Address, parse_address
 from portico.config.settings import Settings
+from portico.process.invocation import Invocation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# One that every Python reads: the other side of a dry run may be another.
+MARSHAL_FORMAT = 2
+
 
 class Listener:
     """A listening socket: its descriptor, the address with all options, and how log lines name it.
 
-    `identity` is device and inode of the file that was made for it; an inherited socket has none.
+    `asked` is the place that was configured, where a free port is 0. `identity` is device and inode of the
+    file that was made for it; an inherited socket has none.
     """
 
-    __slots__ = ("address", "display", "fd", "identity")
+    __slots__ = ("address", "asked", "display", "fd", "identity")
 
     def __init__(
-        self, fd: int, address: Address, display: str, *, identity: tuple[int, int] | None = None
+        self,
+        fd: int,
+        address: Address,
+        display: str,
+        *,
+        asked: str = "",
+        identity: tuple[int, int] | None = None,
     ) -> None:
         self.fd = fd
         self.address = address
+        self.asked = asked or address.place
         self.display = display
         self.identity = identity
 
@@ -51,9 +63,22 @@ class Listener:
 
 
 class Plan:
-    """All that the supervisor is told. `started_at_s` is on the monotonic clock, which outlives an exec."""
+    """All that the supervisor is told.
 
-    __slots__ = ("directory", "listeners", "settings", "started_at_s", "worker_count", "worker_reason")
+    `directory` is where the application works, `import_path` is `sys.path` there. `started_at_s` is on the
+    monotonic clock, which outlives an exec.
+    """
+
+    __slots__ = (
+        "directory",
+        "import_path",
+        "invocation",
+        "listeners",
+        "settings",
+        "started_at_s",
+        "worker_count",
+        "worker_reason",
+    )
 
     def __init__(
         self,
@@ -61,6 +86,8 @@ class Plan:
         listeners: list[Listener],
         *,
         directory: str,
+        import_path: list[str],
+        invocation: Invocation,
         worker_count: int,
         worker_reason: str,
         started_at_s: float,
@@ -68,6 +95,8 @@ class Plan:
         self.settings = settings
         self.listeners = listeners
         self.directory = directory
+        self.import_path = import_path
+        self.invocation = invocation
         self.worker_count = worker_count
         self.worker_reason = worker_reason
         self.started_at_s = started_at_s
@@ -82,19 +111,28 @@ def dump_plan(plan: Plan) -> bytes:
     """Return `plan` as bytes for `load_plan`."""
     record: dict[str, Any] = {name: getattr(plan, name) for name in Plan.__slots__}
     record["settings"] = (plan.settings.values, plan.settings.origins)
-    record["listeners"] = [
-        (listener.fd, str(listener.address), listener.display, listener.identity)
-        for listener in plan.listeners
-    ]
-    return marshal.dumps(record)
+    record["invocation"] = tuple(getattr(plan.invocation, name) for name in Invocation.__slots__)
+    record["listeners"] = dump_listeners(plan.listeners)
+    return marshal.dumps(record, MARSHAL_FORMAT)
 
 
 def load_plan(data: bytes) -> Plan:
-    """Return the plan that `dump_plan` wrote; for bytes from this very program only."""
+    """Return the plan that `dump_plan` wrote; for bytes from this very version only."""
     record: dict[str, Any] = marshal.loads(data)
     settings = Settings(*record.pop("settings"))
-    listeners = [
-        Listener(fd, parse_address(text), display, identity=identity)
-        for fd, text, display, identity in record.pop("listeners")
+    listeners = load_listeners(record.pop("listeners"))
+    invocation = Invocation(*record.pop("invocation"))
+    return Plan(settings, listeners, invocation=invocation, **record)
+
+
+def dump_listeners(listeners: list[Listener]) -> list[Any]:
+    """Return `listeners` as plain values for `load_listeners`."""
+    return [(each.fd, str(each.address), each.display, each.asked, each.identity) for each in listeners]
+
+
+def load_listeners(record: list[Any]) -> list[Listener]:
+    """Return the listeners that `dump_listeners` wrote."""
+    return [
+        Listener(fd, parse_address(text), display, asked=asked, identity=identity)
+        for fd, text, display, asked, identity in record
     ]
-    return Plan(settings, listeners, **record)

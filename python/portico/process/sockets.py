@@ -30,14 +30,21 @@ def bind_all(
     backlog: int,
     write_timeout_s: float = 0.0,
     activation: Activation | None = None,
+    kept: Sequence[Listener] = (),
 ) -> list[Listener]:
     """Listen on each of `addresses`, the inherited ones first; all or none.
+
+    Where one of `kept` listens already, that is taken; it stays as it is if another address fails.
 
     A free port that was found, and the absolute form of a path, are written into the addresses. `backlog` is
     for sockets that are bound here, `activation` is what systemd has passed on; after `write_timeout_s` the
     kernel gives up what a client does not take (0: its own limits hold). Raises BindError if one fails.
     """
     activation = activation or Activation({})
+    still = [
+        _still(address, listener) for address in addresses for listener in kept if _is_at(address, listener)
+    ]
+    addresses = [address for address in addresses if not any(_is_at(address, listener) for listener in kept)]
     listeners: list[Listener] = []
     try:
         # First, because a socket that is opened here might take a number that nobody has passed on.
@@ -53,7 +60,21 @@ def bind_all(
         for listener in listeners:
             listener.close()
         raise
-    return listeners
+    return still + listeners
+
+
+def _is_at(address: Address, listener: Listener) -> bool:
+    return listener.asked == address.place
+
+
+def _still(address: Address, listener: Listener) -> Listener:
+    """Return `listener` as `address` asks for it now: another scheme, other options."""
+    asked = address.place
+    display = listener.display
+    if not address.is_inherited:
+        address.port, address.path = listener.address.port, listener.address.path
+        display = address.display()
+    return Listener(listener.fd, address, display, asked=asked, identity=listener.identity)
 
 
 def _bind_tcp(
@@ -76,8 +97,9 @@ def _bind_tcp(
             listener.listen(backlog)
         except OSError as error:
             raise _explain_tcp(error, address) from None
+        asked = address.place
         address.port = listener.getsockname()[1]
-        return Listener(_keep(listener), address, address.display())
+        return Listener(_keep(listener), address, address.display(), asked=asked)
 
 
 def _tcp_socket(family: int, address: Address) -> socket.socket:

@@ -14,12 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from portico.config.addresses import parse_address
-from portico.config.check import check, working_directory
+from portico.config.check import check
 from portico.config.settings import Settings
+from portico.config.working_directory import working_directory
 from portico.errors import EXIT_APPLICATION, EXIT_USAGE, BindError, OperatorError
 from portico.process.import_path import import_path
-from portico.process.inherited import ACTIVATION_VARIABLES, read_activation
-from portico.process.launch import absolute, environment_of, interpreter_options, write_plan
+from portico.process.inherited import read_activation
+from portico.process.invocation import this_invocation
+from portico.process.launch import absolute, interpreter_options, write_plan
 from portico.process.loading import load_in
 from portico.process.sockets import bind_all
 from portico.process.tracebacks import traceback_of
@@ -80,9 +82,7 @@ def _application(settings: Settings) -> str:
     plan = (working_directory(settings), settings.values)
     plan_fd = write_plan(marshal.dumps((import_path(dict(settings.env)), plan)))
     command = [sys.executable, *interpreter_options(), "-c", _BOOTSTRAP, str(plan_fd), "portico"]
-    variables = environment_of(settings)
-    for name in ACTIVATION_VARIABLES:
-        variables.pop(name, None)
+    variables = this_invocation().variables(dict(settings.env))
     try:
         done = subprocess.run(
             command,

@@ -8,6 +8,7 @@ It may die in any state; only in BOOTING and READY is that unexpected. Runs in t
 
 from __future__ import annotations
 
+import math
 import os
 
 from portico.process.import_watch import ImportWatch
@@ -19,14 +20,26 @@ READY = "ready"
 LEAVING = "leaving"
 KILLED = "killed"
 
+# After INT a worker leaves in 0.3 s, unless a call holds its main thread: nothing but a KILL ends that.
+_QUIT_PATIENCE_S = 1.0
+# Beyond its own graceful timeout a worker needs a moment to leave.
+_DRAIN_MARGIN_S = 1.0
 _READ_BYTES = 65536
 # For each order: what ends a worker that does not serve yet, and so reads none; what it is to do, in words.
 _SIGNALS: dict[type[Message], int] = {Drain: signal.SIGTERM, Quit: signal.SIGINT}
 _WORDS: dict[type[Message], str] = {Drain: "finish", Quit: "stop"}
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico.config.settings import Settings
+
+
+def _patience_s(order: type[Message], settings: Settings) -> float:
+    """Return how long a worker may take to leave by `order`."""
+    return _QUIT_PATIENCE_S if order is Quit else settings.graceful_timeout_s + _DRAIN_MARGIN_S
 
 
 class WorkerHandle:
-    """One child process. Times are on the monotonic clock."""
+    """One child process, with the settings that it serves by. Times are on the monotonic clock."""
 
     __slots__ = (
         "_decoder",
@@ -43,18 +56,28 @@ class WorkerHandle:
         "patience",
         "pid",
         "ready_at_s",
+        "settings",
         "slot",
         "state",
     )
 
     def __init__(
-        self, *, pid: int, slot: int, generation: int, message_fd: int, stack_fd: int, now_s: float
+        self,
+        settings: Settings,
+        *,
+        pid: int,
+        slot: int,
+        generation: int,
+        message_fd: int,
+        stack_fd: int,
+        now_s: float,
     ) -> None:
+        self.settings = settings
         self.pid = pid
         self.slot = slot
         self.generation = generation
         self.message_fd = message_fd
-        self.import_watch = ImportWatch(stack_fd, now_s=now_s)
+        self.import_watch = ImportWatch(stack_fd, now_s=now_s, limit_s=settings.boot_timeout_s)
         self.state = BOOTING
         self.forked_at_s = now_s
         self.ready_at_s = 0.0
@@ -69,6 +92,9 @@ class WorkerHandle:
         self._orders = 0
         # The numbers of orders that it has not acknowledged.
         self._untaken: set[int] = set()
+
+    def __str__(self) -> str:
+        return f"worker {self.pid}"
 
     @property
     def is_active(self) -> bool:
@@ -91,22 +117,23 @@ class WorkerHandle:
         self._untaken -= {message.number for message in messages if isinstance(message, Taken)}
         return messages
 
-    def leave(self, order: type[Message], *, now_s: float, patience_s: float) -> None:
-        """Order it to leave, and expect it to be gone in `patience_s`."""
+    def leave(self, order: type[Message], *, now_s: float, within_s: float = math.inf) -> None:
+        """Order it to leave, and expect it to be gone as soon as it should by that, or in `within_s`."""
         if self.state == KILLED:
             return
-        self.expect_end(order, now_s=now_s, patience_s=patience_s)
+        self.expect_end(order, now_s=now_s, within_s=within_s)
         self._order(order)
         if not self.ready_at_s:
             self._send(_SIGNALS[order])
 
-    def expect_end(self, order: type[Message], *, now_s: float, patience_s: float) -> None:
+    def expect_end(self, order: type[Message], *, now_s: float, within_s: float = math.inf) -> None:
         """Note that it leaves by `order`, whoever gave that. A later one may only shorten its time."""
         if self.state == KILLED:
             return
         if self.state != LEAVING:
             self.state = LEAVING
             self.left_at_s = now_s
+        patience_s = min(within_s, _patience_s(order, self.settings))
         kill_at_s = now_s + patience_s
         if self.kill_at_s is None or kill_at_s < self.kill_at_s:
             self.kill_at_s = kill_at_s
@@ -116,6 +143,12 @@ class WorkerHandle:
         """Let it be killed now; `why` words that for the log."""
         self.kill_at_s = now_s
         self.patience = why
+
+    def give_up(self, why: str) -> None:
+        """End it at once, as one that has failed to load the application."""
+        self.failure = self.failure or why
+        self.import_watch.close()
+        self._send(signal.SIGKILL)
 
     def write_stacks(self) -> None:
         """Have it write the stacks of all its threads to the error log."""

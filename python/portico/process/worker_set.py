@@ -1,7 +1,7 @@
 """All workers that exist, and which of them should start or leave; it decides and does nothing itself.
 
-A reload goes one worker at a time: one of the new generation boots; when it is ready, one of the old is
-surplus. So there is never a moment with fewer ready workers than wanted.
+A reload goes one worker at a time, or some: one of the new generation boots; when it is ready, one of the old
+is surplus. So there is never a moment with fewer ready workers than wanted.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class WorkerSet:
             leaving += current[wanted:]
         return leaving
 
-    def lacks_worker(self, generation: int, wanted: int) -> bool:
-        """Say whether another worker should start now."""
+    def lacks_worker(self, generation: int, wanted: int, parallel: int = 1) -> bool:
+        """Say whether another worker should start now; in a reload, `parallel` at a time."""
         current, before = self._split(generation)
         if len(current) >= wanted or len(self.workers) >= self.slots:
             return False
         serving_before = any(worker.state == READY for worker in before)
-        return not serving_before or not any(worker.state == BOOTING for worker in current)
+        return not serving_before or sum(worker.state == BOOTING for worker in current) < parallel
 
     def has_ready(self, generation: int) -> bool:
         return any(worker.state == READY for worker in self._split(generation)[0])

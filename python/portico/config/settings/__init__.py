@@ -17,6 +17,7 @@ from portico.config.settings.limits import LimitSettings
 from portico.config.settings.listening import ListeningSettings
 from portico.config.settings.logs import LogSettings
 from portico.config.settings.processes import ProcessSettings
+from portico.config.settings.reloads import ReloadSettings
 from portico.config.settings.reverse_proxies import ReverseProxySettings
 from portico.config.settings.times import TimeSettings
 
@@ -29,6 +30,7 @@ class Settings(
     # In the order of the help.
     ApplicationSettings,
     ProcessSettings,
+    ReloadSettings,
     ListeningSettings,
     LimitSettings,
     TimeSettings,

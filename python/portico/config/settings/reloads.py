@@ -1,0 +1,52 @@
+"""How workers start, and how a reload replaces them."""
+
+from __future__ import annotations
+
+from portico.config.kinds import Duration, FilePath, NumberOrShare, WarmupUrl
+from portico.config.setting import Group, ManySetting, Setting, Values
+
+_RELOADS = Group("starts and reloads", "reloads")
+
+
+class ReloadSettings(Values):
+    """The rows of the group `starts and reloads`."""
+
+    __slots__ = ()
+
+    boot_timeout_s = Setting(
+        "boot_timeout",
+        Duration(0, 86400),
+        300.0,
+        group=_RELOADS,
+        documentation="How long a worker may take until it is ready, the import of the application included. "
+        "After 5 s, and then now and again, the error log says on which line it is; after this time it is "
+        "given up: a start fails, a reload leaves the workers of before. 0 is no limit.",
+    )
+    warmup = ManySetting(
+        "warmup",
+        WarmupUrl(),
+        (),
+        separator=",",
+        group=_RELOADS,
+        documentation="What a worker asks its application for before it says that it is ready: a path such "
+        "as /catalogue, or a URL such as https://shop.example/, where the application looks at the host. It "
+        "does not get ready if the application raises, or responds with 500 or more. May be repeated; asked "
+        "in this order.",
+    )
+    reload_parallel = Setting(
+        "reload_parallel",
+        NumberOrShare(1, 1000),
+        "1",
+        group=_RELOADS,
+        documentation="How many workers a reload starts at a time: a number, or a share of all such as 25%. "
+        "An old worker leaves when a new one is ready, whatever this is.",
+    )
+    touch_reload = ManySetting(
+        "touch_reload",
+        FilePath(),
+        (),
+        separator=":",
+        group=_RELOADS,
+        documentation="Reload when the time of this file changes, or when it appears or goes; looked at "
+        "every other second. May be repeated.",
+    )

@@ -1,0 +1,107 @@
+"""What new workers are made by, and what to go back to: the plans of a reload.
+
+    confirmed     the plan of workers that serve, or did when it was taken
+    current       what the next worker is forked by; the same, until a reload has had its first success
+
+A plan is taken by making this process what it would be had it been started by it: variables, import path,
+log, title, limits. Workers inherit that. Sockets are given up only when the plan that lacks them is
+confirmed, so that one which fails has closed nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from portico import _core, log
+from portico.process.listeners import all_listeners, close_all_but
+from portico.process.proctitle import name_process
+from portico.process.standard_streams import write_errors_to
+from portico.process.worker import configure_log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico.process.plan import Listener, Plan
+
+
+class Generations:
+    """The plans, and the number of the current one."""
+
+    __slots__ = ("_confirmed", "current", "number")
+
+    def __init__(self, plan: Plan) -> None:
+        self.current = plan
+        self._confirmed = plan
+        self.number = 0
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """All sockets that are open."""
+        return all_listeners((self.current, self._confirmed))
+
+    def take(self, plan: Plan) -> None:
+        """Let workers be made by `plan` from now on."""
+        unconfirmed, self.current = self.current, plan
+        self.number += 1
+        close_all_but(unconfirmed, (plan, self._confirmed))
+        _become(plan, before=unconfirmed)
+
+    def confirm(self) -> None:
+        """A worker of the current plan serves: give up what only the plan before has asked for."""
+        before, self._confirmed = self._confirmed, self.current
+        for listener in close_all_but(before, (self.current,)):
+            log.info(f"no longer listening on {listener.display}")
+
+    def go_back(self) -> None:
+        """The current plan cannot be served by: workers are made by the confirmed one again."""
+        failed, self.current = self.current, self._confirmed
+        close_all_but(failed, (self.current,))
+        _become(self.current, before=failed)
+
+    def keep_only_current(self) -> None:
+        """In a worker: let go of the sockets that are not its plan's."""
+        fds = {listener.fd for listener in self.current.listeners}
+        for listener in self._confirmed.listeners:
+            if listener.fd not in fds:
+                os.close(listener.fd)
+
+    def close_listeners(self) -> None:
+        """Close all sockets."""
+        for listener in self.listeners:
+            listener.close()
+        self.current.listeners.clear()
+        self._confirmed.listeners.clear()
+
+    def open_error_log(self) -> None:
+        """Open the file of the error log anew: it may have been moved away. Workers inherit it."""
+        settings = self.current.settings
+        if settings.error_log == "-":
+            return
+        path = os.path.join(self.current.directory, settings.error_log)
+        try:
+            write_errors_to(path)
+        except OSError as error:
+            log.error(f"cannot write the error log {path}: {error.strerror}; going on with the one of before")
+
+
+def _become(plan: Plan, *, before: Plan) -> None:
+    """Make this process what it would be had it been started by `plan`, and not by `before`."""
+    variables, variables_before = (
+        each.invocation.variables(dict(each.settings.env)) for each in (plan, before)
+    )
+    for name in variables_before.keys() - variables.keys():
+        os.environ.pop(name, None)
+    for name, value in variables.items():
+        if variables_before.get(name) != value:
+            os.environ[name] = value
+    sys.path[:] = plan.import_path
+    name_process("portico", f"portico: supervisor {plan.name}")
+    configure_log(plan.settings)
+    if plan.settings.error_log == "-" != before.settings.error_log:
+        log.warning("error_log: standard error cannot be had back without a restart; the file stays in use")
+    if plan.settings.max_connections != before.settings.max_connections:
+        from portico.process.descriptor_limit import raise_descriptor_limit
+
+        if warning := raise_descriptor_limit(plan.settings):
+            log.warning(warning)
+    _core.trim_heap()

@@ -1,0 +1,67 @@
+"""What the supervisor's one thread sleeps on: descriptors that bring something, and duties that are due.
+
+A duty is something that has its time, such as a look at calls that take too long. It is looked after each
+time the loop goes round, and says when it wants to be next; what it finds it changes in the state of the
+workers, or tells the supervisor. A new one is a file with a `Duty`, and a line in `supervisor.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class Duty:
+    """Something that has its time. Times are in seconds on the monotonic clock."""
+
+    __slots__ = ()
+
+    def look(self, now_s: float) -> None:
+        """Do what is due; called whenever something has happened, so mostly there is nothing to do."""
+
+    def due_s(self) -> float | None:
+        """Return when to look next if nothing happens until then; None, or infinity, is never."""
+        return None
+
+
+class Loop:
+    """Descriptors, each with what is called when it can be read."""
+
+    __slots__ = ("_poll", "_takers")
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._takers: dict[int, Callable[[float], None]] = {}
+
+    def watch(self, fd: int, take: Callable[[float], None]) -> None:
+        """Call `take` with the time whenever `fd` can be read."""
+        self._takers[fd] = take
+        self._poll.register(fd, select.POLLIN)
+
+    def forget(self, fd: int) -> None:
+        """Watch `fd` no longer; it may be closed already."""
+        if self._takers.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def wait(self, due_s: Iterable[float | None], *, first: Callable[[float], None]) -> None:
+        """Sleep until something happens or the earliest of `due_s` has come; take in all that has happened.
+
+        `first` is called before all others, whatever has happened.
+        """
+        deadline_s = min((each for each in due_s if each is not None), default=math.inf)
+        timeout_ms = None
+        if deadline_s < math.inf:
+            timeout_ms = max(0.0, (deadline_s - time.monotonic()) * 1000) + 1
+        ready_fds = [fd for fd, _ in self._poll.poll(timeout_ms)]
+        now_s = time.monotonic()
+        first(now_s)
+        for fd in ready_fds:
+            # Another may have made an end of this one.
+            take = self._takers.get(fd)
+            if take is not None:
+                take(now_s)
