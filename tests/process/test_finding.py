@@ -121,6 +121,13 @@ def test_says_that_there_is_no_django(start: Start, tmp_path: Path) -> None:
         ({"wsgi.py": HELLO.format(body="w")}, {}, "wsgi:application", "wsgi.py has an application", "w"),
         ({"app.py": FACTORY}, {}, "app:create_app()", "app.py has a create_app", "made"),
         (
+            {"app.py": HELLO.format(body="w") + FLASK.format(name="app", body="a")},
+            {},
+            "app:app",
+            "app.py has an app, which goes before its application",
+            "a",
+        ),
+        (
             {"hello.py": FLASK.format(name="app", body="h"), "app.py": FACTORY},
             {"FLASK_APP": "hello"},
             "hello:app",
@@ -142,7 +149,15 @@ def test_says_that_there_is_no_django(start: Start, tmp_path: Path) -> None:
             "a",
         ),
     ],
-    ids=["app.py", "wsgi.py", "a factory", "FLASK_APP", "a package of FLASK_APP", "several"],
+    ids=[
+        "app.py",
+        "wsgi.py",
+        "a factory",
+        "app and application",
+        "FLASK_APP",
+        "a package of FLASK_APP",
+        "several",
+    ],
 )
 def test_takes_what_is_there_and_says_why(
     start: Start,
@@ -184,7 +199,7 @@ def test_says_where_it_has_looked_in_vain(tmp_path: Path, command: str) -> None:
     assert ended.returncode == 2
     assert ended.stderr == (
         f"portico: no application was given, and none was found in {tmp_path}, where app.py has no "
-        "application, app, create_app or make_app: name its module and attribute, as in `portico run "
+        "app, application, create_app or make_app: name its module and attribute, as in `portico run "
         "shop.wsgi:application`, or set PORTICO_APP\n"
     )
 

@@ -75,7 +75,30 @@ def found(
         ({"app.py": FACTORY}, {}, "app:create_app()", "app.py has a create_app"),
         ({"app.py": FACTORY.replace("create", "make")}, {}, "app:make_app()", "app.py has a make_app"),
         ({"app.py": FACTORY + FLASK}, {}, "app:app", "app.py has an app"),
-        ({"app.py": FLASK + "application = app"}, {}, "app:application", "app.py has an application"),
+        (
+            {"app.py": FLASK + "application = app"},
+            {},
+            "app:app",
+            "app.py has an app, which goes before its application",
+        ),
+        (
+            {"wsgi.py": "application = 1\ndef create_app(): ...\napp = application"},
+            {},
+            "wsgi:app",
+            "wsgi.py has an app, which goes before its application",
+        ),
+        (
+            {"app.py": FACTORY + "def make_app(): ...\napplication = 1"},
+            {},
+            "app:application",
+            "app.py has an application",
+        ),
+        (
+            {"hello.py": "application = 1\n" + FLASK},
+            {"FLASK_APP": "hello"},
+            "hello:app",
+            "FLASK_APP is hello and hello.py has an app, which goes before its application",
+        ),
         ({"app.py": "from shop import create_app"}, {}, "app:create_app()", "app.py has a create_app"),
         ({"app.py": "from shop import web as app"}, {}, "app:app", "app.py has an app"),
         ({"app.py": "app: object = 1"}, {}, "app:app", "app.py has an app"),
@@ -200,11 +223,11 @@ def test_looks_in_the_variables_and_folders_of_the_application(tmp_path: Path) -
     ("files", "environment", "sentence"),
     [
         ({}, {}, "which has no manage.py, app.py or wsgi.py"),
-        ({"app.py": ""}, {}, "where app.py has no application, app, create_app or make_app"),
+        ({"app.py": ""}, {}, "where app.py has no app, application, create_app or make_app"),
         (
             {"app.py": "if __name__ == '__main__': app = 1\ndef f(): app = 1\nx.app = 1\nimport app"},
             {},
-            "where app.py has no application, app, create_app or make_app",
+            "where app.py has no app, application, create_app or make_app",
         ),
         (
             {"app.py": "def create_app(config): ...\ndef make_app(*, config): ...\n"},
@@ -216,7 +239,7 @@ def test_looks_in_the_variables_and_folders_of_the_application(tmp_path: Path) -
             {"manage.py": CHOOSING_MANAGE, "wsgi.py": ""},
             {},
             "where manage.py chooses DJANGO_SETTINGS_MODULE while it runs (set it in the environment) and "
-            "wsgi.py has no application, app, create_app or make_app",
+            "wsgi.py has no app, application, create_app or make_app",
         ),
         (
             {"manage.py": MANAGE + MANAGE.replace("shop.", "test.")},

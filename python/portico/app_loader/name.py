@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 DEFAULT_ATTRIBUTES = ("application", "app")
-"""What is taken of a module where APP names no attribute, the first that is there."""
+"""What is taken of a module where APP names no attribute, the first that is there.
+
+By custom `application` is what a server calls (mod_wsgi); an `app` beside it may be what that has inside.
+"""
 FACTORIES = ("create_app", "make_app")
 CONFIGURATIONS = (".toml", ".ini", ".cfg", ".yaml", ".yml", ".json", ".xml")
 """How the names end of files that are no applications, and that other servers take in their place."""

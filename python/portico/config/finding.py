@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
-from portico.app_loader.name import DEFAULT_ATTRIBUTES, FACTORIES, names_file
+from portico.app_loader.name import FACTORIES, names_file
 from portico.config.python_source import (
     UnreadableError,
     is_function,
@@ -30,6 +30,8 @@ _MANAGE = "manage.py"
 _SETTINGS_VARIABLE = "DJANGO_SETTINGS_MODULE"
 _FLASK_VARIABLE = "FLASK_APP"
 _MODULES = ("app", "wsgi")
+_ATTRIBUTES = ("app", "application")
+"""What is taken of a file that nobody has named, the first that is there: in Flask's order."""
 
 
 def find_application(settings: Settings, directory: str, environment: Mapping[str, str]) -> Settings:
@@ -141,7 +143,7 @@ class _Search:
         names = self._names_of(file) or {}
         why = f"{_FLASK_VARIABLE} is {text}"
         if not attribute and (attribute := self._attribute_of(file, names)):
-            why += f" and {_has_one(file, attribute)}"
+            why += f" and {_has_one(file, attribute, names)}"
         elif attribute in names and is_function(names[attribute]) and not needs_arguments(names[attribute]):
             attribute += "()"  # as Flask calls it
         module = file if file and names_file(target) else target
@@ -153,7 +155,7 @@ class _Search:
         if names is None or file in [candidate.file for candidate in self.found]:
             return
         if attribute := self._attribute_of(file, names):
-            self.found.append(_Candidate(f"{module}:{attribute}", _has_one(file, attribute), file))
+            self.found.append(_Candidate(f"{module}:{attribute}", _has_one(file, attribute, names), file))
 
     def _names_of(self, file: str) -> dict[str, ast.stmt] | None:
         """Return the top-level names of `file`; None, having noted why, if it cannot be read."""
@@ -167,7 +169,7 @@ class _Search:
 
     def _attribute_of(self, file: str, names: Mapping[str, ast.stmt]) -> str:
         """Return what to take of `file`, or an empty text, having noted why."""
-        for name in DEFAULT_ATTRIBUTES:
+        for name in _ATTRIBUTES:
             if name in names:
                 return name
         factories = [name for name in FACTORIES if name in names]
@@ -177,7 +179,7 @@ class _Search:
         if factories:
             self.unfit.append(f"{factories[0]} of {file} needs arguments")
         elif file:
-            *others, last = (*DEFAULT_ATTRIBUTES, *FACTORIES)
+            *others, last = (*_ATTRIBUTES, *FACTORIES)
             self.unfit.append(f"{file} has no {', '.join(others)} or {last}")
         return ""
 
@@ -198,6 +200,9 @@ class _Search:
         return os.path.join(self._directory, path)
 
 
-def _has_one(file: str, attribute: str) -> str:
+def _has_one(file: str, attribute: str, names: Container[str]) -> str:
     name = attribute.removesuffix("()")
-    return f"{file} has {'an' if name.startswith('a') else 'a'} {name}"
+    has = f"{file} has {'an' if name.startswith('a') else 'a'} {name}"
+    first, second = _ATTRIBUTES
+    # Both are often the same; but the second may be the first with something around it.
+    return f"{has}, which goes before its {second}" if name == first and second in names else has

@@ -23,7 +23,7 @@ class ApplicationSettings(Values):
         "as arguments. A file may stand in place of the module: `src/shop/wsgi.py:app`. Without an "
         "attribute, `application` is taken, or else `app`. Without APP it is looked for in the working "
         "directory: Django's by manage.py or DJANGO_SETTINGS_MODULE, what FLASK_APP names, then app.py and "
-        "wsgi.py. More in docs/application.md.",
+        "wsgi.py, of which `app` is taken, or else `application`. More in docs/application.md.",
     )
     factory = Setting(
         "factory",
