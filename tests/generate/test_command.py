@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +17,8 @@ from portico.config.settings import TABLE
 from portico.errors import OperatorError
 
 from .made import generated, head_of
+from .test_containers import docker_command, pod_command
+from .test_systemd import settings_of, started
 
 TARGETS = ("nginx", "apache", "haproxy", "systemd", "dockerfile", "k8s")
 EVERY_TARGET = pytest.mark.parametrize("target", TARGETS)
@@ -27,6 +29,11 @@ def tmp_path() -> Iterator[Path]:
     """A folder with a short name: messages quote a long one in part."""
     with TemporaryDirectory(prefix="portico-") as folder:
         yield Path(folder)
+
+
+def systemd_command(*arguments: str) -> list[str]:
+    """The command of the service."""
+    return started(generated("systemd", *arguments))
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -205,16 +212,42 @@ def test_nobody_else_loads_it(modules: str) -> None:
     assert "portico.generate.nginx" in loaded(", portico.generate.targets")
 
 
+MIDDLEWARE = """
+[[app]]
+middleware = [
+    "a:b",
+    { use = "a:c", x = 1, name = "it's 50% \\"of\\" $HOME \\\\ ${SHOP:-shop}, é" },
+    { use = "a:d", targets = { "/api/" = { target = ["http://10.0.0.7/", "$(B)"], on = true, rate = 2.5 } } },
+]
+"""
+
+
+@pytest.mark.parametrize(
+    "command", [docker_command, pod_command, systemd_command], ids=["dockerfile", "k8s", "systemd"]
+)
+def test_middleware_has_its_arguments_in_what_is_generated(
+    command: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("portico.toml").write_text(MIDDLEWARE)
+    expected = (
+        ("a:b", ()),
+        ("a:c", (("x", 1), ("name", 'it\'s 50% "of" $HOME \\ shop, é'))),
+        ("a:d", (("targets", {"/api/": {"target": ["http://10.0.0.7/", "$(B)"], "on": True, "rate": 2.5}}),)),
+    )
+    assert settings_of(command("shop", "-b", ":8000")).middleware == expected
+
+
 @pytest.mark.parametrize("target", ["systemd", "dockerfile", "k8s"])
-def test_middleware_with_arguments_is_nothing_for_a_command_line(
+def test_arguments_that_are_no_literals_are_nothing_for_a_command_line(
     target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("portico.toml").write_text('[[app]]\nmiddleware = [{ use = "a:b", x = 1 }]\n')
+    Path("portico.toml").write_text('[[app]]\nmiddleware = [{ use = "a:b", x-y = 1 }]\n')
     with pytest.raises(OperatorError) as raised:
         generated(target, "shop")
     assert raised.value.message == (
-        "portico.toml:2:14: a:b has arguments, which only a configuration file can hold, and a command line "
+        "portico.toml:2:14: a:b has arguments that only a configuration file can hold, and a command line "
         "is made here: name a function of your own that needs none"
     )
 
@@ -225,6 +258,5 @@ def test_middleware_is_for_those_who_run_the_application(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     is_proxy = target in ("nginx", "apache", "haproxy")
-    arguments = ", x = 1" if is_proxy else ""
-    Path("portico.toml").write_text(f'[[app]]\nmiddleware = [{{ use = "a:b"{arguments} }}]\n')
+    Path("portico.toml").write_text('[[app]]\nmiddleware = [{ use = "a:b", x = 1 }]\n')
     assert ("a:b" in generated(target, "shop")) != is_proxy

@@ -64,6 +64,18 @@ def test_the_command_line_and_the_environment_take_names(start: Start, tmp_path:
     assert portico.get() == "nameless(plain(application))"
 
 
+def test_the_command_line_and_the_environment_take_arguments(start: Start) -> None:
+    portico = start(SOURCE, "--middleware", "shop:Around(name='argued', options={'a': [1, 2.5, True]})")
+    portico.wait_ready()
+    assert portico.get() == "argued{'a': [1, 2.5, True]}(application)"
+    portico.stop()
+    portico = start(
+        SOURCE, environment={"PORTICO_MIDDLEWARE": "shop:Around(name='a, b', options=1), shop:around"}
+    )
+    portico.wait_ready()
+    assert portico.get() == "a, b1(plain(application))"
+
+
 def test_a_reload_makes_it_anew(start: Start, tmp_path: Path) -> None:
     configure(tmp_path, '["shop:around"]')
     portico = start(SOURCE, "-w", "1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -419,8 +420,57 @@ def test_middleware_of_the_command_line_takes_the_place_of_all_in_the_file(folde
     )
 
 
+ARGUED = {
+    "shop:Around(a=1)": ("shop:Around", (("a", 1),)),
+    " shop:part.Around( a = 'x, (y)', b=[1, 2.5, {'c-d': True}], ) ": (
+        "shop:part.Around",
+        (("a", "x, (y)"), ("b", [1, 2.5, {"c-d": True}])),
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "value"), ARGUED.items())
+def test_middleware_has_its_arguments_wherever_it_is_named(
+    folder: Path, text: str, value: tuple[str, tuple[tuple[str, Any], ...]]
+) -> None:
+    assert resolve({"middleware": [text]}, {}).middleware == (value,)
+    assert resolve({}, {"PORTICO_MIDDLEWARE": f"a:b,{text}, {text},c:d"}).middleware == (
+        ("a:b", ()),
+        value,
+        value,
+        ("c:d", ()),
+    )
+    assert _settings(f"[[app]]\nmiddleware = [{json.dumps(text)}]\n").middleware == (value,)
+    kind = Settings.middleware.kind
+    assert kind.parse(kind.show(value)) == value
+
+
 @pytest.mark.parametrize(
-    "text", ["", "shop", "shop:", ":a", "shop:a:b", "shop:a()", "my-shop:a", "shop:a?x=1"]
+    "value",
+    [{"x-y": 1}, {"class": 1}, {"a": float("inf")}, {"a": [float("nan")]}],
+    ids=["no name", "a keyword", "infinite", "no number"],
+)
+def test_arguments_that_are_no_literals_are_for_a_file(value: Mapping[str, Any]) -> None:
+    with pytest.raises(ValueError, match="shop:Around has arguments that only"):
+        Settings.middleware.kind.show(("shop:Around", tuple(value.items())))
+
+
+def test_arguments_of_middleware_are_in_one_place(folder: Path) -> None:
+    with pytest.raises(OperatorError) as raised:
+        _settings('[[app]]\nmiddleware = [{ use = "shop:Around(a=1)", b = 2 }]\n')
+    assert raised.value.message == (
+        "portico.toml:2:23: use: expected a module and a name in it, and arguments as keys beside it, got "
+        '"shop:Around(a=1)"'
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "shop", "shop:", ":a", "shop:a:b", "shop:a()", "my-shop:a", "shop:a?x=1"),
+        *("shop:a(1)", "shop:a(x)", "shop:a(x=y)", "shop:a(x=1", "shop:a(x=1).b", "shop:a(x=1)(y=2)"),
+        *("shop:a(x=None)", "shop:a(x=[b'y'])", "shop:a(x={1: 2})", "shop:a(x=(1, 2))", "shop:a(**{'x': 1})"),
+    ],
 )
 def test_middleware_that_is_no_name_is_rejected(text: str) -> None:
     with pytest.raises(OperatorError, match="expected a module and a name in it") as raised:

@@ -71,27 +71,15 @@ def parse_name(text: str, directory: str) -> ApplicationName:
     if colon and not _is_dotted(path):
         raise LoadError(f"expected an attribute after the colon, {_EXAMPLE}, got {quoted(text)}")
     call = parenthesis + rest
-    arguments, keywords = _read_arguments(call) if call not in ("", "()") else ([], {})
+    arguments, keywords = read_arguments(call) if call not in ("", "()") else ([], {})
     return ApplicationName(target, path, call, is_file=is_file, arguments=arguments, keywords=keywords)
 
 
-def names_file(target: str) -> bool:
-    """Say whether `target` is the path of a file and cannot be the name of a module."""
-    return "/" in target or target.endswith(".py")
+def read_arguments(call: str) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments of `call`, such as `("test", debug=True)`: those by place, and those by name.
 
-
-def _is_only_a_file(target: str, directory: str) -> bool:
-    """Say whether `target`, such as `shop.wsgi`, is a file of `directory` and no module there."""
-    as_module = os.path.join(directory, target.replace(".", "/"))
-    is_module = os.path.isfile(as_module + ".py") or os.path.isfile(os.path.join(as_module, "__init__.py"))
-    return not is_module and os.path.isfile(os.path.join(directory, target))
-
-
-def _is_dotted(text: str) -> bool:
-    return all(part.isidentifier() for part in text.split("."))
-
-
-def _read_arguments(call: str) -> tuple[list[Any], dict[str, Any]]:
+    Raises LoadError, which says what is wrong, if they are no literals.
+    """
     # Here and not above: few applications are made with arguments, and every worker would have it in memory.
     import ast
 
@@ -109,6 +97,22 @@ def _read_arguments(call: str) -> tuple[list[Any], dict[str, Any]]:
             f"the arguments of a factory are given one by one, {_CALL_EXAMPLE}, got {quoted(call)}"
         )
     return arguments, keywords
+
+
+def names_file(target: str) -> bool:
+    """Say whether `target` is the path of a file and cannot be the name of a module."""
+    return "/" in target or target.endswith(".py")
+
+
+def _is_only_a_file(target: str, directory: str) -> bool:
+    """Say whether `target`, such as `shop.wsgi`, is a file of `directory` and no module there."""
+    as_module = os.path.join(directory, target.replace(".", "/"))
+    is_module = os.path.isfile(as_module + ".py") or os.path.isfile(os.path.join(as_module, "__init__.py"))
+    return not is_module and os.path.isfile(os.path.join(directory, target))
+
+
+def _is_dotted(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
 
 
 def _literal(node: ast.expr) -> Any:

@@ -276,6 +276,10 @@ class _Reader:
         if not isinstance(use, str):
             return self._wrong_type((*path, "use"), row.kind.expected, use)
         named = self._one(row, use, (*path, "use"))
+        if named and named[1]:
+            return self._wrong_type(
+                (*path, "use"), "a module and a name in it, and arguments as keys beside it", use
+            )
         arguments = tuple(
             (name, self._plain(value, (*path, name))) for name, value in table.items() if name != "use"
         )

@@ -41,6 +41,10 @@ class Kind(Generic[T]):
         """Return the values in an option's `text`: it is a list, if no value can hold a comma."""
         return [text]
 
+    def split_variable(self, text: str, separator: str) -> list[str]:
+        """Return the values in the `text` of an environment variable, where `separator` is between them."""
+        return text.split(separator)
+
     def from_folder(self, value: T, folder: str) -> T:
         """Return `value` with its path, if it has one and that is relative, taken from `folder`."""
         return value
@@ -401,25 +405,77 @@ class EnvironmentVariable(Kind["tuple[str, str]"]):
 
 
 class Middleware(Kind["tuple[str, tuple[tuple[str, Any], ...]]"]):
-    """`MODULE:NAME`, what is put around the application; in a configuration file with arguments, by name.
+    """`MODULE:NAME`, what is put around the application, perhaps with arguments: `MODULE:NAME(argument=1)`.
 
-    Which arguments there may be knows only what it names. Their values are plain, as in the file.
+    Which arguments there may be knows only what it names. Their values are plain, as in a configuration file,
+    where they may be keys of a table.
     """
 
     metavar = "MODULE:NAME"
-    expected = "a module and a name in it, such as portico.middleware:ProxyFix"
+    expected = (
+        "a module and a name in it, such as portico.middleware:ProxyFix or "
+        "portico.middleware:ProxyFix(x_for=2)"
+    )
 
     def parse(self, text: str) -> tuple[str, tuple[tuple[str, Any], ...]]:
-        module, colon, name = text.strip().partition(":")
+        use, parenthesis, rest = text.strip().partition("(")
+        module, colon, name = use.partition(":")
         if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
             raise ValueError
-        return f"{module}:{name}", ()
+        return use, self._arguments(parenthesis + rest) if parenthesis else ()
+
+    def _arguments(self, call: str) -> tuple[tuple[str, Any], ...]:
+        # Here for the same reason as that of Application.
+        from portico.app_loader.name import read_arguments
+        from portico.errors import LoadError
+
+        try:
+            by_place, by_name = read_arguments(call)
+        except LoadError:
+            raise ValueError from None
+        if by_place or not by_name or not all(map(_is_plain, by_name.values())):
+            raise ValueError
+        return tuple(by_name.items())
+
+    def split_variable(self, text: str, separator: str) -> list[str]:
+        found: list[str] = []
+        for part in text.split(separator):
+            # One that stands among the arguments of the one before.
+            if found and "(" in found[-1] and not self._is_whole(found[-1]):
+                found[-1] += separator + part
+            else:
+                found.append(part)
+        return found
+
+    def _is_whole(self, text: str) -> bool:
+        try:
+            self.parse(text)
+        except ValueError:
+            return False
+        return True
 
     def show(self, value: tuple[str, tuple[tuple[str, Any], ...]]) -> str:
         use, arguments = value
-        if arguments:
-            raise ValueError(f"{use} has arguments, which only a configuration file can hold")
-        return use
+        if not arguments:
+            return use
+        text = f"{use}({', '.join(f'{name}={argument!r}' for name, argument in arguments)})"
+        # A key may be no name of Python's, and a number infinite.
+        try:
+            is_same = self.parse(text) == value
+        except ValueError:
+            is_same = False
+        if not is_same:
+            raise ValueError(f"{use} has arguments that only a configuration file can hold")
+        return text
+
+
+def _is_plain(value: object) -> bool:
+    """Say whether a configuration file could have `value`, and it can cross an exec."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+    return isinstance(value, str | bool | int | float)
 
 
 def _at_commas(text: str) -> list[str]:

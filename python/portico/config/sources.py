@@ -101,7 +101,7 @@ def _parts(row: Setting[Any], texts: Sequence[str]) -> Sequence[str]:
 
 
 def _of_variable(row: Setting[Any], text: str) -> Sequence[str]:
-    texts = text.split(row.separator) if row.many else [text]
+    texts = row.kind.split_variable(text, row.separator) if row.many else [text]
     return [part for part in map(str.strip, texts) if part]
 
 

@@ -88,7 +88,7 @@ class ApplicationSettings(Values):
         separator=",",
         group=_APPLICATION,
         documentation="What is put around the application, such as `portico.middleware:RequestID`: a "
-        "callable that gets an application and returns one. May be repeated; the first is the outermost. In "
-        'the file each may have arguments, `{ use = "MODULE:NAME", argument = 1 }`. More in '
-        "docs/middleware.md.",
+        "callable that gets an application and returns one. May be repeated; the first is the outermost. "
+        "Each may have arguments, literals as in `MODULE:NAME(argument=1)`; in the file "
+        '`{ use = "MODULE:NAME", argument = 1 }` as well. More in docs/middleware.md.',
     )
