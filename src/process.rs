@@ -39,6 +39,9 @@ struct ProcessAttributes {
     gate_fd: RawFd,
     multiprocess: bool,
     errors: Py<PyAny>,
+    application_name: String,
+    innermost: Option<Py<PyAny>>,
+    has_middleware: bool,
     on_interrupt: Option<Py<PyAny>>,
     on_response: Option<Py<PyAny>>,
 }
@@ -53,8 +56,20 @@ pub struct Process {
     pub multiprocess: bool,
     /// `wsgi.errors`.
     pub errors: Py<PyAny>,
+    /// What the error log says of the application.
+    pub names: Names,
     /// Who has started the server.
     pub embedder: Embedder,
+}
+
+/// How to speak of the application.
+pub struct Names {
+    /// Its name, empty for its own.
+    pub application: String,
+    /// What is inside of all that is put around it, if there is anything.
+    pub innermost: Option<Py<PyAny>>,
+    /// Whether that is middleware.
+    pub has_middleware: bool,
 }
 
 impl Process {
@@ -77,6 +92,11 @@ impl Process {
             wakeup: (attributes.wakeup_fd >= 0).then_some(Wakeup(attributes.wakeup_fd)),
             multiprocess: attributes.multiprocess,
             errors: attributes.errors,
+            names: Names {
+                application: attributes.application_name,
+                innermost: attributes.innermost,
+                has_middleware: attributes.has_middleware,
+            },
             embedder: Embedder::new(attributes.on_interrupt, attributes.on_response),
         })
     }

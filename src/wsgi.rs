@@ -21,7 +21,7 @@ mod thread;
 
 use crate::embedder::Embedder;
 use environ::{Environ, RequestParts};
-use failure::RequestLabel;
+use failure::{RequestLabel, Served};
 use portico_engine::calls::{Call, Caller, Outcome, panic_message};
 use portico_engine::clock::DateHeader;
 use pyo3::exceptions::PyRuntimeError;
@@ -34,8 +34,7 @@ use thread::Introduction;
 pub struct Bridge<'py> {
     py: Python<'py>,
     introduction: Introduction,
-    application: Py<PyAny>,
-    name: String,
+    application: Served,
     environ: Environ,
     embedder: Embedder,
     pool: ExchangePool,
@@ -47,19 +46,17 @@ impl<'py> Bridge<'py> {
     pub fn new(
         py: Python<'py>,
         introduction: Introduction,
-        application: &Py<PyAny>,
+        application: &Served,
         environ: &Environ,
         embedder: &Embedder,
     ) -> PyResult<Bridge<'py>> {
-        let name = failure::application_name(application.bind(py));
         Ok(Bridge {
             py,
             introduction,
-            application: application.clone_ref(py),
+            application: application.for_thread(py),
             environ: environ.for_thread(py),
             embedder: embedder.clone(),
-            pool: ExchangePool::new(py, &name)?,
-            name,
+            pool: ExchangePool::new(py, &application.name)?,
             date: DateHeader::default(),
         })
     }
@@ -71,18 +68,12 @@ impl Caller for Bridge<'_> {
     }
 
     fn call(&mut self, call: Call<'_>) -> Outcome {
-        let Bridge { py, introduction, application, name, environ, embedder, pool, date } = self;
+        let Bridge { py, introduction, application, environ, embedder, pool, date } = self;
         let py = *py;
         introduction.make(py);
         let Call { inbound, body, sender, responder, cell, resources } = call;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
-        let label = RequestLabel {
-            embedder,
-            callable: application,
-            application: name,
-            method: head.method.of(bytes),
-            path: head.path.of(bytes),
-        };
+        let label = RequestLabel { embedder, application, method: head.method.of(bytes), path: head.path.of(bytes) };
         let exchange = match pool.begin(py, responder) {
             Ok(exchange) => exchange,
             Err(failure) => {
@@ -99,7 +90,7 @@ impl Caller for Bridge<'_> {
             let result = environ.build(py, parts, &exchange).and_then(|(environ, body)| {
                 input = body;
                 let arguments = (environ, exchange.start_response.clone_ref(py));
-                application.bind(py).call1(arguments)
+                application.callable.bind(py).call1(arguments)
             });
             response::send(py, &exchange, result, date, label)
         }));

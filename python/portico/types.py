@@ -70,6 +70,11 @@ class EngineProcess(Protocol):
     descriptor may be -1 for none, and stays the caller's. `multiprocess`: other workers serve the same
     application. `errors` is `wsgi.errors`.
 
+    `application_name` is what the error log calls the application; where it is empty, what the callable says
+    of itself is taken. `innermost` is the application without what is put around it, None if that is nothing:
+    its code is named where a block is no bytes and does not show who has made it, with the remark that the
+    middleware around it may have, if `has_middleware`.
+
     `on_interrupt` and `on_response` are for a program that serves beside all else that it does. With
     `on_interrupt`, handlers of signals run without any `wakeup_fd` too, at most 0.25 s late where the engine
     waits (`serve` has to be called on the main thread); what such a handler raises, and a KeyboardInterrupt
@@ -88,5 +93,8 @@ class EngineProcess(Protocol):
     access_log_fd: int
     access_log_colour: bool
     errors: ErrorLog
+    application_name: str
+    innermost: WSGIApplication | None
+    has_middleware: bool
     on_interrupt: OnInterrupt | None
     on_response: OnResponse | None

@@ -2,20 +2,51 @@
 //! happens here.
 
 use crate::embedder::Embedder;
+use crate::process::Names;
 use portico_engine::log::{Level, log, log_failure};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
+
+/// The application, and how log lines speak of it; each thread has one.
+pub struct Served {
+    /// What is called.
+    pub callable: Py<PyAny>,
+    /// Such as `shop.web:application`.
+    pub name: String,
+    /// What that names, without the middleware that is called.
+    pub innermost: Py<PyAny>,
+    /// Whether there is middleware around it.
+    pub has_middleware: bool,
+}
+
+impl Served {
+    /// One that calls `callable`, and speaks of it by these `names`.
+    pub fn new(py: Python<'_>, callable: Py<PyAny>, names: Names) -> Served {
+        let Names { application: name, innermost, has_middleware } = names;
+        Served {
+            name: if name.is_empty() { own_name(callable.bind(py)) } else { name },
+            innermost: innermost.unwrap_or_else(|| callable.clone_ref(py)),
+            has_middleware,
+            callable,
+        }
+    }
+
+    /// For one more thread.
+    pub fn for_thread(&self, py: Python<'_>) -> Served {
+        let Served { callable, name, innermost, has_middleware } = self;
+        let (callable, innermost) = (callable.clone_ref(py), innermost.clone_ref(py));
+        Served { callable, name: name.clone(), innermost, has_middleware: *has_middleware }
+    }
+}
 
 /// Which application serves which request, as log lines name it.
 #[derive(Clone, Copy)]
 pub struct RequestLabel<'a> {
     /// Who has started the server.
     pub embedder: &'a Embedder,
-    /// What is called.
-    pub callable: &'a Py<PyAny>,
-    /// Such as `shop.web:application`.
-    pub application: &'a str,
+    /// Who serves it.
+    pub application: &'a Served,
     /// The request's method.
     pub method: &'a [u8],
     /// The request's path below the mount, as it was sent.
@@ -42,6 +73,7 @@ impl RequestLabel<'_> {
 impl std::fmt::Display for RequestLabel<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let RequestLabel { application, method, path, .. } = self;
+        let application = &application.name;
         write!(formatter, "{application} at {} {}", method.escape_ascii(), path.escape_ascii())
     }
 }
@@ -66,8 +98,8 @@ pub fn log_callback_exception(py: Python<'_>, application: &str, error: &PyErr) 
     log_failure(&format!("a portico.on_disconnect callback of the application {application} failed\n{text}"));
 }
 
-/// The name of an application: its own, or its type's, after its module's.
-pub fn application_name(application: &Bound<'_, PyAny>) -> String {
+/// The name that an application has itself, or its type, after its module's.
+fn own_name(application: &Bound<'_, PyAny>) -> String {
     let named = |object: &Bound<'_, PyAny>| -> PyResult<String> {
         Ok(format!("{}:{}", object.getattr("__module__")?, object.getattr("__qualname__")?))
     };

@@ -9,12 +9,10 @@ use pyo3::types::PyType;
 /// Functions in functions, and generators in generators, are followed so far.
 const DEPTH: usize = 16;
 
-/// Where `iterator` has given a block, else where `application` begins.
-pub fn of_block(iterator: Option<&Bound<'_, PyAny>>, application: &Bound<'_, PyAny>) -> Option<String> {
-    let made_by = |iterator: &Bound<'_, PyAny>| {
-        of_generator(iterator).or_else(|| of_function(&iterator.get_type().getattr("__next__").ok()?))
-    };
-    iterator.and_then(made_by).or_else(|| of_callable(application))
+/// Where `iterator` has given a block, if its code is Python's.
+pub fn of_iterator(iterator: Option<&Bound<'_, PyAny>>) -> Option<String> {
+    let iterator = iterator?;
+    of_generator(iterator).or_else(|| of_function(&iterator.get_type().getattr("__next__").ok()?))
 }
 
 /// Where the Python code stands that has called this extension.
@@ -39,7 +37,7 @@ fn of_frame(frame: &Bound<'_, PyAny>) -> Option<String> {
 }
 
 /// Where a callable begins: a function, whatever it is wrapped in, or the method that an object is called by.
-fn of_callable(callable: &Bound<'_, PyAny>) -> Option<String> {
+pub fn of_callable(callable: &Bound<'_, PyAny>) -> Option<String> {
     let mut callable = callable.clone();
     for _ in 0..DEPTH {
         // functools.wraps and functools.partial.

@@ -146,7 +146,7 @@ impl Sending<'_> {
         drop(response);
         let label = self.label;
         if resources.settings.strict {
-            let returned = format!("{} returned None; expected an iterable of bytes", label.application);
+            let returned = format!("{} returned None; expected an iterable of bytes", label.application.name);
             return Err(PyTypeError::new_err(returned).into());
         }
         resources.notices.no_body.warn(|| {
@@ -257,7 +257,12 @@ impl Sending<'_> {
     }
 
     fn not_bytes(&self, what: &str, got: &Bound<'_, PyAny>, iterator: Option<&Bound<'_, PyIterator>>) -> PyErr {
-        let place = location::of_block(iterator.map(Bound::as_any), self.label.callable.bind(self.py));
+        let application = self.label.application;
+        let place = location::of_iterator(iterator.map(Bound::as_any)).or_else(|| {
+            let place = location::of_callable(application.innermost.bind(self.py))?;
+            let whose = if application.has_middleware { ", or from the middleware around that" } else { "" };
+            Some(format!("{place}{whose}"))
+        });
         failure::not_bytes(what, got, place)
     }
 

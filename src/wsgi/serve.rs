@@ -2,6 +2,7 @@
 
 use super::Bridge;
 use super::environ::{Common, Environ};
+use super::failure::Served;
 use super::{failure, released, thread};
 use crate::embedder::Embedder;
 use crate::process::Process;
@@ -21,7 +22,7 @@ pub fn serve(
     slot: SlotRef,
 ) -> PyResult<bool> {
     let (multithread, script_name) = (settings.threads > 1, settings.script_name.clone());
-    let Process { engine: of_engine, wakeup, multiprocess, errors, embedder } = process;
+    let Process { engine: of_engine, wakeup, multiprocess, errors, names, embedder } = process;
     let engine = Engine::new(settings, of_engine, slot)
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
     let common = Common { multithread, multiprocess, errors: &errors, script_name: &script_name };
@@ -34,7 +35,8 @@ pub fn serve(
         }));
     }
     thread::prepare(py)?;
-    let application = PythonApplication { application, environ, embedder, is_free_threaded: is_free_threaded(py) };
+    let served = Served::new(py, application, names);
+    let application = PythonApplication { served, environ, embedder, is_free_threaded: is_free_threaded(py) };
     // Each thread attaches by itself, this one too.
     let served = py.detach(|| {
         let served = engine.serve(application);
@@ -65,7 +67,7 @@ fn handle_signals(py: Python<'_>, wakeup: Option<&Wakeup>, embedder: &Embedder) 
 
 /// What every crew thread makes its bridge from.
 struct PythonApplication {
-    application: Py<PyAny>,
+    served: Served,
     environ: Environ,
     embedder: Embedder,
     is_free_threaded: bool,
@@ -82,7 +84,7 @@ impl Application for PythonApplication {
     fn run(&self, thread: CrewThread<'_>) -> Result<(), String> {
         // Fails where the interpreter is on its way out.
         let ran = thread::attach(|py, introduction| {
-            let bridge = Bridge::new(py, introduction, &self.application, &self.environ, &self.embedder);
+            let bridge = Bridge::new(py, introduction, &self.served, &self.environ, &self.embedder);
             let mut bridge = bridge.map_err(|error| error.to_string())?;
             thread.serve(&mut bridge);
             Ok(())

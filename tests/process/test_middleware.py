@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -163,3 +164,69 @@ def application(environ, start_response):
     loaded = set(portico.get().split())
     assert "portico.middleware.server_timing" in loaded
     assert not loaded & {"typing", "logging", "http.client", "portico.middleware.http_proxy", "dataclasses"}
+
+
+FAILING = """
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/raises":
+        raise KeyError("the shop")
+    if path == "/generates":
+        start_response("200 OK", [])
+        return texts()
+    if path == "/none":
+        start_response("200 OK", [])
+        return None
+    start_response("200 OK", [("Connection", "x")] if path == "/hop" else [])
+    return ["text"]
+
+def texts():
+    yield "text"
+
+class Raising:
+    def __init__(self, app):
+        self.app = app
+
+    def __call__(self, environ, start_response):
+        if environ["PATH_INFO"] == "/middleware":
+            raise LookupError("the middleware")
+        return self.app(environ, start_response)
+"""
+
+
+def test_the_error_log_names_the_application_and_not_what_is_around_it(start: Start, tmp_path: Path) -> None:
+    around = ("portico.middleware.proxy_fix:ProxyFix", "shop:Raising")
+    portico = start(FAILING, "-w", "1", *(word for use in around for word in ("--middleware", use)))
+    portico.wait_ready()
+    for path in ("/raises", "/middleware", "/list", "/generates", "/none", "/hop"):
+        portico.get(path)
+    portico.stop()
+    log = portico.log()
+    assert set(re.findall(r"the application (\S+)", log)) == {"shop:application"}
+    lines = [line.strip() for line in FAILING.split("\n")]
+
+    def place(text: str, form: str = "{}:{}") -> str:
+        return form.format(tmp_path / "shop.py", lines.index(text) + 1)
+
+    for path, text in (
+        ("/raises", 'raise KeyError("the shop")'),
+        ("/middleware", 'raise LookupError("the middleware")'),
+    ):
+        _, _, failure = log.partition(f"the application shop:application at GET {path} failed\nTraceback")
+        last = failure.partition("Error: ")[0].rpartition("  File ")[2]
+        assert last.startswith(place(text, '"{}", line {}, in ')), log
+    of_list = f"{place('def application(environ, start_response):')}, or from the middleware around that"
+    places = [line.rpartition("it comes from ")[2] for line in log.splitlines() if "it comes from" in line]
+    assert places == [of_list, place('yield "text"'), of_list]
+    assert "the application shop:application at GET /none returned None" in log
+    assert "the application shop:application sends the header Connection" in log
+
+
+def test_an_application_that_is_an_object_has_the_name_that_it_was_given(start: Start) -> None:
+    source = FAILING.replace("def application", "def of_shop")
+    source += "import functools\nsite = functools.partial(of_shop)\n"
+    portico = start(source, "-w", "1", application="shop:site")
+    portico.wait_ready()
+    portico.get("/raises")
+    portico.stop()
+    assert "the application shop:site at GET /raises failed\n" in portico.log()

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 from portico import _core
 from portico.config.addresses import parse_address
 from portico.config.settings import TABLE
+from portico.process.loading import Loaded
 from portico.process.plan import Listener
 from portico.process.worker import WorkerProcess
 from portico.types import EngineListener, EngineProcess
@@ -27,7 +28,8 @@ def worker_process(*binds: str) -> WorkerProcess:
         plan=SimpleNamespace(listeners=listeners), supervisor_fd=4, multiprocess=True
     )
     signals: Any = SimpleNamespace(read_fd=5, write_fd=6)
-    return WorkerProcess(assignment, application_name="shop:app", signals=signals, access_log_fd=-1)
+    loaded = Loaded(lambda environ, start_response: [], "shop:app")
+    return WorkerProcess(assignment, loaded, signals=signals, access_log_fd=-1)
 
 
 def test_the_engine_reads_every_row_of_the_table_that_is_for_it_and_nothing_else() -> None:

@@ -27,10 +27,6 @@ class DevelopmentApplication:
         self._name = name
         self._reporter = reporter
         self._shows_locals = shows_locals
-        # By these the error log names who has failed.
-        named = application if hasattr(application, "__qualname__") else type(application)
-        self.__module__ = named.__module__
-        self.__qualname__ = named.__qualname__
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:

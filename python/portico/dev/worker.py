@@ -13,7 +13,7 @@ from portico.dev.application import DevelopmentApplication
 from portico.dev.modules import Reporter, files_of_failure, forget_bytecode, imported_files
 from portico.dev.templates import template_globs
 from portico.errors import OperatorError
-from portico.process.loading import enter, load
+from portico.process.loading import Loaded, enter, load
 from portico.process.signals import WORKER_SIGNALS
 from portico.process.tracebacks import traceback_of
 from portico.process.worker import (
@@ -67,42 +67,42 @@ class DevelopmentAssignment:
 def run_development_worker(assignment: DevelopmentAssignment) -> NoReturn:
     """Be a worker until told to stop; ends the process."""
     signals = begin(assignment.worker)
-    application, name = _load(assignment)
+    loaded = _load(assignment)
     signals.watch_what_is_free(WORKER_SIGNALS)
     is_shown = assignment.worker.plan.settings.access_log == "-"
     process = WorkerProcess(
         assignment.worker,
-        application_name=name,
+        loaded,
         signals=signals,
         access_log_fd=assignment.access_fd if is_shown else open_access_log(assignment.worker.plan),
     )
     process.gate_fd = assignment.gate_fd
     if is_shown:
         process.access_log_colour = False  # the loop colours its own lines
-    serve_and_leave(application, process, assignment.worker)
+    serve_and_leave(loaded.application, process, assignment.worker)
 
 
-def _load(assignment: DevelopmentAssignment) -> tuple[WSGIApplication, str]:
-    """Return the application and its name; or what responds in its place, and an empty name."""
+def _load(assignment: DevelopmentAssignment) -> Loaded:
+    """Return the application; or what responds in its place, with an empty name."""
     plan, options = assignment.worker.plan, assignment.options
     heading = f"{plan.settings.app} cannot be loaded"
     reporter = Reporter(assignment.report_fd)
     if assignment.failure:
         reporter.report([], has_failed=True)
-        return _page(heading, assignment.failure), ""
+        return Loaded(_page(heading, assignment.failure), "")
     forget_bytecode(assignment.changed)
     try:
         enter(plan.directory, plan.settings.pythonpath)
         if options.source is None:
-            application, name = load(plan.directory, plan.settings)
+            loaded = load(plan.directory, plan.settings)
         else:
             module, function, arguments = options.source
-            application, name = getattr(import_module(module), function)(**arguments), plan.settings.app
+            loaded = Loaded(getattr(import_module(module), function)(**arguments), plan.settings.app)
     except OperatorError as error:
         _give_up_unless_reloading(assignment, error.message)
         log.error(f"{heading}: {error.message}")
         reporter.report([], failed_files=files_of_failure(error), has_failed=True)
-        return _page(heading, error.message), ""
+        return Loaded(_page(heading, error.message), "")
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: whatever an import raises, the next save may mend it.
         _give_up_unless_reloading(assignment, traceback_of(error))
@@ -110,10 +110,12 @@ def _load(assignment: DevelopmentAssignment) -> tuple[WSGIApplication, str]:
 
         log.error(f"{heading}\n{traceback_of(error)}")
         reporter.report([], failed_files=files_of_failure(error), has_failed=True)
-        return page_of_exception(heading, error, shows_locals=options.shows_locals), ""
-    reporter.report(template_globs(application, set(imported_files())))
-    shown = DevelopmentApplication(application, name, reporter, shows_locals=options.shows_locals)
-    return shown, name
+        return Loaded(page_of_exception(heading, error, shows_locals=options.shows_locals), "")
+    reporter.report(template_globs(loaded.innermost, set(imported_files())))
+    loaded.application = DevelopmentApplication(
+        loaded.application, loaded.name, reporter, shows_locals=options.shows_locals
+    )
+    return loaded
 
 
 def _give_up_unless_reloading(assignment: DevelopmentAssignment, why: str) -> None:

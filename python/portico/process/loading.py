@@ -20,8 +20,23 @@ if TYPE_CHECKING:
     from portico.types import WSGIApplication
 
 
-def load_in(directory: str, settings: Settings) -> tuple[WSGIApplication, str]:
-    """Return the application of `settings` in its middleware, and its full name; `directory` is entered.
+class Loaded:
+    """What is served.
+
+    `application` is called, `name` is its full name. `innermost` is what that names, without the middleware
+    of the configuration and whatever else is around it.
+    """
+
+    __slots__ = ("application", "has_middleware", "innermost", "name")
+
+    def __init__(self, application: WSGIApplication, name: str) -> None:
+        self.application = self.innermost = application
+        self.name = name
+        self.has_middleware = False
+
+
+def load_in(directory: str, settings: Settings) -> Loaded:
+    """Return the application of `settings` in its middleware; `directory` is entered.
 
     Raises OperatorError when there is no such folder or application, or when a middleware is none.
     """
@@ -44,11 +59,13 @@ def enter(directory: str, pythonpath: Sequence[str]) -> None:
     extend_path([directory, *(os.path.join(directory, path) for path in pythonpath)])
 
 
-def load(directory: str, settings: Settings) -> tuple[WSGIApplication, str]:
+def load(directory: str, settings: Settings) -> Loaded:
     """As `load_in`, where `directory` has been entered."""
     application, full_name = load_application(settings.app, directory=directory, factory=settings.factory)
+    loaded = Loaded(application, full_name)
     if settings.middleware:
         from portico.process.wrapping import wrapped
 
-        application = wrapped(application, settings.middleware)
-    return application, full_name
+        loaded.application = wrapped(application, settings.middleware)
+        loaded.has_middleware = True
+    return loaded

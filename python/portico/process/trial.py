@@ -109,8 +109,7 @@ def load_or_exit(directory: str, values: dict[str, Any]) -> None:
     """In the child: load the application, say its name, and end at once, whatever it has started."""
     code = _EXIT_LOADED
     try:
-        _, full_name = load_in(directory, Settings(values, {}))
-        said = f"{full_name} can be called"
+        said = f"{load_in(directory, Settings(values, {})).name} can be called"
     except OperatorError as error:
         said, code = error.message, EXIT_APPLICATION
     except BaseException as error:

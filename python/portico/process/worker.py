@@ -16,7 +16,7 @@ from portico import _core, log
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.forked import leave_server_behind
 from portico.process.import_watch import show_no_stack, show_stack_when_asked
-from portico.process.loading import load_in
+from portico.process.loading import Loaded, load_in
 from portico.process.messages import Failed, Ready, encode
 from portico.process.proctitle import name_process
 from portico.process.signals import STACKS_SIGNAL, WORKER_SIGNALS, SignalPipe, signal
@@ -77,7 +77,7 @@ class WorkerProcess:
     """What only this process knows (`portico.types.EngineProcess`), beside the settings."""
 
     def __init__(
-        self, assignment: Assignment, *, application_name: str, signals: SignalPipe, access_log_fd: int
+        self, assignment: Assignment, loaded: Loaded, *, signals: SignalPipe, access_log_fd: int
     ) -> None:
         self.listeners: list[EngineListener] = [
             WorkerListener(listener) for listener in assignment.plan.listeners
@@ -85,13 +85,16 @@ class WorkerProcess:
         self.signal_fd = signals.read_fd
         self.wakeup_fd = signals.write_fd
         self.supervisor_fd = assignment.supervisor_fd
-        self.ready_frame = encode(Ready(application_name))
+        self.ready_frame = encode(Ready(loaded.name))
         # Connections are accepted as they come.
         self.gate_fd = -1
         self.multiprocess = assignment.multiprocess
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
         self.errors: ErrorLog = log.ErrorStream()
+        self.application_name = loaded.name
+        self.innermost: WSGIApplication | None = loaded.innermost
+        self.has_middleware = loaded.has_middleware
         # An application is not asked what becomes of its worker.
         self.on_interrupt: OnInterrupt | None = None
         self.on_response: OnResponse | None = None
@@ -100,15 +103,11 @@ class WorkerProcess:
 def run_worker(assignment: Assignment) -> NoReturn:
     """Be a worker until told to stop; ends the process."""
     signals = begin(assignment)
-    application, application_name = _load(assignment)
+    loaded = _load(assignment)
     signals.watch_what_is_free(WORKER_SIGNALS)
-    process = WorkerProcess(
-        assignment,
-        application_name=application_name,
-        signals=signals,
-        access_log_fd=open_access_log(assignment.plan),
-    )
-    serve_and_leave(application, process, assignment)
+    access_log_fd = open_access_log(assignment.plan)
+    process = WorkerProcess(assignment, loaded, signals=signals, access_log_fd=access_log_fd)
+    serve_and_leave(loaded.application, process, assignment)
 
 
 def begin(assignment: Assignment) -> SignalPipe:
@@ -145,8 +144,8 @@ def _show_lines_at_once() -> None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
-def _load(assignment: Assignment) -> tuple[WSGIApplication, str]:
-    """Return the application and its full name."""
+def _load(assignment: Assignment) -> Loaded:
+    """Return what is to be served."""
     show_stack_when_asked(assignment.stack_fd)
     try:
         application, full_name = load_in(assignment.plan.directory, assignment.plan.settings)
