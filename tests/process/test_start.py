@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from portico.config.check import root_warning
+from portico.config.sources import resolve
 from support.waiting import wait_until
 
 from .conftest import Start
@@ -232,7 +234,41 @@ def test_names_the_option_that_was_written() -> None:
     )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="runs as root only")
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="runs as root only")
+
+
+@AS_ROOT
+@pytest.mark.parametrize(
+    ("addresses", "is_warned"),
+    [
+        (["127.0.0.1:0", "127.0.0.9:0", "localhost:0", "[::1]:0", "unix:a.sock", "unix:@a", "fd://3"], False),
+        (["127.0.0.1:0", "0.0.0.0:0"], True),
+        (["[::]:0"], True),
+        (["[::1:2]:0"], True),
+        (["192.0.2.1:0"], True),
+        (["uwsgi://192.0.2.1:0"], True),
+        (["shop.example:0"], True),
+    ],
+)
+def test_root_is_warned_where_other_machines_reach_it(addresses: list[str], is_warned: bool) -> None:
+    assert bool(root_warning(resolve({"bind": addresses}, {}))) == is_warned
+
+
+@AS_ROOT
+@pytest.mark.parametrize(("address", "count"), [("0.0.0.0:0", 1), ("127.0.0.1:0", 0)])
+def test_a_check_tells_root_too(tmp_path: Path, address: str, count: int) -> None:
+    (tmp_path / "shop.py").write_text(HELLO)
+    ended = run("check", "shop", "-b", address, "--chdir", str(tmp_path))
+    assert (ended.returncode, ended.stderr.count("portico: portico runs as root, and")) == (0, count)
+
+
+@AS_ROOT
+def test_the_docs_say_what_root_is_warned() -> None:
+    page = (Path(__file__).parents[2] / "docs/deploy.md").read_text("utf-8")
+    assert f"    portico: {root_warning(resolve({'bind': ['0.0.0.0:0']}, {}))}\n" in page
+
+
+@AS_ROOT
 def test_warns_of_an_application_that_runs_as_root(start: Start) -> None:
     portico = start(HELLO, "-b", "0.0.0.0:0")
     portico.wait_ready()

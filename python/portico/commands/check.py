@@ -15,10 +15,13 @@ def _check(**values: Any) -> None:
     settings = read_settings(values)
     for sentence in remarks(settings):
         log.say(sentence)
+    from portico.config.check import root_warning
     from portico.process.trial import try_out
 
     for sentence in try_out(settings):
         click.echo(sentence)
+    if warning := root_warning(settings):
+        log.say(warning)
 
 
 COMMAND = SettingsCommand(

@@ -70,7 +70,11 @@ def root_warning(settings: Settings) -> str:
 
 
 def _is_reached_from_elsewhere(address: Address) -> bool:
-    return bool(address.host) and address.host != "localhost" and not address.host.startswith(("127.", "::1"))
+    return (
+        bool(address.host)
+        and address.host not in ("localhost", "::1")
+        and not address.host.startswith("127.")
+    )
 
 
 def _in_directory(settings: Settings, directory: str) -> list[str]:
