@@ -32,6 +32,7 @@ struct ProcessAttributes {
     listeners: Vec<ListenerAttributes>,
     signal_fd: RawFd,
     wakeup_fd: RawFd,
+    wakeup_read_fd: RawFd,
     supervisor_fd: RawFd,
     ready_frame: Vec<u8>,
     access_log_fd: RawFd,
@@ -83,6 +84,7 @@ impl Process {
                 listeners,
                 orders: OrderDescriptors {
                     signals: optional(attributes.signal_fd, "signal_fd")?,
+                    wakeups: optional(attributes.wakeup_read_fd, "wakeup_read_fd")?,
                     supervisor: optional(attributes.supervisor_fd, "supervisor_fd")?,
                     ready: attributes.ready_frame,
                 },

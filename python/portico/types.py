@@ -60,15 +60,16 @@ class EngineListener(Protocol):
 class EngineProcess(Protocol):
     """What the engine is told of its process, beside the settings (`portico.config.settings.Settings`).
 
-    `signal_fd` is the read end of a pipe that brings signals, one number per byte; `wakeup_fd` its write end,
-    if the interpreter writes there (`signal.set_wakeup_fd`) and `serve` is called on the main thread: then
-    handlers of signals run also while it waits. `supervisor_fd` is the worker's end of the socketpair over
-    which orders come (`portico.process.messages`): its end of file is the supervisor's death. `ready_frame`
-    is what is written there once connections are accepted. `gate_fd` is a socket to who is asked before each
-    connection is accepted: a byte asks, a byte lets one in, as soon as a thread is free; what is not let in
-    is left to whoever accepts at that listener next. `access_log_fd` is where access lines go. Each
-    descriptor may be -1 for none, and stays the caller's. `multiprocess`: other workers serve the same
-    application. `errors` is `wsgi.errors`.
+    `signal_fd` is the read end of a pipe that brings signals, one number per byte: TERM, INT and QUIT tell it
+    to leave. `wakeup_fd` is where the interpreter writes signals (`signal.set_wakeup_fd`), if `serve` is
+    called on the main thread: then handlers run also while it waits. It is the write end of `signal_fd`, or
+    of `wakeup_read_fd`: what is read there tells nobody to leave. `supervisor_fd` is the worker's end of the
+    socketpair over which orders come (`portico.process.messages`): its end of file is the supervisor's death.
+    `ready_frame` is what is written there once connections are accepted. `gate_fd` is a socket to who is
+    asked before each connection is accepted: a byte asks, a byte lets one in, as soon as a thread is free;
+    what is not let in is left to whoever accepts at that listener next. `access_log_fd` is where access lines
+    go. Each descriptor may be -1 for none, and stays the caller's. `multiprocess`: other workers serve the
+    same application. `errors` is `wsgi.errors`.
 
     `application_name` is what the error log calls the application; where it is empty, what the callable says
     of itself is taken. `innermost` is the application without what is put around it, None if that is nothing:
@@ -76,16 +77,16 @@ class EngineProcess(Protocol):
     middleware around it may have, if `has_middleware`.
 
     `on_interrupt` and `on_response` are for a program that serves beside all else that it does. With
-    `on_interrupt`, handlers of signals run without any `wakeup_fd` too, at most 0.25 s late where the engine
-    waits (`serve` has to be called on the main thread); what such a handler raises, and a KeyboardInterrupt
-    out of the application, is handed over instead of logged. `on_response` is called on the thread of each
-    call after its end, with the status (499 if the client had left before, 0 if there was none) and the
-    number of bytes of the body.
+    `on_interrupt`, which takes that `serve` is called on the main thread, what a signal's handler raises, and
+    a KeyboardInterrupt out of the application, is handed over instead of logged. `on_response` is called on
+    the thread of each call after its end, with the status (499 if the client had left before, 0 if there was
+    none) and the number of bytes of the body.
     """
 
     listeners: list[EngineListener]
     signal_fd: int
     wakeup_fd: int
+    wakeup_read_fd: int
     supervisor_fd: int
     ready_frame: bytes
     gate_fd: int

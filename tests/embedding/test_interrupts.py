@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,3 +160,89 @@ def test_serve_says_where_and_writes_the_access_log(tmp_path: Path) -> None:
         _, errors = running.end()
     assert re.match(r'127\.0\.0\.1 - - \[.*\] "GET / HTTP/1\.1" 200 5 ', line)
     assert f"serves on http://127.0.0.1:{running.address[1]}" in errors
+
+
+TIMED = """
+import time
+def say_when(*_):
+    print(time.monotonic(), flush=True)
+signal.signal(signal.SIGTERM, say_when)
+try:
+    {serve}
+except KeyboardInterrupt:
+    pass
+say_when()
+"""
+AT_ONCE_S = 0.02
+BOTH = pytest.mark.parametrize("serve", [SERVE_FOREVER, SERVE], ids=["serve_forever", "serve"])
+
+
+def delay_s(running: Program, number: signal.Signals) -> float:
+    """Send a signal; how long it takes until the program says that it has had it."""
+    before = time.monotonic()
+    running.process.send_signal(number)
+    return float(running.line()) - before
+
+
+@pytest.mark.alone
+@BOTH
+def test_a_handler_runs_at_once_while_nothing_happens(tmp_path: Path, serve: str) -> None:
+    with program(TIMED.format(serve=serve), tmp_path) as running:
+        assert statistics.median(delay_s(running, signal.SIGTERM) for _ in range(15)) < AT_ONCE_S
+
+
+@pytest.mark.alone
+def test_a_handler_runs_at_once_while_another_thread_is_in_a_call(tmp_path: Path) -> None:
+    with program(TIMED.format(serve=SERVE), tmp_path) as running, running.connect() as client:
+        client.ask("/waits")
+        assert running.line() == "waits\n"
+        # By now a second thread waits for requests, or the first one: both have to hear of it.
+        assert statistics.median(delay_s(running, signal.SIGTERM) for _ in range(15)) < AT_ONCE_S
+
+
+@pytest.mark.alone
+@BOTH
+def test_interrupt_ends_the_server_at_once(tmp_path: Path, serve: str) -> None:
+    delays_s = []
+    for _ in range(5):
+        with program(TIMED.format(serve=serve), tmp_path) as running:
+            delays_s.append(delay_s(running, signal.SIGINT))
+            assert running.end()[0] == 0
+    assert statistics.median(delays_s) < AT_ONCE_S
+
+
+@BOTH
+def test_what_hears_of_signals_is_the_programs_again_afterwards(tmp_path: Path, serve: str) -> None:
+    code = TIMED.format(serve=serve) + "print(signal.set_wakeup_fd(-1), flush=True)"
+    with program(code, tmp_path) as running:
+        delay_s(running, signal.SIGINT)
+        assert running.line() == "-1\n"
+
+
+@BOTH
+def test_what_the_program_hears_of_signals_by_stays(tmp_path: Path, serve: str) -> None:
+    code = """
+read_fd, write_fd = os.pipe()
+os.set_blocking(write_fd, False)
+signal.set_wakeup_fd(write_fd)
+"""
+    after = "print(list(os.read(read_fd, 9)), signal.set_wakeup_fd(-1) == write_fd, flush=True)"
+    with program(code + TIMED.format(serve=serve) + after, tmp_path) as running:
+        delay_s(running, signal.SIGTERM)
+        delay_s(running, signal.SIGINT)
+        assert running.line() == f"{[signal.SIGTERM.value, signal.SIGINT.value]} True\n"
+
+
+def test_what_a_call_sets_to_hear_of_signals_stays(tmp_path: Path) -> None:
+    code = """
+read_fd, write_fd = os.pipe()
+os.set_blocking(write_fd, False)
+def app(environ, start_response):
+    signal.set_wakeup_fd(write_fd)
+    start_response("200 OK", [])
+    return [b"hello"]
+"""
+    after = "print(list(os.read(read_fd, 9)), signal.set_wakeup_fd(-1) == write_fd, flush=True)"
+    with program(code + TIMED.format(serve=SERVE_FOREVER) + after, tmp_path) as running:
+        delay_s(running, signal.SIGINT)
+        assert running.line() == f"[{signal.SIGINT.value}] True\n"

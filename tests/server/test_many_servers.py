@@ -35,6 +35,7 @@ class EngineServer:
         self.wakeup_fd, self.gate_fd, self.ready_frame = -1, -1, b""
         self.access_log_colour = self.multiprocess = False
         self.errors = log.ErrorStream()
+        self.wakeup_read_fd = -1
         self.application_name, self.innermost, self.has_middleware = "", None, False
         self.on_interrupt = self.on_response = None
         self._results: list[bool] = []

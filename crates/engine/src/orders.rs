@@ -71,6 +71,8 @@ pub enum Stop {
 pub struct OrderDescriptors {
     /// Read end of a pipe that brings signals, one number per byte.
     pub signals: Option<OwnedFd>,
+    /// Read end of a pipe that brings signals which tell nobody to leave: they may have handlers, and that is all.
+    pub wakeups: Option<OwnedFd>,
     /// The worker's end of the socketpair.
     pub supervisor: Option<OwnedFd>,
     /// The frame that tells the supervisor that the server is ready.
@@ -83,6 +85,7 @@ pub type OnSignal = Box<dyn Fn() + Send>;
 /// What comes from outside.
 pub struct Orders {
     signals: Inlet,
+    wakeups: Inlet,
     supervisor: Inlet,
     ready: Vec<u8>,
     /// Called when a signal has come, whichever: the interpreter may have a handler for it.
@@ -96,9 +99,9 @@ pub struct Orders {
 impl Orders {
     /// Registers the descriptors with the reactor.
     pub fn open(descriptors: OrderDescriptors, on_signal: OnSignal) -> Orders {
-        let OrderDescriptors { signals, supervisor, ready } = descriptors;
-        let (signals, supervisor) = (Inlet::new(signals), Inlet::new(supervisor));
-        Orders { signals, supervisor, ready, on_signal, is_orphaned: false, incomplete: Vec::new() }
+        let OrderDescriptors { signals, wakeups, supervisor, ready } = descriptors;
+        let (signals, wakeups, supervisor) = (Inlet::new(signals), Inlet::new(wakeups), Inlet::new(supervisor));
+        Orders { signals, wakeups, supervisor, ready, on_signal, is_orphaned: false, incomplete: Vec::new() }
     }
 
     /// Tells the supervisor that the server is ready.
@@ -115,7 +118,7 @@ impl Orders {
     /// Waits until the server is told to leave: by the strongest of all that has come by then.
     pub async fn next(&mut self) -> Stop {
         loop {
-            let (mut from_signals, mut from_supervisor) = ([0; 64], [0; 256]);
+            let (mut from_signals, mut from_wakeups, mut from_supervisor) = ([0; 64], [0; 64], [0; 256]);
             tokio::select! {
                 received = self.signals.read(&mut from_signals) => {
                     (self.on_signal)();
@@ -125,6 +128,7 @@ impl Orders {
                         return stop;
                     }
                 }
+                _ = self.wakeups.read(&mut from_wakeups) => (self.on_signal)(),
                 received = self.supervisor.read(&mut from_supervisor) => {
                     if received.is_empty() {
                         log(Level::Warning, "the supervisor is gone; this worker leaves");

@@ -1,9 +1,9 @@
 """One server of this process, on the thread that asks for it, until it is stopped from any other.
 
 Receives an application, settings and open sockets; the engine (`_core.serve`) does the rest. Signals stay the
-program's: no handler and no wakeup descriptor is set. On the main thread the engine lets handlers run while
-it waits, and what one of them raises ends the server and is raised here; on other threads nothing of that is
-its business.
+program's: no handler is set. On the main thread the engine lets handlers run while it waits, of which it
+hears by the interpreter's wakeup descriptor, as long as the program has none of its own; what a handler
+raises ends the server and is raised here. On other threads nothing of that is its business.
 """
 
 from __future__ import annotations
@@ -68,6 +68,35 @@ class Stop:
             os.close(write_fd)
 
 
+class Wakeups:
+    """Where the interpreter writes that a signal has come while the main thread serves; -1 for nowhere."""
+
+    def __init__(self) -> None:
+        self.read_fd = self.write_fd = -1
+
+    @contextlib.contextmanager
+    def received(self) -> Iterator[None]:
+        """Have it write here for as long as the block lasts. On the main thread only."""
+        self.read_fd, self.write_fd = os.pipe()
+        try:
+            os.set_blocking(self.write_fd, False)
+            _set_wakeup(self.write_fd, instead_of=-1)
+            try:
+                yield
+            finally:
+                _set_wakeup(-1, instead_of=self.write_fd)
+        finally:
+            os.close(self.read_fd)
+            os.close(self.write_fd)
+
+
+def _set_wakeup(fd: int, *, instead_of: int) -> None:
+    """Have the interpreter write to `fd`, unless it writes elsewhere by now: that is somebody else's."""
+    before = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    if before != instead_of:
+        signal.set_wakeup_fd(before)
+
+
 class EmbeddedListener:
     """A socket to serve (`portico.types.EngineListener`); the engine closes `fd`."""
 
@@ -89,6 +118,7 @@ class EmbeddedProcess:
         listeners: Sequence[EngineListener],
         *,
         orders_fd: int,
+        wakeups: Wakeups,
         access_log_fd: int,
         errors: ErrorLog,
         on_interrupt: OnInterrupt | None,
@@ -96,7 +126,8 @@ class EmbeddedProcess:
     ) -> None:
         self.listeners = list(listeners)
         self.signal_fd = orders_fd
-        self.wakeup_fd = self.supervisor_fd = self.gate_fd = -1
+        self.wakeup_fd, self.wakeup_read_fd = wakeups.write_fd, wakeups.read_fd
+        self.supervisor_fd = self.gate_fd = -1
         self.ready_frame = b""
         self.multiprocess = False
         self.access_log_fd = access_log_fd
@@ -135,10 +166,12 @@ def serve_here(
         # Of the whole process, so not touched unless somebody asks for it.
         _core.configure_log(settings.log_level, shows_colour(STANDARD_ERROR_FD))
     is_main = threading.current_thread() is threading.main_thread()
-    with stop.orders() as orders_fd:
+    wakeups = Wakeups()
+    with stop.orders() as orders_fd, wakeups.received() if is_main else contextlib.nullcontext():
         process = EmbeddedProcess(
             listeners,
             orders_fd=orders_fd,
+            wakeups=wakeups,
             access_log_fd=access_log_fd,
             errors=errors,
             on_interrupt=interrupt if is_main else None,

@@ -84,6 +84,7 @@ class WorkerProcess:
         ]
         self.signal_fd = signals.read_fd
         self.wakeup_fd = signals.write_fd
+        self.wakeup_read_fd = -1
         self.supervisor_fd = assignment.supervisor_fd
         self.ready_frame = encode(Ready(loaded.name))
         # Connections are accepted as they come.
