@@ -68,9 +68,9 @@ is decided:
   by which some frameworks know that there is a body. Those that go by CONTENT_LENGTH alone, such as Django,
   take it for empty; a warning tells of the first one.
 * **Field names with an underscore** and **Proxy** are dropped: in environ, `X_Real_IP` could not be told
-  from `X-Real-IP`, and `HTTP_PROXY` is what many programs take for their own proxy setting. Forwarded
-  headers are honoured from `forwarded_allow_ips` only. The error log tells of each name that was dropped,
-  once, at level info, up to 64 names.
+  from `X-Real-IP`, and `HTTP_PROXY` is what many programs take for their own proxy setting (over uwsgi,
+  FastCGI and SCGI it is dropped by this name). Forwarded headers are honoured from `forwarded_allow_ips`
+  only. The error log tells of each name that was dropped, once, at level info, up to 64 names.
 
 The bounds named here are the defaults; see [settings](settings.md).
 

@@ -395,8 +395,7 @@ impl Key {
         match upper.as_slice() {
             b"CONTENT-TYPE" => Key::ContentType,
             b"CONTENT-LENGTH" | b"TRANSFER-ENCODING" => Key::Framing,
-            // "httpoxy".
-            b"PROXY" => Key::Dropped(Dropped::because("programs take HTTP_PROXY for their own proxy setting")),
+            b"PROXY" => Key::Dropped(Dropped::httpoxy()),
             upper if upper.contains(&b'_') => {
                 Key::Dropped(Dropped::because("in environ its underscore could not be told from a hyphen"))
             }

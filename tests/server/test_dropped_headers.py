@@ -19,6 +19,7 @@ MOST_NAMES = 64
 PROXY = "127.0.0.2"
 STRANGER = "127.0.0.3"
 UNDERSCORE = "in environ its underscore could not be told from a hyphen"
+HTTPOXY = "programs take HTTP_PROXY for their own proxy setting"
 FORWARDED = "it is believed only from forwarded_allow_ips"
 
 
@@ -60,7 +61,7 @@ def test_each_dropped_name_is_told_once(threads: int) -> None:
         assert dropped(server) == [
             ("info", "X_Real_IP", UNDERSCORE),
             ("info", "X-Real_IP", UNDERSCORE),
-            ("info", "Proxy", "programs take HTTP_PROXY for their own proxy setting"),
+            ("info", "Proxy", HTTPOXY),
         ]
 
 
@@ -116,13 +117,32 @@ def gateway() -> Iterator[GatewayServer]:
         yield running
 
 
-def test_a_forwarded_variable_of_a_strangers_request_is_told_once(gateway: GatewayServer) -> None:
+@pytest.mark.parametrize(
+    ("variable", "why"),
+    [
+        ("HTTP_X_FORWARDED_FOR", FORWARDED),
+        ("HTTP_PROXY", HTTPOXY),
+        ("HTTP_X-REAL-IP", "the name of a variable has letters from A to Z, digits and underscores"),
+    ],
+)
+def test_a_dropped_variable_is_told_once(gateway: GatewayServer, variable: str, why: str) -> None:
     """Over the other protocols too, all of which have the same names."""
+    before = dropped(gateway.server)
     for name in ("uwsgi", "scgi", "fastcgi"):
         for _ in range(2):
             with gateway.connect(name) as connection:
-                given = variables("/", "GET", ("HTTP_X_FORWARDED_FOR", "192.0.2.1"))
-                connection.send(request(name, given))
+                connection.send(request(name, variables("/", "GET", (variable, "192.0.2.1"))))
                 seen = json.loads(read_response(connection, name).body)
-            assert "HTTP_X_FORWARDED_FOR" not in seen["headers"]
-    assert dropped(gateway.server) == [("info", "HTTP_X_FORWARDED_FOR", FORWARDED)]
+            assert variable not in seen["headers"]
+    assert dropped(gateway.server) == [*before, ("info", variable, why)]
+
+
+def test_nothing_is_told_of_variables_about_the_framing(gateway: GatewayServer) -> None:
+    """The reverse proxy has undone it: there is nothing that the application would miss."""
+    before = gateway.server.error_log.text()
+    for name in ("uwsgi", "scgi", "fastcgi"):
+        with gateway.connect(name) as connection:
+            given = (("HTTP_TRANSFER_ENCODING", "chunked"), ("HTTP_CONTENT_LENGTH", "7"))
+            connection.send(request(name, variables("/", "GET", *given)))
+            assert read_response(connection, name).status == 200
+    assert gateway.server.error_log.text() == before

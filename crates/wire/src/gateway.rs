@@ -69,6 +69,9 @@ pub struct GatewayHead {
     pub content_length: Option<u64>,
     /// What the client's headers became: `HTTP_*`, in order, repeats and all, with the whole name.
     pub headers: Vec<Header>,
+    /// `HTTP_*` of the client's that are no header for the application, and that nobody has undone for it: so people may
+    /// be told.
+    pub dropped: Vec<Header>,
     /// All other variables for the application, as they came: `REMOTE_USER`, `SSL_CLIENT_S_DN`, the operator's own.
     pub variables: Vec<Header>,
     /// Whether the method is HEAD, so that the response has no body.
@@ -114,14 +117,15 @@ impl GatewayHead {
         read_request_start(trim_ows(entry))
     }
 
-    /// Forgets everything but the memory for `headers` and `variables`.
+    /// Forgets everything but the memory for the lists.
     pub(crate) fn clear(&mut self) {
         let kept = |mut list: Vec<Header>| {
             list.clear();
             if list.capacity() > VARIABLES_KEPT { Vec::new() } else { list }
         };
         let headers = kept(std::mem::take(&mut self.headers));
+        let dropped = kept(std::mem::take(&mut self.dropped));
         let variables = kept(std::mem::take(&mut self.variables));
-        *self = Self { headers, variables, ..Self::default() };
+        *self = Self { headers, dropped, variables, ..Self::default() };
     }
 }

@@ -259,6 +259,14 @@ fn no_variable_is_a_key_of_the_server() {
     ] {
         assert_eq!(read_variables(&least(&[(name, "evil")])).unwrap(), ["request: GET", "path: /p"], "{name}");
     }
+    // Of a client's headers people are told, unless the reverse proxy has undone them.
+    for (name, expected) in [("HTTP_PROXY", 1), ("HTTP_A-B", 1), ("HTTP_CONTENT_LENGTH", 0), ("wsgi.input", 0)] {
+        let mut head = GatewayHead::new();
+        let packet = uwsgi(0, &least(&[(name, "evil")]));
+        head.read_uwsgi(&packet, &GatewayLimits::default()).unwrap();
+        let dropped: Vec<_> = head.dropped.iter().map(|header| header.name.of(&packet)).collect();
+        assert_eq!(dropped, vec![name.as_bytes(); expected]);
+    }
     // Close to these, and harmless.
     for name in ["UWSGI", "PROXY", "HTTP", "WSGI_INPUT", "_", "0"] {
         assert_eq!(part(&[(name, "good")], "variable").unwrap(), [format!("{name}: good")]);

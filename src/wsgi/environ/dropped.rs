@@ -27,6 +27,11 @@ impl Dropped {
         Dropped { why, is_logged: AtomicBool::new(false) }
     }
 
+    /// Proxy, over whichever protocol ("httpoxy").
+    pub(super) const fn httpoxy() -> Dropped {
+        Dropped::because("programs take HTTP_PROXY for their own proxy setting")
+    }
+
     /// A header called `name` is dropped.
     pub(super) fn log(&self, name: &[u8], rules: HeaderRules<'_>) {
         if self.is_logged.swap(true, Relaxed) {

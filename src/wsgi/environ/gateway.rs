@@ -1,7 +1,7 @@
 //! environ of a request that came over uwsgi, FastCGI or SCGI: the variables of the reverse proxy (RFC 3875 4.1), as
 //! `portico_wire::GatewayHead` has sorted them.
 
-use super::dropped::HeaderRules;
+use super::dropped::{Dropped, HeaderRules};
 use super::{Environ, Key, LIST_SEPARATOR, latin1, set_header, text_of};
 use portico_wire::{GatewayHead, is_forwarded_name, percent_decode_into};
 use pyo3::prelude::*;
@@ -67,11 +67,25 @@ impl Environ {
                 Key::ContentType | Key::Framing => {}
             }
         }
+        for header in &head.dropped {
+            let name = header.name.of(bytes);
+            if let Key::Dropped(dropped) = &*self.variables.of_name(name, || Key::of_dropped_variable(name)) {
+                dropped.log(name, rules);
+            }
+        }
         Ok(())
     }
 }
 
 impl Key {
+    /// What a header is that is a variable already, and not for the application.
+    fn of_dropped_variable(name: &[u8]) -> Key {
+        Key::Dropped(match name {
+            b"HTTP_PROXY" => Dropped::httpoxy(),
+            _ => Dropped::because("the name of a variable has letters from A to Z, digits and underscores"),
+        })
+    }
+
     /// What a header becomes that is a variable already, such as `HTTP_COOKIE`.
     fn of_variable(py: Python<'_>, name: &[u8]) -> Key {
         let header = name.strip_prefix(b"HTTP_").unwrap_or(name);

@@ -6,7 +6,8 @@
 //! |---|---|
 //! | those of [`Given`] | read, checked, and kept as fields of the head; an empty one counts as absent |
 //! | `HTTP_*` | a header, under the rules for HTTP's values |
-//! | `HTTP_PROXY`, `HTTP_CONTENT_LENGTH`, `HTTP_CONTENT_TYPE`, `HTTP_TRANSFER_ENCODING` | dropped, as for HTTP |
+//! | `HTTP_PROXY`, and any `HTTP_*` with anything but A-Z, 0-9 and `_` | dropped, with its name for the log |
+//! | `HTTP_CONTENT_LENGTH`, `HTTP_CONTENT_TYPE`, `HTTP_TRANSFER_ENCODING` | dropped: the reverse proxy has undone the framing |
 //! | `UWSGI_*` but `UWSGI_SCHEME` | dropped: uWSGI takes files to load and much else from them |
 //! | `SCGI`, `GATEWAY_INTERFACE`, `SERVER_SOFTWARE` | dropped: they are about the reverse proxy's side |
 //! | a name with anything but A-Z, 0-9 and `_` | dropped: `wsgi.input`, and what Apache notes for itself |
@@ -127,10 +128,12 @@ impl<'a> Collector<'a> {
         let header_name = name.of(self.bytes).get(b"HTTP_".len()..).unwrap_or_default();
         match header_name {
             b"HOST" => once(&mut self.given.host, value, WireError::HOST_REPEATED)?,
-            // As for HTTP: framing is undone by the reverse proxy, and programs take HTTP_PROXY for their own setting
-            // ("httpoxy").
-            b"PROXY" | b"CONTENT_LENGTH" | b"CONTENT_TYPE" | b"TRANSFER_ENCODING" => return Ok(()),
-            header_name if !is_variable_name(header_name) => return Ok(()),
+            b"CONTENT_LENGTH" | b"CONTENT_TYPE" | b"TRANSFER_ENCODING" => return Ok(()),
+            // As for HTTP: programs take HTTP_PROXY for their own setting ("httpoxy").
+            header_name if header_name == b"PROXY" || !is_variable_name(header_name) => {
+                self.head.dropped.push(Header { name, value });
+                return Ok(());
+            }
             _ => {}
         }
         check_value(value.of(self.bytes))?;
