@@ -13,6 +13,7 @@ mod location;
 mod pending;
 pub mod proxy_errors;
 mod recent;
+mod references;
 mod released;
 pub mod response;
 pub mod serve;
@@ -54,7 +55,7 @@ impl<'py> Bridge<'py> {
             py,
             introduction,
             application: application.for_thread(py),
-            environ: environ.for_thread(py),
+            environ: environ.for_thread(py)?,
             embedder: embedder.clone(),
             pool: ExchangePool::new(py, &application.name)?,
             date: DateHeader::default(),
@@ -100,6 +101,9 @@ impl Caller for Bridge<'_> {
         });
         if let Some(input) = input {
             input.get().end(py);
+        }
+        if let Err(error) = environ.renew_empty_input(py) {
+            label.log_exception(py, &error);
         }
         pool.end(py, exchange);
         if let Err(error) = embedder.response_ended(py, outcome) {

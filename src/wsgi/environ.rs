@@ -35,6 +35,8 @@ const PORTS: usize = 256;
 pub struct Environ {
     templates: Vec<Py<PyDict>>,
     keys: Keys,
+    /// `wsgi.input` of a request without a body, which stands in each template.
+    empty: Py<Input>,
     /// Header names with their environ key.
     names: Recent<Box<[u8]>, Key>,
     /// Variables of other protocols with theirs.
@@ -122,25 +124,49 @@ impl Environ {
         let keys = Keys::new(py);
         let templates =
             listeners.map(|listener| template(py, &listener.identity, common, &keys)).collect::<PyResult<_>>()?;
-        Ok(Environ::with(templates, keys))
+        Environ::with(py, templates, keys)
     }
 
-    /// The same templates with caches of its own.
-    pub fn for_thread(&self, py: Python<'_>) -> Environ {
-        let templates = self.templates.iter().map(|template| template.clone_ref(py)).collect();
-        Environ::with(templates, self.keys.clone_ref(py))
+    /// The same, with what a thread has for itself.
+    pub fn for_thread(&self, py: Python<'_>) -> PyResult<Environ> {
+        let copies = self.templates.iter().map(|template| template.bind(py).copy().map(Bound::unbind));
+        Environ::with(py, copies.collect::<PyResult<_>>()?, self.keys.clone_ref(py))
     }
 
-    fn with(templates: Vec<Py<PyDict>>, keys: Keys) -> Environ {
-        Environ {
+    fn with(py: Python<'_>, templates: Vec<Py<PyDict>>, keys: Keys) -> PyResult<Environ> {
+        let empty = Input::empty(py)?;
+        let mut environ = Environ {
             templates,
             keys,
+            empty: empty.clone_ref(py),
             names: Recent::new(),
             variables: Recent::new(),
             addresses: Recent::new(),
             ports: Vec::new(),
             decoded: Vec::new(),
+        };
+        environ.set_empty_input(py, empty)?;
+        Ok(environ)
+    }
+
+    /// After a call: what it has kept of a request without a body, or read on in, is closed, and the next request has
+    /// another. Most keep nothing.
+    pub fn renew_empty_input(&mut self, py: Python<'_>) -> PyResult<()> {
+        // It has one here and one in each template.
+        if Input::is_as_new(&self.empty, 1 + self.templates.len()) {
+            return Ok(());
         }
+        let empty = Input::empty(py)?;
+        self.empty.get().end(py);
+        self.set_empty_input(py, empty)
+    }
+
+    fn set_empty_input(&mut self, py: Python<'_>, empty: Py<Input>) -> PyResult<()> {
+        for template in &self.templates {
+            template.bind(py).set_item(&self.keys.input, &empty)?;
+        }
+        self.empty = empty;
+        Ok(())
     }
 
     /// The environ of one request, and what `wsgi.input` in it has to be closed after the call, if anything.
@@ -455,11 +481,9 @@ fn template(py: Python<'_>, identity: &ServerIdentity, common: &Common<'_>, keys
     template.set_item("wsgi.run_once", false)?;
     template.set_item("wsgi.input_terminated", true)?;
     template.set_item("wsgi.file_wrapper", py.get_type::<super::file_wrapper::FileWrapper>())?;
-    for key in [&keys.disconnected, &keys.on_disconnect] {
+    for key in [&keys.disconnected, &keys.on_disconnect, &keys.input] {
         template.set_item(key, py.None())?;
     }
-    // An empty body has no state, so all requests without one share its reader.
-    template.set_item(&keys.input, Input::empty(py)?)?;
     Ok(template.unbind())
 }
 

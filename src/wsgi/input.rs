@@ -7,6 +7,7 @@
 
 mod source;
 
+use super::references::is_only_ours;
 use portico_engine::lock::lock;
 use portico_engine::message::body::{Body, Stream, Unwanted};
 use portico_engine::resources::Resources;
@@ -16,6 +17,7 @@ use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice};
 use pyo3::{create_exception, import_exception};
 use source::{BodySource, Incoming};
 use std::io::BufRead as _;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 create_exception!(
@@ -32,10 +34,12 @@ pub struct Input {
     state: Mutex<InputState>,
     /// Ends the wait of a thread that is reading.
     unwanted: Option<Unwanted>,
+    /// Whether it is as it was made, which is asked of one without a body only.
+    is_untouched: AtomicBool,
 }
 
 enum InputState {
-    /// There is nothing to read, so that any number of requests may share it.
+    /// There is nothing to read, and reading is still at the start.
     Empty,
     /// Nobody is reading.
     Open(Box<BodySource>),
@@ -53,7 +57,17 @@ impl Input {
 
     /// A reader without a body.
     pub fn empty(py: Python<'_>) -> PyResult<Py<Input>> {
-        Py::new(py, Input { state: Mutex::new(InputState::Empty), unwanted: None })
+        Py::new(py, Input::in_state(InputState::Empty, None))
+    }
+
+    fn in_state(state: InputState, unwanted: Option<Unwanted>) -> Input {
+        Input { state: Mutex::new(state), unwanted, is_untouched: AtomicBool::new(true) }
+    }
+
+    /// Whether one without a body can be that of the next request, too: there are no references to it but `ours`, and
+    /// reading is still at the start.
+    pub fn is_as_new(this: &Py<Input>, ours: usize) -> bool {
+        is_only_ours(this, ours) && this.get().is_untouched.load(Relaxed)
     }
 
     /// A reader over `body`, whose buffered form is a range of `bytes`, for the call in `cell` of the scoreboard.
@@ -76,7 +90,7 @@ impl Input {
                 BodySource::kept(spooled.into_kept()?, Some(incoming))
             }
         };
-        Py::new(py, Input { state: Mutex::new(InputState::Open(Box::new(source))), unwanted })
+        Py::new(py, Input::in_state(InputState::Open(Box::new(source)), unwanted))
     }
 
     /// The call is over: gives back what the body takes, and ends the wait of a thread that is reading it.
@@ -103,7 +117,7 @@ impl Input {
             InputState::Empty => {
                 *state = InputState::Empty;
                 drop(state);
-                return read(&mut BodySource::in_memory(Vec::new()));
+                return self.with_nothing(read);
             }
             InputState::Closed => {
                 *state = InputState::Closed;
@@ -120,6 +134,20 @@ impl Input {
         }
         *state = InputState::Open(source);
         result
+    }
+
+    /// As `with`, where nothing is there: only a `seek` leaves anything that has to be kept.
+    fn with_nothing<T>(&self, read: impl FnOnce(&mut BodySource) -> PyResult<T>) -> PyResult<T> {
+        let mut source = BodySource::in_memory(Vec::new());
+        let result = read(&mut source)?;
+        if source.position() > 0 {
+            let mut state = lock(&self.state);
+            if matches!(*state, InputState::Empty) {
+                self.is_untouched.store(false, Relaxed);
+                *state = InputState::Open(Box::new(source));
+            }
+        }
+        Ok(result)
     }
 
     /// Fills a writable `buffer` with what `read` gives, and returns how much that was.

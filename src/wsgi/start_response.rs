@@ -5,6 +5,7 @@
 
 use super::disconnect::{Callables, ClientListener};
 use super::pending::{PendingResponse, WriteState};
+use super::references::is_unshared;
 use super::{failure, location, released};
 use portico_engine::clock::DateHeader;
 use portico_engine::exchange::block_writer::Sent;
@@ -108,14 +109,6 @@ impl PythonExchange {
         let callables = Callables::new(py, &client)?;
         Ok(PythonExchange { start_response, response, client, callables })
     }
-}
-
-/// Whether the engine holds the only reference.
-fn is_unshared<T>(object: &Py<T>) -> bool {
-    #[expect(unsafe_code, reason = "pyo3 leaves reference counts to its FFI")]
-    // SAFETY: the object is alive, and callers are attached to the interpreter.
-    let references = unsafe { pyo3::ffi::Py_REFCNT(object.as_ptr()) };
-    references == 1
 }
 
 #[pymethods]

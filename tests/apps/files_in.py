@@ -125,6 +125,10 @@ def kept(environ: dict[str, Any]) -> list[Any]:
     return [file.closed, *results(file, json.loads(parameter(environ, "calls")))]
 
 
+def identity(environ: dict[str, Any]) -> int:
+    return id(environ["wsgi.input"])
+
+
 USES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "calls": calls,
     "text": text,
@@ -139,6 +143,7 @@ USES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "lines": lines,
     "keep": keep,
     "kept": kept,
+    "identity": identity,
     "read-in-thread": read_in_thread,
 }
 

@@ -250,3 +250,55 @@ def test_it_is_closed_when_the_call_is_over(files: Server, size: int) -> None:
     assert post(files, "/keep", body_of(size)) == "kept"
     found = post(files, "/kept?calls=" + quote(json.dumps(calls)), b"")
     assert found == [True] + ["ValueError"] * len(calls)
+
+
+# --- Requests without a body: each has a file of its own, as far as anybody can tell
+
+
+def get(server: Server, *targets: str) -> list[Any]:
+    """What requests without a body are responded to, on one connection."""
+    with server.connect() as connection:
+        return [json.loads(connection.request(target).body) for target in targets]
+
+
+@pytest.mark.parametrize("calls", SEEKING.values(), ids=SEEKING)
+def test_a_file_without_a_body_seeks_as_an_empty_one_in_memory(files: Server, calls: Calls) -> None:
+    assert get(files, calls_target(calls)) == [results(io.BytesIO(), calls)]
+
+
+def test_where_one_request_has_read_to_is_nothing_to_the_next(files: Server) -> None:
+    moving, asking = calls_target([["seek", 7], ["tell"]]), calls_target([["tell"], ["closed"]])
+    for _ in range(3):
+        assert get(files, moving, asking) == [[7, 7], [0, False]]
+
+
+@pytest.mark.parametrize("calls", [[["close"]], [["seek", 3], ["close"]], [["__exit__", None, None, None]]])
+def test_what_one_request_does_to_its_file_is_nothing_to_the_next(files: Server, calls: Calls) -> None:
+    asking = calls_target([["closed"], ["read"], ["tell"], ["readable"]])
+    for _ in range(3):
+        assert get(files, calls_target(calls), asking)[1] == [False, "", 0, True]
+
+
+def test_a_kept_file_without_a_body_is_closed_after_its_call(files: Server) -> None:
+    calls: Calls = [["read"], ["readline"], ["seek", 0], ["tell"], ["readable"]]
+    for _ in range(3):
+        kept, found = get(files, "/keep", "/kept?calls=" + quote(json.dumps(calls)))
+        assert (kept, found) == ("kept", [True] + ["ValueError"] * len(calls))
+
+
+def test_a_kept_file_is_no_other_requests(files: Server) -> None:
+    """Else who keeps things by it would find those of somebody else."""
+    kept = "/kept?calls=" + quote(json.dumps([["__repr__"]]))
+    get(files, "/keep", "/keep", "/keep")
+    assert len({repr(found) for found in get(files, kept, kept, kept)}) == 3
+
+
+def test_what_nobody_keeps_is_used_again() -> None:
+    """A request without a body costs nothing for that."""
+    with Server("apps.files_in:application", threads=1) as server:
+        assert len(set(get(server, *["/identity"] * 20))) == 1
+
+
+def test_nothing_can_be_noted_on_it(files: Server) -> None:
+    calls: Calls = [["__setattr__", "owner", "shop"], ["owner"]]
+    assert get(files, calls_target(calls)) == [["AttributeError", "AttributeError"]]
