@@ -60,7 +60,7 @@ def literals() -> list[Sentence]:
 
 
 def of_python(source: str, name: str) -> Iterator[Sentence]:
-    """The literals of a module, but for docstrings, annotations and the help of options."""
+    """The literals of a module, but for docstrings, help of options, and what only an assert would say."""
     tree = ast.parse(source)
     hidden = {node for statement in ast.walk(tree) for node in _hidden_in(statement)}
     for node in ast.walk(tree):
@@ -84,6 +84,8 @@ def _hidden_in(node: ast.AST) -> Iterator[ast.AST]:
         yield node.value
     elif isinstance(node, ast.JoinedStr):
         yield from (value for value in node.values if isinstance(value, ast.Constant))
+    elif isinstance(node, ast.Assert) and node.msg is not None:
+        yield from ast.walk(node.msg)
     elif isinstance(node, ast.keyword) and node.arg in _HELP:
         yield from ast.walk(node.value)
 

@@ -32,7 +32,7 @@ ELSEWHERE = {
     "python/portico/config/manual.py": "the manual page",
     "python/portico/config/old_words/*": "options of other servers: docs/moving.md",
     "python/portico/config/schema.py": "for editors",
-    "python/portico/config/settings.py": "the help of options: docs/settings.md",
+    "python/portico/config/settings/*": "the help of options: docs/settings.md",
     "python/portico/dev/*": "development: docs/development.md",
     "python/portico/flask_command.py": "development: docs/development.md",
     "python/portico/apps.py": "development: docs/development.md",
@@ -45,13 +45,16 @@ ELSEWHERE = {
     "src/wire/*": "raised in the program that parses: docs/wire.md",
 }
 
+# What reads the command line, and shows the help of it.
+COMMAND_LINE = ("python/portico/cli.py", "python/portico/command_line/*", "python/portico/commands/*")
+
 # Texts that are no sentence of the log.
 EXCEPTIONS = {
     "import marshal, sys; file = open(": "a program that is started",
     "tuple[": "a type",
+    "Cannot overwrite a value": "of Python's own reader of TOML; the page has it as it is shown",
     "What is printed": "a heading of the help",
     "Did you mean <> <>?": "of the command line's own errors, which show it",
-    "the argument is one of those that there are": "portico completion",
     "of unknown name": "in the place of an application's name",
     "module <> has no attribute <>": "of Python's own import",
     "text/plain; charset=utf-8": "of a response",
@@ -101,8 +104,9 @@ def exception_for(sentence: Sentence) -> str | None:
 
 
 def is_help(sentence: Sentence) -> bool:
-    """Whether a text of the command line is the help of an option: it ends as no sentence of the log does."""
-    return sentence.place.startswith("python/portico/cli.py:") and str(sentence).endswith((".", "]"))
+    """Whether a text of the command line is help: it ends as no sentence of the log does."""
+    file = sentence.place.rpartition(":")[0]
+    return any(fnmatch(file, pattern) for pattern in COMMAND_LINE) and str(sentence).endswith((".", "]"))
 
 
 @pytest.mark.parametrize("heading", HEADINGS)
