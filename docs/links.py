@@ -1,7 +1,8 @@
 """The links of Markdown pages, and where a file of the repository is to be seen.
 
-Receives the text of a page; hands on its links, or the text with other ones. What looks like a link within
-code is none. The addresses are those of `[project.urls]` in pyproject.toml: the only place that has them.
+Receives the text of a page; hands on its links, the anchors that they lead to, or the text with other links.
+What looks like a link within code is none. The addresses are those of `[project.urls]` in pyproject.toml: the
+only place that has them.
 """
 
 from __future__ import annotations
@@ -51,6 +52,15 @@ def links(text: str) -> Iterator[Link]:
         if not _ABSOLUTE.match(match["target"]):
             path, _, anchor = match["target"].partition("#")
             yield Link(path, anchor, prose.count("\n", 0, match.start()) + 1)
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading, of which the text that is shown is given.
+
+    Small letters, hyphens for spaces, no punctuation. What is in angle brackets is text here: in code,
+    `<name>` is no tag.
+    """
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
 def with_links(text: str, lead: Callable[[str], str]) -> str:

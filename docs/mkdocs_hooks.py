@@ -1,4 +1,4 @@
-"""What mkdocs.yml cannot say: the addresses of pyproject.toml, and links that lead out of docs/.
+"""What mkdocs.yml cannot say: the addresses of pyproject.toml, anchors, and links that lead out of docs/.
 
 MkDocs calls these functions while it builds (`make docs`). A page is read where it stands, so it links to
 `../ARCHITECTURE.md`; on the site, which has only docs/, such a link leads to the file in the repository.
@@ -10,13 +10,14 @@ import posixpath
 from pathlib import Path
 from typing import Any
 
-from links import ROOT, addresses, in_repository, with_links
+from links import ROOT, addresses, anchor, in_repository, with_links
 
 
 def on_config(config: Any) -> Any:
-    """Set the addresses of the site and of the repository."""
+    """Set the addresses of the site and of the repository, and how a heading gets its anchor."""
     urls = addresses()
     config["site_url"], config["repo_url"] = urls["Documentation"], urls["Source"]
+    config["mdx_configs"]["toc"]["slugify"] = lambda heading, separator: anchor(heading)
     return config
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 # What writes the links of the site and of the long description reads them here as well (docs/links.py).
-from links import ROOT, without_code
+from links import ROOT, anchor, without_code
 
 DOCS = ROOT / "docs"
 PATTERNS = ("*.md", ".github/**/*.md", "docs/**/*.md", "python/README.md")
@@ -28,9 +28,8 @@ def headings(page: Path) -> list[str]:
 
 
 def slug(heading: str) -> str:
-    """The anchor that GitHub gives a heading: small letters, hyphens for spaces, no punctuation."""
-    shown = re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", heading)
-    return re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+    """The anchor that GitHub gives a heading, as that is written: of a link only its text is shown."""
+    return anchor(re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", heading))
 
 
 def anchors(page: Path) -> set[str]:

@@ -97,6 +97,8 @@ def test_the_address_of_the_repository_stands_in_one_place() -> None:
         ("environ, key by key", "environ-key-by-key"),
         ("A [link](page.md) - and more", "a-link---and-more"),
         ("proxy_protocol", "proxy_protocol"),
+        ("`cannot load <name>: <why>`", "cannot-load-name-why"),
+        ("with `--strict` (twice `-`)", "with---strict-twice--"),
     ],
 )
 def test_slugs_are_those_of_github(heading: str, anchor: str) -> None:
