@@ -11,7 +11,7 @@ _CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 
 
 def page(name: str) -> str:
-    """The text of docs/run/NAME.md."""
+    """The text of the page of that name, which is that of its file without `.md`."""
     return (FOLDER / f"{name}.md").read_text("utf-8")
 
 
