@@ -149,18 +149,18 @@ def _load(assignment: Assignment) -> Loaded:
     """Return what is to be served."""
     show_stack_when_asked(assignment.stack_fd)
     try:
-        application, full_name = load_in(assignment.plan.directory, assignment.plan.settings)
+        loaded = load_in(assignment.plan.directory, assignment.plan.settings)
         if assignment.plan.settings.warmup:
             from portico.process.warmup import warm_up
 
-            warm_up(application, assignment.plan)
+            warm_up(loaded.application, assignment.plan)
     except OperatorError as error:
         fail(assignment, error.message)
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: whatever an import raises, the supervisor has to hear of it.
         fail(assignment, traceback_of(error))
     show_no_stack(assignment.stack_fd)
-    return application, full_name
+    return loaded
 
 
 def serve_and_leave(application: WSGIApplication, process: WorkerProcess, assignment: Assignment) -> NoReturn:
