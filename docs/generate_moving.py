@@ -6,7 +6,7 @@ from links import with_links_to_pages
 from portico.config.old_words.reading import SERVERS
 from portico.config.old_words.word import OldWord, Server
 
-HEAD = """# From gunicorn, uWSGI or waitress
+HEAD = """# From gunicorn, uWSGI, waitress or mod_wsgi
 
 Generated from `python/portico/config/old_words` by `make docs`. `portico run` takes the options of these
 servers where they mean the same; of any other it says what to do here, or why there is nothing to do, and
@@ -45,6 +45,27 @@ are, `-b` where to listen.
 ## waitress
 
 Options of `waitress-serve`; as arguments of `waitress.serve` they have `_` for `-`.
+""",
+    "mod_wsgi": """
+## mod_wsgi
+
+portico does not read Apache's configuration; its directives come first below. The `.wsgi` file stays as it
+is, and Apache can stay in front, with its TLS, its files and its other sites: [deploy.md](deploy.md). Of
+
+```apache
+WSGIDaemonProcess shop processes=2 threads=5 home=/srv/shop python-home=/srv/shop/.venv user=shop
+WSGIScriptAlias / /srv/shop/shop.wsgi process-group=shop
+```
+
+the first line becomes a service, and the second a reverse proxy's site:
+
+```console
+$ cd /srv/shop
+$ .venv/bin/portico generate systemd shop.wsgi -b 127.0.0.1:8000 -w 2 --threads 5 --chdir . --user shop
+$ .venv/bin/portico generate apache shop.wsgi -b 127.0.0.1:8000 --server-name shop.example
+```
+
+The options after them are those of `mod_wsgi-express start-server`.
 """,
 }
 

@@ -1,4 +1,4 @@
-"""portico.config.old_words: what becomes of each option of gunicorn, uWSGI and waitress.
+"""portico.config.old_words: what becomes of each option of gunicorn, uWSGI, waitress and mod_wsgi.
 
 Each has a line in `tests/corpus/old_words`, with our words for it, or `!` and the sentence that it gets.
 """
@@ -101,10 +101,28 @@ def test_knows_every_option_of_waitress() -> None:
 
 
 @pytest.mark.parametrize(
+    "directive",
+    [
+        *("WSGIScriptAlias", "WSGICallableObject", "WSGIProcessGroup", "WSGIApplicationGroup", "SetEnv"),
+        *("WSGIPassAuthorization", "WSGIChunkedRequest", "WSGIScriptReloading", "touch", "WSGIPythonHome"),
+        *(f"WSGIDaemonProcess {option}=" for option in ("processes", "threads", "user", "group", "umask")),
+        *(f"WSGIDaemonProcess {option}=" for option in ("python-home", "python-path", "home", "lang")),
+        *(f"WSGIDaemonProcess {option}=" for option in ("request-timeout", "graceful-timeout")),
+        *(f"WSGIDaemonProcess {option}=" for option in ("maximum-requests", "display-name")),
+    ],
+)
+def test_knows_what_apache_says_to_mod_wsgi(directive: str) -> None:
+    keys = [key for row in SERVERS[3].rows for key in row.key.split(", ")]
+    wanted = directive if directive.endswith("=") else f"{directive} "
+    assert [key for key in keys if f"{key} ".startswith(wanted)]
+
+
+@pytest.mark.parametrize(
     ("typed", "outcome"),
     [
         ("shop:app -w 2 -b :80", "shop:app -w 2 -b :80"),
-        ("shop:app --access-log --preload", "shop:app --access-log --preload"),
+        ("shop:app --error-log --preload", "shop:app --error-log --preload"),
+        ("shop:app --access-log --port 80", "! --access-log of mod_wsgi: {--access-log}"),
         ("shop:app --access-logfile --preload", "shop:app --access-log --preload"),
         ("shop:app --access-logfile=a.log", "shop:app --access-log a.log"),
         ("shop:app -- --preload", "shop:app -- --preload"),
@@ -115,6 +133,14 @@ def test_knows_every_option_of_waitress() -> None:
         ("--port 80 shop:app", "shop:app --bind 0.0.0.0:80"),
         ("--host localhost shop:app", "shop:app --bind localhost:8080"),
         ("--module shop.wsgi --callable app", "shop.wsgi:app"),
+        (
+            "shop.wsgi --port 8000 --processes 2 --threads 5 --mount-point /",
+            "shop.wsgi --workers 2 --threads 5 --bind 0.0.0.0:8000",
+        ),
+        (
+            "shop.wsgi --access-log a.log --request-timeout 60",
+            "shop.wsgi --access-log a.log --request-timeout 60",
+        ),
         ("--callable app --wsgi-file shop/wsgi.py -p 4", "shop/wsgi.py:app --workers 4"),
         ("--http /run/a.sock --socket @a", "--bind unix:/run/a.sock --bind uwsgi+unix:@a"),
         (

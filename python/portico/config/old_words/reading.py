@@ -12,12 +12,13 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from portico.config.old_words.gunicorn import GUNICORN
+from portico.config.old_words.mod_wsgi import MOD_WSGI
 from portico.config.old_words.uwsgi import UWSGI
 from portico.config.old_words.waitress import WAITRESS
 from portico.config.old_words.word import Becomes, Clash, Elsewhere, Instead, OldWord, Part, Same, Server
 from portico.errors import OperatorError, quoted
 
-SERVERS = (GUNICORN, UWSGI, WAITRESS)
+SERVERS = (GUNICORN, UWSGI, WAITRESS, MOD_WSGI)
 NEAR = 0.8
 """From which similarity on an option is a slip of the pen (difflib's ratio)."""
 

@@ -1,6 +1,6 @@
 """One option of another server, and what it is here: the same, other words, or a sentence.
 
-Made once at import by the three modules of rows; read by reading.py, docs/generate_moving.py and a test that
+Made once at import by the modules of rows; read by reading.py, docs/generate_moving.py and a test that
 has each row. Holds no text of a command line.
 """
 
