@@ -17,7 +17,7 @@ from portico.command_line.given import raw_arguments
 from portico.config.settings import Settings
 from portico.config.sources import resolve
 from portico.errors import OperatorError
-from portico.process.launch import wanted_descriptors
+from portico.process.descriptor_limit import wanted_descriptors
 from support.server import TESTS, free_port
 from support.waiting import wait_until
 

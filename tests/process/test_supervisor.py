@@ -298,6 +298,20 @@ def test_ctrl_c_is_not_taken_for_a_signal_to_a_worker(start: Start, number: sign
     assert "because of a signal" not in portico.log()
 
 
+def test_who_got_ready_before_a_term_is_said_to_have(start: Start, tmp_path: Path) -> None:
+    portico = start(
+        f"import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)\n{SHOP}", "-w", "1"
+    )
+    wait_until(lambda: portico.worker_pids, what="a worker")
+    portico.signal(signal.SIGSTOP)
+    (tmp_path / "go").touch()
+    assert portico.get("/") != ""
+    portico.signal(signal.SIGTERM)
+    portico.signal(signal.SIGCONT)
+    assert portico.wait() == 0
+    assert portico.log().index("ready in ") < portico.log().index("stopping after the requests in flight")
+
+
 def test_a_second_int_kills_at_once(start: Start) -> None:
     portico = start(SHOP, "-w", "1")
     portico.wait_ready()

@@ -45,6 +45,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portico.process.plan import Plan
 
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 SERVING, DRAINING, QUITTING, KILLING = "serving", "draining", "quitting", "killing"
 
 # A worker that dies sooner after it was ready counts like one that died at boot.
@@ -65,6 +66,7 @@ class Supervisor:
         self._loop = Loop()
         self._stage = SERVING
         self._exit_code = EXIT_FINE
+        self._is_told_to_stop = False
         self._announced = False
         self._back_off = BackOff()
         self._rereading = Rereading(self._loop, self._generations, self._take_plan)
@@ -195,16 +197,20 @@ class Supervisor:
             due_s += [duty.due_s() for duty in self._duties_in_service]
             if self._lacks_worker():
                 due_s.append(self._back_off.not_before_s)
-        # Whatever has woken it: Ctrl-C reaches the workers too, and what they say of it is not to be taken
-        # for a signal that somebody has sent to them alone.
+        # Whatever has woken it: a signal is taken before what the workers may say of the same one.
         self._loop.wait(due_s, first=self._take_signals)
 
     def _take_signals(self, now_s: float) -> None:
         numbers = self._signals.read()
+        if not numbers:
+            return
+        self._is_told_to_stop = self._is_told_to_stop or any(number in _STOPS for number in numbers)
+        # Before the signal somebody may have got ready, which is said before the end is.
+        for worker in list(self._worker_set.workers.values()):
+            self._read_messages(worker, now_s)
         for number in numbers:
             self._take_signal(number, now_s)
-        if numbers:
-            self._reap(now_s)
+        self._reap(now_s)
 
     def _take_signal(self, number: int, now_s: float) -> None:
         if number == signal.SIGTERM:
@@ -300,7 +306,8 @@ class Supervisor:
     def _let_leave(self, worker: WorkerHandle, order_kind: str, now_s: float) -> None:
         """Somebody has sent a signal to this worker: it leaves as if so ordered, and gets a successor."""
         order = Quit if order_kind == Quit.kind.decode() else Drain
-        if worker.is_active:
+        # Ctrl-C reaches the workers too: that is no signal which somebody has sent to this one alone.
+        if worker.is_active and not self._is_told_to_stop:
             self._lived(now_s - worker.ready_at_s, now_s)
             log.info(f"{worker} leaves because of a signal; {self._back_off.next_try(now_s)}")
         worker.expect_end(order, now_s=now_s)
