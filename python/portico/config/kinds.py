@@ -179,13 +179,6 @@ class NumberOrShare(Kind[str]):
             return f"{self._percent.parse(text[:-1])}%"
         return str(self._number.parse(text))
 
-    @staticmethod
-    def of(value: str, count: int) -> int:
-        """Return how many of `count` are meant by `value`, one at least."""
-        if value.endswith("%"):
-            return max(1, count * int(value[:-1]) // 100)
-        return int(value)
-
 
 class Duration(Kind[float]):
     """Seconds, written with a unit if one likes."""

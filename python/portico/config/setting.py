@@ -7,6 +7,7 @@ value of a running server: that is `Values`.
 from __future__ import annotations
 
 from portico.config.kinds import Kind, T
+from portico.config.values import Values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,19 +27,6 @@ class Group:
     def __init__(self, title: str, table: str) -> None:
         self.title = title
         self.table = table
-
-
-class Values:
-    """What the rows are attributes of: the values of one server, each with where it came from.
-
-    `values` and `origins` are keyed by attribute; an origin reads like `--threads on the command line`.
-    """
-
-    __slots__ = ("origins", "values")
-
-    def __init__(self, values: dict[str, Any], origins: dict[str, str]) -> None:
-        self.values = values
-        self.origins = origins
 
 
 class Setting(Generic[T]):

@@ -8,9 +8,9 @@ SA_RESTART), but for a C library that takes an interruption for an end: hence th
 from __future__ import annotations
 
 import faulthandler
-import math
 import os
 
+from portico.process.loop import NEVER_S
 from portico.process.signals import signal
 
 _FIRST_S = 5.0
@@ -46,7 +46,7 @@ class ImportWatch:
     def __init__(self, fd: int, *, now_s: float, limit_s: float = 0.0) -> None:
         self._fd = fd
         self._started_at_s = now_s
-        self._limit_s = limit_s or math.inf
+        self._limit_s = limit_s or NEVER_S
         self._after_s = min(_FIRST_S, self._limit_s)
         self._is_asked = False
         self.due_s = now_s + self._after_s
@@ -71,7 +71,7 @@ class ImportWatch:
     def _take_reply(self, now_s: float) -> str:
         self._is_asked = False
         is_at_limit = self._after_s == self._limit_s
-        self._after_s = math.inf if is_at_limit else min(2 * self._after_s, self._limit_s)
+        self._after_s = NEVER_S if is_at_limit else min(2 * self._after_s, self._limit_s)
         self.due_s = self._started_at_s + self._after_s
         where = describe_stack(self._read())
         elapsed_s = round(now_s - self._started_at_s)
@@ -82,7 +82,7 @@ class ImportWatch:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        self.due_s = math.inf
+        self.due_s = NEVER_S
 
     def _read(self) -> str:
         try:

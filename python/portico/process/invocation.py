@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from portico.config.working_directory import logical_directory
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +42,9 @@ def this_invocation() -> Invocation:
 
 
 def _directory() -> str:
+    # Here, because supervised processes have this module too, but are not asked.
+    from portico.config.working_directory import logical_directory
+
     try:
         return logical_directory()
     except OSError:

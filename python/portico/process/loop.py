@@ -7,13 +7,14 @@ workers, or tells the supervisor. A new one is a file with a `Duty`, and a line 
 
 from __future__ import annotations
 
-import math
 import select
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+NEVER_S = float("inf")
 
 
 class Duty:
@@ -25,7 +26,7 @@ class Duty:
         """Do what is due; called whenever something has happened, so mostly there is nothing to do."""
 
     def due_s(self) -> float | None:
-        """Return when to look next if nothing happens until then; None, or infinity, is never."""
+        """Return when to look next if nothing happens until then; None, or NEVER_S, is never."""
         return None
 
 
@@ -53,9 +54,9 @@ class Loop:
 
         `first` is called before all others, whatever has happened.
         """
-        deadline_s = min((each for each in due_s if each is not None), default=math.inf)
+        deadline_s = min((each for each in due_s if each is not None), default=NEVER_S)
         timeout_ms = None
-        if deadline_s < math.inf:
+        if deadline_s < NEVER_S:
             timeout_ms = max(0.0, (deadline_s - time.monotonic()) * 1000) + 1
         ready_fds = [fd for fd, _ in self._poll.poll(timeout_ms)]
         now_s = time.monotonic()

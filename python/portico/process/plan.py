@@ -10,12 +10,19 @@ import marshal
 import os
 
 from portico.config.addresses import Address, parse_address
-from portico.config.settings import Settings
+from portico.config.values import HandedValues
 from portico.process.invocation import Invocation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, cast
+
+    from portico.config.settings import Settings
+else:
+
+    def cast(_, value):
+        return value
+
 
 # One that every Python reads: the other side of a dry run may be another.
 MARSHAL_FORMAT = 2
@@ -119,7 +126,7 @@ def dump_plan(plan: Plan) -> bytes:
 def load_plan(data: bytes) -> Plan:
     """Return the plan that `dump_plan` wrote; for bytes from this very version only."""
     record: dict[str, Any] = marshal.loads(data)
-    settings = Settings(*record.pop("settings"))
+    settings = cast("Settings", HandedValues(*record.pop("settings")))
     listeners = load_listeners(record.pop("listeners"))
     invocation = Invocation(*record.pop("invocation"))
     return Plan(settings, listeners, invocation=invocation, **record)

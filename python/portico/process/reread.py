@@ -6,7 +6,6 @@ import os
 import time
 
 from portico import log
-from portico.process.dry_run import DryRun
 from portico.process.loop import Duty
 from portico.process.signals import signal
 
@@ -14,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from portico.process.dry_run import DryRun
     from portico.process.generations import Generations
     from portico.process.loop import Loop
     from portico.process.plan import Plan
@@ -41,6 +41,9 @@ class Rereading(Duty):
             self._is_due_again = True
             return
         self._is_due_again = False
+        # Here, because few servers ever reload, and each worker would have it.
+        from portico.process.dry_run import DryRun
+
         try:
             run = self._run = DryRun(
                 self._generations.current.invocation,

@@ -14,7 +14,7 @@ import os
 import time
 
 from portico import _core, log
-from portico.config.kinds import NumberOrShare
+from portico.config.shares import share_of
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
 from portico.process.back_off import BackOff
 from portico.process.banner import banner
@@ -138,7 +138,7 @@ class Supervisor:
                 return assignment
 
     def _lacks_worker(self) -> bool:
-        parallel = NumberOrShare.of(self._plan.settings.reload_parallel, self._wanted)
+        parallel = share_of(self._plan.settings.reload_parallel, self._wanted)
         return self._worker_set.lacks_worker(self._generations.number, self._wanted, parallel)
 
     def _fork(self, now_s: float) -> Assignment | None:

@@ -8,10 +8,10 @@ It may die in any state; only in BOOTING and READY is that unexpected. Runs in t
 
 from __future__ import annotations
 
-import math
 import os
 
 from portico.process.import_watch import ImportWatch
+from portico.process.loop import NEVER_S
 from portico.process.messages import Decoder, Drain, Message, Quit, Taken, encode
 from portico.process.signals import STACKS_SIGNAL, signal
 
@@ -117,7 +117,7 @@ class WorkerHandle:
         self._untaken -= {message.number for message in messages if isinstance(message, Taken)}
         return messages
 
-    def leave(self, order: type[Message], *, now_s: float, within_s: float = math.inf) -> None:
+    def leave(self, order: type[Message], *, now_s: float, within_s: float = NEVER_S) -> None:
         """Order it to leave, and expect it to be gone as soon as it should by that, or in `within_s`."""
         if self.state == KILLED:
             return
@@ -126,7 +126,7 @@ class WorkerHandle:
         if not self.ready_at_s:
             self._send(_SIGNALS[order])
 
-    def expect_end(self, order: type[Message], *, now_s: float, within_s: float = math.inf) -> None:
+    def expect_end(self, order: type[Message], *, now_s: float, within_s: float = NEVER_S) -> None:
         """Note that it leaves by `order`, whoever gave that. A later one may only shorten its time."""
         if self.state == KILLED:
             return

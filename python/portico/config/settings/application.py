@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from portico.config.kinds import Application, Directory, EnvironmentVariable, Flag, Middleware, MountPath
-from portico.config.setting import Group, ManySetting, Setting, Values
+from portico.config.setting import Group, ManySetting, Setting
+from portico.config.values import Values
 
 _APPLICATION = Group("application", "app")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from portico.config.kinds import Duration, Size, WholeNumber
-from portico.config.setting import Group, Setting, Values
+from portico.config.setting import Group, Setting
+from portico.config.values import Values
 
 _REQUEST_LIMITS = Group("limits of one request", "request_limits")
 _CONNECTION_LIMITS = Group("limits of one connection", "connection_limits")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from portico.config.addresses import DEFAULT_HOST, DEFAULT_PORT
 from portico.config.kinds import AddressText, FieldText, Network, Size, WholeNumber
-from portico.config.setting import Group, ManySetting, Setting, Values
+from portico.config.setting import Group, ManySetting, Setting
+from portico.config.values import Values
 
 _LISTENING = Group("listening", "listening")
 

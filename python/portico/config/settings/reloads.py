@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from portico.config.kinds import Duration, FilePath, NumberOrShare, WarmupUrl
-from portico.config.setting import Group, ManySetting, Setting, Values
+from portico.config.setting import Group, ManySetting, Setting
+from portico.config.values import Values
 
 _RELOADS = Group("starts and reloads", "reloads")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from portico.config.kinds import Choice, Network, UrlPath
-from portico.config.setting import Group, ManySetting, Setting, Values
+from portico.config.setting import Group, ManySetting, Setting
+from portico.config.values import Values
 
 _REVERSE_PROXIES = Group("reverse proxies", "reverse_proxies")
 

@@ -1,0 +1,36 @@
+"""The values of one server's settings, with the table of settings or without it.
+
+The table, its kinds and its documentation are for the command line. A supervisor and its workers have values
+that were read and checked there, and need nothing of it: 0.4 MB of each.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Values:
+    """The values of one server, each with where it came from.
+
+    `values` and `origins` are keyed by attribute; an origin reads like `--threads on the command line`.
+    """
+
+    __slots__ = ("origins", "values")
+
+    def __init__(self, values: dict[str, Any], origins: dict[str, str]) -> None:
+        self.values = values
+        self.origins = origins
+
+
+class HandedValues(Values):
+    """As `Settings`, without the table: each value is an attribute all the same."""
+
+    __slots__ = ()
+
+    def __getattr__(self, attribute: str) -> Any:
+        try:
+            return self.values[attribute]
+        except KeyError:
+            raise AttributeError(f"there is no setting {attribute}") from None
