@@ -33,4 +33,4 @@ class HandedValues(Values):
         try:
             return self.values[attribute]
         except KeyError:
-            raise AttributeError(f"there is no setting {attribute}") from None
+            raise AttributeError(attribute) from None

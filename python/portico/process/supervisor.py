@@ -66,7 +66,7 @@ class Supervisor:
         self._loop = Loop()
         self._stage = SERVING
         self._exit_code = EXIT_FINE
-        self._is_told_to_stop = False
+        self._has_stop_signal = False
         self._announced = False
         self._back_off = BackOff()
         self._rereading = Rereading(self._loop, self._generations, self._take_plan)
@@ -204,7 +204,7 @@ class Supervisor:
         numbers = self._signals.read()
         if not numbers:
             return
-        self._is_told_to_stop = self._is_told_to_stop or any(number in _STOPS for number in numbers)
+        self._has_stop_signal = self._has_stop_signal or any(number in _STOPS for number in numbers)
         # Before the signal somebody may have got ready, which is said before the end is.
         for worker in list(self._worker_set.workers.values()):
             self._read_messages(worker, now_s)
@@ -307,7 +307,7 @@ class Supervisor:
         """Somebody has sent a signal to this worker: it leaves as if so ordered, and gets a successor."""
         order = Quit if order_kind == Quit.kind.decode() else Drain
         # Ctrl-C reaches the workers too: that is no signal which somebody has sent to this one alone.
-        if worker.is_active and not self._is_told_to_stop:
+        if worker.is_active and not self._has_stop_signal:
             self._lived(now_s - worker.ready_at_s, now_s)
             log.info(f"{worker} leaves because of a signal; {self._back_off.next_try(now_s)}")
         worker.expect_end(order, now_s=now_s)
