@@ -78,7 +78,7 @@ def test_a_plan_survives_its_exec() -> None:
 
 
 def test_the_banner_says_where_what_and_why() -> None:
-    assert banner(plan(threads="1"), "shop:app", version="1.0", pid=7, startup_s=0.214) == (
+    assert banner(plan(threads="1"), "shop:app", workers=2, version="1.0", pid=7, startup_s=0.214) == (
         "portico 1.0 serves shop:app\n"
         "  on uwsgi://127.0.0.1:80, unix:/a, scgi+unix:@b (from fd://web)\n"
         "  with 2 workers x 1 thread (2 CPUs allowed by affinity)\n"

@@ -15,6 +15,7 @@ from portico.types import EngineListener, EngineProcess
 
 NOT_FOR_THE_ENGINE = {
     *("app", "name", "factory", "middleware", "bind", "workers", "timeout_s", "backlog"),
+    *("workers_min", "workers_max", "idle_timeout_s"),
     *("boot_timeout_s", "warmup", "reload_parallel", "touch_reload"),
     *("chdir", "pythonpath", "env"),
     *("access_log", "error_log", "log_level"),

@@ -5,6 +5,7 @@ Runs in the process of the command line. Receives `Settings`, hands on sentences
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Collection, Iterator
 from typing import Any, TypeAlias
@@ -23,7 +24,7 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
     `directory` is what relative paths start from. The attributes in `unread` have mistakes of their own:
     rules that need one of them are left alone.
     """
-    rules = (_in_bind(settings, directory), _of_peers(settings), _of_sizes(settings))
+    rules = (_in_bind(settings, directory), _of_peers(settings), _of_sizes(settings), _of_workers(settings))
     return [
         sentence
         for rule in rules
@@ -96,7 +97,16 @@ def _of_sizes(settings: Settings) -> Iterator[_Clash]:
             yield _misfit(settings, spool, "at least", memory)
 
 
-def _misfit(settings: Settings, one: Setting[int], relation: str, other: Setting[int]) -> _Clash:
+def _of_workers(settings: Settings) -> Iterator[_Clash]:
+    """The fewest workers are no more than those at the start, and these no more than the most."""
+    ordered = (Settings.workers_min, Settings.workers, Settings.workers_max)
+    given = [row for row in ordered if settings.values[row.attribute] is not None]
+    for fewer, more in itertools.pairwise(given):
+        if settings.values[fewer.attribute] > settings.values[more.attribute]:
+            yield _misfit(settings, more, "at least", fewer)
+
+
+def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:
     values = [one.kind.show(settings.values[row.attribute]) for row in (one, other)]
     origins = [settings.origins[row.attribute] for row in (one, other)]
     return (

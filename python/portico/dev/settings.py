@@ -25,7 +25,11 @@ def for_development(settings: Settings) -> Settings:
         Settings.keep_alive_s.attribute: 0.0,
         Settings.access_log.attribute: "-",
     }
-    changes: dict[str, Any] = {Settings.workers.attribute: 1}
+    changes: dict[str, Any] = {
+        Settings.workers.attribute: 1,
+        Settings.workers_min.attribute: None,
+        Settings.workers_max.attribute: None,
+    }
     for attribute, value in unless_on_the_command_line.items():
         if not origins[attribute].endswith(" on the command line"):
             changes[attribute] = value

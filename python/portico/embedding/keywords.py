@@ -30,6 +30,9 @@ NOT_HERE = {
     "name": _UP_TO_THE_PROGRAM,
     "error_log": "the error log is the standard error of the program",
     "workers": _OF_WORKERS,
+    "workers_min": _OF_WORKERS,
+    "workers_max": _OF_WORKERS,
+    "idle_timeout": _OF_WORKERS,
     "timeout": _OF_WORKERS,
 }
 """Settings that have no meaning without a supervisor, each with the reason."""

@@ -7,17 +7,22 @@ if TYPE_CHECKING:
     from portico.process.plan import Plan
 
 
-def banner(plan: Plan, application: str, *, version: str, pid: int, startup_s: float) -> str:
+def banner(plan: Plan, application: str, *, workers: int, version: str, pid: int, startup_s: float) -> str:
     """Return the lines of the banner for the first generation of workers."""
     return "\n".join(
         (
             f"portico {version} serves {application}",
             on_addresses(plan),
-            f"  with {counted(plan.worker_count, 'worker')} x {counted(plan.settings.threads, 'thread')}"
-            f" ({plan.worker_reason})",
+            f"  with {counted(workers, 'worker')} x {counted(plan.settings.threads, 'thread')}"
+            f" ({plan.worker_reason}{_between(plan)})",
             f"  ready in {startup_s:.2f} s, pid {pid}",
         )
     )
+
+
+def _between(plan: Plan) -> str:
+    """Return the end of the reason where the number of workers changes with the load."""
+    return f"; from {plan.fewest_workers} to {plan.most_workers} by load" if plan.is_scaled else ""
 
 
 def on_addresses(plan: Plan) -> str:

@@ -121,7 +121,13 @@ def absolute(address: Address, directory: str) -> Address:
 
 def _worker_count(settings: Settings) -> tuple[int, str]:
     if settings.workers is None:
-        return allowed_cpus()
+        count, reason = allowed_cpus()
+        fewest, most = settings.workers_min or 1, settings.workers_max or 512
+        if count < fewest:
+            return fewest, f"workers_min; {reason}"
+        if count > most:
+            return most, f"workers_max; {reason}"
+        return count, reason
     origin = settings.origins[Settings.workers.attribute]
     return settings.workers, origin if origin != DEFAULT_ORIGIN else "fixed"
 

@@ -113,6 +113,22 @@ class Plan:
         """What stands for the application in the titles of the processes."""
         return self.settings.name or self.settings.app
 
+    @property
+    def fewest_workers(self) -> int:
+        """How few workers there may be, in the end."""
+        fewest = self.settings.workers_min
+        return self.worker_count if fewest is None else min(fewest, self.worker_count)
+
+    @property
+    def most_workers(self) -> int:
+        """How many workers there may be, in the end."""
+        return max(self.worker_count, self.settings.workers_max or 0)
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the number of workers changes with the load."""
+        return self.fewest_workers < self.most_workers
+
 
 def dump_plan(plan: Plan) -> bytes:
     """Return `plan` as bytes for `load_plan`."""

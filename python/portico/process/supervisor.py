@@ -16,6 +16,7 @@ import time
 from portico import _core, log
 from portico.config.shares import share_of
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
+from portico.process.automatic_count import AutomaticCount
 from portico.process.back_off import BackOff
 from portico.process.banner import banner
 from portico.process.boots import Boots
@@ -59,11 +60,19 @@ class Supervisor:
 
     def __init__(self, plan: Plan) -> None:
         self._generations = Generations(plan)
-        self._wanted = plan.worker_count
-        self._worker_set = WorkerSet(plan.worker_count)
+        self._worker_set = WorkerSet(plan.most_workers)
         self._scoreboard = _core.Scoreboard(self._worker_set.slots)
         self._signals = SignalPipe()
         self._loop = Loop()
+        self._automatic_count = AutomaticCount(
+            self._loop,
+            self._generations,
+            self._worker_set,
+            self._scoreboard,
+            wanted=lambda: self._wanted,
+            want=self._want,
+        )
+        self._wanted = self._automatic_count.first
         self._stage = SERVING
         self._exit_code = EXIT_FINE
         self._has_stop_signal = False
@@ -77,6 +86,7 @@ class Supervisor:
             Boots(self._worker_set),
             self._rereading,
             TouchReload(self._generations, self._reload),
+            self._automatic_count,
         ]
 
     def run(self) -> int | Assignment:
@@ -175,7 +185,7 @@ class Supervisor:
             slot=slot,
             supervisor_fd=supervisor_fd,
             stack_fd=stack_fd,
-            multiprocess=self._wanted > 1,
+            multiprocess=max(self._wanted, self._plan.most_workers) > 1,
         )
 
     def _drain(self, worker: WorkerHandle, now_s: float) -> None:
@@ -241,6 +251,8 @@ class Supervisor:
         for line in said.splitlines():
             log.info(line.removeprefix("portico: "))
         before = self._plan
+        # Whether this plan serves, only a worker can tell.
+        self._automatic_count.wake()
         self._generations.take(plan)
         self._generations.open_error_log()
         self._want_as(plan, before)
@@ -250,7 +262,7 @@ class Supervisor:
 
     def _want_as(self, plan: Plan, before: Plan) -> None:
         """Want as many workers as `plan` says, if `before` has said something else: TTIN and TTOU hold on."""
-        if plan.worker_count == before.worker_count:
+        if plan.worker_count == before.worker_count and plan.is_scaled == before.is_scaled:
             return
         self._wanted = min(plan.worker_count, self._worker_set.most_workers)
         if self._wanted < plan.worker_count:
@@ -258,14 +270,19 @@ class Supervisor:
 
     def _resize(self, by: int) -> None:
         wanted = self._wanted + by
-        if self._stage != SERVING or not 1 <= wanted <= self._worker_set.most_workers:
+        fewest, most = self._automatic_count.bounds
+        if self._stage != SERVING or not fewest <= wanted <= most:
             log.warning(f"the number of workers stays at {self._wanted}")
             return
         self._wanted = wanted
         log.info(f"the number of workers is {wanted} now")
 
+    def _want(self, wanted: int) -> None:
+        self._wanted = wanted
+
     def _stop(self, stage: str, now_s: float) -> None:
         self._stage = stage
+        self._automatic_count.stop()
         # Whoever comes now shall find the door closed at once instead of waiting in a queue that nobody
         # serves.
         self._generations.close_listeners()
@@ -297,6 +314,7 @@ class Supervisor:
                     worker.state = READY
                     if worker.generation == self._generations.number:
                         self._generations.confirm()
+                    self._automatic_count.worker_ready(worker)
                     self._welcome(worker, message.text)
             elif isinstance(message, Leaving):
                 self._let_leave(worker, message.text, now_s)
@@ -321,7 +339,12 @@ class Supervisor:
             startup_s = worker.ready_at_s - self._plan.started_at_s
             log.info(
                 banner(
-                    self._plan, application, version=_core.__version__, pid=os.getpid(), startup_s=startup_s
+                    self._plan,
+                    application,
+                    workers=self._wanted,
+                    version=_core.__version__,
+                    pid=os.getpid(),
+                    startup_s=startup_s,
                 )
             )
 

@@ -81,6 +81,6 @@ def _environ(url: str, plan: Plan) -> dict[str, Any]:
         "wsgi.input": io.BytesIO(),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": plan.settings.threads > 1,
-        "wsgi.multiprocess": plan.worker_count > 1,
+        "wsgi.multiprocess": plan.most_workers > 1,
         "wsgi.run_once": False,
     }

@@ -19,6 +19,7 @@ from portico.config.settings.logs import LogSettings
 from portico.config.settings.processes import ProcessSettings
 from portico.config.settings.reloads import ReloadSettings
 from portico.config.settings.reverse_proxies import ReverseProxySettings
+from portico.config.settings.scaling import ScalingSettings
 from portico.config.settings.times import TimeSettings
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ class Settings(
     # In the order of the help.
     ApplicationSettings,
     ProcessSettings,
+    ScalingSettings,
     ReloadSettings,
     ListeningSettings,
     LimitSettings,
