@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.processes import memory_bytes
+from support.server import free_port
 from support.waiting import wait_until
 
 from .conftest import Portico, Start, read_body
@@ -154,6 +155,42 @@ def test_a_reload_wakes_it_and_takes_new_code(start: Start) -> None:
     portico.stop()
 
 
+def test_a_reload_keeps_as_many_workers_as_the_load_has_asked_for(start: Start) -> None:
+    portico = start(SHOP, "-w", "1", "--workers-max", "2", "--threads", "1")
+    portico.wait_ready()
+    with portico.ask("/wait") as first, portico.ask("/wait") as second:
+        portico.wait_for("the number of workers is 2 now")
+        portico.wait_for("is ready after")
+        portico.signal(signal.SIGHUP)
+        portico.wait_for("is ready after", times=3)
+        (portico.folder / "go on").touch()
+        assert [read_body(first), read_body(second)] == ["several"] * 2
+    wait_until(lambda: len(portico.worker_pids) == 2, what="the old workers to leave")
+    portico.stop()
+
+
+def test_a_reload_to_other_bounds_holds_at_once(start: Start, tmp_path: Path) -> None:
+    port = free_port()
+
+    def write(*lines: str) -> None:
+        text = ["[[app]]", 'app = "shop"', "[listening]", f'bind = ["127.0.0.1:{port}"]', *lines]
+        (tmp_path / "portico.toml").write_text("\n".join(text) + "\n")
+
+    write("[processes]", "workers = 2")
+    portico = start(SHOP, port=port, reads_file=True)
+    portico.wait_ready()
+    write(
+        "[processes]", "workers = 2", "[scaling]", "workers_min = 0", "workers_max = 4", 'idle_timeout = "1s"'
+    )
+    portico.signal(signal.SIGHUP)
+    fall_asleep(portico)
+    write("[processes]", "workers = 3")
+    portico.signal(signal.SIGHUP)
+    wait_until(lambda: len(portico.worker_pids) == 3, what="three workers")
+    assert portico.get() == "several"
+    portico.stop()
+
+
 def test_a_connection_waits_until_the_application_can_be_loaded(start: Start) -> None:
     portico = sleeping(start, "-w", "1")
     (portico.folder / "shop.py").write_text("raise RuntimeError('broken')")
@@ -188,7 +225,7 @@ def test_ttin_wakes_a_sleeping_server(start: Start) -> None:
 
 
 def in_a_cgroup_of(limit_bytes: int, folder: Path) -> tuple[str, ...]:
-    """A program that runs portico where /sys/fs/cgroup says that so much memory is allowed, in both versions."""
+    """A program that runs portico where /sys/fs/cgroup says so much memory is allowed (both versions)."""
     (folder / "cgroup/memory").mkdir(parents=True)
     (folder / "cgroup/memory/memory.limit_in_bytes").write_text(f"{limit_bytes}\n")
     (folder / "cgroup/memory.max").write_text(f"{limit_bytes}\n")

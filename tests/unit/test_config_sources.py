@@ -377,8 +377,18 @@ def test_trusts_this_machine_alone_with_protocols_that_name_the_client() -> None
             "response_spool is 64M (the default), but has to be at least response_memory, which is 65M "
             "(--response-memory on the command line)",
         ),
+        (
+            {"workers": "2", "workers_min": "3"},
+            "workers is 2 (--workers on the command line), but has to be at least workers_min, which is 3 "
+            "(--workers-min on the command line)",
+        ),
+        (
+            {"workers_min": "3", "workers_max": "2"},
+            "workers_max is 2 (--workers-max on the command line), but has to be at least workers_min, which "
+            "is 3 (--workers-min on the command line)",
+        ),
     ],
-    ids=["header", "request line", "body", "response"],
+    ids=["header", "request line", "body", "response", "workers", "most workers"],
 )
 def test_rejects_a_part_larger_than_the_whole(texts: dict[str, str], sentence: str) -> None:
     with pytest.raises(OperatorError) as caught:

@@ -15,6 +15,7 @@ from portico.process.banner import banner
 from portico.process.calls import describe_calls, describe_overdue
 from portico.process.cpus import cgroup_quota
 from portico.process.invocation import Invocation
+from portico.process.memory_room import Room, memory_limit
 from portico.process.messages import Decoder, Drain, Failed, Ready, encode
 from portico.process.plan import Listener, Plan, dump_plan, load_plan
 from portico.process.worker_handle import BOOTING, LEAVING, READY, WorkerHandle
@@ -150,6 +151,34 @@ def test_reads_the_cgroup_quota(
         (tmp_path / "fs" / name).write_text(content + "\n")
     (tmp_path / "cgroup").write_text(membership)
     assert cgroup_quota(str(tmp_path / "fs"), str(tmp_path / "cgroup")) == quota
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "limit"),
+    [
+        ("0::/\n", {"memory.max": "max"}, None),
+        ("0::/a/b\n", {"a/memory.max": "1000", "a/b/memory.max": "3000"}, 1000),
+        ("4:memory:/x\n", {"memory/x/memory.limit_in_bytes": "9223372036854771712"}, None),
+        ("4:memory:/x\n0::/\n", {"memory/memory.limit_in_bytes": "2000"}, 2000),
+        ("", {}, None),
+    ],
+    ids=["v2 no limit", "v2 tightest of its parents", "v1 no limit", "v1 in a container", "no cgroup"],
+)
+def test_reads_the_memory_limit(
+    tmp_path: Path, membership: str, files: dict[str, str], limit: int | None
+) -> None:
+    for name, content in files.items():
+        (tmp_path / "fs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "fs" / name).write_text(content + "\n")
+    (tmp_path / "cgroup").write_text(membership)
+    assert memory_limit(str(tmp_path / "fs"), str(tmp_path / "cgroup")) == limit
+
+
+def test_memory_has_room_for_four_fifths_and_for_one_worker_at_least() -> None:
+    assert [Room(limit, 100).workers for limit in (1000, 249, 10)] == [8, 1, 1]
+    assert str(Room(512 << 20, 100 << 20)) == (
+        "the cgroup allows 512 MiB of memory, and one worker has 100 MiB when it is ready"
+    )
 
 
 def worker_set(*workers: tuple[int, str], wanted: int = 2) -> WorkerSet:

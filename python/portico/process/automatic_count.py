@@ -11,19 +11,19 @@ reload) is heeded: what was remembered is forgotten then.
 from __future__ import annotations
 
 from portico import log
-from portico.process.busyness import Busyness
 from portico.process.loop import Duty
-from portico.process.memory_room import Room, memory_limit, memory_of
-from portico.process.scaling import Scaling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from portico import _core
+    from portico.process.busyness import Busyness
     from portico.process.generations import Generations
     from portico.process.loop import Loop
+    from portico.process.memory_room import Room
     from portico.process.plan import Plan
+    from portico.process.scaling import Scaling
     from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
 
@@ -45,6 +45,7 @@ class AutomaticCount(Duty):
         "_next_s",
         "_room",
         "_scaling",
+        "_scoreboard",
         "_seen_wanted",
         "_want",
         "_wanted",
@@ -65,10 +66,12 @@ class AutomaticCount(Duty):
         self._loop = loop
         self._generations = generations
         self._worker_set = worker_set
-        self._busyness = Busyness(generations, worker_set, scoreboard)
+        self._scoreboard = scoreboard
+        # Both from the first look on.
+        self._busyness: Busyness | None = None
+        self._scaling: Scaling | None = None
         self._wanted = wanted
         self._want = want
-        self._scaling = Scaling()
         self._seen_wanted = -1
         self._next_s = 0.0
         self._idle_since_s: float | None = None
@@ -81,7 +84,7 @@ class AutomaticCount(Duty):
         self._is_for_first = (
             generations.current.settings.workers is None
             and generations.current.worker_count > 1
-            and memory_limit() is not None
+            and _is_limited()
         )
 
     @property
@@ -123,12 +126,14 @@ class AutomaticCount(Duty):
             self._watch_no_longer()
         if not self._generations.current.is_scaled or not wanted or now_s < self._next_s:
             return
-        if wanted != self._seen_wanted:
+        if wanted != self._seen_wanted or self._scaling is None:
             # Another has said so: what was seen before must not undo it at once.
-            self._scaling = Scaling()
+            self._scaling = _new_scaling()
             self._idle_since_s = None
+        if self._busyness is None:
+            self._busyness = self._new_busyness()
         sample = self._busyness.look(now_s)
-        self._next_s = now_s + self._tick_s()
+        self._next_s = now_s + self._tick_s(is_idle=self._busyness.is_idle)
         least, most = self.bounds
         grown = self._scaling.want(sample, wanted, least=least, most=most)
         if grown > wanted:
@@ -163,10 +168,16 @@ class AutomaticCount(Duty):
         self._want(wanted)
         log.info(f"the number of workers is {wanted} now: {why}")
 
-    def _tick_s(self) -> float:
-        if not self._busyness.is_idle:
+    def _tick_s(self, *, is_idle: bool) -> float:
+        if not is_idle:
             return _TICK_S
         return max(_TICK_S, min(_IDLE_TICK_S, self._generations.current.settings.idle_timeout_s / 2))
+
+    def _new_busyness(self) -> Busyness:
+        # Here, like all that is imported here: most servers do without, and it would be in every worker's.
+        from portico.process.busyness import Busyness
+
+        return Busyness(self._generations, self._worker_set, self._scoreboard)
 
     def _sleep_if_idle(self, now_s: float, *, is_idle: bool) -> None:
         plan, number = self._generations.current, self._generations.number
@@ -201,9 +212,23 @@ def _room(plan: Plan, pid: int) -> Room | None:
     """Return what there is room for by what worker `pid` takes; None without a limit, or if nobody asks."""
     if plan.settings.workers is not None and not plan.is_scaled:
         return None
+    from portico.process.memory_room import Room, memory_limit, memory_of
+
     limit_bytes = memory_limit()
     worker_bytes = 0 if limit_bytes is None else memory_of(pid)
     return Room(limit_bytes, worker_bytes) if limit_bytes and worker_bytes else None
+
+
+def _is_limited() -> bool:
+    from portico.process.memory_room import memory_limit
+
+    return memory_limit() is not None
+
+
+def _new_scaling() -> Scaling:
+    from portico.process.scaling import Scaling
+
+    return Scaling()
 
 
 def _workers(count: int) -> str:

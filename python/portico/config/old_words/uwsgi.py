@@ -32,9 +32,8 @@ _RECYCLE = (
 _HUP = "send the supervisor HUP (`systemctl reload`): workers are replaced without losing a request"
 _DEV = "use `portico dev`, which reloads when a file changes"
 _CHEAPER = (
-    "there always are as many workers as `--workers` says (TTIN and TTOU change it); their threads are "
-    "started when "
-    "calls block"
+    "one rule for all: workers start when those there are have little left, and leave after a minute in "
+    "which fewer would have done (docs/operations.md)"
 )
 _ROUTER = "the reverse proxy does it; `portico generate nginx` prints one"
 _TLS = "TLS ends at a reverse proxy, for example that of `portico generate nginx`"
@@ -351,7 +350,20 @@ _PROCESSES: tuple[OldWord, ...] = (
     Instead(
         "--master-fifo --notify-socket PATH", note="signals do it: HUP, TERM, TTIN, TTOU (docs/signals.md)"
     ),
-    Instead("--cheap* --idle --die-on-idle", note=_CHEAPER),
+    Becomes("--cheaper N", "--workers-min", note="`--workers` is how many there are at first, and at most"),
+    Becomes(
+        "--cheap", "--workers-min 0", note="the first worker starts all the same, and leaves when nobody asks"
+    ),
+    Becomes(
+        "--idle S",
+        "--workers-min 0 --idle-timeout S",
+        convert=lambda value: ["--workers-min", "0", "--idle-timeout", value],
+    ),
+    Instead(
+        "--die-on-idle",
+        note="`--workers-min 0`: the supervisor stays, with no worker until somebody connects",
+    ),
+    Instead("--cheaper-* --cheap-*", note=_CHEAPER),
     Instead("--gevent* --greenlet* --async --asyncio --ugreen* --tornado* --loop*", note=_THREADS),
     Instead("--thread-stack* --threads-stack*", note="`ulimit -s`, or LimitSTACK= of systemd"),
     Instead("--no-threads-wait", note="`--graceful-timeout` says how long a worker may finish"),
