@@ -37,16 +37,16 @@ class Run:
         scaling, wanted = Scaling(), start
         ready_at = [0.0] * wanted
         # What no worker could do waits, and is done when there is room: in seconds of one worker.
-        self.backlog_s = self.worst_backlog_s = 0.0
+        self.waiting_s = self.most_waiting_s = 0.0
         for tick in range(int(duration_s / TICK_S)):
             now_s = tick * TICK_S
             ready = sum(at <= now_s for at in ready_at)
             asked = max(0.0, load(now_s) * (1 + chance.uniform(-noise, noise)))
-            waited = asked + self.backlog_s / TICK_S
+            waited = asked + self.waiting_s / TICK_S
             busy = min(ready, waited)
-            self.backlog_s = min(max(0.0, (waited - busy) * TICK_S), ready * QUEUE_TIMEOUT_S)
-            self.worst_backlog_s = max(self.worst_backlog_s, self.backlog_s)
-            sample = Sample(now_s, ready=ready, busy=busy, waiting=int(self.backlog_s / REQUEST_S))
+            self.waiting_s = min(max(0.0, (waited - busy) * TICK_S), ready * QUEUE_TIMEOUT_S)
+            self.most_waiting_s = max(self.most_waiting_s, self.waiting_s)
+            sample = Sample(now_s, ready=ready, busy=busy, waiting=int(self.waiting_s / REQUEST_S))
             wanted = scaling.want(sample, wanted, least=least, most=most)
             ready_at += [now_s + boot_s] * (wanted - len(ready_at))
             del ready_at[wanted:]
@@ -60,7 +60,7 @@ class Run:
         return max(count for _, count in self.counts)
 
     @property
-    def turns(self) -> int:
+    def reversals(self) -> int:
         """How often the number went the other way than before."""
         counts = [count for _, count in self.counts]
         steps = [after > before for before, after in itertools.pairwise(counts) if after != before]
@@ -84,15 +84,15 @@ def test_a_step_is_followed_within_a_few_boots_and_not_by_too_many(boot_s: float
     # 1, 2, 4, 7: three times a boot and two looks.
     assert reached(run, 7) <= 30 + 3 * (boot_s + 2 * TICK_S) + TICK_S
     assert 7 <= run.at(299) <= run.most <= 2 * 6.0
-    assert run.turns <= 1
-    assert run.backlog_s == 0
+    assert run.reversals <= 1
+    assert run.waiting_s == 0
 
 
-def test_a_ramp_is_followed_without_a_backlog() -> None:
+def test_a_ramp_is_followed_without_a_queue() -> None:
     run = Run(lambda now_s: 0.2 + now_s / 40, 400)
-    assert run.worst_backlog_s < 1.0
+    assert run.most_waiting_s < 1.0
     assert all(count >= run.load(at) for at, count in run.counts)
-    assert run.turns == 0
+    assert run.reversals == 0
 
 
 def test_one_look_starts_nobody() -> None:
@@ -102,24 +102,24 @@ def test_one_look_starts_nobody() -> None:
 
 def test_a_spike_is_over_before_its_workers_have_left() -> None:
     run = Run(lambda now_s: 5.0 if 30 <= now_s < 40 else 0.3, 600)
-    # Its backlog is work too.
+    # What waits is work too.
     assert run.most <= 2.5 * 5.0
     assert run.at(40 + REMEMBERED_S - 10) == run.most
     assert run.at(599) == 1
-    assert run.turns == 1
+    assert run.reversals == 1
 
 
 @pytest.mark.parametrize("period_s", [4, 20, 50])
 def test_a_sawtooth_keeps_its_workers(period_s: float) -> None:
     run = Run(lambda now_s: 4.0 * (now_s % period_s) / period_s, 900)
-    assert run.turns <= 1
+    assert run.reversals <= 1
     assert {count for at, count in run.counts if at > 600} == {run.at(899)}
 
 
 def test_a_slow_wave_is_followed_once_each_way() -> None:
     run = Run(lambda now_s: 3 - 2.8 * math.cos(now_s * 2 * math.pi / 1800), 3600, noise=0.15)
-    assert run.turns == 3
-    assert run.worst_backlog_s < 2.0
+    assert run.reversals == 3
+    assert run.most_waiting_s < 2.0
 
 
 def test_a_night_leaves_the_fewest_one_by_one() -> None:
