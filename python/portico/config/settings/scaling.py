@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from portico.config.kinds import Duration, NumberOrAuto
-from portico.config.setting import Group, Setting, Values
+from portico.config.setting import Group, Setting
+from portico.config.values import Values
 
 _SCALING = Group("scaling", "scaling")
 
