@@ -1,0 +1,12 @@
+"""Why a verb is not done, or has failed."""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """`code` is for programs: bad-request, refused, failed or forbidden; `message` is for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
