@@ -12,7 +12,7 @@ from portico.process.control import PROTOCOL
 EXIT_NOT_RUNNING = 3
 # More is no response.
 _MOST_BYTES = 16 * 1024 * 1024
-_REFUSED = ("bad-request", "refused", "forbidden")
+_REJECTED = ("bad-request", "rejected", "forbidden")
 
 
 def ask(
@@ -74,7 +74,7 @@ def _result(verb: str, line: bytes) -> dict[str, Any]:
         failure, message = response["error"], response["message"]
     except (ValueError, KeyError, TypeError):
         raise _lost(verb, "the response is none of this protocol") from None
-    code = {"exit_code": EXIT_UNEXPECTED} if failure not in _REFUSED else {}
+    code = {"exit_code": EXIT_UNEXPECTED} if failure not in _REJECTED else {}
     raise OperatorError(f"{verb}: {message}", **code)
 
 

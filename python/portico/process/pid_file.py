@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from portico.process.plan import Plan
 
 _MODE = 0o644
+# A path is of use when it is whole.
+_LONGEST_SHOWN = 400
 # More is no process id.
 _MOST_BYTES = 32
 # Of /proc/PID/stat: the field 22 (proc_pid_stat(5)), counted from the third, after the name.
@@ -41,7 +43,9 @@ def write_pid_file(plan: Plan) -> None:
         # At once: whoever reads finds a whole number.
         os.rename(temporary, path)
     except OSError as error:
-        raise OperatorError(f"pid_file: cannot write {quoted(path)}: {error.strerror}") from None
+        raise OperatorError(
+            f"pid_file: cannot write {quoted(path, longest=_LONGEST_SHOWN)}: {error.strerror}"
+        ) from None
     plan.pid_file = path
 
 
@@ -69,17 +73,18 @@ def read_pid(path: str) -> int:
 
 
 def _check_is_free(path: str) -> None:
+    shown = quoted(path, longest=_LONGEST_SHOWN)
     try:
         pid = read_pid(path)
     except FileNotFoundError:
         return
     except ValueError:
         raise OperatorError(
-            f"pid_file: expected a process id in {quoted(path)}, got something else; choose another file"
+            f"pid_file: expected a process id in {shown}, got something else; choose another file"
         ) from None
     if pid and pid != os.getpid() and _is_alive(pid) and not _began_after(pid, os.stat(path).st_mtime):
         raise OperatorError(
-            f"pid_file: the process {pid}, which {quoted(path)} names, runs; stop it, or choose another file"
+            f"pid_file: the process {pid}, which {shown} names, runs; stop it, or choose another file"
         )
 
 

@@ -4,7 +4,7 @@ A line of JSON for each request, and one for the response to it:
 
     {"protocol": 1, "verb": "scale", "workers": 4}
     {"protocol": 1, "ok": true, "result": {"workers": 4}}
-    {"protocol": 1, "ok": false, "error": "refused", "message": "expected 1 to 18 workers, got 40"}
+    {"protocol": 1, "ok": false, "error": "rejected", "message": "expected 1 to 18 workers, got 40"}
 
 `opening.py` makes the socket, in the process of the command line. The rest runs in the supervisor, in its
 loop, and never waits for a client: `door.py` is there from the start; `clients.py` and what it needs are

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from portico import log
-from portico.process.control.refusal import Refusal
+from portico.process.control.verb_error import VerbError
 from portico.process.worker_handle import READY
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def reload(subject: Subject, request: Request, now_s: float) -> Result | Outcome
     """Reload, and wait until all workers are new, or until that has failed."""
     _expect_serving(subject)
     subject.reload()
-    return _unless_told(request, _Reload(subject), {"reloading": True})
+    return _when_done(request, _Reload(subject), {"reloading": True})
 
 
 def stop(subject: Subject, request: Request, now_s: float) -> Result:
@@ -49,18 +49,18 @@ def scale(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
     _expect_serving(subject)
     count, most = _number(request, "workers"), subject.worker_set.most_workers
     if not 1 <= count <= most:
-        raise Refusal("refused", f"expected 1 to {most} workers, got {count}")
+        raise VerbError("rejected", f"expected 1 to {most} workers, got {count}")
     _say(f"scale {count}")
     subject.want(count)
 
     def outcome() -> Result | None:
         if subject.wanted() != count:
-            raise Refusal("failed", f"the number of workers was changed to {subject.wanted()} meanwhile")
+            raise VerbError("failed", f"the number of workers was changed to {subject.wanted()} meanwhile")
         _expect_still_serving(subject)
         _expect_no_failure(subject)
         return {"workers": count} if _are_all_ready(subject) else None
 
-    return _unless_told(request, outcome, {"workers": count})
+    return _when_done(request, outcome, {"workers": count})
 
 
 def drain(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
@@ -71,10 +71,10 @@ def drain(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
 
     def outcome() -> Result | None:
         if subject.wanted():
-            raise Refusal("failed", f"the number of workers was changed to {subject.wanted()} meanwhile")
+            raise VerbError("failed", f"the number of workers was changed to {subject.wanted()} meanwhile")
         return None if subject.worker_set.workers else {"workers": 0}
 
-    return _unless_told(request, outcome, {"workers": 0})
+    return _when_done(request, outcome, {"workers": 0})
 
 
 def recycle(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
@@ -89,16 +89,16 @@ def recycle(subject: Subject, request: Request, now_s: float) -> Result | Outcom
         if not worker.is_active or worker.pid not in subject.worker_set.workers:
             return {"pid": worker.pid}
         if worker.generation != RECYCLED:
-            raise Refusal("failed", f"{worker} stays: {subject.generations.failure}")
+            raise VerbError("failed", f"{worker} stays: {subject.generations.failure}")
         _expect_still_serving(subject)
         if _is_failing(subject):
             worker.generation = current
-            raise Refusal(
+            raise VerbError(
                 "failed", f"{worker} stays, its successor cannot be started; the error log says why"
             )
         return None
 
-    return _unless_told(request, outcome, {"pid": worker.pid})
+    return _when_done(request, outcome, {"pid": worker.pid})
 
 
 def write_stacks(subject: Subject, request: Request, now_s: float) -> Result:
@@ -106,7 +106,9 @@ def write_stacks(subject: Subject, request: Request, now_s: float) -> Result:
     worker = _worker(subject, request)
     if not worker.ready_at_s:
         # It does not handle the signal before.
-        raise Refusal("refused", f"{worker} is still loading; the error log says now and again where it is")
+        raise VerbError(
+            "rejected", f"{worker} is still loading; the error log says now and again where it is"
+        )
     _say(f"stacks {worker.pid}")
     worker.write_stacks()
     return {"pid": worker.pid, "written_to": subject.generations.current.settings.error_log}
@@ -115,17 +117,17 @@ def write_stacks(subject: Subject, request: Request, now_s: float) -> Result:
 def reopen_logs(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
     """Open the files of the logs anew; wait until all workers write to them."""
     subject.reopen_logs()
-    return _unless_told(request, _taken_by(_ready_workers(subject)), {})
+    return _when_done(request, _taken_by(_ready_workers(subject)), {})
 
 
 def set_log_level(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
     """Log from `level` on, until the next reload."""
     level = request.get("level")
     if level not in _LEVELS or not isinstance(level, str):
-        raise Refusal("bad-request", f"level: expected one of {', '.join(_LEVELS)}, got {level!r}")
+        raise VerbError("bad-request", f"level: expected one of {', '.join(_LEVELS)}, got {level!r}")
     _say(f"log-level {level}")
     subject.set_log_level(level)
-    return _unless_told(request, _taken_by(_ready_workers(subject)), {"level": level})
+    return _when_done(request, _taken_by(_ready_workers(subject)), {"level": level})
 
 
 class _Reload:
@@ -145,15 +147,15 @@ class _Reload:
             return None
         if self._generation is None:
             if subject.rereading.failure:
-                raise Refusal("failed", subject.rereading.failure)
+                raise VerbError("failed", subject.rereading.failure)
             self._generation = generations.number
         if generations.failed >= self._generation:
-            raise Refusal("failed", generations.failure)
+            raise VerbError("failed", generations.failure)
         _expect_no_failure(subject)
         return {"generation": generations.number + 1} if _are_all_ready(subject) else None
 
 
-def _unless_told(request: Request, outcome: Outcome, begun: Result) -> Result | Outcome:
+def _when_done(request: Request, outcome: Outcome, begun: Result) -> Result | Outcome:
     """Return `outcome`, or what has `begun` if the request does not wait."""
     return outcome if _flag(request, "wait", default=True) else begun
 
@@ -172,17 +174,17 @@ def _is_failing(subject: Subject) -> bool:
 
 def _expect_no_failure(subject: Subject) -> None:
     if _is_failing(subject) and not _are_all_ready(subject):
-        raise Refusal("failed", "a worker cannot be started, or has ended at once; the error log says why")
+        raise VerbError("failed", "a worker cannot be started, or has ended at once; the error log says why")
 
 
 def _expect_serving(subject: Subject) -> None:
     if not subject.is_serving:
-        raise Refusal("refused", "the server is about to end")
+        raise VerbError("rejected", "the server is about to end")
 
 
 def _expect_still_serving(subject: Subject) -> None:
     if not subject.is_serving:
-        raise Refusal("failed", "the server is about to end")
+        raise VerbError("failed", "the server is about to end")
 
 
 def _ready_workers(subject: Subject) -> list[WorkerHandle]:
@@ -206,20 +208,20 @@ def _worker(subject: Subject, request: Request, *, only_active: bool = False) ->
         if worker.pid == pid:
             return worker
     pids = ", ".join(str(each.pid) for each in workers)
-    raise Refusal("refused", f"expected the process id of a worker ({pids}), got {pid}")
+    raise VerbError("rejected", f"expected the process id of a worker ({pids}), got {pid}")
 
 
 def _number(request: Request, name: str) -> int:
     value = request.get(name)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise Refusal("bad-request", f"{name}: expected a whole number, got {value!r}")
+        raise VerbError("bad-request", f"{name}: expected a whole number, got {value!r}")
     return value
 
 
 def _flag(request: Request, name: str, *, default: bool) -> bool:
     value = request.get(name, default)
     if not isinstance(value, bool):
-        raise Refusal("bad-request", f"{name}: expected true or false, got {value!r}")
+        raise VerbError("bad-request", f"{name}: expected true or false, got {value!r}")
     return value
 
 

@@ -13,7 +13,7 @@ import select
 from portico import _core, log
 from portico.process.control import PROTOCOL
 from portico.process.control.json_lines import read_line, write_line
-from portico.process.control.refusal import Refusal
+from portico.process.control.verb_error import VerbError
 from portico.process.control.verbs import begin
 
 TYPE_CHECKING = False
@@ -122,7 +122,7 @@ class Clients:
             if newline and len(line) <= MOST_LINE_BYTES:
                 self._begin(client, line, now_s)
             else:
-                self._refuse(client, f"expected a line of at most {MOST_LINE_BYTES} bytes")
+                self._reject(client, f"expected a line of at most {MOST_LINE_BYTES} bytes")
         if client.unsent:
             self._send(client)
         elif client.outcome is None and (client.is_last or (client.has_ended and not client.has_request)):
@@ -134,12 +134,12 @@ class Clients:
         try:
             request = read_line(line)
         except ValueError:
-            self._refuse(client, "expected a flat object of JSON in a line")
+            self._reject(client, "expected a flat object of JSON in a line")
             return
         try:
             begun = begin(self._subject, request, now_s)
-        except Refusal as refusal:
-            self._respond(client, _failure(refusal.code, refusal.message))
+        except VerbError as error:
+            self._respond(client, _failure(error.code, error.message))
             return
         if callable(begun):
             client.outcome = begun
@@ -151,8 +151,8 @@ class Clients:
         assert client.outcome is not None, "asked only where there is one"
         try:
             result = client.outcome()
-        except Refusal as refusal:
-            response = _failure(refusal.code, refusal.message)
+        except VerbError as error:
+            response = _failure(error.code, error.message)
         else:
             if result is None:
                 return
@@ -161,7 +161,7 @@ class Clients:
         client.until_s = now_s + PATIENCE_S
         self._respond(client, response)
 
-    def _refuse(self, client: Client, message: str) -> None:
+    def _reject(self, client: Client, message: str) -> None:
         """Say what was wrong with the line, and end: where the next request begins is not known."""
         self._respond(client, _failure("bad-request", message))
         client.is_last = True

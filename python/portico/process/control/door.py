@@ -8,6 +8,9 @@ from portico import log
 from portico.process.loop import Duty
 from portico.process.pid_file import remove_pid_file
 
+# Settings that a reload cannot change.
+_FOR_A_START = ("control", "pid_file")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portico.process.control.clients import Clients
@@ -39,8 +42,7 @@ class Door(Duty):
 
     def take_plan(self, plan: Plan, before: Plan) -> None:
         """Hand on to `plan`, of a reload, what stays as it was at the start."""
-        for row in (type(plan.settings).control, type(plan.settings).pid_file):
-            name = row.attribute
+        for name in _FOR_A_START:
             if plan.settings.values[name] != before.settings.values[name]:
                 log.warning(f"{name} takes a restart; it stays as it is")
                 plan.settings.values[name] = before.settings.values[name]

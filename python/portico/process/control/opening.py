@@ -17,8 +17,10 @@ from portico.process.plan import Listener, Plan
 SUFFIX = ".sock"
 _FOR_ROOT = "/run/portico"
 _OWN_ONLY = 0o700
-_BACKLOG = 128
+_MOST_WAITING = 128
 _MOST_NAME_CHARACTERS = 40
+# Of a path that a client can name (sun_path, unix(7)); its end is one more.
+_MOST_PATH_BYTES = 107
 # A directory with more of them is no run directory of ours.
 _MOST_LOOKED_AT = 1000
 
@@ -52,9 +54,7 @@ def open_control(plan: Plan) -> None:
             _check_is_free(path)
         plan.control.append(_listen(path))
     except OSError as error:
-        # Python's own errors, such as of a path that is too long, have no number.
-        why = error.strerror or str(error)
-        log.say(f"control: cannot make a socket: {why}; `portico ctl` will not reach this server")
+        log.say(f"control: cannot make a socket: {error.strerror}; `portico ctl` will not reach this server")
 
 
 def sockets_in(directory: str) -> Iterator[str]:
@@ -109,18 +109,21 @@ def _check_is_free(path: str) -> None:
 
 def _listen(path: str) -> Listener:
     """Return a socket that listens at `path`, which is there once it does: so nobody takes it for stale."""
+    if len(os.fsencode(path)) > _MOST_PATH_BYTES:
+        raise OSError(errno.ENAMETOOLONG, f"{quoted(path)}: a socket takes {_MOST_PATH_BYTES} bytes at most")
     temporary = os.path.join(os.path.dirname(path), f".{os.getpid()}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         umask = os.umask(0o177)
         try:
             listener.bind(temporary)
         except OSError as error:
+            # Python's own error, of a path that is too long, has no number.
             why = error.strerror or str(error)
-            raise OSError(error.errno or errno.EINVAL, f"{quoted(path)}: {why}") from None
+            raise OSError(error.errno or errno.ENAMETOOLONG, f"{quoted(path)}: {why}") from None
         finally:
             os.umask(umask)
         try:
-            listener.listen(_BACKLOG)
+            listener.listen(_MOST_WAITING)
             found = os.lstat(temporary)
             os.rename(temporary, path)
         except BaseException:

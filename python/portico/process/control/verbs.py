@@ -13,8 +13,8 @@ from portico.process.control.actions import (
     stop,
     write_stacks,
 )
-from portico.process.control.refusal import Refusal
 from portico.process.control.reports import config, requests, status, workers
+from portico.process.control.verb_error import VerbError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,16 +42,16 @@ VERBS: dict[str, Verb] = {
     "log-level": set_log_level,
 }
 """Each is given the request and the time, and returns its result, or something to call, again and again, that
-does once there is one. Both raise Refusal.
+does once there is one. Both raise VerbError.
 """
 
 
 def begin(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any] | Outcome:
-    """Begin what `request` asks for. Raises Refusal."""
+    """Begin what `request` asks for. Raises VerbError."""
     protocol, word = request.get("protocol"), request.get("verb")
     if protocol != PROTOCOL:
-        raise Refusal("bad-request", f"expected protocol {PROTOCOL}, got {protocol!r}")
+        raise VerbError("bad-request", f"expected protocol {PROTOCOL}, got {protocol!r}")
     verb = VERBS.get(word) if isinstance(word, str) else None
     if verb is None:
-        raise Refusal("bad-request", f"expected one of {', '.join(VERBS)}, got {word!r}")
+        raise VerbError("bad-request", f"expected one of {', '.join(VERBS)}, got {word!r}")
     return verb(subject, request, now_s)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 
-class Refusal(Exception):
-    """`code` is for programs: bad-request, refused, failed or forbidden; `message` is for people."""
+class VerbError(Exception):
+    """`code` is for programs: bad-request, rejected, failed or forbidden; `message` is for people."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
