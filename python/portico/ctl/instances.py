@@ -13,7 +13,7 @@ from portico.config.sources import DEFAULT_ORIGIN, resolve
 from portico.config.working_directory import working_directory
 from portico.ctl.connection import EXIT_NOT_RUNNING, ask
 from portico.errors import OperatorError, quoted
-from portico.process.control.opening import run_directory, sockets_in
+from portico.process.control.opening import is_own, run_directory, sockets_in
 from portico.process.pid_file import read_pid
 
 # For a server of which nothing is asked but who it is.
@@ -89,9 +89,10 @@ def _configured(wish: Wish) -> Settings | None:
 
 def _running() -> list[Instance]:
     """Return the servers of this user that can be asked."""
-    found = []
+    found: list[Instance] = []
+    directory = run_directory(os.environ, os.geteuid())
     with contextlib.suppress(FileNotFoundError):
-        for path in sorted(sockets_in(run_directory(os.environ, os.geteuid()))):
+        for path in sorted(sockets_in(directory)) if is_own(directory) else ():
             # One that was killed has left it, or it ends just now.
             with contextlib.suppress(OperatorError):
                 said = ask(path, "status", timeout_s=_PATIENCE_S)

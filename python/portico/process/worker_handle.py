@@ -189,8 +189,9 @@ class WorkerHandle:
             return
         try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
             _core.send_descriptors(self.message_fd, encode(order(text, number=self._orders)), [*fds])
-        except (BrokenPipeError, BlockingIOError, ConnectionResetError):
-            pass  # it is gone or hangs: its time to leave runs all the same
+        except OSError:
+            # It is gone, or hangs and has as much as the kernel keeps for it: its time to leave runs.
+            pass
 
     def _send(self, signal_number: int) -> None:
         # The pid cannot belong to another process: the supervisor has not reaped this one yet.

@@ -7,14 +7,13 @@ that a request may be. Whatever else it is raises ValueError.
 
 from __future__ import annotations
 
-import math
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     Scalar = str | int | bool | None
 
+_LEAST, _MOST = float("-inf"), float("inf")
 _WORDS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _SPACES = " \t\r\n"
@@ -35,7 +34,7 @@ def _written(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         # There is no word for infinity and the like.
-        return repr(value) if math.isfinite(value) else "null"
+        return repr(value) if _LEAST < value < _MOST else "null"
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, (list, tuple)):

@@ -34,6 +34,12 @@ def run_directory(environment: Mapping[str, str], user_id: int) -> str:
     return f"/tmp/portico-{user_id}"
 
 
+def is_own(directory: str) -> bool:
+    """Say whether nobody else could have made what is in `directory`. Raises OSError if it is not there."""
+    found = os.lstat(directory)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
+
 def open_control(plan: Plan) -> None:
     """Make the control socket that the settings of `plan` ask for, and note it there.
 
@@ -89,8 +95,7 @@ def _make_own(directory: str) -> None:
         pass
     except OSError as error:
         raise OSError(error.errno, f"{quoted(directory)}: {error.strerror}") from None
-    found = os.lstat(directory)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    if not is_own(directory):
         raise OSError(
             errno.EPERM, f"{quoted(directory)} is not a directory that this user alone may write in"
         )
