@@ -128,13 +128,15 @@ def test_a_rotation_loses_no_line(start: Start, number: signal.Signals, sign: st
         for name, path in logs.items():
             path.rename(portico.folder / f"{name}.{round_}")
         portico.signal(number)
-        while not (logs["own.log"].exists() and logs["own.log"].read_text().count(sign) == times):
+        has_come = False
+        while not has_come:
+            has_come = logs["own.log"].exists() and logs["own.log"].read_text().count(sign) == times
             portico.get(f"/{asked}")
             asked += 1
     portico.stop()
     lines = "".join(path.read_text() for path in portico.folder.glob("access.log*")).splitlines()
     assert sorted(int(line.split('"GET /')[1].split()[0]) for line in lines) == list(range(asked))
-    assert asked > 3
+    assert asked >= 3
 
 
 def lines_of(portico: Portico, name: str, text: str) -> list[str]:

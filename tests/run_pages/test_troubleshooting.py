@@ -58,6 +58,7 @@ EXCEPTIONS = {
     "import marshal, sys; file = open(": "a program that is started",
     "tuple[": "a type",
     "Cannot overwrite a value": "of Python's own reader of TOML; the page has it as it is shown",
+    "portico ctl log-level": "where a setting comes from",
     "What is printed": "a heading of the help",
     "Did you mean <> <>?": "of the command line's own errors, which show it",
     "of unknown name": "in the place of an application's name",

@@ -58,15 +58,12 @@ def _ask(
     from portico.ctl.words import SENTENCES
 
     wish = Wish(socket_path or "", pid_file or "", name or "", config_file, app or "")
-    waits = fields.get("wait", True)
-    until_end = verb == "stop" and waits
+    until_end = verb == "stop" and fields["wait"]
     result = ask(find_socket(wish), verb, timeout_s=timeout, until_end=until_end, **fields)
     if json:
         from json import dumps
 
         click.echo(dumps(result, indent=2, ensure_ascii=False))
-    elif verb == "stop":
-        click.echo("the server has ended" if waits else "the server stops")
     else:
         click.echo(SENTENCES[verb](result))
 

@@ -44,7 +44,7 @@ def ask(
             ) from None
         except OSError as error:
             raise _lost(verb, error.strerror or str(error)) from None
-    return _result(verb, line)
+    return _result(verb, line) | ({"ended": True} if until_end else {})
 
 
 def _read_line(connection: socket.socket) -> bytes:

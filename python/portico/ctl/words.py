@@ -83,6 +83,9 @@ SENTENCES: Mapping[str, Callable[[Result], str]] = {
         if "generation" in result
         else "reloading; the error log says what comes of it"
     ),
+    "stop": lambda result: (
+        "the server has ended" if "ended" in result else f"the server is {result['stage']}"
+    ),
     "scale": lambda result: f"the number of workers is {result['workers']}",
     "drain": lambda result: "the workers leave after their requests; scale or reload starts new ones",
     "recycle": lambda result: f"worker {result['pid']} is replaced",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from portico.config.kinds import LogFile
-from portico.config.setting import Group, Setting, Values
+from portico.config.setting import Group, Setting
+from portico.config.values import Values
 
 _CONTROL = Group("control", "control")
 
