@@ -154,6 +154,25 @@ fn receive_descriptors(fd: RawFd) -> PyResult<Option<(Vec<u8>, Vec<RawFd>)>> {
     }
 }
 
+/// Sends `data` in one piece through the Unix socket `fd`, and the descriptors `fds` along with it.
+#[pyfunction]
+fn send_descriptors(fd: RawFd, data: &[u8], fds: Vec<RawFd>) -> PyResult<usize> {
+    Ok(orders::send_with(fd, data, &fds)?)
+}
+
+/// The next connection to the listening Unix socket `fd`, and the user id of who has connected; none if nobody has.
+#[pyfunction]
+fn accept_connection(fd: RawFd) -> PyResult<Option<(RawFd, u32)>> {
+    Ok(orders::accept(fd)?.map(|(connection, user)| (connection.into_raw_fd(), user)))
+}
+
+/// Sets the least level that the error log takes in this process from now on.
+#[pyfunction]
+fn set_log_level(level: &str) -> PyResult<()> {
+    error_log::set_level(level_named(level)?);
+    Ok(())
+}
+
 /// The application is about to fork this process.
 #[pyfunction]
 fn before_fork() {
@@ -203,6 +222,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
     module.add_function(wrap_pyfunction!(socket_pair, module)?)?;
     module.add_function(wrap_pyfunction!(receive_descriptors, module)?)?;
+    module.add_function(wrap_pyfunction!(send_descriptors, module)?)?;
+    module.add_function(wrap_pyfunction!(accept_connection, module)?)?;
+    module.add_function(wrap_pyfunction!(set_log_level, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;

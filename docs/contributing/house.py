@@ -30,7 +30,7 @@ PYTHON_LAYERS = (
         ("cli", "commands", "command_line", "__main__", "management", "apps", "flask_command"),
         "commands: portico's, Django's, Flask's",
     ),
-    Layer(("dev",), "a server to develop with"),
+    Layer(("ctl", "dev"), "asks a server that runs; a server to develop with"),
     Layer(
         ("embedding", "generate", "process", "pytest_plugin", "simple_server"),
         "the supervisor and its workers; other programs",

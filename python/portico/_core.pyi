@@ -22,6 +22,7 @@ __all__ = [
     "Scoreboard",
     "WorkerStatus",
     "__version__",
+    "accept_connection",
     "after_fork_in_child",
     "before_fork",
     "configure_log",
@@ -29,7 +30,9 @@ __all__ = [
     "log",
     "log_lines",
     "receive_descriptors",
+    "send_descriptors",
     "serve",
+    "set_log_level",
     "setting_names",
     "socket_pair",
     "trim_heap",
@@ -199,6 +202,21 @@ def receive_descriptors(fd: int) -> tuple[bytes, list[int]] | None:
     None if nothing has come yet (the socket does not block), or the other end is closed. As
     `socket.recv_fds()`, without the module. Raises OSError.
     """
+
+def send_descriptors(fd: int, data: bytes, fds: list[int]) -> int:
+    """Send `data` in one piece through the Unix socket `fd`, and two of `fds` at most along with it.
+
+    Returns how many bytes were taken. Waits for nobody. Raises OSError, BlockingIOError if there is no room.
+    """
+
+def accept_connection(fd: int) -> tuple[int, int] | None:
+    """Return the next connection to the listening Unix socket `fd`, and the user id of who has connected.
+
+    None if nobody has. The connection does not block, and is to be closed. Raises OSError.
+    """
+
+def set_log_level(level: str) -> None:
+    """Leave out records below `level` from now on, in this process."""
 
 # What follows is made when it is first asked for; `portico.wire` is where it is meant to be imported from.
 

@@ -19,6 +19,7 @@ NOT_FOR_THE_ENGINE = {
     *("boot_timeout_s", "warmup", "reload_parallel", "touch_reload"),
     *("chdir", "pythonpath", "env"),
     *("access_log", "error_log", "log_level"),
+    *("control", "pid_file"),
 }
 """What the command line, the supervisor and the loader use up."""
 

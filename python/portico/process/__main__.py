@@ -20,7 +20,7 @@ def main(data: bytes) -> None:
     plan = load_plan(data)
     # The application sees the command line that the user typed.
     sys.argv[:] = sys.argv[1:]
-    for listener in plan.listeners:
+    for listener in (*plan.listeners, *plan.control):
         os.set_inheritable(listener.fd, False)
     # A forked worker returns from here instead of starting below the supervisor's frames, and shares no
     # stack with it.

@@ -25,14 +25,19 @@ if TYPE_CHECKING:
 
 
 class Generations:
-    """The plans, and the number of the current one."""
+    """The plans, and the number of the current one.
 
-    __slots__ = ("_confirmed", "current", "number")
+    `failed` is the number of the last one that could not be served by, and `failure` is why.
+    """
+
+    __slots__ = ("_confirmed", "current", "failed", "failure", "number")
 
     def __init__(self, plan: Plan) -> None:
         self.current = plan
         self._confirmed = plan
         self.number = 0
+        self.failed = -1
+        self.failure = ""
 
     @property
     def listeners(self) -> list[Listener]:
@@ -52,8 +57,9 @@ class Generations:
         for listener in close_all_but(before, (self.current,)):
             log.info(f"no longer listening on {listener.display}")
 
-    def go_back(self) -> None:
+    def go_back(self, why: str) -> None:
         """The current plan cannot be served by: workers are made by the confirmed one again."""
+        self.failed, self.failure = self.number, why
         failed, self.current = self.current, self._confirmed
         close_all_but(failed, (self.current,))
         _become(self.current, before=failed)

@@ -19,12 +19,14 @@ from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.config.working_directory import working_directory
 from portico.errors import OperatorError
+from portico.process.control.opening import open_control
 from portico.process.cpus import allowed_cpus
 from portico.process.descriptor_limit import check_descriptor_limit, raise_descriptor_limit
 from portico.process.dry_run_report import DryRunRequest, take_request
 from portico.process.import_path import import_path
 from portico.process.inherited import read_activation
 from portico.process.invocation import this_invocation
+from portico.process.pid_file import remove_pid_file, write_pid_file
 from portico.process.plan import Plan, dump_plan
 from portico.process.sockets import bind_all
 from portico.process.standard_streams import write_errors_to
@@ -48,6 +50,12 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         request.report(plan)
     if warning := root_warning(settings):
         log.say(warning)
+    try:
+        write_pid_file(plan)
+        open_control(plan)
+    except BaseException:
+        _let_go(plan)
+        raise
     become("portico.process.__main__", dump_plan(plan), plan)
 
 
@@ -108,9 +116,15 @@ def become(module: str, data: bytes, plan: Plan, *, program: str = "portico") ->
             write_errors_to(os.path.join(plan.directory, plan.settings.error_log))
         os.execve(sys.executable, command, plan.invocation.variables(dict(plan.settings.env)))
     except BaseException:
-        for listener in plan.listeners:
-            listener.close()
+        _let_go(plan)
         raise
+
+
+def _let_go(plan: Plan) -> None:
+    """Leave nothing behind of a start that has failed."""
+    for listener in (*plan.listeners, *plan.control):
+        listener.close()
+    remove_pid_file(plan.pid_file)
 
 
 def absolute(address: Address, directory: str) -> Address:

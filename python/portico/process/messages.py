@@ -2,6 +2,9 @@
 
     supervisor to worker   D Drain    take no new requests, finish those in flight, and leave
                            Q Quit     leave as soon as no call runs
+                           V Verbosity  log from the level on that the text names
+                           O Reopen   go on with the log files that come along (SCM_RIGHTS); text: a letter
+                                      for each, a access log, e error log
     worker to supervisor   R Ready    the engine accepts connections; text: the application's full name
                            F Failed   the worker cannot serve; text: why
                            L Leaving  the worker leaves because of a signal; text: D or Q, as if so ordered
@@ -36,6 +39,14 @@ class Quit(Message):
     kind = b"Q"
 
 
+class Verbosity(Message):
+    kind = b"V"
+
+
+class Reopen(Message):
+    kind = b"O"
+
+
 class Ready(Message):
     kind = b"R"
 
@@ -52,7 +63,7 @@ class Taken(Message):
     kind = b"T"
 
 
-_KINDS = {one.kind: one for one in (Drain, Quit, Ready, Failed, Leaving, Taken)}
+_KINDS = {one.kind: one for one in (Drain, Quit, Verbosity, Reopen, Ready, Failed, Leaving, Taken)}
 _HEAD_BYTES = 9
 
 

@@ -15,6 +15,7 @@ from portico.process.invocation import Invocation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, cast
 
     from portico.config.settings import Settings
@@ -73,14 +74,17 @@ class Plan:
     """All that the supervisor is told.
 
     `directory` is where the application works, `import_path` is `sys.path` there. `started_at_s` is on the
-    monotonic clock, which outlives an exec.
+    monotonic clock, which outlives an exec. `control` is the socket of `portico ctl`, if there is one;
+    `pid_file` is the path of the file that has our process id, or empty.
     """
 
     __slots__ = (
+        "control",
         "directory",
         "import_path",
         "invocation",
         "listeners",
+        "pid_file",
         "settings",
         "started_at_s",
         "worker_count",
@@ -98,6 +102,8 @@ class Plan:
         worker_count: int,
         worker_reason: str,
         started_at_s: float,
+        control: Sequence[Listener] = (),
+        pid_file: str = "",
     ) -> None:
         self.settings = settings
         self.listeners = listeners
@@ -107,6 +113,8 @@ class Plan:
         self.worker_count = worker_count
         self.worker_reason = worker_reason
         self.started_at_s = started_at_s
+        self.control = list(control)
+        self.pid_file = pid_file
 
     @property
     def name(self) -> str:
@@ -136,6 +144,7 @@ def dump_plan(plan: Plan) -> bytes:
     record["settings"] = (plan.settings.values, plan.settings.origins)
     record["invocation"] = tuple(getattr(plan.invocation, name) for name in Invocation.__slots__)
     record["listeners"] = dump_listeners(plan.listeners)
+    record["control"] = dump_listeners(plan.control)
     return marshal.dumps(record, MARSHAL_FORMAT)
 
 
@@ -143,9 +152,9 @@ def load_plan(data: bytes) -> Plan:
     """Return the plan that `dump_plan` wrote; for bytes from this very version only."""
     record: dict[str, Any] = marshal.loads(data)
     settings = cast("Settings", HandedValues(*record.pop("settings")))
-    listeners = load_listeners(record.pop("listeners"))
+    listeners, control = (load_listeners(record.pop(name)) for name in ("listeners", "control"))
     invocation = Invocation(*record.pop("invocation"))
-    return Plan(settings, listeners, invocation=invocation, **record)
+    return Plan(settings, listeners, control=control, invocation=invocation, **record)
 
 
 def dump_listeners(listeners: list[Listener]) -> list[Any]:

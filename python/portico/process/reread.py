@@ -24,9 +24,16 @@ _INDENT = "\n  "
 
 
 class Rereading(Duty):
-    """The dry run that is on its way, if there is one. What comes of it is given to `take_plan`."""
+    """The dry run that is on its way, if there is one. What comes of it is given to `take_plan`.
 
-    __slots__ = ("_generations", "_is_due_again", "_loop", "_run", "_take_plan")
+    `asked` is how often the configuration was to be read, `read` how many of these are over, and `failure` is
+    why the last one has come to nothing, if it has.
+    """
+
+    __slots__ = (
+        *("_covered", "_generations", "_is_due_again", "_loop", "_run", "_take_plan"),
+        *("asked", "failure", "read"),
+    )
 
     def __init__(self, loop: Loop, generations: Generations, take_plan: Callable[[Plan, str], None]) -> None:
         self._loop = loop
@@ -34,9 +41,15 @@ class Rereading(Duty):
         self._take_plan = take_plan
         self._run: DryRun | None = None
         self._is_due_again = False
+        self.asked = self._covered = self.read = 0
+        self.failure = ""
 
     def begin(self) -> None:
         """Read the configuration; once more after that if it is being read."""
+        self.asked += 1
+        self._begin()
+
+    def _begin(self) -> None:
         if self._run is not None:
             self._is_due_again = True
             return
@@ -44,6 +57,7 @@ class Rereading(Duty):
         # Here, because few servers ever reload, and each worker would have it.
         from portico.process.dry_run import DryRun
 
+        self._covered = self.asked
         try:
             run = self._run = DryRun(
                 self._generations.current.invocation,
@@ -52,6 +66,7 @@ class Rereading(Duty):
             )
         except OSError as error:
             log.error(f"cannot read the configuration anew: {error.strerror}; all stays as it is")
+            self._conclude(f"cannot read the configuration anew: {error.strerror}")
             return
         for fd in run.fds:
             self._loop.watch(fd, lambda _: run.read())
@@ -78,11 +93,17 @@ class Rereading(Duty):
             if said:
                 why = "".join(_INDENT + line.removeprefix("portico: ") for line in said.splitlines())
             log.error(f"the configuration was not taken, all stays as it is:{why}")
+            self._conclude(f"the configuration was not taken, all stays as it is:{why}")
         else:
             self._take_plan(plan, said)
+            self._conclude("")
         if self._is_due_again:
-            self.begin()
+            self._begin()
         return True
+
+    def _conclude(self, failure: str) -> None:
+        self.read = self._covered
+        self.failure = failure
 
     def close(self) -> None:
         """In a worker: let go of what belongs to the dry run."""

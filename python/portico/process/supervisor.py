@@ -21,12 +21,15 @@ from portico.process.back_off import BackOff
 from portico.process.banner import banner
 from portico.process.boots import Boots
 from portico.process.calls import describe_calls
+from portico.process.control.door import Door
+from portico.process.control.subject import Subject
 from portico.process.generations import Generations
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
-from portico.process.messages import Drain, Failed, Leaving, Quit, Ready
+from portico.process.messages import Drain, Failed, Leaving, Quit, Ready, Verbosity
 from portico.process.overdue import OverdueCalls, OverdueWorkers
 from portico.process.proctitle import name_process
+from portico.process.reopening import reopen_logs
 from portico.process.reread import Rereading
 from portico.process.signals import (
     SUPERVISOR_SIGNALS,
@@ -79,7 +82,8 @@ class Supervisor:
         self._announced = False
         self._back_off = BackOff()
         self._rereading = Rereading(self._loop, self._generations, self._take_plan)
-        self._duties: list[Duty] = [OverdueWorkers(self._worker_set, self._scoreboard)]
+        self._door = Door(self._loop, plan, self._subject())
+        self._duties: list[Duty] = [OverdueWorkers(self._worker_set, self._scoreboard), self._door]
         # No longer once told to stop.
         self._duties_in_service: list[Duty] = [
             OverdueCalls(self._worker_set, self._scoreboard),
@@ -107,6 +111,7 @@ class Supervisor:
                 return assignment
             if self._stage != SERVING and not self._worker_set.workers:
                 self._generations.close_listeners()
+                self._door.end()
                 # The interpreter gives signals their default effect while it ends itself: one more TERM would
                 # be taken for the reason of the end.
                 block_signals(SUPERVISOR_SIGNALS)
@@ -178,6 +183,7 @@ class Supervisor:
         for sibling in self._worker_set.workers.values():
             sibling.close()
         self._rereading.close()
+        self._door.close()
         self._generations.keep_only_current()
         return Assignment(
             self._plan,
@@ -230,6 +236,8 @@ class Supervisor:
             self._stop(KILLING if self._stage in (QUITTING, KILLING) else QUITTING, now_s)
         elif number == signal.SIGHUP:
             self._reload()
+        elif number == signal.SIGUSR1:
+            self._reopen_logs()
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self._resize(1 if number == signal.SIGTTIN else -1)
         elif number != signal.SIGCHLD:
@@ -251,6 +259,7 @@ class Supervisor:
         for line in said.splitlines():
             log.info(line.removeprefix("portico: "))
         before = self._plan
+        self._door.take_plan(plan, before)
         # Whether this plan serves, only a worker can tell.
         self._automatic_count.wake()
         self._generations.take(plan)
@@ -262,23 +271,67 @@ class Supervisor:
 
     def _want_as(self, plan: Plan, before: Plan) -> None:
         """Want as many workers as `plan` says, if `before` has said something else: TTIN and TTOU hold on."""
-        if plan.worker_count == before.worker_count and plan.is_scaled == before.is_scaled:
+        # After a drain there are none.
+        is_as_before = plan.worker_count == before.worker_count and plan.is_scaled == before.is_scaled
+        if self._wanted and is_as_before:
             return
         self._wanted = min(plan.worker_count, self._worker_set.most_workers)
         if self._wanted < plan.worker_count:
             log.warning(f"workers: {self._wanted} are the most without a restart, got {plan.worker_count}")
 
     def _resize(self, by: int) -> None:
-        wanted = self._wanted + by
         fewest, most = self._automatic_count.bounds
+        # After a drain there are none.
+        wanted = max(self._wanted + by, fewest) if by > 0 else self._wanted + by
         if self._stage != SERVING or not fewest <= wanted <= most:
             log.warning(f"the number of workers stays at {self._wanted}")
             return
-        self._wanted = wanted
-        log.info(f"the number of workers is {wanted} now")
+        self._resize_to(wanted)
 
-    def _want(self, wanted: int) -> None:
-        self._wanted = wanted
+    def _resize_to(self, count: int) -> None:
+        # None is none, though a connection may wait.
+        self._automatic_count.stop()
+        self._want(count)
+        log.info(f"the number of workers is {count} now")
+
+    def _want(self, count: int) -> None:
+        self._wanted = count
+
+    # -- control
+
+    def _subject(self) -> Subject:
+        """Return what may be asked over the control socket."""
+        return Subject(
+            worker_set=self._worker_set,
+            scoreboard=self._scoreboard,
+            generations=self._generations,
+            rereading=self._rereading,
+            back_off=self._back_off,
+            serving=SERVING,
+            stage=lambda: self._stage,
+            wanted=lambda: self._wanted,
+            reload=self._reload,
+            stop=self._stop_by_control,
+            bounds=lambda: self._automatic_count.bounds,
+            resize_to=self._resize_to,
+            reopen_logs=self._reopen_logs,
+            set_log_level=self._set_log_level,
+        )
+
+    def _stop_by_control(self, at_once: bool, now_s: float) -> None:
+        self._take_signal(signal.SIGINT if at_once else signal.SIGTERM, now_s)
+
+    def _reopen_logs(self) -> None:
+        reopen_logs(self._generations, self._worker_set)
+        log.info("the files of the logs are opened anew")
+
+    def _set_log_level(self, level: str) -> None:
+        # New workers have it from the settings; a reload reads them anew.
+        self._plan.settings.values["log_level"] = level
+        self._plan.settings.origins["log_level"] = "portico ctl log-level"
+        _core.set_log_level(level)
+        for worker in self._worker_set.workers.values():
+            worker.tell(Verbosity, level)
 
     def _stop(self, stage: str, now_s: float) -> None:
         self._stage = stage
@@ -398,19 +451,19 @@ class Supervisor:
                 self._stop(QUITTING, now_s)
         elif workers.has_ready_before(generation) and not workers.has_ready(generation):
             log.error(f"reload failed, the workers of before go on serving{reason}")
-            self._go_back()
+            self._go_back(worker.failure or reason.removeprefix(": "))
         else:
             self._back_off.failed(now_s)
             log.error(
                 f"{worker} cannot load {self._plan.settings.app} ({self._back_off.next_try(now_s)}){reason}"
             )
 
-    def _go_back(self) -> None:
+    def _go_back(self, why: str) -> None:
         """No worker of this generation can be: stay with those of before, and what they were made by."""
         for worker in self._worker_set.in_state(BOOTING):
             worker.kill()
         failed = self._plan
-        self._generations.go_back()
+        self._generations.go_back(why)
         self._want_as(self._plan, failed)
         self._worker_set.adopt(self._generations.number)
 

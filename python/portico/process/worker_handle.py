@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from portico import _core
 from portico.process.import_watch import ImportWatch
 from portico.process.loop import NEVER_S
 from portico.process.messages import Decoder, Drain, Message, Quit, Taken, encode
@@ -30,6 +31,8 @@ _SIGNALS: dict[type[Message], int] = {Drain: signal.SIGTERM, Quit: signal.SIGINT
 _WORDS: dict[type[Message], str] = {Drain: "finish", Quit: "stop"}
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from portico.config.settings import Settings
 
 
@@ -117,6 +120,10 @@ class WorkerHandle:
         self._untaken -= {message.number for message in messages if isinstance(message, Taken)}
         return messages
 
+    def tell(self, order: type[Message], text: str, fds: Sequence[int] = ()) -> None:
+        """Give it an order that is not to leave; `fds` are sent along."""
+        self._order(order, text, fds)
+
     def leave(self, order: type[Message], *, now_s: float, within_s: float = NEVER_S) -> None:
         """Order it to leave, and expect it to be gone as soon as it should by that, or in `within_s`."""
         if self.state == KILLED:
@@ -175,15 +182,16 @@ class WorkerHandle:
         """Whether it has acknowledged all that it was told."""
         return not self._untaken
 
-    def _order(self, order: type[Message]) -> None:
+    def _order(self, order: type[Message], text: str = "", fds: Sequence[int] = ()) -> None:
         self._orders += 1
         self._untaken.add(self._orders)
         if self.message_fd < 0:
             return
         try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
-            os.write(self.message_fd, encode(order(number=self._orders)))
-        except (BrokenPipeError, BlockingIOError):
-            pass  # it is gone or hangs: its time to leave runs all the same
+            _core.send_descriptors(self.message_fd, encode(order(text, number=self._orders)), [*fds])
+        except OSError:
+            # It is gone, or hangs and has as much as the kernel keeps for it: its time to leave runs.
+            pass
 
     def _send(self, signal_number: int) -> None:
         # The pid cannot belong to another process: the supervisor has not reaped this one yet.

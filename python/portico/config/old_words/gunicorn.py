@@ -197,12 +197,7 @@ GUNICORN = Server(
         Same("--chdir DIR"),
         Instead("-D --daemon", note="run it under systemd: `portico generate systemd` prints the units"),
         Same("-e --env NAME=VALUE", key="raw_env"),
-        Instead(
-            "-p --pid FILE",
-            key="pidfile",
-            meant=lambda value: not value.isdecimal(),
-            note="not needed: systemd knows its process, and `systemctl reload` sends it HUP",
-        ),
+        Becomes("-p --pid FILE", "--pid-file", key="pidfile", meant=lambda value: not value.isdecimal()),
         Instead("--worker-tmp-dir DIR", note="not needed: there is no heartbeat file"),
         Instead("-u --user NAME", note=_USER),
         Instead("-g --group NAME", note=_USER),

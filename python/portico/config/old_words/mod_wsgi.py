@@ -52,11 +52,10 @@ _LIMITS = "limits are MemoryMax=, LimitAS=, LimitCPU=, Nice= of systemd"
 _STATS = "there is no stats server; the access log has the status, size and duration of each request"
 _NEW_RELIC = "start it with `newrelic-admin run-program portico run`"
 _LOGS = (
-    "`--access-log FILE` is for requests, `--error-log FILE` for all else; rotation is logrotate's, with HUP "
-    "after it"
+    "`--access-log FILE` is for requests, `--error-log FILE` for all else; rotation is logrotate's, with "
+    "USR1 after it"
 )
 _HEAD = "not needed: `--head-timeout` bounds a whole head, however fast it comes"
-_PID = "not needed: systemd knows its process, and `systemctl reload` sends it HUP"
 
 
 def _mount(value: str) -> list[str]:
@@ -261,7 +260,7 @@ _EXPRESS: tuple[OldWord, ...] = (
     ),
     Instead("--error-log-format FORMAT", note="each line has a date, a process and a level"),
     Instead("--setup-only", note=_SYSTEMD),
-    Instead("--pid-file FILE", note=_PID),
+    Same("--pid-file FILE"),
     Instead(
         "--server-root --httpd-executable --modules-directory --server-mpm --include-file --rewrite-rules "
         "--mime-types --add-handler VALUE",

@@ -39,7 +39,7 @@ _ROUTER = "the reverse proxy does it; `portico generate nginx` prints one"
 _TLS = "TLS ends at a reverse proxy, for example that of `portico generate nginx`"
 _LOGS = (
     "`--access-log FILE` is for requests, `--error-log FILE` for all else; rotation is logrotate's, with "
-    "HUP after it"
+    "USR1 after it"
 )
 _STATIC = (
     "let the reverse proxy serve files (`portico generate nginx --static /static=DIR`), or a WSGI middleware"
@@ -310,15 +310,13 @@ _PROCESSES: tuple[OldWord, ...] = (
     Instead("--exit-on-reload", note="not needed: HUP reloads, TERM stops (docs/signals.md)"),
     Instead("--vacuum", note="not needed: the file of a Unix socket is removed at the end"),
     Instead("-d --daemonize --daemonize2 FILE", note=_SYSTEMD),
-    Instead(
-        "--pidfile --pidfile2 --safe-pidfile --safe-pidfile2 FILE",
-        note="not needed: systemd knows its process",
-    ),
-    Instead("--stop PIDFILE", note="send the supervisor TERM (`systemctl stop`)"),
-    Instead("--reload PIDFILE", note=_HUP),
+    Becomes("--pidfile --pidfile2 --safe-pidfile --safe-pidfile2 FILE", "--pid-file"),
+    Instead("--stop PIDFILE", note="`portico ctl stop --pid-file PIDFILE` (docs/operations.md)"),
+    Instead("--reload PIDFILE", note="`portico ctl reload --pid-file PIDFILE` (docs/operations.md)"),
     Instead(
         "--pause --suspend --resume PIDFILE",
-        note="there is no pause; TTOU and TTIN change how many workers there are",
+        note="`portico ctl drain` lets all workers leave, `portico ctl scale N` starts new ones "
+        "(docs/operations.md)",
     ),
     Instead("--uid --gid --immediate-uid --immediate-gid --add-gid NAME", note=_USER),
     Instead("--no-initgroups --drop-after-init --drop-after-apps", note=_USER),
@@ -347,9 +345,8 @@ _PROCESSES: tuple[OldWord, ...] = (
     Instead("--touch-* --fs-* --propagate-touch", note=_HUP),
     Instead("--py-autoreload --py-auto-reload --python-autoreload --python-auto-reload S", note=_DEV),
     Instead("--py-auto-reload-ignore --py-autoreload-* MODULE", note=_DEV),
-    Instead(
-        "--master-fifo --notify-socket PATH", note="signals do it: HUP, TERM, TTIN, TTOU (docs/signals.md)"
-    ),
+    Instead("--master-fifo PATH", note="`portico ctl` has its commands (docs/operations.md)"),
+    Instead("--notify-socket PATH", note="signals do it: HUP, TERM, TTIN, TTOU (docs/signals.md)"),
     Becomes("--cheaper N", "--workers-min", note="`--workers` is how many there are at first, and at most"),
     Becomes(
         "--cheap", "--workers-min 0", note="the first worker starts all the same, and leaves when nobody asks"
@@ -418,7 +415,11 @@ _LOGGING: tuple[OldWord, ...] = (
     Instead("--log-*", note=_LOGS),
     Instead("--logger-* --loggers-list", note=_LOGS),
     Instead("-m --memory-report", note="systemd or the container measures memory; `ps -o pid,rss` shows it"),
-    Instead("--stats*", note=_STATS),
+    Instead(
+        "--stats*",
+        note="`portico ctl status`, `workers` and `requests` tell it, with --json for programs "
+        "(docs/operations.md)",
+    ),
     Instead(
         "--snmp* --carbon* --metric* --enable-metrics --rrdtool* --alarm* --backlog-alarm --lq-alarm "
         "--listen-queue-alarm --segfault-alarm --not-log-alarm --not-alarm-log",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from portico.config.setting import Group, Setting
 from portico.config.settings.application import ApplicationSettings
+from portico.config.settings.control import ControlSettings
 from portico.config.settings.limits import LimitSettings
 from portico.config.settings.listening import ListeningSettings
 from portico.config.settings.logs import LogSettings
@@ -38,6 +39,7 @@ class Settings(
     TimeSettings,
     ReverseProxySettings,
     LogSettings,
+    ControlSettings,
 ):
     """All settings of one server, each with where its value came from."""
 
