@@ -204,7 +204,7 @@ def test_every_default_can_be_written() -> None:
 def test_every_attribute_carries_its_unit_or_its_plural() -> None:
     for row in TABLE:
         kind = type(row.kind).__name__
-        suffix = {"Duration": "_s", "Size": "_bytes", "UrlPath": "s"}.get(kind, "")
+        suffix = {"Duration": "_s", "Size": "_bytes", "UrlPath": "s", "ResourceLimit": "s"}.get(kind, "")
         # max_variables is a number already, so the row of their size is max_variables_size.
         assert row.attribute == row.name.removesuffix("_size") + suffix
 

@@ -32,6 +32,8 @@ class Kind(Generic[T]):
     expected = "some text"
     natives: tuple[type, ...] = (str,)
     """The types that a value may have where there are types: in a configuration file."""
+    table_natives: tuple[type, ...] = ()
+    """Those that values may have where a table of names stands for all of them; none if it cannot."""
 
     def parse(self, text: str) -> T:
         """Return the value of `text`; raises ValueError when it is not of this kind."""
@@ -386,6 +388,7 @@ class EnvironmentVariable(Kind["tuple[str, str]"]):
 
     metavar = "K=V"
     expected = "NAME=VALUE"
+    table_natives = (str,)
 
     def parse(self, text: str) -> tuple[str, str]:
         name, equals, value = text.partition("=")

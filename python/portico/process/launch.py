@@ -26,6 +26,7 @@ from portico.process.import_path import import_path
 from portico.process.inherited import read_activation
 from portico.process.invocation import this_invocation
 from portico.process.plan import Plan, dump_plan
+from portico.process.privilege_trial import try_privileges
 from portico.process.sockets import bind_all
 from portico.process.standard_streams import write_errors_to
 
@@ -60,6 +61,13 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         raise OperatorError("cannot find the Python interpreter: sys.executable is empty")
     check_descriptor_limit(settings)
     directory = working_directory(settings)
+    identity, remark = try_privileges(settings, directory)
+    if remark:
+        log.say(remark)
+    invocation = this_invocation()
+    if settings.umask is not None:
+        # Before sockets and logs are made.
+        os.umask(settings.umask)
     addresses = [absolute(parse_address(text), directory) for text in settings.bind]
     activation = read_activation(os.environ, pid=os.getpid())
     listeners = bind_all(
@@ -79,7 +87,8 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         listeners,
         directory=directory,
         import_path=import_path(dict(settings.env)),
-        invocation=this_invocation(),
+        invocation=invocation,
+        identity=identity,
         worker_count=worker_count,
         worker_reason=worker_reason,
         started_at_s=started_at_s,

@@ -10,6 +10,7 @@ import marshal
 import os
 
 from portico.config.addresses import Address, parse_address
+from portico.config.identity import Identity
 from portico.config.values import HandedValues
 from portico.process.invocation import Invocation
 
@@ -72,12 +73,13 @@ class Listener:
 class Plan:
     """All that the supervisor is told.
 
-    `directory` is where the application works, `import_path` is `sys.path` there. `started_at_s` is on the
-    monotonic clock, which outlives an exec.
+    `directory` is where the application works, `import_path` is `sys.path` there. `identity` is who workers
+    are, if not who the supervisor is. `started_at_s` is on the monotonic clock, which outlives an exec.
     """
 
     __slots__ = (
         "directory",
+        "identity",
         "import_path",
         "invocation",
         "listeners",
@@ -98,10 +100,12 @@ class Plan:
         worker_count: int,
         worker_reason: str,
         started_at_s: float,
+        identity: Identity | None = None,
     ) -> None:
         self.settings = settings
         self.listeners = listeners
         self.directory = directory
+        self.identity = identity
         self.import_path = import_path
         self.invocation = invocation
         self.worker_count = worker_count
@@ -113,12 +117,19 @@ class Plan:
         """What stands for the application in the titles of the processes."""
         return self.settings.name or self.settings.app
 
+    def take_umask(self) -> None:
+        """Let new files of this process, and of those it will fork, have the permissions of this plan."""
+        umask = self.settings.umask
+        os.umask(self.invocation.umask if umask is None else umask)
+
 
 def dump_plan(plan: Plan) -> bytes:
     """Return `plan` as bytes for `load_plan`."""
     record: dict[str, Any] = {name: getattr(plan, name) for name in Plan.__slots__}
     record["settings"] = (plan.settings.values, plan.settings.origins)
     record["invocation"] = tuple(getattr(plan.invocation, name) for name in Invocation.__slots__)
+    if plan.identity is not None:
+        record["identity"] = tuple(getattr(plan.identity, name) for name in Identity.FIELDS)
     record["listeners"] = dump_listeners(plan.listeners)
     return marshal.dumps(record, MARSHAL_FORMAT)
 
@@ -129,6 +140,8 @@ def load_plan(data: bytes) -> Plan:
     settings = cast("Settings", HandedValues(*record.pop("settings")))
     listeners = load_listeners(record.pop("listeners"))
     invocation = Invocation(*record.pop("invocation"))
+    if record["identity"] is not None:
+        record["identity"] = Identity(*record["identity"])
     return Plan(settings, listeners, invocation=invocation, **record)
 
 

@@ -18,6 +18,7 @@ from portico.process.forked import leave_server_behind
 from portico.process.import_watch import show_no_stack, show_stack_when_asked
 from portico.process.loading import Loaded, load_in
 from portico.process.messages import Failed, Ready, encode
+from portico.process.privileges import are_given_up, give_up
 from portico.process.proctitle import name_process
 from portico.process.signals import STACKS_SIGNAL, WORKER_SIGNALS, SignalPipe, signal
 from portico.process.tracebacks import traceback_of
@@ -104,9 +105,11 @@ class WorkerProcess:
 def run_worker(assignment: Assignment) -> NoReturn:
     """Be a worker until told to stop; ends the process."""
     signals = begin(assignment)
+    # The last of what only the supervisor's user may do; nothing of the application's has run yet.
+    access_log_fd = open_access_log(assignment.plan)
+    _give_up_privileges(assignment)
     loaded = _load(assignment)
     signals.watch_what_is_free(WORKER_SIGNALS)
-    access_log_fd = open_access_log(assignment.plan)
     process = WorkerProcess(assignment, loaded, signals=signals, access_log_fd=access_log_fd)
     serve_and_leave(loaded.application, process, assignment)
 
@@ -143,6 +146,18 @@ def _show_lines_at_once() -> None:
     """Let what the application prints leave line by line, into a pipe or file as on a terminal."""
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def _give_up_privileges(assignment: Assignment) -> None:
+    """Become who the plan says, and keep no more than it says."""
+    plan = assignment.plan
+    if not are_given_up(plan.settings, plan.identity):
+        return
+    try:
+        # What there is to say of it was said before the start.
+        give_up(plan.settings, plan.identity, plan.directory)
+    except OperatorError as error:
+        fail(assignment, error.message)
 
 
 def _load(assignment: Assignment) -> Loaded:

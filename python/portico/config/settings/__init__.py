@@ -16,6 +16,7 @@ from portico.config.settings.application import ApplicationSettings
 from portico.config.settings.limits import LimitSettings
 from portico.config.settings.listening import ListeningSettings
 from portico.config.settings.logs import LogSettings
+from portico.config.settings.privileges import PrivilegeSettings
 from portico.config.settings.processes import ProcessSettings
 from portico.config.settings.reloads import ReloadSettings
 from portico.config.settings.reverse_proxies import ReverseProxySettings
@@ -31,6 +32,7 @@ class Settings(
     ApplicationSettings,
     ProcessSettings,
     ReloadSettings,
+    PrivilegeSettings,
     ListeningSettings,
     LimitSettings,
     TimeSettings,
