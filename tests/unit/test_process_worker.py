@@ -17,7 +17,7 @@ NOT_FOR_THE_ENGINE = {
     *("app", "name", "factory", "middleware", "bind", "workers", "timeout_s", "backlog"),
     *("boot_timeout_s", "warmup", "reload_parallel", "touch_reload"),
     *("user", "group", "groups", "umask", "limits", "no_new_privs", "capabilities"),
-    *("read_only", "writable", "landlock"),
+    *("read_only", "writable", "landlock", "hooks"),
     *("chdir", "pythonpath", "env"),
     *("access_log", "error_log", "log_level"),
 }

@@ -102,7 +102,7 @@ def _text(path: str, origin: str) -> str:
     if path.endswith(".py") or path.startswith(("python:", "file:")):
         raise OperatorError(
             f"{before}expected a TOML file, got {quoted(path)}: settings that are made by Python go into the "
-            "environment or to the command line"
+            "environment or to the command line, hooks into a module that --hooks names"
         )
     try:
         with open(path, "rb") as file:

@@ -87,6 +87,26 @@ class Application(Text):
         return os.path.join(folder, value) if names_file(target) else value
 
 
+class PythonModule(Text):
+    """A module by its name, or the path of a file."""
+
+    def __init__(self) -> None:
+        super().__init__("MODULE|FILE", "a module such as shop.hooks, or a file such as hooks.py")
+
+    def parse(self, text: str) -> str:
+        from portico.app_loader.name import names_file
+
+        text = text.strip()
+        if not names_file(text) and not all(part.isidentifier() for part in text.split(".")):
+            raise ValueError
+        return text
+
+    def from_folder(self, value: str, folder: str) -> str:
+        from portico.app_loader.name import names_file
+
+        return os.path.join(folder, value) if names_file(value) else value
+
+
 class Directory(Text):
     """A directory."""
 

@@ -29,6 +29,7 @@ def for_development(settings: Settings) -> Settings:
         Settings.access_log.attribute: "-",
     }
     changes: dict[str, Any] = {Settings.workers.attribute: 1}
+    changes[Settings.hooks.attribute] = ""
     changes |= {
         row.attribute: row.default for row in vars(PrivilegeSettings).values() if isinstance(row, Setting)
     }

@@ -15,6 +15,7 @@ import tempfile
 from portico import log
 from portico.config.addresses import Address, parse_address
 from portico.config.check import root_warning
+from portico.config.hook_module import hooks_of
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.config.working_directory import working_directory
@@ -62,8 +63,9 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
     check_descriptor_limit(settings)
     directory = working_directory(settings)
     identity, remark = try_privileges(settings, directory)
-    if remark:
-        log.say(remark)
+    hooks, remarks = hooks_of(settings, directory)
+    for sentence in filter(None, [remark, *remarks]):
+        log.say(sentence)
     invocation = this_invocation()
     if settings.umask is not None:
         # Before sockets and logs are made.
@@ -89,6 +91,7 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         import_path=import_path(dict(settings.env)),
         invocation=invocation,
         identity=identity,
+        hooks=hooks,
         worker_count=worker_count,
         worker_reason=worker_reason,
         started_at_s=started_at_s,

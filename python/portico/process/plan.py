@@ -74,11 +74,13 @@ class Plan:
     """All that the supervisor is told.
 
     `directory` is where the application works, `import_path` is `sys.path` there. `identity` is who workers
-    are, if not who the supervisor is. `started_at_s` is on the monotonic clock, which outlives an exec.
+    are, if not who the supervisor is; `hooks` are the names of the hooks that there are. `started_at_s` is on
+    the monotonic clock, which outlives an exec.
     """
 
     __slots__ = (
         "directory",
+        "hooks",
         "identity",
         "import_path",
         "invocation",
@@ -101,11 +103,13 @@ class Plan:
         worker_reason: str,
         started_at_s: float,
         identity: Identity | None = None,
+        hooks: tuple[str, ...] = (),
     ) -> None:
         self.settings = settings
         self.listeners = listeners
         self.directory = directory
         self.identity = identity
+        self.hooks = hooks
         self.import_path = import_path
         self.invocation = invocation
         self.worker_count = worker_count

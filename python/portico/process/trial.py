@@ -16,10 +16,12 @@ from typing import Any
 from portico.config.accounts import identity_of
 from portico.config.addresses import parse_address
 from portico.config.check import check
+from portico.config.hook_module import hooks_of
 from portico.config.identity import Identity
 from portico.config.settings import Settings
 from portico.config.working_directory import working_directory
 from portico.errors import EXIT_APPLICATION, EXIT_USAGE, BindError, OperatorError
+from portico.process.hooks import load_hooks
 from portico.process.import_path import import_path
 from portico.process.inherited import read_activation
 from portico.process.invocation import this_invocation
@@ -48,7 +50,12 @@ def try_out(settings: Settings) -> list[str]:
     check(settings)
     fine: list[str] = []
     wrong: list[OperatorError] = []
-    attempts: list[Callable[[Settings], str]] = [*map(_Address, settings.bind), _privileges, _application]
+    attempts: list[Callable[[Settings], str]] = [
+        *map(_Address, settings.bind),
+        _privileges,
+        _hooks,
+        _application,
+    ]
     for attempt in attempts:
         try:
             fine += filter(None, [attempt(settings)])
@@ -86,6 +93,10 @@ class _Address:
 
 def _privileges(settings: Settings) -> str:
     return try_privileges(settings, working_directory(settings))[1]
+
+
+def _hooks(settings: Settings) -> str:
+    return "\n".join(hooks_of(settings, working_directory(settings))[1])
 
 
 def _application(settings: Settings) -> str:
@@ -128,6 +139,8 @@ def load_or_exit(directory: str, values: dict[str, Any], origins: dict[str, str]
     try:
         give_up(settings, Identity(*numbers) if numbers else None, directory)
         said = f"{load_in(directory, settings).name} can be called"
+        if settings.hooks:
+            load_hooks(settings.hooks, directory)
     except OperatorError as error:
         said, code = error.message, EXIT_APPLICATION
     except BaseException as error:

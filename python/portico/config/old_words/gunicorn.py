@@ -29,14 +29,12 @@ _PASTE = (
 _PROXY = "an option of the address: `-b 'HOST:PORT?proxy=required'`"
 _STRICT = "such requests are rejected, always (docs/http.md)"
 _BY_IMPORT = (
-    "there are no hooks; what stands at the top of the application's module runs in each worker before it "
-    "serves"
+    "`post_fork` and `worker_ready` of a module that `--hooks` names (docs/operations.md), in the worker; "
+    "`pre_fork` before it"
 )
-_BY_SYSTEMD = (
-    "there are no hooks; ExecStartPre=, ExecReload= and ExecStopPost= of systemd run before and after"
-)
-_BY_ATEXIT = "there are no hooks; what is registered with atexit runs when a worker leaves"
-_BY_MIDDLEWARE = "there are no hooks; a WSGI middleware runs before and after each request"
+_BY_SYSTEMD = "`on_start`, `on_reload` and `on_exit` of a module that `--hooks` names (docs/operations.md)"
+_BY_ATEXIT = "`worker_exit` of a module that `--hooks` names (docs/operations.md); in the worker, atexit"
+_BY_MIDDLEWARE = "there is no such hook; a WSGI middleware runs before and after each request"
 _CONTROL = "there is no control socket; signals do it (docs/signals.md)"
 
 
