@@ -31,8 +31,8 @@ def _plain(value):
 
 def _tell(name, *arguments):
     line = [name, os.getpid(), *map(_plain, arguments)]
-    with open("told.txt", "a") as told:
-        told.write(json.dumps(line) + "\\n")
+    with open("written.txt", "a") as file:
+        file.write(json.dumps(line) + "\\n")
 
 def on_start(server): _tell("on_start", server)
 def pre_fork(server, worker): _tell("pre_fork", server, worker)
@@ -54,21 +54,21 @@ def hooked(start: Start, tmp_path: Path) -> Any:
     return start_with
 
 
-def told(folder: Path) -> list[list[Any]]:
+def written(folder: Path) -> list[list[Any]]:
     try:
-        return [json.loads(line) for line in (folder / "told.txt").read_text().splitlines()]
+        return [json.loads(line) for line in (folder / "written.txt").read_text().splitlines()]
     except FileNotFoundError:
         return []
 
 
 def names(folder: Path) -> list[str]:
-    return [name for name, *_ in told(folder)]
+    return [name for name, *_ in written(folder)]
 
 
 def one(folder: Path, name: str) -> list[Any]:
     """What the hook `name` has written, once it has."""
     wait_until(lambda: name in names(folder), what=f"the hook {name}")
-    return next(line for line in told(folder) if line[0] == name)
+    return next(line for line in written(folder) if line[0] == name)
 
 
 def test_each_is_called_in_its_place(hooked: Any, tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_each_is_called_in_its_place(hooked: Any, tmp_path: Path) -> None:
         "generation": 0,
     }
     worker = {"number": 1, "pid": pid, "exit_code": None, "was_expected": False}
-    assert told(tmp_path)[1][2:] == [server, {**worker, "pid": 0}]
-    assert told(tmp_path)[3] == ["worker_ready", pid, server, worker]
+    assert written(tmp_path)[1][2:] == [server, {**worker, "pid": 0}]
+    assert written(tmp_path)[3] == ["worker_ready", pid, server, worker]
     reloaded = {**server, "generation": 1}
     assert one(tmp_path, "on_reload")[2] == reloaded
     assert one(tmp_path, "worker_exit")[2:] == [reloaded, {**worker, "exit_code": 0, "was_expected": True}]
@@ -106,7 +106,7 @@ def test_those_of_the_supervisor_run_in_other_processes(hooked: Any, tmp_path: P
     portico = hooked(TELLS)
     portico.wait_ready()
     supervisor, (worker,) = portico.process.pid, portico.worker_pids
-    by = {name: pid for name, pid, *_ in told(tmp_path)}
+    by = {name: pid for name, pid, *_ in written(tmp_path)}
     assert by["post_fork"] == by["worker_ready"] == worker
     assert not {supervisor, worker} & {by["on_start"], by["pre_fork"]}
     maps = Path(f"/proc/{supervisor}/maps").read_text()
@@ -218,7 +218,7 @@ def test_a_file_may_be_named(start: Start, tmp_path: Path) -> None:
         ("def on_start(", "shop_hooks.py is not Python: "),
     ],
 )
-def test_a_module_without_hooks_is_refused(
+def test_a_module_without_hooks_is_a_mistake(
     start: Start, tmp_path: Path, hooks: str | None, sentence: str
 ) -> None:
     if hooks is not None:

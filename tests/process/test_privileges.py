@@ -343,7 +343,7 @@ def test_what_cannot_be_is_said(folder: Path, command: str, options: list[str], 
 
 
 @pytest.mark.parametrize("command", ["run", "check"])
-def test_a_container_that_refuses_setgroups_is_named(folder: Path, command: str) -> None:
+def test_a_container_without_setgroups_is_named(folder: Path, command: str) -> None:
     ended = run(folder, command, "-u", "nobody", preexec_fn=without_setgroups())
     assert ended.returncode == 2
     assert "--user on the command line: cannot change the supplementary groups: this " in ended.stderr
@@ -376,7 +376,7 @@ def test_check_loads_the_application_as_the_user(folder: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_a_kernel_without_landlock_is_refused(folder: Path) -> None:
+def test_a_kernel_without_landlock_is_not_enough(folder: Path) -> None:
     ended = run(folder, "run", "--read-only", preexec_fn=without_landlock())
     assert ended.returncode == 2
     assert "--read-only on the command line: this kernel has no Landlock" in ended.stderr

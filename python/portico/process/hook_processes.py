@@ -46,14 +46,14 @@ _FAILED = 1
 class Call:
     """A hook that is to be called, and the process that does, once there is one."""
 
-    __slots__ = ("arguments", "began_at_s", "is_told", "name", "pid")
+    __slots__ = ("arguments", "began_at_s", "is_warned", "name", "pid")
 
     def __init__(self, name: str, arguments: tuple[object, ...]) -> None:
         self.name = name
         self.arguments = arguments
         self.pid = 0
         self.began_at_s = 0.0
-        self.is_told = False
+        self.is_warned = False
 
 
 class SupervisorHooks(Duty):
@@ -101,8 +101,8 @@ class SupervisorHooks(Duty):
             self._begin(self._waiting[0], now_s)
         for call in self._running():
             elapsed_s = now_s - call.began_at_s
-            if elapsed_s >= LONG_S and not call.is_told:
-                call.is_told = True
+            if elapsed_s >= LONG_S and not call.is_warned:
+                call.is_warned = True
                 log.warning(f"{self._named(call.name)} takes longer than {LONG_S:g} s")
             patience_s = _PATIENCE_AT_END_S if self._at_end else PATIENCE_S
             if elapsed_s >= patience_s:
@@ -112,7 +112,7 @@ class SupervisorHooks(Duty):
 
     def due_s(self) -> float | None:
         patience_s = _PATIENCE_AT_END_S if self._at_end else PATIENCE_S
-        due = [call.began_at_s + (patience_s if call.is_told else LONG_S) for call in self._running()]
+        due = [call.began_at_s + (patience_s if call.is_warned else LONG_S) for call in self._running()]
         if self._at_end:
             due += [call.began_at_s + patience_s for call in self._running()]
         return min(due, default=None)

@@ -16,7 +16,7 @@ from portico.config.settings import Settings
 from portico.errors import OperatorError, quoted
 from portico.process.privileges import are_given_up, give_up
 
-_REFUSED, _REMARK, _FINE = b"!", b"?", b"."
+_CANNOT, _REMARK, _FINE = b"!", b"?", b"."
 _CHUNK = 65536
 
 
@@ -39,13 +39,13 @@ def try_privileges(settings: Settings, directory: str) -> tuple[Identity | None,
     while data := os.read(read_fd, _CHUNK):
         said += data
     os.close(read_fd)
-    refused = _why_it_cannot_be_told(settings, pid)
+    why_not = _why_it_could_not_be_ended(settings, pid)
     os.waitpid(pid, 0)
     text = said[1:].decode("utf-8", "replace")
-    if said[:1] == _REFUSED or not said:
+    if said[:1] == _CANNOT or not said:
         raise OperatorError(text or "cannot try what workers may do: the process that tried it has ended")
-    if refused:
-        raise OperatorError(refused)
+    if why_not:
+        raise OperatorError(why_not)
     return identity, text
 
 
@@ -57,9 +57,9 @@ def _try_in_child(settings: Settings, identity: Identity | None, directory: str,
         if identity is not None:
             raise_unless_reachable(settings, directory)
     except OperatorError as error:
-        kind, text = _REFUSED, error.message
+        kind, text = _CANNOT, error.message
     except BaseException as error:
-        kind, text = _REFUSED, f"cannot try what workers may do: {error}"
+        kind, text = _CANNOT, f"cannot try what workers may do: {error}"
     finally:
         os.write(write_fd, kind + text.encode("utf-8", "backslashreplace")[:_CHUNK])
         os._exit(0)
@@ -90,7 +90,7 @@ def _ways_to(path: str) -> Iterator[str]:
         yield os.sep.join(parts[:count]) or os.sep
 
 
-def _why_it_cannot_be_told(settings: Settings, pid: int) -> str:
+def _why_it_could_not_be_ended(settings: Settings, pid: int) -> str:
     """Say why the supervisor could not end such a worker, or nothing."""
     try:
         os.kill(pid, 0)

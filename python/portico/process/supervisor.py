@@ -376,8 +376,8 @@ class Supervisor:
             self._worker_set.remove(worker)
             exit_code = os.waitstatus_to_exitcode(wait_status)
             self._on_exit(worker, exit_code, now_s)
-            facts = Worker(worker.slot + 1, pid=pid, exit_code=exit_code, was_expected=not worker.is_active)
-            self._hooks.tell("worker_exit", self._server(), facts)
+            ended = Worker(worker.slot + 1, pid=pid, exit_code=exit_code, was_expected=not worker.is_active)
+            self._hooks.tell("worker_exit", self._server(), ended)
             self._scoreboard.reset(worker.slot)
 
     # -- workers that end

@@ -61,8 +61,9 @@ class ProcessSettings(Values):
         "",
         group=_PROCESSES,
         documentation="A module, or a file, with functions of yours that are called when something happens "
-        "to the server: `on_start`, `pre_fork`, `post_fork`, `worker_ready`, `worker_exit`, `request_timeout`, "
-        "`on_reload`, `on_exit`. What each is told, and in which process: docs/operations.md.",
+        "to the server: `on_start`, `pre_fork`, `post_fork`, `worker_ready`, `worker_exit`, "
+        "`request_timeout`, `on_reload`, `on_exit`. What each is told, and in which process: "
+        "docs/operations.md.",
     )
     name = Setting(
         "name",
