@@ -1,10 +1,11 @@
 //! portico._core: the bridge between Python and the engine (crates/engine), and nothing else.
 //!
 //! `settings` and `process` are what Python tells of a server, `embedder` is who has started it, `wakeup` how it hears of
-//! signals, `wsgi` calls the application, `wire` is the sans-I/O API of `portico.wire`, and this file is what Python
-//! sees, mirrored in `python/portico/_core.pyi`.
+//! signals, `privileges` what it gives up, `wsgi` calls the application, `wire` is the sans-I/O API of `portico.wire`,
+//! and this file is what Python sees, mirrored in `python/portico/_core.pyi`.
 
 mod embedder;
+mod privileges;
 mod process;
 mod settings;
 mod wakeup;
@@ -229,5 +230,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;
     module.add_function(wrap_pyfunction!(setting_names, module)?)?;
+    privileges::register(module)?;
     wire::register(module)
 }

@@ -41,7 +41,7 @@ PYTHON_LAYERS = (
     ),
     Layer(("middleware",), "applications around an application, under any server"),
     Layer(("wire",), "HTTP/1 without sockets, for other programs"),
-    Layer(("types", "errors"), "names of types, exit codes"),
+    Layer(("types", "errors", "hooks"), "names of types, exit codes"),
     Layer(("_core",), "the bridge, as Python sees it"),
 )
 

@@ -25,11 +25,15 @@ __all__ = [
     "accept_connection",
     "after_fork_in_child",
     "before_fork",
+    "bound_capabilities",
     "configure_log",
     "flush_log",
+    "gain_no_privileges",
+    "hold_capabilities",
     "log",
     "log_lines",
     "receive_descriptors",
+    "restrict_writes",
     "send_descriptors",
     "serve",
     "set_log_level",
@@ -180,6 +184,25 @@ def before_fork() -> None:
 
 def after_fork_in_child() -> None:
     """Say that this process was forked: it ends, with a line in the log, where it would respond."""
+
+def bound_capabilities(kept: list[int]) -> None:
+    """Let no program that is started here ever have a capability that is not among the numbers `kept`.
+
+    Those outlive a change of the user. Like the next three for a process with one thread. Raises OSError.
+    """
+
+def hold_capabilities(kept: list[int]) -> None:
+    """Give up all capabilities but the numbers `kept`; raises OSError if one of these is not there."""
+
+def gain_no_privileges() -> None:
+    """Let no program that is started here gain anything by its file (PR_SET_NO_NEW_PRIVS, prctl(2))."""
+
+def restrict_writes(writable: list[str]) -> bool:
+    """Let this process write only to the files of `writable` and below its directories (landlock(7)).
+
+    After `gain_no_privileges`. Returns False, with nothing restricted, where the kernel has no Landlock.
+    Raises OSError.
+    """
 
 def setting_names() -> list[str]:
     """Return the names of the settings that the engine reads: attributes of `Settings`."""

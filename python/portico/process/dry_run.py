@@ -137,6 +137,7 @@ def _become_command_line(
             os.set_inheritable(fd, True)
         if invocation.directory:
             os.chdir(invocation.directory)
+        os.umask(invocation.umask)
         variables = {**invocation.environment, VARIABLE: str(channel_fd)}
         os.execve(invocation.command[0], invocation.command, variables)
     except BaseException as error:

@@ -101,6 +101,7 @@ def _become(plan: Plan, *, before: Plan) -> None:
         if variables_before.get(name) != value:
             os.environ[name] = value
     sys.path[:] = plan.import_path
+    plan.take_umask()
     name_process("portico", f"portico: supervisor {plan.name}")
     configure_log(plan.settings)
     if plan.settings.error_log == "-" != before.settings.error_log:

@@ -15,16 +15,19 @@ ACTIVATION_VARIABLES = ("LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FD
 
 
 class Invocation:
-    """`command`, the interpreter first; the `directory` (links kept; empty if it was removed) and the
-    `environment` that it was called in.
+    """`command`, the interpreter first; the `directory` (links kept; empty if it was removed), the
+    `environment` and the `umask` that it was called in.
     """
 
-    __slots__ = ("command", "directory", "environment")
+    __slots__ = ("command", "directory", "environment", "umask")
 
-    def __init__(self, command: Sequence[str], directory: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], directory: str, environment: Mapping[str, str], umask: int
+    ) -> None:
         self.command = list(command)
         self.directory = directory
         self.environment = dict(environment)
+        self.umask = umask
 
     def variables(self, more: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of supervisor and workers, of whose settings `more` are.
@@ -38,7 +41,10 @@ class Invocation:
 def this_invocation() -> Invocation:
     """Return how this process was called."""
     environment = {name: value for name, value in os.environ.items() if name not in ACTIVATION_VARIABLES}
-    return Invocation([sys.executable, *sys.orig_argv[1:]], _directory(), environment)
+    # It can only be read by setting it.
+    umask = os.umask(0)
+    os.umask(umask)
+    return Invocation([sys.executable, *sys.orig_argv[1:]], _directory(), environment, umask)
 
 
 def _directory() -> str:

@@ -15,6 +15,7 @@ import tempfile
 from portico import log
 from portico.config.addresses import Address, parse_address
 from portico.config.check import root_warning
+from portico.config.hook_module import hooks_of
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.config.working_directory import working_directory
@@ -28,6 +29,7 @@ from portico.process.inherited import read_activation
 from portico.process.invocation import this_invocation
 from portico.process.pid_file import remove_pid_file, write_pid_file
 from portico.process.plan import Plan, dump_plan
+from portico.process.privilege_trial import try_privileges
 from portico.process.sockets import bind_all
 from portico.process.standard_streams import write_errors_to
 
@@ -68,6 +70,14 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         raise OperatorError("cannot find the Python interpreter: sys.executable is empty")
     check_descriptor_limit(settings)
     directory = working_directory(settings)
+    identity, remark = try_privileges(settings, directory)
+    hooks, remarks = hooks_of(settings, directory)
+    for sentence in filter(None, [remark, *remarks]):
+        log.say(sentence)
+    invocation = this_invocation()
+    if settings.umask is not None:
+        # Before sockets and logs are made.
+        os.umask(settings.umask)
     addresses = [absolute(parse_address(text), directory) for text in settings.bind]
     activation = read_activation(os.environ, pid=os.getpid())
     listeners = bind_all(
@@ -87,7 +97,9 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         listeners,
         directory=directory,
         import_path=import_path(dict(settings.env)),
-        invocation=this_invocation(),
+        invocation=invocation,
+        identity=identity,
+        hooks=hooks,
         worker_count=worker_count,
         worker_reason=worker_reason,
         started_at_s=started_at_s,

@@ -16,6 +16,7 @@ import time
 from portico import _core, log
 from portico.config.shares import share_of
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
+from portico.hooks import Request, Server, Worker
 from portico.process.automatic_count import AutomaticCount
 from portico.process.back_off import BackOff
 from portico.process.banner import banner
@@ -24,6 +25,8 @@ from portico.process.calls import describe_calls
 from portico.process.control.door import Door
 from portico.process.control.subject import Subject
 from portico.process.generations import Generations
+from portico.process.hook_processes import SupervisorHooks
+from portico.process.hooks import server_of
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
 from portico.process.messages import Drain, Failed, Leaving, Quit, Ready, Verbosity
@@ -83,10 +86,15 @@ class Supervisor:
         self._back_off = BackOff()
         self._rereading = Rereading(self._loop, self._generations, self._take_plan)
         self._door = Door(self._loop, plan, self._subject())
-        self._duties: list[Duty] = [OverdueWorkers(self._worker_set, self._scoreboard), self._door]
+        self._hooks = SupervisorHooks(self._generations, self._leave_to_hook)
+        self._duties: list[Duty] = [
+            OverdueWorkers(self._worker_set, self._scoreboard),
+            self._door,
+            self._hooks,
+        ]
         # No longer once told to stop.
         self._duties_in_service: list[Duty] = [
-            OverdueCalls(self._worker_set, self._scoreboard),
+            OverdueCalls(self._worker_set, self._scoreboard, self._tell_overdue),
             Boots(self._worker_set),
             self._rereading,
             TouchReload(self._generations, self._reload),
@@ -109,7 +117,8 @@ class Supervisor:
             assignment = self._manage(time.monotonic())
             if assignment is not None:
                 return assignment
-            if self._stage != SERVING and not self._worker_set.workers:
+            is_over = self._stage != SERVING and not self._worker_set.workers
+            if is_over and self._hooks.have_ended(self._server()):
                 self._generations.close_listeners()
                 self._door.end()
                 # The interpreter gives signals their default effect while it ends itself: one more TERM would
@@ -143,6 +152,8 @@ class Supervisor:
             is_full = not self._lacks_worker()
             if is_full or now_s < self._back_off.not_before_s:
                 return None
+            if not self._hooks.let_fork(self._server(), self._worker_set.free_slot()):
+                return None
             try:
                 assignment = self._fork(now_s)
             except OSError as error:
@@ -158,11 +169,13 @@ class Supervisor:
 
     def _fork(self, now_s: float) -> Assignment | None:
         slot = self._worker_set.free_slot()
+        server = self._server()
         ways = Ways(_core.socket_pair, os.pipe)
         pid = ways.fork()
         message_fd, stack_fd = ways.ends
         if pid == 0:
-            return self._become_worker(slot, message_fd, stack_fd)
+            return self._become_worker(slot, message_fd, stack_fd, server)
+        self._hooks.forked(slot)
         worker = WorkerHandle(
             self._plan.settings,
             pid=pid,
@@ -177,13 +190,8 @@ class Supervisor:
         log.debug(f"worker {pid} started as worker {slot + 1}")
         return None
 
-    def _become_worker(self, slot: int, supervisor_fd: int, stack_fd: int) -> Assignment:
-        """In the child: let go of all that is the supervisor's."""
-        forget_parent(self._signals)
-        for sibling in self._worker_set.workers.values():
-            sibling.close()
-        self._rereading.close()
-        self._door.close()
+    def _become_worker(self, slot: int, supervisor_fd: int, stack_fd: int, server: Server) -> Assignment:
+        self._leave_supervisor()
         self._generations.keep_only_current()
         return Assignment(
             self._plan,
@@ -192,7 +200,30 @@ class Supervisor:
             supervisor_fd=supervisor_fd,
             stack_fd=stack_fd,
             multiprocess=max(self._wanted, self._plan.most_workers) > 1,
+            server=server,
         )
+
+    def _leave_supervisor(self) -> None:
+        """In a forked process: let go of what is the supervisor's, but for the sockets that are served."""
+        forget_parent(self._signals)
+        for worker in self._worker_set.workers.values():
+            worker.close()
+        self._rereading.close()
+        self._door.close()
+
+    def _leave_to_hook(self) -> None:
+        self._leave_supervisor()
+        for listener in self._generations.listeners:
+            os.close(listener.fd)
+
+    def _server(self) -> Server:
+        """What hooks are told."""
+        number = self._generations.number
+        return server_of(self._plan, pid=os.getpid(), workers=self._wanted, generation=number)
+
+    def _tell_overdue(self, worker: WorkerHandle, call: _core.RunningCall) -> None:
+        request = Request(call.what, elapsed_s=call.elapsed_s, timeout_s=worker.settings.timeout_s)
+        self._hooks.tell("request_timeout", self._server(), Worker(worker.slot + 1, pid=worker.pid), request)
 
     def _drain(self, worker: WorkerHandle, now_s: float) -> None:
         worker.leave(Drain, now_s=now_s)
@@ -267,6 +298,7 @@ class Supervisor:
         self._want_as(plan, before)
         self._back_off.end()
         # The rest follows from it: `_manage` starts workers of this generation and drains those before it.
+        self._hooks.tell("on_reload", self._server())
         log.info("reloading: each worker is replaced once its successor is ready")
 
     def _want_as(self, plan: Plan, before: Plan) -> None:
@@ -412,7 +444,8 @@ class Supervisor:
                 return
             worker = self._worker_set.workers.get(pid)
             if worker is None:
-                self._rereading.ended(pid)
+                if not self._hooks.ended(pid, os.waitstatus_to_exitcode(wait_status)):
+                    self._rereading.ended(pid)
                 continue
             self._read_messages(worker, now_s)  # its last words may still be in the socket
             # A child of the worker may hold the other end.
@@ -420,7 +453,10 @@ class Supervisor:
             worker.close()
             # Out of the set first: from here on its pid may belong to another process.
             self._worker_set.remove(worker)
-            self._on_exit(worker, os.waitstatus_to_exitcode(wait_status), now_s)
+            exit_code = os.waitstatus_to_exitcode(wait_status)
+            self._on_exit(worker, exit_code, now_s)
+            ended = Worker(worker.slot + 1, pid=pid, exit_code=exit_code, was_expected=not worker.is_active)
+            self._hooks.tell("worker_exit", self._server(), ended)
             self._scoreboard.reset(worker.slot)
 
     # -- workers that end

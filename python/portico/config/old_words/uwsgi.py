@@ -8,10 +8,6 @@ from portico.config.old_words.word import Becomes, Clash, Instead, OldWord, Part
 
 _ALWAYS_SUPERVISED = "not needed: there always is a supervisor, and no worker outlives it"
 _SYSTEMD = "run it under systemd: `portico generate systemd` prints the units"
-_USER = (
-    "start it as that user: User= and Group= of systemd (`portico generate systemd --user NAME`), USER of a "
-    "Dockerfile"
-)
 _ISOLATION = "systemd or the container isolates it; `portico generate systemd` has the usual directives"
 _FILE = (
     "the configuration is a TOML file (docs/configuration.md): `-c FILE`; `portico schema` is what may "
@@ -318,23 +314,26 @@ _PROCESSES: tuple[OldWord, ...] = (
         note="`portico ctl drain` lets all workers leave, `portico ctl scale N` starts new ones "
         "(docs/operations.md)",
     ),
-    Instead("--uid --gid --immediate-uid --immediate-gid --add-gid NAME", note=_USER),
-    Instead("--no-initgroups --drop-after-init --drop-after-apps", note=_USER),
+    Becomes("--uid --immediate-uid NAME", "--user"),
+    Becomes("--gid --immediate-gid NAME", "--group"),
+    Becomes("--no-initgroups", "--groups none"),
+    Instead("--add-gid NAME", note="`--groups` with all of them"),
     Instead(
-        "--umask MODE",
-        note="UMask= of systemd, or `umask` of the shell; the mode of a Unix socket is `-b "
-        "'unix:PATH?mode=660'`",
+        "--drop-after-init --drop-after-apps",
+        note="not needed: each worker becomes `--user` before it imports the application",
     ),
+    Same("--umask MODE", note="the mode of a Unix socket is `-b 'unix:PATH?mode=660'`, too"),
+    Becomes("--cap LIST", "--capabilities"),
     Instead(
-        "--chroot --pivot-root --pivot_root --cap --unshare* --setns* --ns --ns-net --namespace* --cgroup* "
-        "--jail* --jid* --libjail --refork* --re-fork* --mount-* --umount-* --check-mount* "
+        "--chroot --pivot-root --pivot_root --unshare* --setns* --ns --ns-net --namespace* --cgroup "
+        "--cgroup* --jail* --jid* --libjail --refork* --re-fork* --mount-* --umount-* --check-mount* "
         "--mountpoint-check",
         note=_ISOLATION,
     ),
-    Instead(
-        "--limit-as --limit-nproc --max-fd --never-swap --prio --ksm",
-        note="limits are LimitAS=, LimitNPROC=, LimitNOFILE=, Nice= of systemd",
-    ),
+    Becomes("--limit-as MB", "--limit as=MB", convert=lambda value: ["--limit", f"as={value}M"]),
+    Becomes("--limit-nproc N", "--limit nproc=N", convert=lambda value: ["--limit", f"nproc={value}"]),
+    Becomes("--max-fd N", "--limit nofile=N", convert=lambda value: ["--limit", f"nofile={value}"]),
+    Instead("--never-swap --prio --ksm", note="Nice= of systemd, or `nice`"),
     Instead("--cpu-affinity N", note="CPUAffinity= of systemd, or `taskset`; `--workers auto` heeds it"),
     Instead("-r --reaper", note="not needed: the application waits for its own children"),
     Instead("-R --max-requests --max-requests-delta N", note=_RECYCLE),

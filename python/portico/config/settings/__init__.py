@@ -17,6 +17,7 @@ from portico.config.settings.control import ControlSettings
 from portico.config.settings.limits import LimitSettings
 from portico.config.settings.listening import ListeningSettings
 from portico.config.settings.logs import LogSettings
+from portico.config.settings.privileges import PrivilegeSettings
 from portico.config.settings.processes import ProcessSettings
 from portico.config.settings.reloads import ReloadSettings
 from portico.config.settings.reverse_proxies import ReverseProxySettings
@@ -34,6 +35,7 @@ class Settings(
     ProcessSettings,
     ScalingSettings,
     ReloadSettings,
+    PrivilegeSettings,
     ListeningSettings,
     LimitSettings,
     TimeSettings,
