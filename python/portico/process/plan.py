@@ -126,10 +126,15 @@ def dump_plan(plan: Plan) -> bytes:
 def load_plan(data: bytes) -> Plan:
     """Return the plan that `dump_plan` wrote; for bytes from this very version only."""
     record: dict[str, Any] = marshal.loads(data)
-    settings = cast("Settings", HandedValues(*record.pop("settings")))
+    settings = handed_settings(*record.pop("settings"))
     listeners = load_listeners(record.pop("listeners"))
     invocation = Invocation(*record.pop("invocation"))
     return Plan(settings, listeners, invocation=invocation, **record)
+
+
+def handed_settings(values: dict[str, Any], origins: dict[str, str]) -> Settings:
+    """Return settings that were read elsewhere."""
+    return cast("Settings", HandedValues(values, origins))
 
 
 def dump_listeners(listeners: list[Listener]) -> list[Any]:

@@ -84,6 +84,11 @@ class SignalPipe:
         except BlockingIOError:
             return b""
 
+    def again(self, numbers: bytes) -> None:
+        """Let `numbers`, which were read already, be read once more."""
+        if numbers:
+            os.write(self.write_fd, numbers)
+
     def close(self) -> None:
         """Close both ends; the caller has reset the signals."""
         os.close(self.read_fd)

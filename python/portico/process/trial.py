@@ -18,11 +18,12 @@ from portico.config.check import check
 from portico.config.settings import Settings
 from portico.config.working_directory import working_directory
 from portico.errors import EXIT_APPLICATION, EXIT_USAGE, BindError, OperatorError
+from portico.process.handed_file import write_file
 from portico.process.import_path import import_path
 from portico.process.inherited import read_activation
 from portico.process.invocation import this_invocation
-from portico.process.launch import absolute, interpreter_options, write_plan
-from portico.process.loading import load_in
+from portico.process.launch import absolute, interpreter_options
+from portico.process.loading import EXIT_LOADED, load_in
 from portico.process.sockets import bind_all
 from portico.process.tracebacks import traceback_of
 
@@ -30,8 +31,6 @@ _BOOTSTRAP = (
     "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
     "file.close(); from portico.process.trial import load_or_exit; load_or_exit(*plan)"
 )
-_EXIT_LOADED = 64
-"""How the child ends that has loaded the application: 0 is what an import may end the process with."""
 
 
 def try_out(settings: Settings) -> list[str]:
@@ -80,7 +79,7 @@ class _Address:
 
 def _application(settings: Settings) -> str:
     plan = (working_directory(settings), settings.values)
-    plan_fd = write_plan(marshal.dumps((import_path(dict(settings.env)), plan)))
+    plan_fd = write_file(marshal.dumps((import_path(dict(settings.env)), plan)))
     command = [sys.executable, *interpreter_options(), "-c", _BOOTSTRAP, str(plan_fd), "portico"]
     variables = this_invocation().variables(dict(settings.env))
     try:
@@ -96,7 +95,7 @@ def _application(settings: Settings) -> str:
     finally:
         os.close(plan_fd)
     said = done.stderr.rstrip("\n")
-    if done.returncode == _EXIT_LOADED:
+    if done.returncode == EXIT_LOADED:
         return said.rpartition("\n")[2]
     if done.returncode < 0:
         said = f"{said}\nthe import ended by signal {-done.returncode}".lstrip("\n")
@@ -107,7 +106,7 @@ def _application(settings: Settings) -> str:
 
 def load_or_exit(directory: str, values: dict[str, Any]) -> None:
     """In the child: load the application, say its name, and end at once, whatever it has started."""
-    code = _EXIT_LOADED
+    code = EXIT_LOADED
     try:
         said = f"{load_in(directory, Settings(values, {})).name} can be called"
     except OperatorError as error:
