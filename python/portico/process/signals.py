@@ -23,10 +23,10 @@ SUPERVISOR_SIGNALS = (
     signal.SIGTTIN,
     signal.SIGTTOU,
     signal.SIGCHLD,
-    # Without a meaning yet; their default would end the supervisor, which is not what the habit of another
+    signal.SIGUSR2,
+    # Without a meaning yet; its default would end the supervisor, which is not what the habit of another
     # server expects.
     signal.SIGUSR1,
-    signal.SIGUSR2,
 )
 # What tells a worker to leave. An application may take them: orders come over a socket (`messages.py`).
 WORKER_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
