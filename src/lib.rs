@@ -13,16 +13,16 @@ mod wire;
 mod wsgi;
 
 use portico_engine::settings::Settings;
-use portico_engine::{fork, heap, log as error_log, orders, scoreboard};
+use portico_engine::{descriptor, fork, heap, log as error_log, orders, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::io::ErrorKind;
-use std::os::fd::{IntoRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// Counters of all workers in one anonymous shared mapping; made before the first fork.
+/// Counters of all workers in one shared mapping; made before the first fork.
 #[pyclass(frozen)]
 struct Scoreboard(Arc<scoreboard::Mapping>);
 
@@ -53,6 +53,19 @@ impl Scoreboard {
         let mapping = scoreboard::Mapping::new(slots)
             .map_err(|error| PyOSError::new_err(format!("cannot map the scoreboard: {error}")))?;
         Ok(Scoreboard(mapping))
+    }
+
+    /// What the supervisor before this one had, by its `descriptors`.
+    #[staticmethod]
+    fn taken_over(memory_fd: RawFd, left_connections_fd: RawFd) -> PyResult<Self> {
+        let (memory, left_connections) = (descriptor::adopt(memory_fd)?, descriptor::adopt(left_connections_fd)?);
+        let mapping = scoreboard::Mapping::taken_over(memory, left_connections)
+            .map_err(|error| PyOSError::new_err(format!("cannot take over the scoreboard: {error}")))?;
+        Ok(Scoreboard(mapping))
+    }
+
+    fn descriptors(&self) -> Option<(RawFd, RawFd)> {
+        self.0.descriptors().map(|(memory, left_connections)| (memory.as_raw_fd(), left_connections.as_raw_fd()))
     }
 
     #[getter]

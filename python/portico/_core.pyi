@@ -128,14 +128,22 @@ class WorkerStatus:
 
 @final
 class Scoreboard:
-    """Counters of all workers in one anonymous shared mapping; made before the first fork. By what is in it
-    workers that share sockets decide who takes a connection.
+    """Counters of all workers in one shared mapping; made before the first fork. By what is in it workers
+    that share sockets decide who takes a connection.
 
     `slots` is how many workers can exist at the same time. It outlives a worker, so the calls that a killed
     worker had in flight can still be read.
     """
 
     def __new__(cls, slots: int) -> Scoreboard: ...
+    @staticmethod
+    def taken_over(memory_fd: int, left_connections_fd: int) -> Scoreboard:
+        """Return the scoreboard that the supervisor before this one has had, by its `descriptors`.
+
+        Both are taken over. Raises OSError if it is of another layout.
+        """
+    def descriptors(self) -> tuple[int, int] | None:
+        """Return what `taken_over` needs, which stays the scoreboard's; None where the memory has none."""
     @property
     def slots(self) -> int:
         """How many workers can exist at the same time."""

@@ -301,6 +301,65 @@ def test_drain_is_no_sleep(asked: Asked) -> None:
     portico.stop()
 
 
+def test_upgrade_waits_for_what_comes_of_it(asked: Asked) -> None:
+    portico = asked.start("-w", "2", "--pid-file", "p")
+    before = portico.worker_pids
+    done = ctl("upgrade", "--socket", asked.path, folder=asked.folder)
+    assert (done.stdout, done.returncode) == ("all workers are new, this is generation 2\n", 0), done.stderr
+    wait_until(lambda: len(portico.worker_pids) == 2, what="the end of those of before")
+    assert not {*before} & {*portico.worker_pids}
+    said = asked.ask("status")
+    assert (said["pid"], said["control"]) == (portico.process.pid, asked.path)
+    assert (asked.folder / "p").read_text() == f"{portico.process.pid}\n"
+    assert ctl("upgrade", "--socket", asked.path, folder=asked.folder).returncode == 0
+    portico.stop()
+    assert not os.path.exists(asked.path)
+    assert not (asked.folder / "p").exists()
+
+
+def test_upgrade_tells_what_the_trial_has_found(asked: Asked) -> None:
+    portico = asked.start("-w", "1")
+    before = portico.worker_pids
+    (asked.folder / "shop.py").write_text("1 / 0\n")
+    said = asked.ask("upgrade")
+    assert said["error"] == "failed"
+    assert said["message"].startswith("the upgrade was not made, all stays as it is:")
+    assert "ZeroDivisionError" in said["message"]
+    assert portico.worker_pids == before
+    assert asked.ask("upgrade", after=1)["message"] == "there was no upgrade after generation 1"
+    assert asked.ask("upgrade", after="1")["error"] == "bad-request"
+    portico.stop()
+
+
+def test_upgrade_tells_that_no_new_worker_gets_ready(asked: Asked) -> None:
+    source = (
+        SHOP
+        + """
+if os.path.exists("broken"):
+    if os.path.exists("tried"):
+        raise RuntimeError("not twice")
+    open("tried", "w").close()
+"""
+    )
+    portico = asked.start("-w", "1", source=source)
+    before = portico.worker_pids
+    (asked.folder / "broken").touch()
+    done = ctl("upgrade", "--socket", asked.path, folder=asked.folder)
+    assert done.returncode == 1
+    assert "RuntimeError: not twice" in done.stderr
+    assert portico.worker_pids == before
+    assert portico.get() == str(before[0])
+    portico.stop()
+
+
+def test_upgrade_need_not_wait(asked: Asked) -> None:
+    portico = asked.start("-w", "1")
+    done = ctl("upgrade", "--no-wait", "--socket", asked.path, folder=asked.folder)
+    assert (done.stdout, done.returncode) == ("upgrading; the error log says what comes of it\n", 0)
+    portico.wait_for("upgraded from portico")
+    portico.stop()
+
+
 def test_recycle_starts_the_successor_first(asked: Asked) -> None:
     portico = asked.start("-w", "1")
     [pid] = portico.worker_pids

@@ -87,7 +87,6 @@ EXCEPTIONS = {
     "<>: expected an open descriptor, got <>: <>": "portico opens it",
     "level: expected trace, debug, info, warning, error or critical, got": "portico checks it before",
     "slot <> of a scoreboard with <> slots": "portico makes it",
-    "unknown message kind <>": "one version speaks to itself",
     "The client did not send the request body as it had announced": "the docstring of a class",
     "a str whose repr() fails": "in the place of a text that cannot be shown",
 }

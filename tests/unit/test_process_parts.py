@@ -17,7 +17,7 @@ from portico.process.calls import describe_calls, describe_overdue
 from portico.process.cpus import cgroup_quota
 from portico.process.invocation import Invocation
 from portico.process.memory_room import Room, memory_limit
-from portico.process.messages import Decoder, Drain, Failed, Ready, encode
+from portico.process.messages import Decoder, Drain, Failed, Ready, Unknown, encode
 from portico.process.plan import Listener, Plan, dump_plan, load_plan
 from portico.process.worker_handle import BOOTING, LEAVING, READY, WorkerHandle
 from portico.process.worker_set import WorkerSet
@@ -65,9 +65,17 @@ def test_decodes_messages_byte_by_byte() -> None:
     assert len(Decoder().feed(frames)) == 3
 
 
-def test_rejects_an_unknown_message() -> None:
-    with pytest.raises(ValueError, match="unknown message kind b'X'"):
-        Decoder().feed(b"X" + bytes(8))
+def test_passes_over_a_message_of_another_version() -> None:
+    frames = b"X" + encode(Ready("new"))[1:] + encode(Ready("known"))
+    assert [type(message) for message in Decoder().feed(frames)] == [Unknown, Ready]
+
+
+def test_a_frame_that_was_begun_goes_on_in_another_decoder() -> None:
+    frame = encode(Ready("shop:application"))
+    before = Decoder()
+    assert before.feed(frame[:12]) == []
+    (message,) = Decoder(before.begun).feed(frame[12:])
+    assert message.text == "shop:application"
 
 
 def test_a_plan_survives_its_exec() -> None:

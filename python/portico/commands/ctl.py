@@ -18,6 +18,7 @@ _VERBS: dict[str, tuple[str, tuple[click.Parameter, ...], bool]] = {
     "workers": ("List the workers.", (), False),
     "requests": ("List the requests that run.", (), False),
     "reload": ("Read the configuration anew and replace the workers.", (), True),
+    "upgrade": ("Become the program that is there now, in place, and replace the workers.", (), True),
     "stop": ("Stop after the requests in flight.", (_NOW,), True),
     "scale": (
         "Have N workers.",
@@ -53,13 +54,17 @@ def _ask(
     timeout: float | None,
     **fields: Any,
 ) -> None:
-    from portico.ctl.connection import ask
+    from portico.ctl.connection import ask, upgrade
     from portico.ctl.instances import Wish, find_socket
     from portico.ctl.words import SENTENCES
 
     wish = Wish(socket_path or "", pid_file or "", name or "", config_file, app or "")
-    until_end = verb == "stop" and fields["wait"]
-    result = ask(find_socket(wish), verb, timeout_s=timeout, until_end=until_end, **fields)
+    path = find_socket(wish)
+    if verb == "upgrade":
+        result = upgrade(path, timeout_s=timeout, wait=fields["wait"])
+    else:
+        until_end = verb == "stop" and fields["wait"]
+        result = ask(path, verb, timeout_s=timeout, until_end=until_end, **fields)
     if json:
         from json import dumps
 

@@ -15,6 +15,10 @@ _MOST_BYTES = 16 * 1024 * 1024
 _REJECTED = ("bad-request", "rejected", "forbidden")
 
 
+class LostError(OperatorError):
+    """The server has closed the connection, or was never heard as one."""
+
+
 def ask(
     path: str, verb: str, *, timeout_s: float | None = None, until_end: bool = False, **fields: Any
 ) -> dict[str, Any]:
@@ -45,6 +49,18 @@ def ask(
         except OSError as error:
             raise _lost(verb, error.strerror or str(error)) from None
     return _result(verb, line) | ({"ended": True} if until_end else {})
+
+
+def upgrade(path: str, *, timeout_s: float | None = None, wait: bool) -> dict[str, Any]:
+    """Return what has come of an upgrade of the server whose control socket is at `path`; raises as `ask`.
+
+    The supervisor that takes over has the socket, and none of the connections.
+    """
+    before = ask(path, "status", timeout_s=timeout_s)
+    try:
+        return ask(path, "upgrade", timeout_s=timeout_s, wait=wait)
+    except LostError:
+        return ask(path, "upgrade", timeout_s=timeout_s, wait=wait, after=before["generation"])
 
 
 def _read_line(connection: socket.socket) -> bytes:
@@ -78,5 +94,5 @@ def _result(verb: str, line: bytes) -> dict[str, Any]:
     raise OperatorError(f"{verb}: {message}", **code)
 
 
-def _lost(verb: str, why: str) -> OperatorError:
-    return OperatorError(f"{verb}: the outcome is not known: {why}", exit_code=EXIT_UNEXPECTED)
+def _lost(verb: str, why: str) -> LostError:
+    return LostError(f"{verb}: the outcome is not known: {why}", exit_code=EXIT_UNEXPECTED)

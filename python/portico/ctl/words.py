@@ -83,6 +83,11 @@ SENTENCES: Mapping[str, Callable[[Result], str]] = {
         if "generation" in result
         else "reloading; the error log says what comes of it"
     ),
+    "upgrade": lambda result: (
+        f"all workers are new, this is generation {result['generation']}"
+        if "generation" in result
+        else "upgrading; the error log says what comes of it"
+    ),
     "stop": lambda result: (
         "the server has ended" if "ended" in result else f"the server is {result['stage']}"
     ),

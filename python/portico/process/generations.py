@@ -21,7 +21,9 @@ from portico.process.worker import configure_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from portico.config.settings import Settings
     from portico.process.plan import Listener, Plan
+    from portico.process.predecessor import Predecessor
 
 
 class Generations:
@@ -32,12 +34,17 @@ class Generations:
 
     __slots__ = ("_confirmed", "current", "failed", "failure", "number")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, before: Predecessor | None = None) -> None:
         self.current = plan
-        self._confirmed = plan
-        self.number = 0
+        self._confirmed = before.plan if before else plan
+        self.number = before.generation + 1 if before else 0
         self.failed = -1
         self.failure = ""
+
+    @property
+    def confirmed(self) -> Plan:
+        """What there is to go back to."""
+        return self._confirmed
 
     @property
     def listeners(self) -> list[Listener]:
@@ -50,6 +57,11 @@ class Generations:
         self.number += 1
         close_all_but(unconfirmed, (plan, self._confirmed))
         _become(plan, before=unconfirmed)
+
+    def take_over(self, before: Settings) -> None:
+        """Be, after an upgrade, what the plan asks for beyond what the exec has made of this process."""
+        self.open_error_log()
+        _become_in_system(self.current.settings, before)
 
     def confirm(self) -> None:
         """A worker of the current plan serves: give up what only the plan before has asked for."""
@@ -104,11 +116,16 @@ def _become(plan: Plan, *, before: Plan) -> None:
     plan.take_umask()
     name_process("portico", f"portico: supervisor {plan.name}")
     configure_log(plan.settings)
-    if plan.settings.error_log == "-" != before.settings.error_log:
+    _become_in_system(plan.settings, before.settings)
+    _core.trim_heap()
+
+
+def _become_in_system(settings: Settings, before: Settings) -> None:
+    """Have what `settings` want of the system, and `before` did not."""
+    if settings.error_log == "-" != before.error_log:
         log.warning("error_log: standard error cannot be had back without a restart; the file stays in use")
-    if plan.settings.max_connections != before.settings.max_connections:
+    if settings.max_connections != before.max_connections:
         from portico.process.descriptor_limit import raise_descriptor_limit
 
-        if warning := raise_descriptor_limit(plan.settings):
+        if warning := raise_descriptor_limit(settings):
             log.warning(warning)
-    _core.trim_heap()

@@ -74,6 +74,11 @@ class SupervisorHooks(Duty):
         worker = Worker(slot + 1)
         return self._passes(("on_start", 0), server) and self._passes(("pre_fork", slot), server, worker)
 
+    def take_over(self, server: Server) -> None:
+        """In an upgraded supervisor: the server has started long ago; this is a reload."""
+        self._done.add(("on_start", 0))
+        self.tell("on_reload", server)
+
     def forked(self, slot: int) -> None:
         """A worker was forked: before the next one in its place its hook is called again."""
         self._done.discard(("pre_fork", slot))

@@ -44,7 +44,34 @@ def this_invocation() -> Invocation:
     # It can only be read by setting it.
     umask = os.umask(0)
     os.umask(umask)
-    return Invocation([sys.executable, *sys.orig_argv[1:]], _directory(), environment, umask)
+    return Invocation(_command(sys.executable, sys.orig_argv[1:]), _directory(), environment, umask)
+
+
+def _command(interpreter: str, arguments: list[str]) -> list[str]:
+    """Return what calls `arguments` again as they were called by `interpreter`.
+
+    A script that names its interpreter is called by itself: the link by which it was reached may lead to
+    another virtual environment next time, and its own interpreter is there.
+    """
+    if arguments and _names(arguments[0], interpreter):
+        return arguments
+    return [interpreter, *arguments]
+
+
+def _names(path: str, interpreter: str) -> bool:
+    """Say whether there is a program at `path` whose first lines name `interpreter`.
+
+    Where its path is too long for the kernel, pip names it in the second line.
+    """
+    if os.sep not in path or not os.access(path, os.X_OK):
+        return False
+    try:
+        with open(path, "rb") as script:
+            head = script.readline(4096), script.readline(4096)
+    except OSError:
+        return False
+    words = b" ".join((head[0].removeprefix(b"#!"), head[1])).split()
+    return head[0].startswith(b"#!") and os.fsencode(interpreter) in words[:4]
 
 
 def _directory() -> str:

@@ -63,6 +63,10 @@ class Taken(Message):
     kind = b"T"
 
 
+class Unknown(Message):
+    """What a worker of another version says: an upgrade has left it here, and nobody knows what it means."""
+
+
 _KINDS = {one.kind: one for one in (Drain, Quit, Verbosity, Reopen, Ready, Failed, Leaving, Taken)}
 _HEAD_BYTES = 9
 
@@ -78,21 +82,24 @@ class Decoder:
 
     __slots__ = ("_buffer",)
 
-    def __init__(self) -> None:
-        self._buffer = b""
+    def __init__(self, begun: bytes = b"") -> None:
+        self._buffer = begun
+
+    @property
+    def begun(self) -> bytes:
+        """What has come of a frame that is not complete."""
+        return self._buffer
 
     def feed(self, data: bytes) -> list[Message]:
-        """Return the messages that are complete with `data`; raises ValueError for an unknown kind."""
+        """Return the messages that are complete with `data`."""
         self._buffer += data
         messages: list[Message] = []
         while len(self._buffer) >= _HEAD_BYTES:
             end = _HEAD_BYTES + int.from_bytes(self._buffer[5:_HEAD_BYTES], "little")
             if len(self._buffer) < end:
                 break
-            kind = self._buffer[:1]
-            if kind not in _KINDS:
-                raise ValueError(f"unknown message kind {kind!r}")
-            text = self._buffer[_HEAD_BYTES:end].decode("utf-8")
-            messages.append(_KINDS[kind](text, number=int.from_bytes(self._buffer[1:5], "little")))
+            kind = _KINDS.get(self._buffer[:1], Unknown)
+            text = self._buffer[_HEAD_BYTES:end].decode("utf-8", "backslashreplace")
+            messages.append(kind(text, number=int.from_bytes(self._buffer[1:5], "little")))
             self._buffer = self._buffer[end:]
         return messages

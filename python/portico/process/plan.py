@@ -166,12 +166,17 @@ def dump_plan(plan: Plan) -> bytes:
 def load_plan(data: bytes) -> Plan:
     """Return the plan that `dump_plan` wrote; for bytes from this very version only."""
     record: dict[str, Any] = marshal.loads(data)
-    settings = cast("Settings", HandedValues(*record.pop("settings")))
+    settings = handed_settings(*record.pop("settings"))
     listeners, control = (load_listeners(record.pop(name)) for name in ("listeners", "control"))
     invocation = Invocation(*record.pop("invocation"))
     if record["identity"] is not None:
         record["identity"] = Identity(*record["identity"])
     return Plan(settings, listeners, control=control, invocation=invocation, **record)
+
+
+def handed_settings(values: dict[str, Any], origins: dict[str, str]) -> Settings:
+    """Return settings that were read elsewhere."""
+    return cast("Settings", HandedValues(values, origins))
 
 
 def dump_listeners(listeners: list[Listener]) -> list[Any]:

@@ -24,8 +24,6 @@ SUPERVISOR_SIGNALS = (
     signal.SIGTTOU,
     signal.SIGCHLD,
     signal.SIGUSR1,
-    # Without a meaning yet; its default would end the supervisor, which is not what the habit of another
-    # server expects.
     signal.SIGUSR2,
 )
 # What tells a worker to leave. An application may take them: orders come over a socket (`messages.py`).
@@ -83,6 +81,11 @@ class SignalPipe:
             return os.read(self.read_fd, 4096)
         except BlockingIOError:
             return b""
+
+    def again(self, numbers: bytes) -> None:
+        """Let `numbers`, which were read already, be read once more."""
+        if numbers:
+            os.write(self.write_fd, numbers)
 
     def close(self) -> None:
         """Close both ends; the caller has reset the signals."""

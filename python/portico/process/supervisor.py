@@ -33,10 +33,11 @@ from portico.process.messages import Drain, Failed, Leaving, Quit, Ready, Verbos
 from portico.process.overdue import OverdueCalls, OverdueWorkers
 from portico.process.proctitle import name_process
 from portico.process.reopening import reopen_logs
-from portico.process.reread import Rereading
+from portico.process.reread import UPGRADE, Rereading
 from portico.process.signals import (
     SUPERVISOR_SIGNALS,
     SignalPipe,
+    block_only,
     block_signals,
     how_it_ended,
     signal,
@@ -50,7 +51,10 @@ from portico.process.worker_set import WorkerSet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from portico.process.plan import Plan
+    from portico.process.predecessor import Predecessor
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 SERVING, DRAINING, QUITTING, KILLING = "serving", "draining", "quitting", "killing"
@@ -64,10 +68,13 @@ LOG_PAUSE_S = 0.25
 class Supervisor:
     """All state of the supervisor; `run` is its life."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._generations = Generations(plan)
+    def __init__(self, plan: Plan, before: Predecessor | None = None) -> None:
+        self._before = before
+        self._generations = Generations(plan, before)
         self._worker_set = WorkerSet(plan.most_workers)
-        self._scoreboard = _core.Scoreboard(self._worker_set.slots)
+        self._scoreboard = (
+            before.scoreboard(self._worker_set) if before else _core.Scoreboard(self._worker_set.slots)
+        )
         self._signals = SignalPipe()
         self._loop = Loop()
         self._automatic_count = AutomaticCount(
@@ -84,7 +91,13 @@ class Supervisor:
         self._has_stop_signal = False
         self._announced = False
         self._back_off = BackOff()
-        self._rereading = Rereading(self._loop, self._generations, self._take_plan)
+        self._rereading = Rereading(
+            self._loop,
+            self._generations,
+            self._take_plan,
+            hand_over=self._hand_over,
+            replace=self._be_replaced,
+        )
         self._door = Door(self._loop, plan, self._subject())
         self._hooks = SupervisorHooks(self._generations, self._leave_to_hook)
         self._duties: list[Duty] = [
@@ -107,6 +120,9 @@ class Supervisor:
         configure_log(self._plan.settings)
         self._signals.watch(SUPERVISOR_SIGNALS)
         self._loop.watch(self._signals.read_fd, self._take_signals)
+        if self._before is not None:
+            self._take_over(self._before)
+            self._before = None
         # What exists now lives as long as the process: leave it out of collections, which would copy its
         # pages in every worker (gc.freeze in the documentation of the module gc).
         gc.disable()
@@ -185,8 +201,7 @@ class Supervisor:
             stack_fd=stack_fd,
             now_s=now_s,
         )
-        self._worker_set.add(worker)
-        self._loop.watch(message_fd, lambda now_s: self._read_messages(worker, now_s))
+        self._adopt(worker)
         log.debug(f"worker {pid} started as worker {slot + 1}")
         return None
 
@@ -271,6 +286,8 @@ class Supervisor:
             self._reopen_logs()
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self._resize(1 if number == signal.SIGTTIN else -1)
+        elif number == signal.SIGUSR2:
+            self._upgrade()
         elif number != signal.SIGCHLD:
             log.warning(f"{signal_name(number)} has no meaning here")
 
@@ -281,6 +298,59 @@ class Supervisor:
         self._generations.open_error_log()
         log.info("reloading: reading the configuration")
         self._rereading.begin()
+
+    def _upgrade(self) -> None:
+        if self._stage != SERVING:
+            return
+        log.info("upgrading: trying the program that is there now")
+        self._rereading.begin(UPGRADE)
+
+    def _hand_over(self) -> dict[str, Any]:
+        """Return what a supervisor in this one's place needs to know."""
+        from portico.process.upgrade import hand_over
+
+        return hand_over(
+            self._generations,
+            self._worker_set,
+            self._scoreboard,
+            wanted=self._wanted,
+            is_announced=self._announced,
+        )
+
+    def _be_replaced(self, report: dict[str, Any]) -> str:
+        """Become the program that a dry run has tried; return why that cannot be."""
+        from portico.process.upgrade import become
+
+        if self._stage != SERVING:
+            return "portico is stopping"
+        record = self._hand_over()
+        # A reload or upgrade that was asked for since is the next one's.
+        if self._rereading.again:
+            record["signals"].append(signal.SIGUSR2 if self._rereading.again == UPGRADE else signal.SIGHUP)
+        log.info(f"upgrading: portico {report['portico']} under Python {report['Python']} takes over")
+        _core.flush_log(LOG_PATIENCE_S)
+        return become(report, record, self._signals)
+
+    def _take_over(self, before: Predecessor) -> None:
+        """Go on with what the supervisor before has left; its workers count as those before a reload."""
+        self._announced = before.is_announced
+        # None are wanted in sleep, and after a drain.
+        if self._plan.worker_count == before.worker_count and before.wanted:
+            self._wanted = before.wanted
+        self._wanted = min(self._wanted, self._worker_set.most_workers)
+        for worker in before.workers:
+            self._adopt(worker)
+        self._door.take_plan(self._plan, before.plan)
+        self._generations.take_over(before.settings)
+        self._hooks.take_over(self._server())
+        log.info(f"upgraded from {before}: each worker is replaced once its successor is ready")
+        self._signals.again(bytes([*before.signals, signal.SIGCHLD]))
+        block_only(before.blocked)
+
+    def _adopt(self, worker: WorkerHandle) -> None:
+        self._worker_set.add(worker)
+        if worker.message_fd >= 0:
+            self._loop.watch(worker.message_fd, lambda now_s: self._read_messages(worker, now_s))
 
     def _take_plan(self, plan: Plan, said: str) -> None:
         """Serve by `plan` from now on; `said` is what the command line had to say about it."""
@@ -343,6 +413,7 @@ class Supervisor:
             stage=lambda: self._stage,
             wanted=lambda: self._wanted,
             reload=self._reload,
+            upgrade=self._upgrade,
             stop=self._stop_by_control,
             bounds=lambda: self._automatic_count.bounds,
             resize_to=self._resize_to,
@@ -444,8 +515,9 @@ class Supervisor:
                 return
             worker = self._worker_set.workers.get(pid)
             if worker is None:
-                if not self._hooks.ended(pid, os.waitstatus_to_exitcode(wait_status)):
-                    self._rereading.ended(pid)
+                exit_code = os.waitstatus_to_exitcode(wait_status)
+                if not self._hooks.ended(pid, exit_code):
+                    self._rereading.ended(pid, exit_code)
                 continue
             self._read_messages(worker, now_s)  # its last words may still be in the socket
             # A child of the worker may hold the other end.

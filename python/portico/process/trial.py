@@ -21,12 +21,13 @@ from portico.config.identity import Identity
 from portico.config.settings import Settings
 from portico.config.working_directory import working_directory
 from portico.errors import EXIT_APPLICATION, EXIT_USAGE, BindError, OperatorError
+from portico.process.handed_file import write_file
 from portico.process.hooks import load_hooks
 from portico.process.import_path import import_path
 from portico.process.inherited import read_activation
 from portico.process.invocation import this_invocation
-from portico.process.launch import absolute, interpreter_options, write_plan
-from portico.process.loading import load_in
+from portico.process.launch import absolute, interpreter_options
+from portico.process.loading import EXIT_LOADED, load_in
 from portico.process.privilege_trial import try_privileges
 from portico.process.privileges import give_up
 from portico.process.sockets import bind_all
@@ -34,10 +35,8 @@ from portico.process.tracebacks import traceback_of
 
 _BOOTSTRAP = (
     "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
-    "file.close(); from portico.process.trial import load_or_exit; load_or_exit(*plan)"
+    "file.close(); from portico.process.trial import load_by_values; load_by_values(*plan)"
 )
-_EXIT_LOADED = 64
-"""How the child ends that has loaded the application: 0 is what an import may end the process with."""
 
 
 def try_out(settings: Settings) -> list[str]:
@@ -105,7 +104,7 @@ def _application(settings: Settings) -> str:
     if identity is not None:
         numbers += (getattr(identity, name) for name in Identity.FIELDS)
     plan: tuple[Any, ...] = (working_directory(settings), settings.values, settings.origins, numbers)
-    plan_fd = write_plan(marshal.dumps((import_path(dict(settings.env)), plan)))
+    plan_fd = write_file(marshal.dumps((import_path(dict(settings.env)), plan)))
     command = [sys.executable, *interpreter_options(), "-c", _BOOTSTRAP, str(plan_fd), "portico"]
     variables = this_invocation().variables(dict(settings.env))
     try:
@@ -121,7 +120,7 @@ def _application(settings: Settings) -> str:
     finally:
         os.close(plan_fd)
     said = done.stderr.rstrip("\n")
-    if done.returncode == _EXIT_LOADED:
+    if done.returncode == EXIT_LOADED:
         return said.rpartition("\n")[2]
     if done.returncode < 0:
         said = f"{said}\nthe import ended by signal {-done.returncode}".lstrip("\n")
@@ -130,14 +129,18 @@ def _application(settings: Settings) -> str:
     raise OperatorError(f"cannot load {settings.app}: {said}", exit_code=EXIT_APPLICATION)
 
 
-def load_or_exit(directory: str, values: dict[str, Any], origins: dict[str, str], numbers: list[Any]) -> None:
-    """In the child: load the application as a worker would, say its name, and end at once, whatever it has
-    started.
-    """
-    code = _EXIT_LOADED
-    settings = Settings(values, origins)
+def load_by_values(
+    directory: str, values: dict[str, Any], origins: dict[str, str], numbers: list[Any]
+) -> None:
+    """In the child: `load_or_exit` by what has crossed the exec."""
+    load_or_exit(directory, Settings(values, origins), Identity(*numbers) if numbers else None)
+
+
+def load_or_exit(directory: str, settings: Settings, identity: Identity | None) -> None:
+    """Load the application as a worker would, say its name, and end at once, whatever it has started."""
+    code = EXIT_LOADED
     try:
-        give_up(settings, Identity(*numbers) if numbers else None, directory)
+        give_up(settings, identity, directory)
         said = f"{load_in(directory, settings).name} can be called"
         if settings.hooks:
             load_hooks(settings.hooks, directory)

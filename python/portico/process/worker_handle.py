@@ -29,9 +29,15 @@ _READ_BYTES = 65536
 # For each order: what ends a worker that does not serve yet, and so reads none; what it is to do, in words.
 _SIGNALS: dict[type[Message], int] = {Drain: signal.SIGTERM, Quit: signal.SIGINT}
 _WORDS: dict[type[Message], str] = {Drain: "finish", Quit: "stop"}
+# What an upgrade hands over as it is: another version takes of it what it knows.
+_HANDED_OVER = (
+    *("state", "forked_at_s", "ready_at_s", "left_at_s", "kill_at_s", "patience", "failure", "is_overdue"),
+    *("pid", "slot", "generation", "message_fd"),
+)
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from portico.config.settings import Settings
 
@@ -98,6 +104,42 @@ class WorkerHandle:
 
     def __str__(self) -> str:
         return f"worker {self.pid}"
+
+    def hand_over(self) -> dict[str, Any]:
+        """Return what the supervisor that takes this one's place makes its handle of: `take_over`."""
+        return {
+            **{name: getattr(self, name) for name in _HANDED_OVER},
+            "settings": self.settings.values,
+            "stack_fd": self.import_watch.fd,
+            "orders": self._orders,
+            "untaken": list(self._untaken),
+            "begun": self._decoder.begun,
+        }
+
+    @classmethod
+    def take_over(cls, record: dict[str, Any], settings: Settings) -> WorkerHandle:
+        """Return the handle of a worker of the supervisor before, which serves by `settings`."""
+        worker = cls(
+            settings,
+            pid=record["pid"],
+            slot=record["slot"],
+            generation=record["generation"],
+            message_fd=record["message_fd"],
+            stack_fd=record["stack_fd"],
+            now_s=record["forked_at_s"],
+        )
+        for name in _HANDED_OVER:
+            if name in record:
+                setattr(worker, name, record[name])
+        worker._orders = record["orders"]
+        worker._untaken = set(record["untaken"])
+        worker._decoder = Decoder(record["begun"])
+        return worker
+
+    @property
+    def fds(self) -> list[int]:
+        """The descriptors that are open for it."""
+        return [fd for fd in (self.message_fd, self.import_watch.fd) if fd >= 0]
 
     @property
     def is_active(self) -> bool:

@@ -37,6 +37,24 @@ def reload(subject: Subject, request: Request, now_s: float) -> Result | Outcome
     return _when_done(request, _Reload(subject), {"reloading": True})
 
 
+def upgrade(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
+    """Upgrade in place, and wait until all workers are new, or until that has failed.
+
+    The supervisor that takes over has none of the connections. With `after`, the generation before the
+    upgrade, nothing is begun: what comes of the one that was made since is waited for.
+    """
+    _expect_serving(subject)
+    if "after" in request:
+        after = _number(request, "after")
+        if subject.generations.number < after:
+            raise VerbError("failed", f"there was no upgrade after generation {after}")
+        outcome = _Reload(subject, generation=subject.generations.number)
+    else:
+        subject.upgrade()
+        outcome = _Reload(subject)
+    return _when_done(request, outcome, {"upgrading": True})
+
+
 def stop(subject: Subject, request: Request, now_s: float) -> Result:
     """Stop after the requests in flight, or `now`. The end of the connection is the end of the server."""
     _say("stop")
@@ -135,17 +153,18 @@ class _Reload:
 
     __slots__ = ("_asked", "_generation", "_subject")
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, *, generation: int | None = None) -> None:
+        """`generation` is the number of what has come of it, if that is known already."""
         self._subject = subject
         self._asked = subject.rereading.asked
-        self._generation: int | None = None
+        self._generation = generation
 
     def __call__(self) -> Result | None:
         subject, generations = self._subject, self._subject.generations
         _expect_still_serving(subject)
-        if subject.rereading.read < self._asked:
-            return None
         if self._generation is None:
+            if subject.rereading.read < self._asked:
+                return None
             if subject.rereading.failure:
                 raise VerbError("failed", subject.rereading.failure)
             self._generation = generations.number

@@ -17,14 +17,14 @@ class Subject:
     """The parts of one supervisor.
 
     `stage` returns its stage, `wanted` how many workers it wants, `bounds` the fewest and the most it may
-    want; `serving` is the name of the stage in which it starts workers. `reload`, `stop` (whether at once,
-    when), `resize_to` (so many workers), `reopen_logs` and `set_log_level` are done at once; what comes of
-    them shows in the others.
+    want; `serving` is the name of the stage in which it starts workers. `reload`, `upgrade`, `stop`
+    (whether at once, when), `resize_to` (so many workers), `reopen_logs` and `set_log_level` are done at
+    once; what comes of them shows in the others.
     """
 
     __slots__ = (
         *("back_off", "generations", "rereading", "scoreboard", "worker_set"),
-        *("reload", "reopen_logs", "resize_to", "set_log_level", "stop"),
+        *("reload", "reopen_logs", "resize_to", "set_log_level", "stop", "upgrade"),
         *("bounds", "serving", "stage", "started_at_s", "wanted"),
     )
 
@@ -40,6 +40,7 @@ class Subject:
         stage: Callable[[], str],
         wanted: Callable[[], int],
         reload: Callable[[], None],
+        upgrade: Callable[[], None],
         stop: Callable[[bool, float], None],
         bounds: Callable[[], tuple[int, int]],
         resize_to: Callable[[int], None],
@@ -55,6 +56,7 @@ class Subject:
         self.stage = stage
         self.wanted = wanted
         self.reload = reload
+        self.upgrade = upgrade
         self.stop = stop
         self.bounds = bounds
         self.resize_to = resize_to

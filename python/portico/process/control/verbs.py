@@ -11,6 +11,7 @@ from portico.process.control.actions import (
     scale,
     set_log_level,
     stop,
+    upgrade,
     write_stacks,
 )
 from portico.process.control.reports import config, requests, status, workers
@@ -33,6 +34,7 @@ VERBS: dict[str, Verb] = {
     "requests": requests,
     "config": config,
     "reload": reload,
+    "upgrade": upgrade,
     "stop": stop,
     "scale": scale,
     "drain": drain,
