@@ -11,15 +11,19 @@ mod wakeup;
 mod wire;
 mod wsgi;
 
+use portico_engine::access_log::{AccessLog, AccessRecord};
 use portico_engine::settings::Settings;
-use portico_engine::{fork, heap, log as error_log, orders, scoreboard};
+use portico_engine::{descriptor, fork, heap, log as error_log, orders, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::io::ErrorKind;
 use std::os::fd::{IntoRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long the supervisor waits for who reads the access log: less than would hold up anything else that it does.
+const LOG_PATIENCE: Duration = Duration::from_millis(20);
 
 /// Counters of all workers in one anonymous shared mapping; made before the first fork.
 #[pyclass(frozen)]
@@ -79,6 +83,30 @@ impl Scoreboard {
             calls: calls.collect::<PyResult<_>>()?,
             waiting_s: slot.waiting_s(),
         })
+    }
+
+    fn latest_calls(&self, slot: usize, within_s: f64) -> PyResult<Vec<String>> {
+        let within = Duration::try_from_secs_f64(within_s).unwrap_or(Duration::MAX);
+        Ok(self.slot(slot)?.latest_calls(within))
+    }
+
+    fn log_unfinished(&self, slot: usize, fd: RawFd, colour: bool, causes: Vec<String>) -> PyResult<()> {
+        let file = descriptor::duplicate(fd)?;
+        let access_log = AccessLog::new(&file, colour)?;
+        for (call, cause) in self.slot(slot)?.unfinished().iter().zip(&causes) {
+            access_log.add(&AccessRecord {
+                client: call.client,
+                request_line: &call.request_line,
+                status: 0,
+                body_bytes: 0,
+                referer: None,
+                user_agent: None,
+                duration_ns: call.duration_ns,
+                cause: Some(cause),
+            });
+        }
+        access_log.end(Instant::now() + LOG_PATIENCE);
+        Ok(())
     }
 }
 

@@ -136,6 +136,17 @@ class Scoreboard:
         """Clear `slot` (0 to slots - 1), whose worker has ended; others take the connections that wait."""
     def read(self, slot: int) -> WorkerStatus:
         """Return a copy of what is in `slot` (0 to slots - 1)."""
+    def latest_calls(self, slot: int, within_s: float) -> list[str]:
+        """Return the latest call of each thread of `slot`, such as `GET /path`.
+
+        Those that have come within `within_s` seconds, and those that still run.
+        """
+    def log_unfinished(self, slot: int, fd: int, colour: bool, causes: list[str]) -> None:
+        """Write the access lines of the calls that are in `slot`, whose worker has ended, to `fd`.
+
+        `causes` stand at the ends of the lines, in the order of the calls of `read`. Who reads the log is
+        waited for as shortly as may be. Raises OSError.
+        """
 
 def log(level: str, message: str) -> None:
     """Write one record to standard error: `[2026-11-21 04:51:38 +0000] [pid] [level] message`.

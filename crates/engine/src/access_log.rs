@@ -29,7 +29,7 @@ pub struct AccessRecord<'a> {
     pub client: Option<IpAddr>,
     /// The request line as it was on the wire, or as far as it came.
     pub request_line: &'a [u8],
-    /// The status code sent; 0 if none was.
+    /// The status code sent; 0 if none was, or that is not known.
     pub status: u16,
     /// Bytes of the response's body.
     pub body_bytes: u64,
@@ -39,6 +39,8 @@ pub struct AccessRecord<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// Time from the complete request to the end of the call.
     pub duration_ns: u64,
+    /// Why it has ended, where that was not by its response; said at the end of the line.
+    pub cause: Option<&'a str>,
 }
 
 /// The access log of one server.
@@ -104,7 +106,9 @@ impl AccessLog {
         push_escaped(lines, if record.request_line.is_empty() { b"-" } else { record.request_line }, most_bytes);
         lines.extend_from_slice(b"\" ");
         let mut digits = itoa::Buffer::new();
-        lines.extend_from_slice(digits.format(record.status).as_bytes());
+        // Three digits, whatever reads the line.
+        let status = if record.status == 0 { "000" } else { digits.format(record.status) };
+        lines.extend_from_slice(status.as_bytes());
         lines.push(b' ');
         lines.extend_from_slice(digits.format(record.body_bytes).as_bytes());
         for header in [record.referer, record.user_agent] {
@@ -115,6 +119,10 @@ impl AccessLog {
         let microseconds = record.duration_ns / 1_000;
         // Writing to a Vec cannot fail.
         let _ = write!(lines, " {}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000);
+        if let Some(cause) = record.cause {
+            lines.push(b' ');
+            lines.extend_from_slice(cause.as_bytes());
+        }
         lines.extend_from_slice(if self.colour { b"\x1b[0m\n" } else { b"\n" });
         lines.len() >= BATCH_BYTES && !self.is_due.swap(true, Relaxed)
     }

@@ -89,11 +89,15 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         }
         let Request { connection, inbound, body, keep_alive, arrived_ns, room, .. } = request;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
+        let sender = connection.sender();
+        let client = sender.client;
+        resources.slot.request_arrived(me, arrived_ns);
+        if resources.access_log.is_some() {
+            resources.slot.will_log(me, inbound.client(client).0, &inbound.request_line());
+        }
         let entered = Cell::enter(&resources.slot, me, head.method.of(bytes), head.path.of(bytes), started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
-        let sender = connection.sender();
-        let client = sender.client;
         let responder = Responder::new(connection, me, &inbound, &body, keep_alive, room);
         let call = Call { inbound: &inbound, body, sender, responder, cell: me, resources };
         // A panic is one response with 500: its responder sees to that when it is dropped.

@@ -7,15 +7,19 @@ use crate::clock;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::time::Duration;
 
 /// Application calls that one worker can show at a time; calls above it share the last cells.
 pub const CALLS: usize = 1024;
 const WHAT_WORDS: usize = 7;
+/// As much of a request line as the access log has of one that was not understood.
+const LINE_WORDS: usize = 32;
 
 /// In `since_ns`: the call waits for its client, and the other bits are how long it had kept the client waiting by then.
 const RESTING: u64 = 1 << 63;
@@ -37,6 +41,14 @@ struct CallCell {
     since_ns: AtomicU64,
     /// The beginning of the request line.
     what: [AtomicU64; WHAT_WORDS],
+    /// When the request had come; stays when the call has ended.
+    arrived_ns: AtomicU64,
+    /// The client's address as IPv6; zero if it has none.
+    client: [AtomicU64; 2],
+    /// How long the request line is, which may be more than there is room for.
+    line_bytes: AtomicU64,
+    /// The request line as the access log has it.
+    line: [AtomicU64; LINE_WORDS],
 }
 
 /// A call that runs.
@@ -47,6 +59,16 @@ pub struct RunningCall {
     pub silent_s: f64,
     /// What it serves, such as `GET /path`.
     pub what: String,
+}
+
+/// What the access log would say of a call whose worker has ended in the middle of it.
+pub struct UnfinishedCall {
+    /// The client's address, if it has one.
+    pub client: Option<IpAddr>,
+    /// The request line, or the beginning of a long one.
+    pub request_line: Vec<u8>,
+    /// Time since the complete request.
+    pub duration_ns: u64,
 }
 
 /// Which workers there are: a few words for each, so that looking at all of them touches one page.
@@ -92,6 +114,28 @@ impl Slot {
         shown.since_ns.store(now_ns, Relaxed);
         // After that: who sees a start sees since when.
         shown.started_ns.store(now_ns, Release);
+    }
+
+    /// Notes when the request of the next call in cell `cell` had come.
+    pub fn request_arrived(&self, cell: usize, arrived_ns: u64) {
+        self.calls[cell.min(CALLS - 1)].arrived_ns.store(arrived_ns, Relaxed);
+    }
+
+    /// Notes what the access log will say of the next call in cell `cell`: should the worker be killed in it, somebody
+    /// else has to say that.
+    pub fn will_log(&self, cell: usize, client: Option<IpAddr>, request_line: &[u8]) {
+        let shown = &self.calls[cell.min(CALLS - 1)];
+        let client = client.map_or(0, |client| u128::from_ne_bytes(as_ipv6(client).octets()));
+        for (place, half) in shown.client.iter().zip(client.to_ne_bytes().as_chunks::<8>().0) {
+            place.store(u64::from_ne_bytes(*half), Relaxed);
+        }
+        // Only the words that there are: most lines are short.
+        for (place, piece) in shown.line.iter().zip(request_line.chunks(8)) {
+            let mut word = [0_u8; 8];
+            word[..piece.len()].copy_from_slice(piece);
+            place.store(u64::from_ne_bytes(word), Relaxed);
+        }
+        shown.line_bytes.store(request_line.len() as u64, Relaxed);
     }
 
     /// Notes that a block of the call in cell `cell` has left for the client.
@@ -159,10 +203,39 @@ impl CallCell {
         })
     }
 
+    fn unfinished(&self, now_ns: u64) -> Option<UnfinishedCall> {
+        if self.started_ns.load(Acquire) == 0 {
+            return None;
+        }
+        let client: Vec<u8> = bytes_of(&self.client).collect();
+        let client = <[u8; 16]>::try_from(client).map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from);
+        let line_bytes = usize::try_from(self.line_bytes.load(Relaxed)).unwrap_or(usize::MAX);
+        let mut request_line: Vec<u8> = bytes_of(&self.line).take(line_bytes).collect();
+        if line_bytes > request_line.len() {
+            request_line.extend_from_slice(b"...");
+        }
+        Some(UnfinishedCall {
+            client: (!client.is_unspecified()).then(|| IpAddr::from(client).to_canonical()),
+            request_line,
+            duration_ns: now_ns.saturating_sub(self.arrived_ns.load(Relaxed)),
+        })
+    }
+
     fn text(&self) -> String {
-        let bytes: Vec<u8> = self.what.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+        let bytes: Vec<u8> = bytes_of(&self.what).collect();
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
         bytes[..end].escape_ascii().to_string()
+    }
+}
+
+fn bytes_of(words: &[AtomicU64]) -> impl Iterator<Item = u8> {
+    words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes())
+}
+
+fn as_ipv6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
     }
 }
 
@@ -294,6 +367,21 @@ impl SlotRef {
         self.cells().iter().filter_map(|cell| cell.call(now_ns)).collect()
     }
 
+    /// What the access log would say of the calls running now, in the order of `calls`: for a worker that has ended.
+    pub fn unfinished(&self) -> Vec<UnfinishedCall> {
+        let now_ns = clock::monotonic_ns();
+        self.cells().iter().filter_map(|cell| cell.unfinished(now_ns)).collect()
+    }
+
+    /// The latest call of each thread, such as `GET /path`: those whose requests have come within `within`, and those
+    /// that still run.
+    pub fn latest_calls(&self, within: Duration) -> Vec<String> {
+        let since_ns = clock::monotonic_ns().saturating_sub(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
+        let is_recent =
+            |cell: &&CallCell| cell.started_ns.load(Acquire) != 0 || cell.arrived_ns.load(Relaxed) > since_ns;
+        self.cells().iter().filter(is_recent).map(CallCell::text).collect()
+    }
+
     /// How long some thread with something to do has waited for the interpreter; 0 if none does.
     pub fn waiting_ns(&self, now_ns: u64) -> u64 {
         let since = self.cells().iter().filter_map(|cell| {
@@ -314,7 +402,7 @@ impl SlotRef {
         for counter in [requests, connections, connections_total, bytes_sent, errors] {
             counter.store(0, Relaxed);
         }
-        for word in self.cells().iter().flat_map(|cell| [&cell.started_ns, &cell.since_ns]) {
+        for word in self.cells().iter().flat_map(|cell| [&cell.started_ns, &cell.since_ns, &cell.arrived_ns, &cell.line_bytes]) {
             word.store(0, Relaxed);
         }
         self.set_threads(0);

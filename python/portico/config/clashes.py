@@ -23,7 +23,7 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
     `directory` is what relative paths start from. The attributes in `unread` have mistakes of their own:
     rules that need one of them are left alone.
     """
-    rules = (_in_bind(settings, directory), _of_peers(settings), _of_sizes(settings))
+    rules = (_in_bind(settings, directory), _of_peers(settings), _of_sizes(settings), _of_care(settings))
     return [
         sentence
         for rule in rules
@@ -94,6 +94,13 @@ def _of_sizes(settings: Settings) -> Iterator[_Clash]:
     ):
         if getattr(settings, spool.attribute) < getattr(settings, memory.attribute):
             yield _misfit(settings, spool, "at least", memory)
+
+
+def _of_care(settings: Settings) -> Iterator[_Clash]:
+    """A limit of last resort lies above the one that comes first."""
+    soft, hard = Settings.max_rss_bytes, Settings.max_rss_hard_bytes
+    if settings.max_rss_bytes and 0 < settings.max_rss_hard_bytes <= settings.max_rss_bytes:
+        yield _misfit(settings, hard, "larger than", soft)
 
 
 def _misfit(settings: Settings, one: Setting[int], relation: str, other: Setting[int]) -> _Clash:

@@ -16,10 +16,12 @@ import time
 from portico import _core, log
 from portico.config.shares import share_of
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
+from portico.process.accounting import Accounting
 from portico.process.back_off import BackOff
 from portico.process.banner import banner
 from portico.process.boots import Boots
 from portico.process.calls import describe_calls
+from portico.process.care import Care
 from portico.process.generations import Generations
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
@@ -69,12 +71,14 @@ class Supervisor:
         self._has_stop_signal = False
         self._announced = False
         self._back_off = BackOff()
+        self._accounting = Accounting(self._scoreboard)
         self._rereading = Rereading(self._loop, self._generations, self._take_plan)
         self._duties: list[Duty] = [OverdueWorkers(self._worker_set, self._scoreboard)]
         # No longer once told to stop.
         self._duties_in_service: list[Duty] = [
             OverdueCalls(self._worker_set, self._scoreboard),
             Boots(self._worker_set),
+            Care(self._worker_set, self._scoreboard, self._at_a_time),
             self._rereading,
             TouchReload(self._generations, self._reload),
         ]
@@ -138,8 +142,11 @@ class Supervisor:
                 return assignment
 
     def _lacks_worker(self) -> bool:
-        parallel = share_of(self._plan.settings.reload_parallel, self._wanted)
-        return self._worker_set.lacks_worker(self._generations.number, self._wanted, parallel)
+        return self._worker_set.lacks_worker(self._generations.number, self._wanted, self._at_a_time())
+
+    def _at_a_time(self) -> int:
+        """How many workers may be replaced at the same time."""
+        return share_of(self._plan.settings.reload_parallel, self._wanted)
 
     def _fork(self, now_s: float) -> Assignment | None:
         slot = self._worker_set.free_slot()
@@ -352,6 +359,8 @@ class Supervisor:
     def _on_exit(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:
         """Say what happened and when its place is filled; the scoreboard still has what it was doing."""
         how = how_it_ended(exit_code)
+        if self._accounting.settle(worker, exit_code, self._plan) == "killed:oom":
+            how += ", for want of memory in its cgroup,"
         if not worker.is_active:
             log.debug(f"{worker} has left: it {how}")
         elif worker.state == BOOTING:

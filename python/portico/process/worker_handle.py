@@ -50,9 +50,12 @@ class WorkerHandle:
         "generation",
         "import_watch",
         "is_overdue",
+        "is_spent",
+        "is_too_large",
         "kill_at_s",
         "left_at_s",
         "message_fd",
+        "order",
         "patience",
         "pid",
         "ready_at_s",
@@ -88,6 +91,12 @@ class WorkerHandle:
         self.failure = ""
         # Whether it leaves because of a call that has taken too long.
         self.is_overdue = False
+        # Whether it serves on until it has a successor, and leaves then: it has become old, or large.
+        self.is_spent = False
+        # Whether it leaves at once because of its size.
+        self.is_too_large = False
+        # What it leaves by.
+        self.order: type[Message] | None = None
         self._decoder = Decoder()
         self._orders = 0
         # The numbers of orders that it has not acknowledged.
@@ -133,6 +142,8 @@ class WorkerHandle:
         if self.state != LEAVING:
             self.state = LEAVING
             self.left_at_s = now_s
+        if self.order is not Quit:
+            self.order = order
         patience_s = min(within_s, _patience_s(order, self.settings))
         kill_at_s = now_s + patience_s
         if self.kill_at_s is None or kill_at_s < self.kill_at_s:

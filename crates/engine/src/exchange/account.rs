@@ -52,6 +52,7 @@ impl Account<'_> {
             referer: header("referer"),
             user_agent: header("user-agent"),
             duration_ns: self.duration_ns,
+            cause: None,
         });
     }
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from portico.config.setting import Group, Setting
 from portico.config.settings.application import ApplicationSettings
+from portico.config.settings.care import CareSettings
 from portico.config.settings.limits import LimitSettings
 from portico.config.settings.listening import ListeningSettings
 from portico.config.settings.logs import LogSettings
@@ -31,6 +32,7 @@ class Settings(
     ApplicationSettings,
     ProcessSettings,
     ReloadSettings,
+    CareSettings,
     ListeningSettings,
     LimitSettings,
     TimeSettings,
