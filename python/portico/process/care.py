@@ -38,7 +38,16 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class Care(Duty):
     """Looks for such workers, and marks them; `at_a_time` is how many may be replaced at the same time."""
 
-    __slots__ = ("_at_a_time", "_next_s", "_scoreboard", "_tick_s", "_warned_of", "_watched", "_worker_set")
+    __slots__ = (
+        "_at_a_time",
+        "_is_held_back",
+        "_next_s",
+        "_scoreboard",
+        "_tick_s",
+        "_warned_of",
+        "_watched",
+        "_worker_set",
+    )
 
     def __init__(
         self, worker_set: WorkerSet, scoreboard: _core.Scoreboard, at_a_time: Callable[[], int]
@@ -48,6 +57,8 @@ class Care(Duty):
         self._at_a_time = at_a_time
         self._watched: dict[int, _Watched] = {}
         self._next_s = 0.0
+        # Whether one is due that has to wait until another has been replaced.
+        self._is_held_back = False
         self._tick_s = _SHORTEST_TICK_S
         # The max_rss that a worker had from the start, so that this is said once.
         self._warned_of = 0
@@ -55,7 +66,8 @@ class Care(Duty):
     def look(self, now_s: float) -> None:
         workers = self._cared_for()
         is_new = self._has_new(workers)
-        if now_s < self._next_s and not is_new:
+        has_room = self._is_held_back and self._replaced() < self._at_a_time()
+        if now_s < self._next_s and not is_new and not has_room:
             return
         self._watched = {
             worker.pid: self._watched.get(worker.pid) or _Watched(worker, self._scoreboard)
@@ -63,18 +75,18 @@ class Care(Duty):
         }
         changes = [watched.look(now_s) for watched in self._watched.values()]
         self._tick_s = _SHORTEST_TICK_S if is_new or any(changes) else min(_LONGEST_TICK_S, 2 * self._tick_s)
-        is_held_back = False
+        self._is_held_back = False
         for worker in workers:
             watched = self._watched[worker.pid]
             if watched.is_too_large:
                 self._end(worker, watched, now_s)
             elif worker.state == READY and not worker.is_spent and (why := self._why(watched, now_s)):
-                is_held_back = self._replaced() >= self._at_a_time()
-                if not is_held_back:
+                self._is_held_back = self._replaced() >= self._at_a_time()
+                if not self._is_held_back:
                     worker.is_spent = True
                     log.info(f"{worker} {why}: it is replaced once its successor is ready")
         due_s = [each.until_s for each in self._watched.values() if each.until_s > now_s]
-        if is_held_back or any(each.is_measured for each in self._watched.values()):
+        if any(each.is_measured for each in self._watched.values()):
             due_s.append(now_s + self._tick_s)
         self._next_s = min(due_s, default=math.inf)
 
