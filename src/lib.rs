@@ -90,10 +90,16 @@ impl Scoreboard {
         Ok(self.slot(slot)?.latest_calls(within))
     }
 
+    fn has_unwritten(&self, slot: usize) -> PyResult<bool> {
+        Ok(!self.slot(slot)?.unwritten.is_empty())
+    }
+
     fn log_unfinished(&self, slot: usize, fd: RawFd, colour: bool, causes: Vec<String>) -> PyResult<()> {
         let file = descriptor::duplicate(fd)?;
-        let access_log = AccessLog::new(&file, colour)?;
-        for (call, cause) in self.slot(slot)?.unfinished().iter().zip(&causes) {
+        let slot = self.slot(slot)?;
+        let access_log = AccessLog::new(&file, colour, None)?;
+        access_log.add_lines(&slot.unwritten.lines());
+        for (call, cause) in slot.unfinished().iter().zip(&causes) {
             access_log.add(&AccessRecord {
                 client: call.client,
                 request_line: &call.request_line,

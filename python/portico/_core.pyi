@@ -141,9 +141,12 @@ class Scoreboard:
 
         Those that have come within `within_s` seconds, and those that still run.
         """
+    def has_unwritten(self, slot: int) -> bool:
+        """Say whether the worker of `slot` has access lines of requests that have ended, not written yet."""
     def log_unfinished(self, slot: int, fd: int, colour: bool, causes: list[str]) -> None:
-        """Write the access lines of the calls that are in `slot`, whose worker has ended, to `fd`.
+        """Write the access lines that the worker of `slot`, which has ended, has not written, to `fd`.
 
+        They are of requests that had ended, and of the calls that were running.
         `causes` stand at the ends of the lines, in the order of the calls of `read`. Who reads the log is
         waited for as shortly as may be. Raises OSError.
         """

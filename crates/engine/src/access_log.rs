@@ -9,10 +9,11 @@ use crate::clock;
 use crate::line_writer::LineWriter;
 use crate::lock::lock;
 use crate::log::RateLimited;
+use crate::scoreboard::SlotRef;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,10 @@ pub struct AccessLog {
     is_due: AtomicBool,
     /// Lines on their way out; locked by who writes, so that others can go on buffering.
     leaving: Mutex<Vec<u8>>,
+    /// Where the lines are, too, until they are written: should this process be killed, its supervisor writes them.
+    slot: Option<SlotRef>,
+    /// The half of that for what is buffered; the other is for what leaves. Changed with both locked.
+    half: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -61,19 +66,22 @@ struct Buffered {
     date: String,
     /// Lines that had no room.
     lost: u64,
+    /// How much of the lines, from their start, is in the slot.
+    shown_bytes: usize,
 }
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl AccessLog {
-    /// A log that writes to `fd`.
+    /// A log that writes to `fd`, and shows in `slot` what is not written yet.
     ///
     /// # Errors
     /// There are no more descriptors.
-    pub fn new(fd: &OwnedFd, colour: bool) -> io::Result<AccessLog> {
+    pub fn new(fd: &OwnedFd, colour: bool, slot: Option<SlotRef>) -> io::Result<AccessLog> {
         let writer = LineWriter::new(fd.as_fd())?;
         let (buffered, leaving) = (Mutex::default(), Mutex::default());
-        Ok(AccessLog { writer, colour, buffered, is_due: AtomicBool::new(false), leaving })
+        let (is_due, half) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Ok(AccessLog { writer, colour, buffered, is_due, leaving, slot, half })
     }
 
     /// Adds the line of one request (the combined format, then the duration in seconds). Writes nothing; true if it is
@@ -91,7 +99,8 @@ impl AccessLog {
             buffered.second = second;
             buffered.date = date_text(second);
         }
-        let Buffered { lines, date, .. } = &mut *buffered;
+        let Buffered { lines, date, shown_bytes, .. } = &mut *buffered;
+        let line_start = lines.len();
         let most_bytes = if self.writer.is_file() { usize::MAX } else { PIPE_FIELD_BYTES };
         let start = if self.colour { colour_of(record.status) } else { "" };
         lines.extend_from_slice(start.as_bytes());
@@ -124,7 +133,19 @@ impl AccessLog {
             lines.extend_from_slice(cause.as_bytes());
         }
         lines.extend_from_slice(if self.colour { b"\x1b[0m\n" } else { b"\n" });
+        // Only from the start on: what has been written is counted from there.
+        if let Some(slot) = &self.slot
+            && *shown_bytes == line_start
+            && slot.unwritten.add(self.half.load(Relaxed), lines.get(line_start..).unwrap_or_default())
+        {
+            *shown_bytes = lines.len();
+        }
         lines.len() >= BATCH_BYTES && !self.is_due.swap(true, Relaxed)
+    }
+
+    /// Adds whole lines that somebody else has made.
+    pub fn add_lines(&self, lines: &[u8]) {
+        lock(&self.buffered).lines.extend_from_slice(lines);
     }
 
     /// Whether so much is buffered that it should be written although there are more requests.
@@ -150,16 +171,31 @@ impl AccessLog {
         warn_about_lost(lost);
         loop {
             if leaving.is_empty() {
-                std::mem::swap(&mut lock(&self.buffered).lines, &mut leaving);
-                if leaving.is_empty() {
+                let mut buffered = lock(&self.buffered);
+                if buffered.lines.is_empty() {
                     return true;
                 }
+                std::mem::swap(&mut buffered.lines, &mut leaving);
+                buffered.shown_bytes = 0;
+                self.half.fetch_xor(1, Relaxed);
             }
             let written = self.write(&leaving);
             leaving.drain(..written);
+            self.show_written(written, leaving.is_empty());
             if !leaving.is_empty() {
                 return false;
             }
+        }
+    }
+
+    /// Notes in the slot what has left.
+    fn show_written(&self, written: usize, is_all: bool) {
+        let Some(slot) = &self.slot else { return };
+        let half = self.half.load(Relaxed) ^ 1;
+        if is_all {
+            slot.unwritten.clear(half);
+        } else {
+            slot.unwritten.wrote(half, written);
         }
     }
 
@@ -169,6 +205,10 @@ impl AccessLog {
             if Instant::now() >= deadline {
                 let lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count() as u64 - 1;
                 warn_about_lost(lines(&lock(&self.leaving)) + lines(&lock(&self.buffered).lines));
+                if let Some(slot) = &self.slot {
+                    slot.unwritten.clear(0);
+                    slot.unwritten.clear(1);
+                }
                 return;
             }
             std::thread::sleep(Duration::from_millis(2));

@@ -111,9 +111,10 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             resources.interrupts.doubt();
         }
         let ended_ns = clock::monotonic_ns();
-        drop(entered);
         let duration_ns = ended_ns.saturating_sub(arrived_ns);
         Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns }.settle(resources);
+        // Not before: a call is in its cell or in the log, should the process be killed.
+        drop(entered);
         resources.buffers.give_back(inbound);
         self.flush_access_log_if_due();
         Called { started_ns, ended_ns }

@@ -112,7 +112,8 @@ impl Engine {
             thread_cpu_ns: clock::thread_cpu_ns,
         };
         slot.set_threads(settings.threads);
-        let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(&fd, colour)).transpose()?;
+        let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(&fd, colour, Some(slot.clone())));
+        let access_log = access_log.transpose()?;
         let resources = Resources::new(settings, slot, access_log, &runtime);
         let gate = {
             let _in_runtime = runtime.enter();

@@ -6,7 +6,7 @@
 //! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `fork`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
-//! 4. `scoreboard`, `access_log`: accounts that need no interpreter.
+//! 4. `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `disconnect`: who is late, who may come in, who waits,
 //!    who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket.
@@ -52,4 +52,5 @@ pub mod server;
 pub mod settings;
 pub mod state;
 mod sync;
+pub mod unwritten;
 pub mod wheel;

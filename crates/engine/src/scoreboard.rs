@@ -4,6 +4,7 @@
 //! by it. It outlives a worker, so a killed request can still be named. No locks, and no system call for a request.
 
 use crate::clock;
+use crate::unwritten::Unwritten;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use std::io;
@@ -93,6 +94,8 @@ pub struct Slot {
     pub bytes_sent: AtomicU64,
     /// Responses with a status of 500 or more.
     pub errors: AtomicU64,
+    /// Lines of the access log that are not written yet.
+    pub unwritten: Unwritten,
     calls: [CallCell; CALLS],
 }
 
@@ -398,13 +401,17 @@ impl SlotRef {
 
     /// Clears the slot: its worker has ended. What that was about to accept is left to the others.
     pub fn reset(&self) {
-        let Slot { requests, connections, connections_total, bytes_sent, errors, calls: _ } = self.slot();
+        let Slot { requests, connections, connections_total, bytes_sent, errors, unwritten, calls: _ } = self.slot();
         for counter in [requests, connections, connections_total, bytes_sent, errors] {
             counter.store(0, Relaxed);
         }
-        for word in self.cells().iter().flat_map(|cell| [&cell.started_ns, &cell.since_ns, &cell.arrived_ns, &cell.line_bytes]) {
+        for word in
+            self.cells().iter().flat_map(|cell| [&cell.started_ns, &cell.since_ns, &cell.arrived_ns, &cell.line_bytes])
+        {
             word.store(0, Relaxed);
         }
+        unwritten.clear(0);
+        unwritten.clear(1);
         self.set_threads(0);
         self.set_accepting(false);
         self.leave_connection();

@@ -1,7 +1,7 @@
 """The account of a worker that has ended: the cause, and the access lines of its unfinished calls.
 
-Receives a worker that was reaped, before its slot of the scoreboard is cleared. A worker writes a line when a
-request has ended; what was running when it died has none yet, and here is where it gets one.
+Receives a worker that was reaped, before its slot of the scoreboard is cleared. A worker writes a line after
+a request has ended; what was running when it died has none yet, and the latest ones may not be written.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Accounting:
         """Write the access lines that `worker` has left to be written; return the cause of its end."""
         cause = self._cause(worker, exit_code)
         status = self._scoreboard.read(worker.slot)
-        if not status.calls:
+        if not status.calls and not self._scoreboard.has_unwritten(worker.slot):
             return cause
         causes = [cause for _ in status.calls]
         if worker.is_overdue:
