@@ -93,7 +93,7 @@ def test_all_that_ran_in_a_killed_worker_have_lines(start: Start) -> None:
     portico.stop()
 
 
-def test_a_long_request_line_is_cut(start: Start) -> None:
+def test_a_long_request_line_is_truncated(start: Start) -> None:
     portico = serve(start)
     target = "/exit?" + "x" * 500
     with portico.ask(target) as connection:
@@ -147,7 +147,7 @@ def test_a_request_that_outlives_the_stop_has_one_line(start: Start) -> None:
     assert the_line(portico, "/wait").group("status", "cause") == ("000", "killed:graceful_timeout")
 
 
-def test_a_request_that_is_cut_by_int_has_one_line(start: Start) -> None:
+def test_a_request_that_is_aborted_by_int_has_one_line(start: Start) -> None:
     portico = serve(start)
     with portico.ask("/wait") as connection:
         wait_in_flight(portico)

@@ -8,12 +8,9 @@ memory beside its successor, whose start takes CPU. Only one beyond `max_rss_har
 from __future__ import annotations
 
 import math
-import os
 
 from portico import log
-from portico.config.units import format_size
 from portico.process.calls import describe_calls
-from portico.process.growth import Growth, mebibytes
 from portico.process.loop import Duty
 from portico.process.messages import Drain
 from portico.process.worker_handle import LEAVING, READY
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
 
     from portico import _core
     from portico.config.settings import Settings
+    from portico.process.watched import Watched
     from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
 
@@ -32,7 +30,6 @@ _SHORTEST_TICK_S = 1.0
 _LONGEST_TICK_S = 4.0
 # What a worker beyond max_rss_hard gets for its requests.
 HARD_PATIENCE_S = 1.0
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Care(Duty):
@@ -55,7 +52,7 @@ class Care(Duty):
         self._worker_set = worker_set
         self._scoreboard = scoreboard
         self._at_a_time = at_a_time
-        self._watched: dict[int, _Watched] = {}
+        self._watched: dict[int, Watched] = {}
         self._next_s = 0.0
         # Whether one is due that has to wait until another has been replaced.
         self._is_held_back = False
@@ -70,7 +67,7 @@ class Care(Duty):
         if now_s < self._next_s and not is_new and not has_room:
             return
         self._watched = {
-            worker.pid: self._watched.get(worker.pid) or _Watched(worker, self._scoreboard)
+            worker.pid: self._watched.get(worker.pid) or _watch(worker, self._scoreboard)
             for worker in workers
         }
         changes = [watched.look(now_s) for watched in self._watched.values()]
@@ -106,124 +103,40 @@ class Care(Duty):
             for worker in self._worker_set.in_state(LEAVING)
             if worker.settings.max_rss_hard_bytes and not worker.is_too_large
         ]
-        ready = [
-            worker
-            for worker in self._worker_set.in_state(READY)
-            if is_measured(worker.settings) or worker.settings.max_lifetime_s
-        ]
+        ready = [worker for worker in self._worker_set.in_state(READY) if _is_asked_for(worker.settings)]
         return ready + leaving
 
     def _replaced(self) -> int:
         """How many are about to be replaced, or still finish their requests after that."""
         return sum(worker.is_spent for worker in self._worker_set.workers.values())
 
-    def _why(self, watched: _Watched, now_s: float) -> str:
+    def _why(self, watched: Watched, now_s: float) -> str:
         limit_bytes = watched.settings.max_rss_bytes
         if watched.was_large_from_the_start and self._warned_of != limit_bytes:
             self._warned_of = limit_bytes
-            log.warning(
-                f"max_rss is {format_size(limit_bytes)}, and a worker has {mebibytes(watched.rss_bytes)} "
-                "before its first request: no worker is replaced by it"
-            )
+            log.warning(watched.why_left_alone())
         return watched.why(now_s)
 
-    def _end(self, worker: WorkerHandle, watched: _Watched, now_s: float) -> None:
+    def _end(self, worker: WorkerHandle, watched: Watched, now_s: float) -> None:
         worker.is_too_large = True
         log.error(
-            f"{worker} has {mebibytes(watched.rss_bytes)}, more than max_rss_hard of "
-            f"{format_size(watched.settings.max_rss_hard_bytes)}: it leaves in {HARD_PATIENCE_S:g} s"
+            f"{worker} {watched.why_too_large()}: it leaves in {HARD_PATIENCE_S:g} s"
             f"{watched.growth.describe()}{describe_calls(self._scoreboard.read(worker.slot))}"
         )
         worker.leave(Drain, now_s=now_s, within_s=HARD_PATIENCE_S)
 
 
-class _Watched:
-    """What was seen of one worker, and its own limits."""
+def _watch(worker: WorkerHandle, scoreboard: _core.Scoreboard) -> Watched:
+    # Here, because every worker would have it in its memory, also where nothing of this is set.
+    from portico.process.watched import Watched
 
-    __slots__ = (
-        "_at_s",
-        "_least_s",
-        "_pid",
-        "_ready_at_s",
-        "_requests",
-        "_requests_limit",
-        "_scoreboard",
-        "_slot",
-        "growth",
-        "is_measured",
-        "rss_bytes",
-        "settings",
-        "until_s",
-        "was_large_from_the_start",
+    return Watched(worker, scoreboard)
+
+
+def _is_asked_for(settings: Settings) -> bool:
+    return bool(
+        settings.max_requests
+        or settings.max_lifetime_s
+        or settings.max_rss_bytes
+        or settings.max_rss_hard_bytes
     )
-
-    def __init__(self, worker: WorkerHandle, scoreboard: _core.Scoreboard) -> None:
-        settings = self.settings = worker.settings
-        self._scoreboard = scoreboard
-        self._pid, self._slot = worker.pid, worker.slot
-        self._requests = 0
-        self._requests_limit = settings.max_requests + round(_at_random() * settings.max_requests_jitter)
-        self._ready_at_s = worker.ready_at_s
-        self._least_s = worker.ready_at_s + settings.min_lifetime_s
-        lifetime_s = settings.max_lifetime_s + _at_random() * settings.max_lifetime_jitter_s
-        self.until_s = worker.ready_at_s + lifetime_s if settings.max_lifetime_s else float("inf")
-        self._at_s = worker.ready_at_s
-        self.growth = Growth()
-        self.is_measured = is_measured(settings)
-        self.rss_bytes = self._rss_bytes()
-        self.was_large_from_the_start = self.rss_bytes >= settings.max_rss_bytes > 0
-
-    def look(self, now_s: float) -> bool:
-        """See what it has become; return whether that is something else than before."""
-        if not self.is_measured:
-            return False
-        status = self._scoreboard.read(self._slot)
-        rss_bytes = self._rss_bytes()
-        changed = status.requests != self._requests or rss_bytes != self.rss_bytes or bool(status.calls)
-        if _has_size(self.settings):
-            calls = self._scoreboard.latest_calls(self._slot, max(0.0, now_s - self._at_s))
-            self.growth.note(rss_bytes - self.rss_bytes, calls)
-        self._requests, self.rss_bytes, self._at_s = status.requests, rss_bytes, now_s
-        return changed
-
-    @property
-    def is_too_large(self) -> bool:
-        return self.rss_bytes > self.settings.max_rss_hard_bytes > 0
-
-    def why(self, now_s: float) -> str:
-        """Return why it should be replaced, or nothing."""
-        settings = self.settings
-        if now_s >= self.until_s:
-            return f"has served for {now_s - self._ready_at_s:.1f} s"
-        if now_s < self._least_s:
-            return ""
-        if settings.max_requests and self._requests >= self._requests_limit:
-            return f"has served {self._requests} requests"
-        if self.rss_bytes > settings.max_rss_bytes > 0 and not self.was_large_from_the_start:
-            limit = format_size(settings.max_rss_bytes)
-            return f"has {mebibytes(self.rss_bytes)}, more than max_rss of {limit}{self.growth.describe()}"
-        return ""
-
-    def _rss_bytes(self) -> int:
-        """Return its resident set; 0 where that cannot be had, or need not."""
-        if not _has_size(self.settings):
-            return 0
-        try:
-            with open(f"/proc/{self._pid}/statm", encoding="ascii") as file:
-                return int(file.read().split()[1]) * _PAGE_BYTES
-        except (OSError, IndexError):
-            return 0
-
-
-def is_measured(settings: Settings) -> bool:
-    """Whether a worker has to be looked at now and again, and not only at the end of its time."""
-    return bool(settings.max_requests or _has_size(settings))
-
-
-def _has_size(settings: Settings) -> bool:
-    return bool(settings.max_rss_bytes or settings.max_rss_hard_bytes)
-
-
-def _at_random() -> float:
-    """Return a number from 0 to 1; the module `random` would cost the supervisor more than this."""
-    return int.from_bytes(os.urandom(4), "little") / 0xFFFF_FFFF

@@ -5,7 +5,8 @@ Reads /proc and /sys only; on other systems, and where the cgroup is not mounted
 
 from __future__ import annotations
 
-from portico.process.cpus import CGROUP_ROOT
+# Not that of cpus.py, which no supervised process has.
+_CGROUP_ROOT = "/sys/fs/cgroup"
 
 
 class OomKills:
@@ -13,7 +14,7 @@ class OomKills:
 
     __slots__ = ("_paths", "_seen")
 
-    def __init__(self, root: str = CGROUP_ROOT, membership_path: str = "/proc/self/cgroup") -> None:
+    def __init__(self, root: str = _CGROUP_ROOT, membership_path: str = "/proc/self/cgroup") -> None:
         self._paths = _candidates(root, membership_path)
         self._seen = self._count()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from portico.config.kinds import Duration, Size, WholeNumber
-from portico.config.setting import Group, Setting, Values
+from portico.config.setting import Group, Setting
+from portico.config.values import Values
 
 _CARE = Group("care of workers", "care")
 _MOST = 10**12
