@@ -7,8 +7,6 @@ memory beside its successor, whose start takes CPU. Only one beyond `max_rss_har
 
 from __future__ import annotations
 
-import math
-
 from portico import log
 from portico.process.calls import describe_calls
 from portico.process.loop import Duty
@@ -85,7 +83,7 @@ class Care(Duty):
         due_s = [each.until_s for each in self._watched.values() if each.until_s > now_s]
         if any(each.is_measured for each in self._watched.values()):
             due_s.append(now_s + self._tick_s)
-        self._next_s = min(due_s, default=math.inf)
+        self._next_s = min(due_s, default=float("inf"))
 
     def due_s(self) -> float | None:
         workers = self._cared_for()

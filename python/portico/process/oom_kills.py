@@ -5,6 +5,10 @@ Reads /proc and /sys only; on other systems, and where the cgroup is not mounted
 
 from __future__ import annotations
 
+import os
+
+# More than there is.
+_MOST_BYTES = 16 * 1024
 # Not that of cpus.py, which no supervised process has.
 _CGROUP_ROOT = "/sys/fs/cgroup"
 
@@ -29,12 +33,7 @@ class OomKills:
 
     def _count(self) -> int:
         for path in self._paths:
-            try:
-                with open(path, encoding="ascii") as file:
-                    lines = file.read().splitlines()
-            except OSError:
-                continue
-            for line in lines:
+            for line in _lines(path):
                 name, _, number = line.partition(" ")
                 if name == "oom_kill":
                     return int(number)
@@ -43,13 +42,8 @@ class OomKills:
 
 def _candidates(root: str, membership_path: str) -> list[str]:
     """Where the counter may be; in a container the path may be the host's, and only the root is mounted."""
-    try:
-        with open(membership_path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return []
     paths = []
-    for line in lines:
+    for line in _lines(membership_path):
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         group = path.rstrip("/")
@@ -58,3 +52,17 @@ def _candidates(root: str, membership_path: str) -> list[str]:
         elif "memory" in controllers.split(","):
             paths += [f"{root}/memory{group}/memory.oom_control", f"{root}/memory/memory.oom_control"]
     return paths
+
+
+def _lines(path: str) -> list[str]:
+    """Return the lines of a small file, none if it cannot be read; a file object costs each process 60 KB."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return []
+    try:
+        return os.read(fd, _MOST_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
