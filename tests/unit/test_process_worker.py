@@ -15,7 +15,7 @@ from portico.types import EngineListener, EngineProcess
 
 NOT_FOR_THE_ENGINE = {
     *("app", "name", "factory", "middleware", "bind", "workers", "timeout_s", "backlog"),
-    *("boot_timeout_s", "warmup", "reload_parallel", "touch_reload"),
+    *("boot_timeout_s", "warmup", "reload_parallel", "touch_reload", "drain_delay_s"),
     *("chdir", "pythonpath", "env"),
     *("access_log", "error_log", "log_level"),
 }

@@ -11,7 +11,7 @@ use crate::log::{Level, log};
 use crate::message::body::Body;
 use crate::message::inbound::Inbound;
 use crate::resources::Resources;
-use crate::scoreboard::Slot;
+use crate::scoreboard::{ShownRequest, Slot};
 use crate::server::Server;
 use portico_crew::Called;
 use std::any::Any;
@@ -89,11 +89,18 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         }
         let Request { connection, inbound, body, keep_alive, arrived_ns, room, .. } = request;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
-        let entered = Cell::enter(&resources.slot, me, head.method.of(bytes), head.path.of(bytes), started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
         let sender = connection.sender();
         let client = sender.client;
+        let shown = ShownRequest {
+            method: head.method.of(bytes),
+            path: head.path.of(bytes),
+            query: head.query.of(bytes),
+            version: inbound.version_text(),
+            client: inbound.client(client).0,
+        };
+        let entered = Cell::enter(&resources.slot, me, &shown, started_ns);
         let responder = Responder::new(connection, me, &inbound, &body, keep_alive, room);
         let call = Call { inbound: &inbound, body, sender, responder, cell: me, resources };
         // A panic is one response with 500: its responder sees to that when it is dropped.
@@ -107,8 +114,11 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             resources.interrupts.doubt();
         }
         let ended_ns = clock::monotonic_ns();
-        drop(entered);
         let duration_ns = ended_ns.saturating_sub(arrived_ns);
+        if !entered.leave() {
+            // Its account is settled.
+            return Called { started_ns, ended_ns };
+        }
         Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns }.settle(resources);
         resources.buffers.give_back(inbound);
         self.flush_access_log_if_due();
@@ -130,18 +140,27 @@ impl<C: Caller> Calls<'_, C> {
 struct Cell<'a> {
     slot: &'a Slot,
     index: usize,
+    is_left: bool,
 }
 
 impl Cell<'_> {
-    fn enter<'a>(slot: &'a Slot, index: usize, method: &[u8], path: &[u8], now_ns: u64) -> Cell<'a> {
-        slot.call_started(index, method, path, now_ns);
-        Cell { slot, index }
+    fn enter<'a>(slot: &'a Slot, index: usize, request: &ShownRequest<'_>, now_ns: u64) -> Cell<'a> {
+        slot.call_started(index, request, now_ns);
+        Cell { slot, index, is_left: false }
+    }
+
+    /// Leaves it; says whether the server has waited for that: it may have aborted the call.
+    fn leave(mut self) -> bool {
+        self.is_left = true;
+        self.slot.call_ended(self.index)
     }
 }
 
 impl Drop for Cell<'_> {
     fn drop(&mut self) {
-        self.slot.call_ended(self.index);
+        if !self.is_left {
+            self.slot.call_ended(self.index);
+        }
     }
 }
 

@@ -7,15 +7,20 @@ use crate::clock;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use std::io;
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 
 /// Application calls that one worker can show at a time; calls above it share the last cells.
 pub const CALLS: usize = 1024;
-const WHAT_WORDS: usize = 7;
+const TEXT_WORDS: usize = 11;
+/// Where in a call's `sent` the status is; below are the bytes of the body.
+const STATUS_SHIFT: u32 = 48;
 
 /// In `since_ns`: the call waits for its client, and the other bits are how long it had kept the client waiting by then.
 const RESTING: u64 = 1 << 63;
@@ -35,8 +40,27 @@ struct CallCell {
     started_ns: AtomicU64,
     /// Since when somebody waits for the thread's next step: for the application to be called, for the next block.
     since_ns: AtomicU64,
-    /// The beginning of the request line.
-    what: [AtomicU64; WHAT_WORDS],
+    /// The status of the response and the bytes of its body, as far as they have left.
+    sent: AtomicU64,
+    /// The client's address as one of IPv6; 0 where there is none.
+    client: [AtomicU64; 2],
+    /// The beginning of the request line: method and path, a zero, the rest.
+    text: [AtomicU64; TEXT_WORDS],
+}
+
+/// What a call shows of its request.
+#[derive(Clone, Copy)]
+pub struct ShownRequest<'a> {
+    /// Its method.
+    pub method: &'a [u8],
+    /// Its path as it came.
+    pub path: &'a [u8],
+    /// Its query, without the question mark.
+    pub query: &'a [u8],
+    /// The version of its protocol.
+    pub version: &'a [u8],
+    /// Who has sent it.
+    pub client: Option<IpAddr>,
 }
 
 /// A call that runs.
@@ -47,6 +71,22 @@ pub struct RunningCall {
     pub silent_s: f64,
     /// What it serves, such as `GET /path`.
     pub what: String,
+}
+
+/// A call that nobody waits for any more.
+pub struct AbortedCall {
+    /// As it was shown.
+    pub call: RunningCall,
+    /// Nanoseconds since its start.
+    pub elapsed_ns: u64,
+    /// The request line, or its beginning.
+    pub request_line: Vec<u8>,
+    /// Who has sent the request.
+    pub client: Option<IpAddr>,
+    /// The status that has left; 0 if none has.
+    pub status: u16,
+    /// Bytes of the body that have left.
+    pub body_bytes: u64,
 }
 
 /// Which workers there are: a few words for each, so that looking at all of them touches one page.
@@ -75,38 +115,75 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Notes that the call in cell `cell` enters the application for `what`, such as `GET /path`.
-    pub fn call_started(&self, cell: usize, method: &[u8], path: &[u8], now_ns: u64) {
+    /// Notes that the call in cell `cell` enters the application for `request`.
+    pub fn call_started(&self, cell: usize, request: &ShownRequest<'_>, now_ns: u64) {
+        let ShownRequest { method, path, query, version, client } = *request;
         let shown = &self.calls[cell.min(CALLS - 1)];
-        let mut words = [0_u8; WHAT_WORDS * 8];
+        let mut words = [0_u8; TEXT_WORDS * 8];
         let mut room = words.as_mut_slice();
-        for part in [method, b" ", path] {
+        let question_mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
+        for part in [method, b" ", path, b"\0", question_mark, query, b" ", version] {
             let fits = part.len().min(room.len());
             let (place, rest) = room.split_at_mut(fits);
             place.copy_from_slice(&part[..fits]);
             room = rest;
         }
-        for (place, word) in shown.what.iter().zip(words.as_chunks::<8>().0) {
+        for (place, word) in shown.text.iter().zip(words.as_chunks::<8>().0) {
             place.store(u64::from_ne_bytes(*word), Relaxed);
         }
+        let client = client.map_or(0, |client| match client {
+            IpAddr::V4(client) => client.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(client) => client.to_bits(),
+        });
+        for (place, word) in shown.client.iter().zip(client.to_ne_bytes().as_chunks::<8>().0) {
+            place.store(u64::from_ne_bytes(*word), Relaxed);
+        }
+        shown.sent.store(0, Relaxed);
         shown.since_ns.store(now_ns, Relaxed);
         // After that: who sees a start sees since when.
         shown.started_ns.store(now_ns, Release);
     }
 
-    /// Notes that a block of the call in cell `cell` has left for the client.
-    pub fn block_left(&self, cell: usize) {
-        let since_ns = &self.calls[cell.min(CALLS - 1)].since_ns;
+    /// Notes that the call in cell `cell` responds with `status`.
+    pub fn head_made(&self, cell: usize, status: u16) {
+        self.calls[cell.min(CALLS - 1)].sent.store(u64::from(status) << STATUS_SHIFT, Relaxed);
+    }
+
+    /// Notes that a block of the call in cell `cell` leaves for the client, with which `body_bytes` of its body have.
+    pub fn block_left(&self, cell: usize, body_bytes: u64) {
+        let CallCell { since_ns, sent, .. } = &self.calls[cell.min(CALLS - 1)];
+        sent.store(sent.load(Relaxed) >> STATUS_SHIFT << STATUS_SHIFT | body_bytes, Relaxed);
         if since_ns.load(Relaxed) & RESTING == 0 {
             since_ns.store(coarse_ns(), Relaxed);
         }
     }
 
-    /// Notes that the call in cell `cell` has left the application.
-    pub fn call_ended(&self, cell: usize) {
+    /// Notes that the call in cell `cell` has left the application; says whether anybody still waits for that.
+    pub fn call_ended(&self, cell: usize) -> bool {
         let ended = &self.calls[cell.min(CALLS - 1)];
-        ended.started_ns.store(0, Release);
+        let started_ns = ended.started_ns.swap(0, AcqRel);
         ended.since_ns.store(0, Relaxed);
+        // Calls that share the last cell end one another's.
+        started_ns != 0 || cell >= CALLS - 1
+    }
+
+    /// Waits no longer for the call in cell `cell`, if one runs there: its account is settled by the caller.
+    pub fn abort(&self, cell: usize) -> Option<AbortedCall> {
+        let shown = self.calls.get(cell)?;
+        let now_ns = clock::monotonic_ns();
+        let call = shown.call(now_ns)?;
+        let started_ns = shown.started_ns.swap(0, AcqRel);
+        let words = |place: &[AtomicU64; 2]| place.each_ref().map(|word| word.load(Relaxed).to_ne_bytes());
+        let client = u128::from_ne_bytes(words(&shown.client).as_flattened().try_into().ok()?);
+        let sent = shown.sent.load(Relaxed);
+        (started_ns != 0).then(|| AbortedCall {
+            call,
+            elapsed_ns: now_ns.saturating_sub(started_ns),
+            request_line: shown.texts().concat(),
+            client: (client != 0).then(|| IpAddr::V6(client.into())),
+            status: u16::try_from(sent >> STATUS_SHIFT).unwrap_or(0),
+            body_bytes: sent & ((1 << STATUS_SHIFT) - 1),
+        })
     }
 
     /// Notes that the thread of cell `cell` has something to do and waits for the interpreter.
@@ -155,14 +232,15 @@ impl CallCell {
             elapsed_s: elapsed_s(started, now_ns),
             // Never longer: the two are read at two moments.
             silent_s: elapsed_s(since.max(started), now_ns),
-            what: self.text(),
+            what: self.texts()[0].escape_ascii().to_string(),
         })
     }
 
-    fn text(&self) -> String {
-        let bytes: Vec<u8> = self.what.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
-        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-        bytes[..end].escape_ascii().to_string()
+    /// Method and path, and what follows them in the request line, as far as there was room.
+    fn texts(&self) -> [Vec<u8>; 2] {
+        let bytes: Vec<u8> = self.text.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+        let mut texts = bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec);
+        [texts.next().unwrap_or_default(), texts.next().unwrap_or_default()]
     }
 }
 
@@ -292,6 +370,12 @@ impl SlotRef {
     pub fn calls(&self) -> Vec<RunningCall> {
         let now_ns = clock::monotonic_ns();
         self.cells().iter().filter_map(|cell| cell.call(now_ns)).collect()
+    }
+
+    /// The cells of the calls that run now.
+    pub fn running_cells(&self) -> Vec<usize> {
+        let is_running = |cell: &CallCell| cell.started_ns.load(Acquire) != 0;
+        self.cells().iter().enumerate().filter(|(_, cell)| is_running(cell)).map(|(index, _)| index).collect()
     }
 
     /// How long some thread with something to do has waited for the interpreter; 0 if none does.

@@ -6,8 +6,8 @@ use crate::clock;
 use crate::message::spoken::Protocol;
 use crate::settings::Settings;
 use portico_wire::{
-    Forwarded, GatewayHead, RequestHead, Span, TargetForm, UwsgiModifiers, UwsgiPacket, WireError, mount_length,
-    request_start_ns,
+    Forwarded, GatewayHead, RequestHead, Span, TargetForm, UwsgiModifiers, UwsgiPacket, Version, WireError,
+    mount_length, request_start_ns,
 };
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -282,6 +282,15 @@ impl Inbound {
             Some(client) => (client.address, client.port),
             // An IPv4 client of a dual-stack socket is shown as what it is.
             None => (peer.map(|peer| peer.ip().to_canonical()), peer.map(|peer| peer.port())),
+        }
+    }
+
+    /// The protocol that the client used.
+    pub fn version_text(&self) -> &[u8] {
+        match (self.gateway(), self.head.version) {
+            (Some(gateway), _) => gateway.protocol.of(self.bytes()),
+            (None, Version::Http10) => b"HTTP/1.0",
+            (None, Version::Http11) => b"HTTP/1.1",
         }
     }
 
