@@ -16,6 +16,7 @@ use portico_engine::settings::Settings;
 use portico_engine::{descriptor, fork, heap, log as error_log, orders, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::os::fd::{IntoRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -47,6 +48,8 @@ struct RunningCall {
     elapsed_s: f64,
     silent_s: f64,
     what: String,
+    cell: usize,
+    started_ns: u64,
 }
 
 #[pymethods]
@@ -71,8 +74,8 @@ impl Scoreboard {
     fn read(&self, py: Python<'_>, slot: usize) -> PyResult<WorkerStatus> {
         let slot = self.slot(slot)?;
         let calls = slot.calls().into_iter().map(|call| {
-            let scoreboard::RunningCall { elapsed_s, silent_s, what } = call;
-            Py::new(py, RunningCall { elapsed_s, silent_s, what })
+            let scoreboard::RunningCall { elapsed_s, silent_s, what, cell, started_ns } = call;
+            Py::new(py, RunningCall { elapsed_s, silent_s, what, cell, started_ns })
         });
         Ok(WorkerStatus {
             requests: slot.requests.load(Relaxed),
@@ -94,12 +97,19 @@ impl Scoreboard {
         Ok(!self.slot(slot)?.unwritten.is_empty())
     }
 
-    fn log_unfinished(&self, slot: usize, fd: RawFd, colour: bool, causes: Vec<String>) -> PyResult<()> {
+    fn log_unfinished(
+        &self,
+        slot: usize,
+        fd: RawFd,
+        colour: bool,
+        cause: &str,
+        causes: HashMap<usize, String>,
+    ) -> PyResult<()> {
         let file = descriptor::duplicate(fd)?;
         let slot = self.slot(slot)?;
         let access_log = AccessLog::new(&file, colour, None)?;
         access_log.add_lines(&slot.unwritten.lines());
-        for (call, cause) in slot.unfinished().iter().zip(&causes) {
+        for (cell, call) in slot.all_unfinished() {
             access_log.add(&AccessRecord {
                 client: call.client,
                 request_line: &call.request_line,
@@ -108,7 +118,7 @@ impl Scoreboard {
                 referer: None,
                 user_agent: None,
                 duration_ns: call.duration_ns,
-                cause: Some(cause),
+                cause: Some(causes.get(&cell).map_or(cause, String::as_str)),
             });
         }
         access_log.end(Instant::now() + LOG_PATIENCE);

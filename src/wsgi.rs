@@ -4,6 +4,7 @@
 //! and `input` go in, `start_response` and `response` come out. It knows heads and bodies, never a socket.
 
 pub mod disconnect;
+pub mod draining;
 pub mod environ;
 pub mod failure;
 pub mod file_wrapper;
@@ -17,6 +18,7 @@ mod references;
 mod released;
 pub mod response;
 pub mod serve;
+mod stacks;
 pub mod start_response;
 mod thread;
 

@@ -90,6 +90,12 @@ class RunningCall:
         What the call itself has waited for its client does not count.
         """
     @property
+    def cell(self) -> int:
+        """Its cell of the scoreboard, which with its start is its name: no other call has both."""
+    @property
+    def started_ns(self) -> int:
+        """When the application was called, on the monotonic clock."""
+    @property
     def what(self) -> str:
         """The request line, shortened: `GET /path`."""
 
@@ -143,12 +149,12 @@ class Scoreboard:
         """
     def has_unwritten(self, slot: int) -> bool:
         """Say whether the worker of `slot` has access lines of requests that have ended, not written yet."""
-    def log_unfinished(self, slot: int, fd: int, colour: bool, causes: list[str]) -> None:
+    def log_unfinished(self, slot: int, fd: int, colour: bool, cause: str, causes: dict[int, str]) -> None:
         """Write the access lines that the worker of `slot`, which has ended, has not written, to `fd`.
 
-        They are of requests that had ended, and of the calls that were running.
-        `causes` stand at the ends of the lines, in the order of the calls of `read`. Who reads the log is
-        waited for as shortly as may be. Raises OSError.
+        They are of requests that had ended, and of the calls that were running, at the end of whose lines
+        `cause` stands, or what `causes` has for their cell. Who reads the log is waited for as shortly as may
+        be. Raises OSError.
         """
 
 def log(level: str, message: str) -> None:

@@ -11,6 +11,7 @@ mod gateway;
 
 use dropped::{Dropped, HeaderRules};
 
+use super::draining::Draining;
 use super::input::Input;
 use super::proxy_errors::ProxyErrors;
 use super::recent::{Recent, hash_of_number, hash_of_text};
@@ -110,6 +111,8 @@ pub struct Common<'py> {
     pub multiprocess: bool,
     /// `wsgi.errors`.
     pub errors: &'py Py<PyAny>,
+    /// `portico.draining`.
+    pub draining: &'py Py<Draining>,
     /// Where the application is mounted.
     pub script_name: &'py str,
 }
@@ -479,6 +482,7 @@ fn template(py: Python<'_>, identity: &ServerIdentity, common: &Common<'_>, keys
     template.set_item("wsgi.multithread", common.multithread)?;
     template.set_item("wsgi.multiprocess", common.multiprocess)?;
     template.set_item("wsgi.run_once", false)?;
+    template.set_item("portico.draining", common.draining)?;
     template.set_item("wsgi.input_terminated", true)?;
     template.set_item("wsgi.file_wrapper", py.get_type::<super::file_wrapper::FileWrapper>())?;
     for key in [&keys.disconnected, &keys.on_disconnect, &keys.input] {

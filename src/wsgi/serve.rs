@@ -1,8 +1,10 @@
 //! A server of a Python application: the engine is made, its crew threads attach to the interpreter, and all ends here.
 
 use super::Bridge;
+use super::draining::Draining;
 use super::environ::{Common, Environ};
 use super::failure::Served;
+use super::stacks::Identities;
 use super::{failure, released, thread};
 use crate::embedder::Embedder;
 use crate::process::Process;
@@ -12,6 +14,7 @@ use portico_engine::scoreboard::SlotRef;
 use portico_engine::settings::Settings;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
+use std::sync::Arc;
 
 /// Serves until told to stop; the calling thread is the crew's first. True if nothing was aborted.
 pub fn serve(
@@ -25,7 +28,8 @@ pub fn serve(
     let Process { engine: of_engine, wakeup, multiprocess, errors, names, embedder } = process;
     let engine = Engine::new(settings, of_engine, slot)
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
-    let common = Common { multithread, multiprocess, errors: &errors, script_name: &script_name };
+    let draining = Py::new(py, Draining::new(engine.drain_flag()))?;
+    let common = Common { multithread, multiprocess, errors: &errors, draining: &draining, script_name: &script_name };
     let environ = Environ::new(py, engine.listeners(), &common)?;
     if wakeup.is_some() || embedder.takes_interrupts() {
         let embedder = embedder.clone();
@@ -35,8 +39,14 @@ pub fn serve(
         }));
     }
     thread::prepare(py)?;
+    let identities = Arc::new(Identities::default());
+    engine.show_stacks_by({
+        let identities = identities.clone();
+        Arc::new(move |threads| identities.stacks_of(threads))
+    });
     let served = Served::new(py, application, names);
-    let application = PythonApplication { served, environ, embedder, is_free_threaded: is_free_threaded(py) };
+    let application =
+        PythonApplication { served, environ, embedder, identities, is_free_threaded: is_free_threaded(py) };
     // Each thread attaches by itself, this one too.
     let served = py.detach(|| {
         let served = engine.serve(application);
@@ -70,6 +80,7 @@ struct PythonApplication {
     served: Served,
     environ: Environ,
     embedder: Embedder,
+    identities: Arc<Identities>,
     is_free_threaded: bool,
 }
 
@@ -86,6 +97,7 @@ impl Application for PythonApplication {
         let ran = thread::attach(|py, introduction| {
             let bridge = Bridge::new(py, introduction, &self.served, &self.environ, &self.embedder);
             let mut bridge = bridge.map_err(|error| error.to_string())?;
+            self.identities.note(py, thread.number()).map_err(|error| error.to_string())?;
             thread.serve(&mut bridge);
             Ok(())
         });

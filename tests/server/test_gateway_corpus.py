@@ -109,7 +109,7 @@ def expect_environ(
     assert {key: types.get(key) for key in SERVER_TYPES if key != "wsgi.errors"} == {
         key: value for key, value in SERVER_TYPES.items() if key != "wsgi.errors"
     }
-    assert set(types) == {*SERVER_TYPES, "portico.disconnected", "portico.on_disconnect"}
+    assert set(types) == {*SERVER_TYPES, "portico.disconnected", "portico.on_disconnect", "portico.draining"}
 
 
 # -- what is valid

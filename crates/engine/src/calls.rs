@@ -11,7 +11,7 @@ use crate::log::{Level, log};
 use crate::message::body::Body;
 use crate::message::inbound::Inbound;
 use crate::resources::Resources;
-use crate::scoreboard::Slot;
+use crate::scoreboard::{ShownRequest, Slot};
 use crate::server::Server;
 use portico_crew::Called;
 use std::any::Any;
@@ -91,11 +91,14 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let sender = connection.sender();
         let client = sender.client;
-        resources.slot.request_arrived(me, arrived_ns);
-        if resources.access_log.is_some() {
-            resources.slot.will_log(me, inbound.client(client).0, &inbound.request_line());
-        }
-        let entered = Cell::enter(&resources.slot, me, head.method.of(bytes), head.path.of(bytes), started_ns);
+        let line = resources.access_log.is_some().then(|| inbound.request_line());
+        let shown = ShownRequest {
+            method: head.method.of(bytes),
+            path: head.path.of(bytes),
+            arrived_ns,
+            logged: line.as_deref().map(|line| (inbound.client(client).0, line)),
+        };
+        let entered = Cell::enter(&resources.slot, me, &shown, started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
         let responder = Responder::new(connection, me, &inbound, &body, keep_alive, room);
@@ -112,8 +115,8 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         }
         let ended_ns = clock::monotonic_ns();
         let duration_ns = ended_ns.saturating_sub(arrived_ns);
-        Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns }.settle(resources);
-        // Not before: a call is in its cell or in the log, should the process be killed.
+        let account = Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns };
+        resources.slot.settle_once(me, started_ns, || account.settle(resources));
         drop(entered);
         resources.buffers.give_back(inbound);
         self.flush_access_log_if_due();
@@ -138,8 +141,8 @@ struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    fn enter<'a>(slot: &'a Slot, index: usize, method: &[u8], path: &[u8], now_ns: u64) -> Cell<'a> {
-        slot.call_started(index, method, path, now_ns);
+    fn enter<'a>(slot: &'a Slot, index: usize, request: &ShownRequest<'_>, now_ns: u64) -> Cell<'a> {
+        slot.call_started(index, request, now_ns);
         Cell { slot, index }
     }
 }

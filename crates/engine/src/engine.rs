@@ -15,12 +15,14 @@ use crate::resources::Resources;
 use crate::scoreboard::SlotRef;
 use crate::server::Server;
 use crate::settings::Settings;
+use crate::stacks::Teller;
 use portico_crew::{Crew, Driver, Taken, Terms};
 use rustix::process::{Resource, getrlimit};
 use std::env;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -83,6 +85,11 @@ pub enum Ended {
 }
 
 impl CrewThread<'_> {
+    /// Which of the crew's threads it is, from 0.
+    pub fn number(&self) -> usize {
+        self.me
+    }
+
     /// Serves until the server stops.
     pub fn serve(mut self, caller: &mut impl Caller) {
         let (server, me) = (self.server, self.me);
@@ -135,6 +142,16 @@ impl Engine {
     /// request.
     pub fn on_interrupt(&self, handler: Handler) {
         self.server.resources.interrupts.on_interrupt(handler);
+    }
+
+    /// Sets who knows the stacks of the crew's threads.
+    pub fn show_stacks_by(&self, teller: Teller) {
+        self.server.resources.stacks.show_by(teller);
+    }
+
+    /// Whether the server is on its way out, now and when it has ended.
+    pub fn drain_flag(&self) -> Arc<AtomicBool> {
+        self.server.resources.drain_flag()
     }
 
     /// The listening sockets, by index.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   one byte of kind | four bytes of number | four bytes of length | text      (little endian, both ways)
-//!     supervisor to worker   D drain, Q quit
+//!     supervisor to worker   A announce the end and go on serving, D drain, Q quit
 //!     worker to supervisor   R ready, L leaving by a signal (text: D or Q), T the order with this number was taken
 //! ```
 //!
@@ -60,6 +60,8 @@ pub fn receive(fd: RawFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)>
 /// How a server is told to leave; the later is the stronger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
+    /// Not yet, but soon: clients and load balancers are told, and all are served as before.
+    Announced,
     /// After what is in flight.
     Graceful,
     /// As soon as no call runs.
@@ -150,7 +152,10 @@ impl Orders {
         while let Some((kind, number, whole)) = complete_frame(&self.incomplete) {
             self.incomplete.drain(..whole);
             let Some(stop) = stop_of_order(kind) else {
-                log(Level::Error, &format!("an order of the supervisor: expected D or Q, got {}", kind.escape_ascii()));
+                log(
+                    Level::Error,
+                    &format!("an order of the supervisor: expected A, D or Q, got {}", kind.escape_ascii()),
+                );
                 continue;
             };
             self.say(&frame(b'T', number, b""));
@@ -179,6 +184,7 @@ fn stop_of_signal(signal: u8) -> Option<Stop> {
 
 fn stop_of_order(kind: u8) -> Option<Stop> {
     match kind {
+        b'A' => Some(Stop::Announced),
         b'D' => Some(Stop::Graceful),
         b'Q' => Some(Stop::Quick),
         _ => None,
@@ -187,6 +193,7 @@ fn stop_of_order(kind: u8) -> Option<Stop> {
 
 fn order_of(stop: Stop) -> u8 {
     match stop {
+        Stop::Announced => b'A',
         Stop::Graceful => b'D',
         Stop::Quick => b'Q',
     }

@@ -13,7 +13,9 @@ use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 use std::time::Duration;
 
 /// Application calls that one worker can show at a time; calls above it share the last cells.
@@ -21,11 +23,15 @@ pub const CALLS: usize = 1024;
 const WHAT_WORDS: usize = 7;
 /// As much of a request line as the access log has of one that was not understood.
 const LINE_WORDS: usize = 32;
+/// Where in a call's `sent` the status is; below are the bytes of the body.
+const STATUS_SHIFT: u32 = 48;
 
 /// In `since_ns`: the call waits for its client, and the other bits are how long it had kept the client waiting by then.
 const RESTING: u64 = 1 << 63;
 /// In `since_ns`: no call, but a request that waits for the interpreter.
 const BLOCKED: u64 = 1 << 62;
+/// In `account_ns`: somebody is settling it.
+const SETTLING: u64 = 1 << 63;
 
 /// What one thread does in the application.
 ///
@@ -40,16 +46,33 @@ struct CallCell {
     started_ns: AtomicU64,
     /// Since when somebody waits for the thread's next step: for the application to be called, for the next block.
     since_ns: AtomicU64,
-    /// The beginning of the request line.
-    what: [AtomicU64; WHAT_WORDS],
+    /// The start of the call whose account is not settled yet.
+    account_ns: AtomicU64,
     /// When the request had come; stays when the call has ended.
     arrived_ns: AtomicU64,
+    /// The status of the response and the bytes of its body, as far as they have left.
+    sent: AtomicU64,
+    /// Method and path, or their beginning; ends with a zero where there is room.
+    what: [AtomicU64; WHAT_WORDS],
     /// The client's address as IPv6; zero if it has none.
     client: [AtomicU64; 2],
     /// How long the request line is, which may be more than there is room for.
     line_bytes: AtomicU64,
     /// The request line as the access log has it.
     line: [AtomicU64; LINE_WORDS],
+}
+
+/// What a call shows of its request.
+pub struct ShownRequest<'a> {
+    /// Its method.
+    pub method: &'a [u8],
+    /// Its path as it came.
+    pub path: &'a [u8],
+    /// When it had come.
+    pub arrived_ns: u64,
+    /// Who has sent it, and its request line, if there is an access log: should the worker be killed in the call, or the
+    /// call be given up, somebody else has to write that.
+    pub logged: Option<(Option<IpAddr>, &'a [u8])>,
 }
 
 /// A call that runs.
@@ -60,14 +83,22 @@ pub struct RunningCall {
     pub silent_s: f64,
     /// What it serves, such as `GET /path`.
     pub what: String,
+    /// Its cell, which with its start is its name: no other call has both.
+    pub cell: usize,
+    /// When it began, monotonic nanoseconds.
+    pub started_ns: u64,
 }
 
-/// What the access log would say of a call whose worker has ended in the middle of it.
+/// What the access log would say of a call that has not ended.
 pub struct UnfinishedCall {
     /// The client's address, if it has one.
     pub client: Option<IpAddr>,
     /// The request line, or the beginning of a long one.
     pub request_line: Vec<u8>,
+    /// The status that has left; 0 if none has.
+    pub status: u16,
+    /// Bytes of the body that have left.
+    pub body_bytes: u64,
     /// Time since the complete request.
     pub duration_ns: u64,
 }
@@ -100,8 +131,9 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Notes that the call in cell `cell` enters the application for `what`, such as `GET /path`.
-    pub fn call_started(&self, cell: usize, method: &[u8], path: &[u8], now_ns: u64) {
+    /// Notes that the call in cell `cell` enters the application for `request`.
+    pub fn call_started(&self, cell: usize, request: &ShownRequest<'_>, now_ns: u64) {
+        let ShownRequest { method, path, arrived_ns, logged } = *request;
         let shown = &self.calls[cell.min(CALLS - 1)];
         let mut words = [0_u8; WHAT_WORDS * 8];
         let mut room = words.as_mut_slice();
@@ -114,39 +146,51 @@ impl Slot {
         for (place, word) in shown.what.iter().zip(words.as_chunks::<8>().0) {
             place.store(u64::from_ne_bytes(*word), Relaxed);
         }
+        if let Some((client, line)) = logged {
+            shown.will_log(client, line);
+        }
+        shown.arrived_ns.store(arrived_ns, Relaxed);
+        shown.sent.store(0, Relaxed);
         shown.since_ns.store(now_ns, Relaxed);
+        shown.account_ns.store(now_ns, Release);
         // After that: who sees a start sees since when.
         shown.started_ns.store(now_ns, Release);
     }
 
-    /// Notes when the request of the next call in cell `cell` had come.
-    pub fn request_arrived(&self, cell: usize, arrived_ns: u64) {
-        self.calls[cell.min(CALLS - 1)].arrived_ns.store(arrived_ns, Relaxed);
+    /// Notes that the call in cell `cell` responds with `status`.
+    pub fn head_made(&self, cell: usize, status: u16) {
+        self.calls[cell.min(CALLS - 1)].sent.store(u64::from(status) << STATUS_SHIFT, Relaxed);
     }
 
-    /// Notes what the access log will say of the next call in cell `cell`: should the worker be killed in it, somebody
-    /// else has to say that.
-    pub fn will_log(&self, cell: usize, client: Option<IpAddr>, request_line: &[u8]) {
-        let shown = &self.calls[cell.min(CALLS - 1)];
-        let client = client.map_or(0, |client| u128::from_ne_bytes(as_ipv6(client).octets()));
-        for (place, half) in shown.client.iter().zip(client.to_ne_bytes().as_chunks::<8>().0) {
-            place.store(u64::from_ne_bytes(*half), Relaxed);
-        }
-        // Only the words that there are: most lines are short.
-        for (place, piece) in shown.line.iter().zip(request_line.chunks(8)) {
-            let mut word = [0_u8; 8];
-            word[..piece.len()].copy_from_slice(piece);
-            place.store(u64::from_ne_bytes(word), Relaxed);
-        }
-        shown.line_bytes.store(request_line.len() as u64, Relaxed);
-    }
-
-    /// Notes that a block of the call in cell `cell` has left for the client.
-    pub fn block_left(&self, cell: usize) {
-        let since_ns = &self.calls[cell.min(CALLS - 1)].since_ns;
+    /// Notes that a block of the call in cell `cell` leaves for the client, with which `body_bytes` of its body have.
+    pub fn block_left(&self, cell: usize, body_bytes: u64) {
+        let CallCell { since_ns, sent, .. } = &self.calls[cell.min(CALLS - 1)];
+        sent.store(sent.load(Relaxed) >> STATUS_SHIFT << STATUS_SHIFT | body_bytes, Relaxed);
         if since_ns.load(Relaxed) & RESTING == 0 {
             since_ns.store(coarse_ns(), Relaxed);
         }
+    }
+
+    /// Has `settle` count and log the request of the call in cell `cell` that began at `started_ns`, unless somebody else
+    /// does or has: the call at its end, whoever responds in its place, a server that does not wait for it. A request has
+    /// one account. Should the process be killed before `settle` is through, the supervisor sees to it.
+    pub fn settle_once(&self, cell: usize, started_ns: u64, settle: impl FnOnce()) -> bool {
+        let account_ns = &self.calls[cell.min(CALLS - 1)].account_ns;
+        let is_due = account_ns.compare_exchange(started_ns, started_ns | SETTLING, AcqRel, Relaxed).is_ok();
+        if is_due {
+            settle();
+            // The thread may have another call by now.
+            let _ = account_ns.compare_exchange(started_ns | SETTLING, 0, AcqRel, Relaxed);
+        }
+        is_due
+    }
+
+    /// What the access log would say now of the call in cell `cell` that began at `started_ns`, if it still runs.
+    pub fn unfinished(&self, cell: usize, started_ns: u64) -> Option<UnfinishedCall> {
+        let cell = self.calls.get(cell)?;
+        let unfinished = cell.unfinished(clock::monotonic_ns());
+        // After that: another call would have changed it.
+        (cell.started_ns.load(Acquire) == started_ns).then_some(unfinished)
     }
 
     /// Notes that the call in cell `cell` has left the application.
@@ -195,7 +239,7 @@ impl CallCell {
         (began != 0).then(|| now_ns.saturating_sub(began))
     }
 
-    fn call(&self, now_ns: u64) -> Option<RunningCall> {
+    fn call(&self, cell: usize, now_ns: u64) -> Option<RunningCall> {
         let (started, since) = (self.started_ns.load(Acquire), self.since_ns.load(Relaxed));
         let since = if since & RESTING == 0 { since } else { now_ns.saturating_sub(since & !RESTING) };
         (started != 0).then(|| RunningCall {
@@ -203,13 +247,31 @@ impl CallCell {
             // Never longer: the two are read at two moments.
             silent_s: elapsed_s(since.max(started), now_ns),
             what: self.text(),
+            cell,
+            started_ns: started,
         })
     }
 
-    fn unfinished(&self, now_ns: u64) -> Option<UnfinishedCall> {
-        if self.started_ns.load(Acquire) == 0 {
-            return None;
+    fn will_log(&self, client: Option<IpAddr>, request_line: &[u8]) {
+        let client = client.map_or(0, |client| u128::from_ne_bytes(as_ipv6(client).octets()));
+        for (place, half) in self.client.iter().zip(client.to_ne_bytes().as_chunks::<8>().0) {
+            place.store(u64::from_ne_bytes(*half), Relaxed);
         }
+        // Only the words that there are: most lines are short.
+        for (place, piece) in self.line.iter().zip(request_line.chunks(8)) {
+            let mut word = [0_u8; 8];
+            word[..piece.len()].copy_from_slice(piece);
+            place.store(u64::from_ne_bytes(word), Relaxed);
+        }
+        self.line_bytes.store(request_line.len() as u64, Relaxed);
+    }
+
+    /// Whether a call has begun there whose account is not settled, or is only being settled.
+    fn is_due(&self) -> bool {
+        self.account_ns.load(Acquire) != 0
+    }
+
+    fn unfinished(&self, now_ns: u64) -> UnfinishedCall {
         let client: Vec<u8> = bytes_of(&self.client).collect();
         let client = <[u8; 16]>::try_from(client).map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from);
         let line_bytes = usize::try_from(self.line_bytes.load(Relaxed)).unwrap_or(usize::MAX);
@@ -217,11 +279,14 @@ impl CallCell {
         if line_bytes > request_line.len() {
             request_line.extend_from_slice(b"...");
         }
-        Some(UnfinishedCall {
+        let sent = self.sent.load(Relaxed);
+        UnfinishedCall {
             client: (!client.is_unspecified()).then(|| IpAddr::from(client).to_canonical()),
             request_line,
+            status: u16::try_from(sent >> STATUS_SHIFT).unwrap_or(0),
+            body_bytes: sent & ((1 << STATUS_SHIFT) - 1),
             duration_ns: now_ns.saturating_sub(self.arrived_ns.load(Relaxed)),
-        })
+        }
     }
 
     fn text(&self) -> String {
@@ -367,13 +432,14 @@ impl SlotRef {
     /// The calls running now.
     pub fn calls(&self) -> Vec<RunningCall> {
         let now_ns = clock::monotonic_ns();
-        self.cells().iter().filter_map(|cell| cell.call(now_ns)).collect()
+        self.cells().iter().enumerate().filter_map(|(index, cell)| cell.call(index, now_ns)).collect()
     }
 
-    /// What the access log would say of the calls running now, in the order of `calls`: for a worker that has ended.
-    pub fn unfinished(&self) -> Vec<UnfinishedCall> {
+    /// The calls whose accounts nobody has settled, each with its cell: for a worker that has ended.
+    pub fn all_unfinished(&self) -> Vec<(usize, UnfinishedCall)> {
         let now_ns = clock::monotonic_ns();
-        self.cells().iter().filter_map(|cell| cell.unfinished(now_ns)).collect()
+        let due = self.cells().iter().enumerate().filter(|(_, cell)| cell.is_due());
+        due.map(|(index, cell)| (index, cell.unfinished(now_ns))).collect()
     }
 
     /// The latest call of each thread, such as `GET /path`: those whose requests have come within `within`, and those
@@ -405,8 +471,10 @@ impl SlotRef {
         for counter in [requests, connections, connections_total, bytes_sent, errors] {
             counter.store(0, Relaxed);
         }
-        for word in
-            self.cells().iter().flat_map(|cell| [&cell.started_ns, &cell.since_ns, &cell.arrived_ns, &cell.line_bytes])
+        for word in self
+            .cells()
+            .iter()
+            .flat_map(|cell| [&cell.started_ns, &cell.since_ns, &cell.account_ns, &cell.arrived_ns, &cell.line_bytes])
         {
             word.store(0, Relaxed);
         }

@@ -54,4 +54,12 @@ def whole_s(duration_s: float) -> int:
 
 def stop_s(settings: Settings) -> int:
     """Return how long portico may take to stop, with some room: whoever waits less kills it."""
-    return math.ceil(settings.graceful_timeout_s) + _MARGIN_S
+    return math.ceil(settings.drain_delay_s + settings.graceful_timeout_s) + _MARGIN_S
+
+
+def stop_source(settings: Settings) -> str:
+    """Return what that is made of, as in `graceful_timeout 30s + 5s`."""
+    parts = [Settings.drain_delay_s] if settings.drain_delay_s else []
+    return " + ".join(
+        [shown(settings, part) for part in [*parts, Settings.graceful_timeout_s]] + [f"{_MARGIN_S}s"]
+    )

@@ -38,16 +38,16 @@ class Accounting:
         status = self._scoreboard.read(worker.slot)
         if not status.calls and not self._scoreboard.has_unwritten(worker.slot):
             return cause
-        causes = [cause for _ in status.calls]
+        causes: dict[int, str] = {}
         if worker.is_overdue:
             # These are why; the others have only been in the same worker.
-            overdue = {id(call) for call in overdue_calls(status, worker.settings.timeout_s)}
-            causes = ["timeout" if id(call) in overdue else cause for call in status.calls]
+            overdue = overdue_calls(status, worker.settings.timeout_s)
+            causes = {call.cell: "timeout" for call in overdue}
         fd = open_access_log(plan)
         if fd < 0:
             return cause
         try:
-            self._scoreboard.log_unfinished(worker.slot, fd, shows_colour(fd), causes)
+            self._scoreboard.log_unfinished(worker.slot, fd, shows_colour(fd), cause, causes)
         except OSError as error:
             log.error(f"cannot write the access lines of {worker}: {error.strerror}")
         finally:

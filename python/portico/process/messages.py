@@ -1,6 +1,7 @@
 """What supervisor and worker say to each other, both ways, over a socketpair of each worker's own.
 
-    supervisor to worker   D Drain    take no new requests, finish those in flight, and leave
+    supervisor to worker   A Announce the end is near: tell clients and load balancers, and go on serving
+                           D Drain    take no new requests, finish those in flight, and leave
                            Q Quit     leave as soon as no call runs
     worker to supervisor   R Ready    the engine accepts connections; text: the application's full name
                            F Failed   the worker cannot serve; text: why
@@ -28,6 +29,10 @@ class Message:
         self.number = number
 
 
+class Announce(Message):
+    kind = b"A"
+
+
 class Drain(Message):
     kind = b"D"
 
@@ -52,7 +57,7 @@ class Taken(Message):
     kind = b"T"
 
 
-_KINDS = {one.kind: one for one in (Drain, Quit, Ready, Failed, Leaving, Taken)}
+_KINDS = {one.kind: one for one in (Announce, Drain, Quit, Ready, Failed, Leaving, Taken)}
 _HEAD_BYTES = 9
 
 

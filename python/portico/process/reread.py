@@ -35,6 +35,11 @@ class Rereading(Duty):
         self._run: DryRun | None = None
         self._is_due_again = False
 
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether the configuration is being read."""
+        return self._run is not None
+
     def begin(self) -> None:
         """Read the configuration; once more after that if it is being read."""
         if self._run is not None:

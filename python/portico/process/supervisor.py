@@ -4,7 +4,13 @@ Receives a `Plan` with sockets that already listen; forks workers until as many 
 replaces those that die, rolls them on a reload, and ends them. It runs no application and no engine. What
 the loop wants is decided in one place, `_manage`, from the state of the workers; events only change state.
 
-    SERVING --TERM--> DRAINING --INT--> QUITTING --INT--> KILLING      (INT also from SERVING)
+    SERVING --TERM--> ANNOUNCING --drain_delay, TERM--> DRAINING --INT--> QUITTING --INT--> KILLING
+       |  ^
+      WINCH  HUP                        (TERM also from RESTING, INT from every one before QUITTING)
+       v  |
+     RESTING
+
+Without a `drain_delay` there is no ANNOUNCING. All but that and SERVING start no workers.
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ from portico.process.banner import banner
 from portico.process.boots import Boots
 from portico.process.calls import describe_calls
 from portico.process.care import Care
+from portico.process.drain_delay import DrainDelay
 from portico.process.generations import Generations
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
@@ -34,6 +41,7 @@ from portico.process.signals import (
     SignalPipe,
     block_signals,
     how_it_ended,
+    is_of_terminal,
     signal,
     signal_name,
 )
@@ -48,7 +56,8 @@ if TYPE_CHECKING:
     from portico.process.plan import Plan
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-SERVING, DRAINING, QUITTING, KILLING = "serving", "draining", "quitting", "killing"
+SERVING, RESTING, ANNOUNCING = "serving", "resting", "announcing"
+DRAINING, QUITTING, KILLING = "draining", "quitting", "killing"
 
 # A worker that dies sooner after it was ready counts like one that died at boot.
 STABLE_AFTER_S = 1.0
@@ -67,13 +76,16 @@ class Supervisor:
         self._signals = SignalPipe()
         self._loop = Loop()
         self._stage = SERVING
+        # Whether a reload is to end RESTING.
+        self._is_woken = False
         self._exit_code = EXIT_FINE
         self._has_stop_signal = False
         self._announced = False
         self._back_off = BackOff()
         self._accounting = Accounting(self._scoreboard)
         self._rereading = Rereading(self._loop, self._generations, self._take_plan)
-        self._duties: list[Duty] = [OverdueWorkers(self._worker_set, self._scoreboard)]
+        self._drain_delay = DrainDelay(self._worker_set, self._end_drain_delay)
+        self._duties: list[Duty] = [OverdueWorkers(self._worker_set, self._scoreboard), self._drain_delay]
         # No longer once told to stop.
         self._duties_in_service: list[Duty] = [
             OverdueCalls(self._worker_set, self._scoreboard),
@@ -85,7 +97,7 @@ class Supervisor:
 
     def run(self) -> int | Assignment:
         """Supervise until told to stop and return the exit code; in a forked child, return its assignment."""
-        name_process("portico", f"portico: supervisor {self._plan.name}")
+        self._name()
         configure_log(self._plan.settings)
         self._signals.watch(SUPERVISOR_SIGNALS)
         self._loop.watch(self._signals.read_fd, self._take_signals)
@@ -99,7 +111,7 @@ class Supervisor:
             assignment = self._manage(time.monotonic())
             if assignment is not None:
                 return assignment
-            if self._stage != SERVING and not self._worker_set.workers:
+            if self._is_stopping and not self._worker_set.workers:
                 self._generations.close_listeners()
                 # The interpreter gives signals their default effect while it ends itself: one more TERM would
                 # be taken for the reason of the end.
@@ -122,7 +134,12 @@ class Supervisor:
                     f": killed{describe_calls(self._status(worker))}"
                 )
                 worker.kill()
-        if self._stage != SERVING:
+        if self._stage == RESTING:
+            # A reload is what ends it.
+            self._rereading.look(now_s)
+            if self._is_woken and not self._rereading.is_on_its_way:
+                self._wake()
+        if not self._keeps_workers:
             return None
         for duty in self._duties_in_service:
             duty.look(now_s)
@@ -166,6 +183,7 @@ class Supervisor:
         )
         self._worker_set.add(worker)
         self._loop.watch(message_fd, lambda now_s: self._read_messages(worker, now_s))
+        self._drain_delay.tell(worker)
         log.debug(f"worker {pid} started as worker {slot + 1}")
         return None
 
@@ -200,7 +218,9 @@ class Supervisor:
         if not _core.flush_log(0):
             due_s.append(time.monotonic() + LOG_PAUSE_S)
         due_s += [duty.due_s() for duty in self._duties]
-        if self._stage == SERVING:
+        if self._stage == RESTING:
+            due_s.append(self._rereading.due_s())
+        if self._keeps_workers:
             due_s += [duty.due_s() for duty in self._duties_in_service]
             if self._lacks_worker():
                 due_s.append(self._back_off.not_before_s)
@@ -221,19 +241,73 @@ class Supervisor:
 
     def _take_signal(self, number: int, now_s: float) -> None:
         if number == signal.SIGTERM:
-            if self._stage == SERVING:
-                self._stop(DRAINING, now_s)
+            if not self._is_stopping:
+                self._end_service(now_s)
         elif number in (signal.SIGINT, signal.SIGQUIT):
             self._stop(KILLING if self._stage in (QUITTING, KILLING) else QUITTING, now_s)
         elif number == signal.SIGHUP:
             self._reload()
+        elif number == signal.SIGWINCH:
+            self._rest(now_s)
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self._resize(1 if number == signal.SIGTTIN else -1)
         elif number != signal.SIGCHLD:
             log.warning(f"{signal_name(number)} has no meaning here")
 
-    def _reload(self) -> None:
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stage in (DRAINING, QUITTING, KILLING)
+
+    @property
+    def _keeps_workers(self) -> bool:
+        """Whether as many workers as wanted are kept."""
+        return self._stage in (SERVING, ANNOUNCING)
+
+    def _end_service(self, now_s: float) -> None:
+        """TERM: announce the stop, if that is to have a delay and anybody is there to tell; else, stop."""
+        delay_s = self._plan.settings.drain_delay_s
+        if self._stage != SERVING or not delay_s or not self._worker_set.in_state(READY):
+            self._stop(DRAINING, now_s)
+            return
+        self._stage = ANNOUNCING
+        self._rereading.stop()
+        self._name("stops soon")
+        self._drain_delay.begin(delay_s, now_s)
+
+    def _end_drain_delay(self, now_s: float) -> None:
+        self._stop(DRAINING, now_s)
+
+    def _rest(self, now_s: float) -> None:
+        """WINCH: let the workers finish, and keep the sockets until HUP brings them back."""
+        if is_of_terminal():
+            log.debug("SIGWINCH: the size of the terminal has changed")
+            return
         if self._stage != SERVING:
+            return
+        if not self._announced:
+            log.warning("SIGWINCH has no effect before the start is over")
+            return
+        self._stage = RESTING
+        self._is_woken = False
+        self._rereading.stop()
+        self._name("rests")
+        log.info("resting: the workers finish and leave, connections wait until SIGHUP")
+        for worker in list(self._worker_set.workers.values()):
+            self._drain(worker, now_s)
+
+    def _wake(self) -> None:
+        self._stage = SERVING
+        self._back_off.end()
+        self._name()
+
+    def _name(self, state: str = "") -> None:
+        title = f"portico: supervisor {self._plan.name}"
+        name_process("portico", f"{title} ({state})" if state else title)
+
+    def _reload(self) -> None:
+        if self._stage == RESTING:
+            self._is_woken = True
+        elif self._stage != SERVING:
             return
         # At once: the file may have been moved away, whatever the configuration is.
         self._generations.open_error_log()
@@ -242,6 +316,8 @@ class Supervisor:
 
     def _take_plan(self, plan: Plan, said: str) -> None:
         """Serve by `plan` from now on; `said` is what the command line had to say about it."""
+        if self._stage == RESTING:
+            self._wake()
         if self._stage != SERVING:
             close_all_but(plan, [self._plan])
             return
@@ -276,7 +352,9 @@ class Supervisor:
         # Whoever comes now shall find the door closed at once instead of waiting in a queue that nobody
         # serves.
         self._generations.close_listeners()
+        self._drain_delay.end()
         self._rereading.stop()
+        self._name("stops")
         names = {
             DRAINING: "stopping after the requests in flight",
             QUITTING: "stopping",

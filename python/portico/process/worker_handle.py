@@ -150,6 +150,10 @@ class WorkerHandle:
             self.kill_at_s = kill_at_s
             self.patience = f"did not {_WORDS[order]} within {patience_s:g} s"
 
+    def tell(self, order: type[Message]) -> None:
+        """Give it an order to serve on by; it may be before it serves."""
+        self._order(order)
+
     def end_patience(self, now_s: float, why: str) -> None:
         """Let it be killed now; `why` words that for the log."""
         self.kill_at_s = now_s

@@ -74,7 +74,7 @@ impl Responder {
         keep_alive: bool,
         room: Option<Room>,
     ) -> Responder {
-        let keep_alive = keep_alive && connection.resources.keeps_connections();
+        let keep_alive = keep_alive && connection.resources.settings.keep_alive_s.ms() > 0;
         let request_complete = match request_body {
             Body::Streamed(stream) => Some(stream.rest.complete.clone()),
             _ => None,
@@ -125,8 +125,9 @@ impl Responder {
         self.is_abandoned =
             clock::coarse_ms() - self.called_ms >= ABANDON_MS && self.connection.socket.has_disconnected();
         let request_complete = self.request_complete.as_ref().is_none_or(|complete| complete.load(Acquire));
-        // The worker may have begun to drain during the call: this is the last moment to say so.
-        self.keep_alive &= self.connection.resources.keeps_connections();
+        // The worker may have begun to drain during the call: this is the last moment to say so. A request that has been
+        // read by now is not given up: the response to that will say it.
+        self.keep_alive &= self.connection.resources.keeps_connections() || self.connection.exchange.has_upcoming();
         let plan = self.framing.plan(&ResponseProperties {
             version: self.version,
             is_head: self.is_head,
@@ -149,6 +150,7 @@ impl Responder {
         drop(outbound);
         self.plan = Some(plan);
         self.advance(Event::Start);
+        self.connection.resources.slot.head_made(self.cell, head.status);
         self.connection.trace(|| format!("head sent: {}", head.status));
     }
 
@@ -193,7 +195,7 @@ impl Responder {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if !last && !block.is_empty() {
-            self.connection.resources.slot.block_left(self.cell);
+            self.connection.resources.slot.block_left(self.cell, self.body_bytes + block.len() as u64);
         }
         let is_first = self.body_bytes == 0;
         self.body_bytes += block.len() as u64;

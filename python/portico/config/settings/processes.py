@@ -55,6 +55,17 @@ class ProcessSettings(Values):
         summary="The longest that a stop may take.",
         documentation="How long a worker that was told to stop may go on serving the requests in flight.",
     )
+    drain_delay_s = Setting(
+        "drain_delay",
+        Duration(0, 3600),
+        0.0,
+        group=_PROCESSES,
+        summary="How long load balancers have to notice a stop.",
+        documentation="How long a stop by TERM is announced before it begins: `health_path` responds with "
+        "503, responses have `Connection: close`, and all requests are served, also on new connections. Then "
+        "`graceful_timeout` begins. For load balancers that go on sending until a health check has failed; a "
+        "reload has no such delay, since its addresses stay open.",
+    )
     name = Setting(
         "name",
         Text("NAME", "a name"),
