@@ -43,6 +43,11 @@ struct RunningCall {
     elapsed_s: f64,
     silent_s: f64,
     what: String,
+    cell: usize,
+    started_ns: u64,
+    allowed_s: f64,
+    thread_id: u64,
+    is_settled: bool,
 }
 
 #[pymethods]
@@ -67,8 +72,9 @@ impl Scoreboard {
     fn read(&self, py: Python<'_>, slot: usize) -> PyResult<WorkerStatus> {
         let slot = self.slot(slot)?;
         let calls = slot.calls().into_iter().map(|call| {
-            let scoreboard::RunningCall { elapsed_s, silent_s, what } = call;
-            Py::new(py, RunningCall { elapsed_s, silent_s, what })
+            let scoreboard::RunningCall { elapsed_s, silent_s, what, cell, started_ns, .. } = call;
+            let (allowed_s, thread_id, is_settled) = (call.allowed_s, call.thread_id, call.is_settled);
+            Py::new(py, RunningCall { elapsed_s, silent_s, what, cell, started_ns, allowed_s, thread_id, is_settled })
         });
         Ok(WorkerStatus {
             requests: slot.requests.load(Relaxed),

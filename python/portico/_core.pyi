@@ -92,6 +92,21 @@ class RunningCall:
     @property
     def what(self) -> str:
         """The request line, shortened: `GET /path`."""
+    @property
+    def cell(self) -> int:
+        """Where it stands in the scoreboard: one call at a time does."""
+    @property
+    def started_ns(self) -> int:
+        """When it began, in nanoseconds of the monotonic clock: with `cell`, the call's name."""
+    @property
+    def allowed_s(self) -> float:
+        """Seconds that it may keep its client waiting by its own word; 0 if it has not said anything."""
+    @property
+    def thread_id(self) -> int:
+        """The number that the kernel knows its thread by."""
+    @property
+    def is_settled(self) -> bool:
+        """Whether its request is counted and logged: the server has responded in its place."""
 
 @final
 class WorkerStatus:

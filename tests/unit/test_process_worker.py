@@ -15,6 +15,7 @@ from portico.types import EngineListener, EngineProcess
 
 NOT_FOR_THE_ENGINE = {
     *("app", "name", "factory", "middleware", "bind", "workers", "timeout_s", "backlog"),
+    *("timeout_grace_s", "slow_after_s"),
     *("boot_timeout_s", "warmup", "reload_parallel", "touch_reload"),
     *("chdir", "pythonpath", "env"),
     *("access_log", "error_log", "log_level"),

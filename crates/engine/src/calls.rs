@@ -39,6 +39,8 @@ pub struct Call<'a> {
     pub responder: Responder,
     /// The call's cell of the scoreboard.
     pub cell: usize,
+    /// When the call began, monotonic nanoseconds.
+    pub started_ns: u64,
     /// What the server shares.
     pub resources: &'a Arc<Resources>,
 }
@@ -95,7 +97,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let sender = connection.sender();
         let client = sender.client;
         let responder = Responder::new(connection, me, &inbound, &body, keep_alive, room);
-        let call = Call { inbound: &inbound, body, sender, responder, cell: me, resources };
+        let call = Call { inbound: &inbound, body, sender, responder, cell: me, started_ns, resources };
         // A panic is one response with 500: its responder sees to that when it is dropped.
         let called = catch_unwind(AssertUnwindSafe(|| self.caller.call(call)));
         let Outcome { status, body_bytes } = called.unwrap_or_else(|panic| {
@@ -107,9 +109,13 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             resources.interrupts.doubt();
         }
         let ended_ns = clock::monotonic_ns();
+        let is_due = resources.slot.takes_account(me, started_ns);
         drop(entered);
         let duration_ns = ended_ns.saturating_sub(arrived_ns);
-        Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns }.settle(resources);
+        if is_due {
+            Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns }
+                .settle(resources);
+        }
         resources.buffers.give_back(inbound);
         self.flush_access_log_if_due();
         Called { started_ns, ended_ns }

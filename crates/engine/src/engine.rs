@@ -1,6 +1,7 @@
 //! The engine: one server, made of all the parts; served, stopped, freed. Many can be in one process.
 
 use crate::access_log::AccessLog;
+use crate::call_orders::Taker;
 use crate::calls::{Caller, Calls};
 use crate::clock;
 use crate::drain;
@@ -17,6 +18,7 @@ use crate::server::Server;
 use crate::settings::Settings;
 use portico_crew::{Crew, Driver, Taken, Terms};
 use rustix::process::{Resource, getrlimit};
+use rustix::thread::gettid;
 use std::env;
 use std::future::Future;
 use std::io;
@@ -83,10 +85,16 @@ pub enum Ended {
 }
 
 impl CrewThread<'_> {
+    /// Which of the crew's threads it is, from 0: the cell of its calls.
+    pub fn cell(&self) -> usize {
+        self.me
+    }
+
     /// Serves until the server stops.
     pub fn serve(mut self, caller: &mut impl Caller) {
         let (server, me) = (self.server, self.me);
         server.resources.slot.has_interpreter(me);
+        server.resources.slot.set_thread_id(me, gettid().as_raw_nonzero().get().unsigned_abs().into());
         server.crew.serve(me, self.first.take(), self.driver, &mut Calls { server, caller, me });
     }
 }
@@ -134,6 +142,11 @@ impl Engine {
     /// request.
     pub fn on_interrupt(&self, handler: Handler) {
         self.server.resources.interrupts.on_interrupt(handler);
+    }
+
+    /// Sets who takes orders about single calls.
+    pub fn on_call_order(&self, taker: Taker) {
+        self.server.resources.call_orders.taken_by(taker);
     }
 
     /// The listening sockets, by index.

@@ -4,6 +4,7 @@
 use crate::access_log::{AccessLog, AccessRecord};
 use crate::admission::Admission;
 use crate::budget::{Budget, Budgets};
+use crate::call_orders::CallOrders;
 use crate::coalescing::Coalescing;
 use crate::disconnect::DisconnectWatcher;
 use crate::interrupts::Interrupts;
@@ -39,6 +40,8 @@ pub struct Resources {
     pub notices: Notices,
     /// Interruptions of the crew's first thread.
     pub interrupts: Interrupts,
+    /// Orders about single calls.
+    pub call_orders: CallOrders,
     /// Tells applications of clients that leave.
     pub disconnects: DisconnectWatcher,
     /// Spawns tasks, also from threads that do not drive I/O.
@@ -86,6 +89,7 @@ impl Resources {
             coalescing: Coalescing::default(),
             notices: Notices::default(),
             interrupts: Interrupts::default(),
+            call_orders: CallOrders::default(),
             disconnects: DisconnectWatcher::default(),
             handle: runtime.handle().clone(),
             runtime: Arc::downgrade(runtime),

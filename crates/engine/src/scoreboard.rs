@@ -37,6 +37,12 @@ struct CallCell {
     since_ns: AtomicU64,
     /// The beginning of the request line.
     what: [AtomicU64; WHAT_WORDS],
+    /// How long the call may keep its client waiting by its own word, if that is more than all may; 0 is no word.
+    allowed_ns: AtomicU64,
+    /// The thread's number for the kernel.
+    thread_id: AtomicU64,
+    /// The start of the call whose account is not settled yet: whoever does that takes it from here.
+    account_ns: AtomicU64,
 }
 
 /// A call that runs.
@@ -47,6 +53,16 @@ pub struct RunningCall {
     pub silent_s: f64,
     /// What it serves, such as `GET /path`.
     pub what: String,
+    /// Its cell, which with its start is its name: no other call has both.
+    pub cell: usize,
+    /// When it began, monotonic nanoseconds.
+    pub started_ns: u64,
+    /// Seconds that it may keep its client waiting by its own word; 0 is no word.
+    pub allowed_s: f64,
+    /// Its thread's number for the kernel.
+    pub thread_id: u64,
+    /// Whether its request is counted and logged already, because the server has responded in its place.
+    pub is_settled: bool,
 }
 
 /// Which workers there are: a few words for each, so that looking at all of them touches one page.
@@ -56,6 +72,8 @@ struct Seat {
     cells: AtomicU32,
     /// 1 while it accepts connections.
     accepts: AtomicU32,
+    /// Since when a thread beside those of the cells waits for the interpreter; 0 while none does.
+    asks_since_ns: AtomicU64,
 }
 
 /// What one worker tells.
@@ -89,9 +107,23 @@ impl Slot {
         for (place, word) in shown.what.iter().zip(words.as_chunks::<8>().0) {
             place.store(u64::from_ne_bytes(*word), Relaxed);
         }
+        shown.allowed_ns.store(0, Relaxed);
+        shown.account_ns.store(now_ns, Relaxed);
         shown.since_ns.store(now_ns, Relaxed);
         // After that: who sees a start sees since when.
         shown.started_ns.store(now_ns, Release);
+    }
+
+    /// Whether the caller is to settle the account of the call in cell `cell` that began at `started_ns`; one caller is.
+    pub fn takes_account(&self, cell: usize, started_ns: u64) -> bool {
+        // Those that share the last cell settle their own.
+        let account_ns = &self.calls[cell.min(CALLS - 1)].account_ns;
+        cell >= CALLS || account_ns.compare_exchange(started_ns, 0, Relaxed, Relaxed).is_ok()
+    }
+
+    /// What the call in cell `cell` serves, such as `GET /path`.
+    pub fn what(&self, cell: usize) -> String {
+        self.calls[cell.min(CALLS - 1)].text()
     }
 
     /// Notes that a block of the call in cell `cell` has left for the client.
@@ -107,6 +139,22 @@ impl Slot {
         let ended = &self.calls[cell.min(CALLS - 1)];
         ended.started_ns.store(0, Release);
         ended.since_ns.store(0, Relaxed);
+    }
+
+    /// Notes that the call in cell `cell` that began at `started_ns` may keep its client waiting for `more_ns` from now.
+    pub fn extend(&self, cell: usize, started_ns: u64, more_ns: u64) {
+        let extended = &self.calls[cell.min(CALLS - 1)];
+        let silent_ns = match (extended.started_ns.load(Acquire), extended.since_ns.load(Relaxed)) {
+            (started, _) if started != started_ns => return,
+            (_, since) if since & RESTING != 0 => since & !RESTING,
+            (_, since) => clock::monotonic_ns().saturating_sub(since),
+        };
+        extended.allowed_ns.store(silent_ns.saturating_add(more_ns), Relaxed);
+    }
+
+    /// Notes which thread calls in cell `cell`.
+    pub fn set_thread_id(&self, cell: usize, thread_id: u64) {
+        self.calls[cell.min(CALLS - 1)].thread_id.store(thread_id, Relaxed);
     }
 
     /// Notes that the thread of cell `cell` has something to do and waits for the interpreter.
@@ -148,7 +196,7 @@ impl CallCell {
         (began != 0).then(|| now_ns.saturating_sub(began))
     }
 
-    fn call(&self, now_ns: u64) -> Option<RunningCall> {
+    fn call(&self, cell: usize, now_ns: u64) -> Option<RunningCall> {
         let (started, since) = (self.started_ns.load(Acquire), self.since_ns.load(Relaxed));
         let since = if since & RESTING == 0 { since } else { now_ns.saturating_sub(since & !RESTING) };
         (started != 0).then(|| RunningCall {
@@ -156,6 +204,11 @@ impl CallCell {
             // Never longer: the two are read at two moments.
             silent_s: elapsed_s(since.max(started), now_ns),
             what: self.text(),
+            cell,
+            started_ns: started,
+            allowed_s: elapsed_s(0, self.allowed_ns.load(Relaxed)),
+            thread_id: self.thread_id.load(Relaxed),
+            is_settled: self.account_ns.load(Relaxed) != started,
         })
     }
 
@@ -291,7 +344,7 @@ impl SlotRef {
     /// The calls running now.
     pub fn calls(&self) -> Vec<RunningCall> {
         let now_ns = clock::monotonic_ns();
-        self.cells().iter().filter_map(|cell| cell.call(now_ns)).collect()
+        self.cells().iter().enumerate().filter_map(|(index, cell)| cell.call(index, now_ns)).collect()
     }
 
     /// How long some thread with something to do has waited for the interpreter; 0 if none does.
@@ -300,7 +353,18 @@ impl SlotRef {
             let since = cell.since_ns.load(Relaxed);
             (since & (RESTING | BLOCKED) == BLOCKED).then_some(since & !BLOCKED)
         });
-        since.min().map_or(0, |since| now_ns.saturating_sub(since))
+        let asks_since = self.seat().asks_since_ns.load(Relaxed);
+        since.chain((asks_since != 0).then_some(asks_since)).min().map_or(0, |since| now_ns.saturating_sub(since))
+    }
+
+    /// Notes that a thread beside those of the cells waits for the interpreter.
+    pub fn asks_for_interpreter(&self) {
+        self.seat().asks_since_ns.store(clock::monotonic_ns(), Relaxed);
+    }
+
+    /// Notes that it waits no longer.
+    pub fn asks_no_more(&self) {
+        self.seat().asks_since_ns.store(0, Relaxed);
     }
 
     /// As `waiting_ns`, in seconds.
@@ -317,6 +381,7 @@ impl SlotRef {
         for word in self.cells().iter().flat_map(|cell| [&cell.started_ns, &cell.since_ns]) {
             word.store(0, Relaxed);
         }
+        self.asks_no_more();
         self.set_threads(0);
         self.set_accepting(false);
         self.leave_connection();

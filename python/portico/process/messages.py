@@ -1,7 +1,12 @@
 """What supervisor and worker say to each other, both ways, over a socketpair of each worker's own.
 
-    supervisor to worker   D Drain    take no new requests, finish those in flight, and leave
+    supervisor to worker   D Drain    take no new requests, finish those in flight, and leave; text: within
+                                      how many seconds, empty for the graceful timeout
                            Q Quit     leave as soon as no call runs
+                           S Stack    log the stack of a call; text of this and the next two: the call's cell,
+                                      its start, and what to say of it
+                           I Interrupt  raise RequestTimeout in a call
+                           E Respond  respond with 504 in a call's place
     worker to supervisor   R Ready    the engine accepts connections; text: the application's full name
                            F Failed   the worker cannot serve; text: why
                            L Leaving  the worker leaves because of a signal; text: D or Q, as if so ordered
@@ -36,6 +41,18 @@ class Quit(Message):
     kind = b"Q"
 
 
+class Stack(Message):
+    kind = b"S"
+
+
+class Interrupt(Message):
+    kind = b"I"
+
+
+class Respond(Message):
+    kind = b"E"
+
+
 class Ready(Message):
     kind = b"R"
 
@@ -52,7 +69,7 @@ class Taken(Message):
     kind = b"T"
 
 
-_KINDS = {one.kind: one for one in (Drain, Quit, Ready, Failed, Leaving, Taken)}
+_KINDS = {one.kind: one for one in (Drain, Quit, Stack, Interrupt, Respond, Ready, Failed, Leaving, Taken)}
 _HEAD_BYTES = 9
 
 

@@ -13,6 +13,47 @@ pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Bytes of a request line in the access log, where the request was not understood.
 pub const LINE_BYTES: usize = 256;
 
+/// A request that has ended although its call has not: what of it can be known from outside of the call.
+pub struct Outlived<'a> {
+    /// Who has sent it.
+    pub client: Option<SocketAddr>,
+    /// The beginning of the request line.
+    pub what: &'a str,
+    /// The status sent.
+    pub status: u16,
+    /// Bytes of the response's body.
+    pub body_bytes: u64,
+    /// How long the call has taken so far.
+    pub duration_ns: u64,
+}
+
+impl Outlived<'_> {
+    /// As `Account::settle`.
+    pub fn settle(&self, resources: &Arc<Resources>) {
+        count(resources, self.status, self.body_bytes);
+        resources.log_access(&AccessRecord {
+            client: self.client.map(|client| client.ip()),
+            request_line: self.what.as_bytes(),
+            status: self.status,
+            body_bytes: self.body_bytes,
+            referer: None,
+            user_agent: None,
+            duration_ns: self.duration_ns,
+        });
+        // Nobody else may come to it in what is left of this worker.
+        resources.flush_access_log();
+    }
+}
+
+fn count(resources: &Resources, status: u16, body_bytes: u64) {
+    let slot = &*resources.slot;
+    slot.requests.fetch_add(1, Relaxed);
+    slot.bytes_sent.fetch_add(body_bytes, Relaxed);
+    if status >= 500 {
+        slot.errors.fetch_add(1, Relaxed);
+    }
+}
+
 /// A request that has ended.
 pub struct Account<'a> {
     /// Who has sent it, as far as the connection knows.
@@ -32,12 +73,7 @@ pub struct Account<'a> {
 impl Account<'_> {
     /// Counts the request, and writes it to the access log if there is one.
     pub fn settle(&self, resources: &Arc<Resources>) {
-        let slot = &*resources.slot;
-        slot.requests.fetch_add(1, Relaxed);
-        slot.bytes_sent.fetch_add(self.body_bytes, Relaxed);
-        if self.status >= 500 {
-            slot.errors.fetch_add(1, Relaxed);
-        }
+        count(resources, self.status, self.body_bytes);
         if resources.access_log.is_none() {
             return;
         }
