@@ -50,6 +50,9 @@ struct RunningCall {
     what: String,
     cell: usize,
     started_ns: u64,
+    allowed_s: f64,
+    thread_id: u64,
+    is_settled: bool,
 }
 
 #[pymethods]
@@ -74,8 +77,9 @@ impl Scoreboard {
     fn read(&self, py: Python<'_>, slot: usize) -> PyResult<WorkerStatus> {
         let slot = self.slot(slot)?;
         let calls = slot.calls().into_iter().map(|call| {
-            let scoreboard::RunningCall { elapsed_s, silent_s, what, cell, started_ns } = call;
-            Py::new(py, RunningCall { elapsed_s, silent_s, what, cell, started_ns })
+            let scoreboard::RunningCall { elapsed_s, silent_s, what, cell, started_ns, .. } = call;
+            let (allowed_s, thread_id, is_settled) = (call.allowed_s, call.thread_id, call.is_settled);
+            Py::new(py, RunningCall { elapsed_s, silent_s, what, cell, started_ns, allowed_s, thread_id, is_settled })
         });
         Ok(WorkerStatus {
             requests: slot.requests.load(Relaxed),
@@ -94,7 +98,8 @@ impl Scoreboard {
     }
 
     fn has_unwritten(&self, slot: usize) -> PyResult<bool> {
-        Ok(!self.slot(slot)?.unwritten.is_empty())
+        let slot = self.slot(slot)?;
+        Ok(!slot.unwritten.is_empty() || !slot.all_unfinished().is_empty())
     }
 
     fn log_unfinished(

@@ -90,14 +90,23 @@ class RunningCall:
         What the call itself has waited for its client does not count.
         """
     @property
-    def cell(self) -> int:
-        """Its cell of the scoreboard, which with its start is its name: no other call has both."""
-    @property
-    def started_ns(self) -> int:
-        """When the application was called, on the monotonic clock."""
-    @property
     def what(self) -> str:
         """The request line, shortened: `GET /path`."""
+    @property
+    def cell(self) -> int:
+        """Where it stands in the scoreboard: one call at a time does."""
+    @property
+    def started_ns(self) -> int:
+        """When it began, in nanoseconds of the monotonic clock: with `cell`, the call's name."""
+    @property
+    def allowed_s(self) -> float:
+        """Seconds that it may keep its client waiting by its own word; 0 if it has not said anything."""
+    @property
+    def thread_id(self) -> int:
+        """The number that the kernel knows its thread by."""
+    @property
+    def is_settled(self) -> bool:
+        """Whether its request is counted and logged: the server has responded in its place."""
 
 @final
 class WorkerStatus:
@@ -148,7 +157,7 @@ class Scoreboard:
         Those that have come within `within_s` seconds, and those that still run.
         """
     def has_unwritten(self, slot: int) -> bool:
-        """Say whether the worker of `slot` has access lines of requests that have ended, not written yet."""
+        """Say whether the worker of `slot` has access lines to be written, or calls without."""
     def log_unfinished(self, slot: int, fd: int, colour: bool, cause: str, causes: dict[int, str]) -> None:
         """Write the access lines that the worker of `slot`, which has ended, has not written, to `fd`.
 

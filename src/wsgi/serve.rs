@@ -4,7 +4,7 @@ use super::Bridge;
 use super::draining::Draining;
 use super::environ::{Common, Environ};
 use super::failure::Served;
-use super::stacks::Identities;
+use super::ladder::Ladder;
 use super::{failure, released, thread};
 use crate::embedder::Embedder;
 use crate::process::Process;
@@ -26,6 +26,7 @@ pub fn serve(
 ) -> PyResult<bool> {
     let (multithread, script_name) = (settings.threads > 1, settings.script_name.clone());
     let Process { engine: of_engine, wakeup, multiprocess, errors, names, embedder } = process;
+    let ladder = Ladder::new(slot.clone());
     let engine = Engine::new(settings, of_engine, slot)
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
     let draining = Py::new(py, Draining::new(engine.drain_flag()))?;
@@ -38,15 +39,17 @@ pub fn serve(
             Python::try_attach(|py| handle_signals(py, wakeup.as_ref(), &embedder)).unwrap_or(true)
         }));
     }
-    thread::prepare(py)?;
-    let identities = Arc::new(Identities::default());
-    engine.show_stacks_by({
-        let identities = identities.clone();
-        Arc::new(move |threads| identities.stacks_of(threads))
+    engine.on_call_order({
+        let ladder = ladder.clone();
+        Box::new(move |order| ladder.take(order))
     });
+    engine.show_stacks_by({
+        let ladder = ladder.clone();
+        Arc::new(move |cells| ladder.stacks_of(cells))
+    });
+    thread::prepare(py)?;
     let served = Served::new(py, application, names);
-    let application =
-        PythonApplication { served, environ, embedder, identities, is_free_threaded: is_free_threaded(py) };
+    let application = PythonApplication { served, environ, embedder, ladder, is_free_threaded: is_free_threaded(py) };
     // Each thread attaches by itself, this one too.
     let served = py.detach(|| {
         let served = engine.serve(application);
@@ -80,7 +83,7 @@ struct PythonApplication {
     served: Served,
     environ: Environ,
     embedder: Embedder,
-    identities: Arc<Identities>,
+    ladder: Arc<Ladder>,
     is_free_threaded: bool,
 }
 
@@ -95,9 +98,11 @@ impl Application for PythonApplication {
     fn run(&self, thread: CrewThread<'_>) -> Result<(), String> {
         // Fails where the interpreter is on its way out.
         let ran = thread::attach(|py, introduction| {
-            let bridge = Bridge::new(py, introduction, &self.served, &self.environ, &self.embedder);
+            let thread_call = self.ladder.call_of_thread(py, thread.cell());
+            let bridge = thread_call.and_then(|thread_call| {
+                Bridge::new(py, introduction, &self.served, &self.environ, &self.embedder, thread_call)
+            });
             let mut bridge = bridge.map_err(|error| error.to_string())?;
-            self.identities.note(py, thread.number()).map_err(|error| error.to_string())?;
             thread.serve(&mut bridge);
             Ok(())
         });

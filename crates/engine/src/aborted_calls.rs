@@ -41,7 +41,8 @@ pub async fn abort_calls(server: &Server, stop: Stop) {
         });
         // Not if it has ended meanwhile, or the server has responded in its place before.
         if is_aborted {
-            let stack = stack.map_or_else(|| "; its stack could not be had".into(), |stack| format!("\n{stack}"));
+            let stack =
+                stack.map_or_else(|| "; its stack could not be had".into(), |stack| format!("; it stood at\n{stack}"));
             let (what, elapsed_s) = (&call.what, call.elapsed_s);
             log(Level::Warning, &format!("aborted {what} after {elapsed_s:.1} s in the application, {why}{stack}"));
         }

@@ -39,6 +39,8 @@ pub struct Call<'a> {
     pub responder: Responder,
     /// The call's cell of the scoreboard.
     pub cell: usize,
+    /// When the call began, monotonic nanoseconds.
+    pub started_ns: u64,
     /// What the server shares.
     pub resources: &'a Arc<Resources>,
 }
@@ -102,7 +104,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         connection.trace(|| format!("called on thread {me}"));
 
         let responder = Responder::new(connection, me, &inbound, &body, keep_alive, room);
-        let call = Call { inbound: &inbound, body, sender, responder, cell: me, resources };
+        let call = Call { inbound: &inbound, body, sender, responder, cell: me, started_ns, resources };
         // A panic is one response with 500: its responder sees to that when it is dropped.
         let called = catch_unwind(AssertUnwindSafe(|| self.caller.call(call)));
         let Outcome { status, body_bytes } = called.unwrap_or_else(|panic| {

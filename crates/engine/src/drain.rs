@@ -47,7 +47,11 @@ pub async fn follow(
         let server = server.clone();
         Box::new(move || server.interrupt())
     };
-    let ended = serve(&server, listeners, Orders::open(orders, on_signal)).await;
+    let on_call_order = {
+        let server = server.clone();
+        Box::new(move |order| server.resources.call_orders.take(order))
+    };
+    let ended = serve(&server, listeners, Orders::open(orders, on_signal, on_call_order)).await;
     // Nobody else sets it.
     let _ = outcome.set(ended);
     server.crew.stop();
@@ -115,7 +119,7 @@ async fn has_left(server: &Server, mut stop: Stop, orders: &mut Orders) -> bool 
         if server.crew.is_idle() && (stop == Stop::Quick || are_all_closed(server, elapsed_ms)) {
             return true;
         }
-        let graceful_ms = server.resources.settings.graceful_timeout_s.ms();
+        let graceful_ms = orders.within_ms().unwrap_or(server.resources.settings.graceful_timeout_s.ms());
         if elapsed_ms >= if stop == Stop::Graceful { graceful_ms } else { QUICK_MS } {
             let (running, queued) = (server.crew.running(), server.crew.queued());
             let incoming = server.resources.wheel.all().iter().filter(|timed| is_incoming(&***timed)).count();

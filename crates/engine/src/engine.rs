@@ -1,6 +1,7 @@
 //! The engine: one server, made of all the parts; served, stopped, freed. Many can be in one process.
 
 use crate::access_log::AccessLog;
+use crate::call_orders::Taker;
 use crate::calls::{Caller, Calls};
 use crate::clock;
 use crate::drain;
@@ -18,6 +19,7 @@ use crate::settings::Settings;
 use crate::stacks::Teller;
 use portico_crew::{Crew, Driver, Taken, Terms};
 use rustix::process::{Resource, getrlimit};
+use rustix::thread::gettid;
 use std::env;
 use std::future::Future;
 use std::io;
@@ -85,8 +87,8 @@ pub enum Ended {
 }
 
 impl CrewThread<'_> {
-    /// Which of the crew's threads it is, from 0.
-    pub fn number(&self) -> usize {
+    /// Which of the crew's threads it is, from 0: the cell of its calls.
+    pub fn cell(&self) -> usize {
         self.me
     }
 
@@ -94,6 +96,7 @@ impl CrewThread<'_> {
     pub fn serve(mut self, caller: &mut impl Caller) {
         let (server, me) = (self.server, self.me);
         server.resources.slot.has_interpreter(me);
+        server.resources.slot.set_thread_id(me, gettid().as_raw_nonzero().get().unsigned_abs().into());
         server.crew.serve(me, self.first.take(), self.driver, &mut Calls { server, caller, me });
     }
 }
@@ -147,6 +150,11 @@ impl Engine {
     /// Sets who knows the stacks of the crew's threads.
     pub fn show_stacks_by(&self, teller: Teller) {
         self.server.resources.stacks.show_by(teller);
+    }
+
+    /// Sets who takes orders about single calls.
+    pub fn on_call_order(&self, taker: Taker) {
+        self.server.resources.call_orders.taken_by(taker);
     }
 
     /// Whether the server is on its way out, now and when it has ended.

@@ -7,8 +7,8 @@
 //! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
-//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `stacks`, `disconnect`: who is late, who may come in, who
-//!    waits, who is where, who has left.
+//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
+//!    may come in, who waits, who is where, who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
 //! 8. `exchange`: from a complete request to the end of its response. `gate`: who is asked before another may come in.
@@ -22,6 +22,7 @@ pub mod accept;
 pub mod access_log;
 pub mod admission;
 pub mod budget;
+pub mod call_orders;
 pub mod calls;
 pub mod clock;
 pub mod coalescing;

@@ -3,12 +3,15 @@
 //!
 //! ```text
 //!   one byte of kind | four bytes of number | four bytes of length | text      (little endian, both ways)
-//!     supervisor to worker   A announce the end and go on serving, D drain, Q quit
+//!     supervisor to worker   A announce the end and go on serving, D drain (text: within how many seconds, or none),
+//!                            Q quit, S log the stack of a call, I interrupt one, E respond in its place
+//!                            (`call_orders`)
 //!     worker to supervisor   R ready, L leaving by a signal (text: D or Q), T the order with this number was taken
 //! ```
 //!
 //! The same frames as in python/portico/process/messages.py. End of file is the supervisor's death.
 
+use crate::call_orders::{CallOrder, Measure};
 use crate::descriptor;
 use crate::log::{Level, log};
 use rustix::io::Errno;
@@ -84,6 +87,9 @@ pub struct OrderDescriptors {
 /// What is done about a signal besides.
 pub type OnSignal = Box<dyn Fn() + Send>;
 
+/// What is done about an order for one call.
+pub type OnCallOrder = Box<dyn Fn(CallOrder) + Send>;
+
 /// What comes from outside.
 pub struct Orders {
     signals: Inlet,
@@ -92,6 +98,9 @@ pub struct Orders {
     ready: Vec<u8>,
     /// Called when a signal has come, whichever: the interpreter may have a handler for it.
     on_signal: OnSignal,
+    on_call_order: OnCallOrder,
+    /// Within how many seconds an order to drain wants it done, if it says so.
+    within_s: Option<u64>,
     /// Whether the supervisor has died.
     is_orphaned: bool,
     /// What the supervisor has sent of a frame that is not complete yet.
@@ -100,10 +109,20 @@ pub struct Orders {
 
 impl Orders {
     /// Registers the descriptors with the reactor.
-    pub fn open(descriptors: OrderDescriptors, on_signal: OnSignal) -> Orders {
+    pub fn open(descriptors: OrderDescriptors, on_signal: OnSignal, on_call_order: OnCallOrder) -> Orders {
         let OrderDescriptors { signals, wakeups, supervisor, ready } = descriptors;
         let (signals, wakeups, supervisor) = (Inlet::new(signals), Inlet::new(wakeups), Inlet::new(supervisor));
-        Orders { signals, wakeups, supervisor, ready, on_signal, is_orphaned: false, incomplete: Vec::new() }
+        Orders {
+            signals,
+            wakeups,
+            supervisor,
+            ready,
+            on_signal,
+            on_call_order,
+            within_s: None,
+            is_orphaned: false,
+            incomplete: Vec::new(),
+        }
     }
 
     /// Tells the supervisor that the server is ready.
@@ -115,6 +134,11 @@ impl Orders {
     /// Whether there was a supervisor that has died: nobody ends this process from outside.
     pub fn are_orphaned(&self) -> bool {
         self.is_orphaned
+    }
+
+    /// How long calls may go on after an order to drain, where that says so.
+    pub fn within_ms(&self) -> Option<u64> {
+        self.within_s.map(|seconds| seconds.saturating_mul(1000))
     }
 
     /// Waits until the server is told to leave: by the strongest of all that has come by then.
@@ -150,15 +174,23 @@ impl Orders {
     fn take_orders(&mut self) -> Option<Stop> {
         let mut strongest = None;
         while let Some((kind, number, whole)) = complete_frame(&self.incomplete) {
-            self.incomplete.drain(..whole);
+            let text: Vec<u8> = self.incomplete.drain(..whole).skip(HEAD_BYTES).collect();
+            if let Some(measure) = measure_of_order(kind) {
+                self.say(&frame(b'T', number, b""));
+                if let Some(order) = CallOrder::read(measure, &text) {
+                    (self.on_call_order)(order);
+                }
+                continue;
+            }
             let Some(stop) = stop_of_order(kind) else {
-                log(
-                    Level::Error,
-                    &format!("an order of the supervisor: expected A, D or Q, got {}", kind.escape_ascii()),
-                );
+                let kind = kind.escape_ascii();
+                log(Level::Error, &format!("an order of the supervisor: expected A, D, Q, S, I or E, got {kind}"));
                 continue;
             };
             self.say(&frame(b'T', number, b""));
+            if stop == Stop::Graceful {
+                self.within_s = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+            }
             strongest = strongest.max(Some(stop));
         }
         strongest
@@ -187,6 +219,15 @@ fn stop_of_order(kind: u8) -> Option<Stop> {
         b'A' => Some(Stop::Announced),
         b'D' => Some(Stop::Graceful),
         b'Q' => Some(Stop::Quick),
+        _ => None,
+    }
+}
+
+fn measure_of_order(kind: u8) -> Option<Measure> {
+    match kind {
+        b'S' => Some(Measure::Stack),
+        b'I' => Some(Measure::Interrupt),
+        b'E' => Some(Measure::Respond),
         _ => None,
     }
 }

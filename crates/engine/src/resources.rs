@@ -4,6 +4,7 @@
 use crate::access_log::{AccessLog, AccessRecord};
 use crate::admission::Admission;
 use crate::budget::{Budget, Budgets};
+use crate::call_orders::CallOrders;
 use crate::coalescing::Coalescing;
 use crate::disconnect::DisconnectWatcher;
 use crate::interrupts::Interrupts;
@@ -42,6 +43,8 @@ pub struct Resources {
     pub interrupts: Interrupts,
     /// The stacks of the crew's threads.
     pub stacks: Stacks,
+    /// Orders about single calls.
+    pub call_orders: CallOrders,
     /// Tells applications of clients that leave.
     pub disconnects: DisconnectWatcher,
     /// Spawns tasks, also from threads that do not drive I/O.
@@ -90,6 +93,7 @@ impl Resources {
             notices: Notices::default(),
             interrupts: Interrupts::default(),
             stacks: Stacks::default(),
+            call_orders: CallOrders::default(),
             disconnects: DisconnectWatcher::default(),
             handle: runtime.handle().clone(),
             runtime: Arc::downgrade(runtime),

@@ -48,6 +48,10 @@ struct CallCell {
     since_ns: AtomicU64,
     /// The start of the call whose account is not settled yet.
     account_ns: AtomicU64,
+    /// How long the call may keep its client waiting by its own word, if that is more than all may; 0 is no word.
+    allowed_ns: AtomicU64,
+    /// The thread's number for the kernel.
+    thread_id: AtomicU64,
     /// When the request had come; stays when the call has ended.
     arrived_ns: AtomicU64,
     /// The status of the response and the bytes of its body, as far as they have left.
@@ -87,6 +91,12 @@ pub struct RunningCall {
     pub cell: usize,
     /// When it began, monotonic nanoseconds.
     pub started_ns: u64,
+    /// Seconds that it may keep its client waiting by its own word; 0 is no word.
+    pub allowed_s: f64,
+    /// Its thread's number for the kernel.
+    pub thread_id: u64,
+    /// Whether its request is counted and logged already, because the server has responded in its place.
+    pub is_settled: bool,
 }
 
 /// What the access log would say of a call that has not ended.
@@ -110,6 +120,8 @@ struct Seat {
     cells: AtomicU32,
     /// 1 while it accepts connections.
     accepts: AtomicU32,
+    /// Since when a thread beside those of the cells waits for the interpreter; 0 while none does.
+    asks_since_ns: AtomicU64,
 }
 
 /// What one worker tells.
@@ -151,6 +163,7 @@ impl Slot {
         }
         shown.arrived_ns.store(arrived_ns, Relaxed);
         shown.sent.store(0, Relaxed);
+        shown.allowed_ns.store(0, Relaxed);
         shown.since_ns.store(now_ns, Relaxed);
         shown.account_ns.store(now_ns, Release);
         // After that: who sees a start sees since when.
@@ -198,6 +211,22 @@ impl Slot {
         let ended = &self.calls[cell.min(CALLS - 1)];
         ended.started_ns.store(0, Release);
         ended.since_ns.store(0, Relaxed);
+    }
+
+    /// Notes that the call in cell `cell` that began at `started_ns` may keep its client waiting for `more_ns` from now.
+    pub fn extend(&self, cell: usize, started_ns: u64, more_ns: u64) {
+        let extended = &self.calls[cell.min(CALLS - 1)];
+        let silent_ns = match (extended.started_ns.load(Acquire), extended.since_ns.load(Relaxed)) {
+            (started, _) if started != started_ns => return,
+            (_, since) if since & RESTING != 0 => since & !RESTING,
+            (_, since) => clock::monotonic_ns().saturating_sub(since),
+        };
+        extended.allowed_ns.store(silent_ns.saturating_add(more_ns), Relaxed);
+    }
+
+    /// Notes which thread calls in cell `cell`.
+    pub fn set_thread_id(&self, cell: usize, thread_id: u64) {
+        self.calls[cell.min(CALLS - 1)].thread_id.store(thread_id, Relaxed);
     }
 
     /// Notes that the thread of cell `cell` has something to do and waits for the interpreter.
@@ -249,6 +278,9 @@ impl CallCell {
             what: self.text(),
             cell,
             started_ns: started,
+            allowed_s: elapsed_s(0, self.allowed_ns.load(Relaxed)),
+            thread_id: self.thread_id.load(Relaxed),
+            is_settled: self.account_ns.load(Relaxed) != started,
         })
     }
 
@@ -457,7 +489,18 @@ impl SlotRef {
             let since = cell.since_ns.load(Relaxed);
             (since & (RESTING | BLOCKED) == BLOCKED).then_some(since & !BLOCKED)
         });
-        since.min().map_or(0, |since| now_ns.saturating_sub(since))
+        let asks_since = self.seat().asks_since_ns.load(Relaxed);
+        since.chain((asks_since != 0).then_some(asks_since)).min().map_or(0, |since| now_ns.saturating_sub(since))
+    }
+
+    /// Notes that a thread beside those of the cells waits for the interpreter.
+    pub fn asks_for_interpreter(&self) {
+        self.seat().asks_since_ns.store(clock::monotonic_ns(), Relaxed);
+    }
+
+    /// Notes that it waits no longer.
+    pub fn asks_no_more(&self) {
+        self.seat().asks_since_ns.store(0, Relaxed);
     }
 
     /// As `waiting_ns`, in seconds.
@@ -480,6 +523,7 @@ impl SlotRef {
         }
         unwritten.clear(0);
         unwritten.clear(1);
+        self.asks_no_more();
         self.set_threads(0);
         self.set_accepting(false);
         self.leave_connection();

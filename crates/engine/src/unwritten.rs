@@ -83,6 +83,7 @@ impl Half {
 mod tests {
     use super::{Unwritten, WORDS};
 
+    #[expect(clippy::large_stack_arrays, reason = "on the stack of a test there is room")]
     fn empty() -> Box<Unwritten> {
         let half = || super::Half {
             words: 0.into(),

@@ -31,6 +31,8 @@ NOT_HERE = {
     "error_log": "the error log is the standard error of the program",
     "workers": _OF_WORKERS,
     "timeout": _OF_WORKERS,
+    "timeout_grace": _OF_WORKERS,
+    "slow_after": _OF_WORKERS,
 }
 """Settings that have no meaning without a supervisor, each with the reason."""
 

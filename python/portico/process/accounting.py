@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from portico import log
-from portico.process.calls import overdue_calls
+from portico.process.calls import name_of
 from portico.process.messages import Quit
 from portico.process.oom_kills import OomKills
 from portico.process.signals import signal, signal_name
@@ -35,14 +35,11 @@ class Accounting:
     def settle(self, worker: WorkerHandle, exit_code: int, plan: Plan) -> str:
         """Write the access lines that `worker` has left to be written; return the cause of its end."""
         cause = self._cause(worker, exit_code)
-        status = self._scoreboard.read(worker.slot)
-        if not status.calls and not self._scoreboard.has_unwritten(worker.slot):
+        if not self._scoreboard.has_unwritten(worker.slot):
             return cause
-        causes: dict[int, str] = {}
-        if worker.is_overdue:
-            # These are why; the others have only been in the same worker.
-            overdue = overdue_calls(status, worker.settings.timeout_s)
-            causes = {call.cell: "timeout" for call in overdue}
+        status = self._scoreboard.read(worker.slot)
+        # These are why; the others have only been in the same worker.
+        causes = {call.cell: "timeout" for call in status.calls if name_of(call) in worker.given_up}
         fd = open_access_log(plan)
         if fd < 0:
             return cause

@@ -1,8 +1,13 @@
 """What supervisor and worker say to each other, both ways, over a socketpair of each worker's own.
 
     supervisor to worker   A Announce the end is near: tell clients and load balancers, and go on serving
-                           D Drain    take no new requests, finish those in flight, and leave
+                           D Drain    take no new requests, finish those in flight, and leave; text: within
+                                      how many seconds, empty for the graceful timeout
                            Q Quit     leave as soon as no call runs
+                           S Stack    log the stack of a call; text of this and the next two: the call's cell,
+                                      its start, and what to say of it
+                           I Interrupt  raise RequestTimeout in a call
+                           E Respond  respond with 504 in a call's place
     worker to supervisor   R Ready    the engine accepts connections; text: the application's full name
                            F Failed   the worker cannot serve; text: why
                            L Leaving  the worker leaves because of a signal; text: D or Q, as if so ordered
@@ -41,6 +46,18 @@ class Quit(Message):
     kind = b"Q"
 
 
+class Stack(Message):
+    kind = b"S"
+
+
+class Interrupt(Message):
+    kind = b"I"
+
+
+class Respond(Message):
+    kind = b"E"
+
+
 class Ready(Message):
     kind = b"R"
 
@@ -57,7 +74,9 @@ class Taken(Message):
     kind = b"T"
 
 
-_KINDS = {one.kind: one for one in (Announce, Drain, Quit, Ready, Failed, Leaving, Taken)}
+_KINDS = {
+    one.kind: one for one in (Announce, Drain, Quit, Stack, Interrupt, Respond, Ready, Failed, Leaving, Taken)
+}
 _HEAD_BYTES = 9
 
 

@@ -31,6 +31,7 @@ _WORDS: dict[type[Message], str] = {Drain: "finish", Quit: "stop"}
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portico.config.settings import Settings
+    from portico.process.calls import CallName
 
 
 def _patience_s(order: type[Message], settings: Settings) -> float:
@@ -48,6 +49,7 @@ class WorkerHandle:
         "failure",
         "forked_at_s",
         "generation",
+        "given_up",
         "import_watch",
         "is_overdue",
         "is_spent",
@@ -97,6 +99,8 @@ class WorkerHandle:
         self.is_too_large = False
         # What it leaves by.
         self.order: type[Message] | None = None
+        # The calls that nobody waits for, each with when that was decided.
+        self.given_up: dict[CallName, float] = {}
         self._decoder = Decoder()
         self._orders = 0
         # The numbers of orders that it has not acknowledged.
@@ -134,6 +138,17 @@ class WorkerHandle:
         self._order(order)
         if not self.ready_at_s:
             self._send(_SIGNALS[order])
+
+    def leave_after(self, within_s: float, *, now_s: float) -> None:
+        """Order it to drain within `within_s`, which may be longer than the graceful timeout."""
+        if self.state == KILLED:
+            return
+        self.state = LEAVING
+        self.left_at_s = now_s
+        self.order = Drain
+        self.kill_at_s = now_s + within_s + _DRAIN_MARGIN_S
+        self.patience = f"did not {_WORDS[Drain]} within {within_s:g} s"
+        self._order(Drain, str(int(within_s) + 1))
 
     def expect_end(self, order: type[Message], *, now_s: float, within_s: float = NEVER_S) -> None:
         """Note that it leaves by `order`, whoever gave that. A later one may only shorten its time."""
@@ -190,13 +205,18 @@ class WorkerHandle:
         """Whether it has acknowledged all that it was told."""
         return not self._untaken
 
-    def _order(self, order: type[Message]) -> None:
+    def order_about(self, order: type[Message], call: CallName, sentence: str = "") -> None:
+        """Have it do something about one call, which has the cell and the start that are its name."""
+        cell, started_ns = call
+        self._order(order, f"{cell} {started_ns} {sentence}".rstrip())
+
+    def _order(self, order: type[Message], text: str = "") -> None:
         self._orders += 1
         self._untaken.add(self._orders)
         if self.message_fd < 0:
             return
         try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
-            os.write(self.message_fd, encode(order(number=self._orders)))
+            os.write(self.message_fd, encode(order(text, number=self._orders)))
         except (BrokenPipeError, BlockingIOError):
             pass  # it is gone or hangs: its time to leave runs all the same
 

@@ -118,6 +118,11 @@ impl Responder {
         }
     }
 
+    /// Has the connection close after this response: a call that nobody waits for may still read from it.
+    pub fn end_keep_alive(&mut self) {
+        self.keep_alive = false;
+    }
+
     /// Encodes the head, to leave with the first block. `known_length` is the body's length where the
     /// server knows it.
     pub fn start(&mut self, head: &ResponseHead, known_length: Option<u64>, date: &mut DateHeader) {

@@ -298,6 +298,7 @@ _PROCESSES: tuple[OldWord, ...] = (
     ),
     Same("-t S"),
     Becomes("--harakiri S", "--timeout"),
+    Becomes("--harakiri-graceful-timeout S", "--timeout-grace"),
     Instead("--harakiri-verbose", note=_STACKS),
     Instead(
         "--harakiri-no-arh --no-harakiri-arh --no-harakiri-after-req-hook --harakiri-queue-threshold "
