@@ -36,8 +36,8 @@ PYTHON_LAYERS = (
         "the supervisor and its workers; other programs",
     ),
     Layer(
-        ("app_loader", "django_wsgi", "config", "log", "threads"),
-        "the application, settings, the error log, threads",
+        ("app_loader", "django_wsgi", "config", "log", "threads", "deadlines"),
+        "the application, settings, the error log, threads, deadlines",
     ),
     Layer(("middleware",), "applications around an application, under any server"),
     Layer(("wire",), "HTTP/1 without sockets, for other programs"),

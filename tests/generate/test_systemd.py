@@ -136,10 +136,14 @@ def test_each_address_has_a_socket_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("graceful", ["0", "30s", "1500ms", "5m"])
-def test_systemd_waits_longer_than_portico_needs_to_stop(graceful: str) -> None:
-    text = generated("systemd", "shop", "--graceful-timeout", graceful)
+@pytest.mark.parametrize(("delay", "delay_s"), [((), 0), (("--drain-delay", "2m"), 120)])
+def test_systemd_waits_longer_than_portico_needs_to_stop(
+    graceful: str, delay: tuple[str, ...], delay_s: float
+) -> None:
+    options = ("shop", "--graceful-timeout", graceful, *delay)
+    text = generated("systemd", *options)
     # Beyond its graceful timeout a worker has a second to leave.
-    needed_s = settings_of(["run", "shop", "--graceful-timeout", graceful]).graceful_timeout_s + 1
+    needed_s = settings_of(["run", *options]).graceful_timeout_s + delay_s + 1
     assert needed_s + 1 < seconds(value_of(text, "TimeoutStopSec")) <= needed_s + 10
     assert value_of(text, "KillMode") == "mixed"
     assert value_of(text, "ExecReload") == "/bin/kill -HUP $MAINPID"

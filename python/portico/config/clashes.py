@@ -30,6 +30,7 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
         _of_sizes(settings),
         _of_workers(settings),
         _of_read_only(settings),
+        _of_care(settings),
     )
     return [
         sentence
@@ -121,6 +122,13 @@ def _of_read_only(settings: Settings) -> Iterator[_Clash]:
                 (Settings.read_only, row),
                 f"{row.name} ({origin}) has an effect with read_only alone, which is off",
             )
+
+
+def _of_care(settings: Settings) -> Iterator[_Clash]:
+    """A limit of last resort lies above the one that comes first."""
+    soft, hard = Settings.max_rss_bytes, Settings.max_rss_hard_bytes
+    if settings.max_rss_bytes and 0 < settings.max_rss_hard_bytes <= settings.max_rss_bytes:
+        yield _misfit(settings, hard, "larger than", soft)
 
 
 def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:

@@ -34,6 +34,8 @@ NOT_HERE = {
     "workers_max": _OF_WORKERS,
     "idle_timeout": _OF_WORKERS,
     "timeout": _OF_WORKERS,
+    "timeout_grace": _OF_WORKERS,
+    "slow_after": _OF_WORKERS,
 }
 """Settings that have no meaning without a supervisor, each with the reason."""
 

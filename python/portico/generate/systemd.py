@@ -20,7 +20,7 @@ from portico.generate.command import words
 from portico.generate.deployment import Deployment, File
 from portico.generate.head import made_by
 from portico.generate.layout import Derived, comment, escaped, fill, listing
-from portico.generate.times import shown, stop_s
+from portico.generate.times import shown, stop_s, stop_source
 from portico.process.descriptor_limit import wanted_descriptors
 
 _PRIVILEGES = ("user", "group", "groups", "umask", "limit", "no_new_privs", "capabilities")
@@ -141,9 +141,7 @@ def files(deployment: Deployment) -> list[File]:
         ),
     ]
     derived = [
-        Derived(
-            "TimeoutStopSec", f"{stop_s(settings)}s", f"{shown(settings, Settings.graceful_timeout_s)} + 5s"
-        ),
+        Derived("TimeoutStopSec", f"{stop_s(settings)}s", stop_source(settings)),
         Derived("LimitNOFILE", str(wanted_descriptors(settings)), shown(settings, Settings.max_connections)),
     ]
     log_directories = _log_directories(settings, directory)

@@ -15,7 +15,9 @@ CONNECT_S = 5
 UNLIMITED_S = 86400
 """What stands for "no limit" where a reverse proxy has to be given one."""
 _MARGIN_S = 5
-"""How much later than portico a reverse proxy gives up: a worker that is replaced takes a second or two."""
+"""How much later than portico a reverse proxy gives up, at least."""
+_REPLACED_S = 4
+"""How long after `timeout_grace` a worker may be replaced whose interpreter does not come free."""
 
 
 class ProxyTimes:
@@ -33,12 +35,13 @@ class ProxyTimes:
         self.keep_alive_source = f"less than {shown(settings, Settings.keep_alive_s)}"
         parts = (Settings.timeout_s, Settings.queue_timeout_s)
         named = " + ".join(shown(settings, part) for part in parts)
+        margin_s = max(_MARGIN_S, math.ceil(settings.timeout_grace_s) + _REPLACED_S)
         if settings.timeout_s and settings.queue_timeout_s:
-            self.read_s = math.ceil(settings.timeout_s + settings.queue_timeout_s) + _MARGIN_S
-            self.read_source = f"{named} + {_MARGIN_S}s"
+            self.read_s = math.ceil(settings.timeout_s + settings.queue_timeout_s) + margin_s
+            self.read_source = f"{named} + {margin_s}s"
         else:
             known_s = settings.timeout_s + settings.queue_timeout_s
-            self.read_s = max(UNLIMITED_S, math.ceil(known_s) + _MARGIN_S)
+            self.read_s = max(UNLIMITED_S, math.ceil(known_s) + margin_s)
             self.read_source = f"{named}, 0 is no limit: as long as can be"
 
 
@@ -54,4 +57,12 @@ def whole_s(duration_s: float) -> int:
 
 def stop_s(settings: Settings) -> int:
     """Return how long portico may take to stop, with some room: whoever waits less kills it."""
-    return math.ceil(settings.graceful_timeout_s) + _MARGIN_S
+    return math.ceil(settings.drain_delay_s + settings.graceful_timeout_s) + _MARGIN_S
+
+
+def stop_source(settings: Settings) -> str:
+    """Return what that is made of, as in `graceful_timeout 30s + 5s`."""
+    parts = [Settings.drain_delay_s] if settings.drain_delay_s else []
+    return " + ".join(
+        [shown(settings, part) for part in [*parts, Settings.graceful_timeout_s]] + [f"{_MARGIN_S}s"]
+    )

@@ -1,7 +1,8 @@
 """All workers that exist, and which of them should start or leave; it decides and does nothing itself.
 
 A reload goes one worker at a time, or some: one of the new generation boots; when it is ready, one of the old
-is surplus. So there is never a moment with fewer ready workers than wanted.
+is surplus. So there is never a moment with fewer ready workers than wanted. A worker that is spent (it has
+served long enough, or has become too large) counts as one of the old generation.
 """
 
 from __future__ import annotations
@@ -64,10 +65,10 @@ class WorkerSet:
         return not serving_before or sum(worker.state == BOOTING for worker in current) < parallel
 
     def has_ready(self, generation: int) -> bool:
-        return any(worker.state == READY for worker in self._split(generation)[0])
+        return any(worker.generation == generation for worker in self.in_state(READY))
 
     def has_ready_before(self, generation: int) -> bool:
-        return any(worker.state == READY for worker in self._split(generation)[1])
+        return any(worker.generation != generation for worker in self.in_state(READY))
 
     def adopt(self, generation: int) -> None:
         """Count every worker to `generation`: its own cannot be loaded, those of before are to stay."""
@@ -76,5 +77,5 @@ class WorkerSet:
 
     def _split(self, generation: int) -> tuple[list[WorkerHandle], list[WorkerHandle]]:
         active = [worker for worker in self.workers.values() if worker.is_active]
-        current = [worker for worker in active if worker.generation == generation]
-        return current, [worker for worker in active if worker.generation != generation]
+        current = [worker for worker in active if worker.generation == generation and not worker.is_spent]
+        return current, [worker for worker in active if worker not in current]
