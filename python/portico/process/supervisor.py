@@ -226,6 +226,8 @@ class Supervisor:
                 due_s.append(self._back_off.not_before_s)
         # Whatever has woken it: a signal is taken before what the workers may say of the same one.
         self._loop.wait(due_s, first=self._take_signals)
+        if self._loop.is_resumed:
+            self._worker_set.resume(time.monotonic())
 
     def _take_signals(self, now_s: float) -> None:
         numbers = self._signals.read()

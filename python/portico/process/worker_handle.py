@@ -45,6 +45,7 @@ class WorkerHandle:
     __slots__ = (
         "_decoder",
         "_orders",
+        "_patience_s",
         "_untaken",
         "failure",
         "forked_at_s",
@@ -89,6 +90,7 @@ class WorkerHandle:
         self.left_at_s = 0.0
         # When to stop being patient, and with what: both set when the worker is told to leave.
         self.kill_at_s: float | None = None
+        self._patience_s = 0.0
         self.patience = ""
         self.failure = ""
         # Whether it leaves because of a call that has taken too long.
@@ -146,7 +148,8 @@ class WorkerHandle:
         self.state = LEAVING
         self.left_at_s = now_s
         self.order = Drain
-        self.kill_at_s = now_s + within_s + _DRAIN_MARGIN_S
+        self._patience_s = within_s + _DRAIN_MARGIN_S
+        self.kill_at_s = now_s + self._patience_s
         self.patience = f"did not {_WORDS[Drain]} within {within_s:g} s"
         self._order(Drain, str(int(within_s) + 1))
 
@@ -163,6 +166,7 @@ class WorkerHandle:
         kill_at_s = now_s + patience_s
         if self.kill_at_s is None or kill_at_s < self.kill_at_s:
             self.kill_at_s = kill_at_s
+            self._patience_s = patience_s
             self.patience = f"did not {_WORDS[order]} within {patience_s:g} s"
 
     def tell(self, order: type[Message]) -> None:
@@ -172,7 +176,15 @@ class WorkerHandle:
     def end_patience(self, now_s: float, why: str) -> None:
         """Let it be killed now; `why` words that for the log."""
         self.kill_at_s = now_s
+        self._patience_s = 0.0
         self.patience = why
+
+    def resume(self, now_s: float) -> None:
+        """Give it all its time again to get ready or to leave: until now it may have been stopped."""
+        self.forked_at_s = now_s
+        self.import_watch.resume(now_s)
+        if self.kill_at_s is not None:
+            self.kill_at_s = now_s + self._patience_s
 
     def give_up(self, why: str) -> None:
         """End it at once, as one that has failed to load the application."""
