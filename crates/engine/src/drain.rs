@@ -26,6 +26,8 @@ use tokio::sync::watch;
 
 /// Between two looks at what is left while the server drains.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// Between two looks that are further apart than this the process was stopped: no call could go on.
+const HELD_UP_MS: u64 = 1000;
 /// How long a quick stop waits for running calls.
 const QUICK_MS: u64 = 300;
 /// How long a process without a supervisor may take to end after its server.
@@ -111,9 +113,15 @@ fn end_for_certain() {
 
 /// Waits until nothing is left to do; false if time was up before.
 async fn has_left(server: &Server, mut stop: Stop, orders: &mut Orders) -> bool {
-    let began_ms = coarse_ms();
+    let mut began_ms = coarse_ms();
+    let mut looked_ms = began_ms;
     loop {
-        let elapsed_ms = coarse_ms() - began_ms;
+        let now_ms = coarse_ms();
+        if now_ms - looked_ms > HELD_UP_MS {
+            began_ms += now_ms - looked_ms;
+        }
+        looked_ms = now_ms;
+        let elapsed_ms = now_ms - began_ms;
         if server.crew.is_idle() && (stop == Stop::Quick || are_all_closed(server, elapsed_ms)) {
             return true;
         }

@@ -36,6 +36,8 @@ NOT_HERE = {
     "timeout": _OF_WORKERS,
     "timeout_grace": _OF_WORKERS,
     "slow_after": _OF_WORKERS,
+    "route_timeout": _OF_WORKERS,
+    "route_slow_after": _OF_WORKERS,
 }
 """Settings that have no meaning without a supervisor, each with the reason."""
 

@@ -33,16 +33,25 @@ class ProxyTimes:
         self.keep_alive_s = math.floor(min(settings.keep_alive_s * 2 / 3, settings.keep_alive_s - 0.5))
         self.keep_alive_s = max(0, self.keep_alive_s)
         self.keep_alive_source = f"less than {shown(settings, Settings.keep_alive_s)}"
-        parts = (Settings.timeout_s, Settings.queue_timeout_s)
-        named = " + ".join(shown(settings, part) for part in parts)
+        named = f"{_longest_timeout(settings)} + {shown(settings, Settings.queue_timeout_s)}"
         margin_s = max(_MARGIN_S, math.ceil(settings.timeout_grace_s) + _REPLACED_S)
-        if settings.timeout_s and settings.queue_timeout_s:
-            self.read_s = math.ceil(settings.timeout_s + settings.queue_timeout_s) + margin_s
+        timeouts = [settings.timeout_s, *(timeout_s for _, timeout_s in settings.route_timeout)]
+        if all(timeouts) and settings.queue_timeout_s:
+            self.read_s = math.ceil(max(timeouts) + settings.queue_timeout_s) + margin_s
             self.read_source = f"{named} + {margin_s}s"
         else:
-            known_s = settings.timeout_s + settings.queue_timeout_s
+            known_s = max(timeouts) + settings.queue_timeout_s
             self.read_s = max(UNLIMITED_S, math.ceil(known_s) + margin_s)
             self.read_source = f"{named}, 0 is no limit: as long as can be"
+
+
+def _longest_timeout(settings: Settings) -> str:
+    """Return the setting by which a call may take longest, as in `timeout 1m`; 0 is longest."""
+    routes = Settings.route_timeout
+    longest = max(settings.route_timeout, key=lambda route: route[1] or math.inf, default=("", -1.0))
+    if (longest[1] or math.inf) <= (settings.timeout_s or math.inf):
+        return shown(settings, Settings.timeout_s)
+    return f"{routes.name} {routes.kind.show(longest)}"
 
 
 def shown(settings: Settings, row: Setting[float] | Setting[int]) -> str:

@@ -2,7 +2,8 @@
 
 Looks at nothing unless one of the settings of the group is set. A worker that is due is marked as spent: it
 serves on until it has a successor (`worker_set.py`). As many are at a time as a reload replaces: each takes
-memory beside its successor, whose start takes CPU. Only one beyond `max_rss_hard` leaves without waiting.
+memory beside its successor, whose start takes CPU. One beyond `max_rss_hard` leaves without waiting for its
+successor, but for those of others that are missing: all may have grown alike.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from portico import log
 from portico.process.calls import describe_calls
 from portico.process.loop import Duty
 from portico.process.messages import Drain
-from portico.process.worker_handle import LEAVING, READY
+from portico.process.worker_handle import BOOTING, LEAVING, READY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,10 +72,12 @@ class Care(Duty):
         changes = [watched.look(now_s) for watched in self._watched.values()]
         self._tick_s = _SHORTEST_TICK_S if is_new or any(changes) else min(_LONGEST_TICK_S, 2 * self._tick_s)
         self._is_held_back = False
-        for worker in workers:
+        # The largest first: not all of them may be ended now.
+        for worker in sorted(workers, key=lambda worker: -self._watched[worker.pid].rss_bytes):
             watched = self._watched[worker.pid]
             if watched.is_too_large:
-                self._end(worker, watched, now_s)
+                if worker.state == LEAVING or self._missing() < self._at_a_time():
+                    self._end(worker, watched, now_s)
             elif worker.state == READY and not worker.is_spent and (why := self._why(watched, now_s)):
                 self._is_held_back = self._replaced() >= self._at_a_time()
                 if not self._is_held_back:
@@ -107,6 +110,11 @@ class Care(Duty):
     def _replaced(self) -> int:
         """How many are about to be replaced, or still finish their requests after that."""
         return sum(worker.is_spent for worker in self._worker_set.workers.values())
+
+    def _missing(self) -> int:
+        """How many do not serve because they were too large, or have not got ready yet."""
+        leaving = [worker for worker in self._worker_set.in_state(LEAVING) if worker.is_too_large]
+        return max(len(leaving), len(self._worker_set.in_state(BOOTING)))
 
     def _why(self, watched: Watched, now_s: float) -> str:
         limit_bytes = watched.settings.max_rss_bytes

@@ -4,9 +4,10 @@
                  timeout                                   RequestTimeout is raised in it
                  timeout and timeout_grace                 its client gets a 504, its worker is replaced
 
-Silent is a call that keeps its client waiting; the scoreboard says for how long. A call may have a longer
-time than `timeout` by its own word. A worker that is replaced goes when its other calls have ended, each
-within its own time.
+The first two may be others for its path (`limits.py`). Silent is a call that keeps its client waiting; the
+scoreboard says for how long, but what passed before this process was stopped, and perhaps all with it, does
+not count. A call may have a longer time than `timeout` by its own word. A worker that is replaced goes when
+its other calls have ended, each within its own time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from portico import log
 from portico.process.calls import describe_call, describe_calls, is_stuck, name_of
 from portico.process.kernel_word import describe_thread
+from portico.process.limits import shortest_s, slow_after_s, timeout_s
 from portico.process.loop import NEVER_S, Duty
 from portico.process.messages import Drain, Interrupt, Respond, Stack
 from portico.process.worker_handle import LEAVING, READY
@@ -40,6 +42,8 @@ _LONGEST_TICK_S = 1.0
 _SHORTEST_TICK_S = 0.05
 # A stack is logged at these multiples of `slow_after`, and no more.
 _SLOW_MULTIPLES = (1, 2, 4)
+# What the other calls of a worker get that is replaced, where one of them has no limit.
+_LONGEST_S = 86400.0
 
 
 class _Climb:
@@ -85,17 +89,23 @@ class OverdueCalls(Duty):
         return self._next_s if self._judged() else None
 
     def _judged(self) -> list[WorkerHandle]:
-        serving = [each for each in self._worker_set.in_state(READY) if _shortest_s(each) < NEVER_S]
+        ready = self._worker_set.in_state(READY)
+        serving = [each for each in ready if shortest_s(each.settings) < NEVER_S]
         return serving + _replaced(self._worker_set)
 
     def _judge(self, worker: WorkerHandle, before: dict[CallName, _Climb], now_s: float) -> float:
         """Return in how many seconds something may be due for the worker at the soonest."""
         limit_s = worker.settings.timeout_s
         status = self._scoreboard.read(worker.slot)
+        # Whoever was stopped with this process has its time again.
+        awake_s = now_s - self._worker_set.resumed_at_s
         climbs = {name_of(call): before.get(name_of(call)) or _Climb() for call in status.calls}
         self._climbs[worker.pid] = climbs
-        next_s = _shortest_s(worker)
+        next_s = shortest_s(worker.settings)
         tick_s = min(_LONGEST_TICK_S, max(_SHORTEST_TICK_S, next_s / 4))
+        if status.calls:
+            # That this process was stopped shows only by a look that comes late.
+            next_s = max(tick_s, next_s / 4)
         if limit_s:
             next_s = min(next_s, max(tick_s, limit_s - status.waiting_s))
         overdue: list[_core.RunningCall] = []
@@ -103,22 +113,35 @@ class OverdueCalls(Duty):
             if name_of(call) in worker.given_up:
                 continue
             climb = climbs[name_of(call)]
-            _log_stack(worker, call, climb)
-            if limit_s and self._is_over(worker, call, climb, now_s):
+            silent_s = min(call.silent_s, awake_s)
+            _log_stack(worker, call, climb, silent_s)
+            if self._is_over(worker, call, climb, silent_s, now_s):
                 overdue.append(call)
             # A call that waits for its client is not overdue when its time would be over.
-            next_s = min(next_s, max(tick_s, _next_rung_s(worker, call, climb)))
+            next_s = min(next_s, max(tick_s, _next_rung_s(worker, call, climb, silent_s)))
             if climb.interrupted_at_s is not None:
                 next_s = min(next_s, SPARING_TICK_S)
         if overdue:
             _give_up(worker, overdue, status, now_s)
-        elif worker.state == READY and limit_s and is_stuck(status, limit_s) and not _is_grace(climbs):
+        elif (
+            worker.state == READY
+            and 0 < limit_s < awake_s
+            and is_stuck(status, limit_s)
+            and not _is_grace(climbs)
+        ):
             _replace_stuck(worker, status, now_s)
         return next_s
 
-    def _is_over(self, worker: WorkerHandle, call: _core.RunningCall, climb: _Climb, now_s: float) -> bool:
+    def _is_over(
+        self,
+        worker: WorkerHandle,
+        call: _core.RunningCall,
+        climb: _Climb,
+        silent_s: float,
+        now_s: float,
+    ) -> bool:
         """Interrupt the call if its time is over; say whether that has not helped."""
-        if call.silent_s <= _allowed_s(worker, call):
+        if silent_s <= _allowed_s(worker, call):
             # It has sent something since, or asked for more time.
             climb.interrupted_at_s = None
             return False
@@ -152,7 +175,7 @@ class OverdueWorkers(Duty):
             has_others = any(name_of(call) not in worker.given_up for call in status.calls)
             if status.calls and not has_others and _are_gone(status, worker, now_s):
                 worker.end_patience(now_s, "has finished all other calls")
-            elif is_stuck(status, PATIENCE_S):
+            elif now_s > self._worker_set.resumed_at_s + PATIENCE_S and is_stuck(status, PATIENCE_S):
                 worker.end_patience(now_s, "has an interpreter that does not come free")
 
     def due_s(self) -> float | None:
@@ -168,39 +191,31 @@ def _are_gone(status: _core.WorkerStatus, worker: WorkerHandle, now_s: float) ->
     return not status.connections or now_s > max(worker.given_up.values()) + PATIENCE_S
 
 
-def _shortest_s(worker: WorkerHandle) -> float:
-    """Return after how many seconds a call may get to the first rung; infinity where there are none."""
-    settings = worker.settings
-    return min(settings.timeout_s or NEVER_S, settings.slow_after_s or NEVER_S)
-
-
 def _allowed_s(worker: WorkerHandle, call: _core.RunningCall) -> float:
-    return max(worker.settings.timeout_s, call.allowed_s)
+    return max(timeout_s(worker.settings, call), call.allowed_s)
 
 
-def _next_rung_s(worker: WorkerHandle, call: _core.RunningCall, climb: _Climb) -> float:
+def _next_rung_s(worker: WorkerHandle, call: _core.RunningCall, climb: _Climb, silent_s: float) -> float:
     """Return in how many seconds the call gets to the next rung, if it goes on like that."""
-    rungs = [_slow_s(worker, climb), _allowed_s(worker, call) if worker.settings.timeout_s else NEVER_S]
-    return min(rung - call.silent_s for rung in rungs)
+    return min(_slow_s(worker, call, climb), _allowed_s(worker, call)) - silent_s
 
 
-def _slow_s(worker: WorkerHandle, climb: _Climb) -> float:
-    slow_after_s = worker.settings.slow_after_s
-    if not slow_after_s or climb.stacks == len(_SLOW_MULTIPLES):
+def _slow_s(worker: WorkerHandle, call: _core.RunningCall, climb: _Climb) -> float:
+    if climb.stacks == len(_SLOW_MULTIPLES):
         return NEVER_S
-    return slow_after_s * _SLOW_MULTIPLES[climb.stacks]
+    return slow_after_s(worker.settings, call) * _SLOW_MULTIPLES[climb.stacks]
 
 
-def _log_stack(worker: WorkerHandle, call: _core.RunningCall, climb: _Climb) -> None:
-    if call.silent_s < _slow_s(worker, climb):
+def _log_stack(worker: WorkerHandle, call: _core.RunningCall, climb: _Climb, silent_s: float) -> None:
+    if silent_s < _slow_s(worker, call, climb):
         return
-    while call.silent_s >= _slow_s(worker, climb):
+    while silent_s >= _slow_s(worker, call, climb):
         climb.stacks += 1
     worker.order_about(Stack, name_of(call), f"{describe_call(call)}; it stands at")
 
 
 def _limit(worker: WorkerHandle, call: _core.RunningCall) -> str:
-    limit_s = worker.settings.timeout_s
+    limit_s = timeout_s(worker.settings, call)
     if call.allowed_s > limit_s:
         return f"the {call.allowed_s:.1f} s that it has asked for"
     return f"the timeout of {limit_s:g} s"
@@ -238,4 +253,4 @@ def _give_up(
         worker.write_stacks()
         others = [call for call in status.calls if call not in overdue]
         within_s = max([_allowed_s(worker, call) for call in others], default=worker.settings.timeout_s)
-        worker.leave_after(within_s + grace_s, now_s=now_s)
+        worker.leave_after(min(within_s, _LONGEST_S) + grace_s, now_s=now_s)

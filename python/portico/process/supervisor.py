@@ -34,6 +34,7 @@ from portico.process.drain_delay import DrainDelay
 from portico.process.generations import Generations
 from portico.process.hook_processes import SupervisorHooks
 from portico.process.hooks import server_of
+from portico.process.limits import timeout_s
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
 from portico.process.messages import Drain, Failed, Leaving, Quit, Ready, Verbosity
@@ -261,7 +262,7 @@ class Supervisor:
         return server_of(self._plan, pid=os.getpid(), workers=self._wanted, generation=number)
 
     def _tell_overdue(self, worker: WorkerHandle, call: _core.RunningCall) -> None:
-        request = Request(call.what, elapsed_s=call.elapsed_s, timeout_s=worker.settings.timeout_s)
+        request = Request(call.what, elapsed_s=call.elapsed_s, timeout_s=timeout_s(worker.settings, call))
         self._hooks.tell("request_timeout", self._server(), Worker(worker.slot + 1, pid=worker.pid), request)
 
     def _drain(self, worker: WorkerHandle, now_s: float) -> None:
@@ -285,6 +286,8 @@ class Supervisor:
                 due_s.append(self._back_off.not_before_s)
         # Whatever has woken it: a signal is taken before what the workers may say of the same one.
         self._loop.wait(due_s, first=self._take_signals)
+        if self._loop.is_resumed:
+            self._worker_set.resume(time.monotonic())
 
     def _take_signals(self, now_s: float) -> None:
         numbers = self._signals.read()

@@ -55,6 +55,7 @@ class WorkerHandle:
     __slots__ = (
         "_decoder",
         "_orders",
+        "_patience_s",
         "_untaken",
         "failure",
         "forked_at_s",
@@ -99,6 +100,7 @@ class WorkerHandle:
         self.left_at_s = 0.0
         # When to stop being patient, and with what: both set when the worker is told to leave.
         self.kill_at_s: float | None = None
+        self._patience_s = 0.0
         self.patience = ""
         self.failure = ""
         # Whether it leaves because of a call that has taken too long.
@@ -198,7 +200,8 @@ class WorkerHandle:
         self.state = LEAVING
         self.left_at_s = now_s
         self.order = Drain
-        self.kill_at_s = now_s + within_s + _DRAIN_MARGIN_S
+        self._patience_s = within_s + _DRAIN_MARGIN_S
+        self.kill_at_s = now_s + self._patience_s
         self.patience = f"did not {_WORDS[Drain]} within {within_s:g} s"
         self._order(Drain, str(int(within_s) + 1))
 
@@ -215,12 +218,21 @@ class WorkerHandle:
         kill_at_s = now_s + patience_s
         if self.kill_at_s is None or kill_at_s < self.kill_at_s:
             self.kill_at_s = kill_at_s
+            self._patience_s = patience_s
             self.patience = f"did not {_WORDS[order]} within {patience_s:g} s"
 
     def end_patience(self, now_s: float, why: str) -> None:
         """Let it be killed now; `why` words that for the log."""
         self.kill_at_s = now_s
+        self._patience_s = 0.0
         self.patience = why
+
+    def resume(self, now_s: float) -> None:
+        """Give it all its time again to get ready or to leave: until now it may have been stopped."""
+        self.forked_at_s = now_s
+        self.import_watch.resume(now_s)
+        if self.kill_at_s is not None:
+            self.kill_at_s = now_s + self._patience_s
 
     def give_up(self, why: str) -> None:
         """End it at once, as one that has failed to load the application."""

@@ -16,12 +16,14 @@ _SPARE_SLOTS = 16
 class WorkerSet:
     """The workers by pid, and the scoreboard's slots that they occupy."""
 
-    __slots__ = ("most_workers", "slots", "workers")
+    __slots__ = ("most_workers", "resumed_at_s", "slots", "workers")
 
     def __init__(self, worker_count: int) -> None:
         self.most_workers = worker_count + _SPARE_SLOTS
         self.slots = 2 * self.most_workers
         self.workers: dict[int, WorkerHandle] = {}
+        # When the supervisor last went on after it was stopped; monotonic.
+        self.resumed_at_s = 0.0
 
     def use_slots(self, slots: int) -> None:
         """Have as many slots as a scoreboard that was there before."""
@@ -33,6 +35,12 @@ class WorkerSet:
 
     def remove(self, worker: WorkerHandle) -> None:
         del self.workers[worker.pid]
+
+    def resume(self, now_s: float) -> None:
+        """Note that the supervisor, and perhaps others, were stopped until now: all have their time again."""
+        self.resumed_at_s = now_s
+        for worker in self.workers.values():
+            worker.resume(now_s)
 
     def in_state(self, state: str) -> list[WorkerHandle]:
         """Return the workers in `state`, the oldest first."""

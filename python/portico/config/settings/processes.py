@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from portico.config.kinds import Duration, NumberOrAuto, PythonModule, Text, WholeNumber
-from portico.config.setting import Group, Setting
+from portico.config.kinds import Duration, NumberOrAuto, PythonModule, RouteDuration, Text, WholeNumber
+from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
 
 _PROCESSES = Group("processes", "processes")
@@ -62,6 +62,24 @@ class ProcessSettings(Values):
         group=_PROCESSES,
         documentation="The stack of a call that has kept its client waiting for this long is logged, and "
         "again after twice and four times that. The call goes on, and others do not wait for it. 0 is never.",
+    )
+    route_timeout = ManySetting(
+        "route_timeout",
+        RouteDuration(0, 86400),
+        (),
+        separator=",",
+        group=_PROCESSES,
+        documentation="Another `timeout` for a path and all below it, such as /export=10m; 0 is no limit. "
+        "The path is as the client sends it, with the mount. May be repeated; of several the longest counts.",
+    )
+    route_slow_after = ManySetting(
+        "route_slow_after",
+        RouteDuration(0, 86400),
+        (),
+        separator=",",
+        group=_PROCESSES,
+        documentation="Another `slow_after` for a path and all below it, such as /export=5m; 0 is never. May "
+        "be repeated; of several the longest counts.",
     )
     graceful_timeout_s = Setting(
         "graceful_timeout",
