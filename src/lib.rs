@@ -12,7 +12,7 @@ mod wire;
 mod wsgi;
 
 use portico_engine::settings::Settings;
-use portico_engine::{fork, heap, log as error_log, orders, scoreboard};
+use portico_engine::{datagram, fork, heap, log as error_log, orders, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::io::ErrorKind;
@@ -154,6 +154,13 @@ fn receive_descriptors(fd: RawFd) -> PyResult<Option<(Vec<u8>, Vec<RawFd>)>> {
     }
 }
 
+/// Sends one datagram to a Unix socket, and descriptors with it; waits for nobody.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "what Python hands over")]
+fn send_datagram(address: &[u8], data: &[u8], fds: Vec<RawFd>) -> PyResult<()> {
+    Ok(datagram::send(address, data, &fds)?)
+}
+
 /// The application is about to fork this process.
 #[pyfunction]
 fn before_fork() {
@@ -203,6 +210,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
     module.add_function(wrap_pyfunction!(socket_pair, module)?)?;
     module.add_function(wrap_pyfunction!(receive_descriptors, module)?)?;
+    module.add_function(wrap_pyfunction!(send_datagram, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;

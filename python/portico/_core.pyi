@@ -1,5 +1,6 @@
 """The engine: sockets, HTTP, the WSGI bridge, counters and logs; a Rust extension (`src/`)."""
 
+from collections.abc import Sequence
 from typing import Any, Final, final
 
 from portico.config.settings import Settings
@@ -29,6 +30,7 @@ __all__ = [
     "log",
     "log_lines",
     "receive_descriptors",
+    "send_datagram",
     "serve",
     "setting_names",
     "socket_pair",
@@ -198,6 +200,13 @@ def receive_descriptors(fd: int) -> tuple[bytes, list[int]] | None:
 
     None if nothing has come yet (the socket does not block), or the other end is closed. As
     `socket.recv_fds()`, without the module. Raises OSError.
+    """
+
+def send_datagram(address: bytes, data: bytes, fds: Sequence[int]) -> None:
+    """Send `data` to the Unix datagram socket at `address`, and the descriptors `fds` with it (SCM_RIGHTS).
+
+    An address that begins with `@` is abstract. Waits for nobody: raises BlockingIOError where there is no
+    room now, and another OSError where nobody is. As `socket.send_fds()`, without the module.
     """
 
 # What follows is made when it is first asked for; `portico.wire` is where it is meant to be imported from.

@@ -109,7 +109,7 @@ def become(module: str, data: bytes, plan: Plan, *, program: str = "portico") ->
         os.execve(sys.executable, command, plan.invocation.variables(dict(plan.settings.env)))
     except BaseException:
         for listener in plan.listeners:
-            listener.close()
+            listener.leave()
         raise
 
 

@@ -24,9 +24,12 @@ _INDENT = "\n  "
 
 
 class Rereading(Duty):
-    """The dry run that is on its way, if there is one. What comes of it is given to `take_plan`."""
+    """The dry run that is on its way, if there is one. What comes of it is given to `take_plan`.
 
-    __slots__ = ("_generations", "_is_due_again", "_loop", "_run", "_take_plan")
+    `asked` is how often the configuration was to be read.
+    """
+
+    __slots__ = ("_generations", "_is_due_again", "_loop", "_run", "_take_plan", "asked")
 
     def __init__(self, loop: Loop, generations: Generations, take_plan: Callable[[Plan, str], None]) -> None:
         self._loop = loop
@@ -34,9 +37,19 @@ class Rereading(Duty):
         self._take_plan = take_plan
         self._run: DryRun | None = None
         self._is_due_again = False
+        self.asked = 0
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether the configuration is being read."""
+        return self._run is not None
 
     def begin(self) -> None:
         """Read the configuration; once more after that if it is being read."""
+        self.asked += 1
+        self._begin()
+
+    def _begin(self) -> None:
         if self._run is not None:
             self._is_due_again = True
             return
@@ -81,7 +94,7 @@ class Rereading(Duty):
         else:
             self._take_plan(plan, said)
         if self._is_due_again:
-            self.begin()
+            self._begin()
         return True
 
     def close(self) -> None:
