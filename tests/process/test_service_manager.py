@@ -56,7 +56,8 @@ def told(start: Start, manager: ServiceManager) -> Callable[..., Portico]:
 
     def start_one(source: str = SHOP, *options: str, **variables: str) -> Portico:
         environment = {"NOTIFY_SOCKET": manager.address, **variables}
-        return start(source, *options, application="shop:shop", environment=environment)
+        workers = [] if "-w" in options else ["-w", "1"]
+        return start(source, *workers, *options, application="shop:shop", environment=environment)
 
     return start_one
 
@@ -156,7 +157,7 @@ def test_with_a_manager_no_module_of_sockets_is(
     manager.wait_for("READY=1")
     modules = portico.get("/modules").split()
     assert "portico.process.service_manager.watchdog" in modules
-    assert [name for name in modules if name in ("socket", "_socket", "tempfile", "contextlib")] == []
+    assert [name for name in modules if name in ("socket", "_socket")] == []
     portico.stop()
 
 
@@ -279,7 +280,6 @@ class Service:
     def __init__(self, folder: Path, manager: ServiceManager) -> None:
         self.folder = folder
         self.manager = manager
-        self.kept: dict[str, socket.socket] = {}
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "shop.py").write_text(SHOP)
 
@@ -287,10 +287,10 @@ class Service:
         """Start with these addresses and wait until it is ready; returns what it has told."""
         command = [sys.executable, "-m", "portico", "run", "shop:shop", "-w", "1", "--access-log", "off"]
         command += [word for bind in binds for word in ("-b", bind)]
-        fds = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 200) for one in self.kept.values()]
+        fds = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 200) for one in self.manager.kept.values()]
         moved = [os.dup2(fd, 100 + number) for number, fd in enumerate(fds)]
         if moved:
-            command = [sys.executable, "-c", PASS_ON, ":".join(self.kept), *command]
+            command = [sys.executable, "-c", PASS_ON, ":".join(self.manager.kept), *command]
         with (self.folder / "error.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -304,21 +304,11 @@ class Service:
             )
         for fd in fds + moved:
             os.close(fd)
-        self.manager.seen.clear()
+        self.manager.forget()
         try:
             self.manager.wait_for("READY=1")
         except AssertionError as error:
             raise AssertionError((self.folder / "error.log").read_text()) from error
-        return self.take_in()
-
-    def take_in(self) -> list[Message]:
-        """Do what has been told of sockets."""
-        for message in self.manager.seen:
-            name = message.values.get("FDNAME", "")
-            if "FDSTORE" in message.values:
-                self.kept[name] = message.sockets[0].dup()
-            elif "FDSTOREREMOVE" in message.values:
-                self.kept.pop(name).close()
         return self.manager.seen
 
     def end(self, number: int = signal.SIGTERM) -> None:
@@ -336,15 +326,17 @@ def service(tmp_path: Path, manager: ServiceManager) -> Iterator[Service]:
     yield found
     if found.process is not None and found.process.poll() is None:
         found.end(signal.SIGKILL)
-    for one in found.kept.values():
-        one.close()
 
 
 def ask(address: tuple[str, int] | str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
     connection.settimeout(20)
-    connection.connect(address)
-    connection.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+    try:
+        connection.connect(address)
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 
@@ -362,14 +354,14 @@ def test_who_connects_between_the_end_and_the_next_start_is_served(
     }[kind]
     told = service.start(bind)
     assert "FDSTORE" in next(message for message in told if "STATUS" not in message.values).values
-    assert len(service.kept) == 1
-    before = set(service.kept)
+    assert len(service.manager.kept) == 1
+    before = set(service.manager.kept)
     for _ in range(2):
         service.end(number)
         with ask(address) as connection:
             service.start(bind)
             assert read_body(connection) == "one"
-    assert set(service.kept) == before, "it is the same socket"
+    assert set(service.manager.kept) == before, "it is the same socket"
 
 
 def test_a_socket_that_no_address_asks_for_any_more_is_given_back_before_others_are_bound(
@@ -377,7 +369,7 @@ def test_a_socket_that_no_address_asks_for_any_more_is_given_back_before_others_
 ) -> None:
     port, other = free_port(), free_port()
     service.start(f"127.0.0.1:{port}", f"127.0.0.1:{other}")
-    assert len(service.kept) == 2
+    assert len(service.manager.kept) == 2
     service.end()
     # In the way of it is the one of before, as long as anybody has it open.
     told = service.start(f"0.0.0.0:{port}")
@@ -386,7 +378,7 @@ def test_a_socket_that_no_address_asks_for_any_more_is_given_back_before_others_
         "FDSTOREREMOVE",
         "BARRIER",
     ]
-    assert len(service.kept) == 1
+    assert len(service.manager.kept) == 1
     with ask(("127.0.0.2", port)) as connection:
         assert read_body(connection) == "one"
     with pytest.raises(ConnectionRefusedError):
@@ -396,13 +388,13 @@ def test_a_socket_that_no_address_asks_for_any_more_is_given_back_before_others_
 def test_a_socket_whose_file_was_replaced_is_not_taken(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "shop.sock"
     service.start(f"unix:{path}")
-    before = set(service.kept)
+    before = set(service.manager.kept)
     service.end()
     assert path.exists()
     path.unlink()
     service.start(f"unix:{path}")
-    assert len(service.kept) == 1
-    assert set(service.kept) != before
+    assert len(service.manager.kept) == 1
+    assert set(service.manager.kept) != before
     with ask(str(path)) as connection:
         assert read_body(connection) == "one"
 
@@ -413,7 +405,7 @@ def test_a_kept_socket_gets_the_mode_that_is_asked_for_now(service: Service, tmp
         service.start(f"unix:{path}{options}")
         assert path.stat().st_mode & 0o777 == mode
         service.end()
-    assert len(service.kept) == 1
+    assert len(service.manager.kept) == 1
 
 
 def test_without_a_store_nothing_is_given_and_the_file_goes(
@@ -435,8 +427,8 @@ def test_a_reload_gives_new_sockets_and_takes_back_those_given_up(
     path = tmp_path / "shop.sock"
 
     def write(*binds: str) -> None:
-        shown = ", ".join(f'"{bind}"' for bind in binds)
-        (tmp_path / "portico.toml").write_text(f'app = "shop:shop"\n[listening]\nbind = [{shown}]\n')
+        lines = ["[[app]]", 'app = "shop:shop"', "[listening]", f"bind = {list(binds)}"]
+        (tmp_path / "portico.toml").write_text("\n".join(lines))
 
     write(f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}", f"unix:{path}")
     environment = {"NOTIFY_SOCKET": manager.address, "FDSTORE": "8"}

@@ -146,7 +146,7 @@ def test_a_reload_is_a_state_and_ends(shop: Shop) -> None:
     os.mkfifo(shop.folder / "gate")
     (shop.folder / "shop.py").write_text("open('gate').read()\n" + SHOP.replace('"one"', '"two"'))
     pid = shop.pid
-    shop.control("reload")
+    shop.control("reload", "--no-block")
     wait_until(lambda: shop.show("ActiveState") == "reloading", what="the state of a reload")
     assert shop.get() == "one"
     (shop.folder / "gate").write_text("")
@@ -211,5 +211,4 @@ def test_workers_that_hang_for_ever_have_the_service_restarted(shop: Shop) -> No
     wait_until(lambda: shop.show("NRestarts") == "1", what="the restart")
     wait_until(lambda: shop.show("ActiveState") == "active" and shop.pid != pid, what="the next one")
     assert "no worker makes progress though requests wait" in shop.log.read_text()
-    assert "Watchdog timeout" in shop.systemd.log.read_text()
     assert shop.get() == "one"

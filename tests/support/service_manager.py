@@ -17,14 +17,23 @@ class Message:
     def __init__(self, text: str, fds: list[int]) -> None:
         self.lines = text.split("\n")
         self.values = dict(line.split("=", 1) for line in self.lines)
-        self.sockets = [socket.socket(fileno=fd) for fd in fds]
+        self.sockets: list[socket.socket] = []
+        if "BARRIER" in self.values:
+            # A pipe: its end says that all before it has been done.
+            for fd in fds:
+                os.close(fd)
+        else:
+            self.sockets = [socket.socket(fileno=fd) for fd in fds]
 
     def __repr__(self) -> str:
         return f"{self.lines} with {len(self.sockets)} sockets"
 
 
 class ServiceManager:
-    """Listens at `address`, abstract unless a folder is given; `seen` is all that was read so far."""
+    """Listens at `address`, abstract unless a folder is given.
+
+    `seen` is all that was read so far, `kept` the sockets that it has been given and not asked to give up.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         name = f"notify-{uuid.uuid4().hex}"
@@ -33,15 +42,19 @@ class ServiceManager:
         self.socket.bind(("\0" + name) if folder is None else self.address)
         self.socket.settimeout(DEADLINE_S)
         self.seen: list[Message] = []
+        self.kept: dict[str, socket.socket] = {}
 
     def next(self) -> Message:
         """The next message, which is waited for."""
         data, fds, _, _ = socket.recv_fds(self.socket, 65536, 16)
         message = Message(data.decode(), list(fds))
         self.seen.append(message)
-        if message.values.get("BARRIER"):
-            for one in message.sockets:
-                one.close()
+        name = message.values.get("FDNAME", "")
+        if "FDSTORE" in message.values and name not in self.kept:
+            # Not by the method of the socket, which would make it wait for all who share it.
+            self.kept[name] = socket.socket(fileno=os.dup(message.sockets[0].fileno()))
+        elif "FDSTOREREMOVE" in message.values and name in self.kept:
+            self.kept.pop(name).close()
         return message
 
     def wait_for(self, assignment: str) -> Message:
@@ -72,11 +85,18 @@ class ServiceManager:
         names = ("READY", "RELOADING", "STOPPING")
         return [name for message in self.seen for name in names if name in message.values]
 
-    def close(self) -> None:
-        self.socket.close()
+    def forget(self) -> None:
+        """Begin `seen` anew."""
         for message in self.seen:
             for one in message.sockets:
                 one.close()
+        self.seen.clear()
+
+    def close(self) -> None:
+        self.socket.close()
+        self.forget()
+        for one in self.kept.values():
+            one.close()
         if self.address.startswith("/"):
             os.unlink(self.address)
 

@@ -72,7 +72,8 @@ class Systemd:
     def _is_there(self) -> bool:
         if self._process.poll() is not None:
             raise RuntimeError(f"systemd --user ends with {self._process.returncode}: {self.log.read_text()}")
-        return self.control("is-system-running", check=False) in ("running", "degraded")
+        state = self.control("show", "--value", "--property", "SystemState", check=False)
+        return state in ("running", "degraded")
 
     def control(self, *words: str, check: bool = True) -> str:
         """What `systemctl --user` prints."""

@@ -32,8 +32,13 @@ class Supervisor:
         self.listeners: list[Listener] = []
         self.rereading = SimpleNamespace(asked=0, is_on_its_way=False)
         self.generations = SimpleNamespace(number=0, listeners=self.listeners)
+        self.set("30s")
         self.is_ready = self.is_stopping = False
         self.wanted = 2
+
+    def set(self, boot_timeout: str) -> None:
+        settings = resolve({"app": ["shop"], "boot_timeout": [boot_timeout]}, {})
+        self.generations.current = SimpleNamespace(settings=settings)
 
     def service(self) -> Service:
         worker_set: Any = SimpleNamespace(
@@ -222,7 +227,8 @@ def test_nobody_is_woken_for_figures_of_no_workers(supervisor: Supervisor, manag
 def test_the_start_is_extended_as_long_as_portico_itself_allows(
     supervisor: Supervisor, manager: ServiceManager, boot_timeout: str, until_s: int
 ) -> None:
-    supervisor.worker(1, BOOTING, boot_timeout=boot_timeout)
+    supervisor.set(boot_timeout)
+    supervisor.worker(1, BOOTING)
     states = states_of(supervisor, manager)
     began_s = states._began_s
     extended = []

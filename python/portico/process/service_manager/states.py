@@ -96,11 +96,11 @@ class States(Duty):
         """Whether a limit of portico's own runs, so that the service manager's need not."""
         if self._state == STOPPING:
             return True
-        limits_s = [worker.settings.boot_timeout_s for worker in self._service.booting]
-        if self._state == SERVING or not all(limits_s):
+        limit_s = self._service.generations.current.settings.boot_timeout_s
+        if self._state == SERVING or not limit_s:
             return False
         # The first worker may be waited for before the others start, and no more than that.
-        return self._state == RELOADING or now_s < self._began_s + 2 * max(limits_s, default=0.0)
+        return self._state == RELOADING or now_s < self._began_s + 2 * limit_s
 
     def _status_line(self) -> str:
         service = self._service
