@@ -51,7 +51,7 @@ def manager() -> Iterator[ServiceManager]:
 
 
 @pytest.fixture
-def told(start: Start, manager: ServiceManager) -> Callable[..., Portico]:
+def begin(start: Start, manager: ServiceManager) -> Callable[..., Portico]:
     """Start portico so that `manager` is told."""
 
     def start_one(source: str = SHOP, *options: str, **variables: str) -> Portico:
@@ -99,9 +99,9 @@ def test_a_life_is_told_in_its_order(start: Start, tmp_path: Path, kind: str) ->
     ],
 )
 def test_a_reload_that_fails_is_over_too(
-    told: Callable[..., Portico], manager: ServiceManager, break_it: Callable[[Path], None]
+    begin: Callable[..., Portico], manager: ServiceManager, break_it: Callable[[Path], None]
 ) -> None:
-    portico = told()
+    portico = begin()
     manager.wait_for("READY=1")
     break_it(portico.folder)
     portico.signal(signal.SIGHUP)
@@ -113,18 +113,18 @@ def test_a_reload_that_fails_is_over_too(
 
 
 def test_an_application_that_cannot_be_loaded_is_never_ready(
-    told: Callable[..., Portico], manager: ServiceManager
+    begin: Callable[..., Portico], manager: ServiceManager
 ) -> None:
-    portico = told("1 / 0")
+    portico = begin("1 / 0")
     assert portico.wait() == 3
     manager.rest()
     assert manager.states == ["STOPPING"]
 
 
 def test_variables_of_the_manager_are_for_the_supervisor_alone(
-    told: Callable[..., Portico], manager: ServiceManager
+    begin: Callable[..., Portico], manager: ServiceManager
 ) -> None:
-    portico = told(
+    portico = begin(
         WATCHDOG_USEC="60000000", FDSTORE="4", MARK="1", LISTEN_FDS="0", LISTEN_FDNAMES="", LISTEN_PID="1"
     )
     manager.wait_for("READY=1")
@@ -151,9 +151,9 @@ def test_without_a_manager_none_of_it_is_in_memory(start: Start) -> None:
 
 
 def test_with_a_manager_no_module_of_sockets_is(
-    told: Callable[..., Portico], manager: ServiceManager
+    begin: Callable[..., Portico], manager: ServiceManager
 ) -> None:
-    portico = told(FDSTORE="4", WATCHDOG_USEC="60000000")
+    portico = begin(FDSTORE="4", WATCHDOG_USEC="60000000")
     manager.wait_for("READY=1")
     modules = portico.get("/modules").split()
     assert "portico.process.service_manager.watchdog" in modules
@@ -162,10 +162,10 @@ def test_with_a_manager_no_module_of_sockets_is(
 
 
 def test_the_start_is_extended_while_the_application_loads(
-    told: Callable[..., Portico], manager: ServiceManager, tmp_path: Path
+    begin: Callable[..., Portico], manager: ServiceManager, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "gate")
-    portico = told("open('gate').read()\n" + SHOP)
+    portico = begin("open('gate').read()\n" + SHOP)
     manager.wait_for("EXTEND_TIMEOUT_USEC")
     extended = manager.wait_for("EXTEND_TIMEOUT_USEC")
     assert extended.values["EXTEND_TIMEOUT_USEC"] == "15000000"
@@ -176,10 +176,10 @@ def test_the_start_is_extended_while_the_application_loads(
 
 
 def test_the_figures_are_live_and_the_end_is_extended_while_requests_are_in_flight(
-    told: Callable[..., Portico], manager: ServiceManager, tmp_path: Path
+    begin: Callable[..., Portico], manager: ServiceManager, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "gate")
-    portico = told()
+    portico = begin()
     manager.wait_for("READY=1")
     with portico.ask("/wait") as connection:
         while "1 worker, 1 request in flight" not in manager.wait_for("STATUS").values["STATUS"]:
@@ -195,10 +195,10 @@ def test_the_figures_are_live_and_the_end_is_extended_while_requests_are_in_flig
 
 
 def test_the_watchdog_is_fed_until_all_threads_hang_and_again_when_they_go_on(
-    told: Callable[..., Portico], manager: ServiceManager, tmp_path: Path
+    begin: Callable[..., Portico], manager: ServiceManager, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "gate")
-    portico = told(SHOP, "--timeout", "0", "--threads", "1", WATCHDOG_USEC="800000")
+    portico = begin(SHOP, "--timeout", "0", "--threads", "1", WATCHDOG_USEC="800000")
     manager.wait_for("WATCHDOG=1")
     with portico.ask("/wait") as connection:
         wait_until((tmp_path / "waits").exists, what="the call")
@@ -218,9 +218,9 @@ def test_the_watchdog_is_fed_until_all_threads_hang_and_again_when_they_go_on(
 
 
 def test_the_watchdog_is_not_fed_when_stopped_workers_leave_connections_waiting(
-    told: Callable[..., Portico], manager: ServiceManager
+    begin: Callable[..., Portico], manager: ServiceManager
 ) -> None:
-    portico = told(SHOP, "-w", "2", WATCHDOG_USEC="800000")
+    portico = begin(SHOP, "-w", "2", WATCHDOG_USEC="800000")
     manager.wait_for("READY=1")
     workers = portico.worker_pids
     for pid in workers:
@@ -236,14 +236,14 @@ def test_the_watchdog_is_not_fed_when_stopped_workers_leave_connections_waiting(
 
 
 def test_a_manager_that_reads_nothing_stops_nobody(
-    told: Callable[..., Portico], manager: ServiceManager
+    begin: Callable[..., Portico], manager: ServiceManager
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
         filler.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
                 filler.sendto(b"FILL=1", "\0" + manager.address[1:])
-    portico = told()
+    portico = begin()
     portico.wait_ready()
     assert portico.get() == "one"
     manager.wait_for("READY=1")
@@ -352,8 +352,8 @@ def test_who_connects_between_the_end_and_the_next_start_is_served(
         "file": (f"unix:{path}", path),
         "abstract": (f"unix:@{name}", f"\0{name}"),
     }[kind]
-    told = service.start(bind)
-    assert "FDSTORE" in next(message for message in told if "STATUS" not in message.values).values
+    messages = service.start(bind)
+    assert "FDSTORE" in next(message for message in messages if "STATUS" not in message.values).values
     assert len(service.manager.kept) == 1
     before = set(service.manager.kept)
     for _ in range(2):
@@ -372,8 +372,8 @@ def test_a_socket_that_no_address_asks_for_any_more_is_given_back_before_others_
     assert len(service.manager.kept) == 2
     service.end()
     # In the way of it is the one of before, as long as anybody has it open.
-    told = service.start(f"0.0.0.0:{port}")
-    assert [next(iter(message.values)) for message in told][:3] == [
+    messages = service.start(f"0.0.0.0:{port}")
+    assert [next(iter(message.values)) for message in messages][:3] == [
         "FDSTOREREMOVE",
         "FDSTOREREMOVE",
         "BARRIER",
@@ -409,10 +409,10 @@ def test_a_kept_socket_gets_the_mode_that_is_asked_for_now(service: Service, tmp
 
 
 def test_without_a_store_nothing_is_given_and_the_file_goes(
-    told: Callable[..., Portico], manager: ServiceManager, tmp_path: Path
+    begin: Callable[..., Portico], manager: ServiceManager, tmp_path: Path
 ) -> None:
     path = tmp_path / "shop.sock"
-    portico = told(SHOP, "-b", f"unix:{path}")
+    portico = begin(SHOP, "-b", f"unix:{path}")
     manager.wait_for("READY=1")
     portico.stop()
     manager.rest()
@@ -473,9 +473,12 @@ def shop(environ, start_response):
         *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"),
         *(sys.executable, "-m", "portico"),
     )
-    environment = {"NOTIFY_SOCKET": manager.address}
     portico = start(
-        source, "--access-log", "-", application="shop:shop", program=program, environment=environment
+        source,
+        *("-w", "1", "--access-log", "-"),
+        application="shop:shop",
+        program=program,
+        environment={"NOTIFY_SOCKET": manager.address},
     )
     manager.wait_for("READY=1")
     (supervisor,) = children(portico.process.pid)
@@ -483,11 +486,8 @@ def shop(environ, start_response):
     wait_until(lambda: len(children(supervisor)) == 51, what="the orphans of process 1")
     (tmp_path / "gate").write_text("end")
 
-    def left() -> list[str]:
-        found = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-        return [pid for pid in found if pid not in map(str, portico.worker_pids)]
-
-    wait_until(lambda: len(left()) == 1, what="nobody but the worker, zombies included")
+    of_process_1 = Path(f"/proc/{supervisor}/task/{supervisor}/children")
+    wait_until(lambda: len(of_process_1.read_text().split()) == 1, what="the worker alone, without zombies")
     os.kill(supervisor, signal.SIGTERM)
     manager.wait_for("STOPPING=1")
     assert portico.wait() == 0, portico.log()

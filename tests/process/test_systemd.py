@@ -190,7 +190,7 @@ def test_an_address_that_is_another_after_a_restart_leaves_nothing_behind(shop: 
     assert shop.show("NFileDescriptorStore") == "2"
 
 
-def test_a_killed_supervisor_is_replaced_and_no_connection_is_refused(shop: Shop) -> None:
+def test_a_killed_supervisor_is_replaced_and_no_connection_is_lost(shop: Shop) -> None:
     shop.write(SHOP)
     shop.control("start")
     pid = shop.pid

@@ -86,7 +86,7 @@ def supervisor() -> Supervisor:
     return Supervisor()
 
 
-def told(manager: ServiceManager) -> list[list[str]]:
+def received(manager: ServiceManager) -> list[list[str]]:
     return [message.lines for message in manager.rest()]
 
 
@@ -107,19 +107,21 @@ def test_a_life_is_told_in_its_order_and_each_state_once(
     states = states_of(supervisor, manager)
     for now_s in (0.0, 0.1):
         states.look(now_s)
-    assert told(manager) == [["STATUS=loading the application, 0 of 2 workers ready", EXTENDED]]
+    assert received(manager) == [["STATUS=loading the application, 0 of 2 workers ready", EXTENDED]]
     supervisor.workers[1].state = READY
     supervisor.worker(2)
     supervisor.is_ready = True
     for now_s in (0.2, 0.3):
         states.look(now_s)
-    assert told(manager) == [["READY=1", "STATUS=2 workers, 0 requests in flight, 0 requests/s"]]
+    assert received(manager) == [["READY=1", "STATUS=2 workers, 0 requests in flight, 0 requests/s"]]
     supervisor.is_stopping = True
     supervisor.workers[1].state = LEAVING
     supervisor.does(1, silent_s=(1.0,))
     for now_s in (0.4, 0.5):
         states.look(now_s)
-    assert told(manager) == [["STOPPING=1", "STATUS=stopping, 2 workers left, 1 request in flight", EXTENDED]]
+    assert received(manager) == [
+        ["STOPPING=1", "STATUS=stopping, 2 workers left, 1 request in flight", EXTENDED]
+    ]
 
 
 def test_a_reload_is_over_when_no_worker_of_before_is_to_be_replaced(
@@ -129,11 +131,11 @@ def test_a_reload_is_over_when_no_worker_of_before_is_to_be_replaced(
     old = supervisor.worker(1)
     states = states_of(supervisor, manager)
     states.look(0.0)
-    told(manager)
+    received(manager)
     supervisor.rereading.asked += 1
     supervisor.rereading.is_on_its_way = True
     states.look(1.0)
-    ((reloading, since, status, _),) = told(manager)
+    ((reloading, since, status, _),) = received(manager)
     assert (reloading, status) == (
         "RELOADING=1",
         "STATUS=reloading, 1 worker, 0 requests in flight, 0 requests/s",
@@ -143,10 +145,10 @@ def test_a_reload_is_over_when_no_worker_of_before_is_to_be_replaced(
     supervisor.generations.number = 1
     supervisor.worker(2, generation=1)
     states.look(1.1)
-    assert told(manager) == []
+    assert received(manager) == []
     old.state, old.is_active = LEAVING, False
     states.look(1.2)
-    assert told(manager)[0][0] == "READY=1"
+    assert received(manager)[0][0] == "READY=1"
 
 
 def test_a_reload_that_is_asked_for_during_another_is_told_with_its_own_time(
@@ -156,7 +158,7 @@ def test_a_reload_that_is_asked_for_during_another_is_told_with_its_own_time(
     supervisor.worker(1)
     states = states_of(supervisor, manager)
     states.look(0.0)
-    told(manager)
+    received(manager)
     supervisor.rereading.is_on_its_way = True
     for now_s in (1.0, 2.0):
         supervisor.rereading.asked += 1
@@ -175,10 +177,10 @@ def test_a_reload_that_could_not_even_begin_is_over_at_once(
     supervisor.worker(1)
     states = states_of(supervisor, manager)
     states.look(0.0)
-    told(manager)
+    received(manager)
     supervisor.rereading.asked += 1
     states.look(1.0)
-    assert [lines[0] for lines in told(manager)] == ["RELOADING=1", "READY=1"]
+    assert [lines[0] for lines in received(manager)] == ["RELOADING=1", "READY=1"]
 
 
 def test_figures_are_told_when_they_change_and_every_few_seconds_at_most(
@@ -190,22 +192,22 @@ def test_figures_are_told_when_they_change_and_every_few_seconds_at_most(
     states = states_of(supervisor, manager)
     states.look(0.0)
     states.look(5.0)
-    told(manager)
+    received(manager)
     supervisor.does(1, requests=30, silent_s=(0.1, 0.1))
     supervisor.does(2, requests=20)
     states.look(9.9)
-    assert told(manager) == []
+    assert received(manager) == []
     assert states.due_s() == 10.0
     states.look(10.0)
-    assert told(manager) == [["STATUS=2 workers, 2 requests in flight, 10 requests/s"]]
+    assert received(manager) == [["STATUS=2 workers, 2 requests in flight, 10 requests/s"]]
     supervisor.does(1, requests=32)
     del supervisor.workers[2]
     states.look(15.0)
-    assert told(manager) == [["STATUS=1 worker, 0 requests in flight, 0.4 requests/s"]]
+    assert received(manager) == [["STATUS=1 worker, 0 requests in flight, 0.4 requests/s"]]
     states.look(20.0)
-    assert told(manager) == [["STATUS=1 worker, 0 requests in flight, 0 requests/s"]]
+    assert received(manager) == [["STATUS=1 worker, 0 requests in flight, 0 requests/s"]]
     states.look(25.0)
-    assert told(manager) == []
+    assert received(manager) == []
 
 
 def test_nobody_is_woken_for_figures_of_no_workers(supervisor: Supervisor, manager: ServiceManager) -> None:
@@ -234,7 +236,7 @@ def test_the_start_is_extended_as_long_as_portico_itself_allows(
     extended = []
     for step in range(0, 65, 5):
         states.look(began_s + step)
-        if any(EXTENDED in lines for lines in told(manager)):
+        if any(EXTENDED in lines for lines in received(manager)):
             extended.append(step)
     assert extended == list(range(0, until_s, 5))
 
@@ -254,7 +256,7 @@ def fed(watchdog: Watchdog, manager: ServiceManager, *times_s: float) -> list[fl
     found = []
     for now_s in times_s:
         watchdog.look(now_s)
-        found += [now_s] * told(manager).count(["WATCHDOG=1"])
+        found += [now_s] * received(manager).count(["WATCHDOG=1"])
     return found
 
 

@@ -82,15 +82,15 @@ class States(Duty):
     def _tell(self, now_s: float, *assignments: str) -> None:
         """Tell `assignments` and what else there is to tell, if anything."""
         self._next_s = now_s + _TICK_S
-        told = list(assignments)
+        message = list(assignments)
         status = self._status_line()
         if status != self._status:
             self._status = status
-            told.append(f"STATUS={status}")
+            message.append(f"STATUS={status}")
         if self._may_extend(now_s):
-            told.append(f"EXTEND_TIMEOUT_USEC={_EXTENSION_S * 1e6:.0f}")
-        if told:
-            self._socket.send(*told)
+            message.append(f"EXTEND_TIMEOUT_USEC={_EXTENSION_S * 1e6:.0f}")
+        if message:
+            self._socket.send(*message)
 
     def _may_extend(self, now_s: float) -> bool:
         """Whether a limit of portico's own runs, so that the service manager's need not."""
