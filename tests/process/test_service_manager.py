@@ -392,6 +392,9 @@ def test_a_socket_whose_file_was_replaced_is_not_taken(service: Service, tmp_pat
     service.end()
     assert path.exists()
     path.unlink()
+    # One that another has made there.
+    with socket.socket(socket.AF_UNIX) as another:
+        another.bind(str(path))
     service.start(f"unix:{path}")
     assert len(service.manager.kept) == 1
     assert set(service.manager.kept) != before

@@ -138,6 +138,7 @@ def test_an_import_that_takes_longer_than_systemd_allows_is_waited_for(shop: Sho
     assert shop.show("ActiveState") == "activating", shop.systemd.log.read_text()
     (shop.folder / "gate").write_text("")
     wait_until(lambda: shop.show("ActiveState") == "active", what="the end of the start")
+    assert shop.show("NRestarts") == "0"
 
 
 def test_a_reload_is_a_state_and_ends(shop: Shop) -> None:

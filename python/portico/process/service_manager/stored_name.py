@@ -2,6 +2,8 @@
 
 portico.listener.INODE                 a socket; the number is its own, as long as anybody has it open
 portico.listener.INODE.DEVICE.FILE     a Unix socket with a file, and the numbers of that
+
+Both numbers are nobody else's as long as the socket is open, which keeps the file's, too.
 """
 
 from __future__ import annotations
