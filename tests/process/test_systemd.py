@@ -129,6 +129,33 @@ def test_a_start_is_done_when_the_workers_are_ready(shop: Shop) -> None:
     assert shop.show("Result") == "success"
 
 
+def test_the_generated_units_serve_as_they_are_but_for_their_namespaces(shop: Shop) -> None:
+    (shop.folder / "shop.py").write_text(SHOP)
+    path, file = shop.folder / "shop.sock", shop.systemd.units / "shop.service"
+    generated(
+        *("systemd", "shop:shop", "-b", f"unix:{path}", "-w", "1", "--user", "root"),
+        *("--chdir", str(shop.folder), "--output", str(file), "--force"),
+    )
+    # What the manager of a user cannot do.
+    unit = re.sub(r"(?m)^(Protect|Private).*\n", "", file.read_text())
+    ours = f"Environment=PYTHONPATH={os.environ.get('PYTHONPATH', '')}\nStandardError=append:{shop.log}"
+    shop.systemd.write("shop.service", unit.replace("[Service]", f"[Service]\n{ours}", 1))
+    try:
+        shop.control("start", "shop.socket")
+        for _ in range(2):
+            shop.control("restart")
+            assert shop.show("StatusText").startswith("1 worker, ")
+            with ask(str(path)) as connection:
+                assert read_body(connection) == "one"
+        # Its sockets are those of the unit, which has them anyway.
+        assert shop.show("NFileDescriptorStore") == "0"
+        shop.control("stop")
+        assert shop.show("Result") == "success"
+    finally:
+        shop.systemd.control("stop", "shop.socket", check=False)
+        (shop.systemd.units / "shop.socket").unlink()
+
+
 def test_an_import_that_takes_longer_than_systemd_allows_is_waited_for(shop: Shop) -> None:
     os.mkfifo(shop.folder / "gate")
     shop.write("open('gate').read()\n" + SHOP, TimeoutStartSec="2")
