@@ -454,6 +454,33 @@ def test_a_reload_gives_new_sockets_and_takes_back_those_given_up(
     portico.stop()
 
 
+def test_an_upgrade_in_place_goes_on_telling(
+    begin: Callable[..., Portico], manager: ServiceManager, tmp_path: Path
+) -> None:
+    path = tmp_path / "shop.sock"
+    portico = begin(SHOP, "-b", f"unix:{path}", FDSTORE="8", WATCHDOG_USEC="1000000", WATCHDOG_PID="")
+    manager.wait_for("READY=1")
+    names = set(manager.kept)
+    assert len(names) == 2
+    (tmp_path / "shop.py").write_text(SHOP.replace('"one"', '"two"'))
+    portico.signal(signal.SIGUSR2)
+    manager.wait_for("RELOADING=1")
+    manager.wait_for("READY=1")
+    assert "upgraded from portico" in portico.log()
+    assert portico.get() == "two"
+    assert "NOTIFY_SOCKET" not in portico.get("/variables")
+    # The next supervisor has a watchdog to feed, and gives the same sockets once more.
+    manager.rest()
+    manager.wait_for("WATCHDOG=1")
+    assert set(manager.kept) == names
+    portico.stop()
+    manager.rest()
+    assert manager.states[0] == "READY"
+    assert set(manager.states[1:-2]) == {"RELOADING"}
+    assert manager.states[-2:] == ["READY", "STOPPING"]
+    assert path.exists(), "it is kept"
+
+
 # -- process 1
 
 

@@ -202,6 +202,23 @@ def test_a_restart_loses_no_connection(shop: Shop) -> None:
         shop.get()
 
 
+def test_an_upgrade_in_place_is_a_reload_to_systemd_and_its_sockets_live_on(shop: Shop) -> None:
+    shop.write(SHOP)
+    shop.control("start")
+    pid = shop.pid
+    with visited(shop) as bodies:
+        (shop.folder / "shop.py").write_text(SHOP.replace('"one"', '"two"'))
+        os.kill(pid, signal.SIGUSR2)
+        wait_until(lambda: "upgraded from" in shop.log.read_text(), what="the upgrade")
+        wait_until(lambda: shop.show("ActiveState") == "active" and "two" in bodies, what="its end")
+        assert shop.pid == pid
+        (shop.folder / "shop.py").write_text(SHOP.replace('"one"', '"three"'))
+        shop.control("restart")
+        wait_until(lambda: "three" in bodies, what="a response of the next one")
+    assert set(bodies) == {"one", "two", "three"}, bodies
+    assert shop.show("NFileDescriptorStore") == "1"
+
+
 def test_an_address_that_is_another_after_a_restart_leaves_nothing_behind(shop: Shop) -> None:
     shop.write(SHOP)
     shop.control("start")
