@@ -14,7 +14,7 @@ mod wsgi;
 
 use portico_engine::access_log::{AccessLog, AccessRecord};
 use portico_engine::settings::Settings;
-use portico_engine::{descriptor, fork, heap, log as error_log, orders, scoreboard};
+use portico_engine::{datagram, descriptor, fork, heap, log as error_log, orders, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::collections::HashMap;
@@ -217,6 +217,13 @@ fn receive_descriptors(fd: RawFd) -> PyResult<Option<(Vec<u8>, Vec<RawFd>)>> {
     }
 }
 
+/// Sends one datagram to a Unix socket, and descriptors with it; waits for nobody.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "what Python hands over")]
+fn send_datagram(address: &[u8], data: &[u8], fds: Vec<RawFd>) -> PyResult<()> {
+    Ok(datagram::send(address, data, &fds)?)
+}
+
 /// Sends `data` in one piece through the Unix socket `fd`, and the descriptors `fds` along with it.
 #[pyfunction]
 fn send_descriptors(fd: RawFd, data: &[u8], fds: Vec<RawFd>) -> PyResult<usize> {
@@ -285,6 +292,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
     module.add_function(wrap_pyfunction!(socket_pair, module)?)?;
     module.add_function(wrap_pyfunction!(receive_descriptors, module)?)?;
+    module.add_function(wrap_pyfunction!(send_datagram, module)?)?;
     module.add_function(wrap_pyfunction!(send_descriptors, module)?)?;
     module.add_function(wrap_pyfunction!(accept_connection, module)?)?;
     module.add_function(wrap_pyfunction!(set_log_level, module)?)?;

@@ -1,5 +1,6 @@
 """The engine: sockets, HTTP, the WSGI bridge, counters and logs; a Rust extension (`src/`)."""
 
+from collections.abc import Sequence
 from typing import Any, Final, final
 
 from portico.config.settings import Settings
@@ -34,6 +35,7 @@ __all__ = [
     "log_lines",
     "receive_descriptors",
     "restrict_writes",
+    "send_datagram",
     "send_descriptors",
     "serve",
     "set_log_level",
@@ -277,6 +279,13 @@ def accept_connection(fd: int) -> tuple[int, int] | None:
 
 def set_log_level(level: str) -> None:
     """Leave out records below `level` from now on, in this process."""
+
+def send_datagram(address: bytes, data: bytes, fds: Sequence[int]) -> None:
+    """Send `data` to the Unix datagram socket at `address`, and the descriptors `fds` with it (SCM_RIGHTS).
+
+    An address that begins with `@` is abstract. Waits for nobody: raises BlockingIOError where there is no
+    room now, and another OSError where nobody is. As `socket.send_fds()`, without the module.
+    """
 
 # What follows is made when it is first asked for; `portico.wire` is where it is meant to be imported from.
 

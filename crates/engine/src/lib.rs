@@ -3,8 +3,8 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `fork`, `privileges`, `landlock`: for
-//!    everybody.
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `fork`, `privileges`,
+//!    `landlock`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
@@ -28,6 +28,7 @@ pub mod calls;
 pub mod clock;
 pub mod coalescing;
 pub mod connection;
+pub mod datagram;
 pub mod deadline;
 pub mod descriptor;
 pub mod disconnect;

@@ -120,6 +120,8 @@ class Supervisor:
             self._hooks,
             self._drain_delay,
         ]
+        if "NOTIFY_SOCKET" in os.environ:
+            self._duties[:0] = self._service_manager_duties()
         # No longer once told to stop.
         self._duties_in_service: list[Duty] = [
             OverdueCalls(self._worker_set, self._scoreboard, self._tell_overdue),
@@ -159,6 +161,22 @@ class Supervisor:
                 _core.flush_log(LOG_PATIENCE_S)
                 return self._exit_code
             self._wait()
+
+    def _service_manager_duties(self) -> list[Duty]:
+        # Here, because without a service manager it would be in every worker's memory for nothing.
+        from portico.process.service_manager.opening import duties_of
+        from portico.process.service_manager.service import Service
+
+        service = Service(
+            self._generations,
+            self._worker_set,
+            self._scoreboard,
+            self._rereading,
+            is_ready=lambda: self._announced,
+            is_stopping=lambda: self._stage != SERVING,
+            wanted=lambda: self._wanted,
+        )
+        return duties_of(service, os.environ)
 
     # -- what is wanted
 
