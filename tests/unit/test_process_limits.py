@@ -30,7 +30,7 @@ def settings(**texts: list[str]) -> Any:
 )
 def test_the_longest_path_counts(what: str, limit_s: float) -> None:
     of_all = settings(
-        timeout_s=["20s"],
+        timeout=["20s"],
         route_timeout=["/export=10m", "/export/free=0", "/api/=5s"],
         route_slow_after=["/=7s"],
     )
@@ -41,4 +41,4 @@ def test_the_longest_path_counts(what: str, limit_s: float) -> None:
 
 def test_the_shortest_is_when_to_look_first() -> None:
     assert shortest_s(settings(route_timeout=["/a=3s", "/b=0"])) == 3
-    assert shortest_s(settings(timeout_s=["0"], slow_after_s=["0"])) == math.inf
+    assert shortest_s(settings(timeout=["0"], slow_after=["0"])) == math.inf
