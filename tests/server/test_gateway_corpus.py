@@ -52,7 +52,10 @@ SERVER_TYPES = {
     },
     **{"wsgi.input_terminated": "bool", "wsgi.file_wrapper": "type", "wsgi.errors": "ErrorStream"},
 }
-PORTICO_KEYS = ("portico.disconnected", "portico.on_disconnect", "portico.extend_deadline")
+PORTICO_KEYS = (
+    *("portico.disconnected", "portico.on_disconnect", "portico.draining"),
+    "portico.extend_deadline",
+)
 
 
 def each(protocol: str, folder: str) -> pytest.MarkDecorator:
