@@ -308,6 +308,19 @@ def test_what_counts_as_progress(
     assert (fed(watchdog, manager, 0, 10, 20, 30, 40)[-1] == 40) is is_well
 
 
+def test_a_path_with_a_timeout_of_its_own_has_its_own_patience(
+    supervisor: Supervisor, manager: ServiceManager, watchdog: Watchdog
+) -> None:
+    supervisor.worker(1, timeout="20s", route_timeout="/report=5m")
+    for what, last_s in (("GET /report", 140), ("GET /other", 70)):
+        supervisor.does(1, silent_s=(50.0,) * 8)
+        for call in supervisor.statuses[1].calls:
+            call.what = what
+        start_s = 100 if what == "GET /report" else 50
+        watchdog._next_s, watchdog._well_at_s, watchdog._looked_at_s = 0.0, start_s, start_s
+        assert fed(watchdog, manager, *(start_s + step for step in (0, 10, 20, 30, 40)))[-1] == last_s
+
+
 def test_a_request_that_waits_for_the_interpreter_is_no_progress(
     supervisor: Supervisor, manager: ServiceManager, watchdog: Watchdog
 ) -> None:

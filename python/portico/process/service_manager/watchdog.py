@@ -14,13 +14,14 @@ import time
 
 from portico import log
 from portico.process.calls import describe_calls
-from portico.process.loop import Duty
+from portico.process.limits import timeout_s
+from portico.process.loop import NEVER_S, Duty
 from portico.process.service_manager.completed import Completed
 from portico.process.unaccepted import count_unaccepted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from portico._core import WorkerStatus
+    from portico._core import RunningCall, WorkerStatus
     from portico.process.service_manager.notify_socket import NotifySocket
     from portico.process.service_manager.service import Service
     from portico.process.worker_handle import WorkerHandle
@@ -74,7 +75,7 @@ class Watchdog(Duty):
             return True
         statuses = [(worker, service.status(worker)) for worker in service.workers]
         return not self._requests_wait(statuses, elapsed_s) or any(
-            call.silent_s <= max(elapsed_s, worker.settings.timeout_s)
+            call.silent_s <= max(elapsed_s, _patience_s(worker, call))
             for worker, status in statuses
             for call in status.calls
         )
@@ -97,3 +98,9 @@ class Watchdog(Duty):
             doing = describe_calls(self._service.status(worker)).removeprefix(", ")
             log.error(f"{worker}: {doing or 'nothing in flight'}")
             worker.write_stacks()
+
+
+def _patience_s(worker: WorkerHandle, call: RunningCall) -> float:
+    """Return how long `call` may be silent because the supervisor ends it then; 0 if nobody does."""
+    limit_s = timeout_s(worker.settings, call)
+    return limit_s if limit_s < NEVER_S else 0.0
