@@ -157,6 +157,7 @@ def test_a_successor_that_cannot_be_leaves_the_worker_serving(start: Start) -> N
     portico.stop()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("options", [["--max-rss", "1G"], ["--max-requests", "1000"]])
 def test_looking_wakes_nobody_once_a_second(start: Start, options: list[str]) -> None:
     portico = start(SHOP, "--workers", "2", *options)

@@ -44,7 +44,8 @@ def events(is_draining, start_response):
         time.sleep(0.01)
     yield b"data: bye\\n\\n"
 """
-OPTIONS = ("--health-path", "/healthz")
+# One worker, unless a test wants more: who is told then, a health check can tell.
+OPTIONS = ("--health-path", "/healthz", "-w", "1")
 SOON = "health checks fail from now on, requests are served"
 
 

@@ -64,7 +64,7 @@ def begin(start: Start, manager: ServiceManager) -> Callable[..., Portico]:
 
 @pytest.mark.parametrize("kind", ["file", "abstract"])
 def test_a_life_is_told_in_its_order(start: Start, tmp_path: Path, kind: str) -> None:
-    with ServiceManager(tmp_path if kind == "file" else None) as manager:
+    with ServiceManager(is_file=kind == "file") as manager:
         variables = {"NOTIFY_SOCKET": manager.address}
         portico = start(SHOP, "-w", "2", application="shop:shop", environment=variables)
         first = manager.next()
@@ -494,11 +494,10 @@ def test_process_1_tells_too_and_takes_leave_of_orphans(
     source = """
 import os, subprocess
 def shop(environ, start_response):
-    subprocess.run(["sh", "-c", "for each in $(seq 50); do sh -c 'exec cat gate' & done"], check=True)
+    subprocess.run(["sh", "-c", "for each in $(seq 50); do sh -c 'until [ -e go ]; do sleep 0.05; done' & done"], check=True)
     start_response("200 OK", [])
     return [str(os.getppid()).encode()]
 """
-    os.mkfifo(tmp_path / "gate")
     program: Sequence[str] = (
         *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"),
         *(sys.executable, "-m", "portico"),
@@ -514,7 +513,7 @@ def shop(environ, start_response):
     (supervisor,) = children(portico.process.pid)
     assert portico.get() == "1"
     wait_until(lambda: len(children(supervisor)) == 51, what="the orphans of process 1")
-    (tmp_path / "gate").write_text("end")
+    (tmp_path / "go").touch()
 
     of_process_1 = Path(f"/proc/{supervisor}/task/{supervisor}/children")
     wait_until(lambda: len(of_process_1.read_text().split()) == 1, what="the worker alone, without zombies")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -30,16 +32,18 @@ class Message:
 
 
 class ServiceManager:
-    """Listens at `address`, abstract unless a folder is given.
+    """Listens at `address`, which is abstract or that of a file.
 
     `seen` is all that was read so far, `kept` the sockets that it has been given and not asked to give up.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, *, is_file: bool = False) -> None:
         name = f"notify-{uuid.uuid4().hex}"
-        self.address = f"@{name}" if folder is None else str(folder / name)
+        # The folders of tests may be deep, and a socket's address is not longer than 107 bytes (unix(7)).
+        self._folder = Path(tempfile.mkdtemp(dir="/tmp")) if is_file else None
+        self.address = f"@{name}" if self._folder is None else str(self._folder / name)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(("\0" + name) if folder is None else self.address)
+        self.socket.bind(("\0" + name) if self._folder is None else self.address)
         self.socket.settimeout(DEADLINE_S)
         self.seen: list[Message] = []
         self.kept: dict[str, socket.socket] = {}
@@ -97,8 +101,8 @@ class ServiceManager:
         self.forget()
         for one in self.kept.values():
             one.close()
-        if self.address.startswith("/"):
-            os.unlink(self.address)
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
 
     def __enter__(self) -> ServiceManager:
         return self

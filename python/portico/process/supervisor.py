@@ -366,6 +366,8 @@ class Supervisor:
     def _take_winch(self) -> None:
         if is_of_terminal():
             log.debug("SIGWINCH: the size of the terminal has changed")
+        elif not self._announced:
+            log.warning("SIGWINCH has no effect before the start is over")
         elif self._stage == SERVING:
             self._rest()
 
