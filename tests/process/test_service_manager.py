@@ -494,7 +494,8 @@ def test_process_1_tells_too_and_takes_leave_of_orphans(
     source = """
 import os, subprocess
 def shop(environ, start_response):
-    subprocess.run(["sh", "-c", "for each in $(seq 50); do sh -c 'until [ -e go ]; do sleep 0.05; done' & done"], check=True)
+    wait = "sh -c 'until [ -e go ]; do sleep 0.05; done'"
+    subprocess.run(["sh", "-c", f"for each in $(seq 50); do {wait} & done"], check=True)
     start_response("200 OK", [])
     return [str(os.getppid()).encode()]
 """
