@@ -190,22 +190,22 @@ impl Slot {
     /// does or has: the call at its end, whoever responds in its place, a server that does not wait for it. A request has
     /// one account. Should the process be killed before `settle` is through, the supervisor sees to it.
     pub fn settle_once(&self, cell: usize, started_ns: u64, settle: impl FnOnce()) -> bool {
-        let call = &self.calls[cell.min(CALLS - 1)];
-        let is_due = call.claims_account(started_ns);
+        let shown = &self.calls[cell.min(CALLS - 1)];
+        let is_due = shown.claims_account(started_ns);
         if is_due {
             settle();
             // The thread may have another call by now.
-            let _ = call.account_ns.compare_exchange(started_ns | SETTLING, 0, AcqRel, Relaxed);
+            let _ = shown.account_ns.compare_exchange(started_ns | SETTLING, 0, AcqRel, Relaxed);
         }
         is_due
     }
 
     /// As `settle_once`, by the thread of the call.
     pub fn settle_at_end(&self, cell: usize, started_ns: u64, settle: impl FnOnce()) {
-        let call = &self.calls[cell.min(CALLS - 1)];
-        if call.claims_account(started_ns) {
+        let shown = &self.calls[cell.min(CALLS - 1)];
+        if shown.claims_account(started_ns) {
             settle();
-            call.account_ns.store(0, Release);
+            shown.account_ns.store(0, Release);
         }
     }
 
