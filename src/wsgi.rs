@@ -26,7 +26,7 @@ mod thread;
 use crate::embedder::Embedder;
 use environ::{Environ, RequestParts};
 use failure::{RequestLabel, Served};
-use ladder::ThreadCall;
+use ladder::{Extensions, ThreadCall};
 use portico_engine::calls::{Call, Caller, Outcome, panic_message};
 use portico_engine::clock::DateHeader;
 use pyo3::exceptions::PyRuntimeError;
@@ -62,7 +62,7 @@ impl<'py> Bridge<'py> {
             py,
             introduction,
             application: application.for_thread(py),
-            environ: environ.for_thread(py)?,
+            environ: environ.for_thread(py, Extensions::new(thread_call.clone()))?,
             embedder: embedder.clone(),
             pool: ExchangePool::new(py, &application.name, &thread_call)?,
             thread_call,
@@ -111,7 +111,7 @@ impl Caller for Bridge<'_> {
         if let Some(input) = input {
             input.get().end(py);
         }
-        if let Err(error) = environ.renew_empty_input(py) {
+        if let Err(error) = environ.renew_empty_input(py).and_then(|()| environ.renew_extension(py)) {
             label.log_exception(py, &error);
         }
         pool.end(py, exchange);

@@ -13,8 +13,10 @@ use dropped::{Dropped, HeaderRules};
 
 use super::draining::Draining;
 use super::input::Input;
+use super::ladder::{ExtendDeadline, Extensions};
 use super::proxy_errors::ProxyErrors;
 use super::recent::{Recent, hash_of_number, hash_of_text};
+use super::references::is_only_ours;
 use super::start_response::PythonExchange;
 use portico_engine::connection::origin::Sender;
 use portico_engine::listener::{Listener, ServerIdentity};
@@ -38,6 +40,8 @@ pub struct Environ {
     keys: Keys,
     /// `wsgi.input` of a request without a body, which stands in each template.
     empty: Py<Input>,
+    /// What makes `portico.extend_deadline`, and the one that stands in each template; a thread has it.
+    extension: Option<(Extensions, Py<ExtendDeadline>)>,
     /// Header names with their environ key.
     names: Recent<Box<[u8]>, Key>,
     /// Variables of other protocols with theirs.
@@ -132,9 +136,11 @@ impl Environ {
     }
 
     /// The same, with what a thread has for itself.
-    pub fn for_thread(&self, py: Python<'_>) -> PyResult<Environ> {
+    pub fn for_thread(&self, py: Python<'_>, extensions: Extensions) -> PyResult<Environ> {
         let copies = self.templates.iter().map(|template| template.bind(py).copy().map(Bound::unbind));
-        Environ::with(py, copies.collect::<PyResult<_>>()?, self.keys.clone_ref(py))
+        let mut environ = Environ::with(py, copies.collect::<PyResult<_>>()?, self.keys.clone_ref(py))?;
+        environ.set_extension(py, extensions)?;
+        Ok(environ)
     }
 
     fn with(py: Python<'_>, templates: Vec<Py<PyDict>>, keys: Keys) -> PyResult<Environ> {
@@ -143,6 +149,7 @@ impl Environ {
             templates,
             keys,
             empty: empty.clone_ref(py),
+            extension: None,
             names: Recent::new(),
             variables: Recent::new(),
             addresses: Recent::new(),
@@ -170,6 +177,24 @@ impl Environ {
             template.bind(py).set_item(&self.keys.input, &empty)?;
         }
         self.empty = empty;
+        Ok(())
+    }
+
+    /// After a call: a callable that it has kept is of no use to the next one, which has another.
+    pub fn renew_extension(&mut self, py: Python<'_>) -> PyResult<()> {
+        let ours = 1 + self.templates.len();
+        match self.extension.take_if(|(_, callable)| !is_only_ours(callable, ours)) {
+            Some((extensions, _)) => self.set_extension(py, extensions),
+            None => Ok(()),
+        }
+    }
+
+    fn set_extension(&mut self, py: Python<'_>, extensions: Extensions) -> PyResult<()> {
+        let callable = extensions.make(py)?;
+        for template in &self.templates {
+            template.bind(py).set_item(&self.keys.extend_deadline, &callable)?;
+        }
+        self.extension = Some((extensions, callable));
         Ok(())
     }
 
@@ -214,7 +239,6 @@ impl Environ {
         }
         environ.set_item(&self.keys.disconnected, &exchange.callables.disconnected)?;
         environ.set_item(&self.keys.on_disconnect, &exchange.callables.on_disconnect)?;
-        environ.set_item(&self.keys.extend_deadline, &exchange.extend_deadline)?;
         if sender.takes_errors {
             let log = environ.as_any().get_item(&self.keys.errors)?.unbind();
             environ.set_item(&self.keys.errors, ProxyErrors::new(&exchange.response, log).into_pyobject(py)?)?;

@@ -4,7 +4,7 @@
 //! nothing is sent here but by `write`.
 
 use super::disconnect::{Callables, ClientListener};
-use super::ladder::{ExtendDeadline, Extensions, ThreadCall};
+use super::ladder::ThreadCall;
 use super::pending::{PendingResponse, WriteState};
 use super::references::is_unshared;
 use super::{failure, location, released};
@@ -49,8 +49,6 @@ pub struct PythonExchange {
     pub client: Arc<ClientListener>,
     /// Handed to the application in environ.
     pub callables: Callables,
-    /// `portico.extend_deadline`, likewise.
-    pub extend_deadline: Py<ExtendDeadline>,
 }
 
 /// Makes exchanges, and uses them again when no application kept a reference.
@@ -58,20 +56,18 @@ pub struct ExchangePool {
     idle: Option<PythonExchange>,
     application: Arc<str>,
     call: Arc<ThreadCall>,
-    extensions: Extensions,
 }
 
 impl ExchangePool {
     /// A maker for one thread, which shows its calls in `call`, for responses of the application called `application`.
     pub fn new(py: Python<'_>, application: &str, call: &Arc<ThreadCall>) -> PyResult<ExchangePool> {
-        let extensions = Extensions::new(call.clone());
-        let mut pool = ExchangePool { idle: None, application: Arc::from(application), call: call.clone(), extensions };
+        let mut pool = ExchangePool { idle: None, application: Arc::from(application), call: call.clone() };
         pool.idle = Some(pool.make(py)?);
         Ok(pool)
     }
 
     fn make(&self, py: Python<'_>) -> PyResult<PythonExchange> {
-        let exchange = PythonExchange::new(py, &self.application, self.extensions.make(py)?)?;
+        let exchange = PythonExchange::new(py, &self.application)?;
         self.call.set_response(&exchange.response);
         Ok(exchange)
     }
@@ -110,22 +106,18 @@ impl ExchangePool {
             let Ok(callables) = Callables::new(py, &exchange.client) else { return };
             exchange.callables = callables;
         }
-        if !is_unshared(&exchange.extend_deadline) {
-            let Ok(extend_deadline) = self.extensions.make(py) else { return };
-            exchange.extend_deadline = extend_deadline;
-        }
         self.idle = Some(exchange);
     }
 }
 
 impl PythonExchange {
-    fn new(py: Python<'_>, application: &Arc<str>, extend_deadline: Py<ExtendDeadline>) -> PyResult<PythonExchange> {
+    fn new(py: Python<'_>, application: &Arc<str>) -> PyResult<PythonExchange> {
         let response = Arc::new(Mutex::new(PendingResponse::default()));
         let client = ClientListener::new(application.clone(), response.clone());
         let write = Py::new(py, Write { response: response.clone(), client: client.clone() })?;
         let start_response = Py::new(py, StartResponse { response: response.clone(), write })?;
         let callables = Callables::new(py, &client)?;
-        Ok(PythonExchange { start_response, response, client, callables, extend_deadline })
+        Ok(PythonExchange { start_response, response, client, callables })
     }
 }
 

@@ -118,7 +118,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let ended_ns = clock::monotonic_ns();
         let duration_ns = ended_ns.saturating_sub(arrived_ns);
         let account = Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns };
-        resources.slot.settle_once(me, started_ns, || account.settle(resources));
+        resources.slot.settle_at_end(me, started_ns, || account.settle(resources));
         drop(entered);
         resources.buffers.give_back(inbound);
         self.flush_access_log_if_due();

@@ -166,7 +166,9 @@ impl Slot {
             place.copy_from_slice(&part[..fits]);
             room = rest;
         }
-        for (place, word) in shown.what.iter().zip(words.as_chunks::<8>().0) {
+        // With the zero that ends it.
+        let filled = WHAT_WORDS * 8 - room.len() + 1;
+        for (place, word) in shown.what.iter().zip(words.as_chunks::<8>().0).take(filled.div_ceil(8)) {
             place.store(u64::from_ne_bytes(*word), Relaxed);
         }
         if let Some((client, line)) = logged {
@@ -199,14 +201,23 @@ impl Slot {
     /// does or has: the call at its end, whoever responds in its place, a server that does not wait for it. A request has
     /// one account. Should the process be killed before `settle` is through, the supervisor sees to it.
     pub fn settle_once(&self, cell: usize, started_ns: u64, settle: impl FnOnce()) -> bool {
-        let account_ns = &self.calls[cell.min(CALLS - 1)].account_ns;
-        let is_due = account_ns.compare_exchange(started_ns, started_ns | SETTLING, AcqRel, Relaxed).is_ok();
+        let shown = &self.calls[cell.min(CALLS - 1)];
+        let is_due = shown.claims_account(started_ns);
         if is_due {
             settle();
             // The thread may have another call by now.
-            let _ = account_ns.compare_exchange(started_ns | SETTLING, 0, AcqRel, Relaxed);
+            let _ = shown.account_ns.compare_exchange(started_ns | SETTLING, 0, AcqRel, Relaxed);
         }
         is_due
+    }
+
+    /// As `settle_once`, by the thread of the call.
+    pub fn settle_at_end(&self, cell: usize, started_ns: u64, settle: impl FnOnce()) {
+        let shown = &self.calls[cell.min(CALLS - 1)];
+        if shown.claims_account(started_ns) {
+            settle();
+            shown.account_ns.store(0, Release);
+        }
     }
 
     /// What the access log would say now of the call in cell `cell` that began at `started_ns`, if it still runs.
@@ -307,6 +318,10 @@ impl CallCell {
             place.store(u64::from_ne_bytes(word), Relaxed);
         }
         self.line_bytes.store(request_line.len() as u64, Relaxed);
+    }
+
+    fn claims_account(&self, started_ns: u64) -> bool {
+        self.account_ns.compare_exchange(started_ns, started_ns | SETTLING, AcqRel, Relaxed).is_ok()
     }
 
     /// Whether a call has begun there whose account is not settled, or is only being settled.
