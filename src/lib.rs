@@ -1,10 +1,11 @@
 //! portico._core: the bridge between Python and the engine (crates/engine), and nothing else.
 //!
-//! `settings` and `process` are what Python tells of a server, `embedder` is who has started it, `wakeup` how it hears of
+//! `settings` and `process` are what Python tells of a server, `fork` makes workers that are not children of their maker, `embedder` is who has started it, `wakeup` how it hears of
 //! signals, `wsgi` calls the application, `wire` is the sans-I/O API of `portico.wire`, and this file is what Python
 //! sees, mirrored in `python/portico/_core.pyi`.
 
 mod embedder;
+mod fork;
 mod process;
 mod settings;
 mod wakeup;
@@ -12,7 +13,7 @@ mod wire;
 mod wsgi;
 
 use portico_engine::settings::Settings;
-use portico_engine::{fork, heap, log as error_log, orders, scoreboard};
+use portico_engine::{fork as forks, heap, log as error_log, orders, orphan, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::io::ErrorKind;
@@ -157,13 +158,25 @@ fn receive_descriptors(fd: RawFd) -> PyResult<Option<(Vec<u8>, Vec<RawFd>)>> {
 /// The application is about to fork this process.
 #[pyfunction]
 fn before_fork() {
-    fork::before_fork();
+    forks::before_fork();
 }
 
 /// The application has forked this process.
 #[pyfunction]
 fn after_fork_in_child() {
-    fork::after_fork_in_child();
+    forks::after_fork_in_child();
+}
+
+/// Lets processes below this one whose parents end become its children.
+#[pyfunction]
+fn adopt_orphans() -> PyResult<()> {
+    Ok(orphan::adopt_orphans()?)
+}
+
+/// As `os.fork`; the new process is the child of the nearest one above that adopts orphans.
+#[pyfunction]
+fn fork_orphan(py: Python<'_>) -> PyResult<i32> {
+    Ok(fork::fork_orphan(py)?)
 }
 
 /// Serves on the calling thread until told to stop.
@@ -205,6 +218,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(receive_descriptors, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
+    module.add_function(wrap_pyfunction!(adopt_orphans, module)?)?;
+    module.add_function(wrap_pyfunction!(fork_orphan, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;
     module.add_function(wrap_pyfunction!(setting_names, module)?)?;
     wire::register(module)

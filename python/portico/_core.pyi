@@ -22,10 +22,12 @@ __all__ = [
     "Scoreboard",
     "WorkerStatus",
     "__version__",
+    "adopt_orphans",
     "after_fork_in_child",
     "before_fork",
     "configure_log",
     "flush_log",
+    "fork_orphan",
     "log",
     "log_lines",
     "receive_descriptors",
@@ -177,6 +179,19 @@ def before_fork() -> None:
 
 def after_fork_in_child() -> None:
     """Say that this process was forked: it ends, with a line in the log, where it would respond."""
+
+def adopt_orphans() -> None:
+    """Let processes below this one whose parents end become its children (PR_SET_CHILD_SUBREAPER, prctl(2)).
+
+    Outlives an exec, and is not inherited. Raises OSError, on other systems than Linux always.
+    """
+
+def fork_orphan() -> int:
+    """Fork as `os.fork` does, and return the same; but the new process is not a child of this one.
+
+    It is one of the nearest process above that has called `adopt_orphans`. What `os.register_at_fork` has
+    registered is called as by `os.fork`. Raises OSError.
+    """
 
 def setting_names() -> list[str]:
     """Return the names of the settings that the engine reads: attributes of `Settings`."""

@@ -3,7 +3,7 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `fork`: for everybody.
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `fork`, `orphan`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `scoreboard`, `access_log`: accounts that need no interpreter.
@@ -44,6 +44,7 @@ pub mod log;
 pub mod message;
 pub mod notices;
 pub mod orders;
+pub mod orphan;
 pub mod pace;
 pub mod protocol;
 pub mod resources;

@@ -16,7 +16,7 @@ from portico.process.worker import Assignment, run_worker
 
 
 def main(data: bytes) -> None:
-    """Run the supervisor by the plan in `data`; or, in a process that it forked, a worker."""
+    """Run the supervisor by the plan in `data`; or, in a process that it forked, a worker or template."""
     plan = load_plan(data)
     # The application sees the command line that the user typed.
     sys.argv[:] = sys.argv[1:]
@@ -26,6 +26,11 @@ def main(data: bytes) -> None:
     # stack with it.
     outcome = Supervisor(plan).run()
     if isinstance(outcome, Assignment):
+        if outcome.is_template:
+            # Here, because few servers preload, and each worker would have it.
+            from portico.process.template import run_template
+
+            run_template(outcome)
         run_worker(outcome)
     else:
         sys.exit(outcome)

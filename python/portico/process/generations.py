@@ -46,6 +46,11 @@ class Generations:
         close_all_but(unconfirmed, (plan, self._confirmed))
         _become(plan, before=unconfirmed)
 
+    def renew(self) -> int:
+        """Let workers be made by the same plan, but of something newer; returns their number."""
+        self.number += 1
+        return self.number
+
     def confirm(self) -> None:
         """A worker of the current plan serves: give up what only the plan before has asked for."""
         before, self._confirmed = self._confirmed, self.current

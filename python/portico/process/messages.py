@@ -2,10 +2,18 @@
 
     supervisor to worker   D Drain    take no new requests, finish those in flight, and leave
                            Q Quit     leave as soon as no call runs
+                           P Promote  be a template, now that the engine has ended
     worker to supervisor   R Ready    the engine accepts connections; text: the application's full name
                            F Failed   the worker cannot serve; text: why
                            L Leaving  the worker leaves because of a signal; text: D or Q, as if so ordered
                            T Taken    the order with this number was taken
+                           W Warmed   the engine has ended, all was finished: is this to be a template?
+    supervisor to template N New      fork a worker; text: its slot, and 1 if there may be others, else 0
+                           Q Quit     leave
+    template to supervisor R Ready    the application is loaded; text: its full name
+                           F Failed   the application cannot be loaded, or no worker forked; text: why
+                           B Born     a worker was forked by the order with this number; text: its process
+                                      id. The supervisor's ends of its ways come along (SCM_RIGHTS)
 
 Frame: one byte of kind, four bytes of number, four bytes of length (both little endian), then UTF-8 text.
 The supervisor numbers its orders from 1, so that each is acknowledged by itself; other messages have the
@@ -52,7 +60,23 @@ class Taken(Message):
     kind = b"T"
 
 
-_KINDS = {one.kind: one for one in (Drain, Quit, Ready, Failed, Leaving, Taken)}
+class Warmed(Message):
+    kind = b"W"
+
+
+class Promote(Message):
+    kind = b"P"
+
+
+class New(Message):
+    kind = b"N"
+
+
+class Born(Message):
+    kind = b"B"
+
+
+_KINDS = {one.kind: one for one in (Drain, Quit, Ready, Failed, Leaving, Taken, Warmed, Promote, New, Born)}
 _HEAD_BYTES = 9
 
 

@@ -24,9 +24,10 @@ from portico.process.calls import describe_calls
 from portico.process.generations import Generations
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
-from portico.process.messages import Drain, Failed, Leaving, Quit, Ready
+from portico.process.messages import Drain, Failed, Leaving, Quit, Ready, Warmed
 from portico.process.overdue import OverdueCalls, OverdueWorkers
 from portico.process.proctitle import name_process
+from portico.process.reforking import Reforking
 from portico.process.reread import Rereading
 from portico.process.signals import (
     SUPERVISOR_SIGNALS,
@@ -36,6 +37,7 @@ from portico.process.signals import (
     signal,
     signal_name,
 )
+from portico.process.templates import Templates
 from portico.process.touch_reload import TouchReload
 from portico.process.ways import Ways, forget_parent
 from portico.process.worker import LOG_PATIENCE_S, Assignment, configure_log
@@ -79,14 +81,29 @@ class Supervisor:
         self._announced = False
         self._back_off = BackOff()
         self._rereading = Rereading(self._loop, self._generations, self._take_plan)
-        self._duties: list[Duty] = [OverdueWorkers(self._worker_set, self._scoreboard)]
+        self._templates = Templates(
+            self._loop,
+            self._generations,
+            add_worker=self._add_worker,
+            cannot_fork=self._cannot_fork,
+            renew=self._renew,
+        )
+        self._reforking = Reforking(
+            self._generations,
+            self._worker_set,
+            self._scoreboard,
+            self._templates,
+            wanted=lambda: self._wanted,
+        )
+        self._duties: list[Duty] = [OverdueWorkers(self._worker_set, self._scoreboard), self._templates]
         # No longer once told to stop.
         self._duties_in_service: list[Duty] = [
             OverdueCalls(self._worker_set, self._scoreboard),
-            Boots(self._worker_set),
+            Boots(lambda: [*self._worker_set.in_state(BOOTING), *self._templates.booting]),
             self._rereading,
             TouchReload(self._generations, self._reload),
             self._automatic_count,
+            self._reforking,
         ]
 
     def run(self) -> int | Assignment:
@@ -105,7 +122,7 @@ class Supervisor:
             assignment = self._manage(time.monotonic())
             if assignment is not None:
                 return assignment
-            if self._stage != SERVING and not self._worker_set.workers:
+            if self._stage != SERVING and not self._worker_set.workers and not self._templates.exist:
                 self._generations.close_listeners()
                 # The interpreter gives signals their default effect while it ends itself: one more TERM would
                 # be taken for the reason of the end.
@@ -135,14 +152,13 @@ class Supervisor:
         while True:
             for worker in self._worker_set.surplus(self._generations.number, self._wanted):
                 self._drain(worker, now_s)
-            is_full = not self._lacks_worker()
+            is_full = not self._may_fork()
             if is_full or now_s < self._back_off.not_before_s:
                 return None
             try:
-                assignment = self._fork(now_s)
+                assignment = self._make(now_s)
             except OSError as error:
-                self._back_off.failed(now_s)
-                log.error(f"cannot fork a worker: {error.strerror}; {self._back_off.next_try(now_s)}")
+                self._cannot_fork(str(error.strerror), now_s)
                 return None
             if assignment is not None:
                 return assignment
@@ -150,6 +166,26 @@ class Supervisor:
     def _lacks_worker(self) -> bool:
         parallel = share_of(self._plan.settings.reload_parallel, self._wanted)
         return self._worker_set.lacks_worker(self._generations.number, self._wanted, parallel)
+
+    def _may_fork(self) -> bool:
+        """Say whether somebody is missing, and nobody has to be waited for before."""
+        return not self._templates.is_busy and (self._templates.is_missing or self._lacks_worker())
+
+    def _make(self, now_s: float) -> Assignment | None:
+        """Fork a worker; with `preload`, a template if there is none, or else have that fork one."""
+        if not self._plan.settings.preload:
+            return self._fork(now_s)
+        if self._templates.is_missing:
+            ends = self._templates.fork(now_s)
+            return None if ends is None else self._become_worker(0, *ends, is_template=True)
+        self._templates.order_worker(
+            self._worker_set.free_slot(), multiprocess=self._is_multiprocess, now_s=now_s
+        )
+        return None
+
+    def _cannot_fork(self, why: str, now_s: float) -> None:
+        self._back_off.failed(now_s)
+        log.error(f"cannot fork a worker: {why}; {self._back_off.next_try(now_s)}")
 
     def _fork(self, now_s: float) -> Assignment | None:
         slot = self._worker_set.free_slot()
@@ -167,16 +203,24 @@ class Supervisor:
             stack_fd=stack_fd,
             now_s=now_s,
         )
-        self._worker_set.add(worker)
-        self._loop.watch(message_fd, lambda now_s: self._read_messages(worker, now_s))
-        log.debug(f"worker {pid} started as worker {slot + 1}")
+        self._add_worker(worker, now_s)
         return None
 
-    def _become_worker(self, slot: int, supervisor_fd: int, stack_fd: int) -> Assignment:
+    def _add_worker(self, worker: WorkerHandle, now_s: float) -> None:
+        self._worker_set.add(worker)
+        self._loop.watch(worker.message_fd, lambda now_s: self._read_messages(worker, now_s))
+        log.debug(f"{worker} started as worker {worker.slot + 1}")
+        if self._stage != SERVING:
+            self._dismiss(worker, now_s)
+
+    def _become_worker(
+        self, slot: int, supervisor_fd: int, stack_fd: int, *, is_template: bool = False
+    ) -> Assignment:
         """In the child: let go of all that is the supervisor's."""
         forget_parent(self._signals)
         for sibling in self._worker_set.workers.values():
             sibling.close()
+        self._templates.close()
         self._rereading.close()
         self._generations.keep_only_current()
         return Assignment(
@@ -185,8 +229,13 @@ class Supervisor:
             slot=slot,
             supervisor_fd=supervisor_fd,
             stack_fd=stack_fd,
-            multiprocess=max(self._wanted, self._plan.most_workers) > 1,
+            multiprocess=self._is_multiprocess,
+            is_template=is_template,
         )
+
+    @property
+    def _is_multiprocess(self) -> bool:
+        return max(self._wanted, self._plan.most_workers) > 1
 
     def _drain(self, worker: WorkerHandle, now_s: float) -> None:
         worker.leave(Drain, now_s=now_s)
@@ -205,7 +254,7 @@ class Supervisor:
         due_s += [duty.due_s() for duty in self._duties]
         if self._stage == SERVING:
             due_s += [duty.due_s() for duty in self._duties_in_service]
-            if self._lacks_worker():
+            if self._may_fork():
                 due_s.append(self._back_off.not_before_s)
         # Whatever has woken it: a signal is taken before what the workers may say of the same one.
         self._loop.wait(due_s, first=self._take_signals)
@@ -254,6 +303,7 @@ class Supervisor:
         # Whether this plan serves, only a worker can tell.
         self._automatic_count.wake()
         self._generations.take(plan)
+        self._templates.give_up()
         self._generations.open_error_log()
         self._want_as(plan, before)
         self._back_off.end()
@@ -294,13 +344,18 @@ class Supervisor:
         }
         if self._exit_code == EXIT_FINE:
             log.info(names[stage])
+        self._templates.end()
         for worker in list(self._worker_set.workers.values()):
-            if stage == DRAINING:
-                self._drain(worker, now_s)
-            elif stage == QUITTING:
-                worker.leave(Quit, now_s=now_s)
-            else:
-                worker.kill()
+            self._dismiss(worker, now_s)
+
+    def _dismiss(self, worker: WorkerHandle, now_s: float) -> None:
+        """Let `worker` leave as the stage says."""
+        if self._stage == DRAINING:
+            self._drain(worker, now_s)
+        elif self._stage == QUITTING:
+            worker.leave(Quit, now_s=now_s)
+        else:
+            worker.kill()
 
     def _read_messages(self, worker: WorkerHandle, now_s: float) -> None:
         fd = worker.message_fd
@@ -314,10 +369,16 @@ class Supervisor:
                     worker.state = READY
                     if worker.generation == self._generations.number:
                         self._generations.confirm()
+                        self._templates.confirm()
                     self._automatic_count.worker_ready(worker)
                     self._welcome(worker, message.text)
             elif isinstance(message, Leaving):
                 self._let_leave(worker, message.text, now_s)
+            elif isinstance(message, Warmed) and self._reforking.take(worker, now_s):
+                # From here on it is among the templates.
+                self._worker_set.remove(worker)
+                self._scoreboard.reset(worker.slot)
+                return
         if worker.message_fd < 0:
             self._loop.forget(fd)
 
@@ -359,8 +420,12 @@ class Supervisor:
                 return
             worker = self._worker_set.workers.get(pid)
             if worker is None:
-                self._rereading.ended(pid)
+                if template := self._templates.ended(pid, now_s):
+                    self._on_template_exit(template, os.waitstatus_to_exitcode(wait_status), now_s)
+                else:
+                    self._rereading.ended(pid)
                 continue
+            self._reforking.has_ended(worker)
             self._read_messages(worker, now_s)  # its last words may still be in the socket
             # A child of the worker may hold the other end.
             self._loop.forget(worker.message_fd)
@@ -387,9 +452,26 @@ class Supervisor:
                 f"{self._back_off.next_try(now_s)}"
             )
 
+    def _on_template_exit(self, template: WorkerHandle, exit_code: int, now_s: float) -> None:
+        """The workers serve on; from what the next ones are forked, `_manage` sees to."""
+        how = how_it_ended(exit_code)
+        if not template.is_active or self._stage != SERVING or self._has_stop_signal:
+            log.debug(f"{template} has left: it {how}")
+        elif template.state == BOOTING:
+            self._boot_failed(template, how, now_s)
+        else:
+            self._lived(now_s - template.ready_at_s, now_s)
+            log.error(f"{template} {how}; {self._back_off.next_try(now_s)}")
+
+    def _renew(self) -> int:
+        """A worker has become the template: let all workers be made of it, as in a reload."""
+        number = self._generations.renew()
+        self._reforking.has_renewed(number)
+        return number
+
     def _boot_failed(self, worker: WorkerHandle, how: str, now_s: float) -> None:
         workers, generation = self._worker_set, self._generations.number
-        reason = _after_colon(worker.failure or f"the worker {how} while it loaded the application")
+        reason = _after_colon(worker.failure or f"the {worker.sort} {how} while it loaded the application")
         # A worker that died without a word says nothing about the application if another one has loaded it.
         if not self._announced and (worker.failure or not workers.has_ready(generation)):
             if self._exit_code == EXIT_FINE:
@@ -411,6 +493,7 @@ class Supervisor:
             worker.kill()
         failed = self._plan
         self._generations.go_back()
+        self._templates.go_back()
         self._want_as(self._plan, failed)
         self._worker_set.adopt(self._generations.number)
 

@@ -41,6 +41,9 @@ def _patience_s(order: type[Message], settings: Settings) -> float:
 class WorkerHandle:
     """One child process, with the settings that it serves by. Times are on the monotonic clock."""
 
+    # What it is, in sentences.
+    sort = "worker"
+
     __slots__ = (
         "_decoder",
         "_orders",
@@ -94,7 +97,7 @@ class WorkerHandle:
         self._untaken: set[int] = set()
 
     def __str__(self) -> str:
-        return f"worker {self.pid}"
+        return f"{self.sort} {self.pid}"
 
     @property
     def is_active(self) -> bool:
@@ -125,6 +128,10 @@ class WorkerHandle:
         self._order(order)
         if not self.ready_at_s:
             self._send(_SIGNALS[order])
+
+    def tell(self, order: type[Message]) -> None:
+        """Give it an order that expects nothing of it."""
+        self._order(order)
 
     def expect_end(self, order: type[Message], *, now_s: float, within_s: float = NEVER_S) -> None:
         """Note that it leaves by `order`, whoever gave that. A later one may only shorten its time."""
