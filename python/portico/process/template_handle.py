@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NO_SLOT = -1
 NO_GENERATION = -1
 # A fork takes milliseconds, but functions of the application's may be called around it.
-_FORK_PATIENCE_S = 10.0
+_FORK_PATIENCE_S = 5.0
 # To close what is open, to look at what is left, and to collect garbage.
 _PROMOTION_PATIENCE_S = 30.0
 
