@@ -1,4 +1,4 @@
-"""preload: the application is loaded once, in a template, and all that holds of workers holds of its forks."""
+"""preload: the application is loaded once, in a template; what holds of workers holds of its forks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from support.processes import is_alive, thread_count
 from support.waiting import wait_until
 
@@ -380,7 +379,7 @@ fcntl.flock(LOCK, fcntl.LOCK_EX)
         log = portico.log()
         for said in (
             r"the thread 'heart' at \S+/shop\.py:4 \(beat\) runs in no worker",
-            rf"a TCP socket connected to 127\.0\.0\.1:{port} \(descriptor \d+\) is the same one in all workers",
+            rf"a TCP socket connected to 127\.0\.0\.1:{port} \(descriptor \d+\) is the same one in all",
             r"an epoll descriptor, as event loops have \(descriptor \d+\)",
             r"the SQLite database \S+/shop\.db \(descriptor \d+\)",
             r"the process \d+ \(sleep\) is no child of any worker",

@@ -17,6 +17,7 @@ NOT_FOR_THE_ENGINE = {
     *("app", "name", "factory", "middleware", "bind", "workers", "timeout_s", "backlog"),
     *("workers_min", "workers_max", "idle_timeout_s"),
     *("boot_timeout_s", "warmup", "reload_parallel", "touch_reload"),
+    *("preload", "refork_after"),
     *("chdir", "pythonpath", "env"),
     *("access_log", "error_log", "log_level"),
 }

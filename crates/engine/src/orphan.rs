@@ -7,8 +7,8 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// What the process between tells: the number of the new process, or, negative, why there is none.
-type Told = i32;
+/// What the process between says: the number of the new process, or, negative, why there is none.
+type Outcome = i32;
 
 /// Lets processes below this one whose parents end become children of this one (`PR_SET_CHILD_SUBREAPER`), instead of
 /// those of the first process of the system. That outlives an exec, and is not inherited.
@@ -39,15 +39,15 @@ pub fn fork_orphan() -> io::Result<i32> {
         0 => match fork() {
             Ok(0) => Ok(0),
             outcome => {
-                let told = outcome.unwrap_or_else(|error| -error.raw_os_error().unwrap_or(libc::EAGAIN));
-                end_between(&to_here, told)
+                let number = outcome.unwrap_or_else(|error| -error.raw_os_error().unwrap_or(libc::EAGAIN));
+                end_between(&to_here, number)
             }
         },
         between => {
             drop(to_here);
-            let told = hear(&from_between);
+            let outcome = hear(&from_between);
             wait_for(between);
-            match told {
+            match outcome {
                 Some(pid) if pid > 0 => Ok(pid),
                 Some(error) => Err(io::Error::from_raw_os_error(-error)),
                 // Somebody has killed it.
@@ -66,9 +66,9 @@ fn fork() -> io::Result<i32> {
     if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid) }
 }
 
-/// Tells, and ends this process without running anything that is for the end of a program.
-fn end_between(to_here: &OwnedFd, told: Told) -> ! {
-    let _ = write(to_here, &told.to_ne_bytes());
+/// Says so, and ends this process without running anything that is for the end of a program.
+fn end_between(to_here: &OwnedFd, outcome: Outcome) -> ! {
+    let _ = write(to_here, &outcome.to_ne_bytes());
     #[expect(unsafe_code, reason = "a call into the C library")]
     // SAFETY: _exit(2) ends the process, and runs nothing of it.
     unsafe {
@@ -76,12 +76,12 @@ fn end_between(to_here: &OwnedFd, told: Told) -> ! {
     }
 }
 
-fn hear(from_between: &OwnedFd) -> Option<Told> {
-    let mut told = [0; size_of::<Told>()];
+fn hear(from_between: &OwnedFd) -> Option<Outcome> {
+    let mut outcome = [0; size_of::<Outcome>()];
     loop {
-        match read(from_between, &mut told) {
+        match read(from_between, &mut outcome) {
             // As few bytes are written, and come, in one piece.
-            Ok(count) => return (count == told.len()).then(|| Told::from_ne_bytes(told)),
+            Ok(count) => return (count == outcome.len()).then(|| Outcome::from_ne_bytes(outcome)),
             Err(Errno::INTR) => {}
             Err(_) => return None,
         }

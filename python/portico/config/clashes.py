@@ -24,7 +24,13 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
     `directory` is what relative paths start from. The attributes in `unread` have mistakes of their own:
     rules that need one of them are left alone.
     """
-    rules = (_in_bind(settings, directory), _of_peers(settings), _of_sizes(settings), _of_workers(settings))
+    rules = (
+        _in_bind(settings, directory),
+        _of_peers(settings),
+        _of_sizes(settings),
+        _of_workers(settings),
+        _of_forks(settings),
+    )
     return [
         sentence
         for rule in rules
@@ -104,6 +110,17 @@ def _of_workers(settings: Settings) -> Iterator[_Clash]:
     for fewer, more in itertools.pairwise(given):
         if settings.values[fewer.attribute] > settings.values[more.attribute]:
             yield _misfit(settings, more, "at least", fewer)
+
+
+def _of_forks(settings: Settings) -> Iterator[_Clash]:
+    """Workers are forked anew from one of them only where they are forked from one process."""
+    refork, preload = Settings.refork_after, Settings.preload
+    if settings.refork_after and not settings.preload:
+        yield (
+            (refork, preload),
+            f"{refork.name} is {settings.refork_after} ({settings.origins[refork.attribute]}), which takes "
+            f"{preload.name}",
+        )
 
 
 def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:

@@ -25,7 +25,7 @@ else:
 
 _DESCRIPTORS = "/proc/self/fd"
 _THREADS = "/proc/self/task"
-_AFTER_FORK = "os.register_at_fork(after_in_child=...)"
+_AFTER_FORK = "after the fork, os.register_at_fork(after_in_child=...)"
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 # Most of each sort that are named one by one.
 _MOST_NAMED = 10
@@ -81,13 +81,13 @@ def _threads() -> Iterator[str]:
         known.add(thread.native_id or 0)
         if thread.ident != get_ident():
             where = _place(frames.get(thread.ident))
-            yield f"the thread {thread.name!r}{where} runs in no worker: start it after the fork, {_AFTER_FORK}"
+            yield f"the thread {thread.name!r}{where} runs in no worker: start it {_AFTER_FORK}"
     for number in _numbers(_THREADS):
         if number not in known:
             name = _read(f"{_THREADS}/{number}/comm") or "without a name"
             yield (
-                f"a thread that is not Python's ({name}) runs in no worker: its library has to start it again "
-                f"by itself, or be used after the fork only"
+                f"a thread that is not Python's ({name}) runs in no worker: its library has to start it "
+                "again by itself, or be used after the fork only"
             )
 
 
@@ -117,7 +117,7 @@ def _descriptors(opened: list[Descriptor]) -> Iterator[str]:
         else:
             what = _database(fd, target)
         if what:
-            yield f"{what} (descriptor {fd}) is the same one in all workers: open it after the fork, {_AFTER_FORK}"
+            yield f"{what} (descriptor {fd}) is the same one in all workers: open it {_AFTER_FORK}"
 
 
 def _socket(fd: int) -> str:
@@ -187,9 +187,9 @@ def _locks(opened: list[Descriptor]) -> Iterator[str]:
             if not line.startswith("lock:"):
                 continue
             if "POSIX" in line:
-                yield f"the lock on {path} is held by no worker: take it after the fork, {_AFTER_FORK}"
+                yield f"the lock on {path} is held by no worker: take it {_AFTER_FORK}"
             else:
-                yield f"the lock on {path} is held by all workers together: take it after the fork, {_AFTER_FORK}"
+                yield f"the lock on {path} is held by all workers together: take it {_AFTER_FORK}"
 
 
 def _children() -> Iterator[str]:
@@ -197,14 +197,14 @@ def _children() -> Iterator[str]:
         for pid in _read(f"{_THREADS}/{thread}/children").split():
             name = _read(f"/proc/{pid}/comm") or "without a name"
             yield (
-                f"the process {pid} ({name}) is no child of any worker, which can neither wait for it nor have "
-                f"it to itself: start it after the fork, {_AFTER_FORK}"
+                f"the process {pid} ({name}) is no child of any worker, which can neither wait for it nor "
+                f"have it to itself: start it {_AFTER_FORK}"
             )
 
 
 def _timer() -> Iterator[str]:
     if signal.getitimer(signal.ITIMER_REAL)[0]:
-        yield f"the timer of signal.setitimer or signal.alarm runs in no worker: set it after the fork, {_AFTER_FORK}"
+        yield f"the timer of signal.setitimer or signal.alarm runs in no worker: set it {_AFTER_FORK}"
 
 
 def _numbers(path: str) -> list[int]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _DESCRIPTORS = "/proc/self/fd"
 
 _watched: set[tuple[int, int]] = set()
-"""Device and inode of what the engine waits for; with these its other descriptors are found. Empty: no engine."""
+"""Device and inode of what the engine waits for; with these its other descriptors are found."""
 _is_registered = False
 _blocked: dict[int, set[int]] = {}
 """Signals that waited before a fork, by thread."""

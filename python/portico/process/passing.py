@@ -1,4 +1,4 @@
-"""Sending a message with descriptors to another process (SCM_RIGHTS, unix(7)); loaded where there are templates."""
+"""Sending a message with descriptors to another process (SCM_RIGHTS, unix(7)). Loaded with `preload`."""
 
 from __future__ import annotations
 

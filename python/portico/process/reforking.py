@@ -1,4 +1,4 @@
-"""Making a template of a worker that has served, so that what it has in memory since is shared (refork_after).
+"""Making a template of a worker that has served, so that what it has in memory since is shared.
 
     most requests of all --> spent: its successor starts --ready--> it drains --Warmed--> Promote
     --Ready--> the workers are replaced by forks of it, as in a reload

@@ -39,17 +39,17 @@ class ReloadSettings(Values):
         Flag(),
         False,
         group=_RELOADS,
-        documentation="Whether the application is loaded once, in a process of its own from which the workers "
-        "are forked: they share its memory, and start at once. What it may not start or open while it is loaded "
-        "is in docs/operations.md; the error log names what it does.",
+        documentation="Whether the application is loaded once, in a process of its own from which the "
+        "workers are forked: they share its memory, and start at once. What it must not start or open while "
+        "it is loaded is in docs/operations.md; the error log names what it does.",
     )
     refork_after = Setting(
         "refork_after",
         WholeNumber(0, 1_000_000_000),
         0,
         group=_RELOADS,
-        documentation="With `preload`: after how many requests of one worker all are forked from that one, once, "
-        "so that they share what was loaded and cached while serving. 0 is never.",
+        documentation="With `preload`: after how many requests of one worker all are forked from that one, "
+        "once, so that they share what was loaded and cached while serving. 0 is never.",
     )
     reload_parallel = Setting(
         "reload_parallel",
