@@ -118,8 +118,8 @@ def _of_forks(settings: Settings) -> Iterator[_Clash]:
     if settings.refork_after and not settings.preload:
         yield (
             (refork, preload),
-            f"{refork.name} is {settings.refork_after} ({settings.origins[refork.attribute]}), which takes "
-            f"{preload.name}",
+            f"{refork.name} is {settings.refork_after} ({settings.origins[refork.attribute]}): workers are "
+            f"forked from one of them only with {preload.name}",
         )
 
 
