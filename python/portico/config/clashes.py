@@ -30,6 +30,7 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
         _of_sizes(settings),
         _of_workers(settings),
         _of_forks(settings),
+        _of_read_only(settings),
     )
     return [
         sentence
@@ -121,6 +122,17 @@ def _of_forks(settings: Settings) -> Iterator[_Clash]:
             f"{refork.name} is {settings.refork_after} ({settings.origins[refork.attribute]}): workers are "
             f"forked from one of them only with {preload.name}",
         )
+
+
+def _of_read_only(settings: Settings) -> Iterator[_Clash]:
+    """Exceptions to a rule that is not in force mean that somebody believes it is."""
+    for row in (Settings.writable, Settings.landlock):
+        origin = settings.origins[row.attribute]
+        if not settings.read_only and settings.values[row.attribute] != row.default:
+            yield (
+                (Settings.read_only, row),
+                f"{row.name} ({origin}) has an effect with read_only alone, which is off",
+            )
 
 
 def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:

@@ -87,7 +87,7 @@ class Reforking(Duty):
         """`worker` has finished: tell it what to be, and say whether that is a template."""
         is_chosen = worker is self._candidate and self._tried == self._generations.number
         if not is_chosen:
-            worker.tell(Quit)
+            worker.tell(Quit, "")
         else:
             self._candidate = None
             self._templates.promote(worker, now_s)

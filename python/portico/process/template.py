@@ -31,10 +31,11 @@ from portico.process.messages import (
     Promote,
     Quit,
     Ready,
+    Reopen,
+    Verbosity,
     Warmed,
     encode,
 )
-from portico.process.passing import send_descriptors
 from portico.process.signals import (
     SUPERVISOR_SIGNALS,
     WORKER_SIGNALS,
@@ -50,6 +51,7 @@ from portico.process.worker import (
     WorkerProcess,
     begin,
     flush_all,
+    give_up_privileges,
     leave,
     leave_at_once,
     load_and_warm_up,
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
 
     from portico.process.loading import Loaded
 
-_READ_BYTES = 4096
+_STANDARD_ERROR_FD = 2
 # How long a worker that has finished waits to hear whether it is to be a template: the supervisor is awake,
 # or gone.
 _REPLY_S = 5.0
@@ -74,8 +76,9 @@ _REPLY_S = 5.0
 def run_template(assignment: Assignment) -> NoReturn:
     """Load the application, and fork workers until told to stop; ends this process, and each of these."""
     signals = begin(assignment)
-    # Each worker has it from here: the user of the workers need not be able to open it.
+    # Each worker has it from here: their user need not be able to open it.
     access_log_fd = open_access_log(assignment.plan)
+    give_up_privileges(assignment)
     before = open_descriptors()
     loaded = load_and_warm_up(assignment)
     for hazard in find_hazards(before):
@@ -84,7 +87,7 @@ def run_template(assignment: Assignment) -> NoReturn:
     while True:
         # Comes back in a worker only; that comes round once more to be a template.
         worker = template.fork_workers()
-        template = _serve(worker, loaded, access_log_fd)
+        template = _serve(worker, loaded, template.access_log_fd)
 
 
 def _serve(assignment: Assignment, loaded: Loaded, access_log_fd: int) -> Template:
@@ -124,6 +127,7 @@ class Template:
     def __init__(
         self, assignment: Assignment, loaded: Loaded, *, signals: SignalPipe, access_log_fd: int
     ) -> None:
+        self.access_log_fd = access_log_fd
         self._assignment = assignment
         self._loaded = loaded
         self._signals = signals
@@ -134,14 +138,35 @@ class Template:
         _be_shared()
         self._say(Ready(self._loaded.name))
         decoder = Decoder()
-        while data := _read(self._fd):
-            for order in decoder.feed(data):
-                if not isinstance(order, New):
+        fds: list[int] = []
+        while received := _core.receive_descriptors(self._fd):
+            fds += received[1]
+            for order in decoder.feed(received[0]):
+                if isinstance(order, New):
+                    worker = self._fork(order)
+                    if worker is not None:
+                        return worker
+                elif isinstance(order, Reopen):
+                    self._reopen_logs(order.text, fds)
+                elif isinstance(order, Verbosity):
+                    self._assignment.plan.settings.values["log_level"] = order.text
+                    _core.set_log_level(order.text)
+                else:
                     leave_at_once(EXIT_FINE)
-                worker = self._fork(order)
-                if worker is not None:
-                    return worker
         leave_at_once(EXIT_FINE)
+
+    def _reopen_logs(self, letters: str, fds: list[int]) -> None:
+        """Let the workers that are forked from now on write to the files that came along."""
+        for letter in letters:
+            fd = fds.pop(0)
+            if letter == "a" and self.access_log_fd < 0:
+                self.access_log_fd = fd
+                continue
+            if letter == "a":
+                os.dup2(fd, self.access_log_fd, inheritable=False)
+            else:
+                os.dup2(fd, _STANDARD_ERROR_FD)
+            os.close(fd)
 
     def _fork(self, order: Message) -> Assignment | None:
         """Fork a worker by `order`, and tell the supervisor; returns its assignment in the worker."""
@@ -172,6 +197,7 @@ class Template:
             supervisor_fd=supervisor_fd,
             stack_fd=stack_fd,
             multiprocess=multiprocess == "1",
+            server=self._assignment.server,
         )
 
     def _say(self, message: Message, fds: Iterable[int] = ()) -> None:
@@ -183,8 +209,8 @@ def _be_shared() -> None:
 
     A collection writes to each object that it looks at, so what exists now is left out of those in the
     workers; and what is free goes back to the system instead of being each worker's own (gc.freeze in the
-    documentation of the module gc). Loading without collections, as is said there, took 4 MB more with Django.
-    What was kept to be written would be written by each.
+    documentation of the module gc). Loading without collections, as is said there, took 4 MB more with
+    Django. What was kept to be written would be written by each.
     """
     flush_all()
     gc.collect()
@@ -224,6 +250,9 @@ def _wait_for_promotion(fd: int) -> list[int] | None:
         for order in decoder.feed(received[0]):
             if isinstance(order, Promote):
                 return fds
+            if isinstance(order, Reopen):
+                # This worker has nothing more to write, and a template is sent them anew.
+                del fds[: len(order.text)]
             if isinstance(order, Quit):
                 return None
     return None
@@ -236,16 +265,9 @@ def _close_connections_of_django() -> None:
         database.connections.close_all()
 
 
-def _read(fd: int) -> bytes:
-    try:
-        return os.read(fd, _READ_BYTES)
-    except ConnectionResetError:
-        return b""
-
-
 def _send(fd: int, message: Message, fds: Iterable[int] = ()) -> None:
     """Send `message` with `fds`; ends the process if there is no supervisor any more."""
     try:
-        send_descriptors(fd, encode(message), fds)
+        _core.send_descriptors(fd, encode(message), [*fds])
     except OSError:
         leave_at_once(EXIT_FINE)

@@ -33,8 +33,8 @@ _END_PATIENCE_S = 1.0
 class Templates(Duty):
     """All templates that exist.
 
-    `add_worker` is called with a worker that was born, `cannot_fork` with why none was, `renew` when a worker
-    has become a template: what is made from now on is of another generation, whose number it returns.
+    `add_worker` is called with a worker that was born, `cannot_fork` with why none was, `renew` with a worker
+    that has become a template: what is made from now on is of another generation, whose number it returns.
     """
 
     __slots__ = ("_add_worker", "_all", "_cannot_fork", "_generations", "_loop", "_renew")
@@ -46,7 +46,7 @@ class Templates(Duty):
         *,
         add_worker: Callable[[WorkerHandle, float], None],
         cannot_fork: Callable[[str, float], None],
-        renew: Callable[[], int],
+        renew: Callable[[WorkerHandle], int],
     ) -> None:
         self._loop = loop
         self._generations = generations
@@ -60,6 +60,10 @@ class Templates(Duty):
     @property
     def exist(self) -> bool:
         return bool(self._all)
+
+    @property
+    def all(self) -> list[WorkerHandle]:
+        return list(self._all.values())
 
     @property
     def booting(self) -> list[WorkerHandle]:
@@ -118,14 +122,13 @@ class Templates(Duty):
 
     def promote(self, worker: WorkerHandle, now_s: float) -> None:
         """Let `worker`, which has ended its engine, be a template."""
-        from portico.process.passing import send_descriptors
         from portico.process.template_handle import TemplateHandle
 
         self._loop.forget(worker.message_fd)
         self._add(TemplateHandle.promoted(worker, now_s))
         listeners = [listener.fd for listener in self._generations.current.listeners]
         try:
-            send_descriptors(worker.message_fd, encode(Promote()), listeners)
+            _core.send_descriptors(worker.message_fd, encode(Promote()), listeners)
         except OSError as error:
             log.debug(f"{worker} cannot be told to be a template: {error.strerror}")
 
@@ -218,7 +221,7 @@ class Templates(Duty):
         if template.state == KILLED:
             return
         if template.is_promoted:
-            template.generation = self._renew()
+            template.generation = self._renew(template)
         template.ready(now_s)
         log.info(f"{template} is ready after {template.ready_at_s - template.forked_at_s:.2f} s")
 
