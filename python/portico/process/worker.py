@@ -187,8 +187,7 @@ def load_and_warm_up(assignment: Assignment, loaded: Loaded | None = None) -> Lo
     """Return what is to be served, ready to be; `loaded` is what a template has loaded."""
     show_stack_when_asked(assignment.stack_fd)
     try:
-        if not assignment.is_template:
-            _call_hook(assignment, "post_fork")
+        _call_hook(assignment, "post_fork")
         if loaded is None:
             loaded = load_in(assignment.plan.directory, assignment.plan.settings)
         if assignment.plan.settings.warmup and not assignment.is_template:
@@ -206,9 +205,9 @@ def load_and_warm_up(assignment: Assignment, loaded: Loaded | None = None) -> Lo
 
 
 def _call_hook(assignment: Assignment, name: str) -> None:
-    """Call a hook of the user's, if there is one."""
+    """Call a hook of the user's in a worker, if there is one."""
     plan, server = assignment.plan, assignment.server
-    if server is None or name not in plan.hooks:
+    if assignment.is_template or server is None or name not in plan.hooks:
         return
     from portico.hooks import Worker
     from portico.process.hooks import run_in_worker
