@@ -1,10 +1,12 @@
 //! portico._core: the bridge between Python and the engine (crates/engine), and nothing else.
 //!
-//! `settings` and `process` are what Python tells of a server, `embedder` is who has started it, `wakeup` how it hears of
-//! signals, `privileges` what it gives up, `wsgi` calls the application, `wire` is the sans-I/O API of `portico.wire`,
-//! and this file is what Python sees, mirrored in `python/portico/_core.pyi`.
+//! `settings` and `process` are what Python tells of a server, `fork` makes workers that are not children of their maker,
+//! `embedder` is who has started it, `wakeup` how it hears of signals, `privileges` what it gives up, `wsgi` calls the
+//! application, `wire` is the sans-I/O API of `portico.wire`, and this file is what Python sees, mirrored in
+//! `python/portico/_core.pyi`.
 
 mod embedder;
+mod fork;
 mod privileges;
 mod process;
 mod settings;
@@ -14,7 +16,7 @@ mod wsgi;
 
 use portico_engine::access_log::{AccessLog, AccessRecord};
 use portico_engine::settings::Settings;
-use portico_engine::{datagram, descriptor, fork, heap, log as error_log, orders, scoreboard};
+use portico_engine::{datagram, descriptor, fork as forks, heap, log as error_log, orders, orphan, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::collections::HashMap;
@@ -246,13 +248,25 @@ fn set_log_level(level: &str) -> PyResult<()> {
 /// The application is about to fork this process.
 #[pyfunction]
 fn before_fork() {
-    fork::before_fork();
+    forks::before_fork();
 }
 
 /// The application has forked this process.
 #[pyfunction]
 fn after_fork_in_child() {
-    fork::after_fork_in_child();
+    forks::after_fork_in_child();
+}
+
+/// Lets processes below this one whose parents end become its children.
+#[pyfunction]
+fn adopt_orphans() -> PyResult<()> {
+    Ok(orphan::adopt_orphans()?)
+}
+
+/// As `os.fork`; the new process is the child of the nearest one above that adopts orphans.
+#[pyfunction]
+fn fork_orphan(py: Python<'_>) -> PyResult<i32> {
+    Ok(fork::fork_orphan(py)?)
 }
 
 /// Serves on the calling thread until told to stop.
@@ -298,6 +312,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_log_level, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
+    module.add_function(wrap_pyfunction!(adopt_orphans, module)?)?;
+    module.add_function(wrap_pyfunction!(fork_orphan, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;
     module.add_function(wrap_pyfunction!(setting_names, module)?)?;
     privileges::register(module)?;

@@ -24,11 +24,13 @@ __all__ = [
     "WorkerStatus",
     "__version__",
     "accept_connection",
+    "adopt_orphans",
     "after_fork_in_child",
     "before_fork",
     "bound_capabilities",
     "configure_log",
     "flush_log",
+    "fork_orphan",
     "gain_no_privileges",
     "hold_capabilities",
     "log",
@@ -223,6 +225,19 @@ def before_fork() -> None:
 
 def after_fork_in_child() -> None:
     """Say that this process was forked: it ends, with a line in the log, where it would respond."""
+
+def adopt_orphans() -> None:
+    """Let processes below this one whose parents end become its children (PR_SET_CHILD_SUBREAPER, prctl(2)).
+
+    Outlives an exec, and is not inherited. Raises OSError, on other systems than Linux always.
+    """
+
+def fork_orphan() -> int:
+    """Fork as `os.fork` does, and return the same; but the new process is not a child of this one.
+
+    It is one of the nearest process above that has called `adopt_orphans`. What `os.register_at_fork` has
+    registered is called as by `os.fork`. Raises OSError.
+    """
 
 def bound_capabilities(kept: list[int]) -> None:
     """Let no program that is started here ever have a capability that is not among the numbers `kept`.

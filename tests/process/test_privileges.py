@@ -144,6 +144,17 @@ def test_workers_become_the_user_and_the_supervisor_does_not(start: Start) -> No
     portico.stop()
 
 
+def test_with_preload_template_and_workers_do(start: Start) -> None:
+    portico = start("--user", "www-data", "--preload", "-w", "2")
+    portico.wait_ready()
+    pids = portico.worker_pids
+    assert len(pids) == 3
+    user = str(pwd.getpwnam("www-data").pw_uid)
+    for pid in pids:
+        assert fields(Path(f"/proc/{pid}/status").read_text())["Uid"] == [user] * 4
+    portico.stop()
+
+
 def test_group_and_supplementary_groups_are_those_that_are_named(start: Start) -> None:
     portico = start("-u", "nobody", "-g", "www-data", "--groups", "games,audio")
     portico.wait_ready()

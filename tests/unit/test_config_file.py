@@ -169,9 +169,9 @@ def test_pyproject_has_it_in_a_table_of_tools(folder: Path) -> None:
 
 
 def test_a_mistake_in_pyproject_names_the_whole_table(folder: Path) -> None:
-    Path("pyproject.toml").write_text("[tool.portico.processes]\nreload = 3\n")
+    Path("pyproject.toml").write_text("[tool.portico.processes]\ndebug = 3\n")
     assert _mistakes() == [
-        'pyproject.toml:2:1: expected a setting of [tool.portico.processes], got "reload", which is none'
+        'pyproject.toml:2:1: expected a setting of [tool.portico.processes], got "debug", which is none'
     ]
     Path("pyproject.toml").write_text("[tool.portico]\nthreads = 3\n[[tool.portico.app]]\nhots = 1\n")
     assert _mistakes() == [

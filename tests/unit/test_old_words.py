@@ -149,7 +149,10 @@ def test_knows_what_apache_says_to_mod_wsgi(directive: str) -> None:
         ),
         ("shop:app --log-levl debug", "shop:app --log-levl debug"),
         ("shop:app --nobodys", "shop:app --nobodys"),
-        ("shop:app -D --preload -w 2", "! -D of gunicorn: {-D} / --preload of gunicorn: {--preload}"),
+        (
+            "shop:app -D --no-sendfile -w 2",
+            "! -D of gunicorn: {-D} / --no-sendfile of gunicorn: {--no-sendfile}",
+        ),
         ("shop:app -LM", "! -M of uWSGI: {-M}"),
         ("shop:app -w shop.wsgi:app", "! -w of uWSGI: {-w}"),
         ("shop:app -m 022", "shop:app --umask 022"),

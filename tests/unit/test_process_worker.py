@@ -20,6 +20,7 @@ NOT_FOR_THE_ENGINE = {
     *("boot_timeout_s", "warmup", "reload_parallel", "touch_reload", "drain_delay_s"),
     *("max_requests", "max_requests_jitter", "max_lifetime_s", "max_lifetime_jitter_s"),
     *("max_rss_bytes", "max_rss_hard_bytes", "min_lifetime_s"),
+    *("preload", "refork_after"),
     *("user", "group", "groups", "umask", "limits", "no_new_privs", "capabilities"),
     *("read_only", "writable", "landlock", "hooks"),
     *("chdir", "pythonpath", "env"),

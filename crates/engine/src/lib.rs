@@ -3,7 +3,7 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `fork`, `privileges`,
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `fork`, `orphan`, `privileges`,
 //!    `landlock`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
@@ -49,6 +49,7 @@ pub mod log;
 pub mod message;
 pub mod notices;
 pub mod orders;
+pub mod orphan;
 pub mod pace;
 pub mod privileges;
 pub mod protocol;

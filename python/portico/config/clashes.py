@@ -29,6 +29,7 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
         _of_peers(settings),
         _of_sizes(settings),
         _of_workers(settings),
+        _of_forks(settings),
         _of_read_only(settings),
         _of_care(settings),
         _of_routes(settings),
@@ -112,6 +113,17 @@ def _of_workers(settings: Settings) -> Iterator[_Clash]:
     for fewer, more in itertools.pairwise(given):
         if settings.values[fewer.attribute] > settings.values[more.attribute]:
             yield _misfit(settings, more, "at least", fewer)
+
+
+def _of_forks(settings: Settings) -> Iterator[_Clash]:
+    """Workers are forked anew from one of them only where they are forked from one process."""
+    refork, preload = Settings.refork_after, Settings.preload
+    if settings.refork_after and not settings.preload:
+        yield (
+            (refork, preload),
+            f"{refork.name} is {settings.refork_after} ({settings.origins[refork.attribute]}): workers are "
+            f"forked from one of them only with {preload.name}",
+        )
 
 
 def _of_read_only(settings: Settings) -> Iterator[_Clash]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def main(data: bytes) -> None:
-    """Run the supervisor by the plan in `data`; or, in a process that it forked, a worker."""
+    """Run the supervisor by the plan in `data`; or, in a process that it forked, a worker or template."""
     supervise(load_plan(data))
 
 
@@ -35,6 +35,11 @@ def supervise(plan: Plan, before: Predecessor | None = None) -> None:
     # stack with it.
     outcome = Supervisor(plan, before).run()
     if isinstance(outcome, Assignment):
+        if outcome.is_template:
+            # Here, because few servers preload, and each worker would have it.
+            from portico.process.template import run_template
+
+            run_template(outcome)
         run_worker(outcome)
     else:
         sys.exit(outcome)

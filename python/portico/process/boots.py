@@ -1,26 +1,27 @@
-"""Workers that are loading the application: where they are when that takes long, and when to give them up."""
+"""Processes that load the application: where they are when that takes long, and when to give them up."""
 
 from __future__ import annotations
 
 from portico import log
 from portico.process.loop import Duty
-from portico.process.worker_handle import BOOTING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from portico.process.worker_set import WorkerSet
+    from collections.abc import Callable
+
+    from portico.process.worker_handle import WorkerHandle
 
 
 class Boots(Duty):
-    """Says after 5, 10, 20 seconds and so on where a worker is; gives it up after `boot_timeout`."""
+    """Says after 5, 10, 20 seconds and so on where one of them is; gives it up after `boot_timeout`."""
 
-    __slots__ = ("_worker_set",)
+    __slots__ = ("_booting",)
 
-    def __init__(self, worker_set: WorkerSet) -> None:
-        self._worker_set = worker_set
+    def __init__(self, booting: Callable[[], list[WorkerHandle]]) -> None:
+        self._booting = booting
 
     def look(self, now_s: float) -> None:
-        for worker in self._worker_set.in_state(BOOTING):
+        for worker in self._booting():
             sentence = worker.import_watch.look(worker.pid, now_s)
             if not sentence:
                 continue
@@ -31,5 +32,4 @@ class Boots(Duty):
                 log.warning(f"{worker}: {sentence}")
 
     def due_s(self) -> float | None:
-        booting = self._worker_set.in_state(BOOTING)
-        return min((worker.import_watch.due_s for worker in booting), default=None)
+        return min((worker.import_watch.due_s for worker in self._booting()), default=None)

@@ -21,6 +21,7 @@ _DESCRIPTORS = "/proc/self/fd"
 
 _watched: set[tuple[int, int]] = set()
 """Device and inode of what the engine waits for; with these its other descriptors are found."""
+_is_registered = False
 _blocked: dict[int, set[int]] = {}
 """Signals that waited before a fork, by thread."""
 
@@ -28,20 +29,36 @@ _blocked: dict[int, set[int]] = {}
 def leave_server_behind(watched: Iterable[int]) -> None:
     """From now on, let forked processes have nothing of the server, which waits for `watched`."""
     _watched.update(map(_identity, watched))
-    os.register_at_fork(before=_before, after_in_parent=_unblock_signals, after_in_child=_leave_server_behind)
+    global _is_registered
+    if not _is_registered:
+        _is_registered = True
+        os.register_at_fork(
+            before=_before, after_in_parent=_unblock_signals, after_in_child=_leave_server_behind
+        )
+
+
+def no_server_is_left() -> None:
+    """The server has ended: whoever is forked now may be anything, also a server again."""
+    _watched.clear()
 
 
 def _before() -> None:
+    if not _watched:
+        return
     _core.before_fork()
     # A signal that the new process gets in its first moments would be written to its parent's pipe.
     _blocked[get_ident()] = block_all_signals()
 
 
 def _unblock_signals() -> None:
-    block_only(_blocked.pop(get_ident(), set()))
+    blocked = _blocked.pop(get_ident(), None)
+    if blocked is not None:
+        block_only(blocked)
 
 
 def _leave_server_behind() -> None:
+    if not _watched:
+        return
     _core.after_fork_in_child()
     try:
         forget_signals()

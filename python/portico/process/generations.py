@@ -58,6 +58,11 @@ class Generations:
         close_all_but(unconfirmed, (plan, self._confirmed))
         _become(plan, before=unconfirmed)
 
+    def renew(self) -> int:
+        """Let workers be made by the same plan, but of something newer; returns their number."""
+        self.number += 1
+        return self.number
+
     def take_over(self, before: Settings) -> None:
         """Be, after an upgrade, what the plan asks for beyond what the exec has made of this process."""
         self.open_error_log()

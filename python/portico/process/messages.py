@@ -4,6 +4,7 @@
                            D Drain    take no new requests, finish those in flight, and leave; text: within
                                       how many seconds, empty for the graceful timeout
                            Q Quit     leave as soon as no call runs
+                           P Promote  be a template, now that the engine has ended
                            V Verbosity  log from the level on that the text names
                            O Reopen   go on with the log files that come along (SCM_RIGHTS); text: a letter
                                       for each, a access log, e error log
@@ -15,6 +16,13 @@
                            F Failed   the worker cannot serve; text: why
                            L Leaving  the worker leaves because of a signal; text: D or Q, as if so ordered
                            T Taken    the order with this number was taken
+                           W Warmed   the engine has ended, all was finished: is this to be a template?
+    supervisor to template N New      fork a worker; text: its slot, and 1 if there may be others, else 0
+                           Q Quit     leave
+    template to supervisor R Ready    the application is loaded; text: its full name
+                           F Failed   the application cannot be loaded, or no worker forked; text: why
+                           B Born     a worker was forked by the order with this number; text: its process
+                                      id. The supervisor's ends of its ways come along (SCM_RIGHTS)
 
 Frame: one byte of kind, four bytes of number, four bytes of length (both little endian), then UTF-8 text.
 The supervisor numbers its orders from 1, so that each is acknowledged by itself; other messages have the
@@ -85,17 +93,29 @@ class Taken(Message):
     kind = b"T"
 
 
+class Warmed(Message):
+    kind = b"W"
+
+
+class Promote(Message):
+    kind = b"P"
+
+
+class New(Message):
+    kind = b"N"
+
+
+class Born(Message):
+    kind = b"B"
+
+
 class Unknown(Message):
     """What a worker of another version says: an upgrade has left it here, and nobody knows what it means."""
 
 
-_KINDS = {
-    one.kind: one
-    for one in (
-        *(Announce, Drain, Quit, Verbosity, Reopen, Stack, Interrupt, Respond),
-        *(Ready, Failed, Leaving, Taken),
-    )
-}
+_OF_WORKERS = (Ready, Failed, Leaving, Taken, Warmed)
+_TO_WORKERS = (Announce, Drain, Quit, Promote, Verbosity, Reopen, Stack, Interrupt, Respond)
+_KINDS = {one.kind: one for one in (*_TO_WORKERS, *_OF_WORKERS, New, Born)}
 _HEAD_BYTES = 9
 
 

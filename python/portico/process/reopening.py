@@ -13,14 +13,16 @@ from portico.process.messages import Reopen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from portico.process.generations import Generations
-    from portico.process.worker_set import WorkerSet
+    from portico.process.worker_handle import WorkerHandle
 
 _STANDARD_ERROR_FD = 2
 
 
-def reopen_logs(generations: Generations, worker_set: WorkerSet) -> None:
-    """Open the files that the current settings name, and have each worker that can go on with them."""
+def reopen_logs(generations: Generations, workers: Iterable[WorkerHandle]) -> None:
+    """Open the files that the current settings name, and have each of `workers` go on with them."""
     generations.open_error_log()
     plan = generations.current
     files: dict[str, int] = {}
@@ -30,7 +32,7 @@ def reopen_logs(generations: Generations, worker_set: WorkerSet) -> None:
         files["e"] = _STANDARD_ERROR_FD
     opened = {letter: fd for letter, fd in files.items() if fd >= 0}
     if opened:
-        for worker in worker_set.workers.values():
+        for worker in workers:
             worker.tell(Reopen, "".join(opened), [*opened.values()])
     if "a" in opened:
         os.close(opened["a"])

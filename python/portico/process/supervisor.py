@@ -37,9 +37,10 @@ from portico.process.hooks import server_of
 from portico.process.limits import timeout_s
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
-from portico.process.messages import Drain, Failed, Leaving, Quit, Ready, Verbosity
+from portico.process.messages import Drain, Failed, Leaving, Quit, Ready, Verbosity, Warmed
 from portico.process.overdue import OverdueCalls, OverdueWorkers
 from portico.process.proctitle import name_process
+from portico.process.reforking import Reforking
 from portico.process.reopening import reopen_logs
 from portico.process.reread import UPGRADE, Rereading
 from portico.process.signals import (
@@ -52,6 +53,7 @@ from portico.process.signals import (
     signal,
     signal_name,
 )
+from portico.process.templates import Templates
 from portico.process.touch_reload import TouchReload
 from portico.process.ways import Ways, forget_parent
 from portico.process.worker import LOG_PATIENCE_S, Assignment, configure_log
@@ -111,11 +113,26 @@ class Supervisor:
             hand_over=self._hand_over,
             replace=self._be_replaced,
         )
+        self._templates = Templates(
+            self._loop,
+            self._generations,
+            add_worker=self._add_worker,
+            cannot_fork=self._cannot_fork,
+            renew=self._renew,
+        )
+        self._reforking = Reforking(
+            self._generations,
+            self._worker_set,
+            self._scoreboard,
+            self._templates,
+            wanted=lambda: self._wanted,
+        )
         self._door = Door(self._loop, plan, self._subject())
         self._hooks = SupervisorHooks(self._generations, self._leave_to_hook)
         self._drain_delay = DrainDelay(self._worker_set, self._end_drain_delay)
         self._duties: list[Duty] = [
             OverdueWorkers(self._worker_set, self._scoreboard),
+            self._templates,
             self._door,
             self._hooks,
             self._drain_delay,
@@ -125,11 +142,12 @@ class Supervisor:
         # No longer once told to stop.
         self._duties_in_service: list[Duty] = [
             OverdueCalls(self._worker_set, self._scoreboard, self._tell_overdue),
-            Boots(self._worker_set),
+            Boots(lambda: [*self._worker_set.in_state(BOOTING), *self._templates.booting]),
             Care(self._worker_set, self._scoreboard, self._at_a_time),
             self._rereading,
             TouchReload(self._generations, self._reload),
             self._automatic_count,
+            self._reforking,
         ]
 
     def run(self) -> int | Assignment:
@@ -151,7 +169,7 @@ class Supervisor:
             assignment = self._manage(time.monotonic())
             if assignment is not None:
                 return assignment
-            is_over = self._is_stopping and not self._worker_set.workers
+            is_over = self._is_stopping and not self._worker_set.workers and not self._templates.exist
             if is_over and self._hooks.have_ended(self._server()):
                 self._generations.close_listeners()
                 self._door.end()
@@ -204,16 +222,15 @@ class Supervisor:
         while True:
             for worker in self._worker_set.surplus(self._generations.number, self._wanted):
                 self._drain(worker, now_s)
-            is_full = not self._lacks_worker()
+            is_full = not self._may_fork()
             if is_full or now_s < self._back_off.not_before_s:
                 return None
             if not self._hooks.let_fork(self._server(), self._worker_set.free_slot()):
                 return None
             try:
-                assignment = self._fork(now_s)
+                assignment = self._make(now_s)
             except OSError as error:
-                self._back_off.failed(now_s)
-                log.error(f"cannot fork a worker: {error.strerror}; {self._back_off.next_try(now_s)}")
+                self._cannot_fork(str(error.strerror), now_s)
                 return None
             if assignment is not None:
                 return assignment
@@ -225,6 +242,30 @@ class Supervisor:
         """How many workers may be replaced at the same time."""
         return share_of(self._plan.settings.reload_parallel, self._wanted)
 
+    def _may_fork(self) -> bool:
+        """Say whether somebody is missing, and nobody has to be waited for before."""
+        return not self._templates.is_busy and (self._templates.is_missing or self._lacks_worker())
+
+    def _make(self, now_s: float) -> Assignment | None:
+        """Fork a worker; with `preload`, a template if there is none, or else have that fork one."""
+        if not self._plan.settings.preload:
+            return self._fork(now_s)
+        if self._templates.is_missing:
+            server = self._server()
+            ends = self._templates.fork(now_s)
+            if ends is None:
+                return None
+            message_fd, stack_fd = ends
+            return self._become_worker(0, message_fd, stack_fd, server, is_template=True)
+        self._templates.order_worker(
+            self._worker_set.free_slot(), multiprocess=self._is_multiprocess, now_s=now_s
+        )
+        return None
+
+    def _cannot_fork(self, why: str, now_s: float) -> None:
+        self._back_off.failed(now_s)
+        log.error(f"cannot fork a worker: {why}; {self._back_off.next_try(now_s)}")
+
     def _fork(self, now_s: float) -> Assignment | None:
         slot = self._worker_set.free_slot()
         server = self._server()
@@ -233,7 +274,6 @@ class Supervisor:
         message_fd, stack_fd = ways.ends
         if pid == 0:
             return self._become_worker(slot, message_fd, stack_fd, server)
-        self._hooks.forked(slot)
         worker = WorkerHandle(
             self._plan.settings,
             pid=pid,
@@ -243,12 +283,21 @@ class Supervisor:
             stack_fd=stack_fd,
             now_s=now_s,
         )
-        self._adopt(worker)
-        self._drain_delay.tell(worker)
-        log.debug(f"worker {pid} started as worker {slot + 1}")
+        self._add_worker(worker, now_s)
         return None
 
-    def _become_worker(self, slot: int, supervisor_fd: int, stack_fd: int, server: Server) -> Assignment:
+    def _add_worker(self, worker: WorkerHandle, now_s: float) -> None:
+        """Take in a worker that was forked just now, by whom ever."""
+        self._hooks.forked(worker.slot)
+        self._adopt(worker)
+        self._drain_delay.tell(worker)
+        log.debug(f"{worker} started as worker {worker.slot + 1}")
+        if self._is_stopping:
+            self._dismiss(worker, now_s)
+
+    def _become_worker(
+        self, slot: int, supervisor_fd: int, stack_fd: int, server: Server, *, is_template: bool = False
+    ) -> Assignment:
         self._leave_supervisor()
         self._generations.keep_only_current()
         return Assignment(
@@ -257,15 +306,21 @@ class Supervisor:
             slot=slot,
             supervisor_fd=supervisor_fd,
             stack_fd=stack_fd,
-            multiprocess=max(self._wanted, self._plan.most_workers) > 1,
+            multiprocess=self._is_multiprocess,
             server=server,
+            is_template=is_template,
         )
+
+    @property
+    def _is_multiprocess(self) -> bool:
+        return max(self._wanted, self._plan.most_workers) > 1
 
     def _leave_supervisor(self) -> None:
         """In a forked process: let go of what is the supervisor's, but for the sockets that are served."""
         forget_parent(self._signals)
         for worker in self._worker_set.workers.values():
             worker.close()
+        self._templates.close()
         self._rereading.close()
         self._door.close()
 
@@ -300,7 +355,7 @@ class Supervisor:
         due_s += [duty.due_s() for duty in self._duties]
         if self._keeps_workers:
             due_s += [duty.due_s() for duty in self._duties_in_service]
-            if self._lacks_worker():
+            if self._may_fork():
                 due_s.append(self._back_off.not_before_s)
         # Whatever has woken it: a signal is taken before what the workers may say of the same one.
         self._loop.wait(due_s, first=self._take_signals)
@@ -455,6 +510,7 @@ class Supervisor:
         # Whether this plan serves, only a worker can tell.
         self._automatic_count.wake()
         self._generations.take(plan)
+        self._templates.give_up()
         self._generations.open_error_log()
         self._want_as(plan, before)
         self._back_off.end()
@@ -516,7 +572,7 @@ class Supervisor:
         self._take_signal(signal.SIGINT if at_once else signal.SIGTERM, now_s)
 
     def _reopen_logs(self) -> None:
-        reopen_logs(self._generations, self._worker_set)
+        reopen_logs(self._generations, self._all_processes())
         log.info("the files of the logs are opened anew")
 
     def _set_log_level(self, level: str) -> None:
@@ -524,8 +580,11 @@ class Supervisor:
         self._plan.settings.values["log_level"] = level
         self._plan.settings.origins["log_level"] = "portico ctl log-level"
         _core.set_log_level(level)
-        for worker in self._worker_set.workers.values():
+        for worker in self._all_processes():
             worker.tell(Verbosity, level)
+
+    def _all_processes(self) -> list[WorkerHandle]:
+        return [*self._worker_set.workers.values(), *self._templates.all]
 
     def _stop(self, stage: str, now_s: float) -> None:
         self._stage = stage
@@ -543,13 +602,18 @@ class Supervisor:
         }
         if self._exit_code == EXIT_FINE:
             log.info(names[stage])
+        self._templates.end()
         for worker in list(self._worker_set.workers.values()):
-            if stage == DRAINING:
-                self._drain(worker, now_s)
-            elif stage == QUITTING:
-                worker.leave(Quit, now_s=now_s)
-            else:
-                worker.kill()
+            self._dismiss(worker, now_s)
+
+    def _dismiss(self, worker: WorkerHandle, now_s: float) -> None:
+        """Let `worker` leave as the stage says."""
+        if self._stage == DRAINING:
+            self._drain(worker, now_s)
+        elif self._stage == QUITTING:
+            worker.leave(Quit, now_s=now_s)
+        else:
+            worker.kill()
 
     def _read_messages(self, worker: WorkerHandle, now_s: float) -> None:
         fd = worker.message_fd
@@ -563,10 +627,16 @@ class Supervisor:
                     worker.state = READY
                     if worker.generation == self._generations.number:
                         self._generations.confirm()
+                        self._templates.confirm()
                     self._automatic_count.worker_ready(worker)
                     self._welcome(worker, message.text)
             elif isinstance(message, Leaving):
                 self._let_leave(worker, message.text, now_s)
+            elif isinstance(message, Warmed) and self._reforking.take(worker, now_s):
+                # From here on it is among the templates.
+                self._worker_set.remove(worker)
+                self._scoreboard.reset(worker.slot)
+                return
         if worker.message_fd < 0:
             self._loop.forget(fd)
 
@@ -609,9 +679,12 @@ class Supervisor:
             worker = self._worker_set.workers.get(pid)
             if worker is None:
                 exit_code = os.waitstatus_to_exitcode(wait_status)
-                if not self._hooks.ended(pid, exit_code):
+                if template := self._templates.ended(pid, now_s):
+                    self._on_template_exit(template, exit_code, now_s)
+                elif not self._hooks.ended(pid, exit_code):
                     self._rereading.ended(pid, exit_code)
                 continue
+            self._reforking.has_ended(worker)
             self._read_messages(worker, now_s)  # its last words may still be in the socket
             # A child of the worker may hold the other end.
             self._loop.forget(worker.message_fd)
@@ -643,9 +716,28 @@ class Supervisor:
                 f"{self._back_off.next_try(now_s)}"
             )
 
+    def _on_template_exit(self, template: WorkerHandle, exit_code: int, now_s: float) -> None:
+        """The workers serve on; from what the next ones are forked, `_manage` sees to."""
+        how = how_it_ended(exit_code)
+        if not template.is_active or self._stage != SERVING or self._has_stop_signal:
+            log.debug(f"{template} has left: it {how}")
+        elif template.state == BOOTING:
+            self._boot_failed(template, how, now_s)
+        else:
+            self._lived(now_s - template.ready_at_s, now_s)
+            log.error(f"{template} {how}; {self._back_off.next_try(now_s)}")
+
+    def _renew(self, template: WorkerHandle) -> int:
+        """A worker has become the template: let all workers be made of it, as in a reload."""
+        # Its engine may have been sent others than it was forked with.
+        reopen_logs(self._generations, [template])
+        number = self._generations.renew()
+        self._reforking.has_renewed(number)
+        return number
+
     def _boot_failed(self, worker: WorkerHandle, how: str, now_s: float) -> None:
         workers, generation = self._worker_set, self._generations.number
-        reason = _after_colon(worker.failure or f"the worker {how} while it loaded the application")
+        reason = _after_colon(worker.failure or f"the {worker.sort} {how} while it loaded the application")
         # A worker that died without a word says nothing about the application if another one has loaded it.
         if not self._announced and (worker.failure or not workers.has_ready(generation)):
             if self._exit_code == EXIT_FINE:
@@ -667,6 +759,7 @@ class Supervisor:
             worker.kill()
         failed = self._plan
         self._generations.go_back(why)
+        self._templates.go_back()
         self._want_as(self._plan, failed)
         self._worker_set.adopt(self._generations.number)
 

@@ -41,15 +41,15 @@ class Ways:
             self._close_all()
             raise
 
-    def fork(self) -> int:
-        """Fork, and return as os.fork does; raises OSError, with all closed, if that cannot be.
+    def fork(self, how: Callable[[], int] = os.fork) -> int:
+        """Fork by `how`, and return as os.fork does; raises OSError, with all closed, if that cannot be.
 
         In the worker the parent's signals wait until `forget_parent`: until it has let go of the wakeup pipe,
         a signal for it would be written into its parent's.
         """
         block_signals(SUPERVISOR_SIGNALS)
         try:
-            pid = os.fork()
+            pid = how()
         except OSError:
             unblock_signals(SUPERVISOR_SIGNALS)
             self._close_all()

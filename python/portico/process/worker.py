@@ -1,5 +1,7 @@
 """A worker as itself: forget the supervisor, load the application, report, serve, leave.
 
+With `preload` the application is loaded already, and it is `template.py` that calls what is here.
+
 Runs in a forked process, on its main thread. Receives an `Assignment`; everything after the application is
 loaded is the engine's (`_core.serve`). It must not keep any descriptor by which another process would be
 taken for alive.
@@ -39,9 +41,18 @@ _STANDARD_ERROR_FD = 2
 
 
 class Assignment:
-    """What a forked process takes over from the supervisor to become a worker."""
+    """What a forked process takes over from the supervisor to become a worker, or a template of workers."""
 
-    __slots__ = ("multiprocess", "plan", "scoreboard", "server", "slot", "stack_fd", "supervisor_fd")
+    __slots__ = (
+        "is_template",
+        "multiprocess",
+        "plan",
+        "scoreboard",
+        "server",
+        "slot",
+        "stack_fd",
+        "supervisor_fd",
+    )
 
     def __init__(
         self,
@@ -53,6 +64,7 @@ class Assignment:
         stack_fd: int,
         multiprocess: bool,
         server: Server | None = None,
+        is_template: bool = False,
     ) -> None:
         self.server = server
         self.plan = plan
@@ -61,6 +73,7 @@ class Assignment:
         self.supervisor_fd = supervisor_fd
         self.stack_fd = stack_fd
         self.multiprocess = multiprocess
+        self.is_template = is_template
 
 
 class WorkerListener:
@@ -110,8 +123,8 @@ def run_worker(assignment: Assignment) -> NoReturn:
     signals = begin(assignment)
     # The last of what only the supervisor's user may do; nothing of the application's has run yet.
     access_log_fd = open_access_log(assignment.plan)
-    _give_up_privileges(assignment)
-    loaded = _load(assignment)
+    give_up_privileges(assignment)
+    loaded = load_and_warm_up(assignment)
     signals.watch_what_is_free(WORKER_SIGNALS)
     process = WorkerProcess(assignment, loaded, signals=signals, access_log_fd=access_log_fd)
     serve_and_leave(loaded.application, process, assignment)
@@ -121,8 +134,10 @@ def begin(assignment: Assignment) -> SignalPipe:
     """Make this forked process a worker, with nothing loaded yet; return where it hears of signals."""
     gc.enable()
     # People count from one.
-    title = f"portico: worker {assignment.slot + 1} {assignment.plan.name}"
-    name_process("portico worker", title)
+    if assignment.is_template:
+        name_template(assignment.plan)
+    else:
+        name_process("portico worker", f"portico: worker {assignment.slot + 1} {assignment.plan.name}")
     configure_log(assignment.plan.settings)
     _show_lines_at_once()
     faulthandler.enable()
@@ -131,6 +146,11 @@ def begin(assignment: Assignment) -> SignalPipe:
     signals = SignalPipe()
     signals.receive()
     return signals
+
+
+def name_template(plan: Plan) -> None:
+    """Call this process what it is: it loads the application, and forks workers."""
+    name_process("portico preload", f"portico: template {plan.name}")
 
 
 def configure_log(settings: Settings) -> None:
@@ -151,7 +171,7 @@ def _show_lines_at_once() -> None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
-def _give_up_privileges(assignment: Assignment) -> None:
+def give_up_privileges(assignment: Assignment) -> None:
     """Become who the plan says, and keep no more than it says."""
     plan = assignment.plan
     if not are_given_up(plan.settings, plan.identity):
@@ -163,13 +183,14 @@ def _give_up_privileges(assignment: Assignment) -> None:
         fail(assignment, error.message)
 
 
-def _load(assignment: Assignment) -> Loaded:
-    """Return what is to be served."""
+def load_and_warm_up(assignment: Assignment, loaded: Loaded | None = None) -> Loaded:
+    """Return what is to be served, ready to be; `loaded` is what a template has loaded."""
     show_stack_when_asked(assignment.stack_fd)
     try:
         _call_hook(assignment, "post_fork")
-        loaded = load_in(assignment.plan.directory, assignment.plan.settings)
-        if assignment.plan.settings.warmup:
+        if loaded is None:
+            loaded = load_in(assignment.plan.directory, assignment.plan.settings)
+        if assignment.plan.settings.warmup and not assignment.is_template:
             from portico.process.warmup import warm_up
 
             warm_up(loaded.application, assignment.plan)
@@ -184,9 +205,9 @@ def _load(assignment: Assignment) -> Loaded:
 
 
 def _call_hook(assignment: Assignment, name: str) -> None:
-    """Call a hook of the user's, if there is one."""
+    """Call a hook of the user's in a worker, if there is one."""
     plan, server = assignment.plan, assignment.server
-    if server is None or name not in plan.hooks:
+    if assignment.is_template or server is None or name not in plan.hooks:
         return
     from portico.hooks import Worker
     from portico.process.hooks import run_in_worker
@@ -197,6 +218,12 @@ def _call_hook(assignment: Assignment, name: str) -> None:
 
 def serve_and_leave(application: WSGIApplication, process: WorkerProcess, assignment: Assignment) -> NoReturn:
     """Serve until told to stop; ends the process."""
+    serve(application, process, assignment)
+    leave(assignment)
+
+
+def serve(application: WSGIApplication, process: WorkerProcess, assignment: Assignment) -> None:
+    """Serve until told to stop; ends the process if it is in a call then that does not end."""
     others = (process.signal_fd, process.supervisor_fd, process.gate_fd)
     leave_server_behind([*(each.fd for each in process.listeners), *(fd for fd in others if fd >= 0)])
     try:
@@ -209,12 +236,16 @@ def serve_and_leave(application: WSGIApplication, process: WorkerProcess, assign
     if not all_finished:
         # A thread is still inside the application: waiting for it is what the interpreter's orderly end
         # would do.
-        _leave_at_once(EXIT_FINE)
+        leave_at_once(EXIT_FINE)
+
+
+def leave(assignment: Assignment) -> NoReturn:
+    """End the process as a program ends that has done all it had to."""
     # What the application has registered with `atexit`, and its non-daemon threads, get as long as a
     # request gets. If the supervisor is gone nobody else would end a worker that hangs here.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, settings.graceful_timeout_s + 1)
-    _flush_all()
+    signal.setitimer(signal.ITIMER_REAL, assignment.plan.settings.graceful_timeout_s + 1)
+    flush_all()
     sys.exit(EXIT_FINE)
 
 
@@ -240,15 +271,17 @@ def fail(assignment: Assignment, text: str, *, exit_code: int = EXIT_APPLICATION
             data = data[os.write(assignment.supervisor_fd, data) :]
     except OSError:
         pass  # the supervisor is gone, or does not listen: the exit code says the rest
-    _leave_at_once(exit_code)
+    leave_at_once(exit_code)
 
 
-def _leave_at_once(code: int) -> NoReturn:
-    _flush_all()
+def leave_at_once(code: int) -> NoReturn:
+    """End the process whatever goes on in it."""
+    flush_all()
     os._exit(code)
 
 
-def _flush_all() -> None:
+def flush_all() -> None:
+    """Write what is kept of the streams and of the log."""
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105 - contextlib costs every worker 0.4 MB
             stream.flush()

@@ -52,6 +52,9 @@ def _patience_s(order: type[Message], settings: Settings) -> float:
 class WorkerHandle:
     """One child process, with the settings that it serves by. Times are on the monotonic clock."""
 
+    # What it is, in sentences.
+    sort = "worker"
+
     __slots__ = (
         "_decoder",
         "_orders",
@@ -119,7 +122,7 @@ class WorkerHandle:
         self._untaken: set[int] = set()
 
     def __str__(self) -> str:
-        return f"worker {self.pid}"
+        return f"{self.sort} {self.pid}"
 
     def hand_over(self) -> dict[str, Any]:
         """Return what the supervisor that takes this one's place makes its handle of: `take_over`."""

@@ -171,13 +171,7 @@ GUNICORN = Server(
         ),
         Instead("", key="pre_request, post_request", note=_BY_MIDDLEWARE),
         # Server mechanics
-        Instead(
-            "--preload",
-            key="preload_app",
-            note="not needed: each worker imports the application itself, so that a reload takes new code "
-            "and no "
-            "connection is shared",
-        ),
+        Same("--preload", key="preload_app", note="in a process of its own, so that a reload takes new code"),
         Instead(
             "--no-sendfile",
             key="sendfile",

@@ -214,7 +214,10 @@ _APPLICATION: tuple[OldWord, ...] = (
     ),
     Instead("--ignore-script-name", note="do not let the reverse proxy set SCRIPT_NAME"),
     Instead("--need-app --no-default-app", note="not needed: without its application portico does not start"),
-    Instead("--lazy --lazy-apps", note="not needed: each worker imports the application itself"),
+    Instead(
+        "--lazy --lazy-apps",
+        note="not needed: each worker imports the application itself without `--preload`",
+    ),
     Instead("-i --single-interpreter", note="not needed: each worker has one interpreter"),
     Instead("-T --enable-threads", note="not needed: threads of the application always run"),
     Instead(
@@ -253,7 +256,7 @@ _APPLICATION: tuple[OldWord, ...] = (
     Instead("--py-programname --py-program-name --py-executable --py-sys-executable NAME", note=_INTERPRETER),
     Instead(
         "--py-call-osafterfork --py-call-uwsgi-fork-hooks",
-        note="not needed: each worker imports the application itself, after it was forked",
+        note="not needed: what os.register_at_fork has registered is always called (docs/operations.md)",
     ),
     Instead("--python-version", note="use `python --version`"),
     Instead(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portico.config.kinds import Duration, FilePath, NumberOrShare, WarmupUrl
+from portico.config.kinds import Duration, FilePath, Flag, NumberOrShare, WarmupUrl, WholeNumber
 from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
 
@@ -33,6 +33,23 @@ class ReloadSettings(Values):
         "as /catalogue, or a URL such as https://shop.example/, where the application looks at the host. It "
         "does not get ready if the application raises, or responds with 500 or more. May be repeated; asked "
         "in this order.",
+    )
+    preload = Setting(
+        "preload",
+        Flag(),
+        False,
+        group=_RELOADS,
+        documentation="Whether the application is loaded once, in a process of its own from which the "
+        "workers are forked: they share its memory, and start at once. What it must not start or open while "
+        "it is loaded is in docs/operations.md; the error log names what it does.",
+    )
+    refork_after = Setting(
+        "refork_after",
+        WholeNumber(0, 1_000_000_000),
+        0,
+        group=_RELOADS,
+        documentation="With `preload`: after how many requests of one worker all are forked from that one, "
+        "once, so that they share what was loaded and cached while serving. 0 is never.",
     )
     reload_parallel = Setting(
         "reload_parallel",
