@@ -26,7 +26,7 @@
  * ends a connection on which no request is due (closed_idle), or says that it will (announced), costs no request.
  *
  * Times are of CLOCK_MONOTONIC. `tenths` are the tenths of a second since `began`: how many requests that began in it
- * were right, the longest any of them took (s), and how late this program itself began one (s): on a machine that
+ * were right, the longest any of them took that was accepted (s), and how late this program itself began one (s): on a machine that
  * stands still both wait. A connection that is not there for a new request counts from when it was asked for. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -111,7 +111,7 @@ static void settle(Connection *connection, Outcome outcome, int error, int statu
     double ended_s = now();
     Tenth *of = tenth(connection->began_s);
     counts[outcome]++;
-    if (ended_s - connection->began_s > of->longest_s) of->longest_s = ended_s - connection->began_s;
+    if (outcome != REFUSED && outcome != UNCONNECTED && ended_s - connection->began_s > of->longest_s) of->longest_s = ended_s - connection->began_s;
     if (outcome == RIGHT) {
         of->right++;
         return;
@@ -325,6 +325,7 @@ static void give_up_on(double before_s) {
 
 typedef struct {
     double every_s, due_s;
+    int catches_up; /* begins what it is late with, all at once */
 } Timer;
 
 static void begin_due(Timer *timer, void (*begin)(void)) {
@@ -334,6 +335,7 @@ static void begin_due(Timer *timer, void (*begin)(void)) {
         if (at_s - timer->due_s > of->late_s) of->late_s = at_s - timer->due_s;
         begin();
         timer->due_s += timer->every_s;
+        if (!timer->catches_up && timer->due_s < at_s) timer->due_s = at_s;
     }
 }
 
@@ -379,7 +381,9 @@ int main(int argc, char **argv) {
     struct epoll_event events[256];
     struct pollfd input = {.fd = 0, .events = POLLIN};
     began_s = now();
-    Timer of_new = {new_per_s > 0 ? 1 / new_per_s : 0, began_s}, of_kept = {kept_per_s > 0 ? 1 / kept_per_s : 0, began_s};
+    Timer of_new = {new_per_s > 0 ? 1 / new_per_s : 0, began_s, 1};
+    /* All at once would want more connections than are kept. */
+    Timer of_kept = {kept_per_s > 0 ? 1 / kept_per_s : 0, began_s, 0};
     double look_s = began_s, ends_s = 0;
     while (!ends_s || under_way()) {
         if (!ends_s) {

@@ -22,6 +22,7 @@ from portico.process.banner import banner
 from portico.process.boots import Boots
 from portico.process.calls import describe_calls
 from portico.process.generations import Generations
+from portico.process.last_connections import let_nobody_in
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
 from portico.process.messages import Drain, Failed, Leaving, Quit, Ready
@@ -283,6 +284,10 @@ class Supervisor:
     def _stop(self, stage: str, now_s: float) -> None:
         self._stage = stage
         self._automatic_count.stop()
+        if stage == DRAINING:
+            # The workers serve those who have come, to the last one.
+            for listener in self._generations.listeners:
+                let_nobody_in(listener)
         # Whoever comes now shall find the door closed at once instead of waiting in a queue that nobody
         # serves.
         self._generations.close_listeners()
