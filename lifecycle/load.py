@@ -1,4 +1,4 @@
-"""A load at a fixed rate of which every request is accounted for (`load.c` sends it and says how requests end).
+"""A load at a fixed rate of which every request is accounted for: `load.c` sends it, and says how they end.
 
 Runs beside whatever the caller does to the server meanwhile, in a process of its own.
 """

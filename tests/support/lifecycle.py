@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from lifecycle import application
 from lifecycle.load import Failure, Tally
-
+from support.processes import is_alive, thread_count
 from support.waiting import wait_until
 
 APPLICATION = Path(application.__file__).read_text()
@@ -44,14 +43,15 @@ class Deaths:
         self.note(pid, before_s)
 
     def note(self, pid: int, before_s: float) -> None:
-        """One that has ended since `before_s`."""
+        """One that ends, and did not before `before_s`. Until its end it may be sent requests."""
+        wait_until(lambda: _has_ended(pid), what=f"the end of {pid}")
         self.windows.append((pid, before_s, time.monotonic()))
 
     def explain(self, failure: Failure) -> bool:
         """Whether the request was under way in a worker at its end: it ended with it.
 
-        A connection that has brought a response before belongs to the worker that it came from; a new one may have
-        been any worker's.
+        A connection that has brought a response before belongs to the worker that it came from; a new one may
+        have been any worker's.
         """
         return any(
             failure.worker in (0, pid)
@@ -59,6 +59,14 @@ class Deaths:
             and failure.ended_s <= after_s + KILL_S
             for pid, before_s, after_s in self.windows
         )
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether all its threads have ended, and with the last of them its connections."""
+    try:
+        return not is_alive(pid) and thread_count(pid) == 1
+    except FileNotFoundError:
+        return True
 
 
 def assert_lost_with_workers_only(tally: Tally, deaths: Deaths, *, most_stalled_s: float = STALL_S) -> None:
@@ -82,9 +90,3 @@ def wait_for_others(worker_pids: Callable[[], Sequence[int]], gone: int, count: 
 def load_for(seconds: float) -> None:
     """Let a load go on: the time itself is what is wanted."""
     time.sleep(seconds)
-
-
-def end(pid: int) -> None:
-    """End a process that may have ended."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)

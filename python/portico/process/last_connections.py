@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 # <asm-generic/socket.h>
 _SO_ATTACH_FILTER = 26
-# <linux/filter.h>: the byte at 13 of the TCP header has the flags; with SYN the segment is dropped, else it passes
-# whole. Its sender asks again a second later, and is refused then. What has been asked before still gets in.
+# <linux/filter.h>: the byte at 13 of the TCP header has the flags; with SYN the segment is dropped, else it
+# passes whole. Who has sent it asks again a second later, and is refused then.
 _FILTER = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
 
 
 def let_nobody_in(listener: Listener) -> None:
-    """Connections that are asked for from now on do not come about. The socket must not be in use after it."""
+    """Connections that are asked for from now on do not come about. The socket is of no use after it."""
     # Needed at the end only, and not small.
     import _socket
 
@@ -44,8 +44,8 @@ def let_nobody_in(listener: Listener) -> None:
 
 def _filter(queue: _socket.socket) -> None:
     import struct
-    from array import array
     from _socket import SOL_SOCKET
+    from array import array
 
     steps = array("B", b"".join(struct.pack("=HBBI", *step) for step in _FILTER))
     # struct sock_fprog; the kernel makes a copy of what it points to.

@@ -6,10 +6,17 @@ import os
 import signal
 import time
 
-from lifecycle.load import Load
-from support.lifecycle import Deaths, assert_lost_with_workers_only, assert_nothing_lost, load_for, wait_for_others
+from support.lifecycle import (
+    Deaths,
+    assert_lost_with_workers_only,
+    assert_nothing_lost,
+    load_for,
+    wait_for_others,
+)
 from support.processes import is_alive, memory_bytes
 from support.waiting import wait_until
+
+from lifecycle.load import Load
 
 from ..conftest import Start
 from .conftest import Serve, break_application, mend_application
@@ -28,7 +35,7 @@ def test_workers_are_killed_a_hundred_times(serve: Serve, rate: int) -> None:
             deaths.kill(victim)
             wait_for_others(lambda: portico.worker_pids, victim, 2)
             portico.wait_for("is ready after", times=count + 1)
-            # One that lived for less than a second counts as one that cannot start, and waits before the next.
+            # Who lives for less than a second counts as one that cannot start: the next has to wait.
             load_for(1.05)
     assert_lost_with_workers_only(load.tally, deaths)
     assert portico.log().count("was killed by SIGKILL after") == KILLS

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from lifecycle.load import Load
 from support.lifecycle import load_for
 from support.waiting import wait_until
+
+from lifecycle.load import Load
 
 from .conftest import Serve
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 
-from lifecycle.load import Load
 from support.lifecycle import assert_nothing_lost
 from support.server import free_port
 from support.waiting import wait_until
+
+from lifecycle.load import Load
 
 from ..conftest import Portico, Start
 from .conftest import APPLICATION, Serve, break_application, mend_application

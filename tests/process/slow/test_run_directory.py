@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from lifecycle.load import Load
 from support.lifecycle import assert_nothing_lost, load_for
+
+from lifecycle.load import Load
 
 from .conftest import Serve
 from .test_reloads import reload

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lifecycle.load import Load
 from support.lifecycle import assert_nothing_lost, load_for
 from support.waiting import wait_until
+
+from lifecycle.load import Load
 
 from .conftest import Serve
 

@@ -1,4 +1,4 @@
-"""What the system does to a server: stopped processes, full disks, jumping clocks, no more processes, no folder."""
+"""What the system does to a server: processes stand still, disks are full, clocks jump, folders go away."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ import os
 import shutil
 import signal
 import subprocess
-
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from lifecycle.load import Load
-from support.lifecycle import Deaths, assert_lost_with_workers_only, assert_nothing_lost, load_for, wait_for_others
+from support.lifecycle import (
+    Deaths,
+    assert_lost_with_workers_only,
+    assert_nothing_lost,
+    load_for,
+    wait_for_others,
+)
 from support.waiting import wait_until
+
+from lifecycle.load import Load
 
 from ..conftest import Start
 from .conftest import APPLICATION, Serve
@@ -33,6 +39,22 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def test_a_worker_that_stands_still_holds_up_no_new_connection(serve: Serve, rate: int) -> None:
+    """Also where it looks like the one with more room, since the other has all connections that are kept."""
+    portico = serve("-w", "2")
+    stands, goes_on = portico.worker_pids
+    with ExitStack() as stack:
+        stack.enter_context(stopped(stands))
+        for _ in range(40):
+            connection = stack.enter_context(portico.connect())
+            connection.sendall(b"GET /?1 HTTP/1.1\r\nHost: test\r\n\r\n")
+            assert f"X-Worker: {goes_on}\r\n".encode() in connection.recv(65536)
+        with Load(portico.port, new_per_s=rate, kept=0, kept_per_s=0) as load:
+            load_for(3)
+    assert_nothing_lost(load.tally)
+    portico.stop()
+
+
+def test_a_worker_that_stands_still_again_and_again(serve: Serve, rate: int) -> None:
     portico = serve("-w", "2")
     pids = portico.worker_pids
     with Load(portico.port, new_per_s=rate, kept=0, kept_per_s=0) as load:
@@ -108,7 +130,12 @@ def small_file_system(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_for_both_logs(start: Start, small_file_system: Path, rate: int) -> None:
-    logs = ("--access-log", f"{small_file_system}/access.log", "--error-log", f"{small_file_system}/error.log")
+    logs = (
+        "--access-log",
+        f"{small_file_system}/access.log",
+        "--error-log",
+        f"{small_file_system}/error.log",
+    )
     portico = start(APPLICATION, "-w", "2", *logs)
     wait_until(lambda: len(portico.worker_pids) == 2 and portico.get("/?1") == "1", what="a response")
     with Load(portico.port, new_per_s=rate) as load:
@@ -179,7 +206,7 @@ PIDS = Path("/sys/fs/cgroup/pids")
 
 
 class ProcessLimit:
-    """A control group that allows as many processes and threads as `allow` says."""
+    """A control group that allows as many processes and threads, in all, as `allow` says."""
 
     def __init__(self, name: str) -> None:
         # The hierarchy of its own that version 1 has, or the only one.
@@ -189,9 +216,8 @@ class ProcessLimit:
     def move(self, pid: int) -> None:
         (self.folder / "cgroup.procs").write_text(f"{pid}\n")
 
-    def allow(self, more: int | None) -> None:
-        """`more` than there are; None: any number."""
-        limit = "max" if more is None else str(int((self.folder / "pids.current").read_text()) + more)
+    def allow(self, limit: str) -> None:
+        """So many; `max` is any number. Those that are there stay."""
         (self.folder / "pids.max").write_text(f"{limit}\n")
 
     def remove(self) -> None:
@@ -212,23 +238,22 @@ def process_limit() -> Iterator[ProcessLimit]:
     limit.remove()
 
 
-def test_no_process_can_be_made(serve: Serve, process_limit: ProcessLimit, rate: int) -> None:
+def test_no_process_can_be_made(process_limit: ProcessLimit, serve: Serve, rate: int) -> None:
     portico = serve("-w", "2")
     for pid in [portico.process.pid, *portico.worker_pids]:
         process_limit.move(pid)
     deaths = Deaths()
     with Load(portico.port, new_per_s=rate) as load:
         load_for(1.1)
-        process_limit.allow(0)
+        process_limit.allow("0")
         # Neither a reload nor a worker.
         portico.signal(signal.SIGHUP)
         portico.wait_for("all stays as it is")
-        process_limit.allow(-1)
         victim, survivor = portico.worker_pids
         deaths.kill(victim)
         portico.wait_for("cannot fork a worker: Resource temporarily unavailable", times=3)
         assert portico.worker_pids == [survivor]
-        process_limit.allow(None)
+        process_limit.allow("max")
         wait_until(lambda: len(portico.worker_pids) == 2, what="two workers")
         portico.wait_for("is ready after")
         reload(portico)
@@ -240,7 +265,9 @@ def test_a_working_directory_that_goes_away(start: Start, tmp_path: Path, rate: 
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "shop.py").write_text(APPLICATION)
-    portico = start(APPLICATION, "-w", "2", "--chdir", str(folder), "--access-log", str(folder / "access.log"))
+    portico = start(
+        APPLICATION, "-w", "2", "--chdir", str(folder), "--access-log", str(folder / "access.log")
+    )
     portico.wait_ready()
     pids = portico.worker_pids
     with Load(portico.port, new_per_s=rate) as load:
@@ -267,5 +294,3 @@ def test_the_end_of_its_reader_is_not_the_end_of_a_server(start: Start, rate: in
             reload(portico)
     assert_nothing_lost(load.tally)
     portico.stop()
-
-

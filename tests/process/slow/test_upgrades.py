@@ -6,8 +6,9 @@ import signal
 import sys
 from pathlib import Path
 
-from lifecycle.load import Load
 from support.lifecycle import assert_nothing_lost
+
+from lifecycle.load import Load
 
 from .conftest import Serve, break_application, mend_application
 
