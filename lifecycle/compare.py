@@ -134,7 +134,8 @@ def write(text: str) -> None:
     page = PAGE.read_text()
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
-    assert begin and end, f"{PAGE} has lost its markers"
+    if not (begin and end):
+        raise SystemExit(f"{PAGE} has lost its markers")
     PAGE.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 

@@ -1,7 +1,7 @@
 """The servers compared: how each is started, which signals it understands, and how it is told its limits.
 
-All have two workers with eight threads, and the options that their documentation recommends for a service that
-is not to stop. What a server cannot do has no entry, and no figure.
+All have two workers with eight threads, and the options that their documentation recommends for a service
+that is not to stop. What a server cannot do has no entry, and no figure.
 """
 
 from __future__ import annotations
