@@ -28,7 +28,7 @@ $ portico generate nginx shop.wsgi --bind unix:/run/shop.sock --timeout 2m --ser
 | `nginx` | an upstream and a server, for `conf.d` | `--server-name`, `--listen`, `--static` |
 | `apache` | a virtual host, for `sites-available` | `--server-name`, `--listen`, `--static` |
 | `haproxy` | a whole `haproxy.cfg` | `--server-name`, `--listen` |
-| `systemd` | a service, and a socket unit for each address | `--user` |
+| `systemd` | a service, and a socket unit for each address | |
 | `dockerfile` | a Dockerfile | `--image` |
 | `k8s` | a Deployment and a Service | `--image` |
 

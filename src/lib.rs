@@ -1,10 +1,11 @@
 //! portico._core: the bridge between Python and the engine (crates/engine), and nothing else.
 //!
 //! `settings` and `process` are what Python tells of a server, `embedder` is who has started it, `wakeup` how it hears of
-//! signals, `wsgi` calls the application, `wire` is the sans-I/O API of `portico.wire`, and this file is what Python
-//! sees, mirrored in `python/portico/_core.pyi`.
+//! signals, `privileges` what it gives up, `wsgi` calls the application, `wire` is the sans-I/O API of `portico.wire`,
+//! and this file is what Python sees, mirrored in `python/portico/_core.pyi`.
 
 mod embedder;
+mod privileges;
 mod process;
 mod settings;
 mod wakeup;
@@ -12,16 +13,16 @@ mod wire;
 mod wsgi;
 
 use portico_engine::settings::Settings;
-use portico_engine::{fork, heap, log as error_log, orders, scoreboard};
+use portico_engine::{descriptor, fork, heap, log as error_log, orders, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::io::ErrorKind;
-use std::os::fd::{IntoRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// Counters of all workers in one anonymous shared mapping; made before the first fork.
+/// Counters of all workers in one shared mapping; made before the first fork.
 #[pyclass(frozen)]
 struct Scoreboard(Arc<scoreboard::Mapping>);
 
@@ -52,6 +53,19 @@ impl Scoreboard {
         let mapping = scoreboard::Mapping::new(slots)
             .map_err(|error| PyOSError::new_err(format!("cannot map the scoreboard: {error}")))?;
         Ok(Scoreboard(mapping))
+    }
+
+    /// What the supervisor before this one had, by its `descriptors`.
+    #[staticmethod]
+    fn taken_over(memory_fd: RawFd, left_connections_fd: RawFd) -> PyResult<Self> {
+        let (memory, left_connections) = (descriptor::adopt(memory_fd)?, descriptor::adopt(left_connections_fd)?);
+        let mapping = scoreboard::Mapping::taken_over(memory, left_connections)
+            .map_err(|error| PyOSError::new_err(format!("cannot take over the scoreboard: {error}")))?;
+        Ok(Scoreboard(mapping))
+    }
+
+    fn descriptors(&self) -> Option<(RawFd, RawFd)> {
+        self.0.descriptors().map(|(memory, left_connections)| (memory.as_raw_fd(), left_connections.as_raw_fd()))
     }
 
     #[getter]
@@ -154,6 +168,25 @@ fn receive_descriptors(fd: RawFd) -> PyResult<Option<(Vec<u8>, Vec<RawFd>)>> {
     }
 }
 
+/// Sends `data` in one piece through the Unix socket `fd`, and the descriptors `fds` along with it.
+#[pyfunction]
+fn send_descriptors(fd: RawFd, data: &[u8], fds: Vec<RawFd>) -> PyResult<usize> {
+    Ok(orders::send_with(fd, data, &fds)?)
+}
+
+/// The next connection to the listening Unix socket `fd`, and the user id of who has connected; none if nobody has.
+#[pyfunction]
+fn accept_connection(fd: RawFd) -> PyResult<Option<(RawFd, u32)>> {
+    Ok(orders::accept(fd)?.map(|(connection, user)| (connection.into_raw_fd(), user)))
+}
+
+/// Sets the least level that the error log takes in this process from now on.
+#[pyfunction]
+fn set_log_level(level: &str) -> PyResult<()> {
+    error_log::set_level(level_named(level)?);
+    Ok(())
+}
+
 /// The application is about to fork this process.
 #[pyfunction]
 fn before_fork() {
@@ -203,9 +236,13 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
     module.add_function(wrap_pyfunction!(socket_pair, module)?)?;
     module.add_function(wrap_pyfunction!(receive_descriptors, module)?)?;
+    module.add_function(wrap_pyfunction!(send_descriptors, module)?)?;
+    module.add_function(wrap_pyfunction!(accept_connection, module)?)?;
+    module.add_function(wrap_pyfunction!(set_log_level, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;
     module.add_function(wrap_pyfunction!(setting_names, module)?)?;
+    privileges::register(module)?;
     wire::register(module)
 }

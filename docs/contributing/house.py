@@ -30,7 +30,7 @@ PYTHON_LAYERS = (
         ("cli", "commands", "command_line", "__main__", "management", "apps", "flask_command"),
         "commands: portico's, Django's, Flask's",
     ),
-    Layer(("dev",), "a server to develop with"),
+    Layer(("ctl", "dev"), "asks a server that runs; a server to develop with"),
     Layer(
         ("embedding", "generate", "process", "pytest_plugin", "simple_server"),
         "the supervisor and its workers; other programs",
@@ -41,7 +41,7 @@ PYTHON_LAYERS = (
     ),
     Layer(("middleware",), "applications around an application, under any server"),
     Layer(("wire",), "HTTP/1 without sockets, for other programs"),
-    Layer(("types", "errors"), "names of types, exit codes"),
+    Layer(("types", "errors", "hooks"), "names of types, exit codes"),
     Layer(("_core",), "the bridge, as Python sees it"),
 )
 

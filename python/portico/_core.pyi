@@ -22,14 +22,21 @@ __all__ = [
     "Scoreboard",
     "WorkerStatus",
     "__version__",
+    "accept_connection",
     "after_fork_in_child",
     "before_fork",
+    "bound_capabilities",
     "configure_log",
     "flush_log",
+    "gain_no_privileges",
+    "hold_capabilities",
     "log",
     "log_lines",
     "receive_descriptors",
+    "restrict_writes",
+    "send_descriptors",
     "serve",
+    "set_log_level",
     "setting_names",
     "socket_pair",
     "trim_heap",
@@ -121,14 +128,22 @@ class WorkerStatus:
 
 @final
 class Scoreboard:
-    """Counters of all workers in one anonymous shared mapping; made before the first fork. By what is in it
-    workers that share sockets decide who takes a connection.
+    """Counters of all workers in one shared mapping; made before the first fork. By what is in it workers
+    that share sockets decide who takes a connection.
 
     `slots` is how many workers can exist at the same time. It outlives a worker, so the calls that a killed
     worker had in flight can still be read.
     """
 
     def __new__(cls, slots: int) -> Scoreboard: ...
+    @staticmethod
+    def taken_over(memory_fd: int, left_connections_fd: int) -> Scoreboard:
+        """Return the scoreboard that the supervisor before this one has had, by its `descriptors`.
+
+        Both are taken over. Raises OSError if it is of another layout.
+        """
+    def descriptors(self) -> tuple[int, int] | None:
+        """Return what `taken_over` needs, which stays the scoreboard's; None where the memory has none."""
     @property
     def slots(self) -> int:
         """How many workers can exist at the same time."""
@@ -178,6 +193,25 @@ def before_fork() -> None:
 def after_fork_in_child() -> None:
     """Say that this process was forked: it ends, with a line in the log, where it would respond."""
 
+def bound_capabilities(kept: list[int]) -> None:
+    """Let no program that is started here ever have a capability that is not among the numbers `kept`.
+
+    Those outlive a change of the user. Like the next three for a process with one thread. Raises OSError.
+    """
+
+def hold_capabilities(kept: list[int]) -> None:
+    """Give up all capabilities but the numbers `kept`; raises OSError if one of these is not there."""
+
+def gain_no_privileges() -> None:
+    """Let no program that is started here gain anything by its file (PR_SET_NO_NEW_PRIVS, prctl(2))."""
+
+def restrict_writes(writable: list[str]) -> bool:
+    """Let this process write only to the files of `writable` and below its directories (landlock(7)).
+
+    After `gain_no_privileges`. Returns False, with nothing restricted, where the kernel has no Landlock.
+    Raises OSError.
+    """
+
 def setting_names() -> list[str]:
     """Return the names of the settings that the engine reads: attributes of `Settings`."""
 
@@ -199,6 +233,21 @@ def receive_descriptors(fd: int) -> tuple[bytes, list[int]] | None:
     None if nothing has come yet (the socket does not block), or the other end is closed. As
     `socket.recv_fds()`, without the module. Raises OSError.
     """
+
+def send_descriptors(fd: int, data: bytes, fds: list[int]) -> int:
+    """Send `data` in one piece through the Unix socket `fd`, and two of `fds` at most along with it.
+
+    Returns how many bytes were taken. Waits for nobody. Raises OSError, BlockingIOError if there is no room.
+    """
+
+def accept_connection(fd: int) -> tuple[int, int] | None:
+    """Return the next connection to the listening Unix socket `fd`, and the user id of who has connected.
+
+    None if nobody has. The connection does not block, and is to be closed. Raises OSError.
+    """
+
+def set_log_level(level: str) -> None:
+    """Leave out records below `level` from now on, in this process."""
 
 # What follows is made when it is first asked for; `portico.wire` is where it is meant to be imported from.
 

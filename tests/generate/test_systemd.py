@@ -216,6 +216,39 @@ def test_a_user_can_be_named() -> None:
     assert "DynamicUser" not in text
 
 
+def test_systemd_gives_up_what_portico_would() -> None:
+    text = generated(
+        *("systemd", "shop", "-u", "shop", "-g", "web", "--groups", "redis,video", "--umask", "27"),
+        *(
+            "--limit",
+            "nofile=4096:8192,core=unlimited",
+            "--capabilities",
+            "net_bind_service",
+            "--no-new-privs",
+        ),
+    )
+    found = {
+        name: value_of(text, name)
+        for name in (
+            *("User", "Group", "SupplementaryGroups", "UMask", "LimitNOFILE", "LimitCORE"),
+            *("CapabilityBoundingSet", "AmbientCapabilities"),
+        )
+    }
+    assert found == {
+        "User": "shop",
+        "Group": "web",
+        "SupplementaryGroups": "redis video",
+        "UMask": "0027",
+        "LimitNOFILE": "4096:8192",
+        "LimitCORE": "infinity",
+        "CapabilityBoundingSet": "CAP_NET_BIND_SERVICE",
+        "AmbientCapabilities": "CAP_NET_BIND_SERVICE",
+    }
+    # Who is no root could not do it again.
+    command = text.partition("ExecStart=")[2].partition("ExecReload")[0]
+    assert not {"--user", "--group", "--groups", "--limit", "--capabilities"} & {*command.split()}
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -225,7 +258,7 @@ def test_a_user_can_be_named() -> None:
         (("-b", "unix:/run/a\\"), "which a unit of systemd cannot hold"),
         (("-b", "unix:/run/a?owner=m\u2028e"), "which a unit of systemd cannot hold"),
         (("-b", "shop.example:80"), "shop.example:80: systemd listens on an IP address"),
-        (("--user", "a b"), '--user: expected the name of a user, such as www-data, got "a b"'),
+        (("--user", "a b"), '--user on the command line: expected a user, by name or by number, got "a b"'),
         (("--output", "shop.txt"), '--output: expected a file such as shop.service, got "shop.txt"'),
         (
             ("--output", "web.service", "--name", "shop"),

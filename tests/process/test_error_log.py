@@ -197,9 +197,9 @@ def test_lost_lines_are_counted_and_told_when_somebody_reads_again(start: Start,
 def test_the_supervisor_tells_its_lost_lines_too(start: Start, pipe: Pipe) -> None:
     portico = start_and_fill(start, pipe)
     for _ in range(5000):
-        os.kill(portico.process.pid, signal.SIGUSR1)
+        os.kill(portico.process.pid, signal.SIGTTOU)
     pipe.read()
-    wait_until(lambda: "SIGUSR1 has no meaning here" in pipe.text(), what="what the supervisor kept")
+    wait_until(lambda: "the number of workers stays at 1" in pipe.text(), what="what the supervisor kept")
     portico.stop()
 
 

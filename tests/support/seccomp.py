@@ -10,8 +10,8 @@ import struct
 from collections.abc import Callable
 
 _NUMBERS = {
-    "x86_64": {"memfd_create": 319, "socket": 41},
-    "aarch64": {"memfd_create": 279, "socket": 198},
+    "x86_64": {"memfd_create": 319, "socket": 41, "setgroups": 116, "landlock_create_ruleset": 444},
+    "aarch64": {"memfd_create": 279, "socket": 198, "setgroups": 159, "landlock_create_ruleset": 444},
 }
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_MODE_FILTER = 22, 38, 2
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
@@ -28,6 +28,16 @@ def without_memfd() -> Callable[[], None]:
 def without_ipv6() -> Callable[[], None]:
     """Return what a child does before its exec so that the kernel has no IPv6."""
     return _filter("socket", argument=socket.AF_INET6, error=errno.EAFNOSUPPORT)
+
+
+def without_setgroups() -> Callable[[], None]:
+    """Return what a child does before its exec so that setgroups(2) is refused, as in some containers."""
+    return _filter("setgroups", error=errno.EPERM)
+
+
+def without_landlock() -> Callable[[], None]:
+    """Return what a child does before its exec so that the kernel has no Landlock."""
+    return _filter("landlock_create_ruleset", error=errno.ENOSYS)
 
 
 def _filter(call: str, *, error: int, argument: int | None = None) -> Callable[[], None]:

@@ -64,9 +64,7 @@ def test_a_command_that_is_none_has_a_hint(word: str, meant: str) -> None:
     [
         pytest.param(("dev",), "Development", ["--watch", "--reload", "--open", "--show-locals"], id="dev"),
         pytest.param(("config",), "What is printed", ["--json", "--changed"], id="config"),
-        pytest.param(
-            ("generate", "systemd"), "What is printed", ["--user", "--output", "--force"], id="generate"
-        ),
+        pytest.param(("generate", "systemd"), "What is printed", ["--output", "--force"], id="generate"),
     ],
 )
 def test_help_shows_first_what_a_command_has_of_its_own(

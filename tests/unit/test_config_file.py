@@ -230,13 +230,13 @@ def test_the_environment_may_name_the_file(folder: Path) -> None:
             "gunicorn.conf.py",
             {},
             '-c on the command line: expected a TOML file, got "gunicorn.conf.py": settings that are made by '
-            "Python go into the environment or to the command line",
+            "Python go into the environment or to the command line, hooks into a module that --hooks names",
         ),
         (
             "python:shop.conf",
             {},
             '-c on the command line: expected a TOML file, got "python:shop.conf": settings that are made by '
-            "Python go into the environment or to the command line",
+            "Python go into the environment or to the command line, hooks into a module that --hooks names",
         ),
     ],
     ids=["gone", "a directory", "Python", "Python by its module"],

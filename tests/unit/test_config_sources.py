@@ -204,7 +204,7 @@ def test_every_default_can_be_written() -> None:
 def test_every_attribute_carries_its_unit_or_its_plural() -> None:
     for row in TABLE:
         kind = type(row.kind).__name__
-        suffix = {"Duration": "_s", "Size": "_bytes", "UrlPath": "s"}.get(kind, "")
+        suffix = {"Duration": "_s", "Size": "_bytes", "UrlPath": "s", "ResourceLimit": "s"}.get(kind, "")
         # max_variables is a number already, so the row of their size is max_variables_size.
         assert row.attribute == row.name.removesuffix("_size") + suffix
 
@@ -399,6 +399,16 @@ def test_rejects_a_part_larger_than_the_whole(texts: dict[str, str], sentence: s
 def test_takes_a_part_that_just_fits() -> None:
     check(_settings(max_head="8191", max_header="8190"))
     check(_settings(body_memory="1M", body_spool="1M", response_memory="0", response_spool="0"))
+
+
+@pytest.mark.parametrize(("name", "value"), [("writable", "/srv"), ("landlock", "try")])
+def test_rejects_an_exception_to_a_rule_that_is_off(name: str, value: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        check(_settings(**{name: value}))
+    assert caught.value.message == (
+        f"{name} (--{name} on the command line) has an effect with read_only alone, which is off"
+    )
+    check(_settings(**{name: value, "read_only": "true"}))
 
 
 def test_keeps_a_link_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,10 +152,11 @@ def test_knows_what_apache_says_to_mod_wsgi(directive: str) -> None:
         ("shop:app -D --preload -w 2", "! -D of gunicorn: {-D} / --preload of gunicorn: {--preload}"),
         ("shop:app -LM", "! -M of uWSGI: {-M}"),
         ("shop:app -w shop.wsgi:app", "! -w of uWSGI: {-w}"),
-        ("shop:app -m 022", "! -m of gunicorn: {-m} / -m of uWSGI: {-m uWSGI}"),
+        ("shop:app -m 022", "shop:app --umask 022"),
+        ("shop:app -m", "! -m of uWSGI: {-m uWSGI}"),
         ("--callable app", "! --callable: write it behind APP, as in shop.wsgi:app"),
         ("shop:app --access-logfile", "! --access-logfile: expected FILE after it"),
-        ("shop:app --pid 4242 -D", "! --pid of gunicorn: {--pid} / -D of gunicorn: {-D}"),
+        ("shop:app --pid 4242 -D", "! -D of gunicorn: {-D}"),
     ],
 )
 def test_understands_a_whole_command_line(typed: str, outcome: str) -> None:

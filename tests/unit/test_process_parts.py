@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from portico import __version__
 from portico.config.addresses import parse_address
+from portico.config.identity import Identity
 from portico.config.sources import resolve
 from portico.process.banner import banner
 from portico.process.calls import describe_calls, describe_overdue
 from portico.process.cpus import cgroup_quota
 from portico.process.invocation import Invocation
 from portico.process.memory_room import Room, memory_limit
-from portico.process.messages import Decoder, Drain, Failed, Ready, encode
+from portico.process.messages import Decoder, Drain, Failed, Ready, Unknown, encode
 from portico.process.plan import Listener, Plan, dump_plan, load_plan
 from portico.process.worker_handle import BOOTING, LEAVING, READY, WorkerHandle
 from portico.process.worker_set import WorkerSet
@@ -34,10 +35,14 @@ def plan(**texts: str) -> Plan:
         ],
         directory="/srv",
         import_path=["/srv"],
-        invocation=Invocation(["python", "-m", "portico"], "/srv", {"A": "1"}),
+        invocation=Invocation(["python", "-m", "portico"], "/srv", {"A": "1"}, umask=0o022),
         worker_count=2,
         worker_reason="2 CPUs allowed by affinity",
         started_at_s=1.5,
+        identity=Identity(1000, 1000, [4], {"HOME": "/home/shop"}),
+        hooks=("on_start",),
+        control=[Listener(6, parse_address("unix:/run/c.sock"), "/run/c.sock", identity=(1, 3))],
+        pid_file="/run/shop.pid",
     )
 
 
@@ -60,9 +65,17 @@ def test_decodes_messages_byte_by_byte() -> None:
     assert len(Decoder().feed(frames)) == 3
 
 
-def test_rejects_an_unknown_message() -> None:
-    with pytest.raises(ValueError, match="unknown message kind b'X'"):
-        Decoder().feed(b"X" + bytes(8))
+def test_passes_over_a_message_of_another_version() -> None:
+    frames = b"X" + encode(Ready("new"))[1:] + encode(Ready("known"))
+    assert [type(message) for message in Decoder().feed(frames)] == [Unknown, Ready]
+
+
+def test_a_frame_that_was_begun_goes_on_in_another_decoder() -> None:
+    frame = encode(Ready("shop:application"))
+    before = Decoder()
+    assert before.feed(frame[:12]) == []
+    (message,) = Decoder(before.begun).feed(frame[12:])
+    assert message.text == "shop:application"
 
 
 def test_a_plan_survives_its_exec() -> None:
@@ -70,6 +83,14 @@ def test_a_plan_survives_its_exec() -> None:
     after = load_plan(dump_plan(before))
     assert after.settings.values == before.settings.values
     assert after.settings.origins == before.settings.origins
+    assert [(one.fd, one.identity) for one in after.control] == [(6, (1, 3))]
+    assert (after.hooks, after.pid_file, after.invocation.umask) == (("on_start",), "/run/shop.pid", 0o022)
+    assert after.identity is not None
+    assert (after.identity.uid, after.identity.groups, after.identity.variables) == (
+        1000,
+        [4],
+        {"HOME": "/home/shop"},
+    )
     assert [(one.fd, str(one.address), one.display, one.identity) for one in after.listeners] == [
         (3, "uwsgi://127.0.0.1:80?persistent=on", "uwsgi://127.0.0.1:80", None),
         (4, "unix:/a?mode=660", "unix:/a", (1, 2)),

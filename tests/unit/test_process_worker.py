@@ -17,8 +17,11 @@ NOT_FOR_THE_ENGINE = {
     *("app", "name", "factory", "middleware", "bind", "workers", "timeout_s", "backlog"),
     *("workers_min", "workers_max", "idle_timeout_s"),
     *("boot_timeout_s", "warmup", "reload_parallel", "touch_reload"),
+    *("user", "group", "groups", "umask", "limits", "no_new_privs", "capabilities"),
+    *("read_only", "writable", "landlock", "hooks"),
     *("chdir", "pythonpath", "env"),
     *("access_log", "error_log", "log_level"),
+    *("control", "pid_file"),
 }
 """What the command line, the supervisor and the loader use up."""
 

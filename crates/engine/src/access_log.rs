@@ -43,13 +43,20 @@ pub struct AccessRecord<'a> {
 
 /// The access log of one server.
 pub struct AccessLog {
-    writer: LineWriter,
     colour: bool,
+    /// Whether it goes to a file, so that lines may be of any length.
+    is_file: AtomicBool,
     buffered: Mutex<Buffered>,
     /// Whether there is so much to write that it is to be done although there are more requests.
     is_due: AtomicBool,
-    /// Lines on their way out; locked by who writes, so that others can go on buffering.
-    leaving: Mutex<Vec<u8>>,
+    /// Locked by who writes, so that others can go on buffering.
+    leaving: Mutex<Leaving>,
+}
+
+/// Lines on their way out, and where that leads.
+struct Leaving {
+    lines: Vec<u8>,
+    writer: LineWriter,
 }
 
 #[derive(Default)]
@@ -70,8 +77,22 @@ impl AccessLog {
     /// There are no more descriptors.
     pub fn new(fd: &OwnedFd, colour: bool) -> io::Result<AccessLog> {
         let writer = LineWriter::new(fd.as_fd())?;
-        let (buffered, leaving) = (Mutex::default(), Mutex::default());
-        Ok(AccessLog { writer, colour, buffered, is_due: AtomicBool::new(false), leaving })
+        let is_file = AtomicBool::new(writer.is_file());
+        let leaving = Mutex::new(Leaving { lines: Vec::new(), writer });
+        Ok(AccessLog { colour, is_file, buffered: Mutex::default(), is_due: AtomicBool::new(false), leaving })
+    }
+
+    /// Writes to `fd` from now on, after the lines of all requests that have finished: the file of before may have been
+    /// moved away.
+    ///
+    /// # Errors
+    /// There are no more descriptors.
+    pub fn reopen(&self, fd: &OwnedFd) -> io::Result<()> {
+        let writer = LineWriter::new(fd.as_fd())?;
+        self.flush_in_turn();
+        self.is_file.store(writer.is_file(), Relaxed);
+        lock(&self.leaving).writer = writer;
+        Ok(())
     }
 
     /// Adds the line of one request (the combined format, then the duration in seconds). Writes nothing; true if it is
@@ -90,7 +111,7 @@ impl AccessLog {
             buffered.date = date_text(second);
         }
         let Buffered { lines, date, .. } = &mut *buffered;
-        let most_bytes = if self.writer.is_file() { usize::MAX } else { PIPE_FIELD_BYTES };
+        let most_bytes = if self.is_file.load(Relaxed) { usize::MAX } else { PIPE_FIELD_BYTES };
         let start = if self.colour { colour_of(record.status) } else { "" };
         lines.extend_from_slice(start.as_bytes());
         // Writing to a Vec cannot fail.
@@ -136,20 +157,21 @@ impl AccessLog {
         self.write_buffered(lock(&self.leaving));
     }
 
-    fn write_buffered(&self, mut leaving: MutexGuard<'_, Vec<u8>>) -> bool {
+    fn write_buffered(&self, mut leaving: MutexGuard<'_, Leaving>) -> bool {
         self.is_due.store(false, Relaxed);
         let lost = std::mem::take(&mut lock(&self.buffered).lost);
         warn_about_lost(lost);
         loop {
-            if leaving.is_empty() {
-                std::mem::swap(&mut lock(&self.buffered).lines, &mut leaving);
-                if leaving.is_empty() {
+            let Leaving { lines, writer } = &mut *leaving;
+            if lines.is_empty() {
+                std::mem::swap(&mut lock(&self.buffered).lines, lines);
+                if lines.is_empty() {
                     return true;
                 }
             }
-            let written = self.write(&leaving);
-            leaving.drain(..written);
-            if !leaving.is_empty() {
+            let written = write_to(writer, lines);
+            lines.drain(..written);
+            if !lines.is_empty() {
                 return false;
             }
         }
@@ -160,22 +182,22 @@ impl AccessLog {
         while !self.flush() {
             if Instant::now() >= deadline {
                 let lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count() as u64 - 1;
-                warn_about_lost(lines(&lock(&self.leaving)) + lines(&lock(&self.buffered).lines));
+                warn_about_lost(lines(&lock(&self.leaving).lines) + lines(&lock(&self.buffered).lines));
                 return;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+}
 
-    /// Writes from the start of `lines`; returns how many bytes are done with.
-    fn write(&self, lines: &[u8]) -> usize {
-        static RATE: RateLimited = RateLimited::new();
-        self.writer.write(lines).unwrap_or_else(|error| {
-            // A log that cannot be written must not stop the server: what does not fit is given up.
-            RATE.warn(|| format!("cannot write the access log: {error}; lines are lost, requests are served"));
-            lines.len()
-        })
-    }
+/// Writes from the start of `lines`; returns how many bytes are done with.
+fn write_to(writer: &LineWriter, lines: &[u8]) -> usize {
+    static RATE: RateLimited = RateLimited::new();
+    writer.write(lines).unwrap_or_else(|error| {
+        // A log that cannot be written must not stop the server: what does not fit is given up.
+        RATE.warn(|| format!("cannot write the access log: {error}; lines are lost, requests are served"));
+        lines.len()
+    })
 }
 
 fn warn_about_lost(lines: u64) {

@@ -32,6 +32,30 @@ pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     borrowed.try_clone_to_owned()
 }
 
+/// The user id of the process at the other end of the connected Unix socket `fd`, as the kernel knows it (SO_PEERCRED,
+/// unix(7)).
+///
+/// # Errors
+/// It is no such socket.
+pub fn peer_user(fd: &OwnedFd) -> io::Result<u32> {
+    // Not by rustix: its process ids are never 0, which is what the kernel says of one in another namespace.
+    let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or(0);
+    #[expect(unsafe_code, reason = "an option that no library reads soundly")]
+    // SAFETY: both pointers are to variables of this function, which outlive the call; the kernel writes at most `length`
+    // bytes, any of which make plain numbers.
+    let outcome = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            std::ptr::from_mut(&mut peer).cast(),
+            &raw mut length,
+        )
+    };
+    if outcome == 0 { Ok(peer.uid) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Registers a descriptor with the reactor of the runtime that runs the calling task, and keeps it with that.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use crate::deadline::Wait;
 use crate::housekeeping;
 use crate::listener::Listener;
 use crate::log::{Level, log};
-use crate::orders::{OrderDescriptors, Orders, Stop};
+use crate::orders::{Effects, OrderDescriptors, Orders, Stop};
 use crate::server::Server;
 use crate::wheel::Timed;
 use rustix::process::{Signal, getpid, kill_process};
@@ -40,11 +40,12 @@ pub async fn follow(
     orders: OrderDescriptors,
     outcome: Arc<OnceLock<Outcome>>,
 ) {
-    let on_signal = {
-        let server = server.clone();
-        Box::new(move || server.interrupt())
+    let (there, resources) = (server.clone(), server.resources.clone());
+    let effects = Effects {
+        on_signal: Box::new(move || there.interrupt()),
+        on_access_log: Box::new(move |file| resources.reopen_access_log(&file)),
     };
-    let ended = serve(&server, listeners, Orders::open(orders, on_signal)).await;
+    let ended = serve(&server, listeners, Orders::open(orders, effects)).await;
     // Nobody else sets it.
     let _ = outcome.set(ended);
     server.crew.stop();

@@ -3,7 +3,8 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `fork`: for everybody.
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `fork`, `privileges`, `landlock`: for
+//!    everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `scoreboard`, `access_log`: accounts that need no interpreter.
@@ -37,6 +38,7 @@ pub mod gate;
 pub mod heap;
 pub mod housekeeping;
 pub mod interrupts;
+pub mod landlock;
 pub mod line_writer;
 pub mod listener;
 pub mod lock;
@@ -45,6 +47,7 @@ pub mod message;
 pub mod notices;
 pub mod orders;
 pub mod pace;
+pub mod privileges;
 pub mod protocol;
 pub mod resources;
 pub mod scoreboard;

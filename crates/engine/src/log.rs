@@ -6,7 +6,8 @@
 use crate::clock;
 use crate::line_writer::LineWriter;
 use crate::lock::lock;
-use std::os::fd::AsFd as _;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -60,6 +61,19 @@ pub fn configure(threshold: Level, colour: bool) {
     output.kept = Vec::new();
     output.lost = 0;
     output.open();
+}
+
+/// Sets the least level that this process writes from now on.
+pub fn set_level(threshold: Level) {
+    THRESHOLD.store(threshold as u8, Ordering::Relaxed);
+}
+
+/// Puts `file` in the place of standard error, for whoever writes there: the file of before may have been moved away.
+///
+/// # Errors
+/// What dup2(2) says.
+pub fn replace_standard_error(file: &OwnedFd) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stderr(file)?)
 }
 
 /// Whether entries of `level` are written: asked before an entry that costs something to word.

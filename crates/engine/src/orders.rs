@@ -3,22 +3,24 @@
 //!
 //! ```text
 //!   one byte of kind | four bytes of number | four bytes of length | text      (little endian, both ways)
-//!     supervisor to worker   D drain, Q quit
+//!     supervisor to worker   D drain, Q quit, V log from a level on (text: its name), O go on with other log files (text:
+//!                            a letter for each descriptor that comes along, a access log, e error log)
 //!     worker to supervisor   R ready, L leaving by a signal (text: D or Q), T the order with this number was taken
 //! ```
 //!
 //! The same frames as in python/portico/process/messages.py. End of file is the supervisor's death.
 
 use crate::descriptor;
-use crate::log::{Level, log};
+use crate::log::{self, Level, log};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType, recvmsg,
-    send, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, accept_with, recvmsg, send, sendmsg, socketpair,
 };
-use std::io::{self, IoSliceMut};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -31,6 +33,8 @@ const HEAD_BYTES: usize = 9;
 
 /// As many descriptors as one message may bring (`SCM_MAX_FD` of the kernel).
 const MOST_RECEIVED: usize = 253;
+/// As many as an order brings: one for each log.
+const MOST_SENT: usize = 2;
 
 /// The two ends of a connection between a supervisor and a worker. Neither is inherited by other programs.
 ///
@@ -46,15 +50,53 @@ pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// What recvmsg(2) says; there may be nothing yet.
 pub fn receive(fd: RawFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let socket = descriptor::duplicate(fd)?;
+    Ok(receive_from(&descriptor::duplicate(fd)?, bytes)?)
+}
+
+fn receive_from(socket: &OwnedFd, bytes: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_RECEIVED))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut room);
-    let received = recvmsg(&socket, &mut [IoSliceMut::new(bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let received = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
     let descriptors = ancillary.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,
     });
     Ok((received.bytes, descriptors.flatten().collect()))
+}
+
+/// Sends `bytes` through a Unix socket in one piece, and the descriptors `files` along with them; returns how many bytes
+/// were taken.
+///
+/// # Errors
+/// What sendmsg(2) says; there may be no room.
+pub fn send_with(fd: RawFd, bytes: &[u8], files: &[RawFd]) -> io::Result<usize> {
+    let socket = descriptor::duplicate(fd)?;
+    let files: Vec<OwnedFd> = files.iter().map(|file| descriptor::duplicate(*file)).collect::<io::Result<_>>()?;
+    let borrowed: Vec<_> = files.iter().map(OwnedFd::as_fd).collect();
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SENT))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut room);
+    if !borrowed.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&borrowed)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    Ok(sendmsg(&socket, &[IoSlice::new(bytes)], &mut ancillary, flags)?)
+}
+
+/// The next connection to the listening Unix socket `fd`, and the user id of who has connected; none if nobody has. It
+/// does not block, and no other program inherits it.
+///
+/// # Errors
+/// What accept(2) says, such as that there are no more descriptors.
+pub fn accept(fd: RawFd) -> io::Result<Option<(OwnedFd, u32)>> {
+    let listener = descriptor::duplicate(fd)?;
+    match accept_with(&listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+        Ok(connection) => {
+            let user = descriptor::peer_user(&connection)?;
+            Ok(Some((connection, user)))
+        }
+        Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// How a server is told to leave; the later is the stronger.
@@ -79,8 +121,20 @@ pub struct OrderDescriptors {
     pub ready: Vec<u8>,
 }
 
-/// What is done about a signal besides.
-pub type OnSignal = Box<dyn Fn() + Send>;
+/// What orders and signals have done besides.
+pub struct Effects {
+    /// Called when a signal has come, whichever: the interpreter may have a handler for it.
+    pub on_signal: Box<dyn Fn() + Send>,
+    /// Called with the file that access lines are to go to.
+    pub on_access_log: Box<dyn Fn(OwnedFd) + Send>,
+}
+
+/// What a supervisor orders.
+enum Order {
+    Leave(Stop),
+    Reopen,
+    SetLevel,
+}
 
 /// What comes from outside.
 pub struct Orders {
@@ -88,20 +142,22 @@ pub struct Orders {
     wakeups: Inlet,
     supervisor: Inlet,
     ready: Vec<u8>,
-    /// Called when a signal has come, whichever: the interpreter may have a handler for it.
-    on_signal: OnSignal,
+    effects: Effects,
     /// Whether the supervisor has died.
     is_orphaned: bool,
     /// What the supervisor has sent of a frame that is not complete yet.
     incomplete: Vec<u8>,
+    /// The descriptors that it has sent, until the order that they belong to is complete.
+    files: VecDeque<OwnedFd>,
 }
 
 impl Orders {
     /// Registers the descriptors with the reactor.
-    pub fn open(descriptors: OrderDescriptors, on_signal: OnSignal) -> Orders {
+    pub fn open(descriptors: OrderDescriptors, effects: Effects) -> Orders {
         let OrderDescriptors { signals, wakeups, supervisor, ready } = descriptors;
         let (signals, wakeups, supervisor) = (Inlet::new(signals), Inlet::new(wakeups), Inlet::new(supervisor));
-        Orders { signals, wakeups, supervisor, ready, on_signal, is_orphaned: false, incomplete: Vec::new() }
+        let (incomplete, files) = (Vec::new(), VecDeque::new());
+        Orders { signals, wakeups, supervisor, ready, effects, is_orphaned: false, incomplete, files }
     }
 
     /// Tells the supervisor that the server is ready.
@@ -121,15 +177,15 @@ impl Orders {
             let (mut from_signals, mut from_wakeups, mut from_supervisor) = ([0; 64], [0; 64], [0; 256]);
             tokio::select! {
                 received = self.signals.read(&mut from_signals) => {
-                    (self.on_signal)();
+                    (self.effects.on_signal)();
                     let stop = received.iter().filter_map(|signal| stop_of_signal(*signal)).max();
                     if let Some(stop) = stop {
                         self.say(&frame(b'L', 0, &[order_of(stop)]));
                         return stop;
                     }
                 }
-                _ = self.wakeups.read(&mut from_wakeups) => (self.on_signal)(),
-                received = self.supervisor.read(&mut from_supervisor) => {
+                _ = self.wakeups.read(&mut from_wakeups) => (self.effects.on_signal)(),
+                received = self.supervisor.receive(&mut from_supervisor, &mut self.files) => {
                     if received.is_empty() {
                         log(Level::Warning, "the supervisor is gone; this worker leaves");
                         self.is_orphaned = true;
@@ -144,19 +200,36 @@ impl Orders {
         }
     }
 
-    /// Acknowledges the orders that have come completely, and says what they amount to.
+    /// Does what the orders say that have come completely, and acknowledges them; returns how to leave, if that was one.
     fn take_orders(&mut self) -> Option<Stop> {
         let mut strongest = None;
         while let Some((kind, number, whole)) = complete_frame(&self.incomplete) {
-            self.incomplete.drain(..whole);
-            let Some(stop) = stop_of_order(kind) else {
-                log(Level::Error, &format!("an order of the supervisor: expected D or Q, got {}", kind.escape_ascii()));
-                continue;
-            };
+            let text = self.incomplete.drain(..whole).skip(HEAD_BYTES).collect::<Vec<u8>>();
+            match order_named(kind) {
+                Some(Order::Leave(stop)) => strongest = strongest.max(Some(stop)),
+                Some(Order::Reopen) => self.reopen(&text),
+                Some(Order::SetLevel) => set_level(&text),
+                None => {
+                    let kind = kind.escape_ascii();
+                    log(Level::Error, &format!("an order of the supervisor: expected D, Q, O or V, got {kind}"));
+                    continue;
+                }
+            }
             self.say(&frame(b'T', number, b""));
-            strongest = strongest.max(Some(stop));
         }
         strongest
+    }
+
+    /// Goes on with the log files that have come along, which `letters` name.
+    fn reopen(&mut self, letters: &[u8]) {
+        for letter in letters {
+            let Some(file) = self.files.pop_front() else { return };
+            if *letter == b'a' {
+                (self.effects.on_access_log)(file);
+            } else if let Err(error) = log::replace_standard_error(&file) {
+                log(Level::Error, &format!("cannot reopen the error log: {error}; going on with the file of before"));
+            }
+        }
     }
 
     /// Sends a frame in one piece. The supervisor reads all the time: where there is no room, it hangs or is gone.
@@ -177,11 +250,19 @@ fn stop_of_signal(signal: u8) -> Option<Stop> {
     }
 }
 
-fn stop_of_order(kind: u8) -> Option<Stop> {
+fn order_named(kind: u8) -> Option<Order> {
     match kind {
-        b'D' => Some(Stop::Graceful),
-        b'Q' => Some(Stop::Quick),
+        b'D' => Some(Order::Leave(Stop::Graceful)),
+        b'Q' => Some(Order::Leave(Stop::Quick)),
+        b'O' => Some(Order::Reopen),
+        b'V' => Some(Order::SetLevel),
         _ => None,
+    }
+}
+
+fn set_level(name: &[u8]) {
+    if let Some(level) = std::str::from_utf8(name).ok().and_then(Level::named) {
+        log::set_level(level);
     }
 }
 
@@ -219,10 +300,28 @@ impl Inlet {
 
     /// The next bytes; none at the end of file, and nothing ever after that.
     async fn read<'a>(&mut self, bytes: &'a mut [u8]) -> &'a [u8] {
+        self.read_by(bytes, |fd, bytes| rustix::io::read(fd, bytes)).await
+    }
+
+    /// As `read`, of a socket; the descriptors that come along are added to `files`.
+    async fn receive<'a>(&mut self, bytes: &'a mut [u8], files: &mut VecDeque<OwnedFd>) -> &'a [u8] {
+        let receive = |socket: &OwnedFd, bytes: &mut [u8]| {
+            let (count, received) = receive_from(socket, bytes)?;
+            files.extend(received);
+            Ok(count)
+        };
+        self.read_by(bytes, receive).await
+    }
+
+    async fn read_by<'a>(
+        &mut self,
+        bytes: &'a mut [u8],
+        mut read: impl FnMut(&OwnedFd, &mut [u8]) -> Result<usize, Errno>,
+    ) -> &'a [u8] {
         let Some(readable) = &self.0 else { return std::future::pending().await };
         let received = loop {
             let Ok(mut ready) = readable.readable().await else { break 0 };
-            match rustix::io::read(readable.get_ref(), &mut *bytes) {
+            match read(readable.get_ref(), &mut *bytes) {
                 Ok(received) => break received,
                 Err(Errno::AGAIN | Errno::INTR) => ready.clear_ready(),
                 Err(_) => break 0,

@@ -7,12 +7,14 @@ use crate::budget::{Budget, Budgets};
 use crate::coalescing::Coalescing;
 use crate::disconnect::DisconnectWatcher;
 use crate::interrupts::Interrupts;
+use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
 use crate::notices::Notices;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
 use crate::wheel::Wheel;
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
 use tokio::runtime::{Handle, Runtime};
@@ -122,6 +124,13 @@ impl Resources {
             // Not here: this may be attached to the interpreter, and a disk slow.
             let there = self.clone();
             self.handle.spawn(async move { there.flush_access_log() });
+        }
+    }
+
+    /// Lets access lines go to `file` from now on, if there is an access log.
+    pub fn reopen_access_log(&self, file: &OwnedFd) {
+        if let Some(Err(error)) = self.access_log.as_ref().map(|access_log| access_log.reopen(file)) {
+            log(Level::Error, &format!("cannot reopen the access log: {error}; going on with the file of before"));
         }
     }
 

@@ -1,14 +1,16 @@
-//! The scoreboard: one anonymous shared mapping, made by the supervisor before the first fork.
+//! The scoreboard: one shared mapping, made by the supervisor before the first fork.
 //!
 //! Workers write with atomics, the supervisor reads, and so do the other workers: who takes a new connection is decided
-//! by it. It outlives a worker, so a killed request can still be named. No locks, and no system call for a request.
+//! by it. It outlives a worker, so a killed request can still be named, and a supervisor that takes the place of another:
+//! the memory is that of a file without a name, and begins with what it is. No locks, and no system call for a request.
 
 use crate::clock;
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use std::io;
 use std::ops::Deref;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
@@ -16,6 +18,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relax
 /// Application calls that one worker can show at a time; calls above it share the last cells.
 pub const CALLS: usize = 1024;
 const WHAT_WORDS: usize = 7;
+
+/// The first word of the memory.
+const MAGIC: u64 = u64::from_be_bytes(*b"portico\n");
+/// To be raised whenever a word means something else than before; that there are more or fewer, their sizes tell.
+const LAYOUT: u64 = 1;
+/// What the memory begins with: see `head`.
+const HEAD_WORDS: usize = 6;
+/// A head that has another length would be another layout.
+const HEAD_BYTES: usize = 64;
 
 /// In `since_ns`: the call waits for its client, and the other bits are how long it had kept the client waiting by then.
 const RESTING: u64 = 1 << 63;
@@ -176,10 +187,12 @@ fn elapsed_s(started_ns: u64, now_ns: u64) -> f64 {
     now_ns.saturating_sub(started_ns) as f64 / 1e9
 }
 
-/// The mapping itself: arrays of seats and slots, shared with the processes that are forked after it was made.
+/// The mapping itself: a head, arrays of seats and slots, shared with the processes that are forked after it was made.
 pub struct Mapping {
     start: NonNull<u8>,
     length: usize,
+    /// The file that the memory is of; none where the system has no such files.
+    memory: Option<OwnedFd>,
     /// An eventfd(2) that workers write to when they leave a connection to others.
     left_connections: OwnedFd,
 }
@@ -193,21 +206,42 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps room for `slots` workers, all zero.
+    ///
+    /// # Errors
+    /// There is no memory, or no descriptor.
     pub fn new(slots: usize) -> io::Result<Arc<Mapping>> {
         let length = slots.max(1);
         let left_connections = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        #[expect(unsafe_code, reason = "shared memory between processes")]
-        // SAFETY: a fresh anonymous mapping overlaps nothing.
-        let start = unsafe {
-            mmap_anonymous(
-                ptr::null_mut(),
-                bytes(length),
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED | MapFlags::NORESERVE,
-            )?
-        };
-        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Arc::new(Mapping { start, length, left_connections }))
+        // A sandbox may not allow it: only a later supervisor would miss it.
+        let memory = memory_file(length).ok();
+        let start = map(memory.as_ref(), bytes(length))?;
+        Ok(Arc::new(Mapping { start, length, memory, left_connections }))
+    }
+
+    /// Maps what another supervisor had, of which these are the `descriptors`.
+    ///
+    /// # Errors
+    /// The memory is no scoreboard, or one of another layout.
+    pub fn taken_over(memory: OwnedFd, left_connections: OwnedFd) -> io::Result<Arc<Mapping>> {
+        let another_layout = || io::Error::new(io::ErrorKind::InvalidData, "it has another layout");
+        let mut found = [0; HEAD_WORDS * 8];
+        if rustix::io::pread(&memory, &mut found, 0)? != found.len() {
+            return Err(another_layout());
+        }
+        let length = found.last_chunk().and_then(|word| usize::try_from(u64::from_ne_bytes(*word)).ok()).unwrap_or(0);
+        // First, since the size of a length that nobody has written may be none.
+        let fits = (1..=MOST_SLOTS).contains(&length) && found == head(length);
+        if !fits || u64::try_from(fstat(&memory)?.st_size) != Ok(bytes(length) as u64) {
+            return Err(another_layout());
+        }
+        let start = map(Some(&memory), bytes(length))?;
+        Ok(Arc::new(Mapping { start, length, memory: Some(memory), left_connections }))
+    }
+
+    /// What another supervisor needs to take this over: the memory, and the descriptor of connections that are left to
+    /// others. None where the memory has no descriptor.
+    pub fn descriptors(&self) -> Option<(BorrowedFd<'_>, BorrowedFd<'_>)> {
+        self.memory.as_ref().map(|memory| (memory.as_fd(), self.left_connections.as_fd()))
     }
 
     /// How many workers there may be.
@@ -217,26 +251,66 @@ impl Mapping {
 
     fn seat_array(&self) -> &[Seat] {
         #[expect(unsafe_code, reason = "shared memory between processes")]
-        // SAFETY: the mapping is zeroed, page-aligned, begins with `length` seats, and is unmapped by the drop only;
-        // every field of Seat is an atomic, for which zero is a valid value.
+        // SAFETY: the mapping is page-aligned, has `length` seats after its head, and is unmapped by the drop only;
+        // every field of Seat is an atomic, for which any value is valid.
         unsafe {
-            std::slice::from_raw_parts(self.start.cast().as_ptr(), self.length)
+            std::slice::from_raw_parts(self.start.add(HEAD_BYTES).cast().as_ptr(), self.length)
         }
     }
 
     fn slot_array(&self) -> &[Slot] {
+        let seats = HEAD_BYTES + size_of::<Seat>() * self.length;
         #[expect(unsafe_code, reason = "shared memory between processes")]
         // SAFETY: as above, for the `length` slots that follow the seats, on a multiple of their alignment.
         unsafe {
-            std::slice::from_raw_parts(self.start.add(size_of::<Seat>() * self.length).cast().as_ptr(), self.length)
+            std::slice::from_raw_parts(self.start.add(seats).cast().as_ptr(), self.length)
         }
     }
 }
 
-/// The size of a mapping with this many slots. A seat is as large as a slot's alignment, so no gap is between them.
+/// More than anybody has workers.
+const MOST_SLOTS: usize = 1 << 20;
+
+/// What the memory of a mapping with this many slots begins with: each version of portico may have another.
+fn head(length: usize) -> [u8; HEAD_WORDS * 8] {
+    let sizes = [HEAD_BYTES, size_of::<Seat>(), size_of::<Slot>(), length];
+    let mut bytes = [0; HEAD_WORDS * 8];
+    let words = [MAGIC, LAYOUT].into_iter().chain(sizes.map(|size| size as u64));
+    for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *place = word.to_ne_bytes();
+    }
+    bytes
+}
+
+/// A file in memory for this many slots, which nobody can make shorter: who reads beyond its end would be killed.
+fn memory_file(length: usize) -> io::Result<OwnedFd> {
+    let memory = memfd_create("portico-scoreboard", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    ftruncate(&memory, bytes(length) as u64)?;
+    fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW)?;
+    rustix::io::pwrite(&memory, &head(length), 0)?;
+    Ok(memory)
+}
+
+/// Maps `memory`, or some that has no file.
+fn map(memory: Option<&OwnedFd>, bytes: usize) -> io::Result<NonNull<u8>> {
+    let (rights, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::NORESERVE);
+    #[expect(unsafe_code, reason = "shared memory between processes")]
+    // SAFETY: a fresh mapping overlaps nothing; the file is as long, and is sealed where it was made.
+    let start = unsafe {
+        match memory {
+            Some(memory) => mmap(ptr::null_mut(), bytes, rights, flags, memory, 0)?,
+            None => mmap_anonymous(ptr::null_mut(), bytes, rights, flags)?,
+        }
+    };
+    Ok(NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?)
+}
+
+/// The size of a mapping with this many slots. What is before the slots ends at their alignment, so no gap is there.
 fn bytes(length: usize) -> usize {
+    const { assert!(HEAD_WORDS * 8 <= HEAD_BYTES && HEAD_BYTES.is_multiple_of(align_of::<Seat>()), "seats follow") };
+    const { assert!(HEAD_BYTES.is_multiple_of(align_of::<Slot>()), "slots follow seats") };
     const { assert!(size_of::<Seat>().is_multiple_of(align_of::<Slot>()), "slots follow seats") };
-    (size_of::<Seat>() + size_of::<Slot>()) * length
+    HEAD_BYTES + (size_of::<Seat>() + size_of::<Slot>()) * length
 }
 
 impl Drop for Mapping {

@@ -6,14 +6,20 @@ mod support;
 
 use portico_engine::engine::Ended;
 use portico_engine::function::{Function, FunctionRequest, FunctionResponse};
+use portico_engine::orders;
 use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use support::RunningServer;
 
 const READY: &[u8] = b"R\0\0\0\0\x04\0\0\0shop";
 
 fn hello(_: FunctionRequest) -> FunctionResponse {
     FunctionResponse { status: "200 OK", headers: Vec::new(), blocks: vec![b"hello".to_vec()] }
+}
+
+fn get(server: &RunningServer, path: &str) -> String {
+    server.connect().ask(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
 }
 
 fn read_exactly(supervisor: &mut UnixStream, expected: &[u8]) {
@@ -57,4 +63,44 @@ fn a_server_that_leaves_by_a_signal_says_so() {
         read_exactly(&mut supervisor, &[b"L\0\0\0\0\x01\0\0\0".as_slice(), &[kind]].concat());
         assert_eq!(server.wait(), Ended::InPeace);
     }
+}
+
+#[test]
+fn orders_that_are_not_to_leave_are_acknowledged_too() {
+    let (server, mut supervisor) = RunningServer::serve_supervised(Function(hello), READY);
+    read_exactly(&mut supervisor, READY);
+    // A level, one that there is not, and files that have not come along.
+    supervisor.write_all(b"V\x01\0\0\0\x04\0\0\0infoV\x02\0\0\0\x04\0\0\0loudO\x03\0\0\0\x02\0\0\0ae").unwrap();
+    read_exactly(&mut supervisor, b"T\x01\0\0\0\0\0\0\0T\x02\0\0\0\0\0\0\0T\x03\0\0\0\0\0\0\0");
+    assert!(get(&server, "/").ends_with("hello"));
+    assert_eq!(server.stop(), Ended::InPeace);
+}
+
+#[test]
+fn access_lines_go_to_the_file_that_has_come_along() {
+    let (before, file) = std::io::pipe().unwrap();
+    let (server, mut supervisor) = RunningServer::serve_logged(Function(hello), file.into());
+    let (reader, writer) = std::io::pipe().unwrap();
+    let sent = orders::send_with(supervisor.as_raw_fd(), b"O\x01\0\0\0\x01\0\0\0a", &[writer.as_raw_fd()]);
+    assert_eq!(sent.unwrap(), 10);
+    drop(writer);
+    read_exactly(&mut supervisor, b"T\x01\0\0\0\0\0\0\0");
+    assert!(get(&server, "/after").ends_with("hello"));
+    assert_eq!(server.stop(), Ended::InPeace);
+    let lines = std::io::read_to_string(reader).unwrap();
+    assert_eq!(lines.lines().count(), 1);
+    assert!(lines.contains("\"GET /after HTTP/1.1\" 200 "), "{lines}");
+    assert_eq!(std::io::read_to_string(before).unwrap(), "");
+}
+
+#[test]
+fn a_connection_comes_with_the_user_who_has_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    assert!(orders::accept(listener.as_raw_fd()).unwrap().is_none());
+    let _client = UnixStream::connect(&path).unwrap();
+    let (_connection, user) = orders::accept(listener.as_raw_fd()).unwrap().unwrap();
+    assert_eq!(user, rustix::process::geteuid().as_raw());
 }

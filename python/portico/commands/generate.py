@@ -27,10 +27,6 @@ _WISHES: Mapping[str, Mapping[str, Any]] = {
         "multiple": True,
         "help": "Files that the reverse proxy serves itself: those in DIR, below URL. May be repeated.",
     },
-    "user": {
-        "metavar": "USER",
-        "help": "Who the service runs as.  [default: you; for root, a user that exists only meanwhile]",
-    },
     "image": {"metavar": "IMAGE", "help": "The image.  [default: the name]"},
 }
 """What `generate` has to know beside the settings."""
@@ -40,7 +36,7 @@ _TARGETS = {
     "nginx": ("A server of nginx.", _PROXY_WISHES),
     "apache": ("A virtual host of Apache httpd.", _PROXY_WISHES),
     "haproxy": ("A configuration of HAProxy.", _PROXY_WISHES),
-    "systemd": ("A service of systemd and its sockets.", ("user",)),
+    "systemd": ("A service of systemd and its sockets.", ()),
     "dockerfile": ("A Dockerfile.", ("image",)),
     "k8s": ("A Deployment and a Service of Kubernetes.", ("image",)),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from portico.command_line.group import root_group
@@ -15,7 +17,15 @@ def manual_page(group: click.Group) -> str:
     """Return the page for man(1) of the commands in `group`."""
     from portico.config.manual import manual
 
-    return manual({name: (command.help or "").split("\n\n")[0] for name, command in group.commands.items()})
+    return manual(dict(_sentences(group)))
+
+
+def _sentences(group: click.Group, before: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each command, those within it after it, with what it does."""
+    for name, command in group.commands.items():
+        yield before + name, (command.help or "").split("\n\n")[0]
+        if isinstance(command, click.Group):
+            yield from _sentences(command, f"{before}{name} ")
 
 
 COMMAND = click.Command(

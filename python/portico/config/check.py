@@ -61,11 +61,15 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 def root_warning(settings: Settings) -> str:
     """Return a sentence if the application will run as root, for clients of other machines, else nothing."""
-    if os.geteuid() or not any(_is_reached_from_elsewhere(parse_address(text)) for text in settings.bind):
+    if (
+        os.geteuid()
+        or settings.user not in ("", "root", "0")
+        or not any(_is_reached_from_elsewhere(parse_address(text)) for text in settings.bind)
+    ):
         return ""
     return (
         "portico runs as root, and the application with it: start it as a user of its own (User= of systemd, "
-        "which `portico generate systemd` writes; USER of a Dockerfile)"
+        "which `portico generate systemd` writes; USER of a Dockerfile), or let its workers be one (--user)"
     )
 
 
@@ -112,7 +116,11 @@ def _in_logs(settings: Settings, directory: str) -> Iterator[str]:
         if not (isinstance(row.kind, LogFile) and row.kind.is_file(settings.values[row.attribute])):
             continue
         path = os.path.join(directory, settings.values[row.attribute])
+        before = None if settings.umask is None else os.umask(settings.umask)
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644))
         except OSError as error:
             yield f"{settings.origins[row.attribute]}: cannot write {quoted(path)}: {error.strerror}"
+        finally:
+            if before is not None:
+                os.umask(before)

@@ -24,7 +24,13 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
     `directory` is what relative paths start from. The attributes in `unread` have mistakes of their own:
     rules that need one of them are left alone.
     """
-    rules = (_in_bind(settings, directory), _of_peers(settings), _of_sizes(settings), _of_workers(settings))
+    rules = (
+        _in_bind(settings, directory),
+        _of_peers(settings),
+        _of_sizes(settings),
+        _of_workers(settings),
+        _of_read_only(settings),
+    )
     return [
         sentence
         for rule in rules
@@ -104,6 +110,17 @@ def _of_workers(settings: Settings) -> Iterator[_Clash]:
     for fewer, more in itertools.pairwise(given):
         if settings.values[fewer.attribute] > settings.values[more.attribute]:
             yield _misfit(settings, more, "at least", fewer)
+
+
+def _of_read_only(settings: Settings) -> Iterator[_Clash]:
+    """Exceptions to a rule that is not in force mean that somebody believes it is."""
+    for row in (Settings.writable, Settings.landlock):
+        origin = settings.origins[row.attribute]
+        if not settings.read_only and settings.values[row.attribute] != row.default:
+            yield (
+                (Settings.read_only, row),
+                f"{row.name} ({origin}) has an effect with read_only alone, which is off",
+            )
 
 
 def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:

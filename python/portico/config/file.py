@@ -102,7 +102,7 @@ def _text(path: str, origin: str) -> str:
     if path.endswith(".py") or path.startswith(("python:", "file:")):
         raise OperatorError(
             f"{before}expected a TOML file, got {quoted(path)}: settings that are made by Python go into the "
-            "environment or to the command line"
+            "environment or to the command line, hooks into a module that --hooks names"
         )
     try:
         with open(path, "rb") as file:
@@ -211,8 +211,8 @@ class _Reader:
         before = len(self.mistakes)
         if not row.many:
             parsed: Any = self._one(row, value, path)
-        elif isinstance(value, dict) and isinstance(row.kind, EnvironmentVariable):
-            parsed = tuple(self._variable(row, name, text, (*path, name)) for name, text in value.items())
+        elif isinstance(value, dict) and row.kind.table_natives:
+            parsed = tuple(self._named(row, name, text, (*path, name)) for name, text in value.items())
         elif isinstance(value, list):
             parsed = tuple(
                 each for index, one in enumerate(value) for each in self._parts(row, one, (*path, index))
@@ -225,14 +225,15 @@ class _Reader:
         else:
             self.found.unread.add(row.attribute)
 
-    def _variable(self, row: Setting[Any], name: str, value: object, path: PathInDocument) -> Any:
-        if not name.strip() or "=" in name:
+    def _named(self, row: Setting[Any], name: str, value: object, path: PathInDocument) -> Any:
+        if isinstance(row.kind, EnvironmentVariable) and (not name.strip() or "=" in name):
             return self._mistake(
                 self._places.keys[path], f"{row.key}: expected the name of a variable, got {quoted(name)}"
             )
-        if not isinstance(value, str):
-            return self._wrong_type(path, "a string", value)
-        text = self._substituted(value, self._places.values[path])
+        if type(value) not in row.kind.table_natives:
+            expected = "a string or a whole number" if int in row.kind.table_natives else "a string"
+            return self._wrong_type(path, expected, value)
+        text = self._substituted(text_of(value), self._places.values[path])
         return None if text is None else self._parsed(row, f"{name}={text}", path)
 
     def _parts(self, row: Setting[Any], value: object, path: PathInDocument) -> list[Any]:

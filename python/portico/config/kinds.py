@@ -32,6 +32,8 @@ class Kind(Generic[T]):
     expected = "some text"
     natives: tuple[type, ...] = (str,)
     """The types that a value may have where there are types: in a configuration file."""
+    table_natives: tuple[type, ...] = ()
+    """Those that values may have where a table of names stands for all of them; none if it cannot."""
 
     def parse(self, text: str) -> T:
         """Return the value of `text`; raises ValueError when it is not of this kind."""
@@ -83,6 +85,26 @@ class Application(Text):
 
         target = value.partition(":")[0]
         return os.path.join(folder, value) if names_file(target) else value
+
+
+class PythonModule(Text):
+    """A module by its name, or the path of a file."""
+
+    def __init__(self) -> None:
+        super().__init__("MODULE|FILE", "a module such as shop.hooks, or a file such as hooks.py")
+
+    def parse(self, text: str) -> str:
+        from portico.app_loader.name import names_file
+
+        text = text.strip()
+        if not names_file(text) and not all(part.isidentifier() for part in text.split(".")):
+            raise ValueError
+        return text
+
+    def from_folder(self, value: str, folder: str) -> str:
+        from portico.app_loader.name import names_file
+
+        return os.path.join(folder, value) if names_file(value) else value
 
 
 class Directory(Text):
@@ -386,6 +408,7 @@ class EnvironmentVariable(Kind["tuple[str, str]"]):
 
     metavar = "K=V"
     expected = "NAME=VALUE"
+    table_natives = (str,)
 
     def parse(self, text: str) -> tuple[str, str]:
         name, equals, value = text.partition("=")

@@ -19,6 +19,7 @@ _SIGNALS = {
     "TERM": "Stop, after the requests in flight, at most graceful_timeout later.",
     "INT, QUIT": "Stop without waiting for calls of the application; once more: kill.",
     "HUP": "Reload: replace each worker once its successor is ready.",
+    "USR1": "Open the files of the logs anew.",
     "TTIN, TTOU": "One worker more, one less.",
 }
 _EXIT_CODES = {

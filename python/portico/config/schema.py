@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from portico.config.file import ARRAYS, SUBSTITUTION_PATTERN
-from portico.config.kinds import Choice, EnvironmentVariable, Kind, Middleware, NumberOrAuto, WholeNumber
+from portico.config.kinds import Choice, Kind, Middleware, NumberOrAuto, WholeNumber
 from portico.config.setting import Setting
 from portico.config.settings import by_group
 
@@ -41,10 +41,11 @@ def schema() -> str:
 
 def _setting(row: Setting[Any]) -> dict[str, Any]:
     about = {"description": row.documentation.replace("`", "")}
-    if isinstance(row.kind, EnvironmentVariable):
-        variables = {"type": "object", "additionalProperties": {"type": "string"}}
+    if row.kind.table_natives:
+        types = [{"type": _TYPES[native]} for native in row.kind.table_natives]
+        values = types[0] if len(types) == 1 else {"anyOf": types}
         listed = {"type": "array", "items": {"type": "string", "pattern": "^[^=]+="}}
-        return about | {"anyOf": [variables, listed]}
+        return about | {"anyOf": [{"type": "object", "additionalProperties": values}, listed]}
     one = _kind(row.kind)
     if row.many:
         return about | {"anyOf": [one, {"type": "array", "items": one}]}

@@ -104,6 +104,7 @@ class ManySetting(Setting["tuple[T, ...]"]):
         documentation: str,
         short_flag: str = "",
         also_environment: str = "",
+        key: str = "",
         summary: str = "",
     ) -> None:
         super().__init__(
@@ -114,6 +115,7 @@ class ManySetting(Setting["tuple[T, ...]"]):
             documentation=documentation,
             short_flag=short_flag,
             also_environment=also_environment,
+            key=key,
             summary=summary,
         )
         self.separator = separator

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from portico.config.file import ARRAYS
-from portico.config.kinds import EnvironmentVariable, Kind, Middleware
+from portico.config.kinds import Kind, Middleware
 from portico.config.setting import Setting
 from portico.config.settings import Settings, by_group
 from portico.config.sources import DEFAULT_ORIGIN
@@ -54,8 +54,9 @@ def _chosen(settings: Settings, *, only_changed: bool) -> dict[str, list[Setting
 
 
 def _line(row: Setting[Any], value: Any) -> str:
-    line = f"{row.key} = {_toml(_native(row, value))}"
-    return line if value or not isinstance(value, str) or _holds_nothing(row.kind) else f"# {line}"
+    native = _native(row, value)
+    line = f"{row.key} = {_toml(native)}"
+    return line if native != "" or _holds_nothing(row.kind) else f"# {line}"
 
 
 def _holds_nothing(kind: Kind[Any]) -> bool:
@@ -69,11 +70,16 @@ def _holds_nothing(kind: Kind[Any]) -> bool:
 
 def _native(row: Setting[Any], value: Any) -> Any:
     """Return `value` of JSON's types, as the file would have it."""
-    if isinstance(row.kind, EnvironmentVariable):
-        return dict(value)
+    if row.kind.table_natives:
+        return dict(_named(row.kind, each) for each in value)
     if row.many:
         return [_native_one(row.kind, each) for each in value]
     return _native_one(row.kind, value)
+
+
+def _named(kind: Kind[Any], value: Any) -> tuple[str, Any]:
+    name, _, shown = kind.show(value).partition("=")
+    return name, int(shown) if int in kind.table_natives and shown.isdigit() else shown
 
 
 def _native_one(kind: Kind[Any], value: Any) -> Any:

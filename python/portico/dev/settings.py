@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from portico.config.setting import Setting
 from portico.config.settings import Settings
+from portico.config.settings.privileges import PrivilegeSettings
 from portico.config.sources import DEFAULT_ORIGIN
 
 _ORIGIN = "the default of portico dev"
@@ -15,7 +17,8 @@ def for_development(settings: Settings) -> Settings:
 
     One worker, always. Nothing is ended because it takes long, since it may be at a breakpoint, and no
     connection is kept, since the next request may be for newer code: both unless the command line says so,
-    because what a file says is meant for production, too. One thread, unless more are asked for anywhere.
+    because what a file says is meant for production, too. One thread, unless more are asked for anywhere. The
+    worker is who has started it, and may do what that may: it is a person's.
     """
     values, origins = dict(settings.values), dict(settings.origins)
     unless_on_the_command_line = {
@@ -29,6 +32,10 @@ def for_development(settings: Settings) -> Settings:
         Settings.workers.attribute: 1,
         Settings.workers_min.attribute: None,
         Settings.workers_max.attribute: None,
+        Settings.hooks.attribute: "",
+    }
+    changes |= {
+        row.attribute: row.default for row in vars(PrivilegeSettings).values() if isinstance(row, Setting)
     }
     for attribute, value in unless_on_the_command_line.items():
         if not origins[attribute].endswith(" on the command line"):

@@ -23,6 +23,8 @@ from portico.generate.upstream import ALLOW_FROM, covers
 _HEALTH_PATH = "/healthz"
 _EVERYWHERE = {"127.0.0.1": "0.0.0.0", "localhost": "0.0.0.0", "::1": "::"}
 _THIS_MACHINE = ("127.0.0.0/8", "::1", "unix", "none")
+_WITHOUT = ("user", "group", "groups", "capabilities")
+"""What nobody but root could do, who does not run in such a container."""
 USER_ID = 10001
 """Who portico runs as; no system user has this number."""
 
@@ -63,6 +65,10 @@ def contain(deployment: Deployment) -> Contained:
     if settings.error_log != "-":
         replaced["error_log"] = ["-"]
         changes.append(f"The error log goes to standard error instead of {settings.error_log}.")
+    if settings.user or settings.group or settings.groups or settings.capabilities:
+        changes.append(
+            f"All of portico runs as user {USER_ID}, which can neither become another nor keep more."
+        )
     health_path = next(iter(settings.health_paths), "")
     if not any(speaks_http(address) for address in addresses):
         health_path = ""
@@ -77,7 +83,7 @@ def contain(deployment: Deployment) -> Contained:
             "them."
         )
     return Contained(
-        command=("portico", "run", *words(settings, replaced=replaced)),
+        command=("portico", "run", *words(settings, without=_WITHOUT, replaced=replaced)),
         addresses=tuple(addresses),
         health_path=health_path,
         changes=tuple(changes),

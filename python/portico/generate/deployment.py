@@ -21,7 +21,7 @@ from portico.generate.command import program, words
 
 _REVERSE_PROXIES = ("nginx", "apache", "haproxy")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}|[0-9]+")
 _IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]*")
 _SERVER_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 
@@ -66,8 +66,8 @@ class Deployment:
 def read_deployment(target: str, settings: Settings, wishes: Mapping[str, Any]) -> Deployment:
     """Return what is asked of `target`.
 
-    `wishes` may have texts for `listen`, `user` and `image`, and sequences of texts for `server_name`
-    and `static`. Raises OperatorError, naming the option, for one that is no good.
+    `wishes` may have texts for `listen` and `image`, and sequences of texts for `server_name` and `static`.
+    Raises OperatorError, naming the option, for one that is no good.
     """
     server_names = tuple(read_server_name(text) for text in wishes.get("server_name") or ())
     static = tuple(read_static(text, settings) for text in wishes.get("static") or ())
@@ -75,12 +75,7 @@ def read_deployment(target: str, settings: Settings, wishes: Mapping[str, Any]) 
     own = [
         *(word for text in server_names for word in ("--server-name", text)),
         *(word for part in static for word in ("--static", f"{part.url}={part.directory}")),
-        *(
-            word
-            for name in ("listen", "user", "image")
-            if wishes.get(name)
-            for word in (f"--{name}", wishes[name])
-        ),
+        *(word for name in ("listen", "image") if wishes.get(name) for word in (f"--{name}", wishes[name])),
     ]
     # What the application alone is told is nothing for the files of a reverse proxy: it may be secret.
     without = ("env", "middleware") if target in _REVERSE_PROXIES else ()
@@ -91,7 +86,7 @@ def read_deployment(target: str, settings: Settings, wishes: Mapping[str, Any]) 
         server_names=server_names,
         static=static,
         listen=read_listen(listen) if listen else ("", 80),
-        user=read_user(wishes.get("user") or ""),
+        user=read_user(settings),
         program=tuple(program()),
         image=read_image(wishes.get("image") or ""),
     )
@@ -161,15 +156,22 @@ def read_listen(text: str) -> tuple[str, int]:
     return ("" if is_port or text.startswith(":") else address.host), address.port
 
 
-def read_user(text: str) -> str:
-    """Return the name in `text`, or if it is empty the user's own; empty for root, who should be nobody."""
+def read_user(settings: Settings) -> str:
+    """Return who a service runs as: the user of `settings`, or if that is empty one's own.
+
+    Empty for root, who should be nobody.
+    """
+    text = settings.user
     if not text:
         try:
             return pwd.getpwuid(os.getuid()).pw_name if os.getuid() else ""
         except KeyError:
             return ""
     if not _USER.fullmatch(text):
-        raise OperatorError(f"--user: expected the name of a user, such as www-data, got {quoted(text)}")
+        raise OperatorError(
+            f"{settings.origins[Settings.user.attribute]}: expected the name of a user, such as www-data, "
+            f"got {quoted(text)}"
+        )
     return text
 
 

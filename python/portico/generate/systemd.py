@@ -7,10 +7,12 @@ no privileges. portico does not speak sd_notify(3), hence `Type=exec`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from portico.config.addresses import Address, parse_address
+from portico.config.capabilities import NONE
 from portico.config.check import check_app
+from portico.config.privileges import INFINITY
 from portico.config.settings import Settings
 from portico.config.working_directory import working_directory
 from portico.errors import OperatorError, quoted
@@ -21,6 +23,7 @@ from portico.generate.layout import Derived, comment, escaped, fill, listing
 from portico.generate.times import shown, stop_s
 from portico.process.descriptor_limit import wanted_descriptors
 
+_PRIVILEGES = ("user", "group", "groups", "umask", "limit", "no_new_privs", "capabilities")
 _HOMES = ("/home", "/root", "/run/user")
 _TEMPORARY = ("/tmp", "/var/tmp")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@*?&[]")
@@ -53,7 +56,7 @@ _SERVICE = """
     RestartPreventExitStatus=2
     # The supervisor replaces a worker that the kernel has killed for its memory.
     OOMPolicy=continue
-    LimitNOFILE=<descriptors>
+    <limits>
 
     # What neither portico nor an ordinary application needs. What the application writes goes to
     # /var/lib/<name>; other places have to be named by ReadWritePaths=.
@@ -71,7 +74,8 @@ _SERVICE = """
     ProtectKernelTunables=yes
     ProtectProc=invisible
     NoNewPrivileges=yes
-    CapabilityBoundingSet=
+    CapabilityBoundingSet=<capabilities>
+    <ambient>
     LockPersonality=yes
     RemoveIPC=yes
     RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
@@ -126,6 +130,8 @@ def files(deployment: Deployment) -> list[File]:
         "run",
         *words(
             settings,
+            # systemd does it, before there is a portico.
+            without=_PRIVILEGES,
             replaced={
                 "chdir": [directory],
                 "bind": [
@@ -157,7 +163,9 @@ def files(deployment: Deployment) -> list[File]:
         sockets_of_service="\n".join(f"Sockets={socket}" for socket in names),
         command=_command_line(command),
         stop=derived[0].value,
-        descriptors=derived[1].value,
+        limits="\n".join(_limits(settings, derived[1].value)),
+        capabilities=_capabilities(settings),
+        ambient=f"AmbientCapabilities={_capabilities(settings)}" if _capabilities(settings) else "",
         writable=f"ReadWritePaths={' '.join(map(quote, log_directories))}" if log_directories else "",
         protect_home="read-only" if _any_below(paths, _HOMES) else "yes",
         private_tmp="no" if _any_below(paths, _TEMPORARY) else "yes",
@@ -186,9 +194,28 @@ def _command_line(command: Sequence[str]) -> str:
 
 
 def _user(deployment: Deployment) -> str:
+    settings = deployment.settings
+    lines = ["# A user that exists only while the service runs; or name one by --user.", "DynamicUser=yes"]
     if deployment.user:
-        return f"User={deployment.user}"
-    return "# A user that exists only while the service runs; or name one by --user.\nDynamicUser=yes"
+        lines = [f"User={deployment.user}"]
+    lines += [f"Group={settings.group}"] if settings.group else []
+    groups = [group for group in settings.groups if group != NONE]
+    lines += [f"SupplementaryGroups={' '.join(groups)}"] if groups else []
+    lines += [f"UMask={settings.umask:04o}"] if settings.umask is not None else []
+    return "\n".join(lines)
+
+
+def _limits(settings: Settings, descriptors: str) -> Iterator[str]:
+    limits = {name: (soft, hard) for name, soft, hard in settings.limits}
+    if "nofile" not in limits:
+        yield f"LimitNOFILE={descriptors}"
+    for name, pair in limits.items():
+        texts = ["infinity" if each == INFINITY else str(each) for each in pair]
+        yield f"Limit{name.upper()}={':'.join(dict.fromkeys(texts))}"
+
+
+def _capabilities(settings: Settings) -> str:
+    return " ".join(f"CAP_{name.upper()}" for name in settings.capabilities if name != NONE)
 
 
 def _by_name(address: Address, unit: str) -> Address:

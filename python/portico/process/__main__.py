@@ -14,17 +14,26 @@ from portico.process.plan import load_plan
 from portico.process.supervisor import Supervisor
 from portico.process.worker import Assignment, run_worker
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico.process.plan import Plan
+    from portico.process.predecessor import Predecessor
+
 
 def main(data: bytes) -> None:
     """Run the supervisor by the plan in `data`; or, in a process that it forked, a worker."""
-    plan = load_plan(data)
+    supervise(load_plan(data))
+
+
+def supervise(plan: Plan, before: Predecessor | None = None) -> None:
+    """Run the supervisor by `plan`, in the place of the one `before` if there was one."""
     # The application sees the command line that the user typed.
     sys.argv[:] = sys.argv[1:]
-    for listener in plan.listeners:
+    for listener in (*plan.listeners, *plan.control):
         os.set_inheritable(listener.fd, False)
     # A forked worker returns from here instead of starting below the supervisor's frames, and shares no
     # stack with it.
-    outcome = Supervisor(plan).run()
+    outcome = Supervisor(plan, before).run()
     if isinstance(outcome, Assignment):
         run_worker(outcome)
     else:

@@ -148,13 +148,13 @@ class AutomaticCount(Duty):
         return self._next_s if is_awake else None
 
     def wake(self) -> None:
-        """Want a worker again if there is none."""
-        if not self._wanted():
+        """Want a worker again if there is none because nobody asked; none after a drain is another's will."""
+        if self._watched:
             self._watch_no_longer()
             self._want(1)
 
     def stop(self) -> None:
-        """Watch no sockets: they are about to be closed."""
+        """Be woken by no connection: the sockets are about to be closed, or somebody has said how many."""
         self._watch_no_longer()
 
     def _most_by_memory(self, plan: Plan) -> int:

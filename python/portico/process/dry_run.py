@@ -4,11 +4,15 @@ So a reload reads the configuration as a start does, by the same program, with t
 supervisor need not have an option parser in its memory. The child is passed the listening sockets, opens
 those that are new, and reports its plan and those sockets over a socketpair:
 
-    supervisor --request--> child     what it may keep of the sockets
+    supervisor --request--> child     what it may keep of the sockets; for an upgrade, what it would take over
     supervisor <--report--- child     version, plan, and the new sockets themselves (SCM_RIGHTS, unix(7))
 
 Both are marshalled in a format that every Python reads. The child's end of it is `dry_run_report.py`. What
 the child writes to its standard error is the reason, if it ends without a report.
+
+A reload takes no plan of another version or of another Python. An upgrade does: it takes the report for what
+the new program says of itself, hands that back to it, and understands nothing but the sockets (`upgrade.py`).
+The child goes on after such a report: it becomes what the supervisor would, and ends with a code of its own.
 """
 
 from __future__ import annotations
@@ -18,19 +22,25 @@ import os
 import sys
 
 from portico import _core
-from portico.process.plan import MARSHAL_FORMAT, dump_listeners, load_plan
+from portico.process.plan import MARSHAL_FORMAT, dump_listeners, load_listeners, load_plan
 from portico.process.signals import SUPERVISOR_SIGNALS, reset_signals, unblock_signals
 from portico.process.ways import Ways
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from portico.process.invocation import Invocation
     from portico.process.plan import Listener, Plan
 
 VARIABLE = "_PORTICO_DRY_RUN"
 """Says to the child that it is one: the number of its end of the socketpair."""
+
+RECORD_VERSION = 1
+"""Of what crosses from one version of portico to another: request, report, what an upgrade hands over.
+
+To be raised when a word in it gets another meaning, or one is missing that readers of before need.
+"""
 
 _STANDARD_STREAMS = (0, 1, 2)
 _MOST_SAID_BYTES = 65536
@@ -43,11 +53,17 @@ class DryRun:
     `pid` is the child; `fds` are what there is to read of it; `until_s` is when to lose patience.
     """
 
-    __slots__ = ("_fds_received", "_report", "_said", "channel_fd", "pid", "said_fd", "until_s")
+    __slots__ = ("_fds_received", "_report", "_said", "channel_fd", "is_upgrade", "pid", "said_fd", "until_s")
 
-    def __init__(self, invocation: Invocation, listeners: list[Listener], *, until_s: float) -> None:
-        """Start the child, which may keep `listeners`. Raises OSError if that is not possible."""
+    def __init__(
+        self, invocation: Invocation, listeners: list[Listener], *, until_s: float, hand_over_fd: int = -1
+    ) -> None:
+        """Start the child, which may keep `listeners`. Raises OSError if that is not possible.
+
+        In `hand_over_fd`, which stays the caller's, is what an upgrade would hand over to it.
+        """
         self.until_s = until_s
+        self.is_upgrade = hand_over_fd >= 0
         self._report = b""
         self._said = b""
         self._fds_received: list[int] = []
@@ -57,7 +73,7 @@ class DryRun:
         if self.pid == 0:
             _become_command_line(invocation, listeners, self.channel_fd, self.said_fd)
         try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
-            os.write(self.channel_fd, _request(listeners))
+            os.write(self.channel_fd, _request(listeners, hand_over_fd))
         except BrokenPipeError:
             pass  # the child has ended already, and says why
 
@@ -76,50 +92,76 @@ class DryRun:
 
     def end(self) -> tuple[Plan | None, str]:
         """The child has ended: return its plan, if it has made one that serves here, and what it has said."""
+        report, said = self.end_with_report()
+        if report is None:
+            return None, said
+        for what, ours in versions().items():
+            if report[what] != ours:
+                self.give_up(report)
+                how = "that takes an upgrade (USR2) or a restart"
+                return None, f"{what} is {report[what]} now, and this is {ours}: {how}"
+        plan = load_plan(report["plan"])
+        renumber(plan, report["numbers"])
+        return plan, said
+
+    def end_with_report(self) -> tuple[dict[str, Any] | None, str]:
+        """The child has ended: return its report, if it has come whole, and what it has said."""
         self.read()
         os.close(self.channel_fd)
         os.close(self.said_fd)
         said = self._said.decode("utf-8", "backslashreplace").strip()
-        plan = None
-        if self._report:
-            plan, why_not = self._load()
-            said = why_not or said
-        if plan is None:
+        if not self._report:
+            return None, said
+        try:
+            report: dict[str, Any] = marshal.loads(self._report)
+            sent = report["opened"]
+            report["numbers"] = {fd: here for (fd, *_), here in zip(sent, self._fds_received, strict=True)}
+        except (EOFError, ValueError, TypeError, KeyError):
             for fd in self._fds_received:
                 os.close(fd)
-        return plan, said
-
-    def _load(self) -> tuple[Plan | None, str]:
-        """Return the plan of the report, or none and why not."""
-        try:
-            version, interpreter, sent, data = marshal.loads(self._report)
-        except (EOFError, ValueError, TypeError):
             return None, "the report of the new command line has not come whole"
-        for what, theirs, ours in (
-            ("portico", version, _core.__version__),
-            ("Python", interpreter, _interpreter()),
-        ):
-            if theirs != ours:
-                return None, f"{what} is {theirs} now, and this is {ours}: that takes a restart"
-        plan = load_plan(data)
-        numbers = dict(zip(sent, self._fds_received, strict=True))
-        for listener in plan.listeners:
-            # Others are those that the child has been passed: they have the same number here.
-            listener.fd = numbers.get(listener.fd, listener.fd)
-        return plan, ""
+        return report, said
+
+    def give_up(self, report: dict[str, Any]) -> None:
+        """Close the sockets that are new in `report`."""
+        for listener in load_listeners(report["opened"]):
+            listener.fd = report["numbers"][listener.fd]
+            listener.close()
 
 
-def report_of(plan_data: bytes, sent: list[int]) -> bytes:
-    """Return the report of a plan whose listeners with the descriptors `sent` are new."""
-    return marshal.dumps((_core.__version__, _interpreter(), sent, plan_data), MARSHAL_FORMAT)
+def report_of(plan_data: bytes, opened: list[Listener], program: dict[str, Any] | None) -> bytes:
+    """Return the report of a plan whose listeners `opened` are new.
+
+    `program` is how to call what an upgrade leads to.
+    """
+    report = {
+        "plan": plan_data,
+        "opened": dump_listeners(opened),
+        "program": program,
+        **versions(),
+    }
+    return marshal.dumps(report, MARSHAL_FORMAT)
 
 
-def _interpreter() -> str:
-    return sys.version.partition(" ")[0]
+def versions() -> dict[str, str]:
+    """Return what has to be the same on both sides for one to understand a plan of the other."""
+    return {"portico": _core.__version__, "Python": sys.version.partition(" ")[0]}
 
 
-def _request(listeners: list[Listener]) -> bytes:
-    data = marshal.dumps(dump_listeners(listeners), MARSHAL_FORMAT)
+def renumber(plan: Plan, numbers: dict[int, int]) -> None:
+    """Give the listeners that a dry run has opened the numbers that they have here."""
+    for listener in plan.listeners:
+        # Others are those that the child has been passed: they have the same number here.
+        listener.fd = numbers.get(listener.fd, listener.fd)
+
+
+def _request(listeners: list[Listener], hand_over_fd: int) -> bytes:
+    request = {
+        "version": RECORD_VERSION,
+        "listeners": dump_listeners(listeners),
+        "hand_over_fd": hand_over_fd,
+    }
+    data = marshal.dumps(request, MARSHAL_FORMAT)
     return len(data).to_bytes(4, "little") + data
 
 
@@ -137,6 +179,7 @@ def _become_command_line(
             os.set_inheritable(fd, True)
         if invocation.directory:
             os.chdir(invocation.directory)
+        os.umask(invocation.umask)
         variables = {**invocation.environment, VARIABLE: str(channel_fd)}
         os.execve(invocation.command[0], invocation.command, variables)
     except BaseException as error:

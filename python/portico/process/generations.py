@@ -21,18 +21,30 @@ from portico.process.worker import configure_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from portico.config.settings import Settings
     from portico.process.plan import Listener, Plan
+    from portico.process.predecessor import Predecessor
 
 
 class Generations:
-    """The plans, and the number of the current one."""
+    """The plans, and the number of the current one.
 
-    __slots__ = ("_confirmed", "current", "number")
+    `failed` is the number of the last one that could not be served by, and `failure` is why.
+    """
 
-    def __init__(self, plan: Plan) -> None:
+    __slots__ = ("_confirmed", "current", "failed", "failure", "number")
+
+    def __init__(self, plan: Plan, before: Predecessor | None = None) -> None:
         self.current = plan
-        self._confirmed = plan
-        self.number = 0
+        self._confirmed = before.plan if before else plan
+        self.number = before.generation + 1 if before else 0
+        self.failed = -1
+        self.failure = ""
+
+    @property
+    def confirmed(self) -> Plan:
+        """What there is to go back to."""
+        return self._confirmed
 
     @property
     def listeners(self) -> list[Listener]:
@@ -46,14 +58,20 @@ class Generations:
         close_all_but(unconfirmed, (plan, self._confirmed))
         _become(plan, before=unconfirmed)
 
+    def take_over(self, before: Settings) -> None:
+        """Be, after an upgrade, what the plan asks for beyond what the exec has made of this process."""
+        self.open_error_log()
+        _become_in_system(self.current.settings, before)
+
     def confirm(self) -> None:
         """A worker of the current plan serves: give up what only the plan before has asked for."""
         before, self._confirmed = self._confirmed, self.current
         for listener in close_all_but(before, (self.current,)):
             log.info(f"no longer listening on {listener.display}")
 
-    def go_back(self) -> None:
+    def go_back(self, why: str) -> None:
         """The current plan cannot be served by: workers are made by the confirmed one again."""
+        self.failed, self.failure = self.number, why
         failed, self.current = self.current, self._confirmed
         close_all_but(failed, (self.current,))
         _become(self.current, before=failed)
@@ -95,13 +113,19 @@ def _become(plan: Plan, *, before: Plan) -> None:
         if variables_before.get(name) != value:
             os.environ[name] = value
     sys.path[:] = plan.import_path
+    plan.take_umask()
     name_process("portico", f"portico: supervisor {plan.name}")
     configure_log(plan.settings)
-    if plan.settings.error_log == "-" != before.settings.error_log:
+    _become_in_system(plan.settings, before.settings)
+    _core.trim_heap()
+
+
+def _become_in_system(settings: Settings, before: Settings) -> None:
+    """Have what `settings` want of the system, and `before` did not."""
+    if settings.error_log == "-" != before.error_log:
         log.warning("error_log: standard error cannot be had back without a restart; the file stays in use")
-    if plan.settings.max_connections != before.settings.max_connections:
+    if settings.max_connections != before.max_connections:
         from portico.process.descriptor_limit import raise_descriptor_limit
 
-        if warning := raise_descriptor_limit(plan.settings):
+        if warning := raise_descriptor_limit(settings):
             log.warning(warning)
-    _core.trim_heap()

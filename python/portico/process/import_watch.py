@@ -38,13 +38,14 @@ def show_no_stack(fd: int) -> None:
 class ImportWatch:
     """A worker's import as the supervisor sees it. Times are on the monotonic clock.
 
+    `fd` is where its stack can be read, -1 once the application is there.
     `due_s` is when to `look` again: after 5, 10, 20 seconds and so on, and after `limit_s` (0 is no limit).
     """
 
-    __slots__ = ("_after_s", "_fd", "_is_asked", "_limit_s", "_started_at_s", "due_s")
+    __slots__ = ("_after_s", "_is_asked", "_limit_s", "_started_at_s", "due_s", "fd")
 
     def __init__(self, fd: int, *, now_s: float, limit_s: float = 0.0) -> None:
-        self._fd = fd
+        self.fd = fd
         self._started_at_s = now_s
         self._limit_s = limit_s or NEVER_S
         self._after_s = min(_FIRST_S, self._limit_s)
@@ -53,7 +54,7 @@ class ImportWatch:
 
     def look(self, pid: int, now_s: float) -> str:
         """Ask the worker `pid`, or return a sentence on what it said the last time; else an empty text."""
-        if now_s < self.due_s or self._fd < 0:
+        if now_s < self.due_s or self.fd < 0:
             return ""
         if not self._is_asked:
             os.kill(pid, _QUESTION)
@@ -79,14 +80,14 @@ class ImportWatch:
 
     def close(self) -> None:
         """Ask no more."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
         self.due_s = NEVER_S
 
     def _read(self) -> str:
         try:
-            return os.read(self._fd, _READ_BYTES).decode("utf-8", "replace")
+            return os.read(self.fd, _READ_BYTES).decode("utf-8", "replace")
         except BlockingIOError:
             return ""
 

@@ -6,26 +6,30 @@ worker's.
 
 from __future__ import annotations
 
-import contextlib
 import marshal
 import os
 import sys
-import tempfile
+from typing import NoReturn
 
 from portico import log
 from portico.config.addresses import Address, parse_address
 from portico.config.check import root_warning
+from portico.config.hook_module import hooks_of
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.config.working_directory import working_directory
 from portico.errors import OperatorError
+from portico.process.control.opening import open_control
 from portico.process.cpus import allowed_cpus
 from portico.process.descriptor_limit import check_descriptor_limit, raise_descriptor_limit
 from portico.process.dry_run_report import DryRunRequest, take_request
+from portico.process.handed_file import write_file
 from portico.process.import_path import import_path
 from portico.process.inherited import read_activation
 from portico.process.invocation import this_invocation
-from portico.process.plan import Plan, dump_plan
+from portico.process.pid_file import remove_pid_file, write_pid_file
+from portico.process.plan import MARSHAL_FORMAT, Plan, dump_plan
+from portico.process.privilege_trial import try_privileges
 from portico.process.sockets import bind_all
 from portico.process.standard_streams import write_errors_to
 
@@ -44,11 +48,29 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
     """
     request = take_request(os.environ)
     plan = make_plan(settings, started_at_s=started_at_s, request=request)
+    if request is not None and request.hand_over is not None:
+        try_upgrade(request, plan)
     if request is not None:
         request.report(plan)
     if warning := root_warning(settings):
         log.say(warning)
+    try:
+        write_pid_file(plan)
+        open_control(plan)
+    except BaseException:
+        _let_go(plan)
+        raise
     become("portico.process.__main__", dump_plan(plan), plan)
+
+
+def try_upgrade(request: DryRunRequest, plan: Plan) -> NoReturn:
+    """Report what to upgrade to, and become that for a trial: it takes over in thought, and ends."""
+    program = Program("portico.process.take_over", plan, program="portico")
+    request.send(plan, {"import_path": plan.import_path, **program.__dict__})
+    for listener in plan.listeners:
+        os.set_inheritable(listener.fd, False)
+    hand_over = {**(request.hand_over or {}), "plan": dump_plan(plan), "numbers": {}, "is_trial": True}
+    program.execute(marshal.dumps((plan.import_path, hand_over), MARSHAL_FORMAT))
 
 
 def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest | None = None) -> Plan:
@@ -60,6 +82,14 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         raise OperatorError("cannot find the Python interpreter: sys.executable is empty")
     check_descriptor_limit(settings)
     directory = working_directory(settings)
+    identity, remark = try_privileges(settings, directory)
+    hooks, remarks = hooks_of(settings, directory)
+    for sentence in filter(None, [remark, *remarks]):
+        log.say(sentence)
+    invocation = this_invocation()
+    if settings.umask is not None:
+        # Before sockets and logs are made.
+        os.umask(settings.umask)
     addresses = [absolute(parse_address(text), directory) for text in settings.bind]
     activation = read_activation(os.environ, pid=os.getpid())
     listeners = bind_all(
@@ -79,7 +109,9 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         listeners,
         directory=directory,
         import_path=import_path(dict(settings.env)),
-        invocation=this_invocation(),
+        invocation=invocation,
+        identity=identity,
+        hooks=hooks,
         worker_count=worker_count,
         worker_reason=worker_reason,
         started_at_s=started_at_s,
@@ -91,26 +123,36 @@ def become(module: str, data: bytes, plan: Plan, *, program: str = "portico") ->
 
     `data` is what that makes its `plan` of, whose sockets live on; `program` is the first of its arguments.
     """
-    plan_fd = write_plan(marshal.dumps((plan.import_path, data)))
-    command = [
-        sys.executable,
-        *interpreter_options(),
-        "-c",
-        _BOOTSTRAP.format(module=module),
-        str(plan_fd),
-        program,
-        *sys.argv[1:],
-    ]
     sys.stdout.flush()
     sys.stderr.flush()
     try:
         if plan.settings.error_log != "-":
             write_errors_to(os.path.join(plan.directory, plan.settings.error_log))
-        os.execve(sys.executable, command, plan.invocation.variables(dict(plan.settings.env)))
+        Program(module, plan, program=program).execute(marshal.dumps((plan.import_path, data)))
     except BaseException:
-        for listener in plan.listeners:
-            listener.close()
+        _let_go(plan)
         raise
+
+
+def _let_go(plan: Plan) -> None:
+    """Leave nothing behind of a start that has failed."""
+    for listener in (*plan.listeners, *plan.control):
+        listener.close()
+    remove_pid_file(plan.pid_file)
+
+
+class Program:
+    """An interpreter that calls `main` of `module`, with what it is handed in a file: how to call it."""
+
+    def __init__(self, module: str, plan: Plan, *, program: str) -> None:
+        self.path = sys.executable
+        self.before = [self.path, *interpreter_options(), "-c", _BOOTSTRAP.format(module=module)]
+        self.after = [program, *sys.argv[1:]]
+        self.variables = plan.invocation.variables(dict(plan.settings.env))
+
+    def execute(self, data: bytes) -> NoReturn:
+        """Replace this process by it. Raises OSError if that cannot be."""
+        os.execve(self.path, [*self.before, str(write_file(data)), *self.after], self.variables)
 
 
 def absolute(address: Address, directory: str) -> Address:
@@ -130,51 +172,6 @@ def _worker_count(settings: Settings) -> tuple[int, str]:
         return count, reason
     origin = settings.origins[Settings.workers.attribute]
     return settings.workers, origin if origin != DEFAULT_ORIGIN else "fixed"
-
-
-def write_plan(data: bytes) -> int:
-    """Return a descriptor to read `data` from, which the next interpreter inherits."""
-    fd = _file_in_memory()
-    if fd < 0:
-        fd = _unlinked_file()
-    if fd < 0:
-        return _pipe_with(data)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(data)
-    os.lseek(fd, 0, os.SEEK_SET)
-    os.set_inheritable(fd, True)
-    return fd
-
-
-def _file_in_memory() -> int:
-    """Return a descriptor, or -1: other systems have none, and a sandbox may not allow it."""
-    with contextlib.suppress(AttributeError, OSError):
-        return os.memfd_create("portico-plan")
-    return -1
-
-
-def _unlinked_file() -> int:
-    """Return a descriptor, or -1: there may be no folder to write in."""
-    with contextlib.suppress(OSError), tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
-    return -1
-
-
-def _pipe_with(data: bytes) -> int:
-    """Return the read end of a pipe that has all of `data`: nobody would read while it is written."""
-    read_fd, write_fd = os.pipe()
-    os.set_blocking(write_fd, False)
-    try:
-        written = os.write(write_fd, data)
-    finally:
-        os.close(write_fd)
-    if written < len(data):
-        raise OperatorError(
-            "cannot hand on the settings to the supervisor: there is no memory file (memfd_create) and no "
-            "folder for temporary files; let TMPDIR name one"
-        )
-    os.set_inheritable(read_fd, True)
-    return read_fd
 
 
 def interpreter_options() -> list[str]:

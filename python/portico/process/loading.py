@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from portico.types import WSGIApplication
 
 
+EXIT_LOADED = 64
+"""How a process ends that was to load the application and no more: 0 is what an import may end it with."""
+
+
 class Loaded:
     """What is served.
 

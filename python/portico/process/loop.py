@@ -39,10 +39,13 @@ class Loop:
         self._poll = select.poll()
         self._takers: dict[int, Callable[[float], None]] = {}
 
-    def watch(self, fd: int, take: Callable[[float], None]) -> None:
-        """Call `take` with the time whenever `fd` can be read."""
+    def watch(self, fd: int, take: Callable[[float], None], *, when: int = select.POLLIN) -> None:
+        """Call `take` with the time whenever `fd` can be read, or whatever else `when` says (poll(2)).
+
+        What was to be called for `fd` before is no longer.
+        """
         self._takers[fd] = take
-        self._poll.register(fd, select.POLLIN)
+        self._poll.register(fd, when)
 
     def forget(self, fd: int) -> None:
         """Watch `fd` no longer; it may be closed already."""

@@ -2,6 +2,9 @@
 
     supervisor to worker   D Drain    take no new requests, finish those in flight, and leave
                            Q Quit     leave as soon as no call runs
+                           V Verbosity  log from the level on that the text names
+                           O Reopen   go on with the log files that come along (SCM_RIGHTS); text: a letter
+                                      for each, a access log, e error log
     worker to supervisor   R Ready    the engine accepts connections; text: the application's full name
                            F Failed   the worker cannot serve; text: why
                            L Leaving  the worker leaves because of a signal; text: D or Q, as if so ordered
@@ -36,6 +39,14 @@ class Quit(Message):
     kind = b"Q"
 
 
+class Verbosity(Message):
+    kind = b"V"
+
+
+class Reopen(Message):
+    kind = b"O"
+
+
 class Ready(Message):
     kind = b"R"
 
@@ -52,7 +63,11 @@ class Taken(Message):
     kind = b"T"
 
 
-_KINDS = {one.kind: one for one in (Drain, Quit, Ready, Failed, Leaving, Taken)}
+class Unknown(Message):
+    """What a worker of another version says: an upgrade has left it here, and nobody knows what it means."""
+
+
+_KINDS = {one.kind: one for one in (Drain, Quit, Verbosity, Reopen, Ready, Failed, Leaving, Taken)}
 _HEAD_BYTES = 9
 
 
@@ -67,21 +82,24 @@ class Decoder:
 
     __slots__ = ("_buffer",)
 
-    def __init__(self) -> None:
-        self._buffer = b""
+    def __init__(self, begun: bytes = b"") -> None:
+        self._buffer = begun
+
+    @property
+    def begun(self) -> bytes:
+        """What has come of a frame that is not complete."""
+        return self._buffer
 
     def feed(self, data: bytes) -> list[Message]:
-        """Return the messages that are complete with `data`; raises ValueError for an unknown kind."""
+        """Return the messages that are complete with `data`."""
         self._buffer += data
         messages: list[Message] = []
         while len(self._buffer) >= _HEAD_BYTES:
             end = _HEAD_BYTES + int.from_bytes(self._buffer[5:_HEAD_BYTES], "little")
             if len(self._buffer) < end:
                 break
-            kind = self._buffer[:1]
-            if kind not in _KINDS:
-                raise ValueError(f"unknown message kind {kind!r}")
-            text = self._buffer[_HEAD_BYTES:end].decode("utf-8")
-            messages.append(_KINDS[kind](text, number=int.from_bytes(self._buffer[1:5], "little")))
+            kind = _KINDS.get(self._buffer[:1], Unknown)
+            text = self._buffer[_HEAD_BYTES:end].decode("utf-8", "backslashreplace")
+            messages.append(kind(text, number=int.from_bytes(self._buffer[1:5], "little")))
             self._buffer = self._buffer[end:]
         return messages

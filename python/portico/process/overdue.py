@@ -10,7 +10,10 @@ from portico.process.worker_handle import LEAVING, READY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from portico import _core
+    from portico._core import RunningCall
     from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
 
@@ -30,11 +33,18 @@ _SHORTEST_TICK_S = 0.05
 class OverdueCalls(Duty):
     """Looks for such calls when one may be there, and lets their workers leave."""
 
-    __slots__ = ("_next_s", "_scoreboard", "_worker_set")
+    __slots__ = ("_next_s", "_scoreboard", "_tell", "_worker_set")
 
-    def __init__(self, worker_set: WorkerSet, scoreboard: _core.Scoreboard) -> None:
+    def __init__(
+        self,
+        worker_set: WorkerSet,
+        scoreboard: _core.Scoreboard,
+        tell: Callable[[WorkerHandle, RunningCall], None],
+    ) -> None:
+        """`tell` is called with each such call."""
         self._worker_set = worker_set
         self._scoreboard = scoreboard
+        self._tell = tell
         self._next_s = 0.0
 
     def look(self, now_s: float) -> None:
@@ -58,6 +68,8 @@ class OverdueCalls(Duty):
                 f"{worker}: {what}, longer than the timeout of {limit_s:g} s; "
                 f"replacing the worker{describe_calls(status)}"
             )
+            for call in overdue_calls(status, limit_s):
+                self._tell(worker, call)
             worker.write_stacks()
             worker.is_overdue = True
             within_s = STUCK_PATIENCE_S if is_stuck(status, limit_s) else PATIENCE_S

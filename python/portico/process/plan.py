@@ -10,11 +10,13 @@ import marshal
 import os
 
 from portico.config.addresses import Address, parse_address
+from portico.config.identity import Identity
 from portico.config.values import HandedValues
 from portico.process.invocation import Invocation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, cast
 
     from portico.config.settings import Settings
@@ -72,15 +74,21 @@ class Listener:
 class Plan:
     """All that the supervisor is told.
 
-    `directory` is where the application works, `import_path` is `sys.path` there. `started_at_s` is on the
-    monotonic clock, which outlives an exec.
+    `directory` is where the application works, `import_path` is `sys.path` there. `identity` is who workers
+    are, if not who the supervisor is; `hooks` are the names of the hooks that there are. `started_at_s` is on
+    the monotonic clock, which outlives an exec. `control` is the socket of `portico ctl`, if there is one;
+    `pid_file` is the path of the file that has our process id, or empty.
     """
 
     __slots__ = (
+        "control",
         "directory",
+        "hooks",
+        "identity",
         "import_path",
         "invocation",
         "listeners",
+        "pid_file",
         "settings",
         "started_at_s",
         "worker_count",
@@ -98,15 +106,23 @@ class Plan:
         worker_count: int,
         worker_reason: str,
         started_at_s: float,
+        identity: Identity | None = None,
+        hooks: tuple[str, ...] = (),
+        control: Sequence[Listener] = (),
+        pid_file: str = "",
     ) -> None:
         self.settings = settings
         self.listeners = listeners
         self.directory = directory
+        self.identity = identity
+        self.hooks = hooks
         self.import_path = import_path
         self.invocation = invocation
         self.worker_count = worker_count
         self.worker_reason = worker_reason
         self.started_at_s = started_at_s
+        self.control = list(control)
+        self.pid_file = pid_file
 
     @property
     def name(self) -> str:
@@ -129,23 +145,38 @@ class Plan:
         """Whether the number of workers changes with the load."""
         return self.fewest_workers < self.most_workers
 
+    def take_umask(self) -> None:
+        """Let new files of this process, and of those it will fork, have the permissions of this plan."""
+        umask = self.settings.umask
+        os.umask(self.invocation.umask if umask is None else umask)
+
 
 def dump_plan(plan: Plan) -> bytes:
     """Return `plan` as bytes for `load_plan`."""
     record: dict[str, Any] = {name: getattr(plan, name) for name in Plan.__slots__}
     record["settings"] = (plan.settings.values, plan.settings.origins)
     record["invocation"] = tuple(getattr(plan.invocation, name) for name in Invocation.__slots__)
+    if plan.identity is not None:
+        record["identity"] = tuple(getattr(plan.identity, name) for name in Identity.FIELDS)
     record["listeners"] = dump_listeners(plan.listeners)
+    record["control"] = dump_listeners(plan.control)
     return marshal.dumps(record, MARSHAL_FORMAT)
 
 
 def load_plan(data: bytes) -> Plan:
     """Return the plan that `dump_plan` wrote; for bytes from this very version only."""
     record: dict[str, Any] = marshal.loads(data)
-    settings = cast("Settings", HandedValues(*record.pop("settings")))
-    listeners = load_listeners(record.pop("listeners"))
+    settings = handed_settings(*record.pop("settings"))
+    listeners, control = (load_listeners(record.pop(name)) for name in ("listeners", "control"))
     invocation = Invocation(*record.pop("invocation"))
-    return Plan(settings, listeners, invocation=invocation, **record)
+    if record["identity"] is not None:
+        record["identity"] = Identity(*record["identity"])
+    return Plan(settings, listeners, control=control, invocation=invocation, **record)
+
+
+def handed_settings(values: dict[str, Any], origins: dict[str, str]) -> Settings:
+    """Return settings that were read elsewhere."""
+    return cast("Settings", HandedValues(values, origins))
 
 
 def dump_listeners(listeners: list[Listener]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Reading the configuration anew while serving: one dry run of the command line at a time."""
+"""Reading the configuration anew while serving, for a reload or an upgrade: one dry run at a time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import os
 import time
 
 from portico import log
-from portico.process.loop import Duty
-from portico.process.signals import signal
+from portico.errors import OperatorError
+from portico.process.loading import EXIT_LOADED
+from portico.process.loop import NEVER_S, Duty
+from portico.process.signals import how_it_ended, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from portico.process.dry_run import DryRun
     from portico.process.generations import Generations
@@ -23,48 +26,96 @@ _PATIENCE_S = 60.0
 _INDENT = "\n  "
 
 
+RELOAD, UPGRADE = "reload", "upgrade"
+
+
 class Rereading(Duty):
-    """The dry run that is on its way, if there is one. What comes of it is given to `take_plan`."""
+    """The dry run that is on its way, if there is one.
 
-    __slots__ = ("_generations", "_is_due_again", "_loop", "_run", "_take_plan")
+    A plan that comes of it is given to `take_plan`; in an upgrade, to which belongs what `hand_over`
+    returns, `replace` is given the report, and says why it has come back. `asked` is how often the
+    configuration was to be read, `read` how many of these are over, and `failure` is why the last one has
+    come to nothing, if it has.
+    """
 
-    def __init__(self, loop: Loop, generations: Generations, take_plan: Callable[[Plan, str], None]) -> None:
+    __slots__ = (
+        *("_again", "_covered", "_generations", "_hand_over", "_loop", "_patience_s", "_replace", "_run"),
+        *("_take_plan", "asked", "failure", "read"),
+    )
+
+    def __init__(
+        self,
+        loop: Loop,
+        generations: Generations,
+        take_plan: Callable[[Plan, str], None],
+        *,
+        hand_over: Callable[[], dict[str, Any]],
+        replace: Callable[[dict[str, Any]], str],
+    ) -> None:
         self._loop = loop
         self._generations = generations
         self._take_plan = take_plan
+        self._hand_over = hand_over
+        self._replace = replace
         self._run: DryRun | None = None
-        self._is_due_again = False
+        self._patience_s = _PATIENCE_S
+        # What has been asked for meanwhile.
+        self._again = ""
+        self.asked = self._covered = self.read = 0
+        self.failure = ""
 
-    def begin(self) -> None:
+    @property
+    def again(self) -> str:
+        """What is to be begun once more: RELOAD, UPGRADE, which is a reload too, or nothing."""
+        return self._again
+
+    def begin(self, what: str = RELOAD) -> None:
         """Read the configuration; once more after that if it is being read."""
-        if self._run is not None:
-            self._is_due_again = True
-            return
-        self._is_due_again = False
+        self.asked += 1
+        if self._run is None:
+            self._begin(what)
+        else:
+            self._again = UPGRADE if UPGRADE in (what, self._again) else what
+
+    def _begin(self, what: str) -> None:
+        self._again = ""
+        self._patience_s, hand_over_fd = _PATIENCE_S, -1
         # Here, because few servers ever reload, and each worker would have it.
         from portico.process.dry_run import DryRun
 
+        self._covered = self.asked
         try:
+            if what == UPGRADE:
+                from portico.process.upgrade import hand_over_file
+
+                hand_over_fd = hand_over_file(self._hand_over())
+                # The application is loaded besides.
+                self._patience_s += self._generations.current.settings.boot_timeout_s or NEVER_S
             run = self._run = DryRun(
                 self._generations.current.invocation,
                 self._generations.listeners,
-                until_s=time.monotonic() + _PATIENCE_S,
+                until_s=time.monotonic() + self._patience_s,
+                hand_over_fd=hand_over_fd,
             )
-        except OSError as error:
-            log.error(f"cannot read the configuration anew: {error.strerror}; all stays as it is")
+        except (OSError, OperatorError) as error:
+            why = error.strerror if isinstance(error, OSError) else error.message
+            self._fail(f"cannot read the configuration anew: {why}; all stays as it is")
             return
+        finally:
+            if hand_over_fd >= 0:
+                os.close(hand_over_fd)
         for fd in run.fds:
             self._loop.watch(fd, lambda _: run.read())
 
     def look(self, now_s: float) -> None:
         if self._run is not None and now_s >= self._run.until_s:
-            log.error(f"reading the configuration anew has taken longer than {_PATIENCE_S:g} s")
+            log.error(f"reading the configuration anew has taken longer than {self._patience_s:g} s")
             self.stop()
 
     def due_s(self) -> float | None:
         return None if self._run is None else self._run.until_s
 
-    def ended(self, pid: int) -> bool:
+    def ended(self, pid: int, exit_code: int) -> bool:
         """Take the outcome if `pid`, which has ended, is the dry run; say whether it is."""
         run = self._run
         if run is None or run.pid != pid:
@@ -72,17 +123,40 @@ class Rereading(Duty):
         self._run = None
         for fd in run.fds:
             self._loop.forget(fd)
+        if run.is_upgrade:
+            self._end_upgrade(run, exit_code)
+        else:
+            self._end_reload(run)
+        if self._again:
+            self._begin(self._again)
+        return True
+
+    def _end_reload(self, run: DryRun) -> None:
         plan, said = run.end()
         if plan is None:
-            why = " it ended without a word"
-            if said:
-                why = "".join(_INDENT + line.removeprefix("portico: ") for line in said.splitlines())
-            log.error(f"the configuration was not taken, all stays as it is:{why}")
+            self._fail(f"the configuration was not taken, all stays as it is:{_indented(said)}")
         else:
             self._take_plan(plan, said)
-        if self._is_due_again:
-            self.begin()
-        return True
+            self._conclude("")
+
+    def _end_upgrade(self, run: DryRun, exit_code: int) -> None:
+        report, said = run.end_with_report()
+        if report is not None and report["program"] and exit_code == EXIT_LOADED:
+            # Comes back only from what has failed.
+            said = self._replace(report)
+        elif not said:
+            said = f"the command line {how_it_ended(exit_code)} without a word"
+        if report is not None:
+            run.give_up(report)
+        self._fail(f"the upgrade was not made, all stays as it is:{_indented(said)}")
+
+    def _fail(self, sentence: str) -> None:
+        log.error(sentence)
+        self._conclude(sentence)
+
+    def _conclude(self, failure: str) -> None:
+        self.read = self._covered
+        self.failure = failure
 
     def close(self) -> None:
         """In a worker: let go of what belongs to the dry run."""
@@ -92,7 +166,12 @@ class Rereading(Duty):
 
     def stop(self) -> None:
         """Have no more of it: what is on its way is ended."""
-        self._is_due_again = False
+        self._again = ""
         if self._run is not None:
-            self._run.until_s = float("inf")
+            self._run.until_s = NEVER_S
             os.kill(self._run.pid, signal.SIGKILL)
+
+
+def _indented(said: str) -> str:
+    lines = said.splitlines()
+    return "".join(_INDENT + line.removeprefix("portico: ") for line in lines) or " it ended without a word"

@@ -23,8 +23,6 @@ SUPERVISOR_SIGNALS = (
     signal.SIGTTIN,
     signal.SIGTTOU,
     signal.SIGCHLD,
-    # Without a meaning yet; their default would end the supervisor, which is not what the habit of another
-    # server expects.
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
@@ -83,6 +81,11 @@ class SignalPipe:
             return os.read(self.read_fd, 4096)
         except BlockingIOError:
             return b""
+
+    def again(self, numbers: bytes) -> None:
+        """Let `numbers`, which were read already, be read once more."""
+        if numbers:
+            os.write(self.write_fd, numbers)
 
     def close(self) -> None:
         """Close both ends; the caller has reset the signals."""

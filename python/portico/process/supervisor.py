@@ -16,22 +16,29 @@ import time
 from portico import _core, log
 from portico.config.shares import share_of
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
+from portico.hooks import Request, Server, Worker
 from portico.process.automatic_count import AutomaticCount
 from portico.process.back_off import BackOff
 from portico.process.banner import banner
 from portico.process.boots import Boots
 from portico.process.calls import describe_calls
+from portico.process.control.door import Door
+from portico.process.control.subject import Subject
 from portico.process.generations import Generations
+from portico.process.hook_processes import SupervisorHooks
+from portico.process.hooks import server_of
 from portico.process.last_connections import let_nobody_in
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
-from portico.process.messages import Drain, Failed, Leaving, Quit, Ready
+from portico.process.messages import Drain, Failed, Leaving, Quit, Ready, Verbosity
 from portico.process.overdue import OverdueCalls, OverdueWorkers
 from portico.process.proctitle import name_process
-from portico.process.reread import Rereading
+from portico.process.reopening import reopen_logs
+from portico.process.reread import UPGRADE, Rereading
 from portico.process.signals import (
     SUPERVISOR_SIGNALS,
     SignalPipe,
+    block_only,
     block_signals,
     how_it_ended,
     signal,
@@ -45,7 +52,10 @@ from portico.process.worker_set import WorkerSet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from portico.process.plan import Plan
+    from portico.process.predecessor import Predecessor
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 SERVING, DRAINING, QUITTING, KILLING = "serving", "draining", "quitting", "killing"
@@ -59,10 +69,13 @@ LOG_PAUSE_S = 0.25
 class Supervisor:
     """All state of the supervisor; `run` is its life."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._generations = Generations(plan)
+    def __init__(self, plan: Plan, before: Predecessor | None = None) -> None:
+        self._before = before
+        self._generations = Generations(plan, before)
         self._worker_set = WorkerSet(plan.most_workers)
-        self._scoreboard = _core.Scoreboard(self._worker_set.slots)
+        self._scoreboard = (
+            before.scoreboard(self._worker_set) if before else _core.Scoreboard(self._worker_set.slots)
+        )
         self._signals = SignalPipe()
         self._loop = Loop()
         self._automatic_count = AutomaticCount(
@@ -79,11 +92,23 @@ class Supervisor:
         self._has_stop_signal = False
         self._announced = False
         self._back_off = BackOff()
-        self._rereading = Rereading(self._loop, self._generations, self._take_plan)
-        self._duties: list[Duty] = [OverdueWorkers(self._worker_set, self._scoreboard)]
+        self._rereading = Rereading(
+            self._loop,
+            self._generations,
+            self._take_plan,
+            hand_over=self._hand_over,
+            replace=self._be_replaced,
+        )
+        self._door = Door(self._loop, plan, self._subject())
+        self._hooks = SupervisorHooks(self._generations, self._leave_to_hook)
+        self._duties: list[Duty] = [
+            OverdueWorkers(self._worker_set, self._scoreboard),
+            self._door,
+            self._hooks,
+        ]
         # No longer once told to stop.
         self._duties_in_service: list[Duty] = [
-            OverdueCalls(self._worker_set, self._scoreboard),
+            OverdueCalls(self._worker_set, self._scoreboard, self._tell_overdue),
             Boots(self._worker_set),
             self._rereading,
             TouchReload(self._generations, self._reload),
@@ -96,6 +121,9 @@ class Supervisor:
         configure_log(self._plan.settings)
         self._signals.watch(SUPERVISOR_SIGNALS)
         self._loop.watch(self._signals.read_fd, self._take_signals)
+        if self._before is not None:
+            self._take_over(self._before)
+            self._before = None
         # What exists now lives as long as the process: leave it out of collections, which would copy its
         # pages in every worker (gc.freeze in the documentation of the module gc).
         gc.disable()
@@ -106,8 +134,10 @@ class Supervisor:
             assignment = self._manage(time.monotonic())
             if assignment is not None:
                 return assignment
-            if self._stage != SERVING and not self._worker_set.workers:
+            is_over = self._stage != SERVING and not self._worker_set.workers
+            if is_over and self._hooks.have_ended(self._server()):
                 self._generations.close_listeners()
+                self._door.end()
                 # The interpreter gives signals their default effect while it ends itself: one more TERM would
                 # be taken for the reason of the end.
                 block_signals(SUPERVISOR_SIGNALS)
@@ -139,6 +169,8 @@ class Supervisor:
             is_full = not self._lacks_worker()
             if is_full or now_s < self._back_off.not_before_s:
                 return None
+            if not self._hooks.let_fork(self._server(), self._worker_set.free_slot()):
+                return None
             try:
                 assignment = self._fork(now_s)
             except OSError as error:
@@ -154,11 +186,13 @@ class Supervisor:
 
     def _fork(self, now_s: float) -> Assignment | None:
         slot = self._worker_set.free_slot()
+        server = self._server()
         ways = Ways(_core.socket_pair, os.pipe)
         pid = ways.fork()
         message_fd, stack_fd = ways.ends
         if pid == 0:
-            return self._become_worker(slot, message_fd, stack_fd)
+            return self._become_worker(slot, message_fd, stack_fd, server)
+        self._hooks.forked(slot)
         worker = WorkerHandle(
             self._plan.settings,
             pid=pid,
@@ -168,17 +202,12 @@ class Supervisor:
             stack_fd=stack_fd,
             now_s=now_s,
         )
-        self._worker_set.add(worker)
-        self._loop.watch(message_fd, lambda now_s: self._read_messages(worker, now_s))
+        self._adopt(worker)
         log.debug(f"worker {pid} started as worker {slot + 1}")
         return None
 
-    def _become_worker(self, slot: int, supervisor_fd: int, stack_fd: int) -> Assignment:
-        """In the child: let go of all that is the supervisor's."""
-        forget_parent(self._signals)
-        for sibling in self._worker_set.workers.values():
-            sibling.close()
-        self._rereading.close()
+    def _become_worker(self, slot: int, supervisor_fd: int, stack_fd: int, server: Server) -> Assignment:
+        self._leave_supervisor()
         self._generations.keep_only_current()
         return Assignment(
             self._plan,
@@ -187,7 +216,30 @@ class Supervisor:
             supervisor_fd=supervisor_fd,
             stack_fd=stack_fd,
             multiprocess=max(self._wanted, self._plan.most_workers) > 1,
+            server=server,
         )
+
+    def _leave_supervisor(self) -> None:
+        """In a forked process: let go of what is the supervisor's, but for the sockets that are served."""
+        forget_parent(self._signals)
+        for worker in self._worker_set.workers.values():
+            worker.close()
+        self._rereading.close()
+        self._door.close()
+
+    def _leave_to_hook(self) -> None:
+        self._leave_supervisor()
+        for listener in self._generations.listeners:
+            os.close(listener.fd)
+
+    def _server(self) -> Server:
+        """What hooks are told."""
+        number = self._generations.number
+        return server_of(self._plan, pid=os.getpid(), workers=self._wanted, generation=number)
+
+    def _tell_overdue(self, worker: WorkerHandle, call: _core.RunningCall) -> None:
+        request = Request(call.what, elapsed_s=call.elapsed_s, timeout_s=worker.settings.timeout_s)
+        self._hooks.tell("request_timeout", self._server(), Worker(worker.slot + 1, pid=worker.pid), request)
 
     def _drain(self, worker: WorkerHandle, now_s: float) -> None:
         worker.leave(Drain, now_s=now_s)
@@ -231,8 +283,12 @@ class Supervisor:
             self._stop(KILLING if self._stage in (QUITTING, KILLING) else QUITTING, now_s)
         elif number == signal.SIGHUP:
             self._reload()
+        elif number == signal.SIGUSR1:
+            self._reopen_logs()
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self._resize(1 if number == signal.SIGTTIN else -1)
+        elif number == signal.SIGUSR2:
+            self._upgrade()
         elif number != signal.SIGCHLD:
             log.warning(f"{signal_name(number)} has no meaning here")
 
@@ -244,6 +300,59 @@ class Supervisor:
         log.info("reloading: reading the configuration")
         self._rereading.begin()
 
+    def _upgrade(self) -> None:
+        if self._stage != SERVING:
+            return
+        log.info("upgrading: trying the program that is there now")
+        self._rereading.begin(UPGRADE)
+
+    def _hand_over(self) -> dict[str, Any]:
+        """Return what a supervisor in this one's place needs to know."""
+        from portico.process.upgrade import hand_over
+
+        return hand_over(
+            self._generations,
+            self._worker_set,
+            self._scoreboard,
+            wanted=self._wanted,
+            is_announced=self._announced,
+        )
+
+    def _be_replaced(self, report: dict[str, Any]) -> str:
+        """Become the program that a dry run has tried; return why that cannot be."""
+        from portico.process.upgrade import become
+
+        if self._stage != SERVING:
+            return "portico is stopping"
+        record = self._hand_over()
+        # A reload or upgrade that was asked for since is the next one's.
+        if self._rereading.again:
+            record["signals"].append(signal.SIGUSR2 if self._rereading.again == UPGRADE else signal.SIGHUP)
+        log.info(f"upgrading: portico {report['portico']} under Python {report['Python']} takes over")
+        _core.flush_log(LOG_PATIENCE_S)
+        return become(report, record, self._signals)
+
+    def _take_over(self, before: Predecessor) -> None:
+        """Go on with what the supervisor before has left; its workers count as those before a reload."""
+        self._announced = before.is_announced
+        # None are wanted in sleep, and after a drain.
+        if self._plan.worker_count == before.worker_count and before.wanted:
+            self._wanted = before.wanted
+        self._wanted = min(self._wanted, self._worker_set.most_workers)
+        for worker in before.workers:
+            self._adopt(worker)
+        self._door.take_plan(self._plan, before.plan)
+        self._generations.take_over(before.settings)
+        self._hooks.take_over(self._server())
+        log.info(f"upgraded from {before}: each worker is replaced once its successor is ready")
+        self._signals.again(bytes([*before.signals, signal.SIGCHLD]))
+        block_only(before.blocked)
+
+    def _adopt(self, worker: WorkerHandle) -> None:
+        self._worker_set.add(worker)
+        if worker.message_fd >= 0:
+            self._loop.watch(worker.message_fd, lambda now_s: self._read_messages(worker, now_s))
+
     def _take_plan(self, plan: Plan, said: str) -> None:
         """Serve by `plan` from now on; `said` is what the command line had to say about it."""
         if self._stage != SERVING:
@@ -252,6 +361,7 @@ class Supervisor:
         for line in said.splitlines():
             log.info(line.removeprefix("portico: "))
         before = self._plan
+        self._door.take_plan(plan, before)
         # Whether this plan serves, only a worker can tell.
         self._automatic_count.wake()
         self._generations.take(plan)
@@ -259,27 +369,73 @@ class Supervisor:
         self._want_as(plan, before)
         self._back_off.end()
         # The rest follows from it: `_manage` starts workers of this generation and drains those before it.
+        self._hooks.tell("on_reload", self._server())
         log.info("reloading: each worker is replaced once its successor is ready")
 
     def _want_as(self, plan: Plan, before: Plan) -> None:
         """Want as many workers as `plan` says, if `before` has said something else: TTIN and TTOU hold on."""
-        if plan.worker_count == before.worker_count and plan.is_scaled == before.is_scaled:
+        # After a drain there are none.
+        is_as_before = plan.worker_count == before.worker_count and plan.is_scaled == before.is_scaled
+        if self._wanted and is_as_before:
             return
         self._wanted = min(plan.worker_count, self._worker_set.most_workers)
         if self._wanted < plan.worker_count:
             log.warning(f"workers: {self._wanted} are the most without a restart, got {plan.worker_count}")
 
     def _resize(self, by: int) -> None:
-        wanted = self._wanted + by
         fewest, most = self._automatic_count.bounds
+        # After a drain there are none.
+        wanted = max(self._wanted + by, fewest) if by > 0 else self._wanted + by
         if self._stage != SERVING or not fewest <= wanted <= most:
             log.warning(f"the number of workers stays at {self._wanted}")
             return
-        self._wanted = wanted
-        log.info(f"the number of workers is {wanted} now")
+        self._resize_to(wanted)
 
-    def _want(self, wanted: int) -> None:
-        self._wanted = wanted
+    def _resize_to(self, count: int) -> None:
+        # None is none, though a connection may wait.
+        self._automatic_count.stop()
+        self._want(count)
+        log.info(f"the number of workers is {count} now")
+
+    def _want(self, count: int) -> None:
+        self._wanted = count
+
+    # -- control
+
+    def _subject(self) -> Subject:
+        """Return what may be asked over the control socket."""
+        return Subject(
+            worker_set=self._worker_set,
+            scoreboard=self._scoreboard,
+            generations=self._generations,
+            rereading=self._rereading,
+            back_off=self._back_off,
+            serving=SERVING,
+            stage=lambda: self._stage,
+            wanted=lambda: self._wanted,
+            reload=self._reload,
+            upgrade=self._upgrade,
+            stop=self._stop_by_control,
+            bounds=lambda: self._automatic_count.bounds,
+            resize_to=self._resize_to,
+            reopen_logs=self._reopen_logs,
+            set_log_level=self._set_log_level,
+        )
+
+    def _stop_by_control(self, at_once: bool, now_s: float) -> None:
+        self._take_signal(signal.SIGINT if at_once else signal.SIGTERM, now_s)
+
+    def _reopen_logs(self) -> None:
+        reopen_logs(self._generations, self._worker_set)
+        log.info("the files of the logs are opened anew")
+
+    def _set_log_level(self, level: str) -> None:
+        # New workers have it from the settings; a reload reads them anew.
+        self._plan.settings.values["log_level"] = level
+        self._plan.settings.origins["log_level"] = "portico ctl log-level"
+        _core.set_log_level(level)
+        for worker in self._worker_set.workers.values():
+            worker.tell(Verbosity, level)
 
     def _stop(self, stage: str, now_s: float) -> None:
         self._stage = stage
@@ -364,7 +520,9 @@ class Supervisor:
                 return
             worker = self._worker_set.workers.get(pid)
             if worker is None:
-                self._rereading.ended(pid)
+                exit_code = os.waitstatus_to_exitcode(wait_status)
+                if not self._hooks.ended(pid, exit_code):
+                    self._rereading.ended(pid, exit_code)
                 continue
             self._read_messages(worker, now_s)  # its last words may still be in the socket
             # A child of the worker may hold the other end.
@@ -372,7 +530,10 @@ class Supervisor:
             worker.close()
             # Out of the set first: from here on its pid may belong to another process.
             self._worker_set.remove(worker)
-            self._on_exit(worker, os.waitstatus_to_exitcode(wait_status), now_s)
+            exit_code = os.waitstatus_to_exitcode(wait_status)
+            self._on_exit(worker, exit_code, now_s)
+            ended = Worker(worker.slot + 1, pid=pid, exit_code=exit_code, was_expected=not worker.is_active)
+            self._hooks.tell("worker_exit", self._server(), ended)
             self._scoreboard.reset(worker.slot)
 
     # -- workers that end
@@ -403,19 +564,19 @@ class Supervisor:
                 self._stop(QUITTING, now_s)
         elif workers.has_ready_before(generation) and not workers.has_ready(generation):
             log.error(f"reload failed, the workers of before go on serving{reason}")
-            self._go_back()
+            self._go_back(worker.failure or reason.removeprefix(": "))
         else:
             self._back_off.failed(now_s)
             log.error(
                 f"{worker} cannot load {self._plan.settings.app} ({self._back_off.next_try(now_s)}){reason}"
             )
 
-    def _go_back(self) -> None:
+    def _go_back(self, why: str) -> None:
         """No worker of this generation can be: stay with those of before, and what they were made by."""
         for worker in self._worker_set.in_state(BOOTING):
             worker.kill()
         failed = self._plan
-        self._generations.go_back()
+        self._generations.go_back(why)
         self._want_as(self._plan, failed)
         self._worker_set.adopt(self._generations.number)
 

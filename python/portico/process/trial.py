@@ -13,25 +13,30 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from portico.config.accounts import identity_of
 from portico.config.addresses import parse_address
 from portico.config.check import check
+from portico.config.hook_module import hooks_of
+from portico.config.identity import Identity
 from portico.config.settings import Settings
 from portico.config.working_directory import working_directory
 from portico.errors import EXIT_APPLICATION, EXIT_USAGE, BindError, OperatorError
+from portico.process.handed_file import write_file
+from portico.process.hooks import load_hooks
 from portico.process.import_path import import_path
 from portico.process.inherited import read_activation
 from portico.process.invocation import this_invocation
-from portico.process.launch import absolute, interpreter_options, write_plan
-from portico.process.loading import load_in
+from portico.process.launch import absolute, interpreter_options
+from portico.process.loading import EXIT_LOADED, load_in
+from portico.process.privilege_trial import try_privileges
+from portico.process.privileges import give_up
 from portico.process.sockets import bind_all
 from portico.process.tracebacks import traceback_of
 
 _BOOTSTRAP = (
     "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
-    "file.close(); from portico.process.trial import load_or_exit; load_or_exit(*plan)"
+    "file.close(); from portico.process.trial import load_by_values; load_by_values(*plan)"
 )
-_EXIT_LOADED = 64
-"""How the child ends that has loaded the application: 0 is what an import may end the process with."""
 
 
 def try_out(settings: Settings) -> list[str]:
@@ -44,15 +49,22 @@ def try_out(settings: Settings) -> list[str]:
     check(settings)
     fine: list[str] = []
     wrong: list[OperatorError] = []
-    attempts: list[Callable[[Settings], str]] = [*map(_Address, settings.bind), _application]
+    attempts: list[Callable[[Settings], str]] = [
+        *map(_Address, settings.bind),
+        _privileges,
+        _hooks,
+        _application,
+    ]
     for attempt in attempts:
         try:
-            fine.append(attempt(settings))
+            fine += filter(None, [attempt(settings)])
         except OperatorError as error:
             wrong.append(error)
+            if attempt is _privileges:
+                break  # nobody is there to load the application
     if wrong:
         # Who asks wants to know whether it is the application.
-        exit_code = EXIT_USAGE if isinstance(wrong[0], BindError) else EXIT_APPLICATION
+        exit_code = EXIT_APPLICATION if wrong[0].exit_code == EXIT_APPLICATION else EXIT_USAGE
         raise OperatorError("\n".join(error.message for error in wrong), exit_code=exit_code)
     return fine
 
@@ -78,9 +90,21 @@ class _Address:
         return f"{self._text} can be listened on"
 
 
+def _privileges(settings: Settings) -> str:
+    return try_privileges(settings, working_directory(settings))[1]
+
+
+def _hooks(settings: Settings) -> str:
+    return "\n".join(hooks_of(settings, working_directory(settings))[1])
+
+
 def _application(settings: Settings) -> str:
-    plan = (working_directory(settings), settings.values)
-    plan_fd = write_plan(marshal.dumps((import_path(dict(settings.env)), plan)))
+    identity = identity_of(settings)
+    numbers: list[Any] = []
+    if identity is not None:
+        numbers += (getattr(identity, name) for name in Identity.FIELDS)
+    plan: tuple[Any, ...] = (working_directory(settings), settings.values, settings.origins, numbers)
+    plan_fd = write_file(marshal.dumps((import_path(dict(settings.env)), plan)))
     command = [sys.executable, *interpreter_options(), "-c", _BOOTSTRAP, str(plan_fd), "portico"]
     variables = this_invocation().variables(dict(settings.env))
     try:
@@ -96,7 +120,7 @@ def _application(settings: Settings) -> str:
     finally:
         os.close(plan_fd)
     said = done.stderr.rstrip("\n")
-    if done.returncode == _EXIT_LOADED:
+    if done.returncode == EXIT_LOADED:
         return said.rpartition("\n")[2]
     if done.returncode < 0:
         said = f"{said}\nthe import ended by signal {-done.returncode}".lstrip("\n")
@@ -105,11 +129,21 @@ def _application(settings: Settings) -> str:
     raise OperatorError(f"cannot load {settings.app}: {said}", exit_code=EXIT_APPLICATION)
 
 
-def load_or_exit(directory: str, values: dict[str, Any]) -> None:
-    """In the child: load the application, say its name, and end at once, whatever it has started."""
-    code = _EXIT_LOADED
+def load_by_values(
+    directory: str, values: dict[str, Any], origins: dict[str, str], numbers: list[Any]
+) -> None:
+    """In the child: `load_or_exit` by what has crossed the exec."""
+    load_or_exit(directory, Settings(values, origins), Identity(*numbers) if numbers else None)
+
+
+def load_or_exit(directory: str, settings: Settings, identity: Identity | None) -> None:
+    """Load the application as a worker would, say its name, and end at once, whatever it has started."""
+    code = EXIT_LOADED
     try:
-        said = f"{load_in(directory, Settings(values, {})).name} can be called"
+        give_up(settings, identity, directory)
+        said = f"{load_in(directory, settings).name} can be called"
+        if settings.hooks:
+            load_hooks(settings.hooks, directory)
     except OperatorError as error:
         said, code = error.message, EXIT_APPLICATION
     except BaseException as error:

@@ -16,8 +16,9 @@ from portico import _core, log
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.forked import leave_server_behind
 from portico.process.import_watch import show_no_stack, show_stack_when_asked
-from portico.process.loading import Loaded, load_in
+from portico.process.loading import Loaded, enter, load_in
 from portico.process.messages import Failed, Ready, encode
+from portico.process.privileges import are_given_up, give_up
 from portico.process.proctitle import name_process
 from portico.process.signals import STACKS_SIGNAL, WORKER_SIGNALS, SignalPipe, signal
 from portico.process.tracebacks import traceback_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from portico.config.settings import Settings
+    from portico.hooks import Server
     from portico.process.plan import Listener, Plan
     from portico.types import EngineListener, ErrorLog, OnInterrupt, OnResponse, WSGIApplication
 
@@ -39,7 +41,7 @@ _STANDARD_ERROR_FD = 2
 class Assignment:
     """What a forked process takes over from the supervisor to become a worker."""
 
-    __slots__ = ("multiprocess", "plan", "scoreboard", "slot", "stack_fd", "supervisor_fd")
+    __slots__ = ("multiprocess", "plan", "scoreboard", "server", "slot", "stack_fd", "supervisor_fd")
 
     def __init__(
         self,
@@ -50,7 +52,9 @@ class Assignment:
         supervisor_fd: int,
         stack_fd: int,
         multiprocess: bool,
+        server: Server | None = None,
     ) -> None:
+        self.server = server
         self.plan = plan
         self.scoreboard = scoreboard
         self.slot = slot
@@ -104,9 +108,11 @@ class WorkerProcess:
 def run_worker(assignment: Assignment) -> NoReturn:
     """Be a worker until told to stop; ends the process."""
     signals = begin(assignment)
+    # The last of what only the supervisor's user may do; nothing of the application's has run yet.
+    access_log_fd = open_access_log(assignment.plan)
+    _give_up_privileges(assignment)
     loaded = _load(assignment)
     signals.watch_what_is_free(WORKER_SIGNALS)
-    access_log_fd = open_access_log(assignment.plan)
     process = WorkerProcess(assignment, loaded, signals=signals, access_log_fd=access_log_fd)
     serve_and_leave(loaded.application, process, assignment)
 
@@ -145,15 +151,29 @@ def _show_lines_at_once() -> None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
+def _give_up_privileges(assignment: Assignment) -> None:
+    """Become who the plan says, and keep no more than it says."""
+    plan = assignment.plan
+    if not are_given_up(plan.settings, plan.identity):
+        return
+    try:
+        # What there is to say of it was said before the start.
+        give_up(plan.settings, plan.identity, plan.directory)
+    except OperatorError as error:
+        fail(assignment, error.message)
+
+
 def _load(assignment: Assignment) -> Loaded:
     """Return what is to be served."""
     show_stack_when_asked(assignment.stack_fd)
     try:
+        _call_hook(assignment, "post_fork")
         loaded = load_in(assignment.plan.directory, assignment.plan.settings)
         if assignment.plan.settings.warmup:
             from portico.process.warmup import warm_up
 
             warm_up(loaded.application, assignment.plan)
+        _call_hook(assignment, "worker_ready")
     except OperatorError as error:
         fail(assignment, error.message)
     except BaseException as error:
@@ -161,6 +181,18 @@ def _load(assignment: Assignment) -> Loaded:
         fail(assignment, traceback_of(error))
     show_no_stack(assignment.stack_fd)
     return loaded
+
+
+def _call_hook(assignment: Assignment, name: str) -> None:
+    """Call a hook of the user's, if there is one."""
+    plan, server = assignment.plan, assignment.server
+    if server is None or name not in plan.hooks:
+        return
+    from portico.hooks import Worker
+    from portico.process.hooks import run_in_worker
+
+    enter(plan.directory, plan.settings.pythonpath)
+    run_in_worker(plan, name, server, Worker(assignment.slot + 1, pid=os.getpid()))
 
 
 def serve_and_leave(application: WSGIApplication, process: WorkerProcess, assignment: Assignment) -> NoReturn:

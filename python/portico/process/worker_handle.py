@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from portico import _core
 from portico.process.import_watch import ImportWatch
 from portico.process.loop import NEVER_S
 from portico.process.messages import Decoder, Drain, Message, Quit, Taken, encode
@@ -28,8 +29,16 @@ _READ_BYTES = 65536
 # For each order: what ends a worker that does not serve yet, and so reads none; what it is to do, in words.
 _SIGNALS: dict[type[Message], int] = {Drain: signal.SIGTERM, Quit: signal.SIGINT}
 _WORDS: dict[type[Message], str] = {Drain: "finish", Quit: "stop"}
+# What an upgrade hands over as it is: another version takes of it what it knows.
+_HANDED_OVER = (
+    *("state", "forked_at_s", "ready_at_s", "left_at_s", "kill_at_s", "patience", "failure", "is_overdue"),
+    *("pid", "slot", "generation", "message_fd"),
+)
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from portico.config.settings import Settings
 
 
@@ -96,6 +105,42 @@ class WorkerHandle:
     def __str__(self) -> str:
         return f"worker {self.pid}"
 
+    def hand_over(self) -> dict[str, Any]:
+        """Return what the supervisor that takes this one's place makes its handle of: `take_over`."""
+        return {
+            **{name: getattr(self, name) for name in _HANDED_OVER},
+            "settings": self.settings.values,
+            "stack_fd": self.import_watch.fd,
+            "orders": self._orders,
+            "untaken": list(self._untaken),
+            "begun": self._decoder.begun,
+        }
+
+    @classmethod
+    def take_over(cls, record: dict[str, Any], settings: Settings) -> WorkerHandle:
+        """Return the handle of a worker of the supervisor before, which serves by `settings`."""
+        worker = cls(
+            settings,
+            pid=record["pid"],
+            slot=record["slot"],
+            generation=record["generation"],
+            message_fd=record["message_fd"],
+            stack_fd=record["stack_fd"],
+            now_s=record["forked_at_s"],
+        )
+        for name in _HANDED_OVER:
+            if name in record:
+                setattr(worker, name, record[name])
+        worker._orders = record["orders"]
+        worker._untaken = set(record["untaken"])
+        worker._decoder = Decoder(record["begun"])
+        return worker
+
+    @property
+    def fds(self) -> list[int]:
+        """The descriptors that are open for it."""
+        return [fd for fd in (self.message_fd, self.import_watch.fd) if fd >= 0]
+
     @property
     def is_active(self) -> bool:
         """Whether it serves, or is about to: it counts towards the number of workers that is wanted."""
@@ -116,6 +161,10 @@ class WorkerHandle:
             messages += self._decoder.feed(data)
         self._untaken -= {message.number for message in messages if isinstance(message, Taken)}
         return messages
+
+    def tell(self, order: type[Message], text: str, fds: Sequence[int] = ()) -> None:
+        """Give it an order that is not to leave; `fds` are sent along."""
+        self._order(order, text, fds)
 
     def leave(self, order: type[Message], *, now_s: float, within_s: float = NEVER_S) -> None:
         """Order it to leave, and expect it to be gone as soon as it should by that, or in `within_s`."""
@@ -175,15 +224,16 @@ class WorkerHandle:
         """Whether it has acknowledged all that it was told."""
         return not self._untaken
 
-    def _order(self, order: type[Message]) -> None:
+    def _order(self, order: type[Message], text: str = "", fds: Sequence[int] = ()) -> None:
         self._orders += 1
         self._untaken.add(self._orders)
         if self.message_fd < 0:
             return
         try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
-            os.write(self.message_fd, encode(order(number=self._orders)))
-        except (BrokenPipeError, BlockingIOError):
-            pass  # it is gone or hangs: its time to leave runs all the same
+            _core.send_descriptors(self.message_fd, encode(order(text, number=self._orders)), [*fds])
+        except OSError:
+            # It is gone, or hangs and has as much as the kernel keeps for it: its time to leave runs.
+            pass
 
     def _send(self, signal_number: int) -> None:
         # The pid cannot belong to another process: the supervisor has not reaped this one yet.

@@ -22,6 +22,11 @@ class WorkerSet:
         self.slots = 2 * self.most_workers
         self.workers: dict[int, WorkerHandle] = {}
 
+    def use_slots(self, slots: int) -> None:
+        """Have as many slots as a scoreboard that was there before."""
+        self.slots = slots
+        self.most_workers = slots // 2
+
     def add(self, worker: WorkerHandle) -> None:
         self.workers[worker.pid] = worker
 

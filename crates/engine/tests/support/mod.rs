@@ -11,6 +11,7 @@ use portico_engine::scoreboard::{Mapping, SlotRef};
 use portico_engine::settings::{Lines, Settings};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -53,6 +54,15 @@ impl RunningServer {
         let orders =
             OrderDescriptors { supervisor: Some(theirs.into()), ready: ready.to_vec(), ..OrderDescriptors::default() };
         (RunningServer::serve_with(application, &[], Descriptors { orders, ..Descriptors::default() }).0, ours)
+    }
+
+    /// The same with an access log in `file`.
+    pub fn serve_logged(application: impl Application, file: OwnedFd) -> (RunningServer, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let orders = OrderDescriptors { supervisor: Some(theirs.into()), ..OrderDescriptors::default() };
+        let process = Descriptors { orders, access_log: Some((file, false)), ..Descriptors::default() };
+        (RunningServer::serve_with(application, &[], process).0, ours)
     }
 
     /// The same with a gate, whose keeper is at the other end of a socket; and the listening socket, which stays open.

@@ -18,10 +18,6 @@ _LOGGING = (
     "and the application configures its own"
 )
 _STATSD = "there is no statsd; the access log has the status, size and duration of each request"
-_USER = (
-    "start it as that user: User= of systemd (`portico generate systemd --user NAME`), USER of a Dockerfile; "
-    "owner=NAME and group=NAME of `-b unix:PATH` give the socket to another"
-)
 _RECYCLE = (
     "workers are not replaced by count; HUP replaces them without losing a request, for example from a "
     "timer of "
@@ -33,14 +29,12 @@ _PASTE = (
 _PROXY = "an option of the address: `-b 'HOST:PORT?proxy=required'`"
 _STRICT = "such requests are rejected, always (docs/http.md)"
 _BY_IMPORT = (
-    "there are no hooks; what stands at the top of the application's module runs in each worker before it "
-    "serves"
+    "`post_fork` and `worker_ready` of a module that `--hooks` names (docs/operations.md), in the worker; "
+    "`pre_fork` before it"
 )
-_BY_SYSTEMD = (
-    "there are no hooks; ExecStartPre=, ExecReload= and ExecStopPost= of systemd run before and after"
-)
-_BY_ATEXIT = "there are no hooks; what is registered with atexit runs when a worker leaves"
-_BY_MIDDLEWARE = "there are no hooks; a WSGI middleware runs before and after each request"
+_BY_SYSTEMD = "`on_start`, `on_reload` and `on_exit` of a module that `--hooks` names (docs/operations.md)"
+_BY_ATEXIT = "`worker_exit` of a module that `--hooks` names (docs/operations.md); in the worker, atexit"
+_BY_MIDDLEWARE = "there is no such hook; a WSGI middleware runs before and after each request"
 _CONTROL = "there is no control socket; signals do it (docs/signals.md)"
 
 
@@ -56,6 +50,10 @@ def _worker_class(value: str) -> list[str]:
         f"{value} is not needed: threads are started when calls block, as many as `--threads` allows "
         "(they are real threads, nothing is patched)"
     )
+
+
+def _is_octal(value: str) -> bool:
+    return bool(value) and set(value) <= set("01234567")
 
 
 def _none_if(*same: str, otherwise: str) -> Callable[[str], list[str]]:
@@ -197,21 +195,13 @@ GUNICORN = Server(
         Same("--chdir DIR"),
         Instead("-D --daemon", note="run it under systemd: `portico generate systemd` prints the units"),
         Same("-e --env NAME=VALUE", key="raw_env"),
-        Instead(
-            "-p --pid FILE",
-            key="pidfile",
-            meant=lambda value: not value.isdecimal(),
-            note="not needed: systemd knows its process, and `systemctl reload` sends it HUP",
-        ),
+        Becomes("-p --pid FILE", "--pid-file", key="pidfile", meant=lambda value: not value.isdecimal()),
         Instead("--worker-tmp-dir DIR", note="not needed: there is no heartbeat file"),
-        Instead("-u --user NAME", note=_USER),
-        Instead("-g --group NAME", note=_USER),
-        Instead(
-            "-m --umask MODE",
-            note="UMask= of systemd, or `umask` of the shell; the mode of a Unix socket is `-b "
-            "'unix:PATH?mode=660'`",
-        ),
-        Instead("--initgroups", note=_USER),
+        Same("-u --user NAME", note="of the workers; the supervisor stays root"),
+        Same("-g --group NAME"),
+        Same("--umask MODE", note="the mode of a Unix socket is `-b 'unix:PATH?mode=660'`, too"),
+        Becomes("-m MODE", "--umask", key="umask", meant=_is_octal),
+        Becomes("--initgroups", "", note="not needed: groups are those of `--user`, or `--groups`"),
         Instead("", key="tmp_upload_dir", note="TMPDIR in the environment"),
         Instead(
             "",

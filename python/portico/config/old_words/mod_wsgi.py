@@ -8,10 +8,7 @@ from __future__ import annotations
 from portico.config.old_words.word import Becomes, Clash, Instead, OldWord, Part, Same, Server
 
 _SYSTEMD = "run it under systemd: `portico generate systemd` prints the units"
-_USER = (
-    "start it as that user: User= of systemd (`portico generate systemd --user NAME`), USER of a Dockerfile; "
-    "owner=NAME and group=NAME of `-b unix:PATH` give the socket to another"
-)
+_USER = "`--user`, `--group` and `--groups`, for the workers; the supervisor stays root"
 _RECYCLE = (
     "workers are not replaced by count, age or size; HUP replaces them without losing a request, for example "
     "from a timer of systemd, and MemoryHigh= or the container bounds their memory"
@@ -48,15 +45,14 @@ _COVERAGE = "use coverage.py, py-spy, or Profile of portico.middleware (docs/mid
 _EGGS = "PYTHON_EGG_CACHE in the environment"
 _HEAD_IS_HEAD = "not needed: HEAD is HEAD; a body that the application sends is left out"
 _SPARE = "not needed: there always are as many workers as `--workers` says"
-_LIMITS = "limits are MemoryMax=, LimitAS=, LimitCPU=, Nice= of systemd"
+_LIMITS = "`--limit as=SIZE` and other limits of setrlimit(2); MemoryMax=, Nice= of systemd"
 _STATS = "there is no stats server; the access log has the status, size and duration of each request"
 _NEW_RELIC = "start it with `newrelic-admin run-program portico run`"
 _LOGS = (
-    "`--access-log FILE` is for requests, `--error-log FILE` for all else; rotation is logrotate's, with HUP "
-    "after it"
+    "`--access-log FILE` is for requests, `--error-log FILE` for all else; rotation is logrotate's, with "
+    "USR1 after it"
 )
 _HEAD = "not needed: `--head-timeout` bounds a whole head, however fast it comes"
-_PID = "not needed: systemd knows its process, and `systemctl reload` sends it HUP"
 
 
 def _mount(value: str) -> list[str]:
@@ -107,10 +103,10 @@ _DIRECTIVES: tuple[OldWord, ...] = (
     _of_daemon("response-buffer-size=BYTES", "`--response-memory BYTES`, `--response-spool BYTES`"),
     _of_daemon("receive-buffer-size=BYTES send-buffer-size=BYTES", _BUFFERS),
     _of_daemon("lang=NAME locale=NAME", _LOCALE),
-    _of_daemon("umask=MODE", "UMask= of systemd, or `umask` of the shell"),
+    _of_daemon("umask=MODE", "`--umask MODE`"),
     _of_daemon("display-name=NAME", "`--name NAME`; processes are named without it, too"),
     _of_daemon("memory-limit=BYTES virtual-memory-limit=BYTES cpu-priority=N", _LIMITS),
-    _of_daemon("stack-size=BYTES", "`ulimit -s`, or LimitSTACK= of systemd"),
+    _of_daemon("stack-size=BYTES", "`--limit stack=BYTES`"),
     _of_daemon("chroot=DIR", "RootDirectory= of systemd, or a container"),
     _of_daemon("python-eggs=DIR", _EGGS),
     _of_daemon("server-metrics=On", _STATS),
@@ -209,8 +205,8 @@ _EXPRESS: tuple[OldWord, ...] = (
     Instead("--chunked-request", note=_CHUNKED),
     Becomes("--trust-proxy ADDRESS", "--forwarded-allow-ips"),
     Instead("--trust-proxy-header NAME", note=_FORWARDED),
-    Instead("--user NAME", note=_USER),
-    Instead("--group NAME", note=_USER),
+    Same("--user NAME", note="of the workers; the supervisor stays root"),
+    Same("--group NAME"),
     Instead("--reload-on-changes", note=_DEV),
     Instead("--debug-mode --enable-debugger --debugger-startup --enable-recorder --enable-gdb", note=_DEV),
     Instead("--recorder-directory --gdb-executable PATH", note=_DEV),
@@ -261,7 +257,7 @@ _EXPRESS: tuple[OldWord, ...] = (
     ),
     Instead("--error-log-format FORMAT", note="each line has a date, a process and a level"),
     Instead("--setup-only", note=_SYSTEMD),
-    Instead("--pid-file FILE", note=_PID),
+    Same("--pid-file FILE"),
     Instead(
         "--server-root --httpd-executable --modules-directory --server-mpm --include-file --rewrite-rules "
         "--mime-types --add-handler VALUE",

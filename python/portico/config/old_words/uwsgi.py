@@ -8,10 +8,6 @@ from portico.config.old_words.word import Becomes, Clash, Instead, OldWord, Part
 
 _ALWAYS_SUPERVISED = "not needed: there always is a supervisor, and no worker outlives it"
 _SYSTEMD = "run it under systemd: `portico generate systemd` prints the units"
-_USER = (
-    "start it as that user: User= and Group= of systemd (`portico generate systemd --user NAME`), USER of a "
-    "Dockerfile"
-)
 _ISOLATION = "systemd or the container isolates it; `portico generate systemd` has the usual directives"
 _FILE = (
     "the configuration is a TOML file (docs/configuration.md): `-c FILE`; `portico schema` is what may "
@@ -39,7 +35,7 @@ _ROUTER = "the reverse proxy does it; `portico generate nginx` prints one"
 _TLS = "TLS ends at a reverse proxy, for example that of `portico generate nginx`"
 _LOGS = (
     "`--access-log FILE` is for requests, `--error-log FILE` for all else; rotation is logrotate's, with "
-    "HUP after it"
+    "USR1 after it"
 )
 _STATIC = (
     "let the reverse proxy serve files (`portico generate nginx --static /static=DIR`), or a WSGI middleware"
@@ -310,33 +306,34 @@ _PROCESSES: tuple[OldWord, ...] = (
     Instead("--exit-on-reload", note="not needed: HUP reloads, TERM stops (docs/signals.md)"),
     Instead("--vacuum", note="not needed: the file of a Unix socket is removed at the end"),
     Instead("-d --daemonize --daemonize2 FILE", note=_SYSTEMD),
-    Instead(
-        "--pidfile --pidfile2 --safe-pidfile --safe-pidfile2 FILE",
-        note="not needed: systemd knows its process",
-    ),
-    Instead("--stop PIDFILE", note="send the supervisor TERM (`systemctl stop`)"),
-    Instead("--reload PIDFILE", note=_HUP),
+    Becomes("--pidfile --pidfile2 --safe-pidfile --safe-pidfile2 FILE", "--pid-file"),
+    Instead("--stop PIDFILE", note="`portico ctl stop --pid-file PIDFILE` (docs/operations.md)"),
+    Instead("--reload PIDFILE", note="`portico ctl reload --pid-file PIDFILE` (docs/operations.md)"),
     Instead(
         "--pause --suspend --resume PIDFILE",
-        note="there is no pause; TTOU and TTIN change how many workers there are",
+        note="`portico ctl drain` lets all workers leave, `portico ctl scale N` starts new ones "
+        "(docs/operations.md)",
     ),
-    Instead("--uid --gid --immediate-uid --immediate-gid --add-gid NAME", note=_USER),
-    Instead("--no-initgroups --drop-after-init --drop-after-apps", note=_USER),
+    Becomes("--uid --immediate-uid NAME", "--user"),
+    Becomes("--gid --immediate-gid NAME", "--group"),
+    Becomes("--no-initgroups", "--groups none"),
+    Instead("--add-gid NAME", note="`--groups` with all of them"),
     Instead(
-        "--umask MODE",
-        note="UMask= of systemd, or `umask` of the shell; the mode of a Unix socket is `-b "
-        "'unix:PATH?mode=660'`",
+        "--drop-after-init --drop-after-apps",
+        note="not needed: each worker becomes `--user` before it imports the application",
     ),
+    Same("--umask MODE", note="the mode of a Unix socket is `-b 'unix:PATH?mode=660'`, too"),
+    Becomes("--cap LIST", "--capabilities"),
     Instead(
-        "--chroot --pivot-root --pivot_root --cap --unshare* --setns* --ns --ns-net --namespace* --cgroup* "
-        "--jail* --jid* --libjail --refork* --re-fork* --mount-* --umount-* --check-mount* "
+        "--chroot --pivot-root --pivot_root --unshare* --setns* --ns --ns-net --namespace* --cgroup "
+        "--cgroup* --jail* --jid* --libjail --refork* --re-fork* --mount-* --umount-* --check-mount* "
         "--mountpoint-check",
         note=_ISOLATION,
     ),
-    Instead(
-        "--limit-as --limit-nproc --max-fd --never-swap --prio --ksm",
-        note="limits are LimitAS=, LimitNPROC=, LimitNOFILE=, Nice= of systemd",
-    ),
+    Becomes("--limit-as MB", "--limit as=MB", convert=lambda value: ["--limit", f"as={value}M"]),
+    Becomes("--limit-nproc N", "--limit nproc=N", convert=lambda value: ["--limit", f"nproc={value}"]),
+    Becomes("--max-fd N", "--limit nofile=N", convert=lambda value: ["--limit", f"nofile={value}"]),
+    Instead("--never-swap --prio --ksm", note="Nice= of systemd, or `nice`"),
     Instead("--cpu-affinity N", note="CPUAffinity= of systemd, or `taskset`; `--workers auto` heeds it"),
     Instead("-r --reaper", note="not needed: the application waits for its own children"),
     Instead("-R --max-requests --max-requests-delta N", note=_RECYCLE),
@@ -347,9 +344,8 @@ _PROCESSES: tuple[OldWord, ...] = (
     Instead("--touch-* --fs-* --propagate-touch", note=_HUP),
     Instead("--py-autoreload --py-auto-reload --python-autoreload --python-auto-reload S", note=_DEV),
     Instead("--py-auto-reload-ignore --py-autoreload-* MODULE", note=_DEV),
-    Instead(
-        "--master-fifo --notify-socket PATH", note="signals do it: HUP, TERM, TTIN, TTOU (docs/signals.md)"
-    ),
+    Instead("--master-fifo PATH", note="`portico ctl` has its commands (docs/operations.md)"),
+    Instead("--notify-socket PATH", note="signals do it: HUP, TERM, TTIN, TTOU (docs/signals.md)"),
     Becomes("--cheaper N", "--workers-min", note="`--workers` is how many there are at first, and at most"),
     Becomes(
         "--cheap", "--workers-min 0", note="the first worker starts all the same, and leaves when nobody asks"
@@ -418,7 +414,11 @@ _LOGGING: tuple[OldWord, ...] = (
     Instead("--log-*", note=_LOGS),
     Instead("--logger-* --loggers-list", note=_LOGS),
     Instead("-m --memory-report", note="systemd or the container measures memory; `ps -o pid,rss` shows it"),
-    Instead("--stats*", note=_STATS),
+    Instead(
+        "--stats*",
+        note="`portico ctl status`, `workers` and `requests` tell it, with --json for programs "
+        "(docs/operations.md)",
+    ),
     Instead(
         "--snmp* --carbon* --metric* --enable-metrics --rrdtool* --alarm* --backlog-alarm --lq-alarm "
         "--listen-queue-alarm --segfault-alarm --not-log-alarm --not-alarm-log",

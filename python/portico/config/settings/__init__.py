@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from portico.config.setting import Group, Setting
 from portico.config.settings.application import ApplicationSettings
+from portico.config.settings.control import ControlSettings
 from portico.config.settings.limits import LimitSettings
 from portico.config.settings.listening import ListeningSettings
 from portico.config.settings.logs import LogSettings
+from portico.config.settings.privileges import PrivilegeSettings
 from portico.config.settings.processes import ProcessSettings
 from portico.config.settings.reloads import ReloadSettings
 from portico.config.settings.reverse_proxies import ReverseProxySettings
@@ -33,11 +35,13 @@ class Settings(
     ProcessSettings,
     ScalingSettings,
     ReloadSettings,
+    PrivilegeSettings,
     ListeningSettings,
     LimitSettings,
     TimeSettings,
     ReverseProxySettings,
     LogSettings,
+    ControlSettings,
 ):
     """All settings of one server, each with where its value came from."""
 

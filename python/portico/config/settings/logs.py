@@ -23,7 +23,7 @@ class LogSettings(Values):
         documentation="Where the access log goes: a file, - for standard output, or off. Size and time in a "
         "line are those of the application's call; a slow reader may take longer. If nobody reads what a "
         "pipe should take, a worker keeps 1 MiB of lines and gives up the rest, with a warning: requests do "
-        "not wait for their log. After a file was moved away, HUP opens it anew.",
+        "not wait for their log. After a file was moved away, USR1 opens it anew.",
     )
     error_log = Setting(
         "error_log",
@@ -31,7 +31,7 @@ class LogSettings(Values):
         "-",
         group=_LOGS,
         documentation="Where the error log goes, and whatever else is written to standard error: a file, or "
-        "- to leave standard error as it is. After a file was moved away, HUP opens it anew.",
+        "- to leave standard error as it is. After a file was moved away, USR1 opens it anew.",
     )
     log_level = Setting(
         "log_level",

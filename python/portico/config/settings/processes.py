@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portico.config.kinds import Duration, NumberOrAuto, Text, WholeNumber
+from portico.config.kinds import Duration, NumberOrAuto, PythonModule, Text, WholeNumber
 from portico.config.setting import Group, Setting
 from portico.config.values import Values
 
@@ -54,6 +54,16 @@ class ProcessSettings(Values):
         group=_PROCESSES,
         summary="The longest that a stop may take.",
         documentation="How long a worker that was told to stop may go on serving the requests in flight.",
+    )
+    hooks = Setting(
+        "hooks",
+        PythonModule(),
+        "",
+        group=_PROCESSES,
+        documentation="A module, or a file, with functions of yours that are called when something happens "
+        "to the server: `on_start`, `pre_fork`, `post_fork`, `worker_ready`, `worker_exit`, "
+        "`request_timeout`, `on_reload`, `on_exit`. What each is told, and in which process: "
+        "docs/operations.md.",
     )
     name = Setting(
         "name",

@@ -1,0 +1,115 @@
+"""`portico ctl`: ask a server that runs, or have it do something."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import click
+
+from portico.command_line.group import Commands
+
+_LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
+_NOW = click.Option(["--now"], is_flag=True, help="Do not wait for the requests in flight.")
+
+# Each verb: what it does, what is given to it, its own options, and whether there is something to wait for.
+_VERBS: dict[str, tuple[str, tuple[click.Parameter, ...], bool]] = {
+    "status": ("Show what the server is and does.", (), False),
+    "workers": ("List the workers.", (), False),
+    "requests": ("List the requests that run.", (), False),
+    "reload": ("Read the configuration anew and replace the workers.", (), True),
+    "upgrade": ("Become the program that is there now, in place, and replace the workers.", (), True),
+    "stop": ("Stop after the requests in flight.", (_NOW,), True),
+    "scale": (
+        "Have N workers.",
+        (click.Argument(["workers"], type=click.IntRange(min=1), metavar="N"),),
+        True,
+    ),
+    "drain": ("Let the workers finish and leave, and start none.", (), True),
+    "recycle": ("Replace a worker.", (click.Argument(["pid"], type=int, metavar="PID"),), True),
+    "stacks": (
+        "Have a worker write its stacks to the error log.",
+        (click.Argument(["pid"], type=int, metavar="PID"),),
+        False,
+    ),
+    "reopen-logs": ("Open the files of the logs anew.", (), True),
+    "config": ("Print the settings in force.", (), False),
+    "log-level": (
+        "Set the level of the error log, until a reload.",
+        (click.Argument(["level"], type=click.Choice(_LEVELS), metavar="LEVEL"),),
+        True,
+    ),
+}
+
+
+def _ask(
+    verb: str,
+    *,
+    app: str | None,
+    config_file: str | None,
+    socket_path: str | None,
+    pid_file: str | None,
+    name: str | None,
+    json: bool,
+    timeout: float | None,
+    **fields: Any,
+) -> None:
+    from portico.ctl.connection import ask, upgrade
+    from portico.ctl.instances import Wish, find_socket
+    from portico.ctl.words import SENTENCES
+
+    wish = Wish(socket_path or "", pid_file or "", name or "", config_file, app or "")
+    path = find_socket(wish)
+    if verb == "upgrade":
+        result = upgrade(path, timeout_s=timeout, wait=fields["wait"])
+    else:
+        until_end = verb == "stop" and fields["wait"]
+        result = ask(path, verb, timeout_s=timeout, until_end=until_end, **fields)
+    if json:
+        from json import dumps
+
+        click.echo(dumps(result, indent=2, ensure_ascii=False))
+    else:
+        click.echo(SENTENCES[verb](result))
+
+
+def _command(verb: str) -> click.Command:
+    what, own, has_outcome = _VERBS[verb]
+    waiting = click.Option(
+        ["--wait/--no-wait"], default=True, help="Wait until it is done, or has failed.  [default: wait]"
+    )
+    return click.Command(
+        verb,
+        callback=functools.partial(_ask, verb),
+        params=[
+            *own,
+            click.Argument(["app"], required=False, metavar="[APP]"),
+            *([waiting] if has_outcome else []),
+            click.Option(["--json"], is_flag=True, help="Print JSON."),
+            click.Option(
+                ["-c", "--config", "config_file"],
+                metavar="FILE|none",
+                help="The server of this configuration file.",
+            ),
+            click.Option(["--name"], metavar="NAME", help="The server of this name."),
+            click.Option(["--pid-file"], metavar="FILE", help="The server whose process id is in there."),
+            click.Option(["--socket", "socket_path"], metavar="PATH", help="The server that is asked there."),
+            click.Option(
+                ["--timeout"],
+                type=click.FloatRange(min=0, min_open=True),
+                metavar="S",
+                help="Wait for so many seconds at most.",
+            ),
+        ],
+        help=f"{what}\n\nWhich server: the one of the configuration that `portico run` would have here with "
+        "the same APP, or the one that an option names, or the only one that runs.",
+        short_help=what,
+    )
+
+
+COMMAND = Commands(
+    name="ctl",
+    commands=[_command(verb) for verb in _VERBS],
+    help="Ask a server that runs, or have it do something, over its control socket.",
+    short_help="Steer a running server.",
+)

@@ -1,0 +1,123 @@
+"""Finds the server that is meant: by socket, pid file, name or configuration, or as the only one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from portico.config.file import find_file
+from portico.config.settings import Settings
+from portico.config.sources import DEFAULT_ORIGIN, resolve
+from portico.config.working_directory import working_directory
+from portico.ctl.connection import EXIT_NOT_RUNNING, ask
+from portico.errors import OperatorError, quoted
+from portico.process.control.opening import is_own, run_directory, sockets_in
+from portico.process.pid_file import read_pid
+
+# For a server of which nothing is asked but who it is.
+_PATIENCE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A server that runs: its control socket, and what it says of itself."""
+
+    path: str
+    pid: int
+    name: str
+    app: str
+    directory: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid}, in {self.directory}, {self.path})"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line says of the server that is meant; empty is nothing."""
+
+    socket: str = ""
+    pid_file: str = ""
+    name: str = ""
+    config: str | None = None
+    app: str = ""
+
+
+def find_socket(wish: Wish) -> str:
+    """Return the control socket of the server that is meant. Raises OperatorError if that is not one."""
+    if wish.socket:
+        return wish.socket
+    if wish.pid_file:
+        pid = _read(wish.pid_file)
+        return _only(_running(), lambda each: each.pid == pid, f"with the process id {pid}").path
+    if wish.name:
+        return _only(_running(), lambda each: each.name == wish.name, f"called {quoted(wish.name)}").path
+    settings = _configured(wish)
+    if settings is None:
+        return _only(_running(), lambda each: True, "").path
+    directory = working_directory(settings)
+    if settings.control == "off":
+        raise OperatorError(f"control is off ({settings.origins['control']}): there is no socket to ask at")
+    if settings.control != "auto":
+        return os.path.join(directory, settings.control)
+    if settings.pid_file != "off":
+        pid = _read(os.path.join(directory, settings.pid_file))
+        return _only(_running(), lambda each: each.pid == pid, f"with the process id {pid}").path
+    has_name = settings.origins["name"] != DEFAULT_ORIGIN
+
+    def is_meant(each: Instance) -> bool:
+        if each.directory != directory:
+            return False
+        if has_name:
+            return each.name == settings.name
+        return not settings.app or each.app == settings.app
+
+    return _only(
+        _running(), is_meant, f"of the configuration here, for {settings.name or settings.app or directory}"
+    ).path
+
+
+def _configured(wish: Wish) -> Settings | None:
+    """Return the settings that a start here would have, if a file or an application is named."""
+    file = find_file(wish.config, os.environ)
+    if file is None and not wish.app and not os.environ.get("PORTICO_APP"):
+        return None
+    return resolve({"app": [wish.app]} if wish.app else {}, os.environ, file)
+
+
+def _running() -> list[Instance]:
+    """Return the servers of this user that can be asked."""
+    found: list[Instance] = []
+    directory = run_directory(os.environ, os.geteuid())
+    with contextlib.suppress(FileNotFoundError):
+        for path in sorted(sockets_in(directory)) if is_own(directory) else ():
+            # One that was killed has left it, or it ends just now.
+            with contextlib.suppress(OperatorError):
+                said = ask(path, "status", timeout_s=_PATIENCE_S)
+                found.append(Instance(path, said["pid"], said["name"], said["app"], said["directory"]))
+    return found
+
+
+def _only(running: list[Instance], is_meant: Callable[[Instance], bool], which: str) -> Instance:
+    meant = [each for each in running if is_meant(each)]
+    if len(meant) == 1:
+        return meant[0]
+    lines = "".join(f"\n  {each}" for each in meant or running)
+    words = f" {which}" if which else ""
+    if meant:
+        raise OperatorError(f"there are {len(meant)} servers{words}; --name or --socket says which:{lines}")
+    others = f"; there is:{lines}" if running else ""
+    raise OperatorError(f"no server{words} can be reached{others}", exit_code=EXIT_NOT_RUNNING)
+
+
+def _read(path: str) -> int:
+    try:
+        return read_pid(path)
+    except OSError as error:
+        raise OperatorError(
+            f"cannot read the process id in {quoted(path)}: {error.strerror}", exit_code=EXIT_NOT_RUNNING
+        ) from None
+    except ValueError:
+        raise OperatorError(f"expected a process id in {quoted(path)}, got something else") from None

@@ -1,0 +1,131 @@
+"""What a server has said, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from portico.config.settings import Settings
+from portico.config.show import as_toml
+
+Result = Mapping[str, Any]
+
+
+def status(result: Result) -> str:
+    """Return a line for each thing worth to know of the server."""
+    workers = result["workers"]
+    others = ", ".join(f"{count} {state}" for state, count in workers.items() if count and state != "ready")
+    rows = [
+        ("server", f"{result['name']}, pid {result['pid']}, portico {result['version']}"),
+        ("stage", f"{result['stage']}{', reloading' if result['reloading'] else ''}"),
+        ("uptime", _duration(result["uptime_s"])),
+        ("generation", str(result["generation"])),
+        ("directory", result["directory"]),
+        ("listening on", ", ".join(result["listeners"]) or "nothing any more"),
+        (
+            "workers",
+            f"{workers['ready']} of {result['workers_wanted']} ready{f', {others}' if others else ''}",
+        ),
+        ("requests", f"{result['requests']} served, {result['errors']} errors, {result['running']} running"),
+        ("connections", f"{result['connections']} open, {result['connections_total']} accepted"),
+        ("sent", _size(result["bytes_sent"])),
+        ("memory", f"{_size(result['rss_bytes'])} supervisor, {_size(result['workers_rss_bytes'])} workers"),
+        ("control", result["control"]),
+    ]
+    if result["pid_file"]:
+        rows.append(("pid file", result["pid_file"]))
+    return "\n".join(f"{name:13} {text}" for name, text in rows)
+
+
+def workers(result: Result) -> str:
+    """Return a table of the workers."""
+    head = ("PID", "SLOT", "STATE", "GEN", "AGE", "REQUESTS", "ERRORS", "RUNNING", "CONNS", "SENT", "RSS")
+    rows = [
+        (
+            str(each["pid"]),
+            str(each["slot"]),
+            each["state"],
+            str(each["generation"] or "-"),
+            _duration(each["age_s"]),
+            str(each["requests"]),
+            str(each["errors"]),
+            str(each["running"]),
+            str(each["connections"]),
+            _size(each["bytes_sent"]),
+            _size(each["rss_bytes"]),
+        )
+        for each in result["workers"]
+    ]
+    return _table(head, rows)
+
+
+def requests(result: Result) -> str:
+    """Return a table of what runs."""
+    rows = [
+        (str(each["pid"]), f"{each['seconds']:.1f}", each["method"], each["path"])
+        for each in result["requests"]
+    ]
+    return _table(("PID", "SECONDS", "METHOD", "PATH"), rows) if rows else "no request is running"
+
+
+def config(result: Result) -> str:
+    """Return the settings as a configuration file."""
+    return as_toml(Settings(dict(result["values"]), dict(result["origins"])), only_changed=False).rstrip("\n")
+
+
+SENTENCES: Mapping[str, Callable[[Result], str]] = {
+    "status": status,
+    "workers": workers,
+    "requests": requests,
+    "config": config,
+    "reload": lambda result: (
+        f"all workers are new, this is generation {result['generation']}"
+        if "generation" in result
+        else "reloading; the error log says what comes of it"
+    ),
+    "upgrade": lambda result: (
+        f"all workers are new, this is generation {result['generation']}"
+        if "generation" in result
+        else "upgrading; the error log says what comes of it"
+    ),
+    "stop": lambda result: (
+        "the server has ended" if "ended" in result else f"the server is {result['stage']}"
+    ),
+    "scale": lambda result: f"the number of workers is {result['workers']}",
+    "drain": lambda result: "the workers leave after their requests; scale or reload starts new ones",
+    "recycle": lambda result: f"worker {result['pid']} is replaced",
+    "stacks": lambda result: f"worker {result['pid']} writes its stacks to the error log",
+    "reopen-logs": lambda result: "the files of the logs are opened anew",
+    "log-level": lambda result: "the level of the error log is set, until the next reload",
+}
+"""How each verb's result is said."""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = [
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _duration(seconds: float) -> str:
+    whole = int(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def _size(count: int) -> str:
+    if count < 1024:
+        return f"{count} B"
+    size = count / 1024
+    units = ["KiB", "MiB", "GiB", "TiB"]
+    while size >= 1024 and len(units) > 1:
+        size /= 1024
+        del units[0]
+    return f"{size:.1f} {units[0]}"

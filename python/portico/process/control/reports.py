@@ -1,0 +1,108 @@
+"""Verbs that tell, and change nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from portico import _core
+from portico.process.worker_handle import BOOTING, KILLED, LEAVING, READY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from portico.process.control.json_lines import Scalar
+    from portico.process.control.subject import Subject
+    from portico.process.worker_handle import WorkerHandle
+
+_COUNTED = ("requests", "errors", "connections", "connections_total", "bytes_sent")
+
+
+def status(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
+    """Return who this server is, and sums over its workers."""
+    plan = subject.generations.current
+    workers = [_worker(subject, worker, now_s) for worker in subject.worker_set.workers.values()]
+    return {
+        "pid": os.getpid(),
+        "version": _core.__version__,
+        "python": sys.version.partition(" ")[0],
+        "name": plan.name,
+        "app": plan.settings.app,
+        "directory": plan.directory,
+        "started_in": plan.invocation.directory,
+        "uptime_s": round(now_s - subject.started_at_s, 3),
+        "stage": subject.stage(),
+        # People count from one.
+        "generation": subject.generations.number + 1,
+        "reloading": subject.rereading.read < subject.rereading.asked,
+        "listeners": [listener.display for listener in subject.generations.listeners],
+        "workers_wanted": subject.wanted(),
+        "workers": {
+            state: len(subject.worker_set.in_state(state)) for state in (BOOTING, READY, LEAVING, KILLED)
+        },
+        "running": sum(each["running"] for each in workers),
+        **{name: sum(each[name] for each in workers) for name in _COUNTED},
+        "rss_bytes": _rss_bytes(os.getpid()),
+        "workers_rss_bytes": sum(each["rss_bytes"] for each in workers),
+        "control": plan.control[0].address.path if plan.control else "",
+        "pid_file": plan.pid_file,
+    }
+
+
+def workers(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
+    """Return each worker."""
+    handles = sorted(subject.worker_set.workers.values(), key=lambda worker: worker.slot)
+    return {"workers": [_worker(subject, worker, now_s) for worker in handles]}
+
+
+def requests(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
+    """Return what runs in the application now, the longest first."""
+    found = []
+    for worker in subject.worker_set.workers.values():
+        for call in subject.scoreboard.read(worker.slot).calls:
+            method, _, path = call.what.partition(" ")
+            found.append(
+                {
+                    "pid": worker.pid,
+                    "slot": worker.slot + 1,
+                    "method": method,
+                    "path": path,
+                    "seconds": round(call.elapsed_s, 3),
+                    "silent_s": round(call.silent_s, 3),
+                }
+            )
+    return {"requests": sorted(found, key=lambda call: -float(call["seconds"]))}
+
+
+def config(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
+    """Return the settings that new workers are made by, with their origins."""
+    settings = subject.generations.current.settings
+    return {"values": settings.values, "origins": settings.origins}
+
+
+def _worker(subject: Subject, worker: WorkerHandle, now_s: float) -> dict[str, Any]:
+    counted = subject.scoreboard.read(worker.slot)
+    return {
+        "pid": worker.pid,
+        "slot": worker.slot + 1,
+        "state": worker.state,
+        # Of none, if it is to be replaced.
+        "generation": worker.generation + 1 if worker.generation >= 0 else None,
+        "age_s": round(now_s - worker.forked_at_s, 3),
+        "running": len(counted.calls),
+        **{name: getattr(counted, name) for name in _COUNTED},
+        "rss_bytes": _rss_bytes(worker.pid),
+    }
+
+
+def _rss_bytes(pid: int) -> int:
+    """Return the resident memory of a process; 0 where that cannot be read."""
+    try:
+        fd = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return int(os.read(fd, 256).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        finally:
+            os.close(fd)
+    except (OSError, ValueError, IndexError):
+        return 0

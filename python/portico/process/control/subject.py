@@ -1,0 +1,69 @@
+"""What verbs see of the supervisor, and may have it do."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from portico import _core
+    from portico.process.back_off import BackOff
+    from portico.process.generations import Generations
+    from portico.process.reread import Rereading
+    from portico.process.worker_set import WorkerSet
+
+
+class Subject:
+    """The parts of one supervisor.
+
+    `stage` returns its stage, `wanted` how many workers it wants, `bounds` the fewest and the most it may
+    want; `serving` is the name of the stage in which it starts workers. `reload`, `upgrade`, `stop`
+    (whether at once, when), `resize_to` (so many workers), `reopen_logs` and `set_log_level` are done at
+    once; what comes of them shows in the others.
+    """
+
+    __slots__ = (
+        *("back_off", "generations", "rereading", "scoreboard", "worker_set"),
+        *("reload", "reopen_logs", "resize_to", "set_log_level", "stop", "upgrade"),
+        *("bounds", "serving", "stage", "started_at_s", "wanted"),
+    )
+
+    def __init__(
+        self,
+        *,
+        worker_set: WorkerSet,
+        scoreboard: _core.Scoreboard,
+        generations: Generations,
+        rereading: Rereading,
+        back_off: BackOff,
+        serving: str,
+        stage: Callable[[], str],
+        wanted: Callable[[], int],
+        reload: Callable[[], None],
+        upgrade: Callable[[], None],
+        stop: Callable[[bool, float], None],
+        bounds: Callable[[], tuple[int, int]],
+        resize_to: Callable[[int], None],
+        reopen_logs: Callable[[], None],
+        set_log_level: Callable[[str], None],
+    ) -> None:
+        self.worker_set = worker_set
+        self.scoreboard = scoreboard
+        self.generations = generations
+        self.rereading = rereading
+        self.back_off = back_off
+        self.serving = serving
+        self.stage = stage
+        self.wanted = wanted
+        self.reload = reload
+        self.upgrade = upgrade
+        self.stop = stop
+        self.bounds = bounds
+        self.resize_to = resize_to
+        self.reopen_logs = reopen_logs
+        self.set_log_level = set_log_level
+        self.started_at_s = generations.current.started_at_s
+
+    @property
+    def is_serving(self) -> bool:
+        return self.stage() == self.serving

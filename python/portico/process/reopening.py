@@ -1,0 +1,45 @@
+"""Opening the files of the logs anew, in the supervisor and its workers: they may have been moved away.
+
+The supervisor opens them and sends the descriptors along with an order, which the engine takes: so a worker
+needs no right to the files, and its application may be in a call.
+"""
+
+from __future__ import annotations
+
+import os
+
+from portico import log
+from portico.process.messages import Reopen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico.process.generations import Generations
+    from portico.process.worker_set import WorkerSet
+
+_STANDARD_ERROR_FD = 2
+
+
+def reopen_logs(generations: Generations, worker_set: WorkerSet) -> None:
+    """Open the files that the current settings name, and have each worker that can go on with them."""
+    generations.open_error_log()
+    plan = generations.current
+    files: dict[str, int] = {}
+    if plan.settings.access_log not in ("-", "off"):
+        files["a"] = _open_access_log(os.path.join(plan.directory, plan.settings.access_log))
+    if plan.settings.error_log != "-":
+        files["e"] = _STANDARD_ERROR_FD
+    opened = {letter: fd for letter, fd in files.items() if fd >= 0}
+    if opened:
+        for worker in worker_set.workers.values():
+            worker.tell(Reopen, "".join(opened), [*opened.values()])
+    if "a" in opened:
+        os.close(opened["a"])
+
+
+def _open_access_log(path: str) -> int:
+    """Return a descriptor, or -1."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        log.error(f"cannot write the access log {path}: {error.strerror}; going on with the one of before")
+        return -1

@@ -1,0 +1,395 @@
+"""Workers give up what they need not have; the kernel's own files say whether they did."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.everybodys_python import find_everybodys_python, import_path
+from support.seccomp import without_landlock, without_setgroups
+from support.server import free_port
+from support.waiting import wait_until
+
+from .conftest import Portico
+
+PYTHON = find_everybodys_python()
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else"),
+    pytest.mark.skipif(not PYTHON, reason="no Python here can be run by other users than root"),
+]
+USER = pwd.getpwnam("www-data")
+NO_CAPABILITIES = "0" * 16
+NET_BIND_SERVICE = 1 << 10
+
+SHOP = """
+import json, os, subprocess, sys
+at_import = os.geteuid()
+
+def try_to(path):
+    try:
+        if path.endswith("/"):
+            os.mkdir(path)
+        else:
+            open(path, "a").close()
+        return "fine"
+    except OSError as error:
+        return error.strerror
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    asked = environ["QUERY_STRING"]
+    if asked.startswith("write="):
+        found = try_to(asked[6:])
+    elif asked == "child":
+        found = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout
+    elif asked == "limits":
+        found = open("/proc/self/limits").read()
+    elif asked == "environment":
+        found = dict(os.environ)
+    elif asked == "import":
+        found = at_import
+    elif asked == "print":
+        print("printed", file=open("/dev/stdout", "w"), flush=True)
+        found = ""
+    else:
+        found = open("/proc/self/status").read()
+    return [json.dumps(found).encode()]
+"""
+
+Start = Callable[..., Portico]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that everybody can enter, and only root can write to; pytest's own are root's alone."""
+    made = Path(tempfile.mkdtemp(prefix="portico-"))
+    made.chmod(0o755)
+    (made / "shop.py").write_text(SHOP)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
+    started: list[Portico] = []
+
+    def start_one(*options: str, environment: dict[str, str] | None = None, **others: Any) -> Portico:
+        portico = Portico(
+            folder,
+            "shop",
+            ("-w", "1", *options),
+            port=free_port(),
+            program=(PYTHON, "-m", "portico"),
+            environment={"PYTHONPATH": import_path(), **(environment or {})},
+            **others,
+        )
+        started.append(portico)
+        return portico
+
+    yield start_one
+    for portico in started:
+        portico.kill()
+
+
+def run(folder: Path, command: str, *options: str, **others: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PYTHON, "-m", "portico", command, "shop", "-b", "127.0.0.1:0", *options],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": import_path(), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        **others,
+    )
+
+
+def ask(portico: Portico, what: str = "status") -> Any:
+    return json.loads(portico.get(f"/?{what}"))
+
+
+def fields(status: str) -> dict[str, list[str]]:
+    """The lines of /proc/PID/status, each split into words."""
+    return {name: value.split() for name, _, value in (line.partition(":") for line in status.splitlines())}
+
+
+def status_of(portico: Portico, what: str = "status") -> dict[str, list[str]]:
+    return fields(ask(portico, what))
+
+
+def test_workers_become_the_user_and_the_supervisor_does_not(start: Start) -> None:
+    portico = start("--user", "www-data")
+    portico.wait_ready()
+    status = status_of(portico)
+    assert status["Uid"] == [str(USER.pw_uid)] * 4
+    assert status["Gid"] == [str(USER.pw_gid)] * 4
+    assert {*map(int, status["Groups"])} == {*os.getgrouplist("www-data", USER.pw_gid)}
+    assert [status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")] == [[NO_CAPABILITIES]] * 4
+    assert status["NoNewPrivs"] == ["0"]
+    assert ask(portico, "import") == USER.pw_uid
+    supervisor = fields(Path(f"/proc/{portico.process.pid}/status").read_text())
+    assert supervisor["Uid"] == ["0"] * 4
+    portico.stop()
+
+
+def test_group_and_supplementary_groups_are_those_that_are_named(start: Start) -> None:
+    portico = start("-u", "nobody", "-g", "www-data", "--groups", "games,audio")
+    portico.wait_ready()
+    status = status_of(portico)
+    assert status["Gid"] == [str(USER.pw_gid)] * 4
+    wanted = {grp.getgrnam(name).gr_gid for name in ("games", "audio")}
+    assert {*map(int, status["Groups"])} == wanted
+
+
+def test_a_user_may_be_a_number_that_nobody_has(start: Start) -> None:
+    portico = start("-u", "54321", "-g", "54322", "--groups", "none")
+    portico.wait_ready()
+    status = status_of(portico)
+    assert (status["Uid"][0], status["Gid"][0], status["Groups"]) == ("54321", "54322", [])
+
+
+def test_home_is_the_users_unless_the_settings_say_otherwise(start: Start) -> None:
+    portico = start("-u", "www-data", "-e", "LOGNAME=shop")
+    portico.wait_ready()
+    found = ask(portico, "environment")
+    assert [found[name] for name in ("HOME", "USER", "LOGNAME")] == [USER.pw_dir, "www-data", "shop"]
+
+
+def test_the_umask_is_that_of_all_files_that_are_made(start: Start, folder: Path) -> None:
+    portico = start("--umask", "027", "-b", "unix:shop.sock", "--access-log", "access.log")
+    portico.wait_ready()
+    assert status_of(portico)["Umask"] == ["0027"]
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("*.[sl]o*")}
+    assert (modes["access.log"], modes["shop.sock"]) == (0o640, 0o750)
+
+
+def test_limits_hold_in_workers(start: Start) -> None:
+    portico = start("--limit", "nofile=300:400,core=0", "--limit", "as=2G", "-u", "nobody")
+    portico.wait_ready()
+    limits = {line[:25].strip(): line[25:].split()[:2] for line in ask(portico, "limits").splitlines()}
+    assert limits["Max open files"] == ["300", "400"]
+    assert limits["Max core file size"] == ["0", "0"]
+    assert limits["Max address space"] == [str(2 << 30)] * 2
+
+
+def test_listed_capabilities_are_kept_and_no_others_can_be_had(start: Start) -> None:
+    portico = start("-u", "nobody", "--capabilities", "net_bind_service")
+    portico.wait_ready()
+    kept = f"{NET_BIND_SERVICE:016x}"
+    status = status_of(portico)
+    assert [status[name] for name in ("CapPrm", "CapEff", "CapBnd")] == [[kept]] * 3
+    assert [status[name] for name in ("CapInh", "CapAmb")] == [[NO_CAPABILITIES]] * 2
+    assert status_of(portico, "child")["CapEff"] == [NO_CAPABILITIES]
+
+
+def test_root_can_be_left_without_capabilities(start: Start) -> None:
+    portico = start("--capabilities", "none", "--no-new-privs")
+    portico.wait_ready()
+    status = status_of(portico, "child")
+    assert (status["Uid"][0], status["CapEff"], status["CapBnd"]) == (
+        "0",
+        [NO_CAPABILITIES],
+        [NO_CAPABILITIES],
+    )
+    assert status["NoNewPrivs"] == ["1"]
+
+
+def test_only_listed_places_can_be_written(start: Start, folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "one.txt").touch()
+    (folder / "tmp").mkdir()
+    portico = start(
+        *("--read-only", "--writable", "data", "--writable", "one.txt"),
+        environment={"TMPDIR": str(folder / "tmp")},
+    )
+    portico.wait_ready()
+    written = {
+        path: ask(portico, f"write={folder}/{path}")
+        for path in ("data/a.txt", "data/made/", "tmp/a.txt", "one.txt", "two.txt", "made/")
+    }
+    assert written == {
+        "data/a.txt": "fine",
+        "data/made/": "fine",
+        "tmp/a.txt": "fine",
+        "one.txt": "fine",
+        "two.txt": "Permission denied",
+        "made/": "Permission denied",
+    }
+    assert ask(portico, "write=/dev/null") == "fine"
+    assert status_of(portico)["NoNewPrivs"] == ["1"]
+
+
+def test_bodies_are_spooled_although_nothing_can_be_written(start: Start, folder: Path) -> None:
+    portico = start("--read-only", "--body-memory", "0", "-u", "nobody")
+    portico.wait_ready()
+    with portico.connect() as connection:
+        head = "POST /?status HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n"
+        connection.sendall(head.encode() + b"a" * 200_000)
+        received = connection.makefile("rb").read()
+    assert received.startswith(b"HTTP/1.1 200 ")
+
+
+def test_logs_are_opened_for_the_worker_and_again_after_a_rotation(start: Start, folder: Path) -> None:
+    # Neither the folder nor a file in it is the user's.
+    (folder / "log").mkdir(mode=0o700)
+    access, error = folder / "log/access.log", folder / "log/error.log"
+    portico = start("-u", "nobody", "--access-log", str(access), "--error-log", str(error))
+    wait_until(lambda: error.exists() and "ready in" in error.read_text(), what="the start")
+    portico.get("/?first")
+    wait_until(lambda: "/?first" in access.read_text(), what="a line")
+    access.rename(folder / "log/access.log.1")
+    error.rename(folder / "log/error.log.1")
+    portico.signal(signal.SIGHUP)
+    wait_until(lambda: error.exists() and "is ready after" in error.read_text(), what="the reload")
+    portico.get("/?second")
+    wait_until(lambda: access.exists() and "/?second" in access.read_text(), what="a line in the new file")
+    assert status_of(portico)["Uid"][0] == str(pwd.getpwnam("nobody").pw_uid)
+    portico.stop()
+
+
+def test_a_reload_may_change_the_user_and_bind_what_only_root_can(start: Start, folder: Path) -> None:
+    port, low = free_port(), low_port()
+
+    def write(user: str, *more: str) -> None:
+        (folder / "portico.toml").write_text(
+            f'[[app]]\napp = "shop"\n[listening]\nbind = {[f"127.0.0.1:{port}", *more]}\n'
+            f'[processes]\nworkers = 1\n[privileges]\nuser = "{user}"\n'
+            'limits = { nofile = 500, core = "0:unlimited" }\ncapabilities = ["none"]\n'
+        )
+
+    write("nobody")
+    portico = start(reads_file=True)
+    portico.port = port
+    portico.wait_ready()
+    write("www-data", f"127.0.0.1:{low}")
+    portico.signal(signal.SIGHUP)
+    portico.wait_for("is ready after")
+    assert status_of(portico)["Uid"][0] == str(USER.pw_uid)
+    with socket.create_connection(("127.0.0.1", low), timeout=10):
+        pass
+    portico.stop()
+
+
+def low_port() -> int:
+    """A port that only root can listen on, and nobody does."""
+    for port in range(1023, 900, -1):
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port below 1024 is free")
+
+
+def test_a_worker_of_another_user_is_ended_and_its_stacks_are_had(start: Start, folder: Path) -> None:
+    portico = start("-u", "nobody", "-w", "2")
+    portico.wait_ready()
+    pids = portico.worker_pids
+    os.kill(pids[0], signal.SIGKILL)
+    portico.wait_for("is ready after")
+    portico.signal(signal.SIGINT)
+    assert portico.wait() == 0, portico.log()
+
+
+def test_a_standard_output_that_is_a_pipe_can_be_opened_by_its_name(start: Start) -> None:
+    read_fd, write_fd = os.pipe()
+    portico = start("-u", "nobody", stdout=write_fd)
+    os.close(write_fd)
+    portico.wait_ready()
+    ask(portico, "print")
+    with open(read_fd, encoding="utf-8") as printed:
+        assert printed.readline() == "printed\n"
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        pytest.param(["-u", "nobdy"], '--user on the command line: there is no user "nobdy"', id="user"),
+        pytest.param(["-g", "shp"], '--group on the command line: there is no group "shp"', id="group"),
+        pytest.param(
+            ["-u", "nobody", "--groups", "games,shp"],
+            '--groups on the command line: there is no group "shp"',
+            id="groups",
+        ),
+        pytest.param(["-u", "54321"], "no user has the number 54321", id="number"),
+        pytest.param(["--limit", "files=3"], "--limit on the command line: expected", id="limit"),
+        pytest.param(["--limit", "nofile=9:3"], "--limit on the command line: expected", id="order"),
+        pytest.param(["--umask", "999"], "--umask on the command line: expected permissions", id="umask"),
+        pytest.param(
+            ["--capabilities", "cap_all"], "expected a capability such as net_bind_service", id="capability"
+        ),
+        pytest.param(
+            ["--read-only", "--writable", "absent"], "--writable on the command line: there is no", id="place"
+        ),
+    ],
+)
+def test_what_cannot_be_is_said(folder: Path, command: str, options: list[str], sentence: str) -> None:
+    ended = run(folder, command, *options)
+    assert (ended.returncode, sentence in ended.stderr) == (2, True), ended.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_container_without_setgroups_is_named(folder: Path, command: str) -> None:
+    ended = run(folder, command, "-u", "nobody", preexec_fn=without_setgroups())
+    assert ended.returncode == 2
+    assert "--user on the command line: cannot change the supplementary groups: this " in ended.stderr
+    assert "CAP_SETGID" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_only_root_can(folder: Path, command: str) -> None:
+    ended = run(folder, command, "-u", "www-data", user="nobody", group="nogroup", extra_groups=[])
+    assert ended.returncode == 2
+    assert "--user on the command line: cannot " in ended.stderr
+    assert "only root can, and portico runs as the user 65534" in ended.stderr
+
+
+def test_who_it_is_already_needs_no_root(folder: Path) -> None:
+    ended = run(folder, "check", "-u", "nobody", user="nobody", group="nogroup", extra_groups=[])
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_folder_that_the_user_cannot_enter_is_named(folder: Path) -> None:
+    folder.chmod(0o700)
+    ended = run(folder, "check", "-u", "nobody")
+    assert ended.returncode == 2
+    assert f'the user nobody cannot enter "{folder}", and the application works in' in ended.stderr
+
+
+def test_check_loads_the_application_as_the_user(folder: Path) -> None:
+    (folder / "shop.py").write_text("import os\nassert os.getuid() == 33\ndef application(e, s): ...\n")
+    ended = run(folder, "check", "-u", "www-data")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_kernel_without_landlock_is_not_enough(folder: Path) -> None:
+    ended = run(folder, "run", "--read-only", preexec_fn=without_landlock())
+    assert ended.returncode == 2
+    assert "--read-only on the command line: this kernel has no Landlock" in ended.stderr
+
+
+def test_unless_that_is_to_be_tried_only(start: Start, folder: Path) -> None:
+    portico = start("--read-only", "--landlock", "try", before_exec=without_landlock())
+    portico.wait_ready()
+    assert "the workers may write wherever their user may" in portico.log()
+    assert ask(portico, f"write={folder}/two.txt") == "fine"
+
+
+def test_root_is_not_warned_where_workers_are_somebody_else(start: Start) -> None:
+    portico = start("-u", "nobody", "-b", "0.0.0.0:0")
+    portico.wait_ready()
+    assert "as root" not in portico.log()
