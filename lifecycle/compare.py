@@ -2,7 +2,7 @@
 
     python -m lifecycle.compare [--server NAME]... [--event WORDS]... [--no-write]
 
-Writes between the markers of docs/reliability.md. Takes some six minutes; the peers are those of the benchmark.
+Writes between the markers of docs/reliability.md. Takes six minutes; the peers are those of the benchmark.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """Beside the events: seconds from the command to the first response, and memory before and after reloads."""
+    """Seconds from the command to the first response, and memory before and after reloads."""
 
     ready_s: float
     before_bytes: int
@@ -103,9 +103,7 @@ def _weighed_here(run: Running, ready_s: float) -> Weight:
     reload(run)
     weight = Weight(ready_s, before, run.pss_bytes())
     mb = [round(size / 1e6, 1) for size in (before, weight.after_bytes)]
-    say(
-        f"{run.server.name:10} first response after {ready_s * 1e3:.0f} ms, {mb[0]} MB, {mb[1]} MB after reloads"
-    )
+    say(f"{run.server.name:10} {ready_s * 1e3:.0f} ms to the first response, {mb[0]} MB, then {mb[1]} MB")
     return weight
 
 

@@ -103,7 +103,7 @@ impl Admission {
         was_still && self.open.load(SeqCst) == 0
     }
 
-    /// Waits until a connection comes. Only one may wait, after `is_still`.
+    /// Waits until a connection comes after `is_still` was asked. Only one may wait.
     pub async fn entered(&self) {
         self.came.notified().await;
     }
@@ -127,5 +127,35 @@ impl Admission {
             }
             self.ended.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn has_entered(admission: &Admission) -> bool {
+        pin!(admission.entered()).poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
+    }
+
+    #[test]
+    fn it_is_still_when_nobody_has_come_since_the_last_time_it_was_asked() {
+        let admission = Admission::new(10, u64::MAX, 10);
+        assert!(!admission.is_still());
+        assert!(admission.is_still());
+        assert!(!has_entered(&admission));
+        admission.enter(None);
+        assert!(has_entered(&admission));
+        assert!(!admission.is_still());
+        assert!(!admission.is_still(), "one is open");
+        admission.leave(None);
+        assert!(admission.is_still());
+        // One that has come and gone is noticed all the same.
+        admission.enter(None);
+        admission.leave(None);
+        assert!(!admission.is_still());
+        assert!(has_entered(&admission));
     }
 }

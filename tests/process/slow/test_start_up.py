@@ -22,13 +22,13 @@ def test_the_first_response_comes_soon_after_the_command(start: Start) -> None:
     for _ in range(5):
         began_s = time.monotonic()
         portico = start(APPLICATION, "-w", "1")
-        wait_until(lambda portico=portico: is_answered(portico), what="a response")  # type: ignore[misc]
+        wait_until(lambda portico=portico: has_response(portico), what="a response")  # type: ignore[misc]
         took_s.append(time.monotonic() - began_s)
         portico.stop()
     assert min(took_s) < FIRST_RESPONSE_S, took_s
 
 
-def is_answered(portico: Portico) -> bool:
+def has_response(portico: Portico) -> bool:
     try:
         return portico.get("/?1") == "1"
     except ConnectionRefusedError:
