@@ -163,7 +163,8 @@ def _environment(folder: Path) -> dict[str, str]:
         **os.environ,
         "PATH": f"{PEERS / 'bin'}:{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": path,
-        "PYTHONDONTWRITEBYTECODE": "1",
+        # The peers are compiled when they are installed.
+        "PYTHONDONTWRITEBYTECODE": "",
     }
 
 

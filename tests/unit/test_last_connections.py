@@ -73,3 +73,12 @@ def test_a_socket_of_somebody_else_stays_as_it_is() -> None:
         let_nobody_in(listener_of(listening, f"fd://{listening.fileno()}"))
         with socket.create_connection(listening.getsockname(), timeout=5):
             listening.accept()[0].close()
+
+
+def test_a_socket_that_is_kept_through_a_restart_stays_as_it_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        kept = listener_of(listening, f"127.0.0.1:{listening.getsockname()[1]}")
+        kept.is_stored = True
+        let_nobody_in(kept)
+        with socket.create_connection(listening.getsockname(), timeout=5):
+            listening.accept()[0].close()

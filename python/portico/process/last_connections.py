@@ -27,8 +27,8 @@ def let_nobody_in(listener: Listener) -> None:
     # Needed at the end only, and not small.
     import _socket
 
-    if listener.address.is_inherited:
-        return  # whoever has opened it may go on to use it
+    if listener.address.is_inherited or listener.is_stored:
+        return  # somebody else has it, too, and goes on to use it
     queue = _socket.socket(fileno=listener.fd)
     try:
         if listener.address.path:
