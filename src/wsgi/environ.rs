@@ -11,6 +11,7 @@ mod gateway;
 
 use dropped::{Dropped, HeaderRules};
 
+use super::draining::Draining;
 use super::input::Input;
 use super::proxy_errors::ProxyErrors;
 use super::recent::{Recent, hash_of_number, hash_of_text};
@@ -83,6 +84,7 @@ keys! {
     content_length = "CONTENT_LENGTH", transfer_encoding = "HTTP_TRANSFER_ENCODING",
     chunked = "chunked", http_host = "HTTP_HOST", input = "wsgi.input", errors = "wsgi.errors",
     disconnected = "portico.disconnected", on_disconnect = "portico.on_disconnect",
+    extend_deadline = "portico.extend_deadline",
     script_name = "SCRIPT_NAME", server_name = "SERVER_NAME", server_port = "SERVER_PORT",
     url_scheme = "wsgi.url_scheme", https = "HTTPS", on = "on", https_scheme = "https",
     peer = "portico.peer", proxy = "portico.proxy", post = "POST", http11 = "HTTP/1.1", http10 = "HTTP/1.0", empty = "", root = "/",
@@ -110,6 +112,8 @@ pub struct Common<'py> {
     pub multiprocess: bool,
     /// `wsgi.errors`.
     pub errors: &'py Py<PyAny>,
+    /// `portico.draining`.
+    pub draining: &'py Py<Draining>,
     /// Where the application is mounted.
     pub script_name: &'py str,
 }
@@ -210,6 +214,7 @@ impl Environ {
         }
         environ.set_item(&self.keys.disconnected, &exchange.callables.disconnected)?;
         environ.set_item(&self.keys.on_disconnect, &exchange.callables.on_disconnect)?;
+        environ.set_item(&self.keys.extend_deadline, &exchange.extend_deadline)?;
         if sender.takes_errors {
             let log = environ.as_any().get_item(&self.keys.errors)?.unbind();
             environ.set_item(&self.keys.errors, ProxyErrors::new(&exchange.response, log).into_pyobject(py)?)?;
@@ -479,9 +484,10 @@ fn template(py: Python<'_>, identity: &ServerIdentity, common: &Common<'_>, keys
     template.set_item("wsgi.multithread", common.multithread)?;
     template.set_item("wsgi.multiprocess", common.multiprocess)?;
     template.set_item("wsgi.run_once", false)?;
+    template.set_item("portico.draining", common.draining)?;
     template.set_item("wsgi.input_terminated", true)?;
     template.set_item("wsgi.file_wrapper", py.get_type::<super::file_wrapper::FileWrapper>())?;
-    for key in [&keys.disconnected, &keys.on_disconnect, &keys.input] {
+    for key in [&keys.disconnected, &keys.on_disconnect, &keys.extend_deadline, &keys.input] {
         template.set_item(key, py.None())?;
     }
     Ok(template.unbind())

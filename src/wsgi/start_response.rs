@@ -4,6 +4,7 @@
 //! nothing is sent here but by `write`.
 
 use super::disconnect::{Callables, ClientListener};
+use super::ladder::{ExtendDeadline, Extensions, ThreadCall};
 use super::pending::{PendingResponse, WriteState};
 use super::references::is_unshared;
 use super::{failure, location, released};
@@ -48,19 +49,31 @@ pub struct PythonExchange {
     pub client: Arc<ClientListener>,
     /// Handed to the application in environ.
     pub callables: Callables,
+    /// `portico.extend_deadline`, likewise.
+    pub extend_deadline: Py<ExtendDeadline>,
 }
 
 /// Makes exchanges, and uses them again when no application kept a reference.
 pub struct ExchangePool {
     idle: Option<PythonExchange>,
     application: Arc<str>,
+    call: Arc<ThreadCall>,
+    extensions: Extensions,
 }
 
 impl ExchangePool {
-    /// A maker for one thread, for responses of the application called `application`.
-    pub fn new(py: Python<'_>, application: &str) -> PyResult<ExchangePool> {
-        let application = Arc::from(application);
-        Ok(ExchangePool { idle: Some(PythonExchange::new(py, &application)?), application })
+    /// A maker for one thread, which shows its calls in `call`, for responses of the application called `application`.
+    pub fn new(py: Python<'_>, application: &str, call: &Arc<ThreadCall>) -> PyResult<ExchangePool> {
+        let extensions = Extensions::new(call.clone());
+        let mut pool = ExchangePool { idle: None, application: Arc::from(application), call: call.clone(), extensions };
+        pool.idle = Some(pool.make(py)?);
+        Ok(pool)
+    }
+
+    fn make(&self, py: Python<'_>) -> PyResult<PythonExchange> {
+        let exchange = PythonExchange::new(py, &self.application, self.extensions.make(py)?)?;
+        self.call.set_response(&exchange.response);
+        Ok(exchange)
     }
 
     /// An exchange for one response.
@@ -68,7 +81,7 @@ impl ExchangePool {
     /// # Errors
     /// There is no memory; the responder comes back.
     pub fn begin(&mut self, py: Python<'_>, responder: Responder) -> Result<PythonExchange, Box<(PyErr, Responder)>> {
-        let exchange = match self.idle.take().map_or_else(|| PythonExchange::new(py, &self.application), Ok) {
+        let exchange = match self.idle.take().map_or_else(|| self.make(py), Ok) {
             Ok(exchange) => exchange,
             Err(error) => return Err(Box::new((error, responder))),
         };
@@ -78,6 +91,7 @@ impl ExchangePool {
         response.connection = Arc::downgrade(responder.connection());
         response.responder = Some(responder);
         response.write = WriteState::Idle;
+        response.responded = None;
         response.gone = false;
         drop(response);
         exchange.client.begin();
@@ -96,18 +110,22 @@ impl ExchangePool {
             let Ok(callables) = Callables::new(py, &exchange.client) else { return };
             exchange.callables = callables;
         }
+        if !is_unshared(&exchange.extend_deadline) {
+            let Ok(extend_deadline) = self.extensions.make(py) else { return };
+            exchange.extend_deadline = extend_deadline;
+        }
         self.idle = Some(exchange);
     }
 }
 
 impl PythonExchange {
-    fn new(py: Python<'_>, application: &Arc<str>) -> PyResult<PythonExchange> {
+    fn new(py: Python<'_>, application: &Arc<str>, extend_deadline: Py<ExtendDeadline>) -> PyResult<PythonExchange> {
         let response = Arc::new(Mutex::new(PendingResponse::default()));
         let client = ClientListener::new(application.clone(), response.clone());
         let write = Py::new(py, Write { response: response.clone(), client: client.clone() })?;
         let start_response = Py::new(py, StartResponse { response: response.clone(), write })?;
         let callables = Callables::new(py, &client)?;
-        Ok(PythonExchange { start_response, response, client, callables })
+        Ok(PythonExchange { start_response, response, client, callables, extend_deadline })
     }
 }
 

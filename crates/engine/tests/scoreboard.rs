@@ -2,7 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use portico_engine::scoreboard::{Mapping, SlotRef};
+use portico_engine::scoreboard::{Mapping, ShownRequest, SlotRef};
 use std::io::{ErrorKind, Result};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -25,7 +25,8 @@ fn what_workers_write_is_there_for_the_next_supervisor() {
     assert_eq!(after.slots(), 3);
     let (written, read) = (SlotRef::new(&before, 2).unwrap(), SlotRef::new(&after, 2).unwrap());
     written.set_threads(1);
-    written.call_started(0, b"GET", b"/path", 1);
+    let request = ShownRequest { method: b"GET", path: b"/path", arrived_ns: 1, logged: None };
+    written.call_started(0, &request, 1);
     written.requests.store(7, Relaxed);
     drop((written, before));
     assert_eq!(read.requests.load(Relaxed), 7);

@@ -56,6 +56,13 @@ class Listener:
         self.identity = identity
         self.is_stored = False
 
+    def leave(self) -> None:
+        """Listen here no longer, at the end of this process; a socket that is kept keeps its file."""
+        if self.is_stored:
+            os.close(self.fd)
+        else:
+            self.close()
+
     def close(self) -> None:
         """Stop listening here, and remove the file that was made for it."""
         os.close(self.fd)
