@@ -159,11 +159,9 @@ impl Resources {
         }
     }
 
-    /// Writes what the access log has buffered, as far as it can be without waiting.
-    pub fn flush_access_log(&self) {
-        if let Some(access_log) = &self.access_log {
-            access_log.flush();
-        }
+    /// Writes what the access log has buffered, as far as it can be without waiting; false if some of it is left.
+    pub fn flush_access_log(&self) -> bool {
+        self.access_log.as_ref().is_none_or(AccessLog::flush)
     }
 
     /// Waits for a client, driving I/O, on a thread that is in the application for the call in `cell`: the call's time

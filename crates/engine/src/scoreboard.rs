@@ -540,6 +540,11 @@ impl SlotRef {
         others.map(|(index, _)| SlotRef { mapping: self.mapping.clone(), index }).collect()
     }
 
+    /// Whether the worker accepts connections.
+    pub fn is_accepting(&self) -> bool {
+        self.mapping.seat_array().get(self.index).is_some_and(|seat| seat.accepts.load(Relaxed) != 0)
+    }
+
     /// Connections open now.
     pub fn connections(&self) -> u64 {
         self.slot().connections.load(Relaxed)

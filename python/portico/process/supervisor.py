@@ -34,6 +34,7 @@ from portico.process.drain_delay import DrainDelay
 from portico.process.generations import Generations
 from portico.process.hook_processes import SupervisorHooks
 from portico.process.hooks import server_of
+from portico.process.last_connections import let_nobody_in
 from portico.process.limits import timeout_s
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
@@ -589,6 +590,10 @@ class Supervisor:
     def _stop(self, stage: str, now_s: float) -> None:
         self._stage = stage
         self._automatic_count.stop()
+        if stage == DRAINING:
+            # The workers serve those who have come, to the last one.
+            for listener in self._generations.listeners:
+                let_nobody_in(listener)
         # Whoever comes now shall find the door closed at once instead of waiting in a queue that nobody
         # serves.
         self._generations.close_listeners()
