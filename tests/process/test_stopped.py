@@ -16,6 +16,7 @@ from .conftest import Portico, Start
 APPLICATION = """
 import os, time
 while os.path.exists("loading"):
+    open("importing", "w").close()
     time.sleep(0.01)
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/wait":
@@ -136,9 +137,10 @@ def test_an_import_goes_on_where_it_was_stopped(start: Start) -> None:
     portico.wait_ready()
     (portico.folder / "loading").touch()
     portico.signal(signal.SIGHUP)
-    wait_until(lambda: len(portico.worker_pids) == 2, what="the new worker")
+    wait_until((portico.folder / "importing").exists, what="the import in the new worker")
     stop_for([portico.process.pid, *portico.worker_pids], 4.0)
-    time.sleep(0.3)
+    # The worker is asked where it is before it would be given up.
+    time.sleep(1.2)
     (portico.folder / "loading").unlink()
     portico.wait_for("is ready after")
     assert "boot_timeout" not in portico.log()
