@@ -13,18 +13,20 @@ TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 1)))
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run build test suite test-pythons wheels model test-deps check fuzz soak bench docs clean
+.PHONY: help run build test suite test-slow compare-lifecycle test-pythons wheels model test-deps check fuzz soak bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
 	@echo 'make build   build portico into .venv (PROFILE=profiling: with names and lines, for perf and backtraces)'
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
 	@echo 'make suite   make test without the fuzzers'
+	@echo 'make test-slow  reloads, deaths, full disks and the like by the dozen, under a load that counts every request'
 	@echo 'make test-pythons  build for every Python that is here, and run the tests that it has a part in'
 	@echo 'make wheels  what is published, in dist/: a wheel for each Python and machine, and the source distribution'
 	@echo 'make check   lint, types and stub check only'
 	@echo 'make fuzz    every fuzz target for two minutes, then mutated requests to a running server'
 	@echo 'make soak    half an hour of honest and hostile clients, with workers killed'
 	@echo 'make bench   measure portico beside its peers, write bench/RESULTS.md'
+	@echo 'make compare-lifecycle  what such events cost, portico beside its peers, into docs/reliability.md'
 	@echo 'make docs    write what is generated (settings, rules of HTTP/1.1, pictures, the long description), build site/'
 	@echo 'make model   check with loom where threads meet: hand-over, wheel, turn (part of make test)'
 	@echo 'make clean   remove what was built'
@@ -51,6 +53,13 @@ suite: build test-deps $(VENV)/.test-tools $(VENV)/.docs-tools dist/.runnable
 model:
 	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR=target/loom cargo test --quiet --release --package portico-crew --test hand_over
 	cargo test --quiet --package portico-engine --test wheel_order --test turn_order
+
+# Not part of `make test`: it takes a quarter of an hour, and both processors.
+test-slow: build test-deps $(VENV)/.test-tools
+	$(BIN)/python -m pytest -q tests/process/slow
+
+compare-lifecycle: build
+	$(BIN)/python -m lifecycle.compare $(LIFECYCLE)
 
 # Not part of `make test`: it builds once more for each Python.
 test-pythons:

@@ -47,14 +47,19 @@ def prepare() -> None:
     if not SPIN.exists():
         raise MissingTool("the client that never sleeps (spin.c) could not be compiled.")
     _compile(LIMIT)
-    # The same interpreter as portico's, so that only the server differs.
-    base = ROOT / ".venv/bin/python"
-    _install(PEERS, str(base) if base.exists() else sys.executable, PACKAGES)
+    install(PACKAGES)
     newer = _python_3_13()
     if newer:
         _install(NEWER, newer, NEWER_PACKAGES)
     else:
         say("\n!!! NO PYTHON 3.13 IS HERE, the row of weft will be missing\n")
+
+
+def install(packages: Collection[str]) -> None:
+    """Install those of the peers that are not there yet."""
+    # The same interpreter as portico's, so that only the server differs.
+    base = ROOT / ".venv/bin/python"
+    _install(PEERS, str(base) if base.exists() else sys.executable, packages)
 
 
 def versions() -> dict[str, str]:

@@ -14,15 +14,20 @@ mod wakeup;
 mod wire;
 mod wsgi;
 
+use portico_engine::access_log::{AccessLog, AccessRecord};
 use portico_engine::settings::Settings;
-use portico_engine::{descriptor, fork as forks, heap, log as error_log, orders, orphan, scoreboard};
+use portico_engine::{datagram, descriptor, fork as forks, heap, log as error_log, orders, orphan, scoreboard};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long the supervisor waits for who reads the access log: less than would hold up anything else that it does.
+const LOG_PATIENCE: Duration = Duration::from_millis(20);
 
 /// Counters of all workers in one shared mapping; made before the first fork.
 #[pyclass(frozen)]
@@ -46,6 +51,11 @@ struct RunningCall {
     elapsed_s: f64,
     silent_s: f64,
     what: String,
+    cell: usize,
+    started_ns: u64,
+    allowed_s: f64,
+    thread_id: u64,
+    is_settled: bool,
 }
 
 #[pymethods]
@@ -83,8 +93,9 @@ impl Scoreboard {
     fn read(&self, py: Python<'_>, slot: usize) -> PyResult<WorkerStatus> {
         let slot = self.slot(slot)?;
         let calls = slot.calls().into_iter().map(|call| {
-            let scoreboard::RunningCall { elapsed_s, silent_s, what } = call;
-            Py::new(py, RunningCall { elapsed_s, silent_s, what })
+            let scoreboard::RunningCall { elapsed_s, silent_s, what, cell, started_ns, .. } = call;
+            let (allowed_s, thread_id, is_settled) = (call.allowed_s, call.thread_id, call.is_settled);
+            Py::new(py, RunningCall { elapsed_s, silent_s, what, cell, started_ns, allowed_s, thread_id, is_settled })
         });
         Ok(WorkerStatus {
             requests: slot.requests.load(Relaxed),
@@ -95,6 +106,44 @@ impl Scoreboard {
             calls: calls.collect::<PyResult<_>>()?,
             waiting_s: slot.waiting_s(),
         })
+    }
+
+    fn latest_calls(&self, slot: usize, within_s: f64) -> PyResult<Vec<String>> {
+        let within = Duration::try_from_secs_f64(within_s).unwrap_or(Duration::MAX);
+        Ok(self.slot(slot)?.latest_calls(within))
+    }
+
+    fn has_unwritten(&self, slot: usize) -> PyResult<bool> {
+        let slot = self.slot(slot)?;
+        Ok(!slot.unwritten.is_empty() || !slot.all_unfinished().is_empty())
+    }
+
+    fn log_unfinished(
+        &self,
+        slot: usize,
+        fd: RawFd,
+        colour: bool,
+        cause: &str,
+        causes: HashMap<usize, String>,
+    ) -> PyResult<()> {
+        let file = descriptor::duplicate(fd)?;
+        let slot = self.slot(slot)?;
+        let access_log = AccessLog::new(&file, colour, None)?;
+        access_log.add_lines(&slot.unwritten.lines());
+        for (cell, call) in slot.all_unfinished() {
+            access_log.add(&AccessRecord {
+                client: call.client,
+                request_line: &call.request_line,
+                status: 0,
+                body_bytes: 0,
+                referer: None,
+                user_agent: None,
+                duration_ns: call.duration_ns,
+                cause: Some(causes.get(&cell).map_or(cause, String::as_str)),
+            });
+        }
+        access_log.end(Instant::now() + LOG_PATIENCE);
+        Ok(())
     }
 }
 
@@ -168,6 +217,13 @@ fn receive_descriptors(fd: RawFd) -> PyResult<Option<(Vec<u8>, Vec<RawFd>)>> {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionReset) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Sends one datagram to a Unix socket, and descriptors with it; waits for nobody.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "what Python hands over")]
+fn send_datagram(address: &[u8], data: &[u8], fds: Vec<RawFd>) -> PyResult<()> {
+    Ok(datagram::send(address, data, &fds)?)
 }
 
 /// Sends `data` in one piece through the Unix socket `fd`, and the descriptors `fds` along with it.
@@ -250,6 +306,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
     module.add_function(wrap_pyfunction!(socket_pair, module)?)?;
     module.add_function(wrap_pyfunction!(receive_descriptors, module)?)?;
+    module.add_function(wrap_pyfunction!(send_datagram, module)?)?;
     module.add_function(wrap_pyfunction!(send_descriptors, module)?)?;
     module.add_function(wrap_pyfunction!(accept_connection, module)?)?;
     module.add_function(wrap_pyfunction!(set_log_level, module)?)?;

@@ -4,13 +4,16 @@
 //! and `input` go in, `start_response` and `response` come out. It knows heads and bodies, never a socket.
 
 pub mod disconnect;
+pub mod draining;
 pub mod environ;
 pub mod failure;
 pub mod file_wrapper;
 mod forked;
 pub mod input;
+mod ladder;
 mod location;
 mod pending;
+mod plain_response;
 pub mod proxy_errors;
 mod recent;
 mod references;
@@ -23,12 +26,14 @@ mod thread;
 use crate::embedder::Embedder;
 use environ::{Environ, RequestParts};
 use failure::{RequestLabel, Served};
+use ladder::{Extensions, ThreadCall};
 use portico_engine::calls::{Call, Caller, Outcome, panic_message};
 use portico_engine::clock::DateHeader;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use start_response::ExchangePool;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use thread::Introduction;
 
 /// One crew thread's means to call the application; owned by that thread, so nothing in it is locked.
@@ -39,6 +44,7 @@ pub struct Bridge<'py> {
     environ: Environ,
     embedder: Embedder,
     pool: ExchangePool,
+    thread_call: Arc<ThreadCall>,
     date: DateHeader,
 }
 
@@ -50,14 +56,16 @@ impl<'py> Bridge<'py> {
         application: &Served,
         environ: &Environ,
         embedder: &Embedder,
+        thread_call: Arc<ThreadCall>,
     ) -> PyResult<Bridge<'py>> {
         Ok(Bridge {
             py,
             introduction,
             application: application.for_thread(py),
-            environ: environ.for_thread(py)?,
+            environ: environ.for_thread(py, Extensions::new(thread_call.clone()))?,
             embedder: embedder.clone(),
-            pool: ExchangePool::new(py, &application.name)?,
+            pool: ExchangePool::new(py, &application.name, &thread_call)?,
+            thread_call,
             date: DateHeader::default(),
         })
     }
@@ -69,10 +77,10 @@ impl Caller for Bridge<'_> {
     }
 
     fn call(&mut self, call: Call<'_>) -> Outcome {
-        let Bridge { py, introduction, application, environ, embedder, pool, date } = self;
+        let Bridge { py, introduction, application, environ, embedder, pool, thread_call, date } = self;
         let py = *py;
         introduction.make(py);
-        let Call { inbound, body, sender, responder, cell, resources } = call;
+        let Call { inbound, body, sender, responder, cell, started_ns, resources } = call;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let label = RequestLabel { embedder, application, method: head.method.of(bytes), path: head.path.of(bytes) };
         let exchange = match pool.begin(py, responder) {
@@ -86,6 +94,7 @@ impl Caller for Bridge<'_> {
         };
         let parts = RequestParts { resources, cell, inbound, body, sender: &sender };
         let mut input = None;
+        thread_call.enter(started_ns);
         // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.
         let called = catch_unwind(AssertUnwindSafe(|| {
             let result = environ.build(py, parts, &exchange).and_then(|(environ, body)| {
@@ -93,16 +102,16 @@ impl Caller for Bridge<'_> {
                 let arguments = (environ, exchange.start_response.clone_ref(py));
                 application.callable.bind(py).call1(arguments)
             });
-            response::send(py, &exchange, result, date, label)
+            response::send(py, &exchange, thread_call, result, date, label)
         }));
         let outcome = called.unwrap_or_else(|panic| {
             let error = PyRuntimeError::new_err(format!("the server has panicked: {}", panic_message(&*panic)));
-            response::send(py, &exchange, Err(error), date, label)
+            response::send(py, &exchange, thread_call, Err(error), date, label)
         });
         if let Some(input) = input {
             input.get().end(py);
         }
-        if let Err(error) = environ.renew_empty_input(py) {
+        if let Err(error) = environ.renew_empty_input(py).and_then(|()| environ.renew_extension(py)) {
             label.log_exception(py, &error);
         }
         pool.end(py, exchange);

@@ -36,8 +36,8 @@ PYTHON_LAYERS = (
         "the supervisor and its workers; other programs",
     ),
     Layer(
-        ("app_loader", "django_wsgi", "config", "log", "threads"),
-        "the application, settings, the error log, threads",
+        ("app_loader", "django_wsgi", "config", "log", "threads", "deadlines"),
+        "the application, settings, the error log, threads, deadlines",
     ),
     Layer(("middleware",), "applications around an application, under any server"),
     Layer(("wire",), "HTTP/1 without sockets, for other programs"),
@@ -54,7 +54,7 @@ CRATES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 # The only modules of the engine that may name a socket.
-SOCKET_MODULES = ("listener", "connection::socket", "orders", "accept")
+SOCKET_MODULES = ("listener", "connection::socket", "orders", "accept", "datagram")
 SOCKETS = re.compile(r"rustix::net|tokio::net|std::net::(?:\{[^}]*)?(?:Tcp|Udp)|std::os::unix::net")
 
 

@@ -1,5 +1,6 @@
 """The engine: sockets, HTTP, the WSGI bridge, counters and logs; a Rust extension (`src/`)."""
 
+from collections.abc import Sequence
 from typing import Any, Final, final
 
 from portico.config.settings import Settings
@@ -36,6 +37,7 @@ __all__ = [
     "log_lines",
     "receive_descriptors",
     "restrict_writes",
+    "send_datagram",
     "send_descriptors",
     "serve",
     "set_log_level",
@@ -101,6 +103,21 @@ class RunningCall:
     @property
     def what(self) -> str:
         """The request line, shortened: `GET /path`."""
+    @property
+    def cell(self) -> int:
+        """Where it stands in the scoreboard: one call at a time does."""
+    @property
+    def started_ns(self) -> int:
+        """When it began, in nanoseconds of the monotonic clock: with `cell`, the call's name."""
+    @property
+    def allowed_s(self) -> float:
+        """Seconds that it may keep its client waiting by its own word; 0 if it has not said anything."""
+    @property
+    def thread_id(self) -> int:
+        """The number that the kernel knows its thread by."""
+    @property
+    def is_settled(self) -> bool:
+        """Whether its request is counted and logged: the server has responded in its place."""
 
 @final
 class WorkerStatus:
@@ -153,6 +170,20 @@ class Scoreboard:
         """Clear `slot` (0 to slots - 1), whose worker has ended; others take the connections that wait."""
     def read(self, slot: int) -> WorkerStatus:
         """Return a copy of what is in `slot` (0 to slots - 1)."""
+    def latest_calls(self, slot: int, within_s: float) -> list[str]:
+        """Return the latest call of each thread of `slot`, such as `GET /path`.
+
+        Those that have come within `within_s` seconds, and those that still run.
+        """
+    def has_unwritten(self, slot: int) -> bool:
+        """Say whether the worker of `slot` has access lines to be written, or calls without."""
+    def log_unfinished(self, slot: int, fd: int, colour: bool, cause: str, causes: dict[int, str]) -> None:
+        """Write the access lines that the worker of `slot`, which has ended, has not written, to `fd`.
+
+        They are of requests that had ended, and of the calls that were running, at the end of whose lines
+        `cause` stands, or what `causes` has for their cell. Who reads the log is waited for as shortly as may
+        be. Raises OSError.
+        """
 
 def log(level: str, message: str) -> None:
     """Write one record to standard error: `[2026-11-21 04:51:38 +0000] [pid] [level] message`.
@@ -263,6 +294,13 @@ def accept_connection(fd: int) -> tuple[int, int] | None:
 
 def set_log_level(level: str) -> None:
     """Leave out records below `level` from now on, in this process."""
+
+def send_datagram(address: bytes, data: bytes, fds: Sequence[int]) -> None:
+    """Send `data` to the Unix datagram socket at `address`, and the descriptors `fds` with it (SCM_RIGHTS).
+
+    An address that begins with `@` is abstract. Waits for nobody: raises BlockingIOError where there is no
+    room now, and another OSError where nobody is. As `socket.send_fds()`, without the module.
+    """
 
 # What follows is made when it is first asked for; `portico.wire` is where it is meant to be imported from.
 

@@ -11,9 +11,12 @@ mod gateway;
 
 use dropped::{Dropped, HeaderRules};
 
+use super::draining::Draining;
 use super::input::Input;
+use super::ladder::{ExtendDeadline, Extensions};
 use super::proxy_errors::ProxyErrors;
 use super::recent::{Recent, hash_of_number, hash_of_text};
+use super::references::is_only_ours;
 use super::start_response::PythonExchange;
 use portico_engine::connection::origin::Sender;
 use portico_engine::listener::{Listener, ServerIdentity};
@@ -37,6 +40,8 @@ pub struct Environ {
     keys: Keys,
     /// `wsgi.input` of a request without a body, which stands in each template.
     empty: Py<Input>,
+    /// What makes `portico.extend_deadline`, and the one that stands in each template; a thread has it.
+    extension: Option<(Extensions, Py<ExtendDeadline>)>,
     /// Header names with their environ key.
     names: Recent<Box<[u8]>, Key>,
     /// Variables of other protocols with theirs.
@@ -83,6 +88,7 @@ keys! {
     content_length = "CONTENT_LENGTH", transfer_encoding = "HTTP_TRANSFER_ENCODING",
     chunked = "chunked", http_host = "HTTP_HOST", input = "wsgi.input", errors = "wsgi.errors",
     disconnected = "portico.disconnected", on_disconnect = "portico.on_disconnect",
+    extend_deadline = "portico.extend_deadline",
     script_name = "SCRIPT_NAME", server_name = "SERVER_NAME", server_port = "SERVER_PORT",
     url_scheme = "wsgi.url_scheme", https = "HTTPS", on = "on", https_scheme = "https",
     peer = "portico.peer", proxy = "portico.proxy", post = "POST", http11 = "HTTP/1.1", http10 = "HTTP/1.0", empty = "", root = "/",
@@ -110,6 +116,8 @@ pub struct Common<'py> {
     pub multiprocess: bool,
     /// `wsgi.errors`.
     pub errors: &'py Py<PyAny>,
+    /// `portico.draining`.
+    pub draining: &'py Py<Draining>,
     /// Where the application is mounted.
     pub script_name: &'py str,
 }
@@ -128,9 +136,11 @@ impl Environ {
     }
 
     /// The same, with what a thread has for itself.
-    pub fn for_thread(&self, py: Python<'_>) -> PyResult<Environ> {
+    pub fn for_thread(&self, py: Python<'_>, extensions: Extensions) -> PyResult<Environ> {
         let copies = self.templates.iter().map(|template| template.bind(py).copy().map(Bound::unbind));
-        Environ::with(py, copies.collect::<PyResult<_>>()?, self.keys.clone_ref(py))
+        let mut environ = Environ::with(py, copies.collect::<PyResult<_>>()?, self.keys.clone_ref(py))?;
+        environ.set_extension(py, extensions)?;
+        Ok(environ)
     }
 
     fn with(py: Python<'_>, templates: Vec<Py<PyDict>>, keys: Keys) -> PyResult<Environ> {
@@ -139,6 +149,7 @@ impl Environ {
             templates,
             keys,
             empty: empty.clone_ref(py),
+            extension: None,
             names: Recent::new(),
             variables: Recent::new(),
             addresses: Recent::new(),
@@ -166,6 +177,24 @@ impl Environ {
             template.bind(py).set_item(&self.keys.input, &empty)?;
         }
         self.empty = empty;
+        Ok(())
+    }
+
+    /// After a call: a callable that it has kept is of no use to the next one, which has another.
+    pub fn renew_extension(&mut self, py: Python<'_>) -> PyResult<()> {
+        let ours = 1 + self.templates.len();
+        match self.extension.take_if(|(_, callable)| !is_only_ours(callable, ours)) {
+            Some((extensions, _)) => self.set_extension(py, extensions),
+            None => Ok(()),
+        }
+    }
+
+    fn set_extension(&mut self, py: Python<'_>, extensions: Extensions) -> PyResult<()> {
+        let callable = extensions.make(py)?;
+        for template in &self.templates {
+            template.bind(py).set_item(&self.keys.extend_deadline, &callable)?;
+        }
+        self.extension = Some((extensions, callable));
         Ok(())
     }
 
@@ -479,9 +508,10 @@ fn template(py: Python<'_>, identity: &ServerIdentity, common: &Common<'_>, keys
     template.set_item("wsgi.multithread", common.multithread)?;
     template.set_item("wsgi.multiprocess", common.multiprocess)?;
     template.set_item("wsgi.run_once", false)?;
+    template.set_item("portico.draining", common.draining)?;
     template.set_item("wsgi.input_terminated", true)?;
     template.set_item("wsgi.file_wrapper", py.get_type::<super::file_wrapper::FileWrapper>())?;
-    for key in [&keys.disconnected, &keys.on_disconnect, &keys.input] {
+    for key in [&keys.disconnected, &keys.on_disconnect, &keys.extend_deadline, &keys.input] {
         template.set_item(key, py.None())?;
     }
     Ok(template.unbind())

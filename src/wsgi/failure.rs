@@ -64,6 +64,12 @@ impl RequestLabel<'_> {
         log_failure(&format!("the application {self} failed\n{text}"));
     }
 
+    /// Logs where the application stood when RequestTimeout came, which `error` is or has come of.
+    pub fn log_timeout(&self, py: Python<'_>, error: &PyErr) {
+        let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
+        log_failure(&format!("the application {self} was ended by RequestTimeout\n{text}"));
+    }
+
     /// Logs what the application did against PEP 3333 without raising.
     pub fn log_violation(&self, what: &str) {
         log(Level::Error, &format!("the application {self}: {what}"));
@@ -104,6 +110,24 @@ fn own_name(application: &Bound<'_, PyAny>) -> String {
         Ok(format!("{}:{}", object.getattr("__module__")?, object.getattr("__qualname__")?))
     };
     named(application).or_else(|_| named(application.get_type().as_any())).unwrap_or_else(|_| "of unknown name".into())
+}
+
+/// Whether `error` is RequestTimeout, or was raised while that was handled.
+pub fn is_timeout(py: Python<'_>, error: &PyErr) -> bool {
+    /// Exceptions during exceptions are followed so far.
+    const DEPTH: usize = 16;
+    let Ok(timeout) = py.import("portico.deadlines").and_then(|deadlines| deadlines.getattr("RequestTimeout")) else {
+        return false;
+    };
+    let mut next = Some(error.value(py).clone().into_any());
+    for _ in 0..DEPTH {
+        let Some(error) = next.filter(|error| !error.is_none()) else { return false };
+        if error.is_instance(&timeout).unwrap_or(false) {
+            return true;
+        }
+        next = error.getattr("__context__").ok();
+    }
+    false
 }
 
 /// The text of an exception with its traceback.

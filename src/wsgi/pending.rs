@@ -1,5 +1,6 @@
 //! A response that has not ended, as the callables of the application and the server share it.
 
+use portico_engine::calls::Outcome;
 use portico_engine::connection::Connection;
 use portico_engine::exchange::responder::Responder;
 use portico_engine::message::response_head::ResponseHead;
@@ -18,6 +19,8 @@ pub struct PendingResponse {
     pub connection: Weak<Connection>,
     /// How many responses there were before it.
     pub serial: u64,
+    /// What the server has responded in the call's place, if it has.
+    pub responded: Option<Outcome>,
     /// Whether the client was found to be gone.
     pub gone: bool,
 }

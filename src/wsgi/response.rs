@@ -5,17 +5,17 @@ use super::failure::{self, RequestLabel};
 use super::file_wrapper::{Content, FileWrapper};
 use super::forked::end_child;
 use super::input::client_fault;
+use super::ladder::ThreadCall;
 use super::location;
 use super::pending::{PendingResponse, WriteState};
+use super::plain_response::{GATEWAY_TIMEOUT, plain_response};
 use super::start_response::{PythonExchange, send_block, write_block};
 use portico_engine::calls::Outcome;
 use portico_engine::clock::DateHeader;
 use portico_engine::exchange::account::CLIENT_CLOSED_REQUEST;
 use portico_engine::exchange::responder::Responder;
-use portico_engine::exchange::server_response::reason_phrase;
 use portico_engine::lock::lock;
 use portico_engine::log::{Level, log};
-use portico_engine::message::response_head::ResponseHead;
 use portico_engine::message::send_queue::FileRange;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
@@ -57,6 +57,7 @@ struct Sending<'a> {
 pub fn send<'a>(
     py: Python<'a>,
     exchange: &'a PythonExchange,
+    call: &ThreadCall,
     result: PyResult<Bound<'a, PyAny>>,
     date: &'a mut DateHeader,
     label: RequestLabel<'a>,
@@ -71,8 +72,13 @@ pub fn send<'a>(
         }
         Err(error) => Err(Failure::Application(error)),
     };
+    let was_timeout_raised = call.leave(py);
     if let Err(failure) = sent {
-        sending.fail(failure);
+        if let Some(responded) = lock(&exchange.response).responded {
+            // In the call's place, because it took too long: whatever it fails of now is what comes of that.
+            return responded;
+        }
+        sending.fail(failure, was_timeout_raised);
     }
     let status = if sending.is_abandoned { CLIENT_CLOSED_REQUEST } else { sending.status };
     Outcome { status, body_bytes: sending.body_bytes }
@@ -287,8 +293,8 @@ impl Sending<'_> {
         }
     }
 
-    /// A 500 if nothing was sent, else an aborted response, which the client can tell from a complete one.
-    fn fail(&mut self, failure: Failure) {
+    /// A 500 if nothing was sent, or a 504 after a timeout, else an aborted response, which the client can tell from a complete one.
+    fn fail(&mut self, failure: Failure, was_timeout_raised: bool) {
         let mut response = lock(&self.exchange.response);
         let responder = response.responder.take();
         let gone = response.gone || matches!(failure, Failure::Client);
@@ -307,6 +313,10 @@ impl Sending<'_> {
                     log(Level::Debug, &format!("{} could not read the request body: {error}", self.label));
                     status = fault;
                 }
+                None if was_timeout_raised && failure::is_timeout(self.py, error) => {
+                    self.label.log_timeout(self.py, error);
+                    status = GATEWAY_TIMEOUT;
+                }
                 None => self.label.log_exception(self.py, error),
             }
         }
@@ -318,14 +328,7 @@ impl Sending<'_> {
             return;
         }
         self.status = status;
-        let status_line = format!("{status} {}", reason_phrase(status));
-        let body = format!("{status_line}\n");
-        let head = ResponseHead {
-            status,
-            status_line: status_line.into_bytes(),
-            fields: b"Content-Type: text/plain; charset=utf-8\r\n".to_vec(),
-            ..ResponseHead::default()
-        };
+        let (head, body) = plain_response(status);
         responder.start(&head, Some(body.len() as u64), self.date);
         self.is_abandoned = responder.is_abandoned;
         let body = PyBytes::new(self.py, if responder.has_body() { body.as_bytes() } else { b"" });

@@ -1,8 +1,10 @@
 //! A server of a Python application: the engine is made, its crew threads attach to the interpreter, and all ends here.
 
 use super::Bridge;
+use super::draining::Draining;
 use super::environ::{Common, Environ};
 use super::failure::Served;
+use super::ladder::Ladder;
 use super::{failure, released, thread};
 use crate::embedder::Embedder;
 use crate::process::Process;
@@ -12,6 +14,7 @@ use portico_engine::scoreboard::SlotRef;
 use portico_engine::settings::Settings;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
+use std::sync::Arc;
 
 /// Serves until told to stop; the calling thread is the crew's first. True if nothing was aborted.
 pub fn serve(
@@ -23,9 +26,11 @@ pub fn serve(
 ) -> PyResult<bool> {
     let (multithread, script_name) = (settings.threads > 1, settings.script_name.clone());
     let Process { engine: of_engine, wakeup, multiprocess, errors, names, embedder } = process;
+    let ladder = Ladder::new(slot.clone());
     let engine = Engine::new(settings, of_engine, slot)
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
-    let common = Common { multithread, multiprocess, errors: &errors, script_name: &script_name };
+    let draining = Py::new(py, Draining::new(engine.drain_flag()))?;
+    let common = Common { multithread, multiprocess, errors: &errors, draining: &draining, script_name: &script_name };
     let environ = Environ::new(py, engine.listeners(), &common)?;
     if wakeup.is_some() || embedder.takes_interrupts() {
         let embedder = embedder.clone();
@@ -34,9 +39,17 @@ pub fn serve(
             Python::try_attach(|py| handle_signals(py, wakeup.as_ref(), &embedder)).unwrap_or(true)
         }));
     }
+    engine.on_call_order({
+        let ladder = ladder.clone();
+        Box::new(move |order| ladder.take(order))
+    });
+    engine.show_stacks_by({
+        let ladder = ladder.clone();
+        Arc::new(move |cells| ladder.stacks_of(cells))
+    });
     thread::prepare(py)?;
     let served = Served::new(py, application, names);
-    let application = PythonApplication { served, environ, embedder, is_free_threaded: is_free_threaded(py) };
+    let application = PythonApplication { served, environ, embedder, ladder, is_free_threaded: is_free_threaded(py) };
     // Each thread attaches by itself, this one too.
     let served = py.detach(|| {
         let served = engine.serve(application);
@@ -70,6 +83,7 @@ struct PythonApplication {
     served: Served,
     environ: Environ,
     embedder: Embedder,
+    ladder: Arc<Ladder>,
     is_free_threaded: bool,
 }
 
@@ -84,7 +98,10 @@ impl Application for PythonApplication {
     fn run(&self, thread: CrewThread<'_>) -> Result<(), String> {
         // Fails where the interpreter is on its way out.
         let ran = thread::attach(|py, introduction| {
-            let bridge = Bridge::new(py, introduction, &self.served, &self.environ, &self.embedder);
+            let thread_call = self.ladder.call_of_thread(py, thread.cell());
+            let bridge = thread_call.and_then(|thread_call| {
+                Bridge::new(py, introduction, &self.served, &self.environ, &self.embedder, thread_call)
+            });
             let mut bridge = bridge.map_err(|error| error.to_string())?;
             thread.serve(&mut bridge);
             Ok(())

@@ -4,6 +4,7 @@
 //! nothing is sent here but by `write`.
 
 use super::disconnect::{Callables, ClientListener};
+use super::ladder::ThreadCall;
 use super::pending::{PendingResponse, WriteState};
 use super::references::is_unshared;
 use super::{failure, location, released};
@@ -54,13 +55,21 @@ pub struct PythonExchange {
 pub struct ExchangePool {
     idle: Option<PythonExchange>,
     application: Arc<str>,
+    call: Arc<ThreadCall>,
 }
 
 impl ExchangePool {
-    /// A maker for one thread, for responses of the application called `application`.
-    pub fn new(py: Python<'_>, application: &str) -> PyResult<ExchangePool> {
-        let application = Arc::from(application);
-        Ok(ExchangePool { idle: Some(PythonExchange::new(py, &application)?), application })
+    /// A maker for one thread, which shows its calls in `call`, for responses of the application called `application`.
+    pub fn new(py: Python<'_>, application: &str, call: &Arc<ThreadCall>) -> PyResult<ExchangePool> {
+        let mut pool = ExchangePool { idle: None, application: Arc::from(application), call: call.clone() };
+        pool.idle = Some(pool.make(py)?);
+        Ok(pool)
+    }
+
+    fn make(&self, py: Python<'_>) -> PyResult<PythonExchange> {
+        let exchange = PythonExchange::new(py, &self.application)?;
+        self.call.set_response(&exchange.response);
+        Ok(exchange)
     }
 
     /// An exchange for one response.
@@ -68,7 +77,7 @@ impl ExchangePool {
     /// # Errors
     /// There is no memory; the responder comes back.
     pub fn begin(&mut self, py: Python<'_>, responder: Responder) -> Result<PythonExchange, Box<(PyErr, Responder)>> {
-        let exchange = match self.idle.take().map_or_else(|| PythonExchange::new(py, &self.application), Ok) {
+        let exchange = match self.idle.take().map_or_else(|| self.make(py), Ok) {
             Ok(exchange) => exchange,
             Err(error) => return Err(Box::new((error, responder))),
         };
@@ -78,6 +87,7 @@ impl ExchangePool {
         response.connection = Arc::downgrade(responder.connection());
         response.responder = Some(responder);
         response.write = WriteState::Idle;
+        response.responded = None;
         response.gone = false;
         drop(response);
         exchange.client.begin();

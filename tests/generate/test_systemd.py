@@ -136,14 +136,52 @@ def test_each_address_has_a_socket_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("graceful", ["0", "30s", "1500ms", "5m"])
-def test_systemd_waits_longer_than_portico_needs_to_stop(graceful: str) -> None:
-    text = generated("systemd", "shop", "--graceful-timeout", graceful)
+@pytest.mark.parametrize(("delay", "delay_s"), [((), 0), (("--drain-delay", "2m"), 120)])
+def test_systemd_waits_longer_than_portico_needs_to_stop(
+    graceful: str, delay: tuple[str, ...], delay_s: float
+) -> None:
+    options = ("shop", "--graceful-timeout", graceful, *delay)
+    text = generated("systemd", *options)
     # Beyond its graceful timeout a worker has a second to leave.
-    needed_s = settings_of(["run", "shop", "--graceful-timeout", graceful]).graceful_timeout_s + 1
+    needed_s = settings_of(["run", *options]).graceful_timeout_s + delay_s + 1
     assert needed_s + 1 < seconds(value_of(text, "TimeoutStopSec")) <= needed_s + 10
     assert value_of(text, "KillMode") == "mixed"
     assert value_of(text, "ExecReload") == "/bin/kill -HUP $MAINPID"
-    assert value_of(text, "Type") == "exec"
+
+
+def test_systemd_is_told_by_the_supervisor_and_watches_it() -> None:
+    text = generated("systemd", "shop")
+    assert value_of(text, "Type") == "notify"
+    assert value_of(text, "NotifyAccess") == "main"
+    assert seconds(value_of(text, "WatchdogSec")) == 60
+    # Calls of any length are no reason to restart it.
+    text = generated("systemd", "shop", "--timeout", "0")
+    assert not any(line.startswith("WatchdogSec=") for line in statements(text))
+    assert "# No WatchdogSec=" in text
+
+
+def test_sockets_are_kept_through_a_restart_by_any_version_of_systemd() -> None:
+    text = generated("systemd", "shop")
+    most = value_of(text, "FileDescriptorStoreMax")
+    assert int(most) > 0
+    assert value_of(text, "Environment") == f"FDSTORE={most}"
+
+
+@pytest.mark.parametrize(
+    ("bind", "preserve"),
+    [
+        ("unix:/run/shop.sock", "restart"),
+        ("unix:/run/shop/shop.sock", "yes"),
+        ("unix:/run/shop-2/shop.sock", "restart"),
+        ("unix:@/run/shop/shop", "restart"),
+    ],
+)
+def test_the_runtime_directory_goes_with_the_service_unless_a_socket_is_in_it(
+    bind: str, preserve: str
+) -> None:
+    text = generated("systemd", "shop", "-b", bind)
+    assert value_of(text, "RuntimeDirectory") == "shop"
+    assert value_of(text, "RuntimeDirectoryPreserve") == preserve
 
 
 RAISE = """

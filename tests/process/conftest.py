@@ -79,6 +79,11 @@ class Portico:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def signal_worker(self, pid: int, number: signal.Signals) -> None:
+        """Send a signal to one of the workers, if it is still there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
     def wait(self) -> int:
         """Wait for the end and return the exit code."""
         return self.process.wait(_END_DEADLINE_S)

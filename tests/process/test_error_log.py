@@ -262,3 +262,21 @@ def test_goes_to_a_file_which_a_reload_opens_anew(start: Start) -> None:
     portico.stop()
     assert "reloading" not in old.read_text()[length:]
     assert "ready in " not in portico.log()
+
+
+def test_the_error_log_can_go_to_standard_output_whatever_that_is(start: Start) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(10)
+        # A socket, as the journal's, cannot be opened by its name.
+        portico = start(
+            SHOP, "--error-log", "/dev/stdout", application="shop:application", stdout=theirs.fileno()
+        )
+        received = b""
+        while b"ready in " not in received:
+            received += ours.recv(65536)
+        portico.signal(signal.SIGHUP)
+        while b"is ready after " not in received:
+            received += ours.recv(65536)
+        portico.stop()
+        assert portico.log() == ""

@@ -176,7 +176,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGHUP])
 @pytest.mark.parametrize("at", ["a worker", "all workers", "the group"])
-def test_a_signal_without_a_meaning_kills_nothing(start: Start, number: signal.Signals, at: str) -> None:
+def test_a_signal_that_ends_nothing_kills_nothing(start: Start, number: signal.Signals, at: str) -> None:
     portico = start(PLAIN, "-w", "2", own_group=True)
     portico.wait_ready()
     before = portico.worker_pids
@@ -185,9 +185,11 @@ def test_a_signal_without_a_meaning_kills_nothing(start: Start, number: signal.S
             os.killpg(portico.process.pid, number)
         else:
             os.kill(pid, number)
-    if at == "the group" and number == signal.SIGHUP:
+    if at == "the group" and number in (signal.SIGHUP, signal.SIGUSR2):
         portico.wait_for("is ready after", times=2)
         wait_until(lambda: not set(before) & set(portico.worker_pids), what="the old workers to leave")
+    elif at == "the group" and number == signal.SIGWINCH:
+        wait_until(lambda: not portico.worker_pids, what="the workers to leave")
     else:
         assert portico.get().isdigit()
         assert portico.worker_pids == before

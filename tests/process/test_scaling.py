@@ -122,6 +122,7 @@ def test_who_is_connected_keeps_the_workers(start: Start) -> None:
     fall_asleep(portico)
 
 
+@pytest.mark.alone
 def test_a_sleeping_server_does_not_wake(start: Start) -> None:
     portico = sleeping(start, "-w", "1")
     before, began_s = switches(portico.process.pid), time.monotonic()
@@ -129,6 +130,7 @@ def test_a_sleeping_server_does_not_wake(start: Start) -> None:
     assert switches(portico.process.pid) - before <= 1
 
 
+@pytest.mark.alone
 def test_looking_at_idle_workers_wakes_less_than_once_a_second(start: Start) -> None:
     portico = start(SHOP, "-w", "1", "--workers-max", "2")
     portico.wait_ready()

@@ -22,6 +22,9 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/pid":
         body = str(os.getpid()).encode()
+    elif path == "/sleep":
+        open("waiting", "w").close()
+        time.sleep(60)
     elif path == "/wait":
         open("waiting", "w").close()
         while not os.path.exists("go on"):
@@ -34,9 +37,9 @@ def application(environ, start_response):
 """
 
 
-def wait_in_application(portico: Portico) -> socket.socket:
+def wait_in_application(portico: Portico, path: str = "/wait") -> socket.socket:
     """Bring one request into the application and return its connection; the file `go on` lets it end."""
-    connection = portico.ask("/wait")
+    connection = portico.ask(path)
     wait_until((portico.folder / "waiting").exists, what="the request to reach the application")
     return connection
 
@@ -122,19 +125,20 @@ def test_a_killed_worker_is_accounted_for_and_replaced_within_a_second(start: St
 
 
 def test_a_call_beyond_its_timeout_costs_the_worker_and_leaves_the_stacks(start: Start) -> None:
-    portico = start(SHOP, "-w", "1", "--timeout", "200ms")
+    portico = start(SHOP, "-w", "1", "--timeout", "200ms", "--timeout-grace", "100ms")
     portico.wait_ready()
     [pid] = portico.worker_pids
-    with wait_in_application(portico):
+    with wait_in_application(portico, "/sleep"):
         portico.wait_for("is ready after")
         assert portico.get() == "one"
         wait_until(lambda: is_gone(pid), what="the old worker to go")
     log = portico.log()
-    assert f"worker {pid}: GET /wait has been in the application for" in log
-    assert "longer than the timeout of 0.2 s; replacing the worker" in log
+    assert f"worker {pid}: GET /sleep has been in the application for" in log
+    assert "longer than the timeout of 0.2 s; raising RequestTimeout in it" in log
+    assert "and has not ended within 0.1 s of RequestTimeout; replacing the worker" in log
     assert re.search("^(Thread|Current thread) 0x", log, re.MULTILINE)
     assert "(most recent call first):" in log
-    assert re.search(r'shop\.py", line 1[01] in application', log)
+    assert re.search(r'shop\.py", line \d+ in application', log)
 
 
 def test_ttin_and_ttou_change_the_number_of_workers(start: Start) -> None:

@@ -61,6 +61,7 @@ EXCEPTIONS = {
     "portico ctl log-level": "where a setting comes from",
     "What is printed": "a heading of the help",
     "Did you mean <> <>?": "of the command line's own errors, which show it",
+    "loading the application, <> of <> ready": "of the status for systemd: docs/operations.md",
     "of unknown name": "in the place of an application's name",
     "module <> has no attribute <>": "of Python's own import",
     "text/plain; charset=utf-8": "of a response",

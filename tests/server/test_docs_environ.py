@@ -32,7 +32,7 @@ NOT_CALLED_BY_THEIR_NAME = {
     "file of bytes": {"Input"},
     "file of text": {"ErrorStream"},
     "class": {"type"},
-    "callable": {"Disconnected", "OnDisconnect"},
+    "callable": {"Disconnected", "OnDisconnect", "Draining", "ExtendDeadline"},
 }
 """Types that the page says in words."""
 ON_TCP = {"REMOTE_PORT"}

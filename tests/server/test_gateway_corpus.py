@@ -52,6 +52,10 @@ SERVER_TYPES = {
     },
     **{"wsgi.input_terminated": "bool", "wsgi.file_wrapper": "type", "wsgi.errors": "ErrorStream"},
 }
+PORTICO_KEYS = (
+    *("portico.disconnected", "portico.on_disconnect", "portico.draining"),
+    "portico.extend_deadline",
+)
 
 
 def each(protocol: str, folder: str) -> pytest.MarkDecorator:
@@ -109,7 +113,7 @@ def expect_environ(
     assert {key: types.get(key) for key in SERVER_TYPES if key != "wsgi.errors"} == {
         key: value for key, value in SERVER_TYPES.items() if key != "wsgi.errors"
     }
-    assert set(types) == {*SERVER_TYPES, "portico.disconnected", "portico.on_disconnect"}
+    assert set(types) == {*SERVER_TYPES, *PORTICO_KEYS}
 
 
 # -- what is valid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -48,3 +49,14 @@ def test_only_sockets_that_nobody_serves_are_stale(tmp_path: Path, monkeypatch: 
         # From the second time on the queue is full, which it is only where somebody serves.
         for _ in range(3):
             assert stale_sockets(directory) == [f"{directory}/left.sock"]
+
+
+def test_a_server_that_is_here_is_not_woken_to_see_whether_it_is(tmp_path: Path) -> None:
+    path = tmp_path / f"shop-{os.getpid()}.sock"
+    with socket.socket(socket.AF_UNIX) as served:
+        served.bind(str(path))
+        served.listen(1)
+        served.setblocking(False)
+        assert stale_sockets(str(tmp_path)) == []
+        with pytest.raises(BlockingIOError):
+            served.accept()

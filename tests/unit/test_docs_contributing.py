@@ -15,7 +15,7 @@ PAGES = [
     *(ROOT / name for name in ("tests/README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / ".github").rglob("*.md")),
 ]
-FOLDERS = ("bench", "crates", "docs", "examples", "fuzz", "python", "soak", "src", "tests")
+FOLDERS = ("bench", "crates", "docs", "examples", "fuzz", "lifecycle", "python", "soak", "src", "tests")
 FILES = {path.name for path in ROOT.iterdir() if path.is_file()}
 
 # The example of the recipes.

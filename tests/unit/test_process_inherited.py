@@ -256,3 +256,25 @@ def test_a_socket_that_takes_fewer_options_serves_all_the_same() -> None:
         opened.listen()
         [listener] = bind(f"fd://{opened.fileno()}")
         assert listener.display.startswith("http://127.0.0.1:")
+
+
+def test_what_portico_has_stored_itself_is_no_socket_of_a_unit() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as kept:
+        number = os.fstat(kept.fileno()).st_ino
+        names = {kept.fileno(): f"portico.listener.{number}", 99: "web"}
+        activation = Activation(names)
+        assert activation.names == {99: "web"}
+        assert activation.stored
+    only_kept = Activation({kept.fileno(): f"portico.listener.{number}"})
+    with pytest.raises(BindError, match="systemd passed on no sockets"):
+        only_kept.descriptors(parse_address("fd://web"))
+
+
+def test_a_stored_socket_that_is_promised_but_another_file_is_left_alone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        number = os.fstat(other.fileno()).st_ino
+        names = {other.fileno(): f"portico.listener.{number + 1}", 9999: "portico.listener.1"}
+        activation = Activation(names)
+        assert not activation.stored
+        activation.stored.give_back()
+        assert other.getsockname()

@@ -13,7 +13,7 @@ from portico.config.addresses import parse_address
 from portico.config.identity import Identity
 from portico.config.sources import resolve
 from portico.process.banner import banner
-from portico.process.calls import describe_calls, describe_overdue
+from portico.process.calls import describe_call, describe_calls
 from portico.process.cpus import cgroup_quota
 from portico.process.invocation import Invocation
 from portico.process.memory_room import Room, memory_limit
@@ -132,20 +132,11 @@ def test_names_the_calls_in_flight() -> None:
     assert describe_calls(status(waiting_s=2.0)) == ", waiting for the interpreter for 2.0 s"
 
 
-@pytest.mark.parametrize(
-    ("seen", "sentence"),
-    [
-        (status((1.0, "GET /a")), ""),
-        (status((1.1, "GET /a"), (3.0, "GET /b")), "GET /b has been in the application for 3.0 s"),
-        (status((9.0, "GET /a"), silent_s=0.9), ""),
-        (status((9.0, "GET /a"), silent_s=1.1), "GET /a has kept its client waiting for 1.1 s"),
-        (status(waiting_s=1.0), ""),
-        (status(waiting_s=1.1), "a thread has waited for the interpreter for 1.1 s"),
-        (status((2.0, "GET /a"), waiting_s=1.9), "GET /a has been in the application for 2.0 s"),
-    ],
-)
-def test_finds_what_is_overdue(seen: Any, sentence: str) -> None:
-    assert describe_overdue(seen, 1.0) == sentence
+def test_says_how_long_a_call_has_taken() -> None:
+    [call] = status((3.0, "GET /b")).calls
+    assert describe_call(call) == "GET /b has been in the application for 3.0 s"
+    [call] = status((9.0, "GET /a"), silent_s=1.1).calls
+    assert describe_call(call) == "GET /a has kept its client waiting for 1.1 s"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ from portico.types import EngineListener, EngineProcess
 NOT_FOR_THE_ENGINE = {
     *("app", "name", "factory", "middleware", "bind", "workers", "timeout_s", "backlog"),
     *("workers_min", "workers_max", "idle_timeout_s"),
-    *("boot_timeout_s", "warmup", "reload_parallel", "touch_reload"),
+    *("timeout_grace_s", "slow_after_s", "route_timeout", "route_slow_after"),
+    *("boot_timeout_s", "warmup", "reload_parallel", "touch_reload", "drain_delay_s"),
+    *("max_requests", "max_requests_jitter", "max_lifetime_s", "max_lifetime_jitter_s"),
+    *("max_rss_bytes", "max_rss_hard_bytes", "min_lifetime_s"),
     *("preload", "refork_after"),
     *("user", "group", "groups", "umask", "limits", "no_new_privs", "capabilities"),
     *("read_only", "writable", "landlock", "hooks"),

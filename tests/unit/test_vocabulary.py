@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("python", "src", "crates", "fuzz", "tests", "soak", "bench", "examples", "docs/*.py")
+SOURCES = ("python", "src", "crates", "fuzz", "tests", "soak", "bench", "lifecycle", "examples", "docs/*.py")
 NOT_SOURCES = ("tests/corpus/*", "fuzz/found/*", "tests/unit/test_vocabulary.py")
 PAGES = ("docs/*.md", "README.md", "CONTRIBUTING.md", "ARCHITECTURE.md")
 NOT_PAGES = ("docs/contributing/glossary*",)

@@ -128,6 +128,11 @@ impl<J: Job> Crew<J> {
         self.queue.take_expired(now_ns)
     }
 
+    /// Takes out all that waits.
+    pub fn take_all(&self) -> Vec<J> {
+        self.queue.take_all()
+    }
+
     /// Jobs that wait for a thread.
     pub fn queued(&self) -> usize {
         self.queue.len()

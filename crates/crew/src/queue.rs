@@ -63,6 +63,11 @@ impl<J: Job> Queue<J> {
         expired.into()
     }
 
+    /// Takes out all that waits.
+    pub fn take_all(&self) -> Vec<J> {
+        lock(&self.state).jobs.drain(..).collect()
+    }
+
     /// The next job without waiting. Counted as running until `call_ended`.
     pub fn try_next(&self) -> Option<J> {
         self.take(&mut lock(&self.state))

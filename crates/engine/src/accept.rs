@@ -127,7 +127,7 @@ async fn accept_all(server: &Arc<Server>, listener: &Arc<Listener>, socket: &Own
                 return;
             }
             wait_for_room(server).await;
-        } else if is_left(fairness.claim(), left) {
+        } else if is_left(fairness, left) {
             if !has_waiting(socket) {
                 return;
             }
@@ -148,10 +148,14 @@ async fn accept_all(server: &Arc<Server>, listener: &Arc<Listener>, socket: &Own
 }
 
 /// Whether a connection is left to others, and was `left` so often before.
-fn is_left(claim: Claim, left: u32) -> bool {
-    match claim {
+fn is_left(fairness: &mut Fairness, left: u32) -> bool {
+    match fairness.claim() {
         Claim::Own => false,
-        Claim::OfFewer => left < LEAVE_AT_MOST,
+        Claim::OfFewer if left < LEAVE_AT_MOST => true,
+        Claim::OfFewer => {
+            fairness.nobody_came();
+            false
+        }
         // Here it would wait no less.
         Claim::OfTheFree => true,
     }

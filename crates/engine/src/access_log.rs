@@ -9,10 +9,11 @@ use crate::clock;
 use crate::line_writer::LineWriter;
 use crate::lock::lock;
 use crate::log::RateLimited;
+use crate::scoreboard::SlotRef;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ pub struct AccessRecord<'a> {
     pub client: Option<IpAddr>,
     /// The request line as it was on the wire, or as far as it came.
     pub request_line: &'a [u8],
-    /// The status code sent; 0 if none was.
+    /// The status code sent; 0 if none was, or that is not known.
     pub status: u16,
     /// Bytes of the response's body.
     pub body_bytes: u64,
@@ -39,6 +40,8 @@ pub struct AccessRecord<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// Time from the complete request to the end of the call.
     pub duration_ns: u64,
+    /// Why it has ended, where that was not by its response; said at the end of the line.
+    pub cause: Option<&'a str>,
 }
 
 /// The access log of one server.
@@ -51,6 +54,10 @@ pub struct AccessLog {
     is_due: AtomicBool,
     /// Locked by who writes, so that others can go on buffering.
     leaving: Mutex<Leaving>,
+    /// Where the lines are, too, until they are written: should this process be killed, its supervisor writes them.
+    slot: Option<SlotRef>,
+    /// The half of that for what is buffered; the other is for what leaves. Changed with both locked.
+    half: AtomicUsize,
 }
 
 /// Lines on their way out, and where that leads.
@@ -66,20 +73,23 @@ struct Buffered {
     date: String,
     /// Lines that had no room.
     lost: u64,
+    /// How much of the lines, from their start, is in the slot.
+    shown_bytes: usize,
 }
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl AccessLog {
-    /// A log that writes to `fd`.
+    /// A log that writes to `fd`, and shows in `slot` what is not written yet.
     ///
     /// # Errors
     /// There are no more descriptors.
-    pub fn new(fd: &OwnedFd, colour: bool) -> io::Result<AccessLog> {
+    pub fn new(fd: &OwnedFd, colour: bool, slot: Option<SlotRef>) -> io::Result<AccessLog> {
         let writer = LineWriter::new(fd.as_fd())?;
         let is_file = AtomicBool::new(writer.is_file());
         let leaving = Mutex::new(Leaving { lines: Vec::new(), writer });
-        Ok(AccessLog { colour, is_file, buffered: Mutex::default(), is_due: AtomicBool::new(false), leaving })
+        let (buffered, is_due, half) = (Mutex::default(), AtomicBool::new(false), AtomicUsize::new(0));
+        Ok(AccessLog { colour, is_file, buffered, is_due, leaving, slot, half })
     }
 
     /// Writes to `fd` from now on, after the lines of all requests that have finished: the file of before may have been
@@ -110,7 +120,8 @@ impl AccessLog {
             buffered.second = second;
             buffered.date = date_text(second);
         }
-        let Buffered { lines, date, .. } = &mut *buffered;
+        let Buffered { lines, date, shown_bytes, .. } = &mut *buffered;
+        let line_start = lines.len();
         let most_bytes = if self.is_file.load(Relaxed) { usize::MAX } else { PIPE_FIELD_BYTES };
         let start = if self.colour { colour_of(record.status) } else { "" };
         lines.extend_from_slice(start.as_bytes());
@@ -125,7 +136,9 @@ impl AccessLog {
         push_escaped(lines, if record.request_line.is_empty() { b"-" } else { record.request_line }, most_bytes);
         lines.extend_from_slice(b"\" ");
         let mut digits = itoa::Buffer::new();
-        lines.extend_from_slice(digits.format(record.status).as_bytes());
+        // Three digits, whatever reads the line.
+        let status = if record.status == 0 { "000" } else { digits.format(record.status) };
+        lines.extend_from_slice(status.as_bytes());
         lines.push(b' ');
         lines.extend_from_slice(digits.format(record.body_bytes).as_bytes());
         for header in [record.referer, record.user_agent] {
@@ -136,8 +149,24 @@ impl AccessLog {
         let microseconds = record.duration_ns / 1_000;
         // Writing to a Vec cannot fail.
         let _ = write!(lines, " {}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000);
+        if let Some(cause) = record.cause {
+            lines.push(b' ');
+            lines.extend_from_slice(cause.as_bytes());
+        }
         lines.extend_from_slice(if self.colour { b"\x1b[0m\n" } else { b"\n" });
+        // Only from the start on: what has been written is counted from there.
+        if let Some(slot) = &self.slot
+            && *shown_bytes == line_start
+            && slot.unwritten.add(self.half.load(Relaxed), lines.get(line_start..).unwrap_or_default())
+        {
+            *shown_bytes = lines.len();
+        }
         lines.len() >= BATCH_BYTES && !self.is_due.swap(true, Relaxed)
+    }
+
+    /// Adds whole lines that somebody else has made.
+    pub fn add_lines(&self, lines: &[u8]) {
+        lock(&self.buffered).lines.extend_from_slice(lines);
     }
 
     /// Whether so much is buffered that it should be written although there are more requests.
@@ -164,16 +193,31 @@ impl AccessLog {
         loop {
             let Leaving { lines, writer } = &mut *leaving;
             if lines.is_empty() {
-                std::mem::swap(&mut lock(&self.buffered).lines, lines);
-                if lines.is_empty() {
+                let mut buffered = lock(&self.buffered);
+                if buffered.lines.is_empty() {
                     return true;
                 }
+                std::mem::swap(&mut buffered.lines, lines);
+                buffered.shown_bytes = 0;
+                self.half.fetch_xor(1, Relaxed);
             }
             let written = write_to(writer, lines);
             lines.drain(..written);
+            self.show_written(written, lines.is_empty());
             if !lines.is_empty() {
                 return false;
             }
+        }
+    }
+
+    /// Notes in the slot what has left.
+    fn show_written(&self, written: usize, is_all: bool) {
+        let Some(slot) = &self.slot else { return };
+        let half = self.half.load(Relaxed) ^ 1;
+        if is_all {
+            slot.unwritten.clear(half);
+        } else {
+            slot.unwritten.wrote(half, written);
         }
     }
 
@@ -183,6 +227,10 @@ impl AccessLog {
             if Instant::now() >= deadline {
                 let lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count() as u64 - 1;
                 warn_about_lost(lines(&lock(&self.leaving).lines) + lines(&lock(&self.buffered).lines));
+                if let Some(slot) = &self.slot {
+                    slot.unwritten.clear(0);
+                    slot.unwritten.clear(1);
+                }
                 return;
             }
             std::thread::sleep(Duration::from_millis(2));

@@ -21,6 +21,9 @@ pub struct Admission {
     /// Whether somebody waits for a connection to end.
     is_waited_for: AtomicBool,
     ended: Notify,
+    /// Whether nobody has come since this was set.
+    is_still: AtomicBool,
+    came: Notify,
     request_limit: usize,
     requests: AtomicUsize,
 }
@@ -35,6 +38,8 @@ impl Admission {
             by_address: Mutex::default(),
             is_waited_for: AtomicBool::new(false),
             ended: Notify::new(),
+            is_still: AtomicBool::new(false),
+            came: Notify::new(),
             request_limit,
             requests: AtomicUsize::new(0),
         }
@@ -59,6 +64,9 @@ impl Admission {
     /// do not count: Unix sockets and trusted reverse proxies. To be followed by `leave` in either case.
     pub fn enter(&self, counted_peer: Option<SocketAddr>) -> bool {
         self.open.fetch_add(1, SeqCst);
+        if self.is_still.load(SeqCst) && self.is_still.swap(false, SeqCst) {
+            self.came.notify_one();
+        }
         let Some(peer) = counted_peer.filter(|_| self.limit_per_address != u64::MAX) else { return true };
         let mut by_address = lock(&self.by_address);
         let open = by_address.entry(peer.ip()).or_insert(0);
@@ -88,6 +96,18 @@ impl Admission {
         self.open.load(SeqCst) >= self.limit
     }
 
+    /// Whether no connection is open, and none was since this was asked before.
+    pub fn is_still(&self) -> bool {
+        let was_still = self.is_still.swap(true, SeqCst);
+        // Who came before the swap is seen here.
+        was_still && self.open.load(SeqCst) == 0
+    }
+
+    /// Waits until a connection comes after `is_still` was asked. Only one may wait.
+    pub async fn entered(&self) {
+        self.came.notified().await;
+    }
+
     /// Waits until a connection ends.
     pub async fn room(&self) {
         self.is_waited_for.store(true, SeqCst);
@@ -107,5 +127,35 @@ impl Admission {
             }
             self.ended.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn has_entered(admission: &Admission) -> bool {
+        pin!(admission.entered()).poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
+    }
+
+    #[test]
+    fn it_is_still_when_nobody_has_come_since_the_last_time_it_was_asked() {
+        let admission = Admission::new(10, u64::MAX, 10);
+        assert!(!admission.is_still());
+        assert!(admission.is_still());
+        assert!(!has_entered(&admission));
+        admission.enter(None);
+        assert!(has_entered(&admission));
+        assert!(!admission.is_still());
+        assert!(!admission.is_still(), "one is open");
+        admission.leave(None);
+        assert!(admission.is_still());
+        // One that has come and gone is noticed all the same.
+        admission.enter(None);
+        admission.leave(None);
+        assert!(!admission.is_still());
+        assert!(has_entered(&admission));
     }
 }

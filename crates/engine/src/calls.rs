@@ -11,7 +11,7 @@ use crate::log::{Level, log};
 use crate::message::body::Body;
 use crate::message::inbound::Inbound;
 use crate::resources::Resources;
-use crate::scoreboard::Slot;
+use crate::scoreboard::{ShownRequest, Slot};
 use crate::server::Server;
 use portico_crew::Called;
 use std::any::Any;
@@ -39,6 +39,8 @@ pub struct Call<'a> {
     pub responder: Responder,
     /// The call's cell of the scoreboard.
     pub cell: usize,
+    /// When the call began, monotonic nanoseconds.
+    pub started_ns: u64,
     /// What the server shares.
     pub resources: &'a Arc<Resources>,
 }
@@ -89,13 +91,20 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         }
         let Request { connection, inbound, body, keep_alive, arrived_ns, room, .. } = request;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
-        let entered = Cell::enter(&resources.slot, me, head.method.of(bytes), head.path.of(bytes), started_ns);
-        connection.trace(|| format!("called on thread {me}"));
-
         let sender = connection.sender();
         let client = sender.client;
+        let line = resources.access_log.is_some().then(|| inbound.request_line());
+        let shown = ShownRequest {
+            method: head.method.of(bytes),
+            path: head.path.of(bytes),
+            arrived_ns,
+            logged: line.as_deref().map(|line| (inbound.client(client).0, line)),
+        };
+        let entered = Cell::enter(&resources.slot, me, &shown, started_ns);
+        connection.trace(|| format!("called on thread {me}"));
+
         let responder = Responder::new(connection, me, &inbound, &body, keep_alive, room);
-        let call = Call { inbound: &inbound, body, sender, responder, cell: me, resources };
+        let call = Call { inbound: &inbound, body, sender, responder, cell: me, started_ns, resources };
         // A panic is one response with 500: its responder sees to that when it is dropped.
         let called = catch_unwind(AssertUnwindSafe(|| self.caller.call(call)));
         let Outcome { status, body_bytes } = called.unwrap_or_else(|panic| {
@@ -107,9 +116,10 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             resources.interrupts.doubt();
         }
         let ended_ns = clock::monotonic_ns();
-        drop(entered);
         let duration_ns = ended_ns.saturating_sub(arrived_ns);
-        Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns }.settle(resources);
+        let account = Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns };
+        resources.slot.settle_at_end(me, started_ns, || account.settle(resources));
+        drop(entered);
         resources.buffers.give_back(inbound);
         self.flush_access_log_if_due();
         Called { started_ns, ended_ns }
@@ -133,8 +143,8 @@ struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    fn enter<'a>(slot: &'a Slot, index: usize, method: &[u8], path: &[u8], now_ns: u64) -> Cell<'a> {
-        slot.call_started(index, method, path, now_ns);
+    fn enter<'a>(slot: &'a Slot, index: usize, request: &ShownRequest<'_>, now_ns: u64) -> Cell<'a> {
+        slot.call_started(index, request, now_ns);
         Cell { slot, index }
     }
 }

@@ -1,10 +1,13 @@
 //! The end of a server: what orders and signals ask for.
 //!
-//! Graceful (TERM, an order to drain, or the supervisor's death): stop accepting, take what already waits, respond to everything with
-//! `Connection: close`, leave within `graceful_timeout_s`. Quick (INT, QUIT, an order to quit): leave as soon as no
+//! Announced (an order that comes before the others where there is a `drain_delay`): health checks fail, responses have
+//! `Connection: close`, and everybody is served as before, those who come now too.
+//! Graceful (TERM, an order to drain, or the supervisor's death): stop accepting, take what already waits, respond to
+//! everything with `Connection: close`, leave within `graceful_timeout_s`. Quick (INT, QUIT, an order to quit): leave as soon as no
 //! call runs, at most `QUICK_MS` later. A server that has nothing but connections that somebody else has accepted drains
 //! once they have ended. Runs as a task; never calls the application.
 
+use crate::aborted_calls::abort_calls;
 use crate::accept::{Accepting, accept, listen, take_over};
 use crate::clock::coarse_ms;
 use crate::deadline::Wait;
@@ -23,6 +26,8 @@ use tokio::sync::watch;
 
 /// Between two looks at what is left while the server drains.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// Between two looks that are further apart than this the process was stopped: no call could go on.
+const HELD_UP_MS: u64 = 1000;
 /// How long a quick stop waits for running calls.
 const QUICK_MS: u64 = 300;
 /// How long a process without a supervisor may take to end after its server.
@@ -40,10 +45,11 @@ pub async fn follow(
     orders: OrderDescriptors,
     outcome: Arc<OnceLock<Outcome>>,
 ) {
-    let (there, resources) = (server.clone(), server.resources.clone());
+    let (there, logging, calling) = (server.clone(), server.resources.clone(), server.resources.clone());
     let effects = Effects {
         on_signal: Box::new(move || there.interrupt()),
-        on_access_log: Box::new(move |file| resources.reopen_access_log(&file)),
+        on_access_log: Box::new(move |file| logging.reopen_access_log(&file)),
+        on_call_order: Box::new(move |order| calling.call_orders.take(order)),
     };
     let ended = serve(&server, listeners, Orders::open(orders, effects)).await;
     // Nobody else sets it.
@@ -68,12 +74,17 @@ async fn serve(server: &Arc<Server>, listeners: Vec<(Arc<Listener>, OwnedFd)>, m
         take_over(server, &listener, connection);
     }
     orders.say_ready();
-    let stop = tokio::select! {
-        biased;
-        stop = orders.next() => stop,
-        () = server.resources.admission.emptied(), if serves_only_these => Stop::Graceful,
+    let stop = loop {
+        let stop = tokio::select! {
+            biased;
+            stop = orders.next() => stop,
+            () = server.resources.admission.emptied(), if serves_only_these => Stop::Graceful,
+        };
+        server.resources.drain();
+        if stop != Stop::Announced {
+            break stop;
+        }
     };
-    server.resources.drain();
     server.resources.slot.set_accepting(false);
     accepting.send_replace(if stop == Stop::Graceful { Accepting::Last } else { Accepting::Closed });
     for task in tasks {
@@ -102,13 +113,19 @@ fn end_for_certain() {
 
 /// Waits until nothing is left to do; false if time was up before.
 async fn has_left(server: &Server, mut stop: Stop, orders: &mut Orders) -> bool {
-    let began_ms = coarse_ms();
+    let mut began_ms = coarse_ms();
+    let mut looked_ms = began_ms;
     loop {
-        let elapsed_ms = coarse_ms() - began_ms;
+        let now_ms = coarse_ms();
+        if now_ms - looked_ms > HELD_UP_MS {
+            began_ms += now_ms - looked_ms;
+        }
+        looked_ms = now_ms;
+        let elapsed_ms = now_ms - began_ms;
         if server.crew.is_idle() && (stop == Stop::Quick || are_all_closed(server, elapsed_ms)) {
             return true;
         }
-        let graceful_ms = server.resources.settings.graceful_timeout_s.ms();
+        let graceful_ms = orders.within_ms().unwrap_or(server.resources.settings.graceful_timeout_s.ms());
         if elapsed_ms >= if stop == Stop::Graceful { graceful_ms } else { QUICK_MS } {
             let (running, queued) = (server.crew.running(), server.crew.queued());
             let incoming = server.resources.wheel.all().iter().filter(|timed| is_incoming(&***timed)).count();
@@ -116,6 +133,7 @@ async fn has_left(server: &Server, mut stop: Stop, orders: &mut Orders) -> bool 
                 Level::Warning,
                 &format!("stopped with calls running: {running}, requests waiting: {queued}, incoming: {incoming}"),
             );
+            abort_calls(server, stop).await;
             return false;
         }
         tokio::select! {

@@ -1,6 +1,7 @@
 //! The engine: one server, made of all the parts; served, stopped, freed. Many can be in one process.
 
 use crate::access_log::AccessLog;
+use crate::call_orders::Taker;
 use crate::calls::{Caller, Calls};
 use crate::clock;
 use crate::drain;
@@ -15,12 +16,15 @@ use crate::resources::Resources;
 use crate::scoreboard::SlotRef;
 use crate::server::Server;
 use crate::settings::Settings;
+use crate::stacks::Teller;
 use portico_crew::{Crew, Driver, Taken, Terms};
 use rustix::process::{Resource, getrlimit};
+use rustix::thread::gettid;
 use std::env;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -83,10 +87,16 @@ pub enum Ended {
 }
 
 impl CrewThread<'_> {
+    /// Which of the crew's threads it is, from 0: the cell of its calls.
+    pub fn cell(&self) -> usize {
+        self.me
+    }
+
     /// Serves until the server stops.
     pub fn serve(mut self, caller: &mut impl Caller) {
         let (server, me) = (self.server, self.me);
         server.resources.slot.has_interpreter(me);
+        server.resources.slot.set_thread_id(me, gettid().as_raw_nonzero().get().unsigned_abs().into());
         server.crew.serve(me, self.first.take(), self.driver, &mut Calls { server, caller, me });
     }
 }
@@ -112,7 +122,8 @@ impl Engine {
             thread_cpu_ns: clock::thread_cpu_ns,
         };
         slot.set_threads(settings.threads);
-        let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(&fd, colour)).transpose()?;
+        let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(&fd, colour, Some(slot.clone())));
+        let access_log = access_log.transpose()?;
         let resources = Resources::new(settings, slot, access_log, &runtime);
         let gate = {
             let _in_runtime = runtime.enter();
@@ -134,6 +145,21 @@ impl Engine {
     /// request.
     pub fn on_interrupt(&self, handler: Handler) {
         self.server.resources.interrupts.on_interrupt(handler);
+    }
+
+    /// Sets who knows the stacks of the crew's threads.
+    pub fn show_stacks_by(&self, teller: Teller) {
+        self.server.resources.stacks.show_by(teller);
+    }
+
+    /// Sets who takes orders about single calls.
+    pub fn on_call_order(&self, taker: Taker) {
+        self.server.resources.call_orders.taken_by(taker);
+    }
+
+    /// Whether the server is on its way out, now and when it has ended.
+    pub fn drain_flag(&self) -> Arc<AtomicBool> {
+        self.server.resources.drain_flag()
     }
 
     /// The listening sockets, by index.

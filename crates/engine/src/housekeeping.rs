@@ -10,12 +10,21 @@ use crate::wheel::TICK_MS;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Between two looks while there is nothing to look after: an idle process is to sleep.
+const REST: Duration = Duration::from_secs(8);
+
 /// Keeps house for ever.
 pub async fn run(server: Arc<Server>) {
     let resources = &server.resources;
     let mut heap = Heap::default();
+    let mut is_at_rest = false;
     loop {
-        tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
+        if is_at_rest {
+            // Whatever there will be to do begins with a connection.
+            let _ = tokio::time::timeout(REST, resources.admission.entered()).await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
+        }
         resources.wheel.expire(clock::coarse_ms());
         heap.look(&resources.budgets.memory);
         // Also where no thread comes to take anything out of the queue.
@@ -25,10 +34,14 @@ pub async fn run(server: Arc<Server>) {
                 resources.flush_access_log();
             }
         }
-        resources.flush_access_log();
-        log::flush();
+        let are_logs_written = resources.flush_access_log() & log::flush();
         if resources.interrupts.are_due() {
             server.interrupt();
         }
+        // A line of the access log may follow the end of its connection: so nobody may have come for a whole tick.
+        is_at_rest = resources.admission.is_still()
+            && are_logs_written
+            && server.crew.is_idle()
+            && !resources.interrupts.is_looking();
     }
 }

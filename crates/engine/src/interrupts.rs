@@ -53,6 +53,11 @@ impl Interrupts {
         self.handler.get().is_some() && (hearing == DEAF || hearing == DOUBTFUL && is_turn_of_doubts)
     }
 
+    /// Whether the thread has to look for signals at some tick.
+    pub fn is_looking(&self) -> bool {
+        self.handler.get().is_some() && self.hearing.load(Relaxed) != SURE
+    }
+
     /// Handles the signals that have come. Only on the crew's first thread, with nothing locked.
     pub fn handle(&self) {
         if let Some(handler) = self.handler.get() {

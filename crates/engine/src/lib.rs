@@ -3,29 +3,32 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `fork`, `orphan`, `privileges`, `landlock`: for
-//!    everybody.
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `fork`, `orphan`, `privileges`,
+//!    `landlock`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
-//! 4. `scoreboard`, `access_log`: accounts that need no interpreter.
-//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `disconnect`: who is late, who may come in, who waits,
-//!    who has left.
+//! 4. `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
+//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
+//!    may come in, who waits, who is where, who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
 //! 8. `exchange`: from a complete request to the end of its response. `gate`: who is asked before another may come in.
 //!    `server` adds the crew.
-//! 9. `protocol`: the lives of connections. `orders`: what it is told from outside. `accept`, `housekeeping`,
+//! 9. `protocol`: the lives of connections. `orders`: what it is told from outside. `accept`, `housekeeping`, `aborted_calls`,
 //!    `drain`: the tasks of a server.
 //! 10. `calls`: calls of the application. `engine` puts all together; `function` serves a Rust function.
 
+pub mod aborted_calls;
 pub mod accept;
 pub mod access_log;
 pub mod admission;
 pub mod budget;
+pub mod call_orders;
 pub mod calls;
 pub mod clock;
 pub mod coalescing;
 pub mod connection;
+pub mod datagram;
 pub mod deadline;
 pub mod descriptor;
 pub mod disconnect;
@@ -54,6 +57,8 @@ pub mod resources;
 pub mod scoreboard;
 pub mod server;
 pub mod settings;
+pub mod stacks;
 pub mod state;
 mod sync;
+pub mod unwritten;
 pub mod wheel;

@@ -3,13 +3,16 @@
 //!
 //! ```text
 //!   one byte of kind | four bytes of number | four bytes of length | text      (little endian, both ways)
-//!     supervisor to worker   D drain, Q quit, V log from a level on (text: its name), O go on with other log files (text:
-//!                            a letter for each descriptor that comes along, a access log, e error log)
+//!     supervisor to worker   A announce the end and go on serving, D drain (text: within how many seconds, or none),
+//!                            Q quit, V log from a level on (text: its name), O go on with other log files (text:
+//!                            a letter for each descriptor that comes along, a access log, e error log), S log the
+//!                            stack of a call, I interrupt one, E respond in its place (`call_orders`)
 //!     worker to supervisor   R ready, L leaving by a signal (text: D or Q), T the order with this number was taken
 //! ```
 //!
 //! The same frames as in python/portico/process/messages.py. End of file is the supervisor's death.
 
+use crate::call_orders::{CallOrder, Measure};
 use crate::descriptor;
 use crate::log::{self, Level, log};
 use rustix::io::Errno;
@@ -102,6 +105,8 @@ pub fn accept(fd: RawFd) -> io::Result<Option<(OwnedFd, u32)>> {
 /// How a server is told to leave; the later is the stronger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
+    /// Not yet, but soon: clients and load balancers are told, and all are served as before.
+    Announced,
     /// After what is in flight.
     Graceful,
     /// As soon as no call runs.
@@ -127,6 +132,8 @@ pub struct Effects {
     pub on_signal: Box<dyn Fn() + Send>,
     /// Called with the file that access lines are to go to.
     pub on_access_log: Box<dyn Fn(OwnedFd) + Send>,
+    /// Called with what is to be done about one call.
+    pub on_call_order: Box<dyn Fn(CallOrder) + Send>,
 }
 
 /// What a supervisor orders.
@@ -134,6 +141,7 @@ enum Order {
     Leave(Stop),
     Reopen,
     SetLevel,
+    Call(Measure),
 }
 
 /// What comes from outside.
@@ -143,6 +151,8 @@ pub struct Orders {
     supervisor: Inlet,
     ready: Vec<u8>,
     effects: Effects,
+    /// Within how many seconds an order to drain wants it done, if it says so.
+    within_s: Option<u64>,
     /// Whether the supervisor has died.
     is_orphaned: bool,
     /// What the supervisor has sent of a frame that is not complete yet.
@@ -157,7 +167,8 @@ impl Orders {
         let OrderDescriptors { signals, wakeups, supervisor, ready } = descriptors;
         let (signals, wakeups, supervisor) = (Inlet::new(signals), Inlet::new(wakeups), Inlet::new(supervisor));
         let (incomplete, files) = (Vec::new(), VecDeque::new());
-        Orders { signals, wakeups, supervisor, ready, effects, is_orphaned: false, incomplete, files }
+        let (within_s, is_orphaned) = (None, false);
+        Orders { signals, wakeups, supervisor, ready, effects, within_s, is_orphaned, incomplete, files }
     }
 
     /// Tells the supervisor that the server is ready.
@@ -169,6 +180,11 @@ impl Orders {
     /// Whether there was a supervisor that has died: nobody ends this process from outside.
     pub fn are_orphaned(&self) -> bool {
         self.is_orphaned
+    }
+
+    /// How long calls may go on after an order to drain, where that says so.
+    pub fn within_ms(&self) -> Option<u64> {
+        self.within_s.map(|seconds| seconds.saturating_mul(1000))
     }
 
     /// Waits until the server is told to leave: by the strongest of all that has come by then.
@@ -205,14 +221,25 @@ impl Orders {
         let mut strongest = None;
         while let Some((kind, number, whole)) = complete_frame(&self.incomplete) {
             let text = self.incomplete.drain(..whole).skip(HEAD_BYTES).collect::<Vec<u8>>();
-            match order_named(kind) {
-                Some(Order::Leave(stop)) => strongest = strongest.max(Some(stop)),
-                Some(Order::Reopen) => self.reopen(&text),
-                Some(Order::SetLevel) => set_level(&text),
-                None => {
-                    let kind = kind.escape_ascii();
-                    log(Level::Error, &format!("an order of the supervisor: expected D, Q, O or V, got {kind}"));
-                    continue;
+            let Some(order) = order_named(kind) else {
+                let kind = kind.escape_ascii();
+                let expected = "A, D, Q, V, O, S, I or E";
+                log(Level::Error, &format!("an order of the supervisor: expected {expected}, got {kind}"));
+                continue;
+            };
+            match order {
+                Order::Leave(stop) => {
+                    if stop == Stop::Graceful {
+                        self.within_s = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+                    }
+                    strongest = strongest.max(Some(stop));
+                }
+                Order::Reopen => self.reopen(&text),
+                Order::SetLevel => set_level(&text),
+                Order::Call(measure) => {
+                    if let Some(order) = CallOrder::read(measure, &text) {
+                        (self.effects.on_call_order)(order);
+                    }
                 }
             }
             self.say(&frame(b'T', number, b""));
@@ -252,10 +279,14 @@ fn stop_of_signal(signal: u8) -> Option<Stop> {
 
 fn order_named(kind: u8) -> Option<Order> {
     match kind {
+        b'A' => Some(Order::Leave(Stop::Announced)),
         b'D' => Some(Order::Leave(Stop::Graceful)),
         b'Q' => Some(Order::Leave(Stop::Quick)),
         b'O' => Some(Order::Reopen),
         b'V' => Some(Order::SetLevel),
+        b'S' => Some(Order::Call(Measure::Stack)),
+        b'I' => Some(Order::Call(Measure::Interrupt)),
+        b'E' => Some(Order::Call(Measure::Respond)),
         _ => None,
     }
 }
@@ -268,6 +299,7 @@ fn set_level(name: &[u8]) {
 
 fn order_of(stop: Stop) -> u8 {
     match stop {
+        Stop::Announced => b'A',
         Stop::Graceful => b'D',
         Stop::Quick => b'Q',
     }

@@ -4,6 +4,7 @@
 use crate::access_log::{AccessLog, AccessRecord};
 use crate::admission::Admission;
 use crate::budget::{Budget, Budgets};
+use crate::call_orders::CallOrders;
 use crate::coalescing::Coalescing;
 use crate::disconnect::DisconnectWatcher;
 use crate::interrupts::Interrupts;
@@ -12,6 +13,7 @@ use crate::message::buffers::Buffers;
 use crate::notices::Notices;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
+use crate::stacks::Stacks;
 use crate::wheel::Wheel;
 use std::future::Future;
 use std::os::fd::OwnedFd;
@@ -41,14 +43,18 @@ pub struct Resources {
     pub notices: Notices,
     /// Interruptions of the crew's first thread.
     pub interrupts: Interrupts,
+    /// The stacks of the crew's threads.
+    pub stacks: Stacks,
+    /// Orders about single calls.
+    pub call_orders: CallOrders,
     /// Tells applications of clients that leave.
     pub disconnects: DisconnectWatcher,
     /// Spawns tasks, also from threads that do not drive I/O.
     pub handle: Handle,
     /// Drives I/O. Weak: tasks hold what holds this, and the runtime holds the tasks.
     runtime: Weak<Runtime>,
-    /// Set once the server is to leave: responses announce `Connection: close`.
-    is_draining: AtomicBool,
+    /// Set once the server is to leave, now or soon: responses announce `Connection: close`.
+    is_draining: Arc<AtomicBool>,
     last_connection_id: AtomicU64,
 }
 
@@ -88,10 +94,12 @@ impl Resources {
             coalescing: Coalescing::default(),
             notices: Notices::default(),
             interrupts: Interrupts::default(),
+            stacks: Stacks::default(),
+            call_orders: CallOrders::default(),
             disconnects: DisconnectWatcher::default(),
             handle: runtime.handle().clone(),
             runtime: Arc::downgrade(runtime),
-            is_draining: AtomicBool::new(false),
+            is_draining: Arc::default(),
             last_connection_id: AtomicU64::new(0),
         })
     }
@@ -101,9 +109,14 @@ impl Resources {
         self.last_connection_id.fetch_add(1, Relaxed) + 1
     }
 
-    /// Begins to drain.
+    /// Begins to drain: for clients, from the moment that the end is announced.
     pub fn drain(&self) {
         self.is_draining.store(true, SeqCst);
+    }
+
+    /// Whether this server is on its way out, for who wants to know it for longer than there is a server.
+    pub fn drain_flag(&self) -> Arc<AtomicBool> {
+        self.is_draining.clone()
     }
 
     /// Whether this server is on its way out.
@@ -146,11 +159,9 @@ impl Resources {
         }
     }
 
-    /// Writes what the access log has buffered, as far as it can be without waiting.
-    pub fn flush_access_log(&self) {
-        if let Some(access_log) = &self.access_log {
-            access_log.flush();
-        }
+    /// Writes what the access log has buffered, as far as it can be without waiting; false if some of it is left.
+    pub fn flush_access_log(&self) -> bool {
+        self.access_log.as_ref().is_none_or(AccessLog::flush)
     }
 
     /// Waits for a client, driving I/O, on a thread that is in the application for the call in `cell`: the call's time

@@ -5,19 +5,28 @@
 //! the memory is that of a file without a name, and begins with what it is. No locks, and no system call for a request.
 
 use crate::clock;
+use crate::unwritten::Unwritten;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
+use std::time::Duration;
 
 /// Application calls that one worker can show at a time; calls above it share the last cells.
 pub const CALLS: usize = 1024;
 const WHAT_WORDS: usize = 7;
+/// As much of a request line as the access log has of one that was not understood.
+const LINE_WORDS: usize = 32;
+/// Where in a call's `sent` the status is; below are the bytes of the body.
+const STATUS_SHIFT: u32 = 48;
 
 /// The first word of the memory.
 const MAGIC: u64 = u64::from_be_bytes(*b"portico\n");
@@ -32,6 +41,8 @@ const HEAD_BYTES: usize = 64;
 const RESTING: u64 = 1 << 63;
 /// In `since_ns`: no call, but a request that waits for the interpreter.
 const BLOCKED: u64 = 1 << 62;
+/// In `account_ns`: somebody is settling it.
+const SETTLING: u64 = 1 << 63;
 
 /// What one thread does in the application.
 ///
@@ -46,8 +57,37 @@ struct CallCell {
     started_ns: AtomicU64,
     /// Since when somebody waits for the thread's next step: for the application to be called, for the next block.
     since_ns: AtomicU64,
-    /// The beginning of the request line.
+    /// The start of the call whose account is not settled yet.
+    account_ns: AtomicU64,
+    /// How long the call may keep its client waiting by its own word, if that is more than all may; 0 is no word.
+    allowed_ns: AtomicU64,
+    /// The thread's number for the kernel.
+    thread_id: AtomicU64,
+    /// When the request had come; stays when the call has ended.
+    arrived_ns: AtomicU64,
+    /// The status of the response and the bytes of its body, as far as they have left.
+    sent: AtomicU64,
+    /// Method and path, or their beginning; ends with a zero where there is room.
     what: [AtomicU64; WHAT_WORDS],
+    /// The client's address as IPv6; zero if it has none.
+    client: [AtomicU64; 2],
+    /// How long the request line is, which may be more than there is room for.
+    line_bytes: AtomicU64,
+    /// The request line as the access log has it.
+    line: [AtomicU64; LINE_WORDS],
+}
+
+/// What a call shows of its request.
+pub struct ShownRequest<'a> {
+    /// Its method.
+    pub method: &'a [u8],
+    /// Its path as it came.
+    pub path: &'a [u8],
+    /// When it had come.
+    pub arrived_ns: u64,
+    /// Who has sent it, and its request line, if there is an access log: should the worker be killed in the call, or the
+    /// call be given up, somebody else has to write that.
+    pub logged: Option<(Option<IpAddr>, &'a [u8])>,
 }
 
 /// A call that runs.
@@ -58,6 +98,30 @@ pub struct RunningCall {
     pub silent_s: f64,
     /// What it serves, such as `GET /path`.
     pub what: String,
+    /// Its cell, which with its start is its name: no other call has both.
+    pub cell: usize,
+    /// When it began, monotonic nanoseconds.
+    pub started_ns: u64,
+    /// Seconds that it may keep its client waiting by its own word; 0 is no word.
+    pub allowed_s: f64,
+    /// Its thread's number for the kernel.
+    pub thread_id: u64,
+    /// Whether its request is counted and logged already, because the server has responded in its place.
+    pub is_settled: bool,
+}
+
+/// What the access log would say of a call that has not ended.
+pub struct UnfinishedCall {
+    /// The client's address, if it has one.
+    pub client: Option<IpAddr>,
+    /// The request line, or the beginning of a long one.
+    pub request_line: Vec<u8>,
+    /// The status that has left; 0 if none has.
+    pub status: u16,
+    /// Bytes of the body that have left.
+    pub body_bytes: u64,
+    /// Time since the complete request.
+    pub duration_ns: u64,
 }
 
 /// Which workers there are: a few words for each, so that looking at all of them touches one page.
@@ -67,6 +131,8 @@ struct Seat {
     cells: AtomicU32,
     /// 1 while it accepts connections.
     accepts: AtomicU32,
+    /// Since when a thread beside those of the cells waits for the interpreter; 0 while none does.
+    asks_since_ns: AtomicU64,
 }
 
 /// What one worker tells.
@@ -82,12 +148,15 @@ pub struct Slot {
     pub bytes_sent: AtomicU64,
     /// Responses with a status of 500 or more.
     pub errors: AtomicU64,
+    /// Lines of the access log that are not written yet.
+    pub unwritten: Unwritten,
     calls: [CallCell; CALLS],
 }
 
 impl Slot {
-    /// Notes that the call in cell `cell` enters the application for `what`, such as `GET /path`.
-    pub fn call_started(&self, cell: usize, method: &[u8], path: &[u8], now_ns: u64) {
+    /// Notes that the call in cell `cell` enters the application for `request`.
+    pub fn call_started(&self, cell: usize, request: &ShownRequest<'_>, now_ns: u64) {
+        let ShownRequest { method, path, arrived_ns, logged } = *request;
         let shown = &self.calls[cell.min(CALLS - 1)];
         let mut words = [0_u8; WHAT_WORDS * 8];
         let mut room = words.as_mut_slice();
@@ -97,20 +166,66 @@ impl Slot {
             place.copy_from_slice(&part[..fits]);
             room = rest;
         }
-        for (place, word) in shown.what.iter().zip(words.as_chunks::<8>().0) {
+        // With the zero that ends it.
+        let filled = WHAT_WORDS * 8 - room.len() + 1;
+        for (place, word) in shown.what.iter().zip(words.as_chunks::<8>().0).take(filled.div_ceil(8)) {
             place.store(u64::from_ne_bytes(*word), Relaxed);
         }
+        if let Some((client, line)) = logged {
+            shown.will_log(client, line);
+        }
+        shown.arrived_ns.store(arrived_ns, Relaxed);
+        shown.sent.store(0, Relaxed);
+        shown.allowed_ns.store(0, Relaxed);
         shown.since_ns.store(now_ns, Relaxed);
+        shown.account_ns.store(now_ns, Release);
         // After that: who sees a start sees since when.
         shown.started_ns.store(now_ns, Release);
     }
 
-    /// Notes that a block of the call in cell `cell` has left for the client.
-    pub fn block_left(&self, cell: usize) {
-        let since_ns = &self.calls[cell.min(CALLS - 1)].since_ns;
+    /// Notes that the call in cell `cell` responds with `status`.
+    pub fn head_made(&self, cell: usize, status: u16) {
+        self.calls[cell.min(CALLS - 1)].sent.store(u64::from(status) << STATUS_SHIFT, Relaxed);
+    }
+
+    /// Notes that a block of the call in cell `cell` leaves for the client, with which `body_bytes` of its body have.
+    pub fn block_left(&self, cell: usize, body_bytes: u64) {
+        let CallCell { since_ns, sent, .. } = &self.calls[cell.min(CALLS - 1)];
+        sent.store(sent.load(Relaxed) >> STATUS_SHIFT << STATUS_SHIFT | body_bytes, Relaxed);
         if since_ns.load(Relaxed) & RESTING == 0 {
             since_ns.store(coarse_ns(), Relaxed);
         }
+    }
+
+    /// Has `settle` count and log the request of the call in cell `cell` that began at `started_ns`, unless somebody else
+    /// does or has: the call at its end, whoever responds in its place, a server that does not wait for it. A request has
+    /// one account. Should the process be killed before `settle` is through, the supervisor sees to it.
+    pub fn settle_once(&self, cell: usize, started_ns: u64, settle: impl FnOnce()) -> bool {
+        let shown = &self.calls[cell.min(CALLS - 1)];
+        let is_due = shown.claims_account(started_ns);
+        if is_due {
+            settle();
+            // The thread may have another call by now.
+            let _ = shown.account_ns.compare_exchange(started_ns | SETTLING, 0, AcqRel, Relaxed);
+        }
+        is_due
+    }
+
+    /// As `settle_once`, by the thread of the call.
+    pub fn settle_at_end(&self, cell: usize, started_ns: u64, settle: impl FnOnce()) {
+        let shown = &self.calls[cell.min(CALLS - 1)];
+        if shown.claims_account(started_ns) {
+            settle();
+            shown.account_ns.store(0, Release);
+        }
+    }
+
+    /// What the access log would say now of the call in cell `cell` that began at `started_ns`, if it still runs.
+    pub fn unfinished(&self, cell: usize, started_ns: u64) -> Option<UnfinishedCall> {
+        let cell = self.calls.get(cell)?;
+        let unfinished = cell.unfinished(clock::monotonic_ns());
+        // After that: another call would have changed it.
+        (cell.started_ns.load(Acquire) == started_ns).then_some(unfinished)
     }
 
     /// Notes that the call in cell `cell` has left the application.
@@ -118,6 +233,22 @@ impl Slot {
         let ended = &self.calls[cell.min(CALLS - 1)];
         ended.started_ns.store(0, Release);
         ended.since_ns.store(0, Relaxed);
+    }
+
+    /// Notes that the call in cell `cell` that began at `started_ns` may keep its client waiting for `more_ns` from now.
+    pub fn extend(&self, cell: usize, started_ns: u64, more_ns: u64) {
+        let extended = &self.calls[cell.min(CALLS - 1)];
+        let silent_ns = match (extended.started_ns.load(Acquire), extended.since_ns.load(Relaxed)) {
+            (started, _) if started != started_ns => return,
+            (_, since) if since & RESTING != 0 => since & !RESTING,
+            (_, since) => clock::monotonic_ns().saturating_sub(since),
+        };
+        extended.allowed_ns.store(silent_ns.saturating_add(more_ns), Relaxed);
+    }
+
+    /// Notes which thread calls in cell `cell`.
+    pub fn set_thread_id(&self, cell: usize, thread_id: u64) {
+        self.calls[cell.min(CALLS - 1)].thread_id.store(thread_id, Relaxed);
     }
 
     /// Notes that the thread of cell `cell` has something to do and waits for the interpreter.
@@ -159,7 +290,7 @@ impl CallCell {
         (began != 0).then(|| now_ns.saturating_sub(began))
     }
 
-    fn call(&self, now_ns: u64) -> Option<RunningCall> {
+    fn call(&self, cell: usize, now_ns: u64) -> Option<RunningCall> {
         let (started, since) = (self.started_ns.load(Acquire), self.since_ns.load(Relaxed));
         let since = if since & RESTING == 0 { since } else { now_ns.saturating_sub(since & !RESTING) };
         (started != 0).then(|| RunningCall {
@@ -167,13 +298,70 @@ impl CallCell {
             // Never longer: the two are read at two moments.
             silent_s: elapsed_s(since.max(started), now_ns),
             what: self.text(),
+            cell,
+            started_ns: started,
+            allowed_s: elapsed_s(0, self.allowed_ns.load(Relaxed)),
+            thread_id: self.thread_id.load(Relaxed),
+            is_settled: self.account_ns.load(Relaxed) != started,
         })
     }
 
+    fn will_log(&self, client: Option<IpAddr>, request_line: &[u8]) {
+        let client = client.map_or(0, |client| u128::from_ne_bytes(as_ipv6(client).octets()));
+        for (place, half) in self.client.iter().zip(client.to_ne_bytes().as_chunks::<8>().0) {
+            place.store(u64::from_ne_bytes(*half), Relaxed);
+        }
+        // Only the words that there are: most lines are short.
+        for (place, piece) in self.line.iter().zip(request_line.chunks(8)) {
+            let mut word = [0_u8; 8];
+            word[..piece.len()].copy_from_slice(piece);
+            place.store(u64::from_ne_bytes(word), Relaxed);
+        }
+        self.line_bytes.store(request_line.len() as u64, Relaxed);
+    }
+
+    fn claims_account(&self, started_ns: u64) -> bool {
+        self.account_ns.compare_exchange(started_ns, started_ns | SETTLING, AcqRel, Relaxed).is_ok()
+    }
+
+    /// Whether a call has begun there whose account is not settled, or is only being settled.
+    fn is_due(&self) -> bool {
+        self.account_ns.load(Acquire) != 0
+    }
+
+    fn unfinished(&self, now_ns: u64) -> UnfinishedCall {
+        let client: Vec<u8> = bytes_of(&self.client).collect();
+        let client = <[u8; 16]>::try_from(client).map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from);
+        let line_bytes = usize::try_from(self.line_bytes.load(Relaxed)).unwrap_or(usize::MAX);
+        let mut request_line: Vec<u8> = bytes_of(&self.line).take(line_bytes).collect();
+        if line_bytes > request_line.len() {
+            request_line.extend_from_slice(b"...");
+        }
+        let sent = self.sent.load(Relaxed);
+        UnfinishedCall {
+            client: (!client.is_unspecified()).then(|| IpAddr::from(client).to_canonical()),
+            request_line,
+            status: u16::try_from(sent >> STATUS_SHIFT).unwrap_or(0),
+            body_bytes: sent & ((1 << STATUS_SHIFT) - 1),
+            duration_ns: now_ns.saturating_sub(self.arrived_ns.load(Relaxed)),
+        }
+    }
+
     fn text(&self) -> String {
-        let bytes: Vec<u8> = self.what.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+        let bytes: Vec<u8> = bytes_of(&self.what).collect();
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
         bytes[..end].escape_ascii().to_string()
+    }
+}
+
+fn bytes_of(words: &[AtomicU64]) -> impl Iterator<Item = u8> {
+    words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes())
+}
+
+fn as_ipv6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
     }
 }
 
@@ -352,6 +540,11 @@ impl SlotRef {
         others.map(|(index, _)| SlotRef { mapping: self.mapping.clone(), index }).collect()
     }
 
+    /// Whether the worker accepts connections.
+    pub fn is_accepting(&self) -> bool {
+        self.mapping.seat_array().get(self.index).is_some_and(|seat| seat.accepts.load(Relaxed) != 0)
+    }
+
     /// Connections open now.
     pub fn connections(&self) -> u64 {
         self.slot().connections.load(Relaxed)
@@ -365,7 +558,23 @@ impl SlotRef {
     /// The calls running now.
     pub fn calls(&self) -> Vec<RunningCall> {
         let now_ns = clock::monotonic_ns();
-        self.cells().iter().filter_map(|cell| cell.call(now_ns)).collect()
+        self.cells().iter().enumerate().filter_map(|(index, cell)| cell.call(index, now_ns)).collect()
+    }
+
+    /// The calls whose accounts nobody has settled, each with its cell: for a worker that has ended.
+    pub fn all_unfinished(&self) -> Vec<(usize, UnfinishedCall)> {
+        let now_ns = clock::monotonic_ns();
+        let due = self.cells().iter().enumerate().filter(|(_, cell)| cell.is_due());
+        due.map(|(index, cell)| (index, cell.unfinished(now_ns))).collect()
+    }
+
+    /// The latest call of each thread, such as `GET /path`: those whose requests have come within `within`, and those
+    /// that still run.
+    pub fn latest_calls(&self, within: Duration) -> Vec<String> {
+        let since_ns = clock::monotonic_ns().saturating_sub(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
+        let is_recent =
+            |cell: &&CallCell| cell.started_ns.load(Acquire) != 0 || cell.arrived_ns.load(Relaxed) > since_ns;
+        self.cells().iter().filter(is_recent).map(CallCell::text).collect()
     }
 
     /// How long some thread with something to do has waited for the interpreter; 0 if none does.
@@ -374,7 +583,18 @@ impl SlotRef {
             let since = cell.since_ns.load(Relaxed);
             (since & (RESTING | BLOCKED) == BLOCKED).then_some(since & !BLOCKED)
         });
-        since.min().map_or(0, |since| now_ns.saturating_sub(since))
+        let asks_since = self.seat().asks_since_ns.load(Relaxed);
+        since.chain((asks_since != 0).then_some(asks_since)).min().map_or(0, |since| now_ns.saturating_sub(since))
+    }
+
+    /// Notes that a thread beside those of the cells waits for the interpreter.
+    pub fn asks_for_interpreter(&self) {
+        self.seat().asks_since_ns.store(clock::monotonic_ns(), Relaxed);
+    }
+
+    /// Notes that it waits no longer.
+    pub fn asks_no_more(&self) {
+        self.seat().asks_since_ns.store(0, Relaxed);
     }
 
     /// As `waiting_ns`, in seconds.
@@ -384,13 +604,20 @@ impl SlotRef {
 
     /// Clears the slot: its worker has ended. What that was about to accept is left to the others.
     pub fn reset(&self) {
-        let Slot { requests, connections, connections_total, bytes_sent, errors, calls: _ } = self.slot();
+        let Slot { requests, connections, connections_total, bytes_sent, errors, unwritten, calls: _ } = self.slot();
         for counter in [requests, connections, connections_total, bytes_sent, errors] {
             counter.store(0, Relaxed);
         }
-        for word in self.cells().iter().flat_map(|cell| [&cell.started_ns, &cell.since_ns]) {
+        for word in self
+            .cells()
+            .iter()
+            .flat_map(|cell| [&cell.started_ns, &cell.since_ns, &cell.account_ns, &cell.arrived_ns, &cell.line_bytes])
+        {
             word.store(0, Relaxed);
         }
+        unwritten.clear(0);
+        unwritten.clear(1);
+        self.asks_no_more();
         self.set_threads(0);
         self.set_accepting(false);
         self.leave_connection();

@@ -104,3 +104,35 @@ fn a_connection_comes_with_the_user_who_has_made_it() {
     let (_connection, user) = orders::accept(listener.as_raw_fd()).unwrap().unwrap();
     assert_eq!(user, rustix::process::geteuid().as_raw());
 }
+
+#[test]
+fn a_server_whose_end_is_announced_serves_on_and_says_so() {
+    let (server, mut supervisor) = RunningServer::serve_supervised(Function(hello), READY);
+    read_exactly(&mut supervisor, READY);
+    supervisor.write_all(b"A\x01\0\0\0\0\0\0\0").unwrap();
+    read_exactly(&mut supervisor, b"T\x01\0\0\0\0\0\0\0");
+    for _ in 0..3 {
+        let mut client = server.connect();
+        client.0.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let response = client.read_to_end();
+        assert!(response.contains("\r\nConnection: close\r\n"), "{response}");
+        assert!(response.ends_with("hello"), "{response}");
+    }
+    supervisor.write_all(b"D\x02\0\0\0\0\0\0\0").unwrap();
+    assert_eq!(server.wait(), Ended::InPeace);
+}
+
+#[test]
+fn what_was_pipelined_is_served_although_the_end_is_announced() {
+    let (server, mut supervisor) = RunningServer::serve_supervised(Function(hello), READY);
+    read_exactly(&mut supervisor, READY);
+    supervisor.write_all(b"A\x01\0\0\0\0\0\0\0").unwrap();
+    read_exactly(&mut supervisor, b"T\x01\0\0\0\0\0\0\0");
+    let mut client = server.connect();
+    client.0.write_all(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5)).unwrap();
+    let response = client.read_to_end();
+    assert_eq!(response.matches("HTTP/1.1 200 OK").count(), 5, "{response}");
+    assert_eq!(response.matches("\r\nConnection: close\r\n").count(), 1, "{response}");
+    supervisor.write_all(b"D\x02\0\0\0\0\0\0\0").unwrap();
+    assert_eq!(server.wait(), Ended::InPeace);
+}

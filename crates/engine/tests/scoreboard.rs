@@ -1,58 +1,42 @@
-//! A scoreboard outlives the supervisor that has made it.
+//! The scoreboard: what a call shows, and that one settles its account.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use portico_engine::scoreboard::{Mapping, SlotRef};
-use std::io::{ErrorKind, Result};
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-
-fn descriptors(mapping: &Mapping) -> (OwnedFd, OwnedFd) {
-    let (memory, left_connections) = mapping.descriptors().unwrap();
-    (memory.try_clone_to_owned().unwrap(), left_connections.try_clone_to_owned().unwrap())
-}
-
-fn taken_over(mapping: &Mapping) -> Result<Arc<Mapping>> {
-    let (memory, left_connections) = descriptors(mapping);
-    Mapping::taken_over(memory, left_connections)
-}
+use portico_engine::scoreboard::{Mapping, ShownRequest, SlotRef};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 #[test]
-fn what_workers_write_is_there_for_the_next_supervisor() {
-    let before = Mapping::new(3).unwrap();
-    let after = taken_over(&before).unwrap();
-    assert_eq!(after.slots(), 3);
-    let (written, read) = (SlotRef::new(&before, 2).unwrap(), SlotRef::new(&after, 2).unwrap());
-    written.set_threads(1);
-    written.call_started(0, b"GET", b"/path", 1);
-    written.requests.store(7, Relaxed);
-    drop((written, before));
-    assert_eq!(read.requests.load(Relaxed), 7);
-    assert_eq!(read.calls().iter().map(|call| call.what.as_str()).collect::<Vec<_>>(), ["GET /path"]);
-}
-
-#[test]
-fn another_layout_is_not_taken_over() {
-    // Each word of the head: what it is, its version, the sizes, how many slots there are.
-    for word in 0..6 {
-        for value in [0_u64, 1, 5, u64::MAX] {
-            let mapping = Mapping::new(3).unwrap();
-            let (memory, _) = descriptors(&mapping);
-            let mut before = [0; 8];
-            rustix::io::pread(&memory, &mut before, word * 8).unwrap();
-            rustix::io::pwrite(&memory, &value.to_ne_bytes(), word * 8).unwrap();
-            let fault = taken_over(&mapping).err().map(|error| error.kind());
-            let is_another = before != value.to_ne_bytes();
-            assert_eq!(fault, is_another.then_some(ErrorKind::InvalidData), "word {word}: {value}");
-        }
+fn an_account_is_settled_by_one() {
+    let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
+    slot.set_threads(1);
+    for started_ns in 1..2_000_u64 {
+        let request =
+            ShownRequest { method: b"GET", path: b"/", arrived_ns: 1, logged: Some((None, b"GET / HTTP/1.1")) };
+        slot.call_started(0, &request, started_ns);
+        assert_eq!(slot.all_unfinished().len(), 1);
+        let settled = AtomicUsize::new(0);
+        let count = || {
+            settled.fetch_add(1, Relaxed);
+        };
+        std::thread::scope(|scope| {
+            let responds = scope.spawn(|| slot.settle_once(0, started_ns, count));
+            slot.settle_at_end(0, started_ns, count);
+            slot.call_ended(0);
+            responds.join().unwrap();
+        });
+        assert_eq!(settled.load(Relaxed), 1);
+        assert!(slot.all_unfinished().is_empty());
+        assert!(!slot.settle_once(0, started_ns, count));
     }
 }
 
 #[test]
-fn what_is_no_scoreboard_is_not_taken_over() {
-    let (_, left_connections) = descriptors(&Mapping::new(1).unwrap());
-    let empty = std::fs::File::open("/dev/null").unwrap();
-    let fault = Mapping::taken_over(empty.into(), left_connections).err().map(|error| error.kind());
-    assert_eq!(fault, Some(ErrorKind::InvalidData));
+fn a_shorter_request_leaves_nothing_of_the_one_before() {
+    let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
+    slot.set_threads(1);
+    for path in ["/a/long/path/that/fills/all/words/that/there/are/for/it", "/long", "/abc", "/", "/abcdefghij"] {
+        slot.call_started(0, &ShownRequest { method: b"GET", path: path.as_bytes(), arrived_ns: 1, logged: None }, 7);
+        let calls = slot.calls();
+        assert_eq!(calls[0].what, format!("GET {path}")[..(4 + path.len()).min(56)]);
+    }
 }

@@ -15,6 +15,7 @@ from portico.config.file import SURELY_MEANT, VARIABLE
 from portico.config.finding import why_none_was_found
 from portico.config.kinds import LogFile
 from portico.config.settings import TABLE, Settings
+from portico.config.standard_output import STANDARD_OUTPUT
 from portico.config.working_directory import working_directory
 from portico.errors import quoted, raise_mistakes
 
@@ -116,6 +117,8 @@ def _in_logs(settings: Settings, directory: str) -> Iterator[str]:
         if not (isinstance(row.kind, LogFile) and row.kind.is_file(settings.values[row.attribute])):
             continue
         path = os.path.join(directory, settings.values[row.attribute])
+        if row is Settings.error_log and path in STANDARD_OUTPUT:
+            continue
         before = None if settings.umask is None else os.umask(settings.umask)
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644))

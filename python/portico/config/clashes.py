@@ -31,6 +31,8 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
         _of_workers(settings),
         _of_forks(settings),
         _of_read_only(settings),
+        _of_care(settings),
+        _of_routes(settings),
     )
     return [
         sentence
@@ -133,6 +135,25 @@ def _of_read_only(settings: Settings) -> Iterator[_Clash]:
                 (Settings.read_only, row),
                 f"{row.name} ({origin}) has an effect with read_only alone, which is off",
             )
+
+
+def _of_care(settings: Settings) -> Iterator[_Clash]:
+    """A limit of last resort lies above the one that comes first."""
+    soft, hard = Settings.max_rss_bytes, Settings.max_rss_hard_bytes
+    if settings.max_rss_bytes and 0 < settings.max_rss_hard_bytes <= settings.max_rss_bytes:
+        yield _misfit(settings, hard, "larger than", soft)
+
+
+def _of_routes(settings: Settings) -> Iterator[_Clash]:
+    """A path has one limit."""
+    rows: tuple[Setting[tuple[tuple[str, float], ...]], ...] = (
+        Settings.route_timeout,
+        Settings.route_slow_after,
+    )
+    for row in rows:
+        paths = [path.rstrip("/") or "/" for path, _ in settings.values[row.attribute]]
+        for path in sorted({path for path in paths if paths.count(path) > 1}):
+            yield (row,), f"{settings.origins[row.attribute]}: {path} is given twice"
 
 
 def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:

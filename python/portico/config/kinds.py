@@ -346,6 +346,35 @@ class UrlPath(Kind[str]):
         return text
 
 
+class RouteDuration(Kind["tuple[str, float]"]):
+    """`PATH=S`, how long something may take for a path and all below it; a path has no comma."""
+
+    metavar = "PATH=S"
+    natives = (str,)
+    most_characters = 40
+    """More of a path may not be known of a call: the scoreboard has 56 bytes with the method."""
+
+    def __init__(self, minimum_s: float, maximum_s: float) -> None:
+        self._duration = Duration(minimum_s, maximum_s)
+        self.expected = (
+            f"a path of at most {self.most_characters} characters that begins with /, = and "
+            f"{self._duration.expected.replace('30s, 500ms or 2m', '/export=10m')}"
+        )
+
+    def parse(self, text: str) -> tuple[str, float]:
+        path, _, duration = text.rpartition("=")
+        path = UrlPath().parse(path)
+        if "," in path or len(path) > self.most_characters:
+            raise ValueError
+        return path, self._duration.parse(duration)
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
+
+    def show(self, value: tuple[str, float]) -> str:
+        return f"{value[0]}={self._duration.show(value[1])}"
+
+
 class WarmupUrl(Kind[str]):
     """A path with or without a query, or one with scheme and host before it."""
 

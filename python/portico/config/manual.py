@@ -16,11 +16,12 @@ from portico.config.settings import by_group
 from portico.errors import EXIT_APPLICATION, EXIT_BIND, EXIT_FINE, EXIT_UNEXPECTED, EXIT_USAGE
 
 _SIGNALS = {
-    "TERM": "Stop, after the requests in flight, at most graceful_timeout later.",
+    "TERM": "Stop, after drain_delay and the requests in flight, at most graceful_timeout later.",
     "INT, QUIT": "Stop without waiting for calls of the application; once more: kill.",
     "HUP": "Reload: replace each worker once its successor is ready.",
     "USR1": "Open the files of the logs anew.",
     "TTIN, TTOU": "One worker more, one less.",
+    "WINCH": "Let the workers finish and leave; HUP brings them back.",
 }
 _EXIT_CODES = {
     EXIT_FINE: "It was told to stop, and did.",

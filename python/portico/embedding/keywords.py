@@ -34,6 +34,10 @@ NOT_HERE = {
     "workers_max": _OF_WORKERS,
     "idle_timeout": _OF_WORKERS,
     "timeout": _OF_WORKERS,
+    "timeout_grace": _OF_WORKERS,
+    "slow_after": _OF_WORKERS,
+    "route_timeout": _OF_WORKERS,
+    "route_slow_after": _OF_WORKERS,
 }
 """Settings that have no meaning without a supervisor, each with the reason."""
 

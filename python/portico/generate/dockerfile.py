@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 
-from portico.config.settings import Settings
 from portico.generate.container import USER_ID, check_program, contain
 from portico.generate.deployment import Deployment, File
 from portico.generate.head import made_by
 from portico.generate.layout import Derived, comment, fill, listing
-from portico.generate.times import shown, stop_s
+from portico.generate.times import stop_s, stop_source
 
 _DOCKERFILE = """
     <head>
@@ -43,9 +42,7 @@ def files(deployment: Deployment) -> list[File]:
     settings = deployment.settings
     contained = contain(deployment)
     ports = dict.fromkeys(address.port for address in contained.addresses if not address.path)
-    stop = Derived(
-        "--stop-timeout", str(stop_s(settings)), f"{shown(settings, Settings.graceful_timeout_s)} + 5s"
-    )
+    stop = Derived("--stop-timeout", str(stop_s(settings)), stop_source(settings))
     image = deployment.image or deployment.name
     run = " ".join(["docker run", str(stop), *(f"--publish {port}:{port}" for port in ports), image])
     text = fill(

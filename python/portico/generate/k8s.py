@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from portico.config.addresses import Address
 from portico.config.settings import Settings
+from portico.config.sources import DEFAULT_ORIGIN
 from portico.errors import OperatorError
 from portico.generate.container import USER_ID, Contained, contain, speaks_http
 from portico.generate.deployment import Deployment, File
 from portico.generate.head import made_by
 from portico.generate.layout import Derived, comment, fill, listing, yaml_string
-from portico.generate.times import shown, stop_s
+from portico.generate.times import shown, stop_s, stop_source
 
-_DEREGISTER_S = 5
+_DEREGISTER_S = 5.0
 """How long a pod that has to go is still sent requests: nothing tells when that has ended."""
 _MEBIBYTE = 1 << 20
 _WORKER_BYTES = 128 * _MEBIBYTE
@@ -42,7 +45,7 @@ _MANIFEST = """
           labels:
             app.kubernetes.io/name: <name>
         spec:
-          # preStop and graceful_timeout together, and some room.
+          # drain_delay and graceful_timeout together, and some room.
           terminationGracePeriodSeconds: <grace>
           automountServiceAccountToken: false
           securityContext:
@@ -75,12 +78,6 @@ _MANIFEST = """
                 periodSeconds: 10
                 timeoutSeconds: 3
                 failureThreshold: 3
-              lifecycle:
-                preStop:
-                  # portico takes no more connections once it is told to stop, but the Service goes on sending
-                  # them for a moment.
-                  exec:
-                    command: ["sleep", <deregister>]
               resources:
                 requests:
                   cpu: <cpu>
@@ -120,8 +117,21 @@ _MANIFEST = """
 """
 
 
+def _with_delay(deployment: Deployment) -> Deployment:
+    """Return it with a delay for the Service, which goes on sending, unless it has one."""
+    settings, delay = deployment.settings, Settings.drain_delay_s.attribute
+    if settings.origins[delay] != DEFAULT_ORIGIN:
+        return deployment
+    values, origins = (
+        {**settings.values, delay: _DEREGISTER_S},
+        {**settings.origins, delay: "for the Service"},
+    )
+    return replace(deployment, settings=Settings(values, origins))
+
+
 def files(deployment: Deployment) -> list[File]:
     """Return the one file. Raises OperatorError if the settings cannot hold in a pod."""
+    deployment = _with_delay(deployment)
     settings, name = deployment.settings, deployment.name
     contained = contain(deployment)
     address = _served(settings, contained)
@@ -129,8 +139,8 @@ def files(deployment: Deployment) -> list[File]:
     memory_bytes = _SUPERVISOR_BYTES + workers * (_WORKER_BYTES + settings.max_buffered_bytes)
     grace = Derived(
         "terminationGracePeriodSeconds",
-        str(_DEREGISTER_S + stop_s(settings)),
-        f"preStop {_DEREGISTER_S}s + {shown(settings, Settings.graceful_timeout_s)} + 5s",
+        str(stop_s(settings)),
+        stop_source(settings),
     )
     limit = Derived(
         "limits.memory", _mebibytes(memory_bytes), _each(settings, Settings.max_buffered_bytes.name)
@@ -159,7 +169,6 @@ def files(deployment: Deployment) -> list[File]:
         if contained.health_path
         else "# Only a connection: nothing here speaks plain HTTP.",
         probe=_probe(contained, address),
-        deregister=yaml_string(str(_DEREGISTER_S)),
         cpu=yaml_string(str(workers)),
         memory_request=_mebibytes(_SUPERVISOR_BYTES + workers * _WORKER_BYTES),
         memory_limit=limit.value,

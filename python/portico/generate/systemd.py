@@ -1,7 +1,7 @@
 """A service of systemd that runs portico, and a socket unit for each address, by name (`fd://NAME`).
 
 systemd holds the sockets, so that connections wait while the service is restarted, and ports below 1024 need
-no privileges. portico does not speak sd_notify(3), hence `Type=exec`.
+no privileges. portico says when it is ready, and that it goes on (sd_notify(3)), hence `Type=notify`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from portico.generate.command import words
 from portico.generate.deployment import Deployment, File
 from portico.generate.head import made_by
 from portico.generate.layout import Derived, comment, escaped, fill, listing
-from portico.generate.times import shown, stop_s
+from portico.generate.times import shown, stop_s, stop_source
 from portico.process.descriptor_limit import wanted_descriptors
 
 _PRIVILEGES = ("user", "group", "groups", "umask", "limit", "no_new_privs", "capabilities")
@@ -39,11 +39,18 @@ _SERVICE = """
     After=<sockets>
 
     [Service]
-    Type=exec
+    # A start is done when the workers are ready, a reload when they are replaced; `systemctl status` shows
+    # figures.
+    Type=notify
+    NotifyAccess=main
+    <watchdog>
     <user>
     # Variables that are nobody else's business, one NAME=VALUE a line; the file may be missing.
     EnvironmentFile=-/etc/default/<name>
     <sockets_of_service>
+    # Sockets that portico opens itself are kept through a restart. systemd before 254 does not tell that.
+    FileDescriptorStoreMax=<stored>
+    Environment=FDSTORE=<stored>
     ExecStart=<command>
     # Rolls the workers: a new one is ready before an old one leaves.
     ExecReload=/bin/kill -HUP $MAINPID
@@ -61,6 +68,8 @@ _SERVICE = """
     # What neither portico nor an ordinary application needs. What the application writes goes to
     # /var/lib/<name>; other places have to be named by ReadWritePaths=.
     StateDirectory=<name>
+    RuntimeDirectory=<name>
+    RuntimeDirectoryPreserve=<preserve>
     ProtectSystem=strict
     <writable>
     ProtectHome=<protect_home>
@@ -90,6 +99,13 @@ _SERVICE = """
     [Install]
     WantedBy=multi-user.target
 """
+
+_WATCHDOG = """
+    # Restarts the service if no worker makes progress though requests wait.
+    WatchdogSec=60s
+"""
+_NO_WATCHDOG = "# No WatchdogSec=: with timeout 0 a call may take as long as it likes."
+_MOST_STORED = 64
 
 _SOCKET = """
     <head>
@@ -141,12 +157,11 @@ def files(deployment: Deployment) -> list[File]:
         ),
     ]
     derived = [
-        Derived(
-            "TimeoutStopSec", f"{stop_s(settings)}s", f"{shown(settings, Settings.graceful_timeout_s)} + 5s"
-        ),
+        Derived("TimeoutStopSec", f"{stop_s(settings)}s", stop_source(settings)),
         Derived("LimitNOFILE", str(wanted_descriptors(settings)), shown(settings, Settings.max_connections)),
     ]
     log_directories = _log_directories(settings, directory)
+    places = [_place(settings, address) for address in addresses]
     paths = [command[0], directory, *log_directories]
     paths += [os.path.normpath(os.path.join(directory, path)) for path in settings.pythonpath]
     service = fill(
@@ -163,6 +178,10 @@ def files(deployment: Deployment) -> list[File]:
         sockets_of_service="\n".join(f"Sockets={socket}" for socket in names),
         command=_command_line(command),
         stop=derived[0].value,
+        watchdog=fill(_WATCHDOG).strip() if settings.timeout_s else _NO_WATCHDOG,
+        stored=str(_MOST_STORED),
+        # A socket there is not the service's: it outlives it.
+        preserve="yes" if _any_below(places, [f"/run/{name}"]) else "restart",
         limits="\n".join(_limits(settings, derived[1].value)),
         capabilities=_capabilities(settings),
         ambient=f"AmbientCapabilities={_capabilities(settings)}" if _capabilities(settings) else "",

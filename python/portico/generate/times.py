@@ -15,7 +15,9 @@ CONNECT_S = 5
 UNLIMITED_S = 86400
 """What stands for "no limit" where a reverse proxy has to be given one."""
 _MARGIN_S = 5
-"""How much later than portico a reverse proxy gives up: a worker that is replaced takes a second or two."""
+"""How much later than portico a reverse proxy gives up, at least."""
+_REPLACED_S = 4
+"""How long after `timeout_grace` a worker may be replaced whose interpreter does not come free."""
 
 
 class ProxyTimes:
@@ -31,15 +33,25 @@ class ProxyTimes:
         self.keep_alive_s = math.floor(min(settings.keep_alive_s * 2 / 3, settings.keep_alive_s - 0.5))
         self.keep_alive_s = max(0, self.keep_alive_s)
         self.keep_alive_source = f"less than {shown(settings, Settings.keep_alive_s)}"
-        parts = (Settings.timeout_s, Settings.queue_timeout_s)
-        named = " + ".join(shown(settings, part) for part in parts)
-        if settings.timeout_s and settings.queue_timeout_s:
-            self.read_s = math.ceil(settings.timeout_s + settings.queue_timeout_s) + _MARGIN_S
-            self.read_source = f"{named} + {_MARGIN_S}s"
+        named = f"{_longest_timeout(settings)} + {shown(settings, Settings.queue_timeout_s)}"
+        margin_s = max(_MARGIN_S, math.ceil(settings.timeout_grace_s) + _REPLACED_S)
+        timeouts = [settings.timeout_s, *(timeout_s for _, timeout_s in settings.route_timeout)]
+        if all(timeouts) and settings.queue_timeout_s:
+            self.read_s = math.ceil(max(timeouts) + settings.queue_timeout_s) + margin_s
+            self.read_source = f"{named} + {margin_s}s"
         else:
-            known_s = settings.timeout_s + settings.queue_timeout_s
-            self.read_s = max(UNLIMITED_S, math.ceil(known_s) + _MARGIN_S)
+            known_s = max(timeouts) + settings.queue_timeout_s
+            self.read_s = max(UNLIMITED_S, math.ceil(known_s) + margin_s)
             self.read_source = f"{named}, 0 is no limit: as long as can be"
+
+
+def _longest_timeout(settings: Settings) -> str:
+    """Return the setting by which a call may take longest, as in `timeout 1m`; 0 is longest."""
+    routes = Settings.route_timeout
+    longest = max(settings.route_timeout, key=lambda route: route[1] or math.inf, default=("", -1.0))
+    if (longest[1] or math.inf) <= (settings.timeout_s or math.inf):
+        return shown(settings, Settings.timeout_s)
+    return f"{routes.name} {routes.kind.show(longest)}"
 
 
 def shown(settings: Settings, row: Setting[float] | Setting[int]) -> str:
@@ -54,4 +66,12 @@ def whole_s(duration_s: float) -> int:
 
 def stop_s(settings: Settings) -> int:
     """Return how long portico may take to stop, with some room: whoever waits less kills it."""
-    return math.ceil(settings.graceful_timeout_s) + _MARGIN_S
+    return math.ceil(settings.drain_delay_s + settings.graceful_timeout_s) + _MARGIN_S
+
+
+def stop_source(settings: Settings) -> str:
+    """Return what that is made of, as in `graceful_timeout 30s + 5s`."""
+    parts = [Settings.drain_delay_s] if settings.drain_delay_s else []
+    return " + ".join(
+        [shown(settings, part) for part in [*parts, Settings.graceful_timeout_s]] + [f"{_MARGIN_S}s"]
+    )

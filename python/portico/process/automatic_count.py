@@ -93,6 +93,11 @@ class AutomaticCount(Duty):
         return 1 if self._is_for_first else self._generations.current.worker_count
 
     @property
+    def is_asleep(self) -> bool:
+        """Whether there are no workers because nobody has asked for a while."""
+        return bool(self._watched)
+
+    @property
     def bounds(self) -> tuple[int, int]:
         """The fewest and the most workers that may be wanted."""
         plan = self._generations.current
@@ -148,8 +153,8 @@ class AutomaticCount(Duty):
         return self._next_s if is_awake else None
 
     def wake(self) -> None:
-        """Want a worker again if there is none because nobody asked; none after a drain is another's will."""
-        if self._watched:
+        """Want a worker again if there is none because nobody asked; none in a rest is another's will."""
+        if self.is_asleep:
             self._watch_no_longer()
             self._want(1)
 

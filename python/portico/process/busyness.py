@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import select
 import time
 
 from portico.process.scaling import Sample
+from portico.process.unaccepted import count_unaccepted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,14 +64,8 @@ class Busyness:
             ready += 1
         is_new = self._counters != counters_before
         self.is_idle = not connections and not is_new
-        return Sample(now_s, ready=ready, busy=busy, waiting=waiting + self._unaccepted())
-
-    def _unaccepted(self) -> int:
-        """Return on how many sockets a connection waits to be accepted."""
-        poll = select.poll()
-        for listener in self._generations.listeners:
-            poll.register(listener.fd, select.POLLIN)
-        return len(poll.poll(0))
+        waiting += count_unaccepted(self._generations.listeners)
+        return Sample(now_s, ready=ready, busy=busy, waiting=waiting)
 
 
 def cpu_s(worker: WorkerHandle) -> float:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from portico._core import RunningCall, WorkerStatus
+
+    # Its cell of the scoreboard and its start: no other call of the worker has both.
+    CallName: TypeAlias = tuple[int, int]
 
 _SHOWN = 5
 # A wait for the interpreter that is shorter may have been for another call's turn.
@@ -15,9 +20,9 @@ _WORTH_A_WORD_S = 0.5
 _SAME_S = 0.1
 
 
-def overdue_calls(status: WorkerStatus, limit_s: float) -> list[RunningCall]:
-    """Return the calls that have kept their clients waiting for more than `limit_s` seconds."""
-    return [call for call in status.calls if call.silent_s > limit_s]
+def name_of(call: RunningCall) -> CallName:
+    """Return what tells a call from all others of its worker."""
+    return (call.cell, call.started_ns)
 
 
 def is_stuck(status: WorkerStatus, limit_s: float) -> bool:
@@ -25,16 +30,11 @@ def is_stuck(status: WorkerStatus, limit_s: float) -> bool:
     return status.waiting_s > limit_s
 
 
-def describe_overdue(status: WorkerStatus, limit_s: float) -> str:
-    """Return what has taken longer than `limit_s` seconds, the longest of it, or nothing."""
-    longest = max(overdue_calls(status, limit_s), key=lambda call: call.silent_s, default=None)
-    if longest is None:
-        if not is_stuck(status, limit_s):
-            return ""
-        return f"a thread has waited for the interpreter for {status.waiting_s:.1f} s"
-    if longest.elapsed_s - longest.silent_s < _SAME_S:
-        return f"{longest.what} has been in the application for {longest.elapsed_s:.1f} s"
-    return f"{longest.what} has kept its client waiting for {longest.silent_s:.1f} s"
+def describe_call(call: RunningCall) -> str:
+    """Return a sentence on how long a call has taken."""
+    if call.elapsed_s - call.silent_s < _SAME_S:
+        return f"{call.what} has been in the application for {call.elapsed_s:.1f} s"
+    return f"{call.what} has kept its client waiting for {call.silent_s:.1f} s"
 
 
 def describe_calls(status: WorkerStatus) -> str:

@@ -89,9 +89,9 @@ class Generations:
                 os.close(listener.fd)
 
     def close_listeners(self) -> None:
-        """Close all sockets."""
+        """Close all sockets, at the end."""
         for listener in self.listeners:
-            listener.close()
+            listener.leave()
         self.current.listeners.clear()
         self._confirmed.listeners.clear()
 

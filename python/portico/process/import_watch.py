@@ -78,6 +78,13 @@ class ImportWatch:
         elapsed_s = round(now_s - self._started_at_s)
         return f"the application is still being imported after {elapsed_s} s{where and ': '}{where}"
 
+    def resume(self, now_s: float) -> None:
+        """Count what has passed until now not as taken by the import."""
+        self._started_at_s = now_s
+        self._after_s = min(_FIRST_S, self._limit_s)
+        if self.fd >= 0:
+            self.due_s = now_s + self._after_s
+
     def close(self) -> None:
         """Ask no more."""
         if self.fd >= 0:

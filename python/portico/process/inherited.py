@@ -13,21 +13,29 @@ from collections.abc import Collection, Iterator, Mapping
 
 from portico.config.addresses import FIRST_INHERITED_FD, Address
 from portico.errors import BindError, quoted
+from portico.process.service_manager.stored_name import is_stored_name
+from portico.process.service_manager.stored_sockets import StoredSockets
 
 _NAMELESS = "unknown"
 """What systemd calls a descriptor that it was given no name for."""
+_NO_SOCKETS = "systemd passed on no sockets; was the .socket unit started?"
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 _MOST_DIGITS = 5
 
 
 class Activation:
-    """What systemd has passed on: a name by descriptor. If there is nothing, `fault` says why."""
+    """What systemd has passed on: a name by descriptor. If there is nothing, `fault` says why.
 
-    __slots__ = ("fault", "names")
+    `stored` is what portico itself had left with it before a restart.
+    """
 
-    def __init__(self, names: Mapping[int, str], *, fault: str = "") -> None:
-        self.names = names
-        self.fault = fault
+    __slots__ = ("fault", "names", "stored")
+
+    def __init__(self, names: Mapping[int, str], *, fault: str = "", notify_socket: str = "") -> None:
+        stored = {fd: name for fd, name in names.items() if is_stored_name(name)}
+        self.stored = StoredSockets(stored, notify_socket)
+        self.names = {fd: name for fd, name in names.items() if not is_stored_name(name)}
+        self.fault = fault or ("" if self.names else _NO_SOCKETS)
 
     def descriptors(self, address: Address) -> list[int]:
         """Return the descriptors that `address` means; several sockets of one unit have one name.
@@ -66,7 +74,7 @@ def read_activation(environment: Mapping[str, str], *, pid: int) -> Activation:
     """Return what systemd passes on to the process `pid` by `environment`, as in sd_listen_fds(3)."""
     count, receiver = environment.get("LISTEN_FDS", ""), environment.get("LISTEN_PID", "")
     if not count or count == "0":
-        return Activation({}, fault="systemd passed on no sockets; was the .socket unit started?")
+        return Activation({})
     if receiver != str(pid):
         return Activation(
             {},
@@ -83,7 +91,7 @@ def read_activation(environment: Mapping[str, str], *, pid: int) -> Activation:
         return Activation(
             {}, fault=f"LISTEN_FDNAMES: expected as many names as LISTEN_FDS says, {count}, got {len(names)}"
         )
-    return Activation(dict(zip(fds, names, strict=True)))
+    return Activation(dict(zip(fds, names, strict=True)), notify_socket=environment.get("NOTIFY_SOCKET", ""))
 
 
 def open_inherited(address: Address, fd: int) -> socket.socket:

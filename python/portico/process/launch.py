@@ -137,7 +137,7 @@ def become(module: str, data: bytes, plan: Plan, *, program: str = "portico") ->
 def _let_go(plan: Plan) -> None:
     """Leave nothing behind of a start that has failed."""
     for listener in (*plan.listeners, *plan.control):
-        listener.close()
+        listener.leave()
     remove_pid_file(plan.pid_file)
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 NEVER_S = float("inf")
+# Later than that the loop does not go round because the machine is busy: this process was stopped (SIGSTOP, a
+# frozen control group, a virtual machine that was paused), and others may have been.
+_HELD_UP_S = 1.0
 
 
 class Duty:
@@ -31,11 +34,16 @@ class Duty:
 
 
 class Loop:
-    """Descriptors, each with what is called when it can be read."""
+    """Descriptors, each with what is called when it can be read.
 
-    __slots__ = ("_poll", "_takers")
+    `is_resumed` says that the latest `wait` has come back late because this process was stopped; for how long
+    is not known, but that it was longer than until something would have been due.
+    """
+
+    __slots__ = ("_poll", "_takers", "is_resumed")
 
     def __init__(self) -> None:
+        self.is_resumed = False
         self._poll = select.poll()
         self._takers: dict[int, Callable[[float], None]] = {}
 
@@ -60,9 +68,11 @@ class Loop:
         deadline_s = min((each for each in due_s if each is not None), default=NEVER_S)
         timeout_ms = None
         if deadline_s < NEVER_S:
+            deadline_s = max(deadline_s, time.monotonic())
             timeout_ms = max(0.0, (deadline_s - time.monotonic()) * 1000) + 1
         ready_fds = [fd for fd, _ in self._poll.poll(timeout_ms)]
         now_s = time.monotonic()
+        self.is_resumed = now_s > deadline_s + _HELD_UP_S
         first(now_s)
         for fd in ready_fds:
             # Another may have made an end of this one.

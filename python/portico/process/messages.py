@@ -1,11 +1,17 @@
 """What supervisor and worker say to each other, both ways, over a socketpair of each worker's own.
 
-    supervisor to worker   D Drain    take no new requests, finish those in flight, and leave
+    supervisor to worker   A Announce the end is near: tell clients and load balancers, and go on serving
+                           D Drain    take no new requests, finish those in flight, and leave; text: within
+                                      how many seconds, empty for the graceful timeout
                            Q Quit     leave as soon as no call runs
                            P Promote  be a template, now that the engine has ended
                            V Verbosity  log from the level on that the text names
                            O Reopen   go on with the log files that come along (SCM_RIGHTS); text: a letter
                                       for each, a access log, e error log
+                           S Stack    log the stack of a call; text of this and the next two: the call's cell,
+                                      its start, and what to say of it
+                           I Interrupt  raise RequestTimeout in a call
+                           E Respond  respond with 504 in a call's place
     worker to supervisor   R Ready    the engine accepts connections; text: the application's full name
                            F Failed   the worker cannot serve; text: why
                            L Leaving  the worker leaves because of a signal; text: D or Q, as if so ordered
@@ -39,6 +45,10 @@ class Message:
         self.number = number
 
 
+class Announce(Message):
+    kind = b"A"
+
+
 class Drain(Message):
     kind = b"D"
 
@@ -53,6 +63,18 @@ class Verbosity(Message):
 
 class Reopen(Message):
     kind = b"O"
+
+
+class Stack(Message):
+    kind = b"S"
+
+
+class Interrupt(Message):
+    kind = b"I"
+
+
+class Respond(Message):
+    kind = b"E"
 
 
 class Ready(Message):
@@ -91,8 +113,9 @@ class Unknown(Message):
     """What a worker of another version says: an upgrade has left it here, and nobody knows what it means."""
 
 
-_OF_WORKERS = (Drain, Quit, Promote, Verbosity, Reopen, Ready, Failed, Leaving, Taken, Warmed)
-_KINDS = {one.kind: one for one in (*_OF_WORKERS, New, Born)}
+_OF_WORKERS = (Ready, Failed, Leaving, Taken, Warmed)
+_TO_WORKERS = (Announce, Drain, Quit, Promote, Verbosity, Reopen, Stack, Interrupt, Respond)
+_KINDS = {one.kind: one for one in (*_TO_WORKERS, *_OF_WORKERS, New, Born)}
 _HEAD_BYTES = 9
 
 

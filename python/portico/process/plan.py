@@ -34,10 +34,11 @@ class Listener:
     """A listening socket: its descriptor, the address with all options, and how log lines name it.
 
     `asked` is the place that was configured, where a free port is 0. `identity` is device and inode of the
-    file that was made for it; an inherited socket has none.
+    file that was made for it; an inherited socket has none. `is_stored` is whether the service manager keeps
+    the socket through a restart.
     """
 
-    __slots__ = ("address", "asked", "display", "fd", "identity")
+    __slots__ = ("address", "asked", "display", "fd", "identity", "is_stored")
 
     def __init__(
         self,
@@ -53,6 +54,14 @@ class Listener:
         self.asked = asked or address.place
         self.display = display
         self.identity = identity
+        self.is_stored = False
+
+    def leave(self) -> None:
+        """Listen here no longer, at the end of this process; a socket that is kept keeps its file."""
+        if self.is_stored:
+            os.close(self.fd)
+        else:
+            self.close()
 
     def close(self) -> None:
         """Stop listening here, and remove the file that was made for it."""

@@ -65,6 +65,11 @@ class Rereading(Duty):
         self.failure = ""
 
     @property
+    def is_on_its_way(self) -> bool:
+        """Whether the configuration is being read."""
+        return self._run is not None
+
+    @property
     def again(self) -> str:
         """What is to be begun once more: RELOAD, UPGRADE, which is a reload too, or nothing."""
         return self._again

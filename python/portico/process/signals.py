@@ -22,6 +22,7 @@ SUPERVISOR_SIGNALS = (
     signal.SIGHUP,
     signal.SIGTTIN,
     signal.SIGTTOU,
+    signal.SIGWINCH,
     signal.SIGCHLD,
     signal.SIGUSR1,
     signal.SIGUSR2,
@@ -134,6 +135,20 @@ def block_signals(signals: tuple[signal.Signals, ...]) -> None:
 def unblock_signals(signals: tuple[signal.Signals, ...]) -> None:
     """Let `signals` come, those first that have waited."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+
+
+def is_of_terminal() -> bool:
+    """Say whether SIGWINCH may be of a terminal that has changed its size: all in its foreground get it."""
+    try:
+        fd = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False  # no terminal controls this process
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def signal_name(number: int) -> str:

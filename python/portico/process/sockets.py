@@ -19,6 +19,7 @@ from portico.errors import BindError, quoted
 from portico.process.inherited import Activation, inherited_place, open_inherited
 from portico.process.owners import port_owner, unix_owner
 from portico.process.plan import Listener
+from portico.process.service_manager.stored_sockets import StoredSockets
 
 _MODE_FOR_A_GROUP = 0o660
 """Linux asks for the right to write before it connects, which the usual umask leaves to the owner alone."""
@@ -36,9 +37,10 @@ def bind_all(
 
     Where one of `kept` listens already, that is taken; it stays as it is if another address fails.
 
-    A free port that was found, and the absolute form of a path, are written into the addresses. `backlog` is
-    for sockets that are bound here, `activation` is what systemd has passed on; after `write_timeout_s` the
-    kernel gives up what a client does not take (0: its own limits hold). Raises BindError if one fails.
+    So is what the service manager has kept since a start before; what no address asks for is given back to
+    it. A free port that was found, and the absolute form of a path, are written into the addresses. `backlog`
+    is for sockets that are bound here, `activation` is what systemd has passed on; after `write_timeout_s`
+    the kernel gives up what a client does not take (0: its own limits hold). Raises BindError if one fails.
     """
     activation = activation or Activation({})
     still = [
@@ -51,14 +53,24 @@ def bind_all(
         for address in addresses:
             if address.is_inherited:
                 listeners.extend(_take_over(address, activation, listeners, write_timeout_s))
+        restored = {
+            id(address): _restored(address, addresses, activation.stored, backlog, write_timeout_s)
+            for address in addresses
+            if not address.is_inherited
+        }
+        listeners += filter(None, restored.values())
+        # Before anything is bound: it may be in the way.
+        activation.stored.give_back()
         for address in addresses:
+            if restored.get(id(address), True):
+                continue
             if address.path:
                 listeners.append(_bind_unix(address, backlog))
-            elif not address.is_inherited:
+            else:
                 listeners.append(_bind_tcp(address, addresses, backlog, write_timeout_s))
     except BaseException:
         for listener in listeners:
-            listener.close()
+            listener.leave()
         raise
     return still + listeners
 
@@ -77,6 +89,54 @@ def _still(address: Address, listener: Listener) -> Listener:
     return Listener(listener.fd, address, display, asked=asked, identity=listener.identity)
 
 
+def _restored(
+    address: Address,
+    addresses: Sequence[Address],
+    stored: StoredSockets,
+    backlog: int,
+    write_timeout_s: float,
+) -> Listener | None:
+    """Return what the service manager has kept of `address`, if there is something, as if bound here."""
+    if not stored:
+        return None
+    asked = address.place
+    if address.is_abstract:
+        found = stored.take(lambda one: one.getsockname() == b"\0" + os.fsencode(address.path))
+    elif address.path:
+        address.path = os.path.abspath(address.path)
+        found = stored.take_at(address.path)
+    else:
+        place = _resolve(address)
+        option = int(_is_for_ipv6_alone(address, addresses))
+        found = stored.take(lambda one: _is_bound_to(one, place, ipv6_only=option))
+    if found is None:
+        return None
+    with found:
+        identity = None
+        if address.is_file:
+            identity = _identity(address)
+            _set_mode(address)
+            _give_to(address, _owner_id(address), _group_id(address))
+        elif not address.path:
+            _tune(found, write_timeout_s)
+        found.listen(backlog)
+        listener = Listener(_keep(found), address, address.display(), asked=asked, identity=identity)
+    listener.is_stored = True
+    return listener
+
+
+def _is_bound_to(found: socket.socket, place: tuple[int, tuple[str, int]], *, ipv6_only: int) -> bool:
+    family, sockaddr = place
+    if found.family != family or found.getsockname()[:2] != sockaddr[:2]:
+        return False
+    return family != socket.AF_INET6 or found.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == ipv6_only
+
+
+def _is_for_ipv6_alone(address: Address, addresses: Sequence[Address]) -> bool:
+    """Whether IPv4 has that port bound as well; else [::] takes both, as container platforms expect."""
+    return any(other.host and ":" not in other.host and other.port == address.port for other in addresses)
+
+
 def _bind_tcp(
     address: Address, addresses: Sequence[Address], backlog: int, write_timeout_s: float
 ) -> Listener:
@@ -86,12 +146,8 @@ def _bind_tcp(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _tune(listener, write_timeout_s)
         if family == socket.AF_INET6:
-            # [::] also takes IPv4, as container platforms expect, unless the user binds that port for IPv4
-            # as well.
-            also_ipv4 = any(
-                other.host and ":" not in other.host and other.port == address.port for other in addresses
-            )
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(also_ipv4))
+            option = int(_is_for_ipv6_alone(address, addresses))
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, option)
         try:
             listener.bind(sockaddr)
             listener.listen(backlog)
@@ -171,9 +227,7 @@ def _bind_unix(address: Address, backlog: int) -> Listener:
     _remove_stale(address)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         _bind_with_mode(listener, address)
-        found = os.lstat(address.path)
-        identity = (found.st_dev, found.st_ino)
-        kept = Listener(listener.fileno(), address, address.display(), identity=identity)
+        kept = Listener(listener.fileno(), address, address.display(), identity=_identity(address))
         try:
             _give_to(address, owner_id, group_id)
             # Only now can anybody connect.
@@ -183,6 +237,29 @@ def _bind_unix(address: Address, backlog: int) -> Listener:
             raise
         _keep(listener)
         return kept
+
+
+def _identity(address: Address) -> tuple[int, int]:
+    found = os.lstat(address.path)
+    return found.st_dev, found.st_ino
+
+
+def _set_mode(address: Address) -> None:
+    """Give the file of a socket the mode that a bind would have given it."""
+    mode = _mode(address)
+    if mode is None:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o777 & ~umask
+    if stat.S_IMODE(os.lstat(address.path).st_mode) != mode:
+        try:
+            os.chmod(address.path, mode)
+        except OSError as error:
+            raise BindError(address, f"cannot set the mode of the socket: {error.strerror}") from None
+
+
+def _mode(address: Address) -> int | None:
+    return _MODE_FOR_A_GROUP if address.mode is None and address.group else address.mode
 
 
 def _bind_abstract(address: Address, backlog: int) -> Listener:
@@ -198,7 +275,7 @@ def _bind_abstract(address: Address, backlog: int) -> Listener:
 
 
 def _bind_with_mode(listener: socket.socket, address: Address) -> None:
-    mode = _MODE_FOR_A_GROUP if address.mode is None and address.group else address.mode
+    mode = _mode(address)
     # The mode from the first moment on, not a moment after the bind.
     umask = os.umask(0o777 & ~mode) if mode is not None else None
     try:

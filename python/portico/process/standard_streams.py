@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 import sys
 
+from portico.config.standard_output import STANDARD_OUTPUT
+
+_STANDARD_OUTPUT_FD = 1
 _STANDARD_ERROR_FD = 2
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -27,6 +30,9 @@ def open_standard_streams() -> None:
 
 def write_errors_to(path: str) -> None:
     """Put the file at `path` in the place of standard error; raises OSError if it cannot be written."""
+    if path in STANDARD_OUTPUT:
+        os.dup2(_STANDARD_OUTPUT_FD, _STANDARD_ERROR_FD)
+        return
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         os.dup2(fd, _STANDARD_ERROR_FD)

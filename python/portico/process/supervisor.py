@@ -4,7 +4,11 @@ Receives a `Plan` with sockets that already listen; forks workers until as many 
 replaces those that die, rolls them on a reload, and ends them. It runs no application and no engine. What
 the loop wants is decided in one place, `_manage`, from the state of the workers; events only change state.
 
-    SERVING --TERM--> DRAINING --INT--> QUITTING --INT--> KILLING      (INT also from SERVING)
+    SERVING --TERM--> ANNOUNCING --drain_delay, TERM--> DRAINING --INT--> QUITTING --INT--> KILLING
+                                                   (INT also from SERVING and ANNOUNCING)
+
+Without a `drain_delay` there is no ANNOUNCING. All but that and SERVING start no workers. In a rest (WINCH)
+it is SERVING with no workers wanted.
 """
 
 from __future__ import annotations
@@ -17,16 +21,21 @@ from portico import _core, log
 from portico.config.shares import share_of
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
 from portico.hooks import Request, Server, Worker
+from portico.process.accounting import Accounting
 from portico.process.automatic_count import AutomaticCount
 from portico.process.back_off import BackOff
 from portico.process.banner import banner
 from portico.process.boots import Boots
 from portico.process.calls import describe_calls
+from portico.process.care import Care
 from portico.process.control.door import Door
 from portico.process.control.subject import Subject
+from portico.process.drain_delay import DrainDelay
 from portico.process.generations import Generations
 from portico.process.hook_processes import SupervisorHooks
 from portico.process.hooks import server_of
+from portico.process.last_connections import let_nobody_in
+from portico.process.limits import timeout_s
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
 from portico.process.messages import Drain, Failed, Leaving, Quit, Ready, Verbosity, Warmed
@@ -41,6 +50,7 @@ from portico.process.signals import (
     block_only,
     block_signals,
     how_it_ended,
+    is_of_terminal,
     signal,
     signal_name,
 )
@@ -59,7 +69,8 @@ if TYPE_CHECKING:
     from portico.process.predecessor import Predecessor
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-SERVING, DRAINING, QUITTING, KILLING = "serving", "draining", "quitting", "killing"
+SERVING, ANNOUNCING, DRAINING = "serving", "announcing", "draining"
+QUITTING, KILLING = "quitting", "killing"
 
 # A worker that dies sooner after it was ready counts like one that died at boot.
 STABLE_AFTER_S = 1.0
@@ -89,10 +100,13 @@ class Supervisor:
         )
         self._wanted = self._automatic_count.first
         self._stage = SERVING
+        # Whether a reload is on its way that ends a rest.
+        self._is_woken = False
         self._exit_code = EXIT_FINE
         self._has_stop_signal = False
         self._announced = False
         self._back_off = BackOff()
+        self._accounting = Accounting(self._scoreboard)
         self._rereading = Rereading(
             self._loop,
             self._generations,
@@ -116,16 +130,21 @@ class Supervisor:
         )
         self._door = Door(self._loop, plan, self._subject())
         self._hooks = SupervisorHooks(self._generations, self._leave_to_hook)
+        self._drain_delay = DrainDelay(self._worker_set, self._end_drain_delay)
         self._duties: list[Duty] = [
             OverdueWorkers(self._worker_set, self._scoreboard),
             self._templates,
             self._door,
             self._hooks,
+            self._drain_delay,
         ]
+        if "NOTIFY_SOCKET" in os.environ:
+            self._duties[:0] = self._service_manager_duties()
         # No longer once told to stop.
         self._duties_in_service: list[Duty] = [
             OverdueCalls(self._worker_set, self._scoreboard, self._tell_overdue),
             Boots(lambda: [*self._worker_set.in_state(BOOTING), *self._templates.booting]),
+            Care(self._worker_set, self._scoreboard, self._at_a_time),
             self._rereading,
             TouchReload(self._generations, self._reload),
             self._automatic_count,
@@ -134,7 +153,7 @@ class Supervisor:
 
     def run(self) -> int | Assignment:
         """Supervise until told to stop and return the exit code; in a forked child, return its assignment."""
-        name_process("portico", f"portico: supervisor {self._plan.name}")
+        self._name()
         configure_log(self._plan.settings)
         self._signals.watch(SUPERVISOR_SIGNALS)
         self._loop.watch(self._signals.read_fd, self._take_signals)
@@ -151,7 +170,7 @@ class Supervisor:
             assignment = self._manage(time.monotonic())
             if assignment is not None:
                 return assignment
-            is_over = self._stage != SERVING and not self._worker_set.workers and not self._templates.exist
+            is_over = self._is_stopping and not self._worker_set.workers and not self._templates.exist
             if is_over and self._hooks.have_ended(self._server()):
                 self._generations.close_listeners()
                 self._door.end()
@@ -162,10 +181,31 @@ class Supervisor:
                 return self._exit_code
             self._wait()
 
+    def _service_manager_duties(self) -> list[Duty]:
+        # Here, because without a service manager it would be in every worker's memory for nothing.
+        from portico.process.service_manager.opening import duties_of
+        from portico.process.service_manager.service import Service
+
+        service = Service(
+            self._generations,
+            self._worker_set,
+            self._scoreboard,
+            self._rereading,
+            is_ready=lambda: self._announced,
+            is_stopping=lambda: self._stage != SERVING,
+            wanted=lambda: self._wanted,
+        )
+        return duties_of(service, os.environ)
+
     # -- what is wanted
 
     def _manage(self, now_s: float) -> Assignment | None:
         """Bring the workers nearer to what is wanted. Returns an assignment in a newly forked child."""
+        if self._is_woken and not self._rereading.is_on_its_way:
+            # Also one that has come to nothing: whoever has asked for it wants a server again.
+            self._is_woken = False
+            if not self._wanted:
+                self._resize_to(self._plan.worker_count)
         for duty in self._duties:
             duty.look(now_s)
         for worker in list(self._worker_set.workers.values()):
@@ -176,7 +216,7 @@ class Supervisor:
                     f": killed{describe_calls(self._status(worker))}"
                 )
                 worker.kill()
-        if self._stage != SERVING:
+        if not self._keeps_workers:
             return None
         for duty in self._duties_in_service:
             duty.look(now_s)
@@ -197,8 +237,11 @@ class Supervisor:
                 return assignment
 
     def _lacks_worker(self) -> bool:
-        parallel = share_of(self._plan.settings.reload_parallel, self._wanted)
-        return self._worker_set.lacks_worker(self._generations.number, self._wanted, parallel)
+        return self._worker_set.lacks_worker(self._generations.number, self._wanted, self._at_a_time())
+
+    def _at_a_time(self) -> int:
+        """How many workers may be replaced at the same time."""
+        return share_of(self._plan.settings.reload_parallel, self._wanted)
 
     def _may_fork(self) -> bool:
         """Say whether somebody is missing, and nobody has to be waited for before."""
@@ -248,8 +291,9 @@ class Supervisor:
         """Take in a worker that was forked just now, by whom ever."""
         self._hooks.forked(worker.slot)
         self._adopt(worker)
+        self._drain_delay.tell(worker)
         log.debug(f"{worker} started as worker {worker.slot + 1}")
-        if self._stage != SERVING:
+        if self._is_stopping:
             self._dismiss(worker, now_s)
 
     def _become_worker(
@@ -292,7 +336,7 @@ class Supervisor:
         return server_of(self._plan, pid=os.getpid(), workers=self._wanted, generation=number)
 
     def _tell_overdue(self, worker: WorkerHandle, call: _core.RunningCall) -> None:
-        request = Request(call.what, elapsed_s=call.elapsed_s, timeout_s=worker.settings.timeout_s)
+        request = Request(call.what, elapsed_s=call.elapsed_s, timeout_s=timeout_s(worker.settings, call))
         self._hooks.tell("request_timeout", self._server(), Worker(worker.slot + 1, pid=worker.pid), request)
 
     def _drain(self, worker: WorkerHandle, now_s: float) -> None:
@@ -310,12 +354,14 @@ class Supervisor:
         if not _core.flush_log(0):
             due_s.append(time.monotonic() + LOG_PAUSE_S)
         due_s += [duty.due_s() for duty in self._duties]
-        if self._stage == SERVING:
+        if self._keeps_workers:
             due_s += [duty.due_s() for duty in self._duties_in_service]
             if self._may_fork():
                 due_s.append(self._back_off.not_before_s)
         # Whatever has woken it: a signal is taken before what the workers may say of the same one.
         self._loop.wait(due_s, first=self._take_signals)
+        if self._loop.is_resumed:
+            self._worker_set.resume(time.monotonic())
 
     def _take_signals(self, now_s: float) -> None:
         numbers = self._signals.read()
@@ -331,14 +377,16 @@ class Supervisor:
 
     def _take_signal(self, number: int, now_s: float) -> None:
         if number == signal.SIGTERM:
-            if self._stage == SERVING:
-                self._stop(DRAINING, now_s)
+            if not self._is_stopping:
+                self._end_service(now_s)
         elif number in (signal.SIGINT, signal.SIGQUIT):
             self._stop(KILLING if self._stage in (QUITTING, KILLING) else QUITTING, now_s)
         elif number == signal.SIGHUP:
             self._reload()
         elif number == signal.SIGUSR1:
             self._reopen_logs()
+        elif number == signal.SIGWINCH:
+            self._take_winch()
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self._resize(1 if number == signal.SIGTTIN else -1)
         elif number == signal.SIGUSR2:
@@ -346,9 +394,53 @@ class Supervisor:
         elif number != signal.SIGCHLD:
             log.warning(f"{signal_name(number)} has no meaning here")
 
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stage in (DRAINING, QUITTING, KILLING)
+
+    @property
+    def _keeps_workers(self) -> bool:
+        """Whether as many workers as wanted are kept."""
+        return self._stage in (SERVING, ANNOUNCING)
+
+    def _end_service(self, now_s: float) -> None:
+        """TERM: announce the stop, if that is to have a delay and anybody is served; else, stop."""
+        delay_s = self._plan.settings.drain_delay_s
+        # Not by who is ready: all workers may have got the signal, too, and leave already.
+        is_served = self._announced and self._wanted > 0
+        if self._stage != SERVING or not delay_s or not is_served:
+            self._stop(DRAINING, now_s)
+            return
+        self._stage = ANNOUNCING
+        self._rereading.stop()
+        self._name("stops soon")
+        self._drain_delay.begin(delay_s, now_s)
+
+    def _end_drain_delay(self, now_s: float) -> None:
+        self._stop(DRAINING, now_s)
+
+    def _take_winch(self) -> None:
+        if is_of_terminal():
+            log.debug("SIGWINCH: the size of the terminal has changed")
+        elif not self._announced:
+            log.warning("SIGWINCH has no effect before the start is over")
+        elif self._stage == SERVING:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Let the workers finish, and keep the sockets until a reload, or more workers, end that."""
+        self._is_woken = False
+        self._resize_to(0)
+        log.info("resting: the workers finish and leave, connections wait until a reload")
+
+    def _name(self, state: str = "") -> None:
+        title = f"portico: supervisor {self._plan.name}"
+        name_process("portico", f"{title} ({state})" if state else title)
+
     def _reload(self) -> None:
         if self._stage != SERVING:
             return
+        self._is_woken = not self._wanted and not self._automatic_count.is_asleep
         # At once: the file may have been moved away, whatever the configuration is.
         self._generations.open_error_log()
         log.info("reloading: reading the configuration")
@@ -389,7 +481,7 @@ class Supervisor:
     def _take_over(self, before: Predecessor) -> None:
         """Go on with what the supervisor before has left; its workers count as those before a reload."""
         self._announced = before.is_announced
-        # None are wanted in sleep, and after a drain.
+        # None are wanted in sleep, and in a rest.
         if self._plan.worker_count == before.worker_count and before.wanted:
             self._wanted = before.wanted
         self._wanted = min(self._wanted, self._worker_set.most_workers)
@@ -429,9 +521,7 @@ class Supervisor:
 
     def _want_as(self, plan: Plan, before: Plan) -> None:
         """Want as many workers as `plan` says, if `before` has said something else: TTIN and TTOU hold on."""
-        # After a drain there are none.
-        is_as_before = plan.worker_count == before.worker_count and plan.is_scaled == before.is_scaled
-        if self._wanted and is_as_before:
+        if plan.worker_count == before.worker_count and plan.is_scaled == before.is_scaled:
             return
         self._wanted = min(plan.worker_count, self._worker_set.most_workers)
         if self._wanted < plan.worker_count:
@@ -439,7 +529,7 @@ class Supervisor:
 
     def _resize(self, by: int) -> None:
         fewest, most = self._automatic_count.bounds
-        # After a drain there are none.
+        # In a rest there are none.
         wanted = max(self._wanted + by, fewest) if by > 0 else self._wanted + by
         if self._stage != SERVING or not fewest <= wanted <= most:
             log.warning(f"the number of workers stays at {self._wanted}")
@@ -450,6 +540,7 @@ class Supervisor:
         # None is none, though a connection may wait.
         self._automatic_count.stop()
         self._want(count)
+        self._name("" if count else "rests")
         log.info(f"the number of workers is {count} now")
 
     def _want(self, count: int) -> None:
@@ -473,6 +564,7 @@ class Supervisor:
             stop=self._stop_by_control,
             bounds=lambda: self._automatic_count.bounds,
             resize_to=self._resize_to,
+            rest=self._rest,
             reopen_logs=self._reopen_logs,
             set_log_level=self._set_log_level,
         )
@@ -498,10 +590,16 @@ class Supervisor:
     def _stop(self, stage: str, now_s: float) -> None:
         self._stage = stage
         self._automatic_count.stop()
+        if stage == DRAINING:
+            # The workers serve those who have come, to the last one.
+            for listener in self._generations.listeners:
+                let_nobody_in(listener)
         # Whoever comes now shall find the door closed at once instead of waiting in a queue that nobody
         # serves.
         self._generations.close_listeners()
+        self._drain_delay.end()
         self._rereading.stop()
+        self._name("stops")
         names = {
             DRAINING: "stopping after the requests in flight",
             QUITTING: "stopping",
@@ -609,6 +707,8 @@ class Supervisor:
     def _on_exit(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:
         """Say what happened and when its place is filled; the scoreboard still has what it was doing."""
         how = how_it_ended(exit_code)
+        if self._accounting.settle(worker, exit_code, self._plan) == "killed:oom":
+            how += ", for want of memory in its cgroup,"
         if not worker.is_active:
             log.debug(f"{worker} has left: it {how}")
         elif worker.state == BOOTING:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 # At the end, for who reads the error log.
 LOG_PATIENCE_S = 0.2
-_STANDARD_OUTPUT_FD = 1
+STANDARD_OUTPUT_FD = 1
 _STANDARD_ERROR_FD = 2
 
 
@@ -254,7 +254,7 @@ def open_access_log(plan: Plan) -> int:
     if plan.settings.access_log == "off":
         return -1
     if plan.settings.access_log == "-":
-        return _STANDARD_OUTPUT_FD
+        return STANDARD_OUTPUT_FD
     path = os.path.join(plan.directory, plan.settings.access_log)
     try:
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -31,7 +31,8 @@ _SIGNALS: dict[type[Message], int] = {Drain: signal.SIGTERM, Quit: signal.SIGINT
 _WORDS: dict[type[Message], str] = {Drain: "finish", Quit: "stop"}
 # What an upgrade hands over as it is: another version takes of it what it knows.
 _HANDED_OVER = (
-    *("state", "forked_at_s", "ready_at_s", "left_at_s", "kill_at_s", "patience", "failure", "is_overdue"),
+    *("state", "forked_at_s", "ready_at_s", "left_at_s", "kill_at_s", "patience", "failure"),
+    *("is_overdue", "is_spent", "is_too_large", "given_up"),
     *("pid", "slot", "generation", "message_fd"),
 )
 TYPE_CHECKING = False
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portico.config.settings import Settings
+    from portico.process.calls import CallName
 
 
 def _patience_s(order: type[Message], settings: Settings) -> float:
@@ -56,15 +58,20 @@ class WorkerHandle:
     __slots__ = (
         "_decoder",
         "_orders",
+        "_patience_s",
         "_untaken",
         "failure",
         "forked_at_s",
         "generation",
+        "given_up",
         "import_watch",
         "is_overdue",
+        "is_spent",
+        "is_too_large",
         "kill_at_s",
         "left_at_s",
         "message_fd",
+        "order",
         "patience",
         "pid",
         "ready_at_s",
@@ -96,10 +103,19 @@ class WorkerHandle:
         self.left_at_s = 0.0
         # When to stop being patient, and with what: both set when the worker is told to leave.
         self.kill_at_s: float | None = None
+        self._patience_s = 0.0
         self.patience = ""
         self.failure = ""
         # Whether it leaves because of a call that has taken too long.
         self.is_overdue = False
+        # Whether it serves on until it has a successor, and leaves then: it has become old, or large.
+        self.is_spent = False
+        # Whether it leaves at once because of its size.
+        self.is_too_large = False
+        # What it leaves by.
+        self.order: type[Message] | None = None
+        # The calls that nobody waits for, each with when that was decided.
+        self.given_up: dict[CallName, float] = {}
         self._decoder = Decoder()
         self._orders = 0
         # The numbers of orders that it has not acknowledged.
@@ -112,6 +128,7 @@ class WorkerHandle:
         """Return what the supervisor that takes this one's place makes its handle of: `take_over`."""
         return {
             **{name: getattr(self, name) for name in _HANDED_OVER},
+            "order": self.order.kind if self.order else b"",
             "settings": self.settings.values,
             "stack_fd": self.import_watch.fd,
             "orders": self._orders,
@@ -134,6 +151,7 @@ class WorkerHandle:
         for name in _HANDED_OVER:
             if name in record:
                 setattr(worker, name, record[name])
+        worker.order = next((order for order in _SIGNALS if order.kind == record.get("order")), None)
         worker._orders = record["orders"]
         worker._untaken = set(record["untaken"])
         worker._decoder = Decoder(record["begun"])
@@ -165,8 +183,8 @@ class WorkerHandle:
         self._untaken -= {message.number for message in messages if isinstance(message, Taken)}
         return messages
 
-    def tell(self, order: type[Message], text: str, fds: Sequence[int] = ()) -> None:
-        """Give it an order that is not to leave; `fds` are sent along."""
+    def tell(self, order: type[Message], text: str = "", fds: Sequence[int] = ()) -> None:
+        """Give it an order to serve on by, which may be before it serves; `fds` are sent along."""
         self._order(order, text, fds)
 
     def leave(self, order: type[Message], *, now_s: float, within_s: float = NEVER_S) -> None:
@@ -178,6 +196,18 @@ class WorkerHandle:
         if not self.ready_at_s:
             self._send(_SIGNALS[order])
 
+    def leave_after(self, within_s: float, *, now_s: float) -> None:
+        """Order it to drain within `within_s`, which may be longer than the graceful timeout."""
+        if self.state == KILLED:
+            return
+        self.state = LEAVING
+        self.left_at_s = now_s
+        self.order = Drain
+        self._patience_s = within_s + _DRAIN_MARGIN_S
+        self.kill_at_s = now_s + self._patience_s
+        self.patience = f"did not {_WORDS[Drain]} within {within_s:g} s"
+        self._order(Drain, str(int(within_s) + 1))
+
     def expect_end(self, order: type[Message], *, now_s: float, within_s: float = NEVER_S) -> None:
         """Note that it leaves by `order`, whoever gave that. A later one may only shorten its time."""
         if self.state == KILLED:
@@ -185,16 +215,27 @@ class WorkerHandle:
         if self.state != LEAVING:
             self.state = LEAVING
             self.left_at_s = now_s
+        if self.order is not Quit:
+            self.order = order
         patience_s = min(within_s, _patience_s(order, self.settings))
         kill_at_s = now_s + patience_s
         if self.kill_at_s is None or kill_at_s < self.kill_at_s:
             self.kill_at_s = kill_at_s
+            self._patience_s = patience_s
             self.patience = f"did not {_WORDS[order]} within {patience_s:g} s"
 
     def end_patience(self, now_s: float, why: str) -> None:
         """Let it be killed now; `why` words that for the log."""
         self.kill_at_s = now_s
+        self._patience_s = 0.0
         self.patience = why
+
+    def resume(self, now_s: float) -> None:
+        """Give it all its time again to get ready or to leave: until now it may have been stopped."""
+        self.forked_at_s = now_s
+        self.import_watch.resume(now_s)
+        if self.kill_at_s is not None:
+            self.kill_at_s = now_s + self._patience_s
 
     def give_up(self, why: str) -> None:
         """End it at once, as one that has failed to load the application."""
@@ -226,6 +267,11 @@ class WorkerHandle:
     def has_taken_orders(self) -> bool:
         """Whether it has acknowledged all that it was told."""
         return not self._untaken
+
+    def order_about(self, order: type[Message], call: CallName, sentence: str = "") -> None:
+        """Have it do something about one call, which has the cell and the start that are its name."""
+        cell, started_ns = call
+        self._order(order, f"{cell} {started_ns} {sentence}".rstrip())
 
     def _order(self, order: type[Message], text: str = "", fds: Sequence[int] = ()) -> None:
         self._orders += 1

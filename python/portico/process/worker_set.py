@@ -1,7 +1,8 @@
 """All workers that exist, and which of them should start or leave; it decides and does nothing itself.
 
 A reload goes one worker at a time, or some: one of the new generation boots; when it is ready, one of the old
-is surplus. So there is never a moment with fewer ready workers than wanted.
+is surplus. So there is never a moment with fewer ready workers than wanted. A worker that is spent (it has
+served long enough, or has become too large) counts as one of the old generation.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ _SPARE_SLOTS = 16
 class WorkerSet:
     """The workers by pid, and the scoreboard's slots that they occupy."""
 
-    __slots__ = ("most_workers", "slots", "workers")
+    __slots__ = ("most_workers", "resumed_at_s", "slots", "workers")
 
     def __init__(self, worker_count: int) -> None:
         self.most_workers = worker_count + _SPARE_SLOTS
         self.slots = 2 * self.most_workers
         self.workers: dict[int, WorkerHandle] = {}
+        # When the supervisor last went on after it was stopped; monotonic.
+        self.resumed_at_s = 0.0
 
     def use_slots(self, slots: int) -> None:
         """Have as many slots as a scoreboard that was there before."""
@@ -32,6 +35,12 @@ class WorkerSet:
 
     def remove(self, worker: WorkerHandle) -> None:
         del self.workers[worker.pid]
+
+    def resume(self, now_s: float) -> None:
+        """Note that the supervisor, and perhaps others, were stopped until now: all have their time again."""
+        self.resumed_at_s = now_s
+        for worker in self.workers.values():
+            worker.resume(now_s)
 
     def in_state(self, state: str) -> list[WorkerHandle]:
         """Return the workers in `state`, the oldest first."""
@@ -64,10 +73,10 @@ class WorkerSet:
         return not serving_before or sum(worker.state == BOOTING for worker in current) < parallel
 
     def has_ready(self, generation: int) -> bool:
-        return any(worker.state == READY for worker in self._split(generation)[0])
+        return any(worker.generation == generation for worker in self.in_state(READY))
 
     def has_ready_before(self, generation: int) -> bool:
-        return any(worker.state == READY for worker in self._split(generation)[1])
+        return any(worker.generation != generation for worker in self.in_state(READY))
 
     def adopt(self, generation: int) -> None:
         """Count every worker to `generation`: its own cannot be loaded, those of before are to stay."""
@@ -76,5 +85,5 @@ class WorkerSet:
 
     def _split(self, generation: int) -> tuple[list[WorkerHandle], list[WorkerHandle]]:
         active = [worker for worker in self.workers.values() if worker.is_active]
-        current = [worker for worker in active if worker.generation == generation]
-        return current, [worker for worker in active if worker.generation != generation]
+        current = [worker for worker in active if worker.generation == generation and not worker.is_spent]
+        return current, [worker for worker in active if worker not in current]

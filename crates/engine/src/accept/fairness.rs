@@ -8,11 +8,15 @@ use std::os::fd::OwnedFd;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// How long it may take until a worker that has begun or ended to accept is noticed.
+/// How long it may take until a worker that has begun to accept is noticed.
 const LOOK_EVERY_MS: u64 = 100;
 /// A worker whose threads have all been in one call for so long, or one of whose threads has waited so long for the
 /// interpreter, is no place for a connection.
 const STUCK_NS: u64 = 10_000_000;
+
+/// For how long nothing is left to workers with fewer connections after one of these has not come: it stands still, or is
+/// dead and nobody has noticed yet.
+const ALONE_MS: u64 = 1000;
 
 /// Whose a connection is that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,7 @@ pub struct Fairness {
     slot: SlotRef,
     others: Vec<SlotRef>,
     looked_ms: Option<u64>,
+    alone_until_ms: u64,
     left: Option<AsyncFd<OwnedFd>>,
 }
 
@@ -37,12 +42,14 @@ impl Fairness {
     /// The view of the worker in `slot`. To be called in the runtime.
     pub fn new(slot: SlotRef) -> Fairness {
         let left = slot.left_connections().and_then(|left| descriptor::watch_owned(left, Interest::READABLE).ok());
-        Fairness { slot, others: Vec::new(), looked_ms: None, left }
+        Fairness { slot, others: Vec::new(), looked_ms: None, alone_until_ms: 0, left }
     }
 
     /// Who should take what waits.
     pub fn claim(&mut self) -> Claim {
         self.look_around();
+        // A dead one has no connections, and looks like the one with most room.
+        self.others.retain(SlotRef::is_accepting);
         if self.others.is_empty() {
             return Claim::Own;
         }
@@ -52,6 +59,9 @@ impl Fairness {
         let stuck_ns = stuck_ns(&self.slot, now_ns);
         if stuck_ns > 0 && self.others.iter().any(|other| self::stuck_ns(other, now_ns) < stuck_ns / 2) {
             return Claim::OfTheFree;
+        }
+        if clock::coarse_ms() < self.alone_until_ms {
+            return Claim::Own;
         }
         let free = self.others.iter().filter(|other| self::stuck_ns(other, now_ns) < STUCK_NS);
         match free.map(SlotRef::connections).min() {
@@ -64,6 +74,11 @@ impl Fairness {
     pub fn has_more_than_others(&self) -> bool {
         let least = self.others.iter().map(SlotRef::connections).min();
         least.is_some_and(|least| self.slot.connections() > least)
+    }
+
+    /// Notes that a connection was left to a worker with fewer, and it has not come for it.
+    pub fn nobody_came(&mut self) {
+        self.alone_until_ms = clock::coarse_ms() + ALONE_MS;
     }
 
     /// Tells the others that a connection waits for one of them.

@@ -3,6 +3,7 @@
 use crate::access_log::AccessRecord;
 use crate::message::inbound::Inbound;
 use crate::resources::Resources;
+use crate::scoreboard::UnfinishedCall;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +13,31 @@ use std::sync::atomic::Ordering::Relaxed;
 pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Bytes of a request line in the access log, where the request was not understood.
 pub const LINE_BYTES: usize = 256;
+
+/// Settles a request whose call is not waited for: counts it, and writes what of it is known to the access log, with
+/// the cause.
+pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Resources>) {
+    count(resources, call.status, call.body_bytes);
+    resources.log_access(&AccessRecord {
+        client: call.client,
+        request_line: &call.request_line,
+        status: call.status,
+        body_bytes: call.body_bytes,
+        referer: None,
+        user_agent: None,
+        duration_ns: call.duration_ns,
+        cause: Some(cause),
+    });
+}
+
+fn count(resources: &Resources, status: u16, body_bytes: u64) {
+    let slot = &*resources.slot;
+    slot.requests.fetch_add(1, Relaxed);
+    slot.bytes_sent.fetch_add(body_bytes, Relaxed);
+    if status >= 500 {
+        slot.errors.fetch_add(1, Relaxed);
+    }
+}
 
 /// A request that has ended.
 pub struct Account<'a> {
@@ -32,12 +58,7 @@ pub struct Account<'a> {
 impl Account<'_> {
     /// Counts the request, and writes it to the access log if there is one.
     pub fn settle(&self, resources: &Arc<Resources>) {
-        let slot = &*resources.slot;
-        slot.requests.fetch_add(1, Relaxed);
-        slot.bytes_sent.fetch_add(self.body_bytes, Relaxed);
-        if self.status >= 500 {
-            slot.errors.fetch_add(1, Relaxed);
-        }
+        count(resources, self.status, self.body_bytes);
         if resources.access_log.is_none() {
             return;
         }
@@ -52,6 +73,7 @@ impl Account<'_> {
             referer: header("referer"),
             user_agent: header("user-agent"),
             duration_ns: self.duration_ns,
+            cause: None,
         });
     }
 

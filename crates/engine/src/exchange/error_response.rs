@@ -128,6 +128,11 @@ pub fn shed(request: Request, why: Overload) {
     respond_instead(request, 503);
 }
 
+/// Responds with 503 to a request that nobody will call the application for: the server ends.
+pub fn give_up(request: Request) {
+    respond_instead(request, 503);
+}
+
 /// A request for something outside of `script_name`, where nobody is; the connection is kept likewise.
 pub fn not_found(request: Request) {
     respond_instead(request, 404);

@@ -16,7 +16,8 @@ pub fn is_health_check(settings: &Settings, inbound: &Inbound) -> bool {
     matches!(head.method.of(bytes), b"GET" | b"HEAD") && settings.health_paths.contains(head.path.of(bytes))
 }
 
-/// Responds to a health check whose turn it is: 200 while the server takes requests, 503 while it drains. Not logged.
+/// Responds to a health check whose turn it is: 200 while the server takes requests, 503 from the
+/// moment that its end is announced. Not logged.
 /// Returns whether the connection is kept.
 pub fn respond(connection: &Arc<Connection>, inbound: &Inbound) -> bool {
     let resources = &connection.resources;

@@ -74,7 +74,7 @@ impl Responder {
         keep_alive: bool,
         room: Option<Room>,
     ) -> Responder {
-        let keep_alive = keep_alive && connection.resources.keeps_connections();
+        let keep_alive = keep_alive && connection.resources.settings.keep_alive_s.ms() > 0;
         let request_complete = match request_body {
             Body::Streamed(stream) => Some(stream.rest.complete.clone()),
             _ => None,
@@ -118,6 +118,11 @@ impl Responder {
         }
     }
 
+    /// Has the connection close after this response: a call that nobody waits for may still read from it.
+    pub fn end_keep_alive(&mut self) {
+        self.keep_alive = false;
+    }
+
     /// Encodes the head, to leave with the first block. `known_length` is the body's length where the
     /// server knows it.
     pub fn start(&mut self, head: &ResponseHead, known_length: Option<u64>, date: &mut DateHeader) {
@@ -125,8 +130,9 @@ impl Responder {
         self.is_abandoned =
             clock::coarse_ms() - self.called_ms >= ABANDON_MS && self.connection.socket.has_disconnected();
         let request_complete = self.request_complete.as_ref().is_none_or(|complete| complete.load(Acquire));
-        // The worker may have begun to drain during the call: this is the last moment to say so.
-        self.keep_alive &= self.connection.resources.keeps_connections();
+        // The worker may have begun to drain during the call: this is the last moment to say so. A request that has been
+        // read by now is not given up: the response to that will say it.
+        self.keep_alive &= self.connection.resources.keeps_connections() || self.connection.exchange.has_upcoming();
         let plan = self.framing.plan(&ResponseProperties {
             version: self.version,
             is_head: self.is_head,
@@ -149,6 +155,7 @@ impl Responder {
         drop(outbound);
         self.plan = Some(plan);
         self.advance(Event::Start);
+        self.connection.resources.slot.head_made(self.cell, head.status);
         self.connection.trace(|| format!("head sent: {}", head.status));
     }
 
@@ -193,7 +200,7 @@ impl Responder {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if !last && !block.is_empty() {
-            self.connection.resources.slot.block_left(self.cell);
+            self.connection.resources.slot.block_left(self.cell, self.body_bytes + block.len() as u64);
         }
         let is_first = self.body_bytes == 0;
         self.body_bytes += block.len() as u64;

@@ -153,6 +153,10 @@ impl Life {
                 }
                 enqueue::make_room(&self.server.resources).await;
             }
+            if self.inbound.is_none() && self.server.resources.is_draining() {
+                // While a response is due nothing more is read: that can be the last one then.
+                self.end_turn().await?;
+            }
             let filled = if self.inbound.is_none() {
                 self.connection.fill(&mut self.inbound).await
             } else {
@@ -171,6 +175,12 @@ impl Life {
                 return Err(End::Closing);
             }
         }
+    }
+
+    /// Waits for the end of the response that is due, if one is.
+    async fn end_turn(&self) -> Result<(), End> {
+        let turn = &self.connection.exchange.turn;
+        if turn.state() == turn::State::Idle || Box::pin(turn.wait_idle()).await { Ok(()) } else { Err(End::Closing) }
     }
 
     /// Queues a request that is all there, whose turn it is; returns what the peer has already sent after it.

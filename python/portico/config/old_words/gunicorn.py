@@ -18,11 +18,6 @@ _LOGGING = (
     "and the application configures its own"
 )
 _STATSD = "there is no statsd; the access log has the status, size and duration of each request"
-_RECYCLE = (
-    "workers are not replaced by count; HUP replaces them without losing a request, for example from a "
-    "timer of "
-    "systemd"
-)
 _PASTE = (
     'write a module with `application = paste.deploy.loadapp("config:/srv/shop.ini")`, and name it as APP'
 )
@@ -254,18 +249,8 @@ GUNICORN = Server(
         ),
         Same("--threads N", note="the default is 8, not 1"),
         Becomes("--worker-connections N", "--max-connections"),
-        Becomes(
-            "--max-requests N",
-            "",
-            convert=_none_if("0", otherwise=_RECYCLE),
-            note=f"not needed for 0; {_RECYCLE}",
-        ),
-        Becomes(
-            "--max-requests-jitter N",
-            "",
-            convert=_none_if("0", otherwise=_RECYCLE),
-            note=f"not needed for 0; {_RECYCLE}",
-        ),
+        Same("--max-requests N", note="the successor is ready before the worker takes no more"),
+        Same("--max-requests-jitter N"),
         Same(
             "-t --timeout S",
             note="of each call of the application, not of a worker's heartbeat",

@@ -21,9 +21,8 @@ _TASKS = (
 )
 _PLUGINS = "there are no plugins: portico serves WSGI applications of Python"
 _RECYCLE = (
-    "workers are not replaced by count, age or size; HUP replaces them without losing a request, for "
-    "example from a "
-    "timer of systemd, and MemoryHigh= or the container bounds their memory"
+    "`--max-rss`, `--max-requests` and `--max-lifetime` say when a worker is replaced; MemoryHigh= or the "
+    "container bounds the memory of all"
 )
 _HUP = "send the supervisor HUP (`systemctl reload`): workers are replaced without losing a request"
 _DEV = "use `portico dev`, which reloads when a file changes"
@@ -66,6 +65,15 @@ def _address(scheme: str, options: str = "") -> Callable[[str], list[str]]:
         if scheme != "http":
             place = f"{scheme}{'+' if is_unix else '://'}{place}"
         return ["--bind", place + options]
+
+    return convert
+
+
+def _mebibytes(flag: str) -> Callable[[str], list[str]]:
+    """Return a `convert` for a size in MB, as uWSGI counts them."""
+
+    def convert(value: str) -> list[str]:
+        return [flag, value if value.strip() == "0" else f"{value.strip()}M"]
 
     return convert
 
@@ -288,6 +296,7 @@ _PROCESSES: tuple[OldWord, ...] = (
     ),
     Same("-t S"),
     Becomes("--harakiri S", "--timeout"),
+    Becomes("--harakiri-graceful-timeout S", "--timeout-grace"),
     Instead("--harakiri-verbose", note=_STACKS),
     Instead(
         "--harakiri-no-arh --no-harakiri-arh --no-harakiri-after-req-hook --harakiri-queue-threshold "
@@ -339,8 +348,21 @@ _PROCESSES: tuple[OldWord, ...] = (
     Instead("--never-swap --prio --ksm", note="Nice= of systemd, or `nice`"),
     Instead("--cpu-affinity N", note="CPUAffinity= of systemd, or `taskset`; `--workers auto` heeds it"),
     Instead("-r --reaper", note="not needed: the application waits for its own children"),
-    Instead("-R --max-requests --max-requests-delta N", note=_RECYCLE),
-    Instead("--max-worker-lifetime --min-worker-lifetime --max-worker-lifetime-delta S", note=_RECYCLE),
+    Same("--max-requests N", note="the successor is ready before the worker takes no more"),
+    Instead("-R N", note="`--max-requests N`"),
+    Becomes("--max-requests-delta N", "--max-requests-jitter", note="at random, not by the worker's number"),
+    Becomes("--max-worker-lifetime S", "--max-lifetime"),
+    Becomes(
+        "--max-worker-lifetime-delta S", "--max-lifetime-jitter", note="at random, not by the worker's number"
+    ),
+    Becomes("--min-worker-lifetime S", "--min-lifetime", note="the default is 1 s, not 60"),
+    Becomes("--reload-on-rss MB", "--max-rss", convert=_mebibytes("--max-rss"), note="200 is 200M"),
+    Becomes(
+        "--evil-reload-on-rss MB",
+        "--max-rss-hard",
+        convert=_mebibytes("--max-rss-hard"),
+        note="200 is 200M; its requests get a second",
+    ),
     Instead("--reload-on-* --evil-* --brutal-* --mem-collector-freq", note=_RECYCLE),
     Same("--touch-reload FILE"),
     Becomes("--touch-workers-reload --touch-chain-reload FILE", "--touch-reload"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from portico.config.setting import Group, Setting
 from portico.config.settings.application import ApplicationSettings
+from portico.config.settings.care import CareSettings
 from portico.config.settings.control import ControlSettings
 from portico.config.settings.limits import LimitSettings
 from portico.config.settings.listening import ListeningSettings
@@ -35,6 +36,7 @@ class Settings(
     ProcessSettings,
     ScalingSettings,
     ReloadSettings,
+    CareSettings,
     PrivilegeSettings,
     ListeningSettings,
     LimitSettings,

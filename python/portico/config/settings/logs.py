@@ -31,7 +31,8 @@ class LogSettings(Values):
         "-",
         group=_LOGS,
         documentation="Where the error log goes, and whatever else is written to standard error: a file, or "
-        "- to leave standard error as it is. After a file was moved away, USR1 opens it anew.",
+        "- to leave standard error as it is; /dev/stdout is standard output. After a file was moved away, "
+        "USR1 opens it anew.",
     )
     log_level = Setting(
         "log_level",

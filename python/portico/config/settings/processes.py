@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from portico.config.kinds import Duration, NumberOrAuto, PythonModule, Text, WholeNumber
-from portico.config.setting import Group, Setting
+from portico.config.kinds import Duration, NumberOrAuto, PythonModule, RouteDuration, Text, WholeNumber
+from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
 
 _PROCESSES = Group("processes", "processes")
@@ -43,9 +43,43 @@ class ProcessSettings(Values):
         group=_PROCESSES,
         summary="The longest that one call may take.",
         documentation="The longest that a call of the application may keep its client waiting: from its "
-        "start, or from the last block that left. Its worker is replaced after that, and the stacks are "
-        "logged; other calls get 3 s to finish. So long may a request wait for the interpreter, too. 0 is no "
-        "limit.",
+        "start, or from the last block that left. After that portico.RequestTimeout is raised in it, which "
+        "gives its client a 504. So long may a request wait for the interpreter, too. 0 is no limit.",
+    )
+    timeout_grace_s = Setting(
+        "timeout_grace",
+        Duration(0, 3600),
+        1.0,
+        group=_PROCESSES,
+        documentation="How long a call may go on in which RequestTimeout was raised, to clean up. After that "
+        "the client gets its 504 all the same, the stacks are logged, and the worker is replaced: its other "
+        "calls finish, each within its own timeout.",
+    )
+    slow_after_s = Setting(
+        "slow_after",
+        Duration(0, 86400),
+        10.0,
+        group=_PROCESSES,
+        documentation="The stack of a call that has kept its client waiting for this long is logged, and "
+        "again after twice and four times that. The call goes on, and others do not wait for it. 0 is never.",
+    )
+    route_timeout = ManySetting(
+        "route_timeout",
+        RouteDuration(0, 86400),
+        (),
+        separator=",",
+        group=_PROCESSES,
+        documentation="Another `timeout` for a path and all below it, such as /export=10m; 0 is no limit. "
+        "The path is as the client sends it, with the mount. May be repeated; of several the longest counts.",
+    )
+    route_slow_after = ManySetting(
+        "route_slow_after",
+        RouteDuration(0, 86400),
+        (),
+        separator=",",
+        group=_PROCESSES,
+        documentation="Another `slow_after` for a path and all below it, such as /export=5m; 0 is never. May "
+        "be repeated; of several the longest counts.",
     )
     graceful_timeout_s = Setting(
         "graceful_timeout",
@@ -54,6 +88,16 @@ class ProcessSettings(Values):
         group=_PROCESSES,
         summary="The longest that a stop may take.",
         documentation="How long a worker that was told to stop may go on serving the requests in flight.",
+    )
+    drain_delay_s = Setting(
+        "drain_delay",
+        Duration(0, 3600),
+        0.0,
+        group=_PROCESSES,
+        documentation="How long a stop by TERM is announced before it begins: `health_path` responds with "
+        "503, responses have `Connection: close`, and all requests are served, also on new connections. Then "
+        "`graceful_timeout` begins. For load balancers that go on sending until a health check has failed; a "
+        "reload has no such delay, since its addresses stay open.",
     )
     hooks = Setting(
         "hooks",

@@ -56,8 +56,9 @@ class ReloadSettings(Values):
         NumberOrShare(1, 1000),
         "1",
         group=_RELOADS,
-        documentation="How many workers a reload starts at a time: a number, or a share of all such as 25%. "
-        "An old worker leaves when a new one is ready, whatever this is.",
+        documentation="How many workers a reload starts at a time, and how many max_requests, max_lifetime "
+        "and max_rss replace at a time: a number, or a share of all such as 25%. An old worker leaves when a "
+        "new one is ready, whatever this is.",
     )
     touch_reload = ManySetting(
         "touch_reload",

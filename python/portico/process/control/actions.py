@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     Result = dict[str, Any]
     Outcome = Callable[[], Result | None]
 
-# The generation of a worker that is to be replaced though its plan is the current one.
-RECYCLED = -1
 _LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
 
 
@@ -84,8 +82,7 @@ def scale(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
 def drain(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
     """Let all workers leave after their requests and start none; wait until the last has left."""
     _expect_serving(subject)
-    _say("drain")
-    subject.resize_to(0)
+    subject.rest()
 
     def outcome() -> Result | None:
         if subject.wanted():
@@ -100,17 +97,14 @@ def recycle(subject: Subject, request: Request, now_s: float) -> Result | Outcom
     _expect_serving(subject)
     worker = _worker(subject, request, only_active=True)
     _say(f"recycle {worker.pid}")
-    worker.generation = RECYCLED
+    worker.is_spent = True
 
     def outcome() -> Result | None:
-        current = subject.generations.number
         if not worker.is_active or worker.pid not in subject.worker_set.workers:
             return {"pid": worker.pid}
-        if worker.generation != RECYCLED:
-            raise VerbError("failed", f"{worker} stays: {subject.generations.failure}")
         _expect_still_serving(subject)
         if _is_failing(subject):
-            worker.generation = current
+            worker.is_spent = False
             raise VerbError(
                 "failed", f"{worker} stays, its successor cannot be started; the error log says why"
             )

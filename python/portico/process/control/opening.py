@@ -73,7 +73,14 @@ def sockets_in(directory: str) -> Iterator[str]:
 
 def stale_sockets(directory: str) -> list[str]:
     """Return the paths of those in which nobody listens any more, since their servers were killed."""
-    return [path for path in sockets_in(directory) if not _is_served(path)]
+    # In this order: to be asked wakes a server. A process that is not here may be in another container.
+    return [path for path in sockets_in(directory) if not _is_here(path) and not _is_served(path)]
+
+
+def _is_here(path: str) -> bool:
+    """Say whether there is a process with the number in the name of the socket at `path`."""
+    number = path.removesuffix(SUFFIX).rpartition("-")[2]
+    return number.isdecimal() and os.path.exists(f"/proc/{number}")
 
 
 def _is_served(path: str) -> bool:

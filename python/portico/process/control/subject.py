@@ -18,13 +18,13 @@ class Subject:
 
     `stage` returns its stage, `wanted` how many workers it wants, `bounds` the fewest and the most it may
     want; `serving` is the name of the stage in which it starts workers. `reload`, `upgrade`, `stop`
-    (whether at once, when), `resize_to` (so many workers), `reopen_logs` and `set_log_level` are done at
-    once; what comes of them shows in the others.
+    (whether at once, when), `resize_to` (so many workers), `rest`, `reopen_logs` and `set_log_level` are
+    done at once; what comes of them shows in the others.
     """
 
     __slots__ = (
         *("back_off", "generations", "rereading", "scoreboard", "worker_set"),
-        *("reload", "reopen_logs", "resize_to", "set_log_level", "stop", "upgrade"),
+        *("reload", "reopen_logs", "resize_to", "rest", "set_log_level", "stop", "upgrade"),
         *("bounds", "serving", "stage", "started_at_s", "wanted"),
     )
 
@@ -44,6 +44,7 @@ class Subject:
         stop: Callable[[bool, float], None],
         bounds: Callable[[], tuple[int, int]],
         resize_to: Callable[[int], None],
+        rest: Callable[[], None],
         reopen_logs: Callable[[], None],
         set_log_level: Callable[[str], None],
     ) -> None:
@@ -60,6 +61,7 @@ class Subject:
         self.stop = stop
         self.bounds = bounds
         self.resize_to = resize_to
+        self.rest = rest
         self.reopen_logs = reopen_logs
         self.set_log_level = set_log_level
         self.started_at_s = generations.current.started_at_s

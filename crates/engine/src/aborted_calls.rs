@@ -1,0 +1,56 @@
+//! What a server aborts at its end: calls that have not ended by then, and requests that wait for one. Each is told to the
+//! error log, with its request and the stack of its thread, and has its access line, as if it had ended at this moment.
+//!
+//! A part of the drain's task.
+
+use crate::exchange::account::settle_unfinished;
+use crate::exchange::error_response::give_up;
+use crate::log::{Level, log};
+use crate::orders::Stop;
+use crate::server::Server;
+use crate::settings::Settings;
+use std::time::Duration;
+
+/// Aborts the calls that run, and responds to requests that wait with 503: the server has been stopped like this.
+pub async fn abort_calls(server: &Server, stop: Stop) {
+    let (why, cause) = if stop == Stop::Graceful {
+        (by_graceful_timeout(&server.resources.settings), "killed:graceful_timeout")
+    } else {
+        ("since this worker was told not to wait".into(), "killed:stop")
+    };
+    // First: a thread that gets free must not take one.
+    for request in server.crew.take_all() {
+        let (bytes, head) = (request.inbound.bytes(), &request.inbound.head);
+        let what = format!("{} {}", head.method.of(bytes).escape_ascii(), head.path.of(bytes).escape_ascii());
+        log(Level::Warning, &format!("aborted {what} before the application was called, {why}"));
+        give_up(request);
+    }
+    let resources = &server.resources;
+    let slot = &resources.slot;
+    let calls = slot.calls();
+    if calls.is_empty() {
+        return;
+    }
+    let mut stacks = resources.stacks.of(calls.iter().map(|call| call.cell).collect()).await;
+    // One for each, also where none could be had.
+    stacks.resize(calls.len(), None);
+    for (call, stack) in calls.iter().zip(stacks) {
+        let Some(unfinished) = slot.unfinished(call.cell, call.started_ns) else { continue };
+        let is_aborted = slot.settle_once(call.cell, call.started_ns, || {
+            settle_unfinished(&unfinished, cause, resources);
+        });
+        // Not if it has ended meanwhile, or the server has responded in its place before.
+        if is_aborted {
+            let stack =
+                stack.map_or_else(|| "; its stack could not be had".into(), |stack| format!("; it stood at\n{stack}"));
+            let (what, elapsed_s) = (&call.what, call.elapsed_s);
+            log(Level::Warning, &format!("aborted {what} after {elapsed_s:.1} s in the application, {why}{stack}"));
+        }
+    }
+    resources.flush_access_log_in_turn();
+}
+
+fn by_graceful_timeout(settings: &Settings) -> String {
+    let graceful_timeout = Duration::from_millis(settings.graceful_timeout_s.ms());
+    format!("since graceful_timeout is {} s", graceful_timeout.as_secs_f64())
+}

@@ -1,0 +1,67 @@
+"""The account of a worker that has ended: the cause, and the access lines of its unfinished calls.
+
+Receives a worker that was reaped, before its slot of the scoreboard is cleared. A worker writes a line after
+a request has ended; what was running when it died has none yet, and the latest ones may not be written.
+"""
+
+from __future__ import annotations
+
+import os
+
+from portico import log
+from portico.process.calls import name_of
+from portico.process.messages import Quit
+from portico.process.oom_kills import OomKills
+from portico.process.signals import signal, signal_name
+from portico.process.worker import STANDARD_OUTPUT_FD, open_access_log, shows_colour
+from portico.process.worker_handle import KILLED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico import _core
+    from portico.process.plan import Plan
+    from portico.process.worker_handle import WorkerHandle
+
+
+class Accounting:
+    """What is known of the ends of workers."""
+
+    __slots__ = ("_oom_kills", "_scoreboard")
+
+    def __init__(self, scoreboard: _core.Scoreboard) -> None:
+        self._scoreboard = scoreboard
+        self._oom_kills = OomKills()
+
+    def settle(self, worker: WorkerHandle, exit_code: int, plan: Plan) -> str:
+        """Write the access lines that `worker` has left to be written; return the cause of its end."""
+        cause = self._cause(worker, exit_code)
+        if not self._scoreboard.has_unwritten(worker.slot):
+            return cause
+        status = self._scoreboard.read(worker.slot)
+        # These are why; the others have only been in the same worker.
+        causes = {call.cell: "timeout" for call in status.calls if name_of(call) in worker.given_up}
+        fd = open_access_log(plan)
+        if fd < 0:
+            return cause
+        try:
+            self._scoreboard.log_unfinished(worker.slot, fd, shows_colour(fd), cause, causes)
+        except OSError as error:
+            log.error(f"cannot write the access lines of {worker}: {error.strerror}")
+        finally:
+            if fd != STANDARD_OUTPUT_FD:
+                os.close(fd)
+        return cause
+
+    def _cause(self, worker: WorkerHandle, exit_code: int) -> str:
+        by = -exit_code
+        if by == signal.SIGKILL and worker.state != KILLED:
+            return "killed:oom" if self._oom_kills.take() else "killed:SIGKILL"
+        if by > 0 and by != signal.SIGKILL:
+            return f"killed:{signal_name(by)}"
+        if worker.is_overdue:
+            return "killed:timeout"
+        if worker.is_too_large:
+            return "killed:max_rss_hard"
+        if worker.is_active:
+            return f"ended:{exit_code}"
+        return "killed:stop" if worker.order in (None, Quit) else "killed:graceful_timeout"

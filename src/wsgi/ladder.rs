@@ -1,0 +1,325 @@
+//! A call that takes too long, as those see it who have orders about it (`portico_engine::call_orders`).
+//!
+//! Each crew thread shows its call here. Orders come without the interpreter: a response in the call's place needs none,
+//! and for the rest a thread is started that asks for it, so that nobody else waits. What is raised in a call must never
+//! hit another: it is raised while the call is marked, and the call takes it back when it leaves, if it has not come by
+//! then. Both are attached to the interpreter, and where there is no global lock the mark makes one wait for the other.
+
+use super::pending::{PendingResponse, WriteState};
+use super::plain_response::{GATEWAY_TIMEOUT, plain_response};
+use portico_engine::call_orders::{CallOrder, Measure};
+use portico_engine::calls::Outcome;
+use portico_engine::clock::DateHeader;
+use portico_engine::exchange::account::settle_unfinished;
+use portico_engine::exchange::responder::Responder;
+use portico_engine::lock::lock;
+use portico_engine::log::{Level, log};
+use portico_engine::scoreboard::{SlotRef, UnfinishedCall};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::collections::VecDeque;
+use std::ffi::{c_long, c_ulong};
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, Builder};
+use std::time::Duration;
+
+/// In `ThreadCall::running`: something has been raised in the call.
+const RAISED: u64 = 1 << 63;
+/// In `ThreadCall::running`: something is being raised in the call.
+const RAISING: u64 = 1 << 62;
+
+/// Two hundred years: a deadline beyond that is none.
+const LONGEST_S: f64 = 6e9;
+
+/// The call of one crew thread, of which there is one after the other.
+pub struct ThreadCall {
+    slot: SlotRef,
+    cell: usize,
+    /// The thread's number for the interpreter.
+    ident: c_ulong,
+    /// When the call began, with the marks; 0 while none runs.
+    running: AtomicU64,
+    /// The response that is due, of this call and of those that use the same again.
+    response: Mutex<Option<Arc<Mutex<PendingResponse>>>>,
+}
+
+impl ThreadCall {
+    /// The call that began at `started_ns` goes into the application.
+    pub fn enter(&self, started_ns: u64) {
+        self.running.store(started_ns, Release);
+    }
+
+    /// The call comes back from the application: whatever was raised in it and has not come yet never will. Says whether
+    /// something was. Once more is no harm.
+    pub fn leave(&self, py: Python<'_>) -> bool {
+        loop {
+            let running = self.running.load(Acquire);
+            if running & RAISING != 0 {
+                // Only where there is no global lock.
+                py.detach(thread::yield_now);
+            } else if self.running.compare_exchange(running, 0, AcqRel, Acquire).is_ok() {
+                let was_raised = running & RAISED != 0;
+                if was_raised {
+                    self.set_exception(None);
+                }
+                return was_raised;
+            }
+        }
+    }
+
+    /// The response that the next calls have.
+    pub fn set_response(&self, response: &Arc<Mutex<PendingResponse>>) {
+        *lock(&self.response) = Some(response.clone());
+    }
+
+    /// Raises `exception` in the call that began at `started_ns`, if it still runs. Attached to the interpreter.
+    fn raise(&self, started_ns: u64, exception: &Bound<'_, PyAny>) {
+        // Not for the first time, perhaps: it may have been caught, and the call have gone on.
+        let running = self.running.load(Acquire);
+        let is_same = running & !RAISED == started_ns;
+        if is_same && self.running.compare_exchange(running, started_ns | RAISING, AcqRel, Acquire).is_ok() {
+            self.set_exception(Some(exception));
+            self.running.store(started_ns | RAISED, Release);
+        }
+    }
+
+    /// Sets what the thread raises next, in place of what it was to raise.
+    fn set_exception(&self, exception: Option<&Bound<'_, PyAny>>) {
+        let exception = exception.map_or(ptr::null_mut(), Bound::as_ptr);
+        #[expect(clippy::cast_possible_wrap, reason = "the interpreter takes it for unsigned again")]
+        let ident = self.ident as c_long;
+        #[expect(unsafe_code, reason = "pyo3 has no safe way to raise in another thread")]
+        // SAFETY: callers are attached; the interpreter looks the thread up and takes a reference of its own.
+        unsafe {
+            ffi::PyThreadState_SetAsyncExc(ident, exception);
+        }
+    }
+
+    /// When the call that runs began, if one does.
+    fn started_ns(&self) -> Option<u64> {
+        let started_ns = self.running.load(Acquire) & !(RAISED | RAISING);
+        (started_ns != 0).then_some(started_ns)
+    }
+
+    /// Responds in place of the call that began at `started_ns`, or cuts what it has begun to send.
+    fn respond(&self, started_ns: u64) {
+        let Some(response) = lock(&self.response).clone() else { return };
+        let mut response = lock(&response);
+        // Under that lock: the next call's response only comes there after this call has left.
+        if self.started_ns() != Some(started_ns) || response.write != WriteState::Idle {
+            return;
+        }
+        let Some(responder) = response.responder.take() else { return };
+        let connection = responder.connection().clone();
+        let outcome = if responder.is_started() {
+            let outcome = Outcome { status: response.head.status, body_bytes: responder.body_bytes };
+            responder.abort();
+            outcome
+        } else {
+            send_timeout(responder)
+        };
+        response.responded = Some(outcome);
+        drop(response);
+        let Some(unfinished) = self.slot.unfinished(self.cell, started_ns) else { return };
+        let Outcome { status, body_bytes } = outcome;
+        let resources = &connection.resources;
+        let is_settled = self.slot.settle_once(self.cell, started_ns, || {
+            settle_unfinished(&UnfinishedCall { status, body_bytes, ..unfinished }, "timeout", resources);
+        });
+        if is_settled {
+            // Nobody else may come to it in what is left of this worker.
+            resources.flush_access_log();
+        }
+    }
+}
+
+/// Ends a response of which nothing has left.
+fn send_timeout(mut responder: Responder) -> Outcome {
+    let (head, body) = plain_response(GATEWAY_TIMEOUT);
+    responder.end_keep_alive();
+    responder.start(&head, Some(body.len() as u64), &mut DateHeader::default());
+    let block = if responder.has_body() { body.as_bytes() } else { b"" };
+    // A client that does not take a few bytes is not reading.
+    if responder.block(block, true).is_err() {
+        responder.abort();
+    }
+    Outcome { status: GATEWAY_TIMEOUT, body_bytes: block.len() as u64 }
+}
+
+/// The calls of all crew threads, and the orders about them.
+pub struct Ladder {
+    slot: SlotRef,
+    calls: Mutex<Vec<Arc<ThreadCall>>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// Orders for which somebody has to be attached to the interpreter.
+#[derive(Default)]
+struct Waiting {
+    orders: VecDeque<CallOrder>,
+    /// Whether there is a thread for them.
+    is_served: bool,
+}
+
+impl Ladder {
+    /// One without calls yet.
+    pub fn new(slot: SlotRef) -> Arc<Ladder> {
+        Arc::new(Ladder { slot, calls: Mutex::default(), waiting: Mutex::default() })
+    }
+
+    /// The calls of the calling thread, in cell `cell`.
+    ///
+    /// # Errors
+    /// What the interpreter raises.
+    pub fn call_of_thread(&self, py: Python<'_>, cell: usize) -> PyResult<Arc<ThreadCall>> {
+        let ident = py.import("_thread")?.call_method0("get_ident")?.extract()?;
+        let (running, response) = (AtomicU64::new(0), Mutex::default());
+        let its_call = Arc::new(ThreadCall { slot: self.slot.clone(), cell, ident, running, response });
+        let mut calls = lock(&self.calls);
+        calls.retain(|other| other.cell != cell);
+        calls.push(its_call.clone());
+        Ok(its_call)
+    }
+
+    /// Takes an order; does not wait.
+    pub fn take(self: &Arc<Self>, order: CallOrder) {
+        if order.measure == Measure::Respond {
+            if let Some(call) = self.call(order.cell) {
+                call.respond(order.started_ns);
+            }
+            return;
+        }
+        let mut waiting = lock(&self.waiting);
+        waiting.orders.push_back(order);
+        if waiting.is_served {
+            return;
+        }
+        let there = self.clone();
+        let started = Builder::new().name("portico-ladder".into()).stack_size(512 * 1024).spawn(move || there.serve());
+        match started {
+            Ok(_) => waiting.is_served = true,
+            Err(error) => log(Level::Warning, &format!("cannot start a thread for calls that take long: {error}")),
+        }
+    }
+
+    fn call(&self, cell: usize) -> Option<Arc<ThreadCall>> {
+        lock(&self.calls).iter().find(|call| call.cell == cell).cloned()
+    }
+
+    /// Does what waits for the interpreter, on a thread of its own.
+    fn serve(&self) {
+        while self.is_any() {
+            self.slot.asks_for_interpreter();
+            let attached = Python::try_attach(|py| {
+                self.slot.asks_no_more();
+                let order = lock(&self.waiting).orders.pop_front();
+                let done = order.map_or(Ok(()), |order| self.follow(py, &order));
+                if let Err(error) = done {
+                    log(Level::Warning, &format!("a call that takes long cannot be looked at: {error}"));
+                }
+            });
+            if attached.is_none() {
+                // The interpreter is on its way out.
+                return self.slot.asks_no_more();
+            }
+        }
+    }
+
+    /// Whether an order waits; if not, the next one gets a new thread.
+    fn is_any(&self) -> bool {
+        let mut waiting = lock(&self.waiting);
+        waiting.is_served = !waiting.orders.is_empty();
+        waiting.is_served
+    }
+
+    fn follow(&self, py: Python<'_>, order: &CallOrder) -> PyResult<()> {
+        let Some(call) = self.call(order.cell) else { return Ok(()) };
+        // Imported at the first such call only: workers import as little as possible.
+        let deadlines = py.import("portico.deadlines")?;
+        if order.measure == Measure::Interrupt {
+            call.raise(order.started_ns, &deadlines.getattr("RequestTimeout")?);
+            return Ok(());
+        }
+        let frames = current_frames(py)?;
+        // After that: what runs now has run when the stack was taken.
+        if call.started_ns() == Some(order.started_ns)
+            && let Some(frame) = frames.get_item(call.ident)?
+        {
+            log(Level::Warning, &format!("{}\n{}", order.sentence, describe_stack(&frame)?));
+        }
+        Ok(())
+    }
+
+    /// The stacks of the calls in these cells, as far as they can be had. Waits for the interpreter.
+    pub fn stacks_of(&self, cells: &[usize]) -> Vec<Option<String>> {
+        let stacks = Python::try_attach(|py| -> PyResult<Vec<Option<String>>> {
+            let frames = current_frames(py)?;
+            let stack_of = |cell: &usize| describe_stack(&frames.get_item(self.call(*cell)?.ident).ok()??).ok();
+            Ok(cells.iter().map(stack_of).collect())
+        });
+        stacks.and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+/// Where the threads are, by their numbers for the interpreter.
+fn current_frames(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    Ok(py.import("sys")?.call_method0("_current_frames")?.cast_into()?)
+}
+
+fn describe_stack(frame: &Bound<'_, PyAny>) -> PyResult<String> {
+    // Imported only now: workers import as little as possible.
+    frame.py().import("portico.deadlines")?.call_method1("describe_stack", (frame,))?.extract()
+}
+
+/// `portico.extend_deadline`.
+#[pyclass(frozen, module = "portico._core")]
+pub struct ExtendDeadline {
+    call: Arc<ThreadCall>,
+    /// Which callable is valid; older ones were kept by an application beyond their call.
+    current: Arc<AtomicU64>,
+    generation: u64,
+}
+
+/// Makes the callables of one thread's calls; one made earlier is of no use any more.
+pub struct Extensions {
+    call: Arc<ThreadCall>,
+    current: Arc<AtomicU64>,
+}
+
+impl Extensions {
+    /// A maker for the calls of one thread.
+    pub fn new(call: Arc<ThreadCall>) -> Extensions {
+        Extensions { call, current: Arc::default() }
+    }
+
+    /// A callable for the calls from now on.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn make(&self, py: Python<'_>) -> PyResult<Py<ExtendDeadline>> {
+        let generation = self.current.fetch_add(1, Relaxed) + 1;
+        Py::new(py, ExtendDeadline { call: self.call.clone(), current: self.current.clone(), generation })
+    }
+}
+
+#[pymethods]
+impl ExtendDeadline {
+    #[pyo3(signature = (seconds, /))]
+    fn __call__(&self, seconds: f64) -> PyResult<()> {
+        if !(0.0..=LONGEST_S).contains(&seconds) {
+            let text = format!("portico.extend_deadline: expected seconds from 0 to {LONGEST_S}, got {seconds}");
+            return Err(PyValueError::new_err(text));
+        }
+        let is_current = self.current.load(Relaxed) == self.generation;
+        let started_ns = self.call.started_ns().filter(|_| is_current).ok_or_else(|| {
+            PyRuntimeError::new_err("portico.extend_deadline was called after the call of the application had ended")
+        })?;
+        let more_ns = u64::try_from(Duration::from_secs_f64(seconds).as_nanos()).unwrap_or(u64::MAX);
+        self.call.slot.extend(self.call.cell, started_ns, more_ns);
+        Ok(())
+    }
+}
