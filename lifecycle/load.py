@@ -125,7 +125,7 @@ class Tally:
     def _stall_s(self, index: int) -> float:
         longest_s = self.tenths[index].longest_s
         after = index + int(longest_s / _TENTH_S) + 2
-        return max(0.0, longest_s - max(tenth.late_s for tenth in self.tenths[index:after]))
+        return max(0.0, longest_s - sum(tenth.late_s for tenth in self.tenths[index:after]))
 
     def summary(self) -> str:
         """One line for people."""

@@ -34,6 +34,9 @@ const QUICK_MS: u64 = 300;
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
 /// How long an idle connection may still bring a request that was on its way when draining began.
 const IDLE_GRACE_MS: u64 = 200;
+/// The same while other workers serve. Nobody waits for the end of this one then, and a client that sends at the very
+/// moment of a close loses its request; one that brings it before learns from the response that the connection ends.
+const IDLE_GRACE_BESIDE_OTHERS_MS: u64 = 2000;
 
 /// How a server has ended: whether all was finished, or why it could not begin.
 pub type Outcome = Result<bool, String>;
@@ -122,10 +125,11 @@ async fn has_left(server: &Server, mut stop: Stop, orders: &mut Orders) -> bool 
         }
         looked_ms = now_ms;
         let elapsed_ms = now_ms - began_ms;
-        if server.crew.is_idle() && (stop == Stop::Quick || are_all_closed(server, elapsed_ms)) {
+        let graceful_ms = orders.within_ms().unwrap_or(server.resources.settings.graceful_timeout_s.ms());
+        let are_idle_closed = elapsed_ms >= idle_grace_ms(server, graceful_ms);
+        if server.crew.is_idle() && (stop == Stop::Quick || are_all_closed(server, are_idle_closed)) {
             return true;
         }
-        let graceful_ms = orders.within_ms().unwrap_or(server.resources.settings.graceful_timeout_s.ms());
         if elapsed_ms >= if stop == Stop::Graceful { graceful_ms } else { QUICK_MS } {
             let (running, queued) = (server.crew.running(), server.crew.queued());
             let incoming = server.resources.wheel.all().iter().filter(|timed| is_incoming(&***timed)).count();
@@ -143,9 +147,18 @@ async fn has_left(server: &Server, mut stop: Stop, orders: &mut Orders) -> bool 
     }
 }
 
-/// Whether no connection has business left; idle ones are closed on the way.
-fn are_all_closed(server: &Server, elapsed_ms: u64) -> bool {
-    if elapsed_ms >= IDLE_GRACE_MS {
+/// How long idle connections are kept open, of `graceful_ms` for all.
+fn idle_grace_ms(server: &Server, graceful_ms: u64) -> u64 {
+    if server.resources.slot.others_that_accept().is_empty() {
+        IDLE_GRACE_MS
+    } else {
+        IDLE_GRACE_BESIDE_OTHERS_MS.min((graceful_ms / 2).max(IDLE_GRACE_MS))
+    }
+}
+
+/// Whether no connection has business left; idle ones are closed on the way if it is time.
+fn are_all_closed(server: &Server, are_idle_closed: bool) -> bool {
+    if are_idle_closed {
         for timed in server.resources.wheel.all() {
             if let Some(wait @ (Wait::FirstByte | Wait::Idle)) = timed.deadline().waits_for()
                 && !timed.is_responding()
