@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from support.lifecycle import APPLICATION, RATES
 
 from ..conftest import Portico, Start
-
-# For each file, what has to be there for it.
-_NEEDS = {
-    "test_upgrades.py": "portico.process.take_over",
-    "test_self_care.py": "portico.process.care",
-    "test_run_directory.py": "portico.process.control",
-}
-collect_ignore = [file for file, module in _NEEDS.items() if find_spec(module) is None]
 
 Serve = Callable[..., Portico]
 
