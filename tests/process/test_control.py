@@ -822,6 +822,26 @@ def test_ctl_lists_several(start: Start, tmp_path: Path) -> None:
         portico.stop()
 
 
+def test_ctl_reaches_the_server_of_a_folder_whose_file_has_become_wrong(start: Start, tmp_path: Path) -> None:
+    portico = start(SHOP, "-w", "1")
+    portico.wait_ready()
+    (tmp_path / "portico.toml").write_text("[processes]\nthreats = 1\n")
+    ended = ctl("reload", folder=tmp_path)
+    # The server is asked all the same, and says what is wrong.
+    assert ended.returncode == 1
+    assert (
+        "reload: the configuration was not taken, all stays as it is:\n  portico.toml:2:1: " in ended.stderr
+    )
+    assert str(portico.process.pid) in ctl("status", folder=tmp_path).stdout
+    ended = ctl("status", "-c", "portico.toml", folder=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("portico: portico.toml:2:1: expected a setting of [processes]")
+    assert ended.stderr.endswith(
+        "--name, --pid-file or --socket says which server, whatever its configuration\n"
+    )
+    portico.stop()
+
+
 def test_a_killed_server_leaves_no_socket_behind_for_long(start: Start, tmp_path: Path) -> None:
     killed = start(SHOP, "-w", "1", "--name", tmp_path.name)
     killed.wait_ready()

@@ -54,7 +54,15 @@ def find_socket(wish: Wish) -> str:
         return _only(_running(), lambda each: each.pid == pid, f"with the process id {pid}").path
     if wish.name:
         return _only(_running(), lambda each: each.name == wish.name, f"called {quoted(wish.name)}").path
-    settings = _configured(wish)
+    try:
+        settings = _configured(wish)
+    except OperatorError as error:
+        if here := _only_here(wish):
+            return here.path
+        raise OperatorError(
+            f"{error.message}\n--name, --pid-file or --socket says which server, whatever its configuration",
+            exit_code=error.exit_code,
+        ) from None
     if settings is None:
         return _only(_running(), lambda each: True, "").path
     directory = working_directory(settings)
@@ -77,6 +85,14 @@ def find_socket(wish: Wish) -> str:
     return _only(
         _running(), is_meant, f"of the configuration here, for {settings.name or settings.app or directory}"
     ).path
+
+
+def _only_here(wish: Wish) -> Instance | None:
+    """Return the one server of this folder, if nothing else is said: its file may be wrong while it runs."""
+    if wish.config is not None or wish.app:
+        return None
+    here = [each for each in _running() if each.directory == os.getcwd()]
+    return here[0] if len(here) == 1 else None
 
 
 def _configured(wish: Wish) -> Settings | None:
