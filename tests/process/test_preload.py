@@ -382,7 +382,8 @@ fcntl.flock(LOCK, fcntl.LOCK_EX)
             rf"a TCP socket connected to 127\.0\.0\.1:{port} \(descriptor \d+\) is the same one in all",
             r"an epoll descriptor, as event loops have \(descriptor \d+\)",
             r"the SQLite database \S+/shop\.db \(descriptor \d+\)",
-            r"the process \d+ \(sleep\) is no child of any worker",
+            # Its name may still be that of who has started it.
+            r"the process \d+ \(.+\) is no child of any worker",
             r"the lock on \S+/shop\.lock is held by all workers together",
         ):
             assert len(re.findall(rf"\[warning\] preload: {said}", log)) == 1, (said, log)

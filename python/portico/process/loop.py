@@ -36,14 +36,16 @@ class Duty:
 class Loop:
     """Descriptors, each with what is called when it can be read.
 
-    `is_resumed` says that the latest `wait` has come back late because this process was stopped; for how long
-    is not known, but that it was longer than until something would have been due.
+    `is_resumed` says that this process was stopped, in the latest `wait` or since the one before: it has come
+    back long after something was due, or what is done between two has taken that long.
     """
 
-    __slots__ = ("_poll", "_takers", "is_resumed")
+    __slots__ = ("_left_at_s", "_poll", "_takers", "is_resumed")
 
     def __init__(self) -> None:
         self.is_resumed = False
+        # When the latest `wait` was over.
+        self._left_at_s = NEVER_S
         self._poll = select.poll()
         self._takers: dict[int, Callable[[float], None]] = {}
 
@@ -65,6 +67,7 @@ class Loop:
 
         `first` is called before all others, whatever has happened.
         """
+        is_held_up = time.monotonic() > self._left_at_s + _HELD_UP_S
         deadline_s = min((each for each in due_s if each is not None), default=NEVER_S)
         timeout_ms = None
         if deadline_s < NEVER_S:
@@ -72,10 +75,12 @@ class Loop:
             timeout_ms = max(0.0, (deadline_s - time.monotonic()) * 1000) + 1
         ready_fds = [fd for fd, _ in self._poll.poll(timeout_ms)]
         now_s = time.monotonic()
-        self.is_resumed = now_s > deadline_s + _HELD_UP_S
         first(now_s)
         for fd in ready_fds:
             # Another may have made an end of this one.
             take = self._takers.get(fd)
             if take is not None:
                 take(now_s)
+        self._left_at_s = time.monotonic()
+        is_late = now_s > deadline_s + _HELD_UP_S
+        self.is_resumed = is_held_up or is_late or self._left_at_s > now_s + _HELD_UP_S
