@@ -7,9 +7,8 @@ import re
 import time
 from pathlib import Path
 
-import pytest
 from support.counted_load import counted_load
-from support.processes import is_alive, wake_ups
+from support.processes import is_alive
 from support.waiting import wait_until
 
 from .conftest import Portico, Start
@@ -154,16 +153,4 @@ def test_a_successor_that_cannot_be_leaves_the_worker_serving(start: Start) -> N
     with counted_load(portico.port) as load:
         wait_until(lambda: not is_alive(pids[0]), what="the end of the old worker")
     assert not load.lost
-    portico.stop()
-
-
-@pytest.mark.alone
-@pytest.mark.parametrize("options", [["--max-rss", "1G"], ["--max-requests", "1000"]])
-def test_looking_wakes_nobody_once_a_second(start: Start, options: list[str]) -> None:
-    portico = start(SHOP, "--workers", "2", *options)
-    portico.wait_ready()
-    time.sleep(4)  # the looks become rarer
-    before = wake_ups(portico.process.pid, "")
-    time.sleep(8)
-    assert wake_ups(portico.process.pid, "") - before <= 4
     portico.stop()

@@ -130,18 +130,6 @@ def test_a_sleeping_server_does_not_wake(start: Start) -> None:
     assert switches(portico.process.pid) - before <= 1
 
 
-@pytest.mark.alone
-def test_looking_at_idle_workers_wakes_less_than_once_a_second(start: Start) -> None:
-    portico = start(SHOP, "-w", "1", "--workers-max", "2")
-    portico.wait_ready()
-    # From the first looks on, at what the start was.
-    began_s = time.monotonic()
-    wait_until(lambda: time.monotonic() > began_s + 2, what="the start to be over")
-    before, began_s = switches(portico.process.pid), time.monotonic()
-    wait_until(lambda: time.monotonic() > began_s + 6, what="some time")
-    assert switches(portico.process.pid) - before <= 4
-
-
 def test_term_ends_a_sleeping_server(start: Start) -> None:
     sleeping(start, "-w", "1").stop()
 

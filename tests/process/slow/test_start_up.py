@@ -53,6 +53,8 @@ def switches(pid: int) -> int:
         pytest.param((), id="plain"),
         pytest.param(("--workers-min", "2", "--workers-max", "6"), id="scaled"),
         pytest.param(("--touch-reload", "touched"), id="touch-reload"),
+        pytest.param(("--max-rss", "1G"), id="max-rss"),
+        pytest.param(("--max-requests", "1000"), id="max-requests"),
     ],
 )
 def test_nobody_wakes_more_than_once_a_second(serve: Serve, options: tuple[str, ...]) -> None:
