@@ -8,7 +8,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src crates -path '*
 EXAMPLE ?= examples.guestbook:application
 # Of Cargo.toml: release, or profiling, which keeps names and lines.
 PROFILE ?= release
-# One more than there are processors: most tests wait.
+# Two more than there are processors: most tests wait.
 TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 2)))
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
