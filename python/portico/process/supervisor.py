@@ -245,7 +245,9 @@ class Supervisor:
 
     def _may_fork(self) -> bool:
         """Say whether somebody is missing, and nobody has to be waited for before."""
-        return not self._templates.is_busy and (self._templates.is_missing or self._lacks_worker())
+        if self._templates.is_busy or not self._worker_set.has_room:
+            return False
+        return self._templates.is_missing or self._lacks_worker()
 
     def _make(self, now_s: float) -> Assignment | None:
         """Fork a worker; with `preload`, a template if there is none, or else have that fork one."""

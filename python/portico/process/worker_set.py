@@ -46,8 +46,13 @@ class WorkerSet:
         """Return the workers in `state`, the oldest first."""
         return [worker for worker in self.workers.values() if worker.state == state]
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there is a slot that no worker occupies."""
+        return len(self.workers) < self.slots
+
     def free_slot(self) -> int:
-        """Return the lowest slot that no worker occupies; there is one whenever `lacks_worker`."""
+        """Return the lowest slot that no worker occupies; there is one if it `has_room`."""
         taken = {worker.slot for worker in self.workers.values()}
         return next(slot for slot in range(self.slots) if slot not in taken)
 
@@ -67,7 +72,7 @@ class WorkerSet:
     def lacks_worker(self, generation: int, wanted: int, parallel: int = 1) -> bool:
         """Say whether another worker should start now; in a reload, `parallel` at a time."""
         current, before = self._split(generation)
-        if len(current) >= wanted or len(self.workers) >= self.slots:
+        if len(current) >= wanted or not self.has_room:
             return False
         serving_before = any(worker.state == READY for worker in before)
         return not serving_before or sum(worker.state == BOOTING for worker in current) < parallel
