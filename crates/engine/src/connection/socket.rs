@@ -66,10 +66,7 @@ impl Socket {
     pub fn receive(&self, inbound: &mut Inbound) -> io::Result<usize> {
         loop {
             match rustix::net::recv(&self.fd, inbound.spare(), RecvFlags::empty()) {
-                Ok((received, _)) => {
-                    inbound.advance(received);
-                    return Ok(received);
-                }
+                Ok((received, _)) => return Ok(received),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }

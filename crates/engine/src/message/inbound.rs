@@ -9,6 +9,7 @@ use portico_wire::{
     Forwarded, GatewayHead, RequestHead, Span, TargetForm, UwsgiModifiers, UwsgiPacket, WireError, mount_length,
     request_start_ns,
 };
+use rustix::buffer::{SpareCapacity, spare_capacity};
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -30,7 +31,6 @@ pub enum Packet {
 /// A read buffer and the head that points into it, reused from request to request.
 pub struct Inbound {
     bytes: Vec<u8>,
-    filled: usize,
     /// The head parsed from the start of the buffer.
     pub head: RequestHead,
     /// What a trusted reverse proxy says of the request.
@@ -45,7 +45,7 @@ pub struct Inbound {
 
 impl Drop for Inbound {
     fn drop(&mut self) {
-        self.memory.give_back(self.bytes.len() as u64);
+        self.memory.give_back(self.bytes.capacity() as u64);
     }
 }
 
@@ -54,8 +54,7 @@ impl Inbound {
     pub fn new(memory: &Arc<Budget>) -> Inbound {
         memory.overdraw(BUFFER_BYTES as u64);
         Inbound {
-            bytes: vec![0; BUFFER_BYTES],
-            filled: 0,
+            bytes: Vec::with_capacity(BUFFER_BYTES),
             head: RequestHead::new(),
             forwarded: None,
             response_framing: ResponseFraming::Http,
@@ -66,56 +65,49 @@ impl Inbound {
 
     /// The bytes read so far.
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.filled).unwrap_or_default()
+        &self.bytes
     }
 
     /// Whether nothing was read.
     pub fn is_empty(&self) -> bool {
-        self.filled == 0
+        self.bytes.is_empty()
     }
 
     /// Room for the next read, in bytes; grows a full buffer (the limit on heads bounds it).
     pub fn room(&mut self) -> usize {
-        if self.filled == self.bytes.len() {
-            self.memory.overdraw(self.bytes.len() as u64);
-            self.bytes.resize(self.bytes.len() * 2, 0);
+        let capacity = self.bytes.capacity();
+        if self.bytes.len() == capacity {
+            self.memory.overdraw(capacity as u64);
+            self.bytes.reserve_exact(capacity);
         }
-        self.bytes.len() - self.filled
+        self.bytes.capacity() - self.bytes.len()
     }
 
-    /// Where the next read goes. The caller tells how much came with `advance`.
-    pub fn spare(&mut self) -> &mut [u8] {
+    /// Where the next read goes: behind the bytes that were read. What is not used of it is never touched, and so takes
+    /// no memory.
+    pub fn spare(&mut self) -> SpareCapacity<'_, u8> {
         self.room();
-        self.bytes.get_mut(self.filled..).unwrap_or_default()
-    }
-
-    /// Counts `received` bytes in.
-    pub fn advance(&mut self, received: usize) {
-        self.filled = (self.filled + received).min(self.bytes.len());
+        spare_capacity(&mut self.bytes)
     }
 
     /// Adds bytes that were read elsewhere.
     pub fn push(&mut self, bytes: &[u8]) {
         while self.room() < bytes.len() {
-            self.memory.overdraw(self.bytes.len() as u64);
-            self.bytes.resize(self.bytes.len() * 2, 0);
+            let capacity = self.bytes.capacity();
+            self.memory.overdraw(capacity as u64);
+            self.bytes.reserve_exact(2 * capacity - self.bytes.len());
         }
-        if let Some(spare) = self.bytes.get_mut(self.filled..self.filled + bytes.len()) {
-            spare.copy_from_slice(bytes);
-            self.filled += bytes.len();
-        }
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// Forgets the first `count` bytes.
     pub fn consume(&mut self, count: usize) {
-        let count = count.min(self.filled);
-        self.bytes.copy_within(count..self.filled, 0);
-        self.filled -= count;
+        self.bytes.drain(..count.min(self.bytes.len()));
     }
 
     /// Forgets all bytes from `end` on.
     pub fn truncate(&mut self, end: usize) {
-        self.filled = self.filled.min(end);
+        self.bytes.truncate(end);
     }
 
     /// Reads what is at the start of the buffer, over `protocol`; a head goes into `head`. Where this `goes_on` after a
@@ -134,8 +126,7 @@ impl Inbound {
             // These say first how long they are: nothing is read before all of it is there.
             return self.read_gateway(protocol, is_persistent, settings);
         }
-        let Inbound { bytes, filled, head, .. } = self;
-        let bytes = bytes.get(..*filled).unwrap_or_default();
+        let Inbound { bytes, head, .. } = self;
         let read = if goes_on { head.read_on(bytes, &settings.wire) } else { head.read(bytes, &settings.wire) };
         Ok(read?.map(Packet::Head))
     }
@@ -146,10 +137,9 @@ impl Inbound {
         is_persistent: bool,
         settings: &Settings,
     ) -> Result<Option<Packet>, WireError> {
-        let Inbound { bytes, filled, gateway, head, .. } = self;
+        let Inbound { bytes, gateway, head, .. } = self;
         // Of an earlier request, and what is rejected below is not known to be one.
         head.is_head = false;
-        let bytes = bytes.get(..*filled).unwrap_or_default();
         let (packet, framing) = match protocol {
             Protocol::Scgi => (gateway.read_scgi(bytes, &settings.gateway)?.map(Packet::Head), ResponseFraming::Scgi),
             Protocol::Uwsgi => {
@@ -177,8 +167,8 @@ impl Inbound {
         // Also for an error response, which has to be sent in the request's own records.
         self.response_framing = ResponseFraming::FastCgi { id };
         self.head.is_head = false;
-        let Inbound { bytes, filled, gateway, .. } = self;
-        gateway.read_fastcgi(bytes.get(..*filled).unwrap_or_default(), &settings.gateway)?;
+        let Inbound { bytes, gateway, .. } = self;
+        gateway.read_fastcgi(bytes, &settings.gateway)?;
         self.adopt_gateway(ResponseFraming::FastCgi { id }, keep_alive);
         Ok(())
     }
@@ -306,11 +296,11 @@ impl Inbound {
 
     /// Makes the buffer as new; false if it is not worth keeping.
     pub fn reset(&mut self) -> bool {
-        self.filled = 0;
+        self.bytes.clear();
         self.head.headers.clear();
         self.forwarded = None;
         self.response_framing = ResponseFraming::Http;
         self.head.is_head = false;
-        self.bytes.len() == BUFFER_BYTES
+        self.bytes.capacity() == BUFFER_BYTES
     }
 }
