@@ -16,7 +16,9 @@ mod wsgi;
 
 use portico_engine::access_log::{AccessLog, AccessRecord};
 use portico_engine::settings::Settings;
-use portico_engine::{datagram, descriptor, fork as forks, heap, log as error_log, orders, orphan, scoreboard};
+use portico_engine::{
+    datagram, descriptor, fork as forks, heap, log as error_log, orders, orphan, program_files, scoreboard,
+};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::collections::HashMap;
@@ -189,9 +191,10 @@ fn level_named(name: &str) -> PyResult<error_log::Level> {
     })
 }
 
-/// Gives free memory of the C library back to the system.
+/// Gives memory back to the system: pages of program and libraries that may not be needed again, and what is free.
 #[pyfunction]
-fn trim_heap() {
+fn give_back_memory() {
+    program_files::let_go();
     heap::trim();
 }
 
@@ -303,7 +306,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(log_lines, module)?)?;
     module.add_function(wrap_pyfunction!(flush_log, module)?)?;
     module.add_function(wrap_pyfunction!(configure_log, module)?)?;
-    module.add_function(wrap_pyfunction!(trim_heap, module)?)?;
+    module.add_function(wrap_pyfunction!(give_back_memory, module)?)?;
     module.add_function(wrap_pyfunction!(socket_pair, module)?)?;
     module.add_function(wrap_pyfunction!(receive_descriptors, module)?)?;
     module.add_function(wrap_pyfunction!(send_datagram, module)?)?;

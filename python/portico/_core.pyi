@@ -32,6 +32,7 @@ __all__ = [
     "flush_log",
     "fork_orphan",
     "gain_no_privileges",
+    "give_back_memory",
     "hold_capabilities",
     "log",
     "log_lines",
@@ -43,7 +44,6 @@ __all__ = [
     "set_log_level",
     "setting_names",
     "socket_pair",
-    "trim_heap",
 ]
 
 __version__: str
@@ -245,6 +245,13 @@ def bound_capabilities(kept: list[int]) -> None:
     Those outlive a change of the user. Like the next three for a process with one thread. Raises OSError.
     """
 
+def give_back_memory() -> None:
+    """Give memory back to the system that only the start has needed.
+
+    That is what is free in the C library's heap (malloc_trim(3)), which would be in every worker's, and the
+    pages of the program and its libraries (madvise(2)), which are mapped again where they are needed.
+    """
+
 def hold_capabilities(kept: list[int]) -> None:
     """Give up all capabilities but the numbers `kept`; raises OSError if one of these is not there."""
 
@@ -260,12 +267,6 @@ def restrict_writes(writable: list[str]) -> bool:
 
 def setting_names() -> list[str]:
     """Return the names of the settings that the engine reads: attributes of `Settings`."""
-
-def trim_heap() -> None:
-    """Give free memory of the C library back to the system (malloc_trim(3)), where it can be asked.
-
-    For the supervisor before it forks: what is free in its heap would be in every worker's.
-    """
 
 def socket_pair() -> tuple[int, int]:
     """Return the supervisor's and the worker's end of a connection between them, both to be closed.

@@ -5,7 +5,7 @@
 //!
 //! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `fork`, `orphan`, `privileges`,
 //!    `landlock`: for everybody.
-//! 2. `pace`, `settings`, `budget`, `heap`: how much and how long.
+//! 2. `pace`, `settings`, `budget`, `heap`, `program_files`: how much and how long.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
@@ -52,6 +52,7 @@ pub mod orders;
 pub mod orphan;
 pub mod pace;
 pub mod privileges;
+pub mod program_files;
 pub mod protocol;
 pub mod resources;
 pub mod scoreboard;

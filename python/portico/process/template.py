@@ -142,13 +142,13 @@ class Template:
         while received := _core.receive_descriptors(self._fd):
             fds += received[1]
             for order in decoder.feed(received[0]):
-                if isinstance(order, New):
+                if order.kind is New:
                     worker = self._fork(order)
                     if worker is not None:
                         return worker
-                elif isinstance(order, Reopen):
+                elif order.kind is Reopen:
                     self._reopen_logs(order.text, fds)
-                elif isinstance(order, Verbosity):
+                elif order.kind is Verbosity:
                     self._assignment.plan.settings.values["log_level"] = order.text
                     _core.set_log_level(order.text)
                 else:
@@ -216,7 +216,7 @@ def _be_shared() -> None:
     gc.collect()
     gc.disable()
     gc.freeze()
-    _core.trim_heap()
+    _core.give_back_memory()
 
 
 def _is_promoted(assignment: Assignment, before: set[Descriptor]) -> bool:
@@ -248,12 +248,12 @@ def _wait_for_promotion(fd: int) -> list[int] | None:
     while poll.poll(_REPLY_S * 1000) and (received := _core.receive_descriptors(fd)):
         fds += received[1]
         for order in decoder.feed(received[0]):
-            if isinstance(order, Promote):
+            if order.kind is Promote:
                 return fds
-            if isinstance(order, Reopen):
+            if order.kind is Reopen:
                 # This worker has nothing more to write, and a template is sent them anew.
                 del fds[: len(order.text)]
-            if isinstance(order, Quit):
+            if order.kind is Quit:
                 return None
     return None
 
