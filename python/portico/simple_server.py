@@ -33,7 +33,7 @@ from wsgiref.simple_server import (
 )
 
 from portico import log
-from portico.config.addresses import Address
+from portico.config.address import Address
 from portico.config.settings import Settings
 from portico.embedding.engine import STANDARD_ERROR_FD, EmbeddedListener, Stop, access_log_of, serve_here
 from portico.embedding.hooks import HookedApplication

@@ -146,7 +146,8 @@ def running_gateway_server(
             return
         assert server.worker_pids == workers, server.log_tail()
         wait_until(lambda: server.descriptor_count() <= descriptors, what="descriptors to be closed")
-        assert server.memory_bytes() - memory < _MEMORY_BYTES
+        # What a crowd has used goes back to the system when it is gone, at the next look.
+        wait_until(lambda: server.memory_bytes() - memory < _MEMORY_BYTES, what="memory to be given back")
         wrong = [line for line in server.error_log.lines() if not _ENTRY.fullmatch(line)]
         assert has_tracebacks or not wrong, wrong[:5]
         most = 1 + (time.monotonic() - began_s) // 60

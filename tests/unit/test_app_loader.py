@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from portico.app_loader import load_application
+from portico.app_loader import load_application, modules
 from portico.app_loader.modules import extend_path
 from portico.errors import LoadError
 
@@ -257,6 +259,46 @@ def test_puts_directories_first_and_once() -> None:
     extend_path(["/one", last])
     assert sys.path[:2] == ["/one", last]
     assert sys.path.count(last) == 1
+
+
+def listed(directory: Path, *, changed_before_s: float) -> object:
+    """The finder that has listed `directory`, which was changed that long before this process began."""
+    sys.path.insert(0, str(directory))
+    changed_at_s = modules._BEGAN_AT_S - changed_before_s
+    os.utime(directory, (changed_at_s, changed_at_s))
+    with suppress(ModuleNotFoundError):
+        __import__("not_there")
+    finder = sys.path_importer_cache[str(directory)]
+    assert finder is not None
+    return finder
+
+
+def test_keeps_the_list_of_a_directory_that_has_not_changed(tmp_path: Path) -> None:
+    finder = listed(tmp_path, changed_before_s=3600)
+    extend_path([str(tmp_path)])
+    assert sys.path_importer_cache[str(tmp_path)] is finder
+
+
+@pytest.mark.parametrize("changed_before_s", [1, -3600])
+def test_lists_a_directory_anew_that_may_have_changed(tmp_path: Path, changed_before_s: float) -> None:
+    listed(tmp_path, changed_before_s=changed_before_s)
+    extend_path([str(tmp_path)])
+    assert str(tmp_path) not in sys.path_importer_cache
+
+
+def test_finds_a_directory_that_was_not_there(tmp_path: Path) -> None:
+    gone, later = tmp_path / "gone", tmp_path / "later"
+    gone.mkdir()
+    listed(gone, changed_before_s=3600)
+    gone.rmdir()
+    sys.path.insert(0, str(later))
+    with suppress(ModuleNotFoundError):
+        __import__("not_there")
+    later.mkdir()
+    os.utime(later, (0, 0))
+    extend_path([str(tmp_path)])
+    assert str(gone) not in sys.path_importer_cache
+    assert str(later) not in sys.path_importer_cache
 
 
 # --- Files

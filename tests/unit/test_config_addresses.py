@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from portico.config.addresses import FORMS, SCHEMES, Address, AddressError, parse_address, parse_port
+from portico.config.address import SCHEMES, Address
+from portico.config.addresses import FORMS, AddressError, parse_address, parse_port
 
 ATTRIBUTES = Address.__slots__
 

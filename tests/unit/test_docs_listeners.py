@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from portico.config.addresses import SCHEMES, parse_address
+from portico.config.address import SCHEMES
+from portico.config.addresses import parse_address
 from portico.config.settings import TABLE
 from support.pages import DOCS, blocks_of
 

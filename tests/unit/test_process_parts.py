@@ -57,7 +57,7 @@ def test_decodes_messages_byte_by_byte() -> None:
     frames = encode(Ready("shop:application")) + encode(Failed("no\nluck é")) + encode(Drain(number=70_000))
     decoder = Decoder()
     got = [message for byte in frames for message in decoder.feed(bytes([byte]))]
-    assert [(type(message), message.text, message.number) for message in got] == [
+    assert [(message.kind, message.text, message.number) for message in got] == [
         (Ready, "shop:application", 0),
         (Failed, "no\nluck é", 0),
         (Drain, "", 70_000),
@@ -67,7 +67,7 @@ def test_decodes_messages_byte_by_byte() -> None:
 
 def test_passes_over_a_message_of_another_version() -> None:
     frames = b"X" + encode(Ready("new"))[1:] + encode(Ready("known"))
-    assert [type(message) for message in Decoder().feed(frames)] == [Unknown, Ready]
+    assert [message.kind for message in Decoder().feed(frames)] == [Unknown, Ready]
 
 
 def test_a_frame_that_was_begun_goes_on_in_another_decoder() -> None:
@@ -206,45 +206,59 @@ def worker_set(*workers: tuple[int, str], wanted: int = 2) -> WorkerSet:
 
 
 @pytest.mark.parametrize(
-    ("workers", "lacks", "surplus"),
+    ("workers", "missing", "surplus"),
     [
-        ([], True, []),
-        ([(0, BOOTING)], True, []),
-        ([(0, READY), (0, BOOTING)], False, []),
-        ([(0, READY), (0, LEAVING)], True, []),
-        ([(0, READY), (0, READY), (0, READY)], False, [2]),
+        ([], 2, []),
+        ([(0, BOOTING)], 1, []),
+        ([(0, READY), (0, BOOTING)], 0, []),
+        ([(0, READY), (0, LEAVING)], 1, []),
+        ([(0, READY), (0, READY), (0, READY)], 0, [2]),
     ],
     ids=["none", "one", "both", "one is leaving", "one too many"],
 )
 def test_wants_as_many_workers_as_told(
-    workers: list[tuple[int, str]], lacks: bool, surplus: list[int]
+    workers: list[tuple[int, str]], missing: int, surplus: list[int]
 ) -> None:
     found = worker_set(*workers)
-    assert found.lacks_worker(0, 2) is lacks
+    assert found.missing(0, 2) == missing
     assert [worker.pid for worker in found.surplus(0, 2)] == surplus
 
 
 @pytest.mark.parametrize(
-    ("workers", "lacks", "surplus"),
+    ("workers", "missing", "surplus"),
     [
-        ([(0, READY), (0, READY)], True, []),
-        ([(0, READY), (0, READY), (1, BOOTING)], False, []),
-        ([(0, READY), (0, READY), (1, READY)], True, [0]),
-        ([(0, LEAVING), (0, READY), (1, READY), (1, BOOTING)], False, []),
-        ([(0, READY), (1, READY), (1, READY)], False, [0]),
-        ([(0, BOOTING), (0, READY)], True, [0]),
+        ([(0, READY), (0, READY)], 1, []),
+        ([(0, READY), (0, READY), (1, BOOTING)], 0, []),
+        ([(0, READY), (0, READY), (1, READY)], 1, [0]),
+        ([(0, LEAVING), (0, READY), (1, READY), (1, BOOTING)], 0, []),
+        ([(0, READY), (1, READY), (1, READY)], 0, [0]),
+        ([(0, BOOTING), (0, READY)], 1, [0]),
+        ([(0, BOOTING), (0, BOOTING)], 2, [0, 1]),
     ],
-    ids=["begins", "first boots", "first ready", "second boots", "second ready", "old one boots"],
+    ids=["begins", "first boots", "first ready", "second boots", "second ready", "one boots", "both boot"],
 )
 def test_rolls_one_worker_at_a_time_and_never_has_too_few(
-    workers: list[tuple[int, str]], lacks: bool, surplus: list[int]
+    workers: list[tuple[int, str]], missing: int, surplus: list[int]
 ) -> None:
     found = worker_set(*workers)
-    assert found.lacks_worker(1, 2) is lacks
+    assert found.missing(1, 2) == missing
     assert [worker.pid for worker in found.surplus(1, 2)] == surplus
+
+
+def test_rolls_as_many_at_a_time_as_told() -> None:
+    found = worker_set((0, READY), (0, READY), (0, READY), (1, BOOTING))
+    assert found.missing(1, 3, parallel=2) == 1
+    assert found.missing(1, 3, parallel=8) == 2
+
+
+def test_never_wants_more_workers_than_there_are_slots() -> None:
+    found = worker_set(*[(0, LEAVING)] * 30)
+    found.slots = 32
+    assert found.missing(0, 4) == 2
+    assert found.free_slots(4) == [30, 31]
 
 
 def test_gives_out_the_lowest_free_slot() -> None:
     found = worker_set((0, READY), (0, READY), (0, READY))
     found.remove(found.workers[1])
-    assert found.free_slot() == 1
+    assert found.free_slots(2) == [1, 3]

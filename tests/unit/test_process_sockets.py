@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from portico.config.addresses import Address, parse_address
+from portico.config.address import Address
+from portico.config.addresses import parse_address
 from portico.errors import OperatorError
 from portico.process.plan import Listener
 from portico.process.sockets import bind_all

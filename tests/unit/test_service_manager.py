@@ -12,6 +12,7 @@ import pytest
 from portico import _core
 from portico.config.addresses import parse_address
 from portico.config.sources import resolve
+from portico.process.life import DRAINING, Life
 from portico.process.plan import Listener
 from portico.process.service_manager.descriptor_store import DescriptorStore
 from portico.process.service_manager.notify_socket import NotifySocket
@@ -30,11 +31,10 @@ class Supervisor:
         self.workers: dict[int, Any] = {}
         self.statuses: dict[int, Any] = {}
         self.listeners: list[Listener] = []
-        self.rereading = SimpleNamespace(asked=0, is_on_its_way=False)
         self.generations = SimpleNamespace(number=0, listeners=self.listeners)
         self.set("30s")
-        self.is_ready = self.is_stopping = False
-        self.wanted = 2
+        self.life = Life()
+        self.life.wanted = 2
 
     def set(self, boot_timeout: str) -> None:
         settings = resolve({"app": ["shop"], "boot_timeout": [boot_timeout]}, {})
@@ -50,10 +50,7 @@ class Supervisor:
             self.generations,  # type: ignore[arg-type]
             worker_set,
             scoreboard,
-            self.rereading,  # type: ignore[arg-type]
-            is_ready=lambda: self.is_ready,
-            is_stopping=lambda: self.is_stopping,
-            wanted=lambda: self.wanted,
+            self.life,
         )
 
     def worker(self, pid: int, state: str = READY, *, generation: int = 0, **texts: str) -> Any:
@@ -110,11 +107,11 @@ def test_a_life_is_told_in_its_order_and_each_state_once(
     assert received(manager) == [["STATUS=loading the application, 0 of 2 workers ready", EXTENDED]]
     supervisor.workers[1].state = READY
     supervisor.worker(2)
-    supervisor.is_ready = True
+    supervisor.life.is_announced = True
     for now_s in (0.2, 0.3):
         states.look(now_s)
     assert received(manager) == [["READY=1", "STATUS=2 workers, 0 requests in flight, 0 requests/s"]]
-    supervisor.is_stopping = True
+    supervisor.life.stage = DRAINING
     supervisor.workers[1].state = LEAVING
     supervisor.does(1, silent_s=(1.0,))
     for now_s in (0.4, 0.5):
@@ -127,13 +124,13 @@ def test_a_life_is_told_in_its_order_and_each_state_once(
 def test_a_reload_is_over_when_no_worker_of_before_is_to_be_replaced(
     supervisor: Supervisor, manager: ServiceManager
 ) -> None:
-    supervisor.is_ready = True
+    supervisor.life.is_announced = True
     old = supervisor.worker(1)
     states = states_of(supervisor, manager)
     states.look(0.0)
     received(manager)
-    supervisor.rereading.asked += 1
-    supervisor.rereading.is_on_its_way = True
+    supervisor.life.readings.asked += 1
+    supervisor.life.readings.is_on_its_way = True
     states.look(1.0)
     ((reloading, since, status, _),) = received(manager)
     assert (reloading, status) == (
@@ -141,7 +138,7 @@ def test_a_reload_is_over_when_no_worker_of_before_is_to_be_replaced(
         "STATUS=reloading, 1 worker, 0 requests in flight, 0 requests/s",
     )
     assert since.startswith("MONOTONIC_USEC=")
-    supervisor.rereading.is_on_its_way = False
+    supervisor.life.readings.is_on_its_way = False
     supervisor.generations.number = 1
     supervisor.worker(2, generation=1)
     states.look(1.1)
@@ -154,14 +151,14 @@ def test_a_reload_is_over_when_no_worker_of_before_is_to_be_replaced(
 def test_a_reload_that_is_asked_for_during_another_is_told_with_its_own_time(
     supervisor: Supervisor, manager: ServiceManager
 ) -> None:
-    supervisor.is_ready = True
+    supervisor.life.is_announced = True
     supervisor.worker(1)
     states = states_of(supervisor, manager)
     states.look(0.0)
     received(manager)
-    supervisor.rereading.is_on_its_way = True
+    supervisor.life.readings.is_on_its_way = True
     for now_s in (1.0, 2.0):
-        supervisor.rereading.asked += 1
+        supervisor.life.readings.asked += 1
         states.look(now_s)
     first, second = manager.rest()
     assert "RELOADING" in first.values
@@ -173,12 +170,12 @@ def test_a_reload_that_could_not_even_begin_is_over_at_once(
     supervisor: Supervisor, manager: ServiceManager
 ) -> None:
     # Else systemd would wait for its end (Type=notify-reload).
-    supervisor.is_ready = True
+    supervisor.life.is_announced = True
     supervisor.worker(1)
     states = states_of(supervisor, manager)
     states.look(0.0)
     received(manager)
-    supervisor.rereading.asked += 1
+    supervisor.life.readings.asked += 1
     states.look(1.0)
     assert [lines[0] for lines in received(manager)] == ["RELOADING=1", "READY=1"]
 
@@ -186,7 +183,7 @@ def test_a_reload_that_could_not_even_begin_is_over_at_once(
 def test_figures_are_told_when_they_change_and_every_few_seconds_at_most(
     supervisor: Supervisor, manager: ServiceManager
 ) -> None:
-    supervisor.is_ready = True
+    supervisor.life.is_announced = True
     supervisor.worker(1)
     supervisor.worker(2)
     states = states_of(supervisor, manager)
@@ -211,7 +208,7 @@ def test_figures_are_told_when_they_change_and_every_few_seconds_at_most(
 
 
 def test_nobody_is_woken_for_figures_of_no_workers(supervisor: Supervisor, manager: ServiceManager) -> None:
-    supervisor.is_ready = True
+    supervisor.life.is_announced = True
     supervisor.worker(1)
     states = states_of(supervisor, manager)
     states.look(0.0)
@@ -341,9 +338,9 @@ def test_connections_that_nobody_accepts_wait_for_progress(
         del supervisor.workers[2]
         assert fed(watchdog, manager, 60, 70, 80) == [60, 70]
         # Nobody is to be there: the first connection is about to start one, or none is to be.
-        supervisor.wanted = 0
+        supervisor.life.wanted = 0
         assert fed(watchdog, manager, 90) == [90]
-        supervisor.wanted, supervisor.is_stopping = 2, True
+        supervisor.life.wanted, supervisor.life.stage = 2, DRAINING
         assert fed(watchdog, manager, 200) == [200]
 
 
@@ -386,7 +383,7 @@ def test_sockets_are_given_once_and_taken_back_when_they_are_given_up(
         ]
         assert again.is_stored
         # At the end all are closed, and are to be kept.
-        supervisor.generations.listeners, supervisor.is_stopping = [], True
+        supervisor.generations.listeners, supervisor.life.stage = [], DRAINING
         store.look(2.0)
         assert manager.rest() == []
 

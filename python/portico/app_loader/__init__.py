@@ -8,7 +8,6 @@ everything the operator can mend by a better name is a LoadError.
 
 from __future__ import annotations
 
-from portico.app_loader.callables import check_application, check_factory
 from portico.app_loader.modules import import_file, import_named
 from portico.app_loader.name import DEFAULT_ATTRIBUTES, FACTORIES, FACTORY_PREFIXES, parse_name
 from portico.errors import LoadError
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portico.types import WSGIApplication
+
+# Any number of arguments, a coroutine, or an asynchronous generator.
+_CO_MORE = 0x04 | 0x08 | 0x80 | 0x200
 
 
 def load_application(
@@ -43,12 +45,27 @@ def load_application(
     found = _look_up(module, owner, name.target, path)
     call = name.call or ("()" if factory else "")
     if call:
+        from portico.app_loader.callables import check_factory
+
         has_arguments = bool(name.arguments or name.keywords)
         check_factory(found, f"{name.target}:{path}", has_arguments=has_arguments)
         found = found(*name.arguments, **name.keywords)
     full_name = f"{name.target}:{path}{call}"
-    check_application(found, full_name, made=bool(call))
+    if not _is_plain(found):
+        # Here, because a plain function needs no closer look, and it would be in every worker's memory.
+        from portico.app_loader.callables import check_application
+
+        check_application(found, full_name, made=bool(call))
     return found, full_name
+
+
+def _is_plain(found: Any) -> bool:
+    """Say whether `found` is a function of two arguments, without anything that makes it more."""
+    if type(found) is not type(_is_plain) or vars(found):
+        return False
+    code = found.__code__
+    takes = (code.co_argcount, code.co_kwonlyargcount, code.co_flags & _CO_MORE, found.__defaults__)
+    return takes == (2, 0, 0, None)
 
 
 def _default_attribute(module: ModuleType, owner: str, attributes: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from portico.errors import LoadError, quoted
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+_BEGAN_AT_S = time.time()
+"""When this process, or the one that has forked it, has loaded what loads the application."""
+# Two changes that are nearer than that may have the same time: in a FAT file system, 2 s.
+_COARSEST_TIME_S = 2.0
 _NEAR = 0.7
 """From which similarity on a name is a slip of the pen (difflib's ratio): two letters of `wsgi` swapped."""
 
@@ -25,9 +30,24 @@ _NEAR = 0.7
 def extend_path(directories: Sequence[str]) -> None:
     """Put `directories` at the front of the import path, in their order, each once."""
     sys.path[:] = [*directories, *(path for path in sys.path if path not in directories)]
-    # The supervisor may have listed a directory long ago; a reload must see today's files. From Python 3.12
-    # on importlib.invalidate_caches() would load importlib.metadata, json and typing into each worker.
-    sys.path_importer_cache.clear()
+    _forget_listings()
+
+
+def _forget_listings() -> None:
+    """Let directories be listed anew: a supervisor may have done so long ago, and a reload must see all.
+
+    Those that have not changed since before it began are as listed, and their lists are memory that workers
+    share. From Python 3.12 on importlib.invalidate_caches() would load importlib.metadata, json and typing
+    into each worker.
+    """
+    for path in list(sys.path_importer_cache):
+        try:
+            is_as_listed = os.stat(path).st_mtime < _BEGAN_AT_S - _COARSEST_TIME_S
+        except OSError:
+            is_as_listed = False
+        # None is for what was no directory.
+        if not is_as_listed or sys.path_importer_cache[path] is None:
+            del sys.path_importer_cache[path]
 
 
 def import_named(module_name: str) -> ModuleType:

@@ -9,7 +9,8 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 
-from portico.config.addresses import Address, parse_address
+from portico.config.address import Address
+from portico.config.addresses import parse_address
 from portico.config.clashes import clashes
 from portico.config.file import SURELY_MEANT, VARIABLE
 from portico.config.finding import why_none_was_found

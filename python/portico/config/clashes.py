@@ -10,7 +10,8 @@ import os
 from collections.abc import Collection, Iterator
 from typing import Any, TypeAlias
 
-from portico.config.addresses import Address, parse_address
+from portico.config.address import Address
+from portico.config.addresses import parse_address
 from portico.config.setting import Setting
 from portico.config.settings import Settings
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico.config.settings import Settings
+
 UNCHANGED = -1
 """As chown(2) and setresuid(2) take it."""
 
@@ -19,3 +23,14 @@ class Identity:
         self.gid = gid
         self.groups = groups
         self.variables = variables
+
+
+def are_privileges_given_up(settings: Settings, identity: Identity | None) -> bool:
+    """Say whether a worker has to give up anything (process/privileges.py)."""
+    return bool(
+        identity is not None
+        or settings.limits
+        or settings.capabilities
+        or settings.no_new_privs
+        or settings.read_only
+    )

@@ -27,7 +27,7 @@ from portico.dev.terminal import Terminal
 from portico.dev.worker import DevelopmentAssignment
 from portico.dev.worker_handle import DevelopmentHandle
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
-from portico.process.messages import Drain, Failed, Leaving, Message, Quit, Ready
+from portico.process.messages import Drain, Failed, Kind, Leaving, Quit, Ready
 from portico.process.proctitle import name_process
 from portico.process.signals import SUPERVISOR_SIGNALS, SignalPipe, block_signals, how_it_ended, signal
 from portico.process.ways import Ways, forget_parent
@@ -244,7 +244,7 @@ class Loop:
             # HUP: the terminal has gone.
             self._stop(Quit, now_s)
 
-    def _stop(self, order: type[Message], now_s: float) -> None:
+    def _stop(self, order: Kind, now_s: float) -> None:
         is_repeated = self._is_quitting
         self._is_stopping = True
         self._is_quitting = self._is_quitting or order is Quit
@@ -263,18 +263,18 @@ class Loop:
             if worker is self._current:
                 self._changes.follow(report, since_ns=worker.forked_at_ns)
         for message in worker.read_messages():
-            if isinstance(message, Failed):
+            if message.kind is Failed:
                 worker.failure = message.text
-            elif isinstance(message, Ready):
+            elif message.kind is Ready:
                 worker.ready_at_s = now_s
                 if worker.state == BOOTING:
                     worker.state = READY
                     self._welcome(worker, message.text)
-            elif isinstance(message, Leaving):
+            elif message.kind is Leaving:
                 # Somebody has sent a signal to this worker: it leaves as if so ordered, and gets a successor.
                 if worker is self._current:
                     self._current = None
-                order = Quit if message.text == Quit.kind.decode() else Drain
+                order = Quit if message.text == Quit.letter.decode() else Drain
                 worker.expect_end(order, now_s=now_s)
 
     def _welcome(self, worker: DevelopmentHandle, application: str) -> None:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from portico import _core
-from portico.config.addresses import Address
+from portico.config.address import Address
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.process.worker import shows_colour

@@ -10,7 +10,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from portico.config.addresses import Address, parse_address
+from portico.config.address import Address
+from portico.config.addresses import parse_address
 from portico.config.check import check_app
 from portico.config.setting import Setting
 from portico.config.settings import Settings

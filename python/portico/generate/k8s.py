@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from portico.config.addresses import Address
+from portico.config.address import Address
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.errors import OperatorError

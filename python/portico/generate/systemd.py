@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from portico.config.addresses import Address, parse_address
+from portico.config.address import Address
+from portico.config.addresses import parse_address
 from portico.config.capabilities import NONE
 from portico.config.check import check_app
 from portico.config.privileges import INFINITY

@@ -11,7 +11,8 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from portico.config.addresses import Address, parse_address
+from portico.config.address import Address
+from portico.config.addresses import parse_address
 from portico.config.setting import Setting
 from portico.config.settings import Settings
 from portico.config.working_directory import working_directory

@@ -32,8 +32,9 @@ def supervise(plan: Plan, before: Predecessor | None = None) -> None:
     for listener in (*plan.listeners, *plan.control):
         os.set_inheritable(listener.fd, False)
     # A forked worker returns from here instead of starting below the supervisor's frames, and shares no
-    # stack with it.
-    outcome = Supervisor(plan, before).run()
+    # stack with it. It keeps the supervisor's objects: to free them would write to the pages that it shares.
+    supervisor = Supervisor(plan, before)
+    outcome = supervisor.run()
     if isinstance(outcome, Assignment):
         if outcome.is_template:
             # Here, because few servers preload, and each worker would have it.

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from portico import _core
-    from portico.config.settings import Settings
     from portico.process.watched import Watched
     from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
@@ -104,7 +103,7 @@ class Care(Duty):
             for worker in self._worker_set.in_state(LEAVING)
             if worker.settings.max_rss_hard_bytes and not worker.is_too_large
         ]
-        ready = [worker for worker in self._worker_set.in_state(READY) if _is_asked_for(worker.settings)]
+        ready = [worker for worker in self._worker_set.in_state(READY) if worker.has_limits]
         return ready + leaving
 
     def _replaced(self) -> int:
@@ -137,12 +136,3 @@ def _watch(worker: WorkerHandle, scoreboard: _core.Scoreboard) -> Watched:
     from portico.process.watched import Watched
 
     return Watched(worker, scoreboard)
-
-
-def _is_asked_for(settings: Settings) -> bool:
-    return bool(
-        settings.max_requests
-        or settings.max_lifetime_s
-        or settings.max_rss_bytes
-        or settings.max_rss_hard_bytes
-    )

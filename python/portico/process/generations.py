@@ -122,7 +122,7 @@ def _become(plan: Plan, *, before: Plan) -> None:
     name_process("portico", f"portico: supervisor {plan.name}")
     configure_log(plan.settings)
     _become_in_system(plan.settings, before.settings)
-    _core.trim_heap()
+    _core.give_back_memory()
 
 
 def _become_in_system(settings: Settings, before: Settings) -> None:

@@ -61,11 +61,14 @@ class SupervisorHooks(Duty):
 
     __slots__ = ("_at_end", "_done", "_gate", "_generations", "_leave_supervisor", "_waiting")
 
-    def __init__(self, generations: Generations, leave_supervisor: Callable[[], None]) -> None:
+    def __init__(
+        self, generations: Generations, leave_supervisor: Callable[[], None], *, has_started: bool
+    ) -> None:
+        """`has_started`: the start of the server is over, so nothing is called for that."""
         self._generations = generations
         self._leave_supervisor = leave_supervisor
         self._gate: Call | None = None
-        self._done: set[tuple[str, int]] = set()
+        self._done = {("on_start", 0)} if has_started else set()
         self._waiting: list[Call] = []
         self._at_end = False
 
@@ -73,11 +76,6 @@ class SupervisorHooks(Duty):
         """Say whether worker `slot` may be forked now; if not, the hooks before it are on their way."""
         worker = Worker(slot + 1)
         return self._passes(("on_start", 0), server) and self._passes(("pre_fork", slot), server, worker)
-
-    def take_over(self, server: Server) -> None:
-        """In an upgraded supervisor: the server has started long ago; this is a reload."""
-        self._done.add(("on_start", 0))
-        self.tell("on_reload", server)
 
     def forked(self, slot: int) -> None:
         """A worker was forked: before the next one in its place its hook is called again."""
@@ -94,7 +92,7 @@ class SupervisorHooks(Duty):
         self._waiting.append(Call(name, arguments))
         self.look(time.monotonic())
 
-    def have_ended(self, server: Server) -> bool:
+    def have_ended(self, server: Server | None) -> bool:
         """Have the last hook called, and say whether all are done; for the end of the supervisor."""
         if not self._at_end:
             self._at_end = True

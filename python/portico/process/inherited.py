@@ -11,7 +11,8 @@ import socket
 import stat
 from collections.abc import Collection, Iterator, Mapping
 
-from portico.config.addresses import FIRST_INHERITED_FD, Address
+from portico.config.address import Address
+from portico.config.addresses import FIRST_INHERITED_FD
 from portico.errors import BindError, quoted
 from portico.process.service_manager.stored_name import is_stored_name
 from portico.process.service_manager.stored_sockets import StoredSockets

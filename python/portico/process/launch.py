@@ -12,7 +12,8 @@ import sys
 from typing import NoReturn
 
 from portico import log
-from portico.config.addresses import Address, parse_address
+from portico.config.address import Address
+from portico.config.addresses import parse_address
 from portico.config.check import root_warning
 from portico.config.hook_module import hooks_of
 from portico.config.settings import Settings

@@ -2,7 +2,7 @@
 
 A duty is something that has its time, such as a look at calls that take too long. It is looked after each
 time the loop goes round, and says when it wants to be next; what it finds it changes in the state of the
-workers, or tells the supervisor. A new one is a file with a `Duty`, and a line in `supervisor.py`.
+workers, or tells the supervisor. A new one is a file with a `Duty`, and a line in `duties.py`.
 """
 
 from __future__ import annotations

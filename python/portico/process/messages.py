@@ -34,95 +34,66 @@ with the interpreter. No imports: every process has this module.
 from __future__ import annotations
 
 
+class Kind:
+    """A kind of message, made by calling it; its `letter` is what a frame begins with.
+
+    An object and not a class: that takes a tenth of the memory, in each process.
+    """
+
+    __slots__ = ("letter",)
+
+    def __init__(self, letter: bytes) -> None:
+        self.letter = letter
+
+    def __call__(self, text: str = "", *, number: int = 0) -> Message:
+        return Message(self, text, number)
+
+
 class Message:
     """One message; `number` and `text` as its kind says."""
 
-    __slots__ = ("number", "text")
-    kind = b""
+    __slots__ = ("kind", "number", "text")
 
-    def __init__(self, text: str = "", *, number: int = 0) -> None:
+    def __init__(self, kind: Kind, text: str, number: int) -> None:
+        self.kind = kind
         self.text = text
         self.number = number
 
 
-class Announce(Message):
-    kind = b"A"
-
-
-class Drain(Message):
-    kind = b"D"
-
-
-class Quit(Message):
-    kind = b"Q"
-
-
-class Verbosity(Message):
-    kind = b"V"
-
-
-class Reopen(Message):
-    kind = b"O"
-
-
-class Stack(Message):
-    kind = b"S"
-
-
-class Interrupt(Message):
-    kind = b"I"
-
-
-class Respond(Message):
-    kind = b"E"
-
-
-class Ready(Message):
-    kind = b"R"
-
-
-class Failed(Message):
-    kind = b"F"
-
-
-class Leaving(Message):
-    kind = b"L"
-
-
-class Taken(Message):
-    kind = b"T"
-
-
-class Warmed(Message):
-    kind = b"W"
-
-
-class Promote(Message):
-    kind = b"P"
-
-
-class New(Message):
-    kind = b"N"
-
-
-class Born(Message):
-    kind = b"B"
-
-
-class Unknown(Message):
-    """What a worker of another version says: an upgrade has left it here, and nobody knows what it means."""
-
+Announce = Kind(b"A")
+Drain = Kind(b"D")
+Quit = Kind(b"Q")
+Verbosity = Kind(b"V")
+Reopen = Kind(b"O")
+Stack = Kind(b"S")
+Interrupt = Kind(b"I")
+Respond = Kind(b"E")
+Ready = Kind(b"R")
+Failed = Kind(b"F")
+Leaving = Kind(b"L")
+Taken = Kind(b"T")
+Warmed = Kind(b"W")
+Promote = Kind(b"P")
+New = Kind(b"N")
+Born = Kind(b"B")
+Unknown = Kind(b"")
+"""What a worker of another version says: an upgrade has left it here, and nobody knows what it means."""
 
 _OF_WORKERS = (Ready, Failed, Leaving, Taken, Warmed)
 _TO_WORKERS = (Announce, Drain, Quit, Promote, Verbosity, Reopen, Stack, Interrupt, Respond)
-_KINDS = {one.kind: one for one in (*_TO_WORKERS, *_OF_WORKERS, New, Born)}
+_KINDS = {one.letter: one for one in (*_TO_WORKERS, *_OF_WORKERS, New, Born)}
 _HEAD_BYTES = 9
 
 
 def encode(message: Message) -> bytes:
     """Return the frame of `message`."""
     payload = message.text.encode("utf-8", "backslashreplace")
-    return message.kind + message.number.to_bytes(4, "little") + len(payload).to_bytes(4, "little") + payload
+    return (
+        message.kind.letter
+        + message.number.to_bytes(4, "little")
+        + len(payload).to_bytes(4, "little")
+        + payload
+    )
 
 
 class Decoder:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import os
 
-from portico.config.addresses import Address, parse_address
+from portico.config.address import Address
 from portico.config.identity import Identity
 from portico.config.values import HandedValues
 from portico.process.invocation import Invocation
@@ -190,12 +190,25 @@ def handed_settings(values: dict[str, Any], origins: dict[str, str]) -> Settings
 
 def dump_listeners(listeners: list[Listener]) -> list[Any]:
     """Return `listeners` as plain values for `load_listeners`."""
-    return [(each.fd, str(each.address), each.display, each.asked, each.identity) for each in listeners]
+    return [
+        (
+            each.fd,
+            {name: getattr(each.address, name) for name in Address.__slots__},
+            each.display,
+            each.asked,
+            each.identity,
+        )
+        for each in listeners
+    ]
 
 
 def load_listeners(record: list[Any]) -> list[Listener]:
-    """Return the listeners that `dump_listeners` wrote."""
+    """Return the listeners that `dump_listeners` wrote; another version knows other parts of an address."""
     return [
-        Listener(fd, parse_address(text), display, asked=asked, identity=identity)
-        for fd, text, display, asked, identity in record
+        Listener(fd, _known_address(parts), display, asked=asked, identity=identity)
+        for fd, parts, display, asked, identity in record
     ]
+
+
+def _known_address(parts: dict[str, Any]) -> Address:
+    return Address(**{name: part for name, part in parts.items() if name in Address.__slots__})

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 from portico import log
 from portico.config.accounts import identity_of
-from portico.config.identity import Identity
+from portico.config.identity import Identity, are_privileges_given_up
 from portico.config.settings import Settings
 from portico.errors import OperatorError, quoted
-from portico.process.privileges import are_given_up, give_up
+from portico.process.privileges import give_up
 
 _CANNOT, _REMARK, _FINE = b"!", b"?", b"."
 _CHUNK = 65536
@@ -26,7 +26,7 @@ def try_privileges(settings: Settings, directory: str) -> tuple[Identity | None,
     `directory` is where the application works. Raises OperatorError if no worker can be what `settings` say.
     """
     identity = identity_of(settings)
-    if not are_given_up(settings, identity):
+    if not are_privileges_given_up(settings, identity):
         return identity, ""
     # What the child will need of Python, it may not be able to import.
     quoted(directory)

@@ -28,17 +28,6 @@ _DEVICES = "/dev"
 _TEMPORARY = "/tmp"
 
 
-def are_given_up(settings: Settings, identity: Identity | None) -> bool:
-    """Say whether `give_up` has anything to do."""
-    return bool(
-        identity is not None
-        or settings.limits
-        or settings.capabilities
-        or settings.no_new_privs
-        or settings.read_only
-    )
-
-
 def give_up(settings: Settings, identity: Identity | None, directory: str) -> str:
     """Make this process what a worker of `settings` may be; return a sentence if that is less than asked for.
 

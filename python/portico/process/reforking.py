@@ -15,10 +15,9 @@ from portico.process.worker_handle import READY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from portico import _core
     from portico.process.generations import Generations
+    from portico.process.life import Life
     from portico.process.templates import Templates
     from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
@@ -29,16 +28,16 @@ _FEWEST_WORKERS = 2
 
 
 class Reforking(Duty):
-    """Looks for a worker that has served enough. `wanted` returns how many workers there should be."""
+    """Looks for a worker that has served enough."""
 
     __slots__ = (
         "_candidate",
         "_generations",
+        "_life",
         "_next_s",
         "_scoreboard",
         "_templates",
         "_tried",
-        "_wanted",
         "_worker_set",
     )
 
@@ -48,14 +47,13 @@ class Reforking(Duty):
         worker_set: WorkerSet,
         scoreboard: _core.Scoreboard,
         templates: Templates,
-        *,
-        wanted: Callable[[], int],
+        life: Life,
     ) -> None:
         self._generations = generations
         self._worker_set = worker_set
         self._scoreboard = scoreboard
         self._templates = templates
-        self._wanted = wanted
+        self._life = life
         self._candidate: WorkerHandle | None = None
         # The generation that a worker was chosen in, or that has come of it: there is no other choice.
         self._tried = -1
@@ -67,7 +65,7 @@ class Reforking(Duty):
         self._next_s = now_s + _TICK_S
         workers = self._worker_set.in_state(READY)
         number = self._generations.number
-        is_settled = len(workers) == len(self._worker_set.workers) == self._wanted() >= _FEWEST_WORKERS
+        is_settled = len(workers) == len(self._worker_set.workers) == self._life.wanted >= _FEWEST_WORKERS
         if not is_settled or any(worker.generation != number for worker in workers):
             return
         worker = max(workers, key=self._requests)

@@ -1,4 +1,7 @@
-"""Reading the configuration anew while serving, for a reload or an upgrade: one dry run at a time."""
+"""Reading the configuration anew while serving, for a reload or an upgrade: one dry run at a time.
+
+Imported when the first of them begins.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import time
 
 from portico import log
 from portico.errors import OperatorError
+from portico.process.dry_run import DryRun
+from portico.process.life import UPGRADE
 from portico.process.loading import EXIT_LOADED
 from portico.process.loop import NEVER_S, Duty
 from portico.process.signals import how_it_ended, signal
@@ -16,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from portico.process.dry_run import DryRun
     from portico.process.generations import Generations
+    from portico.process.life import Readings
     from portico.process.loop import Loop
     from portico.process.plan import Plan
 
@@ -26,25 +31,21 @@ _PATIENCE_S = 60.0
 _INDENT = "\n  "
 
 
-RELOAD, UPGRADE = "reload", "upgrade"
-
-
 class Rereading(Duty):
     """The dry run that is on its way, if there is one.
 
     A plan that comes of it is given to `take_plan`; in an upgrade, to which belongs what `hand_over`
-    returns, `replace` is given the report, and says why it has come back. `asked` is how often the
-    configuration was to be read, `read` how many of these are over, and `failure` is why the last one has
-    come to nothing, if it has.
+    returns, `replace` is given the report, and says why it has come back. `readings` is kept true.
     """
 
     __slots__ = (
-        *("_again", "_covered", "_generations", "_hand_over", "_loop", "_patience_s", "_replace", "_run"),
-        *("_take_plan", "asked", "failure", "read"),
+        *("_again", "_covered", "_generations", "_hand_over", "_loop", "_patience_s", "_readings"),
+        *("_replace", "_run", "_take_plan"),
     )
 
     def __init__(
         self,
+        readings: Readings,
         loop: Loop,
         generations: Generations,
         take_plan: Callable[[Plan, str], None],
@@ -52,6 +53,7 @@ class Rereading(Duty):
         hand_over: Callable[[], dict[str, Any]],
         replace: Callable[[dict[str, Any]], str],
     ) -> None:
+        self._readings = readings
         self._loop = loop
         self._generations = generations
         self._take_plan = take_plan
@@ -61,22 +63,16 @@ class Rereading(Duty):
         self._patience_s = _PATIENCE_S
         # What has been asked for meanwhile.
         self._again = ""
-        self.asked = self._covered = self.read = 0
-        self.failure = ""
-
-    @property
-    def is_on_its_way(self) -> bool:
-        """Whether the configuration is being read."""
-        return self._run is not None
+        self._covered = 0
 
     @property
     def again(self) -> str:
         """What is to be begun once more: RELOAD, UPGRADE, which is a reload too, or nothing."""
         return self._again
 
-    def begin(self, what: str = RELOAD) -> None:
+    def begin(self, what: str) -> None:
         """Read the configuration; once more after that if it is being read."""
-        self.asked += 1
+        self._readings.asked += 1
         if self._run is None:
             self._begin(what)
         else:
@@ -85,10 +81,7 @@ class Rereading(Duty):
     def _begin(self, what: str) -> None:
         self._again = ""
         self._patience_s, hand_over_fd = _PATIENCE_S, -1
-        # Here, because few servers ever reload, and each worker would have it.
-        from portico.process.dry_run import DryRun
-
-        self._covered = self.asked
+        self._covered = self._readings.asked
         try:
             if what == UPGRADE:
                 from portico.process.upgrade import hand_over_file
@@ -109,6 +102,7 @@ class Rereading(Duty):
         finally:
             if hand_over_fd >= 0:
                 os.close(hand_over_fd)
+        self._readings.is_on_its_way = True
         for fd in run.fds:
             self._loop.watch(fd, lambda _: run.read())
 
@@ -126,6 +120,7 @@ class Rereading(Duty):
         if run is None or run.pid != pid:
             return False
         self._run = None
+        self._readings.is_on_its_way = False
         for fd in run.fds:
             self._loop.forget(fd)
         if run.is_upgrade:
@@ -160,8 +155,8 @@ class Rereading(Duty):
         self._conclude(sentence)
 
     def _conclude(self, failure: str) -> None:
-        self.read = self._covered
-        self.failure = failure
+        self._readings.done = self._covered
+        self._readings.failure = failure
 
     def close(self) -> None:
         """In a worker: let go of what belongs to the dry run."""

@@ -14,7 +14,7 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 
-from portico.config.addresses import Address
+from portico.config.address import Address
 from portico.errors import BindError, quoted
 from portico.process.inherited import Activation, inherited_place, open_inherited
 from portico.process.owners import port_owner, unix_owner

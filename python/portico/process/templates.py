@@ -201,13 +201,13 @@ class Templates(Duty):
         """Take in what the template has said; say whether that was anything."""
         messages = template.read_messages()
         for message in messages:
-            if isinstance(message, Ready):
+            if message.kind is Ready:
                 self._ready(template, now_s)
-            elif isinstance(message, Born):
+            elif message.kind is Born:
                 self._born(template, int(message.text), now_s)
-            elif isinstance(message, Failed) and template.state == BOOTING:
+            elif message.kind is Failed and template.state == BOOTING:
                 template.failure = message.text
-            elif isinstance(message, Failed):
+            elif message.kind is Failed:
                 template.end_order()
                 self._cannot_fork(message.text, now_s)
             if template.state == LEAVING and not template.is_promoted:

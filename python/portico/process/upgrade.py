@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portico.process.generations import Generations
+    from portico.process.life import Life
     from portico.process.worker_set import WorkerSet
 
 
@@ -34,9 +35,7 @@ def hand_over(
     generations: Generations,
     worker_set: WorkerSet,
     scoreboard: _core.Scoreboard,
-    *,
-    wanted: int,
-    is_announced: bool,
+    life: Life,
 ) -> dict[str, Any]:
     """Return all that the supervisor in this one's place needs to know of it."""
     memory_fds = scoreboard.descriptors()
@@ -53,8 +52,8 @@ def hand_over(
         "pid_file": plan.pid_file,
         "listeners": dump_listeners(generations.listeners),
         "generation": generations.number,
-        "wanted": wanted,
-        "is_announced": is_announced,
+        "wanted": life.wanted,
+        "is_announced": life.is_announced,
         "scoreboard": memory_fds,
         "slots": worker_set.slots,
         "workers": [worker.hand_over() for worker in workers],

@@ -29,46 +29,78 @@ class Ways:
     OSError if one cannot be had, and leaves none open.
     """
 
-    __slots__ = ("_pairs", "ends")
+    __slots__ = ("_pairs", "ends", "pid")
 
     def __init__(self, *openers: Callable[[], tuple[int, int]]) -> None:
+        # Of the worker; in that 0.
+        self.pid = -1
         self._pairs: list[tuple[int, int]] = []
         self.ends: list[int] = []
         try:
             for opener in openers:
                 self._pairs.append(opener())
         except OSError:
-            self._close_all()
+            self.close()
             raise
 
     def fork(self, how: Callable[[], int] = os.fork) -> int:
-        """Fork by `how`, and return as os.fork does; raises OSError, with all closed, if that cannot be.
+        """As `fork_each`, for these alone; returns as os.fork does."""
+        fork_each([self], how)
+        return self.pid
 
-        In the worker the parent's signals wait until `forget_parent`: until it has let go of the wakeup pipe,
-        a signal for it would be written into its parent's.
-        """
-        block_signals(SUPERVISOR_SIGNALS)
-        try:
-            pid = how()
-        except OSError:
-            unblock_signals(SUPERVISOR_SIGNALS)
-            self._close_all()
-            raise
-        own = 1 if pid == 0 else 0
+    def keep(self, own: int) -> None:
+        """Keep the ends with the index `own` of each pair, and close the others."""
         self.ends = [pair[own] for pair in self._pairs]
-        # A worker reads end of file when its parent is gone, since nobody else holds the other end.
         for pair in self._pairs:
             os.close(pair[1 - own])
-        if pid:
-            unblock_signals(SUPERVISOR_SIGNALS)
-            for fd in self.ends:
-                os.set_blocking(fd, False)
-        return pid
 
-    def _close_all(self) -> None:
+    def close(self) -> None:
+        """Close both ends of all."""
         for pair in self._pairs:
             for fd in pair:
                 os.close(fd)
+
+
+def fork_each(all_ways: list[Ways], how: Callable[[], int] = os.fork) -> Ways | None:
+    """Fork a worker for each of `all_ways` by `how`, as os.fork; returns in a worker those of its own.
+
+    What a parent changes between two forks, each worker has in its own memory: so there is nothing between
+    them. If one fails, those that have no worker are closed and taken out of the list; raises OSError if that
+    is all. A worker reads end of file when its parent is gone, since nobody else holds the other end. In it
+    the parent's signals wait until `forget_parent`: until it has let go of the wakeup pipe, a signal for it
+    would be written into its parent's.
+    """
+    forked = 0
+    failure = None
+    block_signals(SUPERVISOR_SIGNALS)
+    try:
+        for ways in all_ways:
+            ways.pid = how()
+            if not ways.pid:
+                return _own(ways, all_ways)
+            forked += 1
+    except OSError as error:
+        failure = error
+    unblock_signals(SUPERVISOR_SIGNALS)
+    for ways in all_ways[forked:]:
+        ways.close()
+    del all_ways[forked:]
+    for ways in all_ways:
+        ways.keep(0)
+        for fd in ways.ends:
+            os.set_blocking(fd, False)
+    if failure is not None and not all_ways:
+        raise failure
+    return None
+
+
+def _own(own: Ways, all_ways: list[Ways]) -> Ways:
+    for ways in all_ways:
+        if ways is own:
+            ways.keep(1)
+        else:
+            ways.close()
+    return own
 
 
 def forget_parent(signals: SignalPipe) -> None:

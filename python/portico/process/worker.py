@@ -14,13 +14,14 @@ import gc
 import os
 import sys
 
-from portico import _core, log
+# The engine imports `threads` in each worker: here, all have it in the memory that they share.
+from portico import _core, log, threads  # noqa: F401
+from portico.config.identity import are_privileges_given_up
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.forked import leave_server_behind
 from portico.process.import_watch import show_no_stack, show_stack_when_asked
 from portico.process.loading import Loaded, enter, load_in
 from portico.process.messages import Failed, Ready, encode
-from portico.process.privileges import are_given_up, give_up
 from portico.process.proctitle import name_process
 from portico.process.signals import STACKS_SIGNAL, WORKER_SIGNALS, SignalPipe, signal
 from portico.process.tracebacks import traceback_of
@@ -174,8 +175,11 @@ def _show_lines_at_once() -> None:
 def give_up_privileges(assignment: Assignment) -> None:
     """Become who the plan says, and keep no more than it says."""
     plan = assignment.plan
-    if not are_given_up(plan.settings, plan.identity):
+    if not are_privileges_given_up(plan.settings, plan.identity):
         return
+    # Here, because most give up nothing, and each worker would have it.
+    from portico.process.privileges import give_up
+
     try:
         # What there is to say of it was said before the start.
         give_up(plan.settings, plan.identity, plan.directory)

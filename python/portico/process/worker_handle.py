@@ -13,7 +13,7 @@ import os
 from portico import _core
 from portico.process.import_watch import ImportWatch
 from portico.process.loop import NEVER_S
-from portico.process.messages import Decoder, Drain, Message, Quit, Taken, encode
+from portico.process.messages import Decoder, Drain, Kind, Message, Quit, Taken, encode
 from portico.process.signals import STACKS_SIGNAL, signal
 
 BOOTING = "booting"
@@ -27,8 +27,8 @@ _QUIT_PATIENCE_S = 1.0
 _DRAIN_MARGIN_S = 1.0
 _READ_BYTES = 65536
 # For each order: what ends a worker that does not serve yet, and so reads none; what it is to do, in words.
-_SIGNALS: dict[type[Message], int] = {Drain: signal.SIGTERM, Quit: signal.SIGINT}
-_WORDS: dict[type[Message], str] = {Drain: "finish", Quit: "stop"}
+_SIGNALS: dict[Kind, int] = {Drain: signal.SIGTERM, Quit: signal.SIGINT}
+_WORDS: dict[Kind, str] = {Drain: "finish", Quit: "stop"}
 # What an upgrade hands over as it is: another version takes of it what it knows.
 _HANDED_OVER = (
     *("state", "forked_at_s", "ready_at_s", "left_at_s", "kill_at_s", "patience", "failure"),
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from portico.process.calls import CallName
 
 
-def _patience_s(order: type[Message], settings: Settings) -> float:
+def _patience_s(order: Kind, settings: Settings) -> float:
     """Return how long a worker may take to leave by `order`."""
     return _QUIT_PATIENCE_S if order is Quit else settings.graceful_timeout_s + _DRAIN_MARGIN_S
 
@@ -113,7 +113,7 @@ class WorkerHandle:
         # Whether it leaves at once because of its size.
         self.is_too_large = False
         # What it leaves by.
-        self.order: type[Message] | None = None
+        self.order: Kind | None = None
         # The calls that nobody waits for, each with when that was decided.
         self.given_up: dict[CallName, float] = {}
         self._decoder = Decoder()
@@ -128,7 +128,7 @@ class WorkerHandle:
         """Return what the supervisor that takes this one's place makes its handle of: `take_over`."""
         return {
             **{name: getattr(self, name) for name in _HANDED_OVER},
-            "order": self.order.kind if self.order else b"",
+            "order": self.order.letter if self.order else b"",
             "settings": self.settings.values,
             "stack_fd": self.import_watch.fd,
             "orders": self._orders,
@@ -151,7 +151,7 @@ class WorkerHandle:
         for name in _HANDED_OVER:
             if name in record:
                 setattr(worker, name, record[name])
-        worker.order = next((order for order in _SIGNALS if order.kind == record.get("order")), None)
+        worker.order = next((order for order in _SIGNALS if order.letter == record.get("order")), None)
         worker._orders = record["orders"]
         worker._untaken = set(record["untaken"])
         worker._decoder = Decoder(record["begun"])
@@ -167,6 +167,17 @@ class WorkerHandle:
         """Whether it serves, or is about to: it counts towards the number of workers that is wanted."""
         return self.state in (BOOTING, READY)
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether it is to be replaced one day, for its age or its size."""
+        settings = self.settings
+        return bool(
+            settings.max_requests
+            or settings.max_lifetime_s
+            or settings.max_rss_bytes
+            or settings.max_rss_hard_bytes
+        )
+
     def read_messages(self) -> list[Message]:
         """Return what the worker has said since the last call; closes the socket at its end."""
         messages: list[Message] = []
@@ -180,14 +191,14 @@ class WorkerHandle:
             if not data:
                 self._close_messages()
             messages += self._decoder.feed(data)
-        self._untaken -= {message.number for message in messages if isinstance(message, Taken)}
+        self._untaken -= {message.number for message in messages if message.kind is Taken}
         return messages
 
-    def tell(self, order: type[Message], text: str = "", fds: Sequence[int] = ()) -> None:
+    def tell(self, order: Kind, text: str = "", fds: Sequence[int] = ()) -> None:
         """Give it an order to serve on by, which may be before it serves; `fds` are sent along."""
         self._order(order, text, fds)
 
-    def leave(self, order: type[Message], *, now_s: float, within_s: float = NEVER_S) -> None:
+    def leave(self, order: Kind, *, now_s: float, within_s: float = NEVER_S) -> None:
         """Order it to leave, and expect it to be gone as soon as it should by that, or in `within_s`."""
         if self.state == KILLED:
             return
@@ -208,7 +219,7 @@ class WorkerHandle:
         self.patience = f"did not {_WORDS[Drain]} within {within_s:g} s"
         self._order(Drain, str(int(within_s) + 1))
 
-    def expect_end(self, order: type[Message], *, now_s: float, within_s: float = NEVER_S) -> None:
+    def expect_end(self, order: Kind, *, now_s: float, within_s: float = NEVER_S) -> None:
         """Note that it leaves by `order`, whoever gave that. A later one may only shorten its time."""
         if self.state == KILLED:
             return
@@ -268,12 +279,12 @@ class WorkerHandle:
         """Whether it has acknowledged all that it was told."""
         return not self._untaken
 
-    def order_about(self, order: type[Message], call: CallName, sentence: str = "") -> None:
+    def order_about(self, order: Kind, call: CallName, sentence: str = "") -> None:
         """Have it do something about one call, which has the cell and the start that are its name."""
         cell, started_ns = call
         self._order(order, f"{cell} {started_ns} {sentence}".rstrip())
 
-    def _order(self, order: type[Message], text: str = "", fds: Sequence[int] = ()) -> None:
+    def _order(self, order: Kind, text: str = "", fds: Sequence[int] = ()) -> None:
         self._orders += 1
         self._untaken.add(self._orders)
         if self.message_fd < 0:

@@ -51,10 +51,10 @@ class WorkerSet:
         """Whether there is a slot that no worker occupies."""
         return len(self.workers) < self.slots
 
-    def free_slot(self) -> int:
-        """Return the lowest slot that no worker occupies; there is one if it `has_room`."""
+    def free_slots(self, most: int) -> list[int]:
+        """Return the lowest slots that no worker occupies; there is one if it `has_room`."""
         taken = {worker.slot for worker in self.workers.values()}
-        return next(slot for slot in range(self.slots) if slot not in taken)
+        return [slot for slot in range(self.slots) if slot not in taken][:most]
 
     def surplus(self, generation: int, wanted: int) -> list[WorkerHandle]:
         """Return the workers that should leave now."""
@@ -69,13 +69,13 @@ class WorkerSet:
             leaving += current[wanted:]
         return leaving
 
-    def lacks_worker(self, generation: int, wanted: int, parallel: int = 1) -> bool:
-        """Say whether another worker should start now; in a reload, `parallel` at a time."""
+    def missing(self, generation: int, wanted: int, parallel: int = 1) -> int:
+        """Return how many workers should start now; in a reload, `parallel` at a time."""
         current, before = self._split(generation)
-        if len(current) >= wanted or not self.has_room:
-            return False
-        serving_before = any(worker.state == READY for worker in before)
-        return not serving_before or sum(worker.state == BOOTING for worker in current) < parallel
+        count = min(wanted - len(current), self.slots - len(self.workers))
+        if any(worker.state == READY for worker in before):
+            count = min(count, parallel - sum(worker.state == BOOTING for worker in current))
+        return max(0, count)
 
     def has_ready(self, generation: int) -> bool:
         return any(worker.generation == generation for worker in self.in_state(READY))

@@ -57,7 +57,7 @@ def stop(subject: Subject, request: Request, now_s: float) -> Result:
     """Stop after the requests in flight, or `now`. The end of the connection is the end of the server."""
     _say("stop")
     subject.stop(_flag(request, "now", default=False), now_s)
-    return {"stage": subject.stage()}
+    return {"stage": subject.life.stage}
 
 
 def scale(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
@@ -70,8 +70,8 @@ def scale(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
     subject.resize_to(count)
 
     def outcome() -> Result | None:
-        if subject.wanted() != count:
-            raise VerbError("failed", f"the number of workers was changed to {subject.wanted()} meanwhile")
+        if subject.life.wanted != count:
+            raise VerbError("failed", f"the number of workers was changed to {subject.life.wanted} meanwhile")
         _expect_still_serving(subject)
         _expect_no_failure(subject)
         return {"workers": count} if _are_all_ready(subject) else None
@@ -85,8 +85,8 @@ def drain(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
     subject.rest()
 
     def outcome() -> Result | None:
-        if subject.wanted():
-            raise VerbError("failed", f"the number of workers was changed to {subject.wanted()} meanwhile")
+        if subject.life.wanted:
+            raise VerbError("failed", f"the number of workers was changed to {subject.life.wanted} meanwhile")
         return None if subject.worker_set.workers else {"workers": 0}
 
     return _when_done(request, outcome, {"workers": 0})
@@ -150,17 +150,17 @@ class _Reload:
     def __init__(self, subject: Subject, *, generation: int | None = None) -> None:
         """`generation` is the number of what has come of it, if that is known already."""
         self._subject = subject
-        self._asked = subject.rereading.asked
+        self._asked = subject.life.readings.asked
         self._generation = generation
 
     def __call__(self) -> Result | None:
         subject, generations = self._subject, self._subject.generations
         _expect_still_serving(subject)
         if self._generation is None:
-            if subject.rereading.read < self._asked:
+            if subject.life.readings.done < self._asked:
                 return None
-            if subject.rereading.failure:
-                raise VerbError("failed", subject.rereading.failure)
+            if subject.life.readings.failure:
+                raise VerbError("failed", subject.life.readings.failure)
             self._generation = generations.number
         if generations.failed >= self._generation:
             raise VerbError("failed", generations.failure)
@@ -176,7 +176,7 @@ def _when_done(request: Request, outcome: Outcome, begun: Result) -> Result | Ou
 def _are_all_ready(subject: Subject) -> bool:
     """Say whether there are as many workers as wanted, all of the current plan, and all ready."""
     active = [worker for worker in subject.worker_set.workers.values() if worker.is_active]
-    return len(active) == subject.wanted() and all(
+    return len(active) == subject.life.wanted and all(
         worker.state == READY and worker.generation == subject.generations.number for worker in active
     )
 
@@ -191,12 +191,12 @@ def _expect_no_failure(subject: Subject) -> None:
 
 
 def _expect_serving(subject: Subject) -> None:
-    if not subject.is_serving:
+    if not subject.life.is_serving:
         raise VerbError("rejected", "the server is about to end")
 
 
 def _expect_still_serving(subject: Subject) -> None:
-    if not subject.is_serving:
+    if not subject.life.is_serving:
         raise VerbError("failed", "the server is about to end")
 
 

@@ -6,7 +6,6 @@ import os
 
 from portico import log
 from portico.process.loop import Duty
-from portico.process.pid_file import remove_pid_file
 
 # Settings that a reload cannot change.
 _FOR_A_START = ("control", "pid_file")
@@ -62,7 +61,11 @@ class Door(Duty):
             self._loop.forget(listener.fd)
             listener.close()
         self._listeners.clear()
-        remove_pid_file(self._pid_file)
+        if self._pid_file:
+            # At the end only.
+            from portico.process.pid_file import remove_pid_file
+
+            remove_pid_file(self._pid_file)
 
     def _knock(self, now_s: float) -> None:
         if self._clients is None:

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 
 from portico import log
-from portico.config.addresses import Address
+from portico.config.address import Address
 from portico.errors import quoted
 from portico.process.plan import Listener, Plan
 

@@ -32,12 +32,12 @@ def status(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[s
         "directory": plan.directory,
         "started_in": plan.invocation.directory,
         "uptime_s": round(now_s - subject.started_at_s, 3),
-        "stage": subject.stage(),
+        "stage": subject.life.stage,
         # People count from one.
         "generation": subject.generations.number + 1,
-        "reloading": subject.rereading.read < subject.rereading.asked,
+        "reloading": subject.life.readings.done < subject.life.readings.asked,
         "listeners": [listener.display for listener in subject.generations.listeners],
-        "workers_wanted": subject.wanted(),
+        "workers_wanted": subject.life.wanted,
         "workers": {
             state: len(subject.worker_set.in_state(state)) for state in (BOOTING, READY, LEAVING, KILLED)
         },

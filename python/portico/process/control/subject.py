@@ -9,36 +9,32 @@ if TYPE_CHECKING:
     from portico import _core
     from portico.process.back_off import BackOff
     from portico.process.generations import Generations
-    from portico.process.reread import Rereading
+    from portico.process.life import Life
     from portico.process.worker_set import WorkerSet
 
 
 class Subject:
     """The parts of one supervisor.
 
-    `stage` returns its stage, `wanted` how many workers it wants, `bounds` the fewest and the most it may
-    want; `serving` is the name of the stage in which it starts workers. `reload`, `upgrade`, `stop`
-    (whether at once, when), `resize_to` (so many workers), `rest`, `reopen_logs` and `set_log_level` are
-    done at once; what comes of them shows in the others.
+    `bounds` returns the fewest and the most workers that it may want. `reload`, `upgrade`, `stop` (whether at
+    once, when), `resize_to` (so many workers), `rest`, `reopen_logs` and `set_log_level` are done at once;
+    what comes of them shows in the others.
     """
 
     __slots__ = (
-        *("back_off", "generations", "rereading", "scoreboard", "worker_set"),
+        *("back_off", "generations", "life", "scoreboard", "worker_set"),
         *("reload", "reopen_logs", "resize_to", "rest", "set_log_level", "stop", "upgrade"),
-        *("bounds", "serving", "stage", "started_at_s", "wanted"),
+        *("bounds", "started_at_s"),
     )
 
     def __init__(
         self,
         *,
+        life: Life,
         worker_set: WorkerSet,
         scoreboard: _core.Scoreboard,
         generations: Generations,
-        rereading: Rereading,
         back_off: BackOff,
-        serving: str,
-        stage: Callable[[], str],
-        wanted: Callable[[], int],
         reload: Callable[[], None],
         upgrade: Callable[[], None],
         stop: Callable[[bool, float], None],
@@ -48,14 +44,11 @@ class Subject:
         reopen_logs: Callable[[], None],
         set_log_level: Callable[[str], None],
     ) -> None:
+        self.life = life
         self.worker_set = worker_set
         self.scoreboard = scoreboard
         self.generations = generations
-        self.rereading = rereading
         self.back_off = back_off
-        self.serving = serving
-        self.stage = stage
-        self.wanted = wanted
         self.reload = reload
         self.upgrade = upgrade
         self.stop = stop
@@ -65,7 +58,3 @@ class Subject:
         self.reopen_logs = reopen_logs
         self.set_log_level = set_log_level
         self.started_at_s = generations.current.started_at_s
-
-    @property
-    def is_serving(self) -> bool:
-        return self.stage() == self.serving

@@ -31,7 +31,7 @@ class DescriptorStore(Duty):
         self._names: set[str] = set()
 
     def look(self, now_s: float) -> None:
-        if self._service.is_stopping():
+        if self._service.is_stopping:
             return  # what is closed now is to be kept
         listeners = self._service.generations.listeners
         if listeners == self._seen:

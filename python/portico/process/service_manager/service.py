@@ -6,51 +6,40 @@ from portico.process.worker_handle import BOOTING, READY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from portico import _core
     from portico.process.generations import Generations
-    from portico.process.reread import Rereading
+    from portico.process.life import Life
     from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
 
 
 class Service:
-    """What the supervisor has, and three questions to it.
+    """What the supervisor has."""
 
-    `is_ready` is whether the first workers have been ready, `is_stopping` whether it has been told to stop,
-    and `wanted` is how many workers there should be.
-    """
-
-    __slots__ = (
-        *("generations", "rereading", "scoreboard", "worker_set"),
-        *("is_ready", "is_stopping", "wanted"),
-    )
+    __slots__ = ("generations", "life", "scoreboard", "worker_set")
 
     def __init__(
         self,
         generations: Generations,
         worker_set: WorkerSet,
         scoreboard: _core.Scoreboard,
-        rereading: Rereading,
-        *,
-        is_ready: Callable[[], bool],
-        is_stopping: Callable[[], bool],
-        wanted: Callable[[], int],
+        life: Life,
     ) -> None:
         self.generations = generations
         self.worker_set = worker_set
         self.scoreboard = scoreboard
-        self.rereading = rereading
-        self.is_ready = is_ready
-        self.is_stopping = is_stopping
-        self.wanted = wanted
+        self.life = life
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it has been told to stop."""
+        return not self.life.is_serving
 
     @property
     def is_reloading(self) -> bool:
         """Whether the configuration is being read, or workers of before are still to be replaced."""
         number = self.generations.number
-        return self.rereading.is_on_its_way or any(
+        return self.life.readings.is_on_its_way or any(
             worker.is_active and worker.generation != number for worker in self.workers
         )
 

@@ -42,7 +42,7 @@ class States(Duty):
         self._began_s = self._looked_at_s = time.monotonic()
         self._next_s = 0.0
         # How often a reload had been asked for when it was last said that one has begun.
-        self._asked = service.rereading.asked
+        self._asked = service.life.readings.asked
         self._rate = 0.0
         self._status = ""
         # Whether there are no workers, so that nothing changes before something happens.
@@ -50,11 +50,11 @@ class States(Duty):
 
     def look(self, now_s: float) -> None:
         service = self._service
-        if service.is_stopping():
+        if service.is_stopping:
             if self._state != STOPPING:
                 self._begin(STOPPING, now_s, "STOPPING=1")
-        elif service.is_ready():
-            asked_before, self._asked = self._asked, service.rereading.asked
+        elif service.life.is_announced:
+            asked_before, self._asked = self._asked, service.life.readings.asked
             is_new = service.is_reloading and self._state != RELOADING
             if is_new or self._asked != asked_before:
                 # Also of one that was asked for during another: systemd waits for what comes after its order.
@@ -106,7 +106,7 @@ class States(Duty):
         service = self._service
         ready = len(service.ready)
         if self._state == LOADING:
-            return f"loading the application, {ready} of {_number(service.wanted(), 'worker')} ready"
+            return f"loading the application, {ready} of {_number(service.life.wanted, 'worker')} ready"
         running = sum(len(service.status(worker).calls) for worker in service.workers)
         in_flight = f"{_number(running, 'request')} in flight"
         if self._state == STOPPING:

@@ -71,7 +71,7 @@ class Watchdog(Duty):
     def _is_well(self, now_s: float) -> bool:
         elapsed_s, self._looked_at_s = now_s - self._looked_at_s, now_s
         service = self._service
-        if self._completed.since_last() or service.booting or service.is_stopping() or not service.wanted():
+        if self._completed.since_last() or service.booting or service.is_stopping or not service.life.wanted:
             return True
         statuses = [(worker, service.status(worker)) for worker in service.workers]
         return not self._requests_wait(statuses, elapsed_s) or any(

@@ -1,0 +1,151 @@
+"""Children that have ended: each is reaped, its end is said and accounted for, and what follows is begun.
+
+As PID 1 of a container that is also every process which others have left behind.
+"""
+
+from __future__ import annotations
+
+import os
+
+from portico import log
+from portico.errors import EXIT_APPLICATION, EXIT_FINE
+from portico.process.accounting import Accounting
+from portico.process.calls import describe_calls
+from portico.process.life import QUITTING
+from portico.process.signals import how_it_ended
+from portico.process.worker_handle import BOOTING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from portico import _core
+    from portico.process.generations import Generations
+    from portico.process.hook_calls import HookCalls
+    from portico.process.keeper import Keeper
+    from portico.process.life import Life
+    from portico.process.loop import Loop
+    from portico.process.worker_handle import WorkerHandle
+    from portico.process.worker_set import WorkerSet
+
+
+class Ends:
+    """What is made of the ends of children.
+
+    `other_ended` is told of those that are nobody's here; `stop` ends the server in a stage, since no worker
+    can be started.
+    """
+
+    __slots__ = (
+        *("_accounting", "_generations", "_hooks", "_keeper", "_life", "_loop", "_other_ended"),
+        *("_scoreboard", "_stop", "_worker_set"),
+    )
+
+    def __init__(
+        self,
+        life: Life,
+        loop: Loop,
+        generations: Generations,
+        worker_set: WorkerSet,
+        scoreboard: _core.Scoreboard,
+        keeper: Keeper,
+        hooks: HookCalls,
+        *,
+        other_ended: Callable[[int, int], object],
+        stop: Callable[[str, float], None],
+    ) -> None:
+        self._life = life
+        self._loop = loop
+        self._generations = generations
+        self._worker_set = worker_set
+        self._scoreboard = scoreboard
+        self._keeper = keeper
+        self._hooks = hooks
+        self._other_ended = other_ended
+        self._stop = stop
+        self._accounting = Accounting(scoreboard)
+
+    def reap(self, now_s: float) -> None:
+        """Take leave of every child that has ended."""
+        while True:
+            try:
+                pid, wait_status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            exit_code = os.waitstatus_to_exitcode(wait_status)
+            worker = self._worker_set.workers.get(pid)
+            if worker is not None:
+                self._reap_worker(worker, exit_code, now_s)
+            elif template := self._template(pid, now_s):
+                self._on_template_exit(template, exit_code, now_s)
+            elif not self._hooks.ended(pid, exit_code):
+                self._other_ended(pid, exit_code)
+
+    def _template(self, pid: int, now_s: float) -> WorkerHandle | None:
+        templates = self._keeper.templates
+        return None if templates is None else templates.ended(pid, now_s)
+
+    def _reap_worker(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:
+        if self._keeper.reforking is not None:
+            self._keeper.reforking.has_ended(worker)
+        self._keeper.read_messages(worker, now_s)  # its last words may still be in the socket
+        # A child of the worker may hold the other end.
+        self._loop.forget(worker.message_fd)
+        worker.close()
+        # Out of the set first: from here on its pid may belong to another process.
+        self._worker_set.remove(worker)
+        self._on_exit(worker, exit_code, now_s)
+        self._hooks.worker_ended(worker, exit_code)
+        self._scoreboard.reset(worker.slot)
+
+    def _on_exit(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:
+        """Say what happened and when its place is filled; the scoreboard still has what it was doing."""
+        how = how_it_ended(exit_code)
+        if self._accounting.settle(worker, exit_code, self._generations.current) == "killed:oom":
+            how += ", for want of memory in its cgroup,"
+        if not worker.is_active:
+            log.debug(f"{worker} has left: it {how}")
+        elif worker.state == BOOTING:
+            self._boot_failed(worker, how, now_s)
+        else:
+            lived_s = now_s - worker.ready_at_s
+            self._keeper.lived(lived_s, now_s)
+            log.error(
+                f"{worker} {how} after {lived_s:.1f} s{describe_calls(self._scoreboard.read(worker.slot))}; "
+                f"{self._keeper.back_off.next_try(now_s)}"
+            )
+
+    def _on_template_exit(self, template: WorkerHandle, exit_code: int, now_s: float) -> None:
+        """The workers serve on; from what the next ones are forked, the keeper sees to."""
+        how = how_it_ended(exit_code)
+        if not template.is_active or not self._life.is_serving or self._life.has_stop_signal:
+            log.debug(f"{template} has left: it {how}")
+        elif template.state == BOOTING:
+            self._boot_failed(template, how, now_s)
+        else:
+            self._keeper.lived(now_s - template.ready_at_s, now_s)
+            log.error(f"{template} {how}; {self._keeper.back_off.next_try(now_s)}")
+
+    def _boot_failed(self, worker: WorkerHandle, how: str, now_s: float) -> None:
+        workers, generation = self._worker_set, self._generations.number
+        app, back_off = self._generations.current.settings.app, self._keeper.back_off
+        reason = _after_colon(worker.failure or f"the {worker.sort} {how} while it loaded the application")
+        # A worker that died without a word says nothing about the application if another one has loaded it.
+        if not self._life.is_announced and (worker.failure or not workers.has_ready(generation)):
+            if self._life.exit_code == EXIT_FINE:
+                log.critical(f"cannot load {app}{reason}")
+                self._life.exit_code = EXIT_APPLICATION
+                self._stop(QUITTING, now_s)
+        elif workers.has_ready_before(generation) and not workers.has_ready(generation):
+            log.error(f"reload failed, the workers of before go on serving{reason}")
+            self._keeper.go_back(worker.failure or reason.removeprefix(": "))
+        else:
+            back_off.failed(now_s)
+            log.error(f"{worker} cannot load {app} ({back_off.next_try(now_s)}){reason}")
+
+
+def _after_colon(text: str) -> str:
+    """Let a traceback begin on a line of its own."""
+    return ":\n" + text if "\n" in text else ": " + text
