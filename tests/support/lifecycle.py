@@ -65,7 +65,7 @@ def _has_ended(pid: int) -> bool:
     """Whether all its threads have ended, and with the last of them its connections."""
     try:
         return not is_alive(pid) and thread_count(pid) == 1
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
