@@ -72,6 +72,8 @@ class Supervisor:
         self._life.wanted = self._bounds.first
         # From the first plan on whose number of workers is not fixed.
         self._automatic_count: AutomaticCount | None = None
+        # Whether all is imported that may be needed.
+        self._is_settled = False
         # Whether a reload is on its way that ends a rest.
         self._is_woken = False
         # From the first reload or upgrade on.
@@ -147,7 +149,15 @@ class Supervisor:
                 block_signals(SUPERVISOR_SIGNALS)
                 _core.flush_log(LOG_PATIENCE_S)
                 return self._life.exit_code
+            if self._life.is_announced and not self._is_settled:
+                self._settle()
             self._wait()
+
+    def _settle(self) -> None:
+        from portico.process.settling import settle
+
+        self._is_settled = True
+        settle(self._plan)
 
     def _service_manager_duties(self) -> list[Duty]:
         # Here, because without a service manager it would be in every worker's memory for nothing.

@@ -1,0 +1,53 @@
+"""What a supervisor imports once its first workers serve, while the files of this program are still its own.
+
+Whatever it is told later must not need code from the disk: by then another version may be there, or the link
+to a virtual environment may lead elsewhere, which is what upgrades are for. Not at the start, since it would
+be in the memory of each of those workers. Runs once, in the supervisor; imported when it does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from portico.config.identity import are_privileges_given_up
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico.process.plan import Plan
+
+_FOR_ALL = (
+    *("portico.process.reread", "portico.process.upgrade", "portico.process.reopening"),
+    *("portico.process.drain_delay", "portico.process.last_connections", "portico.process.pid_file"),
+    *(
+        "portico.process.descriptor_limit",
+        "portico.process.control.actions",
+        "portico.process.control.reports",
+    ),
+    *("portico.process.control.clients", "portico.app_loader.callables"),
+)
+"""For signals, control verbs and the end; and for workers that take the place of others."""
+
+
+def settle(plan: Plan) -> None:
+    """Import what may be needed, by the plan of this start; know where packages are, whatever links do."""
+    for name in (*_FOR_ALL, *_by_settings(plan)):
+        try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
+            __import__(name)
+        except ImportError:
+            pass  # it cannot be imported when it is needed, either, and perhaps never is
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "portico" and hasattr(module, "__path__"):
+            module.__path__ = [os.path.realpath(path) for path in module.__path__]
+
+
+def _by_settings(plan: Plan) -> list[str]:
+    settings = plan.settings
+    asked_for = {
+        "portico.process.hooks": plan.hooks,
+        "portico.process.template": settings.preload,
+        "portico.process.warmup": settings.warmup,
+        "portico.process.wrapping": settings.middleware,
+        "portico.process.privileges": are_privileges_given_up(settings, plan.identity),
+    }
+    return [name for name, is_asked_for in asked_for.items() if is_asked_for]
