@@ -177,7 +177,8 @@ def test_a_mistake_in_pyproject_names_the_whole_table(folder: Path) -> None:
     assert _mistakes() == [
         'pyproject.toml:2:1: expected a table of tool.portico, got "threads", which is none; it is '
         "threads in [tool.portico.processes]",
-        'pyproject.toml:4:1: expected a setting of [[tool.portico.app]], got "hots", which is none',
+        'pyproject.toml:4:1: expected a setting of [[tool.portico.app]], got "hots", which is none; '
+        "did you mean host?",
     ]
 
 

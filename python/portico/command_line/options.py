@@ -23,14 +23,18 @@ FILE = "config_file"
 @functools.cache
 def parameters() -> tuple[click.Parameter, ...]:
     """Return what every command takes that reads the settings; made once, since there are many."""
+    return (*(_parameter(row) for row in TABLE), file_option())
+
+
+def file_option() -> click.Option:
+    """Return the option that names the configuration file."""
     text = (
         "The configuration file, or none.  [default: portico.toml, else tool.portico of pyproject.toml, in "
         f"the working directory; {VARIABLE}]"
     )
-    file = click.Option(
+    return click.Option(
         ["-c", "--config", FILE], metavar=f"FILE|{NONE}", help=text, shell_complete=_complete_file
     )
-    return (*(_parameter(row) for row in TABLE), file)
 
 
 def flags_of(command: click.Command, ctx: click.Context) -> dict[str, Option]:

@@ -12,6 +12,7 @@ SCHEME is http (also meant where none is given), uwsgi, fastcgi or scgi. Options
 from __future__ import annotations
 
 from portico.config.address import SCHEMES, Address
+from portico.config.unfit import UnfitError
 
 FORMS = (
     "HOST:PORT, unix:PATH or fd://N, with a scheme (uwsgi://HOST:PORT, scgi+unix:PATH) and options "
@@ -24,13 +25,8 @@ FIRST_INHERITED_FD = 3
 _MOST_ID = (1 << 32) - 2  # the largest uid_t and gid_t; one more means "as it is" to chown(2)
 
 
-class AddressError(ValueError):
-    """A text is no address: what was `expected` in the place of `got`, a part of the text or all of it."""
-
-    def __init__(self, expected: str, got: str) -> None:
-        super().__init__(f"expected {expected}, got {got!r}")
-        self.expected = expected
-        self.got = got
+class AddressError(UnfitError):
+    """A text is no address."""
 
 
 def complete(text: str) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from portico.config.address import Address
 from portico.config.addresses import parse_address
 from portico.config.clashes import clashes
-from portico.config.file import SURELY_MEANT, VARIABLE
+from portico.config.document import SURELY_MEANT
+from portico.config.file import VARIABLE
 from portico.config.finding import why_none_was_found
 from portico.config.kinds import LogFile
 from portico.config.settings import TABLE, Settings

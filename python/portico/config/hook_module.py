@@ -10,7 +10,7 @@ import os
 import sys
 
 from portico.app_loader.name import names_file
-from portico.config.file import SURELY_MEANT
+from portico.config.document import SURELY_MEANT
 from portico.config.python_source import UnreadableError, parse_file, top_level_names
 from portico.config.settings import Settings
 from portico.errors import OperatorError, quoted

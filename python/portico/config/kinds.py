@@ -400,13 +400,18 @@ class MountPath(Kind[str]):
     """A decoded path, below which something is mounted; without a slash at its end, so that `/` is empty."""
 
     metavar = "PATH"
-    expected = "a path that begins with one / and has no escapes, ?, # or control characters, such as /shop"
+    expected = (
+        "a path that begins with one /, without . or .. as a part, escapes, ?, # or control characters, "
+        "such as /shop"
+    )
 
     def parse(self, text: str) -> str:
         path = text.strip().rstrip("/")
         begins = path.startswith("/") and not path.startswith(("//", "/\\"))
         if path and (not begins or any(character in "%?#" or character < " " for character in path)):
             raise ValueError
+        if {".", ".."} & set(path.split("/")):
+            raise ValueError  # clients resolve them before they ask
         if not path and text.strip() not in ("", "/"):
             raise ValueError
         path.encode()  # a lone surrogate is no text: UnicodeEncodeError is a ValueError

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from portico.config.addresses import AddressError
 from portico.config.setting import Setting
+from portico.config.unfit import UnfitError
 from portico.errors import OperatorError, quoted
 
 
@@ -27,7 +27,7 @@ def parse(row: Setting[Any], text: str, origin: str) -> Any:
     """Return the value of `text`; raises OperatorError, naming `origin`, if it is not of the row's kind."""
     try:
         return row.kind.parse(text)
-    except AddressError as error:
+    except UnfitError as error:
         where = "" if error.got == text.strip() else f" in {quoted(text)}"
         raise OperatorError(f"{origin}: expected {error.expected}, got {quoted(error.got)}{where}") from None
     except ValueError:

@@ -6,10 +6,15 @@ Runs in the process of the command line only.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from portico.config.file import ARRAYS, SUBSTITUTION_PATTERN
+from portico.config.document import SUBSTITUTION_PATTERN
 from portico.config.kinds import Choice, Kind, Middleware, NumberOrAuto, WholeNumber
+from portico.config.routes.keys import OF_A_POOL, ONCE
+from portico.config.routes.keys import TABLES as ROUTE_TABLES
+from portico.config.routes.kinds import Status, UnknownHost
+from portico.config.routes.table import MISDIRECTED
 from portico.config.setting import Setting
 from portico.config.settings import by_group
 
@@ -20,14 +25,9 @@ def schema() -> str:
     """Return the schema as JSON (https://json-schema.org, draft 7, which taplo reads)."""
     tables: dict[str, Any] = {}
     for group, rows in by_group().items():
-        table = {
-            "type": "object",
-            "title": group.title.capitalize(),
-            "additionalProperties": False,
-            "properties": {row.key: _setting(row) for row in rows},
-        }
-        is_array = group.table in ARRAYS
-        tables[group.table] = {"type": "array", "maxItems": 1, "items": table} if is_array else table
+        tables[group.table] = _table(group.title, rows)
+    for name, own in ROUTE_TABLES.items():
+        tables[name] = _route_table(name, own)
     whole = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "portico.toml",
@@ -37,6 +37,24 @@ def schema() -> str:
         "properties": tables,
     }
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+def _table(title: str, rows: Iterable[Setting[Any]]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "title": title.capitalize(),
+        "additionalProperties": False,
+        "properties": {row.key: _setting(row) for row in rows},
+    }
+
+
+def _route_table(name: str, rows: Iterable[Setting[Any]]) -> dict[str, Any]:
+    """Return a table that makes routes; what stands in a table of its own, too, is described there."""
+    own = [row for row in rows if row not in OF_A_POOL]
+    table = _table(own[-1].group.title, own)
+    for row in OF_A_POOL if name == "app" else ():
+        table["properties"][row.key] = {"$ref": f"#/properties/{row.group.table}/properties/{row.key}"}
+    return table if name == ONCE else {"type": "array", "items": table}
 
 
 def _setting(row: Setting[Any]) -> dict[str, Any]:
@@ -65,6 +83,10 @@ def _kind(kind: Kind[Any]) -> dict[str, Any]:
         exact: list[dict[str, Any]] = [{"type": "integer", "minimum": kind.minimum, "maximum": kind.maximum}]
     elif isinstance(kind, NumberOrAuto):
         exact = [{"type": "integer", "minimum": kind.minimum, "maximum": kind.maximum}, {"const": "auto"}]
+    elif isinstance(kind, Status):
+        exact = [{"enum": list(kind.statuses)}]
+    elif isinstance(kind, UnknownHost):
+        exact = [{"enum": [MISDIRECTED, "default"]}]
     elif isinstance(kind, Middleware):
         exact = [
             {"type": "string"},
@@ -74,6 +96,6 @@ def _kind(kind: Kind[Any]) -> dict[str, Any]:
         exact = [{"enum": list(kind.choices)}]
     else:
         exact = [{"type": _TYPES[native]} for native in kind.natives]
-    if str not in kind.natives or isinstance(kind, NumberOrAuto | Choice):
+    if str not in kind.natives or isinstance(kind, NumberOrAuto | Choice | UnknownHost):
         exact.append({"type": "string", "pattern": SUBSTITUTION_PATTERN})
     return exact[0] if len(exact) == 1 else {"anyOf": exact}

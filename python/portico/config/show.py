@@ -33,7 +33,7 @@ def as_json(settings: Settings, *, only_changed: bool) -> str:
     tables = {
         table: {
             row.key: {
-                "value": _native(row, settings.values[row.attribute]),
+                "value": native(row, settings.values[row.attribute]),
                 "origin": settings.origins[row.attribute],
             }
             for row in rows
@@ -54,9 +54,9 @@ def _chosen(settings: Settings, *, only_changed: bool) -> dict[str, list[Setting
 
 
 def _line(row: Setting[Any], value: Any) -> str:
-    native = _native(row, value)
-    line = f"{row.key} = {_toml(native)}"
-    return line if native != "" or _holds_nothing(row.kind) else f"# {line}"
+    plain = native(row, value)
+    line = f"{row.key} = {_toml(plain)}"
+    return line if plain != "" or _holds_nothing(row.kind) else f"# {line}"
 
 
 def _holds_nothing(kind: Kind[Any]) -> bool:
@@ -68,7 +68,7 @@ def _holds_nothing(kind: Kind[Any]) -> bool:
     return True
 
 
-def _native(row: Setting[Any], value: Any) -> Any:
+def native(row: Setting[Any], value: Any) -> Any:
     """Return `value` of JSON's types, as the file would have it."""
     if row.kind.table_natives:
         return dict(_named(row.kind, each) for each in value)

@@ -35,7 +35,8 @@ def resolve(
 
     `written` says by which option an argument was given, if not by ours; `inherited` are the arguments in
     GUNICORN_CMD_ARGS. Raises OperatorError with every mistake of the file and of the others, each with its
-    origin. An empty environment variable counts as absent: that is how containers unset one.
+    origin, or because the file describes what cannot be served. An empty environment variable counts as
+    absent: that is how containers unset one.
     """
     settings = Settings({row.attribute: row.default for row in TABLE}, {})
     settings.origins.update(dict.fromkeys(settings.values, DEFAULT_ORIGIN))
@@ -64,6 +65,8 @@ def resolve(
         # What does not go together is told with the rest; the rest is what keeps it from being found later.
         mistakes += clashes(settings, settings.chdir, unread=unread)
         raise_mistakes(mistakes, file.path if file is not None and mistakes == file.mistakes else "")
+    if file is not None and file.unserved:
+        raise OperatorError(file.unserved)
     return settings
 
 

@@ -1,0 +1,41 @@
+"""The routes that are in effect: those of the file, or the one of the application that is served without.
+
+Receives the name of a file, if one was given, and the environment. Runs in the process of the command line
+only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from portico.config.check import check_app
+from portico.config.file import find_file
+from portico.config.finding import find_application
+from portico.config.routes.table import Action, Route, Routes
+from portico.config.settings import Settings
+from portico.config.sources import DEFAULT_ORIGIN, resolve
+from portico.config.working_directory import working_directory
+from portico.errors import raise_mistakes
+
+
+def effective_routes(chosen: str | None, environment: Mapping[str, str]) -> Routes:
+    """Return the table; raises OperatorError with all mistakes of the file, or if there is no application."""
+    file = find_file(chosen, environment)
+    if file is not None and file.unserved:
+        raise_mistakes(file.mistakes, file.path)
+        assert file.routes is not None, "nothing else could not be served"
+        return file.routes
+    settings = resolve({}, environment, file)
+    if not settings.app:
+        settings = find_application(settings, working_directory(settings), environment)
+    check_app(settings)
+    return _of_one(settings)
+
+
+def _of_one(settings: Settings) -> Routes:
+    mount = Settings.script_name.attribute
+    origin = settings.origins[mount]
+    values = {"app": settings.app, "name": settings.name, "strip": True}
+    action = Action("app", values, settings.origins[Settings.app.attribute])
+    path_origin = "" if origin == DEFAULT_ORIGIN else origin
+    return Routes([Route("", settings.script_name, action, path_origin=path_origin)])

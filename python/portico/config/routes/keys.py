@@ -1,0 +1,309 @@
+"""The keys of the tables that make routes: rows as those of settings, read and printed by the same code.
+
+What an application may have of its own are rows of the table of settings; the rest is here. A key is a row of
+the class of its table, and nothing else lists it: schema and documentation are made of these. Runs in the
+process of the command line only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portico.config.kinds import Choice, Directory, Duration, FilePath, Flag, MountPath, WholeNumber
+from portico.config.routes.kinds import (
+    AnyText,
+    Balance,
+    ExactPath,
+    FileName,
+    Host,
+    RedirectTarget,
+    ResponseHeader,
+    Status,
+    UnknownHost,
+    UpstreamAddress,
+)
+from portico.config.routes.table import FALLS_BACK
+from portico.config.setting import Group, ManySetting, Setting
+from portico.config.settings import Settings, by_group
+from portico.config.values import Values
+
+_APP = Group("an application", "app")
+_STATIC = Group("files", "static")
+_UPSTREAM = Group("other servers", "upstream")
+_REDIRECT = Group("redirects", "redirect")
+_RESPOND = Group("fixed responses", "respond")
+_ROUTES = Group("all routes", "routes")
+
+
+def _mounts(group: Group) -> ManySetting[str]:
+    return ManySetting(
+        "mount",
+        MountPath(),
+        (),
+        separator=",",
+        group=group,
+        documentation="A path; it and all below it are meant (`/a` is `/a` and `/a/b`, not `/ab`). One, or a "
+        "list. Without it, all of the host. It is decoded: `/café`, not `/caf%C3%A9`.",
+    )
+
+
+def _paths(group: Group) -> ManySetting[str]:
+    return ManySetting(
+        "path",
+        ExactPath(),
+        (),
+        separator=",",
+        group=group,
+        documentation="In place of `mount`: this path alone, decoded. One, or a list.",
+    )
+
+
+def _hosts(group: Group) -> ManySetting[str]:
+    return ManySetting(
+        "host",
+        Host(),
+        (),
+        separator=",",
+        group=group,
+        documentation="A host, as in `shop.example.com`, or all names below one, as in `*.example.com`. One, "
+        "or a list. Without it, any.",
+    )
+
+
+class AppKeys(Values):
+    """What an application has beside settings."""
+
+    __slots__ = ()
+
+    mounts = _mounts(_APP)
+    hosts = _hosts(_APP)
+    strip = Setting(
+        "strip",
+        Flag(),
+        True,
+        group=_APP,
+        documentation="Whether the mount is taken from PATH_INFO and becomes SCRIPT_NAME. With false, "
+        "PATH_INFO is the whole path and SCRIPT_NAME is empty.",
+    )
+    venv = Setting(
+        "venv",
+        Directory(),
+        "",
+        group=_APP,
+        documentation="The virtual environment that it is imported from.",
+    )
+
+
+class StaticKeys(Values):
+    """Files of a folder."""
+
+    __slots__ = ()
+
+    mounts = _mounts(_STATIC)
+    hosts = _hosts(_STATIC)
+    root = Setting(
+        "root",
+        Directory(),
+        "",
+        group=_STATIC,
+        documentation="The folder. What follows the mount is looked for in it: with `/static`, "
+        "`/static/a.css` is `a.css` there.",
+    )
+    index = ManySetting(
+        "index",
+        FileName(),
+        ("index.html",),
+        separator=",",
+        group=_STATIC,
+        documentation="What stands for a folder: the first that is there. An empty list is none.",
+    )
+    fallback = Setting(
+        "fallback",
+        Choice("none", FALLS_BACK),
+        "none",
+        group=_STATIC,
+        documentation="Who gets a request for a file that is not there: with `app`, the next row that "
+        "fits, which may have the same host and mount; with `none`, nobody, and it is a 404.",
+    )
+
+
+class UpstreamKeys(Values):
+    """Other servers, to which requests are passed."""
+
+    __slots__ = ()
+
+    mounts = _mounts(_UPSTREAM)
+    hosts = _hosts(_UPSTREAM)
+    strip = Setting(
+        "strip",
+        Flag(),
+        False,
+        group=_UPSTREAM,
+        documentation="Whether the mount is taken from the path, and told as X-Forwarded-Prefix or "
+        "SCRIPT_NAME.",
+    )
+    to = ManySetting(
+        "to",
+        UpstreamAddress(),
+        (),
+        separator=",",
+        group=_UPSTREAM,
+        documentation="Where they are: `http://HOST:PORT`, `https://HOST:PORT`, `uwsgi://HOST:PORT`, "
+        "`fastcgi://HOST:PORT` or `unix:PATH` (`uwsgi+unix:PATH`, `fastcgi+unix:PATH`). One, or a list.",
+    )
+    balance = Setting(
+        "balance",
+        Balance(),
+        "round-robin",
+        group=_UPSTREAM,
+        documentation="Which of several gets a request: `round-robin`, `least-requests`, or always the same "
+        "for one value of a header or a cookie, as in `header:X-User` or `cookie:session`.",
+    )
+    keep = Setting(
+        "keep",
+        WholeNumber(0, 10_000),
+        32,
+        group=_UPSTREAM,
+        documentation="How many idle connections to each of them a worker keeps.",
+    )
+    connect_timeout_s = Setting(
+        "connect_timeout",
+        Duration(0.01, 3600),
+        5.0,
+        group=_UPSTREAM,
+        documentation="How long a connection may take to be made.",
+    )
+    timeout_s = Setting(
+        "timeout",
+        Duration(0, 86400),
+        60.0,
+        group=_UPSTREAM,
+        documentation="How long the client may be kept waiting for the response to begin, or for its next "
+        "block. 0 is no limit.",
+    )
+
+
+class RedirectKeys(Values):
+    """Redirects."""
+
+    __slots__ = ()
+
+    mounts = _mounts(_REDIRECT)
+    paths = _paths(_REDIRECT)
+    hosts = _hosts(_REDIRECT)
+    to = Setting(
+        "to",
+        RedirectTarget(),
+        "",
+        group=_REDIRECT,
+        documentation="Where it leads: an URL, or a path of the same host.",
+    )
+    append = Setting(
+        "append",
+        Flag(),
+        True,
+        group=_REDIRECT,
+        documentation="Whether what follows the mount, and the query, is appended: with `/old`, "
+        '`to = "/new"` and a request for `/old/a?b`, that is `/new/a?b`. false if `to` has a query or a '
+        "fragment.",
+    )
+    status = Setting(
+        "status",
+        Status(301, 302, 303, 307, 308),
+        307,
+        group=_REDIRECT,
+        documentation="301 and 308 are for ever, 302, 303 and 307 for now; 307 and 308 keep the method and "
+        "the body.",
+    )
+
+
+class RespondKeys(Values):
+    """Responses that are always the same."""
+
+    __slots__ = ()
+
+    mounts = _mounts(_RESPOND)
+    paths = _paths(_RESPOND)
+    hosts = _hosts(_RESPOND)
+    status = Setting(
+        "status",
+        WholeNumber(200, 599),
+        200,
+        group=_RESPOND,
+        documentation="The status.",
+    )
+    body = Setting(
+        "body",
+        AnyText(),
+        "",
+        group=_RESPOND,
+        documentation="The body, in UTF-8.",
+    )
+    file = Setting(
+        "file",
+        FilePath(),
+        "",
+        group=_RESPOND,
+        documentation="In place of `body`: a file that is read at the start.",
+    )
+    headers = ManySetting(
+        "headers",
+        ResponseHeader(),
+        (),
+        separator=",",
+        group=_RESPOND,
+        documentation="Its headers. Without a Content-Type, that is `text/plain; charset=utf-8`.",
+    )
+
+
+class RoutesKeys(Values):
+    """What is said of all routes together."""
+
+    __slots__ = ()
+
+    unknown_host = Setting(
+        "unknown_host",
+        UnknownHost(),
+        0,
+        group=_ROUTES,
+        documentation="What a request gets whose host no row names: 421 (Misdirected Request), or with "
+        '`"default"` the rows without a host. Without it, 421 if all rows have one.',
+    )
+
+
+def _own_rows(part: type[Values]) -> tuple[Setting[Any], ...]:
+    return tuple(row for row in vars(part).values() if isinstance(row, Setting))
+
+
+_GROUPS_OF_A_POOL = ("processes", "scaling", "reloads", "care", "privileges")
+_OF_THE_SERVER = (Settings.hooks, Settings.drain_delay_s)
+_LIMITS_OF_A_POOL = (
+    *(Settings.max_request_body_bytes, Settings.body_memory_bytes, Settings.body_spool_bytes),
+    *(Settings.max_in_flight, Settings.queue_timeout_s),
+)
+
+
+def _of_a_pool() -> tuple[Setting[Any], ...]:
+    """Return the settings of tables of their own that an application may have for itself."""
+    rows = [row for group, rows in by_group().items() if group.table in _GROUPS_OF_A_POOL for row in rows]
+    return (*(row for row in rows if row not in _OF_THE_SERVER), *_LIMITS_OF_A_POOL)
+
+
+def _of_an_application() -> tuple[Setting[Any], ...]:
+    [rows] = [rows for group, rows in by_group().items() if group.table == _APP.table]
+    # Where it is mounted may be several paths here.
+    return tuple(row for row in rows if row is not Settings.script_name)
+
+
+OF_A_POOL = _of_a_pool()
+TABLES: dict[str, tuple[Setting[Any], ...]] = {
+    "app": (*_of_an_application(), *_own_rows(AppKeys), *OF_A_POOL),
+    "static": _own_rows(StaticKeys),
+    "upstream": _own_rows(UpstreamKeys),
+    "redirect": _own_rows(RedirectKeys),
+    "respond": _own_rows(RespondKeys),
+    "routes": _own_rows(RoutesKeys),
+}
+"""The rows of each table that makes routes; of all but the last there may be several."""
+ONCE = "routes"
+"""The table that stands once."""

@@ -1,0 +1,139 @@
+"""From the tables of a file to the table of routes.
+
+Receives each table that makes routes, hands on `Routes`, and the settings of the one application that a
+server can serve today. Notes what is wrong, in each table and among them (`rules.py`). Runs in the process of
+the command line only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from portico.config.document import Document
+from portico.config.routes import rules
+from portico.config.routes.entry import MOUNTS, Entry
+from portico.config.routes.keys import ONCE, TABLES, AppKeys, RedirectKeys, RoutesKeys
+from portico.config.routes.table import ANY_HOST, MISDIRECTED, Route, Routes
+from portico.config.settings import Settings
+from portico.config.table_reader import TableReader, TableValues
+from portico.config.toml_positions import PathInDocument, Place
+
+
+class RouteReader:
+    """Reads the tables of one document that make routes."""
+
+    def __init__(self, document: Document, reader: TableReader) -> None:
+        self._document = document
+        self._reader = reader
+        self._entries: list[Entry] = []
+        self._of_all: Entry | None = None
+
+    def read(self, value: object, path: PathInDocument) -> None:
+        """Read a table, or an array of them."""
+        name = str(path[-1])
+        header = self._document.header(name, is_array=name != ONCE)
+        if name == ONCE:
+            if not isinstance(value, dict):
+                return self._document.wrong_type(path, f"a table {header}", value)
+            self._of_all = self._entry(value, path, header)
+        elif not isinstance(value, list):
+            return self._document.wrong_type(path, f"tables {header}", value)
+        else:
+            for index, element in enumerate(value):
+                if isinstance(element, dict):
+                    self._entries.append(self._entry(element, (*path, index), header))
+                else:
+                    self._document.wrong_type((*path, index), f"tables {header}", element)
+        return None
+
+    def _entry(self, value: dict[str, Any], path: PathInDocument, header: str) -> Entry:
+        rows = TABLES[self._document.name(path)]
+        return Entry(self._document, path, header, self._reader.table(value, path, rows, header=header))
+
+    @property
+    def unserved(self) -> str:
+        """Why a server cannot be started by these tables although nothing is wrong; empty if it can."""
+        for place, what in sorted(self._not_flat(), key=lambda found: (found[0].line, found[0].column)):
+            return (
+                f"{self._document.shown(place)}: {what} cannot be served yet, only one [[app]] with one "
+                "mount and without a host can be; `portico routes` shows what the file says"
+            )
+        return ""
+
+    def _not_flat(self) -> Iterator[tuple[Place, str]]:
+        has_app = False
+        for entry in self._entries:
+            if entry.table != "app" or has_app:
+                yield entry.place, f"a second {entry.header}" if entry.table == "app" else entry.header
+                continue
+            has_app = True
+            for row in (AppKeys.hosts, AppKeys.venv):
+                if entry.get(row):
+                    yield entry.place_of(row), f"{row.key} of {entry.header}"
+            if not entry.get(AppKeys.strip):
+                yield entry.place_of(AppKeys.strip), f"strip = false of {entry.header}"
+            if len(entry.get(AppKeys.mounts)) > 1:
+                yield entry.place_of(AppKeys.mounts), f"more than one mount of {entry.header}"
+
+    def flat(self) -> TableValues:
+        """Return the settings that the only application has, if there is one."""
+        flat = TableValues()
+        if not self._entries:
+            return flat
+        found = self._entries[0].found
+        own = {row.attribute for row in vars(AppKeys).values() if row in TABLES["app"]}
+        flat.paths = {key: path for key, path in found.paths.items() if key not in own}
+        flat.values = {key: value for key, value in found.values.items() if key not in own}
+        flat.origins = {key: origin for key, origin in found.origins.items() if key not in own}
+        flat.unread = found.unread - own
+        mount = Settings.script_name.attribute
+        if found.values.get(MOUNTS):
+            flat.paths[mount] = found.paths[MOUNTS]
+            [flat.values[mount]] = found.values[MOUNTS]
+            flat.origins[mount] = found.origins[MOUNTS]
+        elif MOUNTS in found.unread:
+            flat.unread.add(mount)
+        return flat
+
+    def routes(self) -> Routes | None:
+        """Return the table of all that was read; None if the file makes no routes."""
+        if not self._entries and self._of_all is None:
+            return None
+        is_flat = not self.unserved
+        for entry in self._entries:
+            # The one application may be named elsewhere, or be found.
+            if not (is_flat and entry.table == "app"):
+                self._note(rules.of_entry(entry))
+            self._settle(entry)
+        self._note(rules.of_names(self._entries))
+        rows = [row for entry in self._entries for row in entry.rows() if entry.is_whole]
+        self._note(rules.of_rows(rows))
+        routes = self._routes([row.route for row in rows])
+        if all(entry.is_whole for entry in self._entries):
+            self._note(rules.of_order(routes, rows))
+            if self._of_all is not None:
+                self._note(rules.of_unknown_host(self._of_all, routes))
+        return routes
+
+    def _settle(self, entry: Entry) -> None:
+        """Give a redirect that nothing can be appended to the value that this means."""
+        append = RedirectKeys.append
+        if (
+            entry.table == "redirect"
+            and not entry.has(append)
+            and rules.has_query(entry.get(RedirectKeys.to))
+        ):
+            entry.found.values[append.attribute] = False
+
+    def _routes(self, routes: list[Route]) -> Routes:
+        row = RoutesKeys.unknown_host
+        if self._of_all is not None and row.attribute in self._of_all.found.values:
+            origin = self._of_all.found.origins[row.attribute]
+            return Routes(routes, unknown_host=self._of_all.get(row), unknown_host_origin=origin)
+        has_default = not routes or any(route.host == ANY_HOST for route in routes)
+        return Routes(routes, unknown_host=0 if has_default else MISDIRECTED)
+
+    def _note(self, mistakes: Iterable[rules.Mistake]) -> None:
+        for place, sentence in mistakes:
+            self._document.mistake(place, sentence)

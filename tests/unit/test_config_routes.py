@@ -1,0 +1,675 @@
+"""portico.config.routes: the table of routes, what it finds, and what a file makes of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import marshal
+import random
+import re
+import urllib.parse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from portico.cli import commands
+from portico.config.file import FileValues, find_file, read_file
+from portico.config.routes.hosts import read_host
+from portico.config.routes.kinds import UpstreamAddress
+from portico.config.routes.outcome import location, outcome
+from portico.config.routes.table import Action, Found, Route, Routes, request_host
+from portico.config.sources import resolve
+from portico.config.unfit import UnfitError
+from portico.errors import OperatorError
+
+CORPUS = Path(__file__).parents[1] / "corpus" / "routes"
+NAMES = sorted(path.stem for path in CORPUS.glob("*.toml"))
+
+
+def lines_of(name: str, word: str) -> list[list[str]]:
+    """The lines of NAME.txt that begin with `word`, without it."""
+    lines = map(str.split, (CORPUS / f"{name}.txt").read_text("utf-8").splitlines())
+    return [line[1:] for line in lines if line[0] == word]
+
+
+REQUESTS = [(name, *line) for name in NAMES for line in lines_of(name, "request")]
+
+
+def routes_of(text: str) -> Routes:
+    """The routes of a file without mistakes, in the working directory."""
+    Path("portico.toml").write_text(text, "utf-8")
+    file = find_file(None, {})
+    assert file is not None
+    assert file.mistakes == []
+    assert file.routes is not None
+    return file.routes
+
+
+def read_corpus(name: str) -> Routes:
+    file = read_file(str(CORPUS / f"{name}.toml"), {})
+    assert file.mistakes == []
+    assert file.routes is not None
+    return file.routes
+
+
+def decoded(path: str) -> str:
+    return "" if path == "-" else urllib.parse.unquote(path, errors="surrogateescape")
+
+
+def encoded(path: str) -> str:
+    return urllib.parse.quote(path, errors="surrogateescape", safe="/+*") or "-"
+
+
+def fields(route: Route) -> list[str]:
+    """A row, as a line of the corpus."""
+    return [
+        route.host or "*",
+        "exact" if route.is_exact else "prefix",
+        encoded(route.path or "/"),
+        "strip" if route.action.strips else "whole",
+        route.action.table,
+        route.action.origin.split(":")[-2],
+    ]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_of_the_corpus_are_those_of_its_file(name: str) -> None:
+    routes = read_corpus(name)
+    assert [fields(route) for route in routes.routes] == lines_of(name, "row")
+    assert [[str(routes.unknown_host)]] == lines_of(name, "unknown_host")
+
+
+@pytest.mark.parametrize(
+    "line", REQUESTS, ids=[f"{name}: {host} {target}" for name, host, target, *_ in REQUESTS]
+)
+def test_a_request_of_the_corpus_finds_its_row(line: Sequence[str]) -> None:
+    name, host, target, *expected = line
+    routes = read_corpus(name)
+    found = routes.find("" if host == "-" else host, decoded(target))
+    if found.route is None:
+        shown = [str(found.status)]
+    else:
+        number = routes.routes.index(found.route) + 1
+        shown = [str(number), encoded(found.script_name), encoded(found.path_info)]
+    assert shown == expected
+
+
+def test_the_corpus_is_large_enough() -> None:
+    assert len(REQUESTS) >= 60
+    assert {path.stem for path in CORPUS.glob("*.txt")} == set(NAMES)
+
+
+def random_routes(chance: random.Random) -> Routes:
+    """A table of names and paths that are near to each other; no two rows are for the same."""
+    labels = ["a", "b", "example", "x-a"]
+    hosts = ["", *(".".join(chance.choices(labels, k=chance.randint(1, 3))) for _ in range(6))]
+    hosts += [f"*.{host}" for host in hosts if host]
+    parts = ["a", "b", "ab", "a b"]
+    paths = [
+        "",
+        *("".join(f"/{part}" for part in chance.choices(parts, k=chance.randint(1, 3))) for _ in range(8)),
+    ]
+    where = {
+        (chance.choice(hosts), chance.choice(paths), chance.random() < 0.3, chance.random() < 0.2)
+        for _ in range(chance.randint(1, 20))
+    }
+    return Routes(
+        [
+            Route(host, path or ("/" if is_exact else ""), action, is_exact=is_exact)
+            for host, path, is_exact, falls_back in sorted(where, key=lambda _: chance.random())
+            for action in [Action("static", {"fallback": "app" if falls_back else "none"}, "")]
+        ]
+    )
+
+
+def more_specific(one: Route, other: Route) -> bool:
+    """Whether `one` goes before `other`, of two that take the same request."""
+    if one.host != other.host:
+        # Exact before all below, these before any; of two wildcards that of more labels.
+        return labels_of(one.host) > labels_of(other.host)
+    if one.path != other.path:
+        # Both are how the same path begins.
+        return one.path.startswith(other.path)
+    if one.is_exact != other.is_exact:
+        return one.is_exact
+    return one.action.falls_back and not other.action.falls_back
+
+
+def labels_of(host: str) -> tuple[int, int]:
+    return (0 if not host else 1 if host.startswith("*") else 2, host.count("."))
+
+
+def takes(route: Route, host: str, path: str) -> bool:
+    """Whether a row takes a request, by lists of labels and segments."""
+    labels, wanted = host.split("."), route.host.split(".")
+    if route.host.startswith("*"):
+        if len(labels) < len(wanted) or labels[-len(wanted) + 1 :] != wanted[1:]:
+            return False
+    elif route.host and labels != wanted:
+        return False
+    if route.is_exact:
+        return path == route.path
+    segments, mount = path.split("/"), route.path.split("/")
+    return segments[: len(mount)] == mount
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_the_row_that_is_found_is_the_most_specific_of_all_that_fit(seed: int) -> None:
+    chance = random.Random(seed)
+    routes = random_routes(chance)
+    names = [route.host.replace("*", chance.choice(["a", "b.a"])) or "c" for route in routes.routes]
+    for host, base in itertools.product([*names, "example", "z"], routes.routes):
+        path = (base.path or "/") + chance.choice(["", "/", "/a", "b", "/a b/", "//"])
+        fitting = [route for route in routes.routes if takes(route, host, path)]
+        best = [one for one in fitting if all(one is two or more_specific(one, two) for two in fitting)]
+        found = routes.find(host.upper() + chance.choice(["", ":80"]), path)
+        assert [found.route] == (best or [None])
+        assert found.status == (0 if best else 404)
+        assert len(best) == min(len(fitting), 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_that_fall_back_are_followed_by_the_next_that_fits(seed: int) -> None:
+    routes = random_routes(random.Random(seed))
+    for route in routes.routes:
+        host, path = route.host.replace("*", "z"), route.path or "/"
+        fitting = [each for each in routes.routes if takes(each, host, path)]
+        tried = []
+        found = routes.find(host, path)
+        while found.route is not None:
+            tried.append(found.route)
+            found = routes.find(host, path, after=found.route)
+        assert tried == fitting
+
+
+def test_script_name_and_path_info_are_the_path() -> None:
+    for name, host, target, *_ in REQUESTS:
+        found = read_corpus(name).find(host, decoded(target))
+        assert found.script_name + found.path_info == decoded(target)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plain_values_cross_an_exec(name: str) -> None:
+    routes = read_corpus(name)
+    loaded = Routes.load(marshal.loads(marshal.dumps(routes.dump(), 2)))
+    assert loaded == routes
+    assert [fields(route) for route in loaded.routes] == [fields(route) for route in routes.routes]
+    assert len(loaded.actions) == len({id(route.action) for route in routes.routes})
+
+
+def test_plain_values_have_all_that_was_said() -> None:
+    routes = routes_of(
+        """
+[routes]
+unknown_host = 421
+[[app]]
+app = "shop"
+mount = "/shop"
+threads = 4
+env = { A = "1" }
+[[redirect]]
+host = "a.example"
+to = "https://b.example/?x"
+"""
+    )
+    env = (("A", "1"),)
+    assert routes.dump() == [
+        421,
+        "portico.toml:3:16",
+        [
+            [
+                "redirect",
+                [("to", "https://b.example/?x"), ("append", False), ("status", 307)],
+                "portico.toml:9:1",
+            ],
+            [
+                "app",
+                [("strip", True), ("app", "shop"), ("threads", 4), ("env", env)],
+                "portico.toml:4:1",
+            ],
+        ],
+        [
+            ["a.example", "", 0, 0, "portico.toml:10:8", ""],
+            ["", "/shop", 0, 1, "", "portico.toml:6:9"],
+        ],
+    ]
+
+
+def test_the_table_is_light_for_supervised_processes() -> None:
+    import subprocess
+    import sys
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import portico.config.routes.table, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    ours = {name for name in loaded if name.startswith("portico.config")}
+    assert ours == {"portico.config", "portico.config.routes", "portico.config.routes.table"}
+    assert not {"typing", "dataclasses", "urllib.parse", "ipaddress"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("Shop.Example.COM", "shop.example.com"),
+        (" shop.example.com. ", "shop.example.com"),
+        ("*.Example.com", "*.example.com"),
+        ("localhost", "localhost"),
+        ("my_app-1", "my_app-1"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("[::0001]", "[::1]"),
+        ("[::FFFF:1.2.3.4]", "[::ffff:102:304]"),
+        ("*.bücher.example", "*.xn--bcher-kva.example"),
+        ("xn--strae-oqa.example", "xn--strae-oqa.example"),
+        (f"{'a' * 63}.b", f"{'a' * 63}.b"),
+    ],
+)
+def test_a_host_is_read_as_it_is_compared(text: str, host: str) -> None:
+    try:
+        mapped = read_host(text)
+    except UnfitError as error:
+        pytest.fail(str(error))
+    assert mapped.replace("::ffff:1.2.3.4", "::ffff:102:304") == host
+    assert read_host(mapped) == mapped
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "a..b",
+            ".",
+            "*.",
+            "a.*",
+            "**.a",
+            "*a.b",
+            "a:b",
+            "[::1",
+            "::1]",
+            "[fe80::1%eth0]",
+            "[1.2.3.4]",
+            "1.2.3",
+        ),
+        *("a/b", "a?b", "user@a", "http://", "-a", "a-", "a.1", "*.1", "a\tb", "a\0", f"{'a' * 64}.b"),
+        *("a." * 130, "ß.example", "a\u200db.example", "\u2665" * 70),
+    ],
+)
+def test_what_is_no_host_is_rejected(text: str) -> None:
+    with pytest.raises(UnfitError):
+        read_host(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("A.example:80", "a.example"),
+        ("a.example.", "a.example"),
+        ("[::1]:80", "[::1]"),
+        ("[::1]", "[::1]"),
+        ("[::1", "[::1"),
+        ("", ""),
+        (":80", ""),
+    ],
+)
+def test_the_host_of_a_request_has_no_port(text: str, host: str) -> None:
+    assert request_host(text) == host
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("http://A.example", "http://a.example:80"),
+        ("HTTPS://a.example/", "https://a.example:443"),
+        ("http://10.0.0.1:8000", "http://10.0.0.1:8000"),
+        ("uwsgi://[::1]:9000", "uwsgi://[::1]:9000"),
+        ("fastcgi://php:9000", "fastcgi://php:9000"),
+        ("unix:run/a.sock", "unix:/srv/run/a.sock"),
+        ("unix:///run/a,b.sock", "unix:/run/a,b.sock"),
+        ("http+unix:/run/a.sock", "unix:/run/a.sock"),
+        ("uwsgi+unix:a.sock", "uwsgi+unix:/srv/a.sock"),
+        ("fastcgi+unix:@shop", "fastcgi+unix:@shop"),
+        ("unix:@shop", "unix:@shop"),
+    ],
+)
+def test_an_upstream_is_read_whole(text: str, address: str) -> None:
+    kind = UpstreamAddress()
+    assert kind.split(text) == [text]
+    assert kind.from_folder(kind.parse(text), "/srv") == address
+    assert kind.parse(address) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https+unix:/a", "unix:", "unix:@", "unix:/a?b", "http://[::1", "http://:80", "http://a:", "scgi://a:1"],
+)
+def test_what_is_no_upstream_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - some carry no message by contract
+        UpstreamAddress().parse(text)
+
+
+@pytest.mark.parametrize(
+    ("to", "rest", "expected"),
+    [
+        ("/new", "", "/new"),
+        ("/new", "/a?b", "/new/a?b"),
+        ("/new/", "/a", "/new/a"),
+        ("/new", "?b", "/new?b"),
+        ("/", "/a", "/a"),
+        ("/", "//evil.example", "/evil.example"),
+        ("/", "/", "/"),
+        ("https://a.example", "/a", "https://a.example/a"),
+        ("https://a.example/", "//b", "https://a.example//b"),
+    ],
+)
+def test_a_redirect_leads_to_its_place_and_what_is_appended(to: str, rest: str, expected: str) -> None:
+    assert location(to, rest) == expected
+
+
+def outcome_of(text: str, path: str, query: str = "") -> dict[str, object]:
+    found: Found = routes_of(text).find("a.example", path)
+    return outcome(found, query)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "query", "expected"),
+    [
+        ("[[app]]\napp = 'a'\nmount = '/a'\n", "/a/b", "?c", {"SCRIPT_NAME": "/a", "PATH_INFO": "/b"}),
+        ("[[static]]\nroot = '/srv'\nmount = '/a'\n", "/a/b c", "", {"file": ["/srv/b c"]}),
+        (
+            "[[static]]\nroot = '/srv'\nindex = ['a', 'b']\n",
+            "/x/",
+            "",
+            {"file": ["/srv/x/a", "/srv/x/b"]},
+        ),
+        (
+            "[[upstream]]\nto = 'http://a'\nmount = '/a'\n",
+            "/a/é",
+            "?c",
+            {"to": ["http://a:80"], "target": "/a/%C3%A9?c"},
+        ),
+        (
+            "[[upstream]]\nto = 'http://a'\nmount = '/a'\nstrip = true\n",
+            "/a",
+            "",
+            {"to": ["http://a:80"], "target": "/"},
+        ),
+        (
+            "[[redirect]]\nto = 'https://b.example/x'\nmount = '/a'\nstatus = 301\n",
+            "/a/b c",
+            "?d",
+            {"status": 301, "location": "https://b.example/x/b%20c?d"},
+        ),
+        (
+            "[[redirect]]\nto = '/b'\npath = '/a'\nappend = false\n",
+            "/a",
+            "?d",
+            {"status": 307, "location": "/b"},
+        ),
+        ("[[redirect]]\nto = '/b#c'\npath = '/a'\n", "/a", "?d", {"status": 307, "location": "/b#c"}),
+        ("[[respond]]\nstatus = 503\n", "/a", "", {"status": 503}),
+        ("[[respond]]\npath = '/x'\n", "/a", "", {"status": 404}),
+    ],
+    ids=lambda value: value.split("]]")[0][2:] if isinstance(value, str) and "]]" in value else "",
+)
+def test_what_becomes_of_a_request(text: str, path: str, query: str, expected: dict[str, object]) -> None:
+    assert outcome_of(text, path, query) == expected
+
+
+def file_of(text: str) -> FileValues:
+    Path("portico.toml").write_text(text, "utf-8")
+    file = find_file(None, {})
+    assert file is not None
+    return file
+
+
+def test_one_application_with_one_mount_is_the_settings(folder: Path) -> None:
+    file = file_of(
+        """
+[routes]
+unknown_host = "default"
+[[app]]
+app = "shop"
+mount = ["/shop/"]
+strip = true
+name = "the shop"
+threads = 4
+user = "www-data"
+max_request_body = "1M"
+"""
+    )
+    settings = resolve({}, {}, file)
+    assert (settings.app, settings.script_name, settings.name) == ("shop", "/shop", "the shop")
+    assert (settings.threads, settings.user, settings.max_request_body_bytes) == (4, "www-data", 1 << 20)
+    assert settings.origins["script_name"] == "portico.toml:6:9"
+    assert settings.origins["threads"] == "portico.toml:9:11"
+    assert resolve({"threads": ["2"]}, {"PORTICO_SCRIPT_NAME": "/x"}, file).script_name == "/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('[[app]]\napp = "a"\nhost = "a.example"\n', "3:8: host of [[app]]"),
+        ('[[app]]\napp = "a"\nmount = ["/a", "/b"]\n', "3:9: more than one mount of [[app]]"),
+        ('[[app]]\napp = "a"\nstrip = false\n', "3:9: strip = false of [[app]]"),
+        ('[[app]]\napp = "a"\nvenv = "v"\n', "3:8: venv of [[app]]"),
+        ('[[app]]\napp = "a"\n[[app]]\napp = "b"\nmount = "/b"\n', "3:1: a second [[app]]"),
+        ('[[app]]\napp = "a"\n[[static]]\nroot = "b"\nmount = "/b"\n', "3:1: [[static]]"),
+        ('[[upstream]]\nto = "http://a"\n', "1:1: [[upstream]]"),
+        ('[[redirect]]\npath = "/a"\nto = "/b"\n', "1:1: [[redirect]]"),
+        ('[[respond]]\npath = "/a"\n', "1:1: [[respond]]"),
+    ],
+    ids=lambda value: value.partition(" ")[2] if ":" in value[:3] else "",
+)
+def test_what_no_server_can_do_yet_is_one_sentence(text: str, what: str) -> None:
+    file = file_of(text)
+    assert file.mistakes == []
+    with pytest.raises(OperatorError) as raised:
+        resolve({"app": ["shop"]}, {}, file)
+    assert raised.value.message == (
+        f"portico.toml:{what} cannot be served yet, only one [[app]] with one mount and without a host can "
+        "be; `portico routes` shows what the file says"
+    )
+
+
+def test_mistakes_are_told_before_what_cannot_be_served() -> None:
+    with pytest.raises(OperatorError) as raised:
+        resolve({}, {}, file_of('[[static]]\nroot = "a"\nhost = "a:1"\n'))
+    assert raised.value.message == (
+        'portico.toml:3:8: host: expected a host without scheme, port or path, as in a, got "a:1"'
+    )
+
+
+def test_headers_are_written_as_in_the_file(folder: Path) -> None:
+    Path("pyproject.toml").write_text(
+        '[[tool.portico.respond]]\nbody = "a"\n[[tool.portico.respond]]\nbody = "b"\n'
+    )
+    file = find_file("pyproject.toml", {})
+    assert file is not None
+    assert file.mistakes == [
+        "pyproject.toml:3:1: [[tool.portico.respond]] takes / of any host, which [[tool.portico.respond]] "
+        "takes already, at pyproject.toml:1:1"
+    ]
+
+
+def test_hosts_may_come_from_one_variable() -> None:
+    Path("portico.toml").write_text('[[app]]\napp = "a"\nhost = ["${HOSTS}", "c.example"]\n')
+    file = find_file(None, {"HOSTS": "a.example, B.example"})
+    assert file is not None
+    assert file.routes is not None
+    assert [route.host for route in file.routes.routes] == ["a.example", "b.example", "c.example"]
+    assert {route.host_origin for route in file.routes.routes} == {"portico.toml:3:8"}
+
+
+def test_paths_start_from_the_folder_of_the_file(folder: Path) -> None:
+    Path("etc").mkdir()
+    Path("etc/portico.toml").write_text(
+        '[[app]]\napp = "web/wsgi.py"\nvenv = "v"\nmount = "/a"\n'
+        '[[static]]\nroot = "../public"\n[[respond]]\npath = "/b"\nfile = "b.html"\n'
+    )
+    file = find_file("etc/portico.toml", {})
+    assert file is not None
+    assert file.routes is not None
+    values = {action.table: action.values for action in file.routes.actions}
+    assert (values["app"]["app"], values["app"]["venv"]) == (f"{folder}/etc/web/wsgi.py", f"{folder}/etc/v")
+    assert values["static"]["root"] == f"{folder}/etc/../public"
+    assert values["respond"]["file"] == f"{folder}/etc/b.html"
+
+
+def test_a_thousand_applications_are_read_and_found() -> None:
+    text = "".join(
+        f'[[app]]\napp = "a{n}"\nhost = "h{n % 50}.example"\nmount = "/m{n}"\n' for n in range(1000)
+    )
+    routes = routes_of(text)
+    found = routes.find("h7.example", "/m957/x")
+    assert found.route is not None
+    assert (found.route.action.values["app"], found.script_name) == ("a957", "/m957")
+
+
+def invoked(*words: str, exit_code: int = 0) -> str:
+    found = CliRunner().invoke(commands, ["routes", *words], prog_name="portico")
+    if found.exception is not None and exit_code:
+        assert isinstance(found.exception, OperatorError | SystemExit)
+        return found.exception.message if isinstance(found.exception, OperatorError) else found.output
+    assert found.exit_code == exit_code, found.output
+    return found.output
+
+
+SHOP = """
+[routes]
+unknown_host = 421
+[[app]]
+app = "shop.wsgi"
+host = "*.example.com"
+mount = "/a"
+[[static]]
+root = "/srv/public"
+host = "shop.example.com"
+fallback = "app"
+[[app]]
+app = "all"
+name = "rest"
+[[redirect]]
+path = "/old"
+to = "/new"
+"""
+
+
+def test_the_command_prints_the_table() -> None:
+    Path("portico.toml").write_text(SHOP)
+    *rows, last = invoked().splitlines()
+    assert [re.split("  +", row) for row in rows] == [
+        ["host", "path", "taken by", "from"],
+        ["shop.example.com", "/", "[[static]] /srv/public, or the next row", "portico.toml:8:1"],
+        ["*.example.com", "/a", "[[app]] shop.wsgi", "portico.toml:4:1"],
+        ["any", "/old alone", "[[redirect]] 307 to /new", "portico.toml:15:1"],
+        ["any", "/", "[[app]] rest", "portico.toml:12:1"],
+    ]
+    assert len({row.index(re.split("  +", row)[-1]) for row in rows}) == 1
+    assert last == "other hosts get 421, portico.toml:3:16"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ("GET", "https://www.example.com:8443/a/b?c"),
+            "GET /a/b of www.example.com\n"
+            "  [[app]] shop.wsgi, portico.toml:4:1\n"
+            "  host         *.example.com, portico.toml:6:8\n"
+            "  path         /a and below, portico.toml:7:9\n"
+            "  SCRIPT_NAME  /a\n"
+            "  PATH_INFO    /b\n",
+        ),
+        (
+            ("http://shop.example.com/a",),
+            "GET /a of shop.example.com\n"
+            "  [[static]] /srv/public, or the next row, portico.toml:8:1\n"
+            "  host  shop.example.com, portico.toml:10:8\n"
+            "  path  any\n"
+            "  file  /srv/public/a\n"
+            "without such a file:\n"
+            "  [[app]] shop.wsgi, portico.toml:4:1\n"
+            "  host         *.example.com, portico.toml:6:8\n"
+            "  path         /a and below, portico.toml:7:9\n"
+            "  SCRIPT_NAME  /a\n"
+            '  PATH_INFO    ""\n',
+        ),
+        (
+            ("POST", "https://www.example.com/old?x"),
+            "POST /old of www.example.com\n"
+            "  [[redirect]] 307 to /new, portico.toml:15:1\n"
+            "  host      any\n"
+            "  path      /old alone, portico.toml:16:8\n"
+            "  status    307\n"
+            "  location  /new?x\n",
+        ),
+        (
+            ("/old",),
+            "GET /old without a host\n"
+            "  421 Misdirected Request: no row names no host, and unknown_host at portico.toml:3:16 says "
+            "so\n",
+        ),
+    ],
+)
+def test_the_command_says_which_row_takes_a_request_and_why(words: tuple[str, ...], expected: str) -> None:
+    Path("portico.toml").write_text(SHOP)
+    assert invoked(*words) == expected
+
+
+def test_the_command_has_json_for_programs() -> None:
+    Path("portico.toml").write_text(SHOP)
+    table = json.loads(invoked("--json"))
+    assert table["unknown_host"] == 421
+    assert [row["host"] for row in table["routes"]] == ["shop.example.com", "*.example.com", None, None]
+    assert table["routes"][1] == {
+        "host": "*.example.com",
+        "path": "/a",
+        "exact": False,
+        "table": "app",
+        "origin": "portico.toml:4:1",
+        "host_origin": "portico.toml:6:8",
+        "path_origin": "portico.toml:7:9",
+        "values": {"strip": True, "app": "shop.wsgi"},
+    }
+    found = json.loads(invoked("--json", "HEAD", "https://shop.example.com/a/b"))
+    assert (found["method"], found["file"]) == ("HEAD", ["/srv/public/a/b"])
+    assert (found["fallback"]["SCRIPT_NAME"], found["fallback"]["PATH_INFO"]) == ("/a", "/b")
+    missing = json.loads(invoked("--json", "https://other.example/a"))
+    assert (missing["route"], missing["status"]) == (None, 421)
+
+
+def test_the_command_shows_the_one_application_of_the_folder(folder: Path) -> None:
+    Path("app.py").write_text("def app(environ, start_response):\n    return []\n")
+    assert invoked() == (
+        "host  path  taken by         from\nany   /     [[app]] app:app  found: app.py has an app\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("shop.example.com",), 'got "shop.example.com"'),
+        (("https:///a",), 'got "https:///a"'),
+        (("https://a:b/",), 'got "https://a:b/"'),
+        (("G E T", "/a"), 'expected a method such as GET, got "G E T"'),
+        (("GET", "/a", "/b"), 'expected METHOD URL, got "GET /a /b"'),
+    ],
+)
+def test_what_is_no_request_is_a_sentence(words: tuple[str, ...], sentence: str) -> None:
+    Path("portico.toml").write_text(SHOP)
+    assert sentence in invoked(*words, exit_code=2)
+
+
+def test_a_name_in_other_letters_is_found_by_its_ascii() -> None:
+    Path("portico.toml").write_text('[[app]]\napp = "a"\nhost = "müller.example"\n')
+    assert "[[app]] a, portico.toml:1:1" in invoked("https://MÜLLER.example/")
