@@ -31,6 +31,7 @@ ELSEWHERE = {
     "python/portico/config/kinds.py": "what a value has to look like: docs/settings.md",
     "python/portico/config/manual.py": "the manual page",
     "python/portico/config/old_words/*": "options of other servers: docs/moving.md",
+    "python/portico/config/routes/*": "the table of routes: docs/routes.md",
     "python/portico/config/schema.py": "for editors",
     "python/portico/config/settings/*": "the help of options: docs/settings.md",
     "python/portico/ctl/*": "portico ctl: docs/operations.md",
