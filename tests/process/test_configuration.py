@@ -69,6 +69,52 @@ def test_run_serves_by_the_file_alone(folder: Path) -> None:
     assert "with 1 worker x 2 threads (portico.toml:4:11)" in said
 
 
+def test_the_only_application_has_its_mount_and_its_settings_in_one_table(folder: Path) -> None:
+    port = free_port()
+    (folder / "shop.py").write_text(
+        "def application(environ, start_response):\n"
+        '    start_response("200 OK", [])\n'
+        '    return ["{SCRIPT_NAME} {PATH_INFO}".format(**environ).encode()]\n'
+    )
+    (folder / "portico.toml").write_text(
+        '[[app]]\napp = "shop"\nmount = ["/shop/"]\nworkers = 1\nthreads = 3\nname = "Shop"\n'
+        f'[listening]\nbind = "127.0.0.1:{port}"\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "portico", "run"], cwd=folder, stderr=subprocess.PIPE, text=True
+    )
+    try:
+
+        def response(path: str) -> bytes:
+            try:
+                with socket.create_connection(("127.0.0.1", port), 5) as client:
+                    client.sendall(b"GET %s HTTP/1.0\r\n\r\n" % path.encode())
+                    return client.makefile("rb").read()
+            except ConnectionRefusedError:
+                return b""
+
+        first = wait_until(lambda: response("/shop/a"), what="a response", deadline_s=DEADLINE_S)
+        assert first.endswith(b"\r\n\r\n/shop /a")
+        assert response("/shops").startswith(b"HTTP/1.1 404 ")
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=DEADLINE_S)
+    assert "with 1 worker x 3 threads (portico.toml:4:11)" in said
+
+
+@pytest.mark.parametrize("command", ["run", "check", "config", "dev"])
+def test_routes_that_cannot_be_served_yet_start_nothing(folder: Path, command: str) -> None:
+    (folder / "portico.toml").write_text('[[app]]\napp = "shop"\n[[static]]\nroot = "a"\nmount = "/a"\n')
+    done = portico(folder, command)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "portico: portico.toml:3:1: [[static]] cannot be served yet, only one [[app]] with one mount and "
+        "without a host can be; `portico routes` shows what the file says\n",
+    )
+    assert "[[static]] " in portico(folder, "routes").stdout
+
+
 def test_a_wrong_file_starts_nothing_and_tells_everything(folder: Path) -> None:
     (folder / "portico.toml").write_text('[[app]]\napp = "shop"\n[processes]\nthreads = 0\nworker = 2\n')
     done = portico(folder, "run")

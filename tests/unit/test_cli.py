@@ -168,6 +168,8 @@ def test_prints_what_a_shell_completes_with(shell: str) -> None:
         ("portico shop:app --log-level w", ["plain,warning"]),
         ("portico run --chdir ", ["dir,"]),
         ("portico completion z", ["plain,zsh"]),
+        ("portico routes PA", ["plain,PATCH"]),
+        ("portico routes --j", ["plain,--json"]),
     ],
 )
 def test_completes(words: str, offered: list[str]) -> None:

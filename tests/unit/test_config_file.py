@@ -347,6 +347,7 @@ def test_what_is_supervised_never_imports_a_reader_of_toml() -> None:
         check=True,
     ).stdout.split()
     assert not {"tomllib", "tomli", "portico.config.file", "portico.config.toml_positions"} & set(loaded)
+    assert not [name for name in loaded if name.startswith("portico.config.routes")]
 
 
 def test_places_of_documents_that_others_wrote() -> None:

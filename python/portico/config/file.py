@@ -11,18 +11,18 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from portico.config.document import Document
-from portico.config.routes.keys import TABLES as ROUTE_TABLES
-from portico.config.routes.reading import RouteReader
-from portico.config.routes.table import Routes
 from portico.config.setting import Group, Setting
 from portico.config.settings import by_group
 from portico.config.table_reader import TableReader, TableValues
 from portico.config.toml_positions import PathInDocument, Place, places
 from portico.errors import OperatorError, quoted
+
+if TYPE_CHECKING:
+    from portico.config.routes.table import Routes
 
 OWN_NAME = "portico.toml"
 SHARED_NAME = "pyproject.toml"
@@ -184,6 +184,10 @@ class _Reader:
         return table, path
 
     def _tables(self, tables: Mapping[str, Any], path: PathInDocument) -> None:
+        # Here for the same reason as tomllib.
+        from portico.config.routes.keys import TABLES as ROUTE_TABLES
+        from portico.config.routes.reading import RouteReader
+
         elsewhere = self._elsewhere()
         reader = TableReader(self._document, elsewhere)
         routes = RouteReader(self._document, reader)
@@ -192,7 +196,7 @@ class _Reader:
             if key in ROUTE_TABLES:
                 routes.read(value, here)
             elif key not in self._groups:
-                self._unknown_table(here, elsewhere)
+                self._unknown_table(here, [*self._groups, *ROUTE_TABLES], elsewhere)
             elif isinstance(value, dict):
                 header = self._document.header(key, is_array=False)
                 self._take(reader.table(value, here, self._groups[key][1], header=header))
@@ -217,13 +221,15 @@ class _Reader:
             self._found.origins[attribute] = table.origins[attribute]
         self._found.unread |= table.unread
 
-    def _unknown_table(self, path: PathInDocument, elsewhere: Mapping[str, str]) -> None:
+    def _unknown_table(
+        self, path: PathInDocument, known: Sequence[str], elsewhere: Mapping[str, str]
+    ) -> None:
         document = self._document
         hint = ""
         if path[-1] == _OWN_TABLE[0] and not document.prefix:
             hint = f"; [{'.'.join(_OWN_TABLE)}] is for {SHARED_NAME}"
         what = f"a table of {'.'.join(map(str, path[:-1])) or document.path}"
-        document.unknown(path, what, [*self._groups, *ROUTE_TABLES], elsewhere=elsewhere, hint=hint)
+        document.unknown(path, what, known, elsewhere=elsewhere, hint=hint)
 
     def _elsewhere(self) -> dict[str, str]:
         """Return in which table each setting stands, by its key and by its name."""
