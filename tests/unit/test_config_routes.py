@@ -196,6 +196,24 @@ def test_script_name_and_path_info_are_the_path() -> None:
         assert found.script_name + found.path_info == decoded(target)
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_applications_get_the_script_name_that_werkzeug_would_give_them(seed: int) -> None:
+    dispatcher = pytest.importorskip("werkzeug.middleware.dispatcher").DispatcherMiddleware
+    chance = random.Random(seed)
+    mounts = sorted({"".join(chance.choices(["/a", "/b", "/ab"], k=chance.randint(1, 3))) for _ in range(5)})
+    routes = Routes([Route("", mount, Action("app", {"strip": True}, "")) for mount in ["", *mounts]])
+
+    def tell(environ: dict[str, str], start_response: object) -> list[str]:
+        return [environ["SCRIPT_NAME"], environ["PATH_INFO"]]
+
+    dispatching = dispatcher(tell, dict.fromkeys(mounts, tell))
+    for _ in range(40):
+        path = "".join(chance.choices(["/", "/a", "/b", "a", "//", "/ab"], k=chance.randint(0, 5)))
+        found = routes.find("a.example", f"/{path}")
+        expected = dispatching({"SCRIPT_NAME": "", "PATH_INFO": f"/{path}"}, None)
+        assert [found.script_name, found.path_info] == expected, f"/{path}"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_plain_values_cross_an_exec(name: str) -> None:
     routes = read_corpus(name)

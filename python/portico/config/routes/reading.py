@@ -102,9 +102,7 @@ class RouteReader:
             return None
         is_flat = not self.unserved
         for entry in self._entries:
-            # The one application may be named elsewhere, or be found.
-            if not (is_flat and entry.table == "app"):
-                self._note(rules.of_entry(entry))
+            self._note(rules.of_entry(entry, is_named_elsewhere=is_flat))
             self._settle(entry)
         self._note(rules.of_names(self._entries))
         rows = [row for entry in self._entries for row in entry.rows() if entry.is_whole]

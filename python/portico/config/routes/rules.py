@@ -36,13 +36,11 @@ _WITHOUT_BODY = (204, 205, 304)
 """RFC 9110 15.3.5, 15.3.6 and 15.4.5."""
 
 
-def of_entry(entry: Entry) -> Iterator[Mistake]:
-    """Yield what one table lacks, or says twice."""
+def of_entry(entry: Entry, *, is_named_elsewhere: bool = False) -> Iterator[Mistake]:
+    """Yield what one table lacks, or says twice; an application may be named elsewhere, or be found."""
     for row in _NEEDED.get(entry.table, ()):
-        if not entry.has(row) and entry.is_whole:
+        if not entry.has(row) and entry.is_whole and not is_named_elsewhere:
             yield entry.place, f"expected {row.key} in {entry.header}, got none"
-        elif row.attribute in entry.found.values and not entry.get(row):
-            yield entry.place_of(row), f"{row.key}: expected at least one, got none"
     if (
         entry.table in ("redirect", "respond")
         and entry.has(RedirectKeys.mounts)
@@ -50,8 +48,11 @@ def of_entry(entry: Entry) -> Iterator[Mistake]:
     ):
         yield entry.place_of(RedirectKeys.paths), "path: expected mount or path, got both"
     for key in (AppKeys.hosts, AppKeys.mounts, RedirectKeys.paths, UpstreamKeys.to):
-        values = entry.found.values.get(key.attribute, ())
-        if isinstance(values, tuple):
+        values = entry.found.values.get(key.attribute)
+        if values == ():
+            # Not any host, and not all of it: that is said by no key.
+            yield entry.place_of(key), f"{key.key}: expected at least one, got none"
+        elif isinstance(values, tuple):
             for value in sorted({value for value in values if values.count(value) > 1}):
                 yield entry.place_of(key), f"{key.key}: {value or '/'} is given twice"
     if entry.table == "redirect":
