@@ -507,6 +507,18 @@ def test_mistakes_are_told_before_what_cannot_be_served() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("folder_host", "app_host"),
+    [("a.example", "*.example"), ("*.a.example", "*.example"), ("*.example", "*.example"), ("a.example", "")],
+)
+def test_a_folder_may_fall_back_to_a_row_for_more_hosts(folder_host: str, app_host: str) -> None:
+    host = f"host = {app_host!r}\n" if app_host else ""
+    routes = routes_of(
+        f"[[static]]\nroot = 'a'\nfallback = 'app'\nhost = {folder_host!r}\n[[app]]\napp = 'b'\n{host}"
+    )
+    assert [route.action.table for route in routes.routes] == ["static", "app"]
+
+
 def test_headers_are_written_as_in_the_file(folder: Path) -> None:
     Path("pyproject.toml").write_text(
         '[[tool.portico.respond]]\nbody = "a"\n[[tool.portico.respond]]\nbody = "b"\n'

@@ -92,8 +92,6 @@ class RouteReader:
             flat.paths[mount] = found.paths[MOUNTS]
             [flat.values[mount]] = found.values[MOUNTS]
             flat.origins[mount] = found.origins[MOUNTS]
-        elif MOUNTS in found.unread:
-            flat.unread.add(mount)
         return flat
 
     def routes(self) -> Routes | None:
