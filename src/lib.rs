@@ -9,6 +9,7 @@ mod embedder;
 mod fork;
 mod privileges;
 mod process;
+mod routing;
 mod settings;
 mod wakeup;
 mod wire;

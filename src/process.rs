@@ -1,6 +1,7 @@
 //! What only the process knows, beside the settings: descriptors, and what PEP 3333 asks of it.
 
 use crate::embedder::Embedder;
+use crate::routing::{Other, RoutingAttributes};
 use crate::wakeup::Wakeup;
 use portico_engine::descriptor;
 use portico_engine::engine;
@@ -45,6 +46,7 @@ struct ProcessAttributes {
     has_middleware: bool,
     on_interrupt: Option<Py<PyAny>>,
     on_response: Option<Py<PyAny>>,
+    routing: Option<RoutingAttributes>,
 }
 
 /// The process of one server.
@@ -59,6 +61,8 @@ pub struct Process {
     pub errors: Py<PyAny>,
     /// What the error log says of the application.
     pub names: Names,
+    /// The applications beside the first.
+    pub others: Vec<Other>,
     /// Who has started the server.
     pub embedder: Embedder,
 }
@@ -79,6 +83,7 @@ impl Process {
         let attributes: ProcessAttributes = process.extract()?;
         let listeners = attributes.listeners.into_iter().map(listener).collect::<PyResult<_>>()?;
         let access_log = optional(attributes.access_log_fd, "access_log_fd")?;
+        let (routing, others) = attributes.routing.map(RoutingAttributes::read).transpose()?.unzip();
         Ok(Process {
             engine: engine::Descriptors {
                 listeners,
@@ -90,6 +95,7 @@ impl Process {
                 },
                 access_log: access_log.map(|fd| (fd, attributes.access_log_colour)),
                 gate: optional(attributes.gate_fd, "gate_fd")?,
+                routing,
             },
             wakeup: (attributes.wakeup_fd >= 0).then_some(Wakeup(attributes.wakeup_fd)),
             multiprocess: attributes.multiprocess,
@@ -99,6 +105,7 @@ impl Process {
                 innermost: attributes.innermost,
                 has_middleware: attributes.has_middleware,
             },
+            others: others.unwrap_or_default(),
             embedder: Embedder::new(attributes.on_interrupt, attributes.on_response),
         })
     }

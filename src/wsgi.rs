@@ -40,12 +40,18 @@ use thread::Introduction;
 pub struct Bridge<'py> {
     py: Python<'py>,
     introduction: Introduction,
-    application: Served,
+    applications: Vec<Bridged>,
     environ: Environ,
     embedder: Embedder,
-    pool: ExchangePool,
     thread_call: Arc<ThreadCall>,
     date: DateHeader,
+}
+
+/// One of the server's applications.
+struct Bridged {
+    served: Served,
+    /// From its first call on this thread.
+    pool: Option<ExchangePool>,
 }
 
 impl<'py> Bridge<'py> {
@@ -53,7 +59,7 @@ impl<'py> Bridge<'py> {
     pub fn new(
         py: Python<'py>,
         introduction: Introduction,
-        application: &Served,
+        applications: &[Served],
         environ: &Environ,
         embedder: &Embedder,
         thread_call: Arc<ThreadCall>,
@@ -61,10 +67,9 @@ impl<'py> Bridge<'py> {
         Ok(Bridge {
             py,
             introduction,
-            application: application.for_thread(py),
+            applications: applications.iter().map(|one| Bridged { served: one.for_thread(py), pool: None }).collect(),
             environ: environ.for_thread(py, Extensions::new(thread_call.clone()))?,
             embedder: embedder.clone(),
-            pool: ExchangePool::new(py, &application.name, &thread_call)?,
             thread_call,
             date: DateHeader::default(),
         })
@@ -77,12 +82,27 @@ impl Caller for Bridge<'_> {
     }
 
     fn call(&mut self, call: Call<'_>) -> Outcome {
-        let Bridge { py, introduction, application, environ, embedder, pool, thread_call, date } = self;
+        let Bridge { py, introduction, applications, environ, embedder, thread_call, date } = self;
         let py = *py;
         introduction.make(py);
-        let Call { inbound, body, sender, responder, cell, started_ns, resources } = call;
+        let Call { inbound, body, sender, responder, application, mounted, cell, started_ns, resources } = call;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
+        let Some(Bridged { served: application, pool }) = applications.get_mut(application) else {
+            responder.abort();
+            return Outcome { status: 0, body_bytes: 0 };
+        };
         let label = RequestLabel { embedder, application, method: head.method.of(bytes), path: head.path.of(bytes) };
+        let pool = match pool {
+            Some(pool) => pool,
+            None => match ExchangePool::new(py, &application.name, thread_call) {
+                Ok(made) => pool.insert(made),
+                Err(error) => {
+                    label.log_exception(py, &error);
+                    responder.abort();
+                    return Outcome { status: 0, body_bytes: 0 };
+                }
+            },
+        };
         let exchange = match pool.begin(py, responder) {
             Ok(exchange) => exchange,
             Err(failure) => {
@@ -92,7 +112,7 @@ impl Caller for Bridge<'_> {
                 return Outcome { status: 0, body_bytes: 0 };
             }
         };
-        let parts = RequestParts { resources, cell, inbound, body, sender: &sender };
+        let parts = RequestParts { resources, cell, inbound, body, sender: &sender, mounted };
         let mut input = None;
         thread_call.enter(started_ns);
         // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.

@@ -6,7 +6,7 @@ only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias
 
@@ -57,6 +57,45 @@ class EngineListener(Protocol):
     is_connection: bool
 
 
+class EngineApplication(Protocol):
+    """An application beside the first: as `EngineProcess` has it for that."""
+
+    application: WSGIApplication
+    application_name: str
+    innermost: WSGIApplication | None
+    has_middleware: bool
+
+
+class EngineRoute(Protocol):
+    """What requests to `host` for `path` lead to, and for all below it unless it `is_exact`: one of three.
+
+    `host` is in lower case and without a port, begins with `*.` for all names below one, and is empty for
+    any; `path` is decoded, and empty or begins and does not end with a slash. `application` is the number of
+    one, and the path that becomes its SCRIPT_NAME, or an empty one. `response` is a status, headers and a
+    body. `redirect` is a status, an address, and the path in whose place that stands if what follows in the
+    request's is put behind it.
+    """
+
+    host: str
+    path: str
+    is_exact: bool
+    application: tuple[int, str] | None
+    response: tuple[int, list[tuple[str, str]], bytes] | None
+    redirect: tuple[int, str, str | None] | None
+
+
+class EngineRouting(Protocol):
+    """The table of routes of a server with several applications.
+
+    `others` are those beside the first, with the numbers from 1 on. With `rejects_unknown_hosts` a request to
+    a host that no route names gets 421, whatever there is for any host.
+    """
+
+    others: Sequence[EngineApplication]
+    routes: Sequence[EngineRoute]
+    rejects_unknown_hosts: bool
+
+
 class EngineProcess(Protocol):
     """What the engine is told of its process, beside the settings (`portico.config.settings.Settings`).
 
@@ -81,6 +120,8 @@ class EngineProcess(Protocol):
     a KeyboardInterrupt out of the application, is handed over instead of logged. `on_response` is called on
     the thread of each call after its end, with the status (499 if the client had left before, 0 if there was
     none) and the number of bytes of the body.
+
+    `routing` is None for a server of one application.
     """
 
     listeners: list[EngineListener]
@@ -99,3 +140,4 @@ class EngineProcess(Protocol):
     has_middleware: bool
     on_interrupt: OnInterrupt | None
     on_response: OnResponse | None
+    routing: EngineRouting | None

@@ -106,6 +106,8 @@ pub struct RequestParts<'a> {
     pub body: Body,
     /// Who has sent it.
     pub sender: &'a Sender,
+    /// How many bytes before its path are where the application is mounted, by the routes.
+    pub mounted: u32,
 }
 
 /// What all requests of a worker have in common.
@@ -205,7 +207,7 @@ impl Environ {
         call: RequestParts<'_>,
         exchange: &PythonExchange,
     ) -> PyResult<(Bound<'py, PyDict>, Option<Py<Input>>)> {
-        let RequestParts { resources, inbound, sender, .. } = call;
+        let RequestParts { resources, inbound, sender, mounted, .. } = call;
         let template = self.templates.get(sender.listener).or(self.templates.first());
         let environ = template.map_or_else(|| Ok(PyDict::new(py)), |template| template.bind(py).copy())?;
         let settings = &resources.settings;
@@ -222,6 +224,9 @@ impl Environ {
                 let rules = rules(settings.trusts(address) || keeps_untrusted);
                 self.set_gateway(py, &environ, gateway, inbound.bytes(), rules)?;
             }
+        }
+        if mounted > 0 {
+            self.set_mount(py, &environ, inbound, mounted)?;
         }
         self.set_client(py, &environ, address, port)?;
         let forwarded = inbound.forwarded.as_deref();
@@ -284,6 +289,25 @@ impl Environ {
         environ.set_item(&keys.request_uri, &target)?;
         environ.set_item(&keys.raw_uri, &target)?;
         self.set_headers(py, environ, inbound, rules)
+    }
+
+    /// What the routes have taken from the path.
+    fn set_mount(
+        &mut self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        inbound: &Inbound,
+        mounted: u32,
+    ) -> PyResult<()> {
+        let end = inbound.head.path.start as usize;
+        let mount = inbound.bytes().get(end.saturating_sub(mounted as usize)..end).unwrap_or_default();
+        self.decoded.clear();
+        if inbound.gateway().is_none_or(|gateway| gateway.path_is_encoded) {
+            percent_decode_into(mount, &mut self.decoded);
+        } else {
+            self.decoded.extend_from_slice(mount);
+        }
+        environ.set_item(&self.keys.script_name, latin1(py, &self.decoded)?)
     }
 
     fn set_method(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, method: &[u8]) -> PyResult<()> {

@@ -25,7 +25,7 @@ pub fn serve(
     slot: SlotRef,
 ) -> PyResult<bool> {
     let (multithread, script_name) = (settings.threads > 1, settings.script_name.clone());
-    let Process { engine: of_engine, wakeup, multiprocess, errors, names, embedder } = process;
+    let Process { engine: of_engine, wakeup, multiprocess, errors, names, others, embedder } = process;
     let ladder = Ladder::new(slot.clone());
     let engine = Engine::new(settings, of_engine, slot)
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
@@ -48,7 +48,8 @@ pub fn serve(
         Arc::new(move |cells| ladder.stacks_of(cells))
     });
     thread::prepare(py)?;
-    let served = Served::new(py, application, names);
+    let others = others.into_iter().map(|other| Served::new(py, other.callable, other.names));
+    let served = [Served::new(py, application, names)].into_iter().chain(others).collect();
     let application = PythonApplication { served, environ, embedder, ladder, is_free_threaded: is_free_threaded(py) };
     // Each thread attaches by itself, this one too.
     let served = py.detach(|| {
@@ -80,7 +81,7 @@ fn handle_signals(py: Python<'_>, wakeup: Option<&Wakeup>, embedder: &Embedder) 
 
 /// What every crew thread makes its bridge from.
 struct PythonApplication {
-    served: Served,
+    served: Vec<Served>,
     environ: Environ,
     embedder: Embedder,
     ladder: Arc<Ladder>,

@@ -37,6 +37,10 @@ pub struct Call<'a> {
     pub sender: Sender,
     /// Where the response goes; it ends when this is dropped.
     pub responder: Responder,
+    /// Which of the server's applications is called.
+    pub application: usize,
+    /// How many bytes before the path are where it is mounted, by the routes.
+    pub mounted: u32,
     /// The call's cell of the scoreboard.
     pub cell: usize,
     /// When the call began, monotonic nanoseconds.
@@ -89,7 +93,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             self.flush_access_log_if_due();
             return Called { started_ns, ended_ns: started_ns };
         }
-        let Request { connection, inbound, body, keep_alive, arrived_ns, room, .. } = request;
+        let Request { connection, inbound, body, application, mounted, keep_alive, arrived_ns, room, .. } = request;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let sender = connection.sender();
         let client = sender.client;
@@ -104,7 +108,8 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         connection.trace(|| format!("called on thread {me}"));
 
         let responder = Responder::new(connection, me, &inbound, &body, keep_alive, room);
-        let call = Call { inbound: &inbound, body, sender, responder, cell: me, started_ns, resources };
+        let call =
+            Call { inbound: &inbound, body, sender, responder, application, mounted, cell: me, started_ns, resources };
         // A panic is one response with 500: its responder sees to that when it is dropped.
         let called = catch_unwind(AssertUnwindSafe(|| self.caller.call(call)));
         let Outcome { status, body_bytes } = called.unwrap_or_else(|panic| {

@@ -13,6 +13,7 @@ use crate::lock::lock;
 use crate::log::RateLimited;
 use crate::orders::OrderDescriptors;
 use crate::resources::Resources;
+use crate::routing::Routing;
 use crate::scoreboard::SlotRef;
 use crate::server::Server;
 use crate::settings::Settings;
@@ -44,6 +45,8 @@ pub struct Descriptors {
     pub access_log: Option<(OwnedFd, bool)>,
     /// The socket to who is asked before each connection is accepted, if anybody is (`gate`).
     pub gate: Option<OwnedFd>,
+    /// What is done with which request, where that is not always the same.
+    pub routing: Option<Routing>,
 }
 
 /// Whoever calls an application. One for a server.
@@ -136,7 +139,7 @@ impl Engine {
         Ok(Engine {
             driver: IoDriver { runtime, resources: resources.clone() },
             listeners: listeners.collect(),
-            server: Arc::new(Server { resources, crew: Crew::new(terms), gate }),
+            server: Arc::new(Server { resources, crew: Crew::new(terms), routing: process.routing, gate }),
             orders: process.orders,
         })
     }

@@ -19,6 +19,10 @@ pub struct FunctionRequest {
     pub method: Vec<u8>,
     /// The target, as it was sent.
     pub target: Vec<u8>,
+    /// Which of the server's applications is called.
+    pub application: usize,
+    /// The path, below where that is mounted.
+    pub path: Vec<u8>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -70,12 +74,14 @@ impl<F: Fn(FunctionRequest) -> FunctionResponse> Caller for FunctionCaller<'_, F
                 }
             }
         });
+        let (application, path) = (call.application, head.path.of(bytes).to_vec());
         let mut responder = call.responder;
         let Ok(body) = read else {
             responder.abort();
             return Outcome { status: 0, body_bytes: 0 };
         };
-        let FunctionResponse { status, headers, blocks } = (self.function)(FunctionRequest { method, target, body });
+        let FunctionResponse { status, headers, blocks } =
+            (self.function)(FunctionRequest { method, target, application, path, body });
         let code = status.get(..3).and_then(|code| code.parse().ok()).unwrap_or(500);
         let mut head = ResponseHead { status: code, status_line: status.into(), ..ResponseHead::default() };
         for (name, value) in &headers {

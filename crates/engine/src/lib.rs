@@ -10,7 +10,8 @@
 //! 4. `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
 //!    may come in, who waits, who is where, who has left.
-//! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket.
+//! 6. `message`, `listener` and `routing`: what comes in and goes out; what there is to know of a listening socket; what
+//!    is done with which request.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
 //! 8. `exchange`: from a complete request to the end of its response. `gate`: who is asked before another may come in.
 //!    `server` adds the crew.
@@ -55,6 +56,7 @@ pub mod privileges;
 pub mod program_files;
 pub mod protocol;
 pub mod resources;
+pub mod routing;
 pub mod scoreboard;
 pub mod server;
 pub mod settings;

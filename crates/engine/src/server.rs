@@ -3,6 +3,7 @@
 use crate::exchange::request::Request;
 use crate::gate::{Gate, Passage};
 use crate::resources::Resources;
+use crate::routing::Routing;
 use portico_crew::Crew;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ pub struct Server {
     pub resources: Arc<Resources>,
     /// Who calls the application.
     pub crew: Crew<Request>,
+    /// What is done with which request, where that is not always the same.
+    pub routing: Option<Routing>,
     /// Who is asked before each connection is accepted, if anybody is.
     pub gate: Option<Gate>,
 }

@@ -42,6 +42,7 @@ mod limits;
 mod message;
 mod networks;
 mod proxy_protocol;
+mod routes;
 mod scgi;
 mod uwsgi;
 
@@ -65,4 +66,5 @@ pub use limits::{GatewayLimits, Limits};
 pub use message::{Framing, Header, RequestHead, Span, TargetForm, Version};
 pub use networks::{Networks, NetworksError};
 pub use proxy_protocol::{PROXY_MAX_BYTES, ProxyEndpoints, ProxyHeader, ProxyTls};
+pub use routes::{Routed, Routes};
 pub use uwsgi::{UWSGI_PONG, UwsgiModifiers, UwsgiPacket};

@@ -19,7 +19,7 @@ from portico.config.address import Address
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.process.worker import shows_colour
-from portico.types import EngineListener, ErrorLog, OnInterrupt, OnResponse, WSGIApplication
+from portico.types import EngineListener, EngineRouting, ErrorLog, OnInterrupt, OnResponse, WSGIApplication
 
 STANDARD_OUTPUT_FD = 1
 STANDARD_ERROR_FD = 2
@@ -138,6 +138,7 @@ class EmbeddedProcess:
         self.has_middleware = False
         self.on_interrupt = on_interrupt
         self.on_response = on_response
+        self.routing: EngineRouting | None = None
 
 
 def serve_here(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from portico.config.settings import Settings
     from portico.hooks import Server
     from portico.process.plan import Listener, Plan
-    from portico.types import EngineListener, ErrorLog, OnInterrupt, OnResponse, WSGIApplication
+    from portico.types import EngineListener, EngineRouting, ErrorLog, OnInterrupt, OnResponse, WSGIApplication
 
 # At the end, for who reads the error log.
 LOG_PATIENCE_S = 0.2
@@ -117,6 +117,7 @@ class WorkerProcess:
         # An application is not asked what becomes of its worker.
         self.on_interrupt: OnInterrupt | None = None
         self.on_response: OnResponse | None = None
+        self.routing: EngineRouting | None = None
 
 
 def run_worker(assignment: Assignment) -> NoReturn:

@@ -12,6 +12,7 @@ use crate::message::body::Body;
 use crate::message::framing::ResponseFraming;
 use crate::message::inbound::Inbound;
 use crate::message::spoken::Protocol;
+use crate::routing::Reply;
 use portico_wire::{WireError, is_forwarded_name};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ impl ErrorResponse {
         let framing = inbound.as_ref().map(|inbound| inbound.response_framing);
         let framing = framing.filter(|framing| *framing != ResponseFraming::Http);
         let framing = framing.unwrap_or_else(|| connection.origin.listener.framing());
-        let response = ServerResponse { framing, status, body: b"", keep_alive: false, is_head, retry_after: false };
+        let response = ServerResponse::new(framing, status, is_head);
         let (bytes, body_bytes) = response.encode(&connection.resources.settings);
         let account = Account {
             client: connection.origin.client(),
@@ -133,13 +134,13 @@ pub fn give_up(request: Request) {
     respond_instead(request, 503);
 }
 
-/// A request for something outside of `script_name`, where nobody is; the connection is kept likewise.
-pub fn not_found(request: Request) {
-    respond_instead(request, 404);
-}
-
 /// Gives a complete request whose turn it is a response of the server's in place of the application's.
 fn respond_instead(request: Request, status: u16) {
+    reply_instead(request, &Reply::Status(status));
+}
+
+/// The same, for a request that no application is asked for, with what its route says.
+pub fn reply_instead(request: Request, reply: &Reply) {
     let Request { connection, inbound, body, keep_alive, arrived_ns, room, .. } = request;
     let resources = &connection.resources;
     if let Some(room) = room {
@@ -147,8 +148,14 @@ fn respond_instead(request: Request, status: u16) {
     }
     let keep_alive = keep_alive && !matches!(body, Body::Streamed(_)) && resources.keeps_connections();
     let (framing, is_head) = (inbound.response_framing, inbound.head.is_head);
-    let retry_after = status == 503;
-    let response = ServerResponse { framing, status, body: b"", keep_alive, is_head, retry_after };
+    let status = reply.status();
+    let response = ServerResponse {
+        headers: reply.headers(),
+        body: reply.body(),
+        keep_alive,
+        retry_after: status == 503 && matches!(reply, Reply::Status(_)),
+        ..ServerResponse::new(framing, status, is_head)
+    };
     let (bytes, body_bytes) = response.encode(&resources.settings);
     let account = Account {
         client: connection.origin.client(),

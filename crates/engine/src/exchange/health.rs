@@ -24,7 +24,7 @@ pub fn respond(connection: &Arc<Connection>, inbound: &Inbound) -> bool {
     let (status, body): (u16, &[u8]) = if resources.is_draining() { (503, b"draining\n") } else { (200, b"ok\n") };
     let keep_alive = inbound.head.keep_alive && resources.keeps_connections();
     let (framing, is_head) = (inbound.response_framing, inbound.head.is_head);
-    let response = ServerResponse { framing, status, body, keep_alive, is_head, retry_after: false };
+    let response = ServerResponse { body: Some(body), keep_alive, ..ServerResponse::new(framing, status, is_head) };
     let (bytes, _) = response.encode(&resources.settings);
     connection.submit();
     let sent = connection.socket.send(&bytes, Then::More);

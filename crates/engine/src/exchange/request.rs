@@ -15,6 +15,10 @@ pub struct Request {
     pub inbound: Box<Inbound>,
     /// Its body.
     pub body: Body,
+    /// Which of the server's applications it is for.
+    pub application: usize,
+    /// How many bytes before its path are where that is mounted, by the routes.
+    pub mounted: u32,
     /// Whether the connection may be kept after the response.
     pub keep_alive: bool,
     /// When it was complete (or, streamed, when its head was), monotonic nanoseconds.
@@ -30,14 +34,13 @@ impl Job for Request {
         self.since_ns
     }
 
-    /// The path's first segment.
+    /// The path's first segment, in its application.
     fn route(&self) -> usize {
         let path = self.inbound.head.path.of(self.inbound.bytes());
         let end = path.iter().skip(1).position(|byte| *byte == b'/').map_or(path.len(), |end| end + 1);
         // FNV-1a: a few multiplications, good enough for the few routes that are told apart.
-        path.iter()
-            .take(end.min(32))
-            .fold(0xcbf2_9ce4_8422_2325_usize, |hash, byte| (hash ^ usize::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-            >> 7
+        path.iter().take(end.min(32)).fold(0xcbf2_9ce4_8422_2325_usize ^ self.application, |hash, byte| {
+            (hash ^ usize::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        }) >> 7
     }
 }

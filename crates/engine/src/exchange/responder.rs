@@ -330,8 +330,7 @@ impl Responder {
     /// The application's thread panics before any of the response has left: the client is told so.
     fn send_panic(&mut self) {
         let (framing, is_head) = (self.framing, self.is_head);
-        let response =
-            ServerResponse { framing, status: 500, body: b"", keep_alive: false, is_head, retry_after: false };
+        let response = ServerResponse::new(framing, 500, is_head);
         let (bytes, _) = response.encode(&self.connection.resources.settings);
         sending::flush(&self.connection);
         // A client that does not take a few hundred bytes is not reading.

@@ -14,8 +14,10 @@ pub struct ServerResponse<'a> {
     pub framing: ResponseFraming,
     /// Its status.
     pub status: u16,
-    /// Its body; empty for a sentence that says the status.
-    pub body: &'a [u8],
+    /// Headers, beside those that it has in any case.
+    pub headers: Vec<(&'a [u8], &'a [u8])>,
+    /// Its body; none for a sentence that says the status.
+    pub body: Option<&'a [u8]>,
     /// Whether the connection is kept.
     pub keep_alive: bool,
     /// Whether the request was HEAD.
@@ -24,17 +26,32 @@ pub struct ServerResponse<'a> {
     pub retry_after: bool,
 }
 
-impl ServerResponse<'_> {
+impl<'a> ServerResponse<'a> {
+    /// One that says its status, and after which the connection is closed.
+    pub fn new(framing: ResponseFraming, status: u16, is_head: bool) -> ServerResponse<'a> {
+        let (headers, body) = (Vec::new(), None);
+        ServerResponse { framing, status, headers, body, keep_alive: false, is_head, retry_after: false }
+    }
+
     /// The bytes, and how many of them are the body.
     pub fn encode(&self, settings: &Settings) -> (Vec<u8>, u64) {
         let reason = reason_phrase(self.status);
         let line = format!("{} {reason}", self.status);
         let sentence = line.clone() + "\n";
-        let body = if self.body.is_empty() { sentence.as_bytes() } else { self.body };
+        // RFC 9110 15.3.5 and 15.4.5: these have none.
+        let has_body = !matches!(self.status, 204 | 304);
+        let body = if has_body { self.body.unwrap_or(sentence.as_bytes()) } else { b"" };
         let mut out = Vec::with_capacity(256);
         self.framing.write_status(&mut out, line.as_bytes());
-        write_header(&mut out, b"Content-Type", b"text/plain; charset=utf-8");
-        write_content_length(&mut out, body.len() as u64);
+        for (name, value) in &self.headers {
+            write_header(&mut out, name, value);
+        }
+        if has_body {
+            if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"content-type")) {
+                write_header(&mut out, b"Content-Type", b"text/plain; charset=utf-8");
+            }
+            write_content_length(&mut out, body.len() as u64);
+        }
         if self.status == 405 {
             // RFC 9110 15.5.6 wants the list. What the application allows is not known here: these never reach it.
             write_header(&mut out, b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -59,25 +76,57 @@ impl ServerResponse<'_> {
     }
 }
 
-/// The standard reason phrase of the statuses of the responses that the server itself makes (RFC 9110 15).
+/// The standard reason phrase of a status (RFC 9110 15, and the registry of status codes).
 pub fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
+        418 => "I'm a Teapot",
         421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
         500 => "Internal Server Error",
         501 => "Not Implemented",
+        502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         507 => "Insufficient Storage",
-        _ => "Error",
+        511 => "Network Authentication Required",
+        _ => "Unknown",
     }
 }

@@ -252,6 +252,23 @@ impl Inbound {
         Some(length)
     }
 
+    /// What follows `mount` in the path of a complete request, where that is below it.
+    pub fn below(&self, mount: &str) -> Option<&[u8]> {
+        let path = self.head.path.of(self.bytes());
+        let is_encoded = self.gateway().is_none_or(|gateway| gateway.path_is_encoded);
+        path.get(mount_length(path, mount.as_bytes(), is_encoded)?..)
+    }
+
+    /// For which host the request is, as a reverse proxy says, or its target, or its Host header.
+    pub fn host(&self) -> Option<&[u8]> {
+        let bytes = self.bytes();
+        if let Some(host) = self.forwarded.as_ref().and_then(|forwarded| forwarded.host) {
+            return Some(host.of(bytes));
+        }
+        let authority = self.head.authority.of(bytes);
+        if authority.is_empty() { self.header("host") } else { Some(authority) }
+    }
+
     /// Gives the path back what `enter` has taken from it.
     pub fn leave(&mut self, taken: u32) {
         if taken > 0 {

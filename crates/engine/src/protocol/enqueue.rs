@@ -7,13 +7,14 @@ use crate::clock;
 use crate::connection::Connection;
 use crate::deadline::Wait;
 use crate::exchange::body_reader::BodyReader;
-use crate::exchange::error_response::{Overload, not_found, shed};
+use crate::exchange::error_response::{Overload, reply_instead, shed};
 use crate::exchange::request::Request;
 use crate::log::RateLimited;
 use crate::message::body::{Body, Rest, Stream};
 use crate::message::inbound::Inbound;
 use crate::message::spool::Spool;
 use crate::resources::Resources;
+use crate::routing::{Aim, Reply};
 use crate::server::Server;
 use portico_wire::{CONTINUE, Framing, WireError};
 use std::sync::Arc;
@@ -159,7 +160,7 @@ pub fn push(
 ) {
     match try_push(server, connection, inbound, body, keep_alive, began_ms) {
         Ok(()) => {}
-        Err(Unqueued::OutsideOfMount(request)) => not_found(request),
+        Err(Unqueued::NotForTheCrew(request, reply)) => reply_instead(request, &reply),
         Err(Unqueued::NoRoom(request)) => shed(request, Overload::TooMany),
     }
 }
@@ -168,8 +169,8 @@ pub fn push(
 pub enum Unqueued {
     /// As many as may be are in flight.
     NoRoom(Request),
-    /// Its path is outside of `script_name`.
-    OutsideOfMount(Request),
+    /// No application is asked for a response.
+    NotForTheCrew(Request, Reply),
 }
 
 /// As `push`, but responds to nothing.
@@ -184,8 +185,7 @@ pub fn try_push(
     keep_alive: bool,
     began_ms: Option<u64>,
 ) -> Result<(), Unqueued> {
-    let mount = &server.resources.settings.script_name;
-    let entered = if mount.is_empty() { Some(0) } else { inbound.enter(mount) };
+    let aim = aim(server, &mut inbound);
     let arrived_ns = clock::monotonic_ns();
     let mut since_ns = began_ms.map_or(arrived_ns, |began_ms| (began_ms * 1_000_000).min(arrived_ns));
     if matches!(body, Body::Empty | Body::Buffered(_)) {
@@ -195,8 +195,18 @@ pub fn try_push(
     }
     connection.trace(|| format!("queued: {}", inbound.request_line().escape_ascii()));
     let connection = connection.clone();
-    let mut request = Request { connection, inbound, body, keep_alive, arrived_ns, since_ns, room: None };
-    let Some(entered) = entered else { return Err(Unqueued::OutsideOfMount(request)) };
+    let mut request =
+        Request { connection, inbound, body, application: 0, mounted: 0, keep_alive, arrived_ns, since_ns, room: None };
+    let entered = match aim {
+        Aim::Application { index, entered } => {
+            request.application = index;
+            if server.routing.is_some() {
+                request.mounted = entered;
+            }
+            entered
+        }
+        Aim::Reply(reply) => return Err(Unqueued::NotForTheCrew(request, reply)),
+    };
     request.room = server.resources.admission.begin_request();
     if request.room.is_none() {
         request.inbound.leave(entered);
@@ -204,4 +214,16 @@ pub fn try_push(
     }
     server.crew.push(request);
     Ok(())
+}
+
+/// What is to be done with a request: by the routes, or there is one application, perhaps mounted somewhere.
+fn aim(server: &Server, inbound: &mut Inbound) -> Aim {
+    if let Some(routing) = &server.routing {
+        return routing.aim(inbound);
+    }
+    let mount = &server.resources.settings.script_name;
+    if mount.is_empty() {
+        return Aim::Application { index: 0, entered: 0 };
+    }
+    inbound.enter(mount).map_or(Aim::Reply(Reply::Status(404)), |entered| Aim::Application { index: 0, entered })
 }

@@ -72,7 +72,7 @@ impl Upcoming for Lent {
             Ok(()) if reader.next(keep_alive) => read_on(server, &connection, reader, rest, back),
             // The last one: `back` is dropped.
             Ok(()) => {}
-            Err(Unqueued::NoRoom(request) | Unqueued::OutsideOfMount(request)) => {
+            Err(Unqueued::NoRoom(request) | Unqueued::NotForTheCrew(request, _)) => {
                 // The task tries again, or responds in its place.
                 connection.exchange.turn.end(true);
                 give_back(back, reader, Some(request.inbound), Some(Ok(step)));

@@ -7,6 +7,7 @@ use portico_engine::engine::{Application, Descriptors, Ended, Engine};
 use portico_engine::listener::{BoundListener, Options};
 use portico_engine::message::spoken::Protocol;
 use portico_engine::orders::OrderDescriptors;
+use portico_engine::routing::Routing;
 use portico_engine::scoreboard::{Mapping, SlotRef};
 use portico_engine::settings::{Lines, Settings};
 use std::io::{Read as _, Write as _};
@@ -63,6 +64,12 @@ impl RunningServer {
         let orders = OrderDescriptors { supervisor: Some(theirs.into()), ..OrderDescriptors::default() };
         let process = Descriptors { orders, access_log: Some((file, false)), ..Descriptors::default() };
         (RunningServer::serve_with(application, &[], process).0, ours)
+    }
+
+    /// The same with routes.
+    pub fn serve_routed(application: impl Application, routing: Routing) -> RunningServer {
+        let process = Descriptors { routing: Some(routing), ..Descriptors::default() };
+        RunningServer::serve_with(application, &[], process).0
     }
 
     /// The same with a gate, whose keeper is at the other end of a socket; and the listening socket, which stays open.

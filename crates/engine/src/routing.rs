@@ -1,0 +1,156 @@
+//! What is done with a request by its route: which application is called, where that is mounted, or what is responded
+//! instead. Where there is no table there is one application, and none of this.
+
+use crate::message::inbound::Inbound;
+use portico_wire::{Routed, Routes};
+use std::sync::Arc;
+
+/// A table of routes with what each leads to.
+#[derive(Debug, Default)]
+pub struct Routing {
+    /// By host and path.
+    pub routes: Routes,
+    /// By the numbers of its rows.
+    pub targets: Vec<Target>,
+}
+
+/// What a row leads to.
+#[derive(Debug)]
+pub enum Target {
+    /// One of the server's applications.
+    Application {
+        /// Which.
+        index: usize,
+        /// The path that is taken from the request's and becomes SCRIPT_NAME; empty for none.
+        mount: Box<str>,
+    },
+    /// A response that is always the same.
+    Response(Arc<FixedResponse>),
+    /// Another address.
+    Redirect(Arc<Redirect>),
+}
+
+/// A response that the configuration has.
+#[derive(Debug)]
+pub struct FixedResponse {
+    /// Its status.
+    pub status: u16,
+    /// Its headers, beside those of the server.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// Where else something is.
+#[derive(Debug)]
+pub struct Redirect {
+    /// The status, 3xx.
+    pub status: u16,
+    /// The address.
+    pub to: String,
+    /// The path in whose place the address stands, where what follows it in the request's and the query are put behind
+    /// the address; none where that is the whole.
+    pub in_place_of: Option<Box<str>>,
+}
+
+/// What is to be done with one request.
+#[derive(Debug)]
+pub enum Aim {
+    /// An application is called.
+    Application {
+        /// Which.
+        index: usize,
+        /// How many bytes were taken from the path: `Inbound::leave` gives them back.
+        entered: u32,
+    },
+    /// The server responds itself.
+    Reply(Reply),
+}
+
+/// What the server responds itself.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// With a status and what it says of itself.
+    Status(u16),
+    /// As configured.
+    Fixed(Arc<FixedResponse>),
+    /// With an address.
+    Elsewhere {
+        /// The status.
+        status: u16,
+        /// The address.
+        location: Vec<u8>,
+    },
+}
+
+impl Reply {
+    /// Its status.
+    pub fn status(&self) -> u16 {
+        match self {
+            Reply::Status(status) | Reply::Elsewhere { status, .. } => *status,
+            Reply::Fixed(response) => response.status,
+        }
+    }
+
+    /// The headers that it has of its own.
+    pub fn headers(&self) -> Vec<(&[u8], &[u8])> {
+        match self {
+            Reply::Status(_) => Vec::new(),
+            Reply::Elsewhere { location, .. } => vec![(b"Location", location)],
+            Reply::Fixed(response) => {
+                response.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
+            }
+        }
+    }
+
+    /// Its body; none where it says its status.
+    pub fn body(&self) -> Option<&[u8]> {
+        match self {
+            Reply::Fixed(response) => Some(&response.body),
+            Reply::Status(_) | Reply::Elsewhere { .. } => None,
+        }
+    }
+}
+
+impl Routing {
+    /// What is to be done with the request in `inbound`, whose head was read.
+    pub fn aim(&self, inbound: &mut Inbound) -> Aim {
+        match self.routes.find(inbound.host().unwrap_or_default(), inbound.head.path.of(inbound.bytes())) {
+            Routed::UnknownHost => Aim::Reply(Reply::Status(421)),
+            Routed::NoPath => Aim::Reply(Reply::Status(404)),
+            Routed::Row(row) => {
+                self.targets.get(row).map_or(Aim::Reply(Reply::Status(404)), |target| target.aim(inbound))
+            }
+        }
+    }
+}
+
+impl Target {
+    fn aim(&self, inbound: &mut Inbound) -> Aim {
+        match self {
+            Target::Application { index, mount } if mount.is_empty() => Aim::Application { index: *index, entered: 0 },
+            Target::Application { index, mount } => inbound
+                .enter(mount)
+                .map_or(Aim::Reply(Reply::Status(404)), |entered| Aim::Application { index: *index, entered }),
+            Target::Response(response) => Aim::Reply(Reply::Fixed(response.clone())),
+            Target::Redirect(redirect) => {
+                Aim::Reply(Reply::Elsewhere { status: redirect.status, location: redirect.location(inbound) })
+            }
+        }
+    }
+}
+
+impl Redirect {
+    fn location(&self, inbound: &Inbound) -> Vec<u8> {
+        let mut location = self.to.clone().into_bytes();
+        let Some(mount) = &self.in_place_of else { return location };
+        let (bytes, head) = (inbound.bytes(), &inbound.head);
+        // As it was sent: it was valid in a target, and is in this.
+        location.extend_from_slice(inbound.below(mount).unwrap_or_default());
+        if !head.query.is_empty() {
+            location.push(b'?');
+            location.extend_from_slice(head.query.of(bytes));
+        }
+        location
+    }
+}

@@ -1,0 +1,86 @@
+//! The routes of a server with several applications, read from what Python hands over.
+
+use crate::process::Names;
+use portico_engine::routing::{FixedResponse, Redirect, Routing, Target};
+use portico_wire::Routes;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// An application beside the first; each field is the attribute of the same name (`portico.types.EngineApplication`).
+#[derive(FromPyObject)]
+struct ApplicationAttributes {
+    application: Py<PyAny>,
+    application_name: String,
+    innermost: Option<Py<PyAny>>,
+    has_middleware: bool,
+}
+
+/// A row of the table; each field is the attribute of the same name (`portico.types.EngineRoute`).
+#[derive(FromPyObject)]
+struct RouteAttributes {
+    host: String,
+    path: String,
+    is_exact: bool,
+    application: Option<(usize, String)>,
+    response: Option<(u16, Vec<(String, String)>, Vec<u8>)>,
+    redirect: Option<(u16, String, Option<String>)>,
+}
+
+/// Each field is the attribute of the same name (`portico.types.EngineRouting`).
+#[derive(FromPyObject)]
+pub struct RoutingAttributes {
+    others: Vec<ApplicationAttributes>,
+    routes: Vec<RouteAttributes>,
+    rejects_unknown_hosts: bool,
+}
+
+/// An application beside the first.
+pub struct Other {
+    /// What is called.
+    pub callable: Py<PyAny>,
+    /// How to speak of it.
+    pub names: Names,
+}
+
+impl RoutingAttributes {
+    /// The table, and the applications beside the first, which have the numbers from 1 on.
+    pub fn read(self) -> PyResult<(Routing, Vec<Other>)> {
+        let others: Vec<Other> = self.others.into_iter().map(Other::from).collect();
+        let mut routing = Routing { routes: Routes::new(self.rejects_unknown_hosts), targets: Vec::new() };
+        for (number, row) in self.routes.into_iter().enumerate() {
+            routing.routes.add(&row.host, &row.path, row.is_exact, number);
+            routing.targets.push(row.target(others.len())?);
+        }
+        Ok((routing, others))
+    }
+}
+
+impl From<ApplicationAttributes> for Other {
+    fn from(attributes: ApplicationAttributes) -> Other {
+        let ApplicationAttributes { application: callable, application_name: application, innermost, has_middleware } =
+            attributes;
+        Other { callable, names: Names { application, innermost, has_middleware } }
+    }
+}
+
+impl RouteAttributes {
+    fn target(self, last_application: usize) -> PyResult<Target> {
+        match (self.application, self.response, self.redirect) {
+            (Some((index, mount)), None, None) if index <= last_application => {
+                Ok(Target::Application { index, mount: mount.into() })
+            }
+            (None, Some((status, headers, body)), None) => {
+                Ok(Target::Response(Arc::new(FixedResponse { status, headers, body })))
+            }
+            (None, None, Some((status, to, in_place_of))) => {
+                let in_place_of = in_place_of.map(String::into_boxed_str);
+                Ok(Target::Redirect(Arc::new(Redirect { status, to, in_place_of })))
+            }
+            _ => Err(PyValueError::new_err(format!(
+                "the route of {}{}: expected an application that there is, a response or a redirect",
+                self.host, self.path
+            ))),
+        }
+    }
+}
