@@ -234,15 +234,8 @@ impl Parser {
 
     fn reject(&mut self, error: WireError) -> Stop {
         self.rejected = Some(error);
-        let response = ServerResponse {
-            framing: ResponseFraming::Http,
-            status: error.status,
-            body: b"",
-            keep_alive: false,
-            // RFC 9110 9.3.2: a response to HEAD has no body, as far as the request was understood.
-            is_head: self.inbound.head.is_head,
-            retry_after: false,
-        };
+        // RFC 9110 9.3.2: a response to HEAD has no body, as far as the request was understood.
+        let response = ServerResponse::new(ResponseFraming::Http, error.status, self.inbound.head.is_head);
         Stop::Rejected(error, response.encode(&self.settings).0)
     }
 }
