@@ -16,6 +16,9 @@ struct ApplicationAttributes {
     has_middleware: bool,
 }
 
+/// Status, headers and body.
+type Response = (u16, Vec<(String, String)>, Vec<u8>);
+
 /// A row of the table; each field is the attribute of the same name (`portico.types.EngineRoute`).
 #[derive(FromPyObject)]
 struct RouteAttributes {
@@ -23,7 +26,7 @@ struct RouteAttributes {
     path: String,
     is_exact: bool,
     application: Option<(usize, String)>,
-    response: Option<(u16, Vec<(String, String)>, Vec<u8>)>,
+    response: Option<Response>,
     redirect: Option<(u16, String, Option<String>)>,
 }
 

@@ -140,13 +140,29 @@ impl Target {
     }
 }
 
+/// `to` with `rest` behind it, which is empty or begins with a slash: with one slash between them, and never so that the
+/// client's path becomes a host (`//host`).
+fn join(to: &[u8], rest: &[u8]) -> Vec<u8> {
+    if rest.is_empty() {
+        return to.to_vec();
+    }
+    let base = to.get(..to.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1)).unwrap_or_default();
+    let rest = if base.is_empty() {
+        let hosts = rest.iter().take_while(|byte| matches!(byte, b'/' | b'\\')).count();
+        [b"/", rest.get(hosts..).unwrap_or_default()].concat()
+    } else {
+        rest.to_vec()
+    };
+    [base, &rest].concat()
+}
+
 impl Redirect {
     fn location(&self, inbound: &Inbound) -> Vec<u8> {
-        let mut location = self.to.clone().into_bytes();
-        let Some(mount) = &self.in_place_of else { return location };
+        let to = self.to.as_bytes();
+        let Some(mount) = &self.in_place_of else { return to.to_vec() };
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         // As it was sent: it was valid in a target, and is in this.
-        location.extend_from_slice(inbound.below(mount).unwrap_or_default());
+        let mut location = join(to, inbound.below(mount).unwrap_or_default());
         if !head.query.is_empty() {
             location.push(b'?');
             location.extend_from_slice(head.query.of(bytes));

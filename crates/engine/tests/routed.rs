@@ -13,7 +13,8 @@ use support::RunningServer;
 
 /// Says which application was asked for what.
 fn echo(request: FunctionRequest) -> FunctionResponse {
-    let said = format!("{} {}", request.application, String::from_utf8_lossy(&request.path));
+    let FunctionRequest { application, path, .. } = request;
+    let said = format!("{application} {}", String::from_utf8_lossy(&path));
     FunctionResponse { status: "200 OK", headers: Vec::new(), blocks: vec![said.into_bytes()] }
 }
 
@@ -26,6 +27,7 @@ fn served() -> RunningServer {
     };
     let nothing = FixedResponse { status: 204, headers: Vec::new(), body: Vec::new() };
     let moved = Redirect { status: 308, to: "https://new.example.com/x".into(), in_place_of: Some("/old".into()) };
+    let root = Redirect { status: 307, to: "/".into(), in_place_of: Some("/up".into()) };
     let elsewhere = Redirect { status: 302, to: "/login".into(), in_place_of: None };
     for (host, path, target) in [
         ("a", "", Target::Application { index: 0, mount: "".into() }),
@@ -34,6 +36,7 @@ fn served() -> RunningServer {
         ("a", "/gone", Target::Response(Arc::new(fixed))),
         ("a", "/nothing", Target::Response(Arc::new(nothing))),
         ("a", "/old", Target::Redirect(Arc::new(moved))),
+        ("a", "/up", Target::Redirect(Arc::new(root))),
         ("a", "/me", Target::Redirect(Arc::new(elsewhere))),
         ("b", "/only", Target::Application { index: 3, mount: "".into() }),
     ] {
@@ -95,9 +98,17 @@ fn a_redirect_has_what_follows_its_path_or_not() {
         ("/old/a%20b?c=d", "https://new.example.com/x/a%20b?c=d"),
         ("/%6fld/e", "https://new.example.com/x/e"),
         ("/me/and?you", "/login"),
+        ("/up/a//b", "/a//b"),
+        ("/up//evil.example.com/x", "/evil.example.com/x"),
+        ("/up/\\evil.example.com", "/evil.example.com"),
+        ("/up?q", "/?q"),
     ] {
         let response = ask(&server, "GET", "a", target);
-        let status = if location == "/login" { "302 Found" } else { "308 Permanent Redirect" };
+        let status = match location.as_bytes() {
+            b"/login" => "302 Found",
+            [b'/', ..] => "307 Temporary Redirect",
+            _ => "308 Permanent Redirect",
+        };
         assert!(response.starts_with(&format!("HTTP/1.1 {status}\r\nLocation: {location}\r\n")), "{response}");
     }
     server.stop();

@@ -40,6 +40,7 @@ pub enum Routed {
 
 impl Routes {
     /// An empty table; `rejects_unknown_hosts` where a host that no row names is not to be served by rows for any host.
+    #[must_use]
     pub fn new(rejects_unknown_hosts: bool) -> Routes {
         Routes { rejects_unknown_hosts, ..Routes::default() }
     }
@@ -62,6 +63,7 @@ impl Routes {
     }
 
     /// Whether any row is for some hosts only.
+    #[must_use]
     pub fn tells_hosts_apart(&self) -> bool {
         self.rejects_unknown_hosts || !self.hosts.is_empty() || !self.wildcards.is_empty()
     }
