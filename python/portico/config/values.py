@@ -15,13 +15,16 @@ class Values:
     """The values of one server, each with where it came from.
 
     `values` and `origins` are keyed by attribute; an origin reads like `--threads on the command line`.
+    `routes` is the table of a server of several applications in plain values (config/routes/table.py), or
+    empty.
     """
 
-    __slots__ = ("origins", "values")
+    __slots__ = ("origins", "routes", "values")
 
     def __init__(self, values: dict[str, Any], origins: dict[str, str]) -> None:
         self.values = values
         self.origins = origins
+        self.routes: list[Any] = []
 
 
 class HandedValues(Values):

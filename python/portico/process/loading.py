@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portico.config.settings import Settings
-    from portico.types import WSGIApplication
+    from portico.types import EngineRouting, WSGIApplication
 
 
 EXIT_LOADED = 64
@@ -28,15 +28,16 @@ class Loaded:
     """What is served.
 
     `application` is called, `name` is its full name. `innermost` is what that names, without the middleware
-    of the configuration and whatever else is around it.
+    of the configuration and whatever else is around it. `routing` has the others, where there are several.
     """
 
-    __slots__ = ("application", "has_middleware", "innermost", "name")
+    __slots__ = ("application", "has_middleware", "innermost", "name", "routing")
 
     def __init__(self, application: WSGIApplication, name: str) -> None:
         self.application = self.innermost = application
         self.name = name
         self.has_middleware = False
+        self.routing: EngineRouting | None = None
 
 
 def load_in(directory: str, settings: Settings) -> Loaded:
@@ -65,6 +66,16 @@ def enter(directory: str, pythonpath: Sequence[str]) -> None:
 
 def load(directory: str, settings: Settings) -> Loaded:
     """As `load_in`, where `directory` has been entered."""
+    if not settings.routes:
+        return load_one(directory, settings)
+    # Here, because few servers have any, and each worker would have it.
+    from portico.process.routing import load_routes
+
+    return load_routes(directory, settings)
+
+
+def load_one(directory: str, settings: Settings) -> Loaded:
+    """Return the application that the settings name themselves, whatever the routes are."""
     application, full_name = load_application(settings.app, directory=directory, factory=settings.factory)
     loaded = Loaded(application, full_name)
     if settings.middleware:

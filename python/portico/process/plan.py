@@ -163,7 +163,7 @@ class Plan:
 def dump_plan(plan: Plan) -> bytes:
     """Return `plan` as bytes for `load_plan`."""
     record: dict[str, Any] = {name: getattr(plan, name) for name in Plan.__slots__}
-    record["settings"] = (plan.settings.values, plan.settings.origins)
+    record["settings"] = (plan.settings.values, plan.settings.origins, plan.settings.routes)
     record["invocation"] = tuple(getattr(plan.invocation, name) for name in Invocation.__slots__)
     if plan.identity is not None:
         record["identity"] = tuple(getattr(plan.identity, name) for name in Identity.FIELDS)
@@ -183,9 +183,13 @@ def load_plan(data: bytes) -> Plan:
     return Plan(settings, listeners, control=control, invocation=invocation, **record)
 
 
-def handed_settings(values: dict[str, Any], origins: dict[str, str]) -> Settings:
+def handed_settings(
+    values: dict[str, Any], origins: dict[str, str], routes: Sequence[Any] = ()
+) -> Settings:
     """Return settings that were read elsewhere."""
-    return cast("Settings", HandedValues(values, origins))
+    handed = HandedValues(values, origins)
+    handed.routes = list(routes)
+    return cast("Settings", handed)
 
 
 def dump_listeners(listeners: list[Listener]) -> list[Any]:

@@ -117,7 +117,7 @@ class WorkerProcess:
         # An application is not asked what becomes of its worker.
         self.on_interrupt: OnInterrupt | None = None
         self.on_response: OnResponse | None = None
-        self.routing: EngineRouting | None = None
+        self.routing: EngineRouting | None = loaded.routing
 
 
 def run_worker(assignment: Assignment) -> NoReturn:

@@ -1,0 +1,102 @@
+"""The applications of a worker that has several, and by which routes the engine tells them apart.
+
+Receives settings with routes, hands on what is served (`portico.types.EngineRouting`). Imported where there are
+routes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from portico.config.routes.table import Routes
+from portico.errors import OperatorError, quoted
+from portico.process.loading import Loaded, load_one
+from portico.process.plan import handed_settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico.config.routes.table import Action, Route
+    from portico.config.settings import Settings
+    from portico.types import WSGIApplication
+
+
+class OtherApplication:
+    """An application beside the first (`portico.types.EngineApplication`)."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.application: WSGIApplication = loaded.application
+        self.application_name = loaded.name
+        self.innermost: WSGIApplication | None = loaded.innermost
+        self.has_middleware = loaded.has_middleware
+
+
+class WorkerRoute:
+    """A row of the table (`portico.types.EngineRoute`)."""
+
+    def __init__(self, route: Route) -> None:
+        self.host = route.host
+        self.path = route.path
+        self.is_exact = route.is_exact
+        self.application: tuple[int, str] | None = None
+        self.response: tuple[int, list[tuple[str, str]], bytes] | None = None
+        self.redirect: tuple[int, str, str | None] | None = None
+
+
+class WorkerRouting:
+    """The table (`portico.types.EngineRouting`)."""
+
+    def __init__(self, routes: Routes) -> None:
+        self.others: list[OtherApplication] = []
+        self.routes = [WorkerRoute(route) for route in routes.routes]
+        self.rejects_unknown_hosts = bool(routes.unknown_host)
+
+
+def load_routes(directory: str, settings: Settings) -> Loaded:
+    """Return the first application of the routes, with the table in its `routing`, which has the others.
+
+    Raises OperatorError when there is no such application, middleware, or file of a response.
+    """
+    routes = Routes.load(settings.routes)
+    routing = WorkerRouting(routes)
+    numbers: dict[int, int] = {}
+    first = None
+    for action in routes.actions:
+        if action.table != "app":
+            continue
+        loaded = load_one(directory, _settings_of(action, settings))
+        numbers[id(action)] = len(numbers)
+        if first is None:
+            first = loaded
+        else:
+            routing.others.append(OtherApplication(loaded))
+    if first is None:
+        raise OperatorError("expected an application in the routes, got none")
+    for row, route in zip(routing.routes, routes.routes, strict=True):
+        _lead(row, route, numbers, directory)
+    first.routing = routing
+    return first
+
+
+def _settings_of(action: Action, settings: Settings) -> Settings:
+    return handed_settings({**settings.values, **action.values}, settings.origins)
+
+
+def _lead(row: WorkerRoute, route: Route, numbers: dict[int, int], directory: str) -> None:
+    """Say what `row` leads to."""
+    action, values = route.action, route.action.values
+    if action.table == "app":
+        row.application = (numbers[id(action)], route.path if action.strips else "")
+    elif action.table == "redirect":
+        rest = route.path if values["append"] and not route.is_exact else None
+        row.redirect = (values["status"], values["to"], rest)
+    else:
+        body = _read(os.path.join(directory, values["file"])) if values["file"] else values["body"].encode()
+        row.response = (values["status"], [tuple(header) for header in values["headers"]], body)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise OperatorError(f"cannot read {quoted(path)}: {error.strerror}") from None
