@@ -20,7 +20,7 @@ _OWN_SERVICE = "each application is a service of its own: `portico generate syst
 _INTERPRETER = "not needed: each worker has one interpreter, the main one, in which every C extension works"
 _CHUNKED = "not needed: chunked bodies are received by themselves"
 _STATIC = (
-    "let the reverse proxy serve files (`portico generate nginx --static /static=DIR`), or "
+    "`--static /static=DIR` serves files (docs/static.md), or"
     "SharedDataMiddleware (docs/middleware.md)"
 )
 _PROXY = "the reverse proxy does it; `portico generate apache` prints one"
