@@ -11,7 +11,7 @@ use portico_engine::files::file_response::{FileBody, FileResponse};
 use portico_engine::files::opening::Beneath;
 use portico_engine::files::serving::Files;
 use portico_engine::files::static_root::Outcome;
-use portico_engine::files::validators::{FileFacts, Validators};
+use portico_engine::files::validators::{FileMetadata, Validators};
 use portico_engine::message::inbound::Inbound;
 use portico_engine::message::spoken::Protocol;
 use std::fs::{self, File};
@@ -62,13 +62,13 @@ fn filled_in(line: &str, root: &Path) -> String {
     while let Some(start) = line.find("{etag ") {
         let end = start + line[start..].find('}').unwrap();
         let metadata = fs::metadata(root.join(&line[start + "{etag ".len()..end])).unwrap();
-        let facts = FileFacts {
+        let metadata = FileMetadata {
             size: metadata.size(),
             modified_s: metadata.mtime(),
             modified_ns: metadata.mtime_nsec(),
             inode: metadata.ino(),
         };
-        line.replace_range(start..=end, &Validators::new(&facts, u64::MAX).etag);
+        line.replace_range(start..=end, &Validators::new(&metadata, u64::MAX).etag);
     }
     line.replace("{date}", "Tue, 14 Nov 2023 22:13:20 GMT")
         .replace("{date+1}", "Tue, 14 Nov 2023 22:13:21 GMT")

@@ -417,12 +417,12 @@ class MountPath(Kind[str]):
 
 
 class StaticDirectory(Kind[str]):
-    """`PREFIX=DIR`, a directory whose files are served below a path; kept as text, with the path as MountPath."""
+    """`PREFIX=DIR`, a directory whose files are served below a path as MountPath has it; kept as text."""
 
     metavar = "PREFIX=DIR"
     expected = (
-        "a path that begins with one / and has no escapes, ?, # or control characters, = and a directory, such "
-        "as /static=public"
+        "a path that begins with one / and has no escapes, ?, # or control characters, = and a directory, "
+        "such as /static=public"
     )
 
     def parse(self, text: str) -> str:

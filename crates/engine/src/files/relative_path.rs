@@ -1,5 +1,5 @@
 //! Where below a directory the rest of a path leads, without asking the disk. What could lead elsewhere, or to what is
-//! not meant to be seen, is refused: it is no file of ours, and no application is asked either.
+//! not meant to be seen, is rejected: it is no file of ours, and no application is asked either.
 
 use portico_wire::percent_decode_into;
 
@@ -20,7 +20,7 @@ pub enum Meant {
     /// Nothing that could be a file, such as an empty segment.
     Nothing,
     /// What nobody gets.
-    Refused,
+    Rejected,
 }
 
 /// The longest path that Linux opens (PATH_MAX), less what the name of a precompressed sibling adds.
@@ -29,7 +29,7 @@ const MAX_BYTES: usize = 4096 - 16;
 /// What `rest`, which follows a prefix and is empty or begins with a slash, means. It may have its escapes still
 /// (`is_encoded`).
 ///
-/// Refused are dot segments, also where their dots are escaped (RFC 3986 5.2.4: clients remove them, so that who sends
+/// Rejected are dot segments, also where their dots are escaped (RFC 3986 5.2.4: clients remove them, so that who sends
 /// one wants out), an escaped slash or NUL, which no name of a file has, and every segment that begins with a dot, but
 /// for `.well-known` (RFC 8615). A backslash is a character as any other.
 pub fn below(rest: &[u8], is_encoded: bool) -> Meant {
@@ -49,7 +49,7 @@ pub fn below(rest: &[u8], is_encoded: bool) -> Meant {
             || decoded.contains(&b'/')
             || decoded.first() == Some(&b'.') && decoded != b".well-known"
         {
-            return Meant::Refused;
+            return Meant::Rejected;
         }
         if decoded.is_empty() {
             // The last one is what follows the slash at the end.
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_lead_elsewhere_is_refused() {
+    fn what_could_lead_elsewhere_is_rejected() {
         let paths = [
             "/..",
             "/../a",
@@ -114,9 +114,9 @@ mod tests {
             "/a/..",
         ];
         for path in paths {
-            assert_eq!(below(path.as_bytes(), true), Meant::Refused, "{path}");
+            assert_eq!(below(path.as_bytes(), true), Meant::Rejected, "{path}");
         }
-        assert_eq!(below(b"/a\0b", false), Meant::Refused);
+        assert_eq!(below(b"/a\0b", false), Meant::Rejected);
         assert_eq!(below(b"/.well-known/acme-challenge/x", true), path(".well-known/acme-challenge/x", false));
     }
 

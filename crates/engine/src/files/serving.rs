@@ -112,7 +112,7 @@ fn look_up(root: &StaticRoot, place: &Place, inbound: &Inbound) -> Outcome {
     let path = match below(rest, is_encoded) {
         Meant::Path(path) => path,
         Meant::Nothing => return Outcome::Missing,
-        Meant::Refused => return Outcome::Response(plain(404), None),
+        Meant::Rejected => return Outcome::Response(plain(404), None),
     };
     let fields = Fields::of(inbound);
     let name = prefix.rsplit(|byte| *byte == b'/').next().unwrap_or_default();

@@ -6,7 +6,7 @@ use super::file_response::{Asked, FileResponse, Found, plain, respond, to_direct
 use super::media_type::media_type;
 use super::opening::Beneath;
 use super::relative_path::RelativePath;
-use super::validators::{FileFacts, Validators};
+use super::validators::{FileMetadata, Validators};
 use crate::clock;
 use crate::log::RateLimited;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -35,7 +35,7 @@ pub enum Outcome {
 
 /// What is at a path.
 enum Entry {
-    File(File, FileFacts),
+    File(File, FileMetadata),
     Directory,
     Nothing,
 }
@@ -62,14 +62,14 @@ impl StaticRoot {
     fn find(&self, path: &RelativePath, name: &[u8], asked: &Asked<'_>) -> io::Result<Outcome> {
         let RelativePath { path, has_slash } = path;
         let index = if path.is_empty() { INDEX.to_vec() } else { [path, INDEX].join(&b'/') };
-        let (path, file, facts) = if *has_slash {
+        let (path, file, metadata) = if *has_slash {
             match self.entry(&index)? {
-                Entry::File(file, facts) => (&index, file, facts),
+                Entry::File(file, metadata) => (&index, file, metadata),
                 Entry::Directory | Entry::Nothing => return Ok(Outcome::Missing),
             }
         } else {
             match self.entry(path)? {
-                Entry::File(file, facts) => (path, file, facts),
+                Entry::File(file, metadata) => (path, file, metadata),
                 Entry::Directory if matches!(self.entry(&index)?, Entry::File(..)) => {
                     let name =
                         path.rsplit(|byte| *byte == b'/').next().filter(|segment| !segment.is_empty()).unwrap_or(name);
@@ -81,13 +81,13 @@ impl StaticRoot {
         let now_s = clock::wall_s();
         let media_type = media_type(path);
         let codings = asked.accept_encoding.filter(|_| media_type.is_compressible);
-        let sibling = accepted(codings).find_map(|coding| self.sibling(path, coding, &facts));
-        let (coding, file, facts) = match sibling {
-            Some((coding, file, facts)) => (Some(coding), file, facts),
-            None => (None, file, facts),
+        let sibling = accepted(codings).find_map(|coding| self.sibling(path, coding, &metadata));
+        let (coding, file, metadata) = match sibling {
+            Some((coding, file, metadata)) => (Some(coding), file, metadata),
+            None => (None, file, metadata),
         };
-        let validators = Validators::new(&facts, now_s);
-        let found = Found { path, media_type, coding, size: facts.size, validators };
+        let validators = Validators::new(&metadata, now_s);
+        let found = Found { path, media_type, coding, size: metadata.size, validators };
         Ok(Outcome::Response(respond(&found, asked, now_s, boundary), Some(file)))
     }
 
@@ -105,19 +105,21 @@ impl StaticRoot {
         if !metadata.is_file() {
             return Ok(Entry::Nothing);
         }
-        let facts = FileFacts {
+        let metadata = FileMetadata {
             size: metadata.size(),
             modified_s: metadata.mtime(),
             modified_ns: metadata.mtime_nsec(),
             inode: metadata.ino(),
         };
-        Ok(Entry::File(file, facts))
+        Ok(Entry::File(file, metadata))
     }
 
     /// The file beside `path` that is compressed in `coding`. One that is older was made of other content.
-    fn sibling(&self, path: &[u8], coding: Coding, plain: &FileFacts) -> Option<(Coding, File, FileFacts)> {
+    fn sibling(&self, path: &[u8], coding: Coding, plain: &FileMetadata) -> Option<(Coding, File, FileMetadata)> {
         match self.entry(&[path, coding.suffix().as_bytes()].concat()) {
-            Ok(Entry::File(file, facts)) if facts.modified_s >= plain.modified_s => Some((coding, file, facts)),
+            Ok(Entry::File(file, metadata)) if metadata.modified_s >= plain.modified_s => {
+                Some((coding, file, metadata))
+            }
             // What is wrong with it is no reason to do without the file itself.
             _ => None,
         }

@@ -17,7 +17,7 @@ pub struct Validators {
 
 /// What a disk says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileFacts {
+pub struct FileMetadata {
     /// Its size in bytes.
     pub size: u64,
     /// Its last modification: seconds since 1970.
@@ -29,12 +29,12 @@ pub struct FileFacts {
 }
 
 impl Validators {
-    /// Of a file with these facts at the time `now_s`.
+    /// Of a file with these metadata at the time `now_s`.
     ///
     /// The inode tells apart what was replaced by a file of the same size and time, as archives unpack them and builds
     /// with a fixed date make them.
-    pub fn new(facts: &FileFacts, now_s: u64) -> Validators {
-        let FileFacts { size, modified_s, modified_ns, inode } = *facts;
+    pub fn new(metadata: &FileMetadata, now_s: u64) -> Validators {
+        let FileMetadata { size, modified_s, modified_ns, inode } = *metadata;
         let etag = format!("\"{inode:x}-{size:x}-{modified_s:x}.{modified_ns:x}\"");
         // RFC 9110 8.8.2.1: never in the future.
         let modified_s = u64::try_from(modified_s).unwrap_or(0).min(now_s).min(LAST_SECOND);

@@ -273,8 +273,8 @@ _APPLICATION: tuple[OldWord, ...] = (
     ),
     Clash("--strict", note="`--strict` holds the application to all of PEP 3333", meant=lambda value: False),
     Becomes("--static-map MOUNT=DIR", "--static"),
-    Becomes("--static-map2 MOUNT=DIR", "--static", convert=_with_mount),
-    Becomes("--check-static DIR", "--static", convert=lambda value: ["--static", f"/={value}"]),
+    Becomes("--static-map2 MOUNT=DIR", "--static MOUNT=DIR/MOUNT", convert=_with_mount),
+    Becomes("--check-static DIR", "--static /=DIR", convert=lambda value: ["--static", f"/={value}"]),
     Instead(
         "--static-* --static-map* --check-static* --mimefile* --mime-file --offload-thread* "
         "--file-serve-mode --fileserve-mode --honour-range --disable-sendfile",
@@ -447,7 +447,7 @@ _LOGGING: tuple[OldWord, ...] = (
     Instead("--logger-* --loggers-list", note=_LOGS),
     Instead("-m --memory-report", note="systemd or the container measures memory; `ps -o pid,rss` shows it"),
     Instead(
-        "--stats*",
+        "--stats --stats*",
         note="`portico ctl status`, `workers` and `requests` tell it, with --json for programs "
         "(docs/operations.md)",
     ),
