@@ -259,7 +259,7 @@ def test_a_download_is_finished_before_the_server_ends(root: Path) -> None:
         connection.expect_closed()
 
 
-def test_no_thread_reads_files_before_one_is_asked_for(root: Path) -> None:
+def test_threads_for_files_begin_when_one_is_not_small_or_not_in_memory(root: Path) -> None:
     def threads() -> int:
         tasks = Path(f"/proc/{server.worker_pids[0]}/task").glob("*/comm")
         return sum(comm.read_text() == "portico-files\n" for comm in tasks)
@@ -270,6 +270,10 @@ def test_no_thread_reads_files_before_one_is_asked_for(root: Path) -> None:
         assert threads() == 0
         for _ in range(10):
             connection.request("/static/ten.txt")
+            connection.request("/static/missing")
+        assert threads() == 0
+        for _ in range(10):
+            connection.request("/static/numbers.txt")
         assert threads() == 1
 
 

@@ -341,12 +341,12 @@ async fn write_file_elsewhere(
         let (there, file) = (connection.clone(), file.clone());
         let mut offset = range.start;
         let piece_bytes = (range.end - range.start).min(FILE_PIECE_BYTES);
-        let send = move || {
+        let write = move || {
             let mut length = piece_bytes;
             send_at_once(&there, &file, &mut offset, &mut length)
         };
         // None where the threads have ended with the server.
-        let sent = threads.wait(send).await.ok_or(io::ErrorKind::BrokenPipe)??;
+        let sent = threads.wait(write).await.ok_or(io::ErrorKind::BrokenPipe)??;
         if sent < piece_bytes {
             writable.is_full();
         }

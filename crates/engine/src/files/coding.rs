@@ -71,10 +71,7 @@ pub fn accepted(accept_encoding: Option<&[u8]>) -> impl Iterator<Item = Coding> 
 
 /// The weight in the parameters of an item, `q=0.5` (RFC 9110 12.4.2); none if it is malformed.
 fn weight(parameter: &[u8]) -> Option<u16> {
-    let digits = match parameter.trim_ascii() {
-        [b'q' | b'Q', b'=', digits @ ..] => digits,
-        _ => return None,
-    };
+    let [b'q' | b'Q', b'=', digits @ ..] = parameter.trim_ascii() else { return None };
     let (whole, fraction) = match digits {
         [whole @ (b'0' | b'1')] => (whole, &[][..]),
         [whole @ (b'0' | b'1'), b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
@@ -82,7 +79,7 @@ fn weight(parameter: &[u8]) -> Option<u16> {
     };
     let mut weight = u16::from(whole - b'0') * MOST;
     for (digit, unit) in fraction.iter().zip([100, 10, 1]) {
-        weight += u16::from(char::from(*digit).to_digit(10)? as u8) * unit;
+        weight += u16::from(digit.checked_sub(b'0').filter(|digit| *digit <= 9)?) * unit;
     }
     (weight <= MOST).then_some(weight)
 }

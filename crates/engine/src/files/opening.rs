@@ -3,6 +3,9 @@
 //! The kernel holds that (openat2(2), RESOLVE_BENEATH): so no check can be outrun by somebody who exchanges a directory
 //! for a link. A link that stays beneath is followed; an absolute one never does. Where the kernel or a sandbox has no
 //! openat2, the path is walked, and no link is followed at all.
+//!
+//! What the kernel has in memory is opened without waiting for a disk (RESOLVE_CACHED, Linux 5.12), so that nobody else
+//! has to do it.
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
@@ -16,8 +19,19 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 const READING: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 /// How directories on the way are opened.
 const WALKING: OFlags = OFlags::PATH.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
+/// How paths are followed.
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 /// How often a path is tried that somebody is renaming.
 const TRIES: usize = 8;
+
+/// Whether a disk may be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// It may.
+    Waiting,
+    /// It may not: what is not in memory is `WouldBlock`.
+    Cached,
+}
 
 /// A directory, to open what is beneath it.
 pub struct Beneath {
@@ -45,9 +59,17 @@ impl Beneath {
     /// Opens what is at `path`, segments with one slash between them: a file, or anything else.
     ///
     /// # Errors
-    /// `NotFound` where nothing is, or what is there is not beneath the directory.
-    pub fn get(&self, path: &[u8]) -> io::Result<File> {
+    /// `NotFound` where nothing is, or what is there is not beneath the directory; `WouldBlock` where that takes more
+    /// `effort`.
+    pub fn get(&self, path: &[u8], effort: Effort) -> io::Result<File> {
         let path = if path.is_empty() { b"." } else { path };
+        if effort == Effort::Cached {
+            return match self.get_cached(path) {
+                Err(Errno::NOENT | Errno::NOTDIR) => Err(io::ErrorKind::NotFound.into()),
+                // A kernel that cannot say, too; and what else is wrong shows again.
+                opened => opened.map(File::from).map_err(|_| io::ErrorKind::WouldBlock.into()),
+            };
+        }
         let mut opened = Err(Errno::NOENT);
         for _ in 0..TRIES {
             opened = self.try_get(path);
@@ -71,8 +93,14 @@ impl Beneath {
         }
     }
 
+    fn get_cached(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+        if self.walks.load(Relaxed) {
+            return Err(Errno::AGAIN);
+        }
+        openat2(&self.directory, path, READING, Mode::empty(), RESOLVE | ResolveFlags::CACHED)
+    }
+
     fn try_get(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
-        const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
         if self.walks.load(Relaxed) {
             return self.walk(path);
         }

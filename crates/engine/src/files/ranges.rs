@@ -50,27 +50,27 @@ fn read(field: &[u8], size: u64) -> Option<Vec<Range<u64>>> {
             return None;
         }
         let dash = spec.iter().position(|byte| *byte == b'-')?;
-        let (first, last) = (number(spec.get(..dash)?)?, number(spec.get(dash + 1..)?)?);
-        ranges.push(match (first, last) {
-            (Some(first), Some(last)) if first > last => return None,
-            (Some(first), Some(last)) => first..last.saturating_add(1).min(size),
-            (Some(first), None) => first..size,
-            (None, Some(suffix)) => size.saturating_sub(suffix)..size,
-            (None, None) => return None,
+        ranges.push(match (spec.get(..dash)?, spec.get(dash + 1..)?) {
+            ([], suffix) => size.saturating_sub(number(suffix)?)..size,
+            (first, []) => number(first)?..size,
+            (first, last) => {
+                let (first, last) = (number(first)?, number(last)?);
+                if first > last {
+                    return None;
+                }
+                first..last.saturating_add(1).min(size)
+            }
         });
     }
     (!ranges.is_empty()).then_some(ranges)
 }
 
-/// A number of digits, none if there are none; outer none if there is anything else. One too large for any file is the
-/// largest.
-fn number(digits: &[u8]) -> Option<Option<u64>> {
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let value =
-        digits.iter().fold(0_u64, |value, digit| value.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
-    Some((!digits.is_empty()).then_some(value))
+/// A number of at least one digit; one too large for any file is the largest.
+fn number(digits: &[u8]) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| {
+        digits.iter().fold(0, |value: u64, digit| value.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
+    })
 }
 
 /// The same bytes with what touches or nearly does put together, in the order in which they were asked for
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn several_ranges_stay_in_their_order_and_are_put_together_where_they_touch() {
         assert_eq!(ranges("bytes=900-,0-9"), Wanted::Ranges(vec![900..1000, 0..10]));
-        assert_eq!(ranges("bytes=0-9,10-19"), Wanted::Ranges(Vec::from([0..20])));
+        assert_eq!(ranges("bytes=0-9,10-19,900-"), Wanted::Ranges(vec![0..20, 900..1000]));
         assert_eq!(ranges("bytes=0-9,50-59,900-909"), Wanted::Ranges(vec![0..60, 900..910]));
         assert_eq!(ranges("bytes=500-599,0-9,550-649"), Wanted::Ranges(vec![500..650, 0..10]));
     }

@@ -1,8 +1,10 @@
-//! Requests for files, and who serves them: a few threads that may wait for a disk look for the file and send what the
-//! socket takes at once; the rest is the send queue's, so that a slow reader holds no thread.
+//! Requests for files, and who serves them. A small file that the kernel has in memory is sent at once, by the thread that
+//! drives I/O: that takes less than to wake another. Everything else is for a few threads that may wait for a disk: they
+//! look for the file and send what the socket takes; the rest is the send queue's, so that a slow reader holds no thread.
 
 use super::conditions::Conditions;
 use super::file_response::{Asked, FileBody, FileResponse, plain};
+use super::opening::Effort;
 use super::prefixes::Prefixes;
 use super::relative_path::{Meant, below};
 use super::static_root::{Outcome, StaticRoot};
@@ -13,9 +15,10 @@ use crate::exchange::responder::Part;
 use crate::message::inbound::Inbound;
 use crate::message::send_queue::FileRange;
 use crate::settings::StaticDirectories;
+use rustix::io::{ReadWriteFlags, preadv2};
 use std::borrow::Cow;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -73,19 +76,38 @@ impl Files {
         Some(Place { root, prefix_bytes })
     }
 
-    /// Serves a request for `place` whose turn it is, or gives it to `otherwise` if there is no such file.
-    pub fn serve(&self, request: Request, place: Place, otherwise: impl FnOnce(Request) + Send + 'static) {
+    /// Serves a request for `place` whose turn it is, or gives it to `otherwise` if there is no such file. With the effort
+    /// `Cached` that may be before this returns; on a thread that drives I/O, and not where the end of one response leads
+    /// to the next.
+    pub fn serve(
+        &self,
+        request: Request,
+        place: Place,
+        effort: Effort,
+        otherwise: impl FnOnce(Request) + Send + 'static,
+    ) {
         let Some(root) = self.roots.get(place.root).cloned() else { return otherwise(request) };
+        let mut found = None;
+        if effort == Effort::Cached {
+            found = look_up(&root, &place, &request.inbound, effort).map(|found| in_memory(found, &request, effort));
+        }
         let threads = self.threads.clone();
-        self.threads.run(move || match look_up(&root, &place, &request.inbound) {
-            Outcome::Missing => otherwise(request),
-            Outcome::Response(response, file) => send(request, response, file, threads),
-        });
+        match found {
+            Some(Outcome::Missing) => otherwise(request),
+            Some(Outcome::Response(response, None)) => send(request, response, None, threads),
+            Some(Outcome::Response(response, file)) => {
+                self.threads.run(move || send_found(request, Outcome::Response(response, file), threads, otherwise));
+            }
+            None => self.threads.run(move || {
+                let found = look_up(&root, &place, &request.inbound, Effort::Waiting).unwrap_or(Outcome::Missing);
+                send_found(request, found, threads, otherwise);
+            }),
+        }
     }
 
-    /// What there is for a request for `place`. Waits for the disk.
-    pub fn look_up(&self, place: &Place, inbound: &Inbound) -> Outcome {
-        self.roots.get(place.root).map_or(Outcome::Missing, |root| look_up(root, place, inbound))
+    /// What there is for a request for `place`; none where that takes more `effort`.
+    pub fn look_up(&self, place: &Place, inbound: &Inbound, effort: Effort) -> Option<Outcome> {
+        self.roots.get(place.root).map_or(Some(Outcome::Missing), |root| look_up(root, place, inbound, effort))
     }
 
     /// Ends the threads; false if one is still at work after `patience`.
@@ -104,19 +126,19 @@ fn whole_path(inbound: &Inbound) -> (Cow<'_, [u8]>, bool) {
     }
 }
 
-fn look_up(root: &StaticRoot, place: &Place, inbound: &Inbound) -> Outcome {
+fn look_up(root: &StaticRoot, place: &Place, inbound: &Inbound, effort: Effort) -> Option<Outcome> {
     let (path, is_encoded) = whole_path(inbound);
     let (prefix, rest) = path.split_at_checked(place.prefix_bytes).unwrap_or((&path, b""));
     // RFC 9110 4.2.3: an empty path of an absolute target is "/".
     let rest = if path.is_empty() { b"/" } else { rest };
     let path = match below(rest, is_encoded) {
         Meant::Path(path) => path,
-        Meant::Nothing => return Outcome::Missing,
-        Meant::Rejected => return Outcome::Response(plain(404), None),
+        Meant::Nothing => return Some(Outcome::Missing),
+        Meant::Rejected => return Some(Outcome::Response(plain(404), None)),
     };
     let fields = Fields::of(inbound);
     let name = prefix.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    root.get(&path, name, &fields.asked(inbound))
+    root.get(&path, name, &fields.asked(inbound), effort)
 }
 
 /// The fields that files look at; several lines of one are put together (RFC 9110 5.3).
@@ -172,40 +194,59 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Sends a response, as much of it as the socket takes at once.
-fn send(request: Request, response: FileResponse, file: Option<File>, threads: Arc<BlockingThreads>) {
-    let FileResponse { head, body } = response;
-    let is_head = request.inbound.head.is_head;
-    let (body, file) = match (body, file) {
-        (FileBody::Text(text), _) => (text, None),
-        (body, Some(file)) if !is_head => match small(&body, &file) {
-            Some(Ok(bytes)) => (bytes, None),
-            Some(Err(_)) => return send(request, plain(500), None, threads),
-            None => (Vec::new(), Some((body, Arc::new(file)))),
-        },
-        _ => (Vec::new(), None),
-    };
-    let handle = request.connection.resources.handle.clone();
-    // What still comes of the request's body is not wanted.
-    let (mut sent, _) = EngineResponse::new(request);
-    sent.start(&head, None);
-    match file {
-        None => sent.end_with_block(body),
-        Some((body, file)) if sent.can_send_file() => sent.end_with_parts(parts(body, &file, &threads)),
-        Some((body, file)) => drop(handle.spawn(send_read(sent, pieces(body), file, threads))),
+/// Sends what was found, or gives the request to `otherwise`. On a thread that may wait for a disk.
+fn send_found(request: Request, found: Outcome, threads: Arc<BlockingThreads>, otherwise: impl FnOnce(Request)) {
+    match in_memory(found, &request, Effort::Waiting) {
+        Outcome::Missing => otherwise(request),
+        Outcome::Response(response, file) => send(request, response, file, threads),
     }
 }
 
-/// A body of one small range.
-fn small(body: &FileBody, file: &File) -> Option<io::Result<Vec<u8>>> {
-    let FileBody::Range(range) = body else { return None };
-    let length = range.end - range.start;
-    (length <= SMALL_BYTES).then(|| read(file, range))
+/// The same without the file where that is not needed any more: where it is small, as far as `effort` goes, and for HEAD.
+fn in_memory(found: Outcome, request: &Request, effort: Effort) -> Outcome {
+    let Outcome::Response(mut response, Some(file)) = found else { return found };
+    let range = match &response.body {
+        _ if request.inbound.head.is_head => 0..0,
+        FileBody::Text(_) => return Outcome::Response(response, None),
+        FileBody::Range(range) if range.end - range.start <= SMALL_BYTES => range.clone(),
+        FileBody::Range(_) | FileBody::Parts(..) => return Outcome::Response(response, Some(file)),
+    };
+    match read(&file, &range, effort) {
+        Ok(bytes) => {
+            response.body = FileBody::Text(bytes);
+            Outcome::Response(response, None)
+        }
+        Err(_) if effort == Effort::Cached => Outcome::Response(response, Some(file)),
+        Err(_) => Outcome::Response(plain(500), None),
+    }
 }
 
-fn read(file: &File, range: &Range<u64>) -> io::Result<Vec<u8>> {
+/// Sends a response, as much of it as the socket takes at once.
+fn send(request: Request, response: FileResponse, file: Option<File>, threads: Arc<BlockingThreads>) {
+    let FileResponse { head, body } = response;
+    let handle = request.connection.resources.handle.clone();
+    // What still comes of the request's body nobody wants.
+    let (mut sent, _) = EngineResponse::new(request);
+    sent.start(&head, None);
+    match (body, file.map(Arc::new)) {
+        (FileBody::Text(text), _) => sent.end_with_block(text),
+        (body, Some(file)) if sent.can_send_file() => sent.end_with_parts(parts(body, &file, &threads)),
+        (body, Some(file)) => drop(handle.spawn(send_read(sent, pieces(body), file, threads))),
+        // Bytes of a file always come with it.
+        (_, None) => {}
+    }
+}
+
+fn read(file: &File, range: &Range<u64>, effort: Effort) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or(0)];
-    file.read_exact_at(&mut bytes, range.start)?;
+    if effort == Effort::Waiting {
+        file.read_exact_at(&mut bytes, range.start)?;
+    } else if !bytes.is_empty() {
+        let read = preadv2(file, &mut [IoSliceMut::new(&mut bytes)], range.start, ReadWriteFlags::NOWAIT)?;
+        if read < bytes.len() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+    }
     Ok(bytes)
 }
 
@@ -256,7 +297,7 @@ async fn send_read(
             let next = range.start..range.end.min(range.start + BLOCK_BYTES);
             range.start = next.end;
             let there = file.clone();
-            let Some(Ok(block)) = threads.wait(move || read(&there, &next)).await else { return };
+            let Some(Ok(block)) = threads.wait(move || read(&there, &next, Effort::Waiting)).await else { return };
             if response.block(block, is_last && range.start == range.end).await.is_err() {
                 return;
             }
