@@ -87,7 +87,6 @@ class ApplicationSettings(Values):
         (),
         separator=":",
         group=_APPLICATION,
-        summary="Serve the files of a directory below a path.",
         documentation="A directory whose files are served below a path, without the application, such as "
         "/static=public. May be repeated; the longest path counts, which is that of the whole URL, wherever "
         "the application is mounted. What there is no file for, the application is asked for. More in "
