@@ -264,6 +264,10 @@ def test_threads_for_files_begin_when_one_is_not_small_or_not_in_memory(root: Pa
         tasks = Path(f"/proc/{server.worker_pids[0]}/task").glob("*/comm")
         return sum(comm.read_text() == "portico-files\n" for comm in tasks)
 
+    # What is not there is in memory, too, once somebody has looked for it.
+    for name in ("ten.txt", "missing"):
+        for suffix in ("", ".br", ".zst", ".gz"):
+            (root / f"{name}{suffix}").exists()
     options = ["--static", f"/static={root}"]
     with Server(APPLICATION, options=options) as server, server.connect() as connection:
         connection.request("/")
