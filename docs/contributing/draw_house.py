@@ -31,6 +31,7 @@ text {{ font: 10px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace;
 .what {{ font-family: system-ui, 'DejaVu Sans', Helvetica, sans-serif; fill: #57606a }}
 .middle {{ text-anchor: middle }}
 .label {{ fill: #fff; font-weight: bold }}
+rect {{ rx: 3px }}
 .part {{ fill: #fff }}
 </style>
 <rect width="{width}" height="{height}" fill="#fdfcf9"/>
@@ -152,7 +153,7 @@ def text(x: float, y: float, content: str, kind: str = "") -> str:
 
 def rectangle(x: float, y: float, width: float, height: float, more: str) -> str:
     """A rectangle with round corners."""
-    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="3" {more}/>'
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" {more}/>'
 
 
 def flow(widths: Sequence[float], room: float) -> Iterator[tuple[float, int]]:

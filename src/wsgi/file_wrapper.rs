@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyType};
 use std::fs::File;
 use std::os::fd::RawFd;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 /// Bytes asked of `read` at a time, where nothing else is said.
 const BLOCK_BYTES: isize = 8192;
@@ -145,7 +146,12 @@ fn plain_file(filelike: &Bound<'_, PyAny>) -> PyResult<Option<FileRange>> {
         let size = true_size(&file)?;
         Some((file, size))
     });
-    Ok(opened.map(|(file, size)| FileRange { file, offset, length: size.saturating_sub(offset) }))
+    Ok(opened.map(|(file, size)| FileRange {
+        file: Arc::new(file),
+        offset,
+        length: size.saturating_sub(offset),
+        threads: None,
+    }))
 }
 
 /// The file of a `tempfile.NamedTemporaryFile`, whose methods are the file's own: it is a plain one with a name that goes.

@@ -47,6 +47,9 @@ ELSEWHERE = {
     "python/portico/simple_server.py": "raised in the program that serves: docs/embedding.md",
     "python/portico/generate/*": "portico generate: docs/generate.md",
     "python/portico/middleware/*": "under any server: docs/middleware.md",
+    "crates/engine/src/files/file_response.rs": "of a response",
+    "crates/engine/src/files/hashed_name.rs": "of a response",
+    "crates/engine/src/files/media_type.rs": "of a response",
     "src/wire.rs": "raised in the program that parses: docs/wire.md",
     "src/wire/*": "raised in the program that parses: docs/wire.md",
 }

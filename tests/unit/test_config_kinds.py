@@ -19,6 +19,7 @@ from portico.config.kinds import (
     MountPath,
     Network,
     Size,
+    StaticDirectory,
     UrlPath,
 )
 
@@ -103,6 +104,32 @@ def test_reads_where_something_is_mounted(text: str, path: str) -> None:
 def test_rejects_where_nothing_can_be_mounted(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
         MountPath().parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("/static=public", "/static=public"),
+        (" /static/=/srv/a=b,c/ ", "/static=/srv/a=b,c/"),
+        ("/=public", "/=public"),
+    ],
+)
+def test_reads_what_is_served_below_a_path(text: str, value: str) -> None:
+    assert StaticDirectory().parse(text) == value
+    assert StaticDirectory().parse(StaticDirectory().show(value)) == value
+
+
+def test_takes_a_relative_directory_from_the_files_folder() -> None:
+    assert StaticDirectory().from_folder("/static=public", "/srv/shop") == "/static=/srv/shop/public"
+    assert StaticDirectory().from_folder("/static=/a", "/srv/shop") == "/static=/a"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/static", "/static=", "=public", "static=public", "/a%20b=public", "//=public", "/a=b\0c"]
+)
+def test_rejects_what_serves_nothing(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        StaticDirectory().parse(text)
 
 
 @pytest.mark.parametrize(

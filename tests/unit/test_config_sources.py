@@ -202,9 +202,15 @@ def test_every_default_can_be_written() -> None:
 
 
 def test_every_attribute_carries_its_unit_or_its_plural() -> None:
+    suffixes = {
+        "Duration": "_s",
+        "Size": "_bytes",
+        "UrlPath": "s",
+        "ResourceLimit": "s",
+        "StaticDirectory": "_directories",
+    }
     for row in TABLE:
-        kind = type(row.kind).__name__
-        suffix = {"Duration": "_s", "Size": "_bytes", "UrlPath": "s", "ResourceLimit": "s"}.get(kind, "")
+        suffix = suffixes.get(type(row.kind).__name__, "")
         # max_variables is a number already, so the row of their size is max_variables_size.
         assert row.attribute == row.name.removesuffix("_size") + suffix
 
@@ -421,3 +427,22 @@ def test_keeps_a_link_in_the_working_directory(tmp_path: Path, monkeypatch: pyte
     assert working_directory(_settings()) == str(tmp_path / "current")
     monkeypatch.setenv("PWD", str(tmp_path))
     assert working_directory(_settings()) == str(release)
+
+
+def test_serves_files_from_directories_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "public").mkdir()
+    static = ["/static=public", "/static=.", "/media=no"]
+    settings = resolve({"app": ["shop"], "chdir": [str(tmp_path)], "static": static}, {})
+    assert settings.static_directories == ("/static=public", "/static=.", "/media=no")
+    with pytest.raises(OperatorError) as failure:
+        check(settings)
+    assert failure.value.message.splitlines() == [
+        "2 mistakes",
+        "--static on the command line: /static is given twice",
+        '--static on the command line: expected a directory for /media, got "no", which is none',
+    ]
+
+
+def test_splits_directories_of_files_in_the_environment_as_paths() -> None:
+    settings = resolve({}, {"PORTICO_STATIC": "/static=a,b:/media=c"})
+    assert settings.static_directories == ("/static=a,b", "/media=c")

@@ -107,7 +107,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let entered = Cell::enter(&resources.slot, me, &shown, started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
-        let responder = Responder::new(connection, me, &inbound, &body, keep_alive, room);
+        let responder = Responder::new(connection, Some(me), &inbound, &body, keep_alive, room);
         let call =
             Call { inbound: &inbound, body, sender, responder, application, mounted, cell: me, started_ns, resources };
         // A panic is one response with 500: its responder sees to that when it is dropped.

@@ -25,7 +25,7 @@ use crate::state::turn::State;
 use crate::wheel::Timed;
 use exchange::Exchange;
 use origin::{Origin, Sender};
-use socket::{Socket, Then};
+use socket::{Socket, Then, Writable};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -170,6 +170,21 @@ impl Connection {
                 return Ok(written);
             }
         }
+    }
+
+    /// Waits until the socket may take bytes again, for who writes them on another thread; the time counts as the
+    /// client's.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn wait_writable(&self, patience: &mut Patience) -> io::Result<Writable<'_>> {
+        let wheel = &self.resources.wheel;
+        wheel.expect_reader(&self.deadline, patience.left_ms());
+        let began_ms = clock::coarse_ms();
+        let writable = self.socket.wait_writable().await?;
+        patience.waited(clock::coarse_ms() - began_ms);
+        wheel.expect_reader(&self.deadline, 0);
+        Ok(writable)
     }
 
     /// Sends `bytes` to the end, waiting where needed.

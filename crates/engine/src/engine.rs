@@ -6,6 +6,7 @@ use crate::calls::{Caller, Calls};
 use crate::clock;
 use crate::drain;
 use crate::exchange::request::Request;
+use crate::files::serving::Files;
 use crate::gate::Gate;
 use crate::interrupts::Handler;
 use crate::listener::{BoundListener, Listener};
@@ -116,7 +117,7 @@ impl Engine {
     /// A server with these settings, which counts in `slot`.
     ///
     /// # Errors
-    /// The I/O runtime cannot be made.
+    /// The I/O runtime cannot be made, or a directory of files not be opened.
     pub fn new(settings: Settings, process: Descriptors, slot: SlotRef) -> io::Result<Engine> {
         let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?);
         let terms = Terms {
@@ -125,6 +126,7 @@ impl Engine {
             thread_cpu_ns: clock::thread_cpu_ns,
         };
         slot.set_threads(settings.threads);
+        let files = Files::open(&settings.static_directories).map_err(io::Error::other)?;
         let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(&fd, colour, Some(slot.clone())));
         let access_log = access_log.transpose()?;
         let resources = Resources::new(settings, slot, access_log, &runtime);
@@ -139,7 +141,14 @@ impl Engine {
         Ok(Engine {
             driver: IoDriver { runtime, resources: resources.clone() },
             listeners: listeners.collect(),
-            server: Arc::new(Server { resources, crew: Crew::new(terms), routing: process.routing, gate }),
+            server: Arc::new_cyclic(|this| Server {
+                resources,
+                crew: Crew::new(terms),
+                routing: process.routing,
+                gate,
+                files,
+                this: this.clone(),
+            }),
             orders: process.orders,
         })
     }
@@ -210,13 +219,15 @@ impl Engine {
         served?;
         let deadline = Instant::now() + LEAVE;
         let have_all_left = shared.wait_for_threads(deadline);
-        let is_calm = server.resources.disconnects.stop(deadline.saturating_duration_since(Instant::now()));
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let are_files_read = server.files.as_ref().is_none_or(|files| files.stop(left()));
+        let is_calm = server.resources.disconnects.stop(left());
         if let Some(access_log) = &server.resources.access_log {
             access_log.end(Instant::now() + LEAVE);
         }
         // None if the task itself has not come to its end: then nothing is known.
         let has_finished = outcome.get().cloned().unwrap_or(Ok(false))?;
-        let is_in_peace = have_all_left && is_calm && has_finished;
+        let is_in_peace = have_all_left && are_files_read && is_calm && has_finished;
         Ok(if is_in_peace { Ended::InPeace } else { Ended::Aborted })
     }
 }

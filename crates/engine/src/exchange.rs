@@ -8,10 +8,12 @@
 //! 5. `body_reader`: a request body on its way in.
 //! 6. `block_writer`: how the blocks of a response leave.
 //! 7. `responder`: the application's response on its way out.
+//! 8. `engine_response`: a response that the engine makes itself, some time later.
 
 pub mod account;
 pub mod block_writer;
 pub mod body_reader;
+pub mod engine_response;
 pub mod error_response;
 pub mod health;
 pub mod request;

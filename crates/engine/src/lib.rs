@@ -5,7 +5,7 @@
 //!
 //! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `fork`, `orphan`, `privileges`,
 //!    `landlock`: for everybody.
-//! 2. `pace`, `settings`, `budget`, `heap`, `program_files`: how much and how long.
+//! 2. `pace`, `settings`, `budget`, `heap`, `program_files`: how much and how long. `blocking`: threads that wait for disks.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
@@ -13,8 +13,8 @@
 //! 6. `message`, `listener` and `routing`: what comes in and goes out; what there is to know of a listening socket; what
 //!    is done with which request.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
-//! 8. `exchange`: from a complete request to the end of its response. `gate`: who is asked before another may come in.
-//!    `server` adds the crew.
+//! 8. `exchange`: from a complete request to the end of its response. `files` responds with files. `gate`: who is asked
+//!    before another may come in. `server` adds the crew.
 //! 9. `protocol`: the lives of connections. `orders`: what it is told from outside. `accept`, `housekeeping`, `aborted_calls`,
 //!    `drain`: the tasks of a server.
 //! 10. `calls`: calls of the application. `engine` puts all together; `function` serves a Rust function.
@@ -23,6 +23,7 @@ pub mod aborted_calls;
 pub mod accept;
 pub mod access_log;
 pub mod admission;
+pub mod blocking;
 pub mod budget;
 pub mod call_orders;
 pub mod calls;
@@ -36,6 +37,7 @@ pub mod disconnect;
 pub mod drain;
 pub mod engine;
 pub mod exchange;
+pub mod files;
 pub mod fork;
 pub mod function;
 pub mod gate;

@@ -1,11 +1,13 @@
-//! What the tasks of a server have: the resources of its connections, the crew that calls the application, and the gate.
+//! What the tasks of a server have: the resources of its connections, the crew that calls the application, the files that
+//! are served without it, and the gate.
 
 use crate::exchange::request::Request;
+use crate::files::serving::Files;
 use crate::gate::{Gate, Passage};
 use crate::resources::Resources;
 use crate::routing::Routing;
 use portico_crew::Crew;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The server, as its tasks see it.
 pub struct Server {
@@ -17,6 +19,10 @@ pub struct Server {
     pub routing: Option<Routing>,
     /// Who is asked before each connection is accepted, if anybody is.
     pub gate: Option<Gate>,
+    /// The directories whose files are served without the application, if there are any.
+    pub files: Option<Files>,
+    /// Itself, for who goes on with a request elsewhere.
+    pub this: Weak<Server>,
 }
 
 impl Server {

@@ -12,7 +12,7 @@ mod value;
 
 pub use lines::Lines;
 pub use source::Source;
-pub use value::{Limit, Paths, Seconds, SecondsOrNever, UntrustedForwarded};
+pub use value::{Limit, Paths, Seconds, SecondsOrNever, StaticDirectories, UntrustedForwarded};
 
 use crate::pace::Pace;
 use portico_wire::{GatewayLimits, Limits, Networks};
@@ -122,6 +122,8 @@ settings! {
     untrusted_forwarded: UntrustedForwarded,
     /// Paths whose response comes without the application: health checks.
     health_paths: Paths,
+    /// Directories whose files are served without the application, each with its prefix.
+    static_directories: StaticDirectories,
 }
 
 impl Settings {

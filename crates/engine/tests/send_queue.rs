@@ -36,7 +36,8 @@ fn drain(queue: &mut SendQueue) -> Vec<u8> {
     let mut all = Vec::new();
     while let Some(piece) = queue.take().unwrap() {
         match piece {
-            Piece::File(FileRange { mut file, offset, length }) => {
+            Piece::File(FileRange { file, offset, length, .. }) => {
+                let mut file = &*file;
                 file.seek(SeekFrom::Start(offset)).unwrap();
                 file.take(length).read_to_end(&mut all).unwrap();
             }
@@ -62,7 +63,7 @@ fn what_goes_in_comes_out_in_order_wherever_it_was_kept() {
     queue.push(b"framing").unwrap();
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(b"0123456789").unwrap();
-    queue.push_file(FileRange { file, offset: 2, length: 3 });
+    queue.push_file(FileRange { file: file.into(), offset: 2, length: 3, threads: None });
     assert!(queue.push_block(block(b'c', 300), ResponseFraming::Http, true).unwrap());
     queue.push(b"end").unwrap();
     let expected =

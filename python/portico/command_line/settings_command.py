@@ -32,7 +32,10 @@ class SettingsCommand(click.Command):
         is_brief: bool = False,
         **attributes: Any,
     ) -> None:
-        super().__init__(name, params=[*parameters(), *options], **attributes)
+        own = {option.name for option in options}
+        # What a command calls as a setting is called means there what the command says of it.
+        settings = (each for each in parameters() if each.name not in own)
+        super().__init__(name, params=[*settings, *options], **attributes)
         self.own_title = own_title
         self.is_brief = is_brief
         if is_brief:

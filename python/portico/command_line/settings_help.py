@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from portico.command_line.options import FILE
+from portico.command_line.options import FILE, parameters
 from portico.config.file import NONE
 from portico.config.kinds import Choice
 from portico.config.setting import Setting
@@ -64,8 +64,9 @@ def format_all(
         for parameter in command.get_params(ctx)
         if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx))
     }
+    settings = {parameter.name for parameter in command.params if parameter in parameters()}
     groups = {
-        group.title.capitalize(): [records.pop(row.name) for row in rows if row.name in records]
+        group.title.capitalize(): [records.pop(row.name) for row in rows if row.name in settings & {*records}]
         for group, rows in by_group().items()
     }
     help_option = command.get_help_option(ctx)

@@ -29,7 +29,8 @@ def check(settings: Settings) -> None:
     directory = working_directory(settings)
     mistakes = _in_directory(settings, directory)
     # What is wrong below a directory that cannot be entered, nobody can tell.
-    below = [] if mistakes else [*_in_import_path(settings, directory), *_in_logs(settings, directory)]
+    rules = (_in_import_path, _in_static_directories, _in_logs)
+    below = [] if mistakes else [sentence for rule in rules for sentence in rule(settings, directory)]
     app = [] if mistakes and not settings.app else _in_app(settings)
     raise_mistakes([*mistakes, *app, *clashes(settings, directory), *below])
 
@@ -112,6 +113,14 @@ def _in_import_path(settings: Settings, directory: str) -> Iterator[str]:
         if not os.path.exists(os.path.join(directory, path)):
             hint = "; each directory has an option of its own" if "," in path else ""
             yield f"{origin}: expected a directory, got {quoted(path)}, which is not there{hint}"
+
+
+def _in_static_directories(settings: Settings, directory: str) -> Iterator[str]:
+    origin = settings.origins[Settings.static_directories.attribute]
+    for text in settings.static_directories:
+        prefix, _, path = text.partition("=")
+        if not os.path.isdir(os.path.join(directory, path)):
+            yield f"{origin}: expected a directory for {prefix}, got {quoted(path)}, which is none"
 
 
 def _in_logs(settings: Settings, directory: str) -> Iterator[str]:

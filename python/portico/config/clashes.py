@@ -34,6 +34,7 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
         _of_read_only(settings),
         _of_care(settings),
         _of_routes(settings),
+        _of_static_directories(settings),
     )
     return [
         sentence
@@ -155,6 +156,14 @@ def _of_routes(settings: Settings) -> Iterator[_Clash]:
         paths = [path.rstrip("/") or "/" for path, _ in settings.values[row.attribute]]
         for path in sorted({path for path in paths if paths.count(path) > 1}):
             yield (row,), f"{settings.origins[row.attribute]}: {path} is given twice"
+
+
+def _of_static_directories(settings: Settings) -> Iterator[_Clash]:
+    """A path has one directory."""
+    row = Settings.static_directories
+    prefixes = [text.partition("=")[0] for text in settings.static_directories]
+    for prefix in sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1}):
+        yield (row,), f"{settings.origins[row.attribute]}: {prefix} is given twice"
 
 
 def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:

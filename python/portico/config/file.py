@@ -41,13 +41,15 @@ class FileValues:
 
     `mistakes` has a sentence for each: its place, what was expected and what is there. `unread` are the
     attributes whose values are among them. `routes` are those that the file describes, none if it has no
-    table that does; `unserved` says why a server cannot be started by it, although nothing is wrong.
+    table that does; `unserved` says why a server cannot be started by it, although nothing is wrong, and
+    `is_flat` that one application is all there is, so that none is needed.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.routes: Routes | None = None
         self.unserved = ""
+        self.is_flat = True
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
         self.mistakes: list[str] = []
@@ -206,6 +208,7 @@ class _Reader:
                 )
         self._found.routes = routes.routes()
         self._found.unserved = routes.unserved
+        self._found.is_flat = routes.is_flat
         if not routes.unserved:
             self._take(routes.flat())
 

@@ -421,6 +421,27 @@ class MountPath(Kind[str]):
         return value or "/"
 
 
+class StaticDirectory(Kind[str]):
+    """`PREFIX=DIR`, a directory whose files are served below a path as MountPath has it; kept as text."""
+
+    metavar = "PREFIX=DIR"
+    expected = (
+        "a path that begins with one / and has no escapes, ?, # or control characters, = and a directory, "
+        "such as /static=public"
+    )
+
+    def parse(self, text: str) -> str:
+        prefix, _, directory = text.strip().partition("=")
+        if not prefix or not directory or "\0" in directory:
+            raise ValueError
+        mount = MountPath()
+        return f"{mount.show(mount.parse(prefix))}={directory}"
+
+    def from_folder(self, value: str, folder: str) -> str:
+        prefix, _, directory = value.partition("=")
+        return f"{prefix}={os.path.join(folder, directory)}"
+
+
 class FieldText(Kind[str]):
     """The value of a header; `none` is an empty one, which an environment variable cannot be."""
 

@@ -67,7 +67,26 @@ def resolve(
         raise_mistakes(mistakes, file.path if file is not None and mistakes == file.mistakes else "")
     if file is not None and file.unserved:
         raise OperatorError(file.unserved)
+    if file is not None and file.routes is not None and not file.is_flat:
+        _take_routes(settings, file)
     return settings
+
+
+def _take_routes(settings: Settings, file: FileValues) -> None:
+    """Let `settings` have the routes of the file, and the first of several applications as its own."""
+    routes = file.routes
+    assert routes is not None
+    if routes.applications:
+        for row in (Settings.app, Settings.script_name):
+            origin = settings.origins[row.attribute]
+            if origin != DEFAULT_ORIGIN and row.attribute not in file.values:
+                raise OperatorError(
+                    f"{origin}: expected none, since {routes.applications[0].origin} says what is served"
+                )
+        first = routes.applications[0]
+        settings.values[Settings.app.attribute] = first.values[Settings.app.attribute]
+        settings.origins[Settings.app.attribute] = first.origin
+    settings.routes = routes.dump()
 
 
 def _value(row: Setting[Any], texts: Sequence[str], origin: str) -> Any:

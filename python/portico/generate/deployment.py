@@ -77,8 +77,9 @@ def read_deployment(target: str, settings: Settings, wishes: Mapping[str, Any]) 
         *(word for part in static for word in ("--static", f"{part.url}={part.directory}")),
         *(word for name in ("listen", "image") if wishes.get(name) for word in (f"--{name}", wishes[name])),
     ]
-    # What the application alone is told is nothing for the files of a reverse proxy: it may be secret.
-    without = ("env", "middleware") if target in _REVERSE_PROXIES else ()
+    # What the application alone is told is nothing for the files of a reverse proxy: it may be secret. Which
+    # files the reverse proxy serves, its own option tells.
+    without = ("env", "middleware", "static") if target in _REVERSE_PROXIES else ()
     return Deployment(
         settings=settings,
         name=read_name(settings),

@@ -183,9 +183,7 @@ def load_plan(data: bytes) -> Plan:
     return Plan(settings, listeners, control=control, invocation=invocation, **record)
 
 
-def handed_settings(
-    values: dict[str, Any], origins: dict[str, str], routes: Sequence[Any] = ()
-) -> Settings:
+def handed_settings(values: dict[str, Any], origins: dict[str, str], routes: Sequence[Any] = ()) -> Settings:
     """Return settings that were read elsewhere."""
     handed = HandedValues(values, origins)
     handed.routes = list(routes)

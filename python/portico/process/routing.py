@@ -1,23 +1,25 @@
 """The applications of a worker that has several, and by which routes the engine tells them apart.
 
-Receives settings with routes, hands on what is served (`portico.types.EngineRouting`). Imported where there are
-routes.
+Receives settings with routes, hands on what is served (`portico.types.EngineRouting`). Imported where there
+are routes.
 """
 
 from __future__ import annotations
 
 import os
 
-from portico.config.routes.table import Routes
+from portico.config.routes.table import Action, Routes
 from portico.errors import OperatorError, quoted
 from portico.process.loading import Loaded, load_one
 from portico.process.plan import handed_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from portico.config.routes.table import Action, Route
+    from collections.abc import Sequence
+
+    from portico.config.routes.table import Route
     from portico.config.settings import Settings
-    from portico.types import WSGIApplication
+    from portico.types import EngineApplication, EngineRoute, WSGIApplication
 
 
 class OtherApplication:
@@ -46,8 +48,9 @@ class WorkerRouting:
     """The table (`portico.types.EngineRouting`)."""
 
     def __init__(self, routes: Routes) -> None:
-        self.others: list[OtherApplication] = []
-        self.routes = [WorkerRoute(route) for route in routes.routes]
+        self.others: Sequence[EngineApplication] = ()
+        self.rows = [WorkerRoute(route) for route in routes.routes]
+        self.routes: Sequence[EngineRoute] = self.rows
         self.rejects_unknown_hosts = bool(routes.unknown_host)
 
 
@@ -56,24 +59,17 @@ def load_routes(directory: str, settings: Settings) -> Loaded:
 
     Raises OperatorError when there is no such application, middleware, or file of a response.
     """
-    routes = Routes.load(settings.routes)
+    own = Action("app", {"strip": True}, "")
+    routes = Routes.load(settings.routes).completed(own, settings.script_name)
     routing = WorkerRouting(routes)
-    numbers: dict[int, int] = {}
-    first = None
-    for action in routes.actions:
-        if action.table != "app":
-            continue
-        loaded = load_one(directory, _settings_of(action, settings))
-        numbers[id(action)] = len(numbers)
-        if first is None:
-            first = loaded
-        else:
-            routing.others.append(OtherApplication(loaded))
-    if first is None:
-        raise OperatorError("expected an application in the routes, got none")
-    for row, route in zip(routing.routes, routes.routes, strict=True):
+    applications = routes.applications
+    first, *others = [load_one(directory, _settings_of(action, settings)) for action in applications]
+    routing.others = [OtherApplication(loaded) for loaded in others]
+    numbers = {id(action): number for number, action in enumerate(applications)}
+    for row, route in zip(routing.rows, routes.routes, strict=True):
         _lead(row, route, numbers, directory)
     first.routing = routing
+    first.title = ", ".join([first.name, *(loaded.name for loaded in others)])
     return first
 
 

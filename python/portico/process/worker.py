@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     from portico.config.settings import Settings
     from portico.hooks import Server
     from portico.process.plan import Listener, Plan
-    from portico.types import EngineListener, EngineRouting, ErrorLog, OnInterrupt, OnResponse, WSGIApplication
+    from portico.types import (
+        EngineListener,
+        EngineRouting,
+        ErrorLog,
+        OnInterrupt,
+        OnResponse,
+        WSGIApplication,
+    )
 
 # At the end, for who reads the error log.
 LOG_PATIENCE_S = 0.2
@@ -104,7 +111,7 @@ class WorkerProcess:
         self.wakeup_fd = signals.write_fd
         self.wakeup_read_fd = -1
         self.supervisor_fd = assignment.supervisor_fd
-        self.ready_frame = encode(Ready(loaded.name))
+        self.ready_frame = encode(Ready(loaded.title))
         # Connections are accepted as they come.
         self.gate_fd = -1
         self.multiprocess = assignment.multiprocess

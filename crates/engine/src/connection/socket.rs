@@ -17,7 +17,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 /// What follows a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,16 @@ impl Then {
             Then::More => SendFlags::NOSIGNAL,
             Then::Close => SendFlags::NOSIGNAL | SendFlags::MORE,
         }
+    }
+}
+
+/// Word that a socket may take bytes.
+pub struct Writable<'a>(AsyncFdReadyGuard<'a, RawFd>);
+
+impl Writable<'_> {
+    /// It has turned out that it takes no more.
+    pub fn is_full(mut self) {
+        self.0.clear_ready();
     }
 }
 
@@ -148,6 +158,14 @@ impl Socket {
             ready.clear_ready();
         }
         Ok(written)
+    }
+
+    /// Waits until the socket may take bytes again, for who writes elsewhere.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn wait_writable(&self) -> io::Result<Writable<'_>> {
+        Ok(Writable(self.registration()?.writable().await?))
     }
 
     /// Whether the client has closed its side, or the connection is broken.

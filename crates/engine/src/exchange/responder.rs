@@ -8,6 +8,7 @@
 //! A response ends when its responder is dropped; how, its state says (`state::response`).
 
 use super::block_writer::{BlockWriter, Leave, Position, RECORD_BYTES, SMALL_BLOCK_BYTES, Sent, coalesce};
+pub use super::sending::Part;
 use super::sending::{self, Unsent};
 use super::server_response::ServerResponse;
 use crate::admission::Room;
@@ -35,8 +36,8 @@ const ABANDON_MS: u64 = 8;
 /// One response.
 pub struct Responder {
     connection: Arc<Connection>,
-    /// The call's cell of the scoreboard.
-    cell: usize,
+    /// The call's cell of the scoreboard; none where it is no call that responds.
+    cell: Option<usize>,
     framing: ResponseFraming,
     version: Version,
     is_head: bool,
@@ -65,10 +66,10 @@ enum Stderr {
 }
 
 impl Responder {
-    /// A response to the request `inbound` on `connection`, by the call in `cell`.
+    /// A response to the request `inbound` on `connection`, by the call in `cell` if it is one.
     pub fn new(
         connection: Arc<Connection>,
-        cell: usize,
+        cell: Option<usize>,
         inbound: &Inbound,
         request_body: &Body,
         keep_alive: bool,
@@ -155,7 +156,9 @@ impl Responder {
         drop(outbound);
         self.plan = Some(plan);
         self.advance(Event::Start);
-        self.connection.resources.slot.head_made(self.cell, head.status);
+        if let Some(cell) = self.cell {
+            self.connection.resources.slot.head_made(cell, head.status);
+        }
         self.connection.trace(|| format!("head sent: {}", head.status));
     }
 
@@ -199,8 +202,11 @@ impl Responder {
         if self.state != State::Body {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if !last && !block.is_empty() {
-            self.connection.resources.slot.block_left(self.cell, self.body_bytes + block.len() as u64);
+        if !last
+            && !block.is_empty()
+            && let Some(cell) = self.cell
+        {
+            self.connection.resources.slot.block_left(cell, self.body_bytes + block.len() as u64);
         }
         let is_first = self.body_bytes == 0;
         self.body_bytes += block.len() as u64;
@@ -256,15 +262,47 @@ impl Responder {
     /// # Errors
     /// The client is gone.
     pub fn queue(&mut self, owned: OwnedBlock, offset: usize, length: usize, last: bool) -> io::Result<()> {
-        let is_last = self.is_end(last);
-        // Otherwise the tail was written with the block.
-        let tail = if offset < length { self.tail(true, is_last) } else { Tail::default() };
-        let rest = Unsent { block: Block { owned, range: offset..length }, tail, framing: self.framing, is_last };
-        let queued = sending::queue(&self.connection, self.cell, length, rest);
+        let rest = self.unsent(owned, offset, length, last);
+        let queued = sending::queue(&self.connection, self.cell.unwrap_or(0), length, rest);
         if queued.is_err() {
             self.advance(Event::Abort);
         }
         queued
+    }
+
+    /// As `queue`, in a task, which nothing but I/O waits for.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub async fn queue_in_task(
+        &mut self,
+        owned: OwnedBlock,
+        offset: usize,
+        length: usize,
+        last: bool,
+    ) -> io::Result<()> {
+        let rest = self.unsent(owned, offset, length, last);
+        let queued = sending::queue_when_room(&self.connection, length, rest).await;
+        if queued.is_err() {
+            self.advance(Event::Abort);
+        }
+        queued
+    }
+
+    /// As `queue`, for the last block, of a bounded size: whether there is room or not.
+    pub fn queue_at_once(&mut self, owned: OwnedBlock, offset: usize, length: usize) {
+        let rest = self.unsent(owned, offset, length, true);
+        if sending::queue_at_once(&self.connection, rest).is_err() {
+            self.advance(Event::Abort);
+        }
+    }
+
+    /// What is left of a block of `length` bytes from `offset` on, with what follows it.
+    fn unsent(&self, owned: OwnedBlock, offset: usize, length: usize, last: bool) -> Unsent {
+        let is_last = self.is_end(last);
+        // Otherwise the tail was written with the block.
+        let tail = if offset < length { self.tail(true, is_last) } else { Tail::default() };
+        Unsent { block: Block { owned, range: offset..length }, tail, framing: self.framing, is_last }
     }
 
     /// Whether a file can be sent without copying it.
@@ -280,6 +318,17 @@ impl Responder {
         // Framing of a file is a length or the close of the connection: no tail.
         let queued = sending::queue_file(&self.connection, range);
         self.advance(if queued.is_ok() { Event::End } else { Event::Abort });
+    }
+
+    /// Sends the whole body, whose length the head has declared, in parts; returns its length. On a thread that may wait
+    /// for a disk, where one of them is a file's.
+    pub fn send_parts(mut self, parts: Vec<Part>) -> u64 {
+        self.body_bytes += parts.iter().map(Part::length).sum::<u64>();
+        self.keep_alive &= !self.is_short();
+        self.leave_flight();
+        let queued = sending::send_parts(&self.connection, parts);
+        self.advance(if queued.is_ok() { Event::End } else { Event::Abort });
+        self.body_bytes
     }
 
     /// Sends lines for the reverse proxy's log, with the next bytes of the response or soon; false if they cannot be.

@@ -1,6 +1,7 @@
 //! What a full socket has not taken of a response: it goes to the connection's send queue, which a task writes out.
 //! Whoever makes the response waits only where the queue has no room.
 
+use crate::blocking::BlockingThreads;
 use crate::clock;
 use crate::coalescing::Coalesced;
 use crate::connection::Connection;
@@ -11,9 +12,14 @@ use crate::message::framing::{ResponseFraming, Tail};
 use crate::message::send_queue::{Block, FileRange, Piece, QueueEnd, SendQueue};
 use crate::pace::Patience;
 use crate::resources::Waited;
+use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::Notify;
+
+/// At most this much of a file at a time, so that one large file does not keep the others waiting.
+const FILE_PIECE_BYTES: u64 = 1024 * 1024;
 
 /// What is left of a block, with what follows it.
 pub struct Unsent {
@@ -25,6 +31,24 @@ pub struct Unsent {
     pub framing: ResponseFraming,
     /// Whether the response ends with it.
     pub is_last: bool,
+}
+
+/// A part of a body.
+pub enum Part {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A part of a file.
+    File(FileRange),
+}
+
+impl Part {
+    /// How many bytes it has.
+    pub fn length(&self) -> u64 {
+        match self {
+            Part::Bytes(bytes) => bytes.len() as u64,
+            Part::File(range) => range.length,
+        }
+    }
 }
 
 impl Coalesced for Connection {
@@ -59,19 +83,47 @@ pub fn flush(connection: &Arc<Connection>) {
 /// The client is gone.
 pub fn queue(connection: &Arc<Connection>, cell: usize, block_bytes: usize, rest: Unsent) -> io::Result<()> {
     wait_for(connection, cell, |queue| queue.has_room(block_bytes));
+    if !queue_at_once(connection, rest)? {
+        wait_for(connection, cell, is_over);
+        check_alive(connection)?;
+    }
+    Ok(())
+}
+
+/// As `queue`, in a task, which waits without driving I/O.
+///
+/// # Errors
+/// The client is gone.
+pub async fn queue_when_room(connection: &Arc<Connection>, block_bytes: usize, rest: Unsent) -> io::Result<()> {
+    wait_until(connection, |queue| queue.has_room(block_bytes)).await;
+    if !queue_at_once(connection, rest)? {
+        wait_until(connection, is_over).await;
+        check_alive(connection)?;
+    }
+    Ok(())
+}
+
+/// Queues the rest of a block; false if that is more than may be kept.
+///
+/// # Errors
+/// The client is gone.
+pub fn queue_at_once(connection: &Arc<Connection>, rest: Unsent) -> io::Result<bool> {
     let mut outbound = lock(&connection.exchange.outbound);
     let queue = queue_pending(connection, &mut outbound)?;
     let is_kept = queue.push_block(rest.block, rest.framing, rest.is_last)?;
     queue.push(rest.tail.as_ref())?;
-    drop(outbound);
-    if !is_kept {
-        wait_for(connection, cell, |queue| queue.is_empty() || queue.end() == QueueEnd::Failed);
-        let outbound = lock(&connection.exchange.outbound);
-        if outbound.queue.as_ref().is_some_and(|queue| queue.end() == QueueEnd::Failed) {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-    }
-    Ok(())
+    Ok(is_kept)
+}
+
+/// Whether nothing of a queue is left that could be waited for.
+fn is_over(queue: &SendQueue) -> bool {
+    queue.is_empty() || queue.end() == QueueEnd::Failed
+}
+
+fn check_alive(connection: &Connection) -> io::Result<()> {
+    let outbound = lock(&connection.exchange.outbound);
+    let is_failed = outbound.queue.as_ref().is_some_and(|queue| queue.end() == QueueEnd::Failed);
+    if is_failed { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
 }
 
 /// Queues a range of a file as the rest of a response.
@@ -82,6 +134,61 @@ pub fn queue_file(connection: &Arc<Connection>, range: FileRange) -> io::Result<
     let mut outbound = lock(&connection.exchange.outbound);
     queue_pending(connection, &mut outbound)?.push_file(range);
     Ok(())
+}
+
+/// Sends a body in parts: of a file that it begins with, what the socket takes at once, by this thread, which may wait
+/// for the disk; the rest is queued.
+///
+/// # Errors
+/// The client is gone.
+pub fn send_parts(connection: &Arc<Connection>, mut parts: Vec<Part>) -> io::Result<()> {
+    if let Some(Part::File(range)) = parts.first_mut()
+        && range.threads.is_some()
+        && send_pending(connection)?
+    {
+        // Nobody else writes: the turn is this response's, and there is no queue.
+        send_at_once(connection, &range.file, &mut range.offset, &mut range.length)?;
+        if range.length == 0 {
+            parts.remove(0);
+        }
+    }
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let mut outbound = lock(&connection.exchange.outbound);
+    let queue = queue_pending(connection, &mut outbound)?;
+    for part in parts {
+        match part {
+            Part::Bytes(bytes) => queue.push(&bytes)?,
+            Part::File(range) => queue.push_file(range),
+        }
+    }
+    Ok(())
+}
+
+/// Sends what is coalesced, in one segment with what follows; whether all of it has left.
+fn send_pending(connection: &Connection) -> io::Result<bool> {
+    let mut outbound = lock(&connection.exchange.outbound);
+    if outbound.queue.is_some() {
+        return Ok(false);
+    }
+    let sent = connection.socket.send(&outbound.bytes, Then::Close)?;
+    outbound.take_away(sent);
+    Ok(outbound.bytes.is_empty())
+}
+
+/// Sends a range of a file until it has been sent or the socket is full; what is left of it moves on.
+fn send_at_once(connection: &Connection, file: &File, offset: &mut u64, length: &mut u64) -> io::Result<u64> {
+    let whole = *length;
+    while *length > 0 {
+        let piece = usize::try_from((*length).min(FILE_PIECE_BYTES)).unwrap_or(usize::MAX);
+        let sent = connection.socket.send_file(file, offset, piece)?;
+        if sent == 0 {
+            break;
+        }
+        *length = length.saturating_sub(sent as u64);
+    }
+    Ok(whole - *length)
 }
 
 /// Moves what is coalesced to the queue, which begins with that if there was none.
@@ -101,22 +208,26 @@ fn queue_pending<'a>(connection: &Arc<Connection>, outbound: &'a mut Outbound) -
 
 /// Waits, driving I/O, until the queue is as wanted, or gone.
 fn wait_for(connection: &Connection, cell: usize, is_fine: impl Fn(&SendQueue) -> bool) {
-    let unfit = || -> Option<Arc<Notify>> {
-        let outbound = lock(&connection.exchange.outbound);
-        outbound.queue.as_deref().filter(|queue| !is_fine(queue)).map(SendQueue::changed)
-    };
-    if unfit().is_none() {
+    if unfit(connection, &is_fine).is_none() {
         return;
     }
-    let fits = async || {
-        while let Some(changed) = unfit() {
-            changed.notified().await;
-        }
-    };
     let resources = &connection.resources;
-    while let Waited::Interrupted = resources.wait_in_call(cell, fits()) {
+    while let Waited::Interrupted = resources.wait_in_call(cell, wait_until(connection, &is_fine)) {
         resources.interrupts.handle();
     }
+}
+
+/// Waits until the queue is as wanted, or gone.
+async fn wait_until(connection: &Connection, is_fine: impl Fn(&SendQueue) -> bool) {
+    while let Some(changed) = unfit(connection, &is_fine) {
+        changed.notified().await;
+    }
+}
+
+/// What tells of changes of a queue that is there and not as wanted.
+fn unfit(connection: &Connection, is_fine: &impl Fn(&SendQueue) -> bool) -> Option<Arc<Notify>> {
+    let outbound = lock(&connection.exchange.outbound);
+    outbound.queue.as_deref().filter(|queue| !is_fine(queue)).map(SendQueue::changed)
 }
 
 /// Sends a whole response, and ends it.
@@ -179,7 +290,7 @@ async fn write_out(connection: Arc<Connection>) {
     }
 }
 
-async fn write_piece(connection: &Connection, patience: &mut Patience, piece: Piece) -> io::Result<()> {
+async fn write_piece(connection: &Arc<Connection>, patience: &mut Patience, piece: Piece) -> io::Result<()> {
     match piece {
         Piece::File(range) => write_file(connection, patience, range).await,
         Piece::Shared(block, held) => {
@@ -196,13 +307,14 @@ async fn write_piece(connection: &Connection, patience: &mut Patience, piece: Pi
 }
 
 /// Sends a range of a file with sendfile(2).
-async fn write_file(connection: &Connection, patience: &mut Patience, range: FileRange) -> io::Result<()> {
-    /// At most this much at a time, so that one large file does not keep the others waiting.
-    const PIECE_BYTES: u64 = 1024 * 1024;
-    let FileRange { file, mut offset, length } = range;
+async fn write_file(connection: &Arc<Connection>, patience: &mut Patience, range: FileRange) -> io::Result<()> {
+    let FileRange { file, mut offset, length, threads } = range;
+    if let Some(threads) = threads {
+        return write_file_elsewhere(connection, patience, &threads, &file, offset..offset + length).await;
+    }
     let end = offset + length;
     while offset < end {
-        let piece = usize::try_from((end - offset).min(PIECE_BYTES)).unwrap_or(usize::MAX);
+        let piece = usize::try_from((end - offset).min(FILE_PIECE_BYTES)).unwrap_or(usize::MAX);
         let mut write = || connection.socket.send_file(&file, &mut offset, piece);
         let sent = write()?;
         if sent == 0 {
@@ -210,6 +322,37 @@ async fn write_file(connection: &Connection, patience: &mut Patience, range: Fil
         } else {
             patience.moved(sent as u64);
             tokio::task::yield_now().await;
+        }
+    }
+    Ok(())
+}
+
+/// As `write_file`, where the disk is waited for by other threads: they send, each time until the socket is full, and
+/// this waits until it no longer is.
+async fn write_file_elsewhere(
+    connection: &Arc<Connection>,
+    patience: &mut Patience,
+    threads: &BlockingThreads,
+    file: &Arc<File>,
+    mut range: Range<u64>,
+) -> io::Result<()> {
+    while range.start < range.end {
+        let writable = connection.wait_writable(patience).await?;
+        let (there, file) = (connection.clone(), file.clone());
+        let mut offset = range.start;
+        let piece_bytes = (range.end - range.start).min(FILE_PIECE_BYTES);
+        let write = move || {
+            let mut length = piece_bytes;
+            send_at_once(&there, &file, &mut offset, &mut length)
+        };
+        // None where the threads have ended with the server.
+        let sent = threads.wait(write).await.ok_or(io::ErrorKind::BrokenPipe)??;
+        if sent < piece_bytes {
+            writable.is_full();
+        }
+        if sent > 0 {
+            range.start += sent;
+            patience.moved(sent);
         }
     }
     Ok(())

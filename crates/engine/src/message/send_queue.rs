@@ -4,6 +4,7 @@
 //! So a slow reader holds a thread of the application only once there is no room here.
 
 use super::framing::ResponseFraming;
+use crate::blocking::BlockingThreads;
 use crate::budget::{Budget, Budgets, Reservation};
 use crate::log::RateLimited;
 use std::borrow::Cow;
@@ -55,11 +56,13 @@ pub enum Piece {
 /// A range of a file.
 pub struct FileRange {
     /// The file.
-    pub file: File,
+    pub file: Arc<File>,
     /// The first byte.
     pub offset: u64,
     /// How many bytes.
     pub length: u64,
+    /// Who waits for the disk, if it is not the thread that drives I/O.
+    pub threads: Option<Arc<BlockingThreads>>,
 }
 
 /// A temporary file, from `read` to `written`.

@@ -7,8 +7,9 @@ use crate::clock;
 use crate::connection::Connection;
 use crate::deadline::Wait;
 use crate::exchange::body_reader::BodyReader;
-use crate::exchange::error_response::{Overload, reply_instead, shed};
+use crate::exchange::error_response::{Overload, give_up, reply_instead, shed};
 use crate::exchange::request::Request;
+use crate::files::opening::Effort;
 use crate::log::RateLimited;
 use crate::message::body::{Body, Rest, Stream};
 use crate::message::inbound::Inbound;
@@ -148,8 +149,8 @@ pub async fn queue(
     Ok(())
 }
 
-/// Hands a request to the crew, or responds in its place. `began_ms` (coarse) is when it began, where that is not just
-/// now.
+/// Hands a request to the crew, or to who responds without it, or responds in its place. `began_ms` (coarse) is when it
+/// began, where that is not just now.
 pub fn push(
     server: &Server,
     connection: &Arc<Connection>,
@@ -158,7 +159,12 @@ pub fn push(
     keep_alive: bool,
     began_ms: Option<u64>,
 ) {
-    match try_push(server, connection, inbound, body, keep_alive, began_ms) {
+    let request = request(connection, inbound, body, keep_alive, began_ms);
+    respond_if_unqueued(hand_on(server, request, Effort::Cached));
+}
+
+fn respond_if_unqueued(pushed: Result<(), Unqueued>) {
+    match pushed {
         Ok(()) => {}
         Err(Unqueued::NotForTheCrew(request, reply)) => reply_instead(request, &reply),
         Err(Unqueued::NoRoom(request)) => shed(request, Overload::TooMany),
@@ -173,19 +179,28 @@ pub enum Unqueued {
     NotForTheCrew(Request, Reply),
 }
 
-/// As `push`, but responds to nothing.
+/// As `push`, where a response has just ended, so that nothing here may take long; and responds to nothing.
 ///
 /// # Errors
 /// The request, and why it is not for the crew.
 pub fn try_push(
     server: &Server,
     connection: &Arc<Connection>,
-    mut inbound: Box<Inbound>,
+    inbound: Box<Inbound>,
     body: Body,
     keep_alive: bool,
     began_ms: Option<u64>,
 ) -> Result<(), Unqueued> {
-    let aim = aim(server, &mut inbound);
+    hand_on(server, request(connection, inbound, body, keep_alive, began_ms), Effort::Waiting)
+}
+
+fn request(
+    connection: &Arc<Connection>,
+    inbound: Box<Inbound>,
+    body: Body,
+    keep_alive: bool,
+    began_ms: Option<u64>,
+) -> Request {
     let arrived_ns = clock::monotonic_ns();
     let mut since_ns = began_ms.map_or(arrived_ns, |began_ms| (began_ms * 1_000_000).min(arrived_ns));
     if matches!(body, Body::Empty | Body::Buffered(_)) {
@@ -195,9 +210,32 @@ pub fn try_push(
     }
     connection.trace(|| format!("queued: {}", inbound.request_line().escape_ascii()));
     let connection = connection.clone();
-    let mut request =
-        Request { connection, inbound, body, application: 0, mounted: 0, keep_alive, arrived_ns, since_ns, room: None };
-    let entered = match aim {
+    Request { connection, inbound, body, application: 0, mounted: 0, keep_alive, arrived_ns, since_ns, room: None }
+}
+
+/// Hands a request to who responds to it: the crew, or the files. `effort` is what the latter may take before this
+/// returns.
+fn hand_on(server: &Server, mut request: Request, effort: Effort) -> Result<(), Unqueued> {
+    if let Some(files) = &server.files
+        && let Some(place) = files.place_of(&request.inbound)
+    {
+        request.room = server.resources.admission.begin_request();
+        if request.room.is_none() {
+            return Err(Unqueued::NoRoom(request));
+        }
+        let there = server.this.clone();
+        files.serve(request, place, effort, move |request| match there.upgrade() {
+            Some(server) => respond_if_unqueued(push_to_crew(&server, request)),
+            None => give_up(request),
+        });
+        return Ok(());
+    }
+    push_to_crew(server, request)
+}
+
+/// Queues a request for its application, with its room among those in flight if it has none yet.
+fn push_to_crew(server: &Server, mut request: Request) -> Result<(), Unqueued> {
+    let entered = match aim(server, &mut request.inbound) {
         Aim::Application { index, entered } => {
             request.application = index;
             if server.routing.is_some() {
@@ -207,7 +245,9 @@ pub fn try_push(
         }
         Aim::Reply(reply) => return Err(Unqueued::NotForTheCrew(request, reply)),
     };
-    request.room = server.resources.admission.begin_request();
+    if request.room.is_none() {
+        request.room = server.resources.admission.begin_request();
+    }
     if request.room.is_none() {
         request.inbound.leave(entered);
         return Err(Unqueued::NoRoom(request));

@@ -3,6 +3,7 @@
 
 use super::source::Source;
 use portico_wire::Networks;
+use std::path::PathBuf;
 
 /// A type that a setting can have.
 pub trait Value: Sized {
@@ -117,6 +118,22 @@ impl Paths {
 impl Value for Paths {
     fn read<S: Source>(source: &S, name: &'static str) -> Result<Paths, S::Error> {
         Ok(Paths(source.texts(name)?.into_iter().map(String::into_bytes).collect()))
+    }
+}
+
+/// Prefixes of paths, each empty or without a slash at its end, and the directories whose files are served below them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StaticDirectories(pub Vec<(String, PathBuf)>);
+
+impl Value for StaticDirectories {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<StaticDirectories, S::Error> {
+        let read = |text: String| match text.split_once('=') {
+            Some((prefix, directory)) if prefix.starts_with('/') && !directory.is_empty() => {
+                Ok((prefix.trim_end_matches('/').to_owned(), directory.into()))
+            }
+            _ => Err(source.invalid(name, format!("expected PREFIX=DIRECTORY, got {text:?}"))),
+        };
+        source.texts(name)?.into_iter().map(read).collect::<Result<_, _>>().map(StaticDirectories)
     }
 }
 

@@ -19,10 +19,7 @@ _HOME = "install portico into that environment, and start its bin/portico"
 _OWN_SERVICE = "each application is a service of its own: `portico generate systemd` prints one"
 _INTERPRETER = "not needed: each worker has one interpreter, the main one, in which every C extension works"
 _CHUNKED = "not needed: chunked bodies are received by themselves"
-_STATIC = (
-    "let the reverse proxy serve files (`portico generate nginx --static /static=DIR`), or "
-    "SharedDataMiddleware (docs/middleware.md)"
-)
+_STATIC = "`--static /static=DIR` serves files, by the rules of docs/static.md"
 _PROXY = "the reverse proxy does it; `portico generate apache` prints one"
 _APACHE = "not needed: portico needs no Apache, and one that stands in front keeps its own configuration"
 _TLS = "TLS ends at a reverse proxy, for example that of `portico generate apache`"

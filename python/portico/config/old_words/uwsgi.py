@@ -36,9 +36,7 @@ _LOGS = (
     "`--access-log FILE` is for requests, `--error-log FILE` for all else; rotation is logrotate's, with "
     "USR1 after it"
 )
-_STATIC = (
-    "let the reverse proxy serve files (`portico generate nginx --static /static=DIR`), or a WSGI middleware"
-)
+_STATIC = "`--static /static=DIR` serves files, by the rules of docs/static.md"
 _SOCKETS = "not needed: sockets are set up as each protocol wants it"
 _SOCKET_FILE = "an option of the address: `-b 'unix:PATH?mode=660&owner=NAME&group=NAME'`"
 _THREADS = "not needed: threads are started when calls block, as many as `--threads` allows"
@@ -52,6 +50,12 @@ _WAITS = (
 )
 _INTERPRETER = "start portico with the Python that is meant; options stand before -m: `python -O -m portico`"
 _CACHE = "the server keeps no data for the application: use Redis, memcached or the database"
+
+
+def _with_mount(value: str) -> list[str]:
+    """Make `MOUNT=DIR` ours, where files are in the directory MOUNT of DIR."""
+    mount, _, directory = value.partition("=")
+    return ["--static", f"{mount}={directory.rstrip('/')}/{mount.strip('/')}"]
 
 
 def _address(scheme: str, options: str = "") -> Callable[[str], list[str]]:
@@ -268,6 +272,9 @@ _APPLICATION: tuple[OldWord, ...] = (
         note="not needed: PEP 3333 is what is served",
     ),
     Clash("--strict", note="`--strict` holds the application to all of PEP 3333", meant=lambda value: False),
+    Becomes("--static-map MOUNT=DIR", "--static"),
+    Becomes("--static-map2 MOUNT=DIR", "--static MOUNT=DIR/MOUNT", convert=_with_mount),
+    Becomes("--check-static DIR", "--static /=DIR", convert=lambda value: ["--static", f"/={value}"]),
     Instead(
         "--static-* --static-map* --check-static* --mimefile* --mime-file --offload-thread* "
         "--file-serve-mode --fileserve-mode --honour-range --disable-sendfile",
@@ -440,7 +447,7 @@ _LOGGING: tuple[OldWord, ...] = (
     Instead("--logger-* --loggers-list", note=_LOGS),
     Instead("-m --memory-report", note="systemd or the container measures memory; `ps -o pid,rss` shows it"),
     Instead(
-        "--stats*",
+        "--stats --stats*",
         note="`portico ctl status`, `workers` and `requests` tell it, with --json for programs "
         "(docs/operations.md)",
     ),

@@ -26,16 +26,16 @@ def effective_routes(chosen: str | None, environment: Mapping[str, str]) -> Rout
         assert file.routes is not None, "nothing else could not be served"
         return file.routes
     settings = resolve({}, environment, file)
+    routes = Routes.load(settings.routes) if settings.routes else None
+    if routes is not None and routes.applications:
+        return routes
     if not settings.app:
         settings = find_application(settings, working_directory(settings), environment)
     check_app(settings)
-    return _of_one(settings)
-
-
-def _of_one(settings: Settings) -> Routes:
-    mount = Settings.script_name.attribute
-    origin = settings.origins[mount]
+    mount = settings.origins[Settings.script_name.attribute]
     values = {"app": settings.app, "name": settings.name, "strip": True}
     action = Action("app", values, settings.origins[Settings.app.attribute])
-    path_origin = "" if origin == DEFAULT_ORIGIN else origin
+    if routes is not None:
+        return routes.completed(action, settings.script_name)
+    path_origin = "" if mount == DEFAULT_ORIGIN else mount
     return Routes([Route("", settings.script_name, action, path_origin=path_origin)])

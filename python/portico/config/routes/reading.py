@@ -1,7 +1,7 @@
 """From the tables of a file to the table of routes.
 
-Receives each table that makes routes, hands on `Routes`, and the settings of the one application that a
-server can serve today. Notes what is wrong, in each table and among them (`rules.py`). Runs in the process of
+Receives each table that makes routes, hands on `Routes`, and the settings of the one application where there
+is no other. Notes what is wrong, in each table and among them (`rules.py`). Runs in the process of
 the command line only.
 """
 
@@ -12,12 +12,17 @@ from typing import Any
 
 from portico.config.document import Document
 from portico.config.routes import rules
-from portico.config.routes.entry import MOUNTS, Entry
+from portico.config.routes.entry import HOSTS, MOUNTS, Entry
 from portico.config.routes.keys import ONCE, TABLES, AppKeys, RedirectKeys, RoutesKeys
 from portico.config.routes.table import ANY_HOST, MISDIRECTED, Route, Routes
 from portico.config.settings import Settings
 from portico.config.table_reader import TableReader, TableValues
 from portico.config.toml_positions import PathInDocument, Place
+
+_NOT_SERVED = ("static", "upstream")
+# What each of several applications may have for itself, while all share their workers.
+_OF_EACH = {MOUNTS, HOSTS, *(row.attribute for row in (AppKeys.strip, Settings.app, Settings.factory))}
+_OF_EACH |= {Settings.middleware.attribute, Settings.name.attribute}
 
 
 class RouteReader:
@@ -54,41 +59,49 @@ class RouteReader:
     @property
     def unserved(self) -> str:
         """Why a server cannot be started by these tables although nothing is wrong; empty if it can."""
-        for place, what in sorted(self._not_flat(), key=lambda found: (found[0].line, found[0].column)):
+        for place, what in sorted(self._not_served(), key=lambda found: (found[0].line, found[0].column)):
             return (
-                f"{self._document.shown(place)}: {what} cannot be served yet, only one [[app]] with one "
-                "mount and without a host can be; `portico routes` shows what the file says"
+                f"{self._document.shown(place)}: {what} cannot be served yet; `portico routes` shows what "
+                "the file says"
             )
         return ""
 
-    def _not_flat(self) -> Iterator[tuple[Place, str]]:
-        has_app = False
+    def _not_served(self) -> Iterator[tuple[Place, str]]:
+        apps = [entry for entry in self._entries if entry.table == "app"]
         for entry in self._entries:
-            if entry.table != "app" or has_app:
-                yield entry.place, f"a second {entry.header}" if entry.table == "app" else entry.header
-                continue
-            has_app = True
-            for row in (AppKeys.hosts, AppKeys.venv):
-                if entry.get(row):
-                    yield entry.place_of(row), f"{row.key} of {entry.header}"
-            if not entry.get(AppKeys.strip):
-                yield entry.place_of(AppKeys.strip), f"strip = false of {entry.header}"
-            if len(entry.get(AppKeys.mounts)) > 1:
-                yield entry.place_of(AppKeys.mounts), f"more than one mount of {entry.header}"
+            if entry.table in _NOT_SERVED:
+                yield entry.place, entry.header
+        for entry in apps:
+            if entry.get(AppKeys.venv):
+                yield entry.place_of(AppKeys.venv), f"venv of {entry.header}"
+            for attribute, path in entry.found.paths.items() if len(apps) > 1 else ():
+                if attribute not in _OF_EACH:
+                    yield self._document.value_place(path), f"{path[-1]} of one of several {entry.header}"
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether there is nothing but one application, at one place: then it has no need of routes."""
+        if len(self._entries) != 1 or self._entries[0].table != "app":
+            return not self._entries
+        [entry] = self._entries
+        return bool(
+            not entry.get(AppKeys.hosts) and entry.get(AppKeys.strip) and len(entry.get(AppKeys.mounts)) <= 1
+        )
 
     def flat(self) -> TableValues:
         """Return the settings that the only application has, if there is one."""
         flat = TableValues()
-        if not self._entries:
+        apps = [entry for entry in self._entries if entry.table == "app"]
+        if len(apps) != 1:
             return flat
-        found = self._entries[0].found
+        found = apps[0].found
         own = {row.attribute for row in vars(AppKeys).values() if row in TABLES["app"]}
         flat.paths = {key: path for key, path in found.paths.items() if key not in own}
         flat.values = {key: value for key, value in found.values.items() if key not in own}
         flat.origins = {key: origin for key, origin in found.origins.items() if key not in own}
         flat.unread = found.unread - own
         mount = Settings.script_name.attribute
-        if found.values.get(MOUNTS):
+        if self.is_flat and found.values.get(MOUNTS):
             flat.paths[mount] = found.paths[MOUNTS]
             [flat.values[mount]] = found.values[MOUNTS]
             flat.origins[mount] = found.origins[MOUNTS]
@@ -98,7 +111,7 @@ class RouteReader:
         """Return the table of all that was read; None if the file makes no routes."""
         if not self._entries and self._of_all is None:
             return None
-        is_flat = not self.unserved
+        is_flat = self.is_flat
         for entry in self._entries:
             self._note(rules.of_entry(entry, is_named_elsewhere=is_flat))
             self._settle(entry)

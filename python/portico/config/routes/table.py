@@ -156,6 +156,21 @@ class Routes:
                 return Found(host, path, route=route)
         return Found(host, path, status=NOT_FOUND)
 
+    @property
+    def applications(self) -> list[Action]:
+        """The actions that are applications, in the order of their first rows."""
+        return [action for action in self.actions if action.table == "app"]
+
+    def completed(self, application: Action, mount: str) -> Routes:
+        """Return these, and if there is no application among them, `application` for all that they leave."""
+        if self.applications:
+            return self
+        return Routes(
+            [*self.routes, Route(ANY_HOST, mount, application)],
+            unknown_host=self.unknown_host,
+            unknown_host_origin=self.unknown_host_origin,
+        )
+
     def knows(self, host: str) -> bool:
         """Say whether a row names `host`, as `request_host` returns it."""
         return any(route.host != ANY_HOST and route.takes_host(host) for route in self.routes)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from portico.config.kinds import Application, Directory, EnvironmentVariable, Flag, Middleware, MountPath
+from portico.config.kinds import (
+    Application,
+    Directory,
+    EnvironmentVariable,
+    Flag,
+    Middleware,
+    MountPath,
+    StaticDirectory,
+)
 from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
 
@@ -72,6 +80,17 @@ class ApplicationSettings(Values):
         "below it have it moved from PATH_INFO, others get a 404. A reverse proxy that says SCRIPT_NAME "
         "itself (uwsgi, FastCGI, SCGI) is left alone; an X-Forwarded-Prefix, which it has stripped, stands "
         "before it.",
+    )
+    static_directories = ManySetting(
+        "static",
+        StaticDirectory(),
+        (),
+        separator=":",
+        group=_APPLICATION,
+        documentation="A directory whose files are served below a path, without the application, such as "
+        "/static=public. May be repeated; the longest path counts, which is that of the whole URL, wherever "
+        "the application is mounted. What there is no file for, the application is asked for. More in "
+        "docs/static.md.",
     )
     strict = Setting(
         "strict",

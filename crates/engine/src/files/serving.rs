@@ -1,0 +1,306 @@
+//! Requests for files, and who serves them. A small file that the kernel has in memory is sent at once, by the thread that
+//! drives I/O: that takes less than to wake another. Everything else is for a few threads that may wait for a disk: they
+//! look for the file and send what the socket takes; the rest is the send queue's, so that a slow reader holds no thread.
+
+use super::conditions::Conditions;
+use super::file_response::{Asked, FileBody, FileResponse, plain};
+use super::opening::Effort;
+use super::prefixes::Prefixes;
+use super::relative_path::{Meant, below};
+use super::static_root::{Outcome, StaticRoot};
+use crate::blocking::BlockingThreads;
+use crate::exchange::engine_response::EngineResponse;
+use crate::exchange::request::Request;
+use crate::exchange::responder::Part;
+use crate::message::inbound::Inbound;
+use crate::message::send_queue::FileRange;
+use crate::settings::StaticDirectories;
+use rustix::io::{ReadWriteFlags, preadv2};
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many threads wait for disks at the same time.
+const THREADS: usize = 4;
+/// A body up to this size is read, and leaves with the head in one system call.
+const SMALL_BYTES: u64 = 32 * 1024;
+/// What is read at a time where files cannot be sent as they are: one record of FastCGI.
+const BLOCK_BYTES: u64 = 65_528;
+
+/// The directories of a server, below their prefixes.
+pub struct Files {
+    prefixes: Prefixes,
+    roots: Vec<Arc<StaticRoot>>,
+    threads: Arc<BlockingThreads>,
+}
+
+/// What a request is for.
+pub struct Place {
+    root: usize,
+    prefix_bytes: usize,
+}
+
+impl Files {
+    /// Opens the directories; none if there are none.
+    ///
+    /// # Errors
+    /// A sentence about one that cannot be opened.
+    pub fn open(directories: &StaticDirectories) -> Result<Option<Files>, String> {
+        let StaticDirectories(directories) = directories;
+        if directories.is_empty() {
+            return Ok(None);
+        }
+        let roots = directories.iter().map(|(prefix, path)| {
+            let opened = StaticRoot::open(path).map(Arc::new);
+            opened.map_err(|error| {
+                let prefix = if prefix.is_empty() { "/" } else { prefix };
+                format!("static: cannot open the directory {} for {prefix}: {error}", path.display())
+            })
+        });
+        Ok(Some(Files {
+            roots: roots.collect::<Result<_, _>>()?,
+            prefixes: Prefixes::new(directories.iter().map(|(prefix, _)| prefix.clone())),
+            threads: Arc::new(BlockingThreads::new(THREADS)),
+        }))
+    }
+
+    /// The directory that a request's path belongs to, if to any. Prefixes are those of the whole path, wherever the
+    /// application is mounted.
+    pub fn place_of(&self, inbound: &Inbound) -> Option<Place> {
+        let (path, is_encoded) = whole_path(inbound);
+        let (root, prefix_bytes) = self.prefixes.find(&path, is_encoded)?;
+        Some(Place { root, prefix_bytes })
+    }
+
+    /// Serves a request for `place` whose turn it is, or gives it to `otherwise` if there is no such file. With the effort
+    /// `Cached` that may be before this returns; on a thread that drives I/O, and not where the end of one response leads
+    /// to the next.
+    pub fn serve(
+        &self,
+        request: Request,
+        place: Place,
+        effort: Effort,
+        otherwise: impl FnOnce(Request) + Send + 'static,
+    ) {
+        let Some(root) = self.roots.get(place.root).cloned() else { return otherwise(request) };
+        let mut found = None;
+        if effort == Effort::Cached {
+            found = look_up(&root, &place, &request.inbound, effort).map(|found| in_memory(found, &request, effort));
+        }
+        let threads = self.threads.clone();
+        match found {
+            Some(Outcome::Missing) => otherwise(request),
+            Some(Outcome::Response(response, None)) => send(request, response, None, threads),
+            Some(Outcome::Response(response, file)) => {
+                self.threads.run(move || send_found(request, Outcome::Response(response, file), threads, otherwise));
+            }
+            None => self.threads.run(move || {
+                let found = look_up(&root, &place, &request.inbound, Effort::Waiting).unwrap_or(Outcome::Missing);
+                send_found(request, found, threads, otherwise);
+            }),
+        }
+    }
+
+    /// What there is for a request for `place`; none where that takes more `effort`.
+    pub fn look_up(&self, place: &Place, inbound: &Inbound, effort: Effort) -> Option<Outcome> {
+        self.roots.get(place.root).map_or(Some(Outcome::Missing), |root| look_up(root, place, inbound, effort))
+    }
+
+    /// Ends the threads; false if one is still at work after `patience`.
+    pub fn stop(&self, patience: Duration) -> bool {
+        self.threads.stop(patience)
+    }
+}
+
+/// The path of a request, with whether it has its escapes still; where a reverse proxy has split it, put together.
+fn whole_path(inbound: &Inbound) -> (Cow<'_, [u8]>, bool) {
+    let (bytes, path) = (inbound.bytes(), inbound.head.path.of(inbound.bytes()));
+    match inbound.gateway() {
+        None => (path.into(), true),
+        Some(gateway) if gateway.script_name.is_empty() => (path.into(), gateway.path_is_encoded),
+        Some(gateway) => ([gateway.script_name.of(bytes), path].concat().into(), gateway.path_is_encoded),
+    }
+}
+
+fn look_up(root: &StaticRoot, place: &Place, inbound: &Inbound, effort: Effort) -> Option<Outcome> {
+    let (path, is_encoded) = whole_path(inbound);
+    let (prefix, rest) = path.split_at_checked(place.prefix_bytes).unwrap_or((&path, b""));
+    // RFC 9110 4.2.3: an empty path of an absolute target is "/".
+    let rest = if path.is_empty() { b"/" } else { rest };
+    let path = match below(rest, is_encoded) {
+        Meant::Path(path) => path,
+        Meant::Nothing => return Some(Outcome::Missing),
+        Meant::Rejected => return Some(Outcome::Response(plain(404), None)),
+    };
+    let fields = Fields::of(inbound);
+    let name = prefix.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    root.get(&path, name, &fields.asked(inbound), effort)
+}
+
+/// The fields that files look at; several lines of one are put together (RFC 9110 5.3).
+#[derive(Default)]
+struct Fields<'a>([Option<Cow<'a, [u8]>>; Fields::NAMES.len()]);
+
+impl<'a> Fields<'a> {
+    const NAMES: [&'static str; 7] = [
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "if-unmodified-since",
+        "if-range",
+        "range",
+        "accept-encoding",
+    ];
+
+    fn of(inbound: &'a Inbound) -> Fields<'a> {
+        let mut fields = Fields::default();
+        if inbound.gateway().is_some() {
+            // Reverse proxies have put lines together.
+            for (name, field) in Fields::NAMES.iter().zip(&mut fields.0) {
+                *field = inbound.header(name).map(Cow::from);
+            }
+            return fields;
+        }
+        for header in &inbound.head.headers {
+            let (name, value) = (header.name.of(inbound.bytes()), header.value.of(inbound.bytes()));
+            let index = Fields::NAMES.iter().position(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+            let Some(field) = index.and_then(|index| fields.0.get_mut(index)) else { continue };
+            *field = Some(match field.take() {
+                None => value.into(),
+                Some(before) => [&before, value].join(&b","[..]).into(),
+            });
+        }
+        fields
+    }
+
+    fn asked<'b>(&'b self, inbound: &'b Inbound) -> Asked<'b> {
+        let [if_match, if_none_match, if_modified_since, if_unmodified_since, if_range, range, accept_encoding] =
+            self.0.each_ref().map(Option::as_deref);
+        let (bytes, head) = (inbound.bytes(), &inbound.head);
+        let (target, query) = (head.target.of(bytes), head.query.of(bytes));
+        let mark = target.len().checked_sub(query.len() + 1).filter(|mark| target.get(*mark) == Some(&b'?'));
+        Asked {
+            method: head.method.of(bytes),
+            query: mark.and_then(|mark| target.get(mark..)).unwrap_or_default(),
+            conditions: Conditions { if_match, if_none_match, if_modified_since, if_unmodified_since },
+            if_range,
+            range,
+            accept_encoding,
+        }
+    }
+}
+
+/// Sends what was found, or gives the request to `otherwise`. On a thread that may wait for a disk.
+fn send_found(request: Request, found: Outcome, threads: Arc<BlockingThreads>, otherwise: impl FnOnce(Request)) {
+    match in_memory(found, &request, Effort::Waiting) {
+        Outcome::Missing => otherwise(request),
+        Outcome::Response(response, file) => send(request, response, file, threads),
+    }
+}
+
+/// The same without the file where that is not needed any more: where it is small, as far as `effort` goes, and for HEAD.
+fn in_memory(found: Outcome, request: &Request, effort: Effort) -> Outcome {
+    let Outcome::Response(mut response, Some(file)) = found else { return found };
+    let range = match &response.body {
+        _ if request.inbound.head.is_head => 0..0,
+        FileBody::Text(_) => return Outcome::Response(response, None),
+        FileBody::Range(range) if range.end - range.start <= SMALL_BYTES => range.clone(),
+        FileBody::Range(_) | FileBody::Parts(..) => return Outcome::Response(response, Some(file)),
+    };
+    match read(&file, &range, effort) {
+        Ok(bytes) => {
+            response.body = FileBody::Text(bytes);
+            Outcome::Response(response, None)
+        }
+        Err(_) if effort == Effort::Cached => Outcome::Response(response, Some(file)),
+        Err(_) => Outcome::Response(plain(500), None),
+    }
+}
+
+/// Sends a response, as much of it as the socket takes at once.
+fn send(request: Request, response: FileResponse, file: Option<File>, threads: Arc<BlockingThreads>) {
+    let FileResponse { head, body } = response;
+    let handle = request.connection.resources.handle.clone();
+    // What still comes of the request's body nobody wants.
+    let (mut sent, _) = EngineResponse::new(request);
+    sent.start(&head, None);
+    match (body, file.map(Arc::new)) {
+        (FileBody::Text(text), _) => sent.end_with_block(text),
+        (body, Some(file)) if sent.can_send_file() => sent.end_with_parts(parts(body, &file, &threads)),
+        (body, Some(file)) => drop(handle.spawn(send_read(sent, pieces(body), file, threads))),
+        // Bytes of a file always come with it.
+        (_, None) => {}
+    }
+}
+
+fn read(file: &File, range: &Range<u64>, effort: Effort) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or(0)];
+    if effort == Effort::Waiting {
+        file.read_exact_at(&mut bytes, range.start)?;
+    } else if !bytes.is_empty() {
+        let read = preadv2(file, &mut [IoSliceMut::new(&mut bytes)], range.start, ReadWriteFlags::NOWAIT)?;
+        if read < bytes.len() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+    }
+    Ok(bytes)
+}
+
+/// What is sent of a body, in order.
+fn pieces(body: FileBody) -> Vec<Result<Vec<u8>, Range<u64>>> {
+    match body {
+        FileBody::Text(text) => vec![Ok(text)],
+        FileBody::Range(range) => vec![Err(range)],
+        FileBody::Parts(parts, end) => {
+            let parts = parts.into_iter().flat_map(|(before, range)| [Ok(before), Err(range)]);
+            parts.chain([Ok(end)]).collect()
+        }
+    }
+}
+
+fn parts(body: FileBody, file: &Arc<File>, threads: &Arc<BlockingThreads>) -> Vec<Part> {
+    let part = |piece| match piece {
+        Ok(bytes) => Part::Bytes(bytes),
+        Err(Range { start, end }) => {
+            let (file, threads) = (file.clone(), Some(threads.clone()));
+            Part::File(FileRange { file, offset: start, length: end - start, threads })
+        }
+    };
+    pieces(body).into_iter().map(part).collect()
+}
+
+/// Sends a body that has to be read, since records stand around it. One that cannot be read, or that nobody takes, ends
+/// in the middle.
+async fn send_read(
+    mut response: EngineResponse,
+    pieces: Vec<Result<Vec<u8>, Range<u64>>>,
+    file: Arc<File>,
+    threads: Arc<BlockingThreads>,
+) {
+    let mut left = pieces.into_iter().peekable();
+    while let Some(piece) = left.next() {
+        let is_last = left.peek().is_none();
+        let mut range = match piece {
+            Ok(bytes) => {
+                if response.block(bytes, is_last).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            Err(range) => range,
+        };
+        while range.start < range.end {
+            let next = range.start..range.end.min(range.start + BLOCK_BYTES);
+            range.start = next.end;
+            let there = file.clone();
+            let Some(Ok(block)) = threads.wait(move || read(&there, &next, Effort::Waiting)).await else { return };
+            if response.block(block, is_last && range.start == range.end).await.is_err() {
+                return;
+            }
+        }
+    }
+}
