@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
+from portico import _core
 from portico.config.identity import are_privileges_given_up
 
 TYPE_CHECKING = False
@@ -19,11 +20,7 @@ if TYPE_CHECKING:
 _FOR_ALL = (
     *("portico.process.reread", "portico.process.upgrade", "portico.process.reopening"),
     *("portico.process.drain_delay", "portico.process.last_connections", "portico.process.pid_file"),
-    *(
-        "portico.process.descriptor_limit",
-        "portico.process.control.actions",
-        "portico.process.control.reports",
-    ),
+    *("portico.process.control.actions", "portico.process.control.reports"),
     *("portico.process.control.clients", "portico.app_loader.callables"),
 )
 """For signals, control verbs and the end; and for workers that take the place of others."""
@@ -39,6 +36,7 @@ def settle(plan: Plan) -> None:
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "portico" and hasattr(module, "__path__"):
             module.__path__ = [os.path.realpath(path) for path in module.__path__]
+    _core.give_back_memory()
 
 
 def _by_settings(plan: Plan) -> list[str]:
