@@ -7,6 +7,7 @@
 
 mod embedder;
 mod fork;
+mod names;
 mod privileges;
 mod process;
 mod routing;

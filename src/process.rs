@@ -1,6 +1,7 @@
 //! What only the process knows, beside the settings: descriptors, and what PEP 3333 asks of it.
 
 use crate::embedder::Embedder;
+use crate::names::Names;
 use crate::routing::{Other, RoutingAttributes};
 use crate::wakeup::Wakeup;
 use portico_engine::descriptor;
@@ -65,16 +66,6 @@ pub struct Process {
     pub others: Vec<Other>,
     /// Who has started the server.
     pub embedder: Embedder,
-}
-
-/// How to speak of the application.
-pub struct Names {
-    /// Its name, empty for its own.
-    pub application: String,
-    /// What is inside of all that is put around it, if there is anything.
-    pub innermost: Option<Py<PyAny>>,
-    /// Whether that is middleware.
-    pub has_middleware: bool,
 }
 
 impl Process {

@@ -1,6 +1,6 @@
 //! The routes of a server with several applications, read from what Python hands over.
 
-use crate::process::Names;
+use crate::names::Names;
 use portico_engine::routing::{FixedResponse, Redirect, Routing, Target};
 use portico_wire::Routes;
 use pyo3::exceptions::PyValueError;

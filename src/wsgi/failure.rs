@@ -2,7 +2,7 @@
 //! happens here.
 
 use crate::embedder::Embedder;
-use crate::process::Names;
+use crate::names::Names;
 use portico_engine::log::{Level, log, log_failure};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
 use pyo3::prelude::*;

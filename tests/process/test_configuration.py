@@ -109,8 +109,8 @@ def test_routes_that_cannot_be_served_yet_start_nothing(folder: Path, command: s
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
         "",
-        "portico: portico.toml:3:1: [[static]] cannot be served yet, only one [[app]] with one mount and "
-        "without a host can be; `portico routes` shows what the file says\n",
+        "portico: portico.toml:3:1: [[static]] cannot be served yet; `portico routes` shows what the file "
+        "says\n",
     )
     assert "[[static]] " in portico(folder, "routes").stdout
 

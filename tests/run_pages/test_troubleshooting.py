@@ -27,6 +27,7 @@ _LEAST_WORDS = 2
 
 # Files whose sentences are for somebody else than who reads the log of a server, and where those have them.
 ELSEWHERE = {
+    "crates/engine/src/exchange/server_response.rs": "the phrases of statuses (RFC 9110 15)",
     "python/portico/config/addresses.py": "what an address has to look like: docs/listeners.md",
     "python/portico/config/kinds.py": "what a value has to look like: docs/settings.md",
     "python/portico/config/manual.py": "the manual page",
@@ -59,6 +60,8 @@ COMMAND_LINE = ("python/portico/cli.py", "python/portico/command_line/*", "pytho
 
 # Texts that are no sentence of the log.
 EXCEPTIONS = {
+    "<>: expected none, since <> says what is served": "of routes: docs/routes.md",
+    "the route of <><>: expected an application that there is": "of a caller of portico._core",
     "import marshal, sys; file = open(": "a program that is started",
     "tuple[": "a type",
     "Cannot overwrite a value": "of Python's own reader of TOML; the page has it as it is shown",
@@ -68,13 +71,7 @@ EXCEPTIONS = {
     "loading the application, <> of <> ready": "of the status for systemd: docs/operations.md",
     "of unknown name": "in the place of an application's name",
     "module <> has no attribute <>": "of Python's own import",
-    "text/plain; charset=utf-8": "of a response",
     "Content-Type: text/plain; charset=utf-8": "of a response",
-    "Method Not Allowed": "of a response",
-    "Content Too Large": "of a response",
-    "Request Header Fields Too Large": "of a response",
-    "Internal Server Error": "of a response",
-    "HTTP Version Not Supported": "of a response",
     "a call begins in a call: <>": "a test of the crew alone can reach it",
     "called on thread <>": "trace: docs/contributing/debugging.md",
     "accepted from <> on <>": "trace: docs/contributing/debugging.md",

@@ -18,6 +18,7 @@ from portico.config.file import FileValues, find_file, read_file
 from portico.config.routes.hosts import read_host
 from portico.config.routes.kinds import UpstreamAddress
 from portico.config.routes.outcome import location, outcome
+from portico.config.routes.request import decoded_path
 from portico.config.routes.table import Action, Found, Route, Routes, request_host
 from portico.config.sources import resolve
 from portico.config.unfit import UnfitError
@@ -54,7 +55,7 @@ def read_corpus(name: str) -> Routes:
 
 
 def decoded(path: str) -> str:
-    return "" if path == "-" else urllib.parse.unquote(path, errors="surrogateescape")
+    return "" if path == "-" else decoded_path(path)
 
 
 def encoded(path: str) -> str:
@@ -476,15 +477,13 @@ max_request_body = "1M"
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ('[[app]]\napp = "a"\nhost = "a.example"\n', "3:8: host of [[app]]"),
-        ('[[app]]\napp = "a"\nmount = ["/a", "/b"]\n', "3:9: more than one mount of [[app]]"),
-        ('[[app]]\napp = "a"\nstrip = false\n', "3:9: strip = false of [[app]]"),
+        (
+            '[[app]]\napp = "a"\n[[app]]\napp = "b"\nmount = "/b"\nthreads = 2\n',
+            "6:11: threads of one of several [[app]]",
+        ),
         ('[[app]]\napp = "a"\nvenv = "v"\n', "3:8: venv of [[app]]"),
-        ('[[app]]\napp = "a"\n[[app]]\napp = "b"\nmount = "/b"\n', "3:1: a second [[app]]"),
         ('[[app]]\napp = "a"\n[[static]]\nroot = "b"\nmount = "/b"\n', "3:1: [[static]]"),
         ('[[upstream]]\nto = "http://a"\n', "1:1: [[upstream]]"),
-        ('[[redirect]]\npath = "/a"\nto = "/b"\n', "1:1: [[redirect]]"),
-        ('[[respond]]\npath = "/a"\n', "1:1: [[respond]]"),
     ],
     ids=lambda value: value.partition(" ")[2] if ":" in value[:3] else "",
 )
@@ -494,9 +493,45 @@ def test_what_no_server_can_do_yet_is_one_sentence(text: str, what: str) -> None
     with pytest.raises(OperatorError) as raised:
         resolve({"app": ["shop"]}, {}, file)
     assert raised.value.message == (
-        f"portico.toml:{what} cannot be served yet, only one [[app]] with one mount and without a host can "
-        "be; `portico routes` shows what the file says"
+        f"portico.toml:{what} cannot be served yet; `portico routes` shows what the file says"
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[app]]\napp = "a"\nhost = "a.example"\n',
+        '[[app]]\napp = "a"\nmount = ["/a", "/b"]\n',
+        '[[app]]\napp = "a"\nstrip = false\n',
+        '[[app]]\napp = "a"\n[[app]]\napp = "b"\nmount = "/b"\nfactory = true\nname = "the b"\n',
+        '[[redirect]]\npath = "/a"\nto = "/b"\n',
+        '[[respond]]\npath = "/a"\n[[app]]\napp = "a"\nthreads = 3\n',
+    ],
+)
+def test_settings_have_the_routes_of_several(text: str) -> None:
+    file = file_of(text)
+    settings = resolve({}, {}, file)
+    assert file.routes is not None
+    assert settings.routes == file.routes.dump()
+    assert settings.app == (file.routes.applications[0].values["app"] if "[[app]]" in text else "")
+    assert settings.script_name == ""
+    assert settings.threads == (3 if "threads" in text else 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "origin"),
+    [
+        ({"app": ["b"]}, {}, "APP on the command line"),
+        ({}, {"PORTICO_SCRIPT_NAME": "/x"}, "PORTICO_SCRIPT_NAME in the environment"),
+    ],
+)
+def test_nothing_else_says_what_several_applications_are(
+    arguments: dict[str, list[str]], environment: dict[str, str], origin: str
+) -> None:
+    file = file_of('[[app]]\napp = "a"\nhost = "a.example"\n')
+    with pytest.raises(OperatorError) as raised:
+        resolve(arguments, environment, file)
+    assert raised.value.message == (f"{origin}: expected none, since portico.toml:1:1 says what is served")
 
 
 def test_mistakes_are_told_before_what_cannot_be_served() -> None:

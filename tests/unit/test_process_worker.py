@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 from portico import _core
 from portico.config.addresses import parse_address
 from portico.config.settings import TABLE
-from portico.process.loading import Loaded
+from portico.process.loaded import Loaded
 from portico.process.plan import Listener
 from portico.process.worker import WorkerProcess
 from portico.types import EngineListener, EngineProcess

@@ -79,7 +79,7 @@ def _take_routes(settings: Settings, file: FileValues) -> None:
     if routes.applications:
         for row in (Settings.app, Settings.script_name):
             origin = settings.origins[row.attribute]
-            if origin != DEFAULT_ORIGIN and row.attribute not in file.values:
+            if origin not in (DEFAULT_ORIGIN, file.origins.get(row.attribute)):
                 raise OperatorError(
                     f"{origin}: expected none, since {routes.applications[0].origin} says what is served"
                 )

@@ -13,7 +13,8 @@ from portico.dev.application import DevelopmentApplication
 from portico.dev.modules import Reporter, files_of_failure, forget_bytecode, imported_files
 from portico.dev.templates import template_globs
 from portico.errors import OperatorError
-from portico.process.loading import Loaded, enter, load
+from portico.process.loaded import Loaded
+from portico.process.loading import enter, load
 from portico.process.signals import WORKER_SIGNALS
 from portico.process.tracebacks import traceback_of
 from portico.process.worker import (

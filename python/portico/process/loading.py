@@ -11,34 +11,17 @@ import os
 from portico.app_loader import load_application
 from portico.app_loader.modules import extend_path
 from portico.errors import OperatorError, quoted
+from portico.process.loaded import Loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portico.config.settings import Settings
-    from portico.types import EngineRouting, WSGIApplication
 
 
 EXIT_LOADED = 64
 """How a process ends that was to load the application and no more: 0 is what an import may end it with."""
-
-
-class Loaded:
-    """What is served.
-
-    `application` is called, `name` is its full name. `innermost` is what that names, without the middleware
-    of the configuration and whatever else is around it. `routing` has the others, where there are several,
-    and `title` names all.
-    """
-
-    __slots__ = ("application", "has_middleware", "innermost", "name", "routing", "title")
-
-    def __init__(self, application: WSGIApplication, name: str) -> None:
-        self.application = self.innermost = application
-        self.name = self.title = name
-        self.has_middleware = False
-        self.routing: EngineRouting | None = None
 
 
 def load_in(directory: str, settings: Settings) -> Loaded:
@@ -72,7 +55,7 @@ def load(directory: str, settings: Settings) -> Loaded:
     # Here, because few servers have any, and each worker would have it.
     from portico.process.routing import load_routes
 
-    return load_routes(directory, settings)
+    return load_routes(directory, settings, load_one)
 
 
 def load_one(directory: str, settings: Settings) -> Loaded:

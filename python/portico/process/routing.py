@@ -10,15 +10,15 @@ import os
 
 from portico.config.routes.table import Action, Routes
 from portico.errors import OperatorError, quoted
-from portico.process.loading import Loaded, load_one
 from portico.process.plan import handed_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from portico.config.routes.table import Route
     from portico.config.settings import Settings
+    from portico.process.loaded import Loaded
     from portico.types import EngineApplication, EngineRoute, WSGIApplication
 
 
@@ -54,10 +54,11 @@ class WorkerRouting:
         self.rejects_unknown_hosts = bool(routes.unknown_host)
 
 
-def load_routes(directory: str, settings: Settings) -> Loaded:
+def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Settings], Loaded]) -> Loaded:
     """Return the first application of the routes, with the table in its `routing`, which has the others.
 
-    Raises OperatorError when there is no such application, middleware, or file of a response.
+    `load_one` returns the application that settings name. Raises OperatorError when there is no such
+    application, middleware, or file of a response.
     """
     own = Action("app", {"strip": True}, "")
     routes = Routes.load(settings.routes).completed(own, settings.script_name)

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import NoReturn
 
-    from portico.process.loading import Loaded
+    from portico.process.loaded import Loaded
 
 _STANDARD_ERROR_FD = 2
 # How long a worker that has finished waits to hear whether it is to be a template: the supervisor is awake,

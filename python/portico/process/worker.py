@@ -20,7 +20,8 @@ from portico.config.identity import are_privileges_given_up
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.forked import leave_server_behind
 from portico.process.import_watch import show_no_stack, show_stack_when_asked
-from portico.process.loading import Loaded, enter, load_in
+from portico.process.loaded import Loaded
+from portico.process.loading import enter, load_in
 from portico.process.messages import Failed, Ready, encode
 from portico.process.proctitle import name_process
 from portico.process.signals import STACKS_SIGNAL, WORKER_SIGNALS, SignalPipe, signal

@@ -31,6 +31,8 @@ def effective_routes(chosen: str | None, environment: Mapping[str, str]) -> Rout
         return routes
     if not settings.app:
         settings = find_application(settings, working_directory(settings), environment)
+    if not settings.app and routes is not None:
+        return routes  # there is none for what the rows leave, and `portico run` says so
     check_app(settings)
     mount = settings.origins[Settings.script_name.attribute]
     values = {"app": settings.app, "name": settings.name, "strip": True}

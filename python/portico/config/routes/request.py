@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from portico.config.routes.hosts import read_name
 from portico.config.routes.kinds import is_token
+from portico.config.routes.table import ENCODED_SLASH
 from portico.errors import OperatorError, quoted
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -45,8 +46,13 @@ def read_request(words: Sequence[str]) -> Request:
     else:
         raise _unfit(url)
     path, mark, query = rest.partition("#")[0].partition("?")
-    decoded = urllib.parse.unquote(path or "/", errors="surrogateescape")
-    return Request(method, host, decoded, mark + query)
+    return Request(method, host, decoded_path(path or "/"), mark + query)
+
+
+def decoded_path(path: str) -> str:
+    """Return `path` as it is compared: decoded once, but an encoded slash separates nothing."""
+    parts = path.replace("%2f", "%2F").split("%2F")
+    return ENCODED_SLASH.join(urllib.parse.unquote(part, errors="surrogateescape") for part in parts)
 
 
 def _host(rest: str, url: str) -> str:

@@ -12,7 +12,16 @@ from typing import Any
 from portico.config.routes.keys import TABLES
 from portico.config.routes.outcome import outcome
 from portico.config.routes.request import Request
-from portico.config.routes.table import ANY_HOST, MISDIRECTED, NOT_FOUND, Action, Found, Route, Routes
+from portico.config.routes.table import (
+    ANY_HOST,
+    ENCODED_SLASH,
+    MISDIRECTED,
+    NOT_FOUND,
+    Action,
+    Found,
+    Route,
+    Routes,
+)
 from portico.config.show import native
 from portico.errors import quoted
 
@@ -161,6 +170,7 @@ def _written(value: object) -> str:
 
 def _path(text: str) -> str:
     """Return `text` as it can be printed: what a terminal cannot show is escaped."""
+    text = text.replace(ENCODED_SLASH, "%2F")
     return text if text.isprintable() else quoted(text)[1:-1]
 
 

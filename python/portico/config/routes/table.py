@@ -7,8 +7,8 @@ here reads a file: a supervised process may have this module, by way of `dump` a
     a host       shop.example.com exactly, then *.example.com (the longest first), then any
     then a path  one that is exactly it, then the longest prefix, of whole segments
 
-A path is decoded once and otherwise as it was sent; a prefix has no slash at its end, so that all of a host
-is the empty text.
+A path is decoded once and otherwise as it was sent, and an encoded slash separates nothing; a prefix has no
+slash at its end, so that all of a host is the empty text.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ NOT_FOUND = 404
 MISDIRECTED = 421
 """RFC 9110 15.5.20: the server does not respond for such a host."""
 ANY_HOST = ""
+ENCODED_SLASH = "\udc2f"
+"""What stands for `%2F` in a path that is compared: no other byte becomes that (PEP 383)."""
 _BELOW = ("static", "redirect")
 """Those for which only what is below the prefix counts, whatever it is."""
 FALLS_BACK = "app"
@@ -119,7 +121,7 @@ class Found:
         self.status = status
         prefix = route.path if route is not None and route.action.strips else ""
         self.script_name = prefix
-        self.path_info = path[len(prefix) :]
+        self.path_info = path[len(prefix) :].replace(ENCODED_SLASH, "/")
 
 
 class Routes:

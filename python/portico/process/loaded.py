@@ -1,0 +1,24 @@
+"""An application that was loaded, as it is served."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico.types import EngineRouting, WSGIApplication
+
+
+class Loaded:
+    """What is served.
+
+    `application` is called, `name` is its full name. `innermost` is what that names, without the middleware
+    of the configuration and whatever else is around it. `routing` has the others, where there are several,
+    and `title` names all.
+    """
+
+    __slots__ = ("application", "has_middleware", "innermost", "name", "routing", "title")
+
+    def __init__(self, application: WSGIApplication, name: str) -> None:
+        self.application = self.innermost = application
+        self.name = self.title = name
+        self.has_middleware = False
+        self.routing: EngineRouting | None = None
