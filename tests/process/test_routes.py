@@ -65,7 +65,7 @@ headers = ["X-Robots=none"]
 """
 
 
-class Site:
+class Several:
     """A folder with four applications, and the server of its portico.toml."""
 
     def __init__(self, folder: Path) -> None:
@@ -98,18 +98,18 @@ class Site:
                 received += data
         return received
 
-    def told(self, target: str, host: str = "test") -> list[str]:
+    def result(self, target: str, host: str = "test") -> list[str]:
         said: list[str] = json.loads(self.response(target, host).partition(b"\r\n\r\n")[2])
         return said[:3]
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
+def several(tmp_path: Path) -> Several:
+    return Several(tmp_path)
 
 
-def test_each_application_gets_its_requests(site: Site) -> None:
-    portico = site.start()
+def test_each_application_gets_its_requests(several: Several) -> None:
+    portico = several.start()
     assert "serves " in portico.log()
     for name in ("front:application", "shop:create()", "whole:application", "admin:application"):
         assert name in portico.log().partition("  on ")[0]
@@ -124,72 +124,72 @@ def test_each_application_gets_its_requests(site: Site) -> None:
         ("http://x.admin.example/y", "test", ["admin", "", "/y"]),
         ("/", "admin.example", ["front", "", "/"]),
     ]:
-        assert site.told(target, host) == expected, (target, host)
-    assert b"\r\nX-Around: yes\r\n" in site.response("/shop")
-    assert b"X-Around" not in site.response("/")
+        assert several.result(target, host) == expected, (target, host)
+    assert b"\r\nX-Around: yes\r\n" in several.response("/shop")
+    assert b"X-Around" not in several.response("/")
     portico.stop()
 
 
-def test_what_no_application_is_asked_for(site: Site) -> None:
-    portico = site.start()
-    redirect = site.response("/old/a%20b?c=d", method="POST")
+def test_what_no_application_is_asked_for(several: Several) -> None:
+    portico = several.start()
+    redirect = several.response("/old/a%20b?c=d", method="POST")
     assert redirect.startswith(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /shop/a%20b?c=d\r\n")
-    robots = site.response("/robots.txt")
+    robots = several.response("/robots.txt")
     assert robots.startswith(b"HTTP/1.1 200 OK\r\nX-Robots: none\r\n")
     assert robots.endswith(b"\r\n\r\nUser-agent: *\n")
-    assert site.told("/robots.txt/x") == ["front", "", "/robots.txt/x"]
+    assert several.result("/robots.txt/x") == ["front", "", "/robots.txt/x"]
     portico.stop()
-    lines = (site.folder / "access.log").read_text().splitlines()
+    lines = (several.folder / "access.log").read_text().splitlines()
     assert [line.split('"')[2].split()[0] for line in lines] == ["307", "200", "200"]
 
 
-def test_an_error_names_its_own_application(site: Site) -> None:
-    portico = site.start()
-    assert site.response("/shop/raise").startswith(b"HTTP/1.1 500 ")
+def test_an_error_names_its_own_application(several: Several) -> None:
+    portico = several.start()
+    assert several.response("/shop/raise").startswith(b"HTTP/1.1 500 ")
     portico.wait_for("the application shop:create() at GET /raise failed")
     portico.stop()
 
 
-def test_a_reload_takes_other_routes(site: Site) -> None:
-    portico = site.start()
-    site.write(FILE.replace('mount = "/whole"', 'mount = "/moved"'))
+def test_a_reload_takes_other_routes(several: Several) -> None:
+    portico = several.start()
+    several.write(FILE.replace('mount = "/whole"', 'mount = "/moved"'))
     portico.signal(signal.SIGHUP)
-    wait_until(lambda: site.told("/moved/x")[0] == "whole", what="the new route")
+    wait_until(lambda: several.result("/moved/x")[0] == "whole", what="the new route")
     portico.wait_for("is ready after", times=2)
-    assert site.told("/whole/x") == ["front", "", "/whole/x"]
-    (site.folder / "whole.py").write_text("raise RuntimeError('broken')\n")
+    assert several.result("/whole/x") == ["front", "", "/whole/x"]
+    (several.folder / "whole.py").write_text("raise RuntimeError('broken')\n")
     portico.signal(signal.SIGHUP)
     portico.wait_for("reload failed, the workers of before go on serving")
-    assert site.told("/moved/x") == ["whole", "", "/moved/x"]
+    assert several.result("/moved/x") == ["whole", "", "/moved/x"]
     portico.stop()
 
 
-def test_an_application_that_cannot_be_loaded_is_named(site: Site) -> None:
-    (site.folder / "admin.py").write_text("x = 1\n")
-    portico = Portico(site.folder, "", (), port=site.port, reads_file=True)
+def test_an_application_that_cannot_be_loaded_is_named(several: Several) -> None:
+    (several.folder / "admin.py").write_text("x = 1\n")
+    portico = Portico(several.folder, "", (), port=several.port, reads_file=True)
     assert portico.wait() != 0
     assert "module admin has no `application`" in portico.log()
 
 
-def test_an_unknown_host_is_misdirected(site: Site) -> None:
-    site.write('[routes]\nunknown_host = 421\n[[app]]\napp = "front"\nhost = "front.example"\n')
-    portico = site.start()
-    assert site.told("/", "FRONT.example") == ["front", "", "/"]
-    assert site.response("/").startswith(b"HTTP/1.1 421 Misdirected Request\r\n")
+def test_an_unknown_host_is_misdirected(several: Several) -> None:
+    several.write('[routes]\nunknown_host = 421\n[[app]]\napp = "front"\nhost = "front.example"\n')
+    portico = several.start()
+    assert several.result("/", "FRONT.example") == ["front", "", "/"]
+    assert several.response("/").startswith(b"HTTP/1.1 421 Misdirected Request\r\n")
     portico.stop()
 
 
-def test_rows_beside_the_application_of_the_settings(site: Site) -> None:
-    site.write('[[respond]]\npath = "/x"\nstatus = 204\n')
-    portico = site.start(PORTICO_APP="front")
-    assert site.response("/x").startswith(b"HTTP/1.1 204 No Content\r\n")
-    assert site.told("/y") == ["front", "", "/y"]
+def test_rows_beside_the_application_of_the_settings(several: Several) -> None:
+    several.write('[[respond]]\npath = "/x"\nstatus = 204\n')
+    portico = several.start(PORTICO_APP="front")
+    assert several.response("/x").startswith(b"HTTP/1.1 204 No Content\r\n")
+    assert several.result("/y") == ["front", "", "/y"]
     portico.stop()
 
 
-def test_workers_of_a_template_have_all_applications(site: Site) -> None:
-    site.write(FILE.replace("[processes]", "[reloads]\npreload = true\n[processes]"))
-    portico = site.start()
-    assert site.told("/shop/x") == ["shop", "/shop", "/x"]
-    assert site.told("/", "x.admin.example") == ["admin", "", "/"]
+def test_workers_of_a_template_have_all_applications(several: Several) -> None:
+    several.write(FILE.replace("[processes]", "[reloads]\npreload = true\n[processes]"))
+    portico = several.start()
+    assert several.result("/shop/x") == ["shop", "/shop", "/x"]
+    assert several.result("/", "x.admin.example") == ["admin", "", "/"]
     portico.stop()

@@ -278,7 +278,8 @@ def test_threads_for_files_begin_when_one_is_not_small_or_not_in_memory(root: Pa
         assert threads() == 0
         for _ in range(10):
             connection.request("/static/numbers.txt")
-        assert threads() == 1
+        # Another begins where the first is not free again yet.
+        assert 1 <= threads() <= 4
 
 
 def test_a_directory_that_is_none_is_a_mistake_at_the_start(root: Path) -> None:
