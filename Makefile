@@ -41,7 +41,7 @@ test: build test-deps $(VENV)/.test-tools $(VENV)/.docs-tools
 	@if cargo fuzz --version >/dev/null 2>&1; then cargo fetch --quiet --locked --manifest-path fuzz/Cargo.toml || true; fi
 	$(BIN)/python fuzz/beside.py $(MAKE) --no-print-directory suite
 
-suite: build test-deps $(VENV)/.test-tools $(VENV)/.docs-tools dist/.runnable
+suite: build test-deps $(VENV)/.test-tools $(VENV)/.docs-tools target/wheel/.built
 	$(MAKE) --no-print-directory check
 	cargo test --quiet --workspace
 	$(MAKE) --no-print-directory model
@@ -56,7 +56,7 @@ model:
 
 # Not part of `make test`: it takes a quarter of an hour, and both processors. What failed is tried once more, by itself:
 # a stall of a tenth of a second that the machine has made is not there twice.
-test-slow: build test-deps $(VENV)/.test-tools
+test-slow: build test-deps $(VENV)/.test-tools dist/.runnable
 	$(BIN)/python -m pytest -q tests/process/slow || $(BIN)/python -m pytest -q tests/process/slow --last-failed
 
 compare-lifecycle: build
@@ -74,9 +74,15 @@ dist/.all: $(VENV)/.wheel-tools $(PUBLISHED)
 	$(BIN)/python tests/wheels.py
 	touch dist/.runnable $@
 
-# For `make test`: those that a Python of this machine can load.
+# For `make test-slow`: those that a Python of this machine can load.
 dist/.runnable: $(VENV)/.wheel-tools $(PUBLISHED)
 	$(BIN)/python tests/wheels.py --runnable
+	touch $@
+
+# For the pages that begin with `pip install`: what `make build` has built, as a wheel for this machine alone.
+target/wheel/.built: $(PUBLISHED) | build
+	rm -rf target/wheel
+	$(BIN)/maturin build --quiet --release --locked --compatibility linux --out target/wheel
 	touch $@
 
 test-deps:

@@ -4,9 +4,9 @@
     tests/wheels.py [--runnable] [TARGET...]
 
 `make wheels` runs it. TARGET is one of Rust's, as below; without one all of them, or with --runnable (as in
-`make test`) only the wheels that some Python of this machine can load. zig links, so that a wheel needs no
-newer C library than its tag says, whatever this machine has; maturin knows how each CPython is configured, so
-none of them has to be here. Rust's standard library for another target comes by rustup: where it cannot be
+`make test-slow`) only the wheels that some Python of this machine can load. zig links, so that a wheel needs
+no newer C library than its tag says, whatever this machine has; maturin knows how each CPython is configured,
+so none of them has to be here. Rust's standard library for another target comes by rustup: where it cannot be
 had, that is said, and the rest is built. Exit code 1 if something else fails.
 """
 

@@ -20,7 +20,7 @@ from support.pages import DOCS, Block, Part, blocks_of, files_of
 from .terminal import Terminal, normalised, pattern_of
 from .wheelhouse import pack_installed
 
-WHEELS = DOCS.parent / "dist"
+WHEELS = DOCS.parent / "target" / "wheel"
 LENT = ("click", "tomli", "flask", "django", "pytest", "watchfiles")
 NEXT = {
     "start/first.md": ["flask.md", "django.md"],
@@ -33,7 +33,8 @@ NEXT = {
 }
 """The path through the pages."""
 needs_wheel = pytest.mark.skipif(
-    not [*WHEELS.glob(f"*-cp3{sys.version_info.minor}-*.whl")], reason="takes the wheels of `make wheels`"
+    not [*WHEELS.glob(f"*-cp3{sys.version_info.minor}-*.whl")],
+    reason="takes the wheel of `make test`",
 )
 needs_programs = pytest.mark.skipif(
     not shutil.which("curl") or not shutil.which("bash"), reason="takes curl and bash"
