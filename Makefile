@@ -10,6 +10,10 @@ EXAMPLE ?= examples.guestbook:application
 PROFILE ?= release
 # Two more than there are processors: most tests wait.
 TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 2)))
+# Begun first, so that all processes end together.
+LONGEST := $(addprefix tests/,reverse_proxies process generate docs dev)
+# A server that is started for a test imports what the one before has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -19,7 +23,7 @@ help:
 	@echo 'make build   build portico into .venv (PROFILE=profiling: with names and lines, for perf and backtraces)'
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
 	@echo 'make suite   make test without the fuzzers'
-	@echo 'make test-slow  reloads, deaths, full disks and the like by the dozen, under a load that counts every request'
+	@echo 'make test-slow  reloads, deaths, full disks and the like by the dozen, under a load that counts every request; model; wheels'
 	@echo 'make test-pythons  build for every Python that is here, and run the tests that it has a part in'
 	@echo 'make wheels  what is published, in dist/: a wheel for each Python and machine, and the source distribution'
 	@echo 'make check   lint, types and stub check only'
@@ -28,7 +32,7 @@ help:
 	@echo 'make bench   measure portico beside its peers, write bench/RESULTS.md'
 	@echo 'make compare-lifecycle  what such events cost, portico beside its peers, into docs/reliability.md'
 	@echo 'make docs    write what is generated (settings, rules of HTTP/1.1, pictures, the long description), build site/'
-	@echo 'make model   check with loom where threads meet: hand-over, wheel, turn (part of make test)'
+	@echo 'make model   check with loom where threads meet: hand-over, wheel, turn (part of make test-slow)'
 	@echo 'make clean   remove what was built'
 
 run: build
@@ -44,9 +48,8 @@ test: build test-deps $(VENV)/.test-tools $(VENV)/.docs-tools
 suite: build test-deps $(VENV)/.test-tools $(VENV)/.docs-tools target/wheel/.built
 	$(MAKE) --no-print-directory check
 	cargo test --quiet --workspace
-	$(MAKE) --no-print-directory model
 	cargo test --quiet --manifest-path fuzz/Cargo.toml --no-default-features
-	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadscope -m 'not alone'
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder -m 'not alone' $(LONGEST) tests
 	$(BIN)/python -m pytest -q -m alone
 
 # The hand-over of the lead in every order in which threads can meet; a build of its own, since it has other atomics.
@@ -54,10 +57,12 @@ model:
 	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR=target/loom cargo test --quiet --release --package portico-crew --test hand_over
 	cargo test --quiet --package portico-engine --test wheel_order --test turn_order
 
-# Not part of `make test`: it takes a quarter of an hour, and both processors. What failed is tried once more, by itself:
+# Not part of `make test`: it takes twenty minutes, and both processors. What failed is tried once more, by itself:
 # a stall of a tenth of a second that the machine has made is not there twice.
+SLOW := $(addsuffix /slow,tests/process tests/reverse_proxies)
 test-slow: build test-deps $(VENV)/.test-tools dist/.runnable
-	$(BIN)/python -m pytest -q tests/process/slow || $(BIN)/python -m pytest -q tests/process/slow --last-failed
+	$(MAKE) --no-print-directory model
+	$(BIN)/python -m pytest -q $(SLOW) || $(BIN)/python -m pytest -q $(SLOW) --last-failed
 
 compare-lifecycle: build
 	$(BIN)/python -m lifecycle.compare $(LIFECYCLE)

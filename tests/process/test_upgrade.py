@@ -97,15 +97,15 @@ def test_a_request_that_runs_meanwhile_is_finished(start: Start, tmp_path: Path)
     portico.stop()
 
 
-def test_twenty_upgrades_lose_no_request(start: Start) -> None:
+def test_upgrades_in_a_row_lose_no_request(start: Start) -> None:
     portico = start(SHOP, "-w", "2")
     portico.wait_ready()
     with Load(portico) as load:
-        for count in range(1, 21):
+        for count in range(1, 6):
             upgrade(portico, times=2 * count)
     assert load.failures == []
     assert load.responses > 100
-    assert portico.log().count(UPGRADED) == 20
+    assert portico.log().count(UPGRADED) == 5
     portico.stop()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 
-import pytest
 from support.waiting import wait_until
 
 from reverse_proxies.deployment import NAME, RunningDeployment
@@ -44,7 +43,6 @@ def taking_a_while(number: int) -> bytes:
     return f"GET /number/{number}?pause_ms=4 HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode()
 
 
-@pytest.mark.alone
 def test_workers_are_killed(deployment: RunningDeployment, pairing: Pairing) -> None:
     """Nothing is lost where the reverse proxy retries, else only what was in flight at a kill."""
     with Load(deployment.address, 10 * CROWD, connections=CROWD, request=taking_a_while) as crowd:
