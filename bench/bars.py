@@ -97,11 +97,17 @@ def _requests_of_best(metric: str, least: float) -> Judge:
     return judge
 
 
-def _cost_of_log(outcome: Outcome) -> Iterator[tuple[str, bool]]:
-    on, off = outcome.line(PORTICO), outcome.line("portico, log off")
-    if on and off:
-        cost = on.metrics["cpu_us"] - off.metrics["cpu_us"]
-        yield f"{cost:+.2f} us ({on.metrics['cpu_us']:.2f} - {off.metrics['cpu_us']:.2f})", cost <= 0.5
+def _difference(label: str, other: str, most_us: float) -> Judge:
+    def judge(outcome: Outcome) -> Iterator[tuple[str, bool]]:
+        more, less = outcome.line(label), outcome.line(other)
+        if more and less:
+            cost = more.metrics["cpu_us"] - less.metrics["cpu_us"]
+            yield (
+                f"{cost:+.2f} us ({more.metrics['cpu_us']:.2f} - {less.metrics['cpu_us']:.2f})",
+                cost <= most_us,
+            )
+
+    return judge
 
 
 def _keeps_alive(line: Line) -> bool:
@@ -131,11 +137,16 @@ BARS = (
         "CPU with 32 threads <= 1.03 x with 1",
         _ratio_to("portico, threads = 1", "cpu_us", 1.03, "portico, threads = 32"),
     ),
+    Bar(
+        "routes",
+        "with 1,000 applications <= 0.1 us more than with 1",
+        _difference("portico, applications = 1000", "portico, applications = 1", 0.1),
+    ),
     Bar("sleep", "requests/s >= 0.98 x the best peer", _requests_of_best("rps", 0.98)),
     Bar("sleep", "CPU <= 1.00 x the best peer", _ratio_to_best("cpu_us", 1.00)),
     Bar("mix", "fast requests/s > any peer", _requests_of_best("fast_rps", 1.00)),
     Bar("mix", "slow p99 <= 1.5 x the sleep", _at_most("slow_p99_ms", 1.5 * apps.SLOW_S * 1e3, "ms")),
-    Bar("log", "the access log costs <= 0.5 us per request", _cost_of_log),
+    Bar("log", "the access log costs <= 0.5 us per request", _difference(PORTICO, "portico, log off", 0.5)),
     Bar("pipelined", "CPU <= 2 us", _at_most("cpu_us", 2.0, "us")),
     Bar("flask", "CPU <= 1.00 x the best peer", _ratio_to_best("cpu_us", 1.00)),
     Bar("django", "CPU <= 1.00 x the best peer", _ratio_to_best("cpu_us", 1.00)),
@@ -143,6 +154,10 @@ BARS = (
     Bar("uwsgi-nginx-browser", "CPU <= 0.80 x uWSGI", _ratio_to_best("cpu_us", 0.80)),
     Bar("http-nginx", "CPU <= 0.80 x the best peer", _ratio_to_best("cpu_us", 0.80)),
     Bar("http-nginx-browser", "CPU <= 0.80 x the best peer", _ratio_to_best("cpu_us", 0.80)),
+    Bar("file-10k", "CPU <= 1.30 x nginx", _ratio_to("nginx", "cpu_us", 1.30)),
+    Bar("file-10m", "CPU <= 1.10 x nginx", _ratio_to("nginx", "cpu_us", 1.10)),
+    Bar("pass-on", "CPU <= 1.50 x nginx", _ratio_to("nginx", "cpu_us", 1.50)),
+    Bar("pass-on", "CPU <= 12 us", _at_most("cpu_us", 12.0, "us")),
     Bar("start", "first response <= 150 ms", _at_most("first_ms", 150, "ms")),
     Bar("start", "import <= 5 ms more than none", _at_most("import_ms", 5, "ms")),
     *(

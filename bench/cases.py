@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import apps
+import fronts
 from servers import POLLING, WATCHFILES, Role, Server, dev_label
 
 BROWSER_HEADERS = (  # with Host, which the load generator adds, the 12 that a browser sends
@@ -25,6 +26,8 @@ BROWSER_HEADERS = (  # with Host, which the load generator adds, the 12 that a b
 
 
 BEHIND_NGINX = ("portico", "granian", "gunicorn gthread")
+SERVING_FILES = ("portico", "nginx", "granian", "uWSGI", "WhiteNoise, granian", "WhiteNoise, gunicorn")
+PASSING_ON = ("portico", "nginx", "HAProxy")
 
 
 class Client(Enum):
@@ -79,6 +82,12 @@ class Case:
     """The only rows; empty: all."""
     only_portico_threads: tuple[int, ...] = ()
     """Rows are portico with each of these numbers of threads, and nobody else."""
+    only_portico_applications: tuple[int, ...] = ()
+    """Rows are portico with each of these numbers of applications, the last of which is asked."""
+    file: str = ""
+    """The name of a file with what is expected, which no application is asked for."""
+    passes_on: bool = False
+    """The C limit responds, on the load generator's CPU, and the rows pass requests on to it."""
     watchers: tuple[str, ...] = ()
     """Rows are `portico dev` that hears of changes in each of these ways, and nobody else."""
     columns: tuple[str, ...] = ("cpu_us", "rps", "p50_ms", "p99_ms", "pss_mb")
@@ -121,6 +130,13 @@ CASES = (
         columns=("fast_rps", "slow_rps", "fast_p99_ms", "slow_p50_ms", "slow_p99_ms", "cpu_us"),
     ),
     Case("threads", "Hello, portico with 32 threads and with 1", only_portico_threads=(32, 1)),
+    Case(
+        "routes",
+        "Hello of the last of several applications, chosen by its path",
+        path=f"/{fronts.LAST}",
+        only_portico_applications=(1000, 1),
+        columns=("cpu_us", "rps", "pss_mb"),
+    ),
     Case("log", "Hello with the access log on, to a file in memory", access_log=True),
     Case(
         "pipelined",
@@ -152,6 +168,30 @@ CASES = (
         headers=BROWSER_HEADERS,
         proxy="http",
         servers=BEHIND_NGINX,
+    ),
+    Case(
+        "file-10k",
+        "A file of 10 KiB, below a prefix; no application is asked",
+        expected=apps.TEN_KIB,
+        path=f"{fronts.FILES_PREFIX}/file.txt",
+        file="file.txt",
+        servers=SERVING_FILES,
+    ),
+    Case(
+        "file-10m",
+        "A file of 10 MiB, below a prefix; no application is asked",
+        expected=apps.ONE_MIB * 10,
+        path=f"{fronts.FILES_PREFIX}/file.txt",
+        file="file.txt",
+        connections=8,
+        servers=SERVING_FILES,
+    ),
+    Case(
+        "pass-on",
+        "Hello of another server, passed on over kept connections",
+        limit_reply="13",
+        passes_on=True,
+        servers=PASSING_ON,
     ),
     Case(
         "start",
@@ -194,17 +234,25 @@ class Row:
     threads: int | None
     access_log: bool
     watcher: str = ""
+    applications: int = 0
 
 
 def rows(case: Case, servers: tuple[Server, ...]) -> Iterator[Row]:
     """The rows of a case among the servers that are here and able."""
     for server in servers:
-        if case.servers and server.name not in (*case.servers, "before"):
+        if server.is_named and not case.servers:
+            continue
+        if case.servers and server.role is not Role.LIMIT and server.name not in (*case.servers, "before"):
             continue
         if case.only_portico_threads:
             if server.role is Role.PORTICO:
                 for threads in case.only_portico_threads:
                     yield Row(f"portico, threads = {threads}", server, threads, False)
+            continue
+        if case.only_portico_applications:
+            if server.role is Role.PORTICO:
+                for count in case.only_portico_applications:
+                    yield Row(f"portico, applications = {count}", server, None, False, applications=count)
             continue
         if case.watchers:
             if server.role is Role.PORTICO:

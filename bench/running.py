@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import measure
 import reverse_proxy
 from cases import Case, Row
-from servers import PEERS, ROOT, Launch
+from servers import LIMIT, PEERS, ROOT, Launch
 
 START_S = 15
 STOP_S = 5
@@ -58,6 +58,9 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
             idle=case.kind.value == "idle",
             speaks=case.proxy or "http",
             watcher=row.watcher,
+            files=_files(case, Path(folder)) if case.file else None,
+            upstream=_free_port() if case.passes_on else 0,
+            applications=row.applications,
         )
         command = row.server.command(launch)
         errors = Path(folder, "errors")
@@ -80,6 +83,8 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
             _wait_until_open(process, launch.port, errors)
             with ExitStack() as stack:
                 port = launch.port
+                if launch.upstream:
+                    stack.enter_context(_limit(launch.upstream, launch.limit_reply))
                 if case.proxy:
                     port = _free_port()
                     stack.enter_context(
@@ -90,6 +95,23 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
             raise ServerFailed(str(failure)) from None
         finally:
             _end(process)
+
+
+def _files(case: Case, folder: Path) -> Path:
+    files = folder / "files"
+    files.mkdir()
+    (files / case.file).write_bytes(case.expected)
+    return files
+
+
+@contextmanager
+def _limit(port: int, reply: str) -> Iterator[None]:
+    process = subprocess.Popen([LIMIT, str(port), reply], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        _wait_until_open(process, port, Path(os.devnull))
+        yield
+    finally:
+        _end(process)
 
 
 def _environment() -> dict[str, str]:
