@@ -254,8 +254,6 @@ def _whitenoise(server: Callable[[Launch], Command]) -> Callable[[Launch], Comma
 def _nginx(launch: Launch) -> Command:
     passing_on, serving = other_servers.passing_on, other_servers.serving
     location = passing_on(launch.upstream) if launch.upstream else serving(launch.files)
-        other_servers.passing_on(launch.upstream) if launch.upstream else other_servers.serving(launch.files)
-    )
     return Command(other_servers.nginx(launch.folder, launch.port, location))
 
 
