@@ -16,6 +16,7 @@ use portico_engine::exchange::account::CLIENT_CLOSED_REQUEST;
 use portico_engine::exchange::responder::Responder;
 use portico_engine::lock::lock;
 use portico_engine::log::{Level, log};
+use portico_engine::message::response_head::ResponseHead;
 use portico_engine::message::send_queue::FileRange;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
@@ -170,8 +171,8 @@ impl Sending<'_> {
         let available = range.length;
         let mut response = lock(&self.exchange.response);
         let mut responder = self.take_responder(&mut response)?;
-        if responder.is_started() || !responder.can_send_file() {
-            // write() has begun a body of unknown framing, or records go around it: block by block.
+        if responder.is_started() || !responder.can_send_file() || responder.compresses(&response.head, available) {
+            // write() has begun a body of unknown framing, records go around it, or it is compressed: block by block.
             response.responder = Some(responder);
             return Ok(false);
         }
@@ -206,12 +207,14 @@ impl Sending<'_> {
             if bytes.is_empty() {
                 continue;
             }
-            let mut responder = self.take_started(is_single.then_some(bytes.len() as u64))?;
+            let length = bytes.len() as u64;
+            let is_all = |head: &ResponseHead| is_single || head.content_length == Some(length);
+            let mut responder = self.take_started_by(|head| is_all(head).then_some(length))?;
             if !responder.has_body() {
                 return self.last_block(responder, None);
             }
             let remaining = responder.remaining();
-            if bytes.len() as u64 > remaining {
+            if length > remaining {
                 if remaining > 0 {
                     return self.last_block(responder, Some(block));
                 }
@@ -232,10 +235,15 @@ impl Sending<'_> {
     /// The responder, with its head encoded; `known_length` is the body's where that is known, if `write` has not begun
     /// it. An error if `start_response` was not called.
     fn take_started(&mut self, known_length: Option<u64>) -> Result<Responder, Failure> {
+        self.take_started_by(|_| known_length)
+    }
+
+    /// The same where the head says whether the length is known.
+    fn take_started_by(&mut self, known_length: impl Fn(&ResponseHead) -> Option<u64>) -> Result<Responder, Failure> {
         let mut response = lock(&self.exchange.response);
         let mut responder = self.take_responder(&mut response)?;
         if !responder.is_started() {
-            responder.start(&response.head, known_length, self.date);
+            responder.start(&response.head, known_length(&response.head), self.date);
         }
         Ok(responder)
     }

@@ -25,6 +25,9 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use std::io;
 use std::sync::{Arc, Mutex};
 
+/// Up to so many bytes a block is compressed by who holds the interpreter: it would wait longer to get that back.
+const COMPRESSED_ATTACHED_BYTES: usize = 512;
+
 /// `start_response`.
 #[pyclass(frozen, module = "portico._core")]
 pub struct StartResponse {
@@ -418,7 +421,12 @@ pub fn write_block(
     last: bool,
 ) -> io::Result<()> {
     let bytes = block.as_bytes().get(..length).unwrap_or_default();
-    match responder.block(bytes, last)? {
+    let sent = if responder.compresses_blocks() && length > COMPRESSED_ATTACHED_BYTES {
+        py.detach(|| responder.block(bytes, last))
+    } else {
+        responder.block(bytes, last)
+    };
+    match sent? {
         Sent::All => Ok(()),
         Sent::Full(offset) => {
             // Shared, not copied.

@@ -7,12 +7,15 @@
 //!    them, `health` responds to health checks.
 //! 5. `body_reader`: a request body on its way in.
 //! 6. `block_writer`: how the blocks of a response leave.
-//! 7. `responder`: the application's response on its way out.
-//! 8. `engine_response`: a response that the engine makes itself, some time later.
+//! 7. `coded_body`: a body that is compressed; `coding`: whether it is.
+//! 8. `responder`: the application's response on its way out.
+//! 9. `engine_response`: a response that the engine makes itself, some time later.
 
 pub mod account;
 pub mod block_writer;
 pub mod body_reader;
+pub mod coded_body;
+pub mod coding;
 pub mod engine_response;
 pub mod error_response;
 pub mod health;

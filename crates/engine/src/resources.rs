@@ -10,6 +10,7 @@ use crate::disconnect::DisconnectWatcher;
 use crate::interrupts::Interrupts;
 use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
+use crate::message::encoder::Encoders;
 use crate::notices::Notices;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
@@ -29,6 +30,8 @@ pub struct Resources {
     pub budgets: Budgets,
     /// Read buffers for reuse.
     pub buffers: Buffers,
+    /// Compress responses.
+    pub encoders: Arc<Encoders>,
     /// This server's counters and calls.
     pub slot: SlotRef,
     /// Where access lines go, if they are wanted.
@@ -82,6 +85,7 @@ impl Resources {
         Arc::new(Resources {
             admission: Admission::new(connections, settings.max_connections_per_address.most(), settings.max_in_flight),
             buffers: Buffers::new(&memory),
+            encoders: Encoders::new(u32::try_from(settings.compress_level).unwrap_or(9), &memory),
             budgets: Budgets {
                 memory,
                 temporary: Budget::new(settings.max_temporary_bytes),

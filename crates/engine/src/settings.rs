@@ -12,7 +12,7 @@ mod value;
 
 pub use lines::Lines;
 pub use source::Source;
-pub use value::{Limit, Paths, Seconds, SecondsOrNever, StaticDirectories, UntrustedForwarded};
+pub use value::{Codings, Limit, MediaTypes, Paths, Seconds, SecondsOrNever, StaticDirectories, UntrustedForwarded};
 
 use crate::pace::Pace;
 use portico_wire::{GatewayLimits, Limits, Networks};
@@ -124,6 +124,14 @@ settings! {
     health_paths: Paths,
     /// Directories whose files are served without the application, each with its prefix.
     static_directories: StaticDirectories,
+    /// The codings in which responses are compressed; none if they are not.
+    compress: Codings,
+    /// Which of them are.
+    compress_types: MediaTypes,
+    /// The shortest that are, where the length is known.
+    compress_min_bytes: u64,
+    /// How well: from 1, the quickest, to 9.
+    compress_level: usize,
 }
 
 impl Settings {

@@ -265,6 +265,35 @@ class Choice(Kind[str]):
         return word
 
 
+class ContentCoding(Choice):
+    """A content coding; `none` is an empty list of them."""
+
+    def __init__(self) -> None:
+        super().__init__("gzip", "none", synonyms=(("x-gzip", "gzip"), ("off", "none")))
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
+
+
+class MediaType(Kind[str]):
+    """A media type without parameters, in which a `*` stands for anything."""
+
+    metavar = "TYPE"
+    expected = "a media type such as text/html, text/* or application/*+json"
+
+    def parse(self, text: str) -> str:
+        text = text.strip().lower()
+        kind, slash, subtype = text.partition("/")
+        if not (kind and slash and subtype) or text.count("*") > 1:
+            raise ValueError
+        if any(not (c.isascii() and (c.isalnum() or c in "!#$&^_.+-*")) for c in kind + subtype):
+            raise ValueError
+        return text
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
+
+
 class Flag(Kind[bool]):
     """Yes or no: `--name` and `--no-name` on the command line, a word in the environment."""
 

@@ -1,0 +1,143 @@
+//! Receives content; hands it on in a content coding. Encoders have small windows, count in the server's memory, and are
+//! kept for the next response. Where there is no memory for one, responses are sent as they are.
+
+use crate::budget::{Budget, Reservation};
+use crate::lock::lock;
+use flate2::{Compress, Compression, FlushCompress, Status};
+use portico_wire::ContentCoding;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+/// How many are kept while no response needs them.
+const KEPT: usize = 4;
+/// Room for encoded bytes, at first and whenever it is full.
+const ROOM_BYTES: usize = 4 * 1024;
+/// Logarithm of the window: what is further back than 32 KB is not looked for.
+const WINDOW_BITS: u8 = 15;
+
+/// What becomes of content that an encoder has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It may stay in the encoder until more comes.
+    More,
+    /// The client can decode all of it.
+    Flush,
+    /// It was the last.
+    Finish,
+}
+
+/// The encoders of a server.
+pub struct Encoders {
+    level: u32,
+    memory: Arc<Budget>,
+    idle: Mutex<Vec<Encoder>>,
+}
+
+impl Encoders {
+    /// None yet. Level 1 is the quickest, 9 compresses best; they count in `memory`.
+    pub fn new(level: u32, memory: &Arc<Budget>) -> Arc<Encoders> {
+        Arc::new(Encoders { level, memory: memory.clone(), idle: Mutex::default() })
+    }
+
+    /// An encoder; none if there is no memory for it.
+    pub fn take(self: &Arc<Self>, coding: ContentCoding) -> Option<EncoderLease> {
+        let kept = {
+            let mut idle = lock(&self.idle);
+            let index = idle.iter().position(|encoder| encoder.coding() == coding);
+            index.map(|index| idle.swap_remove(index))
+        };
+        let encoder = kept.or_else(|| Encoder::new(coding, self.level, &self.memory))?;
+        Some(EncoderLease { encoder: Some(encoder), encoders: self.clone() })
+    }
+}
+
+/// An encoder for one content.
+pub struct EncoderLease {
+    encoder: Option<Encoder>,
+    encoders: Arc<Encoders>,
+}
+
+impl EncoderLease {
+    /// Appends `content`, encoded as far as `then` wants it.
+    ///
+    /// # Errors
+    /// The library fails: for want of memory, or by a mistake of ours.
+    pub fn encode(&mut self, content: &[u8], then: Then, out: &mut Vec<u8>) -> io::Result<()> {
+        let encoder = self.encoder.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
+        match &mut encoder.library {
+            Library::Gzip(compress) => encode_gzip(compress, content, then, out),
+        }
+    }
+}
+
+impl Drop for EncoderLease {
+    fn drop(&mut self) {
+        if let Some(mut encoder) = self.encoder.take().filter(|_| lock(&self.encoders.idle).len() < KEPT) {
+            encoder.reset();
+            lock(&self.encoders.idle).push(encoder);
+        }
+    }
+}
+
+/// Encodes one content at a time.
+struct Encoder {
+    library: Library,
+    /// What it takes of the server's memory.
+    _held: Reservation,
+}
+
+/// The encoders of the libraries.
+enum Library {
+    Gzip(Compress),
+}
+
+impl Encoder {
+    fn new(coding: ContentCoding, level: u32, memory: &Arc<Budget>) -> Option<Encoder> {
+        /// As zlib has it (deflateInit2) with this window.
+        const GZIP_BYTES: u64 = 268 * 1024;
+        let mut held = Reservation::for_response(memory);
+        let library = match coding {
+            ContentCoding::Gzip if held.grow(GZIP_BYTES) => {
+                Library::Gzip(Compress::new_gzip(Compression::new(level), WINDOW_BITS))
+            }
+            _ => return None,
+        };
+        Some(Encoder { library, _held: held })
+    }
+
+    fn coding(&self) -> ContentCoding {
+        match self.library {
+            Library::Gzip(_) => ContentCoding::Gzip,
+        }
+    }
+
+    /// As new.
+    fn reset(&mut self) {
+        match &mut self.library {
+            Library::Gzip(compress) => compress.reset(),
+        }
+    }
+}
+
+fn encode_gzip(compress: &mut Compress, content: &[u8], then: Then, out: &mut Vec<u8>) -> io::Result<()> {
+    let flush = match then {
+        Then::More => FlushCompress::None,
+        Then::Flush => FlushCompress::Sync,
+        Then::Finish => FlushCompress::Finish,
+    };
+    let mut rest = content;
+    loop {
+        out.reserve(ROOM_BYTES);
+        let before = compress.total_in();
+        let status = compress.compress_vec(rest, out, flush).map_err(io::Error::other)?;
+        let taken = usize::try_from(compress.total_in() - before).unwrap_or(usize::MAX);
+        rest = rest.get(taken..).unwrap_or_default();
+        // What it has left no room for comes next.
+        let has_room = out.len() < out.capacity();
+        match then {
+            Then::Finish if status != Status::StreamEnd => {}
+            Then::More | Then::Flush if !rest.is_empty() || !has_room => {}
+            _ => return Ok(()),
+        }
+    }
+}
