@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import pytest
+import zstandard
 from apps.compressing import BLOCKS, text
 from support.gateway import variables
 from support.gateway_server import GatewayServer, read_response, request, running_gateway_server
@@ -20,7 +21,7 @@ from support.server import Server
 ACCEPTS = "Accept-Encoding: gzip, deflate, br"
 SIZE = 20_000
 LARGE = 3_000_000
-OPTIONS = ["--compress", "gzip", "--response-memory", "64K", "--response-spool", "16M"]
+OPTIONS = ["--compress", "zstd,gzip", "--response-memory", "64K", "--response-spool", "16M"]
 
 
 @pytest.fixture(scope="module", params=[pytest.param(1, id="1-thread"), pytest.param(8, id="8-threads")])
@@ -41,41 +42,65 @@ def get(server: Server, path: str, *headers: str, method: str = "GET", version: 
 def is_compressed(response: Response) -> bool:
     """Whether it is; what it says of itself has to be true."""
     coding = response.get("Content-Encoding")
-    assert coding in (None, "gzip")
-    return coding == "gzip"
+    assert coding in (None, "gzip", "zstd")
+    return coding is not None
+
+
+def decoder(coding: str | None) -> Any:
+    """What decodes one body, block by block."""
+    return zstandard.ZstdDecompressor().decompressobj() if coding == "zstd" else zlib.decompressobj(wbits=31)
+
+
+def content(response: Response) -> bytes:
+    """The body, decoded, which has to be complete."""
+    if not is_compressed(response):
+        return response.body
+    decoding = decoder(response.get("Content-Encoding"))
+    decoded: bytes = decoding.decompress(response.body)
+    assert (decoding.eof, decoding.unused_data) == (True, b"")
+    return decoded
+
+
+both_codings = pytest.mark.parametrize("coding", ["gzip", "zstd"])
 
 
 # --- How bodies come
 
 
+@both_codings
 @pytest.mark.parametrize("shape", ["whole", "bare", "sized", "in-memory"])
-def test_a_body_of_one_block_has_the_length_of_what_was_sent(compressing: Server, shape: str) -> None:
-    response = get(compressing, target(shape=shape, size=SIZE))
+def test_a_body_of_one_block_has_the_length_of_what_was_sent(
+    compressing: Server, shape: str, coding: str
+) -> None:
+    response = get(compressing, target(shape=shape, size=SIZE), f"Accept-Encoding: {coding}")
+    assert response.get("Content-Encoding") == coding
     assert (response.framing, is_compressed(response)) == ("length", True)
-    assert gzip.decompress(response.body) == text(SIZE)
+    assert content(response) == text(SIZE)
     assert len(response.body) < SIZE / 2
     assert response.get("Vary") == "Accept-Encoding"
 
 
+@both_codings
 @pytest.mark.parametrize("size", [1, 1023, 1024, 4096, 65_535, 65_536, 65_537, 131_072, LARGE])
 @pytest.mark.parametrize("shape", ["whole", "blocks", "once", "write", "with-empty-blocks", "file"])
 @pytest.mark.parametrize("has_length", [False, True], ids=["without-length", "with-length"])
 def test_a_body_is_whole_however_it_comes(
-    compressing: Server, shape: str, size: int, has_length: bool
+    compressing: Server, shape: str, size: int, has_length: bool, coding: str
 ) -> None:
     length = {"length": size} if has_length else {}
+    path, accepts = target(shape=shape, size=size, **length), f"Accept-Encoding: {coding}"
     with compressing.connect() as connection:
         for _ in range(2):
-            response = connection.request(target(shape=shape, size=size, **length), headers=[ACCEPTS])
-            body = gzip.decompress(response.body) if is_compressed(response) else response.body
-            assert body == text(size)
+            response = connection.request(path, headers=[accepts])
+            assert response.get("Content-Encoding") in (coding, None)
+            assert content(response) == text(size)
 
 
 def test_a_first_block_of_all_that_is_declared_is_one_block(compressing: Server) -> None:
     """As frameworks return it: an iterable that knows its length, of one block."""
     response = get(compressing, target(shape="once", size=SIZE, length=SIZE))
     assert (response.framing, is_compressed(response)) == ("length", True)
-    assert gzip.decompress(response.body) == text(SIZE)
+    assert content(response) == text(SIZE)
 
 
 def test_a_streamed_body_is_chunked(compressing: Server) -> None:
@@ -83,21 +108,25 @@ def test_a_streamed_body_is_chunked(compressing: Server) -> None:
     assert (response.framing, is_compressed(response)) == ("chunked", True)
 
 
-def test_a_block_reaches_the_client_before_the_next_is_asked_for(compressing: Server, key: str) -> None:
-    decoder = zlib.decompressobj(wbits=31)
+@both_codings
+def test_a_block_reaches_the_client_before_the_next_is_asked_for(
+    compressing: Server, key: str, coding: str
+) -> None:
+    decoding = decoder(coding)
     expected, step = text(SIZE), SIZE // BLOCKS
     with compressing.connect() as connection:
-        connection.ask(target(shape="gated", key=key, size=SIZE), headers=[ACCEPTS])
+        path = target(shape="gated", key=key, size=SIZE)
+        connection.ask(path, headers=[f"Accept-Encoding: {coding}"])
         for number in range(BLOCKS):
             compressing.recorder.open_gate(key, number)
             if not number:
-                assert connection.read_head().get("Content-Encoding") == "gzip"
+                assert connection.read_head().get("Content-Encoding") == coding
             block = b""
             while len(block) < step:
-                block += decoder.decompress(connection.read_chunk())
+                block += decoding.decompress(connection.read_chunk())
             assert block == expected[number * step : (number + 1) * step]
-        rest = b"".join(decoder.decompress(chunk) for chunk in connection.read_chunks())
-    assert (rest + decoder.flush(), decoder.eof) == (b"", True)
+        rest = b"".join(decoding.decompress(chunk) for chunk in connection.read_chunks())
+    assert (rest, decoding.eof) == (b"", True)
     compressing.recorder.wait_for(key, "close")
 
 
@@ -107,7 +136,7 @@ def test_a_block_that_completes_a_declared_body_ends_it(compressing: Server, key
         connection.ask(target(shape="gated", key=key, size=SIZE, length=SIZE), headers=[ACCEPTS])
         for number in range(BLOCKS):
             compressing.recorder.open_gate(key, number)
-        assert gzip.decompress(connection.read_response().body) == text(SIZE)
+        assert content(connection.read_response()) == text(SIZE)
         assert is_compressed(connection.request(target(size=SIZE), headers=[ACCEPTS]))
 
 
@@ -117,7 +146,7 @@ def test_a_slow_reader_gets_all_of_a_large_body(compressing: Server) -> None:
         connection.ask(target(shape="whole", size=size), headers=[ACCEPTS])
         # Others are served meanwhile, also where there is one thread.
         assert is_compressed(get(compressing, target(size=SIZE)))
-        assert gzip.decompress(connection.read_response().body) == text(size)
+        assert content(connection.read_response()) == text(size)
 
 
 def test_a_reader_that_takes_nothing_bounds_what_is_compressed_for_it(compressing: Server, key: str) -> None:
@@ -139,8 +168,7 @@ def test_pipelined_responses_come_in_order(compressing: Server) -> None:
         for size in (2000, 500, 3000):
             for _ in range(2):
                 response = connection.read_response()
-                body = gzip.decompress(response.body) if is_compressed(response) else response.body
-                assert body == text(size)
+                assert content(response) == text(size)
 
 
 # --- What a client accepts
@@ -152,6 +180,17 @@ def test_pipelined_responses_come_in_order(compressing: Server) -> None:
 )
 def test_a_client_that_accepts_the_coding_gets_it(compressing: Server, accepted: str) -> None:
     assert is_compressed(get(compressing, target(size=SIZE), f"Accept-Encoding: {accepted}"))
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [("gzip, zstd", "zstd"), ("gzip, zstd;q=0.9", "gzip"), ("*", "zstd"), ("zstd;q=0, *", "gzip")],
+)
+def test_of_two_codings_it_gets_the_one_that_it_likes_better(
+    compressing: Server, accepted: str, coding: str
+) -> None:
+    response = get(compressing, target(size=SIZE), f"Accept-Encoding: {accepted}")
+    assert (response.get("Content-Encoding"), content(response)) == (coding, text(SIZE))
 
 
 @pytest.mark.parametrize(
@@ -359,14 +398,14 @@ def test_http_1_0_gets_a_length_where_it_can(compressing: Server) -> None:
     path = target(size=SIZE)
     response = get(compressing, path, ACCEPTS, "Connection: keep-alive", version="HTTP/1.0")
     assert (response.framing, response.get("Connection")) == ("length", "keep-alive")
-    assert gzip.decompress(response.body) == text(SIZE)
+    assert content(response) == text(SIZE)
 
 
 @pytest.mark.parametrize("shape", ["blocks", "file"])
 def test_http_1_0_gets_the_rest_until_the_connection_closes(compressing: Server, shape: str) -> None:
     response = get(compressing, target(size=SIZE, shape=shape, length=SIZE), version="HTTP/1.0")
     assert (response.framing, is_compressed(response)) == ("close", True)
-    assert gzip.decompress(response.body) == text(SIZE)
+    assert content(response) == text(SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -395,7 +434,7 @@ def test_reverse_proxies_get_the_same(
             connection.send(request(name, given))
             response = read_response(connection, name)
             assert (response.get("Content-Encoding"), response.get("Vary")) == ("gzip", "Accept-Encoding")
-            assert gzip.decompress(response.body) == text(size)
+            assert content(response) == text(size)
             assert response.get("Transfer-Encoding") is None
 
 
@@ -412,8 +451,7 @@ def test_a_body_that_breaks_off_does_not_look_complete(compressing: Server, key:
     with compressing.connect() as connection:
         connection.ask(target(shape="fails", key=key, size=SIZE), headers=[ACCEPTS])
         connection.read_head()
-        decoder = zlib.decompressobj(wbits=31)
-        assert decoder.decompress(connection.read_chunk()) == text(SIZE)
+        assert decoder("gzip").decompress(connection.read_chunk()) == text(SIZE)
         with pytest.raises((Closed, ConnectionError)):
             connection.read_chunk()
     compressing.recorder.wait_for(key, "close")
@@ -431,8 +469,7 @@ def test_a_body_that_is_shorter_than_declared_does_not_look_complete(compressing
 @pytest.mark.parametrize("shape", ["blocks", "once", "whole", "file"])
 def test_what_is_longer_than_declared_is_dropped(compressing: Server, shape: str) -> None:
     response = get(compressing, target(shape=shape, size=SIZE, length=SIZE - 1))
-    body = gzip.decompress(response.body) if is_compressed(response) else response.body
-    assert body == text(SIZE - 1)
+    assert content(response) == text(SIZE - 1)
 
 
 @pytest.mark.parametrize("shape", ["blocks", "sized", "gated"])

@@ -70,7 +70,7 @@ impl Negotiation {
 /// The head of a response that is compressed for others.
 pub fn varying_head(head: &ResponseHead) -> ResponseHead {
     let mut fields = Vec::with_capacity(head.fields.len() + VARY_LINE.len());
-    write_varying(&mut fields, &head.fields, |fields, line| fields.extend_from_slice(line));
+    write_varying(&mut fields, &head.fields, Vec::extend_from_slice);
     ResponseHead { fields, status_line: head.status_line.clone(), ..*head }
 }
 

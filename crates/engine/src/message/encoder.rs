@@ -7,13 +7,17 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 use portico_wire::ContentCoding;
 use std::io;
 use std::sync::{Arc, Mutex};
+use zstd_safe::zstd_sys::ZSTD_EndDirective;
+use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective, get_error_name};
 
 /// How many are kept while no response needs them.
 const KEPT: usize = 4;
 /// Room for encoded bytes, at first and whenever it is full.
 const ROOM_BYTES: usize = 4 * 1024;
-/// Logarithm of the window: what is further back than 32 KB is not looked for.
-const WINDOW_BITS: u8 = 15;
+/// Logarithm of gzip's window: what is further back than 32 KB is not looked for.
+const GZIP_WINDOW_BITS: u8 = 15;
+/// The same of zstd's, which would take megabytes, and of its tables.
+const ZSTD_BITS: [CParameter; 3] = [CParameter::WindowLog(16), CParameter::HashLog(15), CParameter::ChainLog(15)];
 
 /// What becomes of content that an encoder has taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,14 +70,16 @@ impl EncoderLease {
         let encoder = self.encoder.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
         match &mut encoder.library {
             Library::Gzip(compress) => encode_gzip(compress, content, then, out),
+            Library::Zstd(context) => encode_zstd(context, content, then, out),
         }
     }
 }
 
 impl Drop for EncoderLease {
     fn drop(&mut self) {
-        if let Some(mut encoder) = self.encoder.take().filter(|_| lock(&self.encoders.idle).len() < KEPT) {
-            encoder.reset();
+        if let Some(mut encoder) = self.encoder.take().filter(|_| lock(&self.encoders.idle).len() < KEPT)
+            && encoder.reset()
+        {
             lock(&self.encoders.idle).push(encoder);
         }
     }
@@ -89,17 +95,21 @@ struct Encoder {
 /// The encoders of the libraries.
 enum Library {
     Gzip(Compress),
+    Zstd(CCtx<'static>),
 }
 
 impl Encoder {
     fn new(coding: ContentCoding, level: u32, memory: &Arc<Budget>) -> Option<Encoder> {
         /// As zlib has it (deflateInit2) with this window.
         const GZIP_BYTES: u64 = 268 * 1024;
+        /// The most of all levels with this window (ZSTD_sizeof_CCtx).
+        const ZSTD_BYTES: u64 = 800 * 1024;
         let mut held = Reservation::for_response(memory);
         let library = match coding {
             ContentCoding::Gzip if held.grow(GZIP_BYTES) => {
-                Library::Gzip(Compress::new_gzip(Compression::new(level), WINDOW_BITS))
+                Library::Gzip(Compress::new_gzip(Compression::new(level), GZIP_WINDOW_BITS))
             }
+            ContentCoding::Zstd if held.grow(ZSTD_BYTES) => Library::Zstd(zstd_context(level)?),
             _ => return None,
         };
         Some(Encoder { library, _held: held })
@@ -108,13 +118,18 @@ impl Encoder {
     fn coding(&self) -> ContentCoding {
         match self.library {
             Library::Gzip(_) => ContentCoding::Gzip,
+            Library::Zstd(_) => ContentCoding::Zstd,
         }
     }
 
-    /// As new.
-    fn reset(&mut self) {
+    /// Makes it as new; false if that fails.
+    fn reset(&mut self) -> bool {
         match &mut self.library {
-            Library::Gzip(compress) => compress.reset(),
+            Library::Gzip(compress) => {
+                compress.reset();
+                true
+            }
+            Library::Zstd(context) => context.reset(ResetDirective::SessionOnly).is_ok(),
         }
     }
 }
@@ -138,6 +153,36 @@ fn encode_gzip(compress: &mut Compress, content: &[u8], then: Then, out: &mut Ve
             Then::Finish if status != Status::StreamEnd => {}
             Then::More | Then::Flush if !rest.is_empty() || !has_room => {}
             _ => return Ok(()),
+        }
+    }
+}
+
+fn zstd_context(level: u32) -> Option<CCtx<'static>> {
+    let mut context = CCtx::try_create()?;
+    let level = CParameter::CompressionLevel(level.try_into().ok()?);
+    for parameter in ZSTD_BITS.into_iter().chain([level]) {
+        context.set_parameter(parameter).ok()?;
+    }
+    Some(context)
+}
+
+fn encode_zstd(context: &mut CCtx<'_>, content: &[u8], then: Then, out: &mut Vec<u8>) -> io::Result<()> {
+    let directive = match then {
+        Then::More => ZSTD_EndDirective::ZSTD_e_continue,
+        Then::Flush => ZSTD_EndDirective::ZSTD_e_flush,
+        Then::Finish => ZSTD_EndDirective::ZSTD_e_end,
+    };
+    let mut input = InBuffer::around(content);
+    loop {
+        out.reserve(ROOM_BYTES);
+        let end = out.len();
+        let mut output = OutBuffer::around_pos(out, end);
+        let left = context
+            .compress_stream2(&mut output, &mut input, directive)
+            .map_err(|code| io::Error::other(get_error_name(code)))?;
+        // With `More` it may keep what it has taken.
+        if input.pos() == content.len() && (left == 0 || then == Then::More) {
+            return Ok(());
         }
     }
 }

@@ -20,7 +20,6 @@ class CompressionSettings(Values):
         (),
         separator=",",
         group=_COMPRESSION,
-        summary="Compress responses.",
         documentation="Compress responses in one of these codings, the one that the client likes best, or "
         "else the first; `none`, the default, compresses nothing. May be repeated. What is compressed, and "
         "what not: docs/compression.md.",
