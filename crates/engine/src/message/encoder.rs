@@ -70,7 +70,7 @@ impl EncoderLease {
         let encoder = self.encoder.as_mut().ok_or(io::ErrorKind::InvalidInput)?;
         match &mut encoder.library {
             Library::Gzip(compress) => encode_gzip(compress, content, then, out),
-            Library::Zstd(context) => encode_zstd(context, content, then, out),
+            Library::Zstd(zstd) => encode_zstd(zstd, content, then, out),
         }
     }
 }
@@ -166,7 +166,7 @@ fn zstd_context(level: u32) -> Option<CCtx<'static>> {
     Some(context)
 }
 
-fn encode_zstd(context: &mut CCtx<'_>, content: &[u8], then: Then, out: &mut Vec<u8>) -> io::Result<()> {
+fn encode_zstd(zstd: &mut CCtx<'_>, content: &[u8], then: Then, out: &mut Vec<u8>) -> io::Result<()> {
     let directive = match then {
         Then::More => ZSTD_EndDirective::ZSTD_e_continue,
         Then::Flush => ZSTD_EndDirective::ZSTD_e_flush,
@@ -177,7 +177,7 @@ fn encode_zstd(context: &mut CCtx<'_>, content: &[u8], then: Then, out: &mut Vec
         out.reserve(ROOM_BYTES);
         let end = out.len();
         let mut output = OutBuffer::around_pos(out, end);
-        let left = context
+        let left = zstd
             .compress_stream2(&mut output, &mut input, directive)
             .map_err(|code| io::Error::other(get_error_name(code)))?;
         // With `More` it may keep what it has taken.
