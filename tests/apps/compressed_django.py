@@ -11,7 +11,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpRe
 from django.urls import path
 from django.views.decorators.gzip import gzip_page
 
-PAGE = "<p>a page of many lines</p>\n" * 1000
+PAGE = "".join(f"<p>line {number * 7919 % 1009} of a page</p>\n" for number in range(3000))
 LINES = 100
 
 

@@ -7,7 +7,7 @@ import logging
 
 from flask import Flask, Response, request, send_file
 
-PAGE = "<p>a page of many lines</p>\n" * 1000
+PAGE = "".join(f"<p>line {number * 7919 % 1009} of a page</p>\n" for number in range(3000))
 LINES = 100
 
 application = Flask(__name__)

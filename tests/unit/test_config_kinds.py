@@ -11,11 +11,13 @@ from portico.config.addresses import FORMS, AddressError
 from portico.config.kinds import (
     AddressText,
     Choice,
+    ContentCoding,
     Directory,
     EnvironmentVariable,
     FieldText,
     Flag,
     Kind,
+    MediaType,
     MountPath,
     Network,
     Size,
@@ -207,3 +209,41 @@ def test_splits_where_no_value_can_hold_a_comma(kind: Kind[Any], text: str, part
 def test_reads_synonyms() -> None:
     kind = Choice("info", "warning", synonyms=(("warn", "warning"),))
     assert (kind.parse("WARN"), kind.metavar) == ("warning", "info|warning")
+
+
+@pytest.mark.parametrize(
+    ("text", "coding"),
+    [("gzip", "gzip"), (" ZSTD", "zstd"), ("x-gzip", "gzip"), ("none", "none"), ("off", "none")],
+)
+def test_reads_codings(text: str, coding: str) -> None:
+    assert ContentCoding().parse(text) == coding
+
+
+@pytest.mark.parametrize("text", ["", "deflate", "br", "gzip,zstd", "identity"])
+def test_rejects_what_is_no_coding(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        ContentCoding().parse(text)
+
+
+@pytest.mark.parametrize("text", ["text/html", "text/*", "application/*+json", "image/svg+xml"])
+def test_reads_media_types(text: str) -> None:
+    assert MediaType().parse(f" {text.upper()} ") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "text",
+        "/html",
+        "text/",
+        "text/html; charset=utf-8",
+        "*/*+json",
+        "text/ht ml",
+        "a/b/c",
+        "t\xe9xt/a",
+    ],
+)
+def test_rejects_what_is_no_media_type(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        MediaType().parse(text)

@@ -55,6 +55,13 @@ def test_splits_a_repeatable_setting_in_the_environment() -> None:
     assert settings.env == (("A", "1"), ("B", "2"))
 
 
+def test_reads_codings_and_media_types_as_lists() -> None:
+    settings = resolve({"compress": ["zstd,gzip"]}, {"PORTICO_COMPRESS_TYPES": "text/*, application/json"})
+    assert settings.compress == ("zstd", "gzip")
+    assert settings.compress_types == ("text/*", "application/json")
+    assert resolve({"compress": ["none"]}, {"PORTICO_COMPRESS": "gzip"}).compress == ("none",)
+
+
 def test_splits_an_option_at_commas_where_a_value_has_none() -> None:
     settings = resolve({"bind": [":80,:81", "unix:a,b"], "forwarded_allow_ips": ["10.0.0.1,unix"]}, {})
     assert settings.bind == ("0.0.0.0:80", "0.0.0.0:81", "unix:a,b")
