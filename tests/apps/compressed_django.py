@@ -11,7 +11,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpRe
 from django.urls import path
 from django.views.decorators.gzip import gzip_page
 
-PAGE = "".join(f"<p>line {number * 7919 % 1009} of a page</p>\n" for number in range(3000))
+PAGE = "".join(f"<p>line {number * 7919 % 1009} of a page</p>\n" for number in range(2000))
 LINES = 100
 
 

@@ -7,7 +7,7 @@ import logging
 
 from flask import Flask, Response, request, send_file
 
-PAGE = "".join(f"<p>line {number * 7919 % 1009} of a page</p>\n" for number in range(3000))
+PAGE = "".join(f"<p>line {number * 7919 % 1009} of a page</p>\n" for number in range(2000))
 LINES = 100
 
 application = Flask(__name__)

@@ -20,7 +20,7 @@ from support.server import Server
 
 ACCEPTS = "Accept-Encoding: gzip, deflate, br"
 SIZE = 20_000
-PAGE = "".join(f"<p>line {number * 7919 % 1009} of a page</p>\n" for number in range(3000))
+PAGE = "".join(f"<p>line {number * 7919 % 1009} of a page</p>\n" for number in range(2000))
 LARGE = 3_000_000
 OPTIONS = ["--compress", "zstd,gzip", "--response-memory", "64K", "--response-spool", "16M"]
 
