@@ -1,7 +1,8 @@
 //! Receives the Accept-Encoding fields of a request and the content codings that a response can have; hands on the one
-//! that it gets (RFC 9110 12.5.3), or none. For whoever compresses, and for whoever has compressed files.
+//! that it gets (RFC 9110 12.5.3), or none. For whoever compresses responses, and for whoever has compressed files.
 
 use crate::grammar::trim_ows;
+use std::cmp::Reverse;
 
 /// A content coding that responses can have (RFC 9110 8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,34 +67,33 @@ impl AcceptEncoding {
         accepted
     }
 
-    /// Which of the `available` codings a response gets: the one with the highest weight, the first of several that have
-    /// it. None for no coding: where the client accepts no other, and where it says that it likes that better.
+    /// Which of the `available` codings a response gets: the first that is `preferred`. None for no coding.
     #[must_use]
     pub fn choose(&self, available: &[ContentCoding]) -> Option<ContentCoding> {
-        // What is not named is acceptable, but nobody has asked for it.
-        let mut most = self.identity.or(self.everything_else).unwrap_or(0);
-        let mut best = None;
-        for &coding in available {
-            let weight = match coding {
-                ContentCoding::Brotli => self.brotli,
-                ContentCoding::Zstd => self.zstd,
-                ContentCoding::Gzip => self.gzip,
-            };
-            let weight = weight.or(self.everything_else).unwrap_or(0);
-            if weight > most || weight > 0 && weight == most && best.is_none() {
-                (best, most) = (Some(coding), weight);
-            }
-        }
-        best
+        self.preferred(available).first().copied()
     }
 
-    /// Whether a response without a coding is acceptable. Where it is not and there is no coding to [`choose`], such a
-    /// response is sent nevertheless, or 406 (RFC 9110 12.4.1).
-    ///
-    /// [`choose`]: AcceptEncoding::choose
+    /// Those of the `available` codings that the client likes at least as well as none, the best first; what it likes
+    /// equally well stays in its order. Where there is none a response is sent without, also to a client that has
+    /// excluded that (RFC 9110 12.5.3 would have a 406, which helps nobody).
     #[must_use]
-    pub fn accepts_identity(&self) -> bool {
-        self.identity.or(self.everything_else) != Some(0)
+    pub fn preferred(&self, available: &[ContentCoding]) -> Vec<ContentCoding> {
+        // What is not named is acceptable, but nobody has asked for it.
+        let none = self.identity.or(self.everything_else).unwrap_or(0);
+        let is_liked = |coding: &ContentCoding| self.weight(*coding) > 0 && self.weight(*coding) >= none;
+        let mut preferred: Vec<_> = available.iter().copied().filter(is_liked).collect();
+        // Stable: equals stay in their order.
+        preferred.sort_by_key(|coding| Reverse(self.weight(*coding)));
+        preferred
+    }
+
+    fn weight(&self, coding: ContentCoding) -> u16 {
+        let named = match coding {
+            ContentCoding::Brotli => self.brotli,
+            ContentCoding::Zstd => self.zstd,
+            ContentCoding::Gzip => self.gzip,
+        };
+        named.or(self.everything_else).unwrap_or(0)
     }
 
     /// Where the weight of this name is kept.

@@ -101,20 +101,18 @@ fn chooses_what_the_client_likes_best_and_among_equals_the_first() {
 }
 
 #[test]
-fn knows_whether_no_coding_is_acceptable() {
-    for (value, is_accepted) in [
-        ("", true),
-        ("gzip", true),
-        ("gzip;q=0", true),
-        ("identity", true),
-        ("identity;q=0.001, *;q=0", true),
-        ("identity;q=0", false),
-        ("gzip, identity;q=0.0", false),
-        ("*;q=0", false),
-        ("gzip, *;q=0", false),
-        ("*;q=0, identity", true),
-    ] {
-        assert_eq!(read(&[value]).accepts_identity(), is_accepted, "{value:?}");
+fn all_that_it_likes_no_less_than_none_come_best_first() {
+    let cases: &[(&str, &[ContentCoding])] = &[
+        ("gzip, deflate, br, zstd", &[Brotli, Zstd, Gzip]),
+        ("gzip;q=1.0, br;q=0.9", &[Gzip, Brotli]),
+        ("*;q=0.5, gzip", &[Gzip, Brotli, Zstd]),
+        ("br;q=0, *", &[Zstd, Gzip]),
+        ("identity;q=0.5, gzip;q=0.5, br;q=0.4", &[Gzip]),
+        ("identity;q=0", &[]),
+        ("", &[]),
+    ];
+    for (value, preferred) in cases {
+        assert_eq!(read(&[value]).preferred(ALL), *preferred, "{value:?}");
     }
 }
 

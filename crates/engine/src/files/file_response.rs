@@ -1,13 +1,12 @@
 //! A file and what is asked of it become a response: its head, and which bytes of which file follow. No I/O.
 
-use super::coding::Coding;
 use super::conditions::{Conditions, Verdict, is_same_as};
 use super::hashed_name::cache_control;
 use super::media_type::MediaType;
 use super::ranges::{Wanted, wanted};
 use super::validators::Validators;
 use crate::message::response_head::ResponseHead;
-use portico_wire::write_header;
+use portico_wire::{ContentCoding, write_header};
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -43,7 +42,7 @@ pub struct Found<'a> {
     /// What it is.
     pub media_type: MediaType,
     /// What it is compressed in.
-    pub coding: Option<Coding>,
+    pub coding: Option<ContentCoding>,
     /// Its size in bytes.
     pub size: u64,
     /// By what clients know it again.

@@ -1,7 +1,6 @@
 //! A directory whose files are served. Receives paths beneath it and what is asked of them; hands on responses. Knows
 //! nothing of prefixes, connections or applications. Waits for the disk only where it is told that it may.
 
-use super::coding::{Coding, accepted};
 use super::file_response::{Asked, FileResponse, Found, plain, respond, to_directory};
 use super::media_type::media_type;
 use super::opening::{Beneath, Effort};
@@ -9,6 +8,7 @@ use super::relative_path::RelativePath;
 use super::validators::{FileMetadata, Validators};
 use crate::clock;
 use crate::log::RateLimited;
+use portico_wire::{AcceptEncoding, ContentCoding};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fs::File;
 use std::io;
@@ -84,7 +84,7 @@ impl StaticRoot {
         let media_type = media_type(path);
         let codings = asked.accept_encoding.filter(|_| media_type.is_compressible);
         let mut sent = (None, file, metadata);
-        for coding in accepted(codings) {
+        for coding in AcceptEncoding::read(codings).preferred(&ContentCoding::ALL) {
             if let Some((file, sibling)) = self.sibling(path, coding, &metadata, effort)? {
                 sent = (Some(coding), file, sibling);
                 break;
@@ -123,11 +123,11 @@ impl StaticRoot {
     fn sibling(
         &self,
         path: &[u8],
-        coding: Coding,
+        coding: ContentCoding,
         plain: &FileMetadata,
         effort: Effort,
     ) -> io::Result<Option<(File, FileMetadata)>> {
-        match self.entry(&[path, coding.suffix().as_bytes()].concat(), effort) {
+        match self.entry(&[path, suffix(coding)].concat(), effort) {
             Ok(Entry::File(file, metadata)) if metadata.modified_s >= plain.modified_s => Ok(Some((file, metadata))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             // What else is wrong with it is no reason to do without the file itself.
@@ -143,6 +143,15 @@ impl StaticRoot {
             format!("cannot read the static file \"{path}\" in {directory}: {error}; responded with {status}")
         });
         Outcome::Response(plain(status), None)
+    }
+}
+
+/// How the name of a file in a coding ends.
+fn suffix(coding: ContentCoding) -> &'static [u8] {
+    match coding {
+        ContentCoding::Brotli => b".br",
+        ContentCoding::Zstd => b".zst",
+        ContentCoding::Gzip => b".gz",
     }
 }
 
