@@ -126,7 +126,8 @@ impl Engine {
             thread_cpu_ns: clock::thread_cpu_ns,
         };
         slot.set_threads(settings.threads);
-        let files = Files::open(&settings.static_directories).map_err(io::Error::other)?;
+        let folders = process.routing.as_ref().map_or(&[][..], |routing| &routing.folders);
+        let files = Files::open(&settings.static_directories, folders).map_err(io::Error::other)?;
         let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(&fd, colour, Some(slot.clone())));
         let access_log = access_log.transpose()?;
         let resources = Resources::new(settings, slot, access_log, &runtime);

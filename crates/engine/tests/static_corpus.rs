@@ -204,7 +204,7 @@ fn the_corpus_has_its_cases() {
 fn each_request_gets_what_the_corpus_says() {
     let folder = Folder::new();
     let directories = format!("/static={0},/static/deep={0}/../deep", folder.root().display());
-    let files = Files::open(&settings(&[("static_directories", &directories)]).static_directories).unwrap().unwrap();
+    let files = Files::open(&settings(&[("static_directories", &directories)]).static_directories, &[]).unwrap().unwrap();
     for name in NAMES {
         for case in cases(name, folder.0.path()) {
             check(&case, &files, Effort::Waiting);

@@ -4,6 +4,7 @@
 
 use super::conditions::Conditions;
 use super::file_response::{Asked, FileBody, FileResponse, plain};
+use super::hashed_name::REVALIDATED;
 use super::opening::Effort;
 use super::prefixes::Prefixes;
 use super::relative_path::{Meant, below};
@@ -14,6 +15,7 @@ use crate::exchange::request::Request;
 use crate::exchange::responder::Part;
 use crate::message::inbound::Inbound;
 use crate::message::send_queue::FileRange;
+use crate::routing::Folder;
 use crate::settings::StaticDirectories;
 use rustix::io::{ReadWriteFlags, preadv2};
 use std::borrow::Cow;
@@ -31,9 +33,14 @@ const SMALL_BYTES: u64 = 32 * 1024;
 /// What is read at a time where files cannot be sent as they are: one record of FastCGI.
 const BLOCK_BYTES: u64 = 65_528;
 
-/// The directories of a server, below their prefixes.
+/// What stands for a directory where that is not said.
+const INDEX: &str = "index.html";
+
+/// The directories of a server.
 pub struct Files {
+    /// Those that go before all routes.
     prefixes: Prefixes,
+    /// First these, then those that rows of the table of routes lead to.
     roots: Vec<Arc<StaticRoot>>,
     threads: Arc<BlockingThreads>,
 }
@@ -45,35 +52,45 @@ pub struct Place {
 }
 
 impl Files {
-    /// Opens the directories; none if there are none.
+    /// Opens the directories, and the folders that rows lead to; none if there are none.
     ///
     /// # Errors
     /// A sentence about one that cannot be opened.
-    pub fn open(directories: &StaticDirectories) -> Result<Option<Files>, String> {
+    pub fn open(directories: &StaticDirectories, folders: &[Folder]) -> Result<Option<Files>, String> {
         let StaticDirectories(directories) = directories;
-        if directories.is_empty() {
+        if directories.is_empty() && folders.is_empty() {
             return Ok(None);
         }
-        let roots = directories.iter().map(|(prefix, path)| {
-            let opened = StaticRoot::open(path).map(Arc::new);
-            opened.map_err(|error| {
-                let prefix = if prefix.is_empty() { "/" } else { prefix };
-                format!("static: cannot open the directory {} for {prefix}: {error}", path.display())
-            })
+        let before_routes = directories.iter().map(|(prefix, path)| {
+            let cache_control = REVALIDATED.to_owned();
+            let folder = Folder { path: path.clone(), index: vec![INDEX.to_owned()], cache_control };
+            open(folder, &format!("static: cannot open the directory {} for {}", path.display(), shown(prefix)))
+        });
+        let of_rows = folders.iter().map(|folder| {
+            open(folder.clone(), &format!("[[static]]: cannot open the directory {}", folder.path.display()))
         });
         Ok(Some(Files {
-            roots: roots.collect::<Result<_, _>>()?,
+            roots: before_routes.chain(of_rows).collect::<Result<_, _>>()?,
             prefixes: Prefixes::new(directories.iter().map(|(prefix, _)| prefix.clone())),
             threads: Arc::new(BlockingThreads::new(THREADS)),
         }))
     }
 
-    /// The directory that a request's path belongs to, if to any. Prefixes are those of the whole path, wherever the
-    /// application is mounted.
+    /// The directory that a request's path belongs to before all routes, if to any. Prefixes are those of the whole path,
+    /// wherever the application is mounted.
     pub fn place_of(&self, inbound: &Inbound) -> Option<Place> {
+        if self.prefixes.is_empty() {
+            return None;
+        }
         let (path, is_encoded) = whole_path(inbound);
         let (root, prefix_bytes) = self.prefixes.find(&path, is_encoded)?;
         Some(Place { root, prefix_bytes })
+    }
+
+    /// The folder of a row to which so many bytes of a request's path lead.
+    pub fn place_in(&self, folder: usize, mount_bytes: usize, inbound: &Inbound) -> Place {
+        let before = inbound.gateway().map_or(0, |gateway| gateway.script_name.of(inbound.bytes()).len());
+        Place { root: self.prefixes.len() + folder, prefix_bytes: before + mount_bytes }
     }
 
     /// Serves a request for `place` whose turn it is, or gives it to `otherwise` if there is no such file. With the effort
@@ -114,6 +131,14 @@ impl Files {
     pub fn stop(&self, patience: Duration) -> bool {
         self.threads.stop(patience)
     }
+}
+
+fn open(folder: Folder, what: &str) -> Result<Arc<StaticRoot>, String> {
+    StaticRoot::open(folder).map(Arc::new).map_err(|error| format!("{what}: {error}"))
+}
+
+fn shown(prefix: &str) -> &str {
+    if prefix.is_empty() { "/" } else { prefix }
 }
 
 /// The path of a request, with whether it has its escapes still; where a reverse proxy has split it, put together.

@@ -2,26 +2,23 @@
 //! nothing of prefixes, connections or applications. Waits for the disk only where it is told that it may.
 
 use super::file_response::{Asked, FileResponse, Found, plain, respond, to_directory};
+use super::hashed_name::{IMMUTABLE, is_hashed};
 use super::media_type::media_type;
 use super::opening::{Beneath, Effort};
 use super::relative_path::RelativePath;
 use super::validators::{FileMetadata, Validators};
 use crate::clock;
 use crate::log::RateLimited;
+use crate::routing::Folder;
 use portico_wire::{AcceptEncoding, ContentCoding};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-
-/// What a directory is asked for when it is asked for itself.
-const INDEX: &[u8] = b"index.html";
 
 /// The directory.
 pub struct StaticRoot {
-    /// Where it was, for log lines.
-    path: PathBuf,
+    folder: Folder,
     beneath: Beneath,
 }
 
@@ -41,12 +38,12 @@ enum Entry {
 }
 
 impl StaticRoot {
-    /// The directory at `path`.
+    /// The directory of `folder`.
     ///
     /// # Errors
     /// It cannot be opened, or is none.
-    pub fn open(path: &Path) -> io::Result<StaticRoot> {
-        Ok(StaticRoot { path: path.to_owned(), beneath: Beneath::open(path)? })
+    pub fn open(folder: Folder) -> io::Result<StaticRoot> {
+        Ok(StaticRoot { beneath: Beneath::open(&folder.path)?, folder })
     }
 
     /// What there is at `path`; none where that takes more `effort`. `name` is how the directory itself is called, where a
@@ -63,37 +60,52 @@ impl StaticRoot {
 
     fn find(&self, path: &RelativePath, name: &[u8], asked: &Asked<'_>, effort: Effort) -> io::Result<Outcome> {
         let RelativePath { path, has_slash } = path;
-        let index = if path.is_empty() { INDEX.to_vec() } else { [path, INDEX].join(&b'/') };
-        let (path, file, metadata) = if *has_slash {
-            match self.entry(&index, effort)? {
-                Entry::File(file, metadata) => (&index, file, metadata),
-                Entry::Directory | Entry::Nothing => return Ok(Outcome::Missing),
-            }
-        } else {
-            match self.entry(path, effort)? {
-                Entry::File(file, metadata) => (path, file, metadata),
-                Entry::Directory if matches!(self.entry(&index, effort)?, Entry::File(..)) => {
-                    let name =
-                        path.rsplit(|byte| *byte == b'/').next().filter(|segment| !segment.is_empty()).unwrap_or(name);
-                    return Ok(Outcome::Response(to_directory(name, asked.query), None));
+        let entry = if *has_slash { Entry::Directory } else { self.entry(path, effort)? };
+        let (path, file, metadata) = match entry {
+            Entry::File(file, metadata) => (path.clone(), file, metadata),
+            Entry::Directory => match self.index(path, effort)? {
+                Some(found) if *has_slash => found,
+                Some(_) => {
+                    let own = path.rsplit(|byte| *byte == b'/').next().filter(|segment| !segment.is_empty());
+                    return Ok(Outcome::Response(to_directory(own.unwrap_or(name), asked.query), None));
                 }
-                Entry::Directory | Entry::Nothing => return Ok(Outcome::Missing),
-            }
+                None => return Ok(Outcome::Missing),
+            },
+            Entry::Nothing => return Ok(Outcome::Missing),
         };
         let now_s = clock::wall_s();
-        let media_type = media_type(path);
+        let media_type = media_type(&path);
         let codings = asked.accept_encoding.filter(|_| media_type.is_compressible);
         let mut sent = (None, file, metadata);
         for coding in AcceptEncoding::read(codings).preferred(&ContentCoding::ALL) {
-            if let Some((file, sibling)) = self.sibling(path, coding, &metadata, effort)? {
+            if let Some((file, sibling)) = self.sibling(&path, coding, &metadata, effort)? {
                 sent = (Some(coding), file, sibling);
                 break;
             }
         }
         let (coding, file, metadata) = sent;
         let validators = Validators::new(&metadata, now_s);
-        let found = Found { path, media_type, coding, size: metadata.size, validators };
+        let cache_control = if is_hashed(&path) { IMMUTABLE } else { self.folder.cache_control.as_bytes() };
+        let found = Found {
+            content_type: media_type.text.as_bytes(),
+            coding,
+            varies: media_type.is_compressible,
+            cache_control: Some(cache_control),
+            size: metadata.size,
+            validators: &validators,
+        };
         Ok(Outcome::Response(respond(&found, asked, now_s, boundary), Some(file)))
+    }
+
+    /// What stands for the directory at `path`, and where; none if there is no such file.
+    fn index(&self, path: &[u8], effort: Effort) -> io::Result<Option<(Vec<u8>, File, FileMetadata)>> {
+        for name in &self.folder.index {
+            let path = if path.is_empty() { name.as_bytes().to_vec() } else { [path, name.as_bytes()].join(&b'/') };
+            if let Entry::File(file, metadata) = self.entry(&path, effort)? {
+                return Ok(Some((path, file, metadata)));
+            }
+        }
+        Ok(None)
     }
 
     /// What is at `path`. One that may not be read is an error only where it is a file.
@@ -138,7 +150,7 @@ impl StaticRoot {
     fn failed(&self, path: &[u8], error: &io::Error) -> Outcome {
         static RATE: RateLimited = RateLimited::new();
         let status = if error.kind() == io::ErrorKind::PermissionDenied { 403 } else { 500 };
-        let (directory, path) = (self.path.display(), path.escape_ascii());
+        let (directory, path) = (self.folder.path.display(), path.escape_ascii());
         RATE.warn(|| {
             format!("cannot read the static file \"{path}\" in {directory}: {error}; responded with {status}")
         });

@@ -262,11 +262,15 @@ impl Inbound {
         Some(length)
     }
 
-    /// What follows `mount` in the path of a complete request, where that is below it.
-    pub fn below(&self, mount: &str) -> Option<&[u8]> {
-        let path = self.head.path.of(self.bytes());
+    /// How many bytes `mount` is of the path of a complete request, where that is below it.
+    pub fn mount_bytes(&self, mount: &str) -> Option<usize> {
         let is_encoded = self.gateway().is_none_or(|gateway| gateway.path_is_encoded);
-        path.get(mount_length(path, mount.as_bytes(), is_encoded)?..)
+        mount_length(self.head.path.of(self.bytes()), mount.as_bytes(), is_encoded)
+    }
+
+    /// What follows `mount` there.
+    pub fn below(&self, mount: &str) -> Option<&[u8]> {
+        self.head.path.of(self.bytes()).get(self.mount_bytes(mount)?..)
     }
 
     /// For which host the request is, as a reverse proxy says, or its target, or its Host header.
