@@ -372,6 +372,11 @@ impl Write {
                 PyAssertionError::new_err("write was called after the response had ended")
             });
         };
+        if !responder.is_started() && responder.named_in(&response.head).is_some() {
+            // A file is sent in place of the body, once the application has returned.
+            response.responder = Some(responder);
+            return Ok(());
+        }
         response.write = WriteState::Running;
         if !responder.is_started() {
             responder.start(&response.head, None, &mut DateHeader::default());

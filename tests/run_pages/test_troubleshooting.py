@@ -61,7 +61,7 @@ COMMAND_LINE = ("python/portico/cli.py", "python/portico/command_line/*", "pytho
 # Texts that are no sentence of the log.
 EXCEPTIONS = {
     "<>: expected none, since <> says what is served": "of routes: docs/routes.md",
-    "the route of <><>: expected an application that there is": "of a caller of portico._core",
+    "the route of <><>: expected an application or a folder that there is": "of a caller of portico._core",
     "import marshal, sys; file = open(": "a program that is started",
     "tuple[": "a type",
     "Cannot overwrite a value": "of Python's own reader of TOML; the page has it as it is shown",

@@ -1,4 +1,4 @@
-//! Static files, served without the application: from a request to the response.
+//! Files in responses: from what is asked of one to the head, and which bytes follow. Without sockets.
 //!
 //! Pure functions, which the corpus in `tests/corpus/static` holds:
 //!
@@ -11,18 +11,19 @@
 //! On a disk:
 //!
 //! 6. `opening`: opens what is beneath a directory, and nothing else.
-//! 7. `file_response`: a file and what is asked of it become a response.
+//! 7. `file_response`: a file and what is asked of it become a response; `asked` reads that from a request.
 //! 8. `static_root`: a directory whose files are served; knows nothing of prefixes.
-//! 9. `serving`: requests for files, and who serves them.
+//! 9. `named_files`: the directories whose files an application may name.
 
+pub mod asked;
 pub mod conditions;
 pub mod file_response;
 pub mod hashed_name;
 pub mod media_type;
+pub mod named_files;
 pub mod opening;
 pub mod prefixes;
 pub mod ranges;
 pub mod relative_path;
-pub mod serving;
 pub mod static_root;
 pub mod validators;

@@ -19,6 +19,7 @@ from portico.config.kinds import LogFile
 from portico.config.routes.table import Routes
 from portico.config.settings import TABLE, Settings
 from portico.config.standard_output import STANDARD_OUTPUT
+from portico.config.values import AUTO
 from portico.config.working_directory import working_directory
 from portico.errors import quoted, raise_mistakes
 
@@ -117,11 +118,16 @@ def _in_import_path(settings: Settings, directory: str) -> Iterator[str]:
 
 
 def _in_static_directories(settings: Settings, directory: str) -> Iterator[str]:
-    origin = settings.origins[Settings.static_directories.attribute]
-    for text in settings.static_directories:
-        prefix, _, path = text.partition("=")
+    for row in (Settings.static_directories, Settings.x_accel_redirect):
+        origin = settings.origins[row.attribute]
+        for text in settings.values[row.attribute]:
+            prefix, _, path = text.partition("=")
+            if text != AUTO and not os.path.isdir(os.path.join(directory, path)):
+                yield f"{origin}: expected a directory for {prefix}, got {quoted(path)}, which is none"
+    for path in settings.x_sendfile:
         if not os.path.isdir(os.path.join(directory, path)):
-            yield f"{origin}: expected a directory for {prefix}, got {quoted(path)}, which is none"
+            origin = settings.origins[Settings.x_sendfile.attribute]
+            yield f"{origin}: expected a directory, got {quoted(path)}, which is none"
 
 
 def _in_folders(settings: Settings, directory: str) -> Iterator[str]:

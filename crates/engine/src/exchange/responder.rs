@@ -17,6 +17,7 @@ use crate::admission::Room;
 use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
 use crate::connection::socket::Then;
+use crate::files::named_files::NamedFile;
 use crate::lock::lock;
 use crate::log::{Level, log};
 use crate::message::body::Body;
@@ -146,6 +147,16 @@ impl Responder {
             self.connection.resources.slot.head_made(cell, head.status);
         }
         self.connection.trace(|| format!("head sent: {}", head.status));
+    }
+
+    /// Has the body sent as it is: it has its coding, or none.
+    pub fn has_its_coding(&mut self) {
+        self.coding = Coding::None;
+    }
+
+    /// What `head` names in place of the body, if it may name files.
+    pub fn named_in(&self, head: &ResponseHead) -> Option<NamedFile> {
+        self.connection.resources.named_files.as_ref()?.named_in(head)
     }
 
     /// Whether a body of `length` bytes is going to be compressed, with this head.

@@ -4,7 +4,7 @@
 use super::file_response::{Asked, FileResponse, Found, plain, respond, to_directory};
 use super::hashed_name::{IMMUTABLE, is_hashed};
 use super::media_type::media_type;
-use super::opening::{Beneath, Effort};
+use super::opening::{Beneath, Effort, Entry};
 use super::relative_path::RelativePath;
 use super::validators::{FileMetadata, Validators};
 use crate::clock;
@@ -14,7 +14,6 @@ use portico_wire::{AcceptEncoding, ContentCoding};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 
 /// The directory.
 pub struct StaticRoot {
@@ -28,13 +27,6 @@ pub enum Outcome {
     Response(FileResponse, Option<File>),
     /// No file, no directory with an index: somebody else may know the path.
     Missing,
-}
-
-/// What is at a path.
-enum Entry {
-    File(File, FileMetadata),
-    Directory,
-    Nothing,
 }
 
 impl StaticRoot {
@@ -60,7 +52,7 @@ impl StaticRoot {
 
     fn find(&self, path: &RelativePath, name: &[u8], asked: &Asked<'_>, effort: Effort) -> io::Result<Outcome> {
         let RelativePath { path, has_slash } = path;
-        let entry = if *has_slash { Entry::Directory } else { self.entry(path, effort)? };
+        let entry = if *has_slash { Entry::Directory } else { self.beneath.entry(path, effort)? };
         let (path, file, metadata) = match entry {
             Entry::File(file, metadata) => (path.clone(), file, metadata),
             Entry::Directory => match self.index(path, effort)? {
@@ -90,7 +82,7 @@ impl StaticRoot {
             content_type: media_type.text.as_bytes(),
             coding,
             varies: media_type.is_compressible,
-            cache_control: Some(cache_control),
+            cache_control: Some(cache_control).filter(|text| !text.is_empty()),
             size: metadata.size,
             validators: &validators,
         };
@@ -101,34 +93,11 @@ impl StaticRoot {
     fn index(&self, path: &[u8], effort: Effort) -> io::Result<Option<(Vec<u8>, File, FileMetadata)>> {
         for name in &self.folder.index {
             let path = if path.is_empty() { name.as_bytes().to_vec() } else { [path, name.as_bytes()].join(&b'/') };
-            if let Entry::File(file, metadata) = self.entry(&path, effort)? {
+            if let Entry::File(file, metadata) = self.beneath.entry(&path, effort)? {
                 return Ok(Some((path, file, metadata)));
             }
         }
         Ok(None)
-    }
-
-    /// What is at `path`. One that may not be read is an error only where it is a file.
-    fn entry(&self, path: &[u8], effort: Effort) -> io::Result<Entry> {
-        let file = match self.beneath.get(path, effort) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Entry::Nothing),
-            Err(error) => return Err(error),
-        };
-        let metadata = file.metadata()?;
-        if metadata.is_dir() {
-            return Ok(Entry::Directory);
-        }
-        if !metadata.is_file() {
-            return Ok(Entry::Nothing);
-        }
-        let metadata = FileMetadata {
-            size: metadata.size(),
-            modified_s: metadata.mtime(),
-            modified_ns: metadata.mtime_nsec(),
-            inode: metadata.ino(),
-        };
-        Ok(Entry::File(file, metadata))
     }
 
     /// The file beside `path` that is compressed in `coding`. One that is older was made of other content.
@@ -139,7 +108,7 @@ impl StaticRoot {
         plain: &FileMetadata,
         effort: Effort,
     ) -> io::Result<Option<(File, FileMetadata)>> {
-        match self.entry(&[path, suffix(coding)].concat(), effort) {
+        match self.beneath.entry(&[path, suffix(coding)].concat(), effort) {
             Ok(Entry::File(file, metadata)) if metadata.modified_s >= plain.modified_s => Ok(Some((file, metadata))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             // What else is wrong with it is no reason to do without the file itself.
@@ -168,7 +137,7 @@ fn suffix(coding: ContentCoding) -> &'static [u8] {
 }
 
 /// What stands in no file but by an accident that nobody can bring about.
-fn boundary() -> String {
+pub fn boundary() -> String {
     let mut bytes = [0_u8; 16];
     // It fails only on a kernel without it, and is interrupted only where it gives much.
     let _ = getrandom(&mut bytes, GetRandomFlags::empty());

@@ -7,7 +7,7 @@
 //! while `If-Range` and `If-Match`, which are about bytes, do not hold.
 
 use crate::message::inbound::Inbound;
-use crate::message::response_head::ResponseHead;
+use crate::message::response_head::{ResponseHead, lines, split_line};
 use crate::settings::Settings;
 use portico_wire::{AcceptEncoding, ContentCoding, write_header};
 
@@ -163,16 +163,4 @@ impl<'a> Fields<'a> {
 /// Whether a list has this item, in any case.
 fn has_item(list: &[u8], item: &[u8]) -> bool {
     list.split(|&byte| byte == b',').any(|entry| entry.trim_ascii().eq_ignore_ascii_case(item))
-}
-
-/// The lines of encoded fields, with their ends.
-fn lines(fields: &[u8]) -> impl Iterator<Item = &[u8]> {
-    fields.split_inclusive(|&byte| byte == b'\n')
-}
-
-/// Name and value of a line.
-fn split_line(line: &[u8]) -> (&[u8], &[u8]) {
-    let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
-    let (name, value) = line.split_at(colon);
-    (name, value.get(1..).unwrap_or_default().trim_ascii())
 }

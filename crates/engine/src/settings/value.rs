@@ -121,6 +121,16 @@ impl Value for Paths {
     }
 }
 
+/// Directories.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directories(pub Vec<PathBuf>);
+
+impl Value for Directories {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<Directories, S::Error> {
+        Ok(Directories(source.texts(name)?.into_iter().map(PathBuf::from).collect()))
+    }
+}
+
 /// Prefixes of paths, each empty or without a slash at its end, and the directories whose files are served below them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StaticDirectories(pub Vec<(String, PathBuf)>);

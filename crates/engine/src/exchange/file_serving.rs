@@ -2,36 +2,23 @@
 //! drives I/O: that takes less than to wake another. Everything else is for a few threads that may wait for a disk: they
 //! look for the file and send what the socket takes; the rest is the send queue's, so that a slow reader holds no thread.
 
-use super::conditions::Conditions;
-use super::file_response::{Asked, FileBody, FileResponse, plain};
-use super::hashed_name::REVALIDATED;
-use super::opening::Effort;
-use super::prefixes::Prefixes;
-use super::relative_path::{Meant, below};
-use super::static_root::{Outcome, StaticRoot};
+use super::engine_response::EngineResponse;
+use super::file_parts::{BLOCK_BYTES, Piece, in_memory, parts, pieces, read};
+use super::request::Request;
 use crate::blocking::BlockingThreads;
-use crate::exchange::engine_response::EngineResponse;
-use crate::exchange::request::Request;
-use crate::exchange::responder::Part;
+use crate::files::asked::Fields;
+use crate::files::file_response::{FileBody, FileResponse, plain};
+use crate::files::hashed_name::REVALIDATED;
+use crate::files::opening::Effort;
+use crate::files::prefixes::Prefixes;
+use crate::files::relative_path::{Meant, below};
+use crate::files::static_root::{Outcome, StaticRoot};
 use crate::message::inbound::Inbound;
-use crate::message::send_queue::FileRange;
 use crate::routing::Folder;
 use crate::settings::StaticDirectories;
-use rustix::io::{ReadWriteFlags, preadv2};
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, IoSliceMut};
-use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How many threads wait for disks at the same time.
-const THREADS: usize = 4;
-/// A body up to this size is read, and leaves with the head in one system call.
-const SMALL_BYTES: u64 = 32 * 1024;
-/// What is read at a time where files cannot be sent as they are: one record of FastCGI.
-const BLOCK_BYTES: u64 = 65_528;
 
 /// What stands for a directory where that is not said.
 const INDEX: &str = "index.html";
@@ -52,11 +39,15 @@ pub struct Place {
 }
 
 impl Files {
-    /// Opens the directories, and the folders that rows lead to; none if there are none.
+    /// Opens the directories, and the folders that rows lead to; none if there are none. Disks are waited for on `threads`.
     ///
     /// # Errors
     /// A sentence about one that cannot be opened.
-    pub fn open(directories: &StaticDirectories, folders: &[Folder]) -> Result<Option<Files>, String> {
+    pub fn open(
+        directories: &StaticDirectories,
+        folders: &[Folder],
+        threads: &Arc<BlockingThreads>,
+    ) -> Result<Option<Files>, String> {
         let StaticDirectories(directories) = directories;
         if directories.is_empty() && folders.is_empty() {
             return Ok(None);
@@ -72,7 +63,7 @@ impl Files {
         Ok(Some(Files {
             roots: before_routes.chain(of_rows).collect::<Result<_, _>>()?,
             prefixes: Prefixes::new(directories.iter().map(|(prefix, _)| prefix.clone())),
-            threads: Arc::new(BlockingThreads::new(THREADS)),
+            threads: threads.clone(),
         }))
     }
 
@@ -104,16 +95,18 @@ impl Files {
         otherwise: impl FnOnce(Request) + Send + 'static,
     ) {
         let Some(root) = self.roots.get(place.root).cloned() else { return otherwise(request) };
-        let mut found = None;
-        if effort == Effort::Cached {
-            found = look_up(&root, &place, &request.inbound, effort).map(|found| in_memory(found, &request, effort));
-        }
         let threads = self.threads.clone();
+        let found = (effort == Effort::Cached).then(|| look_up(&root, &place, &request.inbound, effort)).flatten();
         match found {
             Some(Outcome::Missing) => otherwise(request),
-            Some(Outcome::Response(response, None)) => send(request, response, None, threads),
             Some(Outcome::Response(response, file)) => {
-                self.threads.run(move || send_found(request, Outcome::Response(response, file), threads, otherwise));
+                match in_memory(response, file, request.inbound.head.is_head, effort) {
+                    (response, None) => send(request, response, None, threads),
+                    (response, file) => {
+                        let found = Outcome::Response(response, file);
+                        self.threads.run(move || send_found(request, found, threads, otherwise));
+                    }
+                }
             }
             None => self.threads.run(move || {
                 let found = look_up(&root, &place, &request.inbound, Effort::Waiting).unwrap_or(Outcome::Missing);
@@ -125,11 +118,6 @@ impl Files {
     /// What there is for a request for `place`; none where that takes more `effort`.
     pub fn look_up(&self, place: &Place, inbound: &Inbound, effort: Effort) -> Option<Outcome> {
         self.roots.get(place.root).map_or(Some(Outcome::Missing), |root| look_up(root, place, inbound, effort))
-    }
-
-    /// Ends the threads; false if one is still at work after `patience`.
-    pub fn stop(&self, patience: Duration) -> bool {
-        self.threads.stop(patience)
     }
 }
 
@@ -166,83 +154,14 @@ fn look_up(root: &StaticRoot, place: &Place, inbound: &Inbound, effort: Effort) 
     root.get(&path, name, &fields.asked(inbound), effort)
 }
 
-/// The fields that files look at; several lines of one are put together (RFC 9110 5.3).
-#[derive(Default)]
-struct Fields<'a>([Option<Cow<'a, [u8]>>; Fields::NAMES.len()]);
-
-impl<'a> Fields<'a> {
-    const NAMES: [&'static str; 7] = [
-        "if-match",
-        "if-none-match",
-        "if-modified-since",
-        "if-unmodified-since",
-        "if-range",
-        "range",
-        "accept-encoding",
-    ];
-
-    fn of(inbound: &'a Inbound) -> Fields<'a> {
-        let mut fields = Fields::default();
-        if inbound.gateway().is_some() {
-            // Reverse proxies have put lines together.
-            for (name, field) in Fields::NAMES.iter().zip(&mut fields.0) {
-                *field = inbound.header(name).map(Cow::from);
-            }
-            return fields;
-        }
-        for header in &inbound.head.headers {
-            let (name, value) = (header.name.of(inbound.bytes()), header.value.of(inbound.bytes()));
-            let index = Fields::NAMES.iter().position(|known| name.eq_ignore_ascii_case(known.as_bytes()));
-            let Some(field) = index.and_then(|index| fields.0.get_mut(index)) else { continue };
-            *field = Some(match field.take() {
-                None => value.into(),
-                Some(before) => [&before, value].join(&b","[..]).into(),
-            });
-        }
-        fields
-    }
-
-    fn asked<'b>(&'b self, inbound: &'b Inbound) -> Asked<'b> {
-        let [if_match, if_none_match, if_modified_since, if_unmodified_since, if_range, range, accept_encoding] =
-            self.0.each_ref().map(Option::as_deref);
-        let (bytes, head) = (inbound.bytes(), &inbound.head);
-        let (target, query) = (head.target.of(bytes), head.query.of(bytes));
-        let mark = target.len().checked_sub(query.len() + 1).filter(|mark| target.get(*mark) == Some(&b'?'));
-        Asked {
-            method: head.method.of(bytes),
-            query: mark.and_then(|mark| target.get(mark..)).unwrap_or_default(),
-            conditions: Conditions { if_match, if_none_match, if_modified_since, if_unmodified_since },
-            if_range,
-            range,
-            accept_encoding,
-        }
-    }
-}
-
 /// Sends what was found, or gives the request to `otherwise`. On a thread that may wait for a disk.
 fn send_found(request: Request, found: Outcome, threads: Arc<BlockingThreads>, otherwise: impl FnOnce(Request)) {
-    match in_memory(found, &request, Effort::Waiting) {
+    match found {
         Outcome::Missing => otherwise(request),
-        Outcome::Response(response, file) => send(request, response, file, threads),
-    }
-}
-
-/// The same without the file where that is not needed any more: where it is small, as far as `effort` goes, and for HEAD.
-fn in_memory(found: Outcome, request: &Request, effort: Effort) -> Outcome {
-    let Outcome::Response(mut response, Some(file)) = found else { return found };
-    let range = match &response.body {
-        _ if request.inbound.head.is_head => 0..0,
-        FileBody::Text(_) => return Outcome::Response(response, None),
-        FileBody::Range(range) if range.end - range.start <= SMALL_BYTES => range.clone(),
-        FileBody::Range(_) | FileBody::Parts(..) => return Outcome::Response(response, Some(file)),
-    };
-    match read(&file, &range, effort) {
-        Ok(bytes) => {
-            response.body = FileBody::Text(bytes);
-            Outcome::Response(response, None)
+        Outcome::Response(response, file) => {
+            let (response, file) = in_memory(response, file, request.inbound.head.is_head, Effort::Waiting);
+            send(request, response, file, threads);
         }
-        Err(_) if effort == Effort::Cached => Outcome::Response(response, Some(file)),
-        Err(_) => Outcome::Response(plain(500), None),
     }
 }
 
@@ -262,50 +181,9 @@ fn send(request: Request, response: FileResponse, file: Option<File>, threads: A
     }
 }
 
-fn read(file: &File, range: &Range<u64>, effort: Effort) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or(0)];
-    if effort == Effort::Waiting {
-        file.read_exact_at(&mut bytes, range.start)?;
-    } else if !bytes.is_empty() {
-        let read = preadv2(file, &mut [IoSliceMut::new(&mut bytes)], range.start, ReadWriteFlags::NOWAIT)?;
-        if read < bytes.len() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-    }
-    Ok(bytes)
-}
-
-/// What is sent of a body, in order.
-fn pieces(body: FileBody) -> Vec<Result<Vec<u8>, Range<u64>>> {
-    match body {
-        FileBody::Text(text) => vec![Ok(text)],
-        FileBody::Range(range) => vec![Err(range)],
-        FileBody::Parts(parts, end) => {
-            let parts = parts.into_iter().flat_map(|(before, range)| [Ok(before), Err(range)]);
-            parts.chain([Ok(end)]).collect()
-        }
-    }
-}
-
-fn parts(body: FileBody, file: &Arc<File>, threads: &Arc<BlockingThreads>) -> Vec<Part> {
-    let part = |piece| match piece {
-        Ok(bytes) => Part::Bytes(bytes),
-        Err(Range { start, end }) => {
-            let (file, threads) = (file.clone(), Some(threads.clone()));
-            Part::File(FileRange { file, offset: start, length: end - start, threads })
-        }
-    };
-    pieces(body).into_iter().map(part).collect()
-}
-
 /// Sends a body that has to be read, since records stand around it. One that cannot be read, or that nobody takes, ends
 /// in the middle.
-async fn send_read(
-    mut response: EngineResponse,
-    pieces: Vec<Result<Vec<u8>, Range<u64>>>,
-    file: Arc<File>,
-    threads: Arc<BlockingThreads>,
-) {
+async fn send_read(mut response: EngineResponse, pieces: Vec<Piece>, file: Arc<File>, threads: Arc<BlockingThreads>) {
     let mut left = pieces.into_iter().peekable();
     while let Some(piece) = left.next() {
         let is_last = left.peek().is_none();
