@@ -22,6 +22,7 @@ from portico.config.kinds import (
     Network,
     Size,
     StaticDirectory,
+    StaticDirectoryOrAuto,
     UrlPath,
 )
 
@@ -124,6 +125,16 @@ def test_reads_what_is_served_below_a_path(text: str, value: str) -> None:
 def test_takes_a_relative_directory_from_the_files_folder() -> None:
     assert StaticDirectory().from_folder("/static=public", "/srv/shop") == "/static=/srv/shop/public"
     assert StaticDirectory().from_folder("/static=/a", "/srv/shop") == "/static=/a"
+
+
+def test_directories_may_be_those_that_the_application_has() -> None:
+    kind = StaticDirectoryOrAuto()
+    assert kind.parse(" auto ") == "auto"
+    assert kind.from_folder("auto", "/srv/shop") == "auto"
+    assert kind.parse("/static/=public") == "/static=public"
+    assert kind.from_folder("/static=public", "/srv/shop") == "/static=/srv/shop/public"
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        kind.parse("automatic")
 
 
 @pytest.mark.parametrize(

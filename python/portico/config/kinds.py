@@ -10,6 +10,7 @@ import os
 
 from portico.config.addresses import FORMS, complete, parse_address
 from portico.config.units import format_duration, format_size, parse_duration, parse_size
+from portico.config.values import AUTO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -469,6 +470,19 @@ class StaticDirectory(Kind[str]):
     def from_folder(self, value: str, folder: str) -> str:
         prefix, _, directory = value.partition("=")
         return f"{prefix}={os.path.join(folder, directory)}"
+
+
+class StaticDirectoryOrAuto(StaticDirectory):
+    """The same, or `auto`, the directories that the application names when it is loaded."""
+
+    metavar = "PREFIX=DIR|auto"
+    expected = f"{StaticDirectory.expected}, or auto"
+
+    def parse(self, text: str) -> str:
+        return AUTO if text.strip() == AUTO else super().parse(text)
+
+    def from_folder(self, value: str, folder: str) -> str:
+        return value if value == AUTO else super().from_folder(value, folder)
 
 
 class FieldText(Kind[str]):
