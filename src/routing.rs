@@ -1,10 +1,11 @@
 //! The routes of a server with several applications, read from what Python hands over.
 
 use crate::names::Names;
-use portico_engine::routing::{FixedResponse, Redirect, Routing, Target};
+use portico_engine::routing::{FixedResponse, Folder, Redirect, Routing, Target};
 use portico_wire::Routes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An application beside the first; each field is the attribute of the same name (`portico.types.EngineApplication`).
@@ -16,6 +17,10 @@ struct ApplicationAttributes {
     has_middleware: bool,
 }
 
+/// A directory whose files are served: where it is, what stands for it, and its Cache-Control.
+type FolderAttributes = (PathBuf, Vec<String>, String);
+/// The number of a folder, what is taken from the path, and whether what is not there is left to the next row.
+type Files = (usize, String, bool);
 /// Status, headers and body.
 type Response = (u16, Vec<(String, String)>, Vec<u8>);
 
@@ -26,6 +31,7 @@ struct RouteAttributes {
     path: String,
     is_exact: bool,
     application: Option<(usize, String)>,
+    files: Option<Files>,
     response: Option<Response>,
     redirect: Option<(u16, String, Option<String>)>,
 }
@@ -34,6 +40,7 @@ struct RouteAttributes {
 #[derive(FromPyObject)]
 pub struct RoutingAttributes {
     others: Vec<ApplicationAttributes>,
+    folders: Vec<FolderAttributes>,
     routes: Vec<RouteAttributes>,
     rejects_unknown_hosts: bool,
 }
@@ -50,10 +57,15 @@ impl RoutingAttributes {
     /// The table, and the applications beside the first, which have the numbers from 1 on.
     pub fn read(self) -> PyResult<(Routing, Vec<Other>)> {
         let others: Vec<Other> = self.others.into_iter().map(Other::from).collect();
-        let mut routing = Routing { routes: Routes::new(self.rejects_unknown_hosts), targets: Vec::new() };
+        let folders = self.folders.into_iter();
+        let mut routing = Routing {
+            routes: Routes::new(self.rejects_unknown_hosts),
+            targets: Vec::new(),
+            folders: folders.map(|(path, index, cache_control)| Folder { path, index, cache_control }).collect(),
+        };
         for (number, row) in self.routes.into_iter().enumerate() {
             routing.routes.add(&row.host, &row.path, row.is_exact, number);
-            routing.targets.push(row.target(others.len())?);
+            routing.targets.push(row.target(others.len(), routing.folders.len())?);
         }
         Ok((routing, others))
     }
@@ -68,20 +80,23 @@ impl From<ApplicationAttributes> for Other {
 }
 
 impl RouteAttributes {
-    fn target(self, last_application: usize) -> PyResult<Target> {
-        match (self.application, self.response, self.redirect) {
-            (Some((index, mount)), None, None) if index <= last_application => {
+    fn target(self, last_application: usize, folders: usize) -> PyResult<Target> {
+        match (self.application, self.files, self.response, self.redirect) {
+            (Some((index, mount)), None, None, None) if index <= last_application => {
                 Ok(Target::Application { index, mount: mount.into() })
             }
-            (None, Some((status, headers, body)), None) => {
+            (None, Some((folder, mount, falls_back)), None, None) if folder < folders => {
+                Ok(Target::Files { folder, mount: mount.into(), falls_back })
+            }
+            (None, None, Some((status, headers, body)), None) => {
                 Ok(Target::Response(Arc::new(FixedResponse { status, headers, body })))
             }
-            (None, None, Some((status, to, in_place_of))) => {
+            (None, None, None, Some((status, to, in_place_of))) => {
                 let in_place_of = in_place_of.map(String::into_boxed_str);
                 Ok(Target::Redirect(Arc::new(Redirect { status, to, in_place_of })))
             }
             _ => Err(PyValueError::new_err(format!(
-                "the route of {}{}: expected an application that there is, a response or a redirect",
+                "the route of {}{}: expected an application or a folder that there is, a response or a redirect",
                 self.host, self.path
             ))),
         }

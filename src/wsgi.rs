@@ -86,12 +86,11 @@ impl Caller for Bridge<'_> {
         let py = *py;
         introduction.make(py);
         let Call { inbound, body, sender, responder, application, mounted, cell, started_ns, resources } = call;
-        let (bytes, head) = (inbound.bytes(), &inbound.head);
         let Some(Bridged { served: application, pool }) = applications.get_mut(application) else {
             responder.abort();
             return Outcome { status: 0, body_bytes: 0 };
         };
-        let label = RequestLabel { embedder, application, method: head.method.of(bytes), path: head.path.of(bytes) };
+        let label = RequestLabel { embedder, application, inbound };
         let pool = match pool {
             Some(pool) => pool,
             None => match ExchangePool::new(py, &application.name, thread_call) {

@@ -66,20 +66,27 @@ class EngineApplication(Protocol):
     has_middleware: bool
 
 
+EngineFolder: TypeAlias = tuple[str, list[str], str]
+"""A directory whose files are served: where it is, the names of what stands for it or a directory in it, and
+the Cache-Control of files whose names have no hash of their content, empty for none."""
+
+
 class EngineRoute(Protocol):
-    """What requests to `host` for `path` lead to, and for all below it unless it `is_exact`: one of three.
+    """What requests to `host` for `path` lead to, and for all below it unless it `is_exact`: one of four.
 
     `host` is in lower case and without a port, begins with `*.` for all names below one, and is empty for
     any; `path` is decoded, and empty or begins and does not end with a slash. `application` is the number of
-    one, and the path that becomes its SCRIPT_NAME, or an empty one. `response` is a status, headers and a
-    body. `redirect` is a status, an address, and the path in whose place that stands if what follows in the
-    request's is put behind it.
+    one, and the path that becomes its SCRIPT_NAME, or an empty one. `files` is the number of a folder, the
+    path below which its files are, and whether what is not there is left to the next row. `response` is a
+    status, headers and a body. `redirect` is a status, an address, and the path in whose place that stands if
+    what follows in the request's is put behind it.
     """
 
     host: str
     path: str
     is_exact: bool
     application: tuple[int, str] | None
+    files: tuple[int, str, bool] | None
     response: tuple[int, list[tuple[str, str]], bytes] | None
     redirect: tuple[int, str, str | None] | None
 
@@ -87,11 +94,13 @@ class EngineRoute(Protocol):
 class EngineRouting(Protocol):
     """The table of routes of a server with several applications.
 
-    `others` are those beside the first, with the numbers from 1 on. With `rejects_unknown_hosts` a request to
-    a host that no route names gets 421, whatever there is for any host.
+    `others` are those beside the first, with the numbers from 1 on; `folders` have the numbers from 0 on.
+    `routes` are in the order in which they are tried. With `rejects_unknown_hosts` a request to a host that
+    no route names gets 421, whatever there is for any host.
     """
 
     others: Sequence[EngineApplication]
+    folders: Sequence[EngineFolder]
     routes: Sequence[EngineRoute]
     rejects_unknown_hosts: bool
 

@@ -4,6 +4,7 @@
 use crate::embedder::Embedder;
 use crate::names::Names;
 use portico_engine::log::{Level, log, log_failure};
+use portico_engine::message::inbound::Inbound;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
@@ -47,10 +48,8 @@ pub struct RequestLabel<'a> {
     pub embedder: &'a Embedder,
     /// Who serves it.
     pub application: &'a Served,
-    /// The request's method.
-    pub method: &'a [u8],
-    /// The request's path below the mount, as it was sent.
-    pub path: &'a [u8],
+    /// The request.
+    pub inbound: &'a Inbound,
 }
 
 impl RequestLabel<'_> {
@@ -78,8 +77,10 @@ impl RequestLabel<'_> {
 
 impl std::fmt::Display for RequestLabel<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let RequestLabel { application, method, path, .. } = self;
-        let application = &application.name;
+        let RequestLabel { application, inbound, .. } = self;
+        let (application, bytes, head) = (&application.name, inbound.bytes(), &inbound.head);
+        // The path is below the mount, as it was sent.
+        let (method, path) = (head.method.of(bytes), head.path.of(bytes));
         write!(formatter, "{application} at {} {}", method.escape_ascii(), path.escape_ascii())
     }
 }

@@ -13,9 +13,12 @@ use super::start_response::{PythonExchange, send_block, write_block};
 use portico_engine::calls::Outcome;
 use portico_engine::clock::DateHeader;
 use portico_engine::exchange::account::CLIENT_CLOSED_REQUEST;
+use portico_engine::exchange::named_response;
 use portico_engine::exchange::responder::Responder;
+use portico_engine::files::named_files::NamedFile;
 use portico_engine::lock::lock;
 use portico_engine::log::{Level, log};
+use portico_engine::message::response_head::ResponseHead;
 use portico_engine::message::send_queue::FileRange;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
@@ -117,7 +120,7 @@ impl Sending<'_> {
     /// A body that is one block: its length is known, and nothing follows it.
     fn only_block(&mut self, block: &Bound<'_, PyAny>) -> Result<(), Failure> {
         let block = self.bytes(block, None)?;
-        let responder = self.take_started(Some(block.as_bytes().len() as u64))?;
+        let Some(responder) = self.take_started(Some(block.as_bytes().len() as u64))? else { return Ok(()) };
         self.last_block(responder, Some(block))
     }
 
@@ -161,7 +164,7 @@ impl Sending<'_> {
                  bytes (with --strict it is an error)"
             )
         });
-        let responder = self.take_started(Some(0))?;
+        let Some(responder) = self.take_started(Some(0))? else { return Ok(()) };
         self.last_block(responder, None)
     }
 
@@ -170,8 +173,13 @@ impl Sending<'_> {
         let available = range.length;
         let mut response = lock(&self.exchange.response);
         let mut responder = self.take_responder(&mut response)?;
-        if responder.is_started() || !responder.can_send_file() {
-            // write() has begun a body of unknown framing, or records go around it: block by block.
+        if responder.is_started()
+            || !responder.can_send_file()
+            || responder.compresses(&response.head, available)
+            || responder.named_in(&response.head).is_some()
+        {
+            // write() has begun a body of unknown framing, records go around it, it is compressed, or another file is
+            // sent: block by block.
             response.responder = Some(responder);
             return Ok(false);
         }
@@ -206,12 +214,15 @@ impl Sending<'_> {
             if bytes.is_empty() {
                 continue;
             }
-            let mut responder = self.take_started(is_single.then_some(bytes.len() as u64))?;
+            let length = bytes.len() as u64;
+            let is_all = |head: &ResponseHead| is_single || head.content_length == Some(length);
+            let started = self.take_started_by(|head| is_all(head).then_some(length))?;
+            let Some(mut responder) = started else { return Ok(()) };
             if !responder.has_body() {
                 return self.last_block(responder, None);
             }
             let remaining = responder.remaining();
-            if bytes.len() as u64 > remaining {
+            if length > remaining {
                 if remaining > 0 {
                     return self.last_block(responder, Some(block));
                 }
@@ -225,19 +236,47 @@ impl Sending<'_> {
         }
         end_child(self.py, &self.label, None);
         // Where nothing has come the length is known.
-        let responder = self.take_started(Some(0))?;
+        let Some(responder) = self.take_started(Some(0))? else { return Ok(()) };
         self.last_block(responder, None)
     }
 
     /// The responder, with its head encoded; `known_length` is the body's where that is known, if `write` has not begun
-    /// it. An error if `start_response` was not called.
-    fn take_started(&mut self, known_length: Option<u64>) -> Result<Responder, Failure> {
+    /// it. None if a file that the head names was sent in place of the body. An error if `start_response` was not called.
+    fn take_started(&mut self, known_length: Option<u64>) -> Result<Option<Responder>, Failure> {
+        self.take_started_by(|_| known_length)
+    }
+
+    /// The same where the head says whether the length is known.
+    fn take_started_by(
+        &mut self,
+        known_length: impl Fn(&ResponseHead) -> Option<u64>,
+    ) -> Result<Option<Responder>, Failure> {
         let mut response = lock(&self.exchange.response);
         let mut responder = self.take_responder(&mut response)?;
         if !responder.is_started() {
-            responder.start(&response.head, known_length, self.date);
+            if let Some(named) = responder.named_in(&response.head) {
+                let head = std::mem::take(&mut response.head);
+                drop(response);
+                self.named_file(responder, &head, &named);
+                lock(&self.exchange.response).head = head;
+                return Ok(None);
+            }
+            responder.start(&response.head, known_length(&response.head), self.date);
         }
-        Ok(responder)
+        Ok(Some(responder))
+    }
+
+    /// Sends the file that `head` has `named`, in place of a body, and ends the response.
+    fn named_file(&mut self, responder: Responder, head: &ResponseHead, named: &NamedFile) {
+        self.exchange.client.end();
+        let Sending { py, label, date, .. } = self;
+        let sent = py.detach(|| named_response::send(responder, head, named, label.inbound, date));
+        self.status = sent.status;
+        self.body_bytes = sent.body_bytes;
+        self.is_abandoned = sent.is_abandoned;
+        if let Some(why) = sent.why_not {
+            self.label.log_violation(&format!("{why}; responded with {}", sent.status));
+        }
     }
 
     /// The responder as it is; an error if `start_response` was not called.

@@ -25,6 +25,9 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use std::io;
 use std::sync::{Arc, Mutex};
 
+/// Up to so many bytes a block is compressed by who holds the interpreter: it would wait longer to get that back.
+const COMPRESSED_ATTACHED_BYTES: usize = 512;
+
 /// `start_response`.
 #[pyclass(frozen, module = "portico._core")]
 pub struct StartResponse {
@@ -369,6 +372,11 @@ impl Write {
                 PyAssertionError::new_err("write was called after the response had ended")
             });
         };
+        if !responder.is_started() && responder.named_in(&response.head).is_some() {
+            // A file is sent in place of the body, once the application has returned.
+            response.responder = Some(responder);
+            return Ok(());
+        }
         response.write = WriteState::Running;
         if !responder.is_started() {
             responder.start(&response.head, None, &mut DateHeader::default());
@@ -418,7 +426,12 @@ pub fn write_block(
     last: bool,
 ) -> io::Result<()> {
     let bytes = block.as_bytes().get(..length).unwrap_or_default();
-    match responder.block(bytes, last)? {
+    let sent = if responder.compresses_blocks() && length > COMPRESSED_ATTACHED_BYTES {
+        py.detach(|| responder.block(bytes, last))
+    } else {
+        responder.block(bytes, last)
+    };
+    match sent? {
         Sent::All => Ok(()),
         Sent::Full(offset) => {
             // Shared, not copied.

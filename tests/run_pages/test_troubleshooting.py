@@ -61,7 +61,7 @@ COMMAND_LINE = ("python/portico/cli.py", "python/portico/command_line/*", "pytho
 # Texts that are no sentence of the log.
 EXCEPTIONS = {
     "<>: expected none, since <> says what is served": "of routes: docs/routes.md",
-    "the route of <><>: expected an application that there is": "of a caller of portico._core",
+    "the route of <><>: expected an application or a folder that there is": "of a caller of portico._core",
     "import marshal, sys; file = open(": "a program that is started",
     "tuple[": "a type",
     "Cannot overwrite a value": "of Python's own reader of TOML; the page has it as it is shown",
@@ -72,6 +72,7 @@ EXCEPTIONS = {
     "of unknown name": "in the place of an application's name",
     "module <> has no attribute <>": "of Python's own import",
     "Content-Type: text/plain; charset=utf-8": "of a response",
+    "Vary: Accept-Encoding": "of a response",
     "a call begins in a call: <>": "a test of the crew alone can reach it",
     "called on thread <>": "trace: docs/contributing/debugging.md",
     "accepted from <> on <>": "trace: docs/contributing/debugging.md",
@@ -84,6 +85,7 @@ EXCEPTIONS = {
     "true or false": "settings of the engine's own tests",
     "<>: expected a value, got none": "settings of the engine's own tests",
     "expected remove or keep, got <>": "portico checks it before the engine",
+    "expected names of content codings, got <>": "portico checks it before the engine",
     "expected an IP address, a network such as": "portico checks it before the engine",
     "<>: expected http, uwsgi, fastcgi or scgi, got <>": "portico checks it before the engine",
     "<>: expected an open descriptor, got <>: <>": "portico opens it",

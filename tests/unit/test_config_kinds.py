@@ -11,15 +11,18 @@ from portico.config.addresses import FORMS, AddressError
 from portico.config.kinds import (
     AddressText,
     Choice,
+    ContentCoding,
     Directory,
     EnvironmentVariable,
     FieldText,
     Flag,
     Kind,
+    MediaType,
     MountPath,
     Network,
     Size,
     StaticDirectory,
+    StaticDirectoryOrAuto,
     UrlPath,
 )
 
@@ -124,6 +127,16 @@ def test_takes_a_relative_directory_from_the_files_folder() -> None:
     assert StaticDirectory().from_folder("/static=/a", "/srv/shop") == "/static=/a"
 
 
+def test_directories_may_be_those_that_the_application_has() -> None:
+    kind = StaticDirectoryOrAuto()
+    assert kind.parse(" auto ") == "auto"
+    assert kind.from_folder("auto", "/srv/shop") == "auto"
+    assert kind.parse("/static/=public") == "/static=public"
+    assert kind.from_folder("/static=public", "/srv/shop") == "/static=/srv/shop/public"
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        kind.parse("automatic")
+
+
 @pytest.mark.parametrize(
     "text", ["", "/static", "/static=", "=public", "static=public", "/a%20b=public", "//=public", "/a=b\0c"]
 )
@@ -207,3 +220,41 @@ def test_splits_where_no_value_can_hold_a_comma(kind: Kind[Any], text: str, part
 def test_reads_synonyms() -> None:
     kind = Choice("info", "warning", synonyms=(("warn", "warning"),))
     assert (kind.parse("WARN"), kind.metavar) == ("warning", "info|warning")
+
+
+@pytest.mark.parametrize(
+    ("text", "coding"),
+    [("gzip", "gzip"), (" ZSTD", "zstd"), ("x-gzip", "gzip"), ("none", "none"), ("off", "none")],
+)
+def test_reads_codings(text: str, coding: str) -> None:
+    assert ContentCoding().parse(text) == coding
+
+
+@pytest.mark.parametrize("text", ["", "deflate", "br", "gzip,zstd", "identity"])
+def test_rejects_what_is_no_coding(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        ContentCoding().parse(text)
+
+
+@pytest.mark.parametrize("text", ["text/html", "text/*", "application/*+json", "image/svg+xml"])
+def test_reads_media_types(text: str) -> None:
+    assert MediaType().parse(f" {text.upper()} ") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "text",
+        "/html",
+        "text/",
+        "text/html; charset=utf-8",
+        "*/*+json",
+        "text/ht ml",
+        "a/b/c",
+        "t\xe9xt/a",
+    ],
+)
+def test_rejects_what_is_no_media_type(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        MediaType().parse(text)

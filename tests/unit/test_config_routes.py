@@ -34,7 +34,10 @@ def lines_of(name: str, word: str) -> list[list[str]]:
     return [line[1:] for line in lines if line[0] == word]
 
 
-REQUESTS = [(name, *line) for name in NAMES for line in lines_of(name, "request")]
+REQUESTS = [
+    *((name, "0", *line) for name in NAMES for line in lines_of(name, "request")),
+    *((name, *line) for name in NAMES for line in lines_of(name, "after")),
+]
 
 
 def routes_of(text: str) -> Routes:
@@ -89,12 +92,15 @@ def test_rows_of_the_corpus_are_those_of_its_file(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", REQUESTS, ids=[f"{name}: {host} {target}" for name, host, target, *_ in REQUESTS]
+    "line",
+    REQUESTS,
+    ids=[f"{name}: {host} {target} after {after}" for name, after, host, target, *_ in REQUESTS],
 )
 def test_a_request_of_the_corpus_finds_its_row(line: Sequence[str]) -> None:
-    name, host, target, *expected = line
+    name, before, host, target, *expected = line
     routes = read_corpus(name)
-    found = routes.find("" if host == "-" else host, decoded(target))
+    after = routes.routes[int(before) - 1] if before != "0" else None
+    found = routes.find("" if host == "-" else host, decoded(target), after=after)
     if found.route is None:
         shown = [str(found.status)]
     else:
@@ -482,7 +488,6 @@ max_request_body = "1M"
             "6:11: threads of one of several [[app]]",
         ),
         ('[[app]]\napp = "a"\nvenv = "v"\n', "3:8: venv of [[app]]"),
-        ('[[app]]\napp = "a"\n[[static]]\nroot = "b"\nmount = "/b"\n', "3:1: [[static]]"),
         ('[[upstream]]\nto = "http://a"\n', "1:1: [[upstream]]"),
     ],
     ids=lambda value: value.partition(" ")[2] if ":" in value[:3] else "",

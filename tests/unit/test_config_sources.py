@@ -55,6 +55,13 @@ def test_splits_a_repeatable_setting_in_the_environment() -> None:
     assert settings.env == (("A", "1"), ("B", "2"))
 
 
+def test_reads_codings_and_media_types_as_lists() -> None:
+    settings = resolve({"compress": ["zstd,gzip"]}, {"PORTICO_COMPRESS_TYPES": "text/*, application/json"})
+    assert settings.compress == ("zstd", "gzip")
+    assert settings.compress_types == ("text/*", "application/json")
+    assert resolve({"compress": ["none"]}, {"PORTICO_COMPRESS": "gzip"}).compress == ("none",)
+
+
 def test_splits_an_option_at_commas_where_a_value_has_none() -> None:
     settings = resolve({"bind": [":80,:81", "unix:a,b"], "forwarded_allow_ips": ["10.0.0.1,unix"]}, {})
     assert settings.bind == ("0.0.0.0:80", "0.0.0.0:81", "unix:a,b")
@@ -207,7 +214,7 @@ def test_every_attribute_carries_its_unit_or_its_plural() -> None:
         "Size": "_bytes",
         "UrlPath": "s",
         "ResourceLimit": "s",
-        "StaticDirectory": "_directories",
+        "StaticDirectoryOrAuto": "_directories",
     }
     for row in TABLE:
         suffix = suffixes.get(type(row.kind).__name__, "")
@@ -446,3 +453,21 @@ def test_serves_files_from_directories_that_are_there(tmp_path: Path) -> None:
 def test_splits_directories_of_files_in_the_environment_as_paths() -> None:
     settings = resolve({}, {"PORTICO_STATIC": "/static=a,b:/media=c"})
     assert settings.static_directories == ("/static=a,b", "/media=c")
+
+
+def test_files_that_are_named_are_in_directories_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "public").mkdir()
+    options = {
+        "x_sendfile": ["public", "none"],
+        "x_accel_redirect": ["/in=public", "/in=.", "/out=no"],
+        "static": ["auto"],
+    }
+    settings = resolve({"app": ["shop"], "chdir": [str(tmp_path)], **options}, {})
+    with pytest.raises(OperatorError) as failure:
+        check(settings)
+    assert failure.value.message.splitlines() == [
+        "3 mistakes",
+        "--x-accel-redirect on the command line: /in is given twice",
+        '--x-accel-redirect on the command line: expected a directory for /out, got "no", which is none',
+        '--x-sendfile on the command line: expected a directory, got "none", which is none',
+    ]

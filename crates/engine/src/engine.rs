@@ -5,8 +5,9 @@ use crate::call_orders::Taker;
 use crate::calls::{Caller, Calls};
 use crate::clock;
 use crate::drain;
+use crate::exchange::file_serving::Files;
 use crate::exchange::request::Request;
-use crate::files::serving::Files;
+use crate::files::named_files::NamedFiles;
 use crate::gate::Gate;
 use crate::interrupts::Handler;
 use crate::listener::{BoundListener, Listener};
@@ -126,10 +127,14 @@ impl Engine {
             thread_cpu_ns: clock::thread_cpu_ns,
         };
         slot.set_threads(settings.threads);
-        let files = Files::open(&settings.static_directories).map_err(io::Error::other)?;
+        let named_files =
+            NamedFiles::open(&settings.x_sendfile, &settings.x_accel_redirect).map_err(io::Error::other)?;
+        let folders = process.routing.as_ref().map_or(&[][..], |routing| &routing.folders);
         let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(&fd, colour, Some(slot.clone())));
         let access_log = access_log.transpose()?;
-        let resources = Resources::new(settings, slot, access_log, &runtime);
+        let resources = Resources::new(settings, slot, access_log, named_files, &runtime);
+        let static_directories = &resources.settings.static_directories;
+        let files = Files::open(static_directories, folders, &resources.file_threads).map_err(io::Error::other)?;
         let gate = {
             let _in_runtime = runtime.enter();
             process.gate.map(Gate::new).transpose()?
@@ -220,7 +225,7 @@ impl Engine {
         let deadline = Instant::now() + LEAVE;
         let have_all_left = shared.wait_for_threads(deadline);
         let left = || deadline.saturating_duration_since(Instant::now());
-        let are_files_read = server.files.as_ref().is_none_or(|files| files.stop(left()));
+        let are_files_read = server.resources.file_threads.stop(left());
         let is_calm = server.resources.disconnects.stop(left());
         if let Some(access_log) = &server.resources.access_log {
             access_log.end(Instant::now() + LEAVE);

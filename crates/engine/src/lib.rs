@@ -11,10 +11,10 @@
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
 //!    may come in, who waits, who is where, who has left.
 //! 6. `message`, `listener` and `routing`: what comes in and goes out; what there is to know of a listening socket; what
-//!    is done with which request.
+//!    is done with which request. `files`: which file is sent, and with which head.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
-//! 8. `exchange`: from a complete request to the end of its response. `files` responds with files. `gate`: who is asked
-//!    before another may come in. `server` adds the crew.
+//! 8. `exchange`: from a complete request to the end of its response. `gate`: who is asked before another may come in.
+//!    `server` adds the crew.
 //! 9. `protocol`: the lives of connections. `orders`: what it is told from outside. `accept`, `housekeeping`, `aborted_calls`,
 //!    `drain`: the tasks of a server.
 //! 10. `calls`: calls of the application. `engine` puts all together; `function` serves a Rust function.

@@ -5,11 +5,14 @@
 //! 2. `inbound`: the read buffer, and the head read from it; `buffers` keeps some for reuse.
 //! 3. `spool`: a body in memory, then on disk; `send_queue` is the same for a response that a client takes slowly.
 //! 4. `body`: a body as the application will read it.
-//! 5. `request_reader`: one request after the other out of the read buffer; `incoming_body`: a body's bytes out of
+//! 5. `compression`: which responses are compressed; `encoder` compresses.
+//! 6. `request_reader`: one request after the other out of the read buffer; `incoming_body`: a body's bytes out of
 //!    their framing.
 
 pub mod body;
 pub mod buffers;
+pub mod compression;
+pub mod encoder;
 pub mod framing;
 pub mod inbound;
 pub mod incoming_body;

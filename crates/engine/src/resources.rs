@@ -3,13 +3,16 @@
 
 use crate::access_log::{AccessLog, AccessRecord};
 use crate::admission::Admission;
+use crate::blocking::BlockingThreads;
 use crate::budget::{Budget, Budgets};
 use crate::call_orders::CallOrders;
 use crate::coalescing::Coalescing;
 use crate::disconnect::DisconnectWatcher;
+use crate::files::named_files::NamedFiles;
 use crate::interrupts::Interrupts;
 use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
+use crate::message::encoder::Encoders;
 use crate::notices::Notices;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
@@ -21,6 +24,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use std::sync::{Arc, Weak};
 use tokio::runtime::{Handle, Runtime};
 
+/// How many threads wait for disks at the same time.
+const FILE_THREADS: usize = 4;
+
 /// The shared state.
 pub struct Resources {
     /// Bounds and times.
@@ -29,6 +35,12 @@ pub struct Resources {
     pub budgets: Budgets,
     /// Read buffers for reuse.
     pub buffers: Buffers,
+    /// Compress responses.
+    pub encoders: Arc<Encoders>,
+    /// Wait for disks, where files are sent.
+    pub file_threads: Arc<BlockingThreads>,
+    /// The files that the application may name in place of a body, if any.
+    pub named_files: Option<NamedFiles>,
     /// This server's counters and calls.
     pub slot: SlotRef,
     /// Where access lines go, if they are wanted.
@@ -74,6 +86,7 @@ impl Resources {
         settings: Settings,
         slot: SlotRef,
         access_log: Option<AccessLog>,
+        named_files: Option<NamedFiles>,
         runtime: &Arc<Runtime>,
     ) -> Arc<Resources> {
         let (possible_connections, temporary_files) = shares_of_descriptors();
@@ -82,6 +95,9 @@ impl Resources {
         Arc::new(Resources {
             admission: Admission::new(connections, settings.max_connections_per_address.most(), settings.max_in_flight),
             buffers: Buffers::new(&memory),
+            encoders: Encoders::new(u32::try_from(settings.compress_level).unwrap_or(9), &memory),
+            file_threads: Arc::new(BlockingThreads::new(FILE_THREADS)),
+            named_files,
             budgets: Budgets {
                 memory,
                 temporary: Budget::new(settings.max_temporary_bytes),

@@ -3,6 +3,7 @@
 
 use crate::message::inbound::Inbound;
 use portico_wire::{Routed, Routes};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A table of routes with what each leads to.
@@ -12,6 +13,19 @@ pub struct Routing {
     pub routes: Routes,
     /// By the numbers of its rows.
     pub targets: Vec<Target>,
+    /// The directories whose files rows lead to.
+    pub folders: Vec<Folder>,
+}
+
+/// A directory whose files are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What stands for it, or for a directory in it: the first that is there.
+    pub index: Vec<String>,
+    /// The Cache-Control of files whose names have no hash of their content.
+    pub cache_control: String,
 }
 
 /// What a row leads to.
@@ -23,6 +37,15 @@ pub enum Target {
         index: usize,
         /// The path that is taken from the request's and becomes SCRIPT_NAME; empty for none.
         mount: Box<str>,
+    },
+    /// Files.
+    Files {
+        /// In which of the folders.
+        folder: usize,
+        /// The path that is taken from the request's.
+        mount: Box<str>,
+        /// Whether a request for what is not there is left to the next row that takes it.
+        falls_back: bool,
     },
     /// A response that is always the same.
     Response(Arc<FixedResponse>),
@@ -62,6 +85,15 @@ pub enum Aim {
         index: usize,
         /// How many bytes were taken from the path: `Inbound::leave` gives them back.
         entered: u32,
+    },
+    /// A file is looked for.
+    Files {
+        /// In which of the folders.
+        folder: usize,
+        /// How many bytes of the path lead to it.
+        mount_bytes: usize,
+        /// The first row that a request for what is not there is left to; none if to none.
+        next: Option<usize>,
     },
     /// The server responds itself.
     Reply(Reply),
@@ -113,30 +145,45 @@ impl Reply {
 }
 
 impl Routing {
-    /// What is to be done with the request in `inbound`, whose head was read.
-    pub fn aim(&self, inbound: &mut Inbound) -> Aim {
-        match self.routes.find(inbound.host().unwrap_or_default(), inbound.head.path.of(inbound.bytes())) {
-            Routed::UnknownHost => Aim::Reply(Reply::Status(421)),
-            Routed::NoPath => Aim::Reply(Reply::Status(404)),
-            Routed::Row(row) => {
-                self.targets.get(row).map_or(Aim::Reply(Reply::Status(404)), |target| target.aim(inbound))
+    /// What is to be done with the request in `inbound`, whose head was read, by the row with the number `first` or a
+    /// later one.
+    pub fn aim(&self, inbound: &mut Inbound, first: usize) -> Aim {
+        let mut first = first;
+        loop {
+            let (host, path) = (inbound.host().unwrap_or_default(), inbound.head.path.of(inbound.bytes()));
+            let row = match self.routes.find_from(first, host, path) {
+                Routed::UnknownHost => return Aim::Reply(Reply::Status(421)),
+                Routed::NoPath => break,
+                Routed::Row(row) => row,
+            };
+            let Some(target) = self.targets.get(row) else { break };
+            match target.aim(inbound, row) {
+                Some(aim) => return aim,
+                // A target of `*` is below nothing.
+                None if matches!(target, Target::Files { falls_back: true, .. }) => first = row + 1,
+                None => break,
             }
         }
+        Aim::Reply(Reply::Status(404))
     }
 }
 
 impl Target {
-    fn aim(&self, inbound: &mut Inbound) -> Aim {
-        match self {
+    /// What the row with the number `row`, which leads here, has done with a request; none if that is not below its mount.
+    fn aim(&self, inbound: &mut Inbound, row: usize) -> Option<Aim> {
+        Some(match self {
             Target::Application { index, mount } if mount.is_empty() => Aim::Application { index: *index, entered: 0 },
-            Target::Application { index, mount } => inbound
-                .enter(mount)
-                .map_or(Aim::Reply(Reply::Status(404)), |entered| Aim::Application { index: *index, entered }),
+            Target::Application { index, mount } => Aim::Application { index: *index, entered: inbound.enter(mount)? },
+            Target::Files { folder, mount, falls_back } => Aim::Files {
+                folder: *folder,
+                mount_bytes: inbound.mount_bytes(mount)?,
+                next: falls_back.then_some(row + 1),
+            },
             Target::Response(response) => Aim::Reply(Reply::Fixed(response.clone())),
             Target::Redirect(redirect) => {
                 Aim::Reply(Reply::Elsewhere { status: redirect.status, location: redirect.location(inbound) })
             }
-        }
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the tasks of a server have: the resources of its connections, the crew that calls the application, the files that
 //! are served without it, and the gate.
 
+use crate::exchange::file_serving::Files;
 use crate::exchange::request::Request;
-use crate::files::serving::Files;
 use crate::gate::{Gate, Passage};
 use crate::resources::Resources;
 use crate::routing::Routing;

@@ -12,7 +12,9 @@ mod value;
 
 pub use lines::Lines;
 pub use source::Source;
-pub use value::{Limit, Paths, Seconds, SecondsOrNever, StaticDirectories, UntrustedForwarded};
+pub use value::{
+    Codings, Directories, Limit, MediaTypes, Paths, Seconds, SecondsOrNever, StaticDirectories, UntrustedForwarded,
+};
 
 use crate::pace::Pace;
 use portico_wire::{GatewayLimits, Limits, Networks};
@@ -124,6 +126,18 @@ settings! {
     health_paths: Paths,
     /// Directories whose files are served without the application, each with its prefix.
     static_directories: StaticDirectories,
+    /// Directories of the files that the application may name in X-Sendfile.
+    x_sendfile: Directories,
+    /// Directories of those that it may name in X-Accel-Redirect, each with the prefix that stands for it there.
+    x_accel_redirect: StaticDirectories,
+    /// The codings in which responses are compressed; none if they are not.
+    compress: Codings,
+    /// Which of them are.
+    compress_types: MediaTypes,
+    /// The shortest that are, where the length is known.
+    compress_min_bytes: u64,
+    /// How well: from 1, the quickest, to 9.
+    compress_level: usize,
 }
 
 impl Settings {

@@ -6,10 +6,11 @@
 
 mod support;
 
+use portico_engine::blocking::BlockingThreads;
 use portico_engine::budget::Budget;
+use portico_engine::exchange::file_serving::Files;
 use portico_engine::files::file_response::{FileBody, FileResponse};
 use portico_engine::files::opening::{Beneath, Effort};
-use portico_engine::files::serving::Files;
 use portico_engine::files::static_root::Outcome;
 use portico_engine::files::validators::{FileMetadata, Validators};
 use portico_engine::message::inbound::Inbound;
@@ -19,6 +20,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use support::settings;
 
@@ -204,7 +206,13 @@ fn the_corpus_has_its_cases() {
 fn each_request_gets_what_the_corpus_says() {
     let folder = Folder::new();
     let directories = format!("/static={0},/static/deep={0}/../deep", folder.root().display());
-    let files = Files::open(&settings(&[("static_directories", &directories)]).static_directories).unwrap().unwrap();
+    let files = Files::open(
+        &settings(&[("static_directories", &directories)]).static_directories,
+        &[],
+        &Arc::new(BlockingThreads::new(1)),
+    )
+    .unwrap()
+    .unwrap();
     for name in NAMES {
         for case in cases(name, folder.0.path()) {
             check(&case, &files, Effort::Waiting);

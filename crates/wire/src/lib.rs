@@ -14,6 +14,7 @@
 //! 9. `gateway`: what the variables of the three protocols of reverse proxies mean; `uwsgi`, `scgi` and `fastcgi`
 //!    take those apart.
 //! 10. `proxy_protocol`: the header in which a load balancer tells of the connection it passes on.
+//! 11. `accept_encoding`: which content coding a response gets.
 //!
 //! A reader returns an event, an error, or "need more data"; it never panics, whatever the
 //! bytes. Bytes delivered whole, one at a time or followed by more give the same events.
@@ -32,6 +33,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod accept_encoding;
 mod error;
 mod fastcgi;
 mod forwarded;
@@ -46,6 +48,7 @@ mod routes;
 mod scgi;
 mod uwsgi;
 
+pub use accept_encoding::{AcceptEncoding, ContentCoding};
 pub use error::WireError;
 pub use fastcgi::{
     FASTCGI_MAX_CONTENT, FASTCGI_PADDING, FastCgiEnd, FastCgiReader, FastCgiReply, FastCgiStep, FastCgiStream,

@@ -22,10 +22,13 @@ pub struct Routes {
 /// What there is for one host: rows by their path.
 #[derive(Debug, Default)]
 struct Paths {
-    exact: HashMap<Box<[u8]>, usize>,
-    rows: HashMap<Box<[u8]>, usize>,
+    exact: HashMap<Box<[u8]>, Rows>,
+    below: HashMap<Box<[u8]>, Rows>,
     longest: usize,
 }
+
+/// The numbers of the rows for the same host and path, in their order; hardly ever more than one.
+type Rows = Vec<usize>;
 
 /// What a table has for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,21 +48,22 @@ impl Routes {
         Routes { rejects_unknown_hosts, ..Routes::default() }
     }
 
-    /// Adds a row with this number, for `path` and all below it, or if it `is_exact` for nothing else. `host` is in lower case without a port, begins with `*.` for all below a name, and
-    /// is empty for any; `path` is decoded, and if it is not exact, empty or begins and does not end with a slash. Of two
-    /// for the same the first counts.
+    /// Adds a row with this number, for `path` and all below it, or if it `is_exact` for nothing else. `host` is in lower
+    /// case without a port, begins with `*.` for all below a name, and is empty for any; `path` is decoded, and if it is
+    /// not exact, empty or begins and does not end with a slash. Rows are added the most specific first.
     pub fn add(&mut self, host: &str, path: &str, is_exact: bool, number: usize) {
         let paths = match host.as_bytes() {
             b"" => &mut self.any,
             [b'*', end @ ..] => self.wildcards.entry(end.into()).or_default(),
             host => self.hosts.entry(host.into()).or_default(),
         };
-        if is_exact {
-            paths.exact.entry(path.as_bytes().into()).or_insert(number);
+        let rows = if is_exact {
+            &mut paths.exact
         } else {
-            paths.rows.entry(path.as_bytes().into()).or_insert(number);
             paths.longest = paths.longest.max(path.len());
-        }
+            &mut paths.below
+        };
+        rows.entry(path.as_bytes().into()).or_default().push(number);
     }
 
     /// Whether any row is for some hosts only.
@@ -69,7 +73,15 @@ impl Routes {
     }
 
     /// The row for a request to `host`, as in its Host header or target, for `path` as it was sent, without the query.
+    #[must_use]
     pub fn find(&self, host: &[u8], path: &[u8]) -> Routed {
+        self.find_from(0, host, path)
+    }
+
+    /// The same among the rows with the number `first` and those after it: where those before have left a request to the
+    /// next.
+    #[must_use]
+    pub fn find_from(&self, first: usize, host: &[u8], path: &[u8]) -> Routed {
         let decoded = decoded(path);
         let path = decoded.as_deref().unwrap_or(path);
         let mut is_known = !self.rejects_unknown_hosts;
@@ -81,7 +93,7 @@ impl Routes {
             let wild = dots.filter(|at| *at > 0).filter_map(|at| self.wildcards.get(host.get(at..)?));
             for paths in exact.into_iter().chain(wild) {
                 is_known = true;
-                if let Some(row) = paths.find(path) {
+                if let Some(row) = paths.find(path, first) {
                     return Routed::Row(row);
                 }
             }
@@ -89,24 +101,27 @@ impl Routes {
         if !is_known {
             return Routed::UnknownHost;
         }
-        self.any.find(path).map_or(Routed::NoPath, Routed::Row)
+        self.any.find(path, first).map_or(Routed::NoPath, Routed::Row)
     }
 }
 
 impl Paths {
-    fn find(&self, path: &[u8]) -> Option<usize> {
+    /// The first row for `path` that has the number `first` or a later one: of one for exactly the path, then the longest
+    /// that it is or lies below.
+    fn find(&self, path: &[u8], first: usize) -> Option<usize> {
+        let of = |rows: &Rows| rows.iter().copied().find(|row| *row >= first);
         if !self.exact.is_empty()
-            && let Some(row) = self.exact.get(path)
+            && let Some(row) = self.exact.get(path).and_then(of)
         {
-            return Some(*row);
+            return Some(row);
         }
-        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         // None of the rows is longer.
-        let ends = ends.take_while(|end| *end <= self.longest);
+        let most = path.len().min(self.longest + 1);
+        let ends = path.iter().take(most).enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         let whole = (path.len() <= self.longest).then_some(path.len());
-        let longest = ends.chain(whole).filter_map(|end| self.rows.get(path.get(..end)?)).last();
+        let mut longest = whole.into_iter().chain(ends).filter_map(|end| self.below.get(path.get(..end)?).and_then(of));
         // What begins with no slash, `*`, is below nothing but everything.
-        longest.or_else(|| self.rows.get(&b""[..])).copied()
+        longest.next().or_else(|| self.below.get(&b""[..]).and_then(of))
     }
 }
 

@@ -105,6 +105,26 @@ fn of_two_rows_for_the_same_the_first_counts() {
 }
 
 #[test]
+fn a_row_may_leave_a_request_to_the_next_that_takes_it() {
+    let rows = [("a", "/x/y!"), ("a", "/x/y"), ("a", "/x"), ("*.b", ""), ("", "/x"), ("", "/x"), ("", "")];
+    let routes = table(false, &rows);
+    let all_of = |host: &str, path: &str| {
+        let mut found = Vec::new();
+        while let Routed::Row(row) =
+            routes.find_from(found.last().map_or(0, |row| row + 1), host.as_bytes(), path.as_bytes())
+        {
+            found.push(row);
+        }
+        found
+    };
+    assert_eq!(all_of("a", "/x/y"), [0, 1, 2, 4, 5, 6]);
+    assert_eq!(all_of("a", "/x/y/z"), [1, 2, 4, 5, 6]);
+    assert_eq!(all_of("c.b", "/x"), [3, 4, 5, 6]);
+    assert_eq!(all_of("b", "/xy"), [6]);
+    assert_eq!(all_of("a", "*"), [6]);
+}
+
+#[test]
 fn each_row_is_found_by_the_rule_that_looks_at_all() {
     let routes = table(false, ROWS);
     let hosts = ["shop.example.com", "x.shop.example.com", "y.example.com", "example.com", "[::1]", "other"];

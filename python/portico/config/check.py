@@ -16,8 +16,10 @@ from portico.config.document import SURELY_MEANT
 from portico.config.file import VARIABLE
 from portico.config.finding import why_none_was_found
 from portico.config.kinds import LogFile
+from portico.config.routes.table import Routes
 from portico.config.settings import TABLE, Settings
 from portico.config.standard_output import STANDARD_OUTPUT
+from portico.config.values import AUTO
 from portico.config.working_directory import working_directory
 from portico.errors import quoted, raise_mistakes
 
@@ -29,7 +31,7 @@ def check(settings: Settings) -> None:
     directory = working_directory(settings)
     mistakes = _in_directory(settings, directory)
     # What is wrong below a directory that cannot be entered, nobody can tell.
-    rules = (_in_import_path, _in_static_directories, _in_logs)
+    rules = (_in_import_path, _in_static_directories, _in_folders, _in_logs)
     below = [] if mistakes else [sentence for rule in rules for sentence in rule(settings, directory)]
     app = [] if mistakes and not settings.app else _in_app(settings)
     raise_mistakes([*mistakes, *app, *clashes(settings, directory), *below])
@@ -116,11 +118,24 @@ def _in_import_path(settings: Settings, directory: str) -> Iterator[str]:
 
 
 def _in_static_directories(settings: Settings, directory: str) -> Iterator[str]:
-    origin = settings.origins[Settings.static_directories.attribute]
-    for text in settings.static_directories:
-        prefix, _, path = text.partition("=")
+    for row in (Settings.static_directories, Settings.x_accel_redirect):
+        origin = settings.origins[row.attribute]
+        for text in settings.values[row.attribute]:
+            prefix, _, path = text.partition("=")
+            if text != AUTO and not os.path.isdir(os.path.join(directory, path)):
+                yield f"{origin}: expected a directory for {prefix}, got {quoted(path)}, which is none"
+    for path in settings.x_sendfile:
         if not os.path.isdir(os.path.join(directory, path)):
-            yield f"{origin}: expected a directory for {prefix}, got {quoted(path)}, which is none"
+            origin = settings.origins[Settings.x_sendfile.attribute]
+            yield f"{origin}: expected a directory, got {quoted(path)}, which is none"
+
+
+def _in_folders(settings: Settings, directory: str) -> Iterator[str]:
+    """What rows of routes lead to."""
+    for action in Routes.load(settings.routes).actions if settings.routes else ():
+        root = action.values.get("root", "")
+        if action.table == "static" and not os.path.isdir(os.path.join(directory, root)):
+            yield f"{action.origin}: root: expected a directory, got {quoted(root)}, which is none"
 
 
 def _in_logs(settings: Settings, directory: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from portico.config.address import Address
 from portico.config.addresses import parse_address
 from portico.config.setting import Setting
 from portico.config.settings import Settings
+from portico.config.values import AUTO
 
 _Clash: TypeAlias = "tuple[tuple[Setting[Any], ...], str]"
 """The rows that do not go together, and a sentence."""
@@ -35,6 +36,7 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
         _of_care(settings),
         _of_routes(settings),
         _of_static_directories(settings),
+        _of_found_files(settings),
     )
     return [
         sentence
@@ -160,10 +162,22 @@ def _of_routes(settings: Settings) -> Iterator[_Clash]:
 
 def _of_static_directories(settings: Settings) -> Iterator[_Clash]:
     """A path has one directory."""
+    rows: tuple[Setting[tuple[str, ...]], ...] = (Settings.static_directories, Settings.x_accel_redirect)
+    for row in rows:
+        prefixes = [text.partition("=")[0] for text in settings.values[row.attribute]]
+        for prefix in sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1}):
+            yield (row,), f"{settings.origins[row.attribute]}: {prefix} is given twice"
+
+
+def _of_found_files(settings: Settings) -> Iterator[_Clash]:
+    """Who serves several applications, or one at several places, says where the files of which are."""
     row = Settings.static_directories
-    prefixes = [text.partition("=")[0] for text in settings.static_directories]
-    for prefix in sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1}):
-        yield (row,), f"{settings.origins[row.attribute]}: {prefix} is given twice"
+    if AUTO in settings.static_directories and settings.routes:
+        yield (
+            (row,),
+            f"{settings.origins[row.attribute]}: expected PREFIX=DIR, or [[static]] in the file, where that "
+            "makes routes, got auto",
+        )
 
 
 def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:

@@ -10,6 +10,7 @@ import os
 
 from portico.config.addresses import FORMS, complete, parse_address
 from portico.config.units import format_duration, format_size, parse_duration, parse_size
+from portico.config.values import AUTO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -265,6 +266,35 @@ class Choice(Kind[str]):
         return word
 
 
+class ContentCoding(Choice):
+    """A content coding; `none` is an empty list of them."""
+
+    def __init__(self) -> None:
+        super().__init__("zstd", "gzip", "none", synonyms=(("x-gzip", "gzip"), ("off", "none")))
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
+
+
+class MediaType(Kind[str]):
+    """A media type without parameters, in which a `*` stands for anything."""
+
+    metavar = "TYPE"
+    expected = "a media type such as text/html, text/* or application/*+json"
+
+    def parse(self, text: str) -> str:
+        text = text.strip().lower()
+        kind, slash, subtype = text.partition("/")
+        if not (kind and slash and subtype) or text.count("*") > 1:
+            raise ValueError
+        if any(not (c.isascii() and (c.isalnum() or c in "!#$&^_.+-*")) for c in kind + subtype):
+            raise ValueError
+        return text
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
+
+
 class Flag(Kind[bool]):
     """Yes or no: `--name` and `--no-name` on the command line, a word in the environment."""
 
@@ -440,6 +470,19 @@ class StaticDirectory(Kind[str]):
     def from_folder(self, value: str, folder: str) -> str:
         prefix, _, directory = value.partition("=")
         return f"{prefix}={os.path.join(folder, directory)}"
+
+
+class StaticDirectoryOrAuto(StaticDirectory):
+    """The same, or `auto`, the directories that the application names when it is loaded."""
+
+    metavar = "PREFIX=DIR|auto"
+    expected = f"{StaticDirectory.expected}, or auto"
+
+    def parse(self, text: str) -> str:
+        return AUTO if text.strip() == AUTO else super().parse(text)
+
+    def from_folder(self, value: str, folder: str) -> str:
+        return value if value == AUTO else super().from_folder(value, folder)
 
 
 class FieldText(Kind[str]):

@@ -10,6 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+AUTO = "auto"
+"""What stands among the directories of static files for those that the application names."""
+
 
 class Values:
     """The values of one server, each with where it came from.

@@ -22,6 +22,7 @@ from portico.process.worker import (
     WorkerProcess,
     begin,
     fail,
+    find_static_files,
     open_access_log,
     serve_and_leave,
 )
@@ -96,6 +97,7 @@ def _load(assignment: DevelopmentAssignment) -> Loaded:
         enter(plan.directory, plan.settings.pythonpath)
         if options.source is None:
             loaded = load(plan.directory, plan.settings)
+            find_static_files(loaded, assignment.worker)
         else:
             module, function, arguments = options.source
             loaded = Loaded(getattr(import_module(module), function)(**arguments), plan.settings.app)

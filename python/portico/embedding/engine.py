@@ -18,6 +18,7 @@ from portico import _core
 from portico.config.address import Address
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
+from portico.config.values import AUTO
 from portico.process.worker import shows_colour
 from portico.types import EngineListener, EngineRouting, ErrorLog, OnInterrupt, OnResponse, WSGIApplication
 
@@ -166,6 +167,11 @@ def serve_here(
     if settings.origins["log_level"] != DEFAULT_ORIGIN:
         # Of the whole process, so not touched unless somebody asks for it.
         _core.configure_log(settings.log_level, shows_colour(STANDARD_ERROR_FD))
+    if AUTO in settings.static_directories:
+        # Here, because few ask for it.
+        from portico.process.static_files import with_static_files
+
+        settings = with_static_files(settings, application, settings.app or "the application", tells=True)
     is_main = threading.current_thread() is threading.main_thread()
     wakeups = Wakeups()
     with stop.orders() as orders_fd, wakeups.received() if is_main else contextlib.nullcontext():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from portico.config.routes.table import Route
     from portico.config.settings import Settings
     from portico.process.loaded import Loaded
-    from portico.types import EngineApplication, EngineRoute, WSGIApplication
+    from portico.types import EngineApplication, EngineFolder, EngineRoute, WSGIApplication
 
 
 class OtherApplication:
@@ -40,6 +40,7 @@ class WorkerRoute:
         self.path = route.path
         self.is_exact = route.is_exact
         self.application: tuple[int, str] | None = None
+        self.files: tuple[int, str, bool] | None = None
         self.response: tuple[int, list[tuple[str, str]], bytes] | None = None
         self.redirect: tuple[int, str, str | None] | None = None
 
@@ -49,6 +50,7 @@ class WorkerRouting:
 
     def __init__(self, routes: Routes) -> None:
         self.others: Sequence[EngineApplication] = ()
+        self.folders: Sequence[EngineFolder] = ()
         self.rows = [WorkerRoute(route) for route in routes.routes]
         self.routes: Sequence[EngineRoute] = self.rows
         self.rejects_unknown_hosts = bool(routes.unknown_host)
@@ -66,7 +68,11 @@ def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Set
     applications = routes.applications
     first, *others = [load_one(directory, _settings_of(action, settings)) for action in applications]
     routing.others = [OtherApplication(loaded) for loaded in others]
-    numbers = {id(action): number for number, action in enumerate(applications)}
+    folders = [action for action in routes.actions if action.table == "static"]
+    routing.folders = [_folder(action, directory) for action in folders]
+    numbers = {
+        id(action): number for actions in (applications, folders) for number, action in enumerate(actions)
+    }
     for row, route in zip(routing.rows, routes.routes, strict=True):
         _lead(row, route, numbers, directory)
     first.routing = routing
@@ -78,11 +84,18 @@ def _settings_of(action: Action, settings: Settings) -> Settings:
     return handed_settings({**settings.values, **action.values}, settings.origins)
 
 
+def _folder(action: Action, directory: str) -> EngineFolder:
+    values = action.values
+    return os.path.join(directory, values["root"]), list(values["index"]), values["cache_control"]
+
+
 def _lead(row: WorkerRoute, route: Route, numbers: dict[int, int], directory: str) -> None:
     """Say what `row` leads to."""
     action, values = route.action, route.action.values
     if action.table == "app":
         row.application = (numbers[id(action)], route.path if action.strips else "")
+    elif action.table == "static":
+        row.files = (numbers[id(action)], route.path, action.falls_back)
     elif action.table == "redirect":
         rest = route.path if values["append"] and not route.is_exact else None
         row.redirect = (values["status"], values["to"], rest)

@@ -17,6 +17,7 @@ import sys
 # The engine imports `threads` in each worker: here, all have it in the memory that they share.
 from portico import _core, log, threads  # noqa: F401
 from portico.config.identity import are_privileges_given_up
+from portico.config.values import AUTO
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.forked import leave_server_behind
 from portico.process.import_watch import show_no_stack, show_stack_when_asked
@@ -126,6 +127,7 @@ class WorkerProcess:
         self.on_interrupt: OnInterrupt | None = None
         self.on_response: OnResponse | None = None
         self.routing: EngineRouting | None = loaded.routing
+        self.settings = loaded.settings or assignment.plan.settings
 
 
 def run_worker(assignment: Assignment) -> NoReturn:
@@ -205,6 +207,7 @@ def load_and_warm_up(assignment: Assignment, loaded: Loaded | None = None) -> Lo
         _call_hook(assignment, "post_fork")
         if loaded is None:
             loaded = load_in(assignment.plan.directory, assignment.plan.settings)
+            find_static_files(loaded, assignment)
         if assignment.plan.settings.warmup and not assignment.is_template:
             from portico.process.warmup import warm_up
 
@@ -217,6 +220,18 @@ def load_and_warm_up(assignment: Assignment, loaded: Loaded | None = None) -> Lo
         fail(assignment, traceback_of(error))
     show_no_stack(assignment.stack_fd)
     return loaded
+
+
+def find_static_files(loaded: Loaded, assignment: Assignment) -> None:
+    """Have the files served that the application has, where that is asked for."""
+    settings = assignment.plan.settings
+    if AUTO in settings.static_directories:
+        # Here, because few ask for it, and each worker would have it.
+        from portico.process.static_files import with_static_files
+
+        # Once, and not by each of them.
+        tells = assignment.slot == 0 or assignment.is_template
+        loaded.settings = with_static_files(settings, loaded.innermost, loaded.name, tells=tells)
 
 
 def _call_hook(assignment: Assignment, name: str) -> None:
@@ -242,8 +257,9 @@ def serve(application: WSGIApplication, process: WorkerProcess, assignment: Assi
     others = (process.signal_fd, process.supervisor_fd, process.gate_fd)
     leave_server_behind([*(each.fd for each in process.listeners), *(fd for fd in others if fd >= 0)])
     try:
-        settings = assignment.plan.settings
-        all_finished = _core.serve(application, settings, process, assignment.scoreboard, assignment.slot)
+        all_finished = _core.serve(
+            application, process.settings, process, assignment.scoreboard, assignment.slot
+        )
     except BaseException as error:
         log.error("the worker cannot go on\n" + traceback_of(error, hide_loader=False))
         fail(assignment, f"the server cannot go on: {error}", exit_code=EXIT_UNEXPECTED)

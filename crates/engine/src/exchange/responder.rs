@@ -8,6 +8,8 @@
 //! A response ends when its responder is dropped; how, its state says (`state::response`).
 
 use super::block_writer::{BlockWriter, Leave, Position, RECORD_BYTES, SMALL_BLOCK_BYTES, Sent, coalesce};
+use super::coded_body;
+use super::coding::{Coding, Start};
 pub use super::sending::Part;
 use super::sending::{self, Unsent};
 use super::server_response::ServerResponse;
@@ -15,6 +17,7 @@ use crate::admission::Room;
 use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
 use crate::connection::socket::Then;
+use crate::files::named_files::NamedFile;
 use crate::lock::lock;
 use crate::log::{Level, log};
 use crate::message::body::Body;
@@ -48,7 +51,8 @@ pub struct Responder {
     /// The request's room among those in flight.
     room: Option<Room>,
     plan: Option<ResponsePlan>,
-    /// Body bytes accepted from the application.
+    coding: Coding,
+    /// Body bytes accepted from the application; where they are compressed, what has come of them.
     pub body_bytes: u64,
     /// When the application was called, coarse milliseconds.
     called_ms: u64,
@@ -80,6 +84,8 @@ impl Responder {
             Body::Streamed(stream) => Some(stream.rest.complete.clone()),
             _ => None,
         };
+        // What the engine itself responds with has its coding, or none.
+        let coding = cell.map_or(Coding::None, |_| Coding::of(inbound, &connection.resources.settings));
         Responder {
             connection,
             cell,
@@ -91,6 +97,7 @@ impl Responder {
             state: State::Unstarted,
             room,
             plan: None,
+            coding,
             body_bytes: 0,
             called_ms: clock::coarse_ms(),
             is_abandoned: false,
@@ -130,6 +137,39 @@ impl Responder {
         // Only after a while in the application: it costs a system call.
         self.is_abandoned =
             clock::coarse_ms() - self.called_ms >= ABANDON_MS && self.connection.socket.has_disconnected();
+        match self.coding.settle(head, known_length, self.is_head, &self.connection.resources) {
+            Start::AsItIs => self.write_head(head, known_length, date),
+            Start::With(head, known_length) => self.write_head(&head, known_length, date),
+            Start::WithBody => {}
+        }
+        self.advance(Event::Start);
+        if let Some(cell) = self.cell {
+            self.connection.resources.slot.head_made(cell, head.status);
+        }
+        self.connection.trace(|| format!("head sent: {}", head.status));
+    }
+
+    /// Has the body sent as it is: it has its coding, or none.
+    pub fn has_its_coding(&mut self) {
+        self.coding = Coding::None;
+    }
+
+    /// What `head` names in place of the body, if it may name files.
+    pub fn named_in(&self, head: &ResponseHead) -> Option<NamedFile> {
+        self.connection.resources.named_files.as_ref()?.named_in(head)
+    }
+
+    /// Whether a body of `length` bytes is going to be compressed, with this head.
+    pub fn compresses(&self, head: &ResponseHead, length: u64) -> bool {
+        self.coding.compresses(head, length, &self.connection.resources.settings)
+    }
+
+    /// Whether blocks are compressed.
+    pub fn compresses_blocks(&self) -> bool {
+        self.coding.is_coded()
+    }
+
+    fn write_head(&mut self, head: &ResponseHead, known_length: Option<u64>, date: &mut DateHeader) {
         let request_complete = self.request_complete.as_ref().is_none_or(|complete| complete.load(Acquire));
         // The worker may have begun to drain during the call: this is the last moment to say so. A request that has been
         // read by now is not given up: the response to that will say it.
@@ -155,15 +195,13 @@ impl Responder {
         self.keep_alive = plan.keep_alive;
         drop(outbound);
         self.plan = Some(plan);
-        self.advance(Event::Start);
-        if let Some(cell) = self.cell {
-            self.connection.resources.slot.head_made(cell, head.status);
-        }
-        self.connection.trace(|| format!("head sent: {}", head.status));
     }
 
-    /// Body bytes that may still be sent: fewer than unlimited only under a Content-Length.
+    /// Bytes that the application may still send: fewer than unlimited only under a Content-Length.
     pub fn remaining(&self) -> u64 {
+        if let Coding::Coded(body) = &self.coding {
+            return body.remaining();
+        }
         match self.plan.as_ref().map(|plan| &plan.body) {
             Some(ResponseBody::Length(length)) => length.saturating_sub(self.body_bytes),
             Some(ResponseBody::Empty) => 0,
@@ -178,11 +216,17 @@ impl Responder {
 
     /// Whether the response declared a length that has not been sent in full.
     pub fn is_short(&self) -> bool {
+        if let Coding::Coded(body) = &self.coding {
+            return body.is_short();
+        }
         matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Length(length)) if *length > self.body_bytes)
     }
 
     /// Whether the response declared a length that has been sent in full.
     fn is_all(&self) -> bool {
+        if let Coding::Coded(body) = &self.coding {
+            return body.is_finished();
+        }
         matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Length(length)) if *length == self.body_bytes)
     }
 
@@ -202,6 +246,42 @@ impl Responder {
         if self.state != State::Body {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
+        if self.coding.is_coded() { self.coded_block(block, last) } else { self.send(block, last) }
+    }
+
+    /// Compresses a block and sends that, piece by piece; what is `Full` is a part of the block.
+    fn coded_block(&mut self, block: &[u8], last: bool) -> io::Result<Sent> {
+        let mut taken = 0;
+        loop {
+            let Coding::Coded(body) = &mut self.coding else { return Err(io::ErrorKind::InvalidInput.into()) };
+            if body.is_finished() {
+                return self.send(b"", last);
+            }
+            let (encoded, head) = match body.encode(block.get(taken..).unwrap_or_default(), last) {
+                Ok(encoded) => (encoded, body.take_head()),
+                Err(error) => {
+                    self.advance(Event::Abort);
+                    return Err(error);
+                }
+            };
+            taken += encoded.taken;
+            if let Some(head) = head {
+                self.write_head(&head, Some(encoded.bytes.len() as u64), &mut DateHeader::default());
+            }
+            let is_last = last && encoded.is_complete;
+            let sent = if encoded.bytes.is_empty() { Sent::All } else { self.send(&encoded.bytes, is_last)? };
+            if let (Sent::Full(offset), Coding::Coded(body)) = (sent, &mut self.coding) {
+                body.keep_unsent(coded_body::Unsent { bytes: encoded.bytes, offset, is_last });
+                return Ok(Sent::Full(taken));
+            }
+            if taken >= block.len() {
+                return Ok(Sent::All);
+            }
+        }
+    }
+
+    /// Sends bytes of the body.
+    fn send(&mut self, block: &[u8], last: bool) -> io::Result<Sent> {
         if !last
             && !block.is_empty()
             && let Some(cell) = self.cell
@@ -262,6 +342,27 @@ impl Responder {
     /// # Errors
     /// The client is gone.
     pub fn queue(&mut self, owned: OwnedBlock, offset: usize, length: usize, last: bool) -> io::Result<()> {
+        if !self.coding.is_coded() {
+            return self.queue_bytes(owned, offset, length, last);
+        }
+        let block = (*owned).as_ref().get(..length).unwrap_or_default();
+        let mut taken = offset;
+        while let Coding::Coded(body) = &mut self.coding
+            && let Some(coded_body::Unsent { bytes, offset, is_last }) = body.take_unsent()
+        {
+            let length = bytes.len();
+            self.queue_bytes(Box::new(bytes), offset, length, is_last)?;
+            let rest = block.get(taken..).unwrap_or_default();
+            if !rest.is_empty()
+                && let Sent::Full(more) = self.coded_block(rest, last)?
+            {
+                taken += more;
+            }
+        }
+        Ok(())
+    }
+
+    fn queue_bytes(&mut self, owned: OwnedBlock, offset: usize, length: usize, last: bool) -> io::Result<()> {
         let rest = self.unsent(owned, offset, length, last);
         let queued = sending::queue(&self.connection, self.cell.unwrap_or(0), length, rest);
         if queued.is_err() {
@@ -350,7 +451,8 @@ impl Responder {
     /// proxies take the length for the end too: what ends the records must not come apart from it. Where the connection
     /// closes, not from the close either, or the next request is sent in between: both come last then.
     fn is_end(&self, last: bool) -> bool {
-        last || self.framing.is_in_records() && self.keep_alive && self.is_all()
+        let can_end = if self.framing.is_in_records() { self.keep_alive } else { self.coding.is_coded() };
+        last || can_end && self.is_all()
     }
 
     /// What closes the chunk, and with it the body.

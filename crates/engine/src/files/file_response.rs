@@ -1,13 +1,10 @@
 //! A file and what is asked of it become a response: its head, and which bytes of which file follow. No I/O.
 
-use super::coding::Coding;
 use super::conditions::{Conditions, Verdict, is_same_as};
-use super::hashed_name::cache_control;
-use super::media_type::MediaType;
 use super::ranges::{Wanted, wanted};
 use super::validators::Validators;
 use crate::message::response_head::ResponseHead;
-use portico_wire::write_header;
+use portico_wire::{ContentCoding, write_header};
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -36,18 +33,20 @@ impl Asked<'_> {
 }
 
 /// A file that was found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
-    /// Where, beneath its directory.
-    pub path: &'a [u8],
-    /// What it is.
-    pub media_type: MediaType,
+    /// What it is: the value of Content-Type.
+    pub content_type: &'a [u8],
     /// What it is compressed in.
-    pub coding: Option<Coding>,
+    pub coding: Option<ContentCoding>,
+    /// Whether it may be compressed for one client and not for another.
+    pub varies: bool,
+    /// What clients may do with it: the value of Cache-Control, if that is said here.
+    pub cache_control: Option<&'a [u8]>,
     /// Its size in bytes.
     pub size: u64,
     /// By what clients know it again.
-    pub validators: Validators,
+    pub validators: &'a Validators,
 }
 
 /// A response.
@@ -97,7 +96,7 @@ pub fn respond(found: &Found<'_>, asked: &Asked<'_>, now_s: u64, boundary: impl 
     match ranges.as_slice() {
         [range] => {
             let mut head = head_of(206);
-            write_type(&mut head.fields, found.media_type.text);
+            write_type(&mut head.fields, found.content_type);
             write_header(&mut head.fields, b"Content-Range", content_range(range, *size).as_bytes());
             write_representation(&mut head.fields, found);
             head.content_length = Some(range.end - range.start);
@@ -109,7 +108,7 @@ pub fn respond(found: &Found<'_>, asked: &Asked<'_>, now_s: u64, boundary: impl 
 
 fn whole(found: &Found<'_>) -> FileResponse {
     let mut head = head_of(200);
-    write_type(&mut head.fields, found.media_type.text);
+    write_type(&mut head.fields, found.content_type);
     write_representation(&mut head.fields, found);
     head.content_length = Some(found.size);
     FileResponse { head, body: FileBody::Range(0..found.size) }
@@ -118,12 +117,14 @@ fn whole(found: &Found<'_>) -> FileResponse {
 /// RFC 9110 14.6.
 fn multipart(found: &Found<'_>, ranges: &[Range<u64>], boundary: &str) -> FileResponse {
     let mut head = head_of(206);
-    write_type(&mut head.fields, &format!("multipart/byteranges; boundary={boundary}"));
+    write_type(&mut head.fields, format!("multipart/byteranges; boundary={boundary}").as_bytes());
     write_representation(&mut head.fields, found);
     let part = |range: &Range<u64>| {
-        let (kind, range_text) = (found.media_type.text, content_range(range, found.size));
-        let before = format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {range_text}\r\n\r\n");
-        (before.into_bytes(), range.clone())
+        let mut before = format!("\r\n--{boundary}\r\n").into_bytes();
+        write_type(&mut before, found.content_type);
+        write_header(&mut before, b"Content-Range", content_range(range, found.size).as_bytes());
+        before.extend_from_slice(b"\r\n");
+        (before, range.clone())
     };
     let parts: Vec<_> = ranges.iter().map(part).collect();
     let end = format!("\r\n--{boundary}--\r\n").into_bytes();
@@ -135,7 +136,7 @@ fn multipart(found: &Found<'_>, ranges: &[Range<u64>], boundary: &str) -> FileRe
 /// The response with this status, which says no more than that.
 pub fn plain(status: u16) -> FileResponse {
     let mut head = head_of(status);
-    write_type(&mut head.fields, "text/plain; charset=utf-8");
+    write_type(&mut head.fields, b"text/plain; charset=utf-8");
     if status == 405 {
         // RFC 9110 15.5.6.
         write_header(&mut head.fields, b"Allow", b"GET, HEAD");
@@ -185,8 +186,8 @@ fn head_of(status: u16) -> ResponseHead {
     head
 }
 
-fn write_type(fields: &mut Vec<u8>, media_type: &str) {
-    write_header(fields, b"Content-Type", media_type.as_bytes());
+fn write_type(fields: &mut Vec<u8>, content_type: &[u8]) {
+    write_header(fields, b"Content-Type", content_type);
 }
 
 /// The fields of a response with the file in it.
@@ -202,8 +203,10 @@ fn write_representation(fields: &mut Vec<u8>, found: &Found<'_>) {
 
 /// What a 304 has too (RFC 9110 15.4.5).
 fn write_caching(fields: &mut Vec<u8>, found: &Found<'_>) {
-    write_header(fields, b"Cache-Control", cache_control(found.path));
-    if found.media_type.is_compressible {
+    if let Some(cache_control) = found.cache_control {
+        write_header(fields, b"Cache-Control", cache_control);
+    }
+    if found.varies {
         // Also where there is no sibling now: one may be put there, and caches would keep giving out this one.
         write_header(fields, b"Vary", b"Accept-Encoding");
     }

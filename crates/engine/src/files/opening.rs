@@ -7,11 +7,13 @@
 //! What the kernel has in memory is opened without waiting for a disk (RESOLVE_CACHED, Linux 5.12), so that nobody else
 //! has to do it.
 
+use super::validators::FileMetadata;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -31,6 +33,16 @@ pub enum Effort {
     Waiting,
     /// It may not: what is not in memory is `WouldBlock`.
     Cached,
+}
+
+/// What is at a path.
+pub enum Entry {
+    /// A file.
+    File(File, FileMetadata),
+    /// A directory.
+    Directory,
+    /// Neither, or nothing at all.
+    Nothing,
 }
 
 /// A directory, to open what is beneath it.
@@ -91,6 +103,32 @@ impl Beneath {
             ) => Err(io::ErrorKind::NotFound.into()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What is at `path`, as `get` takes it. One that may not be read is an error only where it is a file.
+    ///
+    /// # Errors
+    /// As `get`, but for what is not there.
+    pub fn entry(&self, path: &[u8], effort: Effort) -> io::Result<Entry> {
+        let file = match self.get(path, effort) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Entry::Nothing),
+            Err(error) => return Err(error),
+        };
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Ok(Entry::Directory);
+        }
+        if !metadata.is_file() {
+            return Ok(Entry::Nothing);
+        }
+        let metadata = FileMetadata {
+            size: metadata.size(),
+            modified_s: metadata.mtime(),
+            modified_ns: metadata.mtime_nsec(),
+            inode: metadata.ino(),
+        };
+        Ok(Entry::File(file, metadata))
     }
 
     fn get_cached(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {

@@ -15,6 +15,16 @@ impl Prefixes {
         Prefixes(found)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What `path` belongs to, and how many bytes of it are the prefix. It may have its escapes still (`is_encoded`).
     pub fn find(&self, path: &[u8], is_encoded: bool) -> Option<(usize, usize)> {
         self.0.iter().find_map(|(prefix, index)| Some((*index, mount_length(path, prefix.as_bytes(), is_encoded)?)))

@@ -202,7 +202,17 @@ impl Inbound {
     /// Value of the first header of this name, in lower case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         let Some(gateway) = self.gateway() else { return self.head.header(self.bytes(), name) };
-        gateway.header(self.bytes(), &format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_")))
+        gateway.header(self.bytes(), &variable_name(name))
+    }
+
+    /// Values of all headers of this name, in lower case.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let (bytes, headers, name) = match self.gateway() {
+            Some(gateway) => (self.bytes(), &gateway.headers, variable_name(name)),
+            None => (self.bytes(), &self.head.headers, name.to_owned()),
+        };
+        let named = headers.iter().filter(move |header| header.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()));
+        named.map(|header| header.value.of(bytes))
     }
 
     /// How long a reverse proxy says that it has had the request, if it can be believed. Another machine's clock is
@@ -252,11 +262,15 @@ impl Inbound {
         Some(length)
     }
 
-    /// What follows `mount` in the path of a complete request, where that is below it.
-    pub fn below(&self, mount: &str) -> Option<&[u8]> {
-        let path = self.head.path.of(self.bytes());
+    /// How many bytes `mount` is of the path of a complete request, where that is below it.
+    pub fn mount_bytes(&self, mount: &str) -> Option<usize> {
         let is_encoded = self.gateway().is_none_or(|gateway| gateway.path_is_encoded);
-        path.get(mount_length(path, mount.as_bytes(), is_encoded)?..)
+        mount_length(self.head.path.of(self.bytes()), mount.as_bytes(), is_encoded)
+    }
+
+    /// What follows `mount` there.
+    pub fn below(&self, mount: &str) -> Option<&[u8]> {
+        self.head.path.of(self.bytes()).get(self.mount_bytes(mount)?..)
     }
 
     /// For which host the request is, as a reverse proxy says, or its target, or its Host header.
@@ -320,4 +334,9 @@ impl Inbound {
         self.head.is_head = false;
         self.bytes.capacity() == BUFFER_BYTES
     }
+}
+
+/// The variable that a reverse proxy makes of a header.
+fn variable_name(header: &str) -> String {
+    format!("HTTP_{}", header.to_ascii_uppercase().replace('-', "_"))
 }

@@ -36,3 +36,15 @@ impl ResponseHead {
         self.has_server = false;
     }
 }
+
+/// The lines of encoded fields, with their ends.
+pub fn lines(fields: &[u8]) -> impl Iterator<Item = &[u8]> {
+    fields.split_inclusive(|&byte| byte == b'\n')
+}
+
+/// Name and value of a line.
+pub fn split_line(line: &[u8]) -> (&[u8], &[u8]) {
+    let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
+    let (name, value) = line.split_at(colon);
+    (name, value.get(1..).unwrap_or_default().trim_ascii())
+}

@@ -8,6 +8,7 @@ use crate::connection::Connection;
 use crate::deadline::Wait;
 use crate::exchange::body_reader::BodyReader;
 use crate::exchange::error_response::{Overload, give_up, reply_instead, shed};
+use crate::exchange::file_serving::{Files, Place};
 use crate::exchange::request::Request;
 use crate::files::opening::Effort;
 use crate::log::RateLimited;
@@ -215,27 +216,42 @@ fn request(
 
 /// Hands a request to who responds to it: the crew, or the files. `effort` is what the latter may take before this
 /// returns.
-fn hand_on(server: &Server, mut request: Request, effort: Effort) -> Result<(), Unqueued> {
+fn hand_on(server: &Server, request: Request, effort: Effort) -> Result<(), Unqueued> {
     if let Some(files) = &server.files
         && let Some(place) = files.place_of(&request.inbound)
     {
-        request.room = server.resources.admission.begin_request();
-        if request.room.is_none() {
-            return Err(Unqueued::NoRoom(request));
-        }
-        let there = server.this.clone();
-        files.serve(request, place, effort, move |request| match there.upgrade() {
-            Some(server) => respond_if_unqueued(push_to_crew(&server, request)),
-            None => give_up(request),
-        });
-        return Ok(());
+        return look_for_file(server, files, request, place, effort, Some(0));
     }
-    push_to_crew(server, request)
+    route(server, request, effort, 0)
 }
 
-/// Queues a request for its application, with its room among those in flight if it has none yet.
-fn push_to_crew(server: &Server, mut request: Request) -> Result<(), Unqueued> {
-    let entered = match aim(server, &mut request.inbound) {
+/// Hands a request for `place` to the files; what is not there is left to the rows from the one with the number `next`
+/// on, if to any.
+fn look_for_file(
+    server: &Server,
+    files: &Files,
+    mut request: Request,
+    place: Place,
+    effort: Effort,
+    next: Option<usize>,
+) -> Result<(), Unqueued> {
+    if !take_room(server, &mut request) {
+        return Err(Unqueued::NoRoom(request));
+    }
+    let there = server.this.clone();
+    files.serve(request, place, effort, move |request| match (there.upgrade(), next) {
+        // On a thread that drives I/O this is what the effort was, and one that waits for disks has its time.
+        (Some(server), Some(next)) => respond_if_unqueued(route(&server, request, Effort::Cached, next)),
+        (Some(_), None) => reply_instead(request, &Reply::Status(404)),
+        (None, _) => give_up(request),
+    });
+    Ok(())
+}
+
+/// Hands a request to who responds to it by the rows from the one with the number `first` on: queues it for its
+/// application, or looks for a file.
+fn route(server: &Server, mut request: Request, effort: Effort, first: usize) -> Result<(), Unqueued> {
+    let entered = match aim(server, &mut request.inbound, first) {
         Aim::Application { index, entered } => {
             request.application = index;
             if server.routing.is_some() {
@@ -243,12 +259,16 @@ fn push_to_crew(server: &Server, mut request: Request) -> Result<(), Unqueued> {
             }
             entered
         }
+        Aim::Files { folder, mount_bytes, next } => {
+            let Some(files) = &server.files else {
+                return Err(Unqueued::NotForTheCrew(request, Reply::Status(404)));
+            };
+            let place = files.place_in(folder, mount_bytes, &request.inbound);
+            return look_for_file(server, files, request, place, effort, next);
+        }
         Aim::Reply(reply) => return Err(Unqueued::NotForTheCrew(request, reply)),
     };
-    if request.room.is_none() {
-        request.room = server.resources.admission.begin_request();
-    }
-    if request.room.is_none() {
+    if !take_room(server, &mut request) {
         request.inbound.leave(entered);
         return Err(Unqueued::NoRoom(request));
     }
@@ -256,10 +276,18 @@ fn push_to_crew(server: &Server, mut request: Request) -> Result<(), Unqueued> {
     Ok(())
 }
 
+/// Gives a request its room among those in flight, if it has none yet; false if there is none.
+fn take_room(server: &Server, request: &mut Request) -> bool {
+    if request.room.is_none() {
+        request.room = server.resources.admission.begin_request();
+    }
+    request.room.is_some()
+}
+
 /// What is to be done with a request: by the routes, or there is one application, perhaps mounted somewhere.
-fn aim(server: &Server, inbound: &mut Inbound) -> Aim {
+fn aim(server: &Server, inbound: &mut Inbound, first: usize) -> Aim {
     if let Some(routing) = &server.routing {
-        return routing.aim(inbound);
+        return routing.aim(inbound, first);
     }
     let mount = &server.resources.settings.script_name;
     if mount.is_empty() {

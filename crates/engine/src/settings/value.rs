@@ -2,7 +2,7 @@
 //! nobody else has to know.
 
 use super::source::Source;
-use portico_wire::Networks;
+use portico_wire::{ContentCoding, Networks};
 use std::path::PathBuf;
 
 /// A type that a setting can have.
@@ -121,6 +121,16 @@ impl Value for Paths {
     }
 }
 
+/// Directories.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directories(pub Vec<PathBuf>);
+
+impl Value for Directories {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<Directories, S::Error> {
+        Ok(Directories(source.texts(name)?.into_iter().map(PathBuf::from).collect()))
+    }
+}
+
 /// Prefixes of paths, each empty or without a slash at its end, and the directories whose files are served below them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StaticDirectories(pub Vec<(String, PathBuf)>);
@@ -134,6 +144,57 @@ impl Value for StaticDirectories {
             _ => Err(source.invalid(name, format!("expected PREFIX=DIRECTORY, got {text:?}"))),
         };
         source.texts(name)?.into_iter().map(read).collect::<Result<_, _>>().map(StaticDirectories)
+    }
+}
+
+/// Content codings, in order of preference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Codings(Vec<ContentCoding>);
+
+impl Codings {
+    /// The codings.
+    pub fn list(&self) -> &[ContentCoding] {
+        &self.0
+    }
+}
+
+impl Value for Codings {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<Codings, S::Error> {
+        // How an empty list is written.
+        let entries = source.texts(name)?.into_iter().filter(|entry| entry != "none");
+        let named = entries.map(|entry| {
+            ContentCoding::named(entry.as_bytes())
+                .ok_or_else(|| source.invalid(name, format!("expected names of content codings, got {entry:?}")))
+        });
+        Ok(Codings(named.collect::<Result<_, _>>()?))
+    }
+}
+
+/// Media types, such as `text/*`, in lower case. A `*` stands for anything; but streams of events are only what is named:
+/// each would keep an encoder for as long as it lasts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MediaTypes(Vec<Vec<u8>>);
+
+impl MediaTypes {
+    /// Whether `media_type`, in any case, is one of them.
+    pub fn contains(&self, media_type: &[u8]) -> bool {
+        let media_type = media_type.to_ascii_lowercase();
+        let is_of = |known: &Vec<u8>| match known.iter().position(|&byte| byte == b'*') {
+            Some(star) if media_type != b"text/event-stream" => {
+                let (before, after) =
+                    (known.get(..star).unwrap_or_default(), known.get(star + 1..).unwrap_or_default());
+                media_type.strip_prefix(before).is_some_and(|rest| rest.ends_with(after))
+            }
+            _ => *known == media_type,
+        };
+        self.0.iter().any(is_of)
+    }
+}
+
+impl Value for MediaTypes {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<MediaTypes, S::Error> {
+        let entries = source.texts(name)?.into_iter().map(|entry| entry.to_ascii_lowercase().into_bytes());
+        Ok(MediaTypes(entries.collect()))
     }
 }
 

@@ -221,7 +221,8 @@ _EXPRESS: tuple[OldWord, ...] = (
     Instead("--directory-listing", note=_STATIC),
     Instead("--error-document --proxy-mount-point --proxy-url-alias --proxy-virtual-host VALUE", note=_PROXY),
     Instead("--server-name --server-alias HOST", note=f"{_PROXY} with `--server-name HOST`"),
-    Instead("--compress-responses --error-override --allow-localhost", note=_PROXY),
+    Becomes("--compress-responses", "--compress gzip"),
+    Instead("--error-override --allow-localhost", note=_PROXY),
     Instead("--https-only --ssl-environment", note=_TLS),
     Instead("--https-port --hsts-policy VALUE", note=_TLS),
     Instead(

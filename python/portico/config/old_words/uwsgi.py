@@ -157,7 +157,10 @@ _LISTENING: tuple[OldWord, ...] = (
         note="`--max-request-body` bounds a body, `--body-timeout` is how long it may stall",
     ),
     Instead("--http-websockets", note="portico serves WSGI, which has no WebSockets"),
-    Instead("--http-auto-gzip", note=_ROUTER),
+    Instead(
+        "--http-auto-gzip",
+        note="`--compress gzip` goes by media types, not by a header (docs/compression.md)",
+    ),
     Instead("--http-processes --http-workers N", note="not needed: the workers speak HTTP themselves"),
     Instead("--http-*", note=_ROUTER),
     Instead(

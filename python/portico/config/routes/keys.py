@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from portico.config.kinds import Choice, Directory, Duration, FilePath, Flag, MountPath, WholeNumber
+from portico.config.kinds import (
+    Choice,
+    Directory,
+    Duration,
+    FieldText,
+    FilePath,
+    Flag,
+    MountPath,
+    WholeNumber,
+)
 from portico.config.routes.kinds import (
     AnyText,
     Balance,
@@ -124,6 +133,14 @@ class StaticKeys(Values):
         group=_STATIC,
         documentation="Who gets a request for a file that is not there: with `app`, the next row that "
         "fits, which may have the same host and mount; with `none`, nobody, and it is a 404.",
+    )
+    cache_control = Setting(
+        "cache_control",
+        FieldText(),
+        "no-cache",
+        group=_STATIC,
+        documentation="The Cache-Control of files whose names have no hash of their content; those that have "
+        "one are immutable. `none` is no such header.",
     )
 
 

@@ -19,7 +19,7 @@ from portico.config.settings import Settings
 from portico.config.table_reader import TableReader, TableValues
 from portico.config.toml_positions import PathInDocument, Place
 
-_NOT_SERVED = ("static", "upstream")
+_NOT_SERVED = ("upstream",)
 # What each of several applications may have for itself, while all share their workers.
 _OF_EACH = {MOUNTS, HOSTS, *(row.attribute for row in (AppKeys.strip, Settings.app, Settings.factory))}
 _OF_EACH |= {Settings.middleware.attribute, Settings.name.attribute}

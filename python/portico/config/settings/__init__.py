@@ -14,6 +14,7 @@ from __future__ import annotations
 from portico.config.setting import Group, Setting
 from portico.config.settings.application import ApplicationSettings
 from portico.config.settings.care import CareSettings
+from portico.config.settings.compression import CompressionSettings
 from portico.config.settings.control import ControlSettings
 from portico.config.settings.limits import LimitSettings
 from portico.config.settings.listening import ListeningSettings
@@ -41,6 +42,7 @@ class Settings(
     ListeningSettings,
     LimitSettings,
     TimeSettings,
+    CompressionSettings,
     ReverseProxySettings,
     LogSettings,
     ControlSettings,

@@ -10,6 +10,7 @@ from portico.config.kinds import (
     Middleware,
     MountPath,
     StaticDirectory,
+    StaticDirectoryOrAuto,
 )
 from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
@@ -83,14 +84,36 @@ class ApplicationSettings(Values):
     )
     static_directories = ManySetting(
         "static",
-        StaticDirectory(),
+        StaticDirectoryOrAuto(),
         (),
         separator=":",
         group=_APPLICATION,
         documentation="A directory whose files are served below a path, without the application, such as "
         "/static=public. May be repeated; the longest path counts, which is that of the whole URL, wherever "
-        "the application is mounted. What there is no file for, the application is asked for. More in "
-        "docs/static.md.",
+        "the application is mounted. What there is no file for, the application is asked for. `auto` is the "
+        "directories that the application has itself: Flask's static folders, Django's STATIC_ROOT. More "
+        "in docs/static.md.",
+    )
+    x_sendfile = ManySetting(
+        "x_sendfile",
+        Directory(),
+        (),
+        separator=":",
+        group=_APPLICATION,
+        summary="A directory of files for X-Sendfile.",
+        documentation="A directory whose files the application may send by naming one in X-Sendfile, by its "
+        "absolute path, in place of a body. May be repeated. Without it the header goes to the client as any "
+        "other. More in docs/static.md.",
+    )
+    x_accel_redirect = ManySetting(
+        "x_accel_redirect",
+        StaticDirectory(),
+        (),
+        separator=":",
+        group=_APPLICATION,
+        summary="A directory of files for X-Accel-Redirect.",
+        documentation="The same for X-Accel-Redirect, with the path that stands for the directory there, "
+        "such as /protected=/srv/shop/media. No URL leads to it. May be repeated. More in docs/static.md.",
     )
     strict = Setting(
         "strict",
