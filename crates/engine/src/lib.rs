@@ -13,11 +13,12 @@
 //! 6. `message`, `listener` and `routing`: what comes in and goes out; what there is to know of a listening socket; what
 //!    is done with which request.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
-//! 8. `exchange`: from a complete request to the end of its response. `files` responds with files. `gate`: who is asked
+//! 8. `upstream`: requests that other servers respond to.
+//! 9. `exchange`: from a complete request to the end of its response. `files` responds with files. `gate`: who is asked
 //!    before another may come in. `server` adds the crew.
-//! 9. `protocol`: the lives of connections. `orders`: what it is told from outside. `accept`, `housekeeping`, `aborted_calls`,
-//!    `drain`: the tasks of a server.
-//! 10. `calls`: calls of the application. `engine` puts all together; `function` serves a Rust function.
+//! 10. `protocol`: the lives of connections. `orders`: what it is told from outside. `accept`, `housekeeping`, `aborted_calls`,
+//!     `drain`: the tasks of a server.
+//! 11. `calls`: calls of the application. `engine` puts all together; `function` serves a Rust function.
 
 pub mod aborted_calls;
 pub mod accept;
@@ -66,4 +67,5 @@ pub mod stacks;
 pub mod state;
 mod sync;
 pub mod unwritten;
+pub mod upstream;
 pub mod wheel;
