@@ -28,6 +28,8 @@ _LEAST_WORDS = 2
 # Files whose sentences are for somebody else than who reads the log of a server, and where those have them.
 ELSEWHERE = {
     "crates/engine/src/exchange/server_response.rs": "the phrases of statuses (RFC 9110 15)",
+    "crates/engine/src/upstream/*": "no setting leads there yet",
+    "crates/engine/src/protocol/pass_on.rs": "no setting leads there yet",
     "python/portico/config/addresses.py": "what an address has to look like: docs/listeners.md",
     "python/portico/config/kinds.py": "what a value has to look like: docs/settings.md",
     "python/portico/config/manual.py": "the manual page",

@@ -5,11 +5,13 @@
 //! 2. `enqueue`: a request's body is received, the response before it is waited for, then it is queued.
 //! 3. `pipelining`: requests that are read before their turn.
 //! 4. `proxy_header`: what a load balancer says first.
-//! 5. `http1`: HTTP/1, uwsgi and SCGI; `fastcgi`: FastCGI.
+//! 5. `pass_on`: a request that an upstream responds to.
+//! 6. `http1`: HTTP/1, uwsgi and SCGI; `fastcgi`: FastCGI.
 
 pub mod end;
 pub mod enqueue;
 pub mod fastcgi;
 pub mod http1;
+pub mod pass_on;
 pub mod pipelining;
 pub mod proxy_header;

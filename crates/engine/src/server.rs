@@ -1,12 +1,16 @@
 //! What the tasks of a server have: the resources of its connections, the crew that calls the application, the files that
 //! are served without it, and the gate.
 
+use crate::exchange::health;
 use crate::exchange::request::Request;
 use crate::files::serving::Files;
 use crate::gate::{Gate, Passage};
+use crate::message::inbound::Inbound;
 use crate::resources::Resources;
 use crate::routing::Routing;
+use crate::upstream::group::Upstream;
 use portico_crew::Crew;
+use portico_wire::mount_length;
 use std::sync::{Arc, Weak};
 
 /// The server, as its tasks see it.
@@ -23,9 +27,26 @@ pub struct Server {
     pub files: Option<Files>,
     /// Itself, for who goes on with a request elsewhere.
     pub this: Weak<Server>,
+    /// Who responds to requests below a path, in the order in which they are looked at.
+    pub upstreams: Vec<(String, Arc<Upstream>)>,
 }
 
 impl Server {
+    /// Whether a request, whose head is complete, is one for the application.
+    pub fn is_for_crew(&self, inbound: &Inbound) -> bool {
+        !health::is_health_check(&self.resources.settings, inbound) && self.upstream_for(inbound).is_none()
+    }
+
+    /// The upstream that responds to a request, if one does. Variables of a reverse proxy cannot be passed on.
+    pub fn upstream_for(&self, inbound: &Inbound) -> Option<&Arc<Upstream>> {
+        if self.upstreams.is_empty() || inbound.gateway().is_some() {
+            return None;
+        }
+        let path = inbound.head.path.of(inbound.bytes());
+        let is_below = |prefix: &str| mount_length(path, prefix.as_bytes(), true).is_some();
+        self.upstreams.iter().find(|(prefix, _)| is_below(prefix)).map(|(_, upstream)| upstream)
+    }
+
     /// Waits until the connection that waits at a socket may come in, where there is a gate.
     pub async fn pass_gate(&self) -> Option<Passage<'_>> {
         let crew = &self.crew;

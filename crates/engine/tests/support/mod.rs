@@ -10,10 +10,12 @@ use portico_engine::orders::OrderDescriptors;
 use portico_engine::routing::Routing;
 use portico_engine::scoreboard::{Mapping, SlotRef};
 use portico_engine::settings::{Lines, Settings};
+use portico_engine::upstream::group::Upstream;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -70,6 +72,15 @@ impl RunningServer {
     pub fn serve_routed(application: impl Application, routing: Routing) -> RunningServer {
         let process = Descriptors { routing: Some(routing), ..Descriptors::default() };
         RunningServer::serve_with(application, &[], process).0
+    }
+
+    /// The same, but for requests below paths that upstreams respond to.
+    pub fn serve_beside(
+        application: impl Application,
+        values: &[(&str, &str)],
+        upstreams: Vec<(String, Arc<Upstream>)>,
+    ) -> RunningServer {
+        RunningServer::serve_with(application, values, Descriptors { upstreams, ..Descriptors::default() }).0
     }
 
     /// The same with a gate, whose keeper is at the other end of a socket; and the listening socket, which stays open.
