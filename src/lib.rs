@@ -12,6 +12,7 @@ mod privileges;
 mod process;
 mod routing;
 mod settings;
+mod upstreams;
 mod wakeup;
 mod wire;
 mod wsgi;

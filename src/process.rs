@@ -87,7 +87,6 @@ impl Process {
                 access_log: access_log.map(|fd| (fd, attributes.access_log_colour)),
                 gate: optional(attributes.gate_fd, "gate_fd")?,
                 routing,
-                upstreams: Vec::new(),
             },
             wakeup: (attributes.wakeup_fd >= 0).then_some(Wakeup(attributes.wakeup_fd)),
             multiprocess: attributes.multiprocess,

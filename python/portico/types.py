@@ -67,13 +67,14 @@ class EngineApplication(Protocol):
 
 
 class EngineRoute(Protocol):
-    """What requests to `host` for `path` lead to, and for all below it unless it `is_exact`: one of three.
+    """What requests to `host` for `path` lead to, and for all below it unless it `is_exact`: one of four.
 
     `host` is in lower case and without a port, begins with `*.` for all names below one, and is empty for
     any; `path` is decoded, and empty or begins and does not end with a slash. `application` is the number of
     one, and the path that becomes its SCRIPT_NAME, or an empty one. `response` is a status, headers and a
     body. `redirect` is a status, an address, and the path in whose place that stands if what follows in the
-    request's is put behind it.
+    request's is put behind it. `upstream` is the number of one, and the path that is taken from the request's
+    and told as X-Forwarded-Prefix, or an empty one.
     """
 
     host: str
@@ -82,16 +83,46 @@ class EngineRoute(Protocol):
     application: tuple[int, str] | None
     response: tuple[int, list[tuple[str, str]], bytes] | None
     redirect: tuple[int, str, str | None] | None
+    upstream: tuple[int, str] | None
+
+
+class EngineUpstream(Protocol):
+    """Other servers that serve the same: the keys of `[[upstream]]`.
+
+    `name` is for log lines, `to` are `http://HOST:PORT` and `unix:PATH`. `balance` is round-robin,
+    least-requests, header:NAME or cookie:NAME. 0 is no limit in `timeout_s`, `tunnel_timeout_s` and
+    `max_in_flight`, and never in `eject_after`; `health_path` is empty where none is asked, else
+    `health_host` is what it is asked of.
+    """
+
+    name: str
+    to: Sequence[str]
+    balance: str
+    keep: int
+    keep_timeout_s: float
+    connect_timeout_s: float
+    timeout_s: float
+    tunnel_timeout_s: float
+    max_in_flight: int
+    retries: int
+    eject_after: int
+    eject_for_s: float
+    resolve_s: float
+    health_path: str
+    health_host: str
+    health_interval_s: float
+    health_timeout_s: float
 
 
 class EngineRouting(Protocol):
-    """The table of routes of a server with several applications.
+    """The table of routes of a server with several applications, or with other servers behind it.
 
-    `others` are those beside the first, with the numbers from 1 on. With `rejects_unknown_hosts` a request to
-    a host that no route names gets 421, whatever there is for any host.
+    `others` are those beside the first, with the numbers from 1 on; `upstreams` are the other servers. With
+    `rejects_unknown_hosts` a request to a host that no route names gets 421, whatever there is for any host.
     """
 
     others: Sequence[EngineApplication]
+    upstreams: Sequence[EngineUpstream]
     routes: Sequence[EngineRoute]
     rejects_unknown_hosts: bool
 

@@ -28,8 +28,6 @@ _LEAST_WORDS = 2
 # Files whose sentences are for somebody else than who reads the log of a server, and where those have them.
 ELSEWHERE = {
     "crates/engine/src/exchange/server_response.rs": "the phrases of statuses (RFC 9110 15)",
-    "crates/engine/src/upstream/*": "no setting leads there yet",
-    "crates/engine/src/protocol/pass_on.rs": "no setting leads there yet",
     "python/portico/config/addresses.py": "what an address has to look like: docs/listeners.md",
     "python/portico/config/kinds.py": "what a value has to look like: docs/settings.md",
     "python/portico/config/manual.py": "the manual page",
@@ -63,7 +61,9 @@ COMMAND_LINE = ("python/portico/cli.py", "python/portico/command_line/*", "pytho
 # Texts that are no sentence of the log.
 EXCEPTIONS = {
     "<>: expected none, since <> says what is served": "of routes: docs/routes.md",
-    "the route of <><>: expected an application that there is": "of a caller of portico._core",
+    "the route of <><>: expected an application or an upstream": "of a caller of portico._core",
+    "balance: expected round-robin, least-requests, header:NAME": "portico checks it before the engine",
+    "text/plain; charset=utf-8": "of a response",
     "import marshal, sys; file = open(": "a program that is started",
     "tuple[": "a type",
     "Cannot overwrite a value": "of Python's own reader of TOML; the page has it as it is shown",
@@ -78,13 +78,6 @@ EXCEPTIONS = {
     "called on thread <>": "trace: docs/contributing/debugging.md",
     "accepted from <> on <>": "trace: docs/contributing/debugging.md",
     "done, the connection is <>": "trace: docs/contributing/debugging.md",
-    "the response does not begin with `version status`": "of an upstream, where no setting leads yet",
-    "the status line is too long": "of an upstream, where no setting leads yet",
-    "the status is not a number from 100 to 599": "of an upstream, where no setting leads yet",
-    "the reason phrase holds a control character": "of an upstream, where no setting leads yet",
-    "the response head is too large": "of an upstream, where no setting leads yet",
-    "a response with status 1xx or 204 has a body": "of an upstream, where no setting leads yet",
-    "the response switches to a protocol": "of an upstream, where no setting leads yet",
     "the server has ended": "raised while the process ends, where nobody hears it",
     "the interpreter has ended": "raised while the process ends, where nobody hears it",
     "a tail that does not fit": "a panic: the encoder's own mistake",

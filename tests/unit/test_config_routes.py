@@ -483,7 +483,8 @@ max_request_body = "1M"
         ),
         ('[[app]]\napp = "a"\nvenv = "v"\n', "3:8: venv of [[app]]"),
         ('[[app]]\napp = "a"\n[[static]]\nroot = "b"\nmount = "/b"\n', "3:1: [[static]]"),
-        ('[[upstream]]\nto = "http://a"\n', "1:1: [[upstream]]"),
+        ('[[upstream]]\nto = "https://a"\n', "2:6: https://a:443 of [[upstream]]"),
+        ('[[upstream]]\nto = ["http://a", "uwsgi+unix:/a"]\n', "2:6: uwsgi+unix:/a of [[upstream]]"),
     ],
     ids=lambda value: value.partition(" ")[2] if ":" in value[:3] else "",
 )

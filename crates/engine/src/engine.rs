@@ -19,7 +19,6 @@ use crate::scoreboard::SlotRef;
 use crate::server::Server;
 use crate::settings::Settings;
 use crate::stacks::Teller;
-use crate::upstream::group::Upstream;
 use portico_crew::{Crew, Driver, Taken, Terms};
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::gettid;
@@ -49,8 +48,6 @@ pub struct Descriptors {
     pub gate: Option<OwnedFd>,
     /// What is done with which request, where that is not always the same.
     pub routing: Option<Routing>,
-    /// Who responds to requests below a path, instead of the application; the first that fits.
-    pub upstreams: Vec<(String, Arc<Upstream>)>,
 }
 
 /// Whoever calls an application. One for a server.
@@ -150,7 +147,6 @@ impl Engine {
                 routing: process.routing,
                 gate,
                 files,
-                upstreams: process.upstreams,
                 this: this.clone(),
             }),
             orders: process.orders,

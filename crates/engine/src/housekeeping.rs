@@ -27,7 +27,7 @@ pub async fn run(server: Arc<Server>) {
         }
         resources.wheel.expire(clock::coarse_ms());
         heap.look(&resources.budgets.memory);
-        for (_, upstream) in &server.upstreams {
+        for upstream in server.upstreams() {
             upstream.close_old(clock::coarse_ms());
         }
         // Also where no thread comes to take anything out of the queue.

@@ -1,7 +1,8 @@
-//! What is done with a request by its route: which application is called, where that is mounted, or what is responded
-//! instead. Where there is no table there is one application, and none of this.
+//! What is done with a request by its route: which application is called, where that is mounted, which other servers are
+//! asked, or what is responded instead. Where there is no table there is one application, and none of this.
 
 use crate::message::inbound::Inbound;
+use crate::upstream::group::Upstream;
 use portico_wire::{Routed, Routes};
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ pub struct Routing {
     pub routes: Routes,
     /// By the numbers of its rows.
     pub targets: Vec<Target>,
+    /// The upstreams that rows lead to, each once.
+    pub upstreams: Vec<Arc<Upstream>>,
 }
 
 /// What a row leads to.
@@ -24,10 +27,21 @@ pub enum Target {
         /// The path that is taken from the request's and becomes SCRIPT_NAME; empty for none.
         mount: Box<str>,
     },
+    /// Other servers.
+    Upstream(Arc<UpstreamRow>),
     /// A response that is always the same.
     Response(Arc<FixedResponse>),
     /// Another address.
     Redirect(Arc<Redirect>),
+}
+
+/// A row by which other servers respond.
+#[derive(Debug)]
+pub struct UpstreamRow {
+    /// They.
+    pub upstream: Arc<Upstream>,
+    /// The path that is taken from the request's; empty for none.
+    pub mount: Box<str>,
 }
 
 /// A response that the configuration has.
@@ -63,6 +77,8 @@ pub enum Aim {
         /// How many bytes were taken from the path: `Inbound::leave` gives them back.
         entered: u32,
     },
+    /// Other servers are asked.
+    Upstream(Arc<UpstreamRow>),
     /// The server responds itself.
     Reply(Reply),
 }
@@ -113,9 +129,27 @@ impl Reply {
 }
 
 impl Routing {
+    /// The row by which other servers respond to the request in `inbound`, if they do.
+    pub fn upstream_for(&self, inbound: &Inbound) -> Option<&Arc<UpstreamRow>> {
+        if self.upstreams.is_empty() {
+            return None;
+        }
+        match self.find(inbound) {
+            Routed::Row(row) => match self.targets.get(row) {
+                Some(Target::Upstream(row)) => Some(row),
+                _ => None,
+            },
+            Routed::NoPath | Routed::UnknownHost => None,
+        }
+    }
+
+    fn find(&self, inbound: &Inbound) -> Routed {
+        self.routes.find(inbound.host().unwrap_or_default(), inbound.head.path.of(inbound.bytes()))
+    }
+
     /// What is to be done with the request in `inbound`, whose head was read.
     pub fn aim(&self, inbound: &mut Inbound) -> Aim {
-        match self.routes.find(inbound.host().unwrap_or_default(), inbound.head.path.of(inbound.bytes())) {
+        match self.find(inbound) {
             Routed::UnknownHost => Aim::Reply(Reply::Status(421)),
             Routed::NoPath => Aim::Reply(Reply::Status(404)),
             Routed::Row(row) => {
@@ -132,11 +166,30 @@ impl Target {
             Target::Application { index, mount } => inbound
                 .enter(mount)
                 .map_or(Aim::Reply(Reply::Status(404)), |entered| Aim::Application { index: *index, entered }),
+            Target::Upstream(row) => Aim::Upstream(row.clone()),
             Target::Response(response) => Aim::Reply(Reply::Fixed(response.clone())),
             Target::Redirect(redirect) => {
                 Aim::Reply(Reply::Elsewhere { status: redirect.status, location: redirect.location(inbound) })
             }
         }
+    }
+}
+
+impl UpstreamRow {
+    /// The target that other servers are sent, where it is not the request's own: without the mount. None where that is not
+    /// in the path, as in `*`.
+    pub fn target(&self, inbound: &Inbound) -> Option<Vec<u8>> {
+        if self.mount.is_empty() {
+            return None;
+        }
+        let rest = inbound.below(&self.mount)?;
+        let mut target = if rest.is_empty() { b"/".to_vec() } else { rest.to_vec() };
+        let query = inbound.head.query.of(inbound.bytes());
+        if !query.is_empty() {
+            target.push(b'?');
+            target.extend_from_slice(query);
+        }
+        Some(target)
     }
 }
 

@@ -7,10 +7,9 @@ use crate::files::serving::Files;
 use crate::gate::{Gate, Passage};
 use crate::message::inbound::Inbound;
 use crate::resources::Resources;
-use crate::routing::Routing;
+use crate::routing::{Routing, UpstreamRow};
 use crate::upstream::group::Upstream;
 use portico_crew::Crew;
-use portico_wire::mount_length;
 use std::sync::{Arc, Weak};
 
 /// The server, as its tasks see it.
@@ -27,8 +26,6 @@ pub struct Server {
     pub files: Option<Files>,
     /// Itself, for who goes on with a request elsewhere.
     pub this: Weak<Server>,
-    /// Who responds to requests below a path, in the order in which they are looked at.
-    pub upstreams: Vec<(String, Arc<Upstream>)>,
 }
 
 impl Server {
@@ -37,14 +34,17 @@ impl Server {
         !health::is_health_check(&self.resources.settings, inbound) && self.upstream_for(inbound).is_none()
     }
 
-    /// The upstream that responds to a request, if one does. Variables of a reverse proxy cannot be passed on.
-    pub fn upstream_for(&self, inbound: &Inbound) -> Option<&Arc<Upstream>> {
-        if self.upstreams.is_empty() || inbound.gateway().is_some() {
-            return None;
-        }
-        let path = inbound.head.path.of(inbound.bytes());
-        let is_below = |prefix: &str| mount_length(path, prefix.as_bytes(), true).is_some();
-        self.upstreams.iter().find(|(prefix, _)| is_below(prefix)).map(|(_, upstream)| upstream)
+    /// The row by which other servers respond to a request, if they do, and its body may be passed on as it comes. Files
+    /// go before all rows; what has come as variables of a reverse proxy is complete first.
+    pub fn upstream_for(&self, inbound: &Inbound) -> Option<&Arc<UpstreamRow>> {
+        let row = self.routing.as_ref()?.upstream_for(inbound)?;
+        let is_file = || self.files.as_ref().is_some_and(|files| files.place_of(inbound).is_some());
+        (inbound.gateway().is_none() && !is_file()).then_some(row)
+    }
+
+    /// The upstreams that there are.
+    pub fn upstreams(&self) -> &[Arc<Upstream>] {
+        self.routing.as_ref().map_or(&[], |routing| &routing.upstreams)
     }
 
     /// Waits until the connection that waits at a socket may come in, where there is a gate.

@@ -8,7 +8,8 @@
 //! 5. `member`: one server. `group`: all that serve the same, from which one is chosen for each request.
 //! 6. `ends`: where a request's body comes from and where the response goes, as traits.
 //! 7. `transfer`: one exchange over one connection; `tunnel`: what follows an upgrade.
-//! 8. `forward`: one request, over as many members as it takes; `probe`: whether members are well, asked in time.
+//! 8. `forward`: one request, over as many members as it takes; `probe`: whether members are well, asked in time; `names`:
+//!    members that are known by a name.
 
 pub mod address;
 pub mod balance;
@@ -19,6 +20,7 @@ pub mod failure;
 pub mod forward;
 pub mod group;
 pub mod member;
+pub mod names;
 pub mod pool;
 pub mod probe;
 pub mod transfer;

@@ -19,7 +19,7 @@ fn echo(request: FunctionRequest) -> FunctionResponse {
 }
 
 fn served() -> RunningServer {
-    let mut routing = Routing { routes: Routes::new(true), targets: Vec::new() };
+    let mut routing = Routing { routes: Routes::new(true), ..Routing::default() };
     let fixed = FixedResponse {
         status: 410,
         headers: vec![("Content-Type".into(), "text/html".into()), ("X-Why".into(), "moved out".into())],

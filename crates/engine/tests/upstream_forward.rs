@@ -5,14 +5,14 @@
 #[path = "support/upstream.rs"]
 mod support;
 
-use portico_engine::upstream::address::Address;
+use portico_engine::upstream::address::{Address, Place};
 use portico_engine::upstream::circuit::{CircuitTerms, State};
 use portico_engine::upstream::ends::{ResponseSink, SourceGone};
 use portico_engine::upstream::failure::Reason;
-use portico_engine::upstream::group::{Times, UpstreamTerms};
+use portico_engine::upstream::group::{ProbeTerms, Times, UpstreamTerms};
 use portico_engine::upstream::member::{Member, MemberTerms};
 use portico_engine::upstream::pool::KeepTerms;
-use portico_engine::upstream::probe::{self, ProbeTerms};
+use portico_engine::upstream::probe;
 use portico_wire::{ResponseHead, WireError};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::{self, Read as _, Write as _};
@@ -69,7 +69,7 @@ fn a_unix_socket_is_a_member_too() {
         stream.write_all(OK).unwrap();
         bytes
     });
-    let address = Address::resolve(&format!("unix:{}", path.display())).unwrap();
+    let address = Address::Unix(path.clone());
     let client = Client::new(terms(), [Member::new(address, 1, MEMBER)]);
     assert_eq!(run(client.get()).body, b"ok");
     assert_eq!(served.join().unwrap(), b"GET /p HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -735,13 +735,28 @@ fn addresses_are_urls_and_paths() {
         ("http://[::1]:8000/", "http://[::1]:8000"),
         ("http://[::1]", "http://[::1]:80"),
         ("unix:/run/a b.sock", "unix:/run/a b.sock"),
+        ("unix:@a", "unix:@a"),
+        ("http://a.example:81", "http://a.example:81"),
+        ("http://a.example/", "http://a.example:80"),
     ] {
-        assert_eq!(Address::resolve(text).unwrap().to_string(), shown);
+        match Place::read(text).unwrap() {
+            Place::Fixed(address) => assert_eq!(address.to_string(), shown),
+            Place::Named(name) => assert_eq!(name.to_string(), shown),
+        }
     }
-    for text in
-        ["", "127.0.0.1:80", "https://a", "http://", "http:///", "http://a/b", "http://u@a", "unix:", "unix:a\0b"]
-    {
-        let error = Address::resolve(text).unwrap_err();
+    for text in [
+        "",
+        "127.0.0.1:80",
+        "https://a",
+        "http://",
+        "http:///",
+        "http://a/b",
+        "http://u@a",
+        "http://a:x",
+        "unix:",
+        "unix:a\0b",
+    ] {
+        let error = Place::read(text).unwrap_err();
         assert_eq!(error, format!("expected http://HOST:PORT or unix:PATH, got {text:?}"));
     }
 }

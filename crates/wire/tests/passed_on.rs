@@ -22,7 +22,7 @@ fn head_of(bytes: &[u8]) -> RequestHead {
 
 fn passed_on<'a>(head: &'a RequestHead, bytes: &'a [u8], forwarding: Forwarding) -> PassedOn<'a> {
     let (framing, connection) = (head.framing, PassedConnection::Keep);
-    PassedOn { head, bytes, target: None, host: None, framing, connection, forwarding, via: "" }
+    PassedOn { head, bytes, target: None, prefix: "", host: None, framing, connection, forwarding, via: "" }
 }
 
 /// What becomes of a request, with its CRLFs shown as line ends.
@@ -143,6 +143,31 @@ fn what_a_believed_reverse_proxy_says_is_added_to() {
         "X-Forwarded-For: 198.51.100.1\nX-Forwarded-Proto: http\nX-Forwarded-Host: a\n"
     );
     assert_eq!(with("X-Forwarded-For: x\n", Forwarding { is_trusted: true, ..SILENT }), "X-Forwarded-For: x\n");
+}
+
+#[test]
+fn a_believed_reverse_proxy_is_not_contradicted_in_the_other_family() {
+    let trusted = Forwarding { is_trusted: true, ..FROM_CLIENT };
+    let standard = "Forwarded: for=198.51.100.1;proto=https;host=o\n";
+    assert_eq!(with(standard, trusted), "Forwarded: for=198.51.100.1;proto=https;host=o, for=192.0.2.7\n");
+    assert_eq!(with(standard, Forwarding { peer: None, ..trusted }), standard);
+    assert_eq!(
+        with(&format!("X-Forwarded-For: 198.51.100.1\nX-Forwarded-Proto: https\n{standard}"), trusted),
+        "X-Forwarded-Proto: https\nX-Forwarded-For: 198.51.100.1, 192.0.2.7\n\
+         Forwarded: for=198.51.100.1;proto=https;host=o, for=192.0.2.7\n"
+    );
+}
+
+#[test]
+fn what_was_taken_from_the_path_is_passed_on() {
+    let request = "GET /a/b HTTP/1.1\nHost: a\nX-Forwarded-Prefix: /outer\n\n";
+    let change = |request: &mut PassedOn<'_>| {
+        request.target = Some(b"/b");
+        request.prefix = "/a";
+    };
+    assert_eq!(written(request, change, SILENT), "GET /b HTTP/1.1\nHost: a\nX-Forwarded-Prefix: /a\n\n");
+    let trusted = Forwarding { is_trusted: true, ..SILENT };
+    assert_eq!(written(request, change, trusted), "GET /b HTTP/1.1\nHost: a\nX-Forwarded-Prefix: /outer/a\n\n");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! The part of a connection's task that is the same for all protocols; `http1` and `fastcgi` read the heads.
 
 use super::end::End;
+use super::pass_on_complete::pass_on_complete;
 use crate::clock;
 use crate::connection::Connection;
 use crate::deadline::Wait;
@@ -233,8 +234,9 @@ fn hand_on(server: &Server, mut request: Request, effort: Effort) -> Result<(), 
     push_to_crew(server, request)
 }
 
-/// Queues a request for its application, with its room among those in flight if it has none yet.
+/// Queues a request for its application, or has an upstream respond, with its room among those in flight if it has none yet.
 fn push_to_crew(server: &Server, mut request: Request) -> Result<(), Unqueued> {
+    let mut row_of_upstream = None;
     let entered = match aim(server, &mut request.inbound) {
         Aim::Application { index, entered } => {
             request.application = index;
@@ -242,6 +244,10 @@ fn push_to_crew(server: &Server, mut request: Request) -> Result<(), Unqueued> {
                 request.mounted = entered;
             }
             entered
+        }
+        Aim::Upstream(row) => {
+            row_of_upstream = Some(row);
+            0
         }
         Aim::Reply(reply) => return Err(Unqueued::NotForTheCrew(request, reply)),
     };
@@ -252,7 +258,10 @@ fn push_to_crew(server: &Server, mut request: Request) -> Result<(), Unqueued> {
         request.inbound.leave(entered);
         return Err(Unqueued::NoRoom(request));
     }
-    server.crew.push(request);
+    match row_of_upstream {
+        Some(row) => pass_on_complete(request, row),
+        None => server.crew.push(request),
+    }
     Ok(())
 }
 

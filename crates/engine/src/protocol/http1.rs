@@ -16,9 +16,9 @@ use crate::message::body::Body;
 use crate::message::inbound::Inbound;
 use crate::message::incoming_body::IncomingBody;
 use crate::message::request_reader::{Rejection, RequestReader, Step};
+use crate::routing::UpstreamRow;
 use crate::server::Server;
 use crate::state::turn;
-use crate::upstream::group::Upstream;
 use portico_wire::{Framing, UWSGI_PONG, UwsgiModifiers, WireError};
 use std::io;
 use std::sync::Arc;
@@ -204,8 +204,8 @@ impl Life {
                 let keep_alive = inbound.head.keep_alive;
                 let rest = if is_health_check {
                     self.respond_to_health_check(inbound, head_bytes).await?
-                } else if let Some(upstream) = self.server.upstream_for(&inbound).cloned() {
-                    self.pass_on(&upstream, inbound, head_bytes, body.is_some(), began_ms).await?
+                } else if let Some(row) = self.server.upstream_for(&inbound).cloned() {
+                    self.pass_on(&row, inbound, head_bytes, body.is_some(), began_ms).await?
                 } else {
                     self.receive(inbound, head_bytes, began_ms).await?
                 };
@@ -249,7 +249,7 @@ impl Life {
     /// Has an upstream respond to a request; `is_at_hand` says that its body is all there.
     async fn pass_on(
         &mut self,
-        upstream: &Upstream,
+        row: &UpstreamRow,
         mut inbound: Box<Inbound>,
         head_bytes: usize,
         is_at_hand: bool,
@@ -257,7 +257,7 @@ impl Life {
     ) -> Result<Option<Box<Inbound>>, End> {
         let connection = &self.connection;
         let reader = body_reader(connection, &mut inbound, head_bytes, began_ms);
-        let passed_on = pass_on::pass_on(connection, upstream, inbound, reader).await;
+        let passed_on = pass_on::pass_on(connection, row, inbound, reader).await;
         match (&passed_on, is_at_hand) {
             (_, true) => {}
             (Ok(_), false) => self.reader.end_body(),

@@ -11,16 +11,15 @@ use crate::exchange::account::{Account, CLIENT_CLOSED_REQUEST};
 use crate::exchange::body_reader::BodyReader;
 use crate::exchange::sending;
 use crate::exchange::server_response::ServerResponse;
-use crate::log::RateLimited;
 use crate::message::body::BodyError;
 use crate::message::framing::ResponseFraming;
 use crate::message::inbound::Inbound;
 use crate::message::response_head::ResponseHead;
 use crate::pace::Patience;
+use crate::routing::UpstreamRow;
 use crate::upstream::ends::{RequestSource, ResponseSink, SourceGone};
-use crate::upstream::failure::Reason;
+use crate::upstream::failure::{Failure, Reason};
 use crate::upstream::forward::{Forwarded, Unforwarded, forward};
-use crate::upstream::group::Upstream;
 use portico_wire::{
     CONTINUE, CRLF, ForwardedFamily, Forwarding, HopByHop, LAST_CHUNK, PassedConnection, PassedOn, ResponseBody,
     ResponsePlan, ResponseProperties, Scheme, Version, write_chunk_size, write_header, write_status_line,
@@ -28,20 +27,23 @@ use portico_wire::{
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// What of a request's body is kept so that it can be sent once more.
 const KEPT_BYTES: usize = 64 * 1024;
+/// A response that comes sooner is not looked ahead of.
+const PROMPT: Duration = Duration::from_millis(50);
 /// So much of a response is coalesced before it leaves.
 const COALESCED_BYTES: usize = 32 * 1024;
 
-/// Has `upstream` respond to a request, whose body `reader` reads; gives the reader back if another request may follow.
+/// Has the upstream of `row` respond to a request, whose body `reader` reads; gives the reader back if another request may follow.
 ///
 /// # Errors
 /// The connection's life ends.
 pub async fn pass_on(
     connection: &Arc<Connection>,
-    upstream: &Upstream,
+    row: &UpstreamRow,
     request: Box<Inbound>,
     reader: BodyReader,
 ) -> Result<BodyReader, End> {
@@ -61,10 +63,12 @@ pub async fn pass_on(
         return end(connection, request, source, sink, arrived_ns, Err(Reason::NoMember)).await;
     };
     let peer = connection.origin.client().map(|client| client.ip());
+    let target = row.target(&request);
     let passed_on = PassedOn {
         head: &request.head,
         bytes: request.bytes(),
-        target: None,
+        prefix: if target.is_some() { &row.mount } else { "" },
+        target: target.as_deref(),
         host: None,
         framing: request.head.framing,
         connection: PassedConnection::Keep,
@@ -76,10 +80,14 @@ pub async fn pass_on(
         },
         via: "",
     };
-    let outcome = forward(upstream, passed_on, &mut source, &mut sink, &resources.buffers).await;
+    let outcome = tokio::select! {
+        biased;
+        outcome = forward(&row.upstream, passed_on, &mut source, &mut sink, &resources.buffers) => outcome,
+        () = shared.wait_for_disconnect(connection) => Err(client_gone(row)),
+    };
     resources.admission.end_request(room);
     let outcome = outcome.map_err(|Unforwarded { failure, .. }| {
-        warn(&failure.reason, &failure.to_string(), sink.is_started);
+        warn(row, &failure, sink.is_started);
         failure.reason
     });
     if let (Err(Reason::ClientGone), Some(error), false) = (&outcome, source.error, sink.is_started) {
@@ -90,12 +98,18 @@ pub async fn pass_on(
     end(connection, request, source, sink, arrived_ns, outcome).await
 }
 
-fn warn(reason: &Reason, sentence: &str, is_started: bool) {
-    static RATE: RateLimited = RateLimited::new();
-    if *reason != Reason::ClientGone {
-        RATE.warn(|| match reason.status() {
-            _ if is_started => format!("{sentence}; its response is not complete"),
-            status => format!("{sentence}; responded with {status}"),
+/// The client has left before the end of its response.
+pub fn client_gone(row: &UpstreamRow) -> Unforwarded {
+    let failure = Failure { of: row.upstream.terms.name.clone(), reason: Reason::ClientGone };
+    Unforwarded { failure, status: 0 }
+}
+
+/// Tells of a request that has no response, or not all of one.
+pub fn warn(row: &UpstreamRow, failure: &Failure, is_started: bool) {
+    if failure.reason != Reason::ClientGone {
+        row.upstream.warn(failure, || match failure.reason.status() {
+            _ if is_started => format!("{failure}; its response is not complete"),
+            status => format!("{failure}; responded with {status}"),
         });
     }
 }
@@ -157,6 +171,30 @@ struct Shared {
     is_responding: Mutex<bool>,
     /// Whether all of the request's body has come.
     is_complete: AtomicBool,
+    /// Whether another protocol is spoken: who has closed its side may still listen.
+    is_tunnel: AtomicBool,
+}
+
+impl Shared {
+    /// Waits until the client has left that waits for its response: who closes its side does so, as far as the
+    /// application is told, too. Before its body is complete the reader of that learns of it.
+    async fn wait_for_disconnect(&self, connection: &Connection) {
+        while !self.is_complete.load(Relaxed) {
+            tokio::time::sleep(PROMPT).await;
+        }
+        disconnected(connection).await;
+        if self.is_tunnel.load(Relaxed) {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Waits until the client of a complete request has left.
+pub async fn disconnected(connection: &Connection) {
+    // Most responses are there before: they cost no registration.
+    tokio::time::sleep(PROMPT).await;
+    // A connection that is broken has no client either.
+    let _ = connection.socket.wait_disconnected().await;
 }
 
 /// The request's body, on its way in.
@@ -361,6 +399,7 @@ impl ResponseSink for ClientResponse<'_> {
         *self.shared.is_responding.lock().await = true;
         self.status = head.status;
         if head.is_upgrade() {
+            self.shared.is_tunnel.store(true, Relaxed);
             self.encode_upgrade(head, bytes);
         } else {
             self.encode(head, bytes);
@@ -401,7 +440,7 @@ impl ResponseSink for ClientResponse<'_> {
 }
 
 /// A server's head without what was for its connection to us.
-fn end_to_end(head: &portico_wire::ResponseHead, bytes: &[u8]) -> ResponseHead {
+pub fn end_to_end(head: &portico_wire::ResponseHead, bytes: &[u8]) -> ResponseHead {
     let status_line = [head.status.to_string().as_bytes(), b" ", head.reason.of(bytes)].concat();
     let mut encoded = ResponseHead { status: head.status, status_line, ..ResponseHead::default() };
     encoded.content_length = head.content_length;

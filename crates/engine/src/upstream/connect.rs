@@ -7,6 +7,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, getpee
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 /// Between two tries at a Unix socket whose queue is full: connect(2) does not wait there, and nothing can be watched.
@@ -20,7 +21,10 @@ pub async fn connect(address: &Address) -> io::Result<Socket> {
     match address {
         Address::Tcp(address) => connect_tcp(address).await,
         Address::Unix(path) => {
-            let address = SocketAddrUnix::new(path)?;
+            let address = match path.as_os_str().as_bytes() {
+                [b'@', name @ ..] => SocketAddrUnix::new_abstract_name(name)?,
+                _ => SocketAddrUnix::new(path)?,
+            };
             let fd = open(AddressFamily::UNIX)?;
             loop {
                 match rustix::net::connect(&fd, &address) {

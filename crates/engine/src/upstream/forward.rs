@@ -23,7 +23,7 @@ use super::transfer::{After, Failed, Transfer, Transferred};
 use super::tunnel::Tunnel;
 use crate::clock;
 use crate::connection::socket::Socket;
-use crate::log::RateLimited;
+use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
 use portico_wire::{PassedConnection, PassedOn, RequestHead, ResponseTo};
 use std::io;
@@ -101,10 +101,10 @@ pub async fn forward(
 
 /// Counts a failure against the member, if it is its own.
 fn settle(flight: &mut Flight, reason: &Reason) {
-    static RATE: RateLimited = RateLimited::new();
     if reason.is_of_member() && flight.fail(clock::coarse_ms()) {
         let name = &flight.member.name;
-        RATE.warn(|| format!("upstream {name}: ejected for a while, since its requests have failed in a row"));
+        // Not more often than the back-off lets it happen.
+        log(Level::Warning, &format!("upstream {name}: ejected for a while, since its requests have failed in a row"));
     }
 }
 

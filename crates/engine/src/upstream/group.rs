@@ -1,10 +1,15 @@
 //! An upstream: the members that serve the same, from which one is chosen for each request. Members come and go while it
 //! serves.
 
+use super::address::{Address, HostPort, Place};
 use super::balance::{Balance, consistent, least_requests, round_robin};
-use super::member::{Flight, Member};
+use super::failure::Failure;
+use super::member::{Flight, Member, MemberTerms};
 use crate::lock::lock;
+use crate::log::RateLimited;
 use portico_wire::Limits;
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -21,6 +26,23 @@ pub struct Times {
     pub tunnel_ms: u64,
 }
 
+/// How members are asked.
+#[derive(Clone, Debug)]
+pub struct ProbeTerms {
+    /// The path, with a query or without.
+    pub path: String,
+    /// The Host that it is asked of.
+    pub host: String,
+    /// Between the end of one round and the next, in milliseconds.
+    pub interval_ms: u64,
+    /// How long a member may take for all of its response.
+    pub timeout_ms: u64,
+    /// Bad responses in a row after which a member is taken for ill.
+    pub ill_after: u32,
+    /// Good ones in a row after which it is taken for well.
+    pub well_after: u32,
+}
+
 /// What holds for an upstream, beside its members.
 #[derive(Clone, Debug)]
 pub struct UpstreamTerms {
@@ -28,6 +50,14 @@ pub struct UpstreamTerms {
     pub name: String,
     /// How members are chosen.
     pub balance: Balance,
+    /// What holds for each that a name brings.
+    pub member: MemberTerms,
+    /// Names whose addresses are members.
+    pub names: Vec<HostPort>,
+    /// Between two times that names are looked up, in milliseconds.
+    pub resolve_ms: u64,
+    /// How members are asked whether they are well, if they are.
+    pub probe: Option<ProbeTerms>,
     /// How long things may take.
     pub times: Times,
     /// What members may send.
@@ -46,6 +76,8 @@ pub struct Upstream {
     /// What each member has saved up of its turns.
     credits: Mutex<Vec<i64>>,
     ticket: AtomicUsize,
+    /// Says that no member takes a request.
+    warnings: RateLimited,
 }
 
 impl Upstream {
@@ -56,7 +88,20 @@ impl Upstream {
             members: Mutex::new(members.into_iter().collect()),
             credits: Mutex::default(),
             ticket: AtomicUsize::new(0),
+            warnings: RateLimited::new(),
         })
+    }
+
+    /// An upstream of what is at these places.
+    pub fn at(mut terms: UpstreamTerms, places: impl IntoIterator<Item = Place>) -> Arc<Upstream> {
+        let mut members = Vec::new();
+        for place in places {
+            match place {
+                Place::Fixed(address) => members.push(Member::new(address, 1, terms.member)),
+                Place::Named(name) => terms.names.push(name),
+            }
+        }
+        Upstream::new(terms, members)
     }
 
     /// The members there are now.
@@ -70,6 +115,32 @@ impl Upstream {
         *members = members.iter().cloned().chain([member]).collect();
     }
 
+    /// Says which addresses a name has: others than before become members, and those that it had before are drained.
+    pub fn set_addresses(&self, name: &HostPort, addresses: &[SocketAddr]) {
+        let mut members = lock(&self.members);
+        let is_of_name = |member: &Arc<Member>| member.of.as_ref() == Some(name);
+        let is_wanted = |member: &Arc<Member>| {
+            !is_of_name(member) || matches!(&member.address, Address::Tcp(address) if addresses.contains(address))
+        };
+        let (kept, left): (Vec<_>, Vec<_>) = members.iter().cloned().partition(is_wanted);
+        let is_new = |address: &&SocketAddr| {
+            let address = Address::Tcp(**address);
+            !kept.iter().any(|member| is_of_name(member) && member.address == address)
+        };
+        let added = addresses
+            .iter()
+            .filter(is_new)
+            .map(|address| Member::named(Address::Tcp(*address), Some(name.clone()), 1, self.terms.member));
+        *members = kept.iter().cloned().chain(added).collect();
+        drop(members);
+        left.iter().for_each(|member| member.drain());
+    }
+
+    /// How many members a name has.
+    pub fn members_of(&self, name: &HostPort) -> usize {
+        self.members().iter().filter(|member| member.of.as_ref() == Some(name)).count()
+    }
+
     /// Removes the member of this name, which ends the requests that it has as if it was still there.
     pub fn remove(&self, name: &str) -> Option<Arc<Member>> {
         let mut members = lock(&self.members);
@@ -78,6 +149,14 @@ impl Upstream {
         drop(members);
         removed.drain();
         Some(removed)
+    }
+
+    /// Warns of a failure, now and then for each member.
+    pub fn warn(&self, failure: &Failure, sentence: impl FnOnce() -> String) {
+        match self.members().iter().find(|member| member.name == failure.of) {
+            Some(member) => member.failures.warn(sentence),
+            None => self.warnings.warn(sentence),
+        }
     }
 
     /// Closes connections that have been kept for long enough.
@@ -109,5 +188,12 @@ impl Upstream {
             }
             candidates.get_mut(index)?.is_available = false;
         }
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members: Vec<_> = self.members().iter().map(|member| member.name.clone()).collect();
+        formatter.debug_struct("Upstream").field("name", &self.terms.name).field("members", &members).finish()
     }
 }

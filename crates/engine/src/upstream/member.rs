@@ -1,10 +1,11 @@
 //! One server of an upstream: where it is, its kept connections, how it is seen, and the requests that it has.
 
-use super::address::Address;
+use super::address::{Address, HostPort};
 use super::balance::{Candidate, hash};
 use super::circuit::{CircuitTerms, Event, State, transition};
 use super::pool::{ConnectionPool, KeepTerms};
 use crate::lock::lock;
+use crate::log::RateLimited;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -25,10 +26,14 @@ pub struct Member {
     pub name: String,
     /// Where it is.
     pub address: Address,
+    /// The name that has this address, if it is known by one.
+    pub of: Option<HostPort>,
     /// Its share of the requests.
     pub weight: u32,
     /// Connections that are kept.
     pub pool: ConnectionPool,
+    /// Says what has failed here: no member's failures hide another's.
+    pub failures: RateLimited,
     terms: MemberTerms,
     identity: u64,
     in_flight: AtomicU32,
@@ -42,13 +47,20 @@ pub struct Member {
 impl Member {
     /// A member that nothing is known of yet: it is taken for well.
     pub fn new(address: Address, weight: u32, terms: MemberTerms) -> Arc<Member> {
+        Member::named(address, None, weight, terms)
+    }
+
+    /// The same for one that is known by a name.
+    pub fn named(address: Address, of: Option<HostPort>, weight: u32, terms: MemberTerms) -> Arc<Member> {
         let name = address.to_string();
         Arc::new(Member {
+            of,
             identity: hash(name.as_bytes()),
             name,
             address,
             weight,
             pool: ConnectionPool::new(terms.keep),
+            failures: RateLimited::new(),
             terms,
             in_flight: AtomicU32::new(0),
             circuit: Mutex::default(),

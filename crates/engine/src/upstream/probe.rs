@@ -3,10 +3,10 @@
 
 use super::connect::connect;
 use super::ends::{ResponseSink, WholeBody};
-use super::group::{Times, Upstream};
+use super::group::{ProbeTerms, Times, Upstream};
 use super::member::Member;
 use super::transfer::Transfer;
-use crate::log::RateLimited;
+use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
 use portico_wire::{Framing, Limits, ResponseHead, ResponseTo};
 use std::collections::HashMap;
@@ -14,23 +14,6 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
-
-/// How members are asked.
-#[derive(Clone, Debug)]
-pub struct ProbeTerms {
-    /// The path, with a query or without.
-    pub path: String,
-    /// The Host that it is asked of.
-    pub host: String,
-    /// Between the end of one round and the next, in milliseconds.
-    pub interval_ms: u64,
-    /// How long a member may take for all of its response.
-    pub timeout_ms: u64,
-    /// Bad responses in a row after which a member is taken for ill.
-    pub ill_after: u32,
-    /// Good ones in a row after which it is taken for well.
-    pub well_after: u32,
-}
 
 /// Whether a member responds to a probe with a status of 200 to 399, in time.
 pub async fn is_well(member: &Member, terms: &ProbeTerms, limits: &Limits, buffers: &Buffers) -> bool {
@@ -90,14 +73,13 @@ impl Streak {
     }
 
     fn judge(self, member: &Member, terms: &ProbeTerms) {
-        static RATE: RateLimited = RateLimited::new();
         let enough = if self.is_well { terms.well_after } else { terms.ill_after };
         if self.length >= enough && member.set_well(self.is_well) {
-            let name = &member.name;
-            RATE.warn(|| {
-                let news = if self.is_well { "responds well again" } else { "does not respond well" };
-                format!("upstream {name}: {news} to health checks")
-            });
+            let (level, news) = match self.is_well {
+                true => (Level::Info, "responds well again"),
+                false => (Level::Warning, "does not respond well"),
+            };
+            log(level, &format!("upstream {}: {news} to health checks", member.name));
         }
     }
 }

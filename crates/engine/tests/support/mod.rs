@@ -7,7 +7,7 @@ use portico_engine::engine::{Application, Descriptors, Ended, Engine};
 use portico_engine::listener::{BoundListener, Options};
 use portico_engine::message::spoken::Protocol;
 use portico_engine::orders::OrderDescriptors;
-use portico_engine::routing::Routing;
+use portico_engine::routing::{Routing, Target, UpstreamRow};
 use portico_engine::scoreboard::{Mapping, SlotRef};
 use portico_engine::settings::{Lines, Settings};
 use portico_engine::upstream::group::Upstream;
@@ -80,7 +80,19 @@ impl RunningServer {
         values: &[(&str, &str)],
         upstreams: Vec<(String, Arc<Upstream>)>,
     ) -> RunningServer {
-        RunningServer::serve_with(application, values, Descriptors { upstreams, ..Descriptors::default() }).0
+        let mut routing = Routing::default();
+        let rows = upstreams.into_iter().map(|(path, upstream)| {
+            routing.upstreams.push(upstream.clone());
+            (path, Target::Upstream(Arc::new(UpstreamRow { upstream, mount: "".into() })))
+        });
+        let rows: Vec<_> = rows.collect();
+        let application_row = (String::new(), Target::Application { index: 0, mount: "".into() });
+        for (path, target) in rows.into_iter().chain([application_row]) {
+            routing.routes.add("", &path, false, routing.targets.len());
+            routing.targets.push(target);
+        }
+        RunningServer::serve_with(application, values, Descriptors { routing: Some(routing), ..Descriptors::default() })
+            .0
     }
 
     /// The same with a gate, whose keeper is at the other end of a socket; and the listening socket, which stays open.

@@ -134,6 +134,10 @@ pub fn terms() -> UpstreamTerms {
     UpstreamTerms {
         name: "tests".into(),
         balance: Balance::RoundRobin,
+        member: MEMBER,
+        names: Vec::new(),
+        resolve_ms: 60_000,
+        probe: None,
         times: Times { connect_ms: 5_000, first_byte_ms: 5_000, idle_ms: 5_000, tunnel_ms: 5_000 },
         limits: Limits::default(),
         max_retries: 1,
@@ -183,8 +187,17 @@ impl Client {
             Forwarding { family: ForwardedFamily::Neither, is_trusted: false, peer: None, scheme: Scheme::Http };
         let framing = head.framing;
         let connection = PassedConnection::Keep;
-        let request =
-            PassedOn { head: &head, bytes, target: None, host: None, framing, connection, forwarding, via: "" };
+        let request = PassedOn {
+            head: &head,
+            bytes,
+            target: None,
+            prefix: "",
+            host: None,
+            framing,
+            connection,
+            forwarding,
+            via: "",
+        };
         forward(&self.upstream, request, source, sink, &self.buffers).await
     }
 

@@ -23,6 +23,8 @@ pub struct PassedOn<'a> {
     pub bytes: &'a [u8],
     /// The target, where it is not the one that the request came with.
     pub target: Option<&'a [u8]>,
+    /// What was taken from the path to make that target; empty for nothing.
+    pub prefix: &'a str,
     /// Host, where it is not the one that the request came with.
     pub host: Option<&'a [u8]>,
     /// Where the body ends that is sent after it.
@@ -176,8 +178,9 @@ impl PassedOn<'_> {
     fn is_passed_as_it_is(&self, name: &[u8]) -> bool {
         let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
         self.forwarding.is_trusted
+            && (self.prefix.is_empty() || !is(b"x-forwarded-prefix"))
             && match self.forwarding.family {
-                ForwardedFamily::XForwarded => !is(b"x-forwarded-for"),
+                ForwardedFamily::XForwarded => !is(b"x-forwarded-for") && !is(b"forwarded"),
                 ForwardedFamily::Standard => !is(b"forwarded"),
                 ForwardedFamily::Neither => true,
             }
@@ -200,8 +203,23 @@ impl PassedOn<'_> {
         let Forwarding { family, is_trusted, peer, scheme } = self.forwarding;
         let peer = peer.map(|peer| peer.to_canonical());
         let before = |name: &'static str| if is_trusted { self.joined(name) } else { Vec::new() };
+        if !self.prefix.is_empty() {
+            let prefix = [&before("x-forwarded-prefix"), self.prefix.as_bytes()].concat();
+            write_checked(out, b"X-Forwarded-Prefix", &prefix)?;
+        }
         match family {
             ForwardedFamily::Neither => {}
+            ForwardedFamily::XForwarded if !before("forwarded").is_empty() => {
+                // What the peer says in one family is added to in that one, else the two would say different things of the
+                // client; and nothing is said of scheme and host, which it has said.
+                let named = before("x-forwarded-for");
+                if !named.is_empty() {
+                    let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
+                    write_checked(out, b"X-Forwarded-For", &list(named, peer.as_bytes()))?;
+                }
+                let element = peer.map(|peer| format!("for={}", node(Some(peer)))).unwrap_or_default();
+                write_checked(out, b"Forwarded", &list(before("forwarded"), element.as_bytes()))?;
+            }
             ForwardedFamily::XForwarded => {
                 let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
                 let entries = list(before("x-forwarded-for"), peer.as_bytes());
@@ -216,13 +234,7 @@ impl PassedOn<'_> {
                 }
             }
             ForwardedFamily::Standard => {
-                let node = match peer {
-                    Some(IpAddr::V4(address)) => address.to_string(),
-                    // RFC 7239 6.1: in brackets, and so in quotes.
-                    Some(IpAddr::V6(address)) => format!("\"[{address}]\""),
-                    None => "unknown".to_owned(),
-                };
-                let mut element = format!("for={node};proto={}", scheme.name()).into_bytes();
+                let mut element = format!("for={};proto={}", node(peer), scheme.name()).into_bytes();
                 if !host.is_empty() {
                     // A valid authority has neither quotes nor backslashes.
                     element.extend([b";host=\"", host, b"\""].concat());
@@ -238,6 +250,16 @@ impl PassedOn<'_> {
         let named = self.head.headers.iter();
         let named = named.filter(|header| header.name.of(self.bytes).eq_ignore_ascii_case(name.as_bytes()));
         named.map(|header| header.value.of(self.bytes)).fold(Vec::new(), list)
+    }
+}
+
+/// A peer as `Forwarded` names it.
+fn node(peer: Option<IpAddr>) -> String {
+    match peer {
+        Some(IpAddr::V4(address)) => address.to_string(),
+        // RFC 7239 6.1: in brackets, and so in quotes.
+        Some(IpAddr::V6(address)) => format!("\"[{address}]\""),
+        None => "unknown".to_owned(),
     }
 }
 
