@@ -137,7 +137,7 @@ def client(server: Server, source: str | None = None) -> Connection:
 def environ_of(connection: Connection, target: str, *headers: str) -> dict[str, Any]:
     response = connection.request(target, headers=headers)
     assert response.status == 200, response
-    return {key: told["value"] for key, told in json.loads(response.body)["values"].items()}
+    return {key: each["value"] for key, each in json.loads(response.body)["values"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +270,7 @@ def test_requests_of_reverse_proxies_are_passed_on(
             peer.send((uwsgi if protocol == "uwsgi" else scgi)([*given, *more[:-1]]))
             response = peer.read_response() if protocol == "uwsgi" else peer.read_cgi_response()
     assert response is not None
-    values = {key: told["value"] for key, told in json.loads(response.body)["values"].items()}
+    values = {key: each["value"] for key, each in json.loads(response.body)["values"].items()}
     assert (values["HTTP_X_A"], values["REMOTE_ADDR"]) == ("b", "192.0.2.9")
     assert (values["wsgi.url_scheme"], values["PATH_INFO"]) == ("https", "/environ/x")
     assert values["QUERY_STRING"] == "y"
@@ -407,7 +407,7 @@ def test_health_checks_say_who_gets_requests(tmp_path: Path) -> None:
 # --- Which member
 
 
-def told(number: int) -> Callable[[Member, socket.socket], None]:
+def numbered(number: int) -> Callable[[Member, socket.socket], None]:
     return responds(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number)
 
 
@@ -417,7 +417,7 @@ def told(number: int) -> Callable[[Member, socket.socket], None]:
     ids=["round-robin", "header", "cookie"],
 )
 def test_which_member_gets_a_request(tmp_path: Path, balance: str, header: str) -> None:
-    members = [Member(told(number)) for number in range(3)]
+    members = [Member(numbered(number)) for number in range(3)]
     with routed(tmp_path, *members, more=f'balance = "{balance}"') as server:
         connection = client(server)
 
@@ -508,7 +508,7 @@ def test_an_upgrade_is_a_tunnel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--preload"]], ids=["plain", "preload"])
 def test_a_reload_changes_the_members_and_loses_no_request(tmp_path: Path, options: list[str]) -> None:
-    before, after = Member(told(1)), Member(told(2))
+    before, after = Member(numbered(1)), Member(numbered(2))
     with ExitStack() as stack:
         for member in (before, after):
             stack.callback(member.close)

@@ -49,6 +49,11 @@ fn end_to_end_fields_are_passed_on_as_they_came() {
 }
 
 #[test]
+fn names_that_look_like_others_are_not_passed_on() {
+    assert_eq!(with("X_Forwarded_For: 6.6.6.6\nX-A: b\nA_: c\n", SILENT), "X-A: b\n");
+}
+
+#[test]
 fn fields_for_one_connection_are_not_passed_on() {
     let fields = "Connection: X-One, keep-alive,, x-TWO\nX-One: 1\nX-Two: 2\nX-Three: 3\nKeep-Alive: 5\nTE: trailers\n\
         Trailer: X\nProxy-Connection: x\nProxy-Authorization: x\nUpgrade: y\nExpect: 100-continue\n";

@@ -93,11 +93,12 @@ impl Upstream {
     }
 
     /// An upstream of what is at these places.
-    pub fn at(mut terms: UpstreamTerms, places: impl IntoIterator<Item = Place>) -> Arc<Upstream> {
+    pub fn at(mut terms: UpstreamTerms, places: Vec<Place>) -> Arc<Upstream> {
         let mut members = Vec::new();
+        let of_member = terms.member.of_one_of(places.len());
         for place in places {
             match place {
-                Place::Fixed(address) => members.push(Member::new(address, 1, terms.member)),
+                Place::Fixed(address) => members.push(Member::new(address, 1, of_member)),
                 Place::Named(name) => terms.names.push(name),
             }
         }
@@ -127,10 +128,12 @@ impl Upstream {
             let address = Address::Tcp(**address);
             !kept.iter().any(|member| is_of_name(member) && member.address == address)
         };
+        let others = kept.iter().filter(|member| !is_of_name(member)).count();
+        let of_member = self.terms.member.of_one_of(others + addresses.len());
         let added = addresses
             .iter()
             .filter(is_new)
-            .map(|address| Member::named(Address::Tcp(*address), Some(name.clone()), 1, self.terms.member));
+            .map(|address| Member::named(Address::Tcp(*address), Some(name.clone()), 1, of_member));
         *members = kept.iter().cloned().chain(added).collect();
         drop(members);
         left.iter().for_each(|member| member.drain());

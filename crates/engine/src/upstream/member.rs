@@ -20,6 +20,15 @@ pub struct MemberTerms {
     pub keep: KeepTerms,
 }
 
+impl MemberTerms {
+    /// What holds for one of so many: the only one is never ejected, since its requests could go nowhere else.
+    #[must_use]
+    pub fn of_one_of(self, count: usize) -> MemberTerms {
+        let max_failures = if count > 1 { self.circuit.max_failures } else { 0 };
+        MemberTerms { circuit: CircuitTerms { max_failures, ..self.circuit }, ..self }
+    }
+}
+
 /// The member.
 pub struct Member {
     /// Its address, as it is shown.

@@ -75,11 +75,12 @@ impl Streak {
     fn judge(self, member: &Member, terms: &ProbeTerms) {
         let enough = if self.is_well { terms.well_after } else { terms.ill_after };
         if self.length >= enough && member.set_well(self.is_well) {
-            let (level, news) = match self.is_well {
-                true => (Level::Info, "responds well again"),
-                false => (Level::Warning, "does not respond well"),
-            };
-            log(level, &format!("upstream {}: {news} to health checks", member.name));
+            let name = &member.name;
+            if self.is_well {
+                log(Level::Info, &format!("upstream {name}: responds well again to health checks"));
+            } else {
+                log(Level::Warning, &format!("upstream {name}: does not respond well to health checks"));
+            }
         }
     }
 }

@@ -167,7 +167,8 @@ impl PassedOn<'_> {
                 14 => name.eq_ignore_ascii_case(b"content-length"),
                 _ => is_forwarded_name(name) && !self.is_passed_as_it_is(name),
             };
-            if !is_ours && !hop_by_hop.contains(name) {
+            // Names that CGI cannot tell from others (RFC 3875 4.1.18) would be another header to some servers.
+            if !is_ours && !name.contains(&b'_') && !hop_by_hop.contains(name) {
                 write_checked(out, name, value)?;
             }
         }
