@@ -187,9 +187,7 @@ def load_plan(data: bytes) -> Plan:
 
 def handed_settings(values: dict[str, Any], origins: dict[str, str], routes: Sequence[Any] = ()) -> Settings:
     """Return settings that were read elsewhere."""
-    handed = HandedValues(values, origins)
-    handed.routes = list(routes)
-    return cast("Settings", handed)
+    return cast("Settings", HandedValues(values, origins, routes))
 
 
 def dump_listeners(listeners: list[Listener]) -> list[Any]:
