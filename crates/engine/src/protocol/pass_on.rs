@@ -9,6 +9,7 @@ use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
 use crate::exchange::account::{Account, CLIENT_CLOSED_REQUEST};
 use crate::exchange::body_reader::BodyReader;
+use crate::exchange::error_response::{Overload, warn_about_overload};
 use crate::exchange::sending;
 use crate::exchange::server_response::ServerResponse;
 use crate::message::body::BodyError;
@@ -60,6 +61,7 @@ pub async fn pass_on(
     let mut source = ClientBody::new(connection, &request, reader, &shared);
     let mut sink = ClientResponse::new(connection, &request, &shared);
     let Some(room) = resources.admission.begin_request() else {
+        warn_about_overload(Overload::TooMany);
         return end(connection, request, source, sink, arrived_ns, Err(Reason::NoMember)).await;
     };
     let peer = connection.origin.client().map(|client| client.ip());
