@@ -281,6 +281,22 @@ def test_no_worker_of_a_router_has_an_application(outer: Server) -> None:
     assert "imported" not in outer.log_tail()
 
 
+def test_the_example_is_a_router(tmp_path: Path) -> None:
+    examples = Path(__file__).parents[2] / "examples"
+    chdir, database = ["--chdir", str(examples)], {"GUESTBOOK": str(tmp_path / "guestbook")}
+    port = free_port()
+    text = (examples / "router.toml").read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    with (
+        Server("hello", bind=f"unix:{tmp_path}/hello.sock", options=chdir),
+        Server("guestbook", bind=f"unix:{tmp_path}/guestbook.sock", options=chdir, environment=database),
+        router(tmp_path, text) as server,
+    ):
+        connection = client(server)
+        assert connection.request("/").body == b"Hello, world!"
+        assert connection.request("/guestbook/").status == 200
+        assert connection.request("/book").get("location") == "/guestbook/"
+
+
 # --- Members that misbehave
 
 
