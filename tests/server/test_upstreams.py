@@ -351,6 +351,7 @@ def test_a_response_that_ends_too_early_looks_so(tmp_path: Path) -> None:
         connection.ask("/")
         assert connection.read_head().status == 200
         assert connection.read_to_end() == b"abc"
+        connection.socket.close()
         server.error_log.wait_for(r"closed the connection before .*; its response is not complete")
 
 
@@ -566,6 +567,7 @@ def test_a_request_that_waits_at_a_member_is_responded_to_before_the_end(tmp_pat
         go_on.set()
         response = connection.read_response()
         assert (response.body, response.get("connection")) == (b"ok", "close")
+        connection.socket.close()
 
 
 def test_a_portico_that_was_killed_is_back_with_its_next_worker(tmp_path: Path) -> None:

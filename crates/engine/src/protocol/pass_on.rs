@@ -174,7 +174,7 @@ struct Shared {
     /// Whether all of the request's body has come.
     is_complete: AtomicBool,
     /// Whether another protocol is spoken: who has closed its side may still listen.
-    is_tunnel: AtomicBool,
+    has_upgraded: AtomicBool,
 }
 
 impl Shared {
@@ -185,8 +185,8 @@ impl Shared {
             tokio::time::sleep(PROMPT).await;
         }
         disconnected(connection).await;
-        if self.is_tunnel.load(Relaxed) {
-            std::future::pending().await
+        if self.has_upgraded.load(Relaxed) {
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -401,7 +401,7 @@ impl ResponseSink for ClientResponse<'_> {
         *self.shared.is_responding.lock().await = true;
         self.status = head.status;
         if head.is_upgrade() {
-            self.shared.is_tunnel.store(true, Relaxed);
+            self.shared.has_upgraded.store(true, Relaxed);
             self.encode_upgrade(head, bytes);
         } else {
             self.encode(head, bytes);

@@ -149,7 +149,8 @@ fn head_of_variables(inbound: &Inbound) -> Result<Vec<u8>, WireError> {
     } else {
         out.extend_from_slice(gateway.target.of(bytes));
     }
-    if out.iter().filter(|byte| **byte == b' ').count() != 1 || out.iter().any(u8::is_ascii_control) {
+    let mut spaces = out.iter().filter(|byte| **byte == b' ');
+    if spaces.next().is_none() || spaces.next().is_some() || out.iter().any(u8::is_ascii_control) {
         return Err(WireError::TARGET_CHARACTER);
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
@@ -201,7 +202,7 @@ struct Source {
     /// Whether something of the rest was, which is lost then.
     is_rest_begun: bool,
     /// What the spooled bytes hold of the server's budgets.
-    _held: Option<Held>,
+    held: Option<Held>,
 }
 
 impl Source {
@@ -211,10 +212,10 @@ impl Source {
             Body::Spooled(spool) => (Some(*spool), None),
             Body::Streamed(stream) => (Some(stream.spooled), Some(stream.rest)),
         };
-        let mut source = Source { memory: buffered, file: None, rest, given: 0, is_rest_begun: false, _held: None };
+        let mut source = Source { memory: buffered, file: None, rest, given: 0, is_rest_begun: false, held: None };
         if let Some(spool) = spool {
             let kept = spool.into_kept()?;
-            (source.memory, source.file, source._held) = (kept.memory, kept.file, Some(kept.held));
+            (source.memory, source.file, source.held) = (kept.memory, kept.file, Some(kept.held));
         }
         Ok(source)
     }

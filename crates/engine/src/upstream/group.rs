@@ -136,7 +136,9 @@ impl Upstream {
             .map(|address| Member::named(Address::Tcp(*address), Some(name.clone()), 1, of_member));
         *members = kept.iter().cloned().chain(added).collect();
         drop(members);
-        left.iter().for_each(|member| member.drain());
+        for member in &left {
+            member.drain();
+        }
     }
 
     /// How many members a name has.
@@ -197,6 +199,10 @@ impl Upstream {
 impl fmt::Debug for Upstream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let members: Vec<_> = self.members().iter().map(|member| member.name.clone()).collect();
-        formatter.debug_struct("Upstream").field("name", &self.terms.name).field("members", &members).finish()
+        formatter
+            .debug_struct("Upstream")
+            .field("name", &self.terms.name)
+            .field("members", &members)
+            .finish_non_exhaustive()
     }
 }
