@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from support.gateway import GatewayConnection, fastcgi, scgi, uwsgi, variables
-from support.raw_client import Connection
+from support.raw_client import Connection, Response
 from support.server import Server, free_port
 from support.waiting import wait_until
 
@@ -135,7 +135,10 @@ def client(server: Server, source: str | None = None) -> Connection:
 
 
 def environ_of(connection: Connection, target: str, *headers: str) -> dict[str, Any]:
-    response = connection.request(target, headers=headers)
+    return environ_in(connection.request(target, headers=headers))
+
+
+def environ_in(response: Response) -> dict[str, Any]:
     assert response.status == 200, response
     return {key: each["value"] for key, each in json.loads(response.body)["values"].items()}
 
@@ -246,34 +249,58 @@ def test_requests_that_are_pipelined_are_responded_to_in_order(outer: Server) ->
     assert [connection.read_response().status for _ in paths] == [200, 200, 200, 307, 200]
 
 
+def asked_over(protocol: str, port: int, given: list[tuple[str, str]], body: bytes = b"") -> Response:
+    """What a reverse proxy gets that speaks `protocol`."""
+    with GatewayConnection(("127.0.0.1", port)) as peer:
+        peer.send({"uwsgi": uwsgi, "scgi": scgi, "fastcgi": fastcgi}[protocol](given, body))
+        if protocol == "fastcgi":
+            response = peer.read_fastcgi_response().response
+            assert response is not None
+            return response
+        return peer.read_response() if protocol == "uwsgi" else peer.read_cgi_response()
+
+
+def with_others(given: list[tuple[str, str]], **others: str) -> list[tuple[str, str]]:
+    return [*((name, value) for name, value in given if name not in others), *others.items()]
+
+
 @pytest.mark.parametrize("protocol", ["uwsgi", "scgi", "fastcgi"])
 def test_requests_of_reverse_proxies_are_passed_on(
     outer: Server, ports: dict[str, int], protocol: str
 ) -> None:
-    more = [("HTTP_X_A", "b"), ("REMOTE_ADDR", "192.0.2.9"), ("HTTPS", "on"), ("CONTENT_LENGTH", "3")]
-    given = [(name, value) for name, value in variables("/echo/x?y", "POST") if name not in dict(more)]
-    with GatewayConnection(("127.0.0.1", ports[protocol])) as peer:
-        if protocol == "fastcgi":
-            peer.send(fastcgi([*given, *more], b"abc"))
-            response = peer.read_fastcgi_response().response
-        else:
-            peer.send((uwsgi if protocol == "uwsgi" else scgi)([*given, *more], b"abc"))
-            response = peer.read_response() if protocol == "uwsgi" else peer.read_cgi_response()
-    assert response is not None
-    assert (response.status, response.body) == (200, b"abc")
-    given = [(name, value) for name, value in variables("/environ/x?y", "GET") if name not in dict(more)]
-    with GatewayConnection(("127.0.0.1", ports[protocol])) as peer:
-        if protocol == "fastcgi":
-            peer.send(fastcgi([*given, *more[:-1]]))
-            response = peer.read_fastcgi_response().response
-        else:
-            peer.send((uwsgi if protocol == "uwsgi" else scgi)([*given, *more[:-1]]))
-            response = peer.read_response() if protocol == "uwsgi" else peer.read_cgi_response()
-    assert response is not None
-    values = {key: each["value"] for key, each in json.loads(response.body)["values"].items()}
-    assert (values["HTTP_X_A"], values["REMOTE_ADDR"]) == ("b", "192.0.2.9")
+    port = ports[protocol]
+    posted = with_others(variables("/echo/x?y", "POST"), CONTENT_LENGTH="3")
+    assert asked_over(protocol, port, posted, b"abc").body == b"abc"
+    given = with_others(
+        variables("/environ/x?y"), HTTP_X_A="b", HTTPS="on", HTTP_X_FORWARDED_FOR="6.6.6.6", HTTP_PROXY="x"
+    )
+    values = environ_in(asked_over(protocol, port, given))
+    assert (values["HTTP_X_A"], values["REMOTE_ADDR"]) == ("b", "192.0.2.7")
     assert (values["wsgi.url_scheme"], values["PATH_INFO"]) == ("https", "/environ/x")
     assert values["QUERY_STRING"] == "y"
+    mounted = with_others(
+        variables("/front/environ/%2Fx?y"), SCRIPT_NAME="/front", PATH_INFO="/environ//x", HTTPS="on"
+    )
+    values = environ_in(asked_over(protocol, port, mounted))
+    assert (values["SCRIPT_NAME"], values["PATH_INFO"]) == ("/front", "/environ//x")
+    stripped = [each for each in variables("/a%20b/environ/ x") if each[0] != "REQUEST_URI"]
+    values = environ_in(asked_over(protocol, port, with_others(stripped, PATH_INFO="/a b/environ/ x")))
+    assert (values["SCRIPT_NAME"], values["PATH_INFO"]) == ("/a b", "/environ/ x")
+    hostile = with_others(variables("/environ"), HTTP_X_A="b\r\nX-B: c")
+    assert asked_over(protocol, port, hostile).status == 400
+
+
+def test_what_is_no_file_is_passed_on(tmp_path: Path, folder: Path, inner: Server) -> None:
+    (tmp_path / "a.txt").write_text("a file")
+    options = ["--static", f"/={tmp_path}"]
+    with router(tmp_path, upstream(f"unix:{folder}/inner.sock"), options=options) as server:
+        connection = client(server)
+        assert connection.request("/a.txt").body == b"a file"
+        assert environ_of(connection, "/environ", "X-Forwarded-For: 192.0.2.1")["REMOTE_ADDR"] == "192.0.2.1"
+        body = os.urandom(300_000)
+        assert connection.request("/echo", method="POST", body=body).body == body
+        assert connection.request("/environ", method="HEAD").body == b""
+        assert connection.request("/gone").status == 404
 
 
 def test_no_worker_of_a_router_has_an_application(outer: Server) -> None:

@@ -22,7 +22,7 @@ fn head_of(bytes: &[u8]) -> RequestHead {
 
 fn passed_on<'a>(head: &'a RequestHead, bytes: &'a [u8], forwarding: Forwarding) -> PassedOn<'a> {
     let (framing, connection) = (head.framing, PassedConnection::Keep);
-    PassedOn { head, bytes, target: None, prefix: "", host: None, framing, connection, forwarding, via: "" }
+    PassedOn { head, bytes, target: None, prefix: b"", host: None, framing, connection, forwarding, via: "" }
 }
 
 /// What becomes of a request, with its CRLFs shown as line ends.
@@ -168,7 +168,7 @@ fn what_was_taken_from_the_path_is_passed_on() {
     let request = "GET /a/b HTTP/1.1\nHost: a\nX-Forwarded-Prefix: /outer\n\n";
     let change = |request: &mut PassedOn<'_>| {
         request.target = Some(b"/b");
-        request.prefix = "/a";
+        request.prefix = b"/a";
     };
     assert_eq!(written(request, change, SILENT), "GET /b HTTP/1.1\nHost: a\nX-Forwarded-Prefix: /a\n\n");
     let trusted = Forwarding { is_trusted: true, ..SILENT };

@@ -69,7 +69,7 @@ pub async fn pass_on(
     let passed_on = PassedOn {
         head: &request.head,
         bytes: request.bytes(),
-        prefix: if target.is_some() { &row.mount } else { "" },
+        prefix: if target.is_some() { row.mount.as_bytes() } else { b"" },
         target: target.as_deref(),
         host: None,
         framing: request.head.framing,

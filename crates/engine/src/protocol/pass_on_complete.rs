@@ -17,8 +17,8 @@ use crate::upstream::ends::{RequestSource, ResponseSink, SourceGone};
 use crate::upstream::failure::Reason;
 use crate::upstream::forward::forward;
 use portico_wire::{
-    ForwardedFamily, Forwarding, Framing, Limits, PassedConnection, PassedOn, RequestHead, Scheme, WireError,
-    check_response_header_name, check_response_header_value, write_header,
+    ForwardedFamily, Forwarding, Framing, GatewayHead, Limits, PassedConnection, PassedOn, RequestHead, Scheme,
+    WireError, check_response_header_name, check_response_header_value, write_header,
 };
 use std::fs::File;
 use std::io;
@@ -56,7 +56,7 @@ async fn respond(request: Request, row: Arc<UpstreamRow>) {
             let passed_on = PassedOn {
                 head: &copied.head,
                 bytes: &copied.bytes,
-                prefix: if copied.target.is_some() { &row.mount } else { "" },
+                prefix: &copied.prefix,
                 target: copied.target.as_deref(),
                 host: None,
                 framing,
@@ -104,6 +104,8 @@ struct Copied {
     head: RequestHead,
     bytes: Vec<u8>,
     target: Option<Vec<u8>>,
+    /// What of the path is not in that.
+    prefix: Vec<u8>,
     is_trusted: bool,
     peer: Option<IpAddr>,
     scheme: Scheme,
@@ -112,13 +114,13 @@ struct Copied {
 impl Copied {
     fn of(request: &Request, row: &UpstreamRow, peer: Option<IpAddr>, is_tls: bool) -> Result<Copied, WireError> {
         let inbound = &request.inbound;
-        let target = row.target(inbound);
         let https = |is_tls| if is_tls { Scheme::Https } else { Scheme::Http };
         let Some(gateway) = inbound.gateway() else {
             let (mut head, bytes) = (inbound.head.clone(), inbound.bytes().to_vec());
             head.upgrade = false;
-            let is_trusted = request.connection.origin.is_trusted();
-            return Ok(Copied { head, bytes, target, is_trusted, peer, scheme: https(is_tls) });
+            let (target, is_trusted) = (row.target(inbound), request.connection.origin.is_trusted());
+            let prefix = if target.is_some() { row.mount.as_bytes().to_vec() } else { Vec::new() };
+            return Ok(Copied { head, bytes, target, prefix, is_trusted, peer, scheme: https(is_tls) });
         };
         let bytes = head_of_variables(inbound)?;
         let mut head = RequestHead::new();
@@ -126,12 +128,43 @@ impl Copied {
         head.upgrade = false;
         let client = gateway.client.map_or(peer, |client| client.address);
         let scheme = gateway.scheme.unwrap_or(https(is_tls));
-        let target = target.filter(|_| gateway.path_is_encoded);
+        let script_name = gateway.script_name.of(inbound.bytes());
+        let (target, prefix) = match target_below(inbound, gateway, &row.mount) {
+            Some(target) => (Some(target), [script_name, row.mount.as_bytes()].concat()),
+            None => (None, Vec::new()),
+        };
         if is_whole {
-            Ok(Copied { head, bytes, target, is_trusted: false, peer: client, scheme })
+            Ok(Copied { head, bytes, target, prefix, is_trusted: false, peer: client, scheme })
         } else {
             Err(WireError::HEAD_TOO_LARGE)
         }
+    }
+}
+
+/// The target without what the reverse proxy says that it is mounted at, and without `mount`; none if that takes nothing.
+fn target_below(inbound: &Inbound, gateway: &GatewayHead, mount: &str) -> Option<Vec<u8>> {
+    if gateway.script_name.is_empty() && mount.is_empty() {
+        return None;
+    }
+    let bytes = inbound.bytes();
+    let path = if mount.is_empty() { inbound.head.path.of(bytes) } else { inbound.below(mount)? };
+    let mut target = Vec::new();
+    if gateway.path_is_encoded {
+        target.extend_from_slice(path);
+    } else {
+        write_quoted(&mut target, path);
+    }
+    if target.is_empty() {
+        target.push(b'/');
+    }
+    write_query(&mut target, gateway.query.of(bytes));
+    Some(target)
+}
+
+fn write_query(target: &mut Vec<u8>, query: &[u8]) {
+    if !query.is_empty() {
+        target.push(b'?');
+        target.extend_from_slice(query);
     }
 }
 
@@ -142,10 +175,7 @@ fn head_of_variables(inbound: &Inbound) -> Result<Vec<u8>, WireError> {
     if gateway.target.is_empty() {
         let path = [gateway.script_name.of(bytes), gateway.path_info.of(bytes)].concat();
         write_quoted(&mut out, if path.is_empty() { b"/" } else { &path });
-        if !gateway.query.is_empty() {
-            out.push(b'?');
-            out.extend_from_slice(gateway.query.of(bytes));
-        }
+        write_query(&mut out, gateway.query.of(bytes));
     } else {
         out.extend_from_slice(gateway.target.of(bytes));
     }

@@ -191,7 +191,7 @@ impl Client {
             head: &head,
             bytes,
             target: None,
-            prefix: "",
+            prefix: b"",
             host: None,
             framing,
             connection,

@@ -24,7 +24,7 @@ pub struct PassedOn<'a> {
     /// The target, where it is not the one that the request came with.
     pub target: Option<&'a [u8]>,
     /// What was taken from the path to make that target; empty for nothing.
-    pub prefix: &'a str,
+    pub prefix: &'a [u8],
     /// Host, where it is not the one that the request came with.
     pub host: Option<&'a [u8]>,
     /// Where the body ends that is sent after it.
@@ -205,7 +205,7 @@ impl PassedOn<'_> {
         let peer = peer.map(|peer| peer.to_canonical());
         let before = |name: &'static str| if is_trusted { self.joined(name) } else { Vec::new() };
         if !self.prefix.is_empty() {
-            let prefix = [&before("x-forwarded-prefix"), self.prefix.as_bytes()].concat();
+            let prefix = [&before("x-forwarded-prefix"), self.prefix].concat();
             write_checked(out, b"X-Forwarded-Prefix", &prefix)?;
         }
         match family {
