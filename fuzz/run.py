@@ -29,7 +29,10 @@ WORK = FUZZ / "work"
 CORPUS = FUZZ.parent / "tests" / "corpus"
 HTTP_CORPUS = CORPUS / "http1"
 
-HTTP_TARGETS = ("head", "body", "chunked", "connection", "response", "splits", "forwarded")
+HTTP_TARGETS = (
+    *("head", "body", "chunked", "connection", "response", "splits", "forwarded"),
+    *("passed_on", "response_head"),
+)
 GATEWAY_TARGETS = ("uwsgi", "scgi", "fastcgi", "proxy", "gateway", "fastcgi_response")
 """What reverse proxies speak beside HTTP; the first ones have a corpus of their own."""
 TARGETS = HTTP_TARGETS + GATEWAY_TARGETS
@@ -210,9 +213,11 @@ def messages_of(target: str) -> list[bytes]:
         return escaped_lines("gateway.txt")
     if target in GATEWAY_TARGETS:
         return [path.read_bytes() for path in sorted((CORPUS / target).glob("**/*.bin"))]
+    if target == "response_head":
+        return [path.read_bytes() for path in sorted((CORPUS / "responses").glob("**/*.http"))]
     messages = [path.read_bytes() for path in sorted(HTTP_CORPUS.glob("**/*.http"))]
     messages += escaped_lines("requests.txt")
-    if target == "forwarded":
+    if target in ("forwarded", "passed_on"):
         messages += escaped_lines("forwarded.txt")
     elif target in ("body", "chunked"):
         messages = [message.partition(b"\r\n\r\n")[2] for message in messages] + escaped_lines("chunked.txt")

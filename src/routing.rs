@@ -1,7 +1,9 @@
 //! The routes of a server with several applications, read from what Python hands over.
 
 use crate::names::Names;
-use portico_engine::routing::{FixedResponse, Folder, Redirect, Routing, Target};
+use crate::upstreams::UpstreamAttributes;
+use portico_engine::routing::{FixedResponse, Folder, Redirect, Routing, Target, UpstreamRow};
+use portico_engine::upstream::group::Upstream;
 use portico_wire::Routes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -34,6 +36,7 @@ struct RouteAttributes {
     files: Option<Files>,
     response: Option<Response>,
     redirect: Option<(u16, String, Option<String>)>,
+    upstream: Option<(usize, String)>,
 }
 
 /// Each field is the attribute of the same name (`portico.types.EngineRouting`).
@@ -41,6 +44,7 @@ struct RouteAttributes {
 pub struct RoutingAttributes {
     others: Vec<ApplicationAttributes>,
     folders: Vec<FolderAttributes>,
+    upstreams: Vec<UpstreamAttributes>,
     routes: Vec<RouteAttributes>,
     rejects_unknown_hosts: bool,
 }
@@ -62,10 +66,11 @@ impl RoutingAttributes {
             routes: Routes::new(self.rejects_unknown_hosts),
             targets: Vec::new(),
             folders: folders.map(|(path, index, cache_control)| Folder { path, index, cache_control }).collect(),
+            upstreams: self.upstreams.into_iter().map(UpstreamAttributes::read).collect::<PyResult<_>>()?,
         };
         for (number, row) in self.routes.into_iter().enumerate() {
             routing.routes.add(&row.host, &row.path, row.is_exact, number);
-            routing.targets.push(row.target(others.len(), routing.folders.len())?);
+            routing.targets.push(row.target(others.len(), routing.folders.len(), &routing.upstreams)?);
         }
         Ok((routing, others))
     }
@@ -80,23 +85,27 @@ impl From<ApplicationAttributes> for Other {
 }
 
 impl RouteAttributes {
-    fn target(self, last_application: usize, folders: usize) -> PyResult<Target> {
-        match (self.application, self.files, self.response, self.redirect) {
-            (Some((index, mount)), None, None, None) if index <= last_application => {
+    fn target(self, last_application: usize, folders: usize, upstreams: &[Arc<Upstream>]) -> PyResult<Target> {
+        let upstream = self.upstream.and_then(|(index, mount)| Some((upstreams.get(index)?.clone(), mount)));
+        match (self.application, self.files, self.response, self.redirect, upstream) {
+            (Some((index, mount)), None, None, None, None) if index <= last_application => {
                 Ok(Target::Application { index, mount: mount.into() })
             }
-            (None, Some((folder, mount, falls_back)), None, None) if folder < folders => {
+            (None, Some((folder, mount, falls_back)), None, None, None) if folder < folders => {
                 Ok(Target::Files { folder, mount: mount.into(), falls_back })
             }
-            (None, None, Some((status, headers, body)), None) => {
+            (None, None, Some((status, headers, body)), None, None) => {
                 Ok(Target::Response(Arc::new(FixedResponse { status, headers, body })))
             }
-            (None, None, None, Some((status, to, in_place_of))) => {
+            (None, None, None, Some((status, to, in_place_of)), None) => {
                 let in_place_of = in_place_of.map(String::into_boxed_str);
                 Ok(Target::Redirect(Arc::new(Redirect { status, to, in_place_of })))
             }
+            (None, None, None, None, Some((upstream, mount))) => {
+                Ok(Target::Upstream(Arc::new(UpstreamRow { upstream, mount: mount.into() })))
+            }
             _ => Err(PyValueError::new_err(format!(
-                "the route of {}{}: expected an application or a folder that there is, a response or a redirect",
+                "the route of {}{}: expected an application, a folder or an upstream that there is, a response or a redirect",
                 self.host, self.path
             ))),
         }

@@ -54,7 +54,7 @@ CRATES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 # The only modules of the engine that may name a socket.
-SOCKET_MODULES = ("listener", "connection::socket", "orders", "accept", "datagram")
+SOCKET_MODULES = ("listener", "connection::socket", "orders", "accept", "datagram", "upstream::connect")
 SOCKETS = re.compile(r"rustix::net|tokio::net|std::net::(?:\{[^}]*)?(?:Tcp|Udp)|std::os::unix::net")
 
 

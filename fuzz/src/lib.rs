@@ -18,6 +18,7 @@
 //!    `splits_of_head`) and `fastcgi`: each protocol's own bytes; `fastcgi_response`: what
 //!    goes back over FastCGI.
 //! 9. `proxy`: the PROXY protocol.
+//! 10. `response_head` and `passed_on`: the engine as a client of other servers, what it reads and what it sends.
 
 pub mod body;
 pub mod chunked;
@@ -32,10 +33,12 @@ pub mod head;
 pub mod input;
 pub mod life;
 pub mod observed;
+pub mod passed_on;
 pub mod proxy;
 pub mod records;
 pub mod reference;
 pub mod response;
+pub mod response_head;
 pub mod scgi;
 pub mod splits;
 pub mod splits_of_head;

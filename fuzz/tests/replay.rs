@@ -2,15 +2,15 @@
 //! It needs no fuzzer, and takes seconds.
 
 use portico_fuzz::{
-    body, chunked, connection, fastcgi, fastcgi_response, forwarded, gateway, head, proxy, response, scgi, splits,
-    uwsgi,
+    body, chunked, connection, fastcgi, fastcgi_response, forwarded, gateway, head, passed_on, proxy, response,
+    response_head, scgi, splits, uwsgi,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
 
 type Check = fn(&[u8]);
 
-const HTTP_TARGETS: [(&str, Check); 7] = [
+const HTTP_TARGETS: [(&str, Check); 9] = [
     ("head", head::check),
     ("body", body::check),
     ("chunked", chunked::check),
@@ -18,6 +18,8 @@ const HTTP_TARGETS: [(&str, Check); 7] = [
     ("response", response::check),
     ("splits", splits::check),
     ("forwarded", forwarded::check),
+    ("passed_on", passed_on::check),
+    ("response_head", response_head::check),
 ];
 
 /// What reverse proxies speak beside HTTP; the first ones have a corpus of their own.
@@ -87,7 +89,7 @@ fn the_seeds_break_no_invariant() {
         let name = match target {
             "body" | "chunked" => "chunked.txt",
             "response" | "fastcgi_response" => "response.txt",
-            "forwarded" => "forwarded.txt",
+            "forwarded" | "passed_on" => "forwarded.txt",
             "gateway" => "gateway.txt",
             _ => "requests.txt",
         };
@@ -109,6 +111,17 @@ fn the_corpus_breaks_no_invariant() {
             let is_body = matches!(target, "body" | "chunked");
             run(target, check, &message[if is_body { head_bytes } else { 0 }..], &path.display().to_string());
         }
+    }
+}
+
+#[test]
+fn the_corpus_of_responses_breaks_no_invariant() {
+    let mut corpus = Vec::new();
+    files(&folder("../tests/corpus/responses"), &mut corpus);
+    corpus.retain(|path| path.extension().is_some_and(|extension| extension == "http"));
+    assert!(corpus.len() > 190, "{} files", corpus.len());
+    for path in corpus {
+        run("response_head", response_head::check, &fs::read(&path).unwrap(), &path.display().to_string());
     }
 }
 

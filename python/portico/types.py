@@ -79,7 +79,8 @@ class EngineRoute(Protocol):
     one, and the path that becomes its SCRIPT_NAME, or an empty one. `files` is the number of a folder, the
     path below which its files are, and whether what is not there is left to the next row. `response` is a
     status, headers and a body. `redirect` is a status, an address, and the path in whose place that stands if
-    what follows in the request's is put behind it.
+    what follows in the request's is put behind it. `upstream` is the number of one, and the path that is taken
+    from the request's and told as X-Forwarded-Prefix, or an empty one.
     """
 
     host: str
@@ -89,18 +90,48 @@ class EngineRoute(Protocol):
     files: tuple[int, str, bool] | None
     response: tuple[int, list[tuple[str, str]], bytes] | None
     redirect: tuple[int, str, str | None] | None
+    upstream: tuple[int, str] | None
+
+
+class EngineUpstream(Protocol):
+    """Other servers that serve the same: the keys of `[[upstream]]`.
+
+    `name` is for log lines, `to` are `http://HOST:PORT` and `unix:PATH`. `balance` is round-robin,
+    least-requests, header:NAME or cookie:NAME. 0 is no limit in `timeout_s`, `tunnel_timeout_s` and
+    `max_in_flight`, and never in `eject_after`; `health_path` is empty where none is asked, else
+    `health_host` is what it is asked of.
+    """
+
+    name: str
+    to: Sequence[str]
+    balance: str
+    keep: int
+    keep_timeout_s: float
+    connect_timeout_s: float
+    timeout_s: float
+    tunnel_timeout_s: float
+    max_in_flight: int
+    retries: int
+    eject_after: int
+    eject_for_s: float
+    resolve_s: float
+    health_path: str
+    health_host: str
+    health_interval_s: float
+    health_timeout_s: float
 
 
 class EngineRouting(Protocol):
-    """The table of routes of a server with several applications.
+    """The table of routes of a server with several applications, or with other servers behind it.
 
-    `others` are those beside the first, with the numbers from 1 on; `folders` have the numbers from 0 on.
-    `routes` are in the order in which they are tried. With `rejects_unknown_hosts` a request to a host that
-    no route names gets 421, whatever there is for any host.
+    `others` are those beside the first, with the numbers from 1 on; `folders` and `upstreams` have the numbers
+    from 0 on. `routes` are in the order in which they are tried. With `rejects_unknown_hosts` a request to a
+    host that no route names gets 421, whatever there is for any host.
     """
 
     others: Sequence[EngineApplication]
     folders: Sequence[EngineFolder]
+    upstreams: Sequence[EngineUpstream]
     routes: Sequence[EngineRoute]
     rejects_unknown_hosts: bool
 

@@ -115,6 +115,15 @@ def test_routes_that_cannot_be_served_yet_start_nothing(folder: Path, command: s
     assert "[[static]] " in portico(folder, "routes").stdout
 
 
+def test_a_check_looks_at_all_applications_and_at_none_where_none_is_needed(folder: Path) -> None:
+    (folder / "portico.toml").write_text('[[app]]\napp = "shop"\n[[app]]\napp = "gone"\nmount = "/gone"\n')
+    done = portico(folder, "check")
+    assert (done.returncode, "no module named gone" in done.stderr) == (3, True), done.stderr
+    (folder / "portico.toml").write_text('[[upstream]]\nto = "http://127.0.0.1:1"\n')
+    done = portico(folder, "check")
+    assert (done.returncode, "all requests go to other servers" in done.stdout) == (0, True), done.stderr
+
+
 def test_a_wrong_file_starts_nothing_and_tells_everything(folder: Path) -> None:
     (folder / "portico.toml").write_text('[[app]]\napp = "shop"\n[processes]\nthreads = 0\nworker = 2\n')
     done = portico(folder, "run")

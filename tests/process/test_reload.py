@@ -107,7 +107,10 @@ def test_opens_what_is_added_and_closes_what_is_removed(configured: Configured, 
     [
         ("bot_timeout = 1", "did you mean boot_timeout?"),
         ("warmup = [", "portico.toml"),
-        ('[[upstream]]\nto = "http://a"\nmount = "/x"', "[[upstream]] cannot be served yet"),
+        (
+            '[[upstream]]\nto = "https://a"\nmount = "/x"',
+            "https://a:443 of [[upstream]] cannot be served yet",
+        ),
         ('boot_timeout = "soon"', "boot_timeout: expected a duration"),
     ],
 )

@@ -61,7 +61,9 @@ COMMAND_LINE = ("python/portico/cli.py", "python/portico/command_line/*", "pytho
 # Texts that are no sentence of the log.
 EXCEPTIONS = {
     "<>: expected none, since <> says what is served": "of routes: docs/routes.md",
-    "the route of <><>: expected an application or a folder that there is": "of a caller of portico._core",
+    "the route of <><>: expected an application, a folder or an upstream": "of a caller of portico._core",
+    "balance: expected round-robin, least-requests, header:NAME": "portico checks it before the engine",
+    "text/plain; charset=utf-8": "of a response",
     "import marshal, sys; file = open(": "a program that is started",
     "tuple[": "a type",
     "Cannot overwrite a value": "of Python's own reader of TOML; the page has it as it is shown",
@@ -92,6 +94,9 @@ EXCEPTIONS = {
     "level: expected trace, debug, info, warning, error or critical, got": "portico checks it before",
     "slot <> of a scoreboard with <> slots": "portico makes it",
     "The client did not send the request body as it had announced": "the docstring of a class",
+    "expected http://HOST:PORT or unix:PATH, got <>": "portico checks it before the engine",
+    "GET <> HTTP/1.1": "a health check",
+    "all requests go to other servers": "what portico check has found, and no fault",
     "a str whose repr() fails": "in the place of a text that cannot be shown",
 }
 

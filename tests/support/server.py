@@ -28,11 +28,17 @@ _FIRST_PORT, _PORTS_OF_A_PROCESS, _PORT_SHARES = 10_000, 2_500, 9
 
 
 def command(
-    application: str, bind: str, *, threads: int, workers: int, access_log: str, options: Sequence[str] = ()
+    application: str | None,
+    bind: str,
+    *,
+    threads: int,
+    workers: int,
+    access_log: str,
+    options: Sequence[str] = (),
 ) -> list[str]:
     """The command that starts the server under test (the one place that knows it)."""
     return [
-        *(sys.executable, "-m", "portico", "run", application, "-b", bind),
+        *(sys.executable, "-m", "portico", "run", *([application] if application else []), "-b", bind),
         *("--threads", str(threads), "-w", str(workers), "--access-log", access_log, *options),
     ]
 
@@ -66,16 +72,16 @@ def free_port(host: str = "127.0.0.1") -> int:
 class Server:
     """One running server; a context manager.
 
-    `application` is what the command line takes; tests/ is importable in it. `bind` defaults to a free
-    port of 127.0.0.1; with `unix:PATH`, connections go there. Logs are `error_log` (standard error) and
-    `access_log`; `final_log` is all of the first after the stop. What is written to standard output goes to
-    the error log, too, or to the descriptor `standard_output`. Leaving the context stops the server with
-    TERM and asserts exit code 0 and no panic.
+    `application` is what the command line takes, None where a file of `options` says what is served; tests/
+    is importable in it. `bind` defaults to a free port of 127.0.0.1; with `unix:PATH`, connections go there.
+    Logs are `error_log` (standard error) and `access_log`; `final_log` is all of the first after the stop.
+    What is written to standard output goes to the error log, too, or to the descriptor `standard_output`.
+    Leaving the context stops the server with TERM and asserts exit code 0 and no panic.
     """
 
     def __init__(
         self,
-        application: str = "apps.conformance:application",
+        application: str | None = "apps.conformance:application",
         *,
         threads: int = 1,
         workers: int = 1,

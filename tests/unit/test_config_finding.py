@@ -290,3 +290,10 @@ def test_a_factory_is_called_once() -> None:
         '"shop:create_app()" (APP on the command line) is a factory that is called already, and factory '
         "(--factory on the command line) would call what it returns; leave out one of them"
     )
+
+
+def test_what_is_found_is_served_beside_the_routes_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("app = None\n")
+    settings = resolve({}, {})
+    settings.routes = [404, "", [], []]
+    assert find_application(settings, str(tmp_path), {}).routes == settings.routes

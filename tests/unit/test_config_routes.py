@@ -488,7 +488,8 @@ max_request_body = "1M"
             "6:11: threads of one of several [[app]]",
         ),
         ('[[app]]\napp = "a"\nvenv = "v"\n', "3:8: venv of [[app]]"),
-        ('[[upstream]]\nto = "http://a"\n', "1:1: [[upstream]]"),
+        ('[[upstream]]\nto = "https://a"\n', "2:6: https://a:443 of [[upstream]]"),
+        ('[[upstream]]\nto = ["http://a", "uwsgi+unix:/a"]\n', "2:6: uwsgi+unix:/a of [[upstream]]"),
     ],
     ids=lambda value: value.partition(" ")[2] if ":" in value[:3] else "",
 )

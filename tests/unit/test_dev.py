@@ -159,6 +159,8 @@ def test_settings_for_development() -> None:
     assert (settings.keep_alive_s, settings.queue_timeout_s) == (0.0, 0.0)
     assert settings.origins["workers"] == "the default of portico dev"
     assert for_development(resolve({}, {"PORTICO_THREADS": "4"})).threads == 4
+    given.routes = [404, "", [], []]
+    assert for_development(given).routes == given.routes
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,11 @@ use crate::deadline::Wait;
 use crate::housekeeping;
 use crate::listener::Listener;
 use crate::log::{Level, log};
+use crate::message::buffers::Buffers;
 use crate::orders::{Effects, OrderDescriptors, Orders, Stop};
 use crate::server::Server;
+use crate::upstream::names::{self, NameThread};
+use crate::upstream::probe;
 use crate::wheel::Timed;
 use rustix::process::{Signal, getpid, kill_process};
 use std::os::fd::OwnedFd;
@@ -62,6 +65,8 @@ pub async fn follow(
 
 async fn serve(server: &Arc<Server>, listeners: Vec<(Arc<Listener>, OwnedFd)>, mut orders: Orders) -> Outcome {
     let (accepting, until) = watch::channel(Accepting::Open);
+    // Until the end of this.
+    let _names = begin_upstreams(server).await;
     let (connections, listeners): (Vec<_>, Vec<_>) =
         listeners.into_iter().partition(|(listener, _)| listener.is_connection);
     let serves_only_these = listeners.is_empty() && !connections.is_empty();
@@ -100,6 +105,25 @@ async fn serve(server: &Arc<Server>, listeners: Vec<(Arc<Listener>, OwnedFd)>, m
     }
     housekeeping.abort();
     Ok(has_finished)
+}
+
+/// Looks up the names of upstreams, and asks members whether they are well, as long as what is returned lives.
+async fn begin_upstreams(server: &Server) -> Option<NameThread> {
+    let upstreams = server.upstreams();
+    let buffers = Arc::new(Buffers::new(&server.resources.budgets.memory));
+    let names = match names::follow(upstreams) {
+        Some((thread, looked_up)) => {
+            let _ = tokio::time::timeout(names::FIRST_LOOK, looked_up).await;
+            Some(thread)
+        }
+        None => None,
+    };
+    for upstream in upstreams {
+        if let Some(terms) = upstream.terms.probe.clone() {
+            tokio::spawn(probe::watch(Arc::downgrade(upstream), terms, buffers.clone()));
+        }
+    }
+    names
 }
 
 /// Ends the process if it does not end by itself, because its first thread is in a call or waits for the interpreter.

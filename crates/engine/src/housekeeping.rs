@@ -1,5 +1,5 @@
-//! What is looked after at each tick of the wheel: deadlines, memory, requests that have waited too long, the access
-//! log, signals that nobody has heard. Runs as one task.
+//! What is looked after at each tick of the wheel: deadlines, memory, connections kept to other servers, requests that
+//! have waited too long, the access log, signals that nobody has heard. Runs as one task.
 
 use crate::clock;
 use crate::exchange::error_response::{Overload, shed};
@@ -27,6 +27,9 @@ pub async fn run(server: Arc<Server>) {
         }
         resources.wheel.expire(clock::coarse_ms());
         heap.look(&resources.budgets.memory);
+        for upstream in server.upstreams() {
+            upstream.close_old(clock::coarse_ms());
+        }
         // Also where no thread comes to take anything out of the queue.
         for request in server.crew.take_expired(clock::monotonic_ns()) {
             shed(request, Overload::WaitedTooLong);

@@ -2,14 +2,17 @@
 //! waited for has one small task, on whichever thread drives the runtime; no task ever calls the application.
 //!
 //! 1. `end`: why such a life ends, and what is left to do then.
-//! 2. `enqueue`: a request's body is received, the response before it is waited for, then it is queued.
-//! 3. `pipelining`: requests that are read before their turn.
-//! 4. `proxy_header`: what a load balancer says first.
-//! 5. `http1`: HTTP/1, uwsgi and SCGI; `fastcgi`: FastCGI.
+//! 2. `pass_on`: a request that an upstream responds to; `pass_on_complete`: the same where its body comes first.
+//! 3. `enqueue`: a request's body is received, the response before it is waited for, then it is queued.
+//! 4. `pipelining`: requests that are read before their turn.
+//! 5. `proxy_header`: what a load balancer says first.
+//! 6. `http1`: HTTP/1, uwsgi and SCGI; `fastcgi`: FastCGI.
 
 pub mod end;
 pub mod enqueue;
 pub mod fastcgi;
 pub mod http1;
+pub mod pass_on;
+pub mod pass_on_complete;
 pub mod pipelining;
 pub mod proxy_header;

@@ -1,7 +1,8 @@
-//! What is done with a request by its route: which application is called, where that is mounted, or what is responded
-//! instead. Where there is no table there is one application, and none of this.
+//! What is done with a request by its route: which application is called, where that is mounted, which other servers are
+//! asked, or what is responded instead. Where there is no table there is one application, and none of this.
 
 use crate::message::inbound::Inbound;
+use crate::upstream::group::Upstream;
 use portico_wire::{Routed, Routes};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ pub struct Routing {
     pub targets: Vec<Target>,
     /// The directories whose files rows lead to.
     pub folders: Vec<Folder>,
+    /// The upstreams that rows lead to, each once.
+    pub upstreams: Vec<Arc<Upstream>>,
 }
 
 /// A directory whose files are served.
@@ -47,10 +50,21 @@ pub enum Target {
         /// Whether a request for what is not there is left to the next row that takes it.
         falls_back: bool,
     },
+    /// Other servers.
+    Upstream(Arc<UpstreamRow>),
     /// A response that is always the same.
     Response(Arc<FixedResponse>),
     /// Another address.
     Redirect(Arc<Redirect>),
+}
+
+/// A row by which other servers respond.
+#[derive(Debug)]
+pub struct UpstreamRow {
+    /// They.
+    pub upstream: Arc<Upstream>,
+    /// The path that is taken from the request's; empty for none.
+    pub mount: Box<str>,
 }
 
 /// A response that the configuration has.
@@ -95,6 +109,8 @@ pub enum Aim {
         /// The first row that a request for what is not there is left to; none if to none.
         next: Option<usize>,
     },
+    /// Other servers are asked.
+    Upstream(Arc<UpstreamRow>),
     /// The server responds itself.
     Reply(Reply),
 }
@@ -145,13 +161,30 @@ impl Reply {
 }
 
 impl Routing {
+    /// The row by which other servers respond to the request in `inbound`, if they do.
+    pub fn upstream_for(&self, inbound: &Inbound) -> Option<&Arc<UpstreamRow>> {
+        if self.upstreams.is_empty() {
+            return None;
+        }
+        match self.find(inbound, 0) {
+            Routed::Row(row) => match self.targets.get(row) {
+                Some(Target::Upstream(row)) => Some(row),
+                _ => None,
+            },
+            Routed::NoPath | Routed::UnknownHost => None,
+        }
+    }
+
+    fn find(&self, inbound: &Inbound, first: usize) -> Routed {
+        self.routes.find_from(first, inbound.host().unwrap_or_default(), inbound.head.path.of(inbound.bytes()))
+    }
+
     /// What is to be done with the request in `inbound`, whose head was read, by the row with the number `first` or a
     /// later one.
     pub fn aim(&self, inbound: &mut Inbound, first: usize) -> Aim {
         let mut first = first;
         loop {
-            let (host, path) = (inbound.host().unwrap_or_default(), inbound.head.path.of(inbound.bytes()));
-            let row = match self.routes.find_from(first, host, path) {
+            let row = match self.find(inbound, first) {
                 Routed::UnknownHost => return Aim::Reply(Reply::Status(421)),
                 Routed::NoPath => break,
                 Routed::Row(row) => row,
@@ -179,11 +212,30 @@ impl Target {
                 mount_bytes: inbound.mount_bytes(mount)?,
                 next: falls_back.then_some(row + 1),
             },
+            Target::Upstream(row) => Aim::Upstream(row.clone()),
             Target::Response(response) => Aim::Reply(Reply::Fixed(response.clone())),
             Target::Redirect(redirect) => {
                 Aim::Reply(Reply::Elsewhere { status: redirect.status, location: redirect.location(inbound) })
             }
         })
+    }
+}
+
+impl UpstreamRow {
+    /// The target that other servers are sent, where it is not the request's own: without the mount. None where that is not
+    /// in the path, as in `*`.
+    pub fn target(&self, inbound: &Inbound) -> Option<Vec<u8>> {
+        if self.mount.is_empty() {
+            return None;
+        }
+        let rest = inbound.below(&self.mount)?;
+        let mut target = if rest.is_empty() { b"/".to_vec() } else { rest.to_vec() };
+        let query = inbound.head.query.of(inbound.bytes());
+        if !query.is_empty() {
+            target.push(b'?');
+            target.extend_from_slice(query);
+        }
+        Some(target)
     }
 }
 

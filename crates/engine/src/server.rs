@@ -2,10 +2,13 @@
 //! are served without it, and the gate.
 
 use crate::exchange::file_serving::Files;
+use crate::exchange::health;
 use crate::exchange::request::Request;
 use crate::gate::{Gate, Passage};
+use crate::message::inbound::Inbound;
 use crate::resources::Resources;
-use crate::routing::Routing;
+use crate::routing::{Routing, UpstreamRow};
+use crate::upstream::group::Upstream;
 use portico_crew::Crew;
 use std::sync::{Arc, Weak};
 
@@ -26,6 +29,24 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether a request, whose head is complete, is one for the application.
+    pub fn is_for_crew(&self, inbound: &Inbound) -> bool {
+        !health::is_health_check(&self.resources.settings, inbound) && self.upstream_for(inbound).is_none()
+    }
+
+    /// The row by which other servers respond to a request, if they do, and its body may be passed on as it comes. Files
+    /// go before all rows; what has come as variables of a reverse proxy is complete first.
+    pub fn upstream_for(&self, inbound: &Inbound) -> Option<&Arc<UpstreamRow>> {
+        let row = self.routing.as_ref()?.upstream_for(inbound)?;
+        let is_file = || self.files.as_ref().is_some_and(|files| files.place_of(inbound).is_some());
+        (inbound.gateway().is_none() && !is_file()).then_some(row)
+    }
+
+    /// The upstreams that there are.
+    pub fn upstreams(&self) -> &[Arc<Upstream>] {
+        self.routing.as_ref().map_or(&[], |routing| &routing.upstreams)
+    }
+
     /// Waits until the connection that waits at a socket may come in, where there is a gate.
     pub async fn pass_gate(&self) -> Option<Passage<'_>> {
         let crew = &self.crew;

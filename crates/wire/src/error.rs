@@ -20,6 +20,14 @@ impl fmt::Display for WireError {
 
 impl std::error::Error for WireError {}
 
+impl WireError {
+    /// The same rule, broken in a response by a server that a request was passed on to: 502 (RFC 9110 15.6.3).
+    #[must_use]
+    pub const fn of_response(self) -> Self {
+        Self { status: 502, ..self }
+    }
+}
+
 /// Declares the constants of [`WireError`] as a table: name, status, reason.
 macro_rules! wire_errors {
     ($($name:ident = $status:literal, $reason:literal;)*) => {
@@ -63,11 +71,20 @@ wire_errors! {
     CONTENT_TYPE_REPEATED = 400, "Content-Type is given more than once";
     CONTENT_LENGTH_INVALID = 400, "Content-Length is not a number of at most 64 bits";
     LENGTH_AND_TRANSFER_ENCODING = 400, "Content-Length and Transfer-Encoding are both given";
-    TRANSFER_ENCODING_IN_1_0 = 400, "an HTTP/1.0 request has a Transfer-Encoding";
+    TRANSFER_ENCODING_IN_1_0 = 400, "an HTTP/1.0 message has a Transfer-Encoding";
     TRANSFER_ENCODING_REPEATED = 400, "Transfer-Encoding is given more than once";
     TRANSFER_ENCODING_INVALID = 400, "Transfer-Encoding is malformed or repeats `chunked`";
     TRANSFER_ENCODING_UNKNOWN = 501, "a transfer coding other than `chunked` is asked for";
     EXPECTATION = 417, "an expectation other than 100-continue is asked for";
+
+    // Responses of servers that a request was passed on to, RFC 9112 4.
+    STATUS_LINE = 502, "the response does not begin with `version status`";
+    STATUS_LINE_TOO_LONG = 502, "the status line is too long";
+    STATUS_CODE = 502, "the status is not a number from 100 to 599";
+    REASON_PHRASE = 502, "the reason phrase holds a control character";
+    RESPONSE_HEAD_TOO_LARGE = 502, "the response head is too large";
+    BODY_NOT_ALLOWED = 502, "a response with status 1xx or 204 has a body";
+    UPGRADE_NOT_ASKED = 502, "the response switches to a protocol that was not asked for or is not named";
 
     // Chunked bodies, RFC 9112 7.1.
     CHUNK_SIZE = 400, "a chunk size is not 1 to 16 hexadecimal digits";
@@ -76,7 +93,7 @@ wire_errors! {
     CHUNK_LINE_END = 400, "a chunk size does not end with CRLF";
     CHUNK_DATA_END = 400, "chunk data does not end with CRLF";
     TRAILER = 400, "a trailer line is not a valid field";
-    TRAILER_FORBIDDEN = 400, "a trailer field would frame or route the request";
+    TRAILER_FORBIDDEN = 400, "a trailer field would frame or route the message";
     TRAILERS_TOO_LARGE = 431, "the trailers are too large";
 
     // What the variables of uwsgi, FastCGI and SCGI mean, RFC 3875 4.1.

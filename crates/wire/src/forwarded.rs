@@ -57,6 +57,15 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
     /// The scheme called `name`, in any case. Some servers name that of a WebSocket, which begins as a request of HTTP
     /// (RFC 6455 3 and 4.1).
     pub(crate) fn named(name: &[u8]) -> Option<Self> {

@@ -10,11 +10,13 @@
 //! 5. `http1::head`: request line and fields; `http1::target` and `http1::fields` are its two halves.
 //! 6. `http1::body`: `Content-Length` and chunked request bodies, the latter with `http1::chunk_extension`.
 //! 7. `http1::encode`: how a response is framed, and its bytes.
-//! 8. `networks` and `forwarded`: which peers are reverse proxies, and what those say of a request.
-//! 9. `gateway`: what the variables of the three protocols of reverse proxies mean; `uwsgi`, `scgi` and `fastcgi`
-//!    take those apart.
-//! 10. `proxy_protocol`: the header in which a load balancer tells of the connection it passes on.
-//! 11. `accept_encoding`: which content coding a response gets.
+//! 8. `http1::response_head`: the head of another server's response; `http1::hop_by_hop` and `http1::passed_on`: what
+//!    of a message is passed on, and the bytes of a request's head then.
+//! 9. `networks` and `forwarded`: which peers are reverse proxies, and what those say of a request.
+//! 10. `gateway`: what the variables of the three protocols of reverse proxies mean; `uwsgi`, `scgi` and `fastcgi`
+//!     take those apart.
+//! 11. `proxy_protocol`: the header in which a load balancer tells of the connection it passes on.
+//! 12. `accept_encoding`: which content coding a response gets.
 //!
 //! A reader returns an event, an error, or "need more data"; it never panics, whatever the
 //! bytes. Bytes delivered whole, one at a time or followed by more give the same events.
@@ -65,6 +67,9 @@ pub use http1::encode::{
     write_content_length, write_header, write_status_line,
 };
 pub use http1::head::read_field_lines;
+pub use http1::hop_by_hop::HopByHop;
+pub use http1::passed_on::{ForwardedFamily, Forwarding, PassedConnection, PassedOn};
+pub use http1::response_head::{ResponseHead, ResponseTo};
 pub use limits::{GatewayLimits, Limits};
 pub use message::{Framing, Header, RequestHead, Span, TargetForm, Version};
 pub use networks::{Networks, NetworksError};

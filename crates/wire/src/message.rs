@@ -126,8 +126,8 @@ pub(crate) enum HeadProgress {
     /// Not at all: what comes next is the start of a head.
     #[default]
     Start,
-    /// Into the request line.
-    RequestLine(PartialLine),
+    /// Into the first line.
+    StartLine(PartialLine),
     /// Into one of the lines after it.
     Fields(PartialLine),
 }
@@ -168,11 +168,13 @@ impl RequestHead {
 
     /// Forgets everything but the memory for `headers`, and how far an incomplete head was read.
     pub(crate) fn clear(&mut self) {
-        let mut headers = std::mem::take(&mut self.headers);
-        headers.clear();
-        if headers.capacity() > HEADERS_KEPT {
-            headers = Vec::new();
-        }
-        *self = Self { headers, ..Self::default() };
+        *self = Self { headers: emptied(&mut self.headers), ..Self::default() };
     }
+}
+
+/// The memory of `headers` for those of another head, unless it is too much to be kept.
+pub(crate) fn emptied(headers: &mut Vec<Header>) -> Vec<Header> {
+    let mut headers = std::mem::take(headers);
+    headers.clear();
+    if headers.capacity() > HEADERS_KEPT { Vec::new() } else { headers }
 }

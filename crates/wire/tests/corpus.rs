@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use portico_wire::{
     BodyDecoder, BodyStep, Framing, Limits, RequestHead, TargetForm, Version, WireError, percent_decode_into,
 };
-use support::Random;
+use support::{Random, unescape};
 
 /// How often each file is split at random.
 const RANDOM_SPLITS: u64 = 6;
@@ -264,26 +264,4 @@ impl ReplayedRequest {
             _ => panic!("unknown key {part:?}"),
         }
     }
-}
-
-/// The bytes that a Python bytes literal stands for.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'\\' => match rest.next().unwrap() {
-                b'n' => b'\n',
-                b'r' => b'\r',
-                b't' => b'\t',
-                b'x' => {
-                    let digits = [rest.next().unwrap(), rest.next().unwrap()];
-                    u8::from_str_radix(str::from_utf8(&digits).unwrap(), 16).unwrap()
-                }
-                literal => literal,
-            },
-            literal => literal,
-        });
-    }
-    bytes
 }

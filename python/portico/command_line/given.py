@@ -16,6 +16,7 @@ from portico.config.file import VARIABLE, find_file
 from portico.config.finding import find_application, what_was_found
 from portico.config.kinds import Flag
 from portico.config.old_words.reading import understand_variable
+from portico.config.routes.table import needs_no_application
 from portico.config.settings import TABLE, Settings
 from portico.config.sources import GUNICORN_VARIABLE, resolve
 from portico.config.working_directory import working_directory
@@ -25,7 +26,8 @@ from portico.errors import OperatorError
 def read_settings(values: dict[str, Any]) -> Settings:
     """Return the settings that the command line, in `values`, the environment and the file ask for.
 
-    If none of them names an application, it is the one that the working directory has.
+    If none of them names an application, it is the one that the working directory has, unless all requests go
+    to other servers.
     """
     ctx = click.get_current_context()
     file = find_file(values.pop(FILE), os.environ)
@@ -36,7 +38,7 @@ def read_settings(values: dict[str, Any]) -> Settings:
         written=ctx.meta.get(WRITTEN),
         inherited=_gunicorn_arguments(),
     )
-    if settings.app:
+    if settings.app or needs_no_application(settings.routes):
         return settings
     return find_application(settings, working_directory(settings), os.environ)
 

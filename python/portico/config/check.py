@@ -16,7 +16,7 @@ from portico.config.document import SURELY_MEANT
 from portico.config.file import VARIABLE
 from portico.config.finding import why_none_was_found
 from portico.config.kinds import LogFile
-from portico.config.routes.table import Routes
+from portico.config.routes.table import Routes, needs_no_application
 from portico.config.settings import TABLE, Settings
 from portico.config.standard_output import STANDARD_OUTPUT
 from portico.config.values import AUTO
@@ -97,6 +97,8 @@ def _in_directory(settings: Settings, directory: str) -> list[str]:
 
 
 def _in_app(settings: Settings) -> list[str]:
+    if needs_no_application(settings.routes) and not settings.app:
+        return []
     if not settings.app:
         return [why_none_was_found(settings, working_directory(settings), os.environ)]
     if settings.factory and "(" in settings.app:

@@ -47,7 +47,8 @@ def find_application(settings: Settings, directory: str, environment: Mapping[st
     if others:
         why += f"; {' and '.join(other.why for other in others)}, too"
     app = Settings.app.attribute
-    return Settings({**settings.values, app: first.app}, {**settings.origins, app: FOUND + why})
+    origins = {**settings.origins, app: FOUND + why}
+    return Settings({**settings.values, app: first.app}, origins, settings.routes)
 
 
 def what_was_found(settings: Settings) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 AUTO = "auto"
@@ -24,10 +25,10 @@ class Values:
 
     __slots__ = ("origins", "routes", "values")
 
-    def __init__(self, values: dict[str, Any], origins: dict[str, str]) -> None:
+    def __init__(self, values: dict[str, Any], origins: dict[str, str], routes: Sequence[Any] = ()) -> None:
         self.values = values
         self.origins = origins
-        self.routes: list[Any] = []
+        self.routes = list(routes)
 
 
 class HandedValues(Values):

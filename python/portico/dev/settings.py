@@ -44,4 +44,4 @@ def for_development(settings: Settings) -> Settings:
         changes[Settings.threads.attribute] = 1
     values.update(changes)
     origins.update(dict.fromkeys(changes, _ORIGIN))
-    return Settings(values, origins)
+    return Settings(values, origins, settings.routes)

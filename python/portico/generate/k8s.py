@@ -126,7 +126,7 @@ def _with_delay(deployment: Deployment) -> Deployment:
         {**settings.values, delay: _DEREGISTER_S},
         {**settings.origins, delay: "for the Service"},
     )
-    return replace(deployment, settings=Settings(values, origins))
+    return replace(deployment, settings=Settings(values, origins, settings.routes))
 
 
 def files(deployment: Deployment) -> list[File]:

@@ -63,4 +63,5 @@ def _named_like(output: str, settings: Settings) -> Settings:
     return Settings(
         {**settings.values, row.attribute: stem},
         {**settings.origins, row.attribute: "--output on the command line"},
+        settings.routes,
     )

@@ -28,6 +28,8 @@ else:
 
 # One that every Python reads: the other side of a dry run may be another.
 MARSHAL_FORMAT = 2
+ROUTER = "router"
+"""What a server is called that has no application, since all requests go to other servers."""
 
 
 class Listener:
@@ -136,7 +138,7 @@ class Plan:
     @property
     def name(self) -> str:
         """What stands for the application in the titles of the processes."""
-        return self.settings.name or self.settings.app
+        return self.settings.name or self.settings.app or ROUTER
 
     @property
     def fewest_workers(self) -> int:
@@ -185,9 +187,7 @@ def load_plan(data: bytes) -> Plan:
 
 def handed_settings(values: dict[str, Any], origins: dict[str, str], routes: Sequence[Any] = ()) -> Settings:
     """Return settings that were read elsewhere."""
-    handed = HandedValues(values, origins)
-    handed.routes = list(routes)
-    return cast("Settings", handed)
+    return cast("Settings", HandedValues(values, origins, routes))
 
 
 def dump_listeners(listeners: list[Listener]) -> list[Any]:

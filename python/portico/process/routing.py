@@ -1,4 +1,4 @@
-"""The applications of a worker that has several, and by which routes the engine tells them apart.
+"""What a worker with routes serves: applications and other servers, and which requests are whose.
 
 Receives settings with routes, hands on what is served (`portico.types.EngineRouting`). Imported where there
 are routes.
@@ -10,7 +10,8 @@ import os
 
 from portico.config.routes.table import Action, Routes
 from portico.errors import OperatorError, quoted
-from portico.process.plan import handed_settings
+from portico.process.loaded import Loaded
+from portico.process.plan import ROUTER, handed_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +19,15 @@ if TYPE_CHECKING:
 
     from portico.config.routes.table import Route
     from portico.config.settings import Settings
-    from portico.process.loaded import Loaded
-    from portico.types import EngineApplication, EngineFolder, EngineRoute, WSGIApplication
+    from portico.types import (
+        EngineApplication,
+        EngineFolder,
+        EngineRoute,
+        EngineUpstream,
+        Environ,
+        StartResponse,
+        WSGIApplication,
+    )
 
 
 class OtherApplication:
@@ -43,6 +51,32 @@ class WorkerRoute:
         self.files: tuple[int, str, bool] | None = None
         self.response: tuple[int, list[tuple[str, str]], bytes] | None = None
         self.redirect: tuple[int, str, str | None] | None = None
+        self.upstream: tuple[int, str] | None = None
+
+
+class WorkerUpstream:
+    """Other servers (`portico.types.EngineUpstream`)."""
+
+    def __init__(self, action: Action, hosts: Sequence[str]) -> None:
+        values = action.values
+        self.name = action.origin
+        self.to: Sequence[str] = values["to"]
+        self.balance: str = values["balance"]
+        self.keep: int = values["keep"]
+        self.keep_timeout_s: float = values["keep_timeout_s"]
+        self.connect_timeout_s: float = values["connect_timeout_s"]
+        self.timeout_s: float = values["timeout_s"]
+        self.tunnel_timeout_s: float = values["tunnel_timeout_s"]
+        self.max_in_flight: int = values["max_in_flight"]
+        self.retries: int = values["retries"]
+        self.eject_after: int = values["eject_after"]
+        self.eject_for_s: float = values["eject_for_s"]
+        self.resolve_s: float = values["resolve_s"]
+        self.health_path: str = values["health_path"]
+        # One that they serve, if any is named.
+        self.health_host = next((host for host in hosts if host and not host.startswith("*")), "localhost")
+        self.health_interval_s: float = values["health_interval_s"]
+        self.health_timeout_s: float = values["health_timeout_s"]
 
 
 class WorkerRouting:
@@ -51,6 +85,7 @@ class WorkerRouting:
     def __init__(self, routes: Routes) -> None:
         self.others: Sequence[EngineApplication] = ()
         self.folders: Sequence[EngineFolder] = ()
+        self.upstreams: Sequence[EngineUpstream] = ()
         self.rows = [WorkerRoute(route) for route in routes.routes]
         self.routes: Sequence[EngineRoute] = self.rows
         self.rejects_unknown_hosts = bool(routes.unknown_host)
@@ -59,25 +94,42 @@ class WorkerRouting:
 def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Settings], Loaded]) -> Loaded:
     """Return the first application of the routes, with the table in its `routing`, which has the others.
 
+    Where there is none, since all requests go to other servers, it is one that nothing leads to.
     `load_one` returns the application that settings name. Raises OperatorError when there is no such
     application, middleware, or file of a response.
     """
     own = Action("app", {"strip": True}, "")
-    routes = Routes.load(settings.routes).completed(own, settings.script_name)
+    routes = Routes.load(settings.routes)
+    if settings.app:
+        routes = routes.completed(own, settings.script_name)
     routing = WorkerRouting(routes)
     applications = routes.applications
-    first, *others = [load_one(directory, _settings_of(action, settings)) for action in applications]
+    upstreams = [action for action in routes.actions if action.table == "upstream"]
+    loaded = [load_one(directory, _settings_of(action, settings)) for action in applications]
+    first, *others = loaded or [Loaded(_no_application, ROUTER)]
     routing.others = [OtherApplication(loaded) for loaded in others]
     folders = [action for action in routes.actions if action.table == "static"]
     routing.folders = [_folder(action, directory) for action in folders]
+    routing.upstreams = [
+        WorkerUpstream(action, [route.host for route in routes.routes if route.action is action])
+        for action in upstreams
+    ]
     numbers = {
-        id(action): number for actions in (applications, folders) for number, action in enumerate(actions)
+        id(action): number
+        for actions in (applications, folders, upstreams)
+        for number, action in enumerate(actions)
     }
     for row, route in zip(routing.rows, routes.routes, strict=True):
         _lead(row, route, numbers, directory)
     first.routing = routing
     first.title = ", ".join([first.name, *(loaded.name for loaded in others)])
     return first
+
+
+def _no_application(_environ: Environ, start_response: StartResponse) -> Sequence[bytes]:
+    """Stand where an application would: no route leads here."""
+    start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+    return [b"404 Not Found\n"]
 
 
 def _settings_of(action: Action, settings: Settings) -> Settings:
@@ -99,6 +151,8 @@ def _lead(row: WorkerRoute, route: Route, numbers: dict[int, int], directory: st
     elif action.table == "redirect":
         rest = route.path if values["append"] and not route.is_exact else None
         row.redirect = (values["status"], values["to"], rest)
+    elif action.table == "upstream":
+        row.upstream = (numbers[id(action)], route.path if action.strips else "")
     else:
         body = _read(os.path.join(directory, values["file"])) if values["file"] else values["body"].encode()
         row.response = (values["status"], [tuple(header) for header in values["headers"]], body)

@@ -103,7 +103,8 @@ def _application(settings: Settings) -> str:
     numbers: list[Any] = []
     if identity is not None:
         numbers += (getattr(identity, name) for name in Identity.FIELDS)
-    plan: tuple[Any, ...] = (working_directory(settings), settings.values, settings.origins, numbers)
+    values = (settings.values, settings.origins, settings.routes)
+    plan: tuple[Any, ...] = (working_directory(settings), values, numbers)
     plan_fd = write_file(marshal.dumps((import_path(dict(settings.env)), plan)))
     command = [sys.executable, *interpreter_options(), "-c", _BOOTSTRAP, str(plan_fd), "portico"]
     variables = this_invocation().variables(dict(settings.env))
@@ -130,10 +131,10 @@ def _application(settings: Settings) -> str:
 
 
 def load_by_values(
-    directory: str, values: dict[str, Any], origins: dict[str, str], numbers: list[Any]
+    directory: str, values: tuple[dict[str, Any], dict[str, str], list[Any]], numbers: list[Any]
 ) -> None:
     """In the child: `load_or_exit` by what has crossed the exec."""
-    load_or_exit(directory, Settings(values, origins), Identity(*numbers) if numbers else None)
+    load_or_exit(directory, Settings(*values), Identity(*numbers) if numbers else None)
 
 
 def load_or_exit(directory: str, settings: Settings, identity: Identity | None) -> None:
@@ -141,7 +142,8 @@ def load_or_exit(directory: str, settings: Settings, identity: Identity | None) 
     code = EXIT_LOADED
     try:
         give_up(settings, identity, directory)
-        said = f"{load_in(directory, settings).name} can be called"
+        loaded = load_in(directory, settings)
+        said = f"{loaded.title} can be called" if settings.app else "all requests go to other servers"
         if settings.hooks:
             load_hooks(settings.hooks, directory)
     except OperatorError as error:

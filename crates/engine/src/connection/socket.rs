@@ -16,6 +16,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
@@ -175,6 +176,31 @@ impl Socket {
         // An error is no result: the next call or a write says more.
         rustix::event::poll(&mut polled, Some(&Timespec::default())).is_ok()
             && polled.iter().any(|polled| polled.revents().intersects(GONE))
+    }
+
+    /// Waits until the client has closed its side. Takes nothing from who reads: bytes that wait for it stay announced.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn wait_disconnected(&self) -> io::Result<()> {
+        const LOOK: Duration = Duration::from_millis(250);
+        let registration = self.registration()?;
+        loop {
+            let mut ready = registration.readable().await?;
+            if ready.ready().is_read_closed() {
+                return Ok(());
+            }
+            if self.has_unread() {
+                // While there are some the reactor has nothing new to tell.
+                tokio::time::sleep(LOOK).await;
+                if self.has_disconnected() {
+                    return Ok(());
+                }
+            } else {
+                // What comes at this moment is announced anew, and that is not cleared.
+                ready.clear_ready();
+            }
+        }
     }
 
     /// Whether bytes have come that nobody has read.

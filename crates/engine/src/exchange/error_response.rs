@@ -117,6 +117,13 @@ pub fn log_abandoned(connection: &Connection, inbound: &Inbound, began_ms: u64) 
 
 /// Sheds a request that finds no room, with 503; the connection is kept where its next request can be found.
 pub fn shed(request: Request, why: Overload) {
+    warn_about_overload(why);
+    request.connection.trace(|| format!("shed: {why:?}"));
+    respond_instead(request, 503);
+}
+
+/// Tells of a request that finds no room.
+pub fn warn_about_overload(why: Overload) {
     static RATE: RateLimited = RateLimited::new();
     RATE.warn(|| {
         let limit = match why {
@@ -125,8 +132,6 @@ pub fn shed(request: Request, why: Overload) {
         };
         format!("overloaded: {limit}; responded with 503")
     });
-    request.connection.trace(|| format!("shed: {why:?}"));
-    respond_instead(request, 503);
 }
 
 /// Responds with 503 to a request that nobody will call the application for: the server ends.

@@ -3,6 +3,7 @@
 //! The part of a connection's task that is the same for all protocols; `http1` and `fastcgi` read the heads.
 
 use super::end::End;
+use super::pass_on_complete::pass_on_complete;
 use crate::clock;
 use crate::connection::Connection;
 use crate::deadline::Wait;
@@ -249,8 +250,9 @@ fn look_for_file(
 }
 
 /// Hands a request to who responds to it by the rows from the one with the number `first` on: queues it for its
-/// application, or looks for a file.
+/// application, looks for a file, or has an upstream respond.
 fn route(server: &Server, mut request: Request, effort: Effort, first: usize) -> Result<(), Unqueued> {
+    let mut row_of_upstream = None;
     let entered = match aim(server, &mut request.inbound, first) {
         Aim::Application { index, entered } => {
             request.application = index;
@@ -266,13 +268,20 @@ fn route(server: &Server, mut request: Request, effort: Effort, first: usize) ->
             let place = files.place_in(folder, mount_bytes, &request.inbound);
             return look_for_file(server, files, request, place, effort, next);
         }
+        Aim::Upstream(row) => {
+            row_of_upstream = Some(row);
+            0
+        }
         Aim::Reply(reply) => return Err(Unqueued::NotForTheCrew(request, reply)),
     };
     if !take_room(server, &mut request) {
         request.inbound.leave(entered);
         return Err(Unqueued::NoRoom(request));
     }
-    server.crew.push(request);
+    match row_of_upstream {
+        Some(row) => pass_on_complete(request, row),
+        None => server.crew.push(request),
+    }
     Ok(())
 }
 

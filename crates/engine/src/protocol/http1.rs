@@ -5,7 +5,7 @@
 
 use super::end::{End, finish, now_unless};
 use super::pipelining::{Found, Returned, lend, read, whole};
-use super::{enqueue, proxy_header};
+use super::{enqueue, pass_on, proxy_header};
 use crate::clock;
 use crate::connection::Connection;
 use crate::deadline::Wait;
@@ -16,6 +16,7 @@ use crate::message::body::Body;
 use crate::message::inbound::Inbound;
 use crate::message::incoming_body::IncomingBody;
 use crate::message::request_reader::{Rejection, RequestReader, Step};
+use crate::routing::UpstreamRow;
 use crate::server::Server;
 use crate::state::turn;
 use portico_wire::{Framing, UWSGI_PONG, UwsgiModifiers, WireError};
@@ -37,7 +38,7 @@ pub fn begin(server: &Arc<Server>, connection: Connection) {
         Ok(_) if options.proxy => {}
         Ok(_) => {
             let read = read(&mut reader, &connection, &mut inbound, true);
-            if is_short_life(&connection, &inbound, &read) {
+            if is_short_life(server, &inbound, &read) {
                 connection.submit();
                 return enqueue::push(server, &connection, inbound, Body::Empty, false, None);
             }
@@ -59,11 +60,11 @@ pub fn begin(server: &Arc<Server>, connection: Connection) {
 
 /// Whether the first bytes are a whole last request that goes to the application, without a body, and nothing else. Who
 /// sends more although this is the last request is waited for after the response, and that takes a task.
-fn is_short_life(connection: &Connection, inbound: &Inbound, read: &Result<Step, Rejection>) -> bool {
+fn is_short_life(server: &Server, inbound: &Inbound, read: &Result<Step, Rejection>) -> bool {
     matches!(read, Ok(Step::Request { head_bytes, .. }) if *head_bytes == inbound.bytes().len())
         && !inbound.head.keep_alive
         && inbound.head.framing == Framing::Empty
-        && !health::is_health_check(&connection.resources.settings, inbound)
+        && server.is_for_crew(inbound)
 }
 
 /// What a connection's task has. A field and not a variable is what the task keeps while it waits, since that has its
@@ -101,7 +102,7 @@ impl Life {
                 Err(end) => return end,
             };
             let taken = match found.step {
-                Step::Request { body: Some(_), .. } if !self.is_health_check(&found) => {
+                Step::Request { body: Some(_), .. } if self.server.is_for_crew(&found.inbound) => {
                     if self.connection.exchange.turn.state() == turn::State::Idle {
                         self.enqueue(found)
                     } else {
@@ -199,10 +200,12 @@ impl Life {
         let is_health_check = self.is_health_check(&found);
         let Found { inbound, step, began_ms } = found;
         match step {
-            Step::Request { head_bytes, .. } => {
+            Step::Request { head_bytes, body } => {
                 let keep_alive = inbound.head.keep_alive;
                 let rest = if is_health_check {
                     self.respond_to_health_check(inbound, head_bytes).await?
+                } else if let Some(row) = self.server.upstream_for(&inbound).cloned() {
+                    self.pass_on(&row, inbound, head_bytes, body.is_some(), began_ms).await?
                 } else {
                     self.receive(inbound, head_bytes, began_ms).await?
                 };
@@ -230,11 +233,7 @@ impl Life {
         began_ms: Option<u64>,
     ) -> Result<Option<Box<Inbound>>, End> {
         let connection = &self.connection;
-        let mut feed = connection.resources.buffers.take();
-        feed.push(inbound.bytes().get(head_bytes..).unwrap_or_default());
-        inbound.truncate(head_bytes);
-        let body = IncomingBody::new(inbound.head.framing, feed);
-        let reader = BodyReader::new(connection, body, now_unless(began_ms));
+        let reader = body_reader(connection, &mut inbound, head_bytes, began_ms);
         match enqueue::receive(&self.server, connection, inbound, reader).await {
             Ok(reader) => {
                 self.reader.end_body();
@@ -245,6 +244,26 @@ impl Life {
                 Err(end)
             }
         }
+    }
+
+    /// Has an upstream respond to a request; `is_at_hand` says that its body is all there.
+    async fn pass_on(
+        &mut self,
+        row: &UpstreamRow,
+        mut inbound: Box<Inbound>,
+        head_bytes: usize,
+        is_at_hand: bool,
+        began_ms: Option<u64>,
+    ) -> Result<Option<Box<Inbound>>, End> {
+        let connection = &self.connection;
+        let reader = body_reader(connection, &mut inbound, head_bytes, began_ms);
+        let passed_on = pass_on::pass_on(connection, row, inbound, reader).await;
+        match (&passed_on, is_at_hand) {
+            (_, true) => {}
+            (Ok(_), false) => self.reader.end_body(),
+            (Err(_), false) => self.reader.reject_body(),
+        }
+        Ok(passed_on?.into_leftover(connection))
     }
 
     /// Responds to a health check in its turn.
@@ -283,6 +302,15 @@ impl Life {
         connection.resources.buffers.give_back(inbound);
         Ok(rest)
     }
+}
+
+/// What reads a body whose first bytes stand behind the head, which is left alone in `inbound`.
+fn body_reader(connection: &Connection, inbound: &mut Inbound, head_bytes: usize, began_ms: Option<u64>) -> BodyReader {
+    let mut feed = connection.resources.buffers.take();
+    feed.push(inbound.bytes().get(head_bytes..).unwrap_or_default());
+    inbound.truncate(head_bytes);
+    let body = IncomingBody::new(inbound.head.framing, feed);
+    BodyReader::new(connection, body, now_unless(began_ms))
 }
 
 /// How a connection ends whose request was rejected.

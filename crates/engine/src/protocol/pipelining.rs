@@ -5,7 +5,6 @@
 use super::enqueue::{self, Unqueued};
 use crate::connection::Connection;
 use crate::connection::exchange::Upcoming;
-use crate::exchange::health;
 use crate::message::body::Body;
 use crate::message::inbound::Inbound;
 use crate::message::request_reader::{Rejection, RequestReader, Step};
@@ -91,8 +90,7 @@ fn read_on(
 ) {
     let Some(mut inbound) = rest else { return give_back(back, reader, None, None) };
     let read = read(&mut reader, connection, &mut inbound, true);
-    let is_whole = matches!(read, Ok(Step::Request { body: Some(_), .. }))
-        && !health::is_health_check(&server.resources.settings, &inbound);
+    let is_whole = matches!(read, Ok(Step::Request { body: Some(_), .. })) && server.is_for_crew(&inbound);
     match read {
         Ok(step) if is_whole => {
             let found = Found { inbound, step, began_ms: None };

@@ -7,13 +7,15 @@ use portico_engine::engine::{Application, Descriptors, Ended, Engine};
 use portico_engine::listener::{BoundListener, Options};
 use portico_engine::message::spoken::Protocol;
 use portico_engine::orders::OrderDescriptors;
-use portico_engine::routing::Routing;
+use portico_engine::routing::{Routing, Target, UpstreamRow};
 use portico_engine::scoreboard::{Mapping, SlotRef};
 use portico_engine::settings::{Lines, Settings};
+use portico_engine::upstream::group::Upstream;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -70,6 +72,27 @@ impl RunningServer {
     pub fn serve_routed(application: impl Application, routing: Routing) -> RunningServer {
         let process = Descriptors { routing: Some(routing), ..Descriptors::default() };
         RunningServer::serve_with(application, &[], process).0
+    }
+
+    /// The same, but for requests below paths that upstreams respond to.
+    pub fn serve_beside(
+        application: impl Application,
+        values: &[(&str, &str)],
+        upstreams: Vec<(String, Arc<Upstream>)>,
+    ) -> RunningServer {
+        let mut routing = Routing::default();
+        let rows = upstreams.into_iter().map(|(path, upstream)| {
+            routing.upstreams.push(upstream.clone());
+            (path, Target::Upstream(Arc::new(UpstreamRow { upstream, mount: "".into() })))
+        });
+        let rows: Vec<_> = rows.collect();
+        let application_row = (String::new(), Target::Application { index: 0, mount: "".into() });
+        for (path, target) in rows.into_iter().chain([application_row]) {
+            routing.routes.add("", &path, false, routing.targets.len());
+            routing.targets.push(target);
+        }
+        RunningServer::serve_with(application, values, Descriptors { routing: Some(routing), ..Descriptors::default() })
+            .0
     }
 
     /// The same with a gate, whose keeper is at the other end of a socket; and the listening socket, which stays open.

@@ -1,10 +1,11 @@
-//! Receives the bytes after a request head; hands on which of them are the body's data, and where the body
+//! Receives the bytes after a head; hands on which of them are the body's data, and where the body
 //! ends. It copies and keeps no bytes: a chunk's framing is read byte by byte, so input may be split anywhere.
 
 use std::ops::Range;
 
 use crate::grammar::{TOKEN, hex_digit, is_field_byte};
 use crate::http1::chunk_extension::ChunkExtension;
+use crate::http1::encode::ResponseBody;
 use crate::{Framing, Limits, WireError};
 
 /// RFC 9112 7.1: sizes are unbounded in the grammar; these many digits fill 64 bits, so nothing overflows.
@@ -32,7 +33,7 @@ pub enum BodyStep {
     },
 }
 
-/// Reads one request body. It keeps a few integers and no bytes.
+/// Reads one body. It keeps a few integers and no bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyDecoder {
     state: State,
@@ -59,6 +60,8 @@ pub struct BodyDecoder {
 enum State {
     /// A body with a Content-Length, of which this much is to come.
     Length { remaining: u64 },
+    /// The body of a response that ends with the connection.
+    UntilClose,
     /// In the digits of a chunk size.
     Size { size: u64, digits: u8 },
     /// In the space after a chunk size, before the `;` of an extension.
@@ -101,6 +104,17 @@ impl BodyDecoder {
         Self { state, extension_bytes: 0 }
     }
 
+    /// A decoder for the body of a response whose head said `body`.
+    #[must_use]
+    pub fn of_response(body: ResponseBody) -> Self {
+        match body {
+            ResponseBody::Empty => Self::new(Framing::Empty),
+            ResponseBody::Length(length) => Self::new(Framing::Length(length)),
+            ResponseBody::Chunked => Self::new(Framing::Chunked),
+            ResponseBody::UntilClose => Self { state: State::UntilClose, extension_bytes: 0 },
+        }
+    }
+
     /// Finds the next piece of the body at the start of `input`.
     ///
     /// Drop `consumed` bytes of the input after each call. Data may come any number of times, then
@@ -122,6 +136,7 @@ impl BodyDecoder {
                     self.state = State::Length { remaining };
                     return Ok(step);
                 }
+                State::UntilClose => return Ok(take_data(input, consumed, u64::MAX).0),
                 State::Data { remaining } => {
                     let (step, remaining) = take_data(input, consumed, remaining);
                     self.state = match remaining {
@@ -156,6 +171,12 @@ impl BodyDecoder {
     #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self.state, State::Done { .. } | State::Length { remaining: 0 })
+    }
+
+    /// Whether the end of the connection is the end of the body, and of a complete one (RFC 9112 8).
+    #[must_use]
+    pub fn may_end_with_connection(&self) -> bool {
+        matches!(self.state, State::UntilClose) || self.is_done()
     }
 
     /// How many bytes the trailer lines of a complete body have, with their CRLFs: they stand before the CRLF that

@@ -12,9 +12,10 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// How a response's body is framed (RFC 9112 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub enum ResponseBody {
     /// No byte of a body may be sent: the request was HEAD, or the status is 1xx, 204 or 304.
+    #[default]
     Empty,
     /// Exactly this many bytes.
     Length(u64),

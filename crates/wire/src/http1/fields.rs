@@ -15,9 +15,7 @@ struct KnownFields<'a> {
     transfer_encoding: Option<&'a [u8]>,
     expects_continue: bool,
     has_upgrade: bool,
-    connection_close: bool,
-    connection_keep_alive: bool,
-    connection_upgrade: bool,
+    connection: ConnectionOptions,
     has_forwarded: bool,
 }
 
@@ -40,7 +38,7 @@ pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), Wir
                 found.expects_continue = true;
             }
             7 if is(b"upgrade") => found.has_upgrade = true,
-            10 if is(b"connection") => found.read_connection(value),
+            10 if is(b"connection") => found.connection.read(value),
             // RFC 9110 8.3 and 5.3: one value; two servers in a row could take different ones of several.
             12 if is(b"content-type") => once(&mut found.content_type, value, WireError::CONTENT_TYPE_REPEATED)?,
             // RFC 9110 8.6 would let equal repeats pass; nothing honest sends them.
@@ -53,35 +51,49 @@ pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), Wir
         }
     }
     check_host(found.host, head.version)?;
-    head.framing = read_framing(&found, head.version)?;
+    head.framing = read_framing(found.transfer_encoding, found.content_length, head.version)?;
     head.has_forwarded = found.has_forwarded;
     let is_1_1 = head.version == Version::Http11;
-    // RFC 9112 9.3, in its order: close, then the version's default.
-    head.keep_alive = !found.connection_close && (is_1_1 || found.connection_keep_alive);
+    head.keep_alive = found.connection.keeps_alive(head.version);
     // RFC 9110 10.1.1: from HTTP/1.0 it is to be ignored, and without a body there is nothing to wait for.
     head.expect_continue =
         is_1_1 && found.expects_continue && !matches!(head.framing, Framing::Empty | Framing::Length(0));
     // RFC 9110 7.8: Upgrade counts only when Connection names it, and never from HTTP/1.0.
-    head.upgrade = is_1_1 && found.has_upgrade && found.connection_upgrade;
+    head.upgrade = is_1_1 && found.has_upgrade && found.connection.upgrade;
     Ok(())
 }
 
 /// Stores `value` unless there is one already.
-fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], repeated: WireError) -> Result<(), WireError> {
+pub(super) fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], repeated: WireError) -> Result<(), WireError> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(repeated),
     }
 }
 
-impl KnownFields<'_> {
+/// What Connection fields say that matters here.
+#[derive(Default)]
+pub(super) struct ConnectionOptions {
+    close: bool,
+    keep_alive: bool,
+    /// Whether the fields called Upgrade count.
+    pub(super) upgrade: bool,
+}
+
+impl ConnectionOptions {
     /// Reads one Connection field: a list of options in any case, RFC 9110 7.6.1.
-    fn read_connection(&mut self, value: &[u8]) {
+    pub(super) fn read(&mut self, value: &[u8]) {
         for option in value.split(|&byte| byte == b',').map(trim_ows) {
-            self.connection_close |= option.eq_ignore_ascii_case(b"close");
-            self.connection_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            self.connection_upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
         }
+    }
+
+    /// Whether the connection may be used for another request, as far as these say. RFC 9112 9.3, in its order: close,
+    /// then the version's default.
+    pub(super) fn keeps_alive(&self, version: Version) -> bool {
+        !self.close && (version == Version::Http11 || self.keep_alive)
     }
 }
 
@@ -96,8 +108,12 @@ pub(crate) fn check_host(host: Option<&[u8]>, version: Version) -> Result<(), Wi
 }
 
 /// RFC 9112 6.3. Whatever two servers could read in two ways is rejected.
-fn read_framing(found: &KnownFields<'_>, version: Version) -> Result<Framing, WireError> {
-    match (found.transfer_encoding, found.content_length) {
+pub(super) fn read_framing(
+    transfer_encoding: Option<&[u8]>,
+    content_length: Option<&[u8]>,
+    version: Version,
+) -> Result<Framing, WireError> {
+    match (transfer_encoding, content_length) {
         // From HTTP/1.0 too: RFC 1945 8.3 wants a length with each POST, but nginx sends none where there is no body.
         (None, None) => Ok(Framing::Empty),
         (None, Some(length)) => read_content_length(length).map(Framing::Length),

@@ -39,8 +39,8 @@ impl RequestHead {
             HeadProgress::Fields(line) if line.searched <= window.len() => {
                 return self.read_fields(window, line, limits);
             }
-            HeadProgress::RequestLine(line) if line.searched <= window.len() => line,
-            HeadProgress::Start | HeadProgress::RequestLine(_) | HeadProgress::Fields(_) => {
+            HeadProgress::StartLine(line) if line.searched <= window.len() => line,
+            HeadProgress::Start | HeadProgress::StartLine(_) | HeadProgress::Fields(_) => {
                 self.clear();
                 let Some(start) = skip_empty_lines(window) else {
                     return self.stop(HeadProgress::Start, window, limits);
@@ -50,9 +50,7 @@ impl RequestHead {
         };
         match self.read_request_line(window, line, limits)? {
             Some(start) => self.read_fields(window, PartialLine { start, searched: start }, limits),
-            None => {
-                self.stop(HeadProgress::RequestLine(PartialLine { searched: window.len(), ..line }), window, limits)
-            }
+            None => self.stop(HeadProgress::StartLine(PartialLine { searched: window.len(), ..line }), window, limits),
         }
     }
 
@@ -103,29 +101,13 @@ impl RequestHead {
     }
 
     /// Reads field lines from `line` on, and the empty line after them. Returns the length of the head.
-    fn read_fields(
-        &mut self,
-        window: &[u8],
-        mut line: PartialLine,
-        limits: &Limits,
-    ) -> Result<Option<usize>, WireError> {
-        loop {
-            let too_large = WireError::HEADER_TOO_LARGE;
-            let Some(line_feed) = find_line_feed(window, line, limits.max_header_bytes, too_large)? else {
-                return self.stop(HeadProgress::Fields(PartialLine { searched: window.len(), ..line }), window, limits);
-            };
-            let Some([content @ .., b'\r']) = window.get(line.start..line_feed) else {
-                return Err(WireError::LINE_END);
-            };
-            if content.is_empty() {
+    fn read_fields(&mut self, window: &[u8], line: PartialLine, limits: &Limits) -> Result<Option<usize>, WireError> {
+        match read_section(&mut self.headers, window, line, limits)? {
+            Section::Complete(length) => {
                 fields::interpret(self, window)?;
-                return Ok(Some(line_feed + 1));
+                Ok(Some(length))
             }
-            if self.headers.len() >= limits.max_headers {
-                return Err(WireError::TOO_MANY_HEADERS);
-            }
-            self.headers.push(read_field_line(content, line.start)?);
-            line = PartialLine { start: line_feed + 1, searched: line_feed + 1 };
+            Section::Partial(line) => self.stop(HeadProgress::Fields(line), window, limits),
         }
     }
 
@@ -136,19 +118,54 @@ impl RequestHead {
             return Ok(None);
         }
         Err(match progress {
-            HeadProgress::Start | HeadProgress::RequestLine(_) => WireError::REQUEST_LINE_TOO_LONG,
+            HeadProgress::Start | HeadProgress::StartLine(_) => WireError::REQUEST_LINE_TOO_LONG,
             HeadProgress::Fields(_) => WireError::HEAD_TOO_LARGE,
         })
     }
 }
 
+/// What there is of the fields of a head.
+pub(super) enum Section {
+    /// All of them; the head has so many bytes.
+    Complete(usize),
+    /// The lines before this one.
+    Partial(PartialLine),
+}
+
+/// Reads field lines from `line` on into `headers`, and the empty line after them.
+#[inline]
+pub(super) fn read_section(
+    headers: &mut Vec<Header>,
+    window: &[u8],
+    mut line: PartialLine,
+    limits: &Limits,
+) -> Result<Section, WireError> {
+    loop {
+        let too_large = WireError::HEADER_TOO_LARGE;
+        let Some(line_feed) = find_line_feed(window, line, limits.max_header_bytes, too_large)? else {
+            return Ok(Section::Partial(PartialLine { searched: window.len(), ..line }));
+        };
+        let Some([content @ .., b'\r']) = window.get(line.start..line_feed) else {
+            return Err(WireError::LINE_END);
+        };
+        if content.is_empty() {
+            return Ok(Section::Complete(line_feed + 1));
+        }
+        if headers.len() >= limits.max_headers {
+            return Err(WireError::TOO_MANY_HEADERS);
+        }
+        headers.push(read_field_line(content, line.start)?);
+        line = PartialLine { start: line_feed + 1, searched: line_feed + 1 };
+    }
+}
+
 /// How much of a head is looked at. Spans hold 32 bits.
-fn max_head_bytes(limits: &Limits) -> usize {
+pub(super) fn max_head_bytes(limits: &Limits) -> usize {
     limits.max_head_bytes.min(u32::MAX as usize)
 }
 
 /// Index of the LF that ends `line`, whose content may have `max_bytes`; `None` while it has not come.
-fn find_line_feed(
+pub(super) fn find_line_feed(
     window: &[u8],
     line: PartialLine,
     max_bytes: usize,
@@ -213,7 +230,7 @@ fn skip_empty_lines(window: &[u8]) -> Option<usize> {
 }
 
 /// Reads an `HTTP-version`, RFC 9112 2.3: `"HTTP/" DIGIT "." DIGIT`, in this case.
-fn read_version(version: &[u8]) -> Result<Version, WireError> {
+pub(super) fn read_version(version: &[u8]) -> Result<Version, WireError> {
     match version {
         b"HTTP/1.0" => Ok(Version::Http10),
         // RFC 9110 2.5: a later minor version is to be taken as the highest one known of its major.

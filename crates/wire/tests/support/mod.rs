@@ -205,3 +205,25 @@ impl Random {
         usize::try_from(self.0 >> 33).unwrap() % limit.max(1)
     }
 }
+
+/// The bytes that a Python bytes literal stands for.
+pub fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'\\' => match rest.next().unwrap() {
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'x' => {
+                    let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                    u8::from_str_radix(str::from_utf8(&digits).unwrap(), 16).unwrap()
+                }
+                literal => literal,
+            },
+            literal => literal,
+        });
+    }
+    bytes
+}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from portico.config.check import check_app
 from portico.config.file import find_file
 from portico.config.finding import find_application
-from portico.config.routes.table import Action, Route, Routes
+from portico.config.routes.table import Action, Route, Routes, needs_no_application
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN, resolve
 from portico.config.working_directory import working_directory
@@ -29,7 +29,7 @@ def effective_routes(chosen: str | None, environment: Mapping[str, str]) -> Rout
     routes = Routes.load(settings.routes) if settings.routes else None
     if routes is not None and routes.applications:
         return routes
-    if not settings.app:
+    if not settings.app and not needs_no_application(settings.routes):
         settings = find_application(settings, working_directory(settings), environment)
     if not settings.app and routes is not None:
         return routes  # there is none for what the rows leave, and `portico run` says so

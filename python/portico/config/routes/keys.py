@@ -24,6 +24,7 @@ from portico.config.routes.kinds import (
     Balance,
     ExactPath,
     FileName,
+    HealthPath,
     Host,
     RedirectTarget,
     ResponseHeader,
@@ -156,8 +157,7 @@ class UpstreamKeys(Values):
         Flag(),
         False,
         group=_UPSTREAM,
-        documentation="Whether the mount is taken from the path, and told as X-Forwarded-Prefix or "
-        "SCRIPT_NAME.",
+        documentation="Whether the mount is taken from the path, and told as X-Forwarded-Prefix.",
     )
     to = ManySetting(
         "to",
@@ -165,8 +165,9 @@ class UpstreamKeys(Values):
         (),
         separator=",",
         group=_UPSTREAM,
-        documentation="Where they are: `http://HOST:PORT`, `https://HOST:PORT`, `uwsgi://HOST:PORT`, "
-        "`fastcgi://HOST:PORT` or `unix:PATH` (`uwsgi+unix:PATH`, `fastcgi+unix:PATH`). One, or a list.",
+        documentation="Where they are: `http://HOST:PORT` or `unix:PATH`. One, or a list. All addresses of a "
+        "name are servers of their own. (`https://`, `uwsgi://`, `fastcgi://`, `uwsgi+unix:` and "
+        "`fastcgi+unix:` are read, and not served yet.)",
     )
     balance = Setting(
         "balance",
@@ -183,6 +184,14 @@ class UpstreamKeys(Values):
         group=_UPSTREAM,
         documentation="How many idle connections to each of them a worker keeps.",
     )
+    keep_timeout_s = Setting(
+        "keep_timeout",
+        Duration(0.1, 86400),
+        1.5,
+        group=_UPSTREAM,
+        documentation="How long such a connection is kept: less than they keep theirs, since one that they "
+        "close at the very moment of a request costs it. A portico that reloads keeps them for 2 s.",
+    )
     connect_timeout_s = Setting(
         "connect_timeout",
         Duration(0.01, 3600),
@@ -197,6 +206,72 @@ class UpstreamKeys(Values):
         group=_UPSTREAM,
         documentation="How long the client may be kept waiting for the response to begin, or for its next "
         "block. 0 is no limit.",
+    )
+    tunnel_timeout_s = Setting(
+        "tunnel_timeout",
+        Duration(0, 86400 * 365),
+        3600.0,
+        group=_UPSTREAM,
+        documentation="How long a web socket, or what else a connection was upgraded to, may be silent. "
+        "0 is no limit.",
+    )
+    max_in_flight = Setting(
+        "max_in_flight",
+        WholeNumber(0, 1_000_000),
+        0,
+        group=_UPSTREAM,
+        documentation="How many requests of a worker each of them may have at a time. 0 is any number.",
+    )
+    retries = Setting(
+        "retries",
+        WholeNumber(0, 100),
+        2,
+        group=_UPSTREAM,
+        documentation="To how many others a request is given after one has failed, if nothing of a response "
+        "has come, and it was not sent yet or its method is idempotent.",
+    )
+    eject_after = Setting(
+        "eject_after",
+        WholeNumber(0, 10_000),
+        3,
+        group=_UPSTREAM,
+        documentation="After how many failures in a row one gets no more requests for a while. 0 is never.",
+    )
+    eject_for_s = Setting(
+        "eject_for",
+        Duration(0.1, 86400),
+        10.0,
+        group=_UPSTREAM,
+        documentation="How long that is; each time that it fails again, twice as long, up to sixteen times.",
+    )
+    health_path = Setting(
+        "health_path",
+        HealthPath(),
+        "",
+        group=_UPSTREAM,
+        documentation="A path that each of them is asked for in time: one that does not respond with 200 to "
+        "399 twice in a row gets no requests until it does so twice. Without it, none is asked.",
+    )
+    health_interval_s = Setting(
+        "health_interval",
+        Duration(0.01, 86400),
+        5.0,
+        group=_UPSTREAM,
+        documentation="How long it is between two health checks.",
+    )
+    health_timeout_s = Setting(
+        "health_timeout",
+        Duration(0.01, 3600),
+        2.0,
+        group=_UPSTREAM,
+        documentation="How long the response to one may take.",
+    )
+    resolve_s = Setting(
+        "resolve",
+        Duration(0.1, 86400),
+        30.0,
+        group=_UPSTREAM,
+        documentation="How long it is until a name is looked up again: its addresses may be others then.",
     )
 
 

@@ -44,6 +44,21 @@ class ExactPath(Kind[str]):
         return path
 
 
+class HealthPath(Kind[str]):
+    """A path as it is asked for, perhaps with a query: in visible ASCII."""
+
+    metavar = "PATH"
+    expected = "a path that begins with /, such as /readyz, in visible ASCII (percent-encoded)"
+
+    def parse(self, text: str) -> str:
+        text = text.strip()
+        if not text.startswith("/") or any(
+            not "!" <= character <= "~" or character == "#" for character in text
+        ):
+            raise ValueError
+        return text
+
+
 class AnyText(Kind[str]):
     """Any text, also none."""
 

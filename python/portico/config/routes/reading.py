@@ -13,13 +13,13 @@ from typing import Any
 from portico.config.document import Document
 from portico.config.routes import rules
 from portico.config.routes.entry import HOSTS, MOUNTS, Entry
-from portico.config.routes.keys import ONCE, TABLES, AppKeys, RedirectKeys, RoutesKeys
+from portico.config.routes.keys import ONCE, TABLES, AppKeys, RedirectKeys, RoutesKeys, UpstreamKeys
 from portico.config.routes.table import ANY_HOST, MISDIRECTED, Route, Routes
 from portico.config.settings import Settings
 from portico.config.table_reader import TableReader, TableValues
 from portico.config.toml_positions import PathInDocument, Place
 
-_NOT_SERVED = ("upstream",)
+_SERVED_SCHEMES = ("http://", "unix:")
 # What each of several applications may have for itself, while all share their workers.
 _OF_EACH = {MOUNTS, HOSTS, *(row.attribute for row in (AppKeys.strip, Settings.app, Settings.factory))}
 _OF_EACH |= {Settings.middleware.attribute, Settings.name.attribute}
@@ -69,8 +69,9 @@ class RouteReader:
     def _not_served(self) -> Iterator[tuple[Place, str]]:
         apps = [entry for entry in self._entries if entry.table == "app"]
         for entry in self._entries:
-            if entry.table in _NOT_SERVED:
-                yield entry.place, entry.header
+            for address in entry.get(UpstreamKeys.to) if entry.table == "upstream" else ():
+                if not address.startswith(_SERVED_SCHEMES):
+                    yield entry.place_of(UpstreamKeys.to), f"{address} of {entry.header}"
         for entry in apps:
             if entry.get(AppKeys.venv):
                 yield entry.place_of(AppKeys.venv), f"venv of {entry.header}"

@@ -229,6 +229,12 @@ class Routes:
     __hash__ = None  # type: ignore[assignment]
 
 
+def needs_no_application(record: Sequence[Any]) -> bool:
+    """Say whether what `Routes.dump` has written has other servers and no application: a router."""
+    tables = [table for table, _, _ in record[2]] if record else []
+    return "upstream" in tables and "app" not in tables
+
+
 def request_host(text: str) -> str:
     """Return the host in a Host header as it is compared: in lower case, without its port."""
     host = text

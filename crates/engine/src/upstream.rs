@@ -1,0 +1,27 @@
+//! Requests that other servers respond to: the engine as a client. Independent of the server's side, which it meets in two
+//! traits, and of the crew: everything here runs in tasks of the runtime.
+//!
+//! 1. `failure`: why there is no response, with the status that says so.
+//! 2. `address`, `connect`: where a server is, and a connection to it.
+//! 3. `pool`: connections that are kept for further requests.
+//! 4. `circuit`, `balance`: whether a server gets requests, and which of several gets the next one; pure functions.
+//! 5. `member`: one server. `group`: all that serve the same, from which one is chosen for each request.
+//! 6. `ends`: where a request's body comes from and where the response goes, as traits.
+//! 7. `transfer`: one exchange over one connection; `tunnel`: what follows an upgrade.
+//! 8. `forward`: one request, over as many members as it takes; `probe`: whether members are well, asked in time; `names`:
+//!    members that are known by a name.
+
+pub mod address;
+pub mod balance;
+pub mod circuit;
+pub mod connect;
+pub mod ends;
+pub mod failure;
+pub mod forward;
+pub mod group;
+pub mod member;
+pub mod names;
+pub mod pool;
+pub mod probe;
+pub mod transfer;
+pub mod tunnel;

@@ -1,0 +1,71 @@
+//! A new connection to a member: a socket of the engine's own, connected without a thread that waits.
+
+use super::address::Address;
+use crate::connection::socket::Socket;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, getpeername, sockopt};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
+
+/// Between two tries at a Unix socket whose queue is full: connect(2) does not wait there, and nothing can be watched.
+const FULL: Duration = Duration::from_millis(5);
+
+/// Connects to `address`. Takes as long as the system tries: the caller has a time of its own.
+///
+/// # Errors
+/// There is nobody, or the process has no descriptors left.
+pub async fn connect(address: &Address) -> io::Result<Socket> {
+    match address {
+        Address::Tcp(address) => connect_tcp(address).await,
+        Address::Unix(path) => {
+            let address = match path.as_os_str().as_bytes() {
+                [b'@', name @ ..] => SocketAddrUnix::new_abstract_name(name)?,
+                _ => SocketAddrUnix::new(path)?,
+            };
+            let fd = open(AddressFamily::UNIX)?;
+            loop {
+                match rustix::net::connect(&fd, &address) {
+                    Ok(()) => return Ok(Socket::new(fd)),
+                    Err(Errno::AGAIN) => tokio::time::sleep(FULL).await,
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+}
+
+async fn connect_tcp(address: &SocketAddr) -> io::Result<Socket> {
+    let fd = open(if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 })?;
+    // A head that waits for the acknowledgement of the body before it is what makes proxies slow.
+    sockopt::set_tcp_nodelay(&fd, true)?;
+    let begun = rustix::net::connect(&fd, address);
+    let socket = Socket::new(fd);
+    match begun {
+        Ok(()) => return Ok(socket),
+        // After a signal the connection is made all the same (connect(2)).
+        Err(Errno::INPROGRESS | Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    loop {
+        let is_connected = socket.write_when_ready(|| {
+            sockopt::socket_error(socket.as_fd())??;
+            match getpeername(socket.as_fd()) {
+                Ok(_) => Ok(1),
+                Err(Errno::NOTCONN) => Ok(0),
+                Err(error) => Err(error.into()),
+            }
+        });
+        if is_connected.await? > 0 {
+            return Ok(socket);
+        }
+    }
+}
+
+fn open(family: AddressFamily) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::socket_with(family, SocketType::STREAM, flags, None)?)
+}

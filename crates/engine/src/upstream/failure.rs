@@ -1,0 +1,81 @@
+//! Why a request that was passed on has no response, or not all of one: the status for the client, the sentence for the
+//! log.
+
+use portico_wire::WireError;
+use std::fmt;
+
+/// A failure, and whose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The member or the upstream that it concerns.
+    pub of: String,
+    /// What has happened.
+    pub reason: Reason,
+}
+
+/// What has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No member may be given a request: all are ejected, draining or have as many as they may.
+    NoMember,
+    /// No connection could be made.
+    Unreachable(String),
+    /// No connection was made within so many milliseconds.
+    ConnectTimeout(u64),
+    /// The connection failed.
+    Broken(String),
+    /// The member has closed the connection before the end of its response.
+    Closed,
+    /// Not a byte has moved for so many milliseconds.
+    Silent(u64),
+    /// What the member has sent is not a response.
+    Malformed(WireError),
+    /// The request is none that can be passed on.
+    Unfit(WireError),
+    /// The client has left, or has not sent its body: no failure of the member.
+    ClientGone,
+}
+
+impl Reason {
+    /// The status that a client is sent in place of a response (RFC 9110 15.6.3 to 15.6.5); 0 if there is nobody to send
+    /// it to.
+    pub fn status(&self) -> u16 {
+        match self {
+            Reason::NoMember => 503,
+            Reason::ConnectTimeout(_) | Reason::Silent(_) => 504,
+            Reason::Unreachable(_) | Reason::Broken(_) | Reason::Closed | Reason::Malformed(_) => 502,
+            Reason::Unfit(error) => error.status,
+            Reason::ClientGone => 0,
+        }
+    }
+
+    /// Whether the member is to blame, so that it counts against it.
+    pub fn is_of_member(&self) -> bool {
+        !matches!(self, Reason::NoMember | Reason::Unfit(_) | Reason::ClientGone)
+    }
+
+    /// Whether another try is no burden: the member has certainly ended its part. One that is only silent may still be
+    /// busy with the request.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Reason::Unreachable(_) | Reason::ConnectTimeout(_) | Reason::Broken(_) | Reason::Closed)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "upstream {}: ", self.of)?;
+        match &self.reason {
+            Reason::NoMember => {
+                formatter.write_str("no member takes requests: all are ejected, draining or at their limit")
+            }
+            Reason::Unreachable(error) => write!(formatter, "cannot connect: {error}"),
+            Reason::ConnectTimeout(ms) => write!(formatter, "no connection within {ms} ms"),
+            Reason::Broken(error) => write!(formatter, "the connection failed: {error}"),
+            Reason::Closed => formatter.write_str("closed the connection before the end of its response"),
+            Reason::Silent(ms) => write!(formatter, "sent nothing for {ms} ms, and a response was due"),
+            Reason::Malformed(error) => write!(formatter, "sent what is not a response: {}", error.reason),
+            Reason::Unfit(error) => write!(formatter, "the request cannot be passed on: {}", error.reason),
+            Reason::ClientGone => formatter.write_str("the client has left before the end of its response"),
+        }
+    }
+}

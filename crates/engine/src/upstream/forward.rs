@@ -1,0 +1,232 @@
+//! One request that is passed on: a member is chosen, a connection taken or made, the exchange made; where that fails
+//! before anything of a response has come, and doing it twice does no harm, it is made again.
+//!
+//! Runs in a task of the runtime. What the server's side has to bring are the request's head, where its body comes from
+//! and where the response goes (`ends`); it settles the account, and responds itself where there is a [`Failure`] whose
+//! `status` was not passed on.
+//!
+//! When it is made again:
+//!
+//! * A kept connection may have been closed by the member just now (RFC 9112 9.3.1). If it fails before a byte of the
+//!   response, the request is sent once more on a new connection: where not a byte of it had left, or its method is
+//!   idempotent (RFC 9110 9.2.2).
+//! * The same holds for a new connection, with another member. Who was only silent is not asked again.
+//! * Never after a byte of the response, and never where the client's body is lost (`RequestSource::rewind`).
+
+use super::balance::Balance;
+use super::connect::connect;
+use super::ends::{RequestSource, ResponseSink};
+use super::failure::{Failure, Reason};
+use super::group::Upstream;
+use super::member::{Flight, Member};
+use super::transfer::{After, Failed, Transfer, Transferred};
+use super::tunnel::Tunnel;
+use crate::clock;
+use crate::connection::socket::Socket;
+use crate::log::{Level, log};
+use crate::message::buffers::Buffers;
+use portico_wire::{PassedConnection, PassedOn, RequestHead, ResponseTo};
+use std::io;
+use std::time::Duration;
+
+/// A request that was passed on, and has its response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The member that has responded.
+    pub member: String,
+    /// The response's status.
+    pub status: u16,
+    /// Bytes of its body.
+    pub body_bytes: u64,
+    /// Whether all of the request's body was taken: else what the client sends next is the rest of it.
+    pub has_sent_all: bool,
+    /// Whether another protocol was spoken, which has ended.
+    pub was_upgraded: bool,
+}
+
+/// A request that has no response, or not all of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unforwarded {
+    /// Why.
+    pub failure: Failure,
+    /// The status of the response whose head was passed on; 0 if the client is still to be told.
+    pub status: u16,
+}
+
+/// Passes `request` on to a member of `upstream`. The connection that `request` names is the choice of this.
+///
+/// # Errors
+/// Why there is no response, or not all of one.
+pub async fn forward(
+    upstream: &Upstream,
+    request: PassedOn<'_>,
+    source: &mut impl RequestSource,
+    sink: &mut impl ResponseSink,
+    buffers: &Buffers,
+) -> Result<Forwarded, Unforwarded> {
+    let key = match &upstream.terms.balance {
+        Balance::ConsistentHash(by) => by.key(request.head, request.bytes),
+        Balance::RoundRobin | Balance::LeastRequests => None,
+    };
+    let forwarding = Forward { upstream, request, buffers };
+    let mut tried = Vec::new();
+    let mut last: Option<Unforwarded> = None;
+    loop {
+        let Some(mut flight) = upstream.begin(key, &tried, clock::coarse_ms()) else {
+            let failure = || Failure { of: upstream.terms.name.clone(), reason: Reason::NoMember };
+            return Err(last.unwrap_or_else(|| Unforwarded { failure: failure(), status: 0 }));
+        };
+        let member = flight.member.clone();
+        let outcome = forwarding.give(&member, source, sink).await;
+        let failed = match outcome {
+            Ok(transferred) => {
+                flight.succeed(clock::coarse_ms());
+                // In flight up to the end of what follows an upgrade.
+                return forwarding.finish(&member, transferred, source, sink).await;
+            }
+            Err(failed) => failed,
+        };
+        settle(&mut flight, &failed.reason);
+        drop(flight);
+        let may_retry = may_repeat(&failed, request.head, request.bytes) && source.rewind();
+        let failure = Failure { of: member.name.clone(), reason: failed.reason };
+        let unforwarded = Unforwarded { failure, status: failed.status };
+        tried.push(member);
+        if !may_retry || tried.len() > upstream.terms.max_retries as usize {
+            return Err(unforwarded);
+        }
+        last = Some(unforwarded);
+    }
+}
+
+/// Counts a failure against the member, if it is its own.
+fn settle(flight: &mut Flight, reason: &Reason) {
+    if reason.is_of_member() && flight.fail(clock::coarse_ms()) {
+        let name = &flight.member.name;
+        // Not more often than the back-off lets it happen.
+        log(Level::Warning, &format!("upstream {name}: ejected for a while, since its requests have failed in a row"));
+    }
+}
+
+/// Whether a request may be sent once more.
+fn may_repeat(failed: &Failed, head: &RequestHead, bytes: &[u8]) -> bool {
+    failed.is_unheard && failed.reason.is_over() && (failed.is_unsent || is_idempotent(head.method.of(bytes)))
+}
+
+/// Whether doing it twice has the effect of doing it once, RFC 9110 9.2.2.
+pub fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+}
+
+/// A request on its way.
+struct Forward<'a> {
+    upstream: &'a Upstream,
+    request: PassedOn<'a>,
+    buffers: &'a Buffers,
+}
+
+impl Forward<'_> {
+    /// Gives the request to one member: on a kept connection, and if that has become stale, on a new one.
+    async fn give(
+        &self,
+        member: &Member,
+        source: &mut impl RequestSource,
+        sink: &mut impl ResponseSink,
+    ) -> Result<(Transferred, Socket), Failed> {
+        let head = self.encode(member).map_err(unsent)?;
+        if let Some(socket) = self.take_kept(member) {
+            let failed = match self.transfer(&socket, &head, source, sink).await {
+                Ok(transferred) => return Ok((transferred, socket)),
+                Err(failed) => failed,
+            };
+            let may_repeat = may_repeat(&failed, self.request.head, self.request.bytes) && source.rewind();
+            if !may_repeat {
+                return Err(failed);
+            }
+        }
+        let socket = self.connect(member).await.map_err(unsent)?;
+        let transferred = self.transfer(&socket, &head, source, sink).await?;
+        Ok((transferred, socket))
+    }
+
+    fn encode(&self, member: &Member) -> Result<Vec<u8>, Reason> {
+        let connection = if self.request.head.upgrade {
+            PassedConnection::Upgrade
+        } else if member.pool.keeps() {
+            PassedConnection::Keep
+        } else {
+            PassedConnection::Close
+        };
+        let mut out = Vec::with_capacity(512);
+        let request = PassedOn { connection, via: &self.upstream.terms.via, ..self.request };
+        request.write(&mut out).map_err(Reason::Unfit)?;
+        Ok(out)
+    }
+
+    /// A kept connection that the member has not closed, as far as can be seen.
+    fn take_kept(&self, member: &Member) -> Option<Socket> {
+        let mut buffer = None;
+        let kept = loop {
+            let Some(socket) = member.pool.take(clock::coarse_ms()) else { break None };
+            let buffer = buffer.get_or_insert_with(|| self.buffers.take());
+            // An end of file, or bytes that nobody has asked for.
+            if socket.receive(buffer).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                break Some(socket);
+            }
+        };
+        if let Some(buffer) = buffer {
+            self.buffers.give_back(buffer);
+        }
+        kept
+    }
+
+    async fn connect(&self, member: &Member) -> Result<Socket, Reason> {
+        let connect_ms = self.upstream.terms.times.connect_ms;
+        match tokio::time::timeout(Duration::from_millis(connect_ms), connect(&member.address)).await {
+            Ok(Ok(socket)) => Ok(socket),
+            Ok(Err(error)) => Err(Reason::Unreachable(error.to_string())),
+            Err(_) => Err(Reason::ConnectTimeout(connect_ms)),
+        }
+    }
+
+    async fn transfer(
+        &self,
+        socket: &Socket,
+        head: &[u8],
+        source: &mut impl RequestSource,
+        sink: &mut impl ResponseSink,
+    ) -> Result<Transferred, Failed> {
+        let PassedOn { head: RequestHead { is_head, upgrade, .. }, framing, .. } = self.request;
+        let (times, limits, buffers) = (&self.upstream.terms.times, &self.upstream.terms.limits, self.buffers);
+        let to = ResponseTo { is_head: *is_head, upgrade: *upgrade };
+        Transfer { socket, head, framing, to, times, limits, buffers }.run(source, sink).await
+    }
+
+    /// Keeps the connection, closes it, or carries the bytes of the protocol that it was upgraded to.
+    async fn finish(
+        &self,
+        member: &Member,
+        (transferred, socket): (Transferred, Socket),
+        source: &mut impl RequestSource,
+        sink: &mut impl ResponseSink,
+    ) -> Result<Forwarded, Unforwarded> {
+        let Transferred { status, body_bytes, then, has_sent_all } = transferred;
+        let mut was_upgraded = false;
+        match then {
+            After::Keep if !member.is_draining() => member.pool.keep(socket, clock::coarse_ms()),
+            After::Keep | After::Close => {}
+            After::Upgrade(early) => {
+                was_upgraded = true;
+                let idle_ms = self.upstream.terms.times.tunnel_ms;
+                // However it ends, nobody can be told.
+                let _ = Tunnel { socket: &socket, idle_ms, buffers: self.buffers }.run(early, source, sink).await;
+            }
+        }
+        Ok(Forwarded { member: member.name.clone(), status, body_bytes, has_sent_all, was_upgraded })
+    }
+}
+
+/// A failure before anything has left.
+fn unsent(reason: Reason) -> Failed {
+    Failed { reason, is_unsent: true, is_unheard: true, status: 0 }
+}

@@ -1,0 +1,192 @@
+//! One server of an upstream: where it is, its kept connections, how it is seen, and the requests that it has.
+
+use super::address::{Address, HostPort};
+use super::balance::{Candidate, hash};
+use super::circuit::{CircuitTerms, Event, State, transition};
+use super::pool::{ConnectionPool, KeepTerms};
+use crate::lock::lock;
+use crate::log::RateLimited;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+/// What holds for every member of an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberTerms {
+    /// Requests that one may have at a time; 0 for any number.
+    pub max_in_flight: u32,
+    /// When one is ejected.
+    pub circuit: CircuitTerms,
+    /// Its kept connections.
+    pub keep: KeepTerms,
+}
+
+impl MemberTerms {
+    /// What holds for one of so many: the only one is never ejected, since its requests could go nowhere else.
+    #[must_use]
+    pub fn of_one_of(self, count: usize) -> MemberTerms {
+        let max_failures = if count > 1 { self.circuit.max_failures } else { 0 };
+        MemberTerms { circuit: CircuitTerms { max_failures, ..self.circuit }, ..self }
+    }
+}
+
+/// The member.
+pub struct Member {
+    /// Its address, as it is shown.
+    pub name: String,
+    /// Where it is.
+    pub address: Address,
+    /// The name that has this address, if it is known by one.
+    pub of: Option<HostPort>,
+    /// Its share of the requests.
+    pub weight: u32,
+    /// Connections that are kept.
+    pub pool: ConnectionPool,
+    /// Says what has failed here: no member's failures hide another's.
+    pub failures: RateLimited,
+    terms: MemberTerms,
+    identity: u64,
+    in_flight: AtomicU32,
+    circuit: Mutex<State>,
+    /// Whether it gets no new requests since it is about to leave.
+    is_draining: AtomicBool,
+    /// Whether it was well when it was last asked, if it is.
+    is_well: AtomicBool,
+}
+
+impl Member {
+    /// A member that nothing is known of yet: it is taken for well.
+    pub fn new(address: Address, weight: u32, terms: MemberTerms) -> Arc<Member> {
+        Member::named(address, None, weight, terms)
+    }
+
+    /// The same for one that is known by a name.
+    pub fn named(address: Address, of: Option<HostPort>, weight: u32, terms: MemberTerms) -> Arc<Member> {
+        let name = address.to_string();
+        Arc::new(Member {
+            of,
+            identity: hash(name.as_bytes()),
+            name,
+            address,
+            weight,
+            pool: ConnectionPool::new(terms.keep),
+            failures: RateLimited::new(),
+            terms,
+            in_flight: AtomicU32::new(0),
+            circuit: Mutex::default(),
+            is_draining: AtomicBool::new(false),
+            is_well: AtomicBool::new(true),
+        })
+    }
+
+    /// What a choice has to know of it.
+    pub fn candidate(&self, now_ms: u64) -> Candidate {
+        let in_flight = self.in_flight();
+        let has_room = self.terms.max_in_flight == 0 || in_flight < self.terms.max_in_flight;
+        let is_there = !self.is_draining() && self.is_well() && lock(&self.circuit).admits(now_ms);
+        Candidate { weight: self.weight, in_flight, identity: self.identity, is_available: has_room && is_there }
+    }
+
+    /// Gives it a request, unless somebody has taken the last room or the one trial meanwhile.
+    pub fn begin(self: &Arc<Self>, now_ms: u64) -> Option<Flight> {
+        let limit = if self.terms.max_in_flight == 0 { u32::MAX } else { self.terms.max_in_flight };
+        let one_more = |in_flight| (in_flight < limit).then_some(in_flight + 1);
+        self.in_flight.fetch_update(Relaxed, Relaxed, one_more).ok()?;
+        let mut circuit = lock(&self.circuit);
+        if !circuit.admits(now_ms) {
+            drop(circuit);
+            self.in_flight.fetch_sub(1, Relaxed);
+            return None;
+        }
+        *circuit = transition(*circuit, Event::Begin, now_ms, self.terms.circuit);
+        let is_trial = circuit.is_trial();
+        drop(circuit);
+        Some(Flight { member: self.clone(), is_trial, began_ms: now_ms, is_settled: false })
+    }
+
+    /// Requests that it has.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// How it is seen.
+    pub fn circuit(&self) -> State {
+        *lock(&self.circuit)
+    }
+
+    /// From now on it gets no new requests; those that it has go on.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Relaxed);
+        self.pool.close_all();
+    }
+
+    /// Whether it gets no new requests.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Relaxed)
+    }
+
+    /// Whether it was well when it was last asked.
+    pub fn is_well(&self) -> bool {
+        self.is_well.load(Relaxed)
+    }
+
+    /// Says whether it is well; true if that is news.
+    pub fn set_well(&self, is_well: bool) -> bool {
+        let was_well = self.is_well.swap(is_well, Relaxed);
+        if !is_well {
+            self.pool.close_all();
+        }
+        was_well != is_well
+    }
+
+    /// An event that a request of before an ejection has no part in.
+    fn happens(&self, event: Event, is_trial: bool, now_ms: u64) -> bool {
+        let mut circuit = lock(&self.circuit);
+        if circuit.is_trial() != is_trial {
+            return false;
+        }
+        let before = *circuit;
+        *circuit = transition(before, event, now_ms, self.terms.circuit);
+        let is_ejected = matches!(before, State::Closed { .. }) && matches!(*circuit, State::Open { .. });
+        drop(circuit);
+        if is_ejected {
+            self.pool.close_all();
+        }
+        is_ejected
+    }
+}
+
+/// A request that a member has: counted as long as this lives.
+pub struct Flight {
+    /// The member.
+    pub member: Arc<Member>,
+    is_trial: bool,
+    began_ms: u64,
+    is_settled: bool,
+}
+
+impl Flight {
+    /// The request has a response, which may still be on its way.
+    pub fn succeed(&mut self, now_ms: u64) {
+        self.settle(Event::Success, now_ms);
+    }
+
+    /// It has none, and that is the member's fault; true if the member is ejected for it.
+    pub fn fail(&mut self, now_ms: u64) -> bool {
+        self.settle(Event::Failure, now_ms)
+    }
+
+    fn settle(&mut self, event: Event, now_ms: u64) -> bool {
+        self.is_settled = true;
+        self.member.happens(event, self.is_trial, now_ms)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            // As if it had never been: the back-off was over when it began.
+            self.member.happens(Event::Abandon, self.is_trial, self.began_ms);
+        }
+        self.member.in_flight.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,377 @@
+//! One exchange over one connection: sends a request's head and body, and receives the response, both at a time, since a
+//! server may respond before it has read everything. Streams in both directions: what one side does not take is not read
+//! from the other.
+
+use super::ends::{RequestSource, ResponseSink};
+use super::failure::Reason;
+use super::group::Times;
+use crate::clock;
+use crate::connection::socket::{Socket, Then};
+use crate::message::buffers::Buffers;
+use crate::message::inbound::Inbound;
+use portico_wire::{
+    BodyDecoder, BodyStep, CRLF, Framing, LAST_CHUNK, Limits, ResponseBody, ResponseHead, ResponseTo, WireError,
+    write_chunk_size,
+};
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// A first block up to this size leaves with the head.
+const SMALL_BLOCK_BYTES: usize = 16 * 1024;
+/// Interim responses to one request: more of them are a server that is out of order.
+const MAX_INTERIM: u32 = 64;
+
+/// An exchange that is to be made.
+pub struct Transfer<'a> {
+    /// The connection.
+    pub socket: &'a Socket,
+    /// The request's head, encoded.
+    pub head: &'a [u8],
+    /// How its body is framed.
+    pub framing: Framing,
+    /// What the response is to.
+    pub to: ResponseTo,
+    /// How long things may take.
+    pub times: &'a Times,
+    /// What the server may send.
+    pub limits: &'a Limits,
+    /// Where read buffers come from.
+    pub buffers: &'a Buffers,
+}
+
+/// An exchange that has ended well.
+pub struct Transferred {
+    /// The response's status.
+    pub status: u16,
+    /// Bytes of its body.
+    pub body_bytes: u64,
+    /// What becomes of the connection.
+    pub then: After,
+    /// Whether all of the request's body was taken from its source: else the client may still be sending it.
+    pub has_sent_all: bool,
+}
+
+/// What becomes of a connection after an exchange.
+pub enum After {
+    /// It may be used for another request.
+    Keep,
+    /// It is closed.
+    Close,
+    /// Another protocol is spoken on it, of which these bytes have already come.
+    Upgrade(Option<Box<Inbound>>),
+}
+
+/// An exchange that has failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub reason: Reason,
+    /// Whether not a byte of the request has left.
+    pub is_unsent: bool,
+    /// Whether not a byte of a response has come.
+    pub is_unheard: bool,
+    /// The status of the response whose head has been passed on; 0 if none was.
+    pub status: u16,
+}
+
+/// How far the sending of a request is, as the receiving of the response sees it.
+#[derive(Default)]
+struct Sending {
+    stage: AtomicU8,
+    sent: AtomicU64,
+    /// When something last moved, or the stage changed; coarse milliseconds.
+    moved_ms: AtomicU64,
+}
+
+impl Sending {
+    /// Bytes are on their way to the server.
+    const WRITES: u8 = 0;
+    /// The client is waited for: the server owes nothing.
+    const WAITS: u8 = 1;
+
+    fn enter(&self, stage: u8) {
+        self.stage.store(stage, Relaxed);
+        self.moved_ms.store(clock::coarse_ms(), Relaxed);
+    }
+
+    fn moved(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Relaxed);
+        self.moved_ms.store(clock::coarse_ms(), Relaxed);
+    }
+
+    /// What is left of `patience_ms`; all of it while the client is waited for.
+    fn left_ms(&self, patience_ms: u64) -> u64 {
+        if self.stage.load(Relaxed) == Sending::WAITS {
+            return patience_ms;
+        }
+        let since_ms = clock::coarse_ms().saturating_sub(self.moved_ms.load(Relaxed));
+        patience_ms.saturating_sub(since_ms)
+    }
+}
+
+/// Why sending has ended too early.
+enum Unsent {
+    /// The client is gone.
+    Source,
+    /// The server takes no more: it may have responded.
+    Socket(io::Error),
+}
+
+/// How far the receiving of a response has come.
+#[derive(Default)]
+struct Receiving {
+    is_heard: bool,
+    status: u16,
+    body_bytes: u64,
+}
+
+impl Transfer<'_> {
+    /// Makes the exchange.
+    ///
+    /// # Errors
+    /// Why there is no response, or not all of it, and how far both have come.
+    pub async fn run(
+        &self,
+        source: &mut impl RequestSource,
+        sink: &mut impl ResponseSink,
+    ) -> Result<Transferred, Failed> {
+        let sending = Sending::default();
+        sending.enter(Sending::WRITES);
+        let mut receiving = Receiving::default();
+        let mut has_sent_all = false;
+        let received = {
+            let mut send = pin!(self.send(source, &sending));
+            let mut receive = pin!(self.receive(sink, &sending, &mut receiving));
+            let mut is_sending = true;
+            loop {
+                tokio::select! {
+                    biased;
+                    outcome = &mut send, if is_sending => {
+                        is_sending = false;
+                        sending.enter(Sending::WRITES);
+                        match outcome {
+                            Ok(()) => has_sent_all = true,
+                            Err(Unsent::Source) => break Err(Reason::ClientGone),
+                            Err(Unsent::Socket(error)) if sending.sent.load(Relaxed) == 0 => {
+                                break Err(Reason::Broken(error.to_string()));
+                            }
+                            // What the server has sent before it closed is still there.
+                            Err(Unsent::Socket(_)) => {}
+                        }
+                    }
+                    received = &mut receive => break received,
+                }
+            }
+        };
+        match received {
+            Ok(then) => {
+                let then = if has_sent_all { then } else { After::Close };
+                let Receiving { status, body_bytes, .. } = receiving;
+                Ok(Transferred { status, body_bytes, then, has_sent_all })
+            }
+            Err(reason) => {
+                let is_unsent = sending.sent.load(Relaxed) == 0;
+                Err(Failed { reason, is_unsent, is_unheard: !receiving.is_heard, status: receiving.status })
+            }
+        }
+    }
+
+    /// Sends the request.
+    async fn send(&self, source: &mut impl RequestSource, sending: &Sending) -> Result<(), Unsent> {
+        if self.framing == Framing::Empty {
+            return self.send_all(self.head, sending).await;
+        }
+        let mut out = self.head.to_vec();
+        if !source.is_at_hand() {
+            self.send_all(&out, sending).await?;
+            out.clear();
+        }
+        loop {
+            sending.enter(Sending::WAITS);
+            let block = source.next().await.map_err(|_| Unsent::Source)?;
+            sending.enter(Sending::WRITES);
+            let is_chunked = self.framing == Framing::Chunked;
+            let Some(block) = block else {
+                if is_chunked {
+                    out.extend_from_slice(LAST_CHUNK);
+                }
+                return self.send_all(&out, sending).await;
+            };
+            if is_chunked {
+                write_chunk_size(&mut out, block.len());
+            }
+            if is_chunked || out.len() + block.len() <= SMALL_BLOCK_BYTES {
+                out.extend_from_slice(&block);
+                if is_chunked {
+                    out.extend_from_slice(CRLF);
+                }
+                self.send_all(&out, sending).await?;
+            } else {
+                self.send_all(&out, sending).await?;
+                self.send_all(&block, sending).await?;
+            }
+            out.clear();
+        }
+    }
+
+    async fn send_all(&self, mut bytes: &[u8], sending: &Sending) -> Result<(), Unsent> {
+        while !bytes.is_empty() {
+            let mut sent = self.socket.send(bytes, Then::More).map_err(Unsent::Socket)?;
+            if sent == 0 {
+                let write = || self.socket.send(bytes, Then::More);
+                sent = self.socket.write_when_ready(write).await.map_err(Unsent::Socket)?;
+            }
+            sending.moved(sent);
+            bytes = bytes.get(sent..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Receives the response.
+    async fn receive(
+        &self,
+        sink: &mut impl ResponseSink,
+        sending: &Sending,
+        receiving: &mut Receiving,
+    ) -> Result<After, Reason> {
+        let mut inbound = None;
+        let received = self.receive_into(&mut inbound, sink, sending, receiving).await;
+        if let Some(buffer) = inbound {
+            self.buffers.give_back(buffer);
+        }
+        received
+    }
+
+    async fn receive_into(
+        &self,
+        inbound: &mut Option<Box<Inbound>>,
+        sink: &mut impl ResponseSink,
+        sending: &Sending,
+        receiving: &mut Receiving,
+    ) -> Result<After, Reason> {
+        let head = self.receive_head(inbound, sink, sending, receiving).await?;
+        if head.is_upgrade() {
+            return Ok(After::Upgrade(inbound.take()));
+        }
+        let mut decoder = BodyDecoder::of_response(head.body);
+        let mut block = Vec::new();
+        loop {
+            if let Some(buffer) = inbound {
+                let bytes = buffer.bytes();
+                let (used, data) = self.decode(&mut decoder, bytes, &mut block)?;
+                if !data.is_empty() {
+                    receiving.body_bytes += data.len() as u64;
+                    sink.data(data).await.map_err(|_| Reason::ClientGone)?;
+                }
+                block.clear();
+                buffer.consume(used);
+            }
+            if decoder.is_done() {
+                break;
+            }
+            sink.flush().await.map_err(|_| Reason::ClientGone)?;
+            if self.fill(inbound, self.times.idle_ms, None).await? == 0 {
+                if head.body != ResponseBody::UntilClose {
+                    return Err(Reason::Closed);
+                }
+                break;
+            }
+        }
+        sink.end().await.map_err(|_| Reason::ClientGone)?;
+        // What comes unasked is the beginning of a response to nobody.
+        let is_at_end = inbound.as_ref().is_none_or(|buffer| buffer.is_empty());
+        Ok(if head.keep_alive && is_at_end { After::Keep } else { After::Close })
+    }
+
+    /// Receives heads up to that of the response, all of which are passed on.
+    async fn receive_head(
+        &self,
+        inbound: &mut Option<Box<Inbound>>,
+        sink: &mut impl ResponseSink,
+        sending: &Sending,
+        receiving: &mut Receiving,
+    ) -> Result<ResponseHead, Reason> {
+        let mut head = ResponseHead::new();
+        let mut interim = 0;
+        loop {
+            if let Some(buffer) = inbound
+                && let Some(length) = head.read_on(buffer.bytes(), self.to, self.limits).map_err(Reason::Malformed)?
+            {
+                let bytes = buffer.bytes().get(..length).unwrap_or_default();
+                if !head.is_interim() {
+                    receiving.status = head.status;
+                    sink.start(&head, bytes).await.map_err(|_| Reason::ClientGone)?;
+                    buffer.consume(length);
+                    return Ok(head);
+                }
+                sink.interim(&head, bytes).await.map_err(|_| Reason::ClientGone)?;
+                buffer.consume(length);
+                interim += 1;
+                if interim > MAX_INTERIM {
+                    return Err(Reason::Malformed(WireError::RESPONSE_HEAD_TOO_LARGE));
+                }
+                continue;
+            }
+            if self.fill(inbound, self.times.first_byte_ms, Some(sending)).await? == 0 {
+                return Err(Reason::Closed);
+            }
+            receiving.is_heard = true;
+        }
+    }
+
+    /// What the bytes have of the body: in one block, whatever the size of its chunks. Returns how many are used.
+    fn decode<'b>(
+        &self,
+        decoder: &mut BodyDecoder,
+        bytes: &'b [u8],
+        block: &'b mut Vec<u8>,
+    ) -> Result<(usize, &'b [u8]), Reason> {
+        let mut used = 0;
+        let mut only = None;
+        while !decoder.is_done() {
+            let rest = bytes.get(used..).unwrap_or_default();
+            let step = decoder.decode(rest, self.limits).map_err(|error| Reason::Malformed(error.of_response()))?;
+            match step {
+                BodyStep::Data { consumed, data } => {
+                    let data = rest.get(data).unwrap_or_default();
+                    used += consumed;
+                    match only.take() {
+                        None if block.is_empty() => only = Some(data),
+                        first => {
+                            block.extend_from_slice(first.unwrap_or_default());
+                            block.extend_from_slice(data);
+                        }
+                    }
+                }
+                BodyStep::End { consumed } => used += consumed,
+                BodyStep::NeedMore { consumed } => {
+                    used += consumed;
+                    break;
+                }
+            }
+        }
+        Ok((used, only.unwrap_or(block)))
+    }
+
+    /// Waits for bytes, and for not longer than `patience_ms` without any moving; 0 at the end.
+    async fn fill(
+        &self,
+        inbound: &mut Option<Box<Inbound>>,
+        patience_ms: u64,
+        sending: Option<&Sending>,
+    ) -> Result<usize, Reason> {
+        let mut wait_ms = patience_ms;
+        loop {
+            let fill = self.socket.fill(inbound, self.buffers);
+            match tokio::time::timeout(Duration::from_millis(wait_ms), fill).await {
+                Ok(filled) => return filled.map_err(|error| Reason::Broken(error.to_string())),
+                Err(_) => wait_ms = sending.map_or(0, |sending| sending.left_ms(patience_ms)),
+            }
+            if wait_ms == 0 {
+                return Err(Reason::Silent(patience_ms));
+            }
+        }
+    }
+}
