@@ -96,7 +96,7 @@ def _in_directory(settings: Settings, directory: str) -> list[str]:
 
 
 def _in_app(settings: Settings) -> list[str]:
-    if needs_no_application(settings.routes) and not settings.app:
+    if (settings.pools is not None or needs_no_application(settings.routes)) and not settings.app:
         return []
     if not settings.app:
         return [why_none_was_found(settings, working_directory(settings), os.environ)]

@@ -26,6 +26,10 @@ def effective_routes(chosen: str | None, environment: Mapping[str, str]) -> Rout
         assert file.routes is not None, "nothing else could not be served"
         return file.routes
     settings = resolve({}, environment, file)
+    if settings.pools is not None:
+        assert file is not None, "it has the pools"
+        assert file.routes is not None, "a folder makes routes"
+        return file.routes
     routes = Routes.load(settings.routes) if settings.routes else None
     if routes is not None and routes.applications:
         return routes
