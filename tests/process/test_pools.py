@@ -174,7 +174,7 @@ def test_each_pool_serves_its_applications_as_without_a_router(several: Several)
         wait_until((several.folder / "waits").exists, what="the call")
         portico.signal(signal.SIGTERM)
         portico.wait_for("stopping after the requests in flight")
-        wait_until(lambda: refuses(portico), what="the end of accepting")
+        wait_until(lambda: is_refused(portico), what="the end of accepting")
         assert portico.log().count("stopping after the requests in flight") == 1
         (several.folder / "go").touch()
         assert json.loads(read_body(waiting))["who"] == "the shop"
@@ -182,7 +182,7 @@ def test_each_pool_serves_its_applications_as_without_a_router(several: Several)
     assert not any(is_alive(said[key]) for said in (front, shop) for key in ("pid", "parent"))
 
 
-def refuses(portico: Portico) -> bool:
+def is_refused(portico: Portico) -> bool:
     try:
         portico.connect().close()
     except ConnectionRefusedError:
