@@ -11,7 +11,7 @@ import click
 from portico import log
 from portico.command_line.options import FILE, POOL, POOL_WAYS, flags_of
 from portico.command_line.settings_command import WRITTEN, SettingsCommand
-from portico.config.check import unknown_variables
+from portico.config.check import left_out, unknown_variables
 from portico.config.file import VARIABLE, find_file
 from portico.config.finding import find_application, what_was_found
 from portico.config.kinds import Flag
@@ -56,12 +56,7 @@ def read_settings(values: dict[str, Any]) -> Settings:
 
 def remarks(settings: Settings) -> list[str]:
     """Return what the operator should hear of before anything is done."""
-    left_out = [] if settings.pools is None else settings.pools["left_out"].values()
-    return [
-        *unknown_variables(os.environ),
-        *what_was_found(settings),
-        *(f"{sentence}; this application is left out" for sentences in left_out for sentence in sentences),
-    ]
+    return [*unknown_variables(os.environ), *what_was_found(settings), *left_out(settings)]
 
 
 def raw_arguments(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:

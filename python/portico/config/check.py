@@ -64,6 +64,12 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return sentences
 
 
+def left_out(settings: Settings) -> list[str]:
+    """Return a sentence for each mistake in a file of an application that is not served because of it."""
+    found = {} if settings.pools is None else settings.pools["left_out"]
+    return [f"{each}; this application is left out" for sentences in found.values() for each in sentences]
+
+
 def root_warning(settings: Settings) -> str:
     """Return a sentence if the application will run as root, for clients of other machines, else nothing."""
     if (
