@@ -79,8 +79,8 @@ class EngineRoute(Protocol):
     one, and the path that becomes its SCRIPT_NAME, or an empty one. `files` is the number of a folder, the
     path below which its files are, and whether what is not there is left to the next row. `response` is a
     status, headers and a body. `redirect` is a status, an address, and the path in whose place that stands if
-    what follows in the request's is put behind it. `upstream` is the number of one, and the path that is taken
-    from the request's and told as X-Forwarded-Prefix, or an empty one.
+    what follows in the request's is put behind it. `upstream` is the number of one, and the path that is
+    taken from the request's and told as X-Forwarded-Prefix, or an empty one.
     """
 
     host: str
@@ -124,8 +124,8 @@ class EngineUpstream(Protocol):
 class EngineRouting(Protocol):
     """The table of routes of a server with several applications, or with other servers behind it.
 
-    `others` are those beside the first, with the numbers from 1 on; `folders` and `upstreams` have the numbers
-    from 0 on. `routes` are in the order in which they are tried. With `rejects_unknown_hosts` a request to a
+    `others` are those beside the first, with the numbers from 1 on; `folders` and `upstreams` have those from
+    0 on. `routes` are in the order in which they are tried. With `rejects_unknown_hosts` a request to a
     host that no route names gets 421, whatever there is for any host.
     """
 

@@ -28,6 +28,7 @@ _LEAST_WORDS = 2
 # Files whose sentences are for somebody else than who reads the log of a server, and where those have them.
 ELSEWHERE = {
     "crates/engine/src/exchange/server_response.rs": "the phrases of statuses (RFC 9110 15)",
+    "python/portico/config/routes/folder.py": "what files of applications may be: docs/pools.md",
     "python/portico/config/addresses.py": "what an address has to look like: docs/listeners.md",
     "python/portico/config/kinds.py": "what a value has to look like: docs/settings.md",
     "python/portico/config/manual.py": "the manual page",
@@ -65,6 +66,7 @@ EXCEPTIONS = {
     "balance: expected round-robin, least-requests, header:NAME": "portico checks it before the engine",
     "text/plain; charset=utf-8": "of a response",
     "import marshal, sys; file = open(": "a program that is started",
+    "import sys try: from portico.cli import main": "a program that is started, whose sentence the page has",
     "tuple[": "a type",
     "Cannot overwrite a value": "of Python's own reader of TOML; the page has it as it is shown",
     "portico ctl log-level": "where a setting comes from",

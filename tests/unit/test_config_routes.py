@@ -483,11 +483,6 @@ max_request_body = "1M"
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (
-            '[[app]]\napp = "a"\n[[app]]\napp = "b"\nmount = "/b"\nthreads = 2\n',
-            "6:11: threads of one of several [[app]]",
-        ),
-        ('[[app]]\napp = "a"\nvenv = "v"\n', "3:8: venv of [[app]]"),
         ('[[upstream]]\nto = "https://a"\n', "2:6: https://a:443 of [[upstream]]"),
         ('[[upstream]]\nto = ["http://a", "uwsgi+unix:/a"]\n', "2:6: uwsgi+unix:/a of [[upstream]]"),
     ],
@@ -707,6 +702,7 @@ def test_the_command_has_json_for_programs() -> None:
         "path": "/a",
         "exact": False,
         "table": "app",
+        "pool": None,
         "origin": "portico.toml:4:1",
         "host_origin": "portico.toml:6:8",
         "path_origin": "portico.toml:7:9",

@@ -1,4 +1,4 @@
-"""docs/routes.md: each file on it is read, and each command on it prints what the page shows."""
+"""docs/routes.md and docs/pools.md: each file on them is read, each command prints what the page shows."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ from support.pages import DOCS, blocks_of
 PAGE = (DOCS / "routes.md").read_text("utf-8")
 
 
-def test_commands_print_what_the_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "commands_there"), [("routes.md", 6), ("pools.md", 3)])
+def test_commands_print_what_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, commands_there: int
+) -> None:
     monkeypatch.chdir(tmp_path)
     done = 0
-    for block in blocks_of(PAGE):
+    for block in blocks_of((DOCS / page).read_text("utf-8")):
         if block.language == "toml":
             assert block.name, f"line {block.line}: a file without a name in its first line"
             Path(block.name).write_text(block.text, "utf-8")
+            continue
+        if block.language == "text":
             continue
         assert block.language == "console"
         for part in block.parts():
@@ -30,7 +35,7 @@ def test_commands_print_what_the_page_shows(tmp_path: Path, monkeypatch: pytest.
             assert program == "portico"
             assert printed_by(words) == part.printed, f"line {block.line}: {part.typed}"
             done += 1
-    assert done > 5
+    assert done >= commands_there
 
 
 def printed_by(words: list[str]) -> str:

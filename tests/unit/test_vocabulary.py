@@ -60,7 +60,11 @@ class Kept:
 
 EXCEPTIONS = (
     Kept("(python|tests)/.*", "backlog", "the setting, and the argument of listen(2)"),
-    Kept("(python|tests)/.*", "ConnectionRefusedError|is_refused", "TCP refuses a connection: ECONNREFUSED"),
+    Kept(
+        "(python|tests|crates)/.*",
+        "ConnectionRefused(Error)?|is_refused",
+        "TCP refuses a connection: ECONNREFUSED",
+    ),
     Kept("python/portico/generate/.*", "_SITE", "a site, as Apache and nginx call a server's configuration"),
     Kept(
         "tests/.*", r"site|(\w+_)?site\.(py|css)", "a web site, which an application is; Django's admin.site"

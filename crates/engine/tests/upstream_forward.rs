@@ -511,6 +511,19 @@ fn a_member_that_nobody_listens_at_is_passed_over() {
 }
 
 #[test]
+fn a_unix_socket_that_nobody_listens_at_is_a_server_that_is_not_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let gone = folder.path().join("gone");
+    drop(std::os::unix::net::UnixListener::bind(&gone).unwrap());
+    for path in [gone, folder.path().join("never")] {
+        let client = Client::new(terms(), [Member::new(Address::Unix(path), 1, MEMBER)]);
+        let failure = run(async { client.ask("GET", b"").await }).0.unwrap_err().failure;
+        assert_eq!(failure.reason.status(), 503, "{failure}");
+        assert!(failure.to_string().contains(": cannot connect: "), "{failure}");
+    }
+}
+
+#[test]
 fn a_connection_that_is_not_made_in_time_is_a_gateway_timeout() {
     // A Unix socket whose queue is full.
     let folder = tempfile::tempdir().unwrap();

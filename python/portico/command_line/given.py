@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from portico import log
-from portico.command_line.options import FILE, flags_of
+from portico.command_line.options import FILE, POOL, POOL_WAYS, flags_of
 from portico.command_line.settings_command import WRITTEN, SettingsCommand
-from portico.config.check import unknown_variables
+from portico.config.check import left_out, unknown_variables
 from portico.config.file import VARIABLE, find_file
 from portico.config.finding import find_application, what_was_found
 from portico.config.kinds import Flag
@@ -31,21 +31,32 @@ def read_settings(values: dict[str, Any]) -> Settings:
     """
     ctx = click.get_current_context()
     file = find_file(values.pop(FILE), os.environ)
+    pool, ways = values.pop(POOL, None), values.pop(POOL_WAYS, None)
     settings = resolve(
         raw_arguments(values),
         os.environ,
         file,
         written=ctx.meta.get(WRITTEN),
         inherited=_gunicorn_arguments(),
+        pool=pool or "",
     )
-    if settings.app or needs_no_application(settings.routes):
+    if settings.pool is not None:
+        # Here, because most servers have none.
+        from portico.process.pools.entry import enter_pool
+
+        enter_pool(settings, ways)
+    elif settings.virtual_environment:
+        from portico.process.virtual_environment import enter_virtual_environment
+
+        enter_virtual_environment(settings)
+    if settings.app or settings.pools is not None or needs_no_application(settings.routes):
         return settings
     return find_application(settings, working_directory(settings), os.environ)
 
 
 def remarks(settings: Settings) -> list[str]:
     """Return what the operator should hear of before anything is done."""
-    return [*unknown_variables(os.environ), *what_was_found(settings)]
+    return [*unknown_variables(os.environ), *what_was_found(settings), *left_out(settings)]
 
 
 def raw_arguments(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:

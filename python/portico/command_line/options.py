@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 FILE = "config_file"
-"""The parameter that is no setting: which file to read."""
+"""A parameter that is no setting: which file to read."""
+POOL = "pool"
+"""Another: which of its pools to serve."""
+POOL_WAYS = "pool_ways"
+"""What the server of all pools passes on to each: its socket, the line between both, where it is asked."""
 
 
 @functools.cache
 def parameters() -> tuple[click.Parameter, ...]:
     """Return what every command takes that reads the settings; made once, since there are many."""
-    return (*(_parameter(row) for row in TABLE), file_option())
+    return (*(_parameter(row) for row in TABLE), file_option(), *_pool_options())
 
 
 def file_option() -> click.Option:
@@ -35,6 +40,12 @@ def file_option() -> click.Option:
     return click.Option(
         ["-c", "--config", FILE], metavar=f"FILE|{NONE}", help=text, shell_complete=_complete_file
     )
+
+
+def _pool_options() -> Iterator[click.Option]:
+    text = "One pool alone of the file's several, by its name; portico routes prints these."
+    yield click.Option(["--pool", POOL], metavar="NAME", help=text)
+    yield click.Option(["--pool-ways", POOL_WAYS], type=(int, int, str), hidden=True)
 
 
 def flags_of(command: click.Command, ctx: click.Context) -> dict[str, Option]:

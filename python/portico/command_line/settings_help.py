@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from portico.command_line.options import FILE, parameters
+from portico.command_line.options import FILE, POOL, parameters
 from portico.config.file import NONE
 from portico.config.kinds import Choice
 from portico.config.setting import Setting
@@ -70,7 +70,7 @@ def format_all(
         for group, rows in by_group().items()
     }
     help_option = command.get_help_option(ctx)
-    names = (FILE, help_option.name if help_option else "", "help_all")
+    names = (FILE, POOL, help_option.name if help_option else "", "help_all")
     others = [records.pop(name) for name in names if name in records]
     if records:
         with formatter.section(own_title):

@@ -18,7 +18,14 @@ def _check(**values: Any) -> None:
     from portico.config.check import root_warning
     from portico.process.trial import try_out
 
-    for sentence in try_out(settings):
+    if settings.pools is not None:
+        # Here, because most servers have none.
+        from portico.process.pools.trial import try_pools
+
+        sentences = try_pools(settings)
+    else:
+        sentences = try_out(settings)
+    for sentence in sentences:
         click.echo(sentence)
     if warning := root_warning(settings):
         log.say(warning)

@@ -50,16 +50,19 @@ def _ask(
     socket_path: str | None,
     pid_file: str | None,
     name: str | None,
+    pool: str | None,
     json: bool,
     timeout: float | None,
     **fields: Any,
 ) -> None:
     from portico.ctl.connection import ask, upgrade
-    from portico.ctl.instances import Wish, find_socket
+    from portico.ctl.instances import Wish, find_socket, pool_socket
     from portico.ctl.words import SENTENCES
 
     wish = Wish(socket_path or "", pid_file or "", name or "", config_file, app or "")
     path = find_socket(wish)
+    if pool:
+        path = pool_socket(path, pool)
     if verb == "upgrade":
         result = upgrade(path, timeout_s=timeout, wait=fields["wait"])
     else:
@@ -92,6 +95,7 @@ def _command(verb: str) -> click.Command:
                 help="The server of this configuration file.",
             ),
             click.Option(["--name"], metavar="NAME", help="The server of this name."),
+            click.Option(["--pool"], metavar="NAME", help="This pool of it, in place of the whole."),
             click.Option(["--pid-file"], metavar="FILE", help="The server whose process id is in there."),
             click.Option(["--socket", "socket_path"], metavar="PATH", help="The server that is asked there."),
             click.Option(

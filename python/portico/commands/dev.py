@@ -10,12 +10,16 @@ import click
 from portico import log
 from portico.command_line.given import read_settings, remarks
 from portico.command_line.settings_command import SettingsCommand
+from portico.errors import OperatorError
 
 _STARTED_AT_S = time.monotonic()
 
 
 def _dev(watch: tuple[str, ...], reload: bool, open: bool, show_locals: bool, **values: Any) -> None:
     settings = read_settings(values)
+    if settings.pools is not None:
+        names = ", ".join(record["name"] for record in settings.pools["pools"])
+        raise OperatorError(f"portico dev serves one pool: --pool says which of {names or 'none'}")
     for sentence in remarks(settings):
         log.say(sentence)
     from portico.dev.launch import develop

@@ -65,6 +65,12 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return sentences
 
 
+def left_out(settings: Settings) -> list[str]:
+    """Return a sentence for each mistake in a file of an application that is not served because of it."""
+    found = {} if settings.pools is None else settings.pools["left_out"]
+    return [f"{each}; this application is left out" for sentences in found.values() for each in sentences]
+
+
 def root_warning(settings: Settings) -> str:
     """Return a sentence if the application will run as root, for clients of other machines, else nothing."""
     if (
@@ -97,7 +103,7 @@ def _in_directory(settings: Settings, directory: str) -> list[str]:
 
 
 def _in_app(settings: Settings) -> list[str]:
-    if needs_no_application(settings.routes) and not settings.app:
+    if (settings.pools is not None or needs_no_application(settings.routes)) and not settings.app:
         return []
     if not settings.app:
         return [why_none_was_found(settings, working_directory(settings), os.environ)]

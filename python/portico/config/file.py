@@ -9,8 +9,6 @@ imports a TOML reader.
 from __future__ import annotations
 
 import os
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +16,11 @@ from portico.config.document import Document
 from portico.config.setting import Group, Setting
 from portico.config.settings import by_group
 from portico.config.table_reader import TableReader, TableValues
-from portico.config.toml_positions import PathInDocument, Place, places
-from portico.errors import OperatorError, quoted
+from portico.config.toml_file import open_document, text_of_file
+from portico.config.toml_positions import PathInDocument, Place
 
 if TYPE_CHECKING:
+    from portico.config.routes.folder import Applications
     from portico.config.routes.table import Routes
 
 OWN_NAME = "portico.toml"
@@ -42,7 +41,9 @@ class FileValues:
     `mistakes` has a sentence for each: its place, what was expected and what is there. `unread` are the
     attributes whose values are among them. `routes` are those that the file describes, none if it has no
     table that does; `unserved` says why a server cannot be started by it, although nothing is wrong, and
-    `is_flat` that one application is all there is, so that none is needed.
+    `is_flat` that one application is all there is, so that none is needed. `folder` is that of further
+    applications, if there is one, and `applications` is what was found there; `router_workers` is how many
+    processes pass requests to pools. `venv` is that of the only application.
     """
 
     def __init__(self, path: str) -> None:
@@ -50,6 +51,10 @@ class FileValues:
         self.routes: Routes | None = None
         self.unserved = ""
         self.is_flat = True
+        self.folder = ""
+        self.applications: Applications | None = None
+        self.router_workers: int | None = None
+        self.venv = ""
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
         self.mistakes: list[str] = []
@@ -70,7 +75,7 @@ def find_file(chosen: str | None, environment: Mapping[str, str]) -> FileValues 
         return read_file(chosen, environment, origin=origin)
     if os.path.lexists(OWN_NAME):
         return read_file(OWN_NAME, environment)
-    if os.path.lexists(SHARED_NAME) and "portico" in _text(SHARED_NAME, ""):
+    if os.path.lexists(SHARED_NAME) and "portico" in text_of_file(SHARED_NAME, ""):
         return read_file(SHARED_NAME, environment)
     return None
 
@@ -80,78 +85,17 @@ def read_file(path: str, environment: Mapping[str, str], *, origin: str = "") ->
 
     Raises OperatorError if it cannot be read, or is not TOML; other mistakes are among what is returned.
     """
-    # Here and not above: many a start has no file to read.
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
-    text = _text(path, origin)
-    try:
-        document = tomllib.loads(text)
-        opened = Document(path, places(text, tomllib.loads), environment)
-    except tomllib.TOMLDecodeError as error:
-        raise OperatorError(_syntax_error(path, text, str(error))) from None
-    except ValueError:  # of int(), which the reader lets through
-        raise OperatorError(_too_long_number(path, text)) from None
-    except RecursionError:
-        raise OperatorError(f"{path}: expected arrays and tables, got too many inside each other") from None
-    return _Reader(opened).read(document, is_chosen=bool(origin))
-
-
-def _text(path: str, origin: str) -> str:
-    before = f"{origin}: " if origin else ""
-    if path.endswith(".py") or path.startswith(("python:", "file:")):
-        raise OperatorError(
-            f"{before}expected a TOML file, got {quoted(path)}: settings that are made by Python go into the "
-            "environment or to the command line, hooks into a module that --hooks names"
-        )
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise OperatorError(f"{before}cannot read {quoted(path)}: {error.strerror}") from None
-    try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        raise OperatorError(
-            f"{path}:{line}:{column}: expected UTF-8, got the byte {data[error.start]:#04x}"
-        ) from None
-
-
-def _too_long_number(path: str, text: str) -> str:
-    found = re.search(r"[0-9](_?[0-9]){4300}", text)
-    at = found.start() if found else 0
-    place = Place(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
-    return f"{path}:{place.line}:{place.column}: expected a number, got thousands of digits"
-
-
-def _syntax_error(path: str, text: str, said: str) -> str:
-    """Put the reader's words behind the place, as in every other sentence."""
-    words, _, where = said.rpartition(" (at ")
-    if names := re.search(r"\((?:'[^']*',? ?)+\)", words):
-        # A path of keys is a tuple there.
-        words = words.replace(names[0], ".".join(re.findall("'([^']*)'", names[0])))
-    if found := re.match(r"line (\d+), column (\d+)", where):
-        line, column = int(found[1]), int(found[2])
-        key = re.match(r"\s*([^=\[\]{}#]+?)\s*=", text.split("\n")[line - 1])
-        if key and words == "Cannot overwrite a value":
-            words, column = f"{key[1]} has a value already", key.start(1) + 1
-    else:
-        line = text.count("\n") + 1
-        column = len(text) - text.rfind("\n")
-        words = f"{words} at the end of the file"
-    return f"{path}:{line}:{column}: not TOML: {words[:1].lower()}{words[1:]}"
+    tables, document = open_document(text_of_file(path, origin), path, environment)
+    return _Reader(document, environment).read(tables, is_chosen=bool(origin))
 
 
 class _Reader:
     """Reads one document, noting every mistake and going on."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
         self._found = FileValues(document.path)
         self._document = document
+        self._environment = environment
         self._groups: dict[str, tuple[Group, list[Setting[Any]]]] = {
             group.table: (group, rows) for group, rows in by_group().items()
         }
@@ -206,11 +150,16 @@ class _Reader:
                 self._document.wrong_type(
                     here, f"a table {self._document.header(key, is_array=False)}", value
                 )
+        routes.read_folder(self._environment)
         self._found.routes = routes.routes()
         self._found.unserved = routes.unserved
         self._found.is_flat = routes.is_flat
+        self._found.applications = routes.applications
+        self._found.folder = routes.folder
+        self._found.router_workers = routes.workers
         if not routes.unserved:
             self._take(routes.flat())
+            self._found.venv = routes.flat_venv
 
     def _take(self, table: TableValues) -> None:
         """Add the settings of `table`; the only [[app]] may have some that stand in other tables, too."""

@@ -30,13 +30,15 @@ def resolve(
     *,
     written: Mapping[str, str] | None = None,
     inherited: Mapping[str, Sequence[str]] | None = None,
+    pool: str = "",
 ) -> Settings:
     """Return the settings that `arguments` (raw texts by setting name), `environment` and `file` ask for.
 
     `written` says by which option an argument was given, if not by ours; `inherited` are the arguments in
-    GUNICORN_CMD_ARGS. Raises OperatorError with every mistake of the file and of the others, each with its
-    origin, or because the file describes what cannot be served. An empty environment variable counts as
-    absent: that is how containers unset one.
+    GUNICORN_CMD_ARGS. With `pool`, the settings are those of that pool (config/pools.py). Raises
+    OperatorError with every mistake of the file and of the others, each with its origin, or because the file
+    describes what cannot be served. An empty environment variable counts as absent: that is how containers
+    unset one.
     """
     settings = Settings({row.attribute: row.default for row in TABLE}, {})
     settings.origins.update(dict.fromkeys(settings.values, DEFAULT_ORIGIN))
@@ -67,9 +69,18 @@ def resolve(
         raise_mistakes(mistakes, file.path if file is not None and mistakes == file.mistakes else "")
     if file is not None and file.unserved:
         raise OperatorError(file.unserved)
-    if file is not None and file.routes is not None and not file.is_flat:
+    if file is not None:
+        settings.virtual_environment = file.venv
+    has_routes = file is not None and file.routes is not None and not file.is_flat
+    if file is not None and has_routes:
         _take_routes(settings, file)
-    return settings
+    if not has_routes and not pool:
+        return settings
+    # Here, because most servers have no need of it.
+    from portico.config.pools import pool_settings, take_pools
+
+    pools = take_pools(settings, file) if file is not None and has_routes else []
+    return pool_settings(pool, pools, settings) if pool else settings
 
 
 def _take_routes(settings: Settings, file: FileValues) -> None:

@@ -20,15 +20,20 @@ class Values:
 
     `values` and `origins` are keyed by attribute; an origin reads like `--threads on the command line`.
     `routes` is the table of a server of several applications in plain values (config/routes/table.py), or
-    empty.
+    empty. `pools` describes those of a server that has several, in plain values (config/pools.py); of a pool,
+    `pool` is what the server of all pools has told it. `virtual_environment` is the one whose Python is to
+    run it, or empty.
     """
 
-    __slots__ = ("origins", "routes", "values")
+    __slots__ = ("origins", "pool", "pools", "routes", "values", "virtual_environment")
 
     def __init__(self, values: dict[str, Any], origins: dict[str, str], routes: Sequence[Any] = ()) -> None:
         self.values = values
         self.origins = origins
         self.routes = list(routes)
+        self.pools: dict[str, Any] | None = None
+        self.pool: dict[str, Any] | None = None
+        self.virtual_environment = ""
 
 
 class HandedValues(Values):

@@ -87,6 +87,28 @@ def find_socket(wish: Wish) -> str:
     ).path
 
 
+def pool_socket(path: str, name: str) -> str:
+    """Return the control socket of the pool `name` of the server at `path`. Raises OperatorError."""
+    pools = ask(path, "status", timeout_s=_PATIENCE_S).get("pools", ())
+    pool = next((pool for pool in pools if pool["name"] == name), None)
+    if pool is None:
+        names = ", ".join(pool["name"] for pool in pools)
+        there = f"one of {names}" if names else "none, since the server has no pools"
+        raise OperatorError(f"--pool: expected {there}, got {quoted(name)}")
+    if not pool["control"]:
+        why = pool["why"] or "it starts, or control is off"
+        raise OperatorError(f"the pool {name} cannot be asked: {why}", exit_code=EXIT_NOT_RUNNING)
+    control = str(pool["control"])
+    try:
+        # A pool that is another user's says itself where that is.
+        is_its_own = os.lstat(control).st_uid == os.stat(f"/proc/{pool['pid']}").st_uid
+    except OSError:
+        is_its_own = False
+    if not is_its_own:
+        raise OperatorError(f"the pool {name} cannot be asked: {quoted(control)} is not its own")
+    return control
+
+
 def _only_here(wish: Wish) -> Instance | None:
     """Return the one server of this folder, if nothing else is said: its file may be wrong while it runs."""
     if wish.config is not None or wish.app:

@@ -34,7 +34,17 @@ def status(result: Result) -> str:
     ]
     if result["pid_file"]:
         rows.append(("pid file", result["pid_file"]))
+    rows += [
+        ("pools" if number == 0 else "", _pool(pool)) for number, pool in enumerate(result.get("pools", ()))
+    ]
     return "\n".join(f"{name:13} {text}" for name, text in rows)
+
+
+def _pool(pool: Result) -> str:
+    parts = [f"{pool['name']}: {pool['state']}"]
+    if pool["pid"]:
+        parts += [f"{pool['workers']} of {pool['workers_wanted']} workers ready", f"pid {pool['pid']}"]
+    return ", ".join([*parts, *filter(None, [pool["why"]])])
 
 
 def workers(result: Result) -> str:

@@ -31,6 +31,8 @@ def supervise(plan: Plan, before: Predecessor | None = None) -> None:
     sys.argv[:] = sys.argv[1:]
     for listener in (*plan.listeners, *plan.control):
         os.set_inheritable(listener.fd, False)
+    if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
+        os.set_inheritable(plan.settings.pool["line_fd"], False)
     # A forked worker returns from here instead of starting below the supervisor's frames, and shares no
     # stack with it. It keeps the supervisor's objects: to free them would write to the pages that it shares.
     supervisor = Supervisor(plan, before)

@@ -12,15 +12,16 @@ class BackOff:
     `not_before_s` is when the next try may be.
     """
 
-    __slots__ = ("_failures", "not_before_s")
+    __slots__ = ("_failures", "_longest_s", "not_before_s")
 
-    def __init__(self) -> None:
+    def __init__(self, *, longest_s: float = _LONGEST_S) -> None:
         self._failures = 0
+        self._longest_s = longest_s
         self.not_before_s = 0.0
 
     def failed(self, now_s: float) -> None:
         """Note a failure."""
-        self.not_before_s = now_s + min(_LONGEST_S, _FIRST_S * 2.0 ** min(self._failures, 10))
+        self.not_before_s = now_s + min(self._longest_s, _FIRST_S * 2.0 ** min(self._failures, 10))
         self._failures += 1
 
     def succeeded(self) -> None:

@@ -47,6 +47,8 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
 
     In a dry run it reports the plan to the supervisor that has asked for it, and ends the process.
     """
+    if settings.pools is not None:
+        settings = _in_front_of_pools(settings)
     request = take_request(os.environ)
     plan = make_plan(settings, started_at_s=started_at_s, request=request)
     if request is not None and request.hand_over is not None:
@@ -56,12 +58,23 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
     if warning := root_warning(settings):
         log.say(warning)
     try:
+        if settings.pools is not None:
+            from portico.process.pools.directory import make_directory
+
+            settings.pools["directory"] = make_directory()
         write_pid_file(plan)
         open_control(plan)
     except BaseException:
         _let_go(plan)
         raise
     become("portico.process.__main__", dump_plan(plan), plan)
+
+
+def _in_front_of_pools(settings: Settings) -> Settings:
+    # Here, because most servers have none.
+    from portico.config.pools import router_settings
+
+    return router_settings(settings)
 
 
 def try_upgrade(request: DryRunRequest, plan: Plan) -> NoReturn:
@@ -139,6 +152,10 @@ def _let_go(plan: Plan) -> None:
     """Leave nothing behind of a start that has failed."""
     for listener in (*plan.listeners, *plan.control):
         listener.leave()
+    if plan.settings.pools is not None and plan.settings.pools["directory"]:
+        from portico.process.pools.directory import remove_directory
+
+        remove_directory(plan.settings.pools["directory"])
     remove_pid_file(plan.pid_file)
 
 

@@ -50,6 +50,10 @@ def enter(directory: str, pythonpath: Sequence[str]) -> None:
 
 def load(directory: str, settings: Settings) -> Loaded:
     """As `load_in`, where `directory` has been entered."""
+    if settings.pools is not None:
+        from portico.process.pools.router import load_router
+
+        return load_router(directory, settings)
     if not settings.routes:
         return load_one(directory, settings)
     # Here, because few servers have any, and each worker would have it.

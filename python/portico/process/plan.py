@@ -165,7 +165,8 @@ class Plan:
 def dump_plan(plan: Plan) -> bytes:
     """Return `plan` as bytes for `load_plan`."""
     record: dict[str, Any] = {name: getattr(plan, name) for name in Plan.__slots__}
-    record["settings"] = (plan.settings.values, plan.settings.origins, plan.settings.routes)
+    settings = plan.settings
+    record["settings"] = (settings.values, settings.origins, settings.routes, settings.pools, settings.pool)
     record["invocation"] = tuple(getattr(plan.invocation, name) for name in Invocation.__slots__)
     if plan.identity is not None:
         record["identity"] = tuple(getattr(plan.identity, name) for name in Identity.FIELDS)
@@ -185,9 +186,17 @@ def load_plan(data: bytes) -> Plan:
     return Plan(settings, listeners, control=control, invocation=invocation, **record)
 
 
-def handed_settings(values: dict[str, Any], origins: dict[str, str], routes: Sequence[Any] = ()) -> Settings:
+def handed_settings(
+    values: dict[str, Any],
+    origins: dict[str, str],
+    routes: Sequence[Any] = (),
+    pools: dict[str, Any] | None = None,
+    pool: dict[str, Any] | None = None,
+) -> Settings:
     """Return settings that were read elsewhere."""
-    return cast("Settings", HandedValues(values, origins, routes))
+    handed = HandedValues(values, origins, routes)
+    handed.pools, handed.pool = pools, pool
+    return cast("Settings", handed)
 
 
 def dump_listeners(listeners: list[Listener]) -> list[Any]:

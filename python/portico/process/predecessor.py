@@ -39,6 +39,8 @@ class Predecessor:
         self._versions = {what: record[what] for what in versions()}
         self._scoreboard_fds: tuple[int, int] | None = record["scoreboard"]
         self._slots: int = record["slots"]
+        # Of another version, which may have had none.
+        self.pools: dict[str, Any] | None = record.get("pools")
         self.plan = self._plan(record, plan)
         self.workers = [
             WorkerHandle.take_over(worker, _known(worker["settings"], plan.settings))

@@ -38,7 +38,7 @@ def give_up(settings: Settings, identity: Identity | None, directory: str) -> st
     if settings.capabilities:
         _do(settings, "capabilities", lambda: _core.bound_capabilities(kept))
     if identity is not None:
-        _become(settings, identity)
+        become(settings, identity)
     if settings.capabilities or (identity is not None and identity.uid > _ROOT):
         _do(settings, "capabilities", lambda: _core.hold_capabilities(kept))
     if settings.no_new_privs or settings.read_only:
@@ -77,7 +77,8 @@ def _limit(settings: Settings) -> None:
             raise OperatorError(f"{origin}: cannot set the limit {name}: {reason}") from None
 
 
-def _become(settings: Settings, identity: Identity) -> None:
+def become(settings: Settings, identity: Identity) -> None:
+    """Make this process that of another user; raises OperatorError, naming the setting, if it cannot be."""
     _give_pipes_to(identity.uid)
     if sorted(os.getgroups()) != sorted(identity.groups):
         _do(settings, "groups", lambda: os.setgroups(identity.groups))

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
     from portico.process.automatic_count import AutomaticCount
     from portico.process.plan import Plan
+    from portico.process.pools.head_line import HeadLine
+    from portico.process.pools.pools import Pools
     from portico.process.predecessor import Predecessor
     from portico.process.reforking import Reforking
     from portico.process.reread import Rereading
@@ -78,6 +80,10 @@ class Supervisor:
         self._is_woken = False
         # From the first reload or upgrade on.
         self._rereading: Rereading | None = None
+        # From the first plan on that has any.
+        self._pools: Pools | None = None
+        # Of a pool, to the supervisor of all.
+        self._head_line: HeadLine | None = None
         self._hooks = HookCalls(self._generations, self._life, self._leave_to_hook)
         self._keeper = Keeper(
             self._life,
@@ -106,7 +112,12 @@ class Supervisor:
             *duties_to_the_end(self._worker_set, self._scoreboard),
             self._door,
             self._hooks,
+            OnDemand(
+                lambda: self._pools is not None or self._plan.settings.pools is not None, self._have_pools
+            ),
         ]
+        if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
+            self._duties.append(self._line_to_head(plan.settings.pool["line_fd"]))
         if "NOTIFY_SOCKET" in os.environ:
             self._duties[:0] = self._service_manager_duties()
         # No longer once told to stop.
@@ -141,7 +152,9 @@ class Supervisor:
             assignment = self._manage(time.monotonic())
             if assignment is not None:
                 return assignment
-            if self._life.is_stopping and not self._keeper.has_any and self._hooks.have_ended():
+            if self._life.is_stopping and not self._has_any and self._hooks.have_ended():
+                if self._pools is not None:
+                    self._pools.end()
                 self._generations.close_listeners()
                 self._door.end()
                 # The interpreter gives signals their default effect while it ends itself: one more TERM would
@@ -174,6 +187,33 @@ class Supervisor:
             self._life, self._loop, self._generations, self._worker_set, self._scoreboard, self._bounds
         )
         return self._automatic_count
+
+    @property
+    def _has_any(self) -> bool:
+        """Whether a process serves, or leaves."""
+        return self._keeper.has_any or (self._pools is not None and self._pools.has_any)
+
+    def _have_pools(self, directory: str = "") -> Pools:
+        """Return the pools; in `directory` are those of a supervisor before an upgrade."""
+        if self._pools is None:
+            # Here, because few servers have any, and each worker would have it.
+            from portico.process.pools.pools import Pools
+
+            self._pools = Pools(
+                self._life,
+                self._loop,
+                self._generations,
+                self._worker_set,
+                self._reload,
+                directory=directory,
+            )
+        return self._pools
+
+    def _line_to_head(self, fd: int) -> Duty:
+        from portico.process.pools.head_line import HeadLine
+
+        self._head_line = HeadLine(self._loop, fd, self._subject())
+        return self._head_line
 
     def _have_templates(self, templates: Templates, reforking: Reforking) -> None:
         self._duties.append(templates)
@@ -216,6 +256,9 @@ class Supervisor:
         self._keeper.close()
         if self._rereading is not None:
             self._rereading.close()
+        for each in (self._pools, self._head_line):
+            if each is not None:
+                each.close()
         self._door.close()
 
     def _leave_to_hook(self) -> None:
@@ -353,6 +396,8 @@ class Supervisor:
 
     def _other_ended(self, pid: int, exit_code: int) -> None:
         """A child has ended that is no worker, no template and no hook."""
+        if self._pools is not None and self._pools.ended(pid, exit_code, time.monotonic()):
+            return
         if self._rereading is not None:
             self._rereading.ended(pid, exit_code)
 
@@ -365,6 +410,8 @@ class Supervisor:
             log.info(line.removeprefix("portico: "))
         before = self._plan
         self._door.take_plan(plan, before)
+        if self._pools is not None:
+            self._pools.take_plan(plan, before)
         # Whether this plan serves, only a worker can tell.
         if self._automatic_count is not None:
             self._automatic_count.wake()
@@ -385,7 +432,7 @@ class Supervisor:
         """Return what a supervisor in this one's place needs to know."""
         from portico.process.upgrade import hand_over
 
-        return hand_over(self._generations, self._worker_set, self._scoreboard, self._life)
+        return hand_over(self._generations, self._worker_set, self._scoreboard, self._life, self._pools)
 
     def _be_replaced(self, report: dict[str, Any]) -> str:
         """Become the program that a dry run has tried; return why that cannot be."""
@@ -413,6 +460,10 @@ class Supervisor:
             self._keeper.adopt(worker)
         self._door.take_plan(self._plan, before.plan)
         self._generations.take_over(before.settings)
+        if before.pools:
+            pools = self._have_pools(before.pools["directory"])
+            pools.take_plan(self._plan, before.plan)
+            pools.take_over(before.pools["pools"])
         self._hooks.upgraded()
         log.info(f"upgraded from {before}: each worker is replaced once its successor is ready")
         self._signals.again(bytes([*before.signals, signal.SIGCHLD]))
@@ -465,6 +516,7 @@ class Supervisor:
             rest=self._rest,
             reopen_logs=self._reopen_logs,
             set_log_level=self._set_log_level,
+            pools=lambda: self._pools,
         )
 
     def _stop_by_control(self, at_once: bool, now_s: float) -> None:
@@ -474,6 +526,8 @@ class Supervisor:
         from portico.process.reopening import reopen_logs
 
         reopen_logs(self._generations, self._keeper.all)
+        if self._pools is not None:
+            self._pools.tell("reopen-logs")
         log.info("the files of the logs are opened anew")
 
     def _set_log_level(self, level: str) -> None:
@@ -483,3 +537,5 @@ class Supervisor:
         _core.set_log_level(level)
         for worker in self._keeper.all:
             worker.tell(Verbosity, level)
+        if self._pools is not None:
+            self._pools.tell("log-level", level)

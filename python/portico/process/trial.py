@@ -18,6 +18,7 @@ from portico.config.addresses import parse_address
 from portico.config.check import check
 from portico.config.hook_module import hooks_of
 from portico.config.identity import Identity
+from portico.config.routes.table import Routes
 from portico.config.settings import Settings
 from portico.config.working_directory import working_directory
 from portico.errors import EXIT_APPLICATION, EXIT_USAGE, BindError, OperatorError
@@ -49,11 +50,12 @@ def try_out(settings: Settings) -> list[str]:
     check(settings)
     fine: list[str] = []
     wrong: list[OperatorError] = []
+    # A pool has its socket of the server, and the server its applications in pools.
     attempts: list[Callable[[Settings], str]] = [
-        *map(_Address, settings.bind),
+        *(map(_Address, settings.bind) if settings.pool is None else ()),
         _privileges,
         _hooks,
-        _application,
+        *([_application] if settings.pools is None else []),
     ]
     for attempt in attempts:
         try:
@@ -127,7 +129,12 @@ def _application(settings: Settings) -> str:
         said = f"{said}\nthe import ended by signal {-done.returncode}".lstrip("\n")
     elif done.returncode != EXIT_APPLICATION or not said:
         said = f"{said}\nthe import ended the process with exit code {done.returncode}".lstrip("\n")
-    raise OperatorError(f"cannot load {settings.app}: {said}", exit_code=EXIT_APPLICATION)
+    raise OperatorError(f"cannot load {_names(settings)}: {said}", exit_code=EXIT_APPLICATION)
+
+
+def _names(settings: Settings) -> str:
+    applications = Routes.load(settings.routes).applications if settings.routes else []
+    return ", ".join(action.values["app"] for action in applications) or settings.app
 
 
 def load_by_values(

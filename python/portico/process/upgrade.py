@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from portico.process.generations import Generations
     from portico.process.life import Life
+    from portico.process.pools.pools import Pools
     from portico.process.worker_set import WorkerSet
 
 
@@ -36,12 +37,16 @@ def hand_over(
     worker_set: WorkerSet,
     scoreboard: _core.Scoreboard,
     life: Life,
+    pools: Pools | None = None,
 ) -> dict[str, Any]:
     """Return all that the supervisor in this one's place needs to know of it."""
     memory_fds = scoreboard.descriptors()
     workers = worker_set.workers.values()
     plan = generations.current
     fds = [listener.fd for listener in (*generations.listeners, *plan.control)]
+    fds += [] if pools is None else pools.fds
+    if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
+        fds.append(plan.settings.pool["line_fd"])
     return {
         "version": RECORD_VERSION,
         **versions(),
@@ -58,6 +63,7 @@ def hand_over(
         "slots": worker_set.slots,
         "workers": [worker.hand_over() for worker in workers],
         "fds": [*fds, *(memory_fds or ()), *(fd for worker in workers for fd in worker.fds)],
+        "pools": None if pools is None else pools.hand_over(),
         "signals": [],
         "blocked": [],
     }

@@ -20,6 +20,8 @@ pub enum Reason {
     NoMember,
     /// No connection could be made.
     Unreachable(String),
+    /// A server on this machine is not running: nobody listens on its Unix socket, or there is none.
+    NotRunning(String),
     /// No connection was made within so many milliseconds.
     ConnectTimeout(u64),
     /// The connection failed.
@@ -41,7 +43,7 @@ impl Reason {
     /// it to.
     pub fn status(&self) -> u16 {
         match self {
-            Reason::NoMember => 503,
+            Reason::NoMember | Reason::NotRunning(_) => 503,
             Reason::ConnectTimeout(_) | Reason::Silent(_) => 504,
             Reason::Unreachable(_) | Reason::Broken(_) | Reason::Closed | Reason::Malformed(_) => 502,
             Reason::Unfit(error) => error.status,
@@ -57,7 +59,14 @@ impl Reason {
     /// Whether another try is no burden: the member has certainly ended its part. One that is only silent may still be
     /// busy with the request.
     pub fn is_over(&self) -> bool {
-        matches!(self, Reason::Unreachable(_) | Reason::ConnectTimeout(_) | Reason::Broken(_) | Reason::Closed)
+        matches!(
+            self,
+            Reason::Unreachable(_)
+                | Reason::NotRunning(_)
+                | Reason::ConnectTimeout(_)
+                | Reason::Broken(_)
+                | Reason::Closed
+        )
     }
 }
 
@@ -68,7 +77,7 @@ impl fmt::Display for Failure {
             Reason::NoMember => {
                 formatter.write_str("no member takes requests: all are ejected, draining or at their limit")
             }
-            Reason::Unreachable(error) => write!(formatter, "cannot connect: {error}"),
+            Reason::Unreachable(error) | Reason::NotRunning(error) => write!(formatter, "cannot connect: {error}"),
             Reason::ConnectTimeout(ms) => write!(formatter, "no connection within {ms} ms"),
             Reason::Broken(error) => write!(formatter, "the connection failed: {error}"),
             Reason::Closed => formatter.write_str("closed the connection before the end of its response"),

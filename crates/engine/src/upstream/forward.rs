@@ -13,6 +13,7 @@
 //! * The same holds for a new connection, with another member. Who was only silent is not asked again.
 //! * Never after a byte of the response, and never where the client's body is lost (`RequestSource::rewind`).
 
+use super::address::Address;
 use super::balance::Balance;
 use super::connect::connect;
 use super::ends::{RequestSource, ResponseSink};
@@ -184,6 +185,7 @@ impl Forward<'_> {
         let connect_ms = self.upstream.terms.times.connect_ms;
         match tokio::time::timeout(Duration::from_millis(connect_ms), connect(&member.address)).await {
             Ok(Ok(socket)) => Ok(socket),
+            Ok(Err(error)) if is_not_running(&member.address, &error) => Err(Reason::NotRunning(error.to_string())),
             Ok(Err(error)) => Err(Reason::Unreachable(error.to_string())),
             Err(_) => Err(Reason::ConnectTimeout(connect_ms)),
         }
@@ -229,4 +231,10 @@ impl Forward<'_> {
 /// A failure before anything has left.
 fn unsent(reason: Reason) -> Failed {
     Failed { reason, is_unsent: true, is_unheard: true, status: 0 }
+}
+
+/// Whether the server of a Unix socket is not running, as `error` says: it is known at once, and soon another matter.
+fn is_not_running(address: &Address, error: &io::Error) -> bool {
+    let is_unix = matches!(address, Address::Unix(_));
+    is_unix && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }

@@ -13,7 +13,7 @@ _FILE = (
     "the configuration is a TOML file (docs/configuration.md): `-c FILE`; `portico schema` is what may "
     "stand in it"
 )
-_EMPEROR = "each application is a service of its own: `portico generate systemd` prints one"
+_EMPEROR = "`apps` of `[routes]` in portico.toml names a folder of applications (docs/pools.md)"
 _STATS = "there is no stats server; the access log has the status, size and duration of each request"
 _TASKS = (
     "leave background work to a task queue (Celery, RQ, Dramatiq), and the clock to cron or a timer of "
@@ -207,7 +207,8 @@ _APPLICATION: tuple[OldWord, ...] = (
     Becomes("--python-path --pp DIR", "--pythonpath"),
     Instead(
         "-H --home --virtualenv --venv --pyhome DIR",
-        note="install portico into that environment, and start its bin/portico",
+        note="install portico into that environment, and start its bin/portico; `venv` of an `[[app]]` "
+        "in portico.toml",
     ),
     Same("--env NAME=VALUE"),
     Instead("--envdir --early-envdir DIR", note="EnvironmentFile= of systemd, or `envdir` before portico"),
@@ -497,7 +498,7 @@ _BESIDE: tuple[OldWord, ...] = (
         "--attach-daemon* --smart-attach-daemon* --attach-control-daemon --daemons-honour-stdin",
         note="each daemon is a service of its own",
     ),
-    Instead("-Q --spooler* --spool*", note=_TASKS),
+    Instead("-Q --spooler --spool --spooler* --spool*", note=_TASKS),
     Instead(
         "--mule* --farm* --cron* --cron2 --unique-cron* --unique-legion-cron* --timer* --rbtimer "
         "--signal* --rpc*",

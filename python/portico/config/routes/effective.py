@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from portico.config.check import check_app
+from portico import log
+from portico.config.check import check_app, left_out
 from portico.config.file import find_file
 from portico.config.finding import find_application
 from portico.config.routes.table import Action, Route, Routes, needs_no_application
@@ -26,6 +27,12 @@ def effective_routes(chosen: str | None, environment: Mapping[str, str]) -> Rout
         assert file.routes is not None, "nothing else could not be served"
         return file.routes
     settings = resolve({}, environment, file)
+    if settings.pools is not None:
+        assert file is not None, "it has the pools"
+        assert file.routes is not None, "a folder makes routes"
+        for sentence in left_out(settings):
+            log.say(sentence)
+        return file.routes
     routes = Routes.load(settings.routes) if settings.routes else None
     if routes is not None and routes.applications:
         return routes

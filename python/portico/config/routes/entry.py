@@ -19,6 +19,7 @@ from portico.config.toml_positions import PathInDocument, Place
 MOUNTS, PATHS, HOSTS = "mounts", "paths", "hosts"
 """The attributes that say where; all others say what."""
 
+_TOP = Place(1, 1)
 _NOTHING_SAID: list[tuple[str, Place | None]] = [(ANY_HOST, None)]
 
 
@@ -34,13 +35,25 @@ class Row:
 
 
 class Entry:
-    """A table with its values; `header` is how it is written, `place` where."""
+    """A table with its values; `header` is how it is written, `place` where.
 
-    def __init__(self, document: Document, path: PathInDocument, header: str, found: TableValues) -> None:
-        self.table = document.name(path)
+    Where that is a file of its own (`folder.py`), `source` is its path and when it was changed.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        path: PathInDocument,
+        header: str,
+        found: TableValues,
+        *,
+        source: tuple[str, int] = ("", 0),
+    ) -> None:
+        self.table = document.name(path) or "app"
         self.header = header
         self.found = found
-        self.place = document.value_place(path)
+        self.source = source
+        self.place = document.value_place(path) if path else _TOP
         self.origin = document.shown(self.place)
         self._document = document
 
@@ -70,7 +83,7 @@ class Entry:
         values = {**of_table, **self.found.values}
         for attribute in (MOUNTS, PATHS, HOSTS):
             values.pop(attribute, None)
-        return Action(self.table, values, self.origin)
+        return Action(self.table, values, self.origin, origins=self.found.origins, source=self.source)
 
     def rows(self) -> Iterator[Row]:
         """Yield a row for each of its hosts and paths."""

@@ -17,6 +17,7 @@ from portico.config.kinds import (
     FilePath,
     Flag,
     MountPath,
+    NumberOrAuto,
     WholeNumber,
 )
 from portico.config.routes.kinds import (
@@ -360,6 +361,32 @@ class RoutesKeys(Values):
         group=_ROUTES,
         documentation="What a request gets whose host no row names: 421 (Misdirected Request), or with "
         '`"default"` the rows without a host. Without it, 421 if all rows have one.',
+    )
+    apps = Setting(
+        "apps",
+        Directory(),
+        "",
+        group=_ROUTES,
+        documentation="A folder of applications: each file `NAME.toml` in it has the keys of an `[[app]]`, "
+        "and the application has a pool of its own. The folder is looked at every other second: a file that "
+        "appears is served, one that is touched is reloaded, one that goes is drained.",
+    )
+    apps_as_owner = Setting(
+        "apps_as_owner",
+        Flag(),
+        False,
+        group=_ROUTES,
+        documentation="Whether each application of `apps` runs as the owner of its file, where portico runs "
+        "as root. Such a file may be written by its owner alone, and says nothing of `user`, `group`, "
+        "`groups` and `capabilities`.",
+    )
+    workers = Setting(
+        "workers",
+        NumberOrAuto(1, 512),
+        None,
+        group=_ROUTES,
+        documentation="How many processes pass requests to the pools, where there are several; auto is one "
+        "for each CPU.",
     )
 
 

@@ -7,22 +7,23 @@ the command line only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from portico.config.document import Document
 from portico.config.routes import rules
-from portico.config.routes.entry import HOSTS, MOUNTS, Entry
+from portico.config.routes.entry import MOUNTS, Entry
 from portico.config.routes.keys import ONCE, TABLES, AppKeys, RedirectKeys, RoutesKeys, UpstreamKeys
 from portico.config.routes.table import ANY_HOST, MISDIRECTED, Route, Routes
 from portico.config.settings import Settings
 from portico.config.table_reader import TableReader, TableValues
 from portico.config.toml_positions import PathInDocument, Place
+from portico.errors import quoted
+
+if TYPE_CHECKING:
+    from portico.config.routes.folder import Applications
 
 _SERVED_SCHEMES = ("http://", "unix:")
-# What each of several applications may have for itself, while all share their workers.
-_OF_EACH = {MOUNTS, HOSTS, *(row.attribute for row in (AppKeys.strip, Settings.app, Settings.factory))}
-_OF_EACH |= {Settings.middleware.attribute, Settings.name.attribute}
 
 
 class RouteReader:
@@ -33,6 +34,9 @@ class RouteReader:
         self._reader = reader
         self._entries: list[Entry] = []
         self._of_all: Entry | None = None
+        # Of a folder of applications: the tables that are served, and all that was found.
+        self._of_folder: list[Entry] = []
+        self.applications: Applications | None = None
 
     def read(self, value: object, path: PathInDocument) -> None:
         """Read a table, or an array of them."""
@@ -56,6 +60,41 @@ class RouteReader:
         rows = TABLES[self._document.name(path)]
         return Entry(self._document, path, header, self._reader.table(value, path, rows, header=header))
 
+    def read_folder(self, environment: Mapping[str, str]) -> None:
+        """Read the applications of the folder, if there is one; to be called once all tables were read."""
+        if not self.folder:
+            return
+        # Here, because few files name one.
+        from portico.config.routes.folder import read_applications
+
+        assert self._of_all is not None, "it names the folder"
+        rows = [row for entry in self._entries if entry.is_whole for row in entry.rows()]
+        try:
+            self.applications = read_applications(
+                self.folder,
+                environment,
+                as_owner=self._of_all.get(RoutesKeys.apps_as_owner),
+                beside=self._entries,
+                rows=rows,
+            )
+        except OSError as error:
+            self._document.mistake(
+                self._of_all.place_of(RoutesKeys.apps),
+                f"apps: expected a folder, got {quoted(self.folder)}: {error.strerror}",
+            )
+            return
+        self._of_folder = self.applications.entries
+
+    @property
+    def folder(self) -> str:
+        """The folder of applications; empty if there is none."""
+        return "" if self._of_all is None else str(self._of_all.get(RoutesKeys.apps))
+
+    @property
+    def workers(self) -> int | None:
+        """How many processes pass requests to pools, if that is said."""
+        return None if self._of_all is None else self._of_all.get(RoutesKeys.workers)
+
     @property
     def unserved(self) -> str:
         """Why a server cannot be started by these tables although nothing is wrong; empty if it can."""
@@ -67,21 +106,16 @@ class RouteReader:
         return ""
 
     def _not_served(self) -> Iterator[tuple[Place, str]]:
-        apps = [entry for entry in self._entries if entry.table == "app"]
         for entry in self._entries:
             for address in entry.get(UpstreamKeys.to) if entry.table == "upstream" else ():
                 if not address.startswith(_SERVED_SCHEMES):
                     yield entry.place_of(UpstreamKeys.to), f"{address} of {entry.header}"
-        for entry in apps:
-            if entry.get(AppKeys.venv):
-                yield entry.place_of(AppKeys.venv), f"venv of {entry.header}"
-            for attribute, path in entry.found.paths.items() if len(apps) > 1 else ():
-                if attribute not in _OF_EACH:
-                    yield self._document.value_place(path), f"{path[-1]} of one of several {entry.header}"
 
     @property
     def is_flat(self) -> bool:
         """Whether there is nothing but one application, at one place: then it has no need of routes."""
+        if self.folder:
+            return False
         if len(self._entries) != 1 or self._entries[0].table != "app":
             return not self._entries
         [entry] = self._entries
@@ -93,7 +127,7 @@ class RouteReader:
         """Return the settings that the only application has, if there is one."""
         flat = TableValues()
         apps = [entry for entry in self._entries if entry.table == "app"]
-        if len(apps) != 1:
+        if len(apps) != 1 or self.folder:
             return flat
         found = apps[0].found
         own = {row.attribute for row in vars(AppKeys).values() if row in TABLES["app"]}
@@ -108,6 +142,12 @@ class RouteReader:
             flat.origins[mount] = found.origins[MOUNTS]
         return flat
 
+    @property
+    def flat_venv(self) -> str:
+        """The virtual environment of the only application, if there is one."""
+        apps = [entry for entry in self._entries if entry.table == "app"]
+        return str(apps[0].get(AppKeys.venv)) if len(apps) == 1 and not self.folder else ""
+
     def routes(self) -> Routes | None:
         """Return the table of all that was read; None if the file makes no routes."""
         if not self._entries and self._of_all is None:
@@ -119,7 +159,8 @@ class RouteReader:
         self._note(rules.of_names(self._entries))
         rows = [row for entry in self._entries for row in entry.rows() if entry.is_whole]
         self._note(rules.of_rows(rows))
-        routes = self._routes([row.route for row in rows])
+        of_folder = [row.route for entry in self._of_folder for row in entry.rows()]
+        routes = self._routes([*(row.route for row in rows), *of_folder])
         if all(entry.is_whole for entry in self._entries):
             self._note(rules.of_order(routes, rows))
             if self._of_all is not None:

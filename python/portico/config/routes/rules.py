@@ -26,6 +26,8 @@ from portico.config.settings import Settings
 from portico.config.toml_positions import Place
 
 Mistake: TypeAlias = "tuple[Place, str]"
+RowKey: TypeAlias = "tuple[str, str, bool, bool]"
+"""What two rows cannot have both."""
 _NEEDED: dict[str, tuple[Setting[Any], ...]] = {
     "app": (Settings.app,),
     "static": (StaticKeys.root,),
@@ -75,9 +77,9 @@ def _of_respond(entry: Entry) -> Iterator[Mistake]:
         yield entry.place_of(status), f"status: expected one that has a body, got {entry.get(status)}"
 
 
-def of_names(entries: Iterable[Entry]) -> Iterator[Mistake]:
-    """Yield applications that have the name of another."""
-    seen: dict[str, Entry] = {}
+def of_names(entries: Iterable[Entry], seen: dict[str, Entry] | None = None) -> Iterator[Mistake]:
+    """Yield applications that have the name of another; `seen` are those of before, and gets these."""
+    seen = {} if seen is None else seen
     for entry in entries:
         name = entry.get(Settings.name) if entry.table == "app" else ""
         if name in seen:
@@ -89,9 +91,12 @@ def of_names(entries: Iterable[Entry]) -> Iterator[Mistake]:
             seen[name] = entry
 
 
-def of_rows(rows: Iterable[Row]) -> Iterator[Mistake]:
-    """Yield rows that another one has, too: same host, same path."""
-    seen: dict[tuple[str, str, bool, bool], Row] = {}
+def of_rows(rows: Iterable[Row], seen: dict[RowKey, Row] | None = None) -> Iterator[Mistake]:
+    """Yield rows that another one has, too: same host, same path.
+
+    `seen` are those of before, and gets these.
+    """
+    seen = {} if seen is None else seen
     for row in rows:
         route = row.route
         # Before a row for the same, a folder may stand that falls back to it.

@@ -26,13 +26,17 @@ from portico.config.show import native
 from portico.errors import quoted
 
 _HEAD = ("host", "path", "taken by", "from")
+_HEAD_OF_POOLS = "pool"
 _STATUSES = {NOT_FOUND: "Not Found", MISDIRECTED: "Misdirected Request"}
 
 
 def table_as_text(routes: Routes) -> str:
     """Return a line for each row, in the order in which they are tried."""
     lines = [_HEAD, *(_columns(route) for route in routes.routes)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD) - 1)]
+    if any(action.pool for action in routes.actions):
+        pools = [_HEAD_OF_POOLS, *(route.action.pool or "-" for route in routes.routes)]
+        lines = [(*line[:-1], pool, line[-1]) for line, pool in zip(lines, pools, strict=True)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]) - 1)]
     text = ["  ".join([*map(str.ljust, line, widths), line[-1]]) for line in lines]
     if any(route.host for route in routes.routes):
         text.append(_of_unknown_hosts(routes))
@@ -73,6 +77,7 @@ def _about(routes: Routes, found: Found, request: Request) -> Iterator[str]:
         return
     yield f"  {_name(route.action)}, {route.action.origin}"
     rows = {"host": _why_host(route), "path": _why_path(route)}
+    rows |= {"pool": route.action.pool} if route.action.pool else {}
     rows |= {name: _written(value) for name, value in outcome(found, request.query).items()}
     width = max(map(len, rows))
     yield from (f"  {name:{width}}  {text}" for name, text in rows.items())
@@ -116,6 +121,7 @@ def _row(route: Route) -> dict[str, Any]:
         "path": route.path or "/",
         "exact": route.is_exact,
         "table": route.action.table,
+        "pool": route.action.pool or None,
         "origin": route.action.origin,
         "host_origin": route.host_origin or None,
         "path_origin": route.path_origin or None,

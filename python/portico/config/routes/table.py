@@ -33,15 +33,28 @@ FALLS_BACK = "app"
 class Action:
     """What takes requests: a table of the file, `[[app]]` or another, with what it says by attribute.
 
-    `origin` is where it stands.
+    `origin` is where it stands, `origins` is where its values do, as far as they were given; these are not
+    in its plain values. `source` says of a file of its own which, and when that was changed. `pool` is the
+    name of the pool that serves it, empty if there are none.
     """
 
-    __slots__ = ("origin", "table", "values")
+    __slots__ = ("origin", "origins", "pool", "source", "table", "values")
 
-    def __init__(self, table: str, values: Mapping[str, Any], origin: str) -> None:
+    def __init__(
+        self,
+        table: str,
+        values: Mapping[str, Any],
+        origin: str,
+        *,
+        origins: Mapping[str, str] | None = None,
+        source: tuple[str, int] = ("", 0),
+    ) -> None:
         self.table = table
         self.values = dict(values)
         self.origin = origin
+        self.origins = dict(origins or {})
+        self.source = source
+        self.pool = ""
 
     @property
     def falls_back(self) -> bool:

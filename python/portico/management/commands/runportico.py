@@ -50,6 +50,8 @@ class Command(BaseCommand):  # type: ignore[misc]
             arguments.setdefault(Settings.bind.name, []).append(bind)
         try:
             settings = resolve(arguments, os.environ, find_file(options["config"], os.environ))
+            if settings.pools is not None:
+                raise OperatorError("runportico serves this project alone: `portico run` serves pools")
             settings.values[Settings.app.attribute] = _application_name()
             settings.values[Settings.pythonpath.attribute] = (*settings.pythonpath, *project.folders())
             check(settings)

@@ -165,7 +165,9 @@ class _Reload:
         if generations.failed >= self._generation:
             raise VerbError("failed", generations.failure)
         _expect_no_failure(subject)
-        return {"generation": generations.number + 1} if _are_all_ready(subject) else None
+        pools = subject.pools()
+        is_done = _are_all_ready(subject) and (pools is None or pools.are_settled)
+        return {"generation": generations.number + 1} if is_done else None
 
 
 def _when_done(request: Request, outcome: Outcome, begun: Result) -> Result | Outcome:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from portico.process.back_off import BackOff
     from portico.process.generations import Generations
     from portico.process.life import Life
+    from portico.process.pools.pools import Pools
     from portico.process.worker_set import WorkerSet
 
 
@@ -18,13 +19,13 @@ class Subject:
 
     `bounds` returns the fewest and the most workers that it may want. `reload`, `upgrade`, `stop` (whether at
     once, when), `resize_to` (so many workers), `rest`, `reopen_logs` and `set_log_level` are done at once;
-    what comes of them shows in the others.
+    what comes of them shows in the others. `pools` returns the pools, if there have been any.
     """
 
     __slots__ = (
         *("back_off", "generations", "life", "scoreboard", "worker_set"),
         *("reload", "reopen_logs", "resize_to", "rest", "set_log_level", "stop", "upgrade"),
-        *("bounds", "started_at_s"),
+        *("bounds", "pools", "started_at_s"),
     )
 
     def __init__(
@@ -43,6 +44,7 @@ class Subject:
         rest: Callable[[], None],
         reopen_logs: Callable[[], None],
         set_log_level: Callable[[str], None],
+        pools: Callable[[], Pools | None],
     ) -> None:
         self.life = life
         self.worker_set = worker_set
@@ -57,4 +59,5 @@ class Subject:
         self.rest = rest
         self.reopen_logs = reopen_logs
         self.set_log_level = set_log_level
+        self.pools = pools
         self.started_at_s = generations.current.started_at_s

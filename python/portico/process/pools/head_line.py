@@ -1,0 +1,125 @@
+"""The line of a pool's supervisor to the one that keeps all pools: takes its orders, tells it how things are.
+
+Runs in the supervisor of a pool, in its loop; imported where there is such a line.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from portico import log
+from portico.process.loop import Duty
+from portico.process.pools.line import LineReader, line_of
+from portico.process.worker_handle import READY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico.process.control.subject import Subject
+    from portico.process.loop import Loop
+
+_MOST_BYTES = 65536
+
+
+class HeadLine(Duty):
+    """The line behind `fd`; `subject` is what orders are for."""
+
+    __slots__ = (
+        "_control",
+        "_fd",
+        "_has_ended",
+        "_loop",
+        "_reader",
+        "_sent_state",
+        "_subject",
+        "_taken",
+        "_unsent",
+    )
+
+    def __init__(self, loop: Loop, fd: int, subject: Subject) -> None:
+        self._loop = loop
+        self._fd = fd
+        self._subject = subject
+        self._reader = LineReader()
+        self._taken = 0
+        self._sent_state = b""
+        self._control = b""
+        self._unsent = b""
+        self._has_ended = False
+        os.set_blocking(fd, False)
+        loop.watch(fd, self._read)
+
+    def look(self, now_s: float) -> None:
+        """Tell what has changed."""
+        if self._has_ended:
+            return
+        control = self._subject.generations.current.control
+        where = line_of("control", control[0].address.path if control else "")
+        if where != self._control:
+            self._control = where
+            self._unsent += where
+        state = self._state(now_s)
+        if state != self._sent_state:
+            self._sent_state = state
+            self._unsent += state
+        if self._unsent:
+            self._send()
+
+    def close(self) -> None:
+        """In a worker: let go of the supervisor's end."""
+        os.close(self._fd)
+
+    def _state(self, now_s: float) -> bytes:
+        subject = self._subject
+        number = subject.generations.number
+        workers = subject.worker_set.workers.values()
+        ready = [worker for worker in workers if worker.is_active and worker.state == READY]
+        is_rolling = any(worker.is_active and worker.generation != number for worker in workers)
+        is_busy = subject.life.readings.done < subject.life.readings.asked or is_rolling
+        is_failing = subject.back_off.not_before_s > now_s and len(ready) < subject.life.wanted
+        has_failed = bool(subject.life.readings.failure) or subject.generations.failed == number
+        flags = map(int, (is_busy, is_failing, has_failed))
+        return line_of("state", len(ready), subject.life.wanted, self._taken, *flags)
+
+    def _send(self) -> None:
+        try:
+            self._unsent = self._unsent[os.write(self._fd, self._unsent) :]
+        except BlockingIOError:
+            pass  # with what is told next
+        except OSError:
+            self._unsent = b""  # nobody is there: the end of file says so
+
+    def _read(self, now_s: float) -> None:
+        try:
+            data = os.read(self._fd, _MOST_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end(now_s)
+            return
+        for words in self._reader.feed(data):
+            self._take(words, now_s)
+
+    def _take(self, words: list[str], now_s: float) -> None:
+        subject = self._subject
+        number, order, *rest = words
+        self._taken = int(number)
+        if order == "reload":
+            subject.reload()
+        elif order == "upgrade":
+            subject.upgrade()
+        elif order == "reopen-logs":
+            subject.reopen_logs()
+        elif order == "log-level":
+            subject.set_log_level(rest[0])
+        elif order == "stop":
+            subject.stop(False, now_s)
+
+    def _end(self, now_s: float) -> None:
+        """The supervisor of all pools has gone: serve nobody any more."""
+        self._has_ended = True
+        self._loop.forget(self._fd)
+        log.error("the server of all pools has gone: this one stops")
+        self._subject.stop(False, time.monotonic())

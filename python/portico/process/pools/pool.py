@@ -1,0 +1,296 @@
+"""One pool, as the supervisor sees it that keeps all: what is wanted of it, its socket and its processes.
+
+What is to be done follows from the state, in one place, `look`; events only change that.
+
+    no process    one is started, not before the back-off is over
+    one           it serves, or is about to; where the configuration has changed it is told to reload, or
+                  where that cannot be done in place gets a successor
+    a successor   has the same socket; when its first worker is ready, the one before is told to leave
+    leaving       until they have ended, or their time is over
+"""
+
+from __future__ import annotations
+
+from portico import log
+from portico.errors import EXIT_APPLICATION, EXIT_BIND, EXIT_FINE, EXIT_USAGE
+from portico.process.back_off import BackOff
+from portico.process.pools.pool_process import PoolProcess
+from portico.process.pools.pool_socket import PoolSocket
+from portico.process.signals import how_it_ended, signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from portico.process.invocation import Invocation
+
+# One that ends sooner after its start counts like one that could not start.
+_STABLE_AFTER_S = 1.0
+_KILL_PAUSE_S = 1.0
+# A start costs as much as that of a server, and what it fails by is logged each time.
+_LONGEST_BACK_OFF_S = 60.0
+STARTING, SERVING, RELOADING, ASLEEP = "starting", "serving", "reloading", "asleep"
+FAILING, LEAVING = "failing", "leaving"
+_UNCHANGED = "as it was: the last change of it could not be made, as the log says"
+_REASONS = {
+    EXIT_USAGE: "its settings cannot be used",
+    EXIT_APPLICATION: "its application cannot be loaded",
+    EXIT_BIND: "it cannot listen on its socket",
+}
+
+
+class Pool:
+    """A pool; `record` is what it should be now (config/pools.py), `path` where its socket is.
+
+    `is_wanted`: the configuration has it. `why` is why it does not serve, if it does not.
+    """
+
+    __slots__ = (
+        *("_back_off", "_close", "_failed_digest", "_has_failed", "_owner", "_path", "_serial", "_socket"),
+        *("_watch", "current", "is_wanted", "leaving", "record", "successor", "why"),
+    )
+
+    def __init__(
+        self,
+        record: dict[str, Any],
+        path: str,
+        *,
+        owner: tuple[int, int],
+        watch: Callable[[PoolProcess], None],
+    ) -> None:
+        """`owner` are user and group of who may connect; `watch` is told of each process."""
+        self.record = record
+        self.is_wanted = True
+        self.why = ""
+        self.current: PoolProcess | None = None
+        self.successor: PoolProcess | None = None
+        self.leaving: list[PoolProcess] = []
+        self._path = path
+        self._owner = owner
+        self._watch = watch
+        self._socket: PoolSocket | None = None
+        self._back_off = BackOff(longest_s=_LONGEST_BACK_OFF_S)
+        self._failed_digest = ""
+        self._has_failed = False
+        self._serial = 0
+
+    def __str__(self) -> str:
+        return f"pool {self.record['name']}"
+
+    # -- what there is
+
+    @property
+    def processes(self) -> list[PoolProcess]:
+        return [*filter(None, (self.current, self.successor)), *self.leaving]
+
+    @property
+    def state(self) -> str:
+        """What it does, in a word."""
+        process = self.current
+        if not self.is_wanted:
+            return LEAVING
+        if process is None or process.is_failing:
+            return FAILING if self._has_failed or process is not None else STARTING
+        if not process.has_served:
+            return FAILING if self._has_failed else STARTING
+        if self.successor is not None or process.is_busy:
+            return RELOADING
+        return SERVING if process.wanted else ASLEEP
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is as it should be, or cannot be."""
+        if self.state in (STARTING, RELOADING):
+            return False
+        return self.current is None or self._is_as_wanted(self.current)
+
+    def due_s(self) -> float | None:
+        """Return when to look next if nothing happens until then."""
+        dues = [each.kill_at_s for each in self.processes if each.kill_at_s is not None]
+        if self.is_wanted and self.current is None:
+            dues.append(self._back_off.not_before_s)
+        return min(dues, default=None)
+
+    def report(self) -> dict[str, Any]:
+        """Return what `portico ctl status` tells of it."""
+        process = self.current
+        failed = process is not None and process.has_failed
+        return {
+            "name": self.record["name"],
+            "apps": self.record["apps"],
+            "state": self.state,
+            "why": self.why or (_UNCHANGED if failed else ""),
+            "pid": process.pid if process else None,
+            "workers": process.ready if process else 0,
+            "workers_wanted": process.wanted if process else 0,
+            "control": process.control if process else "",
+        }
+
+    # -- what is wanted
+
+    def look(self, invocation: Invocation, now_s: float, *, may_change: bool) -> None:
+        """Bring it nearer to its record; `may_change`: also what serves by another one."""
+        for process in self.processes:
+            if process.kill_at_s is not None and now_s >= process.kill_at_s:
+                log.warning(f"{self}: process {process.pid} has not ended in time: killed")
+                process.kill(signal.SIGKILL)
+                process.kill_at_s = now_s + _KILL_PAUSE_S
+        if not self.is_wanted:
+            return
+        if self.current is None:
+            if now_s >= self._back_off.not_before_s:
+                self.current = self._start(invocation, now_s)
+            return
+        if self.current.has_served and self._has_failed and self._socket is not None:
+            self._socket.show()
+            self._has_failed = False
+            self.why = ""
+        if self.successor is not None:
+            if self.successor.has_served:
+                log.info(f"{self}: the new process serves, the one before leaves")
+                self.current.leave(now_s=now_s)
+                self.leaving.append(self.current)
+                self.current, self.successor = self.successor, None
+        elif may_change and not self._is_as_wanted(self.current):
+            self._change(self.current, invocation, now_s)
+
+    def _is_as_wanted(self, process: PoolProcess) -> bool:
+        return self.record["digest"] in (process.record["digest"], self._failed_digest)
+
+    def _change(self, process: PoolProcess, invocation: Invocation, now_s: float) -> None:
+        before, wanted = process.record, self.record
+        takes_other = wanted["venv"] != before["venv"] or wanted["is_own_user"] or before["is_own_user"]
+        if not takes_other:
+            log.info(f"{self} has changed: it reloads")
+            process.record = wanted
+            process.order("reload")
+        elif process.has_served:
+            log.info(f"{self} has changed: another process takes its place")
+            self.successor = self._start(invocation, now_s)
+        else:
+            # Nobody is served by it yet.
+            process.leave(now_s=now_s)
+            self.leaving.append(process)
+            self.current = self._start(invocation, now_s)
+
+    def _start(self, invocation: Invocation, now_s: float) -> PoolProcess | None:
+        try:
+            if self._socket is None:
+                # Until it serves, who asks for it is not kept waiting, once it has failed.
+                self._socket = PoolSocket.open(self._path, owner=self._owner, is_hidden=self._has_failed)
+            self._serial += 1
+            control = f"{self._path.removesuffix('.sock')}-{self._serial}.control"
+            if self.record["control"] != "auto" or self.record["is_own_user"]:
+                control = self.record["control"]
+            process = PoolProcess.start(self.record, invocation, self._socket.fd, control, now_s=now_s)
+        except OSError as error:
+            self._fail(f"cannot be started: {error.strerror}", now_s)
+            return None
+        log.debug(f"{self}: process {process.pid} starts")
+        self._watch(process)
+        return process
+
+    def drop(self, *, now_s: float, at_once: bool = False) -> None:
+        """Have it no longer: what it serves is finished, unless `at_once`."""
+        self.is_wanted = False
+        for process in self.processes:
+            if at_once:
+                process.quit(now_s=now_s)
+            else:
+                process.leave(now_s=now_s)
+
+    def close(self) -> None:
+        """Listen no longer; its processes have ended."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def close_in_child(self) -> None:
+        """In a forked process: let go of what is the supervisor's."""
+        import os
+
+        for process in self.processes:
+            process.close()
+        if self._socket is not None:
+            os.close(self._socket.fd)
+
+    # -- the ends of processes
+
+    def ended(self, process: PoolProcess, exit_code: int, now_s: float) -> None:
+        """`process`, one of this, has ended."""
+        process.close()
+        how = how_it_ended(exit_code)
+        if process in self.leaving or not self.is_wanted:
+            log.debug(f"{self}: process {process.pid} has left: it {how}")
+            self.leaving = [each for each in self.leaving if each is not process]
+            self.current = None if process is self.current else self.current
+            self.successor = None if process is self.successor else self.successor
+        elif process is self.successor:
+            self.successor = None
+            self._failed_digest = process.record["digest"]
+            self.why = _UNCHANGED
+            log.error(f"{self}: the new process {how} before it served; the one before goes on")
+        elif process.has_served:
+            self.current = None
+            if now_s - process.started_at_s < _STABLE_AFTER_S:
+                self._back_off.failed(now_s)
+            else:
+                self._back_off.succeeded()
+            level = log.info if exit_code == EXIT_FINE else log.error
+            level(f"{self}: process {process.pid} {how}; {self._back_off.next_try(now_s)}")
+        else:
+            self.current = None
+            reason = _REASONS.get(exit_code)
+            self._fail(f"{reason}, as the log says above" if reason else f"its process {how}", now_s)
+
+    def changed(self) -> None:
+        """The configuration was read anew: what has failed may be tried again."""
+        if self._failed_digest:
+            self._failed_digest = self.why = ""
+        self._back_off.end()
+
+    def _fail(self, why: str, now_s: float) -> None:
+        """It cannot serve: whoever asks for it is told so at once, until a start succeeds."""
+        self._has_failed = True
+        self.why = why
+        self._back_off.failed(now_s)
+        log.error(f"{self} cannot serve: {why}; {self._back_off.next_try(now_s)}")
+        self.close()
+
+    # -- an upgrade
+
+    def hand_over(self) -> dict[str, Any]:
+        """Return what the supervisor after an upgrade needs to know."""
+        return {
+            "record": self.record,
+            "path": self._path,
+            "is_wanted": self.is_wanted,
+            "why": self.why,
+            "has_failed": self._has_failed,
+            "serial": self._serial,
+            "socket": None if self._socket is None else self._socket.hand_over(),
+            "current": None if self.current is None else self.current.hand_over(),
+            "successor": None if self.successor is None else self.successor.hand_over(),
+            "leaving": [process.hand_over() for process in self.leaving],
+        }
+
+    @property
+    def fds(self) -> list[int]:
+        """What is open for it."""
+        sockets = [] if self._socket is None else [self._socket.fd]
+        return [*sockets, *(process.fd for process in self.processes)]
+
+    def take_over(self, record: dict[str, Any]) -> None:
+        """Go on with what `hand_over` has told of."""
+        self.is_wanted, self.why = record["is_wanted"], record["why"]
+        self._has_failed, self._serial = record["has_failed"], record["serial"]
+        if socket := record["socket"]:
+            self._socket = PoolSocket(**socket)
+        if current := record["current"]:
+            self.current = PoolProcess.take_over(current)
+        if successor := record["successor"]:
+            self.successor = PoolProcess.take_over(successor)
+        self.leaving = [PoolProcess.take_over(each) for each in record["leaving"]]
+        for process in self.processes:
+            self._watch(process)

@@ -1,0 +1,220 @@
+"""Keeps the pools that the configuration has: starts those that are new, changes those that have changed, and
+ends those that it has no longer.
+
+Runs in the supervisor that was started, in its loop; imported where there are pools. A pool that cannot start
+or that ends is tried again by itself, and no other is touched.
+"""
+
+from __future__ import annotations
+
+import os
+
+from portico.process.life import KILLING, QUITTING
+from portico.process.loop import Duty
+from portico.process.pools.directory import make_directory, remove_directory
+from portico.process.pools.folder_watch import FolderWatch
+from portico.process.pools.pool import Pool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from portico.process.generations import Generations
+    from portico.process.life import Life
+    from portico.process.loop import Loop
+    from portico.process.plan import Plan
+    from portico.process.pools.pool_process import PoolProcess
+    from portico.process.worker_set import WorkerSet
+
+
+class Pools(Duty):
+    """All pools, by name; those that the configuration has no longer, until their processes have ended."""
+
+    __slots__ = (
+        "_directory",
+        "_generations",
+        "_leaving",
+        "_life",
+        "_loop",
+        "_pools",
+        "_watch",
+        "_worker_set",
+    )
+
+    def __init__(
+        self,
+        life: Life,
+        loop: Loop,
+        generations: Generations,
+        worker_set: WorkerSet,
+        reload: Callable[[], None],
+        *,
+        directory: str = "",
+    ) -> None:
+        """`directory` is where sockets are already, of a supervisor before an upgrade."""
+        self._life = life
+        self._loop = loop
+        self._generations = generations
+        self._worker_set = worker_set
+        self._pools: dict[str, Pool] = {}
+        self._leaving: list[Pool] = []
+        self._watch = FolderWatch(generations, reload)
+        record = generations.current.settings.pools
+        # Made by the command line; not by that of a reload, which is another process.
+        made = directory or (record["directory"] if record is not None else "")
+        self._directory: str = made or make_directory()
+        if record is not None:
+            record["directory"] = self._directory
+
+    @property
+    def all(self) -> list[Pool]:
+        return [*self._pools.values(), *self._leaving]
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there is a process of one."""
+        return any(pool.processes for pool in self.all)
+
+    @property
+    def are_settled(self) -> bool:
+        """Whether all are as the configuration has them, or cannot be."""
+        return not self._leaving and all(pool.is_settled for pool in self._pools.values())
+
+    def look(self, now_s: float) -> None:
+        if self._life.is_stopping:
+            self._end(now_s)
+            return
+        self._watch.look(now_s)
+        is_confirmed = self._generations.current is self._generations.confirmed
+        wanted = self._wanted()
+        for name, record in wanted.items():
+            if name in self._pools:
+                self._pools[name].record = record
+            else:
+                self._pools[name] = self._new(record)
+        if is_confirmed and not self._has_routers_of_before():
+            # Nobody passes requests on to them any more.
+            for name in [name for name in self._pools if name not in wanted]:
+                pool = self._pools.pop(name)
+                self._leaving.append(pool)
+                pool.drop(now_s=now_s)
+        for pool in self.all:
+            pool.look(self._generations.current.invocation, now_s, may_change=is_confirmed)
+        self._forget_ended()
+
+    def due_s(self) -> float | None:
+        dues = [pool.due_s() for pool in self.all]
+        if not self._life.is_stopping:
+            dues.append(self._watch.due_s())
+        return min((due_s for due_s in dues if due_s is not None), default=None)
+
+    def take_plan(self, plan: Plan, before: Plan) -> None:
+        """A configuration was read anew: `plan` is to take the place of `before`."""
+        if plan.settings.pools is None:
+            return
+        plan.settings.pools["directory"] = self._directory
+        if plan.settings.pools["left_out"] and before.settings.pools is not None:
+            # Here, because files are seldom wrong.
+            from portico.process.pools.carried import carry_over
+
+            carry_over(plan, before)
+        for pool in self._pools.values():
+            pool.changed()
+
+    def ended(self, pid: int, exit_code: int, now_s: float) -> bool:
+        """Take note if `pid`, which has ended, was a process of a pool; say whether it was."""
+        for pool in self.all:
+            for process in pool.processes:
+                if process.pid == pid:
+                    # Its last words may still be in the line.
+                    self._read(process)
+                    self._loop.forget(process.fd)
+                    pool.ended(process, exit_code, now_s)
+                    return True
+        return False
+
+    def tell(self, *words: str) -> None:
+        """Have all processes do something."""
+        for pool in self.all:
+            for process in pool.processes:
+                process.order(*words)
+
+    def close(self) -> None:
+        """In a forked process: let go of what is the supervisor's."""
+        for pool in self.all:
+            pool.close_in_child()
+
+    def end(self) -> None:
+        """Leave nothing behind; all processes have ended."""
+        for pool in self.all:
+            pool.close()
+        remove_directory(self._directory)
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return what `portico ctl status` tells of each."""
+        return [pool.report() for pool in self.all]
+
+    def hand_over(self) -> dict[str, Any]:
+        """Return what the supervisor after an upgrade needs to know."""
+        return {"directory": self._directory, "pools": [pool.hand_over() for pool in self.all]}
+
+    @property
+    def fds(self) -> list[int]:
+        """What is open for all of them."""
+        return [fd for pool in self.all for fd in pool.fds]
+
+    def take_over(self, records: list[dict[str, Any]]) -> None:
+        """Go on with the pools of the supervisor before an upgrade, and have them upgrade, too."""
+        for record in records:
+            pool = self._new(record["record"])
+            pool.take_over(record)
+            if pool.is_wanted:
+                self._pools[record["record"]["name"]] = pool
+            else:
+                self._leaving.append(pool)
+        self.tell("upgrade")
+
+    def _wanted(self) -> dict[str, dict[str, Any]]:
+        """Return the pools of the current plan, and while no worker has confirmed it those of before."""
+        plans = (self._generations.confirmed, self._generations.current)
+        return {
+            record["name"]: record
+            for plan in plans
+            if plan.settings.pools is not None
+            for record in plan.settings.pools["pools"]
+        }
+
+    def _has_routers_of_before(self) -> bool:
+        number = self._generations.number
+        return any(worker.generation != number for worker in self._worker_set.workers.values())
+
+    def _new(self, record: dict[str, Any]) -> Pool:
+        identity = self._generations.current.identity
+        # The router's processes connect.
+        owner = (-1, -1) if identity is None else (identity.uid, identity.gid)
+        path = os.path.join(self._directory, f"{record['file']}.sock")
+        return Pool(record, path, owner=owner, watch=self._listen_to)
+
+    def _listen_to(self, process: PoolProcess) -> None:
+        self._loop.watch(process.fd, lambda now_s: self._read(process))
+
+    def _read(self, process: PoolProcess) -> None:
+        if not process.read():
+            # Its end is told by the kernel, too.
+            self._loop.forget(process.fd)
+
+    def _end(self, now_s: float) -> None:
+        """The server ends: first the router, which passes on what it has taken, then the pools."""
+        if self._worker_set.workers:
+            return
+        at_once = self._life.stage in (QUITTING, KILLING)
+        for pool in self.all:
+            if pool.is_wanted or (at_once and any(not each.is_quitting for each in pool.processes)):
+                pool.drop(now_s=now_s, at_once=at_once)
+            pool.look(self._generations.current.invocation, now_s, may_change=False)
+
+    def _forget_ended(self) -> None:
+        for pool in [pool for pool in self._leaving if not pool.processes]:
+            pool.close()
+            self._leaving.remove(pool)
