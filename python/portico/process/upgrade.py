@@ -36,8 +36,12 @@ def hand_over(
     worker_set: WorkerSet,
     scoreboard: _core.Scoreboard,
     life: Life,
+    added: list[tuple[str, str]],
 ) -> dict[str, Any]:
-    """Return all that the supervisor in this one's place needs to know of it."""
+    """Return all that the supervisor in this one's place needs to know of it.
+
+    `added` are the servers that were added to HAProxies (`cluster/`).
+    """
     memory_fds = scoreboard.descriptors()
     workers = worker_set.workers.values()
     plan = generations.current
@@ -60,6 +64,7 @@ def hand_over(
         "fds": [*fds, *(memory_fds or ()), *(fd for worker in workers for fd in worker.fds)],
         "signals": [],
         "blocked": [],
+        "added": added,
     }
 
 
