@@ -25,10 +25,9 @@ def test_a_host_is_added_when_it_is_ready_and_removed_when_it_stops(
     assert proxy.servers()[name][0] == f"127.0.0.1:{portico.port}"
     portico.stop()
     assert name not in proxy.servers()
-    who = f"HAProxy at unix:{proxy.api}"
     assert cluster_lines(portico) == [
-        f"{who} {what} shop/{name}"
-        for what in ("sends requests to", "drains", "sends nothing more to", "is done with")
+        f"HAProxy at unix:{proxy.api}: shop/{name} is {state} now"
+        for state in ("ready", "draining", "in maintenance", "gone")
     ]
 
 
@@ -92,7 +91,7 @@ def test_an_haproxy_that_has_gone_holds_up_no_stop(start: Start, haproxy: NewHAP
     proxy.wait_for("left", "UP")
     proxy.stop()
     portico.stop()
-    assert "expected shop/left to be drain, got" in portico.log()
+    assert "expected shop/left to be draining, got" in portico.log()
 
 
 def test_an_haproxy_that_hangs_holds_up_a_stop_once(start: Start, haproxy: NewHAProxy) -> None:
@@ -151,7 +150,7 @@ def test_an_upgrade_in_place_goes_on_with_it(start: Start, haproxy: NewHAProxy) 
     portico = start(APPLICATION, *joining(proxy, "upgraded"))
     proxy.wait_for("upgraded", "UP")
     portico.signal(signal.SIGUSR2)
-    portico.wait_for("sends requests to shop/upgraded", times=2)
+    portico.wait_for("shop/upgraded is ready now", times=2)
     portico.stop()
     assert proxy.servers() == {}
 

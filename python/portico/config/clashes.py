@@ -35,6 +35,7 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
         _of_care(settings),
         _of_routes(settings),
         _of_static_directories(settings),
+        _of_cluster(settings),
     )
     return [
         sentence
@@ -164,6 +165,15 @@ def _of_static_directories(settings: Settings) -> Iterator[_Clash]:
     prefixes = [text.partition("=")[0] for text in settings.static_directories]
     for prefix in sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1}):
         yield (row,), f"{settings.origins[row.attribute]}: {prefix} is given twice"
+
+
+def _of_cluster(settings: Settings) -> Iterator[_Clash]:
+    """HAProxy is given an address that it can use."""
+    row = Settings.cluster_address
+    is_found = any(parse_address(text).scheme == "http" for text in settings.bind)
+    if settings.cluster_haproxy and settings.cluster_address == "auto" and not is_found:
+        sentence = "expected an address for HAProxy, since no listener is of HTTP, got auto"
+        yield (row, Settings.bind), f"{settings.origins[row.attribute]}: {row.name}: {sentence}"
 
 
 def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:

@@ -36,7 +36,7 @@ _PATIENCE_S = 2.0
 _READY_S = 30.0
 # Of that many it is known since when; who is not known hears it.
 _MOST_KNOWN = 256
-_LINES = {
+LINES = {
     DOWN: "down #no worker is ready",
     DRAINING: "drain",
     RESTING: "maint",
@@ -97,7 +97,7 @@ class Agent(Duty):
         """Return what the HAProxy at `peer` is told."""
         standing = self._standing.now
         if standing != UP:
-            return _LINES[standing]
+            return LINES[standing]
         if len(self._ready_until_s) >= _MOST_KNOWN:
             self._ready_until_s.clear()
         is_new = now_s < self._ready_until_s.setdefault(peer, now_s + _READY_S)

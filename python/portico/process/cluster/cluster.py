@@ -1,9 +1,9 @@
 """The supervisor's duty towards load balancers: the agent, and this host in each HAProxy.
 
     serving            ready in each HAProxy
-    told to stop       drain there; health checks fail, and the agent says so
-    drain_delay over   maint there, and only then the sockets are closed
-    last worker gone   removed there, and only then this process ends
+    told to stop       draining there; health checks fail, and the agent says so
+    drain_delay over   in maintenance there, and only then the sockets are closed
+    last worker gone   gone there, and only then this process ends
 
 What HAProxy does is waited for while it takes no more than a moment: who is away holds up nothing.
 """
@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from portico.process.cluster.agent import Agent
 from portico.process.cluster.entry import entries
-from portico.process.cluster.member import DRAIN, MAINT, READY, REMOVED, UNKNOWN, Member
+from portico.process.cluster.member import UNKNOWN, Member
 from portico.process.cluster.saturation import Saturation
+from portico.process.cluster.servers import IN_MAINTENANCE, READY
 from portico.process.cluster.standing import CLOSED, DOWN, DRAINING, GONE, RESTING, UP, Standing
 from portico.process.life import KILLING
 from portico.process.loop import Duty
@@ -34,10 +35,10 @@ _PATIENCE_S = 3.0
 _WANTED = {
     UP: READY,
     DOWN: READY,
-    DRAINING: DRAIN,
-    RESTING: MAINT,
-    CLOSED: MAINT,
-    GONE: REMOVED,
+    DRAINING: DRAINING,
+    RESTING: IN_MAINTENANCE,
+    CLOSED: IN_MAINTENANCE,
+    GONE: GONE,
 }
 
 
@@ -167,5 +168,5 @@ class Cluster(Duty):
             member.renew(entry, now_s)
             self._members[entry.identity] = member
         for member in before.values():
-            member.want(REMOVED, now_s)
+            member.want(GONE, now_s)
             self._leaving.append(member)

@@ -1,4 +1,5 @@
-"""What this host is to be in one HAProxy, by the settings and the sockets that there are."""
+"""What this host is to be in one HAProxy, by the settings and the sockets that there are, and the commands
+that make it so (HAProxy's Management Guide, "Unix Socket commands")."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from portico.process.cluster.places import reached, read_place, served_place
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portico.process.cluster.places import Place
+    from portico.process.cluster.servers import Server
     from portico.process.plan import Plan
 
 _SIGNS = ".:_-"
@@ -51,20 +53,48 @@ class Entry:
         """What stays the same while this is the same server, wherever it is."""
         return self.address, self.name
 
-    def adding(self, end: Place) -> list[str]:
-        """Return the commands that add it; `end` is our end of a connection to HAProxy."""
+    def is_at(self, server: Server, end: Place) -> bool:
+        """Say whether `server` has this host's address; of a Unix socket HAProxy does not tell it.
+
+        `end` is our end of a connection to HAProxy.
+        """
+        return server.place is None or server.place == reached(self.place, end)
+
+    def joining(self, server: Server | None, end: Place) -> list[str]:
+        """Return the commands that make it ready, where HAProxy has `server`, or no such server yet."""
+        ready = f"set server {self.name} state ready"
+        if server is None:
+            return [*self._adding(end), ready]
+        host, port = reached(self.place, end)
+        return (
+            [ready] if self.is_at(server, end) else [f"set server {self.name} addr {host} port {port}", ready]
+        )
+
+    def draining(self) -> list[str]:
+        """Return the commands that let no new client come."""
+        return [f"set server {self.name} state drain"]
+
+    def leaving(self, *, is_deleted: bool) -> list[str]:
+        """Return the commands that let nobody come; with `is_deleted`, such a server is there no longer."""
+        return [f"set server {self.name} state maint", *([f"del server {self.name}"] if is_deleted else [])]
+
+    def looking(self) -> list[str]:
+        """Return the commands whose response servers.py reads."""
+        return ["show info", f"show servers state {self.backend}"]
+
+    def _adding(self, end: Place) -> list[str]:
         words = ["add server", self.name, _written(reached(self.place, end)), self.options]
+        # Checks are off until they are enabled.
         enabling = [f"enable health {self.name}"]
         if self.agent is not None:
             host, port = reached(self.agent, end)
             words.append(f"agent-check agent-inter 2s agent-addr {host} agent-port {port}")
             enabling.append(f"enable agent {self.name}")
-        # Checks are off until then.
         return [" ".join(words), *enabling]
 
 
 def entries(plan: Plan) -> list[Entry]:
-    """Return what this host is to be in each HAProxy of `plan`: nothing if no listener is of HTTP."""
+    """Return what this host is to be in each HAProxy of `plan`."""
     chosen = plan.settings.cluster_address
     place = served_place(plan.listeners) if chosen == "auto" else read_place(chosen)
     if place is None:

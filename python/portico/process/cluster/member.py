@@ -4,10 +4,10 @@ In each conversation HAProxy is told what is still to be done, and asked what it
 there. It is looked at now and again, since a new process of HAProxy has forgotten servers that were added.
 What a person tells HAProxy of the server meanwhile is left alone.
 
-    wanted READY      add server, or set its address; set state ready
-    wanted DRAIN      set state drain
-    wanted MAINT      set state maint
-    wanted REMOVED    set state maint; del server, if it was added here
+    wanted READY             add server, or set its address; set state ready
+    wanted DRAINING          set state drain
+    wanted IN_MAINTENANCE    set state maint
+    wanted GONE              set state maint; del server, if it was added here
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from __future__ import annotations
 from portico import log
 from portico.errors import quoted
 from portico.process.cluster.conversation import Conversation
-from portico.process.cluster.places import reached
-from portico.process.cluster.servers import Report
+from portico.process.cluster.servers import IN_MAINTENANCE, READY, Report
+from portico.process.cluster.standing import DRAINING, GONE
 from portico.process.loop import NEVER_S, Duty
 
 TYPE_CHECKING = False
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from portico.process.loop import Loop
 
 UNKNOWN = "unknown"
-READY, DRAIN, MAINT, REMOVED = "ready", "drain", "maint", "removed"
-_DONE = {
-    READY: "sends requests to",
-    DRAIN: "drains",
-    MAINT: "sends nothing more to",
-    REMOVED: "is done with",
-}
 # Between two looks at what HAProxy has.
 _LOOK_S = 5.0
 # Between two tries.
@@ -45,7 +38,7 @@ class Member(Duty):
 
     __slots__ = (
         *("_conversation", "_end", "_failure", "_is_out_of_reach", "_loop", "_next_s", "_pause_s", "_pid"),
-        *("_reached", "_server", "_told", "_tried", "_wanted", "entry", "has_added"),
+        *("_reached", "_server", "_ordered", "_tried", "_wanted", "entry", "has_added"),
     )
 
     def __init__(self, loop: Loop, entry: Entry, *, has_added: bool = False) -> None:
@@ -60,7 +53,7 @@ class Member(Duty):
         self.has_added = has_added
         self._wanted = self._reached = UNKNOWN
         # What the commands of the latest conversation were for, and what was tried and has failed.
-        self._told = self._tried = UNKNOWN
+        self._ordered = self._tried = UNKNOWN
         # Whether it could not be reached when it was to stop sending: a stop waits for such a one only once.
         self._is_out_of_reach = False
         self._failure = ""
@@ -112,27 +105,21 @@ class Member(Duty):
 
     def _talk(self, now_s: float) -> None:
         commands = self._commands()
-        self._told = self._wanted if commands else UNKNOWN
-        line = ";".join([*commands, "show info", f"show servers state {self.entry.backend}"])
+        self._ordered = self._wanted if commands else UNKNOWN
+        line = ";".join([*commands, *self.entry.looking()])
         self._conversation = Conversation(self._loop, self.entry.api, line, now_s=now_s)
 
     def _commands(self) -> list[str]:
         """Return what is still to be done, by what HAProxy has had last; nothing if that is not known."""
         if self._end is None or self._wanted == self._reached:
             return []
-        server, name = self._server, self.entry.name
         if self._wanted == READY:
-            if server is None:
-                return [*self.entry.adding(self._end), f"set server {name} state ready"]
-            host, port = reached(self.entry.place, self._end)
-            moving = [] if self._is_here(server) else [f"set server {name} addr {host} port {port}"]
-            return [*moving, f"set server {name} state ready"]
-        if server is None:
+            return self.entry.joining(self._server, self._end)
+        if self._server is None:
             return []
-        if self._wanted == DRAIN:
-            return [f"set server {name} state drain"]
-        removing = [f"del server {name}"] if self._wanted == REMOVED and self.has_added else []
-        return [f"set server {name} state maint", *removing]
+        if self._wanted == DRAINING:
+            return self.entry.draining()
+        return self.entry.leaving(is_deleted=self._wanted == GONE and self.has_added)
 
     def _hear(self, conversation: Conversation, now_s: float) -> None:
         if conversation.failure:
@@ -146,7 +133,7 @@ class Member(Duty):
         except ValueError as error:
             self._fail(quoted(str(error)), now_s)
             return
-        is_new = self._told == READY and self._server is None
+        is_new = self._ordered == READY and self._server is None
         self.has_added = report.server is not None and (self.has_added or is_new)
         self._end, self._server = conversation.end, report.server
         self._is_out_of_reach = False
@@ -155,7 +142,7 @@ class Member(Duty):
             self._pid, self._reached = report.pid, UNKNOWN
         if self._is_done():
             self._succeed(now_s)
-        elif self._told == self._wanted:
+        elif self._ordered == self._wanted:
             self._fail(quoted(report.words), now_s)
         else:
             # Only now it is known what there is to do.
@@ -165,28 +152,23 @@ class Member(Duty):
     def _is_done(self) -> bool:
         server = self._server
         if self._wanted == READY:
-            if server is None or not self._is_here(server):
+            if server is None or self._end is None or not self.entry.is_at(server, self._end):
                 return False
             # Once it was ready, it is a person's who has changed that.
             return self._reached == READY or server.state == READY
         if server is None:
             return True
-        if self._wanted == REMOVED:
-            return server.state == MAINT and not self.has_added
-        return server.state in (self._wanted, MAINT)
-
-    def _is_here(self, server: Server) -> bool:
-        """Say whether HAProxy has this host's address; it does not tell that of a Unix socket."""
-        assert self._end is not None, "HAProxy has been heard"
-        return server.place is None or server.place == reached(self.entry.place, self._end)
+        if self._wanted == GONE:
+            return server.state == IN_MAINTENANCE and not self.has_added
+        return server.state in (self._wanted, IN_MAINTENANCE)
 
     def _succeed(self, now_s: float) -> None:
         if self._reached != self._wanted:
             self._reached = self._wanted
-            log.info(f"cluster: HAProxy at {self.entry.address} {_DONE[self._wanted]} {self.entry.name}")
+            log.info(f"cluster: HAProxy at {self.entry.address}: {self.entry.name} is {self._wanted} now")
         self._failure = ""
         self._pause_s = _FIRST_PAUSE_S
-        self._next_s = NEVER_S if self._wanted == REMOVED else now_s + _LOOK_S
+        self._next_s = NEVER_S if self._wanted == GONE else now_s + _LOOK_S
 
     def _fail(self, why: str, now_s: float) -> None:
         if why != self._failure:
@@ -196,7 +178,7 @@ class Member(Duty):
                 f"got {why}; trying again"
             )
         # One that is to be removed may have connections for a moment more.
-        if self._wanted != REMOVED or self._end is None:
+        if self._wanted != GONE or self._end is None:
             self._tried = self._wanted
         self._next_s = now_s + self._pause_s
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)

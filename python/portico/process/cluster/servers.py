@@ -6,10 +6,13 @@ format"); what comes before the first are HAProxy's words to other commands.
 
 from __future__ import annotations
 
+from portico.process.cluster.standing import DRAINING
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portico.process.cluster.places import Place
 
+READY, IN_MAINTENANCE = "ready", "in maintenance"
 # Of srv_admin_state: a person, a command or the agent has asked for it.
 _FORCED_MAINTENANCE, _FORCED_DRAIN = 0x01, 0x08
 _INFO_BEGINS = "Name: "
@@ -18,21 +21,18 @@ _NO_ADDRESS = "-"
 
 
 class Server:
-    """One server as HAProxy has it; a Unix socket has no `place` there."""
+    """One server as HAProxy has it: a Unix socket has no `place` there; its `state` is READY,
+    DRAINING or IN_MAINTENANCE."""
 
-    __slots__ = ("is_draining", "is_in_maintenance", "place")
+    __slots__ = ("place", "state")
 
     def __init__(self, place: Place | None, admin_state: int) -> None:
         self.place = place
-        self.is_in_maintenance = bool(admin_state & _FORCED_MAINTENANCE)
-        self.is_draining = bool(admin_state & _FORCED_DRAIN)
-
-    @property
-    def state(self) -> str:
-        """Its state in HAProxy's words."""
-        if self.is_in_maintenance:
-            return "maint"
-        return "drain" if self.is_draining else "ready"
+        self.state = READY
+        if admin_state & _FORCED_MAINTENANCE:
+            self.state = IN_MAINTENANCE
+        elif admin_state & _FORCED_DRAIN:
+            self.state = DRAINING
 
 
 class Report:
