@@ -48,7 +48,7 @@ def haproxy(tmp_path: Path) -> Iterator[NewHAProxy]:
 def joining(proxy: HAProxy, server: str = "auto") -> list[str]:
     """The options by which a portico joins `proxy`."""
     return [
-        *("--cluster-haproxy", f"unix:{proxy.api}", "--cluster-backend", "shop", "--cluster-server", server),
+        *("--cluster-haproxy", f"unix:{proxy.path}", "--cluster-backend", "shop", "--cluster-server", server),
         *("--cluster-options", "check inter 200 rise 1 fall 2 weight 100"),
     ]
 

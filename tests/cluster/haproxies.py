@@ -39,50 +39,17 @@ backend shop
 _DEADLINE_S = 5.0
 
 
-class HAProxy:
-    """An HAProxy with one backend, `shop`, with the lines `servers`; `folder` is its own."""
+class RuntimeAPI:
+    """The runtime API of an HAProxy with a backend `shop`, at the Unix socket `path`."""
 
-    def __init__(self, folder: Path, *servers: str, level: str = "admin") -> None:
-        self.port = free_port()
-        self.api = folder / "admin.sock"
-        self._folder = folder
-        self._program: ForegroundProgram | None = None
-        lines = "\n".join(f"    {line}" for line in servers)
-        text = _CONFIGURATION.format(api=self.api, port=self.port, servers=lines, level=level)
-        self.file = folder / "haproxy.cfg"
-        self.file.write_text(text)
-
-    def start(self) -> None:
-        program = find_program("haproxy", what="portico in a cluster of HAProxy's")
-        self._program = ForegroundProgram(
-            "haproxy",
-            [program, "-db", "-f", str(self.file)],
-            folder=self._folder,
-            log_path=self._folder / "haproxy.log",
-            port=self.port,
-        )
-        self._program.__enter__()
-
-    def stop(self) -> None:
-        if self._program is not None:
-            self._program.__exit__(None, None, None)
-            self._program = None
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Have it stand still, inside the block."""
-        assert self._program is not None
-        os.kill(self._program.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self._program.pid, signal.SIGCONT)
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def ask(self, command: str) -> str:
         """What the runtime API says to `command`."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_DEADLINE_S)
-            connection.connect(str(self.api))
+            connection.connect(str(self.path))
             connection.sendall(f"{command}\n".encode())
             received = b""
             while data := connection.recv(65536):
@@ -111,3 +78,43 @@ class HAProxy:
             return (found is None) if state is None else (found is not None and found[1].startswith(state))
 
         wait_until(is_so, what=f"{server} to be {state}, not {self.servers()}", deadline_s=deadline_s)
+
+
+class HAProxy(RuntimeAPI):
+    """An HAProxy with one backend, `shop`, with the lines `servers`; `folder` is its own."""
+
+    def __init__(self, folder: Path, *servers: str, level: str = "admin") -> None:
+        self.port = free_port()
+        super().__init__(folder / "admin.sock")
+        self._folder = folder
+        self._program: ForegroundProgram | None = None
+        lines = "\n".join(f"    {line}" for line in servers)
+        text = _CONFIGURATION.format(api=self.path, port=self.port, servers=lines, level=level)
+        self.file = folder / "haproxy.cfg"
+        self.file.write_text(text)
+
+    def start(self) -> None:
+        program = find_program("haproxy", what="portico in a cluster of HAProxy's")
+        self._program = ForegroundProgram(
+            "haproxy",
+            [program, "-db", "-f", str(self.file)],
+            folder=self._folder,
+            log_path=self._folder / "haproxy.log",
+            port=self.port,
+        )
+        self._program.__enter__()
+
+    def stop(self) -> None:
+        if self._program is not None:
+            self._program.__exit__(None, None, None)
+            self._program = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have it stand still, inside the block."""
+        assert self._program is not None
+        os.kill(self._program.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._program.pid, signal.SIGCONT)

@@ -142,6 +142,32 @@ def test_clients_that_stay_or_say_something_hold_up_nobody(start: Start) -> None
     portico.stop()
 
 
+def test_workers_have_none_of_its_descriptors(start: Start) -> None:
+    agent = free_port()
+    portico = start(APPLICATION, "-w", "1", "--cluster-agent", f"127.0.0.1:{agent}")
+    wait_for_line(agent, "ready up 100%")
+    with socket.create_connection(("127.0.0.1", agent), timeout=10):
+        (first,) = portico.worker_pids
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: portico.worker_pids and first not in portico.worker_pids, what="another worker")
+        portico.wait_for("is ready after")
+        (worker,) = portico.worker_pids
+        assert sockets_at(agent) & sockets_of(portico.process.pid)
+        assert not sockets_at(agent) & sockets_of(worker)
+    portico.stop()
+
+
+def sockets_at(port: int) -> set[str]:
+    """The inodes of sockets of IPv4 at a port of this end."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[9] for row in rows if int(row[1].partition(":")[2], 16) == port and row[9] != "0"}
+
+
+def sockets_of(pid: int) -> set[str]:
+    links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    return {link[8:-1] for link in links if link.startswith("socket:[")}
+
+
 MODULES = """
 import sys
 
