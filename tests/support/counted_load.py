@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,10 +17,11 @@ class CountedLoad:
     next one is opened.
     """
 
-    def __init__(self, port: int, path: str) -> None:
-        self._port = port
+    def __init__(self, address: int | str, path: str) -> None:
+        self._address = address
         self._path = path
-        self._numbers = itertools.count()
+        self.asked = 0
+        """How many requests have been begun; the next one has this number."""
         self._done = threading.Event()
         self._lock = threading.Lock()
         self.responses: list[tuple[str, str]] = []
@@ -34,8 +34,9 @@ class CountedLoad:
         connection: _Connection | None = None
         while not self._done.is_set():
             with self._lock:
-                target = f"{self._path}?n={next(self._numbers)}"
-            connection = connection or _Connection(self._port)
+                target = f"{self._path}?n={self.asked}"
+                self.asked += 1
+            connection = connection or _Connection(self._address)
             body = connection.ask(target, keeps=keeps)
             with self._lock:
                 if body is None:
@@ -55,8 +56,13 @@ class CountedLoad:
 class _Connection:
     """One connection of a client."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S)
+    def __init__(self, address: int | str) -> None:
+        if isinstance(address, int):
+            self._socket = socket.create_connection(("127.0.0.1", address), timeout=_PATIENCE_S)
+        else:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket.settimeout(_PATIENCE_S)
+            self._socket.connect(address)
         self._reader = self._socket.makefile("rb")
         self.has_ended = False
 
@@ -94,9 +100,12 @@ class _Connection:
 
 
 @contextmanager
-def counted_load(port: int, path: str = "/", *, clients: int = 4) -> Iterator[CountedLoad]:
-    """Have `clients` ask for `path` inside the block; every request has an outcome after it."""
-    load = CountedLoad(port, path)
+def counted_load(address: int | str, path: str = "/", *, clients: int = 4) -> Iterator[CountedLoad]:
+    """Have `clients` ask for `path` inside the block; every request has an outcome after it.
+
+    `address` is a port of 127.0.0.1, or the path of a Unix socket.
+    """
+    load = CountedLoad(address, path)
     threads = [
         threading.Thread(target=load.run, kwargs={"keeps": number % 2 == 0}) for number in range(clients)
     ]

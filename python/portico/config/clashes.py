@@ -37,6 +37,7 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
         _of_routes(settings),
         _of_static_directories(settings),
         _of_found_files(settings),
+        _of_cluster(settings),
     )
     return [
         sentence
@@ -178,6 +179,15 @@ def _of_found_files(settings: Settings) -> Iterator[_Clash]:
             f"{settings.origins[row.attribute]}: expected PREFIX=DIR, or [[static]] in the file, where that "
             "makes routes, got auto",
         )
+
+
+def _of_cluster(settings: Settings) -> Iterator[_Clash]:
+    """HAProxy is given an address that it can use."""
+    row = Settings.cluster_address
+    is_found = any(parse_address(text).scheme == "http" for text in settings.bind)
+    if settings.cluster_haproxy and settings.cluster_address == "auto" and not is_found:
+        sentence = "expected an address for HAProxy, since no listener is of HTTP, got auto"
+        yield (row, Settings.bind), f"{settings.origins[row.attribute]}: {row.name}: {sentence}"
 
 
 def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:

@@ -361,6 +361,72 @@ class Network(Kind[str]):
         return _at_commas(text)
 
 
+class Place(Kind[str]):
+    """An IP address with a port; perhaps the path of a Unix socket, or one of a few words. Kept as text."""
+
+    metavar = "ADDR"
+
+    def __init__(self, *words: str, has_paths: bool = False) -> None:
+        self._words = words
+        self._has_paths = has_paths
+        forms = ["HOST:PORT with an IP address", *(["unix:PATH"] if has_paths else []), *words]
+        self.expected = f"{', '.join(forms[:-1])} or {forms[-1]}" if len(forms) > 1 else forms[0]
+
+    def parse(self, text: str) -> str:
+        # Here for the same reason as in Network.
+        import ipaddress
+
+        text = text.strip()
+        if text.lower() in self._words:
+            return text.lower()
+        try:
+            address = parse_address(text)
+        except ValueError:
+            raise ValueError from None  # its own words are of listeners
+        is_plain = address.scheme == "http" and not address.is_inherited and str(address) == address.place
+        if not is_plain or address.is_abstract or (address.path and not self._has_paths):
+            raise ValueError
+        if not address.path:
+            address.host = "127.0.0.1" if address.host == "localhost" else address.host
+            ipaddress.ip_address(address.host)
+            if not address.port:
+                raise ValueError
+        return str(address)
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
+
+    def from_folder(self, value: str, folder: str) -> str:
+        prefix, _, path = value.partition("unix:")
+        return value if prefix or not path else f"unix:{os.path.join(folder, path)}"
+
+
+class HaproxyName(Kind[str]):
+    """The name of a backend or a server of HAProxy."""
+
+    metavar = "NAME"
+    expected = "a name of letters, digits and . : _ -"
+
+    def parse(self, text: str) -> str:
+        text = text.strip()
+        if not text or not text.isascii() or not text.translate(_WITHOUT_SIGNS).isalnum():
+            raise ValueError
+        return text
+
+
+class HaproxyWords(Kind[str]):
+    """Words of a command to HAProxy: nothing that ends it."""
+
+    metavar = "TEXT"
+    expected = "words of a server line such as check inter 2s, in visible ASCII without ; # \\ or quotes"
+
+    def parse(self, text: str) -> str:
+        words = text.split()
+        if not words or any(not "!" <= each <= "~" or each in ";#\\\"'" for word in words for each in word):
+            raise ValueError
+        return " ".join(words)
+
+
 class UrlPath(Kind[str]):
     """A path as it stands in a request line, without a query."""
 
@@ -581,6 +647,9 @@ class Middleware(Kind["tuple[str, tuple[tuple[str, Any], ...]]"]):
         if not is_same:
             raise ValueError(f"{use} has arguments that only a configuration file can hold")
         return text
+
+
+_WITHOUT_SIGNS = str.maketrans("", "", ".:_-")
 
 
 def _is_plain(value: object) -> bool:

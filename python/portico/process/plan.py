@@ -156,6 +156,11 @@ class Plan:
         """Whether the number of workers changes with the load."""
         return self.fewest_workers < self.most_workers
 
+    @property
+    def has_load_balancers(self) -> bool:
+        """Whether there is somebody to tell how this host stands among others."""
+        return bool(self.settings.cluster_haproxy) or self.settings.cluster_agent != "off"
+
     def take_umask(self) -> None:
         """Let new files of this process, and of those it will fork, have the permissions of this plan."""
         umask = self.settings.umask

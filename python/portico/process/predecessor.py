@@ -24,7 +24,7 @@ class Predecessor:
 
     `plan` is what to go back to, `generation` the number of its last one; `worker_count` is how many workers
     its configuration wanted, `wanted` how many it wanted at last. `signals` are those that it has not looked
-    at, `blocked` those that waited before the upgrade.
+    at, `blocked` those that waited before the upgrade; `added` the servers that it has added to HAProxies.
     """
 
     def __init__(self, record: dict[str, Any], plan: Plan) -> None:
@@ -35,6 +35,7 @@ class Predecessor:
         self.is_announced: bool = record["is_announced"]
         self.signals: list[int] = record["signals"]
         self.blocked = set(record["blocked"])
+        self.added = [(address, name) for address, name in record.get("added", ())]
         self.settings = _known(record["settings"], plan.settings)
         self._versions = {what: record[what] for what in versions()}
         self._scoreboard_fds: tuple[int, int] | None = record["scoreboard"]

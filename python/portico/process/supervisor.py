@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portico.process.automatic_count import AutomaticCount
+    from portico.process.cluster.cluster import Cluster
     from portico.process.plan import Plan
     from portico.process.pools.head_line import HeadLine
     from portico.process.pools.pools import Pools
@@ -74,6 +75,9 @@ class Supervisor:
         self._life.wanted = self._bounds.first
         # From the first plan on whose number of workers is not fixed.
         self._automatic_count: AutomaticCount | None = None
+        # From the first plan on that has load balancers to tell.
+        self._cluster: Cluster | None = None
+        self._added_before = before.added if before else []
         # Whether all is imported that may be needed.
         self._is_settled = False
         # Whether a reload is on its way that ends a rest.
@@ -110,6 +114,7 @@ class Supervisor:
         self._door = Door(self._loop, plan, self._subject())
         self._duties: list[Duty] = [
             *duties_to_the_end(self._worker_set, self._scoreboard),
+            OnDemand(lambda: self._life.is_announced and self._plan.has_load_balancers, self._join_cluster),
             self._door,
             self._hooks,
             OnDemand(
@@ -152,7 +157,7 @@ class Supervisor:
             assignment = self._manage(time.monotonic())
             if assignment is not None:
                 return assignment
-            if self._life.is_stopping and not self._has_any and self._hooks.have_ended():
+            if self._may_end(time.monotonic()):
                 if self._pools is not None:
                     self._pools.end()
                 self._generations.close_listeners()
@@ -165,6 +170,11 @@ class Supervisor:
             if self._life.is_announced and not self._is_settled:
                 self._settle()
             self._wait()
+
+    def _may_end(self, now_s: float) -> bool:
+        if not self._life.is_stopping or self._has_any or not self._hooks.have_ended():
+            return False
+        return self._cluster is None or self._cluster.may_end(now_s)
 
     def _settle(self) -> None:
         from portico.process.settling import settle
@@ -215,6 +225,20 @@ class Supervisor:
         self._head_line = HeadLine(self._loop, fd, self._subject())
         return self._head_line
 
+    def _join_cluster(self) -> Duty:
+        from portico.process.cluster.cluster import Cluster
+
+        self._cluster = Cluster(
+            self._life,
+            self._loop,
+            self._generations,
+            self._worker_set,
+            self._scoreboard,
+            is_asleep=lambda: self._automatic_count is not None and self._automatic_count.is_asleep,
+            added_before=self._added_before,
+        )
+        return self._cluster
+
     def _have_templates(self, templates: Templates, reforking: Reforking) -> None:
         self._duties.append(templates)
         self._duties_in_service.append(reforking)
@@ -260,6 +284,8 @@ class Supervisor:
             if each is not None:
                 each.close()
         self._door.close()
+        if self._cluster is not None:
+            self._cluster.close()
 
     def _leave_to_hook(self) -> None:
         self._leave()
@@ -320,11 +346,12 @@ class Supervisor:
     # -- the end
 
     def _end_service(self, now_s: float) -> None:
-        """TERM: announce the stop, if that is to have a delay and anybody is served; else, stop."""
+        """TERM: announce the stop, if somebody is to hear of it before and anybody is served; else, stop."""
         delay_s = self._plan.settings.drain_delay_s
+        is_announced = delay_s or self._cluster is not None
         # Not by who is ready: all workers may have got the signal, too, and leave already.
         is_served = self._life.is_announced and self._life.wanted > 0
-        if not self._life.is_serving or not delay_s or not is_served:
+        if not self._life.is_serving or not is_announced or not is_served:
             self._stop(DRAINING, now_s)
             return
         from portico.process.drain_delay import DrainDelay
@@ -338,6 +365,7 @@ class Supervisor:
                 self._life,
                 self._worker_set,
                 lambda now_s: self._stop(DRAINING, now_s),
+                may_end=lambda now_s: self._cluster is None or self._cluster.may_close(now_s),
                 delay_s=delay_s,
                 now_s=now_s,
             )
@@ -432,7 +460,10 @@ class Supervisor:
         """Return what a supervisor in this one's place needs to know."""
         from portico.process.upgrade import hand_over
 
-        return hand_over(self._generations, self._worker_set, self._scoreboard, self._life, self._pools)
+        added = self._cluster.added if self._cluster is not None else self._added_before
+        return hand_over(
+            self._generations, self._worker_set, self._scoreboard, self._life, added=added, pools=self._pools
+        )
 
     def _be_replaced(self, report: dict[str, Any]) -> str:
         """Become the program that a dry run has tried; return why that cannot be."""

@@ -37,9 +37,14 @@ def hand_over(
     worker_set: WorkerSet,
     scoreboard: _core.Scoreboard,
     life: Life,
-    pools: Pools | None = None,
+    *,
+    added: list[tuple[str, str]],
+    pools: Pools | None,
 ) -> dict[str, Any]:
-    """Return all that the supervisor in this one's place needs to know of it."""
+    """Return all that the supervisor in this one's place needs to know of it.
+
+    `added` are the servers that were added to HAProxies (`cluster/`).
+    """
     memory_fds = scoreboard.descriptors()
     workers = worker_set.workers.values()
     plan = generations.current
@@ -66,6 +71,7 @@ def hand_over(
         "pools": None if pools is None else pools.hand_over(),
         "signals": [],
         "blocked": [],
+        "added": added,
     }
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from portico.config.setting import Group, Setting
 from portico.config.settings.application import ApplicationSettings
 from portico.config.settings.care import CareSettings
+from portico.config.settings.cluster import ClusterSettings
 from portico.config.settings.compression import CompressionSettings
 from portico.config.settings.control import ControlSettings
 from portico.config.settings.limits import LimitSettings
@@ -44,6 +45,7 @@ class Settings(
     TimeSettings,
     CompressionSettings,
     ReverseProxySettings,
+    ClusterSettings,
     LogSettings,
     ControlSettings,
 ):

@@ -1,0 +1,70 @@
+"""How much of what this host can do it does, from 0 to 1, and the weight that follows from it.
+
+Looked at when somebody asks, so it costs nothing while nobody does. The weight follows slowly and never falls
+below a fifth: hosts whose weights follow each other's load would swing from one to the other else.
+"""
+
+from __future__ import annotations
+
+import _socket
+import sys
+
+from portico.process.busyness import Busyness
+from portico.process.unaccepted import count_unaccepted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico import _core
+    from portico.process.generations import Generations
+    from portico.process.plan import Listener
+    from portico.process.worker_set import WorkerSet
+
+# Between two looks: a shorter time tells little of the CPU that workers use.
+_PAUSE_S = 0.5
+# How long it takes the share to follow by some two thirds.
+_FOLLOWS_S = 4.0
+_LEAST_PERCENT, _MOST_PERCENT = 20, 100
+# struct tcp_info of <linux/tcp.h>: of a listening socket, how many connections wait in its queue.
+_UNACKED_AT, _UNACKED_END = 24, 28
+
+
+class Saturation:
+    """What was seen of the workers and the queues in front of them."""
+
+    __slots__ = ("_busyness", "_generations", "_looked_at_s", "_share")
+
+    def __init__(self, generations: Generations, worker_set: WorkerSet, scoreboard: _core.Scoreboard) -> None:
+        self._generations = generations
+        self._busyness = Busyness(generations, worker_set, scoreboard)
+        self._looked_at_s = 0.0
+        self._share = 0.0
+
+    def weight_percent(self, now_s: float) -> int:
+        """Return what share of its weight this host should have."""
+        elapsed_s = now_s - self._looked_at_s
+        if elapsed_s >= _PAUSE_S:
+            self._looked_at_s = now_s
+            self._share += (self._look(now_s) - self._share) * elapsed_s / (elapsed_s + _FOLLOWS_S)
+        return round(_MOST_PERCENT - (_MOST_PERCENT - _LEAST_PERCENT) * self._share)
+
+    def _look(self, now_s: float) -> float:
+        sample = self._busyness.look(now_s)
+        if not sample.ready:
+            return 0.0
+        threads = self._generations.current.settings.threads
+        waiting = sum(map(_waiting, self._generations.listeners))
+        return min(1.0, (sample.busy + waiting / threads) / sample.ready)
+
+
+def _waiting(listener: Listener) -> int:
+    """Return how many connections nobody has accepted yet; of a Unix socket, whether there is one."""
+    count = count_unaccepted([listener])
+    if count:
+        queue = _socket.socket(fileno=listener.fd)
+        try:
+            if queue.family != _socket.AF_UNIX:
+                info = queue.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, _UNACKED_END)
+                count = int.from_bytes(info[_UNACKED_AT:_UNACKED_END], sys.byteorder)
+        finally:
+            queue.detach()
+    return count

@@ -1,0 +1,189 @@
+"""What HAProxy's agent-check hears of a host, and what a real HAProxy makes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from process.conftest import Portico, Start
+from support.server import free_port
+from support.waiting import wait_until
+
+from .conftest import APPLICATION, NewHAProxy
+
+
+def ask(port: int) -> str:
+    """The line of the agent at a port of 127.0.0.1."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        return connection.makefile().read()
+
+
+@contextlib.contextmanager
+def asked(portico: Portico, path: str, times: int) -> Iterator[None]:
+    """Requests that are in flight."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(times):
+            stack.enter_context(portico.ask(path))
+        yield
+
+
+def wait_for_line(port: int, line: str) -> None:
+    def is_said() -> bool:
+        try:
+            return ask(port) == f"{line}\n"
+        except OSError:
+            return False
+
+    wait_until(is_said, what=f"the agent to say {line!r}")
+
+
+def test_the_weight_falls_while_all_threads_are_busy_and_rises_again(
+    start: Start, haproxy: NewHAProxy
+) -> None:
+    port, agent = (free_port() for _ in range(2))
+    proxy = haproxy(
+        f"server busy 127.0.0.1:{port} weight 100 check inter 200 "
+        f"agent-check agent-port {agent} agent-inter 200"
+    )
+    words = ("--threads", "4", "-w", "1", "--cluster-agent", f"127.0.0.1:{agent}")
+    portico = start(APPLICATION, *words, port=port)
+    wait_for_line(agent, "ready up 100%")
+    assert proxy.weight("busy") == 100
+    with asked(portico, "/?seconds=2", 4):
+        wait_until(lambda: proxy.weight("busy") < 85, what="a lower weight")
+        lowest = proxy.weight("busy")
+    wait_until(lambda: proxy.weight("busy") > lowest, what="a higher weight")
+    portico.stop()
+
+
+def test_haproxy_drains_while_a_stop_is_announced_and_hears_ready_after_the_next_start(
+    start: Start, haproxy: NewHAProxy
+) -> None:
+    port, agent = (free_port() for _ in range(2))
+    proxy = haproxy(
+        f"server host 127.0.0.1:{port} weight 100 check inter 200 rise 1 "
+        f"agent-check agent-port {agent} agent-inter 100"
+    )
+    words = ["--cluster-agent", f"127.0.0.1:{agent}", "--drain-delay", "30"]
+    portico = start(APPLICATION, *words, port=port)
+    wait_for_line(agent, "ready up 100%")
+    proxy.wait_for("host", "UP")
+    portico.signal(signal.SIGTERM)
+    proxy.wait_for("host", "DRAIN")
+    assert portico.get("/?served") == "served"
+    portico.signal(signal.SIGTERM)
+    assert portico.wait() == 0, portico.log()
+    portico = start(APPLICATION, *words, port=port)
+    proxy.wait_for("host", "UP")
+    portico.signal(signal.SIGINT)
+    assert portico.wait() == 0, portico.log()
+
+
+def test_a_rest_is_maintenance_until_it_ends(start: Start) -> None:
+    agent = free_port()
+    portico = start(APPLICATION, "-w", "1", "--cluster-agent", f"127.0.0.1:{agent}")
+    wait_for_line(agent, "ready up 100%")
+    with asked(portico, "/?seconds=0.5", 1):
+        portico.signal(signal.SIGWINCH)
+        wait_for_line(agent, "drain")
+        wait_for_line(agent, "maint")
+    portico.signal(signal.SIGHUP)
+    wait_for_line(agent, "ready up 100%")
+    portico.stop()
+
+
+def test_it_is_down_while_no_worker_can_be_started(start: Start, tmp_path: Path) -> None:
+    agent = free_port()
+    portico = start(APPLICATION, "-w", "1", "--cluster-agent", f"127.0.0.1:{agent}")
+    wait_for_line(agent, "ready up 100%")
+    (tmp_path / "shop.py").write_text("1 / 0\n")
+    os.kill(portico.worker_pids[0], signal.SIGKILL)
+    wait_for_line(agent, "down #no worker is ready")
+    (tmp_path / "shop.py").write_text(APPLICATION)
+    wait_for_line(agent, "ready up 100%")
+    portico.stop()
+
+
+def test_it_is_up_while_workers_sleep(start: Start) -> None:
+    agent = free_port()
+    words = ("--workers-min", "0", "--idle-timeout", "1s")
+    portico = start(APPLICATION, *words, "--cluster-agent", f"127.0.0.1:{agent}")
+    portico.wait_for("no worker until one comes")
+    wait_until(lambda: not portico.worker_pids, what="all workers to leave")
+    wait_for_line(agent, "ready up 100%")
+    portico.stop()
+
+
+def test_an_address_in_use_is_told_and_taken_when_it_is_free(start: Start) -> None:
+    agent = free_port()
+    with socket.create_server(("127.0.0.1", agent)):
+        portico = start(APPLICATION, "--cluster-agent", f"127.0.0.1:{agent}")
+        portico.wait_for(f"cannot listen on 127.0.0.1:{agent}: Address already in use")
+        assert portico.get("/?served") == "served"
+    wait_for_line(agent, "ready up 100%")
+    portico.stop()
+
+
+def test_clients_that_stay_or_say_something_hold_up_nobody(start: Start) -> None:
+    agent = free_port()
+    portico = start(APPLICATION, "--cluster-agent", f"127.0.0.1:{agent}")
+    wait_for_line(agent, "ready up 100%")
+    with contextlib.ExitStack() as stack:
+        for _ in range(70):
+            client = socket.create_connection(("127.0.0.1", agent), timeout=10)
+            stack.enter_context(client)
+            client.sendall(b"what is your weight?\n")
+        assert ask(agent) == "ready up 100%\n"
+    portico.stop()
+
+
+def test_workers_have_none_of_its_descriptors(start: Start) -> None:
+    agent = free_port()
+    portico = start(APPLICATION, "-w", "1", "--cluster-agent", f"127.0.0.1:{agent}")
+    wait_for_line(agent, "ready up 100%")
+    with socket.create_connection(("127.0.0.1", agent), timeout=10):
+        (first,) = portico.worker_pids
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: portico.worker_pids and first not in portico.worker_pids, what="another worker")
+        portico.wait_for("is ready after")
+        (worker,) = portico.worker_pids
+        assert sockets_at(agent) & sockets_of(portico.process.pid)
+        assert not sockets_at(agent) & sockets_of(worker)
+    portico.stop()
+
+
+def sockets_at(port: int) -> set[str]:
+    """The inodes of sockets of IPv4 at a port of this end."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[9] for row in rows if int(row[1].partition(":")[2], 16) == port and row[9] != "0"}
+
+
+def sockets_of(pid: int) -> set[str]:
+    links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    return {link[8:-1] for link in links if link.startswith("socket:[")}
+
+
+MODULES = """
+import sys
+
+def application(environ, start_response):
+    body = " ".join(name for name in sys.modules if "cluster" in name).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+@pytest.mark.parametrize("is_new", [False, True], ids=["first", "reloaded"])
+def test_a_server_without_a_cluster_has_nothing_of_it(start: Start, is_new: bool) -> None:
+    portico = start(MODULES)
+    portico.wait_ready()
+    if is_new:
+        portico.signal(signal.SIGHUP)
+        portico.wait_for("is ready after")
+    assert portico.get() == ""
+    portico.stop()
