@@ -267,6 +267,7 @@ impl Sending<'_> {
     }
 
     /// Sends the file that `head` has `named`, in place of a body, and ends the response.
+    #[cold]
     fn named_file(&mut self, responder: Responder, head: &ResponseHead, named: &NamedFile) {
         self.exchange.client.end();
         let Sending { py, label, date, .. } = self;

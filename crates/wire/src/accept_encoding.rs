@@ -2,7 +2,6 @@
 //! that it gets (RFC 9110 12.5.3), or none. For whoever compresses responses, and for whoever has compressed files.
 
 use crate::grammar::trim_ows;
-use std::cmp::Reverse;
 
 /// A content coding that responses can have (RFC 9110 8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +79,15 @@ impl AcceptEncoding {
     pub fn preferred(&self, available: &[ContentCoding]) -> Vec<ContentCoding> {
         // What is not named is acceptable, but nobody has asked for it.
         let none = self.identity.or(self.everything_else).unwrap_or(0);
-        let is_liked = |coding: &ContentCoding| self.weight(*coding) > 0 && self.weight(*coding) >= none;
-        let mut preferred: Vec<_> = available.iter().copied().filter(is_liked).collect();
-        // Stable: equals stay in their order.
-        preferred.sort_by_key(|coding| Reverse(self.weight(*coding)));
+        let mut preferred = Vec::new();
+        for &coding in available {
+            let weight = self.weight(coding);
+            if weight > 0 && weight >= none {
+                // Behind its equals.
+                let place = preferred.iter().position(|&better| self.weight(better) < weight);
+                preferred.insert(place.unwrap_or(preferred.len()), coding);
+            }
+        }
         preferred
     }
 

@@ -33,7 +33,13 @@ pub enum Start {
 impl Coding {
     /// Of the response to a request.
     pub fn of(inbound: &Inbound, settings: &Settings) -> Coding {
-        Negotiation::with(inbound, settings).map_or(Coding::None, |found| Coding::Negotiated(Box::new(found)))
+        if settings.compress.list().is_empty() { Coding::None } else { Coding::negotiated(inbound, settings) }
+    }
+
+    /// Out of the way of those who do not compress, as all that is cold here.
+    #[cold]
+    fn negotiated(inbound: &Inbound, settings: &Settings) -> Coding {
+        Coding::Negotiated(Box::new(Negotiation::with(inbound, settings)))
     }
 
     /// Whether the body is compressed.
@@ -56,7 +62,23 @@ impl Coding {
         is_head: bool,
         resources: &Resources,
     ) -> Start {
-        let Coding::Negotiated(negotiation) = std::mem::take(self) else { return Start::AsItIs };
+        match std::mem::take(self) {
+            Coding::Negotiated(negotiation) => {
+                self.settle_negotiated(&negotiation, head, known_length, is_head, resources)
+            }
+            _ => Start::AsItIs,
+        }
+    }
+
+    #[cold]
+    fn settle_negotiated(
+        &mut self,
+        negotiation: &Negotiation,
+        head: &ResponseHead,
+        known_length: Option<u64>,
+        is_head: bool,
+        resources: &Resources,
+    ) -> Start {
         // RFC 9110 9.3.2: the head is that of GET. That a body made for HEAD is empty says nothing about it.
         let length_of_get = known_length.filter(|&length| length > 0 || !is_head);
         let declared = head.content_length.or(length_of_get);

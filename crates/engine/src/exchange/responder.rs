@@ -250,6 +250,7 @@ impl Responder {
     }
 
     /// Compresses a block and sends that, piece by piece; what is `Full` is a part of the block.
+    #[cold]
     fn coded_block(&mut self, block: &[u8], last: bool) -> io::Result<Sent> {
         let mut taken = 0;
         loop {
@@ -342,11 +343,16 @@ impl Responder {
     /// # Errors
     /// The client is gone.
     pub fn queue(&mut self, owned: OwnedBlock, offset: usize, length: usize, last: bool) -> io::Result<()> {
-        if !self.coding.is_coded() {
-            return self.queue_bytes(owned, offset, length, last);
+        if self.coding.is_coded() {
+            self.queue_coded((*owned).as_ref().get(..length).unwrap_or_default(), offset, last)
+        } else {
+            self.queue_bytes(owned, offset, length, last)
         }
-        let block = (*owned).as_ref().get(..length).unwrap_or_default();
-        let mut taken = offset;
+    }
+
+    /// Queues what has come of the first `taken` bytes of a block, and then of the others.
+    #[cold]
+    fn queue_coded(&mut self, block: &[u8], mut taken: usize, last: bool) -> io::Result<()> {
         while let Coding::Coded(body) = &mut self.coding
             && let Some(coded_body::Unsent { bytes, offset, is_last }) = body.take_unsent()
         {

@@ -31,15 +31,11 @@ pub enum Verdict {
 }
 
 impl Negotiation {
-    /// With the client of a request; none if responses are not compressed.
-    pub fn with(inbound: &Inbound, settings: &Settings) -> Option<Negotiation> {
-        let available = settings.compress.list();
-        if available.is_empty() {
-            return None;
-        }
-        let coding = AcceptEncoding::read(inbound.headers("accept-encoding")).choose(available);
+    /// With the client of a request.
+    pub fn with(inbound: &Inbound, settings: &Settings) -> Negotiation {
+        let coding = AcceptEncoding::read(inbound.headers("accept-encoding")).choose(settings.compress.list());
         let held_tags = inbound.headers("if-none-match").collect::<Vec<_>>().join(&b","[..]);
-        Some(Negotiation { coding, held_tags })
+        Negotiation { coding, held_tags }
     }
 
     /// Judges a response by its head. `length` is its body's if that is known; for HEAD, that of GET's.

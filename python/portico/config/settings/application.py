@@ -100,7 +100,6 @@ class ApplicationSettings(Values):
         (),
         separator=":",
         group=_APPLICATION,
-        summary="A directory of files for X-Sendfile.",
         documentation="A directory whose files the application may send by naming one in X-Sendfile, by its "
         "absolute path, in place of a body. May be repeated. Without it the header goes to the client as any "
         "other. More in docs/static.md.",
@@ -111,7 +110,6 @@ class ApplicationSettings(Values):
         (),
         separator=":",
         group=_APPLICATION,
-        summary="A directory of files for X-Accel-Redirect.",
         documentation="The same for X-Accel-Redirect, with the path that stands for the directory there, "
         "such as /protected=/srv/shop/media. No URL leads to it. May be repeated. More in docs/static.md.",
     )
