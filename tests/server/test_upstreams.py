@@ -394,14 +394,35 @@ def test_more_than_a_member_may_have_is_503(tmp_path: Path) -> None:
         waiting.socket.close()
 
 
-def test_a_member_learns_that_the_client_has_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("behind", ["", "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["alone", "pipelined"])
+def test_a_member_learns_that_the_client_has_left(tmp_path: Path, behind: str) -> None:
     member = Member(is_silent)
     with routed(tmp_path, member) as server:
         with client(server) as leaving:
             leaving.ask("/")
             member.heads.get(timeout=10)
+            leaving.send(behind.encode())
         assert member.ends.get(timeout=10) == b""
         server.access_log.wait_for(r'"GET / HTTP/1.1" 499 ')
+
+
+def test_what_is_sent_while_a_request_waits_is_the_next_one(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def handle(member: Member, peer: socket.socket) -> None:
+        while member.read_head(peer):
+            go_on.wait(10)
+            peer.sendall(OK)
+
+    member = Member(handle)
+    with routed(tmp_path, member) as server:
+        connection = client(server)
+        connection.ask("/1")
+        member.heads.get(timeout=10)
+        connection.ask("/2")
+        connection.ask("/3")
+        go_on.set()
+        assert [connection.read_response().body for _ in range(3)] == [b"ok"] * 3
 
 
 def test_connections_are_kept_and_stale_ones_do_no_harm(tmp_path: Path) -> None:
@@ -611,3 +632,32 @@ def test_a_portico_that_was_killed_is_back_with_its_next_worker(tmp_path: Path) 
             lambda: connection.request("/process").body not in (b"", str(first).encode()),
             what="another worker",
         )
+
+
+def test_a_portico_that_reloads_behind_it_loses_no_request(tmp_path: Path) -> None:
+    path = tmp_path / "inner.sock"
+    is_over = threading.Event()
+    found: list[int] = []
+    with (
+        Server(bind=f"unix:{path}", workers=2, threads=2) as behind,
+        router(tmp_path, upstream(f"unix:{path}")) as server,
+    ):
+
+        def ask() -> None:
+            with server.connect() as connection:
+                while not is_over.is_set():
+                    found.append(connection.request("/echo", method="POST", body=b"abc").status)
+
+        asking = [threading.Thread(target=ask) for _ in range(4)]
+        for each in asking:
+            each.start()
+        for number in range(2):
+            since = behind.error_log.position()
+            os.kill(behind.pid, signal.SIGHUP)
+            behind.error_log.wait_for("is ready after", since=since)
+            seen = len(found)
+            wait_until(lambda least=seen + 50: len(found) > least, what=f"requests after reload {number}")
+        is_over.set()
+        for each in asking:
+            each.join(10)
+    assert set(found) == {200}
