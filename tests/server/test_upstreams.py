@@ -611,3 +611,32 @@ def test_a_portico_that_was_killed_is_back_with_its_next_worker(tmp_path: Path) 
             lambda: connection.request("/process").body not in (b"", str(first).encode()),
             what="another worker",
         )
+
+
+def test_a_portico_that_reloads_behind_it_loses_no_request(tmp_path: Path) -> None:
+    path = tmp_path / "inner.sock"
+    is_over = threading.Event()
+    found: list[int] = []
+    with (
+        Server(bind=f"unix:{path}", workers=2, threads=2) as behind,
+        router(tmp_path, upstream(f"unix:{path}")) as server,
+    ):
+
+        def ask() -> None:
+            with server.connect() as connection:
+                while not is_over.is_set():
+                    found.append(connection.request("/echo", method="POST", body=b"abc").status)
+
+        asking = [threading.Thread(target=ask) for _ in range(4)]
+        for each in asking:
+            each.start()
+        for number in range(2):
+            since = behind.error_log.position()
+            os.kill(behind.pid, signal.SIGHUP)
+            behind.error_log.wait_for("is ready after", since=since)
+            seen = len(found)
+            wait_until(lambda least=seen + 50: len(found) > least, what=f"requests after reload {number}")
+        is_over.set()
+        for each in asking:
+            each.join(10)
+    assert set(found) == {200}

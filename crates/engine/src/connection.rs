@@ -66,7 +66,7 @@ impl Connection {
         resources.slot.connections_total.fetch_add(1, Relaxed);
         let id = resources.next_connection_id();
         let connection = Connection {
-            socket: Socket::new(fd),
+            socket: if listener.is_internet { Socket::new(fd) } else { Socket::unix(fd) },
             origin: Origin::new(id, listener, peer, &resources.settings),
             exchange: Exchange::default(),
             deadline: Deadline::default(),

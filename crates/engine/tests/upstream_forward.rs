@@ -9,14 +9,14 @@ use portico_engine::upstream::address::{Address, Place};
 use portico_engine::upstream::circuit::{CircuitTerms, State};
 use portico_engine::upstream::ends::{ResponseSink, SourceGone};
 use portico_engine::upstream::failure::Reason;
-use portico_engine::upstream::group::{ProbeTerms, Times, UpstreamTerms};
+use portico_engine::upstream::group::{ProbeTerms, Times, Upstream, UpstreamTerms};
 use portico_engine::upstream::member::{Member, MemberTerms};
 use portico_engine::upstream::pool::KeepTerms;
 use portico_engine::upstream::probe;
 use portico_wire::{ResponseHead, WireError};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::{self, Read as _, Write as _};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc as sync_mpsc};
@@ -771,5 +771,44 @@ fn addresses_are_urls_and_paths() {
     ] {
         let error = Place::read(text).unwrap_err();
         assert_eq!(error, format!("expected http://HOST:PORT or unix:PATH, got {text:?}"));
+    }
+}
+
+#[test]
+fn the_addresses_of_a_name_come_and_leave() {
+    let name = match Place::read("http://a.example:80").unwrap() {
+        Place::Named(name) => name,
+        Place::Fixed(address) => unreachable!("{address}"),
+    };
+    let fixed = Place::Fixed(Address::Tcp(nobody()));
+    let upstream = Upstream::at(terms(), vec![Place::Named(name.clone()), fixed]);
+    let at = |last: u8| SocketAddr::from(([10, 0, 0, last], 80));
+    let at_address = |last: u8| {
+        let address = Address::Tcp(at(last));
+        upstream.members().iter().find(|member| member.address == address).cloned()
+    };
+    assert_eq!(upstream.members_of(&name), 0);
+    upstream.set_addresses(&name, &[at(1), at(2)]);
+    let (first, second) = (at_address(1).unwrap(), at_address(2).unwrap());
+    upstream.set_addresses(&name, &[at(2), at(3)]);
+    assert!(first.is_draining() && at_address(1).is_none() && at_address(3).is_some());
+    // The one that stays is the same as before, with its connections and what is known of it.
+    assert!(Arc::ptr_eq(&second, &at_address(2).unwrap()));
+    assert_eq!((upstream.members_of(&name), upstream.members().len()), (2, 3));
+}
+
+#[test]
+fn the_only_member_is_never_ejected() {
+    let circuit = CircuitTerms { max_failures: 1, ..MEMBER.circuit };
+    for (count, last) in [(1, Reason::Unreachable(String::new())), (2, Reason::NoMember)] {
+        let places = (0..count).map(|_| Place::Fixed(Address::Tcp(nobody()))).collect();
+        let member = MemberTerms { circuit, ..MEMBER };
+        let client =
+            Client { upstream: Upstream::at(UpstreamTerms { member, ..terms() }, places), ..Client::new(terms(), []) };
+        run(async {
+            assert_eq!(client.ask("GET", b"").await.0.unwrap_err().failure.reason.status(), 502);
+            let reason = client.ask("GET", b"").await.0.unwrap_err().failure.reason;
+            assert_eq!(reason.status(), last.status(), "{count}: {reason:?}");
+        });
     }
 }

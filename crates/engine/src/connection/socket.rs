@@ -16,6 +16,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
@@ -40,12 +41,20 @@ impl Then {
 }
 
 /// Word that a socket may take bytes.
-pub struct Writable<'a>(AsyncFdReadyGuard<'a, RawFd>);
+pub enum Writable<'a> {
+    /// By the one registration that there is.
+    Shared(AsyncFdReadyGuard<'a, RawFd>),
+    /// By the one for writes.
+    Own(AsyncFdReadyGuard<'a, OwnedFd>),
+}
 
 impl Writable<'_> {
     /// It has turned out that it takes no more.
-    pub fn is_full(mut self) {
-        self.0.clear_ready();
+    pub fn is_full(self) {
+        match self {
+            Writable::Shared(mut ready) => ready.clear_ready(),
+            Writable::Own(mut ready) => ready.clear_ready(),
+        }
     }
 }
 
@@ -53,21 +62,46 @@ impl Writable<'_> {
 pub struct Socket {
     /// Dropped before `fd`: the reactor must forget a descriptor before it is closed.
     registration: OnceLock<io::Result<AsyncFd<RawFd>>>,
+    /// That of writes, if it is one of its own: rare, and so boxed.
+    for_writes: OnceLock<io::Result<Box<AsyncFd<OwnedFd>>>>,
     fd: OwnedFd,
+    /// Whether it is a Unix socket. Each read of the peer makes such a one writable anew, and who watches for that would
+    /// wake for nothing after each message: so it is watched for only once something does not fit.
+    is_unix: bool,
 }
 
 impl Socket {
-    /// A socket that was just accepted, not registered yet.
+    /// A socket of the network that was just accepted or made, not registered yet.
     pub fn new(fd: OwnedFd) -> Socket {
-        Socket { registration: OnceLock::new(), fd }
+        Socket::of_kind(fd, false)
+    }
+
+    /// The same for a Unix socket.
+    pub fn unix(fd: OwnedFd) -> Socket {
+        Socket::of_kind(fd, true)
+    }
+
+    fn of_kind(fd: OwnedFd, is_unix: bool) -> Socket {
+        Socket { registration: OnceLock::new(), for_writes: OnceLock::new(), fd, is_unix }
     }
 
     /// Registers at the first wait; a second thread that comes meanwhile waits for the first, since the reactor takes
     /// no descriptor twice. What fails once stays so: the connection is of no use.
     fn registration(&self) -> io::Result<&AsyncFd<RawFd>> {
-        let both = Interest::READABLE | Interest::WRITABLE;
-        let registration = self.registration.get_or_init(|| descriptor::watch(self.fd.as_fd(), both));
+        let registration = self.registration.get_or_init(|| {
+            let interest = if self.is_unix { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            descriptor::watch(self.fd.as_fd(), interest)
+        });
         registration.as_ref().map_err(|error| error.kind().into())
+    }
+
+    /// The same for the writes of a Unix socket, by a descriptor of its own.
+    fn for_writes(&self) -> io::Result<&AsyncFd<OwnedFd>> {
+        let registration = self.for_writes.get_or_init(|| {
+            let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)?;
+            descriptor::watch_owned(fd, Interest::WRITABLE).map(Box::new)
+        });
+        registration.as_ref().map(|registration| &**registration).map_err(|error| error.kind().into())
     }
 
     /// Reads what is there now into `inbound`; `Ok(0)` is the end of file.
@@ -153,10 +187,10 @@ impl Socket {
     /// # Errors
     /// The connection is broken.
     pub async fn write_when_ready(&self, mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-        let mut ready = self.registration()?.writable().await?;
+        let ready = self.wait_writable().await?;
         let written = write()?;
         if written == 0 {
-            ready.clear_ready();
+            ready.is_full();
         }
         Ok(written)
     }
@@ -166,7 +200,10 @@ impl Socket {
     /// # Errors
     /// The connection is broken.
     pub async fn wait_writable(&self) -> io::Result<Writable<'_>> {
-        Ok(Writable(self.registration()?.writable().await?))
+        if self.is_unix {
+            return Ok(Writable::Own(self.for_writes()?.writable().await?));
+        }
+        Ok(Writable::Shared(self.registration()?.writable().await?))
     }
 
     /// Whether the client has closed its side, or the connection is broken.
@@ -201,6 +238,12 @@ impl Socket {
                 ready.clear_ready();
             }
         }
+    }
+
+    /// Whether the reactor has told of something to read, an end among it, that nobody has taken. Costs no system call.
+    pub fn may_have_unread(&self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        self.registration().is_ok_and(|registration| registration.poll_read_ready(&mut context).is_ready())
     }
 
     /// Whether bytes have come that nobody has read.

@@ -33,8 +33,8 @@ use tokio::sync::Mutex;
 
 /// What of a request's body is kept so that it can be sent once more.
 const KEPT_BYTES: usize = 64 * 1024;
-/// A response that comes sooner is not looked ahead of.
-const PROMPT: Duration = Duration::from_millis(50);
+/// Between two looks at whether all of a body has come.
+const LOOK: Duration = Duration::from_millis(50);
 /// So much of a response is coalesced before it leaves.
 const COALESCED_BYTES: usize = 32 * 1024;
 
@@ -182,7 +182,7 @@ impl Shared {
     /// application is told, too. Before its body is complete the reader of that learns of it.
     async fn wait_for_disconnect(&self, connection: &Connection) {
         while !self.is_complete.load(Relaxed) {
-            tokio::time::sleep(PROMPT).await;
+            tokio::time::sleep(LOOK).await;
         }
         disconnected(connection).await;
         if self.has_upgraded.load(Relaxed) {
@@ -193,8 +193,6 @@ impl Shared {
 
 /// Waits until the client of a complete request has left.
 pub async fn disconnected(connection: &Connection) {
-    // Most responses are there before: they cost no registration.
-    tokio::time::sleep(PROMPT).await;
     // A connection that is broken has no client either.
     let _ = connection.socket.wait_disconnected().await;
 }

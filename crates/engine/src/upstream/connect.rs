@@ -28,7 +28,7 @@ pub async fn connect(address: &Address) -> io::Result<Socket> {
             let fd = open(AddressFamily::UNIX)?;
             loop {
                 match rustix::net::connect(&fd, &address) {
-                    Ok(()) => return Ok(Socket::new(fd)),
+                    Ok(()) => return Ok(Socket::unix(fd)),
                     Err(Errno::AGAIN) => tokio::time::sleep(FULL).await,
                     Err(Errno::INTR) => {}
                     Err(error) => return Err(error.into()),

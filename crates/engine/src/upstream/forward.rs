@@ -169,6 +169,9 @@ impl Forward<'_> {
         let mut buffer = None;
         let kept = loop {
             let Some(socket) = member.pool.take(clock::coarse_ms()) else { break None };
+            if !socket.may_have_unread() {
+                break Some(socket);
+            }
             let buffer = buffer.get_or_insert_with(|| self.buffers.take());
             // An end of file, or bytes that nobody has asked for.
             if socket.receive(buffer).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
