@@ -45,11 +45,14 @@ def haproxy(tmp_path: Path) -> Iterator[NewHAProxy]:
         each.stop()
 
 
-def joining(proxy: HAProxy, server: str = "auto") -> list[str]:
+CHECKED = "check inter 200 rise 1 fall 2 weight 100"
+
+
+def joining(proxy: HAProxy, server: str = "auto", options: str = CHECKED) -> list[str]:
     """The options by which a portico joins `proxy`."""
     return [
         *("--cluster-haproxy", f"unix:{proxy.path}", "--cluster-backend", "shop", "--cluster-server", server),
-        *("--cluster-options", "check inter 200 rise 1 fall 2 weight 100"),
+        *("--cluster-options", options),
     ]
 
 

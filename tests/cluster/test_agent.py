@@ -14,7 +14,7 @@ from process.conftest import Portico, Start
 from support.server import free_port
 from support.waiting import wait_until
 
-from .conftest import APPLICATION, NewHAProxy
+from .conftest import APPLICATION, NewHAProxy, joining
 
 
 def ask(port: int) -> str:
@@ -54,8 +54,8 @@ def test_the_weight_falls_while_all_threads_are_busy_and_rises_again(
     portico = start(APPLICATION, *words, port=port)
     wait_for_line(agent, "ready up 100%")
     assert proxy.weight("busy") == 100
-    with asked(portico, "/?seconds=2", 4):
-        wait_until(lambda: proxy.weight("busy") < 85, what="a lower weight")
+    with asked(portico, "/?seconds=1", 4):
+        wait_until(lambda: proxy.weight("busy") < 95, what="a lower weight")
         lowest = proxy.weight("busy")
     wait_until(lambda: proxy.weight("busy") > lowest, what="a higher weight")
     portico.stop()
@@ -109,14 +109,21 @@ def test_it_is_down_while_no_worker_can_be_started(start: Start, tmp_path: Path)
     portico.stop()
 
 
-def test_it_is_up_while_workers_sleep(start: Start) -> None:
-    agent = free_port()
-    words = ("--workers-min", "0", "--idle-timeout", "1s")
+def test_it_is_up_while_workers_sleep_and_drained_before_that_ends(start: Start, haproxy: NewHAProxy) -> None:
+    agent, proxy = free_port(), haproxy()
+    words = ("--workers-min", "0", "--idle-timeout", "1s", *joining(proxy, "asleep", "weight 100"))
     portico = start(APPLICATION, *words, "--cluster-agent", f"127.0.0.1:{agent}")
     portico.wait_for("no worker until one comes")
     wait_until(lambda: not portico.worker_pids, what="all workers to leave")
     wait_for_line(agent, "ready up 100%")
+    # A health check would wake it.
+    proxy.wait_for("asleep", "no check")
+    assert not portico.worker_pids
     portico.stop()
+    last = [line for line in portico.log().splitlines() if "now" in line or "stopping" in line][-3:]
+    assert [line.rpartition("] ")[2].rpartition("asleep ")[2] for line in last] == [
+        *("is in maintenance now", "stopping after the requests in flight", "is gone now")
+    ]
 
 
 def test_an_address_in_use_is_told_and_taken_when_it_is_free(start: Start) -> None:
@@ -126,6 +133,23 @@ def test_an_address_in_use_is_told_and_taken_when_it_is_free(start: Start) -> No
         portico.wait_for(f"cannot listen on 127.0.0.1:{agent}: Address already in use")
         assert portico.get("/?served") == "served"
     wait_for_line(agent, "ready up 100%")
+    portico.stop()
+
+
+def test_a_reload_moves_it_and_takes_it_away(start: Start, tmp_path: Path) -> None:
+    port, first, second = (free_port() for _ in range(3))
+    text = '[[app]]\napp = "shop"\n[listening]\nbind = "127.0.0.1:{port}"\n[cluster]\nagent = "{agent}"\n'
+    file = tmp_path / "portico.toml"
+    file.write_text(text.format(port=port, agent=f"127.0.0.1:{first}"))
+    portico = start(APPLICATION, port=port, reads_file=True)
+    wait_for_line(first, "ready up 100%")
+    file.write_text(text.format(port=port, agent=f"127.0.0.1:{second}"))
+    portico.signal(signal.SIGHUP)
+    wait_for_line(second, "ready up 100%")
+    assert not sockets_at(first) & sockets_of(portico.process.pid)
+    file.write_text(text.format(port=port, agent="off"))
+    portico.signal(signal.SIGHUP)
+    wait_until(lambda: not sockets_at(second) & sockets_of(portico.process.pid), what="the agent to leave")
     portico.stop()
 
 

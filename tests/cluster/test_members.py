@@ -9,6 +9,7 @@ from pathlib import Path
 
 from process.conftest import Start
 from support.counted_load import counted_load
+from support.server import free_port
 from support.waiting import wait_until
 
 from .conftest import APPLICATION, NewHAProxy, cluster_lines, joining
@@ -40,6 +41,7 @@ def test_a_slot_of_a_server_template_gets_the_address_and_is_left_in_maintenance
     assert proxy.servers()["host1"][1] == "MAINT"
     portico.stop()
     assert proxy.servers()["host2"] == (f"127.0.0.1:{portico.port}", "MAINT")
+    assert cluster_lines(portico)[-1].endswith("shop/host2 is in maintenance now")
 
 
 def test_stops_and_starts_of_one_of_two_hosts_lose_no_request(
@@ -117,9 +119,7 @@ def test_a_reload_changes_what_the_host_is(start: Start, haproxy: NewHAProxy, tm
     proxy = haproxy()
     text = '[[app]]\napp = "shop"\n[listening]\nbind = "127.0.0.1:{port}"\n[cluster]\n'
     text += f'haproxy = "unix:{proxy.path}"\nbackend = "shop"\nserver = "{{server}}"\n'
-    portico = start(APPLICATION, reads_file=True)
-    portico.wait()
-    port, file = portico.port, tmp_path / "portico.toml"
+    port, file = free_port(), tmp_path / "portico.toml"
     file.write_text(text.format(port=port, server="before"))
     portico = start(APPLICATION, port=port, reads_file=True)
     proxy.wait_for("before", "UP")

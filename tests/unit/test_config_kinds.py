@@ -16,10 +16,13 @@ from portico.config.kinds import (
     EnvironmentVariable,
     FieldText,
     Flag,
+    HaproxyName,
+    HaproxyWords,
     Kind,
     MediaType,
     MountPath,
     Network,
+    Place,
     Size,
     StaticDirectory,
     StaticDirectoryOrAuto,
@@ -239,6 +242,18 @@ def test_rejects_what_is_no_coding(text: str) -> None:
 @pytest.mark.parametrize("text", ["text/html", "text/*", "application/*+json", "image/svg+xml"])
 def test_reads_media_types(text: str) -> None:
     assert MediaType().parse(f" {text.upper()} ") == text
+    ("text", "value"),
+    [
+        ("127.0.0.1:9000", "127.0.0.1:9000"),
+        (" localhost:9000 ", "127.0.0.1:9000"),
+        ("[::1]:9000", "[::1]:9000"),
+        (":9000", "0.0.0.0:9000"),
+        ("unix:/run/a.sock", "unix:/run/a.sock"),
+        ("OFF", "off"),
+    ],
+)
+def test_reads_places(text: str, value: str) -> None:
+    assert Place("off", has_paths=True).parse(text) == value
 
 
 @pytest.mark.parametrize(
@@ -258,3 +273,28 @@ def test_reads_media_types(text: str) -> None:
 def test_rejects_what_is_no_media_type(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
         MediaType().parse(text)
+        *("", "web1:9000", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:70000", "9000", "auto"),
+        *(
+            "unix:/run/a.sock?mode=660",
+            "unix:@a",
+            "uwsgi://127.0.0.1:9000",
+            "fd://3",
+            "127.0.0.1:90?proxy=required",
+        ),
+    ],
+)
+def test_rejects_what_is_no_place(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        Place("off", has_paths=True).parse(text)
+
+
+@pytest.mark.parametrize("kind", [HaproxyName(), HaproxyWords()], ids=["name", "words"])
+@pytest.mark.parametrize("text", ["", " ", "a;b", "a\nb;c", "a#b", "a\\;b", "a\x00", "\u00e4", "a'b", 'a"b'])
+def test_nothing_ends_a_command_to_haproxy(kind: Kind[str], text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
+        kind.parse(text)
+
+
+def test_words_to_haproxy_are_one_line() -> None:
+    assert HaproxyWords().parse(" check\n  inter 2s ") == "check inter 2s"
+    assert HaproxyName().parse(" web-1.shop:80_a ") == "web-1.shop:80_a"

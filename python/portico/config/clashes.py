@@ -187,7 +187,8 @@ def _of_cluster(settings: Settings) -> Iterator[_Clash]:
     is_found = any(parse_address(text).scheme == "http" for text in settings.bind)
     if settings.cluster_haproxy and settings.cluster_address == "auto" and not is_found:
         sentence = "expected an address for HAProxy, since no listener is of HTTP, got auto"
-        yield (row, Settings.bind), f"{settings.origins[row.attribute]}: {row.name}: {sentence}"
+        where = settings.origins[Settings.cluster_haproxy.attribute]
+        yield (row, Settings.bind), f"{where}: {row.name}: {sentence}"
 
 
 def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:

@@ -234,7 +234,7 @@ class Supervisor:
             self._generations,
             self._worker_set,
             self._scoreboard,
-            is_asleep=lambda: self._automatic_count is not None and self._automatic_count.is_asleep,
+            is_asleep=lambda: self._is_asleep,
             added_before=self._added_before,
         )
         return self._cluster
@@ -350,7 +350,8 @@ class Supervisor:
         delay_s = self._plan.settings.drain_delay_s
         is_announced = delay_s or self._cluster is not None
         # Not by who is ready: all workers may have got the signal, too, and leave already.
-        is_served = self._life.is_announced and self._life.wanted > 0
+        is_reached = self._life.wanted > 0 or (self._cluster is not None and self._is_asleep)
+        is_served = self._life.is_announced and is_reached
         if not self._life.is_serving or not is_announced or not is_served:
             self._stop(DRAINING, now_s)
             return
@@ -400,8 +401,7 @@ class Supervisor:
     def _reload(self) -> None:
         if not self._life.is_serving:
             return
-        is_asleep = self._automatic_count is not None and self._automatic_count.is_asleep
-        self._is_woken = not self._life.wanted and not is_asleep
+        self._is_woken = not self._life.wanted and not self._is_asleep
         # At once: the file may have been moved away, whatever the configuration is.
         self._generations.open_error_log()
         log.info("reloading: reading the configuration")
@@ -518,6 +518,10 @@ class Supervisor:
         self._life.wanted = count
         self._name("" if count else "rests")
         log.info(f"the number of workers is {count} now")
+
+    @property
+    def _is_asleep(self) -> bool:
+        return self._automatic_count is not None and self._automatic_count.is_asleep
 
     def _end_sleep(self) -> None:
         if self._automatic_count is not None:

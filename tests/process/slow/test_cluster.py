@@ -138,7 +138,7 @@ class Host:
 
 
 @dataclass
-class Site:
+class Deployment:
     """HAProxy in the middle, and the hosts around it."""
 
     api: RuntimeAPI
@@ -157,7 +157,7 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
     program = find_program("haproxy", what="hosts that join HAProxy")
     file = tmp_path / "haproxy.cfg"
     file.write_text(HAPROXY.format(folder=tmp_path))
@@ -176,7 +176,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         hosts = [Host(tmp_path, place, number) for number in range(4)]
         for host in hosts:
             stack.callback(host.kill)
-        yield Site(RuntimeAPI(tmp_path / "admin.sock"), hosts, place, tmp_path)
+        yield Deployment(RuntimeAPI(tmp_path / "admin.sock"), hosts, place, tmp_path)
 
 
 def served_by(load: CountedLoad) -> dict[str, int]:
@@ -187,8 +187,8 @@ def served_by(load: CountedLoad) -> dict[str, int]:
     return counts
 
 
-def test_hosts_come_and_go_and_nothing_is_lost_that_was_not_in_flight_there(site: Site) -> None:
-    a, b, c, d = site.hosts
+def test_hosts_come_and_go_and_nothing_is_lost_that_was_not_in_flight_there(deployment: Deployment) -> None:
+    a, b, c, d = deployment.hosts
     lost_at: dict[str, list[str]] = {}
     # Which host had gone when, by the number of the next request.
     gone_by: dict[str, tuple[Host, int]] = {}
@@ -206,20 +206,20 @@ def test_hosts_come_and_go_and_nothing_is_lost_that_was_not_in_flight_there(site
 
     for host in (a, b, c):
         host.start()
-        site.api.wait_for(host.name, "UP")
-    with counted_load(str(site.folder / "shop.sock"), clients=CLIENTS) as load:
+        deployment.api.wait_for(host.name, "UP")
+    with counted_load(str(deployment.folder / "shop.sock"), clients=CLIENTS) as load:
         serve(load)
         with event(load, "added"):
             d.start()
-            site.api.wait_for("d", "UP")
+            deployment.api.wait_for("d", "UP")
         assert served_by(load)["d"]
         with event(load, "drained"):
             b.signal(signal.SIGTERM)
             assert b.wait() == 0, b.log()
-            assert "b" not in site.api.servers()
+            assert "b" not in deployment.api.servers()
         with event(load, "added again"):
             b.start()
-            site.api.wait_for("b", "UP")
+            deployment.api.wait_for("b", "UP")
         with event(load, "reloaded"):
             before = b.log().count("is ready after")
             b.signal(signal.SIGHUP)
@@ -227,20 +227,20 @@ def test_hosts_come_and_go_and_nothing_is_lost_that_was_not_in_flight_there(site
         with event(load, "killed"):
             c.kill()
             gone_by["killed"] = c, load.asked
-            site.api.wait_for("c", "DOWN")
+            deployment.api.wait_for("c", "DOWN")
         with event(load, "back after it was killed"):
             c.start()
-            site.api.wait_for("c", "UP")
+            deployment.api.wait_for("c", "UP")
         with event(load, "cut off"):
-            site.place.set_link(0, "down")
+            deployment.place.set_link(0, "down")
             gone_by["cut off"] = a, load.asked
-            site.api.wait_for("a", "DOWN")
+            deployment.api.wait_for("a", "DOWN")
         with event(load, "back after it was cut off"):
-            site.place.set_link(0, "up")
-            site.api.wait_for("a", "UP")
+            deployment.place.set_link(0, "up")
+            deployment.api.wait_for("a", "UP")
         with event(load, "slow"):
             (d.folder / "slow").touch()
-            wait_until(lambda: site.api.weight("d") < 60, what="a lower weight", deadline_s=30)
+            wait_until(lambda: deployment.api.weight("d") < 60, what="a lower weight", deadline_s=30)
         (d.folder / "slow").unlink()
         serve(load, max(0, LEAST - len(load.responses)))
     assert [body for target, body in load.responses if body[2:] != target.partition("?")[2]] == []
@@ -248,7 +248,7 @@ def test_hosts_come_and_go_and_nothing_is_lost_that_was_not_in_flight_there(site
     assert lost.keys() <= gone_by.keys()
     for what, targets in lost.items():
         host, asked = gone_by[what]
-        assert site.servers_of(targets) <= {host.name}, what
+        assert deployment.servers_of(targets) <= {host.name}, what
         # Those that came later have found another one.
         assert [target for target in targets if int(target.partition("n=")[2]) >= asked] == [], (what, asked)
         # Some milliseconds go by until all of its processes and sockets have ended.
@@ -258,4 +258,4 @@ def test_hosts_come_and_go_and_nothing_is_lost_that_was_not_in_flight_there(site
         host.signal(signal.SIGTERM)
         assert host.wait() == 0, host.log()
     # It was there when this run of c began.
-    assert site.api.servers() == {"c": ("10.77.2.2:8000", "MAINT")}
+    assert deployment.api.servers() == {"c": ("10.77.2.2:8000", "MAINT")}

@@ -105,13 +105,15 @@ class Agent(Duty):
 
     def _listen(self, now_s: float) -> None:
         place = read_place(self.address)
-        listening = _socket.socket(family_of(place), _socket.SOCK_STREAM)
+        listening: _socket.socket | None = None
         try:
+            listening = _socket.socket(family_of(place), _socket.SOCK_STREAM)
             listening.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
             listening.bind(place)
             listening.listen(_MOST_WAITING)
         except OSError as error:
-            listening.close()
+            if listening is not None:
+                listening.close()
             self._back_off.failed(now_s)
             why = str(error.strerror)
             if self._failure != why:

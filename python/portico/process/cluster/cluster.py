@@ -60,7 +60,7 @@ class Cluster(Duty):
             "_saturation",
             "_seen",
         ),
-        *("_standing", "_wait_until_s", "_waits_for"),
+        *("_standing", "_is_waited_for", "_wait_until_s", "_waits_for"),
     )
 
     def __init__(
@@ -85,9 +85,10 @@ class Cluster(Duty):
         # Those that a reload has no longer.
         self._leaving: list[Member] = []
         self._seen: tuple[Any, ...] = ()
-        # What is waited for, and until when.
+        # What was waited for last, until when, and whether that still is.
         self._waits_for = UNKNOWN
         self._wait_until_s = 0.0
+        self._is_waited_for = False
 
     @property
     def added(self) -> list[tuple[str, str]]:
@@ -104,14 +105,16 @@ class Cluster(Duty):
             member.want(wanted, now_s)
         for duty in (*self._members.values(), *self._leaving):
             duty.look(now_s)
-        self._leaving = [member for member in self._leaving if not member.is_settled]
+        self._leaving = [member for member in self._leaving if not member.has_left]
+        if now_s >= self._wait_until_s:
+            self._is_waited_for = False
 
     def due_s(self) -> float | None:
         duties: list[Duty] = [*self._members.values(), *self._leaving]
         if self._agent is not None:
             duties.append(self._agent)
         dues = [due_s for duty in duties if (due_s := duty.due_s()) is not None]
-        if self._waits_for != UNKNOWN:
+        if self._is_waited_for:
             dues.append(self._wait_until_s)
         return min(dues, default=None)
 
@@ -142,7 +145,9 @@ class Cluster(Duty):
             for member in self._members.values():
                 member.want(wanted, now_s)
                 member.look(now_s)
-        return now_s >= self._wait_until_s or all(member.is_settled for member in self._members.values())
+        are_settled = all(member.is_settled for member in self._members.values())
+        self._is_waited_for = not are_settled and now_s < self._wait_until_s
+        return not self._is_waited_for
 
     def _take_plan(self, now_s: float) -> None:
         """Have what the current plan asks for: an agent, and members."""

@@ -44,9 +44,16 @@ class Conversation:
         self.is_over = False
         self.failure = ""
         self.end: Place = ("", 0)
-        self._connection = _socket.socket(family_of(place), _socket.SOCK_STREAM)
-        self._connection.setblocking(False)
-        error = self._connection.connect_ex(place if place[1] else place[0])
+        # Until it is over.
+        self._connection: _socket.socket | None = None
+        try:
+            self._connection = _socket.socket(family_of(place), _socket.SOCK_STREAM)
+            self._connection.setblocking(False)
+            error = self._connection.connect_ex(place if place[1] else place[0])
+        except OSError as raised:
+            # No descriptors, no IPv6, a path that is too long, which has no number.
+            self._fail(raised.strerror or str(raised))
+            return
         if error in (0, errno.EINPROGRESS):
             loop.watch(self._connection.fileno(), self._send, when=select.POLLOUT)
         else:
@@ -65,9 +72,11 @@ class Conversation:
 
     def close(self) -> None:
         """In a forked process: let go of it."""
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def _send(self, now_s: float) -> None:
+        assert self._connection is not None, "watched only while it lasts"
         if not self._is_connected:
             if error := self._connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR):
                 self._fail(os.strerror(error))
@@ -85,6 +94,7 @@ class Conversation:
             self._loop.watch(self._connection.fileno(), self._receive)
 
     def _receive(self, now_s: float) -> None:
+        assert self._connection is not None, "watched only while it lasts"
         try:
             data = self._connection.recv(_READ_BYTES)
         except BlockingIOError:
@@ -104,5 +114,7 @@ class Conversation:
 
     def _end(self) -> None:
         self.is_over = True
-        self._loop.forget(self._connection.fileno())
-        self._connection.close()
+        if self._connection is not None:
+            self._loop.forget(self._connection.fileno())
+            self._connection.close()
+            self._connection = None

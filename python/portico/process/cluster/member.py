@@ -77,6 +77,11 @@ class Member(Duty):
         """Whether HAProxy does as is wanted, or cannot be told."""
         return self._is_out_of_reach or self._wanted in (UNKNOWN, self._reached, self._tried)
 
+    @property
+    def has_left(self) -> bool:
+        """Whether HAProxy has it no longer, or could not be told for so long that it may have gone itself."""
+        return self._wanted == GONE and (self._reached == GONE or self._pause_s == _LONGEST_PAUSE_S)
+
     def look(self, now_s: float) -> None:
         if self._conversation is not None:
             self._conversation.look(now_s)
@@ -165,19 +170,21 @@ class Member(Duty):
     def _succeed(self, now_s: float) -> None:
         if self._reached != self._wanted:
             self._reached = self._wanted
-            log.info(f"cluster: HAProxy at {self.entry.address}: {self.entry.name} is {self._wanted} now")
+            if self._wanted != GONE or self._server is None:
+                log.info(f"cluster: HAProxy at {self.entry.address}: {self.entry.name} is {self._wanted} now")
         self._failure = ""
         self._pause_s = _FIRST_PAUSE_S
         self._next_s = NEVER_S if self._wanted == GONE else now_s + _LOOK_S
 
     def _fail(self, why: str, now_s: float) -> None:
-        if why != self._failure:
+        # One that is to be deleted may have connections for a moment more.
+        is_early = self._wanted == GONE and self._end is not None and self._pause_s == _FIRST_PAUSE_S
+        if why != self._failure and not is_early:
             self._failure = why
             log.warning(
                 f"cluster: HAProxy at {self.entry.address}: expected {self.entry.name} to be {self._wanted}, "
                 f"got {why}; trying again"
             )
-        # One that is to be removed may have connections for a moment more.
         if self._wanted != GONE or self._end is None:
             self._tried = self._wanted
         self._next_s = now_s + self._pause_s

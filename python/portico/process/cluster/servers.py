@@ -60,9 +60,11 @@ class Report:
 
 def _find(name: str, head: str, lines: list[str]) -> Server | None:
     columns = head.removeprefix(_TABLE_BEGINS).split(" ")
+    if not {"srv_name", "srv_addr", "srv_port", "srv_admin_state"} <= {*columns}:
+        raise ValueError(head)
     for line in lines:
         row = dict(zip(columns, line.split(" "), strict=False))
-        if row.get("srv_name") == name:
+        if row.get("srv_name") == name and len(row) == len(columns):
             address = row["srv_addr"]
             place = None if address == _NO_ADDRESS else (address, int(row["srv_port"]))
             return Server(place, int(row["srv_admin_state"]))
