@@ -2,7 +2,8 @@
 
 use crate::names::Names;
 use crate::upstreams::UpstreamAttributes;
-use portico_engine::routing::{FixedResponse, Folder, Redirect, Routing, Target, UpstreamRow};
+use portico_engine::files::static_root::Folder;
+use portico_engine::routing::{FixedResponse, Redirect, Routing, Target, UpstreamRow};
 use portico_engine::upstream::group::Upstream;
 use portico_wire::Routes;
 use pyo3::exceptions::PyValueError;

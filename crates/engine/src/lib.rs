@@ -10,10 +10,10 @@
 //! 4. `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
 //!    may come in, who waits, who is where, who has left.
-//! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket.
+//! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket. `files`: which
+//!    file is sent, and with which head.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
-//! 8. `upstream`: requests that other servers respond to. `routing`: what is done with which request. `files`: which file
-//!    is sent, and with which head.
+//! 8. `upstream`: requests that other servers respond to. `routing`: what is done with which request.
 //! 9. `exchange`: from a complete request to the end of its response. `gate`: who is asked before another may come in.
 //!    `server` adds the crew.
 //! 10. `protocol`: the lives of connections. `orders`: what it is told from outside. `accept`, `housekeeping`, `aborted_calls`,

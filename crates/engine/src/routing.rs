@@ -1,10 +1,10 @@
 //! What is done with a request by its route: which application is called, where that is mounted, which other servers are
 //! asked, or what is responded instead. Where there is no table there is one application, and none of this.
 
+use crate::files::static_root::Folder;
 use crate::message::inbound::Inbound;
 use crate::upstream::group::Upstream;
 use portico_wire::{Routed, Routes};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A table of routes with what each leads to.
@@ -18,17 +18,6 @@ pub struct Routing {
     pub folders: Vec<Folder>,
     /// The upstreams that rows lead to, each once.
     pub upstreams: Vec<Arc<Upstream>>,
-}
-
-/// A directory whose files are served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folder {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What stands for it, or for a directory in it: the first that is there.
-    pub index: Vec<String>,
-    /// The Cache-Control of files whose names have no hash of their content.
-    pub cache_control: String,
 }
 
 /// What a row leads to.

@@ -9,13 +9,24 @@ use super::relative_path::RelativePath;
 use super::validators::{FileMetadata, Validators};
 use crate::clock;
 use crate::log::RateLimited;
-use crate::routing::Folder;
 use portico_wire::{AcceptEncoding, ContentCoding};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 
-/// The directory.
+/// A directory whose files are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What stands for it, or for a directory in it: the first that is there.
+    pub index: Vec<String>,
+    /// The Cache-Control of files whose names have no hash of their content.
+    pub cache_control: String,
+}
+
+/// That directory, open.
 pub struct StaticRoot {
     folder: Folder,
     beneath: Beneath,
