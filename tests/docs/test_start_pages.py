@@ -29,7 +29,9 @@ NEXT = {
     "development.md": ["configuration.md"],
     "configuration.md": ["start/testing.md"],
     "start/testing.md": ["middleware.md"],
-    "start/middleware.md": ["../deploy.md"],
+    "start/middleware.md": ["applications.md"],
+    "start/applications.md": ["machines.md"],
+    "start/machines.md": ["../deploy.md"],
 }
 """The path through the pages."""
 needs_wheel = pytest.mark.skipif(
