@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import apps
-import fronts
+import other_servers
 from servers import POLLING, WATCHFILES, Role, Server, dev_label
 
 BROWSER_HEADERS = (  # with Host, which the load generator adds, the 12 that a browser sends
@@ -133,7 +133,7 @@ CASES = (
     Case(
         "routes",
         "Hello of the last of several applications, chosen by its path",
-        path=f"/{fronts.LAST}",
+        path=f"/{other_servers.LAST}",
         only_portico_applications=(1000, 1),
         columns=("cpu_us", "rps", "pss_mb"),
     ),
@@ -173,7 +173,7 @@ CASES = (
         "file-10k",
         "A file of 10 KiB, below a prefix; no application is asked",
         expected=apps.TEN_KIB,
-        path=f"{fronts.FILES_PREFIX}/file.txt",
+        path=f"{other_servers.FILES_PREFIX}/file.txt",
         file="file.txt",
         servers=SERVING_FILES,
     ),
@@ -181,7 +181,7 @@ CASES = (
         "file-10m",
         "A file of 10 MiB, below a prefix; no application is asked",
         expected=apps.ONE_MIB * 10,
-        path=f"{fronts.FILES_PREFIX}/file.txt",
+        path=f"{other_servers.FILES_PREFIX}/file.txt",
         file="file.txt",
         connections=8,
         servers=SERVING_FILES,

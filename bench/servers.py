@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-import fronts
+import other_servers
 from saved import FIRST, hide_watchfiles, save
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,7 +64,7 @@ class Launch:
     watcher: str = ""
     """Serve for development, with this way to hear of changes."""
     files: Path | None = None
-    """A folder whose files are to be had below fronts.FILES_PREFIX."""
+    """A folder whose files are to be had below other_servers.FILES_PREFIX."""
     upstream: int = 0
     """The port of another server, which is to respond to everything; 0: there is none."""
     applications: int = 0
@@ -106,12 +106,12 @@ def _portico(launch: Launch, executable: Path = PORTICO, environment: Path = PEE
     scheme = "" if launch.speaks == "http" else f"{launch.speaks}://"
     argv += ["-b", f"{scheme}127.0.0.1:{launch.port}", "--access-log", str(launch.access_log or "off")]
     argv += ["--keep-alive", "120s"] if launch.idle else []
-    argv += ["--static", f"{fronts.FILES_PREFIX}={launch.files}"] if launch.files else []
+    argv += ["--static", f"{other_servers.FILES_PREFIX}={launch.files}"] if launch.files else []
     if launch.upstream:
-        argv[2:3] = ["-c", str(fronts.portico(launch.folder, fronts.to(launch.upstream)))]
+        argv[2:3] = ["-c", str(other_servers.portico(launch.folder, other_servers.to(launch.upstream)))]
     if launch.applications:
-        rows = fronts.applications(launch.app, launch.applications)
-        argv[2:3] = ["-c", str(fronts.portico(launch.folder, rows)), "--chdir", str(ROOT)]
+        rows = other_servers.applications(launch.app, launch.applications)
+        argv[2:3] = ["-c", str(other_servers.portico(launch.folder, rows)), "--chdir", str(ROOT)]
     # Flask and Django are installed beside the peers only.
     borrows = launch.app.startswith(("bench.flask_app", "bench.django_app"))
     packages = next(environment.glob("lib/python3*/site-packages"), None) if borrows else None
@@ -182,7 +182,7 @@ def _granian(launch: Launch) -> Command:
     # Left to itself it takes several: with one it was 40 % dearer.
     argv += ["--blocking-threads", str(launch.threads)] if launch.threads else []
     argv += ["--backlog", "8192", "--backpressure", "8192"] if launch.idle else []
-    argv += ["--static-path-route", fronts.FILES_PREFIX] if launch.files else []
+    argv += ["--static-path-route", other_servers.FILES_PREFIX] if launch.files else []
     argv += ["--static-path-mount", str(launch.files)] if launch.files else []
     # Its access log goes to standard output, at level info.
     argv += ["--access-log"] if launch.access_log else ["--log-level", "warning"]
@@ -201,7 +201,7 @@ def _uwsgi(launch: Launch) -> Command:
     argv += ["--need-app", "--listen", "2048", "--wsgi", launch.app]
     argv += ["-p", str(launch.workers), "--virtualenv", str(PEERS), "--die-on-term"]
     argv += ["--threads", str(launch.threads)] if launch.threads and launch.threads > 1 else []
-    argv += ["--static-map", f"{fronts.FILES_PREFIX}={launch.files}"] if launch.files else []
+    argv += ["--static-map", f"{other_servers.FILES_PREFIX}={launch.files}"] if launch.files else []
     argv += ["--logto", str(launch.access_log)] if launch.access_log else ["--disable-logging"]
     return Command(argv)
 
@@ -245,19 +245,20 @@ def _whitenoise(server: Callable[[Launch], Command]) -> Callable[[Launch], Comma
 
     def command(launch: Launch) -> Command:
         found = server(replace(launch, app="bench.whitenoise_app:application", files=None))
-        files = {"BENCH_FILES": str(launch.files), "BENCH_FILES_PREFIX": fronts.FILES_PREFIX}
+        files = {"BENCH_FILES": str(launch.files), "BENCH_FILES_PREFIX": other_servers.FILES_PREFIX}
         return replace(found, environment=found.environment | files)
 
     return command
 
 
 def _nginx(launch: Launch) -> Command:
-    location = fronts.passing_on(launch.upstream) if launch.upstream else fronts.serving(launch.files)
-    return Command(fronts.nginx(launch.folder, launch.port, location))
+    passing_on, serving = other_servers.passing_on, other_servers.serving
+    location = passing_on(launch.upstream) if launch.upstream else serving(launch.files)
+    return Command(other_servers.nginx(launch.folder, launch.port, location))
 
 
 def _haproxy(launch: Launch) -> Command:
-    return Command(fronts.haproxy(launch.folder, launch.port, launch.upstream))
+    return Command(other_servers.haproxy(launch.folder, launch.port, launch.upstream))
 
 
 def _limit(launch: Launch) -> Command:
@@ -279,8 +280,8 @@ SERVERS = (
     Server("gunicorn gthread", Role.PEER, "gunicorn", _gunicorn_gthread, True, True, True),
     Server("gunicorn gthread h1c", Role.PEER, "gunicorn-h1c", _gunicorn_h1c, True, True, True),
     Server("gunicorn sync", Role.PEER, "gunicorn", _gunicorn_sync, workers=True, access_log=True),
-    Server("nginx", Role.PEER, "", _nginx, program=fronts.NGINX, is_named=True),
-    Server("HAProxy", Role.PEER, "", _haproxy, program=fronts.HAPROXY, is_named=True),
+    Server("nginx", Role.PEER, "", _nginx, program=other_servers.NGINX, is_named=True),
+    Server("HAProxy", Role.PEER, "", _haproxy, program=other_servers.HAPROXY, is_named=True),
     Server("WhiteNoise, granian", Role.PEER, "whitenoise", _whitenoise(_granian), is_named=True),
     Server("WhiteNoise, gunicorn", Role.PEER, "whitenoise", _whitenoise(_gunicorn_gthread), is_named=True),
     Server(WEFT, Role.NEWER, "weft-server", _weft, True, True, True),

@@ -20,6 +20,7 @@ use portico_engine::access_log::{AccessLog, AccessRecord};
 use portico_engine::settings::Settings;
 use portico_engine::{
     datagram, descriptor, fork as forks, heap, log as error_log, orders, orphan, program_files, scoreboard,
+    unused_stack,
 };
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -193,10 +194,12 @@ fn level_named(name: &str) -> PyResult<error_log::Level> {
     })
 }
 
-/// Gives memory back to the system: pages of program and libraries that may not be needed again, and what is free.
+/// Gives memory back to the system: pages of program and libraries that may not be needed again, what is free of the
+/// heap, and the stack that no call is using.
 #[pyfunction]
 fn give_back_memory() {
     program_files::let_go();
+    unused_stack::let_go();
     heap::trim();
 }
 
@@ -285,8 +288,8 @@ fn serve(
     slot: usize,
 ) -> PyResult<bool> {
     let slot = scoreboard.slot(slot)?;
-    let settings = Settings::read(&settings::Attributes(settings))?;
-    wsgi::serve::serve(py, application, settings, process::Process::read(process)?, slot)
+    let read = || Ok((Settings::read(&settings::Attributes(settings))?, process::Process::read(process)?));
+    wsgi::serve::serve(py, application, read, slot)
 }
 
 /// The names of the settings that the engine reads.

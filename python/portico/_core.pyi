@@ -248,8 +248,9 @@ def bound_capabilities(kept: list[int]) -> None:
 def give_back_memory() -> None:
     """Give memory back to the system that only the start has needed.
 
-    That is what is free in the C library's heap (malloc_trim(3)), which would be in every worker's, and the
-    pages of the program and its libraries (madvise(2)), which are mapped again where they are needed.
+    That is what is free in the C library's heap (malloc_trim(3)), which would be in every worker's, the pages
+    of the program and its libraries (madvise(2)), which are mapped again where they are needed, and the
+    stack that no call is using.
     """
 
 def hold_capabilities(kept: list[int]) -> None:

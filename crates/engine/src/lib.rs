@@ -5,7 +5,7 @@
 //!
 //! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `fork`, `orphan`, `privileges`,
 //!    `landlock`: for everybody.
-//! 2. `pace`, `settings`, `budget`, `heap`, `program_files`: how much and how long. `blocking`: threads that wait for disks.
+//! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`: how much and how long. `blocking`: threads that wait for disks.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
@@ -65,5 +65,6 @@ pub mod settings;
 pub mod stacks;
 pub mod state;
 mod sync;
+pub mod unused_stack;
 pub mod unwritten;
 pub mod wheel;
