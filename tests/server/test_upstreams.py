@@ -394,14 +394,35 @@ def test_more_than_a_member_may_have_is_503(tmp_path: Path) -> None:
         waiting.socket.close()
 
 
-def test_a_member_learns_that_the_client_has_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("behind", ["", "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["alone", "pipelined"])
+def test_a_member_learns_that_the_client_has_left(tmp_path: Path, behind: str) -> None:
     member = Member(is_silent)
     with routed(tmp_path, member) as server:
         with client(server) as leaving:
             leaving.ask("/")
             member.heads.get(timeout=10)
+            leaving.send(behind.encode())
         assert member.ends.get(timeout=10) == b""
         server.access_log.wait_for(r'"GET / HTTP/1.1" 499 ')
+
+
+def test_what_is_sent_while_a_request_waits_is_the_next_one(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def handle(member: Member, peer: socket.socket) -> None:
+        while member.read_head(peer):
+            go_on.wait(10)
+            peer.sendall(OK)
+
+    member = Member(handle)
+    with routed(tmp_path, member) as server:
+        connection = client(server)
+        connection.ask("/1")
+        member.heads.get(timeout=10)
+        connection.ask("/2")
+        connection.ask("/3")
+        go_on.set()
+        assert [connection.read_response().body for _ in range(3)] == [b"ok"] * 3
 
 
 def test_connections_are_kept_and_stale_ones_do_no_harm(tmp_path: Path) -> None:

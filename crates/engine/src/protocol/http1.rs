@@ -101,15 +101,21 @@ impl Life {
                 Ok(found) => found,
                 Err(end) => return end,
             };
+            let (is_health_check, row) = match found.step {
+                Step::Request { .. } => {
+                    (self.is_health_check(&found), self.server.upstream_for(&found.inbound).cloned())
+                }
+                _ => (false, None),
+            };
             let taken = match found.step {
-                Step::Request { body: Some(_), .. } if self.server.is_for_crew(&found.inbound) => {
+                Step::Request { body: Some(_), .. } if !is_health_check && row.is_none() => {
                     if self.connection.exchange.turn.state() == turn::State::Idle {
                         self.enqueue(found)
                     } else {
                         Box::pin(self.lend(found)).await
                     }
                 }
-                _ => Box::pin(self.take_rare(found)).await,
+                _ => Box::pin(self.take_rare(found, is_health_check, row)).await,
             };
             match taken {
                 Ok(rest) => self.inbound = rest,
@@ -196,15 +202,19 @@ impl Life {
     }
 
     /// Does what is to be done with all else that was read; returns what the peer has already sent after it.
-    async fn take_rare(&mut self, found: Found) -> Result<Option<Box<Inbound>>, End> {
-        let is_health_check = self.is_health_check(&found);
+    async fn take_rare(
+        &mut self,
+        found: Found,
+        is_health_check: bool,
+        row: Option<Arc<UpstreamRow>>,
+    ) -> Result<Option<Box<Inbound>>, End> {
         let Found { inbound, step, began_ms } = found;
         match step {
             Step::Request { head_bytes, body } => {
                 let keep_alive = inbound.head.keep_alive;
                 let rest = if is_health_check {
                     self.respond_to_health_check(inbound, head_bytes).await?
-                } else if let Some(row) = self.server.upstream_for(&inbound).cloned() {
+                } else if let Some(row) = row {
                     self.pass_on(&row, inbound, head_bytes, body.is_some(), began_ms).await?
                 } else {
                     self.receive(inbound, head_bytes, began_ms).await?
