@@ -20,10 +20,12 @@ from support.processes import children, is_alive
 from support.server import free_port
 from support.waiting import wait_until
 
-from .conftest import Portico, read_body
+from .conftest import Portico, Start, read_body
 
 SAYS = """
 import json, os, sys, threading
+if os.environ.get("WHO") == "nobody":
+    raise RuntimeError("on purpose")
 def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/wait":
@@ -199,6 +201,10 @@ def test_a_reload_changes_the_pool_that_has_changed_and_no_other(several: Severa
     changed = several.says("/shop/")
     assert (changed["who"], changed["parent"]) == ("another", shop["parent"])
     assert changed["pid"] != shop["pid"]
+    # What cannot be loaded: the others go on, and so does this one as it was.
+    several.write(FILE.replace("the shop", "nobody"))
+    assert "but for shop;" in several.ctl("reload", fails=True)
+    assert several.says("/shop/")["pid"] == changed["pid"]
     # A mistake: nothing changes.
     several.write(FILE.replace("threads = 2", "threads = 0"))
     assert "expected a whole number from 1" in several.ctl("reload", fails=True)
@@ -298,7 +304,8 @@ def test_a_pool_has_the_python_of_its_virtual_environment(several: Several) -> N
     # Another Python takes another process, which has the place of the one before once it serves.
     before = several.says("/shop/")
     several.write(text.replace('"with"', '"without"'))
-    several.ctl("reload")
+    said = several.ctl("reload", fails=True)
+    assert "all is as configured but for shop; the error log says why" in said
     assert "has no portico that can be imported" in portico.log()
     assert several.says("/shop/")["pid"] == before["pid"]
     assert several.pools()["shop"]["why"].startswith("as it was: the last change of it could not be made")
@@ -365,3 +372,15 @@ def test_one_pool_can_be_served_and_tried_by_hand(several: Several) -> None:
     assert several.says("/shop/")["parent"] == portico.process.pid
     assert several.status("/news/") == 404
     portico.stop()
+
+
+def test_a_server_without_pools_has_nothing_of_them(start: Start) -> None:
+    portico = start(
+        "import sys\ndef application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n    return [' '.join(sys.modules).encode()]\n",
+        *("-w", "1"),
+    )
+    portico.wait_ready()
+    modules = portico.get().split()
+    assert "portico.process.supervisor" in modules
+    assert not [name for name in modules if "pool" in name]

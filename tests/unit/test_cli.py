@@ -45,7 +45,7 @@ def options_of(text: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("arguments", [("run", "--help-all"), ("--help-all",)])
 def test_help_shows_every_option_under_its_group(arguments: tuple[str, ...]) -> None:
     found = options_of(page(*arguments))
-    assert found.pop("Other") == ["--config", "--help", "--help-all"]
+    assert found.pop("Other") == ["--config", "--pool", "--help", "--help-all"]
     assert found == {
         group.title.capitalize(): [row.flags[-1] for row in rows if row.flags]
         for group, rows in by_group().items()

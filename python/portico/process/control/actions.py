@@ -167,6 +167,9 @@ class _Reload:
         _expect_no_failure(subject)
         pools = subject.pools()
         is_done = _are_all_ready(subject) and (pools is None or pools.are_settled)
+        if is_done and pools is not None and pools.failures:
+            names = ", ".join(pools.failures)
+            raise VerbError("failed", f"all is as configured but for {names}; the error log says why")
         return {"generation": generations.number + 1} if is_done else None
 
 

@@ -47,8 +47,8 @@ class Pool:
     """
 
     __slots__ = (
-        *("_back_off", "_close", "_failed_digest", "_has_failed", "_owner", "_path", "_serial", "_socket"),
-        *("_watch", "current", "is_wanted", "leaving", "record", "successor", "why"),
+        *("_back_off", "_failed_digest", "_has_failed", "_is_changed", "_owner", "_path", "_serial"),
+        *("_socket", "_watch", "current", "is_wanted", "leaving", "record", "successor", "why"),
     )
 
     def __init__(
@@ -73,6 +73,8 @@ class Pool:
         self._back_off = BackOff(longest_s=_LONGEST_BACK_OFF_S)
         self._failed_digest = ""
         self._has_failed = False
+        # Since the configuration was read last: it is new, or has changed.
+        self._is_changed = True
         self._serial = 0
 
     def __str__(self) -> str:
@@ -104,6 +106,13 @@ class Pool:
         if self.state in (STARTING, RELOADING):
             return False
         return self.current is None or self._is_as_wanted(self.current)
+
+    @property
+    def has_come_to_nothing(self) -> bool:
+        """Whether it was to be another, or to be at all, by the latest configuration, and is not."""
+        process = self.current
+        has_failed = bool(self._failed_digest) or (process is not None and process.has_failed)
+        return self._is_changed and (has_failed or self.state == FAILING)
 
     def due_s(self) -> float | None:
         """Return when to look next if nothing happens until then."""
@@ -159,6 +168,7 @@ class Pool:
         return self.record["digest"] in (process.record["digest"], self._failed_digest)
 
     def _change(self, process: PoolProcess, invocation: Invocation, now_s: float) -> None:
+        self._is_changed = True
         before, wanted = process.record, self.record
         takes_other = wanted["venv"] != before["venv"] or wanted["is_own_user"] or before["is_own_user"]
         if not takes_other:
@@ -246,6 +256,7 @@ class Pool:
 
     def changed(self) -> None:
         """The configuration was read anew: what has failed may be tried again."""
+        self._is_changed = False
         if self._failed_digest:
             self._failed_digest = self.why = ""
         self._back_off.end()

@@ -81,6 +81,11 @@ class Pools(Duty):
         """Whether all are as the configuration has them, or cannot be."""
         return not self._leaving and all(pool.is_settled for pool in self._pools.values())
 
+    @property
+    def failures(self) -> list[str]:
+        """The names of those that the latest configuration has changed, or brought, in vain."""
+        return [name for name, pool in self._pools.items() if pool.has_come_to_nothing]
+
     def look(self, now_s: float) -> None:
         if self._life.is_stopping:
             self._end(now_s)
