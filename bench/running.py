@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import measure
 import reverse_proxy
 from cases import Case, Row
-from servers import LIMIT, PEERS, ROOT, Launch
+from servers import CACHE, LIMIT, PEERS, ROOT, Launch
 
 START_S = 15
 STOP_S = 5
@@ -58,7 +58,7 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
             idle=case.kind.value == "idle",
             speaks=case.proxy or "http",
             watcher=row.watcher,
-            files=_files(case, Path(folder)) if case.file else None,
+            files=_files(case) if case.file else None,
             upstream=_free_port() if case.passes_on else 0,
             applications=row.applications,
         )
@@ -97,9 +97,10 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
             _end(process)
 
 
-def _files(case: Case, folder: Path) -> Path:
-    files = folder / "files"
-    files.mkdir()
+def _files(case: Case) -> Path:
+    # On a disk, as files are: what is in memory alone is read in other ways.
+    files = CACHE / "files"
+    files.mkdir(exist_ok=True)
     (files / case.file).write_bytes(case.expected)
     return files
 

@@ -288,8 +288,8 @@ fn serve(
     slot: usize,
 ) -> PyResult<bool> {
     let slot = scoreboard.slot(slot)?;
-    let settings = Settings::read(&settings::Attributes(settings))?;
-    wsgi::serve::serve(py, application, settings, process::Process::read(process)?, slot)
+    let read = || Ok((Settings::read(&settings::Attributes(settings))?, process::Process::read(process)?));
+    wsgi::serve::serve(py, application, read, slot)
 }
 
 /// The names of the settings that the engine reads.

@@ -41,7 +41,7 @@ pub struct Bridge<'py> {
     py: Python<'py>,
     introduction: Introduction,
     applications: Vec<Bridged>,
-    environ: Environ,
+    environ: Box<Environ>,
     embedder: Embedder,
     thread_call: Arc<ThreadCall>,
     date: DateHeader,

@@ -130,7 +130,7 @@ impl Environ {
         py: Python<'_>,
         listeners: impl Iterator<Item = &'a Arc<Listener>>,
         common: &Common<'_>,
-    ) -> PyResult<Environ> {
+    ) -> PyResult<Box<Environ>> {
         let keys = Keys::new(py);
         let templates =
             listeners.map(|listener| template(py, &listener.identity, common, &keys)).collect::<PyResult<_>>()?;
@@ -138,16 +138,19 @@ impl Environ {
     }
 
     /// The same, with what a thread has for itself.
-    pub fn for_thread(&self, py: Python<'_>, extensions: Extensions) -> PyResult<Environ> {
+    pub fn for_thread(&self, py: Python<'_>, extensions: Extensions) -> PyResult<Box<Environ>> {
         let copies = self.templates.iter().map(|template| template.bind(py).copy().map(Bound::unbind));
         let mut environ = Environ::with(py, copies.collect::<PyResult<_>>()?, self.keys.clone_ref(py))?;
         environ.set_extension(py, extensions)?;
         Ok(environ)
     }
 
-    fn with(py: Python<'_>, templates: Vec<Py<PyDict>>, keys: Keys) -> PyResult<Environ> {
+    /// In a box, and not inlined: it takes some kilobytes, which would be on the stack of each thread several times for as
+    /// long as it serves.
+    #[inline(never)]
+    fn with(py: Python<'_>, templates: Vec<Py<PyDict>>, keys: Keys) -> PyResult<Box<Environ>> {
         let empty = Input::empty(py)?;
-        let mut environ = Environ {
+        let mut environ = Box::new(Environ {
             templates,
             keys,
             empty: empty.clone_ref(py),
@@ -157,7 +160,7 @@ impl Environ {
             addresses: Recent::new(),
             ports: Vec::new(),
             decoded: Vec::new(),
-        };
+        });
         environ.set_empty_input(py, empty)?;
         Ok(environ)
     }

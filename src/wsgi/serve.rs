@@ -16,14 +16,36 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use std::sync::Arc;
 
-/// Serves until told to stop; the calling thread is the crew's first. True if nothing was aborted.
+/// Serves until told to stop, by what `read` returns; the calling thread is the crew's first. True if nothing was
+/// aborted.
 pub fn serve(
     py: Python<'_>,
     application: Py<PyAny>,
-    settings: Settings,
-    process: Process,
+    read: impl FnOnce() -> PyResult<(Settings, Process)>,
     slot: SlotRef,
 ) -> PyResult<bool> {
+    let (engine, application) = make(py, application, read, slot)?;
+    // Each thread attaches by itself, this one too.
+    let served = py.detach(|| {
+        let served = engine.serve(application);
+        released::wait_for_end();
+        served
+    });
+    match served {
+        Ok(ended) => Ok(ended == Ended::InPeace),
+        Err(error) => Err(PyRuntimeError::new_err(error)),
+    }
+}
+
+/// The engine and what it serves. Not inlined: what this has on the stack would be there for as long as the server serves.
+#[inline(never)]
+fn make(
+    py: Python<'_>,
+    application: Py<PyAny>,
+    read: impl FnOnce() -> PyResult<(Settings, Process)>,
+    slot: SlotRef,
+) -> PyResult<(Engine, PythonApplication)> {
+    let (settings, process) = read()?;
     let (multithread, script_name) = (settings.threads > 1, settings.script_name.clone());
     let Process { engine: of_engine, wakeup, multiprocess, errors, names, others, embedder } = process;
     let ladder = Ladder::new(slot.clone());
@@ -50,17 +72,7 @@ pub fn serve(
     thread::prepare(py)?;
     let others = others.into_iter().map(|other| Served::new(py, other.callable, other.names));
     let served = [Served::new(py, application, names)].into_iter().chain(others).collect();
-    let application = PythonApplication { served, environ, embedder, ladder, is_free_threaded: is_free_threaded(py) };
-    // Each thread attaches by itself, this one too.
-    let served = py.detach(|| {
-        let served = engine.serve(application);
-        released::wait_for_end();
-        served
-    });
-    match served {
-        Ok(ended) => Ok(ended == Ended::InPeace),
-        Err(error) => Err(PyRuntimeError::new_err(error)),
-    }
+    Ok((engine, PythonApplication { served, environ, embedder, ladder, is_free_threaded: is_free_threaded(py) }))
 }
 
 /// Runs the handlers of signals that have come. Says whether the server hears of the next; without a descriptor of its own
@@ -82,7 +94,7 @@ fn handle_signals(py: Python<'_>, wakeup: Option<&Wakeup>, embedder: &Embedder) 
 /// What every crew thread makes its bridge from.
 struct PythonApplication {
     served: Vec<Served>,
-    environ: Environ,
+    environ: Box<Environ>,
     embedder: Embedder,
     ladder: Arc<Ladder>,
     is_free_threaded: bool,

@@ -28,7 +28,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
@@ -185,6 +185,16 @@ impl Engine {
     /// # Errors
     /// The server could not begin to serve.
     pub fn serve(self, application: impl Application) -> Result<Ended, String> {
+        let begun = self.begin(application).map_err(|error| format!("cannot start the watchdog thread: {error}"))?;
+        let Shared { driver, server, application, .. } = &*begun.shared;
+        let first = application.run(CrewThread { server, driver, me: 0, first: None });
+        begun.end(first)
+    }
+
+    /// Starts all but the crew's first thread. Not inlined: what this has on the stack would be there for as long as the
+    /// server serves.
+    #[inline(never)]
+    fn begin<A: Application>(self, application: A) -> io::Result<Begun<A>> {
         let Engine { driver, server, listeners, orders } = self;
         let outcome = Arc::new(OnceLock::new());
         let shared = Arc::new(Shared { driver, server, application, alive: Mutex::new(0), ended: Condvar::new() });
@@ -208,15 +218,31 @@ impl Engine {
         let watchdog = Builder::new()
             .name("portico-watch".into())
             .stack_size(128 * 1024)
-            .spawn(move || there.server.crew.watch(&there.driver))
-            .map_err(|error| format!("cannot start the watchdog thread: {error}"))?;
+            .spawn(move || there.server.crew.watch(&there.driver))?;
         driver.runtime.spawn(drain::follow(server.clone(), listeners, orders, outcome.clone()));
-        let served = shared.application.run(CrewThread { server, driver, me: 0, first: None });
+        Ok(Begun { shared, watchdog, outcome })
+    }
+}
+
+/// A server whose first thread may serve.
+struct Begun<A> {
+    shared: Arc<Shared<A>>,
+    watchdog: JoinHandle<()>,
+    /// Whether everything was responded to, once that is known.
+    outcome: Arc<OnceLock<Result<bool, String>>>,
+}
+
+impl<A> Begun<A> {
+    /// Gives back what the server has when its first thread has ended, as `first` says. Not inlined, as `Engine::begin`.
+    #[inline(never)]
+    fn end(self, first: Result<(), String>) -> Result<Ended, String> {
+        let Begun { shared, watchdog, outcome } = self;
+        let server = &shared.server;
         // Where it could not begin, nobody else has stopped the crew.
         server.crew.stop();
         // The watchdog only leaves without any panic of its own.
         let _ = watchdog.join();
-        served?;
+        first?;
         let deadline = Instant::now() + LEAVE;
         let have_all_left = shared.wait_for_threads(deadline);
         let left = || deadline.saturating_duration_since(Instant::now());
