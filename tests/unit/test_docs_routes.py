@@ -16,7 +16,7 @@ from support.pages import DOCS, blocks_of
 PAGE = (DOCS / "routes.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize(("page", "commands_there"), [("routes.md", 6), ("pools.md", 3)])
+@pytest.mark.parametrize(("page", "commands_there"), [("routes.md", 5), ("pools.md", 3)])
 def test_commands_print_what_the_page_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, commands_there: int
 ) -> None:

@@ -15,12 +15,12 @@ Found = Callable[..., list[str]]
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the log says."""
-    told: list[str] = []
-    monkeypatch.setattr(log, "info", told.append)
-    monkeypatch.setattr(log, "warning", told.append)
-    return told
+    lines: list[str] = []
+    monkeypatch.setattr(log, "info", lines.append)
+    monkeypatch.setattr(log, "warning", lines.append)
+    return lines
 
 
 def found(application: object, *static: str, mount: str = "", tells: bool = True) -> list[str]:
@@ -29,7 +29,7 @@ def found(application: object, *static: str, mount: str = "", tells: bool = True
     return list(with_static_files(settings, application, "shop:app", tells=tells).static_directories)
 
 
-def test_folders_that_are_there_below_their_paths(tmp_path: Path, told: list[str]) -> None:
+def test_folders_that_are_there_below_their_paths(tmp_path: Path, lines: list[str]) -> None:
     app = Flask("shop", root_path=str(tmp_path), static_url_path="/files", static_folder="assets")
     outer = Blueprint("outer", "shop", root_path=str(tmp_path), url_prefix="/o", static_folder="outer")
     inner = Blueprint("inner", "shop", root_path=str(tmp_path), url_prefix="/i", static_folder="inner")
@@ -48,15 +48,15 @@ def test_folders_that_are_there_below_their_paths(tmp_path: Path, told: list[str
     ]
     directories = found(app, "auto", mount="/shop")
     assert sorted(directories) == expected
-    assert told == [f"static: auto is {', '.join(directories)}, of shop:app"]
+    assert lines == [f"static: auto is {', '.join(directories)}, of shop:app"]
     assert found(app, "/shop/files=own", "auto", mount="/shop", tells=False)[0] == "/shop/files=own"
-    assert len(told) == 1
+    assert len(lines) == 1
 
 
-def test_files_at_the_root(tmp_path: Path, told: list[str]) -> None:
+def test_files_at_the_root(tmp_path: Path, lines: list[str]) -> None:
     app = Flask("shop", root_path=str(tmp_path), static_url_path="", static_folder=".")
     assert found(app) == [f"/={tmp_path}"]
-    assert len(told) == 1
+    assert len(lines) == 1
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,6 @@ def test_files_at_the_root(tmp_path: Path, told: list[str]) -> None:
     ],
     ids=["neither", "none", "not-there"],
 )
-def test_what_is_not_found_is_told(application: object, why: str, told: list[str]) -> None:
+def test_what_is_not_found_is_told(application: object, why: str, lines: list[str]) -> None:
     assert found(application) == []
-    assert told == [f"static: auto has found no files of shop:app: {why}"]
+    assert lines == [f"static: auto has found no files of shop:app: {why}"]
