@@ -114,7 +114,7 @@ fn check_said(sent: &ObservedHead, forwarding: Forwarding, connection: PassedCon
     match forwarding.family {
         // A believed peer that speaks the other family is added to there.
         ForwardedFamily::XForwarded if !named(sent, "forwarded").is_empty() => {
-            ends("forwarded", &format!("for={peer}"))
+            ends("forwarded", &format!("for={peer}"));
         }
         ForwardedFamily::XForwarded => ends("x-forwarded-for", &peer),
         ForwardedFamily::Standard => {

@@ -181,7 +181,7 @@ class UpstreamKeys(Values):
     keep = Setting(
         "keep",
         WholeNumber(0, 10_000),
-        32,
+        128,
         group=_UPSTREAM,
         documentation="How many idle connections to each of them a worker keeps.",
     )
