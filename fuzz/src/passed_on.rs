@@ -31,8 +31,17 @@ pub fn check(input: &[u8]) {
     let is_trusted = input.choices & 0x100 != 0;
     let forwarding = Forwarding { family, is_trusted, peer: Some(IpAddr::V4(PEER)), scheme: Scheme::Http };
     let framing = head.framing;
-    let passed_on =
-        PassedOn { head: &head, bytes, target: None, host: None, framing, connection, forwarding, via: "v" };
+    let passed_on = PassedOn {
+        head: &head,
+        bytes,
+        target: None,
+        prefix: b"",
+        host: None,
+        framing,
+        connection,
+        forwarding,
+        via: "v",
+    };
     let mut out = Vec::new();
     passed_on.write(&mut out).expect("a head that was read can be passed on");
 
@@ -73,6 +82,8 @@ fn check_same(came: &ObservedHead, sent: &ObservedHead, is_trusted: bool) {
         matches!(&name[..], b"host" | b"expect" | b"content-length" | b"proxy-connection" | b"via")
             || is_hop_by_hop(&name)
             || is_forwarded_name(&name)
+            // CGI cannot tell these from others.
+            || name.contains(&b'_')
     };
     let kept = |head: &ObservedHead, is_named: &dyn Fn(&[u8]) -> bool| -> Vec<(Vec<u8>, Vec<u8>)> {
         let fields = head.headers.iter();
@@ -101,6 +112,10 @@ fn check_said(sent: &ObservedHead, forwarding: Forwarding, connection: PassedCon
         assert!(matches!(&values[..], [one] if one.ends_with(with.as_bytes())), "{name}: {values:?}");
     };
     match forwarding.family {
+        // A believed peer that speaks the other family is added to there.
+        ForwardedFamily::XForwarded if !named(sent, "forwarded").is_empty() => {
+            ends("forwarded", &format!("for={peer}"))
+        }
         ForwardedFamily::XForwarded => ends("x-forwarded-for", &peer),
         ForwardedFamily::Standard => {
             let host = String::from_utf8_lossy(named(sent, "host").first().copied().unwrap_or_default()).into_owned();

@@ -234,7 +234,8 @@ fn hand_on(server: &Server, mut request: Request, effort: Effort) -> Result<(), 
     push_to_crew(server, request)
 }
 
-/// Queues a request for its application, or has an upstream respond, with its room among those in flight if it has none yet.
+/// Queues a request for its application, or has an upstream respond to it; with its room among those in flight if it has
+/// none yet.
 fn push_to_crew(server: &Server, mut request: Request) -> Result<(), Unqueued> {
     let mut row_of_upstream = None;
     let entered = match aim(server, &mut request.inbound) {

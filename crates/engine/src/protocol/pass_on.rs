@@ -38,7 +38,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// So much of a response is coalesced before it leaves.
 const COALESCED_BYTES: usize = 32 * 1024;
 
-/// Has the upstream of `row` respond to a request, whose body `reader` reads; gives the reader back if another request may follow.
+/// Has the upstream of `row` respond to a request, whose body `reader` reads; gives the reader back if another request
+/// may follow.
 ///
 /// # Errors
 /// The connection's life ends.
