@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from process.conftest import Portico
 from process.conftest import start as start
+from support.waiting import wait_until
 
 from .haproxies import HAProxy
 
@@ -20,6 +21,8 @@ import time
 def application(environ, start_response):
     query = environ["QUERY_STRING"]
     if query.startswith("seconds="):
+        with open("calls", "a") as calls:
+            calls.write(query + "\\n")
         time.sleep(float(query.partition("=")[2]))
     body = query.encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
@@ -54,6 +57,12 @@ def joining(proxy: HAProxy, server: str = "auto", options: str = CHECKED) -> lis
         *("--cluster-haproxy", f"unix:{proxy.path}", "--cluster-backend", "shop", "--cluster-server", server),
         *("--cluster-options", options),
     ]
+
+
+def wait_for_calls(portico: Portico, count: int) -> None:
+    """Wait until the application was called so often for `seconds=`."""
+    path = portico.folder / "calls"
+    wait_until(lambda: path.exists() and len(path.read_text().splitlines()) == count, what=f"{count} calls")
 
 
 def cluster_lines(portico: Portico) -> list[str]:

@@ -103,6 +103,8 @@ class HAProxy(RuntimeAPI):
             port=self.port,
         )
         self._program.__enter__()
+        # It listens on ports a moment earlier.
+        wait_until(self.path.exists, what="the runtime API")
 
     def stop(self) -> None:
         if self._program is not None:

@@ -14,7 +14,7 @@ from process.conftest import Portico, Start
 from support.server import free_port
 from support.waiting import wait_until
 
-from .conftest import APPLICATION, NewHAProxy, joining
+from .conftest import APPLICATION, NewHAProxy, joining, wait_for_calls
 
 
 def ask(port: int) -> str:
@@ -32,10 +32,16 @@ def asked(portico: Portico, path: str, times: int) -> Iterator[None]:
         yield
 
 
+UP = "ready up "
+"""Of how much is another matter: a start has used the CPU, too."""
+
+
 def wait_for_line(port: int, line: str) -> None:
+    """Wait until the agent says `line`, or a line that begins so."""
+
     def is_said() -> bool:
         try:
-            return ask(port) == f"{line}\n"
+            return ask(port).startswith(line)
         except OSError:
             return False
 
@@ -52,10 +58,10 @@ def test_the_weight_falls_while_all_threads_are_busy_and_rises_again(
     )
     words = ("--threads", "4", "-w", "1", "--cluster-agent", f"127.0.0.1:{agent}")
     portico = start(APPLICATION, *words, port=port)
-    wait_for_line(agent, "ready up 100%")
-    assert proxy.weight("busy") == 100
-    with asked(portico, "/?seconds=1", 4):
-        wait_until(lambda: proxy.weight("busy") < 95, what="a lower weight")
+    wait_for_line(agent, UP)
+    wait_until(lambda: proxy.weight("busy") >= 95, what="a high weight")
+    with asked(portico, "/?seconds=2", 4):
+        wait_until(lambda: proxy.weight("busy") < 88, what="a lower weight")
         lowest = proxy.weight("busy")
     wait_until(lambda: proxy.weight("busy") > lowest, what="a higher weight")
     portico.stop()
@@ -71,7 +77,7 @@ def test_haproxy_drains_while_a_stop_is_announced_and_hears_ready_after_the_next
     )
     words = ["--cluster-agent", f"127.0.0.1:{agent}", "--drain-delay", "30"]
     portico = start(APPLICATION, *words, port=port)
-    wait_for_line(agent, "ready up 100%")
+    wait_for_line(agent, UP)
     proxy.wait_for("host", "UP")
     portico.signal(signal.SIGTERM)
     proxy.wait_for("host", "DRAIN")
@@ -87,25 +93,26 @@ def test_haproxy_drains_while_a_stop_is_announced_and_hears_ready_after_the_next
 def test_a_rest_is_maintenance_until_it_ends(start: Start) -> None:
     agent = free_port()
     portico = start(APPLICATION, "-w", "1", "--cluster-agent", f"127.0.0.1:{agent}")
-    wait_for_line(agent, "ready up 100%")
+    wait_for_line(agent, UP)
     with asked(portico, "/?seconds=0.5", 1):
+        wait_for_calls(portico, 1)
         portico.signal(signal.SIGWINCH)
         wait_for_line(agent, "drain")
         wait_for_line(agent, "maint")
     portico.signal(signal.SIGHUP)
-    wait_for_line(agent, "ready up 100%")
+    wait_for_line(agent, UP)
     portico.stop()
 
 
 def test_it_is_down_while_no_worker_can_be_started(start: Start, tmp_path: Path) -> None:
     agent = free_port()
     portico = start(APPLICATION, "-w", "1", "--cluster-agent", f"127.0.0.1:{agent}")
-    wait_for_line(agent, "ready up 100%")
+    wait_for_line(agent, UP)
     (tmp_path / "shop.py").write_text("1 / 0\n")
     os.kill(portico.worker_pids[0], signal.SIGKILL)
     wait_for_line(agent, "down #no worker is ready")
     (tmp_path / "shop.py").write_text(APPLICATION)
-    wait_for_line(agent, "ready up 100%")
+    wait_for_line(agent, UP)
     portico.stop()
 
 
@@ -115,7 +122,7 @@ def test_it_is_up_while_workers_sleep_and_drained_before_that_ends(start: Start,
     portico = start(APPLICATION, *words, "--cluster-agent", f"127.0.0.1:{agent}")
     portico.wait_for("no worker until one comes")
     wait_until(lambda: not portico.worker_pids, what="all workers to leave")
-    wait_for_line(agent, "ready up 100%")
+    wait_for_line(agent, UP)
     # A health check would wake it.
     proxy.wait_for("asleep", "no check")
     assert not portico.worker_pids
@@ -132,7 +139,7 @@ def test_an_address_in_use_is_told_and_taken_when_it_is_free(start: Start) -> No
         portico = start(APPLICATION, "--cluster-agent", f"127.0.0.1:{agent}")
         portico.wait_for(f"cannot listen on 127.0.0.1:{agent}: Address already in use")
         assert portico.get("/?served") == "served"
-    wait_for_line(agent, "ready up 100%")
+    wait_for_line(agent, UP)
     portico.stop()
 
 
@@ -142,10 +149,10 @@ def test_a_reload_moves_it_and_takes_it_away(start: Start, tmp_path: Path) -> No
     file = tmp_path / "portico.toml"
     file.write_text(text.format(port=port, agent=f"127.0.0.1:{first}"))
     portico = start(APPLICATION, port=port, reads_file=True)
-    wait_for_line(first, "ready up 100%")
+    wait_for_line(first, UP)
     file.write_text(text.format(port=port, agent=f"127.0.0.1:{second}"))
     portico.signal(signal.SIGHUP)
-    wait_for_line(second, "ready up 100%")
+    wait_for_line(second, UP)
     assert not sockets_at(first) & sockets_of(portico.process.pid)
     file.write_text(text.format(port=port, agent="off"))
     portico.signal(signal.SIGHUP)
@@ -156,20 +163,20 @@ def test_a_reload_moves_it_and_takes_it_away(start: Start, tmp_path: Path) -> No
 def test_clients_that_stay_or_say_something_hold_up_nobody(start: Start) -> None:
     agent = free_port()
     portico = start(APPLICATION, "--cluster-agent", f"127.0.0.1:{agent}")
-    wait_for_line(agent, "ready up 100%")
+    wait_for_line(agent, UP)
     with contextlib.ExitStack() as stack:
         for _ in range(70):
             client = socket.create_connection(("127.0.0.1", agent), timeout=10)
             stack.enter_context(client)
             client.sendall(b"what is your weight?\n")
-        assert ask(agent) == "ready up 100%\n"
+        assert ask(agent).startswith(UP)
     portico.stop()
 
 
 def test_workers_have_none_of_its_descriptors(start: Start) -> None:
     agent = free_port()
     portico = start(APPLICATION, "-w", "1", "--cluster-agent", f"127.0.0.1:{agent}")
-    wait_for_line(agent, "ready up 100%")
+    wait_for_line(agent, UP)
     with socket.create_connection(("127.0.0.1", agent), timeout=10):
         (first,) = portico.worker_pids
         os.kill(first, signal.SIGKILL)

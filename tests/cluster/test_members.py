@@ -12,7 +12,7 @@ from support.counted_load import counted_load
 from support.server import free_port
 from support.waiting import wait_until
 
-from .conftest import APPLICATION, NewHAProxy, cluster_lines, joining
+from .conftest import APPLICATION, NewHAProxy, cluster_lines, joining, wait_for_calls
 
 
 def test_a_host_is_added_when_it_is_ready_and_removed_when_it_stops(
@@ -23,6 +23,7 @@ def test_a_host_is_added_when_it_is_ready_and_removed_when_it_stops(
     name = f"{os.uname().nodename}-{portico.port}"
     proxy.wait_for(name, "UP")
     assert proxy.servers()[name][0] == f"127.0.0.1:{portico.port}"
+    portico.wait_for("is ready now")
     portico.stop()
     assert name not in proxy.servers()
     assert cluster_lines(portico) == [
@@ -67,6 +68,7 @@ def test_what_is_in_flight_at_a_stop_is_finished(start: Start, haproxy: NewHAPro
     proxy.wait_for("only", "UP")
     slow = portico.ask("/?seconds=0.5")
     through = start_request(proxy.port, "/?seconds=0.5")
+    wait_for_calls(portico, 2)
     portico.signal(signal.SIGTERM)
     assert through.recv(12) == b"HTTP/1.1 200"
     assert slow.recv(12) == b"HTTP/1.1 200"

@@ -172,7 +172,8 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
             )
         stack.callback(haproxy.wait)
         stack.callback(haproxy.terminate)
-        wait_until((tmp_path / "shop.sock").exists, what="HAProxy to listen")
+        for name in ("shop.sock", "admin.sock"):
+            wait_until((tmp_path / name).exists, what="HAProxy to listen")
         hosts = [Host(tmp_path, place, number) for number in range(4)]
         for host in hosts:
             stack.callback(host.kill)
