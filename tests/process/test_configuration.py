@@ -104,15 +104,17 @@ def test_the_only_application_has_its_mount_and_its_settings_in_one_table(folder
 
 @pytest.mark.parametrize("command", ["run", "check", "config", "dev"])
 def test_routes_that_cannot_be_served_yet_start_nothing(folder: Path, command: str) -> None:
-    (folder / "portico.toml").write_text('[[app]]\napp = "shop"\n[[static]]\nroot = "a"\nmount = "/a"\n')
+    (folder / "portico.toml").write_text(
+        '[[app]]\napp = "shop"\n[[upstream]]\nto = "http://a"\nmount = "/a"\n'
+    )
     done = portico(folder, command)
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
         "",
-        "portico: portico.toml:3:1: [[static]] cannot be served yet; `portico routes` shows what the file "
+        "portico: portico.toml:3:1: [[upstream]] cannot be served yet; `portico routes` shows what the file "
         "says\n",
     )
-    assert "[[static]] " in portico(folder, "routes").stdout
+    assert "[[upstream]] " in portico(folder, "routes").stdout
 
 
 def test_a_wrong_file_starts_nothing_and_tells_everything(folder: Path) -> None:

@@ -81,7 +81,7 @@ def run_development_worker(assignment: DevelopmentAssignment) -> NoReturn:
     process.gate_fd = assignment.gate_fd
     if is_shown:
         process.access_log_colour = False  # the loop colours its own lines
-    serve_and_leave(loaded.application, process, assignment.worker)
+    serve_and_leave(loaded, process, assignment.worker)
 
 
 def _load(assignment: DevelopmentAssignment) -> Loaded:

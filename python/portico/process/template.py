@@ -98,7 +98,7 @@ def _serve(assignment: Assignment, loaded: Loaded, access_log_fd: int) -> Templa
     load_and_warm_up(assignment, loaded)
     signals.watch_what_is_free(WORKER_SIGNALS)
     process = WorkerProcess(assignment, loaded, signals=signals, access_log_fd=access_log_fd)
-    serve(loaded.application, process, assignment)
+    serve(loaded, process, assignment)
     if not assignment.plan.settings.refork_after or not _is_promoted(assignment, before):
         leave(assignment)
     no_server_is_left()

@@ -127,7 +127,6 @@ class WorkerProcess:
         self.on_interrupt: OnInterrupt | None = None
         self.on_response: OnResponse | None = None
         self.routing: EngineRouting | None = loaded.routing
-        self.settings = loaded.settings or assignment.plan.settings
 
 
 def run_worker(assignment: Assignment) -> NoReturn:
@@ -141,7 +140,7 @@ def run_worker(assignment: Assignment) -> NoReturn:
     _core.give_back_memory()
     signals.watch_what_is_free(WORKER_SIGNALS)
     process = WorkerProcess(assignment, loaded, signals=signals, access_log_fd=access_log_fd)
-    serve_and_leave(loaded.application, process, assignment)
+    serve_and_leave(loaded, process, assignment)
 
 
 def begin(assignment: Assignment) -> SignalPipe:
@@ -246,19 +245,20 @@ def _call_hook(assignment: Assignment, name: str) -> None:
     run_in_worker(plan, name, server, Worker(assignment.slot + 1, pid=os.getpid()))
 
 
-def serve_and_leave(application: WSGIApplication, process: WorkerProcess, assignment: Assignment) -> NoReturn:
+def serve_and_leave(loaded: Loaded, process: WorkerProcess, assignment: Assignment) -> NoReturn:
     """Serve until told to stop; ends the process."""
-    serve(application, process, assignment)
+    serve(loaded, process, assignment)
     leave(assignment)
 
 
-def serve(application: WSGIApplication, process: WorkerProcess, assignment: Assignment) -> None:
+def serve(loaded: Loaded, process: WorkerProcess, assignment: Assignment) -> None:
     """Serve until told to stop; ends the process if it is in a call then that does not end."""
     others = (process.signal_fd, process.supervisor_fd, process.gate_fd)
     leave_server_behind([*(each.fd for each in process.listeners), *(fd for fd in others if fd >= 0)])
     try:
+        settings = loaded.settings or assignment.plan.settings
         all_finished = _core.serve(
-            application, process.settings, process, assignment.scoreboard, assignment.slot
+            loaded.application, settings, process, assignment.scoreboard, assignment.slot
         )
     except BaseException as error:
         log.error("the worker cannot go on\n" + traceback_of(error, hide_loader=False))
