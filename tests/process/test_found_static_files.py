@@ -92,7 +92,7 @@ def test_static_root_of_django(start: Start, tmp_path: Path) -> None:
     ("root", "why"),
     [
         ("", "Django has no STATIC_ROOT"),
-        ("none", "/none, STATIC_ROOT of Django: run c"),
+        ("none", "/none, STATIC_ROOT of Django: run "),
     ],
 )
 def test_what_is_not_found_is_told(start: Start, root: str, why: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,14 @@ from portico import log
 from portico.config.sources import resolve
 from portico.process.static_files import with_static_files
 
-Found = Callable[..., list[str]]
-
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def sentences(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the log says."""
-    lines: list[str] = []
-    monkeypatch.setattr(log, "info", lines.append)
-    monkeypatch.setattr(log, "warning", lines.append)
-    return lines
+    sentences: list[str] = []
+    monkeypatch.setattr(log, "info", sentences.append)
+    monkeypatch.setattr(log, "warning", sentences.append)
+    return sentences
 
 
 def found(application: object, *static: str, mount: str = "", tells: bool = True) -> list[str]:
@@ -29,7 +26,7 @@ def found(application: object, *static: str, mount: str = "", tells: bool = True
     return list(with_static_files(settings, application, "shop:app", tells=tells).static_directories)
 
 
-def test_folders_that_are_there_below_their_paths(tmp_path: Path, lines: list[str]) -> None:
+def test_folders_that_are_there_below_their_paths(tmp_path: Path, sentences: list[str]) -> None:
     app = Flask("shop", root_path=str(tmp_path), static_url_path="/files", static_folder="assets")
     outer = Blueprint("outer", "shop", root_path=str(tmp_path), url_prefix="/o", static_folder="outer")
     inner = Blueprint("inner", "shop", root_path=str(tmp_path), url_prefix="/i", static_folder="inner")
@@ -48,15 +45,15 @@ def test_folders_that_are_there_below_their_paths(tmp_path: Path, lines: list[st
     ]
     directories = found(app, "auto", mount="/shop")
     assert sorted(directories) == expected
-    assert lines == [f"static: auto is {', '.join(directories)}, of shop:app"]
+    assert sentences == [f"static: auto is {', '.join(directories)}, of shop:app"]
     assert found(app, "/shop/files=own", "auto", mount="/shop", tells=False)[0] == "/shop/files=own"
-    assert len(lines) == 1
+    assert len(sentences) == 1
 
 
-def test_files_at_the_root(tmp_path: Path, lines: list[str]) -> None:
+def test_files_at_the_root(tmp_path: Path, sentences: list[str]) -> None:
     app = Flask("shop", root_path=str(tmp_path), static_url_path="", static_folder=".")
     assert found(app) == [f"/={tmp_path}"]
-    assert len(lines) == 1
+    assert len(sentences) == 1
 
 
 @pytest.mark.parametrize(
@@ -68,6 +65,6 @@ def test_files_at_the_root(tmp_path: Path, lines: list[str]) -> None:
     ],
     ids=["neither", "none", "not-there"],
 )
-def test_what_is_not_found_is_told(application: object, why: str, lines: list[str]) -> None:
+def test_what_is_not_found_is_told(application: object, why: str, sentences: list[str]) -> None:
     assert found(application) == []
-    assert lines == [f"static: auto has found no files of shop:app: {why}"]
+    assert sentences == [f"static: auto has found no files of shop:app: {why}"]
