@@ -257,7 +257,6 @@ def serve(loaded: Loaded, process: WorkerProcess, assignment: Assignment) -> Non
     leave_server_behind([*(each.fd for each in process.listeners), *(fd for fd in others if fd >= 0)])
     settings = loaded.settings or assignment.plan.settings
     try:
-        settings = loaded.settings or assignment.plan.settings
         all_finished = _core.serve(
             loaded.application, settings, process, assignment.scoreboard, assignment.slot
         )
