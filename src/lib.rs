@@ -20,12 +20,13 @@ mod wsgi;
 use portico_engine::access_log::{AccessLog, AccessRecord};
 use portico_engine::settings::Settings;
 use portico_engine::{
-    datagram, descriptor, fork as forks, heap, log as error_log, orders, orphan, program_files, scoreboard,
-    unused_stack,
+    datagram, descriptor, fork as forks, heap, log as error_log, orders, orphan, process_title, program_files,
+    scoreboard, unused_stack,
 };
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -204,6 +205,12 @@ fn give_back_memory() {
     heap::trim();
 }
 
+/// Calls this process `title` in lists of processes, and `name` where there is room for less.
+#[pyfunction]
+fn name_process(name: &str, title: OsString) {
+    process_title::set(name, &title);
+}
+
 /// The supervisor's and the worker's end of a connection between them.
 #[pyfunction]
 fn socket_pair() -> PyResult<(RawFd, RawFd)> {
@@ -313,6 +320,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(flush_log, module)?)?;
     module.add_function(wrap_pyfunction!(configure_log, module)?)?;
     module.add_function(wrap_pyfunction!(give_back_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(name_process, module)?)?;
     module.add_function(wrap_pyfunction!(socket_pair, module)?)?;
     module.add_function(wrap_pyfunction!(receive_descriptors, module)?)?;
     module.add_function(wrap_pyfunction!(send_datagram, module)?)?;

@@ -36,6 +36,7 @@ __all__ = [
     "hold_capabilities",
     "log",
     "log_lines",
+    "name_process",
     "receive_descriptors",
     "restrict_writes",
     "send_datagram",
@@ -251,6 +252,14 @@ def give_back_memory() -> None:
     That is what is free in the C library's heap (malloc_trim(3)), which would be in every worker's, the pages
     of the program and its libraries (madvise(2)), which are mapped again where they are needed, and the
     stack that no call is using.
+    """
+
+def name_process(name: str, title: str) -> None:
+    """Call this process `title` where command lines are shown, and `name` where there is room for less.
+
+    Linux keeps 15 bytes of `name` (prctl(2), PR_SET_NAME), for `top` and `ps -o comm`; of `title` there
+    remain as many as the command line had, several hundred after the exec of `portico run`. Nothing happens
+    elsewhere, and where /proc is not there or may not be written.
     """
 
 def hold_capabilities(kept: list[int]) -> None:

@@ -207,6 +207,8 @@ def test_a_pipeline_keeps_its_order(site: Several) -> None:
         ("/media/a.txt", "", 200, b"media"),
         ("/media/a.txt", "/somewhere", 200, b"media"),
         ("/media/b", "/somewhere", 404, None),
+        # Decoded already, so that its segment is not "media": the application gets it.
+        ("/%6dedia/a.txt", "", 200, None),
     ],
 )
 def test_over_uwsgi(

@@ -3,9 +3,10 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `fork`, `orphan`, `privileges`,
-//!    `landlock`: for everybody.
-//! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`: how much and how long. `blocking`: threads that wait for disks.
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `process_title`, `fork`, `orphan`,
+//!    `privileges`, `landlock`: for everybody.
+//! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`: how much and how long. `blocking`: threads that
+//!    wait for disks.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
@@ -56,6 +57,7 @@ pub mod orders;
 pub mod orphan;
 pub mod pace;
 pub mod privileges;
+pub mod process_title;
 pub mod program_files;
 pub mod protocol;
 pub mod resources;

@@ -75,14 +75,14 @@ impl Routes {
     /// The row for a request to `host`, as in its Host header or target, for `path` as it was sent, without the query.
     #[must_use]
     pub fn find(&self, host: &[u8], path: &[u8]) -> Routed {
-        self.find_from(0, host, path)
+        self.find_from(0, host, path, true)
     }
 
     /// The same among the rows with the number `first` and those after it: where those before have left a request to the
-    /// next.
+    /// next. `is_encoded` says whether `path` has its escapes still; one that a reverse proxy has decoded has none.
     #[must_use]
-    pub fn find_from(&self, first: usize, host: &[u8], path: &[u8]) -> Routed {
-        let decoded = decoded(path);
+    pub fn find_from(&self, first: usize, host: &[u8], path: &[u8], is_encoded: bool) -> Routed {
+        let decoded = if is_encoded { decoded(path) } else { None };
         let path = decoded.as_deref().unwrap_or(path);
         let mut is_known = !self.rejects_unknown_hosts;
         if self.tells_hosts_apart() {

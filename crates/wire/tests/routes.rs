@@ -99,6 +99,16 @@ fn an_exact_path_is_before_all_others() {
 }
 
 #[test]
+fn a_path_is_decoded_once() {
+    let routes = table(false, &[("", "/a b"), ("", "/a%20b"), ("", "")]);
+    for (path, is_encoded, row) in
+        [("/a%20b", true, 0), ("/a%2520b", true, 1), ("/a b", false, 0), ("/a%20b", false, 1), ("/a%2520b", false, 2)]
+    {
+        assert_eq!(routes.find_from(0, b"", path.as_bytes(), is_encoded), Routed::Row(row), "{path} {is_encoded}");
+    }
+}
+
+#[test]
 fn of_two_rows_for_the_same_the_first_counts() {
     let routes = table(false, &[("", "/a"), ("", "/a")]);
     assert_eq!(routes.find(b"", b"/a"), Routed::Row(0));
@@ -111,7 +121,7 @@ fn a_row_may_leave_a_request_to_the_next_that_takes_it() {
     let all_of = |host: &str, path: &str| {
         let mut found = Vec::new();
         while let Routed::Row(row) =
-            routes.find_from(found.last().map_or(0, |row| row + 1), host.as_bytes(), path.as_bytes())
+            routes.find_from(found.last().map_or(0, |row| row + 1), host.as_bytes(), path.as_bytes(), true)
         {
             found.push(row);
         }

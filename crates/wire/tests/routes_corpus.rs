@@ -40,7 +40,7 @@ fn run(text: &str, name: &str) -> usize {
                     (_, []) => Routed::UnknownHost,
                     (row, _) => Routed::Row(row.parse::<usize>().unwrap() - 1),
                 };
-                let found = routes.find_from(first, host.as_bytes(), path_of(target).as_bytes());
+                let found = routes.find_from(first, host.as_bytes(), path_of(target).as_bytes(), true);
                 assert_eq!(found, expected, "{name}: {line}");
                 requests += 1;
             }

@@ -28,10 +28,15 @@ from portico.dev.worker import DevelopmentAssignment
 from portico.dev.worker_handle import DevelopmentHandle
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
 from portico.process.messages import Drain, Failed, Kind, Leaving, Quit, Ready
-from portico.process.proctitle import name_process
 from portico.process.signals import SUPERVISOR_SIGNALS, SignalPipe, block_signals, how_it_ended, signal
 from portico.process.ways import Ways, forget_parent
-from portico.process.worker import LOG_PATIENCE_S, Assignment, configure_log, shows_colour
+from portico.process.worker import (
+    LOG_PATIENCE_S,
+    Assignment,
+    configure_log,
+    set_up_streams,
+    shows_colour,
+)
 from portico.process.worker_handle import BOOTING, KILLED, READY
 
 TYPE_CHECKING = False
@@ -76,8 +81,9 @@ class Loop:
 
     def run(self) -> int | DevelopmentAssignment:
         """Run until told to stop and return the exit code; in a forked child, return its assignment."""
-        name_process("portico dev", f"portico: dev {self._plan.name}")
+        _core.name_process("portico dev", f"portico: dev {self._plan.name}")
         configure_log(self._plan.settings)
+        set_up_streams()
         self._signals.watch(SUPERVISOR_SIGNALS)
         while True:
             now_s = time.monotonic()

@@ -15,7 +15,6 @@ import sys
 
 from portico import _core, log
 from portico.process.listeners import all_listeners, close_all_but
-from portico.process.proctitle import name_process
 from portico.process.standard_streams import write_errors_to
 from portico.process.worker import configure_log
 
@@ -119,7 +118,7 @@ def _become(plan: Plan, *, before: Plan) -> None:
             os.environ[name] = value
     sys.path[:] = plan.import_path
     plan.take_umask()
-    name_process("portico", f"portico: supervisor {plan.name}")
+    _core.name_process("portico", f"portico: supervisor {plan.name}")
     configure_log(plan.settings)
     _become_in_system(plan.settings, before.settings)
     _core.give_back_memory()

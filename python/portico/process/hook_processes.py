@@ -23,7 +23,6 @@ from portico.process.hooks import LONG_S, named, run_hook
 from portico.process.loading import enter
 from portico.process.loop import Duty
 from portico.process.privileges import give_up
-from portico.process.proctitle import name_process
 from portico.process.signals import SUPERVISOR_SIGNALS, block_signals, how_it_ended, signal, unblock_signals
 from portico.process.tracebacks import traceback_of
 from portico.process.worker import LOG_PATIENCE_S, configure_log
@@ -172,7 +171,7 @@ class SupervisorHooks(Duty):
             self._leave_supervisor()
             gc.enable()
             plan = self._plan
-            name_process("portico hook", f"portico: hook {call.name} {plan.name}")
+            _core.name_process("portico hook", f"portico: hook {call.name} {plan.name}")
             configure_log(plan.settings)
             give_up(plan.settings, plan.identity, plan.directory)
             enter(plan.directory, plan.settings.pythonpath)

@@ -25,7 +25,6 @@ from portico.process.life import ANNOUNCING, DRAINING, KILLING, QUITTING, RELOAD
 from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
 from portico.process.messages import Verbosity
-from portico.process.proctitle import name_process
 from portico.process.signals import (
     SUPERVISOR_SIGNALS,
     SignalPipe,
@@ -36,7 +35,7 @@ from portico.process.signals import (
     signal_name,
 )
 from portico.process.ways import forget_parent
-from portico.process.worker import LOG_PATIENCE_S, Assignment, configure_log
+from portico.process.worker import LOG_PATIENCE_S, Assignment, configure_log, set_up_streams
 from portico.process.worker_set import WorkerSet
 
 TYPE_CHECKING = False
@@ -142,6 +141,7 @@ class Supervisor:
         """Supervise until told to stop and return the exit code; in a forked child, return its assignment."""
         self._name()
         configure_log(self._plan.settings)
+        set_up_streams()
         self._signals.watch(SUPERVISOR_SIGNALS)
         self._loop.watch(self._signals.read_fd, self._take_signals)
         if self._before is not None:
@@ -299,7 +299,7 @@ class Supervisor:
 
     def _name(self, state: str = "") -> None:
         title = f"portico: supervisor {self._plan.name}"
-        name_process("portico", f"{title} ({state})" if state else title)
+        _core.name_process("portico", f"{title} ({state})" if state else title)
 
     # -- signals
 

@@ -24,7 +24,6 @@ from portico.process.import_watch import show_no_stack, show_stack_when_asked
 from portico.process.loaded import Loaded
 from portico.process.loading import enter, load_in
 from portico.process.messages import Failed, Ready, encode
-from portico.process.proctitle import name_process
 from portico.process.signals import STACKS_SIGNAL, WORKER_SIGNALS, SignalPipe, signal
 from portico.process.tracebacks import traceback_of
 
@@ -143,6 +142,16 @@ def run_worker(assignment: Assignment) -> NoReturn:
     serve_and_leave(loaded, process, assignment)
 
 
+def set_up_streams() -> None:
+    """Let what an application prints leave line by line, as on a terminal; and a crash say where it was.
+
+    In the process that forks the workers, once: what each did for itself would be in its own memory.
+    """
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable()
+
+
 def begin(assignment: Assignment) -> SignalPipe:
     """Make this forked process a worker, with nothing loaded yet; return where it hears of signals."""
     gc.enable()
@@ -150,10 +159,8 @@ def begin(assignment: Assignment) -> SignalPipe:
     if assignment.is_template:
         name_template(assignment.plan)
     else:
-        name_process("portico worker", f"portico: worker {assignment.slot + 1} {assignment.plan.name}")
+        _core.name_process("portico worker", f"portico: worker {assignment.slot + 1} {assignment.plan.name}")
     configure_log(assignment.plan.settings)
-    _show_lines_at_once()
-    faulthandler.enable()
     faulthandler.register(STACKS_SIGNAL, file=_STANDARD_ERROR_FD)
     # Before the application is loaded, which may take signals, or the interpreter's wakeups, for itself.
     signals = SignalPipe()
@@ -163,7 +170,7 @@ def begin(assignment: Assignment) -> SignalPipe:
 
 def name_template(plan: Plan) -> None:
     """Call this process what it is: it loads the application, and forks workers."""
-    name_process("portico preload", f"portico: template {plan.name}")
+    _core.name_process("portico preload", f"portico: template {plan.name}")
 
 
 def configure_log(settings: Settings) -> None:
@@ -176,12 +183,6 @@ def shows_colour(fd: int) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or os.isatty(fd)
-
-
-def _show_lines_at_once() -> None:
-    """Let what the application prints leave line by line, into a pipe or file as on a terminal."""
-    if sys.stdout is not None:
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
 def give_up_privileges(assignment: Assignment) -> None:
