@@ -249,9 +249,10 @@ def test_a_reload_takes_other_folders_in_every_worker_of_a_template(several: Sev
     portico = several.start()
     assert body(several.response("/media/a.txt")) == "media"
     several.write(text.replace('root = "media"\nmount', 'root = "other"\nmount'))
+    before = set(portico.worker_pids)
     portico.signal(signal.SIGHUP)
     wait_until(lambda: body(several.response("/media/b.txt")) == "other", what="the new folder")
-    portico.wait_for("is ready after", times=2)
+    wait_until(lambda: before.isdisjoint(portico.worker_pids), what="new workers alone")
     for _ in range(10):
         assert several.response("/media/a.txt").startswith(b"HTTP/1.1 404 ")
     # Without the folder of before there is none.
