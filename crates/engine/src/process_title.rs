@@ -36,11 +36,11 @@ fn set_title(title: &[u8]) -> Option<()> {
 }
 
 /// Where the arguments of a process begin and end in its memory; none where that is secret, and they are 0.
-fn arguments(stat: &[u8]) -> Option<(u64, u64)> {
+fn arguments(fields: &[u8]) -> Option<(u64, u64)> {
     // The name is in parentheses and may itself hold any of them.
-    let after_name = stat.rsplit(|byte| *byte == b')').next()?;
-    let mut fields = std::str::from_utf8(after_name).ok()?.split_ascii_whitespace().skip(ARG_START);
-    let (start, end) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let after_name = fields.rsplit(|byte| *byte == b')').next()?;
+    let mut numbers = std::str::from_utf8(after_name).ok()?.split_ascii_whitespace().skip(ARG_START);
+    let (start, end) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
     (start < end).then_some((start, end))
 }
 
@@ -49,8 +49,8 @@ mod tests {
     use super::arguments;
 
     fn stat(name: &str, start: &str, end: &str) -> Vec<u8> {
-        let before: String = (3..48).map(|field| format!("{field} ")).collect();
-        format!("7 ({name}) {before}{start} {end} 50 51 52\n").into_bytes()
+        let before: Vec<String> = (3..48).map(|field: u32| field.to_string()).collect();
+        format!("7 ({name}) {} {start} {end} 50 51 52\n", before.join(" ")).into_bytes()
     }
 
     #[test]
