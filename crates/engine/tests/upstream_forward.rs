@@ -176,10 +176,14 @@ fn a_connection_that_is_seen_to_be_closed_is_not_used() {
         peer.0.shutdown(Shutdown::Both).unwrap();
         closed.lock().unwrap().send(()).unwrap();
     });
-    let client = Client::of(&server);
+    let member = member(server.address, MEMBER);
+    let client = Client::new(terms(), [member.clone()]);
     run(async {
         client.get().await;
         is_closed.recv_timeout(LONG).unwrap();
+        let kept = member.pool.take(0).unwrap();
+        kept.wait_disconnected().await.unwrap();
+        member.pool.keep(kept, u64::MAX);
         // Not idempotent: nothing of it may be sent on the old one.
         let (outcome, _) = client.ask("POST", b"abc").await;
         assert_eq!(outcome.unwrap().status, 200);
