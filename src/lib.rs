@@ -2,8 +2,8 @@
 //!
 //! `settings` and `process` are what Python tells of a server, `routing` and `upstreams` the table of routes in it, `fork`
 //! makes workers that are not children of their maker, `embedder` is who has started it, `wakeup` how it hears of signals,
-//! `privileges` what it gives up, `wsgi` calls the application, `wire` is the sans-I/O API of `portico.wire`, and this file
-//! is what Python sees, mirrored in `python/portico/_core.pyi`.
+//! `privileges` what it gives up, `shown` objects as text, `wsgi` calls the application, `wire` is the sans-I/O API of
+//! `portico.wire`, and this file is what Python sees, mirrored in `python/portico/_core.pyi`.
 
 mod embedder;
 mod fork;
@@ -12,6 +12,7 @@ mod privileges;
 mod process;
 mod routing;
 mod settings;
+mod shown;
 mod upstreams;
 mod wakeup;
 mod wire;

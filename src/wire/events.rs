@@ -1,6 +1,7 @@
 //! What `RequestParser.next_event` returns: events, each a few immutable fields, and the two states in which there is
 //! none.
 
+use crate::shown::text;
 use crate::wsgi::environ::latin1;
 use portico_wire::{Framing, Header, Span, TargetForm, Version, percent_decode_into};
 use pyo3::prelude::*;
@@ -114,7 +115,7 @@ impl Data {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("Data({})", self.data.bind(py).repr()?))
+        Ok(format!("Data({})", text(&self.data.bind(py).repr()?)))
     }
 }
 
@@ -141,7 +142,7 @@ impl EndOfRequest {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("EndOfRequest({})", self.trailers.bind(py).repr()?))
+        Ok(format!("EndOfRequest({})", text(&self.trailers.bind(py).repr()?)))
     }
 }
 

@@ -9,6 +9,7 @@ use super::failure;
 use super::forked::end_child;
 use super::pending::PendingResponse;
 use super::thread;
+use crate::shown::type_name;
 use portico_engine::connection::Connection;
 use portico_engine::disconnect::DisconnectListener;
 use portico_engine::lock::lock;
@@ -233,7 +234,7 @@ impl OnDisconnect {
     #[pyo3(signature = (callback, /))]
     fn __call__(&self, callback: &Bound<'_, PyAny>) -> PyResult<()> {
         if !callback.is_callable() {
-            let name = callback.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+            let name = type_name(callback);
             return Err(PyTypeError::new_err(format!("portico.on_disconnect: expected a callable, got {name}")));
         }
         self.client.register(self.generation, callback.clone().unbind())

@@ -3,11 +3,12 @@
 
 use crate::embedder::Embedder;
 use crate::names::Names;
+use crate::shown::{traceback, type_name};
 use portico_engine::log::{Level, log, log_failure};
 use portico_engine::message::inbound::Inbound;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::PyString;
 
 /// The application, and how log lines speak of it; each thread has one.
 pub struct Served {
@@ -59,13 +60,13 @@ impl RequestLabel<'_> {
         if error.is_instance_of::<PyKeyboardInterrupt>(py) && self.embedder.interrupt(py, error) {
             return;
         }
-        let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
+        let text = traceback(py, error);
         log_failure(&format!("the application {self} failed\n{text}"));
     }
 
     /// Logs where the application stood when RequestTimeout came, which `error` is or has come of.
     pub fn log_timeout(&self, py: Python<'_>, error: &PyErr) {
-        let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
+        let text = traceback(py, error);
         log_failure(&format!("the application {self} was ended by RequestTimeout\n{text}"));
     }
 
@@ -87,7 +88,7 @@ impl std::fmt::Display for RequestLabel<'_> {
 
 /// The error of an application that gives something else than bytes, at this place of its code.
 pub fn not_bytes(what: &str, got: &Bound<'_, PyAny>, place: Option<String>) -> PyErr {
-    let name = got.get_type().name().map(|name| name.to_string()).unwrap_or_default();
+    let name = type_name(got);
     let encode = if got.is_instance_of::<PyString>() { "; encode it, as in text.encode('utf-8')" } else { "" };
     let place = place.map_or_else(String::new, |place| format!("; it comes from {place}"));
     PyTypeError::new_err(format!("{what}: expected bytes, got {name}{encode}{place}"))
@@ -95,20 +96,21 @@ pub fn not_bytes(what: &str, got: &Bound<'_, PyAny>, place: Option<String>) -> P
 
 /// Logs `error`, which a signal handler raised where no call could get it.
 pub fn log_handler_exception(py: Python<'_>, error: &PyErr) {
-    let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
+    let text = traceback(py, error);
     log_failure(&format!("a signal handler of the application failed\n{text}"));
 }
 
 /// Logs `error`, which a callback of portico.on_disconnect raised, with its traceback.
 pub fn log_callback_exception(py: Python<'_>, application: &str, error: &PyErr) {
-    let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
+    let text = traceback(py, error);
     log_failure(&format!("a portico.on_disconnect callback of the application {application} failed\n{text}"));
 }
 
 /// The name that an application has itself, or its type, after its module's.
 fn own_name(application: &Bound<'_, PyAny>) -> String {
     let named = |object: &Bound<'_, PyAny>| -> PyResult<String> {
-        Ok(format!("{}:{}", object.getattr("__module__")?, object.getattr("__qualname__")?))
+        let part = |name| object.getattr(name)?.extract::<String>();
+        Ok(format!("{}:{}", part("__module__")?, part("__qualname__")?))
     };
     named(application).or_else(|_| named(application.get_type().as_any())).unwrap_or_else(|_| "of unknown name".into())
 }
@@ -129,17 +131,4 @@ pub fn is_timeout(py: Python<'_>, error: &PyErr) -> bool {
         next = error.getattr("__context__").ok();
     }
     false
-}
-
-/// The text of an exception with its traceback.
-pub fn traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {
-    // Imported at the first failure only: workers import as little as possible.
-    let lines = py
-        .import("traceback")?
-        .call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))?;
-    let mut text = String::new();
-    for line in lines.cast::<PyList>()?.iter() {
-        text += &line.str()?.to_string_lossy();
-    }
-    Ok(text)
 }

@@ -1,7 +1,7 @@
 //! A process that the application has forked during its call must not come back from it: the response is its parent's, and
 //! so is everything else of the server. It ends here, as it would have at the end of a program.
 
-use super::failure::traceback;
+use crate::shown::traceback;
 use portico_engine::fork::is_child;
 use portico_engine::log::{Level, log, log_failure};
 use pyo3::exceptions::PySystemExit;
@@ -21,7 +21,7 @@ pub fn end_child(py: Python<'_>, who: &dyn Display, error: Option<&PyErr>) {
             0
         }
         Some(error) => exit_code(py, error).unwrap_or_else(|| {
-            let text = traceback(py, error).unwrap_or_else(|_| error.to_string());
+            let text = traceback(py, error);
             log(
                 Level::Error,
                 &format!("the application {who}: a process that it has forked failed, and is ended\n{text}"),

@@ -8,6 +8,7 @@
 mod source;
 
 use super::references::is_only_ours;
+use crate::shown::type_name;
 use portico_engine::lock::lock;
 use portico_engine::message::body::{Body, Stream, Unwanted};
 use portico_engine::resources::Resources;
@@ -159,7 +160,7 @@ impl Input {
         let py = buffer.py();
         let view = PyMemoryView::from(buffer)?;
         if view.getattr("readonly")?.is_truthy()? {
-            let name = buffer.get_type().name()?;
+            let name = type_name(buffer);
             return Err(PyTypeError::new_err(format!("wsgi.input: expected a writable buffer to fill, got {name}")));
         }
         let view = view.call_method1("cast", ("B",))?;

@@ -57,5 +57,7 @@ fn of_function(function: &Bound<'_, PyAny>) -> Option<String> {
 }
 
 fn place(code: &Bound<'_, PyAny>, line: &Bound<'_, PyAny>) -> Option<String> {
-    Some(format!("{}:{line}", code.getattr("co_filename").ok()?))
+    // Not shown by str(), which runs handlers of signals first.
+    let (file, line): (String, u64) = (code.getattr("co_filename").ok()?.extract().ok()?, line.extract().ok()?);
+    Some(format!("{file}:{line}"))
 }

@@ -8,6 +8,7 @@ use super::ladder::ThreadCall;
 use super::pending::{PendingResponse, WriteState};
 use super::references::is_unshared;
 use super::{failure, location, released};
+use crate::shown::{repr_of, type_name};
 use portico_engine::clock::DateHeader;
 use portico_engine::exchange::block_writer::Sent;
 use portico_engine::exchange::responder::Responder;
@@ -318,10 +319,7 @@ fn not_latin1(what: &'static str, text: &Bound<'_, PyString>) -> PyErr {
 fn wrong_type(what: &'static str, expected: &'static str, got: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(Shown {
         object: got.clone().unbind(),
-        tell: move |got: &Bound<'_, PyAny>| {
-            let name = got.get_type().name().map(|name| name.to_string()).unwrap_or_default();
-            format!("{what}: expected a {expected}, got {name}")
-        },
+        tell: move |got: &Bound<'_, PyAny>| format!("{what}: expected a {expected}, got {}", type_name(got)),
     })
 }
 
@@ -331,11 +329,6 @@ where
     F: FnOnce(&Bound<'_, PyAny>) -> String + Send + Sync + 'static,
 {
     PyValueError::new_err(Shown { object: object.clone().unbind(), tell })
-}
-
-/// `repr()`, or a text in its place where that fails: what it raises is of no interest here.
-fn repr_of(object: &Bound<'_, PyAny>) -> String {
-    object.repr().map_or_else(|_| "a str whose repr() fails".into(), |text| text.to_string_lossy().into_owned())
 }
 
 /// The text of an error, made when the error is raised: showing an object may run the application's code.

@@ -153,6 +153,49 @@ except KeyboardInterrupt:
         assert running.end()[0] == 0
 
 
+# Handlers of signals run when Python code does, and when str() or repr() of an object begins. These come with
+# nothing of the application's own running: when its name is asked for, and when the log gets its traceback.
+AT_THE_START = """
+import _thread
+class Application(int):
+    __module__ = property(_thread.interrupt_main)
+    def __call__(self, environ, start_response):
+        raise AssertionError("interrupted before")
+serve(Application(signal.SIGINT))
+"""
+IN_A_TRACEBACK = """
+import _thread
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return map(_thread.interrupt_main, [signal.SIGINT])
+client = threading.Thread(target=os.system, args=(f"sleep 0.1; curl -s -m 9 localhost:{port}",))
+client.start()
+serve(app)
+"""
+SERVES = {
+    "serve": "def serve(app): portico.serve(app, port=port, access_log='off'); raise KeyboardInterrupt",
+    "make_server": "def serve(app): make_server('127.0.0.1', port, app, Quiet).serve_forever()",
+}
+
+
+@pytest.mark.parametrize("code", [AT_THE_START, IN_A_TRACEBACK], ids=["at the start", "in a traceback"])
+@pytest.mark.parametrize("serve", SERVES)
+def test_an_interrupt_that_comes_while_something_is_only_shown_is_not_lost(
+    code: str, serve: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "program.py"
+    path.write_text("\n".join([BEGIN, SERVES[serve], code]))
+    ended = subprocess.run(
+        [sys.executable, str(path), str(free_port())],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert "Exception ignored" not in ended.stderr
+    assert ended.stderr.splitlines()[-1] == "KeyboardInterrupt"
+
+
 def test_serve_says_where_and_writes_the_access_log(tmp_path: Path) -> None:
     with program("portico.serve(app, port=port)", tmp_path) as running:
         line = running.line()

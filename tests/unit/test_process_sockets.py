@@ -21,6 +21,7 @@ from portico.config.addresses import parse_address
 from portico.errors import OperatorError
 from portico.process.plan import Listener
 from portico.process.sockets import bind_all
+from support.server import free_port
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
@@ -74,8 +75,7 @@ def test_listens_on_both_families_with_one_ipv6_wildcard() -> None:
 
 
 def test_leaves_ipv4_to_an_address_of_its_own() -> None:
-    with bound("127.0.0.1:0") as [free]:
-        port = port_of(free)
+    port = free_port("::")
     with bound(f"[::]:{port}", f"0.0.0.0:{port}") as listeners:
         assert [listener.display for listener in listeners] == [
             f"http://[::]:{port}",
@@ -257,6 +257,7 @@ sys.path[:0] = {path!r}
 from portico.config.addresses import parse_address
 from portico.errors import BindError
 from portico.process.sockets import bind_all
+from support.server import free_port
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)

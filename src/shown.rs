@@ -1,0 +1,55 @@
+//! Objects of Python as text, for log lines and errors.
+//!
+//! `str()` and `repr()` begin with the handlers of signals that have come, and on the main thread these may raise
+//! `KeyboardInterrupt`. What is only made to be read drops what goes wrong meanwhile; the interrupt is not lost with it.
+
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+/// The text of an exception with its traceback; without, where that cannot be made.
+pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    let value = error.value(py).as_any();
+    with_traceback(py, error)
+        .or_else(|failed| {
+            keep_interrupt(py, &failed);
+            value.str().map(|shown| text(&shown))
+        })
+        .unwrap_or_else(|failed| {
+            keep_interrupt(py, &failed);
+            type_name(value)
+        })
+}
+
+fn with_traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {
+    // Imported at the first failure only: workers import as little as possible.
+    let lines = py
+        .import("traceback")?
+        .call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))?;
+    Ok(lines.cast::<PyList>()?.iter().map(|line| line.cast::<PyString>().map(text).unwrap_or_default()).collect())
+}
+
+/// `repr()`, or a text in its place where that fails.
+pub fn repr_of(object: &Bound<'_, PyAny>) -> String {
+    object.repr().map(|shown| text(&shown)).unwrap_or_else(|failed| {
+        keep_interrupt(object.py(), &failed);
+        "a str whose repr() fails".into()
+    })
+}
+
+/// The name of its type.
+pub fn type_name(object: &Bound<'_, PyAny>) -> String {
+    object.get_type().name().map(|name| text(&name)).unwrap_or_default()
+}
+
+/// What is in a `str`.
+pub fn text(string: &Bound<'_, PyString>) -> String {
+    string.to_string_lossy().into_owned()
+}
+
+/// Has the interrupt that `failed` is come once more, where somebody waits for it.
+fn keep_interrupt(py: Python<'_>, failed: &PyErr) {
+    if failed.is_instance_of::<PyKeyboardInterrupt>(py) {
+        let _ = py.import("_thread").and_then(|thread| thread.call_method0("interrupt_main"));
+    }
+}
