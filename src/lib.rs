@@ -29,7 +29,7 @@ use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -137,7 +137,7 @@ impl Scoreboard {
         let file = descriptor::duplicate(fd)?;
         let slot = self.slot(slot)?;
         let access_log = AccessLog::new(&file, colour, None)?;
-        access_log.add_lines(&slot.unwritten.lines());
+        access_log.add_lines(&slot.unwritten.lines(file.as_fd()));
         for (cell, call) in slot.all_unfinished() {
             access_log.add(&AccessRecord {
                 client: call.client,

@@ -31,7 +31,8 @@ fn with_traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {
 
 /// `repr()`, or a text in its place where that fails.
 pub fn repr_of(object: &Bound<'_, PyAny>) -> String {
-    object.repr().map(|shown| text(&shown)).unwrap_or_else(|failed| {
+    let shown = object.repr().map(|shown| text(&shown));
+    shown.unwrap_or_else(|failed| {
         keep_interrupt(object.py(), &failed);
         "a str whose repr() fails".into()
     })

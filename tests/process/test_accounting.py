@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import signal
+import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -125,6 +129,54 @@ def test_kill_9_under_load_loses_only_what_was_in_flight_and_each_has_one_line(s
     # Each kill meets one call in each of the clients at most.
     assert len(killed) <= 5 * 6
     assert len(load.lost) <= 5 * 6
+
+
+@pytest.mark.parametrize("where", ["file", "pipe"])
+def test_a_worker_that_is_killed_while_it_writes_its_lines_has_them_once(start: Start, where: str) -> None:
+    """What it has written is in the log when the call that wrote it has not returned yet."""
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(read_fd, False)
+    log_name = "access.log" if where == "file" else "-"
+    portico = start(SHOP, "--workers", "1", "--access-log", log_name, stdout=write_fd)
+    portico.wait_ready()
+    path = portico.folder / "access.log"
+    written = bytearray()
+
+    def text() -> str:
+        if where == "file":
+            return path.read_text()
+        with contextlib.suppress(BlockingIOError):
+            written.extend(os.read(read_fd, 65536))
+        return written.decode()
+
+    with held_in_write(portico.worker_pids[0]):
+        portico.get("/first")
+        wait_until(lambda: "/first" in text(), what="the line")
+        os.kill(portico.worker_pids[0], signal.SIGKILL)
+    portico.wait_for("is ready after")
+    portico.get("/second")
+    portico.stop()
+    assert [line.split()[6] for line in text().splitlines()] == ["/first", "/second"]
+    os.close(read_fd)
+    os.close(write_fd)
+
+
+@contextlib.contextmanager
+def held_in_write(pid: int) -> Iterator[None]:
+    """Let each write of a process be done, but not return to it for a while."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    options = ["-e", "trace=write", "-e", "inject=write:delay_exit=20000000", "-o", os.devnull]
+    with subprocess.Popen(
+        ["strace", "-f", *options, "-p", str(pid)], stderr=subprocess.PIPE, text=True
+    ) as tracer:
+        assert tracer.stderr is not None
+        if "attached" not in (first := tracer.stderr.readline()):
+            pytest.skip(f"strace cannot trace: {first}")
+        try:
+            yield
+        finally:
+            tracer.send_signal(signal.SIGINT)
 
 
 def test_a_drained_request_has_one_line(start: Start) -> None:

@@ -201,24 +201,32 @@ impl AccessLog {
                 buffered.shown_bytes = 0;
                 self.half.fetch_xor(1, Relaxed);
             }
-            let written = write_to(writer, lines);
+            let written = self.write_once(writer, lines);
             lines.drain(..written);
-            self.show_written(written, lines.is_empty());
-            if !lines.is_empty() {
+            if written == 0 {
                 return false;
             }
         }
     }
 
-    /// Notes in the slot what has left.
-    fn show_written(&self, written: usize, is_all: bool) {
-        let Some(slot) = &self.slot else { return };
+    /// Writes from the start of `lines`, of which not all need to leave; returns how many bytes are done with.
+    fn write_once(&self, writer: &LineWriter, lines: &[u8]) -> usize {
+        static RATE: RateLimited = RateLimited::new();
         let half = self.half.load(Relaxed) ^ 1;
-        if is_all {
-            slot.unwritten.clear(half);
-        } else {
-            slot.unwritten.wrote(half, written);
+        if let Some(slot) = &self.slot {
+            slot.unwritten.begin(half, writer.share_of(lines), writer.file_bytes());
         }
+        let written = writer.write_once(lines).unwrap_or_else(|error| {
+            // A log that cannot be written must not stop the server: what does not fit is given up.
+            RATE.warn(|| format!("cannot write the access log: {error}; lines are lost, requests are served"));
+            lines.len()
+        });
+        match &self.slot {
+            Some(slot) if written == lines.len() => slot.unwritten.clear(half),
+            Some(slot) => slot.unwritten.wrote(half, written),
+            None => {}
+        }
+        written
     }
 
     /// Writes what was buffered, waiting at most until `deadline` for who reads it, and gives up the rest.
@@ -236,16 +244,6 @@ impl AccessLog {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
-}
-
-/// Writes from the start of `lines`; returns how many bytes are done with.
-fn write_to(writer: &LineWriter, lines: &[u8]) -> usize {
-    static RATE: RateLimited = RateLimited::new();
-    writer.write(lines).unwrap_or_else(|error| {
-        // A log that cannot be written must not stop the server: what does not fit is given up.
-        RATE.warn(|| format!("cannot write the access log: {error}; lines are lost, requests are served"));
-        lines.len()
-    })
 }
 
 fn warn_about_lost(lines: u64) {

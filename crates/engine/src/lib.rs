@@ -8,7 +8,7 @@
 //! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`: how much and how long. `blocking`: threads that
 //!    wait for disks.
 //! 3. `state`: what may follow what, as tables.
-//! 4. `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
+//! 4. `killed_write`, `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
 //!    may come in, who waits, who is where, who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket. `files`: which
@@ -46,6 +46,7 @@ pub mod gate;
 pub mod heap;
 pub mod housekeeping;
 pub mod interrupts;
+pub mod killed_write;
 pub mod landlock;
 pub mod line_writer;
 pub mod listener;

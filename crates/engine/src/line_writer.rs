@@ -56,6 +56,11 @@ impl LineWriter {
         self.kind == Kind::File
     }
 
+    /// How many bytes from the start of `lines` the next write takes at most.
+    pub fn share_of(&self, lines: &[u8]) -> usize {
+        if self.is_file() { lines.len() } else { whole_lines(lines).len() }
+    }
+
     /// Writes from the start of `lines`, as far as it can be without waiting for a reader; returns how many bytes that
     /// were. Outside the interpreter: a disk may be slow.
     ///
@@ -66,23 +71,35 @@ impl LineWriter {
         while let rest = lines.get(done..).unwrap_or_default()
             && !rest.is_empty()
         {
-            match self.write_once(rest) {
-                Ok(written) => done += written,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
-                Err(error) => return Err(error),
+            match self.write_once(rest)? {
+                0 => break,
+                written => done += written,
             }
         }
         Ok(done)
     }
 
-    fn write_once(&self, lines: &[u8]) -> Result<usize, Errno> {
-        match self.kind {
-            Kind::File => write(&self.fd, lines),
-            Kind::Opened => write(&self.fd, whole_lines(lines)),
-            Kind::Asked if is_writable(self.fd.as_fd()) => write(&self.fd, whole_lines(lines)),
-            Kind::Asked => Err(Errno::AGAIN),
+    /// As `write`, with one write; 0 if it would wait.
+    ///
+    /// # Errors
+    /// The lines cannot be written.
+    pub fn write_once(&self, lines: &[u8]) -> Result<usize, Errno> {
+        let part = lines.get(..self.share_of(lines)).unwrap_or_default();
+        loop {
+            if self.kind == Kind::Asked && !is_writable(self.fd.as_fd()) {
+                return Ok(0);
+            }
+            match write(&self.fd, part) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(0),
+                written => return written,
+            }
         }
+    }
+
+    /// How long the file is; none if it is no file.
+    pub fn file_bytes(&self) -> Option<u64> {
+        self.is_file().then(|| fstat(&self.fd).ok()).flatten().and_then(|status| u64::try_from(status.st_size).ok())
     }
 }
 
