@@ -18,6 +18,7 @@ from support.lifecycle import (
     load_for,
     wait_for_others,
 )
+from support.processes import is_stopped
 from support.waiting import wait_until
 
 from lifecycle.load import Load
@@ -85,12 +86,6 @@ def test_a_stop(start: Start) -> None:
     assert load.tally.right > 100
 
 
-def are_all_stopped(pid: int) -> bool:
-    """Say whether each thread of `pid` is stopped (T in proc(5))."""
-    stats = [(thread / "stat").read_text() for thread in Path(f"/proc/{pid}/task").iterdir()]
-    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
-
-
 @contextmanager
 def standing_still(portico: Portico) -> Iterator[None]:
     """One worker is stopped, and the other has so many connections that nobody would choose it."""
@@ -98,7 +93,7 @@ def standing_still(portico: Portico) -> Iterator[None]:
     with ExitStack() as stack:
         portico.signal_worker(stands, signal.SIGSTOP)
         # Not one of its threads may still be about to accept.
-        wait_until(lambda: are_all_stopped(stands), what="the worker to stand still")
+        wait_until(lambda: is_stopped(stands), what="the worker to stand still")
         stack.callback(portico.signal_worker, stands, signal.SIGCONT)
         for _ in range(20):
             connection = stack.enter_context(portico.connect())

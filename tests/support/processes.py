@@ -21,11 +21,21 @@ def children(pid: int) -> list[int]:
 
 def is_alive(pid: int) -> bool:
     """Whether `pid` runs (a zombie does not)."""
+    return _state(Path(f"/proc/{pid}")) not in "ZX"
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether each thread of `pid` stands still: they do a moment after SIGSTOP was sent."""
+    return all(_state(thread) == "T" for thread in Path(f"/proc/{pid}/task").iterdir())
+
+
+def _state(folder: Path) -> str:
+    """One letter (proc_pid_stat(5)); X if there is none."""
     try:
-        status = Path(f"/proc/{pid}/stat").read_text()
+        status = (folder / "stat").read_text()
     except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in "ZX"
+        return "X"
+    return status.rpartition(")")[2].split()[0]
 
 
 def cpu_s(pid: int) -> float:

@@ -16,7 +16,7 @@ import pytest
 from cluster.haproxies import RuntimeAPI
 from support.counted_load import CountedLoad, counted_load
 from support.namespaces import Machines, in_namespaces, machines
-from support.processes import children
+from support.processes import children, is_alive
 from support.reverse_proxies import find_program
 from support.waiting import wait_until
 
@@ -127,11 +127,13 @@ class Host:
         return self.process.wait(20)
 
     def kill(self) -> None:
-        """End all of it at once."""
+        """End all of it at once; nothing of it is there any more afterwards."""
         if self.process is not None and self.process.poll() is None:
-            for pid in [self.process.pid, *children(self.process.pid)]:
+            workers = children(self.process.pid)
+            for pid in [self.process.pid, *workers]:
                 os.kill(pid, signal.SIGKILL)
             self.process.wait()
+            wait_until(lambda: not any(map(is_alive, workers)), what="the end of its workers")
 
     def log(self) -> str:
         return (self.folder / "error.log").read_text()

@@ -18,6 +18,7 @@ from support.lifecycle import (
     load_for,
     wait_for_others,
 )
+from support.processes import is_stopped
 from support.waiting import wait_until
 
 from lifecycle.load import Load
@@ -33,6 +34,7 @@ STOPPED_S = 0.5
 def stopped(pid: int) -> Iterator[None]:
     os.kill(pid, signal.SIGSTOP)
     try:
+        wait_until(lambda: is_stopped(pid), what="a process that stands still")
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
