@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src crates -path '*/tests' -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
+SOURCES := Cargo.toml Cargo.lock pyproject.toml build.rs $(shell find src crates -path '*/tests' -prune -o \( -name '*.rs' -o -name '*.ld' -o -name Cargo.toml \) -print)
 EXAMPLE ?= examples.guestbook:application
 # Of Cargo.toml: release, or profiling, which keeps names and lines.
 PROFILE ?= release

@@ -21,8 +21,7 @@ mod wsgi;
 use portico_engine::access_log::{AccessLog, AccessRecord};
 use portico_engine::settings::Settings;
 use portico_engine::{
-    datagram, descriptor, fork as forks, heap, log as error_log, orders, orphan, process_title, program_files,
-    scoreboard, unused_stack,
+    datagram, descriptor, fork as forks, log as error_log, orders, orphan, process_title, scoreboard, spare_memory,
 };
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -197,13 +196,10 @@ fn level_named(name: &str) -> PyResult<error_log::Level> {
     })
 }
 
-/// Gives memory back to the system: pages of program and libraries that may not be needed again, what is free of the
-/// heap, and the stack that no call is using.
+/// Gives memory that a start has needed back to the system.
 #[pyfunction]
 fn give_back_memory() {
-    program_files::let_go();
-    unused_stack::let_go();
-    heap::trim();
+    spare_memory::give_back();
 }
 
 /// Calls this process `title` in lists of processes, and `name` where there is room for less.

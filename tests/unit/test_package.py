@@ -42,7 +42,7 @@ def files_of(folder: Path) -> set[str]:
 
 def test_source_distribution_has_what_a_build_needs_and_no_more(source_distribution: Path) -> None:
     sources = tracked("python", "src", "crates/*/src/*", "crates/*/Cargo.toml")
-    others = {"Cargo.toml", "Cargo.lock", "pyproject.toml", "LICENSE", "README.md", "PKG-INFO"}
+    others = {"Cargo.toml", "Cargo.lock", "build.rs", "pyproject.toml", "LICENSE", "README.md", "PKG-INFO"}
     assert files_of(source_distribution) == sources | others
 
 
@@ -103,3 +103,9 @@ def test_classifiers_name_every_python_that_there_is_a_wheel_for() -> None:
 @pytest.mark.skipif((VENV / ".built-profiling").exists(), reason="built with PROFILE=profiling")
 def test_extension_is_stripped() -> None:
     assert sections_for_debuggers(Path(_core.__file__).read_bytes()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="src/layout.ld is for ELF")
+def test_functions_that_few_requests_run_lie_apart() -> None:
+    program = Path(_core.__file__).read_bytes()
+    assert b"\0.text.apart\0" in program

@@ -17,6 +17,7 @@ use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
 use crate::orders::{Effects, OrderDescriptors, Orders, Stop};
 use crate::server::Server;
+use crate::spare_memory;
 use crate::upstream::names::{self, NameThread};
 use crate::upstream::probe;
 use crate::wheel::Timed;
@@ -80,6 +81,11 @@ async fn serve(server: &Arc<Server>, listeners: Vec<(Arc<Listener>, OwnedFd)>, m
     let housekeeping = tokio::spawn(housekeeping::run(server.clone()));
     for (listener, connection) in connections {
         take_over(server, &listener, connection);
+    }
+    if orders.have_supervisor() {
+        // Here, since making the server was the most of its start. A program that serves beside all else that it does
+        // knows best what it needs.
+        spare_memory::give_back();
     }
     orders.say_ready();
     let stop = loop {

@@ -5,8 +5,8 @@
 //!
 //! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `process_title`, `fork`, `orphan`,
 //!    `privileges`, `landlock`: for everybody.
-//! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`: how much and how long. `blocking`: threads that
-//!    wait for disks.
+//! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`, `spare_memory`: how much and how long.
+//!    `blocking`: threads that wait for disks.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `killed_write`, `unwritten`, `scoreboard`, `access_log`: accounts that need no interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
@@ -43,7 +43,7 @@ pub mod files;
 pub mod fork;
 pub mod function;
 pub mod gate;
-pub mod heap;
+mod heap;
 pub mod housekeeping;
 pub mod interrupts;
 pub mod killed_write;
@@ -59,17 +59,18 @@ pub mod orphan;
 pub mod pace;
 pub mod privileges;
 pub mod process_title;
-pub mod program_files;
+mod program_files;
 pub mod protocol;
 pub mod resources;
 pub mod routing;
 pub mod scoreboard;
 pub mod server;
 pub mod settings;
+pub mod spare_memory;
 pub mod stacks;
 pub mod state;
 mod sync;
-pub mod unused_stack;
+mod unused_stack;
 pub mod unwritten;
 pub mod upstream;
 pub mod wheel;

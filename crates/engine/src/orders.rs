@@ -177,6 +177,11 @@ impl Orders {
         self.say(&ready);
     }
 
+    /// Whether there is a supervisor: then this process does nothing but serve.
+    pub fn have_supervisor(&self) -> bool {
+        self.supervisor.0.is_some()
+    }
+
     /// Whether there was a supervisor that has died: nobody ends this process from outside.
     pub fn are_orphaned(&self) -> bool {
         self.is_orphaned

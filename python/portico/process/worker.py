@@ -135,8 +135,6 @@ def run_worker(assignment: Assignment) -> NoReturn:
     access_log_fd = open_access_log(assignment.plan)
     give_up_privileges(assignment)
     loaded = load_and_warm_up(assignment)
-    # What only loading has needed.
-    _core.give_back_memory()
     signals.watch_what_is_free(WORKER_SIGNALS)
     process = WorkerProcess(assignment, loaded, signals=signals, access_log_fd=access_log_fd)
     serve_and_leave(loaded, process, assignment)
