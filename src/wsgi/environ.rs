@@ -48,6 +48,8 @@ pub struct Environ {
     variables: Recent<Box<[u8]>, Key>,
     /// Addresses of clients as strings.
     addresses: Recent<IpAddr, Py<PyString>>,
+    /// Where applications are mounted, as strings.
+    mounts: Recent<Box<[u8]>, Py<PyString>>,
     ports: Vec<Option<(u16, Py<PyString>)>>,
     decoded: Vec<u8>,
 }
@@ -158,6 +160,7 @@ impl Environ {
             names: Recent::new(),
             variables: Recent::new(),
             addresses: Recent::new(),
+            mounts: Recent::new(),
             ports: Vec::new(),
             decoded: Vec::new(),
         });
@@ -304,6 +307,11 @@ impl Environ {
     ) -> PyResult<()> {
         let end = inbound.head.path.start as usize;
         let mount = inbound.bytes().get(end.saturating_sub(mounted as usize)..end).unwrap_or_default();
+        // Nearly all are.
+        if mount.iter().all(|byte| byte.is_ascii() && *byte != b'%') {
+            let make = || PyString::new(py, std::str::from_utf8(mount).unwrap_or_default()).unbind();
+            return environ.set_item(&self.keys.script_name, &*self.mounts.of_name(mount, make));
+        }
         self.decoded.clear();
         if inbound.gateway().is_none_or(|gateway| gateway.path_is_encoded) {
             percent_decode_into(mount, &mut self.decoded);

@@ -167,7 +167,8 @@ impl Routing {
     fn find(&self, inbound: &Inbound, first: usize) -> Routed {
         let path = inbound.head.path.of(inbound.bytes());
         let is_encoded = inbound.gateway().is_none_or(|gateway| gateway.path_is_encoded);
-        self.routes.find_from(first, inbound.host().unwrap_or_default(), path, is_encoded)
+        let host = if self.routes.tells_hosts_apart() { inbound.host() } else { None };
+        self.routes.find_from(first, host.unwrap_or_default(), path, is_encoded)
     }
 
     /// What is to be done with the request in `inbound`, whose head was read, by the row with the number `first` or a

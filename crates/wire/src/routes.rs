@@ -5,15 +5,18 @@
 //! `/a` takes `/a` and `/a/b`, not `/ab`. Paths are compared decoded, but an encoded slash separates nothing.
 
 use crate::grammar::hex_digit;
+use rustc_hash::FxHashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
+
+/// By a text of the table. Clients ask for any, but add none: so the hash need not be one that they cannot foresee.
+type ByText<T> = FxHashMap<Box<[u8]>, T>;
 
 /// The table.
 #[derive(Debug, Default)]
 pub struct Routes {
-    hosts: HashMap<Box<[u8]>, Paths>,
+    hosts: ByText<Paths>,
     /// By what follows the `*`, with its dot.
-    wildcards: HashMap<Box<[u8]>, Paths>,
+    wildcards: ByText<Paths>,
     any: Paths,
     /// Whether a host that no row names is nobody's, whatever there is for any host.
     rejects_unknown_hosts: bool,
@@ -22,8 +25,8 @@ pub struct Routes {
 /// What there is for one host: rows by their path.
 #[derive(Debug, Default)]
 struct Paths {
-    exact: HashMap<Box<[u8]>, Rows>,
-    below: HashMap<Box<[u8]>, Rows>,
+    exact: ByText<Rows>,
+    below: ByText<Rows>,
     longest: usize,
 }
 
