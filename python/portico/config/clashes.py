@@ -162,8 +162,11 @@ def _of_routes(settings: Settings) -> Iterator[_Clash]:
 
 
 def _of_static_directories(settings: Settings) -> Iterator[_Clash]:
-    """A path has one directory."""
-    rows: tuple[Setting[tuple[str, ...]], ...] = (Settings.static_directories, Settings.x_accel_redirect)
+    """A path has one directory, and a status one page."""
+    rows: tuple[Setting[tuple[str, ...]], ...] = (
+        *(Settings.static_directories, Settings.x_accel_redirect),
+        Settings.error_pages,
+    )
     for row in rows:
         prefixes = [text.partition("=")[0] for text in settings.values[row.attribute]]
         for prefix in sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1}):

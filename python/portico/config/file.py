@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from portico.config.document import Document
-from portico.config.setting import Group, Setting
+from portico.config.setting import Group, Setting, is_one_row
 from portico.config.settings import by_group
 from portico.config.table_reader import TableReader, TableValues
 from portico.config.toml_file import open_document, text_of_file
@@ -145,7 +145,11 @@ class _Reader:
                 self._unknown_table(here, [*self._groups, *ROUTE_TABLES], elsewhere)
             elif isinstance(value, dict):
                 header = self._document.header(key, is_array=False)
-                self._take(reader.table(value, here, self._groups[key][1], header=header))
+                group, rows = self._groups[key]
+                if is_one_row(group, rows):
+                    self._take(reader.table({key: value}, path, rows, header=header))
+                else:
+                    self._take(reader.table(value, here, rows, header=header))
             else:
                 self._document.wrong_type(
                     here, f"a table {self._document.header(key, is_array=False)}", value

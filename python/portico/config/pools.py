@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from portico.config.clashes import clashes
+from portico.config.error_pages import changed_ns
 from portico.config.file import FileValues
 from portico.config.routes.keys import OF_A_POOL, TABLES, AppKeys
 from portico.config.routes.table import Action, Route, Routes
@@ -31,7 +32,7 @@ _LEFT_TO_POOL = {"eject_after": 0, "timeout_s": 0.0, "tunnel_timeout_s": 0.0}
 
 _PLACES = {"mounts", "hosts"}
 _OF_EACH = {*_PLACES, *(row.attribute for row in (AppKeys.strip, Settings.app, Settings.factory))}
-_OF_EACH |= {Settings.middleware.attribute, Settings.name.attribute}
+_OF_EACH |= {row.attribute for row in (Settings.middleware, Settings.name, Settings.error_pages)}
 """What each of several applications may have for itself, while all share their workers."""
 
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -179,28 +180,39 @@ def _largest_body(pools: Sequence[Settings]) -> int:
 def _led_to(pools: Sequence[Pool], routes: Routes) -> Routes:
     """Return `routes` as the router has them: with pools in the place of their applications."""
     usual = {row.attribute: row.default for row in TABLES[_UPSTREAM] if row.attribute not in _PLACES}
-    actions = {
-        pool.name: Action(
-            _UPSTREAM, {**usual, **_LEFT_TO_POOL, "pool_file": file_name(pool.name)}, f"pool {pool.name}"
-        )
-        for pool in pools
-    }
+    # Several for the pool of those that share one, if they have pages of their own.
+    actions: dict[tuple[str, tuple[str, ...]], Action] = {}
+    for pool in pools:
+        for pages in map(pages_of, pool.actions):
+            own = {"pool_file": file_name(pool.name), Settings.error_pages.attribute: pages}
+            action = Action(_UPSTREAM, {**usual, **_LEFT_TO_POOL, **own}, f"pool {pool.name}")
+            actions.setdefault((pool.name, pages), action)
+
+    def led_to(action: Action) -> Action | None:
+        return actions.get((action.pool, pages_of(action))) if action.table == "app" else action
+
+    led = [(route, led_to(route.action)) for route in routes.routes]
     return Routes(
         [
             Route(
                 route.host,
                 route.path,
-                actions.get(route.action.pool, route.action),
+                action,
                 is_exact=route.is_exact,
                 host_origin=route.host_origin,
                 path_origin=route.path_origin,
             )
-            for route in routes.routes
-            if route.action.table != "app" or route.action.pool in actions
+            for route, action in led
+            if action is not None
         ],
         unknown_host=routes.unknown_host,
         unknown_host_origin=routes.unknown_host_origin,
     )
+
+
+def pages_of(action: Action) -> tuple[str, ...]:
+    """Return the error pages that are an action's own."""
+    return tuple(action.values.get(Settings.error_pages.attribute, ()))
 
 
 def _record(pool: Pool, base: Settings) -> dict[str, Any]:
@@ -210,7 +222,10 @@ def _record(pool: Pool, base: Settings) -> dict[str, Any]:
         for route in pool.routes.routes
     ]
     sources = [action.source for action in pool.actions]
-    whole = repr((sorted(settings.values.items()), rows, settings.virtual_environment, sources))
+    # They are read again where one of them has changed.
+    all_pages = [settings.error_pages, *(pages_of(action) for action in pool.actions)]
+    changed = [changed_ns(pages, settings.chdir) for pages in all_pages]
+    whole = repr((sorted(settings.values.items()), rows, settings.virtual_environment, sources, changed))
     return {
         "name": pool.name,
         "file": file_name(pool.name),

@@ -131,6 +131,9 @@ class RouteReader:
             return flat
         found = apps[0].found
         own = {row.attribute for row in vars(AppKeys).values() if row in TABLES["app"]}
+        if not self.is_flat:
+            # Other rows have pages of their own, or those of all.
+            own.add(Settings.error_pages.attribute)
         flat.paths = {key: path for key, path in found.paths.items() if key not in own}
         flat.values = {key: value for key, value in found.values.items() if key not in own}
         flat.origins = {key: origin for key, origin in found.origins.items() if key not in own}
