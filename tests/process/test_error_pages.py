@@ -19,7 +19,7 @@ from support.waiting import wait_until
 from .conftest import Portico, Start
 
 PAGE = (DOCS / "error-pages.md").read_text("utf-8")
-SITE = """
+SOURCE = """
 import os, threading
 def application(environ, start_response):
     path = environ["PATH_INFO"]
@@ -57,12 +57,12 @@ class Response:
         return f"{self.status} {self.headers} {self.body!r}"
 
 
-class Site:
+class Paged:
     """A folder with an application, pages, and the server of its portico.toml."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / "site_here.py").write_text(SITE)
+        (folder / "here.py").write_text(SOURCE)
         (folder / "errors").mkdir()
         self.port = free_port()
         self.dead = free_port()
@@ -99,8 +99,8 @@ def _all_of(connection: Any) -> bytes:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
+def paged(tmp_path: Path) -> Iterator[Paged]:
+    made = Paged(tmp_path)
     yield made
     if made.portico is not None:
         made.portico.kill()
@@ -120,7 +120,7 @@ unknown_host = 421
 max_request_body = "1K"
 
 [[app]]
-app = "site_here"
+app = "here"
 host = "test"
 mount = "/app"
 error_pages = { 500 = "errors/500-app.html" }
@@ -154,16 +154,16 @@ PAGES = ("404.html", "421.html", "5xx.html", "413.json", "500-app.html", "404-fi
 
 
 @pytest.fixture
-def routed(site: Site) -> Site:
-    (site.folder / "files").mkdir()
-    (site.folder / "files" / "a.txt").write_text("a file")
+def routed(paged: Paged) -> Paged:
+    (paged.folder / "files").mkdir()
+    (paged.folder / "files" / "a.txt").write_text("a file")
     for name in PAGES:
-        site.page(name)
-    site.start(ROUTED)
-    return site
+        paged.page(name)
+    paged.start(ROUTED)
+    return paged
 
 
-def test_each_response_of_the_server_has_the_page_of_its_row_or_else_of_the_server(routed: Site) -> None:
+def test_each_response_of_the_server_has_the_page_of_its_row_or_else_of_the_server(routed: Paged) -> None:
     assert routed.ask("/app").body == b"served"
     expected: list[tuple[str, dict[str, str], int, bytes]] = [
         ("/nowhere", {}, 404, b"<p>404.html"),
@@ -184,7 +184,7 @@ def test_each_response_of_the_server_has_the_page_of_its_row_or_else_of_the_serv
         assert response.headers["content-length"] == str(len(body)), path
 
 
-def test_what_the_application_or_the_configuration_says_is_left_as_it_is(routed: Site) -> None:
+def test_what_the_application_or_the_configuration_says_is_left_as_it_is(routed: Paged) -> None:
     response = routed.ask("/app/ours")
     assert (response.status, response.kind, response.body) == (
         500,
@@ -195,7 +195,7 @@ def test_what_the_application_or_the_configuration_says_is_left_as_it_is(routed:
     assert (response.status, response.kind, response.body) == (503, PLAIN, b"at noon")
 
 
-def test_a_client_that_takes_no_such_page_gets_a_sentence(routed: Site) -> None:
+def test_a_client_that_takes_no_such_page_gets_a_sentence(routed: Paged) -> None:
     for path, sentence in (
         ("/nowhere", b"404 Not Found\n"),
         ("/app/raise", b"500 Internal Server Error\n"),
@@ -213,7 +213,7 @@ def test_a_client_that_takes_no_such_page_gets_a_sentence(routed: Site) -> None:
     assert response.body == b"<p>413.json"
 
 
-def test_a_connection_is_kept_after_an_error_page(routed: Site) -> None:
+def test_a_connection_is_kept_after_an_error_page(routed: Paged) -> None:
     assert routed.portico is not None
     requests = (b"/nowhere", b"/app/raise", b"/files/none.txt", b"/there", b"/app")
     with routed.portico.connect() as connection:
@@ -227,48 +227,48 @@ def test_a_connection_is_kept_after_an_error_page(routed: Site) -> None:
     assert places == sorted(places)
 
 
-def test_a_file_is_read_at_the_start_and_again_by_a_reload(site: Site) -> None:
-    site.page("404.html", "one")
-    portico = site.start(
-        '[[app]]\napp = "site_here"\nmount = "/app"\n[error_pages]\n404 = "errors/404.html"\n'
+def test_a_file_is_read_at_the_start_and_again_by_a_reload(paged: Paged) -> None:
+    paged.page("404.html", "one")
+    portico = paged.start(
+        '[[app]]\napp = "here"\nmount = "/app"\n[error_pages]\n404 = "errors/404.html"\n'
         "[processes]\nworkers = 1\n"
     )
-    assert (site.ask("/").kind, site.ask("/").body) == (HTML, b"one")
-    site.page("404.html", "two")
-    assert site.ask("/").body == b"one"
+    assert (paged.ask("/").kind, paged.ask("/").body) == (HTML, b"one")
+    paged.page("404.html", "two")
+    assert paged.ask("/").body == b"one"
     portico.signal(signal.SIGHUP)
-    wait_until(lambda: site.ask("/").body == b"two", what="the page to be another")
-    (site.folder / "errors" / "404.html").unlink()
+    wait_until(lambda: paged.ask("/").body == b"two", what="the page to be another")
+    (paged.folder / "errors" / "404.html").unlink()
     portico.signal(signal.SIGHUP)
     portico.wait_for("error_pages: expected a file for 404, got ")
-    assert site.ask("/").body == b"two"
+    assert paged.ask("/").body == b"two"
 
 
-MISTAKES: dict[str, tuple[str, Callable[[Site], object], str]] = {
+MISTAKES: dict[str, tuple[str, Callable[[Paged], object], str]] = {
     "none": (
         '[error_pages]\n503 = "errors/503.html"\n',
-        lambda site: None,
+        lambda paged: None,
         'portico.toml:3:1: error_pages: expected a file for 503, got "errors/503.html": '
         "No such file or directory",
     ),
     "a folder": (
         '[error_pages]\n503 = "errors"\n',
-        lambda site: None,
+        lambda paged: None,
         'error_pages: expected a file for 503, got "errors", which is none',
     ),
     "too large": (
         '[error_pages]\n503 = "errors/503.html"\n',
-        lambda site: site.page("503.html", "x" * 65537),
+        lambda paged: paged.page("503.html", "x" * 65537),
         'error_pages: expected a file of at most 65536 bytes for 503, got "errors/503.html" with 65537',
     ),
     "of a row": (
         '[[upstream]]\nto = "http://127.0.0.1:1"\nmount = "/a"\nerror_pages = { 502 = "no.html" }\n',
-        lambda site: None,
+        lambda paged: None,
         'portico.toml:3:1: error_pages: expected a file for 502, got "no.html": No such file or directory',
     ),
     "a status that is none": (
         '[error_pages]\n200 = "errors/200.html"\n6xx = "errors/600.html"\n',
-        lambda site: None,
+        lambda paged: None,
         "portico.toml:4:7: 200: expected a status from 400 to 599, or 4xx or 5xx, and a file, "
         'such as 404=errors/404.html, got "200=errors/200.html"',
     ),
@@ -276,12 +276,12 @@ MISTAKES: dict[str, tuple[str, Callable[[Site], object], str]] = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_page_that_cannot_be_sent_is_refused_at_the_start(site: Site, name: str) -> None:
+def test_a_page_that_cannot_be_sent_is_a_mistake_at_the_start(paged: Paged, name: str) -> None:
     text, prepare, sentence = MISTAKES[name]
-    prepare(site)
+    prepare(paged)
     if "[[upstream]]" not in text:
-        text += '[[app]]\napp = "site_here"\n'
-    portico = site.start(text, is_ready=False)
+        text += '[[app]]\napp = "here"\n'
+    portico = paged.start(text, is_ready=False)
     assert portico.wait() == 2
     assert sentence in portico.log()
 
@@ -289,7 +289,7 @@ def test_a_page_that_cannot_be_sent_is_refused_at_the_start(site: Site, name: st
 def test_who_finds_no_room_gets_the_page_too(start: Start, tmp_path: Path) -> None:
     (tmp_path / "503.html").write_text("<p>full")
     options = ("--threads", "1", "--workers", "1", "--max-in-flight", "1", "--error-page", "503=503.html")
-    portico = start(SITE, *options)
+    portico = start(SOURCE, *options)
     portico.wait_ready()
     with portico.ask("/sleep") as first:
         wait_until(lambda: ask_calls(portico) == 1, what="the call")
@@ -312,7 +312,7 @@ def ask_calls(portico: Portico) -> int:
 @pytest.mark.parametrize("how", ["raised in it", "in its place"])
 def test_a_call_that_takes_too_long_gets_the_page(start: Start, tmp_path: Path, how: str) -> None:
     (tmp_path / "504.html").write_text("<p>too long")
-    source = SITE
+    source = SOURCE
     if how == "in its place":
         # What is raised is caught: then somebody else responds.
         source = source.replace(
@@ -327,52 +327,52 @@ def test_a_call_that_takes_too_long_gets_the_page(start: Start, tmp_path: Path, 
     assert (response.status, response.kind, response.body) == (504, HTML, b"<p>too long")
 
 
-def test_a_pool_that_cannot_start_has_a_page_of_its_own_and_hurts_no_other(site: Site) -> None:
+def test_a_pool_that_cannot_start_has_a_page_of_its_own_and_hurts_no_other(paged: Paged) -> None:
     for name in ("503.html", "503-shop.html", "500-shop.html", "503-news.html"):
-        site.page(name)
-    (site.folder / "shop.py").write_text("raise RuntimeError('on purpose')")
-    (site.folder / "news.py").write_text(SITE)
-    portico = site.start(
+        paged.page(name)
+    (paged.folder / "shop.py").write_text("raise RuntimeError('on purpose')")
+    (paged.folder / "news.py").write_text(SOURCE)
+    portico = paged.start(
         '[processes]\nworkers = 1\n[routes]\nworkers = 1\n[error_pages]\n503 = "errors/503.html"\n'
-        '[[app]]\napp = "site_here"\n'
+        '[[app]]\napp = "here"\n'
         '[[app]]\napp = "news"\nmount = "/news"\nerror_pages = { 500 = "errors/503-news.html" }\n'
         '[[app]]\napp = "shop"\nmount = "/shop"\nthreads = 2\n[app.error_pages]\n'
         '503 = "errors/503-shop.html"\n500 = "errors/500-shop.html"\n'
     )
     portico.wait_for("pool shop cannot serve: its application cannot be loaded")
-    response = site.ask("/shop/cart")
+    response = paged.ask("/shop/cart")
     assert (response.status, response.kind, response.body) == (503, HTML, b"<p>503-shop.html")
     assert response.headers["retry-after"] == "1"
-    assert site.ask("/shop", Accept="application/json").body == b"503 Service Unavailable\n"
-    assert site.ask("/").body == site.ask("/news/").body == b"served"
+    assert paged.ask("/shop", Accept="application/json").body == b"503 Service Unavailable\n"
+    assert paged.ask("/").body == paged.ask("/news/").body == b"served"
     # Those that share a pool have their own as well, and what a pool responds with itself has them.
-    assert site.ask("/news/raise").body == b"<p>503-news.html"
-    assert site.ask("/raise").body == b"500 Internal Server Error\n"
-    (site.folder / "shop.py").write_text(SITE)
-    wait_until(lambda: site.ask("/shop").body == b"served", what="the pool to serve", deadline_s=30)
-    assert site.ask("/shop/raise").body == b"<p>500-shop.html"
+    assert paged.ask("/news/raise").body == b"<p>503-news.html"
+    assert paged.ask("/raise").body == b"500 Internal Server Error\n"
+    (paged.folder / "shop.py").write_text(SOURCE)
+    wait_until(lambda: paged.ask("/shop").body == b"served", what="the pool to serve", deadline_s=30)
+    assert paged.ask("/shop/raise").body == b"<p>500-shop.html"
     # A page that has changed is a change of the pools that have it.
-    site.page("500-shop.html", "another")
+    paged.page("500-shop.html", "another")
     portico.signal(signal.SIGHUP)
-    wait_until(lambda: site.ask("/shop/raise").body == b"another", what="the page to be another")
+    wait_until(lambda: paged.ask("/shop/raise").body == b"another", what="the page to be another")
 
 
-def test_reverse_proxies_of_other_protocols_get_the_pages_too(site: Site) -> None:
-    site.page("502.html")
-    site.page("404.html")
+def test_reverse_proxies_of_other_protocols_get_the_pages_too(paged: Paged) -> None:
+    paged.page("502.html")
+    paged.page("404.html")
     port = free_port()
-    site.write("")
-    (site.folder / "portico.toml").write_text(
-        f'[listening]\nbind = ["127.0.0.1:{site.port}", "uwsgi://127.0.0.1:{port}"]\n'
+    paged.write("")
+    (paged.folder / "portico.toml").write_text(
+        f'[listening]\nbind = ["127.0.0.1:{paged.port}", "uwsgi://127.0.0.1:{port}"]\n'
         '[error_pages]\n404 = "errors/404.html"\n502 = "errors/502.html"\n'
-        f'[[upstream]]\nto = "http://127.0.0.1:{site.dead}"\nmount = "/there"\n'
+        f'[[upstream]]\nto = "http://127.0.0.1:{paged.dead}"\nmount = "/there"\n'
     )
-    site.portico = Portico(site.folder, "", (), port=port, reads_file=True)
-    site.portico.wait_ready()
+    paged.portico = Portico(paged.folder, "", (), port=port, reads_file=True)
+    paged.portico.wait_ready()
 
     def asked(path: str, *more: tuple[str, str]) -> Response:
-        assert site.portico is not None
-        with site.portico.connect() as connection:
+        assert paged.portico is not None
+        with paged.portico.connect() as connection:
             connection.sendall(uwsgi(variables(path, "GET", *more)))
             return Response(_all_of(connection))
 
@@ -383,28 +383,28 @@ def test_reverse_proxies_of_other_protocols_get_the_pages_too(site: Site) -> Non
     assert (nowhere.status, nowhere.kind, nowhere.body) == (404, HTML, b"<p>404.html")
 
 
-def test_an_application_file_whose_page_is_missing_is_left_out(site: Site) -> None:
-    (site.folder / "apps.d").mkdir()
-    file = site.folder / "apps.d" / "shop.toml"
-    file.write_text('app = "site_here"\nmount = "/shop"\nerror_pages = { 503 = "503.html" }\n')
-    portico = site.start('[routes]\napps = "apps.d"\nworkers = 1\n[processes]\nworkers = 1\n')
+def test_an_application_file_whose_page_is_missing_is_left_out(paged: Paged) -> None:
+    (paged.folder / "apps.d").mkdir()
+    file = paged.folder / "apps.d" / "shop.toml"
+    file.write_text('app = "here"\nmount = "/shop"\nerror_pages = { 503 = "503.html" }\n')
+    portico = paged.start('[routes]\napps = "apps.d"\nworkers = 1\n[processes]\nworkers = 1\n')
     portico.wait_for("this application is left out")
     sentence = 'error_pages: expected a file for 503, got "503.html": No such file or directory'
     assert f"{file}:3:15: {sentence}" in portico.log()
 
 
-def test_the_page_of_the_documentation_is_true(site: Site) -> None:
+def test_the_page_of_the_documentation_is_true(paged: Paged) -> None:
     [block, *_] = [block for block in blocks_of(PAGE) if block.language == "toml"]
-    (site.folder / "shop").mkdir()
+    (paged.folder / "shop").mkdir()
     for name in ("shop/__init__.py", "shop/wsgi.py", "blog.py"):
-        (site.folder / name).write_text(SITE + "\ndef create_app(): raise RuntimeError('on purpose')\n")
-    (site.folder / "public").mkdir()
+        (paged.folder / name).write_text(SOURCE + "\ndef create_app(): raise RuntimeError('on purpose')\n")
+    (paged.folder / "public").mkdir()
     for name in re.findall(r'"errors/(.*)"', block.text):
-        site.page(name)
-    text = block.text.replace(":9000", f":{site.dead}")
-    portico = site.start("[processes]\nworkers = 1\n[routes]\nworkers = 1\n" + text)
+        paged.page(name)
+    text = block.text.replace(":9000", f":{paged.dead}")
+    portico = paged.start("[processes]\nworkers = 1\n[routes]\nworkers = 1\n" + text)
     portico.wait_for("pool blog-create_app cannot serve")
-    bodies = {path: site.ask(path).body for path in ("/", "/blog", "/files/a", "/search", "/raise")}
+    bodies = {path: paged.ask(path).body for path in ("/", "/blog", "/files/a", "/search", "/raise")}
     assert bodies == {
         "/": b"served",
         "/blog": b"<p>blog-is-away.html",

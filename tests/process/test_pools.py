@@ -243,6 +243,90 @@ def test_a_pool_that_cannot_start_hurts_no_other_and_is_tried_again(several: Sev
     assert several.says("/shop/")["who"] == "the shop"
 
 
+SLOW = """
+import os, time
+open(f"starts-{os.environ['N']}", "w").close()
+while not os.path.exists(f"go-{os.environ['N']}"):
+    time.sleep(0.01)
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [os.environ["N"].encode()]
+"""
+
+
+def test_a_few_pools_start_at_a_time_in_their_order_and_first_who_is_asked_for(several: Several) -> None:
+    (several.folder / "slow.py").write_text(SLOW)
+    apps = [
+        f'[[app]]\napp = "slow"\nname = "n{n}"\nmount = "/{n}"\nenv = {{ N = "{n}" }}\n' for n in range(5)
+    ]
+    several.start("[processes]\nworkers = 1\n[routes]\nworkers = 1\nstarts_at_once = 2\n" + "".join(apps))
+
+    def started() -> list[int]:
+        return [n for n in range(5) if (several.folder / f"starts-{n}").exists()]
+
+    wait_until(lambda: started() == [0, 1], what="the first two to start")
+    assert [several.pools()[f"n{n}"]["state"] for n in range(5)] == ["starting"] * 2 + ["waiting"] * 3
+    assert "the pool n4 cannot be asked: it waits for its turn to start" in several.ctl(
+        "status", "--pool", "n4", fails=True
+    )
+    # A request waits for the last of them, which goes before those that nobody wants.
+    with several.ask("/4") as waiting:
+        (several.folder / "go-1").touch()
+        wait_until(lambda: started() == [0, 1, 4], what="the one that is asked for to start")
+        (several.folder / "go-4").touch()
+        assert read_body(waiting) == "4"
+    wait_until(lambda: started() == [0, 1, 2, 4], what="the next to start")
+    for n in range(5):
+        (several.folder / f"go-{n}").touch()
+    assert [several.body(f"/{n}") for n in range(5)] == list("01234")
+    # A change of all of them is made in turn, too.
+    for n in range(5):
+        (several.folder / f"go-{n}").unlink()
+        (several.folder / f"starts-{n}").unlink()
+    several.write(
+        "[processes]\nworkers = 1\nthreads = 3\n[routes]\nworkers = 1\nstarts_at_once = 2\n" + "".join(apps)
+    )
+    several.running.signal(signal.SIGHUP)
+    wait_until(lambda: started() == [0, 1], what="the first two to reload")
+    assert several.running.log().count("has changed: it reloads") == 2
+    for n in range(5):
+        (several.folder / f"go-{n}").touch()
+    wait_until(lambda: started() == list(range(5)), what="all to reload", deadline_s=30)
+
+
+def test_who_takes_long_to_start_keeps_the_others_waiting_for_a_moment_only(several: Several) -> None:
+    (several.folder / "slow.py").write_text(SLOW)
+    several.start(
+        "[processes]\nworkers = 1\n[routes]\nworkers = 1\nstarts_at_once = 1\n"
+        '[[app]]\napp = "slow"\nname = "slow"\nmount = "/slow"\nenv = { N = "0" }\n'
+        '[[app]]\napp = "front"\n'
+    )
+    several.wait_for_state("shared", "serving")
+    assert several.pools()["slow"]["state"] == "starting"
+    (several.folder / "go-0").touch()
+    several.wait_for_state("slow", "serving")
+
+
+def test_a_pool_that_sleeps_has_no_process_until_somebody_asks(several: Several) -> None:
+    several.start(
+        "[processes]\nworkers = 1\n[routes]\nworkers = 1\n"
+        '[[app]]\napp = "front"\n'
+        '[[app]]\napp = "shop"\nmount = "/shop"\nworkers_min = 0\nidle_timeout = "1s"\n',
+        waits_for=("shared",),
+    )
+    pool = several.pools()["shop"]
+    assert (pool["state"], pool["pid"], pool["workers"]) == ("asleep", None, 0)
+    first = several.says("/shop/")
+    several.wait_for_state("shop", "asleep")
+    wait_until(lambda: not is_alive(first["parent"]), what="its supervisor to have gone")
+    second = several.says("/shop/")
+    assert second["parent"] != first["parent"]
+    # A rest is not a sleep.
+    several.ctl("drain", "--pool", "shop")
+    wait_until(lambda: not is_alive(second["pid"]), what="its worker to have gone")
+    assert is_alive(second["parent"])
+
+
 def test_a_killed_server_leaves_no_pool_behind(several: Several) -> None:
     portico = several.start(FILE, waits_for=("shared", "shop"))
     pids = [several.says(path)[key] for path in ("/", "/shop/") for key in ("pid", "parent")]

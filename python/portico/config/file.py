@@ -43,7 +43,8 @@ class FileValues:
     table that does; `unserved` says why a server cannot be started by it, although nothing is wrong, and
     `is_flat` that one application is all there is, so that none is needed. `folder` is that of further
     applications, if there is one, and `applications` is what was found there; `router_workers` is how many
-    processes pass requests to pools. `venv` is that of the only application.
+    processes pass requests to pools, and `starts_at_once` how many of these may start at a time. `venv` is
+    that of the only application.
     """
 
     def __init__(self, path: str) -> None:
@@ -54,6 +55,7 @@ class FileValues:
         self.folder = ""
         self.applications: Applications | None = None
         self.router_workers: int | None = None
+        self.starts_at_once: int | None = None
         self.venv = ""
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
@@ -161,6 +163,7 @@ class _Reader:
         self._found.applications = routes.applications
         self._found.folder = routes.folder
         self._found.router_workers = routes.workers
+        self._found.starts_at_once = routes.starts_at_once
         if not routes.unserved:
             self._take(routes.flat())
             self._found.venv = routes.flat_venv

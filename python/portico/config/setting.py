@@ -32,7 +32,7 @@ class Group:
 
 def is_one_row(group: Group, rows: Sequence[Setting[Any]]) -> bool:
     """Say whether the table of `group` in the file is the value of its only row."""
-    return [row.key for row in rows] == [group.table]
+    return [row.key for row in rows if row.kind.table_natives] == [group.table] and len(rows) == 1
 
 
 class Setting(Generic[T]):

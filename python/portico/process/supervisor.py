@@ -222,7 +222,7 @@ class Supervisor:
     def _line_to_head(self, fd: int) -> Duty:
         from portico.process.pools.head_line import HeadLine
 
-        self._head_line = HeadLine(self._loop, fd, self._subject())
+        self._head_line = HeadLine(self._loop, fd, self._subject(), is_asleep=lambda: self._is_asleep)
         return self._head_line
 
     def _join_cluster(self) -> Duty:

@@ -403,6 +403,14 @@ class RoutesKeys(Values):
         documentation="How many processes pass requests to the pools, where there are several; auto is one "
         "for each CPU.",
     )
+    starts_at_once = Setting(
+        "starts_at_once",
+        NumberOrAuto(1, 512),
+        None,
+        group=_ROUTES,
+        documentation="How many pools may start or reload at a time; the others wait, and one that a request "
+        "waits for goes first. auto is one for each CPU, and two at least.",
+    )
 
 
 def _own_rows(part: type[Values]) -> tuple[Setting[Any], ...]:

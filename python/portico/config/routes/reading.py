@@ -96,6 +96,11 @@ class RouteReader:
         return None if self._of_all is None else self._of_all.get(RoutesKeys.workers)
 
     @property
+    def starts_at_once(self) -> int | None:
+        """How many pools may start at a time, if that is said."""
+        return None if self._of_all is None else self._of_all.get(RoutesKeys.starts_at_once)
+
+    @property
     def unserved(self) -> str:
         """Why a server cannot be started by these tables although nothing is wrong; empty if it can."""
         for place, what in sorted(self._not_served(), key=lambda found: (found[0].line, found[0].column)):
