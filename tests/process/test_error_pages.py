@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -289,6 +288,7 @@ def test_a_page_that_cannot_be_sent_is_a_mistake_at_the_start(paged: Paged, name
 def test_who_finds_no_room_gets_the_page_too(start: Start, tmp_path: Path) -> None:
     (tmp_path / "503.html").write_text("<p>full")
     options = ("--threads", "1", "--workers", "1", "--max-in-flight", "1", "--error-page", "503=503.html")
+    options = (*options, "--control", "control.sock")
     portico = start(SOURCE, *options)
     portico.wait_ready()
     with portico.ask("/sleep") as first:
@@ -302,10 +302,7 @@ def test_who_finds_no_room_gets_the_page_too(start: Start, tmp_path: Path) -> No
 
 
 def ask_calls(portico: Portico) -> int:
-    directory = "/run/portico" if os.geteuid() == 0 else ""
-    calls: list[Any] = ask(f"{directory}/shop-{portico.process.pid}.sock", "requests", timeout_s=10)[
-        "requests"
-    ]
+    calls: list[Any] = ask(f"{portico.folder}/control.sock", "requests", timeout_s=10)["requests"]
     return len(calls)
 
 

@@ -229,12 +229,15 @@ def test_a_pool_that_cannot_start_hurts_no_other_and_is_tried_again(several: Sev
     (several.folder / "shop.py").write_text("raise RuntimeError('on purpose')")
     portico = several.start(FILE, waits_for=("shared",))
     pool = several.wait_for_state("shop", "failing")
-    assert pool["why"] == "its application cannot be loaded, as the log says above"
+    assert pool["why"] == "its application cannot be loaded: the error log says what is wrong"
     assert "RuntimeError: on purpose" in portico.log()
-    assert "pool shop cannot serve: its application cannot be loaded" in portico.log()
+    sentence = "pool shop cannot serve: its application cannot be loaded, as the log says above; the next one"
+    assert sentence in portico.log()
     assert several.status("/shop/") == 503
     assert several.status("/news/") == 200
-    assert "shop: failing, " in several.ctl("status")
+    said = several.ctl("status")
+    assert "shop: failing, " in said
+    assert "its application cannot be loaded: the error log says what is wrong\n" in said
     (several.folder / "shop.py").write_text(SAYS)
     several.wait_for_state("shop", "serving")
     assert several.says("/shop/")["who"] == "the shop"
@@ -375,6 +378,28 @@ def test_files_of_a_folder_are_served_as_they_come_and_go(several: Several) -> N
     assert several.status("/shop/") == 200
 
 
+def test_a_trial_fails_where_an_application_file_is_left_out(several: Several) -> None:
+    applications = several.folder / "apps.d"
+    applications.mkdir()
+    (applications / "blog.toml").write_text('app = "blog"\nchdir = ".."\nmount = "/blog"\n')
+    several.write('[routes]\napps = "apps.d"\n')
+    command = [sys.executable, "-m", "portico", "check"]
+
+    def checked() -> tuple[int, str, str]:
+        done = subprocess.run(command, cwd=several.folder, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    code, fine, wrong = checked()
+    assert code == 0, wrong
+    (applications / "news.toml").write_text('app = "news"\nmont = "/news"\n')
+    code, _, wrong = checked()
+    assert code == 2
+    sentence = 'news.toml:2:1: expected a setting of [[app]], got "mont", which is none'
+    assert wrong.count(sentence) == 1
+    assert "this application is left out" in wrong
+    assert "pool blog" in fine
+
+
 def test_a_pool_has_the_python_of_its_virtual_environment(several: Several) -> None:
     for name in ("with", "without"):
         venv.create(several.folder / name, symlinks=True, with_pip=False)
@@ -392,7 +417,7 @@ def test_a_pool_has_the_python_of_its_virtual_environment(several: Several) -> N
     assert "all is as configured but for shop; the error log says why" in said
     assert "has no portico that can be imported" in portico.log()
     assert several.says("/shop/")["pid"] == before["pid"]
-    assert several.pools()["shop"]["why"].startswith("as it was: the last change of it could not be made")
+    assert several.pools()["shop"]["why"].startswith("as it was: the last change could not be made")
     several.write(text.replace('venv = "with"', "threads = 3"))
     several.ctl("reload")
     assert several.says("/shop/")["prefix"] == sys.prefix

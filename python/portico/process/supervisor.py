@@ -552,6 +552,7 @@ class Supervisor:
             reopen_logs=self._reopen_logs,
             set_log_level=self._set_log_level,
             pools=lambda: self._pools,
+            cluster=lambda: self._cluster,
         )
 
     def _stop_by_control(self, at_once: bool, now_s: float) -> None:

@@ -130,6 +130,11 @@ class Cluster(Duty):
         """Say whether this process may end, once its workers have."""
         return self._life.stage == KILLING or self._has_settled(now_s)
 
+    def report(self) -> list[dict[str, str]]:
+        """Return what `portico ctl status` tells of each HAProxy, and of the agent."""
+        members = [member.report() for member in (*self._members.values(), *self._leaving)]
+        return members if self._agent is None else [*members, self._agent.report()]
+
     def close(self) -> None:
         """In a forked process: let go of what is the supervisor's."""
         if self._agent is not None:

@@ -37,7 +37,7 @@ _LONGEST_S = 10.0
 WAITING, STARTING, SERVING, RELOADING = "waiting", "starting", "serving", "reloading"
 ASLEEP = "asleep"
 FAILING, LEAVING = "failing", "leaving"
-_UNCHANGED = "as it was: the last change of it could not be made, as the log says"
+_UNCHANGED = "as it was: the last change could not be made; the error log says why"
 _REASONS = {
     EXIT_USAGE: "its settings cannot be used",
     EXIT_APPLICATION: "its application cannot be loaded",
@@ -332,7 +332,7 @@ class Pool:
         else:
             self.current = None
             reason = _REASONS.get(exit_code)
-            self._fail(f"{reason}, as the log says above" if reason else f"its process {how}", now_s)
+            self._fail(reason or f"its process {how}", now_s, is_said=reason is not None)
 
     def changed(self) -> None:
         """The configuration was read anew: what has failed may be tried again."""
@@ -341,11 +341,15 @@ class Pool:
             self._failed_digest = self.why = ""
         self._back_off.end()
 
-    def _fail(self, why: str, now_s: float) -> None:
-        """It cannot serve: whoever asks for it is told so at once, until a start succeeds."""
+    def _fail(self, why: str, now_s: float, *, is_said: bool = False) -> None:
+        """It cannot serve: whoever asks for it is told so at once, until a start succeeds.
+
+        `is_said`: its process has written to the log what is wrong.
+        """
         self._has_failed = True
-        self.why = why
+        self.why = f"{why}: the error log says what is wrong" if is_said else why
         self._back_off.failed(now_s)
+        why = f"{why}, as the log says above" if is_said else why
         log.error(f"{self} cannot serve: {why}; {self._back_off.next_try(now_s)}")
         self.close()
 
