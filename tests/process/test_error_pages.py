@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -283,6 +286,28 @@ def test_a_page_that_cannot_be_sent_is_a_mistake_at_the_start(paged: Paged, name
     portico = paged.start(text, is_ready=False)
     assert portico.wait() == 2
     assert sentence in portico.log()
+
+
+def test_the_configuration_that_is_shown_is_the_one_that_was_read(paged: Paged) -> None:
+    file = paged.folder / "portico.toml"
+    file.write_text('[error_pages]\n404 = "errors/404.html"\n5xx = "errors/5xx.html"\n')
+    command = [sys.executable, "-m", "portico", "config", "--changed"]
+
+    def shown(*words: str) -> str:
+        done = subprocess.run(
+            [*command, *words], cwd=paged.folder, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    printed = shown()
+    paths = {status: f"{paged.folder}/errors/{status}.html" for status in ("404", "5xx")}
+    lines = [f'"{status}" = "{path}"' for status, path in paths.items()]
+    assert printed == "\n".join(["[error_pages]  # portico.toml:1:1", *lines, ""])
+    file.write_text(printed)
+    assert shown() == printed
+    entries = {status: {"value": path, "origin": "portico.toml:1:1"} for status, path in paths.items()}
+    assert json.loads(shown("--json")) == {"error_pages": entries}
 
 
 def test_who_finds_no_room_gets_the_page_too(start: Start, tmp_path: Path) -> None:

@@ -35,11 +35,9 @@ def as_json(settings: Settings, *, only_changed: bool) -> str:
     """Return an object of tables, each of settings, each with `value` and `origin`."""
     tables = {
         table: {
-            row.key: {
-                "value": native(row, settings.values[row.attribute]),
-                "origin": settings.origins[row.attribute],
-            }
+            key: {"value": value, "origin": settings.origins[row.attribute]}
             for row in rows
+            for key, value in _pairs(row, rows, settings)
         }
         for table, rows in _chosen(settings, only_changed=only_changed).items()
     }
@@ -54,6 +52,11 @@ def _chosen(settings: Settings, *, only_changed: bool) -> dict[str, list[Setting
         for group, rows in by_group().items()
     }
     return {table: rows for table, rows in chosen.items() if rows}
+
+
+def _pairs(row: Setting[Any], rows: list[Setting[Any]], settings: Settings) -> list[tuple[str, Any]]:
+    value = native(row, settings.values[row.attribute])
+    return list(value.items()) if is_one_row(row.group, rows) else [(row.key, value)]
 
 
 def _table_of_one(row: Setting[Any], settings: Settings) -> str:

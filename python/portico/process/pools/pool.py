@@ -200,7 +200,7 @@ class Pool:
         if not self.is_wanted:
             return
         if self.current is None:
-            self._await_request()
+            self._await_request(now_s)
             return
         if self.current.has_served and self._has_failed and self._socket is not None:
             self._socket.show()
@@ -218,19 +218,20 @@ class Pool:
             self.current.leave(now_s=now_s)
             self.leaving.append(self.current)
             self.current = None
-            self._await_request()
+            self._await_request(now_s)
 
-    def _await_request(self) -> None:
+    def _await_request(self, now_s: float) -> None:
         """Have requests wait for its start, and notice the first; one that has failed refuses them."""
         if self._is_watched or self.is_asked_for or self._has_failed:
-            return
+            return None
         try:
             if self._socket is None:
                 self._socket = PoolSocket.open(self._path, owner=self._owner, is_hidden=False)
-        except OSError:
-            return  # its start says why
+        except OSError as error:
+            return self._fail(f"cannot be started: {error.strerror}", now_s)
         self._is_watched = True
         self._loop.watch(self._socket.fd, self._note_request)
+        return None
 
     def _note_request(self, now_s: float) -> None:
         self.is_asked_for = True
@@ -276,7 +277,7 @@ class Pool:
             return None
         log.debug(f"{self}: process {process.pid} starts")
         self._end_watch()
-        self.is_asked_for = False
+        self.is_asked_for = self._must_upgrade = False
         self._watch(process)
         return process
 
@@ -387,6 +388,6 @@ class Pool:
         if successor := record["successor"]:
             self.successor = PoolProcess.take_over(successor)
         self.leaving = [PoolProcess.take_over(each) for each in record["leaving"]]
-        self._must_upgrade = bool(self.processes)
+        self._must_upgrade = self.current is not None
         for process in self.processes:
             self._watch(process)
