@@ -2,8 +2,10 @@
 
 use crate::names::Names;
 use crate::upstreams::UpstreamAttributes;
+use portico_engine::files::error_pages::FilesOfRows;
 use portico_engine::files::static_root::Folder;
 use portico_engine::routing::{FixedResponse, Redirect, Routing, Target, UpstreamRow};
+use portico_engine::settings::ErrorPageFiles;
 use portico_engine::upstream::group::Upstream;
 use portico_wire::Routes;
 use pyo3::exceptions::PyValueError;
@@ -48,7 +50,11 @@ pub struct RoutingAttributes {
     upstreams: Vec<UpstreamAttributes>,
     routes: Vec<RouteAttributes>,
     rejects_unknown_hosts: bool,
+    error_pages: PagesAttributes,
 }
+
+/// Of applications, folders and upstreams: the error pages of each.
+type PagesAttributes = (Vec<Vec<String>>, Vec<Vec<String>>, Vec<Vec<String>>);
 
 /// An application beside the first.
 pub struct Other {
@@ -63,11 +69,17 @@ impl RoutingAttributes {
     pub fn read(self) -> PyResult<(Routing, Vec<Other>)> {
         let others: Vec<Other> = self.others.into_iter().map(Other::from).collect();
         let folders = self.folders.into_iter();
+        let (of_applications, of_folders, of_upstreams) = self.error_pages;
         let mut routing = Routing {
             routes: Routes::new(self.rejects_unknown_hosts),
             targets: Vec::new(),
             folders: folders.map(|(path, index, cache_control)| Folder { path, index, cache_control }).collect(),
             upstreams: self.upstreams.into_iter().map(UpstreamAttributes::read).collect::<PyResult<_>>()?,
+            error_pages: FilesOfRows {
+                applications: pages(of_applications)?,
+                folders: pages(of_folders)?,
+                upstreams: pages(of_upstreams)?,
+            },
         };
         for (number, row) in self.routes.into_iter().enumerate() {
             routing.routes.add(&row.host, &row.path, row.is_exact, number);
@@ -75,6 +87,11 @@ impl RoutingAttributes {
         }
         Ok((routing, others))
     }
+}
+
+fn pages(entries: Vec<Vec<String>>) -> PyResult<Vec<ErrorPageFiles>> {
+    let invalid = |error| PyValueError::new_err(format!("error_pages: {error}"));
+    entries.into_iter().map(|entries| ErrorPageFiles::parse(entries).map_err(invalid)).collect()
 }
 
 impl From<ApplicationAttributes> for Other {
@@ -87,7 +104,7 @@ impl From<ApplicationAttributes> for Other {
 
 impl RouteAttributes {
     fn target(self, last_application: usize, folders: usize, upstreams: &[Arc<Upstream>]) -> PyResult<Target> {
-        let upstream = self.upstream.and_then(|(index, mount)| Some((upstreams.get(index)?.clone(), mount)));
+        let upstream = self.upstream.and_then(|(index, mount)| Some((upstreams.get(index)?.clone(), index, mount)));
         match (self.application, self.files, self.response, self.redirect, upstream) {
             (Some((index, mount)), None, None, None, None) if index <= last_application => {
                 Ok(Target::Application { index, mount: mount.into() })
@@ -102,8 +119,8 @@ impl RouteAttributes {
                 let in_place_of = in_place_of.map(String::into_boxed_str);
                 Ok(Target::Redirect(Arc::new(Redirect { status, to, in_place_of })))
             }
-            (None, None, None, None, Some((upstream, mount))) => {
-                Ok(Target::Upstream(Arc::new(UpstreamRow { upstream, mount: mount.into() })))
+            (None, None, None, None, Some((upstream, number, mount))) => {
+                Ok(Target::Upstream(Arc::new(UpstreamRow { upstream, number, mount: mount.into() })))
             }
             _ => Err(PyValueError::new_err(format!(
                 "the route of {}{}: expected an application, a folder or an upstream that there is, a response or a redirect",

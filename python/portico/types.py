@@ -121,12 +121,17 @@ class EngineUpstream(Protocol):
     health_timeout_s: float
 
 
+EnginePages: TypeAlias = tuple[Sequence[Sequence[str]], Sequence[Sequence[str]], Sequence[Sequence[str]]]
+"""Of applications, folders and upstreams, each in the order of their numbers: `STATUS=FILE` for each page."""
+
+
 class EngineRouting(Protocol):
     """The table of routes of a server with several applications, or with other servers behind it.
 
     `others` are those beside the first, with the numbers from 1 on; `folders` and `upstreams` have those from
     0 on. `routes` are in the order in which they are tried. With `rejects_unknown_hosts` a request to a
-    host that no route names gets 421, whatever there is for any host.
+    host that no route names gets 421, whatever there is for any host. `error_pages` are those of each
+    application, folder and upstream.
     """
 
     others: Sequence[EngineApplication]
@@ -134,6 +139,7 @@ class EngineRouting(Protocol):
     upstreams: Sequence[EngineUpstream]
     routes: Sequence[EngineRoute]
     rejects_unknown_hosts: bool
+    error_pages: EnginePages
 
 
 class EngineProcess(Protocol):

@@ -139,10 +139,10 @@ impl ThreadCall {
 
 /// Ends a response of which nothing has left.
 fn send_timeout(mut responder: Responder) -> Outcome {
-    let (head, body) = plain_response(GATEWAY_TIMEOUT);
+    let (head, body) = plain_response(GATEWAY_TIMEOUT, &responder);
     responder.end_keep_alive();
     responder.start(&head, Some(body.len() as u64), &mut DateHeader::default());
-    let block = if responder.has_body() { body.as_bytes() } else { b"" };
+    let block = if responder.has_body() { &body[..] } else { b"" };
     // A client that does not take a few bytes is not reading.
     if responder.block(block, true).is_err() {
         responder.abort();

@@ -368,10 +368,10 @@ impl Sending<'_> {
             return;
         }
         self.status = status;
-        let (head, body) = plain_response(status);
+        let (head, body) = plain_response(status, &responder);
         responder.start(&head, Some(body.len() as u64), self.date);
         self.is_abandoned = responder.is_abandoned;
-        let body = PyBytes::new(self.py, if responder.has_body() { body.as_bytes() } else { b"" });
+        let body = PyBytes::new(self.py, if responder.has_body() { &body[..] } else { b"" });
         self.body_bytes = body.as_bytes().len() as u64;
         if write_block(self.py, &mut responder, &body, body.as_bytes().len(), true).is_err() {
             responder.abort();

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from portico.ctl.connection import ask as control
 from process.conftest import Portico, Start
 from support.server import free_port
 from support.waiting import wait_until
@@ -57,8 +59,11 @@ def test_the_weight_falls_while_all_threads_are_busy_and_rises_again(
         f"agent-check agent-port {agent} agent-inter 200"
     )
     words = ("--threads", "4", "-w", "1", "--cluster-agent", f"127.0.0.1:{agent}")
-    portico = start(APPLICATION, *words, port=port)
+    portico = start(APPLICATION, *words, "--control", "control.sock", port=port)
     wait_for_line(agent, UP)
+    [agents] = control(f"{portico.folder}/control.sock", "status", timeout_s=10)["cluster"]
+    assert (agents["is"], agents["at"]) == ("agent", f"127.0.0.1:{agent}")
+    assert re.fullmatch(r"up \d+%", agents["state"])
     wait_until(lambda: proxy.weight("busy") >= 95, what="a high weight")
     with asked(portico, "/?seconds=2", 4):
         wait_until(lambda: proxy.weight("busy") < 88, what="a lower weight")

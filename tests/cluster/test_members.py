@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
-from process.conftest import Start
+from process.conftest import Portico, Start
 from support.counted_load import counted_load
 from support.server import free_port
 from support.waiting import wait_until
@@ -19,11 +21,12 @@ def test_a_host_is_added_when_it_is_ready_and_removed_when_it_stops(
     start: Start, haproxy: NewHAProxy
 ) -> None:
     proxy = haproxy()
-    portico = start(APPLICATION, *joining(proxy))
+    portico = start(APPLICATION, *joining(proxy), "--control", "control.sock")
     name = f"{os.uname().nodename}-{portico.port}"
     proxy.wait_for(name, "UP")
     assert proxy.servers()[name][0] == f"127.0.0.1:{portico.port}"
     portico.wait_for("is ready now")
+    assert f"cluster       HAProxy at unix:{proxy.path}: shop/{name} is ready\n" in status_of(portico)
     portico.stop()
     assert name not in proxy.servers()
     assert cluster_lines(portico) == [
@@ -99,8 +102,9 @@ def test_an_haproxy_that_has_gone_holds_up_no_stop(start: Start, haproxy: NewHAP
 
 def test_an_haproxy_that_does_not_obey_is_told_of_in_its_own_words(start: Start, haproxy: NewHAProxy) -> None:
     proxy = haproxy(level="user")
-    portico = start(APPLICATION, *joining(proxy, "nobody"))
+    portico = start(APPLICATION, *joining(proxy, "nobody"), "--control", "control.sock")
     portico.wait_for("expected shop/nobody to be ready, got")
+    assert f"HAProxy at unix:{proxy.path}: shop/nobody is not ready yet, got " in status_of(portico)
     assert "Permission denied" in portico.log()
     assert portico.get("/?served") == "served"
     portico.stop()
@@ -143,6 +147,14 @@ def test_an_upgrade_in_place_goes_on_with_it(start: Start, haproxy: NewHAProxy) 
     portico.wait_for("shop/upgraded is ready now", times=2)
     portico.stop()
     assert proxy.servers() == {}
+
+
+def status_of(portico: Portico) -> str:
+    """What `portico ctl status` prints."""
+    command = [sys.executable, "-m", "portico", "ctl", "status", "--socket", f"{portico.folder}/control.sock"]
+    done = subprocess.run(command, cwd=portico.folder, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def start_request(port: int, path: str) -> socket.socket:

@@ -229,18 +229,109 @@ def test_a_pool_that_cannot_start_hurts_no_other_and_is_tried_again(several: Sev
     (several.folder / "shop.py").write_text("raise RuntimeError('on purpose')")
     portico = several.start(FILE, waits_for=("shared",))
     pool = several.wait_for_state("shop", "failing")
-    assert pool["why"] == "its application cannot be loaded, as the log says above"
+    assert pool["why"] == "its application cannot be loaded: the error log says what is wrong"
     assert "RuntimeError: on purpose" in portico.log()
-    assert "pool shop cannot serve: its application cannot be loaded" in portico.log()
+    sentence = "pool shop cannot serve: its application cannot be loaded, as the log says above; the next one"
+    assert sentence in portico.log()
     assert several.status("/shop/") == 503
     assert several.status("/news/") == 200
-    assert "shop: failing, " in several.ctl("status")
+    said = several.ctl("status")
+    assert "shop: failing, " in said
+    assert "its application cannot be loaded: the error log says what is wrong\n" in said
     (several.folder / "shop.py").write_text(SAYS)
     several.wait_for_state("shop", "serving")
     assert several.says("/shop/")["who"] == "the shop"
     # What was served and is killed comes back by itself, and nobody is turned away meanwhile.
     os.kill(several.says("/shop/")["parent"], signal.SIGKILL)
     assert several.says("/shop/")["who"] == "the shop"
+
+
+SLOW = """
+import os, time
+open(f"starts-{os.environ['N']}", "w").close()
+parent = os.getppid()
+while not os.path.exists(f"go-{os.environ['N']}"):
+    time.sleep(0.01)
+    # The test has ended before it came to that.
+    if os.getppid() != parent:
+        os._exit(1)
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [os.environ["N"].encode()]
+"""
+
+
+def test_a_few_pools_start_at_a_time_in_their_order_and_first_who_is_asked_for(several: Several) -> None:
+    (several.folder / "slow.py").write_text(SLOW)
+    apps = [
+        f'[[app]]\napp = "slow"\nname = "n{n}"\nmount = "/{n}"\nenv = {{ N = "{n}" }}\n' for n in range(5)
+    ]
+    several.start("[processes]\nworkers = 1\n[routes]\nworkers = 1\nstarts_at_once = 2\n" + "".join(apps))
+
+    def started() -> list[int]:
+        return [n for n in range(5) if (several.folder / f"starts-{n}").exists()]
+
+    wait_until(lambda: started() == [0, 1], what="the first two to start")
+    assert [several.pools()[f"n{n}"]["state"] for n in range(5)] == ["starting"] * 2 + ["waiting"] * 3
+    assert "the pool n4 cannot be asked: it waits for its turn to start" in several.ctl(
+        "status", "--pool", "n4", fails=True
+    )
+    # A request waits for the last of them, which goes before those that nobody wants.
+    with several.ask("/4") as waiting:
+        (several.folder / "go-1").touch()
+        wait_until(lambda: started() == [0, 1, 4], what="the one that is asked for to start")
+        (several.folder / "go-4").touch()
+        assert read_body(waiting) == "4"
+    wait_until(lambda: started() == [0, 1, 2, 4], what="the next to start")
+    for n in range(5):
+        (several.folder / f"go-{n}").touch()
+    assert [several.body(f"/{n}") for n in range(5)] == list("01234")
+    # A change of all of them is made in turn, too.
+    for n in range(5):
+        (several.folder / f"go-{n}").unlink()
+        (several.folder / f"starts-{n}").unlink()
+    several.write(
+        "[processes]\nworkers = 1\nthreads = 3\n[routes]\nworkers = 1\nstarts_at_once = 2\n" + "".join(apps)
+    )
+    several.running.signal(signal.SIGHUP)
+    wait_until(lambda: started() == [0, 1], what="the first two to reload")
+    assert several.running.log().count("has changed: it reloads") == 2
+    for n in range(5):
+        (several.folder / f"go-{n}").touch()
+    wait_until(lambda: started() == list(range(5)), what="all to reload", deadline_s=30)
+
+
+def test_who_takes_long_to_start_keeps_the_others_waiting_for_a_moment_only(several: Several) -> None:
+    (several.folder / "slow.py").write_text(SLOW)
+    several.start(
+        "[processes]\nworkers = 1\n[routes]\nworkers = 1\nstarts_at_once = 1\n"
+        '[[app]]\napp = "slow"\nname = "slow"\nmount = "/slow"\nenv = { N = "0" }\n'
+        '[[app]]\napp = "front"\n'
+    )
+    several.wait_for_state("shared", "serving")
+    assert several.pools()["slow"]["state"] == "starting"
+    (several.folder / "go-0").touch()
+    several.wait_for_state("slow", "serving")
+
+
+def test_a_pool_that_sleeps_has_no_process_until_somebody_asks(several: Several) -> None:
+    several.start(
+        "[processes]\nworkers = 1\n[routes]\nworkers = 1\n"
+        '[[app]]\napp = "front"\n'
+        '[[app]]\napp = "shop"\nmount = "/shop"\nworkers_min = 0\nidle_timeout = "1s"\n',
+        waits_for=("shared",),
+    )
+    pool = several.pools()["shop"]
+    assert (pool["state"], pool["pid"], pool["workers"]) == ("asleep", None, 0)
+    first = several.says("/shop/")
+    several.wait_for_state("shop", "asleep")
+    wait_until(lambda: not is_alive(first["parent"]), what="its supervisor to have gone")
+    second = several.says("/shop/")
+    assert second["parent"] != first["parent"]
+    # A rest is not a sleep.
+    several.ctl("drain", "--pool", "shop")
+    wait_until(lambda: not is_alive(second["pid"]), what="its worker to have gone")
+    assert is_alive(second["parent"])
 
 
 def test_a_killed_server_leaves_no_pool_behind(several: Several) -> None:
@@ -291,6 +382,28 @@ def test_files_of_a_folder_are_served_as_they_come_and_go(several: Several) -> N
     assert several.status("/shop/") == 200
 
 
+def test_a_trial_fails_where_an_application_file_is_left_out(several: Several) -> None:
+    applications = several.folder / "apps.d"
+    applications.mkdir()
+    (applications / "blog.toml").write_text('app = "blog"\nchdir = ".."\nmount = "/blog"\n')
+    several.write('[routes]\napps = "apps.d"\n')
+    command = [sys.executable, "-m", "portico", "check"]
+
+    def checked() -> tuple[int, str, str]:
+        done = subprocess.run(command, cwd=several.folder, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    code, fine, wrong = checked()
+    assert code == 0, wrong
+    (applications / "news.toml").write_text('app = "news"\nmont = "/news"\n')
+    code, _, wrong = checked()
+    assert code == 2
+    sentence = 'news.toml:2:1: expected a setting of [[app]], got "mont", which is none'
+    assert wrong.count(sentence) == 1
+    assert "this application is left out" in wrong
+    assert "pool blog" in fine
+
+
 def test_a_pool_has_the_python_of_its_virtual_environment(several: Several) -> None:
     for name in ("with", "without"):
         venv.create(several.folder / name, symlinks=True, with_pip=False)
@@ -308,7 +421,7 @@ def test_a_pool_has_the_python_of_its_virtual_environment(several: Several) -> N
     assert "all is as configured but for shop; the error log says why" in said
     assert "has no portico that can be imported" in portico.log()
     assert several.says("/shop/")["pid"] == before["pid"]
-    assert several.pools()["shop"]["why"].startswith("as it was: the last change of it could not be made")
+    assert several.pools()["shop"]["why"].startswith("as it was: the last change could not be made")
     several.write(text.replace('venv = "with"', "threads = 3"))
     several.ctl("reload")
     assert several.says("/shop/")["prefix"] == sys.prefix

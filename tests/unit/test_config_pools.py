@@ -245,6 +245,13 @@ def test_an_application_runs_as_the_owner_of_its_file() -> None:
         ("", 0, 0o644, "expected user in a file that is root's, got none"),
         ('user = "root"\n', 33, 0o644, "user: expected none, since www-data owns the file"),
         ('group = "root"\n', 33, 0o644, "group: expected none, since www-data owns the file"),
+        # The router reads it, for whoever asks.
+        (
+            'error_pages = { 503 = "/etc/passwd" }\n',
+            33,
+            0o644,
+            "error_pages: expected none, since www-data owns the file",
+        ),
     ],
 )
 def test_a_file_that_somebody_else_may_have_written_is_left_out(

@@ -215,6 +215,7 @@ def test_every_attribute_carries_its_unit_or_its_plural() -> None:
         "UrlPath": "s",
         "ResourceLimit": "s",
         "StaticDirectoryOrAuto": "_directories",
+        "ErrorPageFile": "s",
     }
     for row in TABLE:
         suffix = suffixes.get(type(row.kind).__name__, "")

@@ -1,4 +1,4 @@
-"""docs/routes.md and docs/pools.md: each file on them is read, each command prints what the page shows."""
+"""Pages about routes, pools and error pages: each file is read, each command prints what the page shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from support.pages import DOCS, blocks_of
 PAGE = (DOCS / "routes.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize(("page", "commands_there"), [("routes.md", 5), ("pools.md", 3)])
+@pytest.mark.parametrize(
+    ("page", "commands_there"), [("routes.md", 5), ("pools.md", 3), ("error-pages.md", 1)]
+)
 def test_commands_print_what_the_page_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, commands_there: int
 ) -> None:

@@ -26,7 +26,7 @@ NOT_FOR_THE_ENGINE = {
     *("chdir", "pythonpath", "env"),
     *("access_log", "error_log", "log_level"),
     *("control", "pid_file"),
-    *("cluster_agent", "cluster_haproxy", "cluster_backend"),
+    *("cluster_agent", "cluster_haproxy", "cluster_eds_file", "cluster_backend"),
     *("cluster_server", "cluster_address", "cluster_options"),
 }
 """What the command line, the supervisor and the loader use up."""

@@ -93,7 +93,8 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             self.flush_access_log_if_due();
             return Called { started_ns, ended_ns: started_ns };
         }
-        let Request { connection, inbound, body, application, mounted, keep_alive, arrived_ns, room, .. } = request;
+        let Request { connection, inbound, body, application, mounted, keep_alive, arrived_ns, room, whose, .. } =
+            request;
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let sender = connection.sender();
         let client = sender.client;
@@ -107,7 +108,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let entered = Cell::enter(&resources.slot, me, &shown, started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
-        let responder = Responder::new(connection, Some(me), &inbound, &body, keep_alive, room);
+        let responder = Responder::new(connection, Some(me), &inbound, &body, keep_alive, room, whose);
         let call =
             Call { inbound: &inbound, body, sender, responder, application, mounted, cell: me, started_ns, resources };
         // A panic is one response with 500: its responder sees to that when it is dropped.

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::drain;
 use crate::exchange::file_serving::Files;
 use crate::exchange::request::Request;
+use crate::files::error_pages::{ErrorPages, FilesOfRows};
 use crate::files::named_files::NamedFiles;
 use crate::gate::Gate;
 use crate::interrupts::Handler;
@@ -132,7 +133,10 @@ impl Engine {
         let folders = process.routing.as_ref().map_or(&[][..], |routing| &routing.folders);
         let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(&fd, colour, Some(slot.clone())));
         let access_log = access_log.transpose()?;
-        let resources = Resources::new(settings, slot, access_log, named_files, &runtime);
+        let no_rows = FilesOfRows::default();
+        let pages_of_rows = process.routing.as_ref().map_or(&no_rows, |routing| &routing.error_pages);
+        let error_pages = ErrorPages::read(&settings.error_pages, pages_of_rows).map_err(io::Error::other)?;
+        let resources = Resources::new(settings, slot, access_log, named_files, error_pages, &runtime);
         let static_directories = &resources.settings.static_directories;
         let files = Files::open(static_directories, folders, &resources.file_threads).map_err(io::Error::other)?;
         let gate = {

@@ -14,9 +14,11 @@
 //! 7. `file_response`: a file and what is asked of it become a response; `asked` reads that from a request.
 //! 8. `static_root`: a directory whose files are served; knows nothing of prefixes.
 //! 9. `named_files`: the directories whose files an application may name.
+//! 10. `error_pages`: files that are the bodies of what the server responds with itself.
 
 pub mod asked;
 pub mod conditions;
+pub mod error_pages;
 pub mod file_response;
 pub mod hashed_name;
 pub mod media_type;

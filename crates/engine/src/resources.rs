@@ -8,11 +8,13 @@ use crate::budget::{Budget, Budgets};
 use crate::call_orders::CallOrders;
 use crate::coalescing::Coalescing;
 use crate::disconnect::DisconnectWatcher;
+use crate::files::error_pages::{Asking, ErrorPage, ErrorPages, Whose};
 use crate::files::named_files::NamedFiles;
 use crate::interrupts::Interrupts;
 use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
 use crate::message::encoder::Encoders;
+use crate::message::inbound::Inbound;
 use crate::notices::Notices;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
@@ -41,6 +43,8 @@ pub struct Resources {
     pub file_threads: Arc<BlockingThreads>,
     /// The files that the application may name in place of a body, if any.
     pub named_files: Option<NamedFiles>,
+    /// The bodies of what it responds with itself, if they are more than sentences.
+    pub error_pages: Option<ErrorPages>,
     /// This server's counters and calls.
     pub slot: SlotRef,
     /// Where access lines go, if they are wanted.
@@ -87,6 +91,7 @@ impl Resources {
         slot: SlotRef,
         access_log: Option<AccessLog>,
         named_files: Option<NamedFiles>,
+        error_pages: Option<ErrorPages>,
         runtime: &Arc<Runtime>,
     ) -> Arc<Resources> {
         let (possible_connections, temporary_files) = shares_of_descriptors();
@@ -98,6 +103,7 @@ impl Resources {
             encoders: Encoders::new(u32::try_from(settings.compress_level).unwrap_or(9), &memory),
             file_threads: Arc::new(BlockingThreads::new(FILE_THREADS)),
             named_files,
+            error_pages,
             budgets: Budgets {
                 memory,
                 temporary: Budget::new(settings.max_temporary_bytes),
@@ -123,6 +129,12 @@ impl Resources {
     /// A number for a new connection.
     pub fn next_connection_id(&self) -> u64 {
         self.last_connection_id.fetch_add(1, Relaxed) + 1
+    }
+
+    /// The page of a response of the server's with this `status` to the request in `inbound`, if that was understood.
+    pub fn error_page(&self, whose: Whose, inbound: Option<&Inbound>, status: u16) -> Option<&Arc<ErrorPage>> {
+        let pages = self.error_pages.as_ref()?;
+        pages.find(&Asking::of(whose, inbound), status)
     }
 
     /// Begins to drain: for clients, from the moment that the end is announced.

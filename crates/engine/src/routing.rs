@@ -1,6 +1,7 @@
 //! What is done with a request by its route: which application is called, where that is mounted, which other servers are
 //! asked, or what is responded instead. Where there is no table there is one application, and none of this.
 
+use crate::files::error_pages::FilesOfRows;
 use crate::files::static_root::Folder;
 use crate::message::inbound::Inbound;
 use crate::upstream::group::Upstream;
@@ -18,6 +19,8 @@ pub struct Routing {
     pub folders: Vec<Folder>,
     /// The upstreams that rows lead to, each once.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// The bodies of what the server responds with in their place.
+    pub error_pages: FilesOfRows,
 }
 
 /// What a row leads to.
@@ -52,6 +55,8 @@ pub enum Target {
 pub struct UpstreamRow {
     /// They.
     pub upstream: Arc<Upstream>,
+    /// Which of the upstreams that is.
+    pub number: usize,
     /// The path that is taken from the request's; empty for none.
     pub mount: Box<str>,
 }

@@ -13,7 +13,8 @@ mod value;
 pub use lines::Lines;
 pub use source::Source;
 pub use value::{
-    Codings, Directories, Limit, MediaTypes, Paths, Seconds, SecondsOrNever, StaticDirectories, UntrustedForwarded,
+    Codings, Directories, ErrorPageFiles, Limit, MediaTypes, Paths, Seconds, SecondsOrNever, StaticDirectories,
+    UntrustedForwarded,
 };
 
 use crate::pace::Pace;
@@ -130,6 +131,8 @@ settings! {
     x_sendfile: Directories,
     /// Directories of those that it may name in X-Accel-Redirect, each with the prefix that stands for it there.
     x_accel_redirect: StaticDirectories,
+    /// The files that are the bodies of what the server responds with itself.
+    error_pages: ErrorPageFiles,
     /// The codings in which responses are compressed; none if they are not.
     compress: Codings,
     /// Which of them are.

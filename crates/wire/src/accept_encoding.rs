@@ -128,7 +128,7 @@ fn read_entry(entry: &[u8]) -> Option<(&[u8], u16)> {
 }
 
 /// `qvalue` of RFC 9110 12.4.2: from 0 to 1, with at most three decimals.
-fn read_weight(text: &[u8]) -> Option<u16> {
+pub(crate) fn read_weight(text: &[u8]) -> Option<u16> {
     let (whole, decimals) = match text {
         [whole] | [whole, b'.'] => (whole, &[][..]),
         [whole, b'.', decimals @ ..] if decimals.len() <= 3 => (whole, decimals),

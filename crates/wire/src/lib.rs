@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod accept;
 mod accept_encoding;
 mod error;
 mod fastcgi;
@@ -50,6 +51,7 @@ mod routes;
 mod scgi;
 mod uwsgi;
 
+pub use accept::accepts;
 pub use accept_encoding::{AcceptEncoding, ContentCoding};
 pub use error::WireError;
 pub use fastcgi::{

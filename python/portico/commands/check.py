@@ -13,9 +13,13 @@ from portico.command_line.settings_command import SettingsCommand
 
 def _check(**values: Any) -> None:
     settings = read_settings(values)
+    from portico.config.check import left_out, root_warning
+
+    # What is not served because of a mistake is none here, but a mistake.
+    wrong = left_out(settings)
     for sentence in remarks(settings):
-        log.say(sentence)
-    from portico.config.check import root_warning
+        if sentence not in wrong:
+            log.say(sentence)
     from portico.process.trial import try_out
 
     if settings.pools is not None:

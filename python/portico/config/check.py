@@ -13,6 +13,7 @@ from portico.config.address import Address
 from portico.config.addresses import parse_address
 from portico.config.clashes import clashes
 from portico.config.document import SURELY_MEANT
+from portico.config.error_pages import in_error_pages
 from portico.config.file import VARIABLE
 from portico.config.finding import why_none_was_found
 from portico.config.kinds import LogFile
@@ -31,7 +32,7 @@ def check(settings: Settings) -> None:
     directory = working_directory(settings)
     mistakes = _in_directory(settings, directory)
     # What is wrong below a directory that cannot be entered, nobody can tell.
-    rules = (_in_import_path, _in_static_directories, _in_folders, _in_logs)
+    rules = (_in_import_path, _in_static_directories, _in_folders, in_error_pages, _in_logs)
     below = [] if mistakes else [sentence for rule in rules for sentence in rule(settings, directory)]
     app = [] if mistakes and not settings.app else _in_app(settings)
     raise_mistakes([*mistakes, *app, *clashes(settings, directory), *below])

@@ -162,8 +162,11 @@ def _of_routes(settings: Settings) -> Iterator[_Clash]:
 
 
 def _of_static_directories(settings: Settings) -> Iterator[_Clash]:
-    """A path has one directory."""
-    rows: tuple[Setting[tuple[str, ...]], ...] = (Settings.static_directories, Settings.x_accel_redirect)
+    """A path has one directory, and a status one page."""
+    rows: tuple[Setting[tuple[str, ...]], ...] = (
+        *(Settings.static_directories, Settings.x_accel_redirect),
+        Settings.error_pages,
+    )
     for row in rows:
         prefixes = [text.partition("=")[0] for text in settings.values[row.attribute]]
         for prefix in sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1}):
@@ -182,12 +185,19 @@ def _of_found_files(settings: Settings) -> Iterator[_Clash]:
 
 
 def _of_cluster(settings: Settings) -> Iterator[_Clash]:
-    """HAProxy is given an address that it can use."""
+    """HAProxy and Envoy are given addresses that they can use."""
     row = Settings.cluster_address
     is_found = any(parse_address(text).scheme == "http" for text in settings.bind)
     if settings.cluster_haproxy and settings.cluster_address == "auto" and not is_found:
         sentence = "expected an address for HAProxy, since no listener is of HTTP, got auto"
         where = settings.origins[Settings.cluster_haproxy.attribute]
+        yield (row, Settings.bind), f"{where}: {row.name}: {sentence}"
+    if settings.cluster_eds_file != "off" and settings.cluster_address == "auto":
+        listeners = [address for address in map(parse_address, settings.bind) if address.scheme == "http"]
+        if listeners and listeners[0].host not in ("0.0.0.0", "::", "[::]", "*"):
+            return
+        sentence = "expected an address for Envoy, since none listens at one of HTTP, got auto"
+        where = settings.origins[Settings.cluster_eds_file.attribute]
         yield (row, Settings.bind), f"{where}: {row.name}: {sentence}"
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from portico.config.document import Document
-from portico.config.setting import Group, Setting
+from portico.config.setting import Group, Setting, is_one_row
 from portico.config.settings import by_group
 from portico.config.table_reader import TableReader, TableValues
 from portico.config.toml_file import open_document, text_of_file
@@ -43,7 +43,8 @@ class FileValues:
     table that does; `unserved` says why a server cannot be started by it, although nothing is wrong, and
     `is_flat` that one application is all there is, so that none is needed. `folder` is that of further
     applications, if there is one, and `applications` is what was found there; `router_workers` is how many
-    processes pass requests to pools. `venv` is that of the only application.
+    processes pass requests to pools, and `starts_at_once` how many of these may start at a time. `venv` is
+    that of the only application.
     """
 
     def __init__(self, path: str) -> None:
@@ -54,6 +55,7 @@ class FileValues:
         self.folder = ""
         self.applications: Applications | None = None
         self.router_workers: int | None = None
+        self.starts_at_once: int | None = None
         self.venv = ""
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
@@ -145,7 +147,11 @@ class _Reader:
                 self._unknown_table(here, [*self._groups, *ROUTE_TABLES], elsewhere)
             elif isinstance(value, dict):
                 header = self._document.header(key, is_array=False)
-                self._take(reader.table(value, here, self._groups[key][1], header=header))
+                group, rows = self._groups[key]
+                if is_one_row(group, rows):
+                    self._take(reader.table({key: value}, path, rows, header=header))
+                else:
+                    self._take(reader.table(value, here, rows, header=header))
             else:
                 self._document.wrong_type(
                     here, f"a table {self._document.header(key, is_array=False)}", value
@@ -157,6 +163,7 @@ class _Reader:
         self._found.applications = routes.applications
         self._found.folder = routes.folder
         self._found.router_workers = routes.workers
+        self._found.starts_at_once = routes.starts_at_once
         if not routes.unserved:
             self._take(routes.flat())
             self._found.venv = routes.flat_venv

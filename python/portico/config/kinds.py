@@ -551,6 +551,29 @@ class StaticDirectoryOrAuto(StaticDirectory):
         return value if value == AUTO else super().from_folder(value, folder)
 
 
+class ErrorPageFile(Kind[str]):
+    """`STATUS=FILE`, a file that is the body of responses with that status, or those like it; as text."""
+
+    metavar = "STATUS=FILE"
+    expected = "a status from 400 to 599, or 4xx or 5xx, and a file, such as 404=errors/404.html"
+    table_natives = (str,)
+
+    def parse(self, text: str) -> str:
+        status, _, path = text.strip().partition("=")
+        status, path = status.strip().lower(), path.strip()
+        is_status = len(status) == 3 and status[0] in "45" and (status[1:] == "xx" or status.isdecimal())
+        if not is_status or not path or "\0" in path:
+            raise ValueError
+        return f"{status}={path}"
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
+
+    def from_folder(self, value: str, folder: str) -> str:
+        status, _, path = value.partition("=")
+        return f"{status}={os.path.join(folder, path)}"
+
+
 class FieldText(Kind[str]):
     """The value of a header; `none` is an empty one, which an environment variable cannot be."""
 

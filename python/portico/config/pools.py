@@ -12,10 +12,11 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from portico.config.clashes import clashes
+from portico.config.error_pages import changed_ns
 from portico.config.file import FileValues
 from portico.config.routes.keys import OF_A_POOL, TABLES, AppKeys
 from portico.config.routes.table import Action, Route, Routes
@@ -31,7 +32,7 @@ _LEFT_TO_POOL = {"eject_after": 0, "timeout_s": 0.0, "tunnel_timeout_s": 0.0}
 
 _PLACES = {"mounts", "hosts"}
 _OF_EACH = {*_PLACES, *(row.attribute for row in (AppKeys.strip, Settings.app, Settings.factory))}
-_OF_EACH |= {Settings.middleware.attribute, Settings.name.attribute}
+_OF_EACH |= {row.attribute for row in (Settings.middleware, Settings.name, Settings.error_pages)}
 """What each of several applications may have for itself, while all share their workers."""
 
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -149,7 +150,9 @@ def take_pools(settings: Settings, file: FileValues) -> list[Pool]:
         return []
     assert file.routes is not None, "a folder makes routes"
     found = file.applications
-    mistakes = {pool.name: clashes(settings_of(pool, settings), settings.chdir) for pool in pools}
+    common = _common(settings)
+    all_settings = {pool.name: settings_of(pool, settings, common) for pool in pools}
+    mistakes = _mistakes(pools, all_settings)
     for pool in [pool for pool in pools if mistakes[pool.name] and pool.source]:
         assert found is not None, "it has that file"
         found.left_out[pool.source] = mistakes.pop(pool.name)
@@ -162,12 +165,34 @@ def take_pools(settings: Settings, file: FileValues) -> list[Pool]:
         "changed_ns": found.changed_ns if found else {},
         "left_out": found.left_out if found else {},
         "workers": file.router_workers,
-        "max_request_body": _largest_body([settings_of(pool, settings) for pool in pools]),
-        "pools": [_record(pool, settings) for pool in pools],
+        "starts_at_once": file.starts_at_once,
+        "max_request_body": _largest_body([all_settings[pool.name] for pool in pools]),
+        "pools": _records(pools, all_settings, settings, common),
     }
     settings.routes = _led_to(pools, file.routes).dump()
     settings.values[Settings.app.attribute] = ""
     return pools
+
+
+def _mistakes(pools: Sequence[Pool], all_settings: Mapping[str, Settings]) -> dict[str, list[str]]:
+    """Return the rules that the settings of each pool break among themselves; those of many are alike."""
+    found: dict[str, list[str]] = {}
+    fine: set[str] = set()
+    for pool in pools:
+        settings = all_settings[pool.name]
+        said = repr(sorted(pool.values.items()))
+        found[pool.name] = [] if said in fine else clashes(settings, settings.chdir)
+        if not found[pool.name]:
+            fine.add(said)
+    return found
+
+
+def one_pool(name: str, settings: Settings, file: FileValues | None) -> Settings:
+    """Return the settings of the pool `name` of `file`, without a look at those of the others."""
+    pools = [] if file is None else pools_of(file.routes, file.folder)
+    found = pool_settings(name, pools, settings)
+    raise_mistakes(clashes(found, found.chdir), "" if file is None else file.path)
+    return found
 
 
 def _largest_body(pools: Sequence[Settings]) -> int:
@@ -179,47 +204,70 @@ def _largest_body(pools: Sequence[Settings]) -> int:
 def _led_to(pools: Sequence[Pool], routes: Routes) -> Routes:
     """Return `routes` as the router has them: with pools in the place of their applications."""
     usual = {row.attribute: row.default for row in TABLES[_UPSTREAM] if row.attribute not in _PLACES}
-    actions = {
-        pool.name: Action(
-            _UPSTREAM, {**usual, **_LEFT_TO_POOL, "pool_file": file_name(pool.name)}, f"pool {pool.name}"
-        )
-        for pool in pools
-    }
+    # Several for the pool of those that share one, if they have pages of their own.
+    actions: dict[tuple[str, tuple[str, ...]], Action] = {}
+    for pool in pools:
+        for pages in map(pages_of, pool.actions):
+            own = {"pool_file": file_name(pool.name), Settings.error_pages.attribute: pages}
+            action = Action(_UPSTREAM, {**usual, **_LEFT_TO_POOL, **own}, f"pool {pool.name}")
+            actions.setdefault((pool.name, pages), action)
+
+    def led_to(action: Action) -> Action | None:
+        return actions.get((action.pool, pages_of(action))) if action.table == "app" else action
+
+    led = [(route, led_to(route.action)) for route in routes.routes]
     return Routes(
         [
             Route(
                 route.host,
                 route.path,
-                actions.get(route.action.pool, route.action),
+                action,
                 is_exact=route.is_exact,
                 host_origin=route.host_origin,
                 path_origin=route.path_origin,
             )
-            for route in routes.routes
-            if route.action.table != "app" or route.action.pool in actions
+            for route, action in led
+            if action is not None
         ],
         unknown_host=routes.unknown_host,
         unknown_host_origin=routes.unknown_host_origin,
     )
 
 
-def _record(pool: Pool, base: Settings) -> dict[str, Any]:
-    settings = settings_of(pool, base)
+def pages_of(action: Action) -> tuple[str, ...]:
+    """Return the error pages that are an action's own."""
+    return tuple(action.values.get(Settings.error_pages.attribute, ()))
+
+
+def _records(
+    pools: Sequence[Pool], all_settings: Mapping[str, Settings], base: Settings, common: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    # Error pages are read again where one of them has changed.
+    pages_ns = changed_ns(base.error_pages, base.chdir)
+    whole = _digest(repr((sorted(common.items()), base.virtual_environment, pages_ns)))
+    return [_record(pool, all_settings[pool.name], base, whole) for pool in pools]
+
+
+def _record(pool: Pool, settings: Settings, base: Settings, digest: str) -> dict[str, Any]:
+    """Return what the supervisor is told of a pool; `digest` is of what all have."""
     rows = [
         (route.host, route.path, route.is_exact, sorted(route.action.values.items(), key=str))
         for route in pool.routes.routes
     ]
     sources = [action.source for action in pool.actions]
-    whole = repr((sorted(settings.values.items()), rows, settings.virtual_environment, sources))
+    pages_ns = [changed_ns(pages_of(action), settings.chdir) for action in pool.actions]
+    own = (pool.name, sorted(pool.values.items()), rows, pool.venv, sources, pages_ns)
     return {
         "name": pool.name,
         "file": file_name(pool.name),
         "source": pool.source,
         "apps": [action.values["app"] for action in pool.actions],
         # Of two that are alike the processes are, too.
-        "digest": _digest(whole),
+        "digest": _digest(digest + repr(own)),
         "venv": settings.virtual_environment,
         "is_own_user": is_own_user(pool, settings),
+        # Nobody serves it before somebody asks, and after a while without.
+        "sleeps": settings.workers_min == 0,
         "control": "off" if base.control == "off" else "auto",
         "graceful_timeout_s": settings.graceful_timeout_s,
     }
@@ -235,16 +283,19 @@ def is_own_user(pool: Pool, settings: Settings) -> bool:
     return bool(os.geteuid() == _ROOT and is_of_user and settings.user not in ("", "root", "0"))
 
 
-def settings_of(pool: Pool, base: Settings) -> Settings:
-    """Return the settings of `pool`, where `base` are those of the server as a whole."""
-    settings = Settings(dict(base.values), dict(base.origins))
-    for row in _OF_ROUTER_ALONE:
-        settings.values[row.attribute] = row.default
-    first = pool.actions[0]
+def _common(base: Settings) -> dict[str, Any]:
+    """Return the values of `base`, those of the server as a whole, as pools have them."""
+    values = base.values | {row.attribute: row.default for row in _OF_ROUTER_ALONE}
     # The router has done what there is to do with a client's connection, and says what it knows of it.
     peers = [each for each in base.forwarded_allow_ips if each not in ("none", "unix")]
-    settings.values |= {"access_log": "off", "forwarded_allow_ips": ("unix", *peers), **pool.values}
+    return values | {"access_log": "off", "forwarded_allow_ips": ("unix", *peers)}
+
+
+def settings_of(pool: Pool, base: Settings, common: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings of `pool`; `base` are those of the server as a whole, `common` of all pools."""
+    settings = Settings({**(common or _common(base)), **pool.values}, dict(base.origins))
     settings.values[Settings.keep_alive_s.attribute] = _KEEP_ALIVE_S
+    first = pool.actions[0]
     settings.origins |= pool.origins
     settings.values |= {"name": pool.name, "app": first.values["app"]}
     settings.origins |= {each: first.origins.get(each, first.origin) for each in ("app", "name")}

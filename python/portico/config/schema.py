@@ -15,8 +15,8 @@ from portico.config.routes.keys import OF_A_POOL, ONCE
 from portico.config.routes.keys import TABLES as ROUTE_TABLES
 from portico.config.routes.kinds import Status, UnknownHost
 from portico.config.routes.table import MISDIRECTED
-from portico.config.setting import Setting
-from portico.config.settings import by_group
+from portico.config.setting import Setting, is_one_row
+from portico.config.settings import Settings, by_group
 
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
@@ -25,7 +25,7 @@ def schema() -> str:
     """Return the schema as JSON (https://json-schema.org, draft 7, which taplo reads)."""
     tables: dict[str, Any] = {}
     for group, rows in by_group().items():
-        tables[group.table] = _table(group.title, rows)
+        tables[group.table] = _setting(rows[0]) if is_one_row(group, rows) else _table(group.title, rows)
     for name, own in ROUTE_TABLES.items():
         tables[name] = _route_table(name, own)
     whole = {
@@ -50,10 +50,12 @@ def _table(title: str, rows: Iterable[Setting[Any]]) -> dict[str, Any]:
 
 def _route_table(name: str, rows: Iterable[Setting[Any]]) -> dict[str, Any]:
     """Return a table that makes routes; what stands in a table of its own, too, is described there."""
-    own = [row for row in rows if row not in OF_A_POOL]
+    own = [row for row in rows if row not in (*OF_A_POOL, Settings.error_pages)]
     table = _table(own[-1].group.title, own)
     for row in OF_A_POOL if name == "app" else ():
         table["properties"][row.key] = {"$ref": f"#/properties/{row.group.table}/properties/{row.key}"}
+    if name == "app":
+        table["properties"][Settings.error_pages.key] = {"$ref": f"#/properties/{Settings.error_pages.key}"}
     return table if name == ONCE else {"type": "array", "items": table}
 
 

@@ -11,6 +11,7 @@ from portico.config.values import Values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, Generic, overload
 else:
     from portico.config.kinds import Generic
@@ -27,6 +28,11 @@ class Group:
     def __init__(self, title: str, table: str) -> None:
         self.title = title
         self.table = table
+
+
+def is_one_row(group: Group, rows: Sequence[Setting[Any]]) -> bool:
+    """Say whether the table of `group` in the file is the value of its only row."""
+    return [row.key for row in rows if row.kind.table_natives] == [group.table] and len(rows) == 1
 
 
 class Setting(Generic[T]):

@@ -10,7 +10,7 @@ from typing import Any
 
 from portico.config.file import ARRAYS
 from portico.config.kinds import Kind, Middleware
-from portico.config.setting import Setting
+from portico.config.setting import Setting, is_one_row
 from portico.config.settings import Settings, by_group
 from portico.config.sources import DEFAULT_ORIGIN
 
@@ -20,6 +20,9 @@ def as_toml(settings: Settings, *, only_changed: bool) -> str:
     parts = []
     for table, rows in _chosen(settings, only_changed=only_changed).items():
         lines = [_line(row, settings.values[row.attribute]) for row in rows]
+        if is_one_row(rows[0].group, rows):
+            parts.append(_table_of_one(rows[0], settings))
+            continue
         width = min(max(map(len, lines)), 60)
         header = f"[[{table}]]" if table in ARRAYS else f"[{table}]"
         origins = [settings.origins[row.attribute] for row in rows]
@@ -32,11 +35,9 @@ def as_json(settings: Settings, *, only_changed: bool) -> str:
     """Return an object of tables, each of settings, each with `value` and `origin`."""
     tables = {
         table: {
-            row.key: {
-                "value": native(row, settings.values[row.attribute]),
-                "origin": settings.origins[row.attribute],
-            }
+            key: {"value": value, "origin": settings.origins[row.attribute]}
             for row in rows
+            for key, value in _pairs(row, rows, settings)
         }
         for table, rows in _chosen(settings, only_changed=only_changed).items()
     }
@@ -51,6 +52,17 @@ def _chosen(settings: Settings, *, only_changed: bool) -> dict[str, list[Setting
         for group, rows in by_group().items()
     }
     return {table: rows for table, rows in chosen.items() if rows}
+
+
+def _pairs(row: Setting[Any], rows: list[Setting[Any]], settings: Settings) -> list[tuple[str, Any]]:
+    value = native(row, settings.values[row.attribute])
+    return list(value.items()) if is_one_row(row.group, rows) else [(row.key, value)]
+
+
+def _table_of_one(row: Setting[Any], settings: Settings) -> str:
+    pairs = native(row, settings.values[row.attribute])
+    lines = [f"{_written(name)} = {_toml(value)}" for name, value in pairs.items()]
+    return "\n".join([f"[{row.group.table}]  # {settings.origins[row.attribute]}", *lines]) + "\n"
 
 
 def _line(row: Setting[Any], value: Any) -> str:

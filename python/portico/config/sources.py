@@ -77,10 +77,13 @@ def resolve(
     if not has_routes and not pool:
         return settings
     # Here, because most servers have no need of it.
-    from portico.config.pools import pool_settings, take_pools
+    from portico.config.pools import one_pool, take_pools
 
-    pools = take_pools(settings, file) if file is not None and has_routes else []
-    return pool_settings(pool, pools, settings) if pool else settings
+    if pool:
+        return one_pool(pool, settings, file if has_routes else None)
+    if file is not None:
+        take_pools(settings, file)
+    return settings
 
 
 def _take_routes(settings: Settings, file: FileValues) -> None:

@@ -96,7 +96,11 @@ def pool_socket(path: str, name: str) -> str:
         there = f"one of {names}" if names else "none, since the server has no pools"
         raise OperatorError(f"--pool: expected {there}, got {quoted(name)}")
     if not pool["control"]:
-        why = pool["why"] or "it starts, or control is off"
+        words = {
+            "asleep": "it sleeps until somebody asks for it",
+            "waiting": "it waits for its turn to start",
+        }
+        why = pool["why"] or words.get(pool["state"], "it starts, or control is off")
         raise OperatorError(f"the pool {name} cannot be asked: {why}", exit_code=EXIT_NOT_RUNNING)
     control = str(pool["control"])
     try:

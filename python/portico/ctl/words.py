@@ -35,9 +35,20 @@ def status(result: Result) -> str:
     if result["pid_file"]:
         rows.append(("pid file", result["pid_file"]))
     rows += [
+        ("cluster" if number == 0 else "", _balancer(each))
+        for number, each in enumerate(result.get("cluster", ()))
+    ]
+    rows += [
         ("pools" if number == 0 else "", _pool(pool)) for number, pool in enumerate(result.get("pools", ()))
     ]
     return "\n".join(f"{name:13} {text}" for name, text in rows)
+
+
+def _balancer(each: Result) -> str:
+    """Return how this host stands with a load balancer."""
+    name = f"{each['name']} is " if each["name"] else "says "
+    why = f", got {each['why']}" if each["why"] else ""
+    return f"{each['is']} at {each['at']}: {name}{each['state']}{why}"
 
 
 def _pool(pool: Result) -> str:

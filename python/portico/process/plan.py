@@ -159,7 +159,9 @@ class Plan:
     @property
     def has_load_balancers(self) -> bool:
         """Whether there is somebody to tell how this host stands among others."""
-        return bool(self.settings.cluster_haproxy) or self.settings.cluster_agent != "off"
+        settings = self.settings
+        words = (settings.cluster_agent, settings.cluster_eds_file)
+        return bool(settings.cluster_haproxy) or words != ("off", "off")
 
     def take_umask(self) -> None:
         """Let new files of this process, and of those it will fork, have the permissions of this plan."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from portico.types import (
         EngineApplication,
         EngineFolder,
+        EnginePages,
         EngineRoute,
         EngineUpstream,
         Environ,
@@ -89,6 +90,7 @@ class WorkerRouting:
         self.rows = [WorkerRoute(route) for route in routes.routes]
         self.routes: Sequence[EngineRoute] = self.rows
         self.rejects_unknown_hosts = bool(routes.unknown_host)
+        self.error_pages: EnginePages = ([], [], [])
 
 
 def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Settings], Loaded]) -> Loaded:
@@ -114,6 +116,7 @@ def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Set
         WorkerUpstream(action, [route.host for route in routes.routes if route.action is action])
         for action in upstreams
     ]
+    routing.error_pages = (_pages(applications), _pages(folders), _pages(upstreams))
     numbers = {
         id(action): number
         for actions in (applications, folders, upstreams)
@@ -124,6 +127,10 @@ def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Set
     first.routing = routing
     first.title = ", ".join([first.name, *(loaded.name for loaded in others)])
     return first
+
+
+def _pages(actions: Sequence[Action]) -> Sequence[Sequence[str]]:
+    return [list(action.values.get("error_pages", ())) for action in actions]
 
 
 def _no_application(_environ: Environ, start_response: StartResponse) -> Sequence[bytes]:

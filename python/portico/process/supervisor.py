@@ -222,7 +222,7 @@ class Supervisor:
     def _line_to_head(self, fd: int) -> Duty:
         from portico.process.pools.head_line import HeadLine
 
-        self._head_line = HeadLine(self._loop, fd, self._subject())
+        self._head_line = HeadLine(self._loop, fd, self._subject(), is_asleep=lambda: self._is_asleep)
         return self._head_line
 
     def _join_cluster(self) -> Duty:
@@ -552,6 +552,7 @@ class Supervisor:
             reopen_logs=self._reopen_logs,
             set_log_level=self._set_log_level,
             pools=lambda: self._pools,
+            cluster=lambda: self._cluster,
         )
 
     def _stop_by_control(self, at_once: bool, now_s: float) -> None:

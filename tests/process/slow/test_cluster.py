@@ -97,14 +97,14 @@ options = "check inter 200 fall 2 rise 1 weight 100"
 class Host:
     """One portico on a machine of its own."""
 
-    def __init__(self, folder: Path, place: Machines, number: int) -> None:
+    def __init__(self, folder: Path, place: Machines, number: int, file: str = TOML) -> None:
         self.name = "abcdef"[number]
         self.number = number
         self.folder = folder / self.name
         self.folder.mkdir()
         self._place = place
         (self.folder / "shop.py").write_text(APPLICATION)
-        (self.folder / "portico.toml").write_text(TOML.format(number=number, name=self.name))
+        (self.folder / "portico.toml").write_text(file.format(number=number, name=self.name))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

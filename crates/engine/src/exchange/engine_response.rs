@@ -42,8 +42,8 @@ pub struct EngineResponse {
 impl EngineResponse {
     /// The response to `request`, whose turn it is; and the request's body.
     pub fn new(request: Request) -> (EngineResponse, Body) {
-        let Request { connection, inbound, body, keep_alive, arrived_ns, room, .. } = request;
-        let responder = Responder::new(connection.clone(), None, &inbound, &body, keep_alive, room);
+        let Request { connection, inbound, body, keep_alive, arrived_ns, room, whose, .. } = request;
+        let responder = Responder::new(connection.clone(), None, &inbound, &body, keep_alive, room, whose);
         let (inbound, responder) = (Some(inbound), Some(responder));
         (EngineResponse { connection, inbound, responder, arrived_ns, status: 0, body_bytes: 0 }, body)
     }
@@ -54,6 +54,15 @@ impl EngineResponse {
         if let Some(responder) = &mut self.responder {
             responder.start(head, known_length, &mut DateHeader::default());
             self.status = head.status;
+        }
+    }
+
+    /// Makes `head` and `body`, of a response of the server's, those of its error page, if there is one.
+    pub fn put_error_page(&self, head: &mut ResponseHead, body: &mut Vec<u8>) {
+        if let Some(page) = self.responder.as_ref().and_then(|responder| responder.error_page(head.status)) {
+            page.replace(head);
+            body.clone_from(&page.body);
+            head.content_length = Some(body.len() as u64);
         }
     }
 

@@ -7,6 +7,7 @@ use super::sending;
 use super::server_response::ServerResponse;
 use crate::clock;
 use crate::connection::Connection;
+use crate::files::error_pages::Whose;
 use crate::log::{Level, RateLimited, log};
 use crate::message::body::Body;
 use crate::message::framing::ResponseFraming;
@@ -48,7 +49,9 @@ impl ErrorResponse {
         let framing = inbound.as_ref().map(|inbound| inbound.response_framing);
         let framing = framing.filter(|framing| *framing != ResponseFraming::Http);
         let framing = framing.unwrap_or_else(|| connection.origin.listener.framing());
-        let response = ServerResponse::new(framing, status, is_head);
+        let understood = inbound.as_deref().filter(|_| has_head);
+        let page = connection.resources.error_page(Whose::Server, understood, status).map(|page| &**page);
+        let response = ServerResponse { page, ..ServerResponse::new(framing, status, is_head) };
         let (bytes, body_bytes) = response.encode(&connection.resources.settings);
         let account = Account {
             client: connection.origin.client(),
@@ -146,7 +149,7 @@ fn respond_instead(request: Request, status: u16) {
 
 /// The same, for a request that no application is asked for, with what its route says.
 pub fn reply_instead(request: Request, reply: &Reply) {
-    let Request { connection, inbound, body, keep_alive, arrived_ns, room, .. } = request;
+    let Request { connection, inbound, body, keep_alive, arrived_ns, room, whose, .. } = request;
     let resources = &connection.resources;
     if let Some(room) = room {
         resources.admission.end_request(room);
@@ -154,11 +157,13 @@ pub fn reply_instead(request: Request, reply: &Reply) {
     let keep_alive = keep_alive && !matches!(body, Body::Streamed(_)) && resources.keeps_connections();
     let (framing, is_head) = (inbound.response_framing, inbound.head.is_head);
     let status = reply.status();
+    let is_own = matches!(reply, Reply::Status(_));
     let response = ServerResponse {
         headers: reply.headers(),
         body: reply.body(),
+        page: resources.error_page(whose, Some(&inbound), status).filter(|_| is_own).map(|page| &**page),
         keep_alive,
-        retry_after: status == 503 && matches!(reply, Reply::Status(_)),
+        retry_after: status == 503 && is_own,
         ..ServerResponse::new(framing, status, is_head)
     };
     let (bytes, body_bytes) = response.encode(&resources.settings);

@@ -166,10 +166,13 @@ fn send_found(request: Request, found: Outcome, threads: Arc<BlockingThreads>, o
 
 /// Sends a response, as much of it as the socket takes at once.
 fn send(request: Request, response: FileResponse, file: Option<File>, threads: Arc<BlockingThreads>) {
-    let FileResponse { head, body } = response;
+    let FileResponse { mut head, mut body } = response;
     let handle = request.connection.resources.handle.clone();
     // What still comes of the request's body nobody wants.
     let (mut sent, _) = EngineResponse::new(request);
+    if let FileBody::Text(text) = &mut body {
+        sent.put_error_page(&mut head, text);
+    }
     sent.start(&head, None);
     match (body, file.map(Arc::new)) {
         (FileBody::Text(text), _) => sent.end_with_block(text),

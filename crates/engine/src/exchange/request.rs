@@ -2,6 +2,7 @@
 
 use crate::admission::Room;
 use crate::connection::Connection;
+use crate::files::error_pages::Whose;
 use crate::message::body::Body;
 use crate::message::inbound::Inbound;
 use portico_crew::Job;
@@ -19,6 +20,8 @@ pub struct Request {
     pub application: usize,
     /// How many bytes before its path are where that is mounted, by the routes.
     pub mounted: u32,
+    /// Whose error pages it gets, if it gets any.
+    pub whose: Whose,
     /// Whether the connection may be kept after the response.
     pub keep_alive: bool,
     /// When it was complete (or, streamed, when its head was), monotonic nanoseconds.

@@ -17,6 +17,7 @@ use crate::admission::Room;
 use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
 use crate::connection::socket::Then;
+use crate::files::error_pages::{Asking, ErrorPage, Whose};
 use crate::files::named_files::NamedFile;
 use crate::lock::lock;
 use crate::log::{Level, log};
@@ -60,6 +61,8 @@ pub struct Responder {
     pub is_abandoned: bool,
     /// Lines for the reverse proxy's log.
     stderr: Stderr,
+    /// Where there are error pages: what is to be known for the choice of one.
+    asking: Option<Box<Asking>>,
 }
 
 /// Whether lines for the reverse proxy's log have gone out: then their stream has to be ended too.
@@ -78,6 +81,7 @@ impl Responder {
         request_body: &Body,
         keep_alive: bool,
         room: Option<Room>,
+        whose: Whose,
     ) -> Responder {
         let keep_alive = keep_alive && connection.resources.settings.keep_alive_s.ms() > 0;
         let request_complete = match request_body {
@@ -86,6 +90,7 @@ impl Responder {
         };
         // What the engine itself responds with has its coding, or none.
         let coding = cell.map_or(Coding::None, |_| Coding::of(inbound, &connection.resources.settings));
+        let asking = connection.resources.error_pages.as_ref().map(|_| Box::new(Asking::of(whose, Some(inbound))));
         Responder {
             connection,
             cell,
@@ -102,7 +107,13 @@ impl Responder {
             called_ms: clock::coarse_ms(),
             is_abandoned: false,
             stderr: Stderr::Unused,
+            asking,
         }
+    }
+
+    /// The page that the client gets with `status`, if that is the server's and there is one.
+    pub fn error_page(&self, status: u16) -> Option<Arc<ErrorPage>> {
+        self.connection.resources.error_pages.as_ref()?.find(self.asking.as_deref()?, status).cloned()
     }
 
     /// Where the response goes.

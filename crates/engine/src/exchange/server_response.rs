@@ -1,6 +1,7 @@
 //! A response of the server itself, which no application is asked for.
 
 use crate::clock::DateHeader;
+use crate::files::error_pages::ErrorPage;
 use crate::message::framing::ResponseFraming;
 use crate::settings::Settings;
 use portico_wire::{write_content_length, write_header};
@@ -18,6 +19,8 @@ pub struct ServerResponse<'a> {
     pub headers: Vec<(&'a [u8], &'a [u8])>,
     /// Its body; none for a sentence that says the status.
     pub body: Option<&'a [u8]>,
+    /// What stands in the place of the sentence.
+    pub page: Option<&'a ErrorPage>,
     /// Whether the connection is kept.
     pub keep_alive: bool,
     /// Whether the request was HEAD.
@@ -29,8 +32,8 @@ pub struct ServerResponse<'a> {
 impl<'a> ServerResponse<'a> {
     /// One that says its status, and after which the connection is closed.
     pub fn new(framing: ResponseFraming, status: u16, is_head: bool) -> ServerResponse<'a> {
-        let (headers, body) = (Vec::new(), None);
-        ServerResponse { framing, status, headers, body, keep_alive: false, is_head, retry_after: false }
+        let (headers, body, page) = (Vec::new(), None, None);
+        ServerResponse { framing, status, headers, body, page, keep_alive: false, is_head, retry_after: false }
     }
 
     /// The bytes, and how many of them are the body.
@@ -40,14 +43,19 @@ impl<'a> ServerResponse<'a> {
         let sentence = line.clone() + "\n";
         // RFC 9110 15.3.5 and 15.4.5: these have none.
         let has_body = !matches!(self.status, 204 | 304);
-        let body = if has_body { self.body.unwrap_or(sentence.as_bytes()) } else { b"" };
+        let page = self.page.filter(|_| has_body && self.body.is_none());
+        let sentence = page.map_or(sentence.as_bytes(), |page| &page.body);
+        let body = if has_body { self.body.unwrap_or(sentence) } else { b"" };
         let mut out = Vec::with_capacity(256);
         self.framing.write_status(&mut out, line.as_bytes());
         for (name, value) in &self.headers {
             write_header(&mut out, name, value);
         }
+        for (name, value) in page.iter().flat_map(|page| page.headers()) {
+            write_header(&mut out, name, value);
+        }
         if has_body {
-            if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"content-type")) {
+            if page.is_none() && !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"content-type")) {
                 write_header(&mut out, b"Content-Type", b"text/plain; charset=utf-8");
             }
             write_content_length(&mut out, body.len() as u64);

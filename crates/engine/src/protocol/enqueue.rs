@@ -11,6 +11,7 @@ use crate::exchange::body_reader::BodyReader;
 use crate::exchange::error_response::{Overload, give_up, reply_instead, shed};
 use crate::exchange::file_serving::{Files, Place};
 use crate::exchange::request::Request;
+use crate::files::error_pages::Whose;
 use crate::files::opening::Effort;
 use crate::log::RateLimited;
 use crate::message::body::{Body, Rest, Stream};
@@ -212,7 +213,8 @@ fn request(
     }
     connection.trace(|| format!("queued: {}", inbound.request_line().escape_ascii()));
     let connection = connection.clone();
-    Request { connection, inbound, body, application: 0, mounted: 0, keep_alive, arrived_ns, since_ns, room: None }
+    let (application, mounted, whose, room) = (0, 0, Whose::Server, None);
+    Request { connection, inbound, body, application, mounted, whose, keep_alive, arrived_ns, since_ns, room }
 }
 
 /// Hands a request to who responds to it: the crew, or the files. `effort` is what the latter may take before this
@@ -256,6 +258,7 @@ fn route(server: &Server, mut request: Request, effort: Effort, first: usize) ->
     let entered = match aim(server, &mut request.inbound, first) {
         Aim::Application { index, entered } => {
             request.application = index;
+            request.whose = Whose::Application(index);
             if server.routing.is_some() {
                 request.mounted = entered;
             }
@@ -266,9 +269,11 @@ fn route(server: &Server, mut request: Request, effort: Effort, first: usize) ->
                 return Err(Unqueued::NotForTheCrew(request, Reply::Status(404)));
             };
             let place = files.place_in(folder, mount_bytes, &request.inbound);
+            request.whose = Whose::Folder(folder);
             return look_for_file(server, files, request, place, effort, next);
         }
         Aim::Upstream(row) => {
+            request.whose = Whose::Upstream(row.number);
             row_of_upstream = Some(row);
             0
         }

@@ -12,6 +12,7 @@ use crate::exchange::body_reader::BodyReader;
 use crate::exchange::error_response::{Overload, warn_about_overload};
 use crate::exchange::sending;
 use crate::exchange::server_response::ServerResponse;
+use crate::files::error_pages::Whose;
 use crate::message::body::BodyError;
 use crate::message::framing::ResponseFraming;
 use crate::message::inbound::Inbound;
@@ -63,7 +64,7 @@ pub async fn pass_on(
     let mut sink = ClientResponse::new(connection, &request, &shared);
     let Some(room) = resources.admission.begin_request() else {
         warn_about_overload(Overload::TooMany);
-        return end(connection, request, source, sink, arrived_ns, Err(Reason::NoMember)).await;
+        return end(connection, row, request, source, sink, arrived_ns, Err(Reason::NoMember)).await;
     };
     let peer = connection.origin.client().map(|client| client.ip());
     let target = row.target(&request);
@@ -98,7 +99,7 @@ pub async fn pass_on(
         connection.exchange.end(true);
         return Err(End::of_body(connection, request, error, began_ms));
     }
-    end(connection, request, source, sink, arrived_ns, outcome).await
+    end(connection, row, request, source, sink, arrived_ns, outcome).await
 }
 
 /// The client has left before the end of its response.
@@ -120,6 +121,7 @@ pub fn warn(row: &UpstreamRow, failure: &Failure, is_started: bool) {
 /// Ends the exchange: responds if nothing has been, settles the account, and says whether another request may follow.
 async fn end(
     connection: &Arc<Connection>,
+    row: &UpstreamRow,
     request: Box<Inbound>,
     mut source: ClientBody<'_>,
     sink: ClientResponse<'_>,
@@ -139,8 +141,9 @@ async fn end(
             let keep_alive = request.head.keep_alive && resources.keeps_connections() && source.is_all_there();
             let (framing, is_head) = (request.response_framing, request.head.is_head);
             let retry_after = status == 503;
-            let response =
-                ServerResponse { framing, keep_alive, retry_after, ..ServerResponse::new(framing, status, is_head) };
+            let page = resources.error_page(Whose::Upstream(row.number), Some(&request), status).map(|page| &**page);
+            let usual = ServerResponse::new(framing, status, is_head);
+            let response = ServerResponse { page, keep_alive, retry_after, ..usual };
             let (bytes, length) = response.encode(&resources.settings);
             body_bytes = length;
             is_kept = connection.send_all(&bytes).await.is_ok() && keep_alive;

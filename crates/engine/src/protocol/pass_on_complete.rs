@@ -89,12 +89,13 @@ async fn respond(request: Request, row: Arc<UpstreamRow>) {
 /// Responds in the place of the members.
 fn send_status(mut response: EngineResponse, status: u16) {
     let line = format!("{status} {}", reason_phrase(status));
-    let body = format!("{line}\n").into_bytes();
+    let mut body = format!("{line}\n").into_bytes();
     let mut head = ResponseHead { status, status_line: line.into_bytes(), ..ResponseHead::default() };
     write_header(&mut head.fields, b"Content-Type", b"text/plain; charset=utf-8");
     if status == 503 {
         write_header(&mut head.fields, b"Retry-After", b"1");
     }
+    response.put_error_page(&mut head, &mut body);
     response.start(&head, Some(body.len() as u64));
     response.end_with_block(body);
 }

@@ -3,6 +3,7 @@
 
 use super::source::Source;
 use portico_wire::{ContentCoding, Networks};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// A type that a setting can have.
@@ -144,6 +145,38 @@ impl Value for StaticDirectories {
             _ => Err(source.invalid(name, format!("expected PREFIX=DIRECTORY, got {text:?}"))),
         };
         source.texts(name)?.into_iter().map(read).collect::<Result<_, _>>().map(StaticDirectories)
+    }
+}
+
+/// Which statuses of responses have which file for their body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorPageFiles(pub Vec<(RangeInclusive<u16>, PathBuf)>);
+
+impl ErrorPageFiles {
+    /// Those in `entries` such as `404=errors/404.html` and `5xx=errors/500.html`.
+    ///
+    /// # Errors
+    /// What is wrong with one.
+    pub fn parse(entries: Vec<String>) -> Result<ErrorPageFiles, String> {
+        entries.into_iter().map(|entry| page_file(&entry)).collect::<Result<_, _>>().map(ErrorPageFiles)
+    }
+}
+
+fn page_file(entry: &str) -> Result<(RangeInclusive<u16>, PathBuf), String> {
+    let statuses = |status: &str| {
+        let class = status.strip_suffix("xx").and_then(|class| class.parse::<u16>().ok()?.checked_mul(100));
+        let first = class.or_else(|| status.parse().ok()).filter(|first| (400..600).contains(first))?;
+        Some(first..=if class.is_some() { first + 99 } else { first })
+    };
+    let found = entry.split_once('=').filter(|(_, path)| !path.is_empty());
+    found
+        .and_then(|(status, path)| Some((statuses(status)?, path.into())))
+        .ok_or_else(|| format!("expected STATUS=FILE, got {entry:?}"))
+}
+
+impl Value for ErrorPageFiles {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<ErrorPageFiles, S::Error> {
+        ErrorPageFiles::parse(source.texts(name)?).map_err(|error| source.invalid(name, error))
     }
 }
 

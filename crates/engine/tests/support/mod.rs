@@ -83,7 +83,7 @@ impl RunningServer {
         let mut routing = Routing::default();
         let rows = upstreams.into_iter().map(|(path, upstream)| {
             routing.upstreams.push(upstream.clone());
-            (path, Target::Upstream(Arc::new(UpstreamRow { upstream, mount: "".into() })))
+            (path, Target::Upstream(Arc::new(UpstreamRow { upstream, number: 0, mount: "".into() })))
         });
         let rows: Vec<_> = rows.collect();
         let application_row = (String::new(), Target::Application { index: 0, mount: "".into() });

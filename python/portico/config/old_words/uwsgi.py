@@ -278,6 +278,14 @@ _APPLICATION: tuple[OldWord, ...] = (
     Clash("--strict", note="`--strict` holds the application to all of PEP 3333", meant=lambda value: False),
     Becomes("--static-map MOUNT=DIR", "--static"),
     Becomes("--static-map2 MOUNT=DIR", "--static MOUNT=DIR/MOUNT", convert=_with_mount),
+    *(
+        Becomes(
+            f"--error-page-{status} FILE",
+            f"--error-page {status}=FILE",
+            convert=lambda value, status=status: ["--error-page", f"{status}={value}"],  # type: ignore[misc]
+        )
+        for status in (403, 404, 500)
+    ),
     Becomes("--check-static DIR", "--static /=DIR", convert=lambda value: ["--static", f"/={value}"]),
     Instead(
         "--static-* --static-map* --check-static* --mimefile* --mime-file --offload-thread* "
@@ -286,7 +294,7 @@ _APPLICATION: tuple[OldWord, ...] = (
     ),
     Instead(
         "--add-header --del-header --rem-header --collect-header --pull-header --response-header* --route* "
-        "--error-route* --final-route* --response-route* --error-page-* --websocket*",
+        "--error-route* --final-route* --response-route* --websocket*",
         note=_ROUTER,
     ),
     Instead("--exception-handler HANDLER", note="tracebacks are in the error log (`--error-log`)"),

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from portico.config.document import Document
+from portico.config.error_pages import unusable
 from portico.config.routes import rules
 from portico.config.routes.application_files import SUFFIX, changed_ns
 from portico.config.routes.entry import Entry, Row
@@ -87,6 +88,8 @@ def _read(path: str, environment: Mapping[str, str], *, as_owner: bool) -> tuple
     entry = Entry(document, (), _HEADER, values, source=(path, found.st_mtime_ns))
     for place, sentence in rules.of_entry(entry):
         document.mistake(place, sentence)
+    for sentence in unusable(entry.get(Settings.error_pages), document.folder):
+        document.mistake(entry.place_of(Settings.error_pages), sentence)
     if as_owner:
         _be_of_owner(entry, document, found)
     if not entry.get(Settings.name):
@@ -130,7 +133,11 @@ def _be_of_owner(entry: Entry, document: Document, found: os.stat_result) -> Non
         if not entry.get(Settings.user):
             document.mistake(Place(1, 1), "expected user in a file that is root's, got none")
         return
-    for row in _OF_OWNER:
+    rows: list[Setting[Any]] = [*_OF_OWNER]
+    if own == _ROOT:
+        # The router reads them, and may be root.
+        rows.append(Settings.error_pages)
+    for row in rows:
         if entry.has(row):
             document.mistake(
                 entry.place_of(row), f"{row.key}: expected none, since {_user(found.st_uid)} owns the file"

@@ -13,6 +13,7 @@ from portico.config.kinds import (
     Choice,
     Directory,
     Duration,
+    ErrorPageFile,
     FieldText,
     FilePath,
     Flag,
@@ -81,6 +82,18 @@ def _hosts(group: Group) -> ManySetting[str]:
     )
 
 
+def _error_pages(group: Group) -> ManySetting[str]:
+    return ManySetting(
+        "error_pages",
+        ErrorPageFile(),
+        (),
+        separator=",",
+        group=group,
+        documentation="Files that are the bodies of what the server responds with in its place, by status: "
+        '`{ 404 = "404.html", 5xx = "500.html" }`. They go before those of `[error_pages]`.',
+    )
+
+
 class AppKeys(Values):
     """What an application has beside settings."""
 
@@ -144,6 +157,7 @@ class StaticKeys(Values):
         documentation="The Cache-Control of files whose names have no hash of their content; those that have "
         "one are immutable. `none` is no such header.",
     )
+    error_pages = _error_pages(_STATIC)
 
 
 class UpstreamKeys(Values):
@@ -274,6 +288,7 @@ class UpstreamKeys(Values):
         group=_UPSTREAM,
         documentation="How long it is until a name is looked up again: its addresses may be others then.",
     )
+    error_pages = _error_pages(_UPSTREAM)
 
 
 class RedirectKeys(Values):
@@ -388,6 +403,14 @@ class RoutesKeys(Values):
         documentation="How many processes pass requests to the pools, where there are several; auto is one "
         "for each CPU.",
     )
+    starts_at_once = Setting(
+        "starts_at_once",
+        NumberOrAuto(1, 512),
+        None,
+        group=_ROUTES,
+        documentation="How many pools may start or reload at a time; the others wait, and one that a request "
+        "waits for goes first. auto is one for each CPU, and two at least.",
+    )
 
 
 def _own_rows(part: type[Values]) -> tuple[Setting[Any], ...]:
@@ -416,7 +439,7 @@ def _of_an_application() -> tuple[Setting[Any], ...]:
 
 OF_A_POOL = _of_a_pool()
 TABLES: dict[str, tuple[Setting[Any], ...]] = {
-    "app": (*_of_an_application(), *_own_rows(AppKeys), *OF_A_POOL),
+    "app": (*_of_an_application(), *_own_rows(AppKeys), Settings.error_pages, *OF_A_POOL),
     "static": _own_rows(StaticKeys),
     "upstream": _own_rows(UpstreamKeys),
     "redirect": _own_rows(RedirectKeys),

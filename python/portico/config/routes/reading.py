@@ -96,6 +96,11 @@ class RouteReader:
         return None if self._of_all is None else self._of_all.get(RoutesKeys.workers)
 
     @property
+    def starts_at_once(self) -> int | None:
+        """How many pools may start at a time, if that is said."""
+        return None if self._of_all is None else self._of_all.get(RoutesKeys.starts_at_once)
+
+    @property
     def unserved(self) -> str:
         """Why a server cannot be started by these tables although nothing is wrong; empty if it can."""
         for place, what in sorted(self._not_served(), key=lambda found: (found[0].line, found[0].column)):
@@ -131,6 +136,9 @@ class RouteReader:
             return flat
         found = apps[0].found
         own = {row.attribute for row in vars(AppKeys).values() if row in TABLES["app"]}
+        if not self.is_flat:
+            # Other rows have pages of their own, or those of all.
+            own.add(Settings.error_pages.attribute)
         flat.paths = {key: path for key, path in found.paths.items() if key not in own}
         flat.values = {key: value for key, value in found.values.items() if key not in own}
         flat.origins = {key: origin for key, origin in found.origins.items() if key not in own}

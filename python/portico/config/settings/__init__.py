@@ -15,7 +15,7 @@ from portico.config.setting import Group, Setting
 from portico.config.settings.application import ApplicationSettings
 from portico.config.settings.care import CareSettings
 from portico.config.settings.cluster import ClusterSettings
-from portico.config.settings.compression import CompressionSettings
+from portico.config.settings.compression import CompressionSettings, ErrorPageSettings
 from portico.config.settings.control import ControlSettings
 from portico.config.settings.limits import LimitSettings
 from portico.config.settings.listening import ListeningSettings
@@ -44,6 +44,7 @@ class Settings(
     LimitSettings,
     TimeSettings,
     CompressionSettings,
+    ErrorPageSettings,
     ReverseProxySettings,
     ClusterSettings,
     LogSettings,

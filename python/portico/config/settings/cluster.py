@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portico.config.kinds import HaproxyName, HaproxyWords, Place
+from portico.config.kinds import HaproxyName, HaproxyWords, LogFile, Place
 from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
 
@@ -35,13 +35,22 @@ class ClusterSettings(Values):
         "HOST:PORT. This host is added to it once it is ready, drained before it stops, and removed. Has to "
         "be of level admin. May be repeated, for HAProxies beside each other.",
     )
+    cluster_eds_file = Setting(
+        "cluster_eds_file",
+        LogFile("a file, or off", ("off",)),
+        "off",
+        group=_CLUSTER,
+        key="eds_file",
+        documentation="A file of endpoints that an Envoy watches (EDS): this host is healthy there once it "
+        "is ready, draining before it stops, and then gone. Several hosts may have the same one.",
+    )
     cluster_backend = Setting(
         "cluster_backend",
         HaproxyName(),
         "portico",
         group=_CLUSTER,
         key="backend",
-        documentation="With `haproxy`: the backend that this host belongs to.",
+        documentation="With `haproxy` the backend, with `eds_file` the cluster that this host belongs to.",
     )
     cluster_server = Setting(
         "cluster_server",
@@ -59,8 +68,8 @@ class ClusterSettings(Values):
         "auto",
         group=_CLUSTER,
         key="address",
-        documentation="With `haproxy`: where HAProxy sends requests. auto is the first listener of HTTP; of "
-        "one on all addresses, the address by which this host reaches HAProxy.",
+        documentation="Where HAProxy or Envoy sends requests. auto is the first listener of HTTP; of one on "
+        "all addresses, the address by which this host reaches HAProxy; Envoy has to be told.",
     )
     cluster_options = Setting(
         "cluster_options",

@@ -1,12 +1,13 @@
-"""Which responses are compressed on their way out, and how."""
+"""Which responses are compressed on their way out, and how; and the pages of the server's own."""
 
 from __future__ import annotations
 
-from portico.config.kinds import ContentCoding, MediaType, Size, WholeNumber
+from portico.config.kinds import ContentCoding, ErrorPageFile, MediaType, Size, WholeNumber
 from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
 
 _COMPRESSION = Group("compression", "compression")
+_ERROR_PAGES = Group("error pages", "error_pages")
 
 
 class CompressionSettings(Values):
@@ -56,4 +57,21 @@ class CompressionSettings(Values):
         group=_COMPRESSION,
         documentation="How well responses are compressed: 1 is the quickest, 9 takes the most CPU for the "
         "fewest bytes.",
+    )
+
+
+class ErrorPageSettings(Values):
+    """The row of the group `error pages`."""
+
+    __slots__ = ()
+
+    error_pages = ManySetting(
+        "error_page",
+        ErrorPageFile(),
+        (),
+        separator=",",
+        group=_ERROR_PAGES,
+        key="error_pages",
+        documentation="A file that is the body of what the server responds with itself: for one status, or "
+        "for all that begin alike, as in `5xx=errors/500.html`. May be repeated. More: docs/error-pages.md.",
     )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import time
 
 from portico import log
 from portico.process.back_off import BackOff
@@ -102,6 +103,11 @@ class Agent(Duty):
             self._ready_until_s.clear()
         is_new = now_s < self._ready_until_s.setdefault(peer, now_s + _READY_S)
         return f"{'ready ' if is_new else ''}up {self._saturation.weight_percent(now_s)}%"
+
+    def report(self) -> dict[str, str]:
+        """Return what `portico ctl status` tells of it: what an HAProxy hears that has heard it before."""
+        state = LINES.get(self._standing.now) or f"up {self._saturation.weight_percent(time.monotonic())}%"
+        return {"is": "agent", "at": self.address, "name": "", "state": state, "why": self._failure}
 
     def _listen(self, now_s: float) -> None:
         place = read_place(self.address)

@@ -1,4 +1,4 @@
-"""The supervisor's duty towards load balancers: the agent, and this host in each HAProxy.
+"""The supervisor's duty towards load balancers: the agent, and this host in each HAProxy and Envoy.
 
     serving            ready in each HAProxy
     told to stop       draining there; health checks fail, and the agent says so
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portico import _core
+    from portico.process.cluster.eds_file import EdsFile
     from portico.process.generations import Generations
     from portico.process.life import Life
     from portico.process.loop import Loop
@@ -81,9 +82,9 @@ class Cluster(Duty):
         self._standing = Standing(life, worker_set, is_asleep)
         self._saturation = Saturation(generations, worker_set, scoreboard)
         self._agent: Agent | None = None
-        self._members: dict[tuple[str, str], Member] = {}
+        self._members: dict[tuple[str, str], Member | EdsFile] = {}
         # Those that a reload has no longer.
-        self._leaving: list[Member] = []
+        self._leaving: list[Member | EdsFile] = []
         self._seen: tuple[Any, ...] = ()
         # What was waited for last, until when, and whether that still is.
         self._waits_for = UNKNOWN
@@ -130,6 +131,11 @@ class Cluster(Duty):
         """Say whether this process may end, once its workers have."""
         return self._life.stage == KILLING or self._has_settled(now_s)
 
+    def report(self) -> list[dict[str, str]]:
+        """Return what `portico ctl status` tells of each HAProxy, and of the agent."""
+        members = [member.report() for member in (*self._members.values(), *self._leaving)]
+        return members if self._agent is None else [*members, self._agent.report()]
+
     def close(self) -> None:
         """In a forked process: let go of what is the supervisor's."""
         if self._agent is not None:
@@ -168,10 +174,17 @@ class Cluster(Duty):
         before, self._members = self._members, {}
         for entry in entries(plan):
             member = before.pop(entry.identity, None)
-            if member is None:
+            if not isinstance(member, Member):
                 member = Member(self._loop, entry, has_added=entry.identity in self._added_before)
             member.renew(entry, now_s)
             self._members[entry.identity] = member
+        if settings.cluster_eds_file != "off":
+            # Here, because few have one.
+            from portico.process.cluster.eds_file import EdsFile, endpoint_of
+
+            if (endpoint := endpoint_of(plan)) is not None:
+                there = before.pop(endpoint.identity, None) or EdsFile(endpoint)
+                self._members[endpoint.identity] = there
         for member in before.values():
             member.want(GONE, now_s)
             self._leaving.append(member)

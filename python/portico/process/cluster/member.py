@@ -97,6 +97,17 @@ class Member(Duty):
             return self._next_s
         return 0.0 if self._conversation.is_over else self._conversation.until_s
 
+    def report(self) -> dict[str, str]:
+        """Return what `portico ctl status` tells: how HAProxy takes this host, and if not as wanted, why."""
+        is_done = self._wanted == self._reached
+        return {
+            "is": "HAProxy",
+            "at": self.entry.address,
+            "name": self.entry.name,
+            "state": self._reached if is_done else f"not {self._wanted} yet",
+            "why": self._failure,
+        }
+
     def close(self) -> None:
         """In a forked process: let go of the connection."""
         if self._conversation is not None:

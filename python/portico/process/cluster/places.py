@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     """A host and a port, or a path and 0."""
 
 _PATH_PREFIX = "unix:"
-_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where something is that listens everywhere, for who is on the same machine."""
 
 
 def read_place(text: str) -> Place:
@@ -48,10 +49,10 @@ def reached(place: Place, through: Place) -> Place:
     `through` is our end of a connection to it, which over a Unix socket is on this machine.
     """
     host, port = place
-    if not port or host not in _ALL:
+    if not port or host not in ALL_ADDRESSES:
         return place
     own, own_port = through
-    return (own if own_port else _ALL[host]), port
+    return (own if own_port else ALL_ADDRESSES[host]), port
 
 
 def own_end(connection: _socket.socket) -> Place:

@@ -47,6 +47,7 @@ def status(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[s
         "workers_rss_bytes": sum(each["rss_bytes"] for each in workers),
         "control": plan.control[0].address.path if plan.control else "",
         "pid_file": plan.pid_file,
+        "cluster": [] if (cluster := subject.cluster()) is None else cluster.report(),
         "pools": [] if (pools := subject.pools()) is None else pools.report(),
     }
 

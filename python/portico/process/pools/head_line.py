@@ -15,6 +15,8 @@ from portico.process.worker_handle import READY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from portico.process.control.subject import Subject
     from portico.process.loop import Loop
 
@@ -22,12 +24,13 @@ _MOST_BYTES = 65536
 
 
 class HeadLine(Duty):
-    """The line behind `fd`; `subject` is what orders are for."""
+    """The line behind `fd`; `subject` is what orders are for. `is_asleep`: nobody has asked for a while."""
 
     __slots__ = (
         "_control",
         "_fd",
         "_has_ended",
+        "_is_asleep",
         "_loop",
         "_reader",
         "_sent_state",
@@ -36,7 +39,7 @@ class HeadLine(Duty):
         "_unsent",
     )
 
-    def __init__(self, loop: Loop, fd: int, subject: Subject) -> None:
+    def __init__(self, loop: Loop, fd: int, subject: Subject, *, is_asleep: Callable[[], bool]) -> None:
         self._loop = loop
         self._fd = fd
         self._subject = subject
@@ -46,6 +49,7 @@ class HeadLine(Duty):
         self._control = b""
         self._unsent = b""
         self._has_ended = False
+        self._is_asleep = is_asleep
         os.set_blocking(fd, False)
         loop.watch(fd, self._read)
 
@@ -78,7 +82,7 @@ class HeadLine(Duty):
         is_busy = subject.life.readings.done < subject.life.readings.asked or is_rolling
         is_failing = subject.back_off.not_before_s > now_s and len(ready) < subject.life.wanted
         has_failed = bool(subject.life.readings.failure) or subject.generations.failed == number
-        flags = map(int, (is_busy, is_failing, has_failed))
+        flags = map(int, (is_busy, is_failing, has_failed, self._is_asleep()))
         return line_of("state", len(ready), subject.life.wanted, self._taken, *flags)
 
     def _send(self) -> None:

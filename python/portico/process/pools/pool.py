@@ -1,10 +1,11 @@
 """One pool, as the supervisor sees it that keeps all: what is wanted of it, its socket and its processes.
 
-What is to be done follows from the state, in one place, `look`; events only change that.
+What is to be done follows from the state, in one place, `look`; events only change that. What takes time of
+the machine's has to wait for its turn (`pools.py`): `waits` says that there is some, `begin` does it.
 
-    no process    one is started, not before the back-off is over
+    no process    one is started, not before the back-off is over; where the pool sleeps, when somebody asks
     one           it serves, or is about to; where the configuration has changed it is told to reload, or
-                  where that cannot be done in place gets a successor
+                  where that cannot be done in place gets a successor; one that has fallen asleep may leave
     a successor   has the same socket; when its first worker is ready, the one before is told to leave
     leaving       until they have ended, or their time is over
 """
@@ -24,15 +25,19 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portico.process.invocation import Invocation
+    from portico.process.loop import Loop
 
 # One that ends sooner after its start counts like one that could not start.
 _STABLE_AFTER_S = 1.0
 _KILL_PAUSE_S = 1.0
 # A start costs as much as that of a server, and what it fails by is logged each time.
 _LONGEST_BACK_OFF_S = 60.0
-STARTING, SERVING, RELOADING, ASLEEP = "starting", "serving", "reloading", "asleep"
+# What takes longer is not busy, but waits for something else: others need not wait for it.
+_LONGEST_S = 10.0
+WAITING, STARTING, SERVING, RELOADING = "waiting", "starting", "serving", "reloading"
+ASLEEP = "asleep"
 FAILING, LEAVING = "failing", "leaving"
-_UNCHANGED = "as it was: the last change of it could not be made, as the log says"
+_UNCHANGED = "as it was: the last change could not be made; the error log says why"
 _REASONS = {
     EXIT_USAGE: "its settings cannot be used",
     EXIT_APPLICATION: "its application cannot be loaded",
@@ -43,12 +48,14 @@ _REASONS = {
 class Pool:
     """A pool; `record` is what it should be now (config/pools.py), `path` where its socket is.
 
-    `is_wanted`: the configuration has it. `why` is why it does not serve, if it does not.
+    `is_wanted`: the configuration has it. `is_asked_for`: a request waits for its start. `why` is why it does
+    not serve, if it does not.
     """
 
     __slots__ = (
-        *("_back_off", "_failed_digest", "_has_failed", "_is_changed", "_owner", "_path", "_serial"),
-        *("_socket", "_watch", "current", "is_wanted", "leaving", "record", "successor", "why"),
+        *("_back_off", "_begun_at_s", "_failed_digest", "_has_failed", "_is_changed", "_is_watched"),
+        *("_looked_at_s", "_loop", "_must_upgrade", "_owner", "_path", "_serial", "_socket", "_watch"),
+        *("current", "is_asked_for", "is_wanted", "leaving", "record", "successor", "why"),
     )
 
     def __init__(
@@ -57,18 +64,25 @@ class Pool:
         path: str,
         *,
         owner: tuple[int, int],
+        loop: Loop,
         watch: Callable[[PoolProcess], None],
     ) -> None:
         """`owner` are user and group of who may connect; `watch` is told of each process."""
         self.record = record
         self.is_wanted = True
+        self.is_asked_for = False
         self.why = ""
         self.current: PoolProcess | None = None
         self.successor: PoolProcess | None = None
         self.leaving: list[PoolProcess] = []
         self._path = path
         self._owner = owner
+        self._loop = loop
         self._watch = watch
+        # Whether it is looked whether a request has come.
+        self._is_watched = False
+        self._must_upgrade = False
+        self._begun_at_s = self._looked_at_s = 0.0
         self._socket: PoolSocket | None = None
         self._back_off = BackOff(longest_s=_LONGEST_BACK_OFF_S)
         self._failed_digest = ""
@@ -92,8 +106,10 @@ class Pool:
         process = self.current
         if not self.is_wanted:
             return LEAVING
+        if process is None and not self._has_failed:
+            return ASLEEP if self._is_left_asleep else WAITING
         if process is None or process.is_failing:
-            return FAILING if self._has_failed or process is not None else STARTING
+            return FAILING
         if not process.has_served:
             return FAILING if self._has_failed else STARTING
         if self.successor is not None or process.is_busy:
@@ -103,7 +119,7 @@ class Pool:
     @property
     def is_settled(self) -> bool:
         """Whether it is as it should be, or cannot be."""
-        if self.state in (STARTING, RELOADING):
+        if self._must_upgrade or self.state in (WAITING, STARTING, RELOADING):
             return False
         return self.current is None or self._is_as_wanted(self.current)
 
@@ -117,9 +133,14 @@ class Pool:
     def due_s(self) -> float | None:
         """Return when to look next if nothing happens until then."""
         dues = [each.kill_at_s for each in self.processes if each.kill_at_s is not None]
-        if self.is_wanted and self.current is None:
+        if self.is_wanted and self.current is None and self._back_off.not_before_s > self._looked_at_s:
             dues.append(self._back_off.not_before_s)
         return min(dues, default=None)
+
+    @property
+    def _is_left_asleep(self) -> bool:
+        """Whether it has no process because nobody has asked for it."""
+        return bool(self.record.get("sleeps")) and not self.is_asked_for and not self._has_failed
 
     def report(self) -> dict[str, Any]:
         """Return what `portico ctl status` tells of it."""
@@ -138,8 +159,39 @@ class Pool:
 
     # -- what is wanted
 
-    def look(self, invocation: Invocation, now_s: float, *, may_change: bool) -> None:
-        """Bring it nearer to its record; `may_change`: also what serves by another one."""
+    def under_way_until_s(self) -> float | None:
+        """Return until when what was begun keeps others waiting; None if nothing is under way."""
+        process = self.current
+        if process is None:
+            return None
+        is_starting = not process.has_served and not process.is_failing
+        is_under_way = is_starting or process.is_busy or self.successor is not None
+        return self._begun_at_s + _LONGEST_S if is_under_way else None
+
+    def waits(self, now_s: float, *, may_change: bool) -> bool:
+        """Say whether there is something to `begin`; `may_change`: also what serves by another record."""
+        if not self.is_wanted:
+            return False
+        if self.current is None:
+            return now_s >= self._back_off.not_before_s and not self._is_left_asleep
+        may_change = may_change and self.successor is None
+        return self._must_upgrade or (may_change and not self._is_as_wanted(self.current))
+
+    def begin(self, invocation: Invocation, now_s: float) -> None:
+        """Start it, or change what serves."""
+        self._begun_at_s = now_s
+        if self.current is None:
+            self.current = self._start(invocation, now_s)
+        elif self._must_upgrade:
+            self._must_upgrade = False
+            for process in self.processes:
+                process.order("upgrade")
+        else:
+            self._change(self.current, invocation, now_s)
+
+    def look(self, now_s: float) -> None:
+        """Bring it nearer to its record, as far as that takes no time of the machine's."""
+        self._looked_at_s = now_s
         for process in self.processes:
             if process.kill_at_s is not None and now_s >= process.kill_at_s:
                 log.warning(f"{self}: process {process.pid} has not ended in time: killed")
@@ -148,8 +200,7 @@ class Pool:
         if not self.is_wanted:
             return
         if self.current is None:
-            if now_s >= self._back_off.not_before_s:
-                self.current = self._start(invocation, now_s)
+            self._await_request(now_s)
             return
         if self.current.has_served and self._has_failed and self._socket is not None:
             self._socket.show()
@@ -161,8 +212,35 @@ class Pool:
                 self.current.leave(now_s=now_s)
                 self.leaving.append(self.current)
                 self.current, self.successor = self.successor, None
-        elif may_change and not self._is_as_wanted(self.current):
-            self._change(self.current, invocation, now_s)
+        elif self.record.get("sleeps") and self.current.is_asleep and not self.current.is_busy:
+            # Its socket stays: the next request starts another.
+            log.debug(f"{self}: asleep, process {self.current.pid} leaves")
+            self.current.leave(now_s=now_s)
+            self.leaving.append(self.current)
+            self.current = None
+            self._await_request(now_s)
+
+    def _await_request(self, now_s: float) -> None:
+        """Have requests wait for its start, and notice the first; one that has failed refuses them."""
+        if self._is_watched or self.is_asked_for or self._has_failed:
+            return None
+        try:
+            if self._socket is None:
+                self._socket = PoolSocket.open(self._path, owner=self._owner, is_hidden=False)
+        except OSError as error:
+            return self._fail(f"cannot be started: {error.strerror}", now_s)
+        self._is_watched = True
+        self._loop.watch(self._socket.fd, self._note_request)
+        return None
+
+    def _note_request(self, now_s: float) -> None:
+        self.is_asked_for = True
+        self._end_watch()
+
+    def _end_watch(self) -> None:
+        if self._is_watched and self._socket is not None:
+            self._loop.forget(self._socket.fd)
+        self._is_watched = False
 
     def _is_as_wanted(self, process: PoolProcess) -> bool:
         return self.record["digest"] in (process.record["digest"], self._failed_digest)
@@ -198,6 +276,8 @@ class Pool:
             self._fail(f"cannot be started: {error.strerror}", now_s)
             return None
         log.debug(f"{self}: process {process.pid} starts")
+        self._end_watch()
+        self.is_asked_for = self._must_upgrade = False
         self._watch(process)
         return process
 
@@ -212,6 +292,7 @@ class Pool:
 
     def close(self) -> None:
         """Listen no longer; its processes have ended."""
+        self._end_watch()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -252,7 +333,7 @@ class Pool:
         else:
             self.current = None
             reason = _REASONS.get(exit_code)
-            self._fail(f"{reason}, as the log says above" if reason else f"its process {how}", now_s)
+            self._fail(reason or f"its process {how}", now_s, is_said=reason is not None)
 
     def changed(self) -> None:
         """The configuration was read anew: what has failed may be tried again."""
@@ -261,11 +342,15 @@ class Pool:
             self._failed_digest = self.why = ""
         self._back_off.end()
 
-    def _fail(self, why: str, now_s: float) -> None:
-        """It cannot serve: whoever asks for it is told so at once, until a start succeeds."""
+    def _fail(self, why: str, now_s: float, *, is_said: bool = False) -> None:
+        """It cannot serve: whoever asks for it is told so at once, until a start succeeds.
+
+        `is_said`: its process has written to the log what is wrong.
+        """
         self._has_failed = True
-        self.why = why
+        self.why = f"{why}: the error log says what is wrong" if is_said else why
         self._back_off.failed(now_s)
+        why = f"{why}, as the log says above" if is_said else why
         log.error(f"{self} cannot serve: {why}; {self._back_off.next_try(now_s)}")
         self.close()
 
@@ -303,5 +388,6 @@ class Pool:
         if successor := record["successor"]:
             self.successor = PoolProcess.take_over(successor)
         self.leaving = [PoolProcess.take_over(each) for each in record["leaving"]]
+        self._must_upgrade = self.current is not None
         for process in self.processes:
             self._watch(process)

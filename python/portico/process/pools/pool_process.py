@@ -28,12 +28,13 @@ class PoolProcess:
 
     `record` is what it serves by. `ready` and `wanted` are numbers of workers, `control` is the path of its
     control socket. `is_failing`: its workers cannot be started; `has_failed`: its last reload has come to
-    nothing. `is_leaving`: it was told to.
+    nothing. `is_asleep`: nobody has asked for it for a while. `is_leaving`: it was told to.
     """
 
     __slots__ = (
         *("_is_busy", "_number", "_reader", "_taken", "_unsent"),
-        *("control", "fd", "has_failed", "has_served", "is_failing", "is_leaving", "is_quitting"),
+        *("control", "fd", "has_failed", "has_served", "is_asleep", "is_failing", "is_leaving"),
+        "is_quitting",
         *("kill_at_s", "pid", "ready", "record", "started_at_s", "wanted"),
     )
 
@@ -48,6 +49,7 @@ class PoolProcess:
         self.has_served = False
         self.has_failed = False
         self.is_failing = False
+        self.is_asleep = False
         self.is_leaving = False
         self.is_quitting = False
         self.kill_at_s: float | None = None
@@ -122,6 +124,8 @@ class PoolProcess:
                 self._taken = max(self._taken, taken)
                 self._is_busy, self.is_failing = bool(is_busy), bool(is_failing)
                 self.has_failed = bool(has_failed)
+                # One of before an upgrade does not say.
+                self.is_asleep = words[6:7] == ["1"]
                 self.has_served = self.has_served or self.ready > 0
         return bool(data)
 

@@ -2,13 +2,15 @@
 ends those that it has no longer.
 
 Runs in the supervisor that was started, in its loop; imported where there are pools. A pool that cannot start
-or that ends is tried again by itself, and no other is touched.
+or that ends is tried again by itself, and no other is touched. Only a few start or change at a time, in the
+order of the configuration; one that a request waits for goes before all others.
 """
 
 from __future__ import annotations
 
 import os
 
+from portico.process.cpus import allowed_cpus
 from portico.process.life import KILLING, QUITTING
 from portico.process.loop import Duty
 from portico.process.pools.directory import make_directory, remove_directory
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from portico.process.worker_set import WorkerSet
 
 
+# With one, a pool that waits for a database would keep all others waiting.
+_FEWEST_AT_ONCE = 2
+
+
 class Pools(Duty):
     """All pools, by name; those that the configuration has no longer, until their processes have ended."""
 
@@ -37,6 +43,7 @@ class Pools(Duty):
         "_leaving",
         "_life",
         "_loop",
+        "_next_s",
         "_pools",
         "_watch",
         "_worker_set",
@@ -59,6 +66,8 @@ class Pools(Duty):
         self._worker_set = worker_set
         self._pools: dict[str, Pool] = {}
         self._leaving: list[Pool] = []
+        # When another may begin although those before are not done.
+        self._next_s: float | None = None
         self._watch = FolderWatch(generations, reload)
         record = generations.current.settings.pools
         # Made by the command line; not by that of a reload, which is another process.
@@ -93,11 +102,7 @@ class Pools(Duty):
         self._watch.look(now_s)
         is_confirmed = self._generations.current is self._generations.confirmed
         wanted = self._wanted()
-        for name, record in wanted.items():
-            if name in self._pools:
-                self._pools[name].record = record
-            else:
-                self._pools[name] = self._new(record)
+        self._have(wanted)
         if is_confirmed and not self._has_routers_of_before():
             # Nobody passes requests on to them any more.
             for name in [name for name in self._pools if name not in wanted]:
@@ -105,13 +110,51 @@ class Pools(Duty):
                 self._leaving.append(pool)
                 pool.drop(now_s=now_s)
         for pool in self.all:
-            pool.look(self._generations.current.invocation, now_s, may_change=is_confirmed)
+            pool.look(now_s)
+        self._begin_some(now_s, may_change=is_confirmed)
         self._forget_ended()
+
+    def _have(self, wanted: dict[str, dict[str, Any]]) -> None:
+        """Let each of the `wanted` have its record, in their order."""
+        pools = self._pools
+        for name, record in wanted.items():
+            if name in pools:
+                pools[name].record = record
+            else:
+                pools[name] = self._new(record)
+        if list(pools) != list(wanted):
+            last = [name for name in pools if name not in wanted]
+            self._pools = {name: pools[name] for name in (*wanted, *last)}
+
+    def _begin_some(self, now_s: float, *, may_change: bool) -> None:
+        """Let as many begin as may at a time."""
+        self._next_s = None
+        waiting = [pool for pool in self._pools.values() if pool.waits(now_s, may_change=may_change)]
+        if not waiting:
+            return
+        under_way = [
+            until_s for pool in self._pools.values() if (until_s := pool.under_way_until_s()) is not None
+        ]
+        under_way = sorted(until_s for until_s in under_way if until_s > now_s)
+        # Those that somebody waits for first, else in their order.
+        waiting.sort(key=lambda pool: not pool.is_asked_for)
+        free = max(0, self._most_at_once - len(under_way))
+        for pool in waiting[:free]:
+            pool.begin(self._generations.current.invocation, now_s)
+        if len(waiting) > free:
+            # If it is none of these, one that has just begun tells when it is done.
+            self._next_s = under_way[0] if under_way else now_s + 1.0
+
+    @property
+    def _most_at_once(self) -> int:
+        record = self._generations.current.settings.pools
+        said = record.get("starts_at_once") if record is not None else None
+        return int(said or max(_FEWEST_AT_ONCE, allowed_cpus()[0]))
 
     def due_s(self) -> float | None:
         dues = [pool.due_s() for pool in self.all]
         if not self._life.is_stopping:
-            dues.append(self._watch.due_s())
+            dues += (self._watch.due_s(), self._next_s)
         return min((due_s for due_s in dues if due_s is not None), default=None)
 
     def take_plan(self, plan: Plan, before: Plan) -> None:
@@ -170,7 +213,7 @@ class Pools(Duty):
         return [fd for pool in self.all for fd in pool.fds]
 
     def take_over(self, records: list[dict[str, Any]]) -> None:
-        """Go on with the pools of the supervisor before an upgrade, and have them upgrade, too."""
+        """Go on with the pools of the supervisor before an upgrade, which upgrade too, in turn."""
         for record in records:
             pool = self._new(record["record"])
             pool.take_over(record)
@@ -178,7 +221,6 @@ class Pools(Duty):
                 self._pools[record["record"]["name"]] = pool
             else:
                 self._leaving.append(pool)
-        self.tell("upgrade")
 
     def _wanted(self) -> dict[str, dict[str, Any]]:
         """Return the pools of the current plan, and while no worker has confirmed it those of before."""
@@ -199,7 +241,7 @@ class Pools(Duty):
         # The router's processes connect.
         owner = (-1, -1) if identity is None else (identity.uid, identity.gid)
         path = os.path.join(self._directory, f"{record['file']}.sock")
-        return Pool(record, path, owner=owner, watch=self._listen_to)
+        return Pool(record, path, owner=owner, loop=self._loop, watch=self._listen_to)
 
     def _listen_to(self, process: PoolProcess) -> None:
         self._loop.watch(process.fd, lambda now_s: self._read(process))
@@ -217,7 +259,7 @@ class Pools(Duty):
         for pool in self.all:
             if pool.is_wanted or (at_once and any(not each.is_quitting for each in pool.processes)):
                 pool.drop(now_s=now_s, at_once=at_once)
-            pool.look(self._generations.current.invocation, now_s, may_change=False)
+            pool.look(now_s)
 
     def _forget_ended(self) -> None:
         for pool in [pool for pool in self._leaving if not pool.processes]:

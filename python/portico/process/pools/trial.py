@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 
+from portico.config.check import left_out
 from portico.config.pools import router_settings
 from portico.config.settings import Settings
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_USAGE, OperatorError
@@ -38,6 +39,9 @@ def try_pools(settings: Settings) -> list[str]:
         else:
             wrong.append(f"pool {name}: {done.stderr.strip().removeprefix('portico: ')}")
             codes.append(done.returncode)
+    for sentence in left_out(settings):
+        wrong.append(sentence)
+        codes.append(EXIT_USAGE)
     if wrong:
         code = EXIT_APPLICATION if codes[0] == EXIT_APPLICATION else EXIT_USAGE
         raise OperatorError("\n".join(wrong), exit_code=code)
