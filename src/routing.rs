@@ -5,6 +5,7 @@ use crate::upstreams::UpstreamAttributes;
 use portico_engine::files::static_root::Folder;
 use portico_engine::routing::{FixedResponse, Redirect, Routing, Target, UpstreamRow};
 use portico_engine::upstream::group::Upstream;
+use portico_engine::upstream::orders;
 use portico_wire::Routes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -48,6 +49,7 @@ pub struct RoutingAttributes {
     upstreams: Vec<UpstreamAttributes>,
     routes: Vec<RouteAttributes>,
     rejects_unknown_hosts: bool,
+    member_orders: String,
 }
 
 /// An application beside the first.
@@ -69,6 +71,8 @@ impl RoutingAttributes {
             folders: folders.map(|(path, index, cache_control)| Folder { path, index, cache_control }).collect(),
             upstreams: self.upstreams.into_iter().map(UpstreamAttributes::read).collect::<PyResult<_>>()?,
         };
+        // Names are looked up when it is served.
+        orders::take(&routing.upstreams, &self.member_orders, &|_, _| ());
         for (number, row) in self.routes.into_iter().enumerate() {
             routing.routes.add(&row.host, &row.path, row.is_exact, number);
             routing.targets.push(row.target(others.len(), routing.folders.len(), &routing.upstreams)?);

@@ -23,6 +23,7 @@ const IN_A_ROW: u32 = 2;
 #[derive(FromPyObject)]
 pub struct UpstreamAttributes {
     name: String,
+    key: String,
     to: Vec<String>,
     balance: String,
     keep: usize,
@@ -44,7 +45,7 @@ pub struct UpstreamAttributes {
 impl UpstreamAttributes {
     /// The upstream, which reads heads within the limits of the server's own.
     pub fn read(self) -> PyResult<Arc<Upstream>> {
-        let Self { name, to, balance, keep, max_in_flight, retries, eject_after, health_path, .. } = self;
+        let Self { name, key, to, balance, keep, max_in_flight, retries, eject_after, health_path, .. } = self;
         let places: Vec<Place> =
             to.iter().map(|text| Place::read(text)).collect::<Result<_, _>>().map_err(PyValueError::new_err)?;
         let back_off_ms = ms(self.eject_for_s);
@@ -65,9 +66,9 @@ impl UpstreamAttributes {
         let timeout_ms = ms_or_for_ever(self.timeout_s);
         let terms = UpstreamTerms {
             name,
+            key,
             balance: read_balance(&balance)?,
             member: MemberTerms { max_in_flight, circuit, keep },
-            names: Vec::new(),
             resolve_ms: ms(self.resolve_s),
             probe,
             times: Times {

@@ -96,13 +96,14 @@ class EngineRoute(Protocol):
 class EngineUpstream(Protocol):
     """Other servers that serve the same: the keys of `[[upstream]]`.
 
-    `name` is for log lines, `to` are `http://HOST:PORT` and `unix:PATH`. `balance` is round-robin,
-    least-requests, header:NAME or cookie:NAME. 0 is no limit in `timeout_s`, `tunnel_timeout_s` and
-    `max_in_flight`, and never in `eject_after`; `health_path` is empty where none is asked, else
-    `health_host` is what it is asked of.
+    `name` is for log lines, `key` is what orders call them, `to` are `http://HOST:PORT` and `unix:PATH`.
+    `balance` is round-robin, least-requests, header:NAME or cookie:NAME. 0 is no limit in `timeout_s`,
+    `tunnel_timeout_s` and `max_in_flight`, and never in `eject_after`; `health_path` is empty where none is
+    asked, else `health_host` is what it is asked of.
     """
 
     name: str
+    key: str
     to: Sequence[str]
     balance: str
     keep: int
@@ -126,7 +127,8 @@ class EngineRouting(Protocol):
 
     `others` are those beside the first, with the numbers from 1 on; `folders` and `upstreams` have those from
     0 on. `routes` are in the order in which they are tried. With `rejects_unknown_hosts` a request to a
-    host that no route names gets 421, whatever there is for any host.
+    host that no route names gets 421, whatever there is for any host. `member_orders` is what was ordered of
+    members of upstreams since the configuration was read (`Members` of `portico.process.messages`).
     """
 
     others: Sequence[EngineApplication]
@@ -134,6 +136,7 @@ class EngineRouting(Protocol):
     upstreams: Sequence[EngineUpstream]
     routes: Sequence[EngineRoute]
     rejects_unknown_hosts: bool
+    member_orders: str
 
 
 class EngineProcess(Protocol):

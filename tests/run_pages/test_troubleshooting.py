@@ -41,6 +41,7 @@ ELSEWHERE = {
     "python/portico/process/control/actions.py": "what portico ctl says: docs/operations.md",
     "python/portico/process/control/clients.py": "what portico ctl says: docs/operations.md",
     "python/portico/process/control/json_lines.py": "what portico ctl says: docs/operations.md",
+    "python/portico/process/control/upstreams.py": "what portico ctl says: docs/operations.md",
     "python/portico/process/control/verbs.py": "what portico ctl says: docs/operations.md",
     "python/portico/dev/*": "development: docs/development.md",
     "python/portico/flask_command.py": "development: docs/development.md",

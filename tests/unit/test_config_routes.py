@@ -400,6 +400,41 @@ def test_a_redirect_leads_to_its_place_and_what_is_appended(to: str, rest: str, 
     assert location(to, rest) == expected
 
 
+def test_upstreams_are_called_by_their_name_or_by_their_first_place() -> None:
+    routes = routes_of(
+        """
+        [[upstream]]
+        name = "search"
+        mount = "/search"
+        to = "http://a"
+
+        [[upstream]]
+        host = ["b.example", "a.example"]
+        mount = ["/y", "/x y"]
+        to = "http://b"
+
+        [[upstream]]
+        to = "http://c"
+
+        [[upstream]]
+        host = "*.example"
+        to = "http://d"
+
+        [[app]]
+        app = "a:b"
+        mount = "/c"
+        """
+    )
+    names = {name: action.values["to"] for name, action in routes.upstreams.items()}
+    assert names == {
+        "search": ("http://a:80",),
+        "a.example/x y": ("http://b:80",),
+        "/": ("http://c:80",),
+        "*.example/": ("http://d:80",),
+    }
+    assert Routes.load(routes.dump()).upstreams.keys() == names.keys()
+
+
 def outcome_of(text: str, path: str, query: str = "") -> dict[str, object]:
     found: Found = routes_of(text).find("a.example", path)
     return outcome(found, query)

@@ -57,9 +57,10 @@ class WorkerRoute:
 class WorkerUpstream:
     """Other servers (`portico.types.EngineUpstream`)."""
 
-    def __init__(self, action: Action, hosts: Sequence[str]) -> None:
+    def __init__(self, action: Action, key: str, hosts: Sequence[str]) -> None:
         values = action.values
-        self.name = action.origin
+        self.name = values.get("name") or action.origin
+        self.key = key
         self.to: Sequence[str] = values["to"]
         self.balance: str = values["balance"]
         self.keep: int = values["keep"]
@@ -89,6 +90,8 @@ class WorkerRouting:
         self.rows = [WorkerRoute(route) for route in routes.routes]
         self.routes: Sequence[EngineRoute] = self.rows
         self.rejects_unknown_hosts = bool(routes.unknown_host)
+        # What has changed since the configuration was read: told by whoever makes a worker.
+        self.member_orders = ""
 
 
 def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Settings], Loaded]) -> Loaded:
@@ -110,8 +113,13 @@ def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Set
     routing.others = [OtherApplication(loaded) for loaded in others]
     folders = [action for action in routes.actions if action.table == "static"]
     routing.folders = [_folder(action, directory) for action in folders]
+    keys = {id(action): name for name, action in routes.upstreams.items()}
     routing.upstreams = [
-        WorkerUpstream(action, [route.host for route in routes.routes if route.action is action])
+        WorkerUpstream(
+            action,
+            keys.get(id(action), ""),
+            [route.host for route in routes.routes if route.action is action],
+        )
         for action in upstreams
     ]
     numbers = {

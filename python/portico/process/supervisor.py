@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from portico.process.reforking import Reforking
     from portico.process.reread import Rereading
     from portico.process.templates import Templates
+    from portico.process.upstreams.members import UpstreamMembers
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # Between two looks whether somebody reads the error log again.
@@ -85,6 +86,8 @@ class Supervisor:
         self._rereading: Rereading | None = None
         # From the first plan on that has any.
         self._pools: Pools | None = None
+        # From when somebody first asks for them.
+        self._members: UpstreamMembers | None = None
         # Of a pool, to the supervisor of all.
         self._head_line: HeadLine | None = None
         self._hooks = HookCalls(self._generations, self._life, self._leave_to_hook)
@@ -97,6 +100,7 @@ class Supervisor:
             self._bounds,
             self._hooks,
             leave=self._leave,
+            member_orders=lambda: "" if self._members is None else self._members.orders(),
             on_templates=self._have_templates,
         )
         self._ends = Ends(
@@ -218,6 +222,15 @@ class Supervisor:
                 directory=directory,
             )
         return self._pools
+
+    def _have_members(self) -> UpstreamMembers:
+        if self._members is None:
+            # Here, because few servers have upstreams, and each worker would have it.
+            from portico.process.upstreams.members import UpstreamMembers
+
+            self._members = UpstreamMembers(self._generations, self._worker_set)
+            self._duties.append(self._members)
+        return self._members
 
     def _line_to_head(self, fd: int) -> Duty:
         from portico.process.pools.head_line import HeadLine
@@ -440,6 +453,8 @@ class Supervisor:
         self._door.take_plan(plan, before)
         if self._pools is not None:
             self._pools.take_plan(plan, before)
+        if self._members is not None:
+            self._members.take_plan(plan)
         # Whether this plan serves, only a worker can tell.
         if self._automatic_count is not None:
             self._automatic_count.wake()
@@ -462,7 +477,13 @@ class Supervisor:
 
         added = self._cluster.added if self._cluster is not None else self._added_before
         return hand_over(
-            self._generations, self._worker_set, self._scoreboard, self._life, added=added, pools=self._pools
+            self._generations,
+            self._worker_set,
+            self._scoreboard,
+            self._life,
+            added=added,
+            pools=self._pools,
+            members=self._members,
         )
 
     def _be_replaced(self, report: dict[str, Any]) -> str:
@@ -495,6 +516,8 @@ class Supervisor:
             pools = self._have_pools(before.pools["directory"])
             pools.take_plan(self._plan, before.plan)
             pools.take_over(before.pools["pools"])
+        if before.members:
+            self._have_members().take_over(before.members, before.plan)
         self._hooks.upgraded()
         log.info(f"upgraded from {before}: each worker is replaced once its successor is ready")
         self._signals.again(bytes([*before.signals, signal.SIGCHLD]))
@@ -552,6 +575,7 @@ class Supervisor:
             reopen_logs=self._reopen_logs,
             set_log_level=self._set_log_level,
             pools=lambda: self._pools,
+            members=self._have_members,
         )
 
     def _stop_by_control(self, at_once: bool, now_s: float) -> None:

@@ -64,6 +64,11 @@ impl Place {
 }
 
 impl HostPort {
+    /// Where one of its addresses is.
+    pub fn at(&self, address: SocketAddr) -> Address {
+        Address::Tcp(address)
+    }
+
     /// The addresses that it has now. May take long: never on a thread that drives I/O. Where it has some of both families
     /// they are those of IPv4, since who listens at a name (`localhost`) often does so there alone.
     ///
@@ -77,6 +82,15 @@ impl HostPort {
         found.sort_unstable();
         found.dedup();
         if found.is_empty() { Err(io::Error::other("it has no address")) } else { Ok(found) }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Fixed(address) => address.fmt(formatter),
+            Place::Named(name) => name.fmt(formatter),
+        }
     }
 }
 

@@ -32,6 +32,7 @@ from portico.config.routes.kinds import (
     Status,
     UnknownHost,
     UpstreamAddress,
+    UpstreamName,
 )
 from portico.config.routes.table import FALLS_BACK
 from portico.config.setting import Group, ManySetting, Setting
@@ -151,6 +152,14 @@ class UpstreamKeys(Values):
 
     __slots__ = ()
 
+    name = Setting(
+        "name",
+        UpstreamName(),
+        "",
+        group=_UPSTREAM,
+        documentation="What `portico ctl upstream` and the error log call them. Without it, the former calls "
+        "them by host and mount, as in `shop.example.com/search` or `/search`.",
+    )
     mounts = _mounts(_UPSTREAM)
     hosts = _hosts(_UPSTREAM)
     strip = Setting(

@@ -135,6 +135,19 @@ class RedirectTarget(Kind[str]):
         return text
 
 
+class UpstreamName(Text):
+    """What an upstream is called: one word, which is no path."""
+
+    def __init__(self) -> None:
+        super().__init__("NAME", "a name of letters, digits, `.`, `_` and `-`, such as search")
+
+    def parse(self, text: str) -> str:
+        name = super().parse(text).strip()
+        if any(not (character.isalnum() or character in "._-") for character in name):
+            raise ValueError
+        return name
+
+
 class UpstreamAddress(Kind[str]):
     """Another server: how to speak with it and where it is; kept as text (it has to pass through an exec)."""
 

@@ -91,6 +91,18 @@ def of_names(entries: Iterable[Entry], seen: dict[str, Entry] | None = None) -> 
             seen[name] = entry
 
 
+def of_upstream_names(entries: Iterable[Entry]) -> Iterator[Mistake]:
+    """Yield other servers that have the name of others."""
+    seen: dict[str, Entry] = {}
+    for entry in entries:
+        name = entry.get(UpstreamKeys.name) if entry.table == "upstream" else ""
+        if name and seen.setdefault(name, entry) is not entry:
+            yield (
+                entry.place_of(UpstreamKeys.name),
+                f"name: {name} is the name of {entry.header} at {seen[name].origin} already",
+            )
+
+
 def of_rows(rows: Iterable[Row], seen: dict[RowKey, Row] | None = None) -> Iterator[Mistake]:
     """Yield rows that another one has, too: same host, same path.
 

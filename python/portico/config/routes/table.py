@@ -176,6 +176,22 @@ class Routes:
         """The actions that are applications, in the order of their first rows."""
         return [action for action in self.actions if action.table == "app"]
 
+    @property
+    def upstreams(self) -> dict[str, Action]:
+        """Other servers that the file names, by what they are called there.
+
+        That is their name, or else host and path of their first row in alphabetical order.
+        """
+        places: dict[int, str] = {}
+        for route in self.routes:
+            place = f"{route.host}{route.path or '/'}"
+            places[id(route.action)] = min(place, places.get(id(route.action), place))
+        return {
+            action.values.get("name") or places[id(action)]: action
+            for action in self.actions
+            if action.table == "upstream" and "pool_file" not in action.values
+        }
+
     def completed(self, application: Action, mount: str) -> Routes:
         """Return these, and if there is no application among them, `application` for all that they leave."""
         if self.applications:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from portico.process.generations import Generations
     from portico.process.life import Life
     from portico.process.pools.pools import Pools
+    from portico.process.upstreams.members import UpstreamMembers
     from portico.process.worker_set import WorkerSet
 
 
@@ -19,13 +20,14 @@ class Subject:
 
     `bounds` returns the fewest and the most workers that it may want. `reload`, `upgrade`, `stop` (whether at
     once, when), `resize_to` (so many workers), `rest`, `reopen_logs` and `set_log_level` are done at once;
-    what comes of them shows in the others. `pools` returns the pools, if there have been any.
+    what comes of them shows in the others. `pools` returns the pools, if there have been any, `members` those
+    of upstreams.
     """
 
     __slots__ = (
         *("back_off", "generations", "life", "scoreboard", "worker_set"),
         *("reload", "reopen_logs", "resize_to", "rest", "set_log_level", "stop", "upgrade"),
-        *("bounds", "pools", "started_at_s"),
+        *("bounds", "members", "pools", "started_at_s"),
     )
 
     def __init__(
@@ -45,6 +47,7 @@ class Subject:
         reopen_logs: Callable[[], None],
         set_log_level: Callable[[str], None],
         pools: Callable[[], Pools | None],
+        members: Callable[[], UpstreamMembers],
     ) -> None:
         self.life = life
         self.worker_set = worker_set
@@ -60,4 +63,5 @@ class Subject:
         self.reopen_logs = reopen_logs
         self.set_log_level = set_log_level
         self.pools = pools
+        self.members = members
         self.started_at_s = generations.current.started_at_s
