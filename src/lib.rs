@@ -259,7 +259,7 @@ fn accept_connection(fd: RawFd) -> PyResult<Option<(RawFd, u32)>> {
 #[pyfunction]
 fn read_member(text: &str) -> PyResult<(String, bool)> {
     let place = Place::read(text).map_err(PyValueError::new_err)?;
-    Ok((place.to_string(), matches!(place, Place::Named(_))))
+    Ok((place.to_string(), !matches!(place, Place::Fixed(_))))
 }
 
 /// Sets the least level that the error log takes in this process from now on.

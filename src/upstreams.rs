@@ -35,7 +35,7 @@ pub struct UpstreamAttributes {
     retries: u32,
     eject_after: u32,
     eject_for_s: f64,
-    resolve_s: f64,
+    resolve_s: Option<f64>,
     health_path: String,
     health_host: String,
     health_interval_s: f64,
@@ -69,7 +69,7 @@ impl UpstreamAttributes {
             key,
             balance: read_balance(&balance)?,
             member: MemberTerms { max_in_flight, circuit, keep },
-            resolve_ms: ms(self.resolve_s),
+            resolve_ms: self.resolve_s.map(ms),
             probe,
             times: Times {
                 connect_ms: ms(self.connect_timeout_s),

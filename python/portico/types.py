@@ -96,10 +96,11 @@ class EngineRoute(Protocol):
 class EngineUpstream(Protocol):
     """Other servers that serve the same: the keys of `[[upstream]]`.
 
-    `name` is for log lines, `key` is what orders call them, `to` are `http://HOST:PORT` and `unix:PATH`.
-    `balance` is round-robin, least-requests, header:NAME or cookie:NAME. 0 is no limit in `timeout_s`,
-    `tunnel_timeout_s` and `max_in_flight`, and never in `eject_after`; `health_path` is empty where none is
-    asked, else `health_host` is what it is asked of.
+    `name` is for log lines, `key` is what orders call them, `to` are `http://HOST:PORT`, `srv+http://NAME`
+    and `unix:PATH`; `resolve_s` is None where orders say what addresses names have. `balance` is
+    round-robin, least-requests, header:NAME or cookie:NAME. 0 is no limit in `timeout_s`, `tunnel_timeout_s`
+    and `max_in_flight`, and never in `eject_after`; `health_path` is empty where none is asked, else
+    `health_host` is what it is asked of.
     """
 
     name: str
@@ -115,7 +116,7 @@ class EngineUpstream(Protocol):
     retries: int
     eject_after: int
     eject_for_s: float
-    resolve_s: float
+    resolve_s: float | None
     health_path: str
     health_host: str
     health_interval_s: float

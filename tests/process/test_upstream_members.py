@@ -10,6 +10,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,14 @@ _PATIENCE_S = 20.0
 class Member:
     """A server that responds with its name, and to `/up/hold` not before it is told to."""
 
-    def __init__(self, name: str, port: int = 0) -> None:
+    def __init__(self, name: str, port: int = 0, *, host: str = "127.0.0.1") -> None:
         self.name = name
-        self._socket = socket.create_server(("127.0.0.1", port))
+        self._socket = socket.create_server((host, port))
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{host}:{self.port}"
         self.held: queue.Queue[None] = queue.Queue()
         self.go_on = threading.Event()
+        self._peers: list[socket.socket] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -49,6 +51,7 @@ class Member:
                 peer, _ = self._socket.accept()
             except OSError:
                 return
+            self._peers.append(peer)
             threading.Thread(target=self._run, args=(peer,), daemon=True).start()
 
     def _run(self, peer: socket.socket) -> None:
@@ -70,8 +73,12 @@ class Member:
                     return
 
     def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        for peer in self._peers:
+            with suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
 
 
 class Balanced:

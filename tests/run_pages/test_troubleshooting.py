@@ -70,6 +70,7 @@ EXCEPTIONS = {
     "import marshal, sys; file = open(": "a program that is started",
     "import sys try: from portico.cli import main": "a program that is started, whose sentence the page has",
     "tuple[": "a type",
+    "dict[tuple[": "a type",
     "Cannot overwrite a value": "of Python's own reader of TOML; the page has it as it is shown",
     "portico ctl log-level": "where a setting comes from",
     "What is printed": "a heading of the help",

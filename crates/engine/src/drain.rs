@@ -82,6 +82,7 @@ async fn serve(
         // Before the first request: a member may have been drained since this worker was forked.
         orders.take_waiting();
         begin_upstreams(server, names).await;
+        let _ = tokio::time::timeout(names::FIRST_LOOK, orders.take_until(|| !lacks_addresses(server))).await;
     }
     let (connections, listeners): (Vec<_>, Vec<_>) =
         listeners.into_iter().partition(|(listener, _)| listener.is_connection);
@@ -135,6 +136,11 @@ async fn begin_upstreams(server: &Server, names: &Names) {
             tokio::spawn(probe::watch(Arc::downgrade(upstream), terms, buffers.clone()));
         }
     }
+}
+
+/// Whether addresses of names have not come yet, which the supervisor looks up.
+fn lacks_addresses(server: &Server) -> bool {
+    server.upstreams().iter().any(|upstream| upstream.lacks_addresses())
 }
 
 /// Ends the process if it does not end by itself, because its first thread is in a call or waits for the interpreter.

@@ -205,6 +205,17 @@ impl Orders {
         self.early = self.early.max(stop);
     }
 
+    /// Does what is ordered until that has had an effect, or is to leave.
+    pub async fn take_until(&mut self, is_done: impl Fn() -> bool) {
+        while !is_done() && self.early.is_none() {
+            let stop = tokio::select! {
+                stop = self.next() => Some(stop),
+                () = tokio::time::sleep(AGAIN) => None,
+            };
+            self.early = self.early.max(stop);
+        }
+    }
+
     /// Tells the supervisor that the server is ready.
     pub fn say_ready(&mut self) {
         let ready = std::mem::take(&mut self.ready);

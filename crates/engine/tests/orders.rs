@@ -10,7 +10,7 @@ use portico_engine::engine::Ended;
 use portico_engine::function::{Function, FunctionRequest, FunctionResponse};
 use portico_engine::orders;
 use portico_engine::upstream::address::{Address, Place};
-use portico_engine::upstream::group::Upstream;
+use portico_engine::upstream::group::{Upstream, UpstreamTerms};
 use std::io::{Read as _, Write as _};
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
@@ -120,6 +120,21 @@ fn members_that_were_drained_before_the_server_serves_get_no_request() {
     read_exactly(&mut supervisor, &[b"T\x01\0\0\0\0\0\0\0", READY].concat());
     assert!(upstream.members()[0].is_draining());
     assert!(get(&server, "/").starts_with("HTTP/1.1 503 "));
+    assert_eq!(server.stop(), Ended::InPeace);
+}
+
+#[test]
+fn a_server_waits_for_the_addresses_that_its_supervisor_looks_up() {
+    let terms = UpstreamTerms { resolve_ms: None, ..terms() };
+    let upstream = Upstream::at(terms, vec![Place::read("http://shop.example:8000").unwrap()]);
+    let (server, mut supervisor) = RunningServer::serve_supervised_beside(READY, upstream.clone());
+    let text = b"found\0tests\0http://shop.example:8000\x00127.0.0.1:1 3 0,[::1]:2 1 5,nonsense\0";
+    let length = u32::try_from(text.len()).unwrap().to_le_bytes();
+    supervisor.write_all(&[b"M\x01\0\0\0", &length[..], text].concat()).unwrap();
+    // The order goes before, although it comes when the server is already waiting.
+    read_exactly(&mut supervisor, &[b"T\x01\0\0\0\0\0\0\0", READY].concat());
+    let names: Vec<String> = upstream.members().iter().map(|member| member.name.clone()).collect();
+    assert_eq!(names, ["http://127.0.0.1:1", "http://[::1]:2"]);
     assert_eq!(server.stop(), Ended::InPeace);
 }
 

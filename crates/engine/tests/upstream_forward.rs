@@ -755,11 +755,9 @@ fn addresses_are_urls_and_paths() {
         ("unix:@a", "unix:@a"),
         ("http://a.example:81", "http://a.example:81"),
         ("http://a.example/", "http://a.example:80"),
+        ("srv+http://_http._tcp.a.example", "srv+http://_http._tcp.a.example"),
     ] {
-        match Place::read(text).unwrap() {
-            Place::Fixed(address) => assert_eq!(address.to_string(), shown),
-            Place::Named(name) => assert_eq!(name.to_string(), shown),
-        }
+        assert_eq!(Place::read(text).unwrap().to_string(), shown);
     }
     for text in [
         "",
@@ -772,6 +770,9 @@ fn addresses_are_urls_and_paths() {
         "http://a:x",
         "unix:",
         "unix:a\0b",
+        "srv+http://",
+        "srv+http://a:80",
+        "srv+https://a",
     ] {
         let error = Place::read(text).unwrap_err();
         assert_eq!(error, format!("expected http://HOST:PORT or unix:PATH, got {text:?}"));
@@ -782,7 +783,7 @@ fn addresses_are_urls_and_paths() {
 fn the_addresses_of_a_name_come_and_leave() {
     let name = match Place::read("http://a.example:80").unwrap() {
         Place::Named(name) => name,
-        Place::Fixed(address) => unreachable!("{address}"),
+        other => unreachable!("{other}"),
     };
     let fixed = Place::Fixed(Address::Tcp(nobody()));
     let upstream = Upstream::at(terms(), vec![Place::Named(name.clone()), fixed]);

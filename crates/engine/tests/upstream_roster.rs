@@ -24,7 +24,7 @@ fn roster(places: &[&str]) -> Roster {
 
 fn found(addresses: &[(u8, u32)]) -> Vec<Found> {
     let at = |last| SocketAddr::from(([10, 0, 1, last], 8000));
-    addresses.iter().map(|&(last, weight)| Found { address: at(last), weight }).collect()
+    addresses.iter().map(|&(last, weight)| Found { address: at(last), weight, priority: 0 }).collect()
 }
 
 /// Each member with its weight, `-` before one that is drained, and `of` behind one that a name has.
@@ -80,6 +80,25 @@ fn what_is_ordered_of_an_address_of_a_name_outlives_look_ups() {
     roster.remove(NAME);
     assert_eq!(shown(&roster), ["http://10.0.0.1:80 x1"]);
     assert!(!roster.find(NAME, found(&[(1, 1)])));
+}
+
+#[test]
+fn a_service_is_what_its_records_list() {
+    const SERVICE: &str = "srv+http://_http._tcp.shop.example";
+    let mut roster = roster(&[SERVICE]);
+    assert!(roster.lacks_addresses());
+    let one = |port, weight, priority| Found { address: ([10, 0, 0, 1], port).into(), weight, priority };
+    roster.find(SERVICE, vec![one(80, 1, 0), one(81, 5, 7)]);
+    assert!(!roster.lacks_addresses());
+    assert_eq!(
+        shown(&roster),
+        [format!("http://10.0.0.1:80 x1 of {SERVICE}"), format!("http://10.0.0.1:81 x5 of {SERVICE}")]
+    );
+    let priorities: Vec<u16> = roster.wanted().iter().map(|wanted| wanted.priority).collect();
+    assert_eq!(priorities, [0, 7]);
+    // That there are none is known, too.
+    roster.find(SERVICE, Vec::new());
+    assert!(!roster.lacks_addresses() && shown(&roster).is_empty());
 }
 
 #[test]

@@ -25,7 +25,7 @@ class Predecessor:
     `plan` is what to go back to, `generation` the number of its last one; `worker_count` is how many workers
     its configuration wanted, `wanted` how many it wanted at last. `signals` are those that it has not looked
     at, `blocked` those that waited before the upgrade; `added` the servers that it has added to HAProxies;
-    `members` is what it has changed of the members of upstreams.
+    `members` is what it has changed, and found, of the members of upstreams.
     """
 
     def __init__(self, record: dict[str, Any], plan: Plan) -> None:

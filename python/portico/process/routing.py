@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from portico.config.routes.table import Action, Routes
+from portico.config.routes.table import SYSTEM, Action, Routes
 from portico.errors import OperatorError, quoted
 from portico.process.loaded import Loaded
 from portico.process.plan import ROUTER, handed_settings
@@ -72,7 +72,9 @@ class WorkerUpstream:
         self.retries: int = values["retries"]
         self.eject_after: int = values["eject_after"]
         self.eject_for_s: float = values["eject_for_s"]
-        self.resolve_s: float = values["resolve_s"]
+        # None where the supervisor says what addresses names have.
+        is_by_worker = values.get("resolver", SYSTEM) == SYSTEM
+        self.resolve_s: float | None = values["resolve_s"] if is_by_worker else None
         self.health_path: str = values["health_path"]
         # One that they serve, if any is named.
         self.health_host = next((host for host in hosts if host and not host.startswith("*")), "localhost")

@@ -151,6 +151,7 @@ class Supervisor:
         if self._before is not None:
             self._take_over(self._before)
             self._before = None
+        self._have_names_looked_up()
         # What exists now lives as long as the process: leave it out of collections, which would copy its
         # pages in every worker (gc.freeze in the documentation of the module gc).
         gc.disable()
@@ -164,6 +165,8 @@ class Supervisor:
             if self._may_end(time.monotonic()):
                 if self._pools is not None:
                     self._pools.end()
+                if self._members is not None:
+                    self._members.end()
                 self._generations.close_listeners()
                 self._door.end()
                 # The interpreter gives signals their default effect while it ends itself: one more TERM would
@@ -228,9 +231,19 @@ class Supervisor:
             # Here, because few servers have upstreams, and each worker would have it.
             from portico.process.upstreams.members import UpstreamMembers
 
-            self._members = UpstreamMembers(self._generations, self._worker_set)
+            self._members = UpstreamMembers(
+                self._loop, self._generations, self._worker_set, self._life, self._leave_to_hook
+            )
             self._duties.append(self._members)
         return self._members
+
+    def _have_names_looked_up(self) -> None:
+        """Have members if the plan has names that the DNS is asked for: they see to that."""
+        if self._members is None and self._plan.settings.routes:
+            from portico.config.routes.table import asks_dns
+
+            if asks_dns(self._plan.settings.routes):
+                self._have_members()
 
     def _line_to_head(self, fd: int) -> Duty:
         from portico.process.pools.head_line import HeadLine
@@ -293,7 +306,7 @@ class Supervisor:
         self._keeper.close()
         if self._rereading is not None:
             self._rereading.close()
-        for each in (self._pools, self._head_line):
+        for each in (self._pools, self._head_line, self._members):
             if each is not None:
                 each.close()
         self._door.close()
@@ -439,6 +452,8 @@ class Supervisor:
         """A child has ended that is no worker, no template and no hook."""
         if self._pools is not None and self._pools.ended(pid, exit_code, time.monotonic()):
             return
+        if self._members is not None and self._members.ended(pid, exit_code):
+            return
         if self._rereading is not None:
             self._rereading.ended(pid, exit_code)
 
@@ -460,6 +475,7 @@ class Supervisor:
             self._automatic_count.wake()
         self._generations.take(plan)
         self._generations.open_error_log()
+        self._have_names_looked_up()
         self._keeper.take_plan(before)
         # The rest follows from it: workers of this generation are started, and those before it drained.
         self._hooks.reloading()

@@ -45,7 +45,7 @@ def hand_over(
 ) -> dict[str, Any]:
     """Return all that the supervisor in this one's place needs to know of it.
 
-    `added` are the servers that were added to HAProxies (`cluster/`); `members` is what was changed of those
+    `added` are the servers that were added to HAProxies (`cluster/`); `members` are those
     of upstreams.
     """
     memory_fds = scoreboard.descriptors()
@@ -72,7 +72,7 @@ def hand_over(
         "workers": [worker.hand_over() for worker in workers],
         "fds": [*fds, *(memory_fds or ()), *(fd for worker in workers for fd in worker.fds)],
         "pools": None if pools is None else pools.hand_over(),
-        "members": [] if members is None else members.changes.hand_over(),
+        "members": [] if members is None else members.hand_over(),
         "signals": [],
         "blocked": [],
         "added": added,

@@ -2,7 +2,7 @@
 //! serves.
 
 use super::address::{HostPort, Place};
-use super::balance::{Balance, consistent, least_requests, round_robin};
+use super::balance::{Balance, consistent, keep_first, least_requests, round_robin};
 use super::failure::Failure;
 use super::member::{Flight, Member, MemberTerms};
 use super::roster::{Found, Roster, Wanted};
@@ -55,8 +55,8 @@ pub struct UpstreamTerms {
     pub balance: Balance,
     /// What holds for each member.
     pub member: MemberTerms,
-    /// Between two times that names are looked up, in milliseconds.
-    pub resolve_ms: u64,
+    /// Between two times that names are looked up, in milliseconds; none where that is somebody else's business.
+    pub resolve_ms: Option<u64>,
     /// How members are asked whether they are well, if they are.
     pub probe: Option<ProbeTerms>,
     /// How long things may take.
@@ -148,11 +148,11 @@ impl Upstream {
 
     /// The member that is `wanted`: one of `before`, or a new one.
     fn member(&self, wanted: &Wanted, before: &[Arc<Member>]) -> Arc<Member> {
-        let Wanted { address, of, weight, is_drained } = wanted;
+        let Wanted { address, of, weight, priority, is_drained } = wanted;
         let is_it = |member: &&Arc<Member>| member.of == *of && member.address == *address;
         let member = before.iter().find(is_it).cloned();
         let member = member.unwrap_or_else(|| Member::named(address.clone(), of.clone(), *weight, self.terms.member));
-        member.set_weight(*weight);
+        member.set_weight(*weight, *priority);
         if *is_drained != member.is_draining() {
             if *is_drained { member.drain() } else { member.take_back() }
         }
@@ -162,15 +162,23 @@ impl Upstream {
     /// Says which addresses a name has: others than before become members, and those that it had before are drained. False
     /// if nobody asks for the name any more.
     pub fn set_addresses(&self, name: &HostPort, addresses: &[SocketAddr]) -> bool {
-        let found = addresses.iter().map(|address| Found { address: *address, weight: 1 }).collect();
+        let found = addresses.iter().map(|address| Found { address: *address, weight: 1, priority: 0 }).collect();
         self.change(|roster| roster.find(&name.to_string(), found))
+    }
+
+    /// Whether somebody else looks up names, and has not said yet what some of them have.
+    pub fn lacks_addresses(&self) -> bool {
+        self.terms.resolve_ms.is_none() && lock(&self.roster).lacks_addresses()
     }
 
     /// The names that have to be looked up.
     pub fn names(&self) -> Vec<HostPort> {
+        if self.terms.resolve_ms.is_none() {
+            return Vec::new();
+        }
         let named = |place: &Place| match place {
             Place::Named(name) => Some(name.clone()),
-            Place::Fixed(_) => None,
+            Place::Fixed(_) | Place::Service(_) => None,
         };
         lock(&self.roster).places().filter_map(named).collect()
     }
@@ -205,12 +213,15 @@ impl Upstream {
     /// Gives a request, whose hash is `key`, to one of the members that have not been `tried`.
     pub fn begin(&self, key: Option<u64>, tried: &[Arc<Member>], now_ms: u64) -> Option<Flight> {
         let members = self.members();
-        let mut candidates: Vec<_> = members.iter().map(|member| member.candidate(now_ms)).collect();
-        for (candidate, member) in candidates.iter_mut().zip(members.iter()) {
-            candidate.is_available &= !tried.iter().any(|tried| Arc::ptr_eq(tried, member));
-        }
+        let mut busy = Vec::new();
         // Each time round, somebody else was quicker with the member that was chosen.
         loop {
+            let mut candidates: Vec<_> = members.iter().map(|member| member.candidate(now_ms)).collect();
+            for (index, (candidate, member)) in candidates.iter_mut().zip(members.iter()).enumerate() {
+                let is_out = busy.contains(&index) || tried.iter().any(|tried| Arc::ptr_eq(tried, member));
+                candidate.is_available &= !is_out;
+            }
+            keep_first(&mut candidates);
             let index = match (&self.terms.balance, key) {
                 (Balance::RoundRobin, _) => round_robin(&mut lock(&self.credits), &candidates),
                 (Balance::ConsistentHash(_), Some(key)) => consistent(key, &candidates),
@@ -219,10 +230,10 @@ impl Upstream {
                     least_requests(self.ticket.fetch_add(1, Relaxed), &candidates)
                 }
             }?;
-            if let Some(flight) = members.get(index).and_then(|member| member.begin(now_ms)) {
+            if let Some(flight) = members.get(index)?.begin(now_ms) {
                 return Some(flight);
             }
-            candidates.get_mut(index)?.is_available = false;
+            busy.push(index);
         }
     }
 }

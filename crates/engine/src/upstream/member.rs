@@ -6,7 +6,7 @@ use super::circuit::{CircuitTerms, Event, State, transition};
 use super::pool::{ConnectionPool, KeepTerms};
 use crate::lock::lock;
 use crate::log::RateLimited;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// What holds for every member of an upstream.
@@ -36,6 +36,7 @@ pub struct Member {
     identity: u64,
     /// Its share of the requests.
     weight: AtomicU32,
+    priority: AtomicU16,
     in_flight: AtomicU32,
     /// Requests that it has been given.
     requests: AtomicU64,
@@ -68,6 +69,7 @@ impl Member {
             failures: RateLimited::new(),
             terms,
             weight: AtomicU32::new(weight),
+            priority: AtomicU16::new(0),
             in_flight: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -83,7 +85,8 @@ impl Member {
         let in_flight = self.in_flight();
         let has_room = self.terms.max_in_flight == 0 || in_flight < self.terms.max_in_flight;
         let is_there = !self.is_draining() && self.is_well() && lock(&self.circuit).admits(now_ms);
-        Candidate { weight: self.weight(), in_flight, identity: self.identity, is_available: has_room && is_there }
+        let (weight, identity, priority) = (self.weight(), self.identity, self.priority.load(Relaxed));
+        Candidate { weight, in_flight, identity, priority, is_available: has_room && is_there }
     }
 
     /// Gives it a request, unless somebody has taken the last room or the one trial meanwhile.
@@ -124,9 +127,10 @@ impl Member {
         self.weight.load(Relaxed)
     }
 
-    /// Gives it another share.
-    pub fn set_weight(&self, weight: u32) {
+    /// Gives it another share, and another priority.
+    pub fn set_weight(&self, weight: u32, priority: u16) {
         self.weight.store(weight, Relaxed);
+        self.priority.store(priority, Relaxed);
     }
 
     /// Says whether there is no other.

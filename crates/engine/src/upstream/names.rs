@@ -151,7 +151,7 @@ impl Named {
                 RATE.warn(|| format!("upstream {}: cannot look up the name: {error}; {there}", self.name));
             }
         }
-        self.due = Instant::now() + Duration::from_millis(upstream.terms.resolve_ms);
+        self.due = Instant::now() + upstream.terms.resolve_ms.map_or(REST, Duration::from_millis);
         Asked::Still
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   an order    what (add, back, drain, remove) | upstream | member | weight, or nothing
+//!               found | upstream | name | its addresses, separated by commas, each: address, weight and priority
 //!   a report    upstream | member | the name that has its address, or nothing | state | weight
 //!               | requests in flight | requests | failures
 //! ```
@@ -14,6 +15,7 @@ use super::address::{HostPort, Place};
 use super::circuit::State;
 use super::group::Upstream;
 use super::member::Member;
+use super::roster::Found;
 use crate::log::{Level, log};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -26,7 +28,10 @@ pub fn take(upstreams: &[Arc<Upstream>], text: &str, follow: &dyn Fn(&Arc<Upstre
     for fields in text.split_terminator('\0').collect::<Vec<_>>().chunks(FIELDS) {
         let &[what, of, member, weight] = fields else { continue };
         for upstream in upstreams.iter().filter(|upstream| upstream.terms.key == of) {
-            if let Some(name) = take_one(upstream, what, member, weight.parse().ok()) {
+            if what == "found" {
+                let found = weight.split_terminator(',').filter_map(read_found).collect();
+                upstream.change(|roster| roster.find(member, found));
+            } else if let Some(name) = take_one(upstream, what, member, weight.parse().ok()) {
                 follow(upstream, name);
             }
         }
@@ -41,7 +46,9 @@ fn take_one(upstream: &Upstream, what: &str, member: &str, weight: Option<u32>) 
             let read = Place::read(member).map_err(|error| unknown(&error));
             let place = read.ok()?;
             let name = match &place {
-                Place::Named(name) if !upstream.names().contains(name) => Some(name.clone()),
+                Place::Named(name) if upstream.terms.resolve_ms.is_some() && !upstream.names().contains(name) => {
+                    Some(name.clone())
+                }
                 _ => None,
             };
             upstream.change(|roster| roster.add(place, weight.unwrap_or(1)));
@@ -50,9 +57,15 @@ fn take_one(upstream: &Upstream, what: &str, member: &str, weight: Option<u32>) 
         "back" => upstream.change(|roster| roster.take_back(member, weight)),
         "drain" => upstream.change(|roster| roster.drain(member)),
         "remove" => upstream.change(|roster| roster.remove(member)),
-        _ => unknown(&format!("expected add, back, drain or remove, got {what}")),
+        _ => unknown(&format!("expected add, back, drain, remove or found, got {what}")),
     }
     None
+}
+
+fn read_found(text: &str) -> Option<Found> {
+    let mut words = text.split(' ');
+    let address = words.next()?.parse().ok()?;
+    Some(Found { address, weight: words.next()?.parse().ok()?, priority: words.next()?.parse().ok()? })
 }
 
 fn unknown(error: &str) {

@@ -11,6 +11,8 @@ pub struct Found {
     pub address: SocketAddr,
     /// Its share of the requests, among those of the name.
     pub weight: u32,
+    /// It gets requests only while nobody of a lower number takes them (RFC 2782).
+    pub priority: u16,
 }
 
 /// One that is to be a member.
@@ -22,6 +24,8 @@ pub struct Wanted {
     pub of: Option<String>,
     /// Its share of the requests.
     pub weight: u32,
+    /// It gets requests only while nobody of a lower number takes them.
+    pub priority: u16,
     /// Whether it gets no new ones.
     pub is_drained: bool,
 }
@@ -108,6 +112,12 @@ impl Roster {
         self.places.iter().any(|listed| listed.name == name)
     }
 
+    /// Whether addresses of a name are not known yet.
+    pub fn lacks_addresses(&self) -> bool {
+        let is_known = |listed: &Listed| self.found.iter().any(|(name, _)| *name == listed.name);
+        self.places.iter().any(|listed| !matches!(listed.place, Place::Fixed(_)) && !is_known(listed))
+    }
+
     /// The places of the list.
     pub fn places(&self) -> impl Iterator<Item = &Place> {
         self.places.iter().map(|listed| &listed.place)
@@ -122,19 +132,16 @@ impl Roster {
         let mark = self.mark(&listed.name);
         let is_drained = mark.state == Marked::Drained;
         let weight = mark.weight.unwrap_or(listed.weight);
-        let name = match &listed.place {
-            Place::Fixed(address) => {
-                return vec![Wanted { address: address.clone(), of: None, weight, is_drained }];
-            }
-            Place::Named(name) => name,
-        };
+        if let Place::Fixed(address) = &listed.place {
+            return vec![Wanted { address: address.clone(), of: None, weight, priority: 0, is_drained }];
+        }
         let of_one = |found: &Found| {
-            let address = name.at(found.address);
+            let address = listed.place.at(found.address);
             let mark = self.mark(&address.to_string());
             let weight = mark.weight.unwrap_or_else(|| found.weight.saturating_mul(weight));
             let is_drained = is_drained || mark.state == Marked::Drained;
-            let of = Some(listed.name.clone());
-            (mark.state != Marked::Removed).then_some(Wanted { address, of, weight, is_drained })
+            let (of, priority) = (Some(listed.name.clone()), found.priority);
+            (mark.state != Marked::Removed).then_some(Wanted { address, of, weight, priority, is_drained })
         };
         let found = self.found.iter().find(|(name, _)| *name == listed.name);
         found.map_or_else(Vec::new, |(_, found)| found.iter().filter_map(of_one).collect())

@@ -23,7 +23,7 @@ from portico.errors import quoted
 if TYPE_CHECKING:
     from portico.config.routes.folder import Applications
 
-_SERVED_SCHEMES = ("http://", "unix:")
+_SERVED_SCHEMES = ("http://", "srv+http://", "unix:")
 
 
 class RouteReader:

@@ -26,6 +26,8 @@ ENCODED_SLASH = "\udc2f"
 """What stands for `%2F` in a path that is compared: no other byte becomes that (PEP 383)."""
 _BELOW = ("static", "redirect")
 """Those for which only what is below the prefix counts, whatever it is."""
+SYSTEM = "system"
+"""The resolver that is getaddrinfo(3), in each worker."""
 FALLS_BACK = "app"
 """The word for a folder whose missing files are left to the next row."""
 
@@ -262,6 +264,12 @@ def needs_no_application(record: Sequence[Any]) -> bool:
     """Say whether what `Routes.dump` has written has other servers and no application: a router."""
     tables = [table for table, _, _ in record[2]] if record else []
     return "upstream" in tables and "app" not in tables
+
+
+def asks_dns(record: Sequence[Any]) -> bool:
+    """Say whether what `Routes.dump` has written has names that the DNS is asked for."""
+    actions = [dict(values) for table, values, _ in record[2] if table == "upstream"] if record else []
+    return any(values.get("resolver", SYSTEM) != SYSTEM for values in actions)
 
 
 def request_host(text: str) -> str:

@@ -57,6 +57,11 @@ def add(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
         is_place = member in members.changes.places(row)
         if (is_known or is_place) and (change is None or change.state != DRAINED):
             raise VerbError("rejected", f"member: expected one that {name} does not have yet, got {member}")
+        if member.startswith("srv+") and not members.asks_dns(row):
+            raise VerbError(
+                "rejected",
+                f"member: expected none of SRV records, since the resolver of {name} is system, got {member}",
+            )
         say(f"upstream add {name} {member}{f' {weight}' if weight else ''}")
         # One that was removed from a name is an address of it all the same.
         is_address = (is_known or change is not None) and not is_place and not _is_listed(row, member, change)

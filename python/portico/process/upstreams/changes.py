@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, TypeAlias
 
+    from portico.config.routes.table import Action
     from portico.config.settings import Settings
 
     Row: TypeAlias = "tuple[str, tuple[str, ...]]"
@@ -24,12 +25,19 @@ REMOVED = "removed"
 USUAL_WEIGHT = 1
 
 
+def upstreams_of(settings: Settings) -> dict[str, Action]:
+    """Return the upstreams of a plan, by what they are called."""
+    return Routes.load(settings.routes).upstreams if settings.routes else {}
+
+
 def rows_of(settings: Settings) -> list[Row]:
-    """Return the upstreams of a plan."""
-    if not settings.routes:
-        return []
-    upstreams = Routes.load(settings.routes).upstreams
-    return [(name, tuple(action.values["to"])) for name, action in upstreams.items()]
+    """Return the rows of the upstreams of a plan."""
+    return [(name, tuple(action.values["to"])) for name, action in upstreams_of(settings).items()]
+
+
+def found_order(upstream: str, place: str, addresses: str) -> str:
+    """Return the order that says what a name has now."""
+    return f"found\0{upstream}\0{place}\0{addresses}\0"
 
 
 class Change:
