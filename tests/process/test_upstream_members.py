@@ -7,9 +7,10 @@ import os
 import queue
 import signal
 import socket
+import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,15 @@ class Balanced:
         (self.folder / "portico.toml").write_text(text)
 
     def start(
-        self, *to: str, options: tuple[str, ...] = ("-w", "2"), more: str = "", **others: Any
+        self,
+        *to: str,
+        options: tuple[str, ...] = ("-w", "2"),
+        more: str = "",
+        program: Sequence[str] = (sys.executable, "-m", "portico"),
+        **others: Any,
     ) -> Portico:
         self.write(*to, more=more, **others)
-        self.portico = self._start(SHOP, "--control", self.path, *options)
+        self.portico = self._start(SHOP, "--control", self.path, *options, program=program)
         self.portico.wait_ready()
         return self.portico
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -170,6 +171,41 @@ def test_names_of_the_hosts_file_are_not_asked_for(named: Balanced, server: DnsS
     begin(named, server, f"http://localhost:{named.members[0].port}")
     has(named, "one")
     assert not server.asked
+
+
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("unshare") is None, reason="takes root and unshare")
+def test_the_files_of_the_system_say_who_is_asked(named: Balanced, tmp_path: Path) -> None:
+    """The servers and the search list of resolv.conf(5), and hosts(5) before them, as they are by then."""
+    one = named.members[0]
+    host = f"127.53.{os.getpid() % 250}.{os.getpid() // 250 % 250 + 1}"
+    server = DnsServer(host, 53)
+    server.set("shop.svc.test", "A", "127.0.0.1")
+    hosts, resolv_conf = tmp_path / "hosts", tmp_path / "resolv.conf"
+    hosts.write_text("127.0.0.1 localhost\n127.0.0.2  first.test Hosted.test # hosted.test\n")
+    resolv_conf.write_text(f"nameserver {host}\nsearch other.test svc.test\noptions ndots:2\n")
+    mounts = " && ".join(f"mount --bind {path} /etc/{path.name}" for path in (hosts, resolv_conf))
+    program = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        f'{mounts} && exec "$@"',
+        "sh",
+        sys.executable,
+        "-m",
+        "portico",
+    ]
+    named.start(
+        f"http://shop:{one.port}",
+        f"http://hosted.test:{one.port}",
+        more='resolver = "dns"\nresolve = 1',
+        program=program,
+    )
+    has(named, "one", "two")
+    assert {*server.asked} == {("shop.other.test", "A"), ("shop.svc.test", "A")}
+    hosts.write_text("127.0.0.3 hosted.test\n")
+    has(named, "one", "three")
+    server.close()
 
 
 # --- SRV records

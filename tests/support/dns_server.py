@@ -22,7 +22,7 @@ class DnsServer:
     responds with SERVFAIL.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.records: dict[tuple[str, str], tuple[int, list[str]]] = {}
         self.along: dict[str, list[tuple[str, str]]] = {}
         self.asked: Counter[tuple[str, str]] = Counter()
@@ -30,16 +30,18 @@ class DnsServer:
         self.is_silent = self.truncates = self.fails = False
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         while True:
-            self._udp.bind(("127.0.0.1", 0))
+            self._udp.bind((host, port))
             self.port: int = self._udp.getsockname()[1]
             try:
-                self._tcp = socket.create_server(("127.0.0.1", self.port))
+                self._tcp = socket.create_server((host, self.port))
             except OSError:
+                if port:
+                    raise
                 self._udp.close()
                 self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             else:
                 break
-        self.url = f"dns://127.0.0.1:{self.port}"
+        self.url = f"dns://{host}:{self.port}"
         for run in (self._serve_udp, self._serve_tcp):
             threading.Thread(target=run, daemon=True).start()
 

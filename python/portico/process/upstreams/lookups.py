@@ -30,7 +30,7 @@ _TIMEOUT_S, _LIFETIME_S = 2.0, 6.0
 LookUpError = dns.exception.DNSException
 
 
-class Answers:
+class NameAddresses:
     """What a name has: `addresses` as the engine reads them, and for how long; None if nobody said."""
 
     __slots__ = ("addresses", "valid_s")
@@ -44,10 +44,10 @@ class Answers:
         self.valid_s = valid_s
 
 
-def look_up(place: str, resolver: str) -> Answers:
+def look_up(place: str, resolver: str) -> NameAddresses:
     """Look up `place`, `http://NAME:PORT` or `srv+http://NAME`, by `resolver`: `dns` or `dns://ADDRESS:PORT`.
 
-    Raises LookUpError, ValueError or OSError, with a sentence.
+    Raises LookUpError, ValueError or OSError, with a sentence; what a server sends may raise others.
     """
     parts = urlsplit(place)
     name, asked = parts.hostname or "", _resolver(resolver)
@@ -57,7 +57,7 @@ def look_up(place: str, resolver: str) -> Answers:
     addresses, valid_s = _in_hosts(name), None
     if not addresses:
         addresses, valid_s = _addresses(name, asked, search=True)
-    return Answers({(address, port, _USUAL_WEIGHT, 0) for address in addresses}, valid_s)
+    return NameAddresses({(address, port, _USUAL_WEIGHT, 0) for address in addresses}, valid_s)
 
 
 def _resolver(text: str) -> dns.resolver.Resolver:
@@ -71,18 +71,18 @@ def _resolver(text: str) -> dns.resolver.Resolver:
     return resolver
 
 
-def _of_service(name: str, asked: dns.resolver.Resolver) -> Answers:
+def _of_service(name: str, asked: dns.resolver.Resolver) -> NameAddresses:
     """RFC 2782: a port, a weight and a priority for each target, whose addresses may have come along."""
-    answer = asked.resolve(name, "SRV", search=True)
-    valid_s = float(answer.chaining_result.minimum_ttl)
+    reply = asked.resolve(name, "SRV", search=True)
+    valid_s = float(reply.chaining_result.minimum_ttl)
     found: set[tuple[str, int, int, int]] = set()
     failure: Exception | None = None
-    for record in answer:
+    for record in reply:
         if len(record.target.labels) == 1:
             # "A Target of "." means that the service is decidedly not available at this domain."
             continue
         try:
-            addresses, valid_here_s = _along(answer, record.target) or _addresses(record.target, asked)
+            addresses, valid_here_s = _along(reply, record.target) or _addresses(record.target, asked)
         except LookUpError as error:
             # The others are there all the same.
             failure = error
@@ -92,13 +92,13 @@ def _of_service(name: str, asked: dns.resolver.Resolver) -> Answers:
         found |= {(each, record.port, max(record.weight, 1), record.priority) for each in addresses}
     if not found:
         raise failure or ValueError(f"the SRV records of {name} name no server")
-    return Answers(found, valid_s)
+    return NameAddresses(found, valid_s)
 
 
-def _along(answer: dns.resolver.Answer, target: object) -> tuple[set[str], float] | None:
-    """Return the addresses of `target` that have come with `answer`, in its additional section."""
+def _along(reply: dns.resolver.Answer, target: object) -> tuple[set[str], float] | None:
+    """Return the addresses of `target` that have come with `reply`, in its additional section."""
     for kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
-        for records in answer.response.additional:
+        for records in reply.response.additional:
             if records.name == target and records.rdtype == kind:
                 return {record.address for record in records}, float(records.ttl)
     return None
@@ -108,10 +108,10 @@ def _addresses(
     name: Name | str, asked: dns.resolver.Resolver, *, search: bool = False
 ) -> tuple[set[str], float]:
     """Return the addresses of IPv4, or where there are none those of IPv6: as of the system's resolver."""
-    answer = asked.resolve(name, "A", search=search, raise_on_no_answer=False)
-    if answer.rrset is None:
-        answer = asked.resolve(name, "AAAA", search=search)
-    return {record.address for record in answer}, float(answer.chaining_result.minimum_ttl)
+    reply = asked.resolve(name, "A", search=search, raise_on_no_answer=False)
+    if reply.rrset is None:
+        reply = asked.resolve(name, "AAAA", search=search)
+    return {record.address for record in reply}, float(reply.chaining_result.minimum_ttl)
 
 
 def _in_hosts(name: str) -> set[str]:

@@ -15,14 +15,13 @@ import threading
 import time
 
 from portico.process.messages import Failed, Members, encode
-from portico.process.upstreams.lookups import Answers, LookUpError, look_up
+from portico.process.upstreams.lookups import look_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import NoReturn
 
-    from portico.process.messages import Message
 
 # However short what is said is valid: Consul says 0 s.
 _LEAST_S = 1.0
@@ -47,24 +46,16 @@ class Name:
     def look_up(self) -> tuple[bytes, float]:
         """Return the message about it, and in how many seconds to look again."""
         try:
-            answers = look_up(self.place, self.resolver)
-        except (LookUpError, ValueError, OSError) as error:
+            found = look_up(self.place, self.resolver)
+        except Exception as error:
+            # Whatever a server sends, the next look-up is made.
             self.failures += 1
             wait_s = min(self.resolve_s, _FIRST_RETRY_S * 2 ** min(self.failures - 1, 20))
-            return self._message(Failed(f"{self.place}\0{self.resolver}\0{error}\0")), wait_s
+            why = " ".join(str(error).split()) or type(error).__name__
+            return encode(Failed(f"{self.place}\0{self.resolver}\0{why}\0")), wait_s
         self.failures = 0
-        return self._message(_found(self, answers)), _next_s(answers, self.resolve_s)
-
-    def _message(self, message: Message) -> bytes:
-        return encode(message)
-
-
-def _found(name: Name, answers: Answers) -> Message:
-    return Members(f"{name.place}\0{name.resolver}\0{answers.addresses}\0")
-
-
-def _next_s(answers: Answers, resolve_s: float) -> float:
-    return resolve_s if answers.valid_s is None else max(answers.valid_s, _LEAST_S)
+        wait_s = self.resolve_s if found.valid_s is None else max(found.valid_s, _LEAST_S)
+        return encode(Members(f"{self.place}\0{self.resolver}\0{found.addresses}\0")), wait_s
 
 
 class Names:
