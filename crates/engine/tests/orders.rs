@@ -11,10 +11,11 @@ use portico_engine::function::{Function, FunctionRequest, FunctionResponse};
 use portico_engine::orders;
 use portico_engine::upstream::address::{Address, Place};
 use portico_engine::upstream::group::{Upstream, UpstreamTerms};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 use support::RunningServer;
 use upstream::terms;
 
@@ -128,10 +129,13 @@ fn a_server_waits_for_the_addresses_that_its_supervisor_looks_up() {
     let terms = UpstreamTerms { resolve_ms: None, ..terms() };
     let upstream = Upstream::at(terms, vec![Place::read("http://shop.example:8000").unwrap()]);
     let (server, mut supervisor) = RunningServer::serve_supervised_beside(READY, upstream.clone());
+    // It is not ready before.
+    supervisor.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    assert_eq!(supervisor.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    supervisor.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let text = b"found\0tests\0http://shop.example:8000\x00127.0.0.1:1 3 0,[::1]:2 1 5,nonsense\0";
     let length = u32::try_from(text.len()).unwrap().to_le_bytes();
     supervisor.write_all(&[b"M\x01\0\0\0", &length[..], text].concat()).unwrap();
-    // The order goes before, although it comes when the server is already waiting.
     read_exactly(&mut supervisor, &[b"T\x01\0\0\0\0\0\0\0", READY].concat());
     let names: Vec<String> = upstream.members().iter().map(|member| member.name.clone()).collect();
     assert_eq!(names, ["http://127.0.0.1:1", "http://[::1]:2"]);
