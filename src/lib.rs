@@ -20,6 +20,7 @@ mod wsgi;
 
 use portico_engine::access_log::{AccessLog, AccessRecord};
 use portico_engine::settings::Settings;
+use portico_engine::upstream::address::Place;
 use portico_engine::{
     datagram, descriptor, fork as forks, log as error_log, orders, orphan, process_title, scoreboard, spare_memory,
 };
@@ -251,6 +252,13 @@ fn accept_connection(fd: RawFd) -> PyResult<Option<(RawFd, u32)>> {
     Ok(orders::accept(fd)?.map(|(connection, user)| (connection.into_raw_fd(), user)))
 }
 
+/// The member of an upstream that `text` means, as it is shown, and whether it is a name, whose addresses are the members.
+#[pyfunction]
+fn read_member(text: &str) -> PyResult<(String, bool)> {
+    let place = Place::read(text).map_err(PyValueError::new_err)?;
+    Ok((place.to_string(), !matches!(place, Place::Fixed(_))))
+}
+
 /// Sets the least level that the error log takes in this process from now on.
 #[pyfunction]
 fn set_log_level(level: &str) -> PyResult<()> {
@@ -323,6 +331,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(send_datagram, module)?)?;
     module.add_function(wrap_pyfunction!(send_descriptors, module)?)?;
     module.add_function(wrap_pyfunction!(accept_connection, module)?)?;
+    module.add_function(wrap_pyfunction!(read_member, module)?)?;
     module.add_function(wrap_pyfunction!(set_log_level, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;

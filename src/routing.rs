@@ -7,6 +7,7 @@ use portico_engine::files::static_root::Folder;
 use portico_engine::routing::{FixedResponse, Redirect, Routing, Target, UpstreamRow};
 use portico_engine::settings::ErrorPageFiles;
 use portico_engine::upstream::group::Upstream;
+use portico_engine::upstream::orders;
 use portico_wire::Routes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -51,6 +52,7 @@ pub struct RoutingAttributes {
     routes: Vec<RouteAttributes>,
     rejects_unknown_hosts: bool,
     error_pages: PagesAttributes,
+    member_orders: String,
 }
 
 /// Of applications, folders and upstreams: the error pages of each.
@@ -81,6 +83,8 @@ impl RoutingAttributes {
                 upstreams: pages(of_upstreams)?,
             },
         };
+        // Names are looked up when it is served.
+        orders::take(&routing.upstreams, &self.member_orders, &|_, _| ());
         for (number, row) in self.routes.into_iter().enumerate() {
             routing.routes.add(&row.host, &row.path, row.is_exact, number);
             routing.targets.push(row.target(others.len(), routing.folders.len(), &routing.upstreams)?);

@@ -23,6 +23,7 @@ const IN_A_ROW: u32 = 2;
 #[derive(FromPyObject)]
 pub struct UpstreamAttributes {
     name: String,
+    key: String,
     to: Vec<String>,
     balance: String,
     keep: usize,
@@ -34,7 +35,7 @@ pub struct UpstreamAttributes {
     retries: u32,
     eject_after: u32,
     eject_for_s: f64,
-    resolve_s: f64,
+    resolve_s: Option<f64>,
     health_path: String,
     health_host: String,
     health_interval_s: f64,
@@ -44,7 +45,7 @@ pub struct UpstreamAttributes {
 impl UpstreamAttributes {
     /// The upstream, which reads heads within the limits of the server's own.
     pub fn read(self) -> PyResult<Arc<Upstream>> {
-        let Self { name, to, balance, keep, max_in_flight, retries, eject_after, health_path, .. } = self;
+        let Self { name, key, to, balance, keep, max_in_flight, retries, eject_after, health_path, .. } = self;
         let places: Vec<Place> =
             to.iter().map(|text| Place::read(text)).collect::<Result<_, _>>().map_err(PyValueError::new_err)?;
         let back_off_ms = ms(self.eject_for_s);
@@ -65,10 +66,10 @@ impl UpstreamAttributes {
         let timeout_ms = ms_or_for_ever(self.timeout_s);
         let terms = UpstreamTerms {
             name,
+            key,
             balance: read_balance(&balance)?,
             member: MemberTerms { max_in_flight, circuit, keep },
-            names: Vec::new(),
-            resolve_ms: ms(self.resolve_s),
+            resolve_ms: self.resolve_s.map(ms),
             probe,
             times: Times {
                 connect_ms: ms(self.connect_timeout_s),

@@ -37,6 +37,7 @@ __all__ = [
     "log",
     "log_lines",
     "name_process",
+    "read_member",
     "receive_descriptors",
     "restrict_writes",
     "send_datagram",
@@ -301,6 +302,12 @@ def accept_connection(fd: int) -> tuple[int, int] | None:
     """Return the next connection to the listening Unix socket `fd`, and the user id of who has connected.
 
     None if nobody has. The connection does not block, and is to be closed. Raises OSError.
+    """
+
+def read_member(text: str) -> tuple[str, bool]:
+    """Return the member of an upstream that `text` means, as it is shown, and whether that is a name.
+
+    All addresses of a name are members. Raises ValueError with a sentence.
     """
 
 def set_log_level(level: str) -> None:

@@ -96,13 +96,15 @@ class EngineRoute(Protocol):
 class EngineUpstream(Protocol):
     """Other servers that serve the same: the keys of `[[upstream]]`.
 
-    `name` is for log lines, `to` are `http://HOST:PORT` and `unix:PATH`. `balance` is round-robin,
-    least-requests, header:NAME or cookie:NAME. 0 is no limit in `timeout_s`, `tunnel_timeout_s` and
-    `max_in_flight`, and never in `eject_after`; `health_path` is empty where none is asked, else
+    `name` is for log lines, `key` is what orders call them, `to` are `http://HOST:PORT`, `srv+http://NAME`
+    and `unix:PATH`; `resolve_s` is None where orders say what addresses names have. `balance` is
+    round-robin, least-requests, header:NAME or cookie:NAME. 0 is no limit in `timeout_s`, `tunnel_timeout_s`
+    and `max_in_flight`, and never in `eject_after`; `health_path` is empty where none is asked, else
     `health_host` is what it is asked of.
     """
 
     name: str
+    key: str
     to: Sequence[str]
     balance: str
     keep: int
@@ -114,7 +116,7 @@ class EngineUpstream(Protocol):
     retries: int
     eject_after: int
     eject_for_s: float
-    resolve_s: float
+    resolve_s: float | None
     health_path: str
     health_host: str
     health_interval_s: float
@@ -131,7 +133,8 @@ class EngineRouting(Protocol):
     `others` are those beside the first, with the numbers from 1 on; `folders` and `upstreams` have those from
     0 on. `routes` are in the order in which they are tried. With `rejects_unknown_hosts` a request to a
     host that no route names gets 421, whatever there is for any host. `error_pages` are those of each
-    application, folder and upstream.
+    application, folder and upstream. `member_orders` is what was ordered of members of upstreams since the
+    configuration was read (`Members` of `portico.process.messages`).
     """
 
     others: Sequence[EngineApplication]
@@ -140,6 +143,7 @@ class EngineRouting(Protocol):
     routes: Sequence[EngineRoute]
     rejects_unknown_hosts: bool
     error_pages: EnginePages
+    member_orders: str
 
 
 class EngineProcess(Protocol):

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from portico.cli import commands
 from portico.config.file import FileValues, find_file, read_file
 from portico.config.routes.hosts import read_host
-from portico.config.routes.kinds import UpstreamAddress
+from portico.config.routes.kinds import ResolverAddress, UpstreamAddress
 from portico.config.routes.outcome import location, outcome
 from portico.config.routes.request import decoded_path
 from portico.config.routes.table import ENCODED_SLASH, Action, Found, Route, Routes, request_host
@@ -364,6 +364,7 @@ def test_the_host_of_a_request_has_no_port(text: str, host: str) -> None:
         ("uwsgi+unix:a.sock", "uwsgi+unix:/srv/a.sock"),
         ("fastcgi+unix:@shop", "fastcgi+unix:@shop"),
         ("unix:@shop", "unix:@shop"),
+        ("SRV+http://_HTTP._tcp.Shop.example./", "srv+http://_http._tcp.shop.example"),
     ],
 )
 def test_an_upstream_is_read_whole(text: str, address: str) -> None:
@@ -375,11 +376,48 @@ def test_an_upstream_is_read_whole(text: str, address: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["https+unix:/a", "unix:", "unix:@", "unix:/a?b", "http://[::1", "http://:80", "http://a:", "scgi://a:1"],
+    [
+        "srv+http://a:80",
+        "srv+unix:/a",
+        "srv+http://a..b",
+        "https+unix:/a",
+        "unix:",
+        "unix:@",
+        "unix:/a?b",
+        "http://[::1",
+        "http://:80",
+        "http://a:",
+        "scgi://a:1",
+    ],
 )
 def test_what_is_no_upstream_is_rejected(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - some carry no message by contract
         UpstreamAddress().parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "resolver"),
+    [
+        ("System", "system"),
+        ("dns", "dns"),
+        ("DNS://127.0.0.1", "dns://127.0.0.1:53"),
+        ("dns://127.0.0.1:8600/", "dns://127.0.0.1:8600"),
+        ("dns://[::1]", "dns://[::1]:53"),
+        ("dns://[0::1]:8600", "dns://[::1]:8600"),
+    ],
+)
+def test_a_resolver_is_a_word_or_a_server(text: str, resolver: str) -> None:
+    kind = ResolverAddress()
+    assert kind.parse(text) == resolver
+    assert kind.parse(resolver) == resolver
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hosts", "dns:", "dns://", "dns://a", "tls://127.0.0.1", "dns://127.0.0.1:x"]
+)
+def test_what_is_no_resolver_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - some carry no message by contract
+        ResolverAddress().parse(text)
 
 
 @pytest.mark.parametrize(
@@ -398,6 +436,41 @@ def test_what_is_no_upstream_is_rejected(text: str) -> None:
 )
 def test_a_redirect_leads_to_its_place_and_what_is_appended(to: str, rest: str, expected: str) -> None:
     assert location(to, rest) == expected
+
+
+def test_upstreams_are_called_by_their_name_or_by_their_first_place() -> None:
+    routes = routes_of(
+        """
+        [[upstream]]
+        name = "search"
+        mount = "/search"
+        to = "http://a"
+
+        [[upstream]]
+        host = ["b.example", "a.example"]
+        mount = ["/y", "/x y"]
+        to = "http://b"
+
+        [[upstream]]
+        to = "http://c"
+
+        [[upstream]]
+        host = "*.example"
+        to = "http://d"
+
+        [[app]]
+        app = "a:b"
+        mount = "/c"
+        """
+    )
+    names = {name: action.values["to"] for name, action in routes.upstreams.items()}
+    assert names == {
+        "search": ("http://a:80",),
+        "a.example/x y": ("http://b:80",),
+        "/": ("http://c:80",),
+        "*.example/": ("http://d:80",),
+    }
+    assert Routes.load(routes.dump()).upstreams.keys() == names.keys()
 
 
 def outcome_of(text: str, path: str, query: str = "") -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from portico.config.addresses import parse_address
+from portico.config.routes.table import Action, Route, Routes
 from portico.config.sources import resolve
 from portico.dev.access_lines import short_line
 from portico.dev.browser import url_of
@@ -150,6 +151,14 @@ def test_bytecode_is_forgotten(tmp_path: Path) -> None:
 )
 def test_who_accepts_html(accept: str, expected: bool) -> None:
     assert accepts_html(accept) is expected
+
+
+def test_names_are_looked_up_by_the_system_in_development() -> None:
+    values = {"to": ["http://a:80"], "resolver": "dns"}
+    given = resolve({}, {})
+    given.routes = Routes([Route("", "/a", Action("upstream", values, "here"))]).dump()
+    [action] = Routes.load(for_development(given).routes).actions
+    assert action.values == {**values, "resolver": "system"}
 
 
 def test_settings_for_development() -> None:

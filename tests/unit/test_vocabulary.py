@@ -65,6 +65,11 @@ EXCEPTIONS = (
         "ConnectionRefused(Error)?|is_refused",
         "TCP refuses a connection: ECONNREFUSED",
     ),
+    Kept(
+        "(python/portico/process/upstreams/lookups|tests/support/dns_server).py",
+        "answer|Answer|raise_on_no_answer",
+        "what RFC 1035 4.1 calls a section of a message, in dnspython",
+    ),
     Kept("python/portico/generate/.*", "_SITE", "a site, as Apache and nginx call a server's configuration"),
     Kept(
         "tests/.*", r"site|(\w+_)?site\.(py|css)", "a web site, which an application is; Django's admin.site"

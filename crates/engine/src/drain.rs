@@ -18,8 +18,8 @@ use crate::message::buffers::Buffers;
 use crate::orders::{Effects, OrderDescriptors, Orders, Stop};
 use crate::server::Server;
 use crate::spare_memory;
-use crate::upstream::names::{self, NameThread};
-use crate::upstream::probe;
+use crate::upstream::names::{self, Names};
+use crate::upstream::{orders as member_orders, probe};
 use crate::wheel::Timed;
 use rustix::process::{Signal, getpid, kill_process};
 use std::os::fd::OwnedFd;
@@ -53,21 +53,38 @@ pub async fn follow(
     outcome: Arc<OnceLock<Outcome>>,
 ) {
     let (there, logging, calling) = (server.clone(), server.resources.clone(), server.resources.clone());
+    let (changing, telling) = (server.clone(), server.clone());
+    // Looked up until the end of this.
+    let names = Arc::new(Names::default());
+    let followed = names.clone();
     let effects = Effects {
         on_signal: Box::new(move || there.interrupt()),
         on_access_log: Box::new(move |file| logging.reopen_access_log(&file)),
         on_call_order: Box::new(move |order| calling.call_orders.take(order)),
+        on_members: Box::new(move |text| {
+            member_orders::take(changing.upstreams(), text, &|upstream, name| followed.follow(upstream, name));
+        }),
+        report_members: Box::new(move || member_orders::report(telling.upstreams())),
     };
-    let ended = serve(&server, listeners, Orders::open(orders, effects)).await;
+    let ended = serve(&server, listeners, Orders::open(orders, effects), &names).await;
     // Nobody else sets it.
     let _ = outcome.set(ended);
     server.crew.stop();
 }
 
-async fn serve(server: &Arc<Server>, listeners: Vec<(Arc<Listener>, OwnedFd)>, mut orders: Orders) -> Outcome {
+async fn serve(
+    server: &Arc<Server>,
+    listeners: Vec<(Arc<Listener>, OwnedFd)>,
+    mut orders: Orders,
+    names: &Names,
+) -> Outcome {
     let (accepting, until) = watch::channel(Accepting::Open);
-    // Until the end of this.
-    let _names = begin_upstreams(server).await;
+    if !server.upstreams().is_empty() {
+        // Before the first request: a member may have been drained since this worker was forked.
+        orders.take_waiting();
+        begin_upstreams(server, names).await;
+        let _ = tokio::time::timeout(names::FIRST_LOOK, orders.take_until(|| !lacks_addresses(server))).await;
+    }
     let (connections, listeners): (Vec<_>, Vec<_>) =
         listeners.into_iter().partition(|(listener, _)| listener.is_connection);
     let serves_only_these = listeners.is_empty() && !connections.is_empty();
@@ -113,23 +130,23 @@ async fn serve(server: &Arc<Server>, listeners: Vec<(Arc<Listener>, OwnedFd)>, m
     Ok(has_finished)
 }
 
-/// Looks up the names of upstreams, and asks members whether they are well, as long as what is returned lives.
-async fn begin_upstreams(server: &Server) -> Option<NameThread> {
+/// Looks up the names of upstreams, as long as `names` lives, and asks members whether they are well.
+async fn begin_upstreams(server: &Server, names: &Names) {
     let upstreams = server.upstreams();
     let buffers = Arc::new(Buffers::new(&server.resources.budgets.memory));
-    let names = match names::follow(upstreams) {
-        Some((thread, looked_up)) => {
-            let _ = tokio::time::timeout(names::FIRST_LOOK, looked_up).await;
-            Some(thread)
-        }
-        None => None,
-    };
+    if let Some(looked_up) = names.follow_all(upstreams) {
+        let _ = tokio::time::timeout(names::FIRST_LOOK, looked_up).await;
+    }
     for upstream in upstreams {
         if let Some(terms) = upstream.terms.probe.clone() {
             tokio::spawn(probe::watch(Arc::downgrade(upstream), terms, buffers.clone()));
         }
     }
-    names
+}
+
+/// Whether addresses of names have not come yet, which the supervisor looks up.
+fn lacks_addresses(server: &Server) -> bool {
+    server.upstreams().iter().any(|upstream| upstream.lacks_addresses())
 }
 
 /// Ends the process if it does not end by itself, because its first thread is in a call or waits for the interpreter.

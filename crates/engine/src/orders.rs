@@ -6,8 +6,10 @@
 //!     supervisor to worker   A announce the end and go on serving, D drain (text: within how many seconds, or none),
 //!                            Q quit, V log from a level on (text: its name), O go on with other log files (text:
 //!                            a letter for each descriptor that comes along, a access log, e error log), S log the
-//!                            stack of a call, I interrupt one, E respond in its place (`call_orders`)
-//!     worker to supervisor   R ready, L leaving by a signal (text: D or Q), T the order with this number was taken
+//!                            stack of a call, I interrupt one, E respond in its place (`call_orders`),
+//!                            M change members of upstreams, U report them (text: `upstream::orders`)
+//!     worker to supervisor   R ready, L leaving by a signal (text: D or Q), U what was asked for by the order with this
+//!                            number, T the order with this number was taken
 //! ```
 //!
 //! The same frames as in python/portico/process/messages.py. End of file is the supervisor's death.
@@ -24,6 +26,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -33,6 +36,9 @@ const SIGTERM: u8 = 15;
 
 /// Bytes of a frame before its text.
 const HEAD_BYTES: usize = 9;
+
+/// Between two tries to tell a supervisor something that has not read what it was told before.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// As many descriptors as one message may bring (`SCM_MAX_FD` of the kernel).
 const MOST_RECEIVED: usize = 253;
@@ -134,6 +140,10 @@ pub struct Effects {
     pub on_access_log: Box<dyn Fn(OwnedFd) + Send>,
     /// Called with what is to be done about one call.
     pub on_call_order: Box<dyn Fn(CallOrder) + Send>,
+    /// Called with what is ordered of members of upstreams.
+    pub on_members: Box<dyn Fn(&str) + Send>,
+    /// Called for a report of them.
+    pub report_members: Box<dyn Fn() -> String + Send>,
 }
 
 /// What a supervisor orders.
@@ -142,6 +152,8 @@ enum Order {
     Reopen,
     SetLevel,
     Call(Measure),
+    Members,
+    ReportMembers,
 }
 
 /// What comes from outside.
@@ -159,6 +171,10 @@ pub struct Orders {
     incomplete: Vec<u8>,
     /// The descriptors that it has sent, until the order that they belong to is complete.
     files: VecDeque<OwnedFd>,
+    /// How to leave, if that was ordered before anybody has asked.
+    early: Option<Stop>,
+    /// What the supervisor is still to be told, where it has not read all of before.
+    unsent: Vec<u8>,
 }
 
 impl Orders {
@@ -166,9 +182,38 @@ impl Orders {
     pub fn open(descriptors: OrderDescriptors, effects: Effects) -> Orders {
         let OrderDescriptors { signals, wakeups, supervisor, ready } = descriptors;
         let (signals, wakeups, supervisor) = (Inlet::new(signals), Inlet::new(wakeups), Inlet::new(supervisor));
-        let (incomplete, files) = (Vec::new(), VecDeque::new());
-        let (within_s, is_orphaned) = (None, false);
-        Orders { signals, wakeups, supervisor, ready, effects, within_s, is_orphaned, incomplete, files }
+        let (incomplete, files, unsent) = (Vec::new(), VecDeque::new(), Vec::new());
+        let (within_s, is_orphaned, early) = (None, false, None);
+        Orders { signals, wakeups, supervisor, ready, effects, within_s, is_orphaned, incomplete, files, early, unsent }
+    }
+
+    /// Does what was ordered before the server has begun to serve.
+    pub fn take_waiting(&mut self) {
+        let mut bytes = [0; 256];
+        while let Some(supervisor) = &self.supervisor.0 {
+            match receive_from(supervisor.get_ref(), &mut bytes) {
+                Ok((count, files)) if count > 0 => {
+                    self.files.extend(files);
+                    self.incomplete.extend_from_slice(bytes.get(..count).unwrap_or_default());
+                }
+                Err(Errno::INTR) => {}
+                // The end of the supervisor is there to be seen later.
+                _ => break,
+            }
+        }
+        let stop = self.take_orders();
+        self.early = self.early.max(stop);
+    }
+
+    /// Does what is ordered until that has had an effect, or is to leave.
+    pub async fn take_until(&mut self, is_done: impl Fn() -> bool) {
+        while !is_done() && self.early.is_none() {
+            let stop = tokio::select! {
+                stop = self.next() => Some(stop),
+                () = tokio::time::sleep(AGAIN) => None,
+            };
+            self.early = self.early.max(stop);
+        }
     }
 
     /// Tells the supervisor that the server is ready.
@@ -194,7 +239,12 @@ impl Orders {
 
     /// Waits until the server is told to leave: by the strongest of all that has come by then.
     pub async fn next(&mut self) -> Stop {
+        if let Some(stop) = self.early.take() {
+            return stop;
+        }
         loop {
+            self.send_unsent();
+            let has_unsent = !self.unsent.is_empty();
             let (mut from_signals, mut from_wakeups, mut from_supervisor) = ([0; 64], [0; 64], [0; 256]);
             tokio::select! {
                 received = self.signals.read(&mut from_signals) => {
@@ -217,6 +267,7 @@ impl Orders {
                         return stop;
                     }
                 }
+                () = tokio::time::sleep(AGAIN), if has_unsent => {}
             }
         }
     }
@@ -228,7 +279,7 @@ impl Orders {
             let text = self.incomplete.drain(..whole).skip(HEAD_BYTES).collect::<Vec<u8>>();
             let Some(order) = order_named(kind) else {
                 let kind = kind.escape_ascii();
-                let expected = "A, D, Q, V, O, S, I or E";
+                let expected = "A, D, Q, V, O, S, I, E, M or U";
                 log(Level::Error, &format!("an order of the supervisor: expected {expected}, got {kind}"));
                 continue;
             };
@@ -245,6 +296,11 @@ impl Orders {
                     if let Some(order) = CallOrder::read(measure, &text) {
                         (self.effects.on_call_order)(order);
                     }
+                }
+                Order::Members => (self.effects.on_members)(&String::from_utf8_lossy(&text)),
+                Order::ReportMembers => {
+                    let report = (self.effects.report_members)();
+                    self.say(&frame(b'U', number, report.as_bytes()));
                 }
             }
             self.say(&frame(b'T', number, b""));
@@ -264,12 +320,24 @@ impl Orders {
         }
     }
 
-    /// Sends a frame in one piece. The supervisor reads all the time: where there is no room, it hangs or is gone.
-    fn say(&self, frame: &[u8]) {
-        let Some(supervisor) = &self.supervisor.0 else { return };
-        // Without SIGPIPE, which an application may have given its default effect.
-        if let Err(error) = send(supervisor.get_ref(), frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            log(Level::Debug, &format!("cannot tell the supervisor: {error}"));
+    /// Sends a frame. The supervisor reads all the time: where there is no room, it is behind, hangs or is gone.
+    fn say(&mut self, frame: &[u8]) {
+        self.unsent.extend_from_slice(frame);
+        self.send_unsent();
+    }
+
+    fn send_unsent(&mut self) {
+        let Some(supervisor) = &self.supervisor.0 else { return self.unsent.clear() };
+        while !self.unsent.is_empty() {
+            // Without SIGPIPE, which an application may have given its default effect.
+            match send(supervisor.get_ref(), &self.unsent, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(count) => drop(self.unsent.drain(..count)),
+                Err(Errno::AGAIN | Errno::INTR) => return,
+                Err(error) => {
+                    log(Level::Debug, &format!("cannot tell the supervisor: {error}"));
+                    self.unsent.clear();
+                }
+            }
         }
     }
 }
@@ -292,6 +360,8 @@ fn order_named(kind: u8) -> Option<Order> {
         b'S' => Some(Order::Call(Measure::Stack)),
         b'I' => Some(Order::Call(Measure::Interrupt)),
         b'E' => Some(Order::Call(Measure::Respond)),
+        b'M' => Some(Order::Members),
+        b'U' => Some(Order::ReportMembers),
         _ => None,
     }
 }

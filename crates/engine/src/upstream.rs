@@ -5,11 +5,12 @@
 //! 2. `address`, `connect`: where a server is, and a connection to it.
 //! 3. `pool`: connections that are kept for further requests.
 //! 4. `circuit`, `balance`: whether a server gets requests, and which of several gets the next one; pure functions.
-//! 5. `member`: one server. `group`: all that serve the same, from which one is chosen for each request.
+//! 5. `member`: one server. `roster`: who is to be one. `group`: all that serve the same, from which one is chosen for each
+//!    request.
 //! 6. `ends`: where a request's body comes from and where the response goes, as traits.
 //! 7. `transfer`: one exchange over one connection; `tunnel`: what follows an upgrade.
 //! 8. `forward`: one request, over as many members as it takes; `probe`: whether members are well, asked in time; `names`:
-//!    members that are known by a name.
+//!    members that are known by a name; `orders`: what is ordered and told of members meanwhile.
 
 pub mod address;
 pub mod balance;
@@ -21,7 +22,9 @@ pub mod forward;
 pub mod group;
 pub mod member;
 pub mod names;
+pub mod orders;
 pub mod pool;
 pub mod probe;
+pub mod roster;
 pub mod transfer;
 pub mod tunnel;

@@ -3,14 +3,21 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
+#[path = "support/upstream.rs"]
+mod upstream;
 
 use portico_engine::engine::Ended;
 use portico_engine::function::{Function, FunctionRequest, FunctionResponse};
 use portico_engine::orders;
-use std::io::{Read as _, Write as _};
+use portico_engine::upstream::address::{Address, Place};
+use portico_engine::upstream::group::{Upstream, UpstreamTerms};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 use support::RunningServer;
+use upstream::terms;
 
 const READY: &[u8] = b"R\0\0\0\0\x04\0\0\0shop";
 
@@ -73,6 +80,65 @@ fn orders_that_are_not_to_leave_are_acknowledged_too() {
     supervisor.write_all(b"V\x01\0\0\0\x04\0\0\0infoV\x02\0\0\0\x04\0\0\0loudO\x03\0\0\0\x02\0\0\0ae").unwrap();
     read_exactly(&mut supervisor, b"T\x01\0\0\0\0\0\0\0T\x02\0\0\0\0\0\0\0T\x03\0\0\0\0\0\0\0");
     assert!(get(&server, "/").ends_with("hello"));
+    assert_eq!(server.stop(), Ended::InPeace);
+}
+
+#[test]
+fn members_are_reported_by_the_number_of_the_order_and_however_many_there_are() {
+    const COUNT: u32 = 10_000;
+    let upstream = Upstream::at(terms(), Vec::new());
+    let (server, mut supervisor) = RunningServer::serve_supervised_beside(READY, upstream.clone());
+    read_exactly(&mut supervisor, READY);
+    supervisor.write_all(b"U\x07\0\0\0\0\0\0\0").unwrap();
+    read_exactly(&mut supervisor, b"U\x07\0\0\0\0\0\0\0T\x07\0\0\0\0\0\0\0");
+    let text = b"add\0tests\0http://10.0.0.1:80\x003\0";
+    supervisor.write_all(&[b"M\x08\0\0\0\x1f\0\0\0", &text[..]].concat()).unwrap();
+    read_exactly(&mut supervisor, b"T\x08\0\0\0\0\0\0\0");
+    assert_eq!(upstream.members().len(), 1);
+    // More than the socket has room for: the rest follows when the supervisor has read.
+    upstream.change(|roster| {
+        for number in 0..COUNT {
+            roster.add(Place::Fixed(Address::Tcp((Ipv4Addr::from(number), 80).into())), 1);
+        }
+    });
+    supervisor.write_all(b"U\x09\0\0\0\0\0\0\0").unwrap();
+    let mut head = [0; 9];
+    supervisor.read_exact(&mut head).unwrap();
+    assert_eq!(head[..5], *b"U\x09\0\0\0");
+    let mut report = vec![0; u32::from_le_bytes(head[5..].try_into().unwrap()) as usize];
+    assert!(report.len() > 300_000, "{}", report.len());
+    supervisor.read_exact(&mut report).unwrap();
+    assert_eq!(report.split(|byte| *byte == 0).count(), (COUNT as usize + 1) * 8 + 1);
+    read_exactly(&mut supervisor, b"T\x09\0\0\0\0\0\0\0");
+    assert_eq!(server.stop(), Ended::InPeace);
+}
+
+#[test]
+fn members_that_were_drained_before_the_server_serves_get_no_request() {
+    let upstream = Upstream::at(terms(), vec![Place::read("http://127.0.0.1:1").unwrap()]);
+    let order = b"M\x01\0\0\0\x20\0\0\0drain\0tests\0http://127.0.0.1:1\0\0";
+    let (server, mut supervisor) = RunningServer::serve_ordered_beside(order, READY, upstream.clone());
+    read_exactly(&mut supervisor, &[b"T\x01\0\0\0\0\0\0\0", READY].concat());
+    assert!(upstream.members()[0].is_draining());
+    assert!(get(&server, "/").starts_with("HTTP/1.1 503 "));
+    assert_eq!(server.stop(), Ended::InPeace);
+}
+
+#[test]
+fn a_server_waits_for_the_addresses_that_its_supervisor_looks_up() {
+    let terms = UpstreamTerms { resolve_ms: None, ..terms() };
+    let upstream = Upstream::at(terms, vec![Place::read("http://shop.example:8000").unwrap()]);
+    let (server, mut supervisor) = RunningServer::serve_supervised_beside(READY, upstream.clone());
+    // It is not ready before.
+    supervisor.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    assert_eq!(supervisor.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    supervisor.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let text = b"found\0tests\0http://shop.example:8000\x00127.0.0.1:1 3 0,[::1]:2 1 5,nonsense\0";
+    let length = u32::try_from(text.len()).unwrap().to_le_bytes();
+    supervisor.write_all(&[b"M\x01\0\0\0", &length[..], text].concat()).unwrap();
+    read_exactly(&mut supervisor, &[b"T\x01\0\0\0\0\0\0\0", READY].concat());
+    let names: Vec<String> = upstream.members().iter().map(|member| member.name.clone()).collect();
+    assert_eq!(names, ["http://127.0.0.1:1", "http://[::1]:2"]);
     assert_eq!(server.stop(), Ended::InPeace);
 }
 

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use portico_engine::upstream::balance::{Candidate, HashBy, consistent, hash, least_requests, round_robin};
+use portico_engine::upstream::balance::{Candidate, HashBy, consistent, hash, keep_first, least_requests, round_robin};
 use portico_wire::{Limits, RequestHead};
 
-const PLAIN: Candidate = Candidate { weight: 1, in_flight: 0, identity: 0, is_available: true };
+const PLAIN: Candidate = Candidate { weight: 1, in_flight: 0, identity: 0, priority: 0, is_available: true };
 
 fn weighted(weights: &[u32]) -> Vec<Candidate> {
     let members = weights.iter().enumerate();
@@ -73,6 +73,26 @@ fn least_requests_are_counted_by_weight() {
     let equal = load(&[(1, 1), (1, 1), (1, 1)]);
     let chosen: Vec<_> = (0..4).map(|ticket| least_requests(ticket, &equal).unwrap()).collect();
     assert_eq!(chosen, [0, 1, 2, 0]);
+}
+
+#[test]
+fn the_lowest_priority_number_of_those_that_may_be_chosen_goes_first() {
+    let of = |rows: &[(u16, u32, bool)]| -> Vec<Candidate> {
+        let one = |&(priority, weight, is_available)| Candidate { priority, weight, is_available, ..PLAIN };
+        rows.iter().map(one).collect()
+    };
+    for (rows, left) in [
+        (&[(0, 1, true), (0, 1, true)][..], &[true, true][..]),
+        (&[(9, 1, true), (3, 1, true), (3, 1, false), (4, 1, true)], &[false, true, false, false]),
+        (&[(3, 0, true), (4, 1, true), (4, 2, true)], &[false, true, true]),
+        (&[(3, 1, false)], &[false]),
+        (&[], &[]),
+    ] {
+        let mut candidates = of(rows);
+        keep_first(&mut candidates);
+        let available: Vec<bool> = candidates.iter().map(|candidate| candidate.is_available).collect();
+        assert_eq!(available, left, "{rows:?}");
+    }
 }
 
 #[test]

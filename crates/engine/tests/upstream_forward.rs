@@ -11,6 +11,7 @@ use portico_engine::upstream::ends::{ResponseSink, SourceGone};
 use portico_engine::upstream::failure::Reason;
 use portico_engine::upstream::group::{ProbeTerms, Times, Upstream, UpstreamTerms};
 use portico_engine::upstream::member::{Member, MemberTerms};
+use portico_engine::upstream::orders;
 use portico_engine::upstream::pool::KeepTerms;
 use portico_engine::upstream::probe;
 use portico_wire::{ResponseHead, WireError};
@@ -19,7 +20,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, mpsc as sync_mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc as sync_mpsc};
 use support::{Blocks, Blockwise, Client, LONG, MEMBER, Shown, TestServer, member, nobody, run, terms};
 use tokio::sync::mpsc;
 
@@ -698,13 +699,12 @@ fn members_come_drain_and_go() {
     run(async {
         client.get().await;
         let members = client.upstream.members();
-        members[0].drain();
+        client.upstream.change(|roster| roster.drain(&members[0].name));
         assert!(members[0].pool.is_empty());
         assert_eq!(client.ask("GET", b"").await.0.unwrap_err().failure.reason, Reason::NoMember);
-        client.upstream.add(member(other.address, MEMBER));
+        client.upstream.change(|roster| roster.add(Place::Fixed(Address::Tcp(other.address)), 1));
         assert_eq!(client.ask("GET", b"").await.0.unwrap().member, format!("http://{}", other.address));
-        assert!(client.upstream.remove(&members[0].name).is_some());
-        assert!(client.upstream.remove(&members[0].name).is_none());
+        client.upstream.change(|roster| roster.remove(&members[0].name));
         assert_eq!(client.upstream.members().len(), 1);
     });
     assert_eq!((one.accepted(), other.accepted()), (1, 1));
@@ -755,11 +755,9 @@ fn addresses_are_urls_and_paths() {
         ("unix:@a", "unix:@a"),
         ("http://a.example:81", "http://a.example:81"),
         ("http://a.example/", "http://a.example:80"),
+        ("srv+http://_http._tcp.a.example", "srv+http://_http._tcp.a.example"),
     ] {
-        match Place::read(text).unwrap() {
-            Place::Fixed(address) => assert_eq!(address.to_string(), shown),
-            Place::Named(name) => assert_eq!(name.to_string(), shown),
-        }
+        assert_eq!(Place::read(text).unwrap().to_string(), shown);
     }
     for text in [
         "",
@@ -772,6 +770,9 @@ fn addresses_are_urls_and_paths() {
         "http://a:x",
         "unix:",
         "unix:a\0b",
+        "srv+http://",
+        "srv+http://a:80",
+        "srv+https://a",
     ] {
         let error = Place::read(text).unwrap_err();
         assert_eq!(error, format!("expected http://HOST:PORT or unix:PATH, got {text:?}"));
@@ -782,7 +783,7 @@ fn addresses_are_urls_and_paths() {
 fn the_addresses_of_a_name_come_and_leave() {
     let name = match Place::read("http://a.example:80").unwrap() {
         Place::Named(name) => name,
-        Place::Fixed(address) => unreachable!("{address}"),
+        other => unreachable!("{other}"),
     };
     let fixed = Place::Fixed(Address::Tcp(nobody()));
     let upstream = Upstream::at(terms(), vec![Place::Named(name.clone()), fixed]);
@@ -799,6 +800,74 @@ fn the_addresses_of_a_name_come_and_leave() {
     // The one that stays is the same as before, with its connections and what is known of it.
     assert!(Arc::ptr_eq(&second, &at_address(2).unwrap()));
     assert_eq!((upstream.members_of(&name), upstream.members().len()), (2, 3));
+}
+
+#[test]
+fn a_member_that_is_alone_for_a_while_is_not_ejected_meanwhile() {
+    let circuit = CircuitTerms { max_failures: 1, ..MEMBER.circuit };
+    let (gone, other) = (Place::Fixed(Address::Tcp(nobody())), Place::Fixed(Address::Tcp(nobody())));
+    let terms = UpstreamTerms { member: MemberTerms { circuit, ..MEMBER }, ..terms() };
+    let client = Client { upstream: Upstream::at(terms, vec![gone.clone()]), ..Client::new(support::terms(), []) };
+    let status = async || client.ask("GET", b"").await.0.unwrap_err().failure.reason.status();
+    run(async {
+        assert_eq!((status().await, status().await), (502, 502));
+        client.upstream.change(|roster| roster.add(other.clone(), 1));
+        client.upstream.change(|roster| roster.drain(&other.to_string()));
+        // One that gets nothing is nobody that its requests could go to.
+        assert_eq!((status().await, status().await), (502, 502));
+        client.upstream.change(|roster| roster.take_back(&other.to_string(), None));
+        assert_eq!((status().await, status().await), (502, 503));
+    });
+}
+
+#[test]
+fn requests_and_failures_are_counted_and_a_member_that_has_gone_is_reported_as_long_as_it_has_some() {
+    let (server, barrier) = (TestServer::echo(), Arc::new(Barrier::new(2)));
+    let slow = TestServer::start({
+        let barrier = barrier.clone();
+        move |_, mut peer| {
+            peer.read_request().unwrap();
+            barrier.wait();
+            barrier.wait();
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let client = Client::new(terms(), [member(slow.address, MEMBER)]);
+    let report = || orders::report(std::slice::from_ref(&client.upstream));
+    let line = |name: &str, of: &str, rest: &str| format!("tests\0{name}\0{of}\0{}\0", rest.replace(' ', "\0"));
+    run(async {
+        let held = format!("http://{}", slow.address);
+        let asked = client.get();
+        let changed = async {
+            tokio::task::spawn_blocking({
+                let barrier = barrier.clone();
+                move || barrier.wait()
+            })
+            .await
+            .unwrap();
+            assert_eq!(report(), line(&held, "", "up 1 1 1 0"));
+            let order =
+                format!("add\0tests\0http://{}\04\0remove\0tests\0{held}\0\0drain\0others\0a\0\0", server.address);
+            orders::take(std::slice::from_ref(&client.upstream), &order, &|_, name| panic!("{name}"));
+            let there = line(&format!("http://{}", server.address), "", "up 4 0 0 0");
+            assert_eq!(report(), there.clone() + &line(&held, "", "leaving 1 1 1 0"));
+            tokio::task::spawn_blocking(move || barrier.wait()).await.unwrap();
+            there
+        };
+        let (_, there) = tokio::join!(asked, changed);
+        assert_eq!(report(), there);
+        drop(client.get().await);
+        assert_eq!(report(), line(&format!("http://{}", server.address), "", "up 4 0 1 0"));
+        // What cannot be read is passed over, as is the rest of what is not complete.
+        let mut followed = Vec::new();
+        let names = std::cell::RefCell::new(&mut followed);
+        let order = "add\0tests\0nonsense\0\0what\0tests\0a\0\0add\0tests\0http://a.example\0\0add\0tests";
+        orders::take(std::slice::from_ref(&client.upstream), order, &|_, name| {
+            names.borrow_mut().push(name.to_string());
+        });
+        assert_eq!(followed, ["http://a.example:80"]);
+        assert_eq!(client.upstream.names().len(), 1);
+    });
 }
 
 #[test]

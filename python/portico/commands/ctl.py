@@ -45,7 +45,6 @@ _VERBS: dict[str, tuple[str, tuple[click.Parameter, ...], bool]] = {
 def _ask(
     verb: str,
     *,
-    app: str | None,
     config_file: str | None,
     socket_path: str | None,
     pid_file: str | None,
@@ -53,11 +52,14 @@ def _ask(
     pool: str | None,
     json: bool,
     timeout: float | None,
+    app: str | None = None,
     **fields: Any,
 ) -> None:
     from portico.ctl.connection import ask, upgrade
     from portico.ctl.instances import Wish, find_socket, pool_socket
     from portico.ctl.words import SENTENCES
+
+    fields = {name: value for name, value in fields.items() if value is not None}
 
     wish = Wish(socket_path or "", pid_file or "", name or "", config_file, app or "")
     path = find_socket(wish)
@@ -76,17 +78,70 @@ def _ask(
         click.echo(SENTENCES[verb](result))
 
 
+def _read_member(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    # Here, because most verbs have none.
+    import os
+
+    from portico.config.routes.kinds import UpstreamAddress
+    from portico.config.unfit import UnfitError
+    from portico.errors import OperatorError, quoted
+
+    kind = UpstreamAddress()
+    try:
+        return kind.from_folder(kind.parse(text), os.getcwd())
+    except UnfitError as error:
+        raise OperatorError(f"MEMBER: expected {error.expected}, got {quoted(error.got)}") from None
+    except ValueError:
+        raise OperatorError(f"MEMBER: expected {kind.expected}, got {quoted(text)}") from None
+
+
+_UPSTREAM = click.Argument(["upstream"], metavar="NAME")
+_MEMBER = click.Argument(["member"], metavar="MEMBER", callback=_read_member)
+_OF_UPSTREAMS: dict[str, tuple[str, str, tuple[click.Parameter, ...], bool]] = {
+    "list": ("upstream", "List the members of all upstreams.", (), False),
+    "add": (
+        "upstream-add",
+        "Let a member get requests: a new one, or one that was drained.",
+        (
+            _UPSTREAM,
+            _MEMBER,
+            click.Argument(["weight"], type=click.IntRange(1, 65535), required=False, metavar="[WEIGHT]"),
+        ),
+        True,
+    ),
+    "drain": (
+        "upstream-drain",
+        "Let a member get no more requests, and finish those that it has.",
+        (_UPSTREAM, _MEMBER),
+        True,
+    ),
+    "remove": (
+        "upstream-remove",
+        "Let a member finish its requests, and be none any more.",
+        (_UPSTREAM, _MEMBER),
+        True,
+    ),
+}
+"""For each command: its verb, and what `_VERBS` has."""
+
+
 def _command(verb: str) -> click.Command:
     what, own, has_outcome = _VERBS[verb]
+    app = click.Argument(["app"], required=False, metavar="[APP]")
+    return _made(verb, verb, what, (*own, app), has_outcome)
+
+
+def _made(
+    name: str, verb: str, what: str, own: tuple[click.Parameter, ...], has_outcome: bool
+) -> click.Command:
     waiting = click.Option(
         ["--wait/--no-wait"], default=True, help="Wait until it is done, or has failed.  [default: wait]"
     )
     return click.Command(
-        verb,
+        name,
         callback=functools.partial(_ask, verb),
         params=[
             *own,
-            click.Argument(["app"], required=False, metavar="[APP]"),
             *([waiting] if has_outcome else []),
             click.Option(["--json"], is_flag=True, help="Print JSON."),
             click.Option(
@@ -111,9 +166,26 @@ def _command(verb: str) -> click.Command:
     )
 
 
+class _OfUpstreams(Commands):
+    """The commands about upstreams; `list` may be left out."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or [self.default])
+
+
 COMMAND = Commands(
     name="ctl",
-    commands=[_command(verb) for verb in _VERBS],
+    commands=[
+        *(_command(verb) for verb in _VERBS),
+        _OfUpstreams(
+            default="list",
+            name="upstream",
+            commands=[_made(name, *rest) for name, rest in _OF_UPSTREAMS.items()],
+            help="List the members of upstreams, or change them while the server runs. NAME is what the "
+            "[[upstream]] is called, MEMBER is as in `to`.",
+            short_help="List or change the members of upstreams.",
+        ),
+    ],
     help="Ask a server that runs, or have it do something, over its control socket.",
     short_help="Steer a running server.",
 )

@@ -6,6 +6,7 @@ Runs in the process of the command line, after config/sources.py and before anyt
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 
@@ -17,7 +18,7 @@ from portico.config.error_pages import in_error_pages
 from portico.config.file import VARIABLE
 from portico.config.finding import why_none_was_found
 from portico.config.kinds import LogFile
-from portico.config.routes.table import Routes, needs_no_application
+from portico.config.routes.table import Routes, asks_dns, needs_no_application
 from portico.config.settings import TABLE, Settings
 from portico.config.standard_output import STANDARD_OUTPUT
 from portico.config.values import AUTO
@@ -35,7 +36,15 @@ def check(settings: Settings) -> None:
     rules = (_in_import_path, _in_static_directories, _in_folders, in_error_pages, _in_logs)
     below = [] if mistakes else [sentence for rule in rules for sentence in rule(settings, directory)]
     app = [] if mistakes and not settings.app else _in_app(settings)
-    raise_mistakes([*mistakes, *app, *clashes(settings, directory), *below])
+    raise_mistakes([*mistakes, *app, *_in_installed(settings), *clashes(settings, directory), *below])
+
+
+def _in_installed(settings: Settings) -> Iterator[str]:
+    if asks_dns(settings.routes) and importlib.util.find_spec("dns") is None:
+        yield (
+            "resolver: expected the package dnspython, since an [[upstream]] asks the DNS, got none: "
+            "pip install 'portico-server[dns]'"
+        )
 
 
 def check_together(settings: Settings, directory: str) -> None:

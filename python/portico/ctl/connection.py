@@ -28,6 +28,8 @@ def ask(
     step. Raises OperatorError if there is nobody, or with what the server says that was wrong.
     """
     request = {"protocol": PROTOCOL, "verb": verb, **fields}
+    # What was typed, in sentences.
+    verb = verb.replace("upstream-", "upstream ")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         try:

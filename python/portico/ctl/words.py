@@ -89,6 +89,38 @@ def requests(result: Result) -> str:
     return _table(("PID", "SECONDS", "METHOD", "PATH"), rows) if rows else "no request is running"
 
 
+def upstreams(result: Result) -> str:
+    """Return a table of the members of upstreams."""
+    head = ("UPSTREAM", "MEMBER", "STATE", "WEIGHT", "RUNNING", "REQUESTS", "FAILURES", "FROM")
+    rows = [
+        (
+            upstream["name"],
+            each["member"],
+            _states(each["workers"]) or each["state"],
+            str(each["weight"]),
+            str(each["in_flight"]),
+            str(each["requests"]),
+            str(each["failures"]),
+            each["from"],
+        )
+        for upstream in result["upstreams"]
+        for each in upstream["members"]
+    ]
+    if not result["upstreams"]:
+        return "the server has no [[upstream]]"
+    lines = [_table(head, rows)] if rows else []
+    lines += [f"{each['name']} has no members" for each in result["upstreams"] if not each["members"]]
+    lines += [f"worker {pid} has not told of its own" for pid in result["unheard"]]
+    return "\n".join(lines)
+
+
+def _states(workers: Mapping[str, int]) -> str:
+    """Return in which states workers see a member; how many do, if they differ."""
+    if len(workers) == 1:
+        return next(iter(workers))
+    return ", ".join(f"{state} {count}" for state, count in workers.items())
+
+
 def config(result: Result) -> str:
     """Return the settings as a configuration file."""
     return as_toml(Settings(dict(result["values"]), dict(result["origins"])), only_changed=False).rstrip("\n")
@@ -117,6 +149,10 @@ SENTENCES: Mapping[str, Callable[[Result], str]] = {
     "recycle": lambda result: f"worker {result['pid']} is replaced",
     "stacks": lambda result: f"worker {result['pid']} writes its stacks to the error log",
     "reopen-logs": lambda result: "the files of the logs are opened anew",
+    "upstream": upstreams,
+    "upstream-add": lambda result: f"{result['member']} of {result['upstream']} gets requests",
+    "upstream-drain": lambda result: f"{result['member']} of {result['upstream']} gets no more requests",
+    "upstream-remove": lambda result: f"{result['member']} is no member of {result['upstream']} any more",
     "log-level": lambda result: "the level of the error log is set, until the next reload",
 }
 """How each verb's result is said."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from portico.config.routes.table import SYSTEM, Routes
 from portico.config.setting import Setting
 from portico.config.settings import Settings
 from portico.config.settings.privileges import PrivilegeSettings
@@ -18,7 +19,7 @@ def for_development(settings: Settings) -> Settings:
     One worker, always. Nothing is ended because it takes long, since it may be at a breakpoint, and no
     connection is kept, since the next request may be for newer code: both unless the command line says so,
     because what a file says is meant for production, too. One thread, unless more are asked for anywhere. The
-    worker is who has started it, and may do what that may: it is a person's.
+    worker is who has started it, and may do what that may: it is a person's. It looks up names itself.
     """
     values, origins = dict(settings.values), dict(settings.origins)
     unless_on_the_command_line = {
@@ -44,4 +45,15 @@ def for_development(settings: Settings) -> Settings:
         changes[Settings.threads.attribute] = 1
     values.update(changes)
     origins.update(dict.fromkeys(changes, _ORIGIN))
-    return Settings(values, origins, settings.routes)
+    return Settings(values, origins, _by_system(settings.routes))
+
+
+def _by_system(record: list[Any]) -> list[Any]:
+    """Return routes whose names the system is asked for: there is no supervisor that would ask the DNS."""
+    if not record:
+        return record
+    routes = Routes.load(record)
+    for action in routes.actions:
+        if "resolver" in action.values:
+            action.values["resolver"] = SYSTEM
+    return routes.dump()

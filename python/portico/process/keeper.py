@@ -14,7 +14,7 @@ from portico.process.back_off import BackOff
 from portico.process.banner import banner
 from portico.process.calls import describe_calls
 from portico.process.life import ANNOUNCING, DRAINING, QUITTING
-from portico.process.messages import Announce, Drain, Failed, Leaving, Quit, Ready, Warmed
+from portico.process.messages import Announce, Drain, Failed, Leaving, Members, Quit, Ready, Warmed
 from portico.process.ways import Ways, fork_each
 from portico.process.worker import Assignment
 from portico.process.worker_handle import BOOTING, READY, WorkerHandle
@@ -41,12 +41,13 @@ STABLE_AFTER_S = 1.0
 class Keeper:
     """The workers, and the templates if there are any.
 
-    `leave` lets a forked process have nothing of the supervisor. `back_off` is when to fork again after
+    `leave` lets a forked process have nothing of the supervisor; `member_orders` is what it has to be told of
+    members of upstreams. `back_off` is when to fork again after
     failures. `templates` and `reforking` are None until a plan preloads; `on_templates` is called then.
     """
 
     __slots__ = (
-        *("_bounds", "_generations", "_hooks", "_leave", "_life", "_loop", "_on_templates"),
+        *("_bounds", "_generations", "_hooks", "_leave", "_life", "_loop", "_member_orders", "_on_templates"),
         *("_scoreboard", "_worker_set", "back_off", "reforking", "templates"),
     )
 
@@ -61,6 +62,7 @@ class Keeper:
         hooks: HookCalls,
         *,
         leave: Callable[[], None],
+        member_orders: Callable[[], str],
         on_templates: Callable[[Templates, Reforking], None],
     ) -> None:
         self._life = life
@@ -71,6 +73,7 @@ class Keeper:
         self._bounds = bounds
         self._hooks = hooks
         self._leave = leave
+        self._member_orders = member_orders
         self._on_templates = on_templates
         self.back_off = BackOff()
         self.templates: Templates | None = None
@@ -197,7 +200,12 @@ class Keeper:
             server = self._hooks.server
             ends = templates.fork(now_s)
             return None if ends is None else self._become_worker(0, ends, server, is_template=True)
-        templates.order_worker(slots[0], multiprocess=self._is_multiprocess, now_s=now_s)
+        templates.order_worker(
+            slots[0],
+            multiprocess=self._is_multiprocess,
+            member_orders=self._member_orders(),
+            now_s=now_s,
+        )
         return None
 
     def _fork(self, slots: list[int], now_s: float) -> Assignment | None:
@@ -242,6 +250,7 @@ class Keeper:
             multiprocess=self._is_multiprocess,
             server=server,
             is_template=is_template,
+            member_orders=self._member_orders(),
         )
 
     def _add_worker(self, worker: WorkerHandle, now_s: float) -> None:
@@ -250,6 +259,9 @@ class Keeper:
         self.adopt(worker)
         if self._life.stage == ANNOUNCING and worker.is_active:
             worker.tell(Announce)
+        # A template may have forked it before the latest.
+        if orders := self._member_orders():
+            worker.tell(Members, orders)
         log.debug(f"{worker} started as worker {worker.slot + 1}")
         if self._life.is_stopping:
             self._dismiss(worker, now_s)

@@ -12,12 +12,17 @@
                                       its start, and what to say of it
                            I Interrupt  raise RequestTimeout in a call
                            E Respond  respond with 504 in a call's place
+                           M Members  change members of upstreams; text of this and the next:
+                                      `crates/engine/src/upstream/orders.rs`
+                           U Report   report the members of all upstreams
     worker to supervisor   R Ready    the engine accepts connections; text: the application's full name
                            F Failed   the worker cannot serve; text: why
                            L Leaving  the worker leaves because of a signal; text: D or Q, as if so ordered
                            T Taken    the order with this number was taken
+                           U Report   what was asked for by the order with this number
                            W Warmed   the engine has ended, all was finished: is this to be a template?
-    supervisor to template N New      fork a worker; text: its slot, and 1 if there may be others, else 0
+    supervisor to template N New      fork a worker; text: its slot, 1 if there may be others, else 0, and
+                                      what it is to be told as M
                            Q Quit     leave
     template to supervisor R Ready    the application is loaded; text: its full name
                            F Failed   the application cannot be loaded, or no worker forked; text: why
@@ -68,6 +73,8 @@ Reopen = Kind(b"O")
 Stack = Kind(b"S")
 Interrupt = Kind(b"I")
 Respond = Kind(b"E")
+Members = Kind(b"M")
+Report = Kind(b"U")
 Ready = Kind(b"R")
 Failed = Kind(b"F")
 Leaving = Kind(b"L")
@@ -79,8 +86,8 @@ Born = Kind(b"B")
 Unknown = Kind(b"")
 """What a worker of another version says: an upgrade has left it here, and nobody knows what it means."""
 
-_OF_WORKERS = (Ready, Failed, Leaving, Taken, Warmed)
-_TO_WORKERS = (Announce, Drain, Quit, Promote, Verbosity, Reopen, Stack, Interrupt, Respond)
+_OF_WORKERS = (Ready, Failed, Leaving, Taken, Report, Warmed)
+_TO_WORKERS = (Announce, Drain, Quit, Promote, Verbosity, Reopen, Stack, Interrupt, Respond, Members, Report)
 _KINDS = {one.letter: one for one in (*_TO_WORKERS, *_OF_WORKERS, New, Born)}
 _HEAD_BYTES = 9
 

@@ -24,7 +24,8 @@ class Predecessor:
 
     `plan` is what to go back to, `generation` the number of its last one; `worker_count` is how many workers
     its configuration wanted, `wanted` how many it wanted at last. `signals` are those that it has not looked
-    at, `blocked` those that waited before the upgrade; `added` the servers that it has added to HAProxies.
+    at, `blocked` those that waited before the upgrade; `added` the servers that it has added to HAProxies;
+    `members` is what it has changed, and found, of the members of upstreams.
     """
 
     def __init__(self, record: dict[str, Any], plan: Plan) -> None:
@@ -42,6 +43,7 @@ class Predecessor:
         self._slots: int = record["slots"]
         # Of another version, which may have had none.
         self.pools: dict[str, Any] | None = record.get("pools")
+        self.members: list[Any] = record.get("members", [])
         self.plan = self._plan(record, plan)
         self.workers = [
             WorkerHandle.take_over(worker, _known(worker["settings"], plan.settings))

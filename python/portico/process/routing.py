@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from portico.config.routes.table import Action, Routes
+from portico.config.routes.table import SYSTEM, Action, Routes
 from portico.errors import OperatorError, quoted
 from portico.process.loaded import Loaded
 from portico.process.plan import ROUTER, handed_settings
@@ -58,9 +58,10 @@ class WorkerRoute:
 class WorkerUpstream:
     """Other servers (`portico.types.EngineUpstream`)."""
 
-    def __init__(self, action: Action, hosts: Sequence[str]) -> None:
+    def __init__(self, action: Action, key: str, hosts: Sequence[str]) -> None:
         values = action.values
-        self.name = action.origin
+        self.name = values.get("name") or action.origin
+        self.key = key
         self.to: Sequence[str] = values["to"]
         self.balance: str = values["balance"]
         self.keep: int = values["keep"]
@@ -72,7 +73,9 @@ class WorkerUpstream:
         self.retries: int = values["retries"]
         self.eject_after: int = values["eject_after"]
         self.eject_for_s: float = values["eject_for_s"]
-        self.resolve_s: float = values["resolve_s"]
+        # None where the supervisor says what addresses names have.
+        is_by_worker = values.get("resolver", SYSTEM) == SYSTEM
+        self.resolve_s: float | None = values["resolve_s"] if is_by_worker else None
         self.health_path: str = values["health_path"]
         # One that they serve, if any is named.
         self.health_host = next((host for host in hosts if host and not host.startswith("*")), "localhost")
@@ -91,6 +94,8 @@ class WorkerRouting:
         self.routes: Sequence[EngineRoute] = self.rows
         self.rejects_unknown_hosts = bool(routes.unknown_host)
         self.error_pages: EnginePages = ([], [], [])
+        # What has changed since the configuration was read: told by whoever makes a worker.
+        self.member_orders = ""
 
 
 def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Settings], Loaded]) -> Loaded:
@@ -112,8 +117,13 @@ def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Set
     routing.others = [OtherApplication(loaded) for loaded in others]
     folders = [action for action in routes.actions if action.table == "static"]
     routing.folders = [_folder(action, directory) for action in folders]
+    keys = {id(action): name for name, action in routes.upstreams.items()}
     routing.upstreams = [
-        WorkerUpstream(action, [route.host for route in routes.routes if route.action is action])
+        WorkerUpstream(
+            action,
+            keys.get(id(action), ""),
+            [route.host for route in routes.routes if route.action is action],
+        )
         for action in upstreams
     ]
     routing.error_pages = (_pages(applications), _pages(folders), _pages(upstreams))

@@ -43,6 +43,8 @@ def _by_settings(plan: Plan) -> list[str]:
     settings = plan.settings
     asked_for = {
         "portico.process.hooks": plan.hooks,
+        "portico.process.control.upstreams": settings.routes,
+        "portico.process.upstreams.members": settings.routes,
         "portico.process.template": settings.preload,
         "portico.process.warmup": settings.warmup,
         "portico.process.wrapping": settings.middleware,

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from portico.process.reforking import Reforking
     from portico.process.reread import Rereading
     from portico.process.templates import Templates
+    from portico.process.upstreams.members import UpstreamMembers
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # Between two looks whether somebody reads the error log again.
@@ -85,6 +86,8 @@ class Supervisor:
         self._rereading: Rereading | None = None
         # From the first plan on that has any.
         self._pools: Pools | None = None
+        # From when somebody first asks for them.
+        self._members: UpstreamMembers | None = None
         # Of a pool, to the supervisor of all.
         self._head_line: HeadLine | None = None
         self._hooks = HookCalls(self._generations, self._life, self._leave_to_hook)
@@ -97,6 +100,7 @@ class Supervisor:
             self._bounds,
             self._hooks,
             leave=self._leave,
+            member_orders=lambda: "" if self._members is None else self._members.orders(),
             on_templates=self._have_templates,
         )
         self._ends = Ends(
@@ -147,6 +151,7 @@ class Supervisor:
         if self._before is not None:
             self._take_over(self._before)
             self._before = None
+        self._have_names_looked_up()
         # What exists now lives as long as the process: leave it out of collections, which would copy its
         # pages in every worker (gc.freeze in the documentation of the module gc).
         gc.disable()
@@ -160,6 +165,8 @@ class Supervisor:
             if self._may_end(time.monotonic()):
                 if self._pools is not None:
                     self._pools.end()
+                if self._members is not None:
+                    self._members.end()
                 self._generations.close_listeners()
                 self._door.end()
                 # The interpreter gives signals their default effect while it ends itself: one more TERM would
@@ -218,6 +225,25 @@ class Supervisor:
                 directory=directory,
             )
         return self._pools
+
+    def _have_members(self) -> UpstreamMembers:
+        if self._members is None:
+            # Here, because few servers have upstreams, and each worker would have it.
+            from portico.process.upstreams.members import UpstreamMembers
+
+            self._members = UpstreamMembers(
+                self._loop, self._generations, self._worker_set, self._life, self._leave_to_hook
+            )
+            self._duties.append(self._members)
+        return self._members
+
+    def _have_names_looked_up(self) -> None:
+        """Have members if the plan has names that the DNS is asked for: they see to that."""
+        if self._members is None and self._plan.settings.routes:
+            from portico.config.routes.table import asks_dns
+
+            if asks_dns(self._plan.settings.routes):
+                self._have_members()
 
     def _line_to_head(self, fd: int) -> Duty:
         from portico.process.pools.head_line import HeadLine
@@ -280,7 +306,7 @@ class Supervisor:
         self._keeper.close()
         if self._rereading is not None:
             self._rereading.close()
-        for each in (self._pools, self._head_line):
+        for each in (self._pools, self._head_line, self._members):
             if each is not None:
                 each.close()
         self._door.close()
@@ -426,6 +452,8 @@ class Supervisor:
         """A child has ended that is no worker, no template and no hook."""
         if self._pools is not None and self._pools.ended(pid, exit_code, time.monotonic()):
             return
+        if self._members is not None and self._members.ended(pid, exit_code):
+            return
         if self._rereading is not None:
             self._rereading.ended(pid, exit_code)
 
@@ -440,11 +468,14 @@ class Supervisor:
         self._door.take_plan(plan, before)
         if self._pools is not None:
             self._pools.take_plan(plan, before)
+        if self._members is not None:
+            self._members.take_plan(plan)
         # Whether this plan serves, only a worker can tell.
         if self._automatic_count is not None:
             self._automatic_count.wake()
         self._generations.take(plan)
         self._generations.open_error_log()
+        self._have_names_looked_up()
         self._keeper.take_plan(before)
         # The rest follows from it: workers of this generation are started, and those before it drained.
         self._hooks.reloading()
@@ -462,7 +493,13 @@ class Supervisor:
 
         added = self._cluster.added if self._cluster is not None else self._added_before
         return hand_over(
-            self._generations, self._worker_set, self._scoreboard, self._life, added=added, pools=self._pools
+            self._generations,
+            self._worker_set,
+            self._scoreboard,
+            self._life,
+            added=added,
+            pools=self._pools,
+            members=self._members,
         )
 
     def _be_replaced(self, report: dict[str, Any]) -> str:
@@ -495,6 +532,8 @@ class Supervisor:
             pools = self._have_pools(before.pools["directory"])
             pools.take_plan(self._plan, before.plan)
             pools.take_over(before.pools["pools"])
+        if before.members:
+            self._have_members().take_over(before.members, before.plan)
         self._hooks.upgraded()
         log.info(f"upgraded from {before}: each worker is replaced once its successor is ready")
         self._signals.again(bytes([*before.signals, signal.SIGCHLD]))
@@ -553,6 +592,7 @@ class Supervisor:
             set_log_level=self._set_log_level,
             pools=lambda: self._pools,
             cluster=lambda: self._cluster,
+            members=self._have_members,
         )
 
     def _stop_by_control(self, at_once: bool, now_s: float) -> None:

@@ -189,7 +189,7 @@ class Template:
         unblock_signals(SUPERVISOR_SIGNALS)
         self._signals.close()
         os.close(self._fd)
-        slot, _, multiprocess = order.text.partition(" ")
+        slot, multiprocess, member_orders = order.text.split(" ", 2)
         return Assignment(
             self._assignment.plan,
             self._assignment.scoreboard,
@@ -198,6 +198,7 @@ class Template:
             stack_fd=stack_fd,
             multiprocess=multiprocess == "1",
             server=self._assignment.server,
+            member_orders=member_orders,
         )
 
     def _say(self, message: Message, fds: Iterable[int] = ()) -> None:

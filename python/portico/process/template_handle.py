@@ -89,13 +89,13 @@ class TemplateHandle(WorkerHandle):
         self.ready_at_s = now_s
         self.kill_at_s = None
 
-    def order_worker(self, slot: int, *, multiprocess: bool, now_s: float) -> None:
-        """Have a worker forked, for `slot`."""
+    def order_worker(self, slot: int, *, multiprocess: bool, member_orders: str, now_s: float) -> None:
+        """Have a worker forked, for `slot`; `member_orders` were given to the others."""
         self._ordered_slot = slot
         self.kill_at_s = now_s + _FORK_PATIENCE_S
         self.patience = f"did not fork within {_FORK_PATIENCE_S:g} s"
         try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
-            os.write(self.message_fd, encode(New(f"{slot} {int(multiprocess)}")))
+            os.write(self.message_fd, encode(New(f"{slot} {int(multiprocess)} {member_orders}")))
         except (BrokenPipeError, BlockingIOError):
             pass  # it has ended, or hangs: then its patience does
 

@@ -114,11 +114,11 @@ class Templates(Duty):
         log.debug(f"template {pid} started")
         return None
 
-    def order_worker(self, slot: int, *, multiprocess: bool, now_s: float) -> None:
-        """Have the current template fork a worker for `slot`."""
+    def order_worker(self, slot: int, *, multiprocess: bool, member_orders: str, now_s: float) -> None:
+        """Have the current template fork a worker for `slot`; `member_orders` were given to the others."""
         template = self.current
         if template is not None:
-            template.order_worker(slot, multiprocess=multiprocess, now_s=now_s)
+            template.order_worker(slot, multiprocess=multiprocess, member_orders=member_orders, now_s=now_s)
 
     def promote(self, worker: WorkerHandle, now_s: float) -> None:
         """Let `worker`, which has ended its engine, be a template."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from portico.process.generations import Generations
     from portico.process.life import Life
     from portico.process.pools.pools import Pools
+    from portico.process.upstreams.members import UpstreamMembers
     from portico.process.worker_set import WorkerSet
 
 
@@ -40,10 +41,12 @@ def hand_over(
     *,
     added: list[tuple[str, str]],
     pools: Pools | None,
+    members: UpstreamMembers | None,
 ) -> dict[str, Any]:
     """Return all that the supervisor in this one's place needs to know of it.
 
-    `added` are the servers that were added to HAProxies (`cluster/`).
+    `added` are the servers that were added to HAProxies (`cluster/`); `members` are those
+    of upstreams.
     """
     memory_fds = scoreboard.descriptors()
     workers = worker_set.workers.values()
@@ -69,6 +72,7 @@ def hand_over(
         "workers": [worker.hand_over() for worker in workers],
         "fds": [*fds, *(memory_fds or ()), *(fd for worker in workers for fd in worker.fds)],
         "pools": None if pools is None else pools.hand_over(),
+        "members": [] if members is None else members.hand_over(),
         "signals": [],
         "blocked": [],
         "added": added,

@@ -54,6 +54,7 @@ class Assignment:
 
     __slots__ = (
         "is_template",
+        "member_orders",
         "multiprocess",
         "plan",
         "scoreboard",
@@ -74,6 +75,7 @@ class Assignment:
         multiprocess: bool,
         server: Server | None = None,
         is_template: bool = False,
+        member_orders: str = "",
     ) -> None:
         self.server = server
         self.plan = plan
@@ -83,6 +85,8 @@ class Assignment:
         self.stack_fd = stack_fd
         self.multiprocess = multiprocess
         self.is_template = is_template
+        # What was ordered of members of upstreams before.
+        self.member_orders = member_orders
 
 
 class WorkerListener:
@@ -126,6 +130,8 @@ class WorkerProcess:
         self.on_interrupt: OnInterrupt | None = None
         self.on_response: OnResponse | None = None
         self.routing: EngineRouting | None = loaded.routing
+        if self.routing is not None:
+            self.routing.member_orders = assignment.member_orders
 
 
 def run_worker(assignment: Assignment) -> NoReturn:

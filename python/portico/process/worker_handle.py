@@ -13,7 +13,7 @@ import os
 from portico import _core
 from portico.process.import_watch import ImportWatch
 from portico.process.loop import NEVER_S
-from portico.process.messages import Decoder, Drain, Kind, Message, Quit, Taken, encode
+from portico.process.messages import Decoder, Drain, Kind, Message, Quit, Report, Taken, encode
 from portico.process.signals import STACKS_SIGNAL, signal
 
 BOOTING = "booting"
@@ -75,6 +75,7 @@ class WorkerHandle:
         "patience",
         "pid",
         "ready_at_s",
+        "reply",
         "settings",
         "slot",
         "state",
@@ -116,6 +117,8 @@ class WorkerHandle:
         self.order: Kind | None = None
         # The calls that nobody waits for, each with when that was decided.
         self.given_up: dict[CallName, float] = {}
+        # What it has told of the members of its upstreams, when it was asked last.
+        self.reply: Message | None = None
         self._decoder = Decoder()
         self._orders = 0
         # The numbers of orders that it has not acknowledged.
@@ -192,11 +195,17 @@ class WorkerHandle:
                 self._close_messages()
             messages += self._decoder.feed(data)
         self._untaken -= {message.number for message in messages if message.kind is Taken}
+        self.reply = next((each for each in reversed(messages) if each.kind is Report), self.reply)
         return messages
 
     def tell(self, order: Kind, text: str = "", fds: Sequence[int] = ()) -> None:
         """Give it an order to serve on by, which may be before it serves; `fds` are sent along."""
         self._order(order, text, fds)
+
+    def ask(self, order: Kind) -> int:
+        """Give it an order that it replies to; returns the number that its `reply` will have."""
+        self._order(order)
+        return self._orders
 
     def leave(self, order: Kind, *, now_s: float, within_s: float = NEVER_S) -> None:
         """Order it to leave, and expect it to be gone as soon as it should by that, or in `within_s`."""

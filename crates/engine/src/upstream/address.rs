@@ -21,6 +21,8 @@ pub enum Place {
     Fixed(Address),
     /// A name that has to be looked up, and may have others in time.
     Named(HostPort),
+    /// `srv+http://NAME`: where SRV records say (RFC 2782), which somebody else looks up.
+    Service(String),
 }
 
 /// A name with a port.
@@ -31,7 +33,7 @@ pub struct HostPort {
 }
 
 impl Place {
-    /// Reads `http://HOST:PORT` (the port may be missing: 80) or `unix:PATH`.
+    /// Reads `http://HOST:PORT` (the port may be missing: 80), `srv+http://NAME` or `unix:PATH`.
     ///
     /// # Errors
     /// A sentence: what was expected.
@@ -40,6 +42,10 @@ impl Place {
         if let Some(path) = text.strip_prefix("unix:") {
             let is_path = !path.is_empty() && !path.contains('\0');
             return if is_path { Ok(Place::Fixed(Address::Unix(path.into()))) } else { Err(unknown()) };
+        }
+        if let Some(name) = text.strip_prefix("srv+http://") {
+            let is_name = !name.is_empty() && !name.contains(['/', '?', '#', '@', ' ', ':', ',', '\0']);
+            return if is_name { Ok(Place::Service(text.to_owned())) } else { Err(unknown()) };
         }
         let authority = text.strip_prefix("http://").ok_or_else(unknown)?;
         let authority = authority.strip_suffix('/').unwrap_or(authority);
@@ -61,6 +67,14 @@ impl Place {
             Err(_) => Place::Named(HostPort { host: host.to_owned(), port }),
         })
     }
+
+    /// Where one of its addresses is, if that is not always the same.
+    pub fn at(&self, address: SocketAddr) -> Address {
+        match self {
+            Place::Fixed(address) => address.clone(),
+            Place::Named(_) | Place::Service(_) => Address::Tcp(address),
+        }
+    }
 }
 
 impl HostPort {
@@ -77,6 +91,16 @@ impl HostPort {
         found.sort_unstable();
         found.dedup();
         if found.is_empty() { Err(io::Error::other("it has no address")) } else { Ok(found) }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Fixed(address) => address.fmt(formatter),
+            Place::Named(name) => name.fmt(formatter),
+            Place::Service(name) => formatter.write_str(name),
+        }
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Candidate {
     pub in_flight: u32,
     /// What tells it from the others, and stays the same: `hash` of its name.
     pub identity: u64,
+    /// It is chosen only where nobody of a lower number may be.
+    pub priority: u16,
     /// Whether it may be given a request.
     pub is_available: bool,
 }
@@ -39,6 +41,15 @@ pub struct Candidate {
 impl Candidate {
     fn may_be_chosen(&self) -> bool {
         self.is_available && self.weight > 0
+    }
+}
+
+/// Leaves those of the lowest priority number of all that may be chosen (RFC 2782, "Priority").
+pub fn keep_first(candidates: &mut [Candidate]) {
+    let first =
+        candidates.iter().filter(|candidate| candidate.may_be_chosen()).map(|candidate| candidate.priority).min();
+    for candidate in candidates {
+        candidate.is_available &= Some(candidate.priority) == first;
     }
 }
 

@@ -1,17 +1,18 @@
 //! An upstream: the members that serve the same, from which one is chosen for each request. Members come and go while it
 //! serves.
 
-use super::address::{Address, HostPort, Place};
-use super::balance::{Balance, consistent, least_requests, round_robin};
+use super::address::{HostPort, Place};
+use super::balance::{Balance, consistent, keep_first, least_requests, round_robin};
 use super::failure::Failure;
 use super::member::{Flight, Member, MemberTerms};
+use super::roster::{Found, Roster, Wanted};
 use crate::lock::lock;
 use crate::log::RateLimited;
 use portico_wire::Limits;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 /// How long things may take, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -48,14 +49,14 @@ pub struct ProbeTerms {
 pub struct UpstreamTerms {
     /// Its name, for logs.
     pub name: String,
+    /// What orders call it.
+    pub key: String,
     /// How members are chosen.
     pub balance: Balance,
-    /// What holds for each that a name brings.
+    /// What holds for each member.
     pub member: MemberTerms,
-    /// Names whose addresses are members.
-    pub names: Vec<HostPort>,
-    /// Between two times that names are looked up, in milliseconds.
-    pub resolve_ms: u64,
+    /// Between two times that names are looked up, in milliseconds; none where that is somebody else's business.
+    pub resolve_ms: Option<u64>,
     /// How members are asked whether they are well, if they are.
     pub probe: Option<ProbeTerms>,
     /// How long things may take.
@@ -72,7 +73,11 @@ pub struct UpstreamTerms {
 pub struct Upstream {
     /// What holds for it.
     pub terms: UpstreamTerms,
+    /// Who is to be a member. Locked before `members`.
+    roster: Mutex<Roster>,
     members: Mutex<Arc<[Arc<Member>]>>,
+    /// Those that were members, as long as somebody has them.
+    leaving: Mutex<Vec<Weak<Member>>>,
     /// What each member has saved up of its turns.
     credits: Mutex<Vec<i64>>,
     ticket: AtomicUsize,
@@ -83,9 +88,16 @@ pub struct Upstream {
 impl Upstream {
     /// An upstream of these members.
     pub fn new(terms: UpstreamTerms, members: impl IntoIterator<Item = Arc<Member>>) -> Arc<Upstream> {
+        let members: Arc<[_]> = members.into_iter().collect();
+        let mut roster = Roster::default();
+        for member in members.iter() {
+            roster.add(Place::Fixed(member.address.clone()), member.weight());
+        }
         Arc::new(Upstream {
             terms,
-            members: Mutex::new(members.into_iter().collect()),
+            roster: Mutex::new(roster),
+            members: Mutex::new(members),
+            leaving: Mutex::default(),
             credits: Mutex::default(),
             ticket: AtomicUsize::new(0),
             warnings: RateLimited::new(),
@@ -93,16 +105,10 @@ impl Upstream {
     }
 
     /// An upstream of what is at these places.
-    pub fn at(mut terms: UpstreamTerms, places: Vec<Place>) -> Arc<Upstream> {
-        let mut members = Vec::new();
-        let of_member = terms.member.of_one_of(places.len());
-        for place in places {
-            match place {
-                Place::Fixed(address) => members.push(Member::new(address, 1, of_member)),
-                Place::Named(name) => terms.names.push(name),
-            }
-        }
-        Upstream::new(terms, members)
+    pub fn at(terms: UpstreamTerms, places: Vec<Place>) -> Arc<Upstream> {
+        let upstream = Upstream::new(terms, []);
+        upstream.change(|roster| places.into_iter().for_each(|place| roster.add(place, 1)));
+        upstream
     }
 
     /// The members there are now.
@@ -110,50 +116,83 @@ impl Upstream {
         lock(&self.members).clone()
     }
 
-    /// Adds a member.
-    pub fn add(&self, member: Arc<Member>) {
-        let mut members = lock(&self.members);
-        *members = members.iter().cloned().chain([member]).collect();
+    /// Changes who is to be a member, and makes it so: those that are not any more get no new requests, and end those that
+    /// they have; who stays is the same as before, with its connections and what is known of it.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
+        let mut roster = lock(&self.roster);
+        let changed = change(&mut roster);
+        self.make_so(&roster);
+        changed
     }
 
-    /// Says which addresses a name has: others than before become members, and those that it had before are drained.
-    pub fn set_addresses(&self, name: &HostPort, addresses: &[SocketAddr]) {
+    fn make_so(&self, roster: &Roster) {
+        let wanted = roster.wanted();
         let mut members = lock(&self.members);
-        let is_of_name = |member: &Arc<Member>| member.of.as_ref() == Some(name);
-        let is_wanted = |member: &Arc<Member>| {
-            !is_of_name(member) || matches!(&member.address, Address::Tcp(address) if addresses.contains(address))
-        };
-        let (kept, left): (Vec<_>, Vec<_>) = members.iter().cloned().partition(is_wanted);
-        let is_new = |address: &&SocketAddr| {
-            let address = Address::Tcp(**address);
-            !kept.iter().any(|member| is_of_name(member) && member.address == address)
-        };
-        let others = kept.iter().filter(|member| !is_of_name(member)).count();
-        let of_member = self.terms.member.of_one_of(others + addresses.len());
-        let added = addresses
-            .iter()
-            .filter(is_new)
-            .map(|address| Member::named(Address::Tcp(*address), Some(name.clone()), 1, of_member));
-        *members = kept.iter().cloned().chain(added).collect();
+        let before = members.clone();
+        *members = wanted.iter().map(|wanted| self.member(wanted, &before)).collect();
+        let is_alone = members.iter().filter(|member| !member.is_draining()).count() < 2;
+        for member in members.iter() {
+            member.set_alone(is_alone);
+        }
+        let is_there = |member: &Arc<Member>| members.iter().any(|other| Arc::ptr_eq(member, other));
+        let left: Vec<_> = before.iter().filter(|member| !is_there(member)).cloned().collect();
         drop(members);
+        let mut leaving = lock(&self.leaving);
+        leaving.retain(|member| member.strong_count() > 0);
+        leaving.extend(left.iter().map(Arc::downgrade));
+        drop(leaving);
         for member in &left {
             member.drain();
         }
     }
 
-    /// How many members a name has.
-    pub fn members_of(&self, name: &HostPort) -> usize {
-        self.members().iter().filter(|member| member.of.as_ref() == Some(name)).count()
+    /// The member that is `wanted`: one of `before`, or a new one.
+    fn member(&self, wanted: &Wanted, before: &[Arc<Member>]) -> Arc<Member> {
+        let Wanted { address, of, weight, priority, is_drained } = wanted;
+        let is_it = |member: &&Arc<Member>| member.of == *of && member.address == *address;
+        let member = before.iter().find(is_it).cloned();
+        let member = member.unwrap_or_else(|| Member::named(address.clone(), of.clone(), *weight, self.terms.member));
+        member.set_weight(*weight, *priority);
+        if *is_drained != member.is_draining() {
+            if *is_drained { member.drain() } else { member.take_back() }
+        }
+        member
     }
 
-    /// Removes the member of this name, which ends the requests that it has as if it was still there.
-    pub fn remove(&self, name: &str) -> Option<Arc<Member>> {
-        let mut members = lock(&self.members);
-        let removed = members.iter().find(|member| member.name == name)?.clone();
-        *members = members.iter().filter(|member| !Arc::ptr_eq(member, &removed)).cloned().collect();
-        drop(members);
-        removed.drain();
-        Some(removed)
+    /// Says which addresses a name has: others than before become members, and those that it had before are drained. False
+    /// if nobody asks for the name any more.
+    pub fn set_addresses(&self, name: &HostPort, addresses: &[SocketAddr]) -> bool {
+        let found = addresses.iter().map(|address| Found { address: *address, weight: 1, priority: 0 }).collect();
+        self.change(|roster| roster.find(&name.to_string(), found))
+    }
+
+    /// Whether somebody else looks up names, and has not said yet what some of them have.
+    pub fn lacks_addresses(&self) -> bool {
+        self.terms.resolve_ms.is_none() && lock(&self.roster).lacks_addresses()
+    }
+
+    /// The names that have to be looked up.
+    pub fn names(&self) -> Vec<HostPort> {
+        if self.terms.resolve_ms.is_none() {
+            return Vec::new();
+        }
+        let named = |place: &Place| match place {
+            Place::Named(name) => Some(name.clone()),
+            Place::Fixed(_) | Place::Service(_) => None,
+        };
+        lock(&self.roster).places().filter_map(named).collect()
+    }
+
+    /// How many members a name has.
+    pub fn members_of(&self, name: &HostPort) -> usize {
+        let name = name.to_string();
+        self.members().iter().filter(|member| member.of.as_ref() == Some(&name)).count()
+    }
+
+    /// Those that are members no longer, and still have requests.
+    pub fn leaving(&self) -> Vec<Arc<Member>> {
+        let leaving = lock(&self.leaving);
+        leaving.iter().filter_map(Weak::upgrade).filter(|member| member.in_flight() > 0).collect()
     }
 
     /// Warns of a failure, now and then for each member.
@@ -174,12 +213,15 @@ impl Upstream {
     /// Gives a request, whose hash is `key`, to one of the members that have not been `tried`.
     pub fn begin(&self, key: Option<u64>, tried: &[Arc<Member>], now_ms: u64) -> Option<Flight> {
         let members = self.members();
-        let mut candidates: Vec<_> = members.iter().map(|member| member.candidate(now_ms)).collect();
-        for (candidate, member) in candidates.iter_mut().zip(members.iter()) {
-            candidate.is_available &= !tried.iter().any(|tried| Arc::ptr_eq(tried, member));
-        }
+        let mut busy = Vec::new();
         // Each time round, somebody else was quicker with the member that was chosen.
         loop {
+            let mut candidates: Vec<_> = members.iter().map(|member| member.candidate(now_ms)).collect();
+            for (index, (candidate, member)) in candidates.iter_mut().zip(members.iter()).enumerate() {
+                let is_out = busy.contains(&index) || tried.iter().any(|tried| Arc::ptr_eq(tried, member));
+                candidate.is_available &= !is_out;
+            }
+            keep_first(&mut candidates);
             let index = match (&self.terms.balance, key) {
                 (Balance::RoundRobin, _) => round_robin(&mut lock(&self.credits), &candidates),
                 (Balance::ConsistentHash(_), Some(key)) => consistent(key, &candidates),
@@ -188,10 +230,10 @@ impl Upstream {
                     least_requests(self.ticket.fetch_add(1, Relaxed), &candidates)
                 }
             }?;
-            if let Some(flight) = members.get(index).and_then(|member| member.begin(now_ms)) {
+            if let Some(flight) = members.get(index)?.begin(now_ms) {
                 return Some(flight);
             }
-            candidates.get_mut(index)?.is_available = false;
+            busy.push(index);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! One server of an upstream: where it is, its kept connections, how it is seen, and the requests that it has.
 
-use super::address::{Address, HostPort};
+use super::address::Address;
 use super::balance::{Candidate, hash};
 use super::circuit::{CircuitTerms, Event, State, transition};
 use super::pool::{ConnectionPool, KeepTerms};
 use crate::lock::lock;
 use crate::log::RateLimited;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// What holds for every member of an upstream.
@@ -20,15 +20,6 @@ pub struct MemberTerms {
     pub keep: KeepTerms,
 }
 
-impl MemberTerms {
-    /// What holds for one of so many: the only one is never ejected, since its requests could go nowhere else.
-    #[must_use]
-    pub fn of_one_of(self, count: usize) -> MemberTerms {
-        let max_failures = if count > 1 { self.circuit.max_failures } else { 0 };
-        MemberTerms { circuit: CircuitTerms { max_failures, ..self.circuit }, ..self }
-    }
-}
-
 /// The member.
 pub struct Member {
     /// Its address, as it is shown.
@@ -36,21 +27,28 @@ pub struct Member {
     /// Where it is.
     pub address: Address,
     /// The name that has this address, if it is known by one.
-    pub of: Option<HostPort>,
-    /// Its share of the requests.
-    pub weight: u32,
+    pub of: Option<String>,
     /// Connections that are kept.
     pub pool: ConnectionPool,
     /// Says what has failed here: no member's failures hide another's.
     pub failures: RateLimited,
     terms: MemberTerms,
     identity: u64,
+    /// Its share of the requests.
+    weight: AtomicU32,
+    priority: AtomicU16,
     in_flight: AtomicU32,
+    /// Requests that it has been given.
+    requests: AtomicU64,
+    /// Those that have failed by its fault.
+    failed: AtomicU64,
     circuit: Mutex<State>,
     /// Whether it gets no new requests since it is about to leave.
     is_draining: AtomicBool,
     /// Whether it was well when it was last asked, if it is.
     is_well: AtomicBool,
+    /// Whether there is no other: then it is never ejected, since its requests could go nowhere else.
+    is_alone: AtomicBool,
 }
 
 impl Member {
@@ -60,21 +58,25 @@ impl Member {
     }
 
     /// The same for one that is known by a name.
-    pub fn named(address: Address, of: Option<HostPort>, weight: u32, terms: MemberTerms) -> Arc<Member> {
+    pub fn named(address: Address, of: Option<String>, weight: u32, terms: MemberTerms) -> Arc<Member> {
         let name = address.to_string();
         Arc::new(Member {
             of,
             identity: hash(name.as_bytes()),
             name,
             address,
-            weight,
             pool: ConnectionPool::new(terms.keep),
             failures: RateLimited::new(),
             terms,
+            weight: AtomicU32::new(weight),
+            priority: AtomicU16::new(0),
             in_flight: AtomicU32::new(0),
+            requests: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             circuit: Mutex::default(),
             is_draining: AtomicBool::new(false),
             is_well: AtomicBool::new(true),
+            is_alone: AtomicBool::new(false),
         })
     }
 
@@ -83,7 +85,8 @@ impl Member {
         let in_flight = self.in_flight();
         let has_room = self.terms.max_in_flight == 0 || in_flight < self.terms.max_in_flight;
         let is_there = !self.is_draining() && self.is_well() && lock(&self.circuit).admits(now_ms);
-        Candidate { weight: self.weight, in_flight, identity: self.identity, is_available: has_room && is_there }
+        let (weight, identity, priority) = (self.weight(), self.identity, self.priority.load(Relaxed));
+        Candidate { weight, in_flight, identity, priority, is_available: has_room && is_there }
     }
 
     /// Gives it a request, unless somebody has taken the last room or the one trial meanwhile.
@@ -97,15 +100,42 @@ impl Member {
             self.in_flight.fetch_sub(1, Relaxed);
             return None;
         }
-        *circuit = transition(*circuit, Event::Begin, now_ms, self.terms.circuit);
+        *circuit = transition(*circuit, Event::Begin, now_ms, self.circuit_terms());
         let is_trial = circuit.is_trial();
         drop(circuit);
+        self.requests.fetch_add(1, Relaxed);
         Some(Flight { member: self.clone(), is_trial, began_ms: now_ms, is_settled: false })
     }
 
     /// Requests that it has.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
+    }
+
+    /// Requests that it has been given.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// Those that have failed by its fault.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Relaxed)
+    }
+
+    /// Its share of the requests.
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Relaxed)
+    }
+
+    /// Gives it another share, and another priority.
+    pub fn set_weight(&self, weight: u32, priority: u16) {
+        self.weight.store(weight, Relaxed);
+        self.priority.store(priority, Relaxed);
+    }
+
+    /// Says whether there is no other.
+    pub fn set_alone(&self, is_alone: bool) {
+        self.is_alone.store(is_alone, Relaxed);
     }
 
     /// How it is seen.
@@ -117,6 +147,11 @@ impl Member {
     pub fn drain(&self) {
         self.is_draining.store(true, Relaxed);
         self.pool.close_all();
+    }
+
+    /// It gets new requests again.
+    pub fn take_back(&self) {
+        self.is_draining.store(false, Relaxed);
     }
 
     /// Whether it gets no new requests.
@@ -138,6 +173,11 @@ impl Member {
         was_well != is_well
     }
 
+    fn circuit_terms(&self) -> CircuitTerms {
+        let max_failures = if self.is_alone.load(Relaxed) { 0 } else { self.terms.circuit.max_failures };
+        CircuitTerms { max_failures, ..self.terms.circuit }
+    }
+
     /// An event that a request of before an ejection has no part in.
     fn happens(&self, event: Event, is_trial: bool, now_ms: u64) -> bool {
         let mut circuit = lock(&self.circuit);
@@ -145,7 +185,7 @@ impl Member {
             return false;
         }
         let before = *circuit;
-        *circuit = transition(before, event, now_ms, self.terms.circuit);
+        *circuit = transition(before, event, now_ms, self.circuit_terms());
         let is_ejected = matches!(before, State::Closed { .. }) && matches!(*circuit, State::Open { .. });
         drop(circuit);
         if is_ejected {
@@ -172,6 +212,7 @@ impl Flight {
 
     /// It has none, and that is the member's fault; true if the member is ejected for it.
     pub fn fail(&mut self, now_ms: u64) -> bool {
+        self.member.failed.fetch_add(1, Relaxed);
         self.settle(Event::Failure, now_ms)
     }
 

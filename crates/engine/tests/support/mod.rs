@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use portico_engine::engine::{Application, Descriptors, Ended, Engine};
+use portico_engine::function::Function;
 use portico_engine::listener::{BoundListener, Options};
 use portico_engine::message::spoken::Protocol;
 use portico_engine::orders::OrderDescriptors;
@@ -93,6 +94,29 @@ impl RunningServer {
         }
         RunningServer::serve_with(application, values, Descriptors { routing: Some(routing), ..Descriptors::default() })
             .0
+    }
+
+    /// The same with a supervisor, for requests all of which an upstream responds to.
+    pub fn serve_supervised_beside(ready: &[u8], upstream: Arc<Upstream>) -> (RunningServer, UnixStream) {
+        RunningServer::serve_ordered_beside(b"", ready, upstream)
+    }
+
+    /// The same, where the supervisor has said something before.
+    pub fn serve_ordered_beside(order: &[u8], ready: &[u8], upstream: Arc<Upstream>) -> (RunningServer, UnixStream) {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        ours.write_all(order).unwrap();
+        let orders = OrderDescriptors {
+            supervisor: Some(theirs.into()),
+            ready: ready.to_owned(),
+            ..OrderDescriptors::default()
+        };
+        let mut routing = Routing { upstreams: vec![upstream.clone()], ..Routing::default() };
+        routing.routes.add("", "", false, 0);
+        routing.targets.push(Target::Upstream(Arc::new(UpstreamRow { upstream, mount: "".into() })));
+        let process = Descriptors { orders, routing: Some(routing), ..Descriptors::default() };
+        let application = Function(|_| unreachable!("all is passed on"));
+        (RunningServer::serve_with(application, &[], process).0, ours)
     }
 
     /// The same with a gate, whose keeper is at the other end of a socket; and the listening socket, which stays open.

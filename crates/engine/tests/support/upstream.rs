@@ -133,10 +133,10 @@ pub const MEMBER: MemberTerms = MemberTerms {
 pub fn terms() -> UpstreamTerms {
     UpstreamTerms {
         name: "tests".into(),
+        key: "tests".into(),
         balance: Balance::RoundRobin,
         member: MEMBER,
-        names: Vec::new(),
-        resolve_ms: 60_000,
+        resolve_ms: Some(60_000),
         probe: None,
         times: Times { connect_ms: 5_000, first_byte_ms: 5_000, idle_ms: 5_000, tunnel_ms: 5_000 },
         limits: Limits::default(),

@@ -29,10 +29,12 @@ from portico.config.routes.kinds import (
     HealthPath,
     Host,
     RedirectTarget,
+    ResolverAddress,
     ResponseHeader,
     Status,
     UnknownHost,
     UpstreamAddress,
+    UpstreamName,
 )
 from portico.config.routes.table import FALLS_BACK
 from portico.config.setting import Group, ManySetting, Setting
@@ -165,6 +167,14 @@ class UpstreamKeys(Values):
 
     __slots__ = ()
 
+    name = Setting(
+        "name",
+        UpstreamName(),
+        "",
+        group=_UPSTREAM,
+        documentation="What `portico ctl upstream` and the error log call them. Without it, the former calls "
+        "them by host and mount, as in `shop.example.com/search` or `/search`.",
+    )
     mounts = _mounts(_UPSTREAM)
     hosts = _hosts(_UPSTREAM)
     strip = Setting(
@@ -181,7 +191,8 @@ class UpstreamKeys(Values):
         separator=",",
         group=_UPSTREAM,
         documentation="Where they are: `http://HOST:PORT` or `unix:PATH`. One, or a list. All addresses of a "
-        "name are servers of their own. (`https://`, `uwsgi://`, `fastcgi://`, `uwsgi+unix:` and "
+        "name are servers of their own. `srv+http://_http._tcp.shop.example.com`, with `resolver` `dns`, is "
+        "all that its SRV records list. (`https://`, `uwsgi://`, `fastcgi://`, `uwsgi+unix:` and "
         "`fastcgi+unix:` are read, and not served yet.)",
     )
     balance = Setting(
@@ -281,12 +292,24 @@ class UpstreamKeys(Values):
         group=_UPSTREAM,
         documentation="How long the response to one may take.",
     )
+    resolver = Setting(
+        "resolver",
+        ResolverAddress(),
+        "system",
+        group=_UPSTREAM,
+        documentation="Who is asked for the addresses of a name: `system` is getaddrinfo(3), `dns` are the "
+        "DNS servers of `/etc/resolv.conf`, after `/etc/hosts`, and `dns://127.0.0.1:8600` is that one "
+        "server. By the last two, addresses are looked up again when their validity (TTL) ends, and "
+        "SRV records are read; they take `pip install 'portico-server[dns]'`.",
+    )
     resolve_s = Setting(
         "resolve",
         Duration(0.1, 86400),
         30.0,
         group=_UPSTREAM,
-        documentation="How long it is until a name is looked up again: its addresses may be others then.",
+        documentation="How long it is until a name is looked up again: its addresses may be others then. "
+        "With `resolver` `dns` the DNS says that, and this is for names of `/etc/hosts`, and the longest "
+        "after a look-up that has failed.",
     )
     error_pages = _error_pages(_UPSTREAM)
 

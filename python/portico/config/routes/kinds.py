@@ -5,6 +5,7 @@ Runs in the process of the command line only.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 
 from portico.config.addresses import parse_port
@@ -16,6 +17,7 @@ from portico.config.unfit import UnfitError
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """RFC 9110 5.6.2."""
 _PORTS = {"http": 80, "https": 443}
+_DNS_PORT = 53
 
 
 class Host(Kind[str]):
@@ -135,11 +137,25 @@ class RedirectTarget(Kind[str]):
         return text
 
 
+class UpstreamName(Text):
+    """What an upstream is called: one word, which is no path."""
+
+    def __init__(self) -> None:
+        super().__init__("NAME", "a name of letters, digits, `.`, `_` and `-`, such as search")
+
+    def parse(self, text: str) -> str:
+        name = super().parse(text).strip()
+        if any(not (character.isalnum() or character in "._-") for character in name):
+            raise ValueError
+        return name
+
+
 class UpstreamAddress(Kind[str]):
     """Another server: how to speak with it and where it is; kept as text (it has to pass through an exec)."""
 
     metavar = "URL"
     schemes = ("http", "https", "uwsgi", "fastcgi")
+    service = "srv+http"
     expected = (
         "http://HOST:PORT, https://HOST:PORT, uwsgi://HOST:PORT, fastcgi://HOST:PORT or unix:PATH "
         "(SCHEME+unix:PATH where it is not HTTP)"
@@ -154,6 +170,8 @@ class UpstreamAddress(Kind[str]):
         scheme, separator, rest = text.partition("://")
         if not separator:
             raise UnfitError(self._meant(text), text)
+        if scheme.lower() == self.service:
+            return self._of_service(rest)
         if scheme.lower() not in self.schemes:
             raise UnfitError(f"one of the schemes {', '.join(self.schemes)}", scheme)
         return self._tcp(scheme.lower(), rest)
@@ -174,6 +192,15 @@ class UpstreamAddress(Kind[str]):
             raise UnfitError(f"a port, as in {scheme}://{host}:9000", authority)
         return f"{scheme}://{host}:{_PORTS[scheme] if port is None else port}"
 
+    def _of_service(self, rest: str) -> str:
+        """Return the place of a name whose SRV records say where servers are, RFC 2782."""
+        labels = rest.removesuffix("/").removesuffix(".").lower().split(".")
+        if not all(_is_label(label) for label in labels):
+            raise UnfitError(
+                "a name without a port, such as _http._tcp.shop.example.com, after srv+http://", rest
+            )
+        return f"{self.service}://{'.'.join(labels)}"
+
     def _unix(self, scheme: str, path: str, text: str) -> str:
         if path in ("", "@") or "?" in path or "\0" in path:
             raise UnfitError("a path or @NAME after unix:", text)
@@ -188,6 +215,27 @@ class UpstreamAddress(Kind[str]):
         if not separator or path.startswith("@"):
             return value
         return f"{prefix}unix:{os.path.join(folder, path)}"
+
+
+class ResolverAddress(Kind[str]):
+    """Who is asked for the addresses of names: the system, or the DNS by portico itself."""
+
+    metavar = "WORD|URL"
+    words = ("system", "dns")
+    expected = "one of system, dns, dns://ADDRESS and dns://ADDRESS:PORT, such as dns://127.0.0.1:8600"
+
+    def parse(self, text: str) -> str:
+        word, separator, authority = text.strip().partition("://")
+        if not separator:
+            if word.lower() not in self.words:
+                raise ValueError
+            return word.lower()
+        host, port = _read_authority(authority.removesuffix("/"), expected=self.expected)
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        if word.lower() != "dns":
+            raise ValueError
+        shown = f"[{address}]" if address.version == 6 else str(address)
+        return f"dns://{shown}:{port or _DNS_PORT}"
 
 
 class Balance(Kind[str]):
@@ -238,6 +286,12 @@ class ResponseHeader(Kind["tuple[str, str]"]):
 def is_token(text: str) -> bool:
     """Say whether `text` could be a method, or the name of a header."""
     return bool(text) and set(text) <= _TOKEN
+
+
+def _is_label(text: str) -> bool:
+    """Say whether `text` may stand between two dots of a name in the DNS, underscores (RFC 8552) included."""
+    letters = text.replace("-", "").replace("_", "")
+    return 0 < len(text) <= 63 and letters.isascii() and letters.isalnum()
 
 
 def _up_to(text: str, characters: str) -> str:

@@ -23,7 +23,7 @@ from portico.errors import quoted
 if TYPE_CHECKING:
     from portico.config.routes.folder import Applications
 
-_SERVED_SCHEMES = ("http://", "unix:")
+_SERVED_SCHEMES = ("http://", "srv+http://", "unix:")
 
 
 class RouteReader:
@@ -165,6 +165,7 @@ class RouteReader:
             self._note(rules.of_entry(entry, is_named_elsewhere=is_flat))
             self._settle(entry)
         self._note(rules.of_names(self._entries))
+        self._note(rules.of_upstream_names(self._entries))
         rows = [row for entry in self._entries for row in entry.rows() if entry.is_whole]
         self._note(rules.of_rows(rows))
         of_folder = [row.route for entry in self._of_folder for row in entry.rows()]

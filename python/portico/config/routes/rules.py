@@ -20,7 +20,8 @@ from portico.config.routes.keys import (
     StaticKeys,
     UpstreamKeys,
 )
-from portico.config.routes.table import ANY_HOST, MISDIRECTED, Route, Routes
+from portico.config.routes.kinds import UpstreamAddress
+from portico.config.routes.table import ANY_HOST, MISDIRECTED, SYSTEM, Route, Routes
 from portico.config.setting import Setting
 from portico.config.settings import Settings
 from portico.config.toml_positions import Place
@@ -61,12 +62,25 @@ def of_entry(entry: Entry, *, is_named_elsewhere: bool = False) -> Iterator[Mist
         yield from _of_redirect(entry)
     elif entry.table == "respond":
         yield from _of_respond(entry)
+    elif entry.table == "upstream":
+        yield from _of_upstream(entry)
 
 
 def _of_redirect(entry: Entry) -> Iterator[Mistake]:
     append = RedirectKeys.append
     if entry.found.values.get(append.attribute) and has_query(entry.get(RedirectKeys.to)):
         yield entry.place_of(append), "append: expected false, since to has a query or a fragment, got true"
+
+
+def _of_upstream(entry: Entry) -> Iterator[Mistake]:
+    services = [each for each in entry.get(UpstreamKeys.to) if each.startswith(UpstreamAddress.service)]
+    is_read = UpstreamKeys.resolver.attribute not in entry.found.unread
+    if services and is_read and entry.get(UpstreamKeys.resolver) == SYSTEM:
+        yield (
+            entry.place_of(UpstreamKeys.to),
+            f"to: expected a resolver of dns in {entry.header}, since {services[0]} is in SRV records, which "
+            "that of the system does not tell",
+        )
 
 
 def _of_respond(entry: Entry) -> Iterator[Mistake]:
@@ -89,6 +103,18 @@ def of_names(entries: Iterable[Entry], seen: dict[str, Entry] | None = None) -> 
             )
         elif name:
             seen[name] = entry
+
+
+def of_upstream_names(entries: Iterable[Entry]) -> Iterator[Mistake]:
+    """Yield other servers that have the name of others."""
+    seen: dict[str, Entry] = {}
+    for entry in entries:
+        name = entry.get(UpstreamKeys.name) if entry.table == "upstream" else ""
+        if name and seen.setdefault(name, entry) is not entry:
+            yield (
+                entry.place_of(UpstreamKeys.name),
+                f"name: {name} is the name of {entry.header} at {seen[name].origin} already",
+            )
 
 
 def of_rows(rows: Iterable[Row], seen: dict[RowKey, Row] | None = None) -> Iterator[Mistake]:

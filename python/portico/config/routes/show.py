@@ -150,7 +150,8 @@ def _name(action: Action) -> str:
     elif action.table == "static":
         what = f"{values['root']}, or the next row" if action.falls_back else values["root"]
     elif action.table == "upstream":
-        what = ", ".join(values["to"])
+        name = values.get("name")
+        what = f"{f'{name}: ' if name else ''}{', '.join(values['to'])}"
     elif action.table == "redirect":
         what = f"{values['status']} to {values['to']}"
     else:

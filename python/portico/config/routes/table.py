@@ -26,6 +26,8 @@ ENCODED_SLASH = "\udc2f"
 """What stands for `%2F` in a path that is compared: no other byte becomes that (PEP 383)."""
 _BELOW = ("static", "redirect")
 """Those for which only what is below the prefix counts, whatever it is."""
+SYSTEM = "system"
+"""The resolver that is getaddrinfo(3), in each worker."""
 FALLS_BACK = "app"
 """The word for a folder whose missing files are left to the next row."""
 
@@ -176,6 +178,22 @@ class Routes:
         """The actions that are applications, in the order of their first rows."""
         return [action for action in self.actions if action.table == "app"]
 
+    @property
+    def upstreams(self) -> dict[str, Action]:
+        """Other servers that the file names, by what they are called there.
+
+        That is their name, or else host and path of their first row in alphabetical order.
+        """
+        places: dict[int, str] = {}
+        for route in self.routes:
+            place = f"{route.host}{route.path or '/'}"
+            places[id(route.action)] = min(place, places.get(id(route.action), place))
+        return {
+            action.values.get("name") or places[id(action)]: action
+            for action in self.actions
+            if action.table == "upstream" and "pool_file" not in action.values
+        }
+
     def completed(self, application: Action, mount: str) -> Routes:
         """Return these, and if there is no application among them, `application` for all that they leave."""
         if self.applications:
@@ -246,6 +264,12 @@ def needs_no_application(record: Sequence[Any]) -> bool:
     """Say whether what `Routes.dump` has written has other servers and no application: a router."""
     tables = [table for table, _, _ in record[2]] if record else []
     return "upstream" in tables and "app" not in tables
+
+
+def asks_dns(record: Sequence[Any]) -> bool:
+    """Say whether what `Routes.dump` has written has names that the DNS is asked for."""
+    actions = [dict(values) for table, values, _ in record[2] if table == "upstream"] if record else []
+    return any(values.get("resolver", SYSTEM) != SYSTEM for values in actions)
 
 
 def request_host(text: str) -> str:

@@ -30,7 +30,7 @@ _LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
 
 def reload(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
     """Reload, and wait until all workers are new, or until that has failed."""
-    _expect_serving(subject)
+    expect_serving(subject)
     subject.reload()
     return _when_done(request, _Reload(subject), {"reloading": True})
 
@@ -41,7 +41,7 @@ def upgrade(subject: Subject, request: Request, now_s: float) -> Result | Outcom
     The supervisor that takes over has none of the connections. With `after`, the generation before the
     upgrade, nothing is begun: what comes of the one that was made since is waited for.
     """
-    _expect_serving(subject)
+    expect_serving(subject)
     if "after" in request:
         after = _number(request, "after")
         if subject.generations.number < after:
@@ -55,18 +55,18 @@ def upgrade(subject: Subject, request: Request, now_s: float) -> Result | Outcom
 
 def stop(subject: Subject, request: Request, now_s: float) -> Result:
     """Stop after the requests in flight, or `now`. The end of the connection is the end of the server."""
-    _say("stop")
-    subject.stop(_flag(request, "now", default=False), now_s)
+    say("stop")
+    subject.stop(flag(request, "now", default=False), now_s)
     return {"stage": subject.life.stage}
 
 
 def scale(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
     """Have so many `workers`, and wait until they are ready and the others have begun to leave."""
-    _expect_serving(subject)
+    expect_serving(subject)
     count, (fewest, most) = _number(request, "workers"), subject.bounds()
     if not fewest <= count <= most:
         raise VerbError("rejected", f"expected {fewest} to {most} workers, got {count}")
-    _say(f"scale {count}")
+    say(f"scale {count}")
     subject.resize_to(count)
 
     def outcome() -> Result | None:
@@ -81,7 +81,7 @@ def scale(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
 
 def drain(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
     """Let all workers leave after their requests and start none; wait until the last has left."""
-    _expect_serving(subject)
+    expect_serving(subject)
     subject.rest()
 
     def outcome() -> Result | None:
@@ -94,9 +94,9 @@ def drain(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
 
 def recycle(subject: Subject, request: Request, now_s: float) -> Result | Outcome:
     """Replace the worker `pid`; wait until its successor is ready and it has begun to leave."""
-    _expect_serving(subject)
+    expect_serving(subject)
     worker = _worker(subject, request, only_active=True)
-    _say(f"recycle {worker.pid}")
+    say(f"recycle {worker.pid}")
     worker.is_spent = True
 
     def outcome() -> Result | None:
@@ -121,7 +121,7 @@ def write_stacks(subject: Subject, request: Request, now_s: float) -> Result:
         raise VerbError(
             "rejected", f"{worker} is still loading; the error log says now and again where it is"
         )
-    _say(f"stacks {worker.pid}")
+    say(f"stacks {worker.pid}")
     worker.write_stacks()
     return {"pid": worker.pid, "written_to": subject.generations.current.settings.error_log}
 
@@ -137,7 +137,7 @@ def set_log_level(subject: Subject, request: Request, now_s: float) -> Result | 
     level = request.get("level")
     if level not in _LEVELS or not isinstance(level, str):
         raise VerbError("bad-request", f"level: expected one of {', '.join(_LEVELS)}, got {level!r}")
-    _say(f"log-level {level}")
+    say(f"log-level {level}")
     subject.set_log_level(level)
     return _when_done(request, _taken_by(_ready_workers(subject)), {"level": level})
 
@@ -175,7 +175,7 @@ class _Reload:
 
 def _when_done(request: Request, outcome: Outcome, begun: Result) -> Result | Outcome:
     """Return `outcome`, or what has `begun` if the request does not wait."""
-    return outcome if _flag(request, "wait", default=True) else begun
+    return outcome if flag(request, "wait", default=True) else begun
 
 
 def _are_all_ready(subject: Subject) -> bool:
@@ -195,7 +195,7 @@ def _expect_no_failure(subject: Subject) -> None:
         raise VerbError("failed", "a worker cannot be started, or has ended at once; the error log says why")
 
 
-def _expect_serving(subject: Subject) -> None:
+def expect_serving(subject: Subject) -> None:
     if not subject.life.is_serving:
         raise VerbError("rejected", "the server is about to end")
 
@@ -236,12 +236,12 @@ def _number(request: Request, name: str) -> int:
     return value
 
 
-def _flag(request: Request, name: str, *, default: bool) -> bool:
+def flag(request: Request, name: str, *, default: bool) -> bool:
     value = request.get(name, default)
     if not isinstance(value, bool):
         raise VerbError("bad-request", f"{name}: expected true or false, got {value!r}")
     return value
 
 
-def _say(what: str) -> None:
+def say(what: str) -> None:
     log.info(f"control: {what}")

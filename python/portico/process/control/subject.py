@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from portico.process.generations import Generations
     from portico.process.life import Life
     from portico.process.pools.pools import Pools
+    from portico.process.upstreams.members import UpstreamMembers
     from portico.process.worker_set import WorkerSet
 
 
@@ -21,13 +22,13 @@ class Subject:
     `bounds` returns the fewest and the most workers that it may want. `reload`, `upgrade`, `stop` (whether at
     once, when), `resize_to` (so many workers), `rest`, `reopen_logs` and `set_log_level` are done at once;
     what comes of them shows in the others. `pools` returns the pools, and `cluster` what there is of load
-    balancers, if there have been any.
+    balancers, if there have been any; `members` returns those of upstreams.
     """
 
     __slots__ = (
         *("back_off", "generations", "life", "scoreboard", "worker_set"),
         *("reload", "reopen_logs", "resize_to", "rest", "set_log_level", "stop", "upgrade"),
-        *("bounds", "cluster", "pools", "started_at_s"),
+        *("bounds", "cluster", "members", "pools", "started_at_s"),
     )
 
     def __init__(
@@ -48,6 +49,7 @@ class Subject:
         set_log_level: Callable[[str], None],
         pools: Callable[[], Pools | None],
         cluster: Callable[[], Cluster | None],
+        members: Callable[[], UpstreamMembers],
     ) -> None:
         self.life = life
         self.worker_set = worker_set
@@ -64,4 +66,5 @@ class Subject:
         self.set_log_level = set_log_level
         self.pools = pools
         self.cluster = cluster
+        self.members = members
         self.started_at_s = generations.current.started_at_s

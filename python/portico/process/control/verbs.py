@@ -28,6 +28,18 @@ if TYPE_CHECKING:
     Outcome = Callable[[], dict[str, Any] | None]
     Verb = Callable[[Subject, dict[str, Scalar], float], dict[str, Any] | Outcome]
 
+
+def _of_upstreams(name: str) -> Verb:
+    def verb(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any] | Outcome:
+        # Here, because few servers have upstreams.
+        from portico.process.control import upstreams
+
+        done: dict[str, Any] | Outcome = getattr(upstreams, name)(subject, request, now_s)
+        return done
+
+    return verb
+
+
 VERBS: dict[str, Verb] = {
     "status": status,
     "workers": workers,
@@ -42,6 +54,10 @@ VERBS: dict[str, Verb] = {
     "stacks": write_stacks,
     "reopen-logs": reopen_logs,
     "log-level": set_log_level,
+    "upstream": _of_upstreams("upstreams"),
+    "upstream-add": _of_upstreams("add"),
+    "upstream-drain": _of_upstreams("drain"),
+    "upstream-remove": _of_upstreams("remove"),
 }
 """Each is given the request and the time, and returns its result, or something to call, again and again, that
 does once there is one. Both raise VerbError.
