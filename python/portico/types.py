@@ -96,7 +96,8 @@ class EngineRoute(Protocol):
 class EngineUpstream(Protocol):
     """Other servers that serve the same: the keys of `[[upstream]]`.
 
-    `name` is for log lines, `to` are `http://HOST:PORT` and `unix:PATH`. `balance` is round-robin,
+    `name` is for log lines, `to` are addresses such as `http://HOST:PORT` and `uwsgi+unix:PATH`, `variables`
+    what is told beside the request over uwsgi and FastCGI. `balance` is round-robin,
     least-requests, header:NAME or cookie:NAME. 0 is no limit in `timeout_s`, `tunnel_timeout_s` and
     `max_in_flight`, and never in `eject_after`; `health_path` is empty where none is asked, else
     `health_host` is what it is asked of.
@@ -104,6 +105,7 @@ class EngineUpstream(Protocol):
 
     name: str
     to: Sequence[str]
+    variables: Sequence[tuple[str, str]]
     balance: str
     keep: int
     keep_timeout_s: float

@@ -484,7 +484,7 @@ max_request_body = "1M"
     ("text", "what"),
     [
         ('[[upstream]]\nto = "https://a"\n', "2:6: https://a:443 of [[upstream]]"),
-        ('[[upstream]]\nto = ["http://a", "uwsgi+unix:/a"]\n', "2:6: uwsgi+unix:/a of [[upstream]]"),
+        ('[[upstream]]\nto = ["uwsgi+unix:/a", "https://a:1"]\n', "2:6: https://a:1 of [[upstream]]"),
     ],
     ids=lambda value: value.partition(" ")[2] if ":" in value[:3] else "",
 )

@@ -61,6 +61,7 @@ class WorkerUpstream:
         values = action.values
         self.name = action.origin
         self.to: Sequence[str] = values["to"]
+        self.variables: Sequence[tuple[str, str]] = [tuple(variable) for variable in values["variables"]]
         self.balance: str = values["balance"]
         self.keep: int = values["keep"]
         self.keep_timeout_s: float = values["keep_timeout_s"]

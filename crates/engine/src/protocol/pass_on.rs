@@ -65,7 +65,8 @@ pub async fn pass_on(
         warn_about_overload(Overload::TooMany);
         return end(connection, request, source, sink, arrived_ns, Err(Reason::NoMember)).await;
     };
-    let peer = connection.origin.client().map(|client| client.ip());
+    let peer = connection.origin.client();
+    let scheme = if connection.origin.is_tls() { Scheme::Https } else { Scheme::Http };
     let target = row.target(&request);
     let passed_on = PassedOn {
         head: &request.head,
@@ -78,9 +79,10 @@ pub async fn pass_on(
         forwarding: Forwarding {
             family: ForwardedFamily::XForwarded,
             is_trusted: connection.origin.is_trusted(),
-            peer,
-            scheme: if connection.origin.is_tls() { Scheme::Https } else { Scheme::Http },
+            peer: peer.map(|peer| peer.ip()),
+            scheme,
         },
+        understood: Some(request.understood(peer, scheme)),
         via: "",
     };
     let outcome = tokio::select! {

@@ -1,12 +1,13 @@
 //! An upstream: the members that serve the same, from which one is chosen for each request. Members come and go while it
 //! serves.
 
-use super::address::{Address, HostPort, Place};
+use super::address::{Address, Endpoint, HostPort, Place};
 use super::balance::{Balance, consistent, least_requests, round_robin};
 use super::failure::Failure;
 use super::member::{Flight, Member, MemberTerms};
 use crate::lock::lock;
 use crate::log::RateLimited;
+use crate::message::spoken::Protocol;
 use portico_wire::Limits;
 use std::fmt;
 use std::net::SocketAddr;
@@ -37,6 +38,8 @@ pub struct ProbeTerms {
     pub interval_ms: u64,
     /// How long a member may take for all of its response.
     pub timeout_ms: u64,
+    /// The upstream's `variables`.
+    pub variables: Vec<(String, String)>,
     /// Bad responses in a row after which a member is taken for ill.
     pub ill_after: u32,
     /// Good ones in a row after which it is taken for well.
@@ -62,6 +65,8 @@ pub struct UpstreamTerms {
     pub times: Times,
     /// What members may send.
     pub limits: Limits,
+    /// What members are told beside the request, over uwsgi and FastCGI: names and values of variables.
+    pub variables: Vec<(String, String)>,
     /// Members beside the first that a request may be given to.
     pub max_retries: u32,
     /// Our name in Via; empty to leave that out.
@@ -76,6 +81,8 @@ pub struct Upstream {
     /// What each member has saved up of its turns.
     credits: Mutex<Vec<i64>>,
     ticket: AtomicUsize,
+    /// Whether there are members that want to know how long a body is before it comes, as those of CGI do.
+    wants_length: bool,
     /// Says that no member takes a request.
     warnings: RateLimited,
 }
@@ -83,9 +90,13 @@ pub struct Upstream {
 impl Upstream {
     /// An upstream of these members.
     pub fn new(terms: UpstreamTerms, members: impl IntoIterator<Item = Arc<Member>>) -> Arc<Upstream> {
+        let members: Arc<[Arc<Member>]> = members.into_iter().collect();
+        let of_members = members.iter().map(|member| member.address.protocol);
+        let mut protocols = of_members.chain(terms.names.iter().map(|name| name.protocol));
         Arc::new(Upstream {
+            wants_length: protocols.any(|protocol| protocol != Protocol::Http),
             terms,
-            members: Mutex::new(members.into_iter().collect()),
+            members: Mutex::new(members),
             credits: Mutex::default(),
             ticket: AtomicUsize::new(0),
             warnings: RateLimited::new(),
@@ -105,6 +116,11 @@ impl Upstream {
         Upstream::new(terms, members)
     }
 
+    /// Whether a body has to have come before it is passed on, where nobody has said how long it is.
+    pub fn wants_length(&self) -> bool {
+        self.wants_length
+    }
+
     /// The members there are now.
     pub fn members(&self) -> Arc<[Arc<Member>]> {
         lock(&self.members).clone()
@@ -121,11 +137,12 @@ impl Upstream {
         let mut members = lock(&self.members);
         let is_of_name = |member: &Arc<Member>| member.of.as_ref() == Some(name);
         let is_wanted = |member: &Arc<Member>| {
-            !is_of_name(member) || matches!(&member.address, Address::Tcp(address) if addresses.contains(address))
+            let is_found = || matches!(&member.address.endpoint, Endpoint::Tcp(address) if addresses.contains(address));
+            !is_of_name(member) || is_found()
         };
         let (kept, left): (Vec<_>, Vec<_>) = members.iter().cloned().partition(is_wanted);
         let is_new = |address: &&SocketAddr| {
-            let address = Address::Tcp(**address);
+            let address = Address::tcp(name.protocol, **address);
             !kept.iter().any(|member| is_of_name(member) && member.address == address)
         };
         let others = kept.iter().filter(|member| !is_of_name(member)).count();
@@ -133,7 +150,8 @@ impl Upstream {
         let added = addresses
             .iter()
             .filter(is_new)
-            .map(|address| Member::named(Address::Tcp(*address), Some(name.clone()), 1, of_member));
+            .map(|address| Address::tcp(name.protocol, *address))
+            .map(|address| Member::named(address, Some(name.clone()), 1, of_member));
         *members = kept.iter().cloned().chain(added).collect();
         drop(members);
         for member in &left {

@@ -34,6 +34,7 @@ _NEEDED: dict[str, tuple[Setting[Any], ...]] = {
     "upstream": (UpstreamKeys.to,),
     "redirect": (RedirectKeys.to,),
 }
+SCHEMES_WITH_VARIABLES = ("uwsgi", "fastcgi")
 _WITHOUT_BODY = (204, 205, 304)
 """RFC 9110 15.3.5, 15.3.6 and 15.4.5."""
 
@@ -61,12 +62,22 @@ def of_entry(entry: Entry, *, is_named_elsewhere: bool = False) -> Iterator[Mist
         yield from _of_redirect(entry)
     elif entry.table == "respond":
         yield from _of_respond(entry)
+    elif entry.table == "upstream":
+        yield from _of_upstream(entry)
 
 
 def _of_redirect(entry: Entry) -> Iterator[Mistake]:
     append = RedirectKeys.append
     if entry.found.values.get(append.attribute) and has_query(entry.get(RedirectKeys.to)):
         yield entry.place_of(append), "append: expected false, since to has a query or a fragment, got true"
+
+
+def _of_upstream(entry: Entry) -> Iterator[Mistake]:
+    to, variables = UpstreamKeys.to, UpstreamKeys.variables
+    if entry.get(variables) and not any(
+        address.startswith(SCHEMES_WITH_VARIABLES) for address in entry.get(to)
+    ):
+        yield entry.place_of(variables), "variables: expected a uwsgi or fastcgi server in to, got none"
 
 
 def _of_respond(entry: Entry) -> Iterator[Mistake]:
