@@ -40,7 +40,7 @@ impl Server {
     pub fn upstream_for(&self, inbound: &Inbound) -> Option<&Arc<UpstreamRow>> {
         let row = self.routing.as_ref()?.upstream_for(inbound)?;
         let is_file = || self.files.as_ref().is_some_and(|files| files.place_of(inbound).is_some());
-        let is_known = || inbound.head.framing != Framing::Chunked || !row.upstream.wants_length();
+        let is_known = || inbound.head.framing != Framing::Chunked || !row.upstream.has_variables();
         (inbound.gateway().is_none() && is_known() && !is_file()).then_some(row)
     }
 

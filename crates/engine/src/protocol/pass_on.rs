@@ -82,7 +82,7 @@ pub async fn pass_on(
             peer: peer.map(|peer| peer.ip()),
             scheme,
         },
-        understood: Some(request.understood(peer, scheme)),
+        understood: row.upstream.has_variables().then(|| request.understood(peer, scheme)),
         via: "",
     };
     let outcome = tokio::select! {

@@ -81,8 +81,8 @@ pub struct Upstream {
     /// What each member has saved up of its turns.
     credits: Mutex<Vec<i64>>,
     ticket: AtomicUsize,
-    /// Whether there are members that want to know how long a body is before it comes, as those of CGI do.
-    wants_length: bool,
+    /// Whether there are members that a request is told to by variables.
+    has_variables: bool,
     /// Says that no member takes a request.
     warnings: RateLimited,
 }
@@ -94,7 +94,7 @@ impl Upstream {
         let of_members = members.iter().map(|member| member.address.protocol);
         let mut protocols = of_members.chain(terms.names.iter().map(|name| name.protocol));
         Arc::new(Upstream {
-            wants_length: protocols.any(|protocol| protocol != Protocol::Http),
+            has_variables: protocols.any(|protocol| protocol != Protocol::Http),
             terms,
             members: Mutex::new(members),
             credits: Mutex::default(),
@@ -116,9 +116,10 @@ impl Upstream {
         Upstream::new(terms, members)
     }
 
-    /// Whether a body has to have come before it is passed on, where nobody has said how long it is.
-    pub fn wants_length(&self) -> bool {
-        self.wants_length
+    /// Whether there are members that a request is told to by variables, over uwsgi or FastCGI: these have to know how long
+    /// a body is before it comes.
+    pub fn has_variables(&self) -> bool {
+        self.has_variables
     }
 
     /// The members there are now.

@@ -14,6 +14,8 @@ use portico_wire::{
     CgiHead, FastCgiEnd, FastCgiResponseReader, FastCgiResponseStep, FastCgiStream, Limits, ResponseHead, ResponseTo,
     WireError,
 };
+use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// A line for the log is cut here.
@@ -35,6 +37,13 @@ pub struct Records<'a> {
     head: CgiHead,
     errors: ErrorLines<'a>,
     end: Option<FastCgiEnd>,
+}
+
+/// Something that is waited for.
+type Waiting<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
+
+fn broken(error: io::Error) -> Reason {
+    Reason::Broken(error.to_string())
 }
 
 impl<'a> Incoming<'a> {
@@ -62,18 +71,9 @@ impl<'a> Incoming<'a> {
         inbound: &mut Option<Box<Inbound>>,
         buffers: &Buffers,
     ) -> Result<usize, Reason> {
-        let broken = |error: std::io::Error| Reason::Broken(error.to_string());
-        let Incoming::Records(records) = self else {
-            return socket.fill(inbound, buffers).await.map_err(broken);
-        };
-        loop {
-            let taken = records.take(inbound, buffers).map_err(Reason::Malformed)?;
-            if taken > 0 || records.end.is_some() {
-                return Ok(taken);
-            }
-            if socket.fill(&mut records.raw, buffers).await.map_err(broken)? == 0 {
-                return Err(Reason::Closed);
-            }
+        match self {
+            Incoming::Plain => socket.fill(inbound, buffers).await.map_err(broken),
+            Incoming::Records(records) => records.fill(socket, inbound, buffers).await,
         }
     }
 
@@ -126,25 +126,11 @@ impl<'a> Incoming<'a> {
         patience_ms: u64,
         is_kept: bool,
     ) -> bool {
-        if matches!(self, Incoming::Plain) {
+        match self {
             // What comes unasked is the beginning of a response to nobody.
-            return is_kept && inbound.as_ref().is_none_or(|buffer| buffer.is_empty());
+            Incoming::Plain => is_kept && inbound.as_ref().is_none_or(|buffer| buffer.is_empty()),
+            Incoming::Records(records) => records.finish(socket, inbound, buffers, patience_ms).await,
         }
-        loop {
-            if let Some(buffer) = inbound.take() {
-                // More of a body than it was to have, or than HEAD has.
-                buffers.give_back(buffer);
-            }
-            let fill = self.fill(socket, inbound, buffers);
-            match tokio::time::timeout(Duration::from_millis(patience_ms), fill).await {
-                Ok(Ok(0)) => break,
-                Ok(Ok(_)) => {}
-                Ok(Err(_)) | Err(_) => return false,
-            }
-        }
-        let Incoming::Records(records) = self else { return false };
-        matches!(records.end, Some(FastCgiEnd::Complete { .. }))
-            && records.raw.as_ref().is_none_or(|buffer| buffer.is_empty())
     }
 
     /// Gives back what was taken of `buffers`.
@@ -157,7 +143,52 @@ impl<'a> Incoming<'a> {
     }
 }
 
+// Futures of their own, so that each is there once and not in every kind of exchange.
 impl Records<'_> {
+    fn fill<'f>(
+        &'f mut self,
+        socket: &'f Socket,
+        inbound: &'f mut Option<Box<Inbound>>,
+        buffers: &'f Buffers,
+    ) -> Waiting<'f, Result<usize, Reason>> {
+        Box::pin(async move {
+            loop {
+                let taken = self.take(inbound, buffers).map_err(Reason::Malformed)?;
+                if taken > 0 || self.end.is_some() {
+                    return Ok(taken);
+                }
+                if socket.fill(&mut self.raw, buffers).await.map_err(broken)? == 0 {
+                    return Err(Reason::Closed);
+                }
+            }
+        })
+    }
+
+    fn finish<'f>(
+        &'f mut self,
+        socket: &'f Socket,
+        inbound: &'f mut Option<Box<Inbound>>,
+        buffers: &'f Buffers,
+        patience_ms: u64,
+    ) -> Waiting<'f, bool> {
+        Box::pin(async move {
+            loop {
+                if let Some(buffer) = inbound.take() {
+                    // More of a body than it was to have, or than HEAD has.
+                    buffers.give_back(buffer);
+                }
+                let fill = self.fill(socket, inbound, buffers);
+                match tokio::time::timeout(Duration::from_millis(patience_ms), fill).await {
+                    Ok(Ok(0)) => break,
+                    Ok(Ok(_)) => {}
+                    Ok(Err(_)) | Err(_) => return false,
+                }
+            }
+            let is_at_end = self.raw.as_ref().is_none_or(|buffer| buffer.is_empty());
+            is_at_end && matches!(self.end, Some(FastCgiEnd::Complete { .. }))
+        })
+    }
+
     /// Takes the response out of the records that are there; returns how many bytes of it there were.
     fn take(&mut self, inbound: &mut Option<Box<Inbound>>, buffers: &Buffers) -> Result<usize, WireError> {
         let Some(raw) = &mut self.raw else { return Ok(0) };
