@@ -55,7 +55,11 @@ def member_over(protocol: str, *responses: bytes | Sends) -> tuple[Member, list[
                 response = responses[min(number, len(responses) - 1)]
                 peer.sendall(response if isinstance(response, bytes) else response(request))
                 number += 1
-                if protocol == "uwsgi" or not request.keeps_connection:
+                if protocol == "uwsgi":
+                    # One request for each connection: the end of that is the router's.
+                    member.ends.put(peer.recv(1))
+                    return
+                if not request.keeps_connection:
                     return
         except EOFError:
             pass
@@ -296,13 +300,13 @@ def test_what_is_for_one_connection_or_another_program_is_not_passed_on(
 
 
 @pytest.mark.parametrize("protocol", OVER)
-def test_variables_of_the_row_stand_in_place_of_the_requests(tmp_path: Path, protocol: str) -> None:
+def test_variables_of_the_row_replace_those_of_the_request(tmp_path: Path, protocol: str) -> None:
     member, requests = member_over(protocol, usual(protocol))
     more = 'variables = { SCRIPT_FILENAME = "/srv/a=b.php", SERVER_NAME = "shop" }'
     with routed(tmp_path, member, more=more) as server, server.connect() as connection:
         assert connection.request("/x").status == 200
-    told = requests[0].variables
-    assert (told["SCRIPT_FILENAME"], told["SERVER_NAME"]) == ("/srv/a=b.php", "shop")
+    given = requests[0].variables
+    assert (given["SCRIPT_FILENAME"], given["SERVER_NAME"]) == ("/srv/a=b.php", "shop")
 
 
 @pytest.mark.parametrize("protocol", OVER)
@@ -338,6 +342,8 @@ def test_connections_are_kept_where_the_protocol_can(tmp_path: Path, protocol: s
         for _ in range(4):
             assert connection.request(method="POST", body=b"abc").body == b"ok"
         assert len(member.connections) == (4 if protocol == "uwsgi" else 1)
+        if protocol == "uwsgi":
+            assert [member.ends.get(timeout=10) for _ in range(4)] == [b""] * 4
         assert [request.body for request in requests] == [b"abc"] * 4
     assert all(request.keeps_connection == (protocol == "fastcgi") for request in requests)
 
@@ -574,9 +580,9 @@ def test_health_checks_say_who_gets_requests(tmp_path: Path, protocol: str) -> N
         server.error_log.wait_for(f"upstream {member.url}: does not respond well to health checks")
         is_well.set()
         server.error_log.wait_for(f"upstream {member.url}: responds well again to health checks")
-    told = requests[0].variables
-    assert (told["REQUEST_METHOD"], told["PATH_INFO"], told["QUERY_STRING"]) == ("GET", "/readyz", "x")
-    assert (told["HTTP_HOST"], told["REMOTE_ADDR"], told["SCRIPT_FILENAME"]) == (
+    given = requests[0].variables
+    assert (given["REQUEST_METHOD"], given["PATH_INFO"], given["QUERY_STRING"]) == ("GET", "/readyz", "x")
+    assert (given["HTTP_HOST"], given["REMOTE_ADDR"], given["SCRIPT_FILENAME"]) == (
         *("shop.example", "127.0.0.1"),
         "/a.php",
     )
@@ -585,14 +591,14 @@ def test_health_checks_say_who_gets_requests(tmp_path: Path, protocol: str) -> N
 # --- Servers of others
 
 
-TOLD = """
+SHOWING = """
 def application(environ, start_response):
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     keys = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "HTTP_HOST",
             "wsgi.url_scheme", "HTTP_X_A", "CONTENT_TYPE", "SERVER_NAME", "SERVER_PORT")
-    told = "".join(f"{key}={environ.get(key)}\\n" for key in keys).encode()
+    given = "".join(f"{key}={environ.get(key)}\\n" for key in keys).encode()
     start_response("201 Made", [("Content-Type", "text/plain"), ("X-Body", str(len(body)))])
-    return [told, body]
+    return [given, body]
 """
 EXPECTED = (
     "REQUEST_METHOD={method}\nSCRIPT_NAME=\nPATH_INFO=/x y\nQUERY_STRING=q=1\nREMOTE_ADDR=127.0.0.1\n"
@@ -617,12 +623,12 @@ def of_chunks(connection: Connection, body: bytes) -> Response:
 @pytest.mark.parametrize("how", ["tcp", "unix"])
 def test_a_uwsgi_serves_behind_portico(tmp_path: Path, how: str) -> None:
     program = find_program("uwsgi-core", what="a uWSGI behind portico")
-    (tmp_path / "told.py").write_text(TOLD)
+    (tmp_path / "showing.py").write_text(SHOWING)
     port = free_port()
     bound = [f"127.0.0.1:{port}", *([f"{tmp_path}/uwsgi.sock"] if how == "unix" else [])]
     command = [
         *(program, "--plugin", "python3", "--need-app", "--die-on-term", "--master", "--processes", "2"),
-        *("--chdir", str(tmp_path), "--wsgi", "told:application", "--buffer-size", "65535"),
+        *("--chdir", str(tmp_path), "--wsgi", "showing:application", "--buffer-size", "65535"),
         *(word for each in bound for word in ("--uwsgi-socket", each)),
     ]
     to = f"uwsgi://127.0.0.1:{port}" if how == "tcp" else f"uwsgi+unix:{tmp_path}/uwsgi.sock"

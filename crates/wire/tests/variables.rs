@@ -44,7 +44,7 @@ fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a [u8]> {
 }
 
 #[test]
-fn a_request_is_told_whole() {
+fn a_request_is_said_whole() {
     let bytes = b"POST /a%20b/%C3%A9?c=d?e HTTP/1.1\r\nHost: example.org:81\r\nContent-Length: 3\r\n\
         Content-Type: text/plain\r\nX-A: 1\r\nCookie: a=b\r\nx-a: 2\r\ncookie: c=d\r\n\r\n";
     let passed = variables(bytes, |request| {
@@ -81,7 +81,7 @@ fn a_request_is_told_whole() {
 }
 
 #[test]
-fn nothing_is_told_that_could_be_taken_for_something_else() {
+fn nothing_is_said_that_could_be_taken_for_something_else() {
     let bytes = b"GET / HTTP/1.1\r\nHost: a\r\nProxy: x\r\nContent_Length: 9\r\nX_A: 1\r\nX.B: 1\r\nX!: 1\r\n\
         Connection: X-C\r\nX-C: 1\r\nX-Forwarded-Prefix: /p\r\nExpect: 100-continue\r\nTE: a\r\n\r\n";
     let passed = variables(bytes, |request| {
@@ -132,7 +132,7 @@ fn a_nul_in_the_path_is_rejected() {
 }
 
 #[test]
-fn what_an_operator_gives_stands_in_place_of_ours() {
+fn what_an_operator_gives_replaces_ours() {
     let bytes = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\n";
     let mut head = RequestHead::new();
     head.read(bytes, &Limits::default()).unwrap();

@@ -4,7 +4,9 @@
 //! What has come as variables becomes a head of HTTP/1 again, held against its grammar: they may hold anything. The client
 //! is the one that the reverse proxy names, and what the headers say of others is left out.
 
-use super::pass_on::{client_gone, disconnected, end_to_end, warn};
+use super::pass_on::client_response::end_to_end;
+use super::pass_on::directions::disconnected;
+use super::pass_on::{client_gone, warn};
 use crate::exchange::engine_response::EngineResponse;
 use crate::exchange::request::Request;
 use crate::exchange::server_response::reason_phrase;

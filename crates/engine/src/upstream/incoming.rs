@@ -42,7 +42,7 @@ pub struct Records<'a> {
 /// Something that is waited for.
 type Waiting<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
-fn broken(error: io::Error) -> Reason {
+fn broken(error: &io::Error) -> Reason {
     Reason::Broken(error.to_string())
 }
 
@@ -72,7 +72,7 @@ impl<'a> Incoming<'a> {
         buffers: &Buffers,
     ) -> Result<usize, Reason> {
         match self {
-            Incoming::Plain => socket.fill(inbound, buffers).await.map_err(broken),
+            Incoming::Plain => socket.fill(inbound, buffers).await.map_err(|error| broken(&error)),
             Incoming::Records(records) => records.fill(socket, inbound, buffers).await,
         }
     }
@@ -157,7 +157,7 @@ impl Records<'_> {
                 if taken > 0 || self.end.is_some() {
                     return Ok(taken);
                 }
-                if socket.fill(&mut self.raw, buffers).await.map_err(broken)? == 0 {
+                if socket.fill(&mut self.raw, buffers).await.map_err(|error| broken(&error))? == 0 {
                     return Err(Reason::Closed);
                 }
             }
