@@ -429,6 +429,23 @@ def outcome_of(text: str, path: str, query: str = "") -> dict[str, object]:
             {"to": ["http://a:80"], "target": "/"},
         ),
         (
+            "[[upstream]]\nto = 'uwsgi+unix:/a'\nmount = '/a'\nstrip = true\n",
+            "/a",
+            "?c",
+            {"to": ["uwsgi+unix:/a"], "SCRIPT_NAME": "/a", "PATH_INFO": "/"},
+        ),
+        (
+            "[[upstream]]\nto = ['http://a', 'fastcgi://a:1']\nmount = '/a'\n",
+            "/a/é",
+            "?c",
+            {
+                "to": ["http://a:80", "fastcgi://a:1"],
+                "target": "/a/%C3%A9?c",
+                "SCRIPT_NAME": "",
+                "PATH_INFO": "/a/é",
+            },
+        ),
+        (
             "[[redirect]]\nto = 'https://b.example/x'\nmount = '/a'\nstatus = 301\n",
             "/a/b c",
             "?d",

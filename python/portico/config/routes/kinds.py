@@ -16,6 +16,8 @@ from portico.config.unfit import UnfitError
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """RFC 9110 5.6.2."""
 _VARIABLE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+SCHEMES_WITH_VARIABLES = ("uwsgi", "fastcgi")
+"""What begins the address of an upstream that a request is told to by variables."""
 _PORTS = {"http": 80, "https": 443}
 
 

@@ -20,6 +20,7 @@ from portico.config.routes.keys import (
     StaticKeys,
     UpstreamKeys,
 )
+from portico.config.routes.kinds import SCHEMES_WITH_VARIABLES
 from portico.config.routes.table import ANY_HOST, MISDIRECTED, Route, Routes
 from portico.config.setting import Setting
 from portico.config.settings import Settings
@@ -34,7 +35,6 @@ _NEEDED: dict[str, tuple[Setting[Any], ...]] = {
     "upstream": (UpstreamKeys.to,),
     "redirect": (RedirectKeys.to,),
 }
-SCHEMES_WITH_VARIABLES = ("uwsgi", "fastcgi")
 _WITHOUT_BODY = (204, 205, 304)
 """RFC 9110 15.3.5, 15.3.6 and 15.4.5."""
 
