@@ -59,7 +59,7 @@ pub enum After {
 pub struct Failed {
     /// Why.
     pub reason: Reason,
-    /// Whether not a byte of the request has left.
+    /// Whether not a byte of the request has left, or the server has said that it has not begun it.
     pub is_unsent: bool,
     /// Whether not a byte of a response has come.
     pub is_unheard: bool,
@@ -119,12 +119,11 @@ impl Transfer<'_> {
                 let Receiving { status, body_bytes, .. } = receiving;
                 Ok(Transferred { status, body_bytes, then, has_sent_all })
             }
-            Err(reason) => Err(Failed {
-                reason,
-                is_unsent: sending.is_unsent(),
-                is_unheard: !receiving.is_heard,
-                status: receiving.status,
-            }),
+            Err(reason) => {
+                // One that the server has rejected is as if it had never been sent.
+                let is_unsent = sending.is_unsent() || matches!(reason, Reason::Rejected(_));
+                Err(Failed { reason, is_unsent, is_unheard: !receiving.is_heard, status: receiving.status })
+            }
         }
     }
 
