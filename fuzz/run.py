@@ -33,7 +33,10 @@ HTTP_TARGETS = (
     *("head", "body", "chunked", "connection", "response", "splits", "forwarded"),
     *("passed_on", "response_head"),
 )
-GATEWAY_TARGETS = ("uwsgi", "scgi", "fastcgi", "proxy", "gateway", "fastcgi_response")
+GATEWAY_TARGETS = (
+    *("uwsgi", "scgi", "fastcgi", "proxy", "fastcgi_member"),
+    *("gateway", "fastcgi_response"),
+)
 """What reverse proxies speak beside HTTP; the first ones have a corpus of their own."""
 TARGETS = HTTP_TARGETS + GATEWAY_TARGETS
 LIVE = "live"

@@ -25,6 +25,7 @@ pub struct UpstreamAttributes {
     name: String,
     key: String,
     to: Vec<String>,
+    variables: Vec<(String, String)>,
     balance: String,
     keep: usize,
     keep_timeout_s: f64,
@@ -45,7 +46,8 @@ pub struct UpstreamAttributes {
 impl UpstreamAttributes {
     /// The upstream, which reads heads within the limits of the server's own.
     pub fn read(self) -> PyResult<Arc<Upstream>> {
-        let Self { name, key, to, balance, keep, max_in_flight, retries, eject_after, health_path, .. } = self;
+        let Self { name, key, to, variables, balance, keep, max_in_flight, retries, eject_after, health_path, .. } =
+            self;
         let places: Vec<Place> =
             to.iter().map(|text| Place::read(text)).collect::<Result<_, _>>().map_err(PyValueError::new_err)?;
         let back_off_ms = ms(self.eject_for_s);
@@ -60,6 +62,7 @@ impl UpstreamAttributes {
             host: self.health_host,
             interval_ms: ms(self.health_interval_s),
             timeout_ms: ms(self.health_timeout_s),
+            variables: variables.clone(),
             ill_after: IN_A_ROW,
             well_after: IN_A_ROW,
         });
@@ -78,6 +81,7 @@ impl UpstreamAttributes {
                 tunnel_ms: ms_or_for_ever(self.tunnel_timeout_s),
             },
             limits: Limits::default(),
+            variables,
             max_retries: retries,
             via: String::new(),
         };

@@ -18,12 +18,14 @@
 //!    `splits_of_head`) and `fastcgi`: each protocol's own bytes; `fastcgi_response`: what
 //!    goes back over FastCGI.
 //! 9. `proxy`: the PROXY protocol.
-//! 10. `response_head` and `passed_on`: the engine as a client of other servers, what it reads and what it sends.
+//! 10. `response_head`, `fastcgi_member` and `passed_on`: the engine as a client of other servers, what it reads and what
+//!     it sends.
 
 pub mod body;
 pub mod chunked;
 pub mod connection;
 pub mod fastcgi;
+pub mod fastcgi_member;
 pub mod fastcgi_response;
 pub mod forwarded;
 pub mod gateway;

@@ -3,9 +3,11 @@
 
 use crate::input::FuzzInput;
 use crate::observed::{ObservedHead, observe, read};
+use crate::records::split;
+use crate::variables;
 use portico_wire::{
-    ForwardedFamily, Forwarding, Framing, Limits, PassedConnection, PassedOn, RequestHead, Scheme, TargetForm, Version,
-    is_forwarded_name, is_hop_by_hop,
+    ForwardedFamily, Forwarding, Framing, GatewayHead, GatewayLimits, Limits, PassedConnection, PassedOn, RequestHead,
+    Scheme, TargetForm, UwsgiPacket, Version, WireError, is_forwarded_name, is_hop_by_hop, percent_decode_into,
 };
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -40,6 +42,7 @@ pub fn check(input: &[u8]) {
         framing,
         connection,
         forwarding,
+        understood: None,
         via: "v",
     };
     let mut out = Vec::new();
@@ -50,6 +53,62 @@ pub fn check(input: &[u8]) {
     assert_eq!(sent.length, out.len(), "not one request");
     check_same(&observe(&head, bytes, length), &sent, is_trusted);
     check_said(&sent, forwarding, connection);
+    check_variables(&passed_on, &sent);
+}
+
+/// What a server of uwsgi or FastCGI is told is the request that one of HTTP is sent.
+fn check_variables(request: &PassedOn<'_>, sent: &ObservedHead) {
+    let passed = match request.variables(&[]) {
+        Ok(passed) => passed,
+        // A NUL in the path.
+        Err(error) => return assert_eq!(error, WireError::VARIABLE_VALUE),
+    };
+    let (mut packet, mut records) = (Vec::new(), Vec::new());
+    passed.write_fastcgi(&mut records, 1, true);
+    let content: Vec<u8> = split(&records).0[1..].iter().flat_map(|record| record.content.to_vec()).collect();
+    let over_fastcgi = variables::read_fastcgi(&content).expect("lengths that add up");
+    if let Err(error) = passed.write_uwsgi(&mut packet) {
+        assert_eq!((error, packet.len()), (WireError::VARIABLES_TOO_LARGE, 0));
+        return assert_eq!(variables::write_uwsgi(0, &over_fastcgi), None);
+    }
+    let over_uwsgi = variables::read_uwsgi(&packet[4..]).expect("lengths that add up");
+    assert_eq!(over_fastcgi, over_uwsgi);
+    let value = |name: &str| -> Option<&[u8]> {
+        let mut named = over_uwsgi.iter().filter(|(known, _)| known == name.as_bytes());
+        let found = named.next().map(|(_, value)| &value[..]);
+        assert!(named.next().is_none(), "{name} comes twice");
+        found
+    };
+    for (name, _) in &over_uwsgi {
+        let _ = value(std::str::from_utf8(name).expect("a name of ASCII"));
+        assert!(name.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_')) && name != b"HTTP_PROXY");
+        if let Some(header) = name.strip_prefix(b"HTTP_") {
+            let header: String =
+                header.iter().map(|byte| if *byte == b'_' { '-' } else { char::from(*byte) }).collect();
+            assert!(!is_hop_by_hop(header.as_bytes()) && !named(sent, &header).is_empty(), "{header} was not sent");
+        }
+    }
+    assert_eq!(value("REQUEST_METHOD"), Some(&sent.method[..]));
+    let mut path = Vec::new();
+    percent_decode_into(&sent.path, &mut path);
+    assert_eq!((value("PATH_INFO"), value("QUERY_STRING")), (Some(&path[..]), Some(&sent.query[..])));
+    let length = match sent.framing {
+        Framing::Length(length) => Some(length.to_string()),
+        Framing::Empty | Framing::Chunked => None,
+    };
+    assert_eq!(value("CONTENT_LENGTH"), length.as_deref().map(str::as_bytes));
+    let mut read = GatewayHead::new();
+    let limits = GatewayLimits { max_variables: usize::MAX, ..GatewayLimits::default() };
+    // Our own listener takes it, but for what it rejects in any request: then it says why.
+    if let Ok(packet_read) = read.read_uwsgi(&packet, &limits) {
+        assert_eq!(packet_read, Some(UwsgiPacket::Request { length: packet.len() }));
+        assert_eq!((read.method.of(&packet), read.framing()), (&sent.method[..], framing_passed(sent.framing)));
+    }
+}
+
+/// That of a body whose length is not known is another matter over these protocols.
+fn framing_passed(framing: Framing) -> Framing {
+    if framing == Framing::Chunked { Framing::Empty } else { framing }
 }
 
 /// Lines grow by what is added to them.

@@ -2,8 +2,8 @@
 //! It needs no fuzzer, and takes seconds.
 
 use portico_fuzz::{
-    body, chunked, connection, fastcgi, fastcgi_response, forwarded, gateway, head, passed_on, proxy, response,
-    response_head, scgi, splits, uwsgi,
+    body, chunked, connection, fastcgi, fastcgi_member, fastcgi_response, forwarded, gateway, head, passed_on, proxy,
+    response, response_head, scgi, splits, uwsgi,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,11 +23,12 @@ const HTTP_TARGETS: [(&str, Check); 9] = [
 ];
 
 /// What reverse proxies speak beside HTTP; the first ones have a corpus of their own.
-const GATEWAY_TARGETS: [(&str, Check); 6] = [
+const GATEWAY_TARGETS: [(&str, Check); 7] = [
     ("uwsgi", uwsgi::check),
     ("scgi", scgi::check),
     ("fastcgi", fastcgi::check),
     ("proxy", proxy::check),
+    ("fastcgi_member", fastcgi_member::check),
     ("gateway", gateway::check),
     ("fastcgi_response", fastcgi_response::check),
 ];
@@ -127,7 +128,7 @@ fn the_corpus_of_responses_breaks_no_invariant() {
 
 #[test]
 fn the_corpora_of_reverse_proxies_break_no_invariant() {
-    for (target, check) in &GATEWAY_TARGETS[..4] {
+    for (target, check) in &GATEWAY_TARGETS[..5] {
         let mut corpus = Vec::new();
         files(&folder("../tests/corpus").join(target), &mut corpus);
         corpus.retain(|path| path.extension().is_some_and(|extension| extension == "bin"));

@@ -101,7 +101,7 @@ EXCEPTIONS = {
     "level: expected trace, debug, info, warning, error or critical, got": "portico checks it before",
     "slot <> of a scoreboard with <> slots": "portico makes it",
     "The client did not send the request body as it had announced": "the docstring of a class",
-    "expected http://HOST:PORT or unix:PATH, got <>": "portico checks it before the engine",
+    "expected SCHEME://HOST:PORT or SCHEME+unix:PATH, got <>": "portico checks it before the engine",
     "GET <> HTTP/1.1": "a health check",
     "all requests go to other servers": "what portico check has found, and no fault",
     "a str whose repr() fails": "in the place of a text that cannot be shown",

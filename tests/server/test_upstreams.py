@@ -7,116 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.gateway import GatewayConnection, fastcgi, scgi, uwsgi, variables
+from support.members import OK, Member, is_silent, reads_and_closes, responds, routed, router, upstream
 from support.raw_client import Connection, Response
 from support.server import Server, free_port
 from support.waiting import wait_until
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-class Member:
-    """A raw server, each of whose connections `handle` has on a thread of its own."""
-
-    def __init__(self, handle: Callable[[Member, socket.socket], None], port: int = 0) -> None:
-        self._handle = handle
-        self._socket = socket.create_server(("127.0.0.1", port))
-        self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.heads: queue.Queue[bytes] = queue.Queue()
-        self.ends: queue.Queue[bytes] = queue.Queue()
-        self.connections: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                peer, _ = self._socket.accept()
-            except OSError:
-                return
-            self.connections.append(peer)
-            threading.Thread(target=self._run, args=(peer,), daemon=True).start()
-
-    def _run(self, peer: socket.socket) -> None:
-        with peer, suppress(OSError):
-            self._handle(self, peer)
-
-    def read_head(self, peer: socket.socket) -> bytes:
-        """Read to the end of a head, and keep it; empty at the end of the connection."""
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            byte = peer.recv(1)
-            if not byte:
-                return b""
-            head += byte
-        self.heads.put(head)
-        return head
-
-    @property
-    def count(self) -> int:
-        """How many heads were read."""
-        return self.heads.qsize()
-
-    def close(self) -> None:
-        """Accept nobody any more, and leave those that are there."""
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        for peer in self.connections:
-            with suppress(OSError):
-                peer.shutdown(socket.SHUT_RDWR)
-
-
-def responds(response: bytes = OK) -> Callable[[Member, socket.socket], None]:
-    """Send the same response to each request."""
-
-    def handle(member: Member, peer: socket.socket) -> None:
-        while member.read_head(peer):
-            peer.sendall(response)
-
-    return handle
-
-
-def reads_and_closes(member: Member, peer: socket.socket) -> None:
-    member.read_head(peer)
-
-
-def is_silent(member: Member, peer: socket.socket) -> None:
-    member.read_head(peer)
-    member.ends.put(peer.recv(1))
-
-
-def router(folder: Path, text: str, **more: Any) -> Server:
-    """A server of `text` alone, without an application."""
-    (folder / "portico.toml").write_text(text)
-    # One that would be found, and breaks whoever imports it.
-    (folder / "app.py").write_text("raise SystemExit('imported')\n")
-    options = ["-c", str(folder / "portico.toml"), "--chdir", str(folder), *more.pop("options", [])]
-    return Server(None, options=options, **more)
-
-
-def upstream(*to: str, more: str = "") -> str:
-    return f"[[upstream]]\nto = {json.dumps(to)}\n{more}\n"
-
-
-@contextmanager
-def routed(folder: Path, *members: Member, more: str = "", **keywords: Any) -> Iterator[Server]:
-    """A router before these members, which end with it."""
-    with ExitStack() as stack:
-        for member in members:
-            stack.callback(member.close)
-        text = upstream(*(member.url for member in members), more=more)
-        yield stack.enter_context(router(folder, text, **keywords))
-
 
 _OPEN: list[Connection] = []
 

@@ -502,6 +502,23 @@ def outcome_of(text: str, path: str, query: str = "") -> dict[str, object]:
             {"to": ["http://a:80"], "target": "/"},
         ),
         (
+            "[[upstream]]\nto = 'uwsgi+unix:/a'\nmount = '/a'\nstrip = true\n",
+            "/a",
+            "?c",
+            {"to": ["uwsgi+unix:/a"], "SCRIPT_NAME": "/a", "PATH_INFO": "/"},
+        ),
+        (
+            "[[upstream]]\nto = ['http://a', 'fastcgi://a:1']\nmount = '/a'\n",
+            "/a/é",
+            "?c",
+            {
+                "to": ["http://a:80", "fastcgi://a:1"],
+                "target": "/a/%C3%A9?c",
+                "SCRIPT_NAME": "",
+                "PATH_INFO": "/a/é",
+            },
+        ),
+        (
             "[[redirect]]\nto = 'https://b.example/x'\nmount = '/a'\nstatus = 301\n",
             "/a/b c",
             "?d",
@@ -557,7 +574,7 @@ max_request_body = "1M"
     ("text", "what"),
     [
         ('[[upstream]]\nto = "https://a"\n', "2:6: https://a:443 of [[upstream]]"),
-        ('[[upstream]]\nto = ["http://a", "uwsgi+unix:/a"]\n', "2:6: uwsgi+unix:/a of [[upstream]]"),
+        ('[[upstream]]\nto = ["uwsgi+unix:/a", "https://a:1"]\n', "2:6: https://a:1 of [[upstream]]"),
     ],
     ids=lambda value: value.partition(" ")[2] if ":" in value[:3] else "",
 )

@@ -10,6 +10,7 @@ use crate::resources::Resources;
 use crate::routing::{Routing, UpstreamRow};
 use crate::upstream::group::Upstream;
 use portico_crew::Crew;
+use portico_wire::Framing;
 use std::sync::{Arc, Weak};
 
 /// The server, as its tasks see it.
@@ -39,7 +40,8 @@ impl Server {
     pub fn upstream_for(&self, inbound: &Inbound) -> Option<&Arc<UpstreamRow>> {
         let row = self.routing.as_ref()?.upstream_for(inbound)?;
         let is_file = || self.files.as_ref().is_some_and(|files| files.place_of(inbound).is_some());
-        (inbound.gateway().is_none() && !is_file()).then_some(row)
+        let is_known = || inbound.head.framing != Framing::Chunked || !row.upstream.has_variables();
+        (inbound.gateway().is_none() && is_known() && !is_file()).then_some(row)
     }
 
     /// The upstreams that there are.

@@ -8,21 +8,25 @@
 //! 5. `member`: one server. `roster`: who is to be one. `group`: all that serve the same, from which one is chosen for each
 //!    request.
 //! 6. `ends`: where a request's body comes from and where the response goes, as traits.
-//! 7. `transfer`: one exchange over one connection; `tunnel`: what follows an upgrade.
-//! 8. `forward`: one request, over as many members as it takes; `probe`: whether members are well, asked in time; `names`:
+//! 7. `encoding`: a request in a member's protocol; `outgoing`: how it is sent; `incoming`: what comes in response.
+//! 8. `transfer`: one exchange over one connection; `tunnel`: what follows an upgrade.
+//! 9. `forward`: one request, over as many members as it takes; `probe`: whether members are well, asked in time; `names`:
 //!    members that are known by a name; `orders`: what is ordered and told of members meanwhile.
 
 pub mod address;
 pub mod balance;
 pub mod circuit;
 pub mod connect;
+pub mod encoding;
 pub mod ends;
 pub mod failure;
 pub mod forward;
 pub mod group;
+pub mod incoming;
 pub mod member;
 pub mod names;
 pub mod orders;
+pub mod outgoing;
 pub mod pool;
 pub mod probe;
 pub mod roster;

@@ -8,6 +8,7 @@ mod upstream;
 
 use portico_engine::engine::Ended;
 use portico_engine::function::{Function, FunctionRequest, FunctionResponse};
+use portico_engine::message::spoken::Protocol;
 use portico_engine::orders;
 use portico_engine::upstream::address::{Address, Place};
 use portico_engine::upstream::group::{Upstream, UpstreamTerms};
@@ -98,7 +99,7 @@ fn members_are_reported_by_the_number_of_the_order_and_however_many_there_are() 
     // More than the socket has room for: the rest follows when the supervisor has read.
     upstream.change(|roster| {
         for number in 0..COUNT {
-            roster.add(Place::Fixed(Address::Tcp((Ipv4Addr::from(number), 80).into())), 1);
+            roster.add(Place::Fixed(Address::tcp(Protocol::Http, (Ipv4Addr::from(number), 80).into())), 1);
         }
     });
     supervisor.write_all(b"U\x09\0\0\0\0\0\0\0").unwrap();

@@ -5,6 +5,7 @@
 #[path = "support/upstream.rs"]
 mod support;
 
+use portico_engine::message::spoken::Protocol;
 use portico_engine::upstream::address::{Address, Place};
 use portico_engine::upstream::circuit::{CircuitTerms, State};
 use portico_engine::upstream::ends::{ResponseSink, SourceGone};
@@ -70,7 +71,7 @@ fn a_unix_socket_is_a_member_too() {
         stream.write_all(OK).unwrap();
         bytes
     });
-    let address = Address::Unix(path.clone());
+    let address = Address::unix(Protocol::Http, path.clone());
     let client = Client::new(terms(), [Member::new(address, 1, MEMBER)]);
     assert_eq!(run(client.get()).body, b"ok");
     assert_eq!(served.join().unwrap(), b"GET /p HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -521,7 +522,7 @@ fn a_unix_socket_that_nobody_listens_at_is_a_server_that_is_not_running() {
     let gone = folder.path().join("gone");
     drop(std::os::unix::net::UnixListener::bind(&gone).unwrap());
     for path in [gone, folder.path().join("never")] {
-        let client = Client::new(terms(), [Member::new(Address::Unix(path), 1, MEMBER)]);
+        let client = Client::new(terms(), [Member::new(Address::unix(Protocol::Http, path), 1, MEMBER)]);
         let failure = run(async { client.ask("GET", b"").await }).0.unwrap_err().failure;
         assert_eq!(failure.reason.status(), 503, "{failure}");
         assert!(failure.to_string().contains(": cannot connect: "), "{failure}");
@@ -547,7 +548,7 @@ fn a_connection_that_is_not_made_in_time_is_a_gateway_timeout() {
         waiting.push(socket);
     }
     let short = UpstreamTerms { times: Times { connect_ms: 50, ..terms().times }, ..terms() };
-    let client = Client::new(short, [Member::new(Address::Unix(path), 1, MEMBER)]);
+    let client = Client::new(short, [Member::new(Address::unix(Protocol::Http, path), 1, MEMBER)]);
     let failure = run(async { client.ask("GET", b"").await }).0.unwrap_err().failure;
     assert_eq!((failure.reason.status(), &failure.reason), (504, &Reason::ConnectTimeout(50)));
 }
@@ -702,7 +703,7 @@ fn members_come_drain_and_go() {
         client.upstream.change(|roster| roster.drain(&members[0].name));
         assert!(members[0].pool.is_empty());
         assert_eq!(client.ask("GET", b"").await.0.unwrap_err().failure.reason, Reason::NoMember);
-        client.upstream.change(|roster| roster.add(Place::Fixed(Address::Tcp(other.address)), 1));
+        client.upstream.change(|roster| roster.add(Place::Fixed(Address::tcp(Protocol::Http, other.address)), 1));
         assert_eq!(client.ask("GET", b"").await.0.unwrap().member, format!("http://{}", other.address));
         client.upstream.change(|roster| roster.remove(&members[0].name));
         assert_eq!(client.upstream.members().len(), 1);
@@ -724,7 +725,8 @@ fn a_member_that_fails_its_probes_gets_no_requests_until_it_is_well() {
     });
     let client = Client::of(&server);
     let (path, host) = ("/livez".to_owned(), "probe".to_owned());
-    let probes = ProbeTerms { path, host, interval_ms: 1, timeout_ms: 5_000, ill_after: 2, well_after: 2 };
+    let variables = Vec::new();
+    let probes = ProbeTerms { path, host, variables, interval_ms: 1, timeout_ms: 5_000, ill_after: 2, well_after: 2 };
     run(async {
         let member = client.upstream.members()[0].clone();
         let watch = probe::watch(Arc::downgrade(&client.upstream), probes.clone(), client.buffers.clone());
@@ -756,6 +758,11 @@ fn addresses_are_urls_and_paths() {
         ("http://a.example:81", "http://a.example:81"),
         ("http://a.example/", "http://a.example:80"),
         ("srv+http://_http._tcp.a.example", "srv+http://_http._tcp.a.example"),
+        ("http+unix:/a", "unix:/a"),
+        ("uwsgi://127.0.0.1:3031", "uwsgi://127.0.0.1:3031"),
+        ("uwsgi+unix:@a", "uwsgi+unix:@a"),
+        ("fastcgi://php:9000", "fastcgi://php:9000"),
+        ("fastcgi+unix:/run/php:1.sock", "fastcgi+unix:/run/php:1.sock"),
     ] {
         assert_eq!(Place::read(text).unwrap().to_string(), shown);
     }
@@ -773,9 +780,14 @@ fn addresses_are_urls_and_paths() {
         "srv+http://",
         "srv+http://a:80",
         "srv+https://a",
+        "uwsgi://a",
+        "fastcgi+unix:",
+        "scgi://a:1",
+        "scgi+unix:/a",
+        "xunix:/a",
     ] {
         let error = Place::read(text).unwrap_err();
-        assert_eq!(error, format!("expected http://HOST:PORT or unix:PATH, got {text:?}"));
+        assert_eq!(error, format!("expected SCHEME://HOST:PORT or SCHEME+unix:PATH, got {text:?}"));
     }
 }
 
@@ -785,11 +797,11 @@ fn the_addresses_of_a_name_come_and_leave() {
         Place::Named(name) => name,
         other => unreachable!("{other}"),
     };
-    let fixed = Place::Fixed(Address::Tcp(nobody()));
+    let fixed = Place::Fixed(Address::tcp(Protocol::Http, nobody()));
     let upstream = Upstream::at(terms(), vec![Place::Named(name.clone()), fixed]);
     let at = |last: u8| SocketAddr::from(([10, 0, 0, last], 80));
     let at_address = |last: u8| {
-        let address = Address::Tcp(at(last));
+        let address = Address::tcp(Protocol::Http, at(last));
         upstream.members().iter().find(|member| member.address == address).cloned()
     };
     assert_eq!(upstream.members_of(&name), 0);
@@ -805,7 +817,8 @@ fn the_addresses_of_a_name_come_and_leave() {
 #[test]
 fn a_member_that_is_alone_for_a_while_is_not_ejected_meanwhile() {
     let circuit = CircuitTerms { max_failures: 1, ..MEMBER.circuit };
-    let (gone, other) = (Place::Fixed(Address::Tcp(nobody())), Place::Fixed(Address::Tcp(nobody())));
+    let (gone, other) =
+        (Place::Fixed(Address::tcp(Protocol::Http, nobody())), Place::Fixed(Address::tcp(Protocol::Http, nobody())));
     let terms = UpstreamTerms { member: MemberTerms { circuit, ..MEMBER }, ..terms() };
     let client = Client { upstream: Upstream::at(terms, vec![gone.clone()]), ..Client::new(support::terms(), []) };
     let status = async || client.ask("GET", b"").await.0.unwrap_err().failure.reason.status();
@@ -874,7 +887,7 @@ fn requests_and_failures_are_counted_and_a_member_that_has_gone_is_reported_as_l
 fn the_only_member_is_never_ejected() {
     let circuit = CircuitTerms { max_failures: 1, ..MEMBER.circuit };
     for (count, last) in [(1, Reason::Unreachable(String::new())), (2, Reason::NoMember)] {
-        let places = (0..count).map(|_| Place::Fixed(Address::Tcp(nobody()))).collect();
+        let places = (0..count).map(|_| Place::Fixed(Address::tcp(Protocol::Http, nobody()))).collect();
         let member = MemberTerms { circuit, ..MEMBER };
         let client =
             Client { upstream: Upstream::at(UpstreamTerms { member, ..terms() }, places), ..Client::new(terms(), []) };

@@ -77,13 +77,19 @@ wire_errors! {
     TRANSFER_ENCODING_UNKNOWN = 501, "a transfer coding other than `chunked` is asked for";
     EXPECTATION = 417, "an expectation other than 100-continue is asked for";
 
-    // Responses of servers that a request was passed on to, RFC 9112 4.
+    // Responses of servers that a request was passed on to, RFC 9112 4, RFC 3875 6 and FastCGI 1.0.
     STATUS_LINE = 502, "the response does not begin with `version status`";
     STATUS_LINE_TOO_LONG = 502, "the status line is too long";
     STATUS_CODE = 502, "the status is not a number from 100 to 599";
     REASON_PHRASE = 502, "the reason phrase holds a control character";
     RESPONSE_HEAD_TOO_LARGE = 502, "the response head is too large";
     BODY_NOT_ALLOWED = 502, "a response with status 1xx or 204 has a body";
+    CGI_FIELDS = 502, "the head of the response has no field";
+    CGI_STATUS_REPEATED = 502, "Status is given more than once";
+    RECORD_TYPE = 502, "a record has a type that no server sends";
+    RECORD_REQUEST = 502, "a record is of another request";
+    RECORD_STREAM = 502, "a stream goes on after its end";
+    RECORD_END = 502, "END_REQUEST does not have 8 bytes, or an unknown status";
     UPGRADE_NOT_ASKED = 502, "the response switches to a protocol that was not asked for or is not named";
 
     // Chunked bodies, RFC 9112 7.1.
@@ -142,6 +148,7 @@ wire_errors! {
     // What only the caller can know: time, space, and what a reverse proxy said.
     REQUEST_TIMEOUT_HEAD = 408, "the request head did not come in time";
     REQUEST_TIMEOUT_BODY = 408, "the request body did not come in time";
+    LENGTH_REQUIRED = 411, "the body has no length, and is larger than body_spool";
     BODY_TOO_LARGE = 413, "the request body is too large";
     FORWARDED = 400, "the forwarded headers are invalid or contradict each other";
     TEMPORARY_SPACE = 507, "there is no space for the request body";

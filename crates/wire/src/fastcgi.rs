@@ -20,9 +20,16 @@
 //! The response is STDOUT records, an empty one, and [`write_end_request`]. Call [`FastCgiReader::finish`] before the
 //! last of these is sent: the next request may follow it at once, and often with the same number. The connection is
 //! kept if `Begin` said so. On an error: say it in the log, close.
+//!
+//! # The other side
+//!
+//! A request that is passed on to a FastCGI server is [`Variables::write_fastcgi`](crate::Variables::write_fastcgi), its
+//! body as a stream and the end of that; a [`FastCgiResponseReader`] takes the response apart.
 
 mod encode;
 mod reader;
+mod record;
+mod response_reader;
 mod values;
 
 pub use encode::{
@@ -31,6 +38,7 @@ pub use encode::{
 };
 
 pub use reader::FastCgiReader;
+pub use response_reader::{FastCgiResponseReader, FastCgiResponseStep};
 
 use std::ops::Range;
 
@@ -49,6 +57,8 @@ mod kind {
     pub(super) const END_REQUEST: u8 = 3;
     pub(super) const PARAMS: u8 = 4;
     pub(super) const STDIN: u8 = 5;
+    pub(super) const STDOUT: u8 = 6;
+    pub(super) const STDERR: u8 = 7;
     /// Of the filter role, which is not served.
     pub(super) const DATA: u8 = 8;
     pub(super) const GET_VALUES: u8 = 9;

@@ -22,12 +22,16 @@
 //!    [`plan_cgi_response`](crate::plan_cgi_response).
 
 mod collector;
+mod passed_on;
 mod path;
 mod response;
+mod response_head;
 
 pub(crate) use collector::Collector;
+pub use passed_on::Variables;
 pub(crate) use path::PathInfo;
 pub use response::{plan_cgi_response, write_cgi_status};
+pub use response_head::CgiHead;
 
 use crate::forwarded::read_request_start;
 use crate::grammar::trim_ows;

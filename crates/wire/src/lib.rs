@@ -13,8 +13,8 @@
 //! 8. `http1::response_head`: the head of another server's response; `http1::hop_by_hop` and `http1::passed_on`: what
 //!    of a message is passed on, and the bytes of a request's head then.
 //! 9. `networks` and `forwarded`: which peers are reverse proxies, and what those say of a request.
-//! 10. `gateway`: what the variables of the three protocols of reverse proxies mean; `uwsgi`, `scgi` and `fastcgi`
-//!     take those apart.
+//! 10. `gateway`: what the variables of the three protocols of reverse proxies mean, and those of a request that is
+//!     passed on; `uwsgi`, `scgi` and `fastcgi` take those apart, and put ours together.
 //! 11. `proxy_protocol`: the header in which a load balancer tells of the connection it passes on.
 //! 12. `accept_encoding`: which content coding a response gets.
 //!
@@ -55,11 +55,11 @@ pub use accept::accepts;
 pub use accept_encoding::{AcceptEncoding, ContentCoding};
 pub use error::WireError;
 pub use fastcgi::{
-    FASTCGI_MAX_CONTENT, FASTCGI_PADDING, FastCgiEnd, FastCgiReader, FastCgiReply, FastCgiStep, FastCgiStream,
-    fastcgi_record_header, write_end_request, write_fastcgi_stream,
+    FASTCGI_MAX_CONTENT, FASTCGI_PADDING, FastCgiEnd, FastCgiReader, FastCgiReply, FastCgiResponseReader,
+    FastCgiResponseStep, FastCgiStep, FastCgiStream, fastcgi_record_header, write_end_request, write_fastcgi_stream,
 };
 pub use forwarded::{Client, Forwarded, Scheme, is_forwarded_name, request_start_ns};
-pub use gateway::{GatewayHead, plan_cgi_response, write_cgi_status};
+pub use gateway::{CgiHead, GatewayHead, Variables, plan_cgi_response, write_cgi_status};
 pub use grammar::{
     check_response_header_name, check_response_header_value, is_hop_by_hop, mount_length, percent_decode_into,
 };
@@ -70,7 +70,7 @@ pub use http1::encode::{
 };
 pub use http1::head::read_field_lines;
 pub use http1::hop_by_hop::HopByHop;
-pub use http1::passed_on::{ForwardedFamily, Forwarding, PassedConnection, PassedOn};
+pub use http1::passed_on::{ForwardedFamily, Forwarding, PassedConnection, PassedOn, Understood};
 pub use http1::response_head::{ResponseHead, ResponseTo};
 pub use limits::{GatewayLimits, Limits};
 pub use message::{Framing, Header, RequestHead, Span, TargetForm, Version};

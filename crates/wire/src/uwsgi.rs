@@ -8,12 +8,12 @@
 //! ```
 //!
 //! Nothing is read before the packet is complete but its header, which says how large it is. After a request its body
-//! follows raw, `CONTENT_LENGTH` bytes.
+//! follows raw, `CONTENT_LENGTH` bytes. A request that is passed on to a uwsgi server is written the same way.
 
 use std::fmt;
 
 use crate::gateway::{Collector, PathInfo};
-use crate::{GatewayHead, GatewayLimits, Span, WireError};
+use crate::{GatewayHead, GatewayLimits, Span, Variables, WireError};
 
 /// Header of a packet.
 const HEADER_BYTES: usize = 4;
@@ -92,6 +92,30 @@ impl GatewayHead {
         }
         collector.finish(path_info)?;
         Ok(Some(UwsgiPacket::Request { length }))
+    }
+}
+
+impl Variables {
+    /// Appends the packet of a request, after which its body has to follow.
+    ///
+    /// # Errors
+    ///
+    /// They do not fit into a packet; `out` is as before then.
+    pub fn write_uwsgi(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
+        let start = out.len();
+        out.extend_from_slice(&[MODIFIER1_WSGI, 0, 0, 0]);
+        for part in self.iter().flat_map(|(name, value)| [name, value]) {
+            // The sum below is too large then, too.
+            out.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
+            out.extend_from_slice(part);
+        }
+        let datasize = u16::try_from(out.len() - start - HEADER_BYTES);
+        let (Ok(datasize), Some(place)) = (datasize, out.get_mut(start + 1..start + 3)) else {
+            out.truncate(start);
+            return Err(WireError::VARIABLES_TOO_LARGE);
+        };
+        place.copy_from_slice(&datasize.to_le_bytes());
+        Ok(())
     }
 }
 

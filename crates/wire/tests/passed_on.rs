@@ -22,7 +22,19 @@ fn head_of(bytes: &[u8]) -> RequestHead {
 
 fn passed_on<'a>(head: &'a RequestHead, bytes: &'a [u8], forwarding: Forwarding) -> PassedOn<'a> {
     let (framing, connection) = (head.framing, PassedConnection::Keep);
-    PassedOn { head, bytes, target: None, prefix: b"", host: None, framing, connection, forwarding, via: "" }
+    let understood = None;
+    PassedOn {
+        head,
+        bytes,
+        target: None,
+        prefix: b"",
+        host: None,
+        framing,
+        connection,
+        forwarding,
+        understood,
+        via: "",
+    }
 }
 
 /// What becomes of a request, with its CRLFs shown as line ends.

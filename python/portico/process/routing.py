@@ -63,6 +63,7 @@ class WorkerUpstream:
         self.name = values.get("name") or action.origin
         self.key = key
         self.to: Sequence[str] = values["to"]
+        self.variables: Sequence[tuple[str, str]] = [tuple(variable) for variable in values["variables"]]
         self.balance: str = values["balance"]
         self.keep: int = values["keep"]
         self.keep_timeout_s: float = values["keep_timeout_s"]

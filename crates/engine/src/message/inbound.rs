@@ -6,8 +6,8 @@ use crate::clock;
 use crate::message::spoken::Protocol;
 use crate::settings::Settings;
 use portico_wire::{
-    Forwarded, GatewayHead, RequestHead, Span, TargetForm, UwsgiModifiers, UwsgiPacket, WireError, mount_length,
-    request_start_ns,
+    Forwarded, GatewayHead, RequestHead, Scheme, Span, TargetForm, Understood, UwsgiModifiers, UwsgiPacket, WireError,
+    mount_length, request_start_ns,
 };
 use rustix::buffer::{SpareCapacity, spare_capacity};
 use std::borrow::Cow;
@@ -303,6 +303,23 @@ impl Inbound {
             Some(client) => (client.address, client.port),
             // An IPv4 client of a dual-stack socket is shown as what it is.
             None => (peer.map(|peer| peer.ip().to_canonical()), peer.map(|peer| peer.port())),
+        }
+    }
+
+    /// What is understood of the client, whose connection is that of `peer` and has the scheme `scheme`.
+    pub fn understood(&self, peer: Option<SocketAddr>, scheme: Scheme) -> Understood<'_> {
+        let (address, port) = self.client(peer);
+        let said = match self.gateway() {
+            Some(gateway) => gateway.scheme,
+            None => self.forwarded.as_ref().and_then(|forwarded| forwarded.scheme),
+        };
+        let prefix = self.forwarded.as_ref().and_then(|forwarded| forwarded.prefix).unwrap_or_default();
+        Understood {
+            address,
+            port,
+            scheme: said.unwrap_or(scheme),
+            host: self.host().unwrap_or_default(),
+            prefix: prefix.of(self.bytes()),
         }
     }
 

@@ -24,4 +24,14 @@ impl Protocol {
             _ => None,
         }
     }
+
+    /// Its name, as the scheme of an address.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Uwsgi => "uwsgi",
+            Protocol::FastCgi => "fastcgi",
+            Protocol::Scgi => "scgi",
+        }
+    }
 }

@@ -4,7 +4,9 @@
 //! What has come as variables becomes a head of HTTP/1 again, held against its grammar: they may hold anything. The client
 //! is the one that the reverse proxy names, and what the headers say of others is left out.
 
-use super::pass_on::{client_gone, disconnected, end_to_end, warn};
+use super::pass_on::client_response::end_to_end;
+use super::pass_on::directions::disconnected;
+use super::pass_on::{client_gone, warn};
 use crate::exchange::engine_response::EngineResponse;
 use crate::exchange::request::Request;
 use crate::exchange::server_response::reason_phrase;
@@ -18,11 +20,11 @@ use crate::upstream::failure::Reason;
 use crate::upstream::forward::forward;
 use portico_wire::{
     ForwardedFamily, Forwarding, Framing, GatewayHead, Limits, PassedConnection, PassedOn, RequestHead, Scheme,
-    WireError, check_response_header_name, check_response_header_value, write_header,
+    Understood, WireError, check_response_header_name, check_response_header_value, write_header,
 };
 use std::fs::File;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
@@ -40,7 +42,7 @@ pub fn pass_on_complete(request: Request, row: Arc<UpstreamRow>) {
 async fn respond(request: Request, row: Arc<UpstreamRow>) {
     let connection = request.connection.clone();
     let origin = &connection.origin;
-    let copied = Copied::of(&request, &row, origin.client().map(|client| client.ip()), origin.is_tls());
+    let copied = Copied::of(&request, &row, origin.client(), origin.is_tls());
     let buffered = match &request.body {
         Body::Buffered(range) => request.inbound.bytes().get(range.clone()).unwrap_or_default().to_vec(),
         _ => Vec::new(),
@@ -53,6 +55,7 @@ async fn respond(request: Request, row: Arc<UpstreamRow>) {
             let framing = source.framing(copied.head.framing);
             let is_trusted = copied.is_trusted;
             let (peer, scheme) = (copied.peer, copied.scheme);
+            let understood = copied.understood();
             let passed_on = PassedOn {
                 head: &copied.head,
                 bytes: &copied.bytes,
@@ -62,6 +65,7 @@ async fn respond(request: Request, row: Arc<UpstreamRow>) {
                 framing,
                 connection: PassedConnection::Keep,
                 forwarding: Forwarding { family: ForwardedFamily::XForwarded, is_trusted, peer, scheme },
+                understood: Some(understood),
                 via: "",
             };
             let buffers = &connection.resources.buffers;
@@ -110,34 +114,65 @@ struct Copied {
     is_trusted: bool,
     peer: Option<IpAddr>,
     scheme: Scheme,
+    /// What is understood of the client, beside the host of the head and what is in `prefix`.
+    client: (Option<IpAddr>, Option<u16>),
+    client_scheme: Scheme,
+    forwarded_host: Vec<u8>,
+    forwarded_prefix: Vec<u8>,
 }
 
 impl Copied {
-    fn of(request: &Request, row: &UpstreamRow, peer: Option<IpAddr>, is_tls: bool) -> Result<Copied, WireError> {
+    fn of(request: &Request, row: &UpstreamRow, peer: Option<SocketAddr>, is_tls: bool) -> Result<Copied, WireError> {
         let inbound = &request.inbound;
-        let https = |is_tls| if is_tls { Scheme::Https } else { Scheme::Http };
+        let scheme = if is_tls { Scheme::Https } else { Scheme::Http };
+        let understood = inbound.understood(peer, scheme);
+        let is_trusted = inbound.gateway().is_none() && request.connection.origin.is_trusted();
+        let mut copied = Copied {
+            head: RequestHead::new(),
+            bytes: Vec::new(),
+            target: None,
+            prefix: Vec::new(),
+            is_trusted,
+            peer: peer.map(|peer| peer.ip()),
+            scheme,
+            client: (understood.address, understood.port),
+            client_scheme: understood.scheme,
+            forwarded_host: understood.host.to_vec(),
+            forwarded_prefix: understood.prefix.to_vec(),
+        };
         let Some(gateway) = inbound.gateway() else {
-            let (mut head, bytes) = (inbound.head.clone(), inbound.bytes().to_vec());
-            head.upgrade = false;
-            let (target, is_trusted) = (row.target(inbound), request.connection.origin.is_trusted());
-            let prefix = if target.is_some() { row.mount.as_bytes().to_vec() } else { Vec::new() };
-            return Ok(Copied { head, bytes, target, prefix, is_trusted, peer, scheme: https(is_tls) });
+            (copied.head, copied.bytes) = (inbound.head.clone(), inbound.bytes().to_vec());
+            copied.head.upgrade = false;
+            copied.target = row.target(inbound);
+            if copied.target.is_some() {
+                copied.prefix = row.mount.as_bytes().to_vec();
+            }
+            return Ok(copied);
         };
-        let bytes = head_of_variables(inbound)?;
-        let mut head = RequestHead::new();
-        let is_whole = head.read(&bytes, &Limits::default())?.is_some();
-        head.upgrade = false;
-        let client = gateway.client.map_or(peer, |client| client.address);
-        let scheme = gateway.scheme.unwrap_or(https(is_tls));
-        let script_name = gateway.script_name.of(inbound.bytes());
-        let (target, prefix) = match target_below(inbound, gateway, &row.mount) {
-            Some(target) => (Some(target), [script_name, row.mount.as_bytes()].concat()),
-            None => (None, Vec::new()),
-        };
-        if is_whole {
-            Ok(Copied { head, bytes, target, prefix, is_trusted: false, peer: client, scheme })
-        } else {
-            Err(WireError::HEAD_TOO_LARGE)
+        copied.bytes = head_of_variables(inbound)?;
+        if copied.head.read(&copied.bytes, &Limits::default())?.is_none() {
+            return Err(WireError::HEAD_TOO_LARGE);
+        }
+        copied.head.upgrade = false;
+        // Whom the reverse proxy names is the client, and nobody is before that.
+        (copied.peer, copied.scheme) = (understood.address, understood.scheme);
+        copied.forwarded_host = copied.head.effective_host(&copied.bytes).to_vec();
+        if let Some(target) = target_below(inbound, gateway, &row.mount) {
+            let script_name = gateway.script_name.of(inbound.bytes());
+            copied.target = Some(target);
+            copied.prefix = [script_name, row.mount.as_bytes()].concat();
+        }
+        Ok(copied)
+    }
+
+    fn understood(&self) -> Understood<'_> {
+        let (address, port) = self.client;
+        Understood {
+            address,
+            port,
+            scheme: self.client_scheme,
+            host: &self.forwarded_host,
+            prefix: &self.forwarded_prefix,
         }
     }
 }

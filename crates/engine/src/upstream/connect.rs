@@ -1,6 +1,6 @@
 //! A new connection to a member: a socket of the engine's own, connected without a thread that waits.
 
-use super::address::Address;
+use super::address::{Address, Endpoint};
 use crate::connection::socket::Socket;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, getpeername, sockopt};
@@ -18,9 +18,9 @@ const FULL: Duration = Duration::from_millis(5);
 /// # Errors
 /// There is nobody, or the process has no descriptors left.
 pub async fn connect(address: &Address) -> io::Result<Socket> {
-    match address {
-        Address::Tcp(address) => connect_tcp(address).await,
-        Address::Unix(path) => {
+    match &address.endpoint {
+        Endpoint::Tcp(address) => connect_tcp(address).await,
+        Endpoint::Unix(path) => {
             let address = match path.as_os_str().as_bytes() {
                 [b'@', name @ ..] => SocketAddrUnix::new_abstract_name(name)?,
                 _ => SocketAddrUnix::new(path)?,

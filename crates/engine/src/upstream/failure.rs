@@ -1,7 +1,7 @@
 //! Why a request that was passed on has no response, or not all of one: the status for the client, the sentence for the
 //! log.
 
-use portico_wire::WireError;
+use portico_wire::{FastCgiEnd, WireError};
 use std::fmt;
 
 /// A failure, and whose.
@@ -30,6 +30,10 @@ pub enum Reason {
     Closed,
     /// Not a byte has moved for so many milliseconds.
     Silent(u64),
+    /// The member has rejected the request: it is overloaded, or serves none of its kind.
+    Rejected(FastCgiEnd),
+    /// The member has ended the request with this status of its application, and without a response.
+    NoResponse(u32),
     /// What the member has sent is not a response.
     Malformed(WireError),
     /// The request is none that can be passed on.
@@ -43,9 +47,14 @@ impl Reason {
     /// it to.
     pub fn status(&self) -> u16 {
         match self {
-            Reason::NoMember | Reason::NotRunning(_) => 503,
+            Reason::NoMember | Reason::NotRunning(_) | Reason::Rejected(FastCgiEnd::Overloaded) => 503,
             Reason::ConnectTimeout(_) | Reason::Silent(_) => 504,
-            Reason::Unreachable(_) | Reason::Broken(_) | Reason::Closed | Reason::Malformed(_) => 502,
+            Reason::Unreachable(_)
+            | Reason::Broken(_)
+            | Reason::Closed
+            | Reason::Rejected(_)
+            | Reason::NoResponse(_)
+            | Reason::Malformed(_) => 502,
             Reason::Unfit(error) => error.status,
             Reason::ClientGone => 0,
         }
@@ -66,6 +75,7 @@ impl Reason {
                 | Reason::ConnectTimeout(_)
                 | Reason::Broken(_)
                 | Reason::Closed
+                | Reason::Rejected(_)
         )
     }
 }
@@ -82,6 +92,11 @@ impl fmt::Display for Failure {
             Reason::Broken(error) => write!(formatter, "the connection failed: {error}"),
             Reason::Closed => formatter.write_str("closed the connection before the end of its response"),
             Reason::Silent(ms) => write!(formatter, "sent nothing for {ms} ms, and a response was due"),
+            Reason::Rejected(FastCgiEnd::Overloaded) => formatter.write_str("rejected the request: it is overloaded"),
+            Reason::Rejected(_) => formatter.write_str("rejected the request: it is no responder of FastCGI"),
+            Reason::NoResponse(status) => {
+                write!(formatter, "ended the request without a response, with the status {status}")
+            }
             Reason::Malformed(error) => write!(formatter, "sent what is not a response: {}", error.reason),
             Reason::Unfit(error) => write!(formatter, "the request cannot be passed on: {}", error.reason),
             Reason::ClientGone => formatter.write_str("the client has left before the end of its response"),

@@ -13,19 +13,22 @@
 //! * The same holds for a new connection, with another member. Who was only silent is not asked again.
 //! * Never after a byte of the response, and never where the client's body is lost (`RequestSource::rewind`).
 
-use super::address::Address;
+use super::address::{Address, Endpoint};
 use super::balance::Balance;
 use super::connect::connect;
+use super::encoding::encode;
 use super::ends::{RequestSource, ResponseSink};
 use super::failure::{Failure, Reason};
 use super::group::Upstream;
 use super::member::{Flight, Member};
+use super::outgoing::Outgoing;
 use super::transfer::{After, Failed, Transfer, Transferred};
 use super::tunnel::Tunnel;
 use crate::clock;
 use crate::connection::socket::Socket;
 use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
+use crate::message::spoken::Protocol;
 use portico_wire::{PassedConnection, PassedOn, RequestHead, ResponseTo};
 use std::io;
 use std::time::Duration;
@@ -136,7 +139,7 @@ impl Forward<'_> {
     ) -> Result<(Transferred, Socket), Failed> {
         let head = self.encode(member).map_err(unsent)?;
         if let Some(socket) = self.take_kept(member) {
-            let failed = match self.transfer(&socket, &head, source, sink).await {
+            let failed = match self.transfer(member, &socket, &head, source, sink).await {
                 Ok(transferred) => return Ok((transferred, socket)),
                 Err(failed) => failed,
             };
@@ -146,22 +149,26 @@ impl Forward<'_> {
             }
         }
         let socket = self.connect(member).await.map_err(unsent)?;
-        let transferred = self.transfer(&socket, &head, source, sink).await?;
+        let transferred = self.transfer(member, &socket, &head, source, sink).await?;
         Ok((transferred, socket))
     }
 
     fn encode(&self, member: &Member) -> Result<Vec<u8>, Reason> {
-        let connection = if self.request.head.upgrade {
+        let connection = if self.asks_for_upgrade(member) {
             PassedConnection::Upgrade
         } else if member.pool.keeps() {
             PassedConnection::Keep
         } else {
             PassedConnection::Close
         };
-        let mut out = Vec::with_capacity(512);
-        let request = PassedOn { connection, via: &self.upstream.terms.via, ..self.request };
-        request.write(&mut out).map_err(Reason::Unfit)?;
-        Ok(out)
+        let terms = &self.upstream.terms;
+        let request = PassedOn { connection, via: &terms.via, ..self.request };
+        encode(&request, member.address.protocol, &terms.variables).map_err(Reason::Unfit)
+    }
+
+    /// Whether the member is asked for another protocol: over HTTP only there is a way to.
+    fn asks_for_upgrade(&self, member: &Member) -> bool {
+        self.request.head.upgrade && member.address.protocol == Protocol::Http
     }
 
     /// A kept connection that the member has not closed, as far as can be seen.
@@ -196,15 +203,17 @@ impl Forward<'_> {
 
     async fn transfer(
         &self,
+        member: &Member,
         socket: &Socket,
         head: &[u8],
         source: &mut impl RequestSource,
         sink: &mut impl ResponseSink,
     ) -> Result<Transferred, Failed> {
-        let PassedOn { head: RequestHead { is_head, upgrade, .. }, framing, .. } = self.request;
         let (times, limits, buffers) = (&self.upstream.terms.times, &self.upstream.terms.limits, self.buffers);
-        let to = ResponseTo { is_head: *is_head, upgrade: *upgrade };
-        Transfer { socket, head, framing, to, times, limits, buffers }.run(source, sink).await
+        let to = ResponseTo { is_head: self.request.head.is_head, upgrade: self.asks_for_upgrade(member) };
+        let (protocol, framing) = (member.address.protocol, self.request.framing);
+        let request = Outgoing { protocol, head, framing, socket };
+        Transfer { request, name: &member.name, to, times, limits, buffers }.run(source, sink).await
     }
 
     /// Keeps the connection, closes it, or carries the bytes of the protocol that it was upgraded to.
@@ -238,6 +247,6 @@ fn unsent(reason: Reason) -> Failed {
 
 /// Whether the server of a Unix socket is not running, as `error` says: it is known at once, and soon another matter.
 fn is_not_running(address: &Address, error: &io::Error) -> bool {
-    let is_unix = matches!(address, Address::Unix(_));
+    let is_unix = matches!(address.endpoint, Endpoint::Unix(_));
     is_unix && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }

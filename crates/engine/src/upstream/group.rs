@@ -11,7 +11,7 @@ use crate::log::RateLimited;
 use portico_wire::Limits;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 
 /// How long things may take, in milliseconds.
@@ -38,6 +38,8 @@ pub struct ProbeTerms {
     pub interval_ms: u64,
     /// How long a member may take for all of its response.
     pub timeout_ms: u64,
+    /// The upstream's `variables`.
+    pub variables: Vec<(String, String)>,
     /// Bad responses in a row after which a member is taken for ill.
     pub ill_after: u32,
     /// Good ones in a row after which it is taken for well.
@@ -63,6 +65,8 @@ pub struct UpstreamTerms {
     pub times: Times,
     /// What members may send.
     pub limits: Limits,
+    /// What members are told beside the request, over uwsgi and FastCGI: names and values of variables.
+    pub variables: Vec<(String, String)>,
     /// Members beside the first that a request may be given to.
     pub max_retries: u32,
     /// Our name in Via; empty to leave that out.
@@ -81,6 +85,8 @@ pub struct Upstream {
     /// What each member has saved up of its turns.
     credits: Mutex<Vec<i64>>,
     ticket: AtomicUsize,
+    /// Whether there are members that a request is told to by variables.
+    has_variables: AtomicBool,
     /// Says that no member takes a request.
     warnings: RateLimited,
 }
@@ -94,6 +100,7 @@ impl Upstream {
             roster.add(Place::Fixed(member.address.clone()), member.weight());
         }
         Arc::new(Upstream {
+            has_variables: roster.tells_variables().into(),
             terms,
             roster: Mutex::new(roster),
             members: Mutex::new(members),
@@ -109,6 +116,12 @@ impl Upstream {
         let upstream = Upstream::new(terms, []);
         upstream.change(|roster| places.into_iter().for_each(|place| roster.add(place, 1)));
         upstream
+    }
+
+    /// Whether there are members that a request is told to by variables, over uwsgi or FastCGI: these have to know how long
+    /// a body is before it comes.
+    pub fn has_variables(&self) -> bool {
+        self.has_variables.load(Relaxed)
     }
 
     /// The members there are now.
@@ -127,6 +140,7 @@ impl Upstream {
 
     fn make_so(&self, roster: &Roster) {
         let wanted = roster.wanted();
+        self.has_variables.store(roster.tells_variables(), Relaxed);
         let mut members = lock(&self.members);
         let before = members.clone();
         *members = wanted.iter().map(|wanted| self.member(wanted, &before)).collect();

@@ -6,6 +6,7 @@ use super::circuit::{CircuitTerms, Event, State, transition};
 use super::pool::{ConnectionPool, KeepTerms};
 use crate::lock::lock;
 use crate::log::RateLimited;
+use crate::message::spoken::Protocol;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -60,12 +61,15 @@ impl Member {
     /// The same for one that is known by a name.
     pub fn named(address: Address, of: Option<String>, weight: u32, terms: MemberTerms) -> Arc<Member> {
         let name = address.to_string();
+        // Over uwsgi a connection has one request.
+        let max_idle = if address.protocol == Protocol::Uwsgi { 0 } else { terms.keep.max_idle };
+        let keep = KeepTerms { max_idle, ..terms.keep };
         Arc::new(Member {
             of,
             identity: hash(name.as_bytes()),
             name,
             address,
-            pool: ConnectionPool::new(terms.keep),
+            pool: ConnectionPool::new(keep),
             failures: RateLimited::new(),
             terms,
             weight: AtomicU32::new(weight),

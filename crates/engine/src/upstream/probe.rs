@@ -2,32 +2,66 @@
 //! task for an upstream, which ends with it.
 
 use super::connect::connect;
+use super::encoding::encode;
 use super::ends::{ResponseSink, WholeBody};
 use super::group::{ProbeTerms, Times, Upstream};
 use super::member::Member;
+use super::outgoing::Outgoing;
 use super::transfer::Transfer;
 use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
-use portico_wire::{Framing, Limits, ResponseHead, ResponseTo};
+use crate::message::spoken::Protocol;
+use portico_wire::{
+    ForwardedFamily, Forwarding, Framing, Limits, PassedConnection, PassedOn, RequestHead, ResponseHead, ResponseTo,
+    Scheme,
+};
 use std::collections::HashMap;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Whether a member responds to a probe with a status of 200 to 399, in time.
 pub async fn is_well(member: &Member, terms: &ProbeTerms, limits: &Limits, buffers: &Buffers) -> bool {
-    let head = format!("GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", terms.path, terms.host);
     let ms = terms.timeout_ms;
     let times = Times { connect_ms: ms, first_byte_ms: ms, idle_ms: ms, tunnel_ms: ms };
     let probe = async {
         let socket = connect(&member.address).await.ok()?;
-        let (head, to) = (head.as_bytes(), ResponseTo::default());
-        let transfer = Transfer { socket: &socket, head, framing: Framing::Empty, to, times: &times, limits, buffers };
+        let protocol = member.address.protocol;
+        let (head, to) = (head(protocol, terms)?, ResponseTo::default());
+        let request = Outgoing { protocol, head: &head, framing: Framing::Empty, socket: &socket };
+        let transfer = Transfer { request, name: &member.name, to, times: &times, limits, buffers };
         transfer.run(&mut WholeBody::default(), &mut Discard).await.ok()
     };
     let probed = tokio::time::timeout(Duration::from_millis(ms), probe).await;
     matches!(probed, Ok(Some(transferred)) if (200..400).contains(&transferred.status))
+}
+
+/// The head of a probe; none if it cannot be asked for in this protocol.
+fn head(protocol: Protocol, terms: &ProbeTerms) -> Option<Vec<u8>> {
+    let text = format!("GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", terms.path, terms.host);
+    if protocol == Protocol::Http {
+        return Some(text.into_bytes());
+    }
+    let bytes = text.as_bytes();
+    let mut head = RequestHead::new();
+    head.read(bytes, &Limits::default()).ok()?;
+    // Of this server itself: it has no client.
+    let peer = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let request = PassedOn {
+        head: &head,
+        bytes,
+        target: None,
+        prefix: b"",
+        host: None,
+        framing: Framing::Empty,
+        connection: PassedConnection::Close,
+        forwarding: Forwarding { family: ForwardedFamily::Neither, is_trusted: false, peer, scheme: Scheme::Http },
+        understood: None,
+        via: "",
+    };
+    encode(&request, protocol, &terms.variables).ok()
 }
 
 /// Asks the members of `upstream` until it is gone.

@@ -2,6 +2,7 @@
 //! and what was ordered of single members. Values only: `group` makes members of it.
 
 use super::address::{Address, Place};
+use crate::message::spoken::Protocol;
 use std::net::SocketAddr;
 
 /// An address that a name has.
@@ -121,6 +122,11 @@ impl Roster {
     /// The places of the list.
     pub fn places(&self) -> impl Iterator<Item = &Place> {
         self.places.iter().map(|listed| &listed.place)
+    }
+
+    /// Whether any place is told of requests by variables, over uwsgi or FastCGI.
+    pub fn tells_variables(&self) -> bool {
+        self.places().any(|place| place.protocol() != Protocol::Http)
     }
 
     /// All that are to be members, in the order of the list.

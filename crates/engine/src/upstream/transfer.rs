@@ -5,32 +5,23 @@
 use super::ends::{RequestSource, ResponseSink};
 use super::failure::Reason;
 use super::group::Times;
-use crate::clock;
-use crate::connection::socket::{Socket, Then};
+use super::incoming::Incoming;
+use super::outgoing::{Outgoing, Sending, Unsent};
 use crate::message::buffers::Buffers;
 use crate::message::inbound::Inbound;
-use portico_wire::{
-    BodyDecoder, BodyStep, CRLF, Framing, LAST_CHUNK, Limits, ResponseBody, ResponseHead, ResponseTo, WireError,
-    write_chunk_size,
-};
-use std::io;
+use portico_wire::{BodyDecoder, BodyStep, Limits, ResponseBody, ResponseHead, ResponseTo, WireError};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// A first block up to this size leaves with the head.
-const SMALL_BLOCK_BYTES: usize = 16 * 1024;
 /// Interim responses to one request: more of them are a server that is out of order.
 const MAX_INTERIM: u32 = 64;
 
 /// An exchange that is to be made.
 pub struct Transfer<'a> {
-    /// The connection.
-    pub socket: &'a Socket,
-    /// The request's head, encoded.
-    pub head: &'a [u8],
-    /// How its body is framed.
-    pub framing: Framing,
+    /// The request, and the connection.
+    pub request: Outgoing<'a>,
+    /// Whose connection it is, for the log.
+    pub name: &'a str,
     /// What the response is to.
     pub to: ResponseTo,
     /// How long things may take.
@@ -68,55 +59,12 @@ pub enum After {
 pub struct Failed {
     /// Why.
     pub reason: Reason,
-    /// Whether not a byte of the request has left.
+    /// Whether not a byte of the request has left, or the server has said that it has not begun it.
     pub is_unsent: bool,
     /// Whether not a byte of a response has come.
     pub is_unheard: bool,
     /// The status of the response whose head has been passed on; 0 if none was.
     pub status: u16,
-}
-
-/// How far the sending of a request is, as the receiving of the response sees it.
-#[derive(Default)]
-struct Sending {
-    stage: AtomicU8,
-    sent: AtomicU64,
-    /// When something last moved, or the stage changed; coarse milliseconds.
-    moved_ms: AtomicU64,
-}
-
-impl Sending {
-    /// Bytes are on their way to the server.
-    const WRITES: u8 = 0;
-    /// The client is waited for: the server owes nothing.
-    const WAITS: u8 = 1;
-
-    fn enter(&self, stage: u8) {
-        self.stage.store(stage, Relaxed);
-        self.moved_ms.store(clock::coarse_ms(), Relaxed);
-    }
-
-    fn moved(&self, bytes: usize) {
-        self.sent.fetch_add(bytes as u64, Relaxed);
-        self.moved_ms.store(clock::coarse_ms(), Relaxed);
-    }
-
-    /// What is left of `patience_ms`; all of it while the client is waited for.
-    fn left_ms(&self, patience_ms: u64) -> u64 {
-        if self.stage.load(Relaxed) == Sending::WAITS {
-            return patience_ms;
-        }
-        let since_ms = clock::coarse_ms().saturating_sub(self.moved_ms.load(Relaxed));
-        patience_ms.saturating_sub(since_ms)
-    }
-}
-
-/// Why sending has ended too early.
-enum Unsent {
-    /// The client is gone.
-    Source,
-    /// The server takes no more: it may have responded.
-    Socket(io::Error),
 }
 
 /// How far the receiving of a response has come.
@@ -142,7 +90,7 @@ impl Transfer<'_> {
         let mut receiving = Receiving::default();
         let mut has_sent_all = false;
         let received = {
-            let mut send = pin!(self.send(source, &sending));
+            let mut send = pin!(self.request.send(source, &sending));
             let mut receive = pin!(self.receive(sink, &sending, &mut receiving));
             let mut is_sending = true;
             loop {
@@ -154,7 +102,7 @@ impl Transfer<'_> {
                         match outcome {
                             Ok(()) => has_sent_all = true,
                             Err(Unsent::Source) => break Err(Reason::ClientGone),
-                            Err(Unsent::Socket(error)) if sending.sent.load(Relaxed) == 0 => {
+                            Err(Unsent::Socket(error)) if sending.is_unsent() => {
                                 break Err(Reason::Broken(error.to_string()));
                             }
                             // What the server has sent before it closed is still there.
@@ -172,61 +120,11 @@ impl Transfer<'_> {
                 Ok(Transferred { status, body_bytes, then, has_sent_all })
             }
             Err(reason) => {
-                let is_unsent = sending.sent.load(Relaxed) == 0;
+                // One that the server has rejected is as if it had never been sent.
+                let is_unsent = sending.is_unsent() || matches!(reason, Reason::Rejected(_));
                 Err(Failed { reason, is_unsent, is_unheard: !receiving.is_heard, status: receiving.status })
             }
         }
-    }
-
-    /// Sends the request.
-    async fn send(&self, source: &mut impl RequestSource, sending: &Sending) -> Result<(), Unsent> {
-        if self.framing == Framing::Empty {
-            return self.send_all(self.head, sending).await;
-        }
-        let mut out = self.head.to_vec();
-        if !source.is_at_hand() {
-            self.send_all(&out, sending).await?;
-            out.clear();
-        }
-        loop {
-            sending.enter(Sending::WAITS);
-            let block = source.next().await.map_err(|_| Unsent::Source)?;
-            sending.enter(Sending::WRITES);
-            let is_chunked = self.framing == Framing::Chunked;
-            let Some(block) = block else {
-                if is_chunked {
-                    out.extend_from_slice(LAST_CHUNK);
-                }
-                return self.send_all(&out, sending).await;
-            };
-            if is_chunked {
-                write_chunk_size(&mut out, block.len());
-            }
-            if is_chunked || out.len() + block.len() <= SMALL_BLOCK_BYTES {
-                out.extend_from_slice(&block);
-                if is_chunked {
-                    out.extend_from_slice(CRLF);
-                }
-                self.send_all(&out, sending).await?;
-            } else {
-                self.send_all(&out, sending).await?;
-                self.send_all(&block, sending).await?;
-            }
-            out.clear();
-        }
-    }
-
-    async fn send_all(&self, mut bytes: &[u8], sending: &Sending) -> Result<(), Unsent> {
-        while !bytes.is_empty() {
-            let mut sent = self.socket.send(bytes, Then::More).map_err(Unsent::Socket)?;
-            if sent == 0 {
-                let write = || self.socket.send(bytes, Then::More);
-                sent = self.socket.write_when_ready(write).await.map_err(Unsent::Socket)?;
-            }
-            sending.moved(sent);
-            bytes = bytes.get(sent..).unwrap_or_default();
-        }
-        Ok(())
     }
 
     /// Receives the response.
@@ -237,7 +135,9 @@ impl Transfer<'_> {
         receiving: &mut Receiving,
     ) -> Result<After, Reason> {
         let mut inbound = None;
-        let received = self.receive_into(&mut inbound, sink, sending, receiving).await;
+        let mut incoming = Incoming::new(self.request.protocol, self.name);
+        let received = self.receive_into(&mut incoming, &mut inbound, sink, sending, receiving).await;
+        incoming.give_back(self.buffers);
         if let Some(buffer) = inbound {
             self.buffers.give_back(buffer);
         }
@@ -246,12 +146,13 @@ impl Transfer<'_> {
 
     async fn receive_into(
         &self,
+        incoming: &mut Incoming<'_>,
         inbound: &mut Option<Box<Inbound>>,
         sink: &mut impl ResponseSink,
         sending: &Sending,
         receiving: &mut Receiving,
     ) -> Result<After, Reason> {
-        let head = self.receive_head(inbound, sink, sending, receiving).await?;
+        let head = self.receive_head(incoming, inbound, sink, sending, receiving).await?;
         if head.is_upgrade() {
             return Ok(After::Upgrade(inbound.take()));
         }
@@ -272,7 +173,7 @@ impl Transfer<'_> {
                 break;
             }
             sink.flush().await.map_err(|_| Reason::ClientGone)?;
-            if self.fill(inbound, self.times.idle_ms, None).await? == 0 {
+            if self.fill(incoming, inbound, self.times.idle_ms, None).await? == 0 {
                 if head.body != ResponseBody::UntilClose {
                     return Err(Reason::Closed);
                 }
@@ -280,14 +181,15 @@ impl Transfer<'_> {
             }
         }
         sink.end().await.map_err(|_| Reason::ClientGone)?;
-        // What comes unasked is the beginning of a response to nobody.
-        let is_at_end = inbound.as_ref().is_none_or(|buffer| buffer.is_empty());
-        Ok(if head.keep_alive && is_at_end { After::Keep } else { After::Close })
+        let (socket, patience_ms) = (self.request.socket, self.times.idle_ms);
+        let is_kept = incoming.finish(socket, inbound, self.buffers, patience_ms, head.keep_alive).await;
+        Ok(if is_kept { After::Keep } else { After::Close })
     }
 
     /// Receives heads up to that of the response, all of which are passed on.
     async fn receive_head(
         &self,
+        incoming: &mut Incoming<'_>,
         inbound: &mut Option<Box<Inbound>>,
         sink: &mut impl ResponseSink,
         sending: &Sending,
@@ -297,9 +199,11 @@ impl Transfer<'_> {
         let mut interim = 0;
         loop {
             if let Some(buffer) = inbound
-                && let Some(length) = head.read_on(buffer.bytes(), self.to, self.limits).map_err(Reason::Malformed)?
+                && let Some(length) =
+                    incoming.read_head(&mut head, buffer.bytes(), self.to, self.limits).map_err(Reason::Malformed)?
             {
-                let bytes = buffer.bytes().get(..length).unwrap_or_default();
+                let come = || buffer.bytes().get(..length).unwrap_or_default();
+                let bytes = incoming.head_bytes().unwrap_or_else(come);
                 if !head.is_interim() {
                     receiving.status = head.status;
                     sink.start(&head, bytes).await.map_err(|_| Reason::ClientGone)?;
@@ -314,8 +218,8 @@ impl Transfer<'_> {
                 }
                 continue;
             }
-            if self.fill(inbound, self.times.first_byte_ms, Some(sending)).await? == 0 {
-                return Err(Reason::Closed);
+            if self.fill(incoming, inbound, self.times.first_byte_ms, Some(sending)).await? == 0 {
+                return Err(incoming.failure());
             }
             receiving.is_heard = true;
         }
@@ -358,15 +262,16 @@ impl Transfer<'_> {
     /// Waits for bytes, and for not longer than `patience_ms` without any moving; 0 at the end.
     async fn fill(
         &self,
+        incoming: &mut Incoming<'_>,
         inbound: &mut Option<Box<Inbound>>,
         patience_ms: u64,
         sending: Option<&Sending>,
     ) -> Result<usize, Reason> {
         let mut wait_ms = patience_ms;
         loop {
-            let fill = self.socket.fill(inbound, self.buffers);
+            let fill = incoming.fill(self.request.socket, inbound, self.buffers);
             match tokio::time::timeout(Duration::from_millis(wait_ms), fill).await {
-                Ok(filled) => return filled.map_err(|error| Reason::Broken(error.to_string())),
+                Ok(filled) => return filled,
                 Err(_) => wait_ms = sending.map_or(0, |sending| sending.left_ms(patience_ms)),
             }
             if wait_ms == 0 {

@@ -113,7 +113,7 @@ impl RunningServer {
         };
         let mut routing = Routing { upstreams: vec![upstream.clone()], ..Routing::default() };
         routing.routes.add("", "", false, 0);
-        routing.targets.push(Target::Upstream(Arc::new(UpstreamRow { upstream, mount: "".into() })));
+        routing.targets.push(Target::Upstream(Arc::new(UpstreamRow { upstream, number: 0, mount: "".into() })));
         let process = Descriptors { orders, routing: Some(routing), ..Descriptors::default() };
         let application = Function(|_| unreachable!("all is passed on"));
         (RunningServer::serve_with(application, &[], process).0, ours)

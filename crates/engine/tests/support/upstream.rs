@@ -5,6 +5,7 @@
 
 use portico_engine::budget::Budget;
 use portico_engine::message::buffers::Buffers;
+use portico_engine::message::spoken::Protocol;
 use portico_engine::upstream::address::Address;
 use portico_engine::upstream::balance::Balance;
 use portico_engine::upstream::circuit::CircuitTerms;
@@ -140,6 +141,7 @@ pub fn terms() -> UpstreamTerms {
         probe: None,
         times: Times { connect_ms: 5_000, first_byte_ms: 5_000, idle_ms: 5_000, tunnel_ms: 5_000 },
         limits: Limits::default(),
+        variables: Vec::new(),
         max_retries: 1,
         via: String::new(),
     }
@@ -147,7 +149,7 @@ pub fn terms() -> UpstreamTerms {
 
 /// A member at a port.
 pub fn member(address: SocketAddr, terms: MemberTerms) -> Arc<Member> {
-    Member::new(Address::Tcp(address), 1, terms)
+    Member::new(Address::tcp(Protocol::Http, address), 1, terms)
 }
 
 /// A port where nobody is.
@@ -196,6 +198,7 @@ impl Client {
             framing,
             connection,
             forwarding,
+            understood: None,
             via: "",
         };
         forward(&self.upstream, request, source, sink, &self.buffers).await

@@ -1,6 +1,8 @@
-//! Receives the parts of a response; hands on the records that carry them (FastCGI 1.0, 3.3 and 5).
+//! Receives the parts of a response, or of a request of ours; hands on the records that carry them (FastCGI 1.0, 3.3 and
+//! 5).
 
 use super::{FastCgiReply, HEADER_BYTES, VERSION, kind};
+use crate::Variables;
 
 /// The most that one record can hold.
 pub const FASTCGI_MAX_CONTENT: usize = 0xffff;
@@ -8,12 +10,19 @@ pub const FASTCGI_MAX_CONTENT: usize = 0xffff;
 /// The most that a record holds here if there is more: so that all but the last need no padding.
 const FULL_CONTENT: usize = FASTCGI_MAX_CONTENT - FASTCGI_MAX_CONTENT % 8;
 
+/// The only role that is asked for, 6.2.
+const ROLE_RESPONDER: u8 = 1;
+
 /// What to take the padding of a record from.
 pub const FASTCGI_PADDING: [u8; 7] = [0; 7];
 
-/// A stream of a response.
+/// A stream of a request or of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FastCgiStream {
+    /// The variables of a request.
+    Params,
+    /// The body of a request.
+    Stdin,
     /// The response: a head as CGI has it, and the body.
     Stdout,
     /// Lines for the reverse proxy's log.
@@ -23,8 +32,10 @@ pub enum FastCgiStream {
 impl FastCgiStream {
     const fn kind(self) -> u8 {
         match self {
-            Self::Stdout => 6,
-            Self::Stderr => 7,
+            Self::Params => kind::PARAMS,
+            Self::Stdin => kind::STDIN,
+            Self::Stdout => kind::STDOUT,
+            Self::Stderr => kind::STDERR,
         }
     }
 }
@@ -85,6 +96,39 @@ pub fn write_end_request(out: &mut Vec<u8>, id: u16, end: FastCgiEnd) {
     out.extend_from_slice(&header(kind::END_REQUEST, id, 8, 0));
     out.extend_from_slice(&app_status.to_be_bytes());
     out.extend_from_slice(&[protocol_status, 0, 0, 0]);
+}
+
+impl Variables {
+    /// Appends the start of a request: that it begins, for a responder, and all of the variables.
+    pub fn write_fastcgi(&self, out: &mut Vec<u8>, id: u16, keep_connection: bool) {
+        out.extend_from_slice(&header(kind::BEGIN_REQUEST, id, 8, 0));
+        out.extend_from_slice(&[0, ROLE_RESPONDER, u8::from(keep_connection), 0, 0, 0, 0, 0]);
+        let mut content = Vec::with_capacity(1024);
+        for (name, value) in self.iter() {
+            let start = content.len();
+            write_length(&mut content, name.len());
+            write_length(&mut content, value.len());
+            content.extend_from_slice(name);
+            content.extend_from_slice(value);
+            // Some servers want a pair to be in one record, as far as that can be.
+            if start > 0 && content.len() > FULL_CONTENT {
+                let pair = content.split_off(start);
+                write_fastcgi_stream(out, FastCgiStream::Params, id, &content);
+                content = pair;
+            }
+        }
+        write_fastcgi_stream(out, FastCgiStream::Params, id, &content);
+        out.extend_from_slice(&fastcgi_record_header(FastCgiStream::Params, id, 0).0);
+    }
+}
+
+/// The length of a name or value, 3.4.
+fn write_length(out: &mut Vec<u8>, length: usize) {
+    match u8::try_from(length) {
+        Ok(length @ ..=0x7f) => out.push(length),
+        // What was read has lengths of 32 bits, and heads are far below 31.
+        _ => out.extend_from_slice(&(u32::try_from(length).unwrap_or(0x7fff_ffff) | 1 << 31).to_be_bytes()),
+    }
 }
 
 impl FastCgiReply {

@@ -1,7 +1,8 @@
 //! Records, one header after the other: which of them belong to the open request, and what each means (FastCGI 1.0,
 //! sections 3 to 5).
 
-use super::{FastCgiReply, FastCgiStep, HEADER_BYTES, VERSION, kind, values};
+use super::record::RecordHeader;
+use super::{FastCgiReply, FastCgiStep, HEADER_BYTES, kind, values};
 use crate::{GatewayLimits, WireError};
 
 /// Content of a `BEGIN_REQUEST`: role (2), flags, reserved (5).
@@ -58,15 +59,6 @@ enum RequestState {
     Stdin,
     Complete,
     Aborted,
-}
-
-/// A record's header.
-#[derive(Clone, Copy)]
-struct RecordHeader {
-    kind: u8,
-    id: u16,
-    content: u16,
-    padding: u8,
 }
 
 impl Default for FastCgiReader {
@@ -314,19 +306,4 @@ impl FoundStep {
 /// The place before content and padding that are not looked at.
 fn skipped(content: u16, padding: u8) -> Place {
     Place::Skipped { remaining: u32::from(content) + u32::from(padding) }
-}
-
-impl RecordHeader {
-    /// Reads a header; another protocol is rejected by its first byte.
-    fn read(bytes: &[u8]) -> Result<Option<Self>, WireError> {
-        if bytes.first().is_some_and(|version| *version != VERSION) {
-            return Err(WireError::FASTCGI_VERSION);
-        }
-        Ok(bytes.first_chunk::<HEADER_BYTES>().map(|&[_, kind, id_high, id_low, high, low, padding, _]| Self {
-            kind,
-            id: u16::from_be_bytes([id_high, id_low]),
-            content: u16::from_be_bytes([high, low]),
-            padding,
-        }))
-    }
 }

@@ -160,7 +160,7 @@ pub(super) fn read_section(
 }
 
 /// How much of a head is looked at. Spans hold 32 bits.
-pub(super) fn max_head_bytes(limits: &Limits) -> usize {
+pub(crate) fn max_head_bytes(limits: &Limits) -> usize {
     limits.max_head_bytes.min(u32::MAX as usize)
 }
 
@@ -181,7 +181,7 @@ pub(super) fn find_line_feed(
 }
 
 /// Reads a field line at index `start`, without its CRLF: `field-name ":" OWS field-value OWS`, RFC 9112 5.
-fn read_field_line(content: &[u8], start: usize) -> Result<Header, WireError> {
+pub(crate) fn read_field_line(content: &[u8], start: usize) -> Result<Header, WireError> {
     let name_length = content.iter().position(|&byte| !TOKEN[byte as usize]).unwrap_or(content.len());
     let value = match content.get(name_length..) {
         // RFC 9112 5.1: no space before the colon.

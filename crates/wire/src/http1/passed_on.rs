@@ -33,8 +33,34 @@ pub struct PassedOn<'a> {
     pub connection: PassedConnection,
     /// What the server is told of the client.
     pub forwarding: Forwarding,
+    /// What was understood of the client, where variables say it; none if nothing but what is said in `forwarding`.
+    pub understood: Option<Understood<'a>>,
     /// Our name in Via (RFC 9110 7.6.3); empty to leave that out.
     pub via: &'a str,
+}
+
+/// What a request begins with, held against its grammar.
+pub(crate) struct RequestStart<'a> {
+    pub(crate) method: &'a [u8],
+    pub(crate) target: Cow<'a, [u8]>,
+    /// That the request came for; may be empty.
+    pub(crate) host: &'a [u8],
+}
+
+/// What was understood of a request's client, by whoever said it. Headers leave that to be found out once more; variables
+/// say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Understood<'a> {
+    /// Its address; none on a Unix socket.
+    pub address: Option<IpAddr>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// The scheme that it used.
+    pub scheme: Scheme,
+    /// The host that it has asked for; empty if none.
+    pub host: &'a [u8],
+    /// What a reverse proxy before has taken from the path.
+    pub prefix: &'a [u8],
 }
 
 /// What is to become of the connection that a request is passed on over.
@@ -118,21 +144,7 @@ impl PassedOn<'_> {
     }
 
     fn write_lines(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
-        let Self { head, bytes, .. } = *self;
-        let method = head.method.of(bytes);
-        let target = self.target.map_or_else(|| head.origin_target(bytes), Cow::Borrowed);
-        if !is_token(method) {
-            return Err(WireError::METHOD);
-        }
-        if !is_target(&target) {
-            return Err(WireError::TARGET_CHARACTER);
-        }
-        let host = head.effective_host(bytes);
-        for host in [host, self.host.unwrap_or_default()] {
-            if !host.is_empty() && !is_authority(host) {
-                return Err(WireError::HOST_INVALID);
-            }
-        }
+        let RequestStart { method, target, host } = self.start()?;
         out.extend_from_slice(method);
         out.push(b' ');
         out.extend_from_slice(&target);
@@ -155,8 +167,28 @@ impl PassedOn<'_> {
         Ok(())
     }
 
+    /// The checked start.
+    pub(crate) fn start(&self) -> Result<RequestStart<'_>, WireError> {
+        let Self { head, bytes, .. } = *self;
+        let method = head.method.of(bytes);
+        let target = self.target.map_or_else(|| head.origin_target(bytes), Cow::Borrowed);
+        if !is_token(method) {
+            return Err(WireError::METHOD);
+        }
+        if !is_target(&target) {
+            return Err(WireError::TARGET_CHARACTER);
+        }
+        let host = head.effective_host(bytes);
+        for host in [host, self.host.unwrap_or_default()] {
+            if !host.is_empty() && !is_authority(host) {
+                return Err(WireError::HOST_INVALID);
+            }
+        }
+        Ok(RequestStart { method, target, host })
+    }
+
     /// The fields that are the server's business, as they came.
-    fn write_end_to_end(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
+    pub(crate) fn write_end_to_end(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
         let hop_by_hop = HopByHop::of(&self.head.headers, self.bytes);
         for Header { name, value } in &self.head.headers {
             let (name, value) = (name.of(self.bytes), value.of(self.bytes));
@@ -200,7 +232,7 @@ impl PassedOn<'_> {
     }
 
     /// What we say of the client, after what a believed peer says of it. `host` is the one that the request came for.
-    fn write_forwarded(&self, out: &mut Vec<u8>, host: &[u8]) -> Result<(), WireError> {
+    pub(crate) fn write_forwarded(&self, out: &mut Vec<u8>, host: &[u8]) -> Result<(), WireError> {
         let Forwarding { family, is_trusted, peer, scheme } = self.forwarding;
         let peer = peer.map(|peer| peer.to_canonical());
         let before = |name: &'static str| if is_trusted { self.joined(name) } else { Vec::new() };

@@ -35,6 +35,7 @@ from portico.config.routes.kinds import (
     UnknownHost,
     UpstreamAddress,
     UpstreamName,
+    Variable,
 )
 from portico.config.routes.table import FALLS_BACK
 from portico.config.setting import Group, ManySetting, Setting
@@ -190,10 +191,20 @@ class UpstreamKeys(Values):
         (),
         separator=",",
         group=_UPSTREAM,
-        documentation="Where they are: `http://HOST:PORT` or `unix:PATH`. One, or a list. All addresses of a "
-        "name are servers of their own. `srv+http://_http._tcp.shop.example.com`, with `resolver` `dns`, is "
-        "all that its SRV records list. (`https://`, `uwsgi://`, `fastcgi://`, `uwsgi+unix:` and "
-        "`fastcgi+unix:` are read, and not served yet.)",
+        documentation="Where they are, and what is spoken there: `http://HOST:PORT` or `unix:PATH`, "
+        "`uwsgi://HOST:PORT` or `uwsgi+unix:PATH`, `fastcgi://HOST:PORT` or `fastcgi+unix:PATH`. One, or a "
+        "list. All addresses of a name are servers of their own. `srv+http://_http._tcp.shop.example.com`, "
+        "with `resolver` `dns`, is all that its SRV records list. (`https://` is read, and not served yet.)",
+    )
+    variables = ManySetting(
+        "variables",
+        Variable(),
+        (),
+        separator=",",
+        group=_UPSTREAM,
+        documentation="What they are told beside the request, over uwsgi and FastCGI: names and values, such "
+        'as `{ SCRIPT_FILENAME = "/srv/shop/index.php" }` for PHP. One that the request has, too, is '
+        "replaced.",
     )
     balance = Setting(
         "balance",

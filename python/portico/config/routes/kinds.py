@@ -9,13 +9,16 @@ import ipaddress
 import os
 
 from portico.config.addresses import parse_port
-from portico.config.kinds import Kind, MountPath, Text
+from portico.config.kinds import EnvironmentVariable, Kind, MountPath, Text
 from portico.config.routes.hosts import read_host, read_name
 from portico.config.routes.table import MISDIRECTED
 from portico.config.unfit import UnfitError
 
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """RFC 9110 5.6.2."""
+_VARIABLE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+SCHEMES_WITH_VARIABLES = ("uwsgi", "fastcgi")
+"""What begins the address of an upstream that a request is told to by variables."""
 _PORTS = {"http": 80, "https": 443}
 _DNS_PORT = 53
 
@@ -254,6 +257,22 @@ class Balance(Kind[str]):
         if source.lower() not in self.sources or not is_token(name):
             raise ValueError
         return f"{source.lower()}:{name}"
+
+
+class Variable(EnvironmentVariable):
+    """`NAME=VALUE`, what servers over uwsgi and FastCGI are told beside the request."""
+
+    metavar = "NAME=VALUE"
+    expected = (
+        "a name of A to Z, 0 to 9 and underscores, and a text without NUL; CONTENT_LENGTH is the server's"
+    )
+
+    def parse(self, text: str) -> tuple[str, str]:
+        name, value = super().parse(text)
+        if not set(name) <= _VARIABLE or name == "CONTENT_LENGTH":
+            raise ValueError
+        value.encode()  # a lone surrogate is no text: UnicodeEncodeError is a ValueError
+        return name, value
 
 
 class ResponseHeader(Kind["tuple[str, str]"]):

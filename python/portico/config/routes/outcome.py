@@ -10,6 +10,7 @@ import os
 import urllib.parse
 from typing import Any
 
+from portico.config.routes.kinds import SCHEMES_WITH_VARIABLES
 from portico.config.routes.table import Found
 
 # RFC 3986 3.3, without what a target cannot hold.
@@ -27,7 +28,14 @@ def outcome(found: Found, query: str) -> dict[str, Any]:
     if action.table == "static":
         return {"file": _files(values["root"], found.path_info, values["index"])}
     if action.table == "upstream":
-        return {"to": list(values["to"]), "target": (quoted_path(found.path_info) or "/") + query}
+        path = found.path_info or "/"
+        shown: dict[str, Any] = {"to": list(values["to"])}
+        with_variables = [address.startswith(SCHEMES_WITH_VARIABLES) for address in values["to"]]
+        if not all(with_variables):
+            shown["target"] = quoted_path(path) + query
+        if any(with_variables):
+            shown |= {"SCRIPT_NAME": found.script_name, "PATH_INFO": path}
+        return shown
     if action.table == "redirect":
         rest = quoted_path(found.path_info) + query if values["append"] else ""
         return {"status": values["status"], "location": location(values["to"], rest)}

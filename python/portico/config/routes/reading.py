@@ -23,7 +23,7 @@ from portico.errors import quoted
 if TYPE_CHECKING:
     from portico.config.routes.folder import Applications
 
-_SERVED_SCHEMES = ("http://", "srv+http://", "unix:")
+_UNSERVED_SCHEME = "https://"
 
 
 class RouteReader:
@@ -113,7 +113,7 @@ class RouteReader:
     def _not_served(self) -> Iterator[tuple[Place, str]]:
         for entry in self._entries:
             for address in entry.get(UpstreamKeys.to) if entry.table == "upstream" else ():
-                if not address.startswith(_SERVED_SCHEMES):
+                if address.startswith(_UNSERVED_SCHEME):
                     yield entry.place_of(UpstreamKeys.to), f"{address} of {entry.header}"
 
     @property

@@ -20,7 +20,7 @@ from portico.config.routes.keys import (
     StaticKeys,
     UpstreamKeys,
 )
-from portico.config.routes.kinds import UpstreamAddress
+from portico.config.routes.kinds import SCHEMES_WITH_VARIABLES, UpstreamAddress
 from portico.config.routes.table import ANY_HOST, MISDIRECTED, SYSTEM, Route, Routes
 from portico.config.setting import Setting
 from portico.config.settings import Settings
@@ -81,6 +81,11 @@ def _of_upstream(entry: Entry) -> Iterator[Mistake]:
             f"to: expected a resolver of dns in {entry.header}, since {services[0]} is in SRV records, which "
             "that of the system does not tell",
         )
+    to, variables = UpstreamKeys.to, UpstreamKeys.variables
+    if entry.get(variables) and not any(
+        address.startswith(SCHEMES_WITH_VARIABLES) for address in entry.get(to)
+    ):
+        yield entry.place_of(variables), "variables: expected a uwsgi or fastcgi server in to, got none"
 
 
 def _of_respond(entry: Entry) -> Iterator[Mistake]:

@@ -45,7 +45,7 @@ class NameAddresses:
 
 
 def look_up(place: str, resolver: str) -> NameAddresses:
-    """Look up `place`, `http://NAME:PORT` or `srv+http://NAME`, by `resolver`: `dns` or `dns://ADDRESS:PORT`.
+    """Look up `place` (`http://NAME:PORT`, `srv+http://NAME`) by `resolver`: `dns` or `dns://ADDRESS:PORT`.
 
     Raises LookUpError, ValueError or OSError, with a sentence; what a server sends may raise others.
     """
