@@ -32,7 +32,7 @@ text {{ font: 10px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace;
 .middle {{ text-anchor: middle }}
 .label {{ fill: #fff; font-weight: bold }}
 rect {{ rx: 3px }}
-.part {{ fill: #fff }}
+.part {{ fill: #fff; height: {part}px }}
 </style>
 <rect width="{width}" height="{height}" fill="#fdfcf9"/>
 """
@@ -187,7 +187,7 @@ def draw_box(x: float, y: float, drawn: Box, room: float, panel: Panel) -> tuple
     ]
     for part, (left, line), part_width in zip(drawn.parts, places, widths, strict=True):
         part_x, part_y = x + indent + left, y + 3 + line * (PART + 3)
-        shapes.append(rectangle(part_x, part_y, part_width, PART, 'class="part"'))
+        shapes.append(f'<rect x="{part_x:g}" y="{part_y:g}" width="{part_width:g}" class="part"/>')
         shapes.append(text(part_x + 5, part_y + 12, part))
     return "".join(shapes), width, height
 
@@ -257,7 +257,8 @@ def picture() -> str:
         shapes += [rectangle(MARGIN, top, BOXES[1] - MARGIN + 12, y - top, frame), *inside]
         y += 8
     shapes += draw_counts(middles, numbers)
-    return HEAD.format(width=WIDTH, height=round(y + MARGIN - 8)) + "\n".join(shapes) + "\n</svg>\n"
+    head = HEAD.format(width=WIDTH, height=round(y + MARGIN - 8), part=PART)
+    return head + "\n".join(shapes) + "\n</svg>\n"
 
 
 if __name__ == "__main__":

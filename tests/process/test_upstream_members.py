@@ -500,7 +500,7 @@ def test_upstreams_without_a_name_are_called_by_host_and_mount(balanced: Balance
             "add",
             {"member": "10.0.0.1:80"},
             "rejected",
-            'member: expected http://HOST:PORT or unix:PATH, got "10.0.0.1:80"',
+            'member: expected SCHEME://HOST:PORT or SCHEME+unix:PATH, got "10.0.0.1:80"',
         ),
         (
             "add",
