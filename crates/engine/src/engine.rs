@@ -10,6 +10,7 @@ use crate::exchange::request::Request;
 use crate::files::error_pages::{ErrorPages, FilesOfRows};
 use crate::files::named_files::NamedFiles;
 use crate::gate::Gate;
+use crate::heap;
 use crate::interrupts::Handler;
 use crate::listener::{BoundListener, Listener};
 use crate::lock::lock;
@@ -223,6 +224,10 @@ impl Engine {
                 }
             })
         });
+        if orders.supervisor.is_some() {
+            // This process does nothing but serve.
+            heap::share_arenas();
+        }
         let there = shared.clone();
         let watchdog = Builder::new()
             .name("portico-watch".into())

@@ -40,3 +40,23 @@ pub fn trim() {
 /// Only the GNU library can be asked.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn trim() {}
+
+/// Lets threads share arenas from now on, so that there are no more than processors: more threads do not allocate at the
+/// same time, and each arena has pages of its own. Who has said how many there are to be (mallopt(3)) is heard.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn share_arenas() {
+    let is_said = |name: &str, part: &str| std::env::var(name).is_ok_and(|value| value.contains(part));
+    if is_said("MALLOC_ARENA_MAX", "") || is_said("GLIBC_TUNABLES", "arena_max") {
+        return;
+    }
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    #[expect(unsafe_code, reason = "a call into the C library")]
+    // SAFETY: mallopt(3) is thread-safe, and only arenas that are not there yet are concerned.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, libc::c_int::try_from(processors).unwrap_or(libc::c_int::MAX));
+    }
+}
+
+/// Only the GNU library has any.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn share_arenas() {}
