@@ -188,6 +188,22 @@ def test_a_stop_before_the_dry_run_is_through(
     held.expect_end()
 
 
+@every_stop
+@pytest.mark.parametrize("rests", [False, True], ids=["serving", "resting"])
+def test_a_stop_while_an_upgrade_is_tried_closes_what_its_dry_run_has_opened(
+    held: Held, stop: signal.Signals, *, rests: bool
+) -> None:
+    held.start(has_others=False)
+    if rests:
+        # So that nobody else is waited for.
+        held.portico.signal(signal.SIGWINCH)
+        wait_until(lambda: not held.portico.worker_pids, what="the rest")
+    held.upgrade_with_held_trial()
+    assert os.path.exists(held.path)
+    held.portico.signal(stop)
+    held.expect_end()
+
+
 @added_or_removed
 def test_a_stop_before_the_plan_that_was_taken_is_confirmed(held: Held, *, has_others: bool) -> None:
     held.start(has_others=has_others)

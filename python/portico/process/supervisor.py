@@ -181,6 +181,8 @@ class Supervisor:
     def _may_end(self, now_s: float) -> bool:
         if not self._life.is_stopping or self._has_any or not self._hooks.have_ended():
             return False
+        if self._life.readings.is_on_its_way:
+            return False  # what the dry run has opened is to be closed: it is killed, and ends soon
         return self._cluster is None or self._cluster.may_end(now_s)
 
     def _settle(self) -> None:
