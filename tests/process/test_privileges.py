@@ -381,6 +381,66 @@ def test_a_folder_that_the_user_cannot_enter_is_named(folder: Path) -> None:
     assert f'the user nobody cannot enter "{folder}", and the application works in' in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize(
+    ("options", "reader"),
+    [
+        pytest.param(["-u", "nobody"], "the user nobody", id="user"),
+        pytest.param(["-u", "54321", "-g", "54322", "--groups", "none"], "the user 54321", id="number"),
+        pytest.param(["--capabilities", "none"], "the user 0", id="root without capabilities"),
+    ],
+)
+@pytest.mark.parametrize("is_hidden", [False, True], ids=["page", "folder"])
+def test_an_error_page_that_the_user_cannot_read_is_named(
+    folder: Path, command: str, options: list[str], reader: str, *, is_hidden: bool
+) -> None:
+    page_of_somebody(folder, 0o644 if is_hidden else 0o600, 0o700 if is_hidden else 0o755)
+    ended = run(folder, command, *options, "--error-page", "503=errors/503.html")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1] == (
+        "portico: --error-page on the command line: error_pages: expected a file for 503 that "
+        f'{reader} can read, got "errors/503.html": Permission denied'
+    )
+
+
+def page_of_somebody(folder: Path, mode: int, folder_mode: int) -> Path:
+    page = folder / "errors" / "503.html"
+    page.parent.mkdir()
+    page.write_text("<p>away")
+    for path, its_mode in ((page, mode), (page.parent, folder_mode)):
+        path.chmod(its_mode)
+        os.chown(path, USER.pw_uid, USER.pw_gid)
+    return page
+
+
+def test_an_error_page_of_a_row_that_the_user_cannot_read_is_not_taken_by_a_reload(
+    start: Start, folder: Path
+) -> None:
+    port = free_port()
+    text = (
+        f'[listening]\nbind = ["127.0.0.1:{port}"]\n[processes]\nworkers = 1\n[privileges]\n'
+        'user = "nobody"\n[[app]]\napp = "shop"\n'
+    )
+    row = '[[upstream]]\nto = "http://127.0.0.1:1"\nmount = "/a"\nerror_pages = { 503 = "errors/503.html" }\n'
+    (folder / "portico.toml").write_text(text)
+    page = page_of_somebody(folder, 0o600, 0o755)
+    portico = start(reads_file=True)
+    portico.port = port
+    portico.wait_ready()
+    (folder / "portico.toml").write_text(text + row)
+    portico.signal(signal.SIGHUP)
+    portico.wait_for("the configuration was not taken, all stays as it is:")
+    assert (
+        "portico.toml:9:1: error_pages: expected a file for 503 that the user nobody can read, got "
+        '"errors/503.html": Permission denied'
+    ) in portico.log()
+    page.chmod(0o644)
+    portico.signal(signal.SIGHUP)
+    portico.wait_for("is ready after")
+    assert status_of(portico)["Uid"][0] == str(pwd.getpwnam("nobody").pw_uid)
+    portico.stop()
+
+
 def test_check_loads_the_application_as_the_user(folder: Path) -> None:
     (folder / "shop.py").write_text("import os\nassert os.getuid() == 33\ndef application(e, s): ...\n")
     ended = run(folder, "check", "-u", "www-data")

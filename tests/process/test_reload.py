@@ -31,6 +31,9 @@ class Configured:
         self._start = start
 
     def write(self, *lines: str, bind: tuple[str, ...] = (), mood: str = "good", workers: int = 1) -> None:
+        (self.folder / "portico.toml").write_text(self.text(*lines, bind=bind, mood=mood, workers=workers))
+
+    def text(self, *lines: str, bind: tuple[str, ...] = (), mood: str = "good", workers: int = 1) -> str:
         addresses = [f"127.0.0.1:{self.port}", *bind]
         text = [
             *("[[app]]", 'app = "shop"', f'env = {{ MOOD = "{mood}" }}'),
@@ -38,10 +41,10 @@ class Configured:
             *("[processes]", f"workers = {workers}"),
             *("[reloads]", *lines),
         ]
-        (self.folder / "portico.toml").write_text("\n".join(text) + "\n")
+        return "\n".join(text) + "\n"
 
-    def start(self, source: str = SHOP) -> Portico:
-        portico = self._start(source, port=self.port, reads_file=True)
+    def start(self, source: str = SHOP, *options: str) -> Portico:
+        portico = self._start(source, *options, port=self.port, reads_file=True)
         portico.wait_ready()
         return portico
 

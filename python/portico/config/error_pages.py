@@ -1,6 +1,7 @@
 """Whether the files of error pages are there and small enough: before the start, when it can be said where.
 
-Runs in the process of the command line only.
+Runs in the process of the command line, and in the child of it that is what a worker will be
+(`process/privilege_trial.py`): workers read the pages.
 """
 
 from __future__ import annotations
@@ -16,21 +17,25 @@ MOST_BYTES = 64 << 10
 """As the engine has it (crates/engine/src/files/error_pages.rs)."""
 
 
-def in_error_pages(settings: Settings, directory: str) -> Iterator[str]:
-    """Yield a sentence for each page of the server and of its routes that cannot be sent."""
+def in_error_pages(settings: Settings, directory: str, reader: str = "") -> Iterator[str]:
+    """Yield a sentence for each page of the server and of its routes that cannot be sent.
+
+    `reader` is who this process is, where that is not who reads the configuration.
+    """
     row = Settings.error_pages
     origin = settings.origins[row.attribute]
-    for sentence in unusable(settings.error_pages, directory):
+    for sentence in unusable(settings.error_pages, directory, reader):
         yield f"{origin}: {sentence}"
     for action in Routes.load(settings.routes).actions if settings.routes else ():
-        for sentence in unusable(action.values.get(row.attribute, ()), directory):
+        for sentence in unusable(action.values.get(row.attribute, ()), directory, reader):
             yield f"{action.origin}: {sentence}"
 
 
-def unusable(pages: Iterable[str], directory: str) -> Iterator[str]:
+def unusable(pages: Iterable[str], directory: str, reader: str = "") -> Iterator[str]:
     """Yield a sentence for each of `pages` that cannot be sent; relative paths start from `directory`."""
     for page in pages:
         status, _, name = page.partition("=")
+        wanted = f"expected a file for {status}" + (f" that {reader} can read" if reader else "")
         path = os.path.join(directory, name)
         # Long paths are not shown to their end.
         name = os.path.relpath(path, directory) if path.startswith(f"{directory}/") else name
@@ -42,7 +47,7 @@ def unusable(pages: Iterable[str], directory: str) -> Iterator[str]:
             with open(path, "rb") as file:
                 size = len(file.read(MOST_BYTES + 1))
         except OSError as error:
-            yield f"error_pages: expected a file for {status}, got {quoted(name)}: {error.strerror}"
+            yield f"error_pages: {wanted}, got {quoted(name)}: {error.strerror}"
             continue
         if size > MOST_BYTES:
             yield (

@@ -50,10 +50,15 @@ _CANNOT_EXECUTE = 126
 class DryRun:
     """One child that is on its way, as the supervisor sees it.
 
-    `pid` is the child; `fds` are what there is to read of it; `until_s` is when to lose patience.
+    `pid` is the child; `fds` are what there is to read of it; `until_s` is when to lose patience. The sockets
+    that the child has opened are owned by it until somebody takes its plan; if nobody does, `give_up` is to
+    be called.
     """
 
-    __slots__ = ("_fds_received", "_report", "_said", "channel_fd", "is_upgrade", "pid", "said_fd", "until_s")
+    __slots__ = (
+        *("_fds_received", "_opened", "_report", "_said", "channel_fd", "is_upgrade", "pid", "said_fd"),
+        "until_s",
+    )
 
     def __init__(
         self, invocation: Invocation, listeners: list[Listener], *, until_s: float, hand_over_fd: int = -1
@@ -67,6 +72,7 @@ class DryRun:
         self._report = b""
         self._said = b""
         self._fds_received: list[int] = []
+        self._opened: list[Listener] = []
         ways = Ways(_core.socket_pair, os.pipe)
         self.pid = ways.fork()
         self.channel_fd, self.said_fd = ways.ends
@@ -97,11 +103,11 @@ class DryRun:
             return None, said
         for what, ours in versions().items():
             if report[what] != ours:
-                self.give_up(report)
+                self.give_up()
                 how = "that takes an upgrade (USR2) or a restart"
                 return None, f"{what} is {report[what]} now, and this is {ours}: {how}"
         plan = load_plan(report["plan"])
-        renumber(plan, report["numbers"])
+        renumber(plan.listeners, report["numbers"])
         return plan, said
 
     def end_with_report(self) -> tuple[dict[str, Any] | None, str]:
@@ -116,17 +122,24 @@ class DryRun:
             report: dict[str, Any] = marshal.loads(self._report)
             sent = report["opened"]
             report["numbers"] = {fd: here for (fd, *_), here in zip(sent, self._fds_received, strict=True)}
+            self._opened = load_listeners(sent)
         except (EOFError, ValueError, TypeError, KeyError):
             for fd in self._fds_received:
                 os.close(fd)
             return None, "the report of the new command line has not come whole"
+        renumber(self._opened, report["numbers"])
         return report, said
 
-    def give_up(self, report: dict[str, Any]) -> None:
-        """Close the sockets that are new in `report`."""
-        for listener in load_listeners(report["opened"]):
-            listener.fd = report["numbers"][listener.fd]
+    def give_up(self) -> None:
+        """Close the sockets that the child has opened, whose plan is not taken."""
+        for listener in self._opened:
             listener.close()
+        self._opened.clear()
+
+    def close(self) -> None:
+        """In a process forked meanwhile: let go of what is the supervisor's."""
+        for fd in (*self.fds, *self._fds_received):
+            os.close(fd)
 
 
 def report_of(plan_data: bytes, opened: list[Listener], program: dict[str, Any] | None) -> bytes:
@@ -148,9 +161,9 @@ def versions() -> dict[str, str]:
     return {"portico": _core.__version__, "Python": sys.version.partition(" ")[0]}
 
 
-def renumber(plan: Plan, numbers: dict[int, int]) -> None:
-    """Give the listeners that a dry run has opened the numbers that they have here."""
-    for listener in plan.listeners:
+def renumber(listeners: list[Listener], numbers: dict[int, int]) -> None:
+    """Give the `listeners` that a dry run has opened the numbers that they have here."""
+    for listener in listeners:
         # Others are those that the child has been passed: they have the same number here.
         listener.fd = numbers.get(listener.fd, listener.fd)
 

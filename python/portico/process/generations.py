@@ -6,6 +6,10 @@
 A plan is taken by making this process what it would be had it been started by it: variables, import path,
 log, title, limits. Workers inherit that. Sockets are given up only when the plan that lacks them is
 confirmed, so that one which fails has closed nothing.
+
+Each socket has one owner, who alone closes it. Those of the plans are owned here, and stay open for a dry run
+as well, which may keep them in the plan that it makes, until it has ended; at the end of the server all are
+closed at once, and such a plan is dropped. What a dry run has opened is its own until its plan is taken.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import os
 import sys
 
 from portico import _core, log
-from portico.process.listeners import all_listeners, close_all_but
+from portico.process.listeners import close_all_but, each_once
 from portico.process.standard_streams import write_errors_to
 from portico.process.worker import configure_log
 
@@ -31,11 +35,13 @@ class Generations:
     `failed` is the number of the last one that could not be served by, and `failure` is why.
     """
 
-    __slots__ = ("_confirmed", "current", "failed", "failure", "number")
+    __slots__ = ("_confirmed", "_lent", "current", "failed", "failure", "number")
 
     def __init__(self, plan: Plan, before: Predecessor | None = None) -> None:
         self.current = plan
         self._confirmed = before.plan if before else plan
+        # What a dry run may keep, which the plan of an upgrade comes of, too.
+        self._lent: list[Listener] = before.listeners if before else []
         self.number = before.generation + 1 if before else 0
         self.failed = -1
         self.failure = ""
@@ -48,13 +54,23 @@ class Generations:
     @property
     def listeners(self) -> list[Listener]:
         """All sockets that are open."""
-        return all_listeners((self.current, self._confirmed))
+        return each_once([*self.current.listeners, *self._confirmed.listeners, *self._lent])
+
+    def lend(self) -> list[Listener]:
+        """Return all sockets, for a dry run: until `take_back` none of them is closed but by the end."""
+        self._lent = self.listeners
+        return self._lent
+
+    def take_back(self) -> None:
+        """The dry run is over, and its plan taken or not: give up what no plan asks for any longer."""
+        lent, self._lent = self._lent, []
+        self._give_up_aloud(lent)
 
     def take(self, plan: Plan) -> None:
         """Let workers be made by `plan` from now on."""
         unconfirmed, self.current = self.current, plan
         self.number += 1
-        close_all_but(unconfirmed, (plan, self._confirmed))
+        close_all_but(unconfirmed.listeners, self.listeners)
         _become(plan, before=unconfirmed)
 
     def renew(self) -> int:
@@ -64,26 +80,30 @@ class Generations:
 
     def take_over(self, before: Settings) -> None:
         """Be, after an upgrade, what the plan asks for beyond what the exec has made of this process."""
+        self.take_back()
         self.open_error_log()
         _become_in_system(self.current.settings, before)
 
     def confirm(self) -> None:
         """A worker of the current plan serves: give up what only the plan before has asked for."""
         before, self._confirmed = self._confirmed, self.current
-        for listener in close_all_but(before, (self.current,)):
+        self._give_up_aloud(before.listeners)
+
+    def _give_up_aloud(self, listeners: list[Listener]) -> None:
+        for listener in close_all_but(listeners, self.listeners):
             log.info(f"no longer listening on {listener.display}")
 
     def go_back(self, why: str) -> None:
         """The current plan cannot be served by: workers are made by the confirmed one again."""
         self.failed, self.failure = self.number, why
         failed, self.current = self.current, self._confirmed
-        close_all_but(failed, (self.current,))
+        close_all_but(failed.listeners, self.listeners)
         _become(self.current, before=failed)
 
     def keep_only_current(self) -> None:
         """In a worker: let go of the sockets that are not its plan's."""
         fds = {listener.fd for listener in self.current.listeners}
-        for listener in self._confirmed.listeners:
+        for listener in self.listeners:
             if listener.fd not in fds:
                 os.close(listener.fd)
 
@@ -91,8 +111,8 @@ class Generations:
         """Close all sockets, at the end."""
         for listener in self.listeners:
             listener.leave()
-        self.current.listeners.clear()
-        self._confirmed.listeners.clear()
+        for listeners in (self.current.listeners, self._confirmed.listeners, self._lent):
+            listeners.clear()
 
     def open_error_log(self) -> None:
         """Open the file of the error log anew: it may have been moved away. Workers inherit it."""

@@ -44,6 +44,8 @@ class Predecessor:
         # Of another version, which may have had none.
         self.pools: dict[str, Any] | None = record.get("pools")
         self.members: list[Any] = record.get("members", [])
+        # All that were open, also those that neither plan has.
+        self.listeners = load_listeners(record["listeners"])
         self.plan = self._plan(record, plan)
         self.workers = [
             WorkerHandle.take_over(worker, _known(worker["settings"], plan.settings))

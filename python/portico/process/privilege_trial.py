@@ -1,7 +1,7 @@
 """Before a start, and in `portico check`: a child gives up its privileges as a worker will, and looks around.
 
-So that what the kernel or a container refuses, and folders that the user of the workers cannot enter, are
-told by one sentence at the start and not by each worker. Runs in the process of the command line.
+So that what the kernel or a container refuses, and what the user of the workers cannot enter or read, is told
+by one sentence at the start and not by each worker. Runs in the process of the command line.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 from portico import log
 from portico.config.accounts import identity_of
+from portico.config.error_pages import in_error_pages
 from portico.config.identity import Identity, are_privileges_given_up
 from portico.config.settings import Settings
-from portico.errors import OperatorError, quoted
+from portico.errors import OperatorError, quoted, raise_mistakes
 from portico.process.privileges import give_up
 
 _CANNOT, _REMARK, _FINE = b"!", b"?", b"."
@@ -56,6 +57,7 @@ def _try_in_child(settings: Settings, identity: Identity | None, directory: str,
         kind = _REMARK if text else _FINE
         if identity is not None:
             raise_unless_reachable(settings, directory)
+        raise_mistakes([*in_error_pages(settings, directory, _user(settings))])
     except OperatorError as error:
         kind, text = _CANNOT, error.message
     except BaseException as error:
@@ -76,11 +78,14 @@ def raise_unless_reachable(settings: Settings, directory: str) -> None:
         for folder in _ways_to(path):
             if not os.access(folder, os.X_OK, effective_ids=os.access in os.supports_effective_ids):
                 origin = settings.origins[(Settings.user if settings.user else Settings.group).attribute]
-                user = settings.user or os.geteuid()
                 raise OperatorError(
-                    f"{origin}: the user {user} cannot enter {quoted(folder)}, and {what} in {quoted(path)}; "
-                    "let others enter it (chmod o+x), or move that elsewhere"
+                    f"{origin}: {_user(settings)} cannot enter {quoted(folder)}, and {what} in "
+                    f"{quoted(path)}; let others enter it (chmod o+x), or move that elsewhere"
                 )
+
+
+def _user(settings: Settings) -> str:
+    return f"the user {settings.user or os.geteuid()}"
 
 
 def _ways_to(path: str) -> Iterator[str]:

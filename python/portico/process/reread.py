@@ -34,8 +34,9 @@ _INDENT = "\n  "
 class Rereading(Duty):
     """The dry run that is on its way, if there is one.
 
-    A plan that comes of it is given to `take_plan`; in an upgrade, to which belongs what `hand_over`
-    returns, `replace` is given the report, and says why it has come back. `readings` is kept true.
+    A plan that comes of it is given to `take_plan`, which says why not if it is not taken; in an upgrade, to
+    which belongs what `hand_over` returns, `replace` is given the report, and says why it has come back.
+    `readings` is kept true.
     """
 
     __slots__ = (
@@ -48,7 +49,7 @@ class Rereading(Duty):
         readings: Readings,
         loop: Loop,
         generations: Generations,
-        take_plan: Callable[[Plan, str], None],
+        take_plan: Callable[[Plan, str], str],
         *,
         hand_over: Callable[[], dict[str, Any]],
         replace: Callable[[dict[str, Any]], str],
@@ -91,11 +92,12 @@ class Rereading(Duty):
                 self._patience_s += self._generations.current.settings.boot_timeout_s or NEVER_S
             run = self._run = DryRun(
                 self._generations.current.invocation,
-                self._generations.listeners,
+                self._generations.lend(),
                 until_s=time.monotonic() + self._patience_s,
                 hand_over_fd=hand_over_fd,
             )
         except (OSError, OperatorError) as error:
+            self._generations.take_back()
             why = error.strerror if isinstance(error, OSError) else error.message
             self._fail(f"cannot read the configuration anew: {why}; all stays as it is")
             return
@@ -127,6 +129,8 @@ class Rereading(Duty):
             self._end_upgrade(run, exit_code)
         else:
             self._end_reload(run)
+        # Before a next one is lent them.
+        self._generations.take_back()
         if self._again:
             self._begin(self._again)
         return True
@@ -136,8 +140,10 @@ class Rereading(Duty):
         if plan is None:
             self._fail(f"the configuration was not taken, all stays as it is:{_indented(said)}")
         else:
-            self._take_plan(plan, said)
-            self._conclude("")
+            why_not = self._take_plan(plan, said)
+            if why_not:
+                run.give_up()
+            self._conclude(why_not)
 
     def _end_upgrade(self, run: DryRun, exit_code: int) -> None:
         report, said = run.end_with_report()
@@ -146,8 +152,7 @@ class Rereading(Duty):
             said = self._replace(report)
         elif not said:
             said = f"the command line {how_it_ended(exit_code)} without a word"
-        if report is not None:
-            run.give_up(report)
+        run.give_up()
         self._fail(f"the upgrade was not made, all stays as it is:{_indented(said)}")
 
     def _fail(self, sentence: str) -> None:
@@ -161,8 +166,7 @@ class Rereading(Duty):
     def close(self) -> None:
         """In a worker: let go of what belongs to the dry run."""
         if self._run is not None:
-            for fd in self._run.fds:
-                os.close(fd)
+            self._run.close()
 
     def stop(self) -> None:
         """Have no more of it: what is on its way is ended."""

@@ -22,7 +22,6 @@ from portico.process.generations import Generations
 from portico.process.hook_calls import HookCalls
 from portico.process.keeper import Keeper
 from portico.process.life import ANNOUNCING, DRAINING, KILLING, QUITTING, RELOAD, UPGRADE, Life
-from portico.process.listeners import close_all_but
 from portico.process.loop import Duty, Loop
 from portico.process.messages import Verbosity
 from portico.process.signals import (
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # Between two looks whether somebody reads the error log again.
 LOG_PAUSE_S = 0.25
+STOPPING = "portico is stopping"
 
 
 class Supervisor:
@@ -181,6 +181,8 @@ class Supervisor:
     def _may_end(self, now_s: float) -> bool:
         if not self._life.is_stopping or self._has_any or not self._hooks.have_ended():
             return False
+        if self._life.readings.is_on_its_way:
+            return False  # what the dry run has opened is to be closed: it is killed, and ends soon
         return self._cluster is None or self._cluster.may_end(now_s)
 
     def _settle(self) -> None:
@@ -457,11 +459,10 @@ class Supervisor:
         if self._rereading is not None:
             self._rereading.ended(pid, exit_code)
 
-    def _take_plan(self, plan: Plan, said: str) -> None:
-        """Serve by `plan` from now on; `said` is what the command line had to say about it."""
+    def _take_plan(self, plan: Plan, said: str) -> str:
+        """Serve by `plan` from now on, or return why not; `said` is what the command line had to say."""
         if not self._life.is_serving:
-            close_all_but(plan, [self._plan])
-            return
+            return STOPPING
         for line in said.splitlines():
             log.info(line.removeprefix("portico: "))
         before = self._plan
@@ -480,6 +481,7 @@ class Supervisor:
         # The rest follows from it: workers of this generation are started, and those before it drained.
         self._hooks.reloading()
         log.info("reloading: each worker is replaced once its successor is ready")
+        return ""
 
     def _upgrade(self) -> None:
         if not self._life.is_serving:
@@ -507,7 +509,7 @@ class Supervisor:
         from portico.process.upgrade import become
 
         if not self._life.is_serving:
-            return "portico is stopping"
+            return STOPPING
         record = self._hand_over()
         # A reload or upgrade that was asked for since is the next one's.
         if self._rereading is not None and self._rereading.again:
