@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.dns_server import DnsServer
 from support.processes import children
+from support.server import free_port
 from support.waiting import wait_until
 
 from .conftest import Start
@@ -34,7 +35,7 @@ def server() -> Iterator[DnsServer]:
 @pytest.fixture
 def members() -> Iterator[list[Member]]:
     """Three that are at one port of several addresses, and one at another."""
-    first = Member("one", host="127.0.0.1")
+    first = Member("one", free_port(), host="127.0.0.1")
     others = [Member(name, first.port, host=f"127.0.0.{last}") for name, last in (("two", 2), ("three", 3))]
     all_of_them = [first, *others, Member("four", host="127.0.0.1")]
     yield all_of_them
