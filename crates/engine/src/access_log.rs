@@ -64,6 +64,10 @@ pub struct AccessLog {
 struct Leaving {
     lines: Vec<u8>,
     writer: LineWriter,
+    /// How long the file is at least, if it is one: as it was at some time, and what was written here since.
+    file_bytes: Option<u64>,
+    /// When that time was: a system call at each tick of the coarse clock, not for each write.
+    asked_ms: u64,
 }
 
 #[derive(Default)]
@@ -87,7 +91,7 @@ impl AccessLog {
     pub fn new(fd: &OwnedFd, colour: bool, slot: Option<SlotRef>) -> io::Result<AccessLog> {
         let writer = LineWriter::new(fd.as_fd())?;
         let is_file = AtomicBool::new(writer.is_file());
-        let leaving = Mutex::new(Leaving { lines: Vec::new(), writer });
+        let leaving = Mutex::new(Leaving { lines: Vec::new(), writer, file_bytes: None, asked_ms: 0 });
         let (buffered, is_due, half) = (Mutex::default(), AtomicBool::new(false), AtomicUsize::new(0));
         Ok(AccessLog { colour, is_file, buffered, is_due, leaving, slot, half })
     }
@@ -101,7 +105,10 @@ impl AccessLog {
         let writer = LineWriter::new(fd.as_fd())?;
         self.flush_in_turn();
         self.is_file.store(writer.is_file(), Relaxed);
-        lock(&self.leaving).writer = writer;
+        let mut leaving = lock(&self.leaving);
+        leaving.writer = writer;
+        leaving.asked_ms = 0;
+        drop(leaving);
         Ok(())
     }
 
@@ -191,7 +198,7 @@ impl AccessLog {
         let lost = std::mem::take(&mut lock(&self.buffered).lost);
         warn_about_lost(lost);
         loop {
-            let Leaving { lines, writer } = &mut *leaving;
+            let lines = &mut leaving.lines;
             if lines.is_empty() {
                 let mut buffered = lock(&self.buffered);
                 if buffered.lines.is_empty() {
@@ -201,26 +208,33 @@ impl AccessLog {
                 buffered.shown_bytes = 0;
                 self.half.fetch_xor(1, Relaxed);
             }
-            let written = self.write_once(writer, lines);
-            lines.drain(..written);
+            let written = self.write_once(&mut leaving);
+            leaving.lines.drain(..written);
             if written == 0 {
                 return false;
             }
         }
     }
 
-    /// Writes from the start of `lines`, of which not all need to leave; returns how many bytes are done with.
-    fn write_once(&self, writer: &LineWriter, lines: &[u8]) -> usize {
+    /// Writes from the start of the lines, of which not all need to leave; returns how many bytes are done with.
+    fn write_once(&self, leaving: &mut Leaving) -> usize {
         static RATE: RateLimited = RateLimited::new();
+        let Leaving { lines, writer, file_bytes, asked_ms } = leaving;
         let half = self.half.load(Relaxed) ^ 1;
         if let Some(slot) = &self.slot {
-            slot.unwritten.begin(half, writer.share_of(lines), writer.file_bytes());
+            let now_ms = clock::coarse_ms();
+            if *asked_ms != now_ms {
+                (*file_bytes, *asked_ms) = (writer.file_bytes(), now_ms);
+            }
+            slot.unwritten.begin(half, writer.share_of(lines), *file_bytes);
         }
         let written = writer.write_once(lines).unwrap_or_else(|error| {
             // A log that cannot be written must not stop the server: what does not fit is given up.
             RATE.warn(|| format!("cannot write the access log: {error}; lines are lost, requests are served"));
+            *asked_ms = 0;
             lines.len()
         });
+        *file_bytes = file_bytes.map(|bytes| bytes + written as u64);
         match &self.slot {
             Some(slot) if written == lines.len() => slot.unwritten.clear(half),
             Some(slot) => slot.unwritten.wrote(half, written),

@@ -17,7 +17,7 @@ const PAGE_BYTES: u64 = 4096;
 pub struct KilledWrite<'a> {
     /// What was to be written.
     pub bytes: &'a [u8],
-    /// How long the log was before; none if it is no file.
+    /// How long the log was before, at least; none if it is no file.
     pub from: Option<u64>,
 }
 

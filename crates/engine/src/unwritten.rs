@@ -27,7 +27,7 @@ struct Half {
     written: AtomicU64,
     /// How many bytes after these are being written.
     begun: AtomicU64,
-    /// How long the file was before; `NO_FILE` where they go elsewhere.
+    /// How long the file was before, at least; `NO_FILE` where they go elsewhere.
     begun_at: AtomicU64,
     lines: [AtomicU64; WORDS],
 }
@@ -56,7 +56,7 @@ impl Unwritten {
         true
     }
 
-    /// Notes that a write of so many more bytes of a half begins, to a file of `file_bytes` if it is one.
+    /// Notes that a write of so many more bytes of a half begins, to a file of `file_bytes` at least if it is one.
     pub fn begin(&self, half: usize, bytes: usize, file_bytes: Option<u64>) {
         let half = &self.halves[half & 1];
         half.begun_at.store(file_bytes.unwrap_or(NO_FILE), Relaxed);
