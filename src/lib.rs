@@ -259,6 +259,13 @@ fn read_member(text: &str) -> PyResult<(String, bool)> {
     Ok((place.to_string(), !matches!(place, Place::Fixed(_))))
 }
 
+/// Reads the files that `tls` names (`portico.types.EngineTls`), as a worker will.
+#[pyfunction]
+fn check_tls(tls: upstreams::TlsAttributes) -> PyResult<()> {
+    let terms = tls.read()?;
+    terms.config().map(|_| ()).map_err(|error| PyValueError::new_err(error.to_owned()))
+}
+
 /// Sets the least level that the error log takes in this process from now on.
 #[pyfunction]
 fn set_log_level(level: &str) -> PyResult<()> {
@@ -332,6 +339,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(send_descriptors, module)?)?;
     module.add_function(wrap_pyfunction!(accept_connection, module)?)?;
     module.add_function(wrap_pyfunction!(read_member, module)?)?;
+    module.add_function(wrap_pyfunction!(check_tls, module)?)?;
     module.add_function(wrap_pyfunction!(set_log_level, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;

@@ -6,9 +6,11 @@ use portico_engine::upstream::circuit::CircuitTerms;
 use portico_engine::upstream::group::{ProbeTerms, Times, Upstream, UpstreamTerms};
 use portico_engine::upstream::member::MemberTerms;
 use portico_engine::upstream::pool::KeepTerms;
+use portico_engine::upstream::tls::{ServerName, TlsFiles, TlsTerms};
 use portico_wire::Limits;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,11 +38,35 @@ pub struct UpstreamAttributes {
     retries: u32,
     eject_after: u32,
     eject_for_s: f64,
+    tls: TlsAttributes,
     resolve_s: Option<f64>,
     health_path: String,
     health_host: String,
     health_interval_s: f64,
     health_timeout_s: f64,
+}
+
+/// How TLS is spoken with an upstream (`portico.types.EngineTls`).
+#[derive(FromPyObject)]
+pub struct TlsAttributes {
+    server_name: String,
+    ca: PathBuf,
+    client_certificate: PathBuf,
+    client_key: PathBuf,
+    verify: bool,
+}
+
+impl TlsAttributes {
+    /// The terms; no file is read yet.
+    pub fn read(self) -> PyResult<TlsTerms> {
+        let Self { server_name, ca, client_certificate, client_key, verify } = self;
+        let unfit = || PyValueError::new_err(format!("server_name: expected a name or an address, got {server_name}"));
+        let name = if server_name.is_empty() { None } else { Some(ServerName::read(&server_name).ok_or_else(unfit)?) };
+        let is_given = |path: &PathBuf| !path.as_os_str().is_empty();
+        let ca = Some(ca).filter(is_given);
+        let identity = Some((client_certificate, client_key)).filter(|(certificate, _)| is_given(certificate));
+        Ok(TlsTerms::new(TlsFiles { ca, identity, trusts_all: !verify }, name))
+    }
 }
 
 impl UpstreamAttributes {
@@ -66,6 +92,11 @@ impl UpstreamAttributes {
             ill_after: IN_A_ROW,
             well_after: IN_A_ROW,
         });
+        let tls = self.tls.read()?;
+        if places.iter().any(Place::is_tls) {
+            // A worker that could reach nobody is none.
+            tls.config().map_err(|error| PyValueError::new_err(error.to_owned()))?;
+        }
         let timeout_ms = ms_or_for_ever(self.timeout_s);
         let terms = UpstreamTerms {
             name,
@@ -82,6 +113,7 @@ impl UpstreamAttributes {
             },
             limits: Limits::default(),
             variables,
+            tls: Arc::new(tls),
             max_retries: retries,
             via: String::new(),
         };

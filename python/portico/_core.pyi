@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final, final
 
 from portico.config.settings import Settings
-from portico.types import EngineProcess, WSGIApplication
+from portico.types import EngineProcess, EngineTls, WSGIApplication
 
 __all__ = [
     "CLOSED",
@@ -28,6 +28,7 @@ __all__ = [
     "after_fork_in_child",
     "before_fork",
     "bound_capabilities",
+    "check_tls",
     "configure_log",
     "flush_log",
     "fork_orphan",
@@ -309,6 +310,9 @@ def read_member(text: str) -> tuple[str, bool]:
 
     All addresses of a name are members. Raises ValueError with a sentence.
     """
+
+def check_tls(tls: EngineTls) -> None:
+    """Read the files that `tls` names, as a worker will. Raises ValueError with a sentence."""
 
 def set_log_level(level: str) -> None:
     """Leave out records below `level` from now on, in this process."""

@@ -93,6 +93,21 @@ class EngineRoute(Protocol):
     upstream: tuple[int, str] | None
 
 
+class EngineTls(Protocol):
+    """How TLS is spoken with an upstream. Each is empty where nothing was said.
+
+    `server_name` is whom certificates have to be of, in place of the host of each address; `ca` is a file of
+    those who are trusted, in place of the system's; `client_certificate` and `client_key` are files that say
+    who this server is. Without `verify` anybody is trusted.
+    """
+
+    server_name: str
+    ca: str
+    client_certificate: str
+    client_key: str
+    verify: bool
+
+
 class EngineUpstream(Protocol):
     """Other servers that serve the same: the keys of `[[upstream]]`.
 
@@ -118,6 +133,7 @@ class EngineUpstream(Protocol):
     retries: int
     eject_after: int
     eject_for_s: float
+    tls: EngineTls
     resolve_s: float | None
     health_path: str
     health_host: str

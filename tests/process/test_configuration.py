@@ -102,19 +102,22 @@ def test_the_only_application_has_its_mount_and_its_settings_in_one_table(folder
     assert "with 1 worker x 3 threads (portico.toml:4:11)" in said
 
 
-@pytest.mark.parametrize("command", ["run", "check", "config", "dev"])
-def test_routes_that_cannot_be_served_yet_start_nothing(folder: Path, command: str) -> None:
-    (folder / "portico.toml").write_text(
-        '[[app]]\napp = "shop"\n[[upstream]]\nto = "https://a"\nmount = "/a"\n'
-    )
-    done = portico(folder, command)
-    assert (done.returncode, done.stdout, done.stderr) == (
-        2,
-        "",
-        "portico: portico.toml:4:6: https://a:443 of [[upstream]] cannot be served yet; `portico routes` "
-        "shows what the file says\n",
-    )
-    assert "[[upstream]] " in portico(folder, "routes").stdout
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_files_of_tls_that_cannot_be_used_start_nothing(folder: Path, command: str) -> None:
+    (folder / "ca.pem").write_text("no certificate\n")
+    text = '[[upstream]]\nto = "https://a"\nca = "{}"\n'
+    for name, wanted, why in (
+        ("gone.pem", "a file", "No such file or directory"),
+        ("ca.pem", "a file of certificates in PEM", "there is none in it"),
+    ):
+        (folder / "portico.toml").write_text(text.format(name))
+        done = portico(folder, command)
+        shown = f'"{folder}/{name}"'
+        assert (done.returncode, done.stdout, done.stderr) == (
+            2,
+            "",
+            f"portico: portico.toml:1:1: ca: expected {wanted}, got {shown}: {why}\n",
+        )
 
 
 def test_a_check_looks_at_all_applications_and_at_none_where_none_is_needed(folder: Path) -> None:

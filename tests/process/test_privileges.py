@@ -20,6 +20,7 @@ import pytest
 from support.everybodys_python import find_everybodys_python, import_path
 from support.seccomp import without_landlock, without_setgroups
 from support.server import free_port
+from support.tls import Authority
 from support.waiting import wait_until
 
 from .conftest import Portico
@@ -411,6 +412,23 @@ def page_of_somebody(folder: Path, mode: int, folder_mode: int) -> Path:
         path.chmod(its_mode)
         os.chown(path, USER.pw_uid, USER.pw_gid)
     return page
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_key_that_the_user_cannot_read_is_named(folder: Path, command: str) -> None:
+    certificate = Authority(folder).certify("portico")
+    key = folder / "own.key"
+    key.write_bytes(certificate.read_bytes())
+    key.chmod(0o600)
+    (folder / "portico.toml").write_text(
+        f'[[upstream]]\nto = "https://a"\nclient_certificate = "{certificate}"\nclient_key = "own.key"\n'
+    )
+    ended = run(folder, command, "-u", "nobody")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1] == (
+        "portico: portico.toml:1:1: client_key: expected a file that the user nobody can read, got "
+        f'"{folder}/own.key": Permission denied'
+    )
 
 
 def test_an_error_page_of_a_row_that_the_user_cannot_read_is_not_taken_by_a_reload(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from portico.config.check import root_warning
+from portico.config.check import warnings
 from portico.config.sources import resolve
 from support.waiting import wait_until
 
@@ -251,7 +251,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="runs as root only")
     ],
 )
 def test_root_is_warned_where_other_machines_reach_it(addresses: list[str], is_warned: bool) -> None:
-    assert bool(root_warning(resolve({"bind": addresses}, {}))) == is_warned
+    assert bool(warnings(resolve({"bind": addresses}, {}))) == is_warned
 
 
 @AS_ROOT
@@ -265,7 +265,8 @@ def test_a_check_tells_root_too(tmp_path: Path, address: str, count: int) -> Non
 @AS_ROOT
 def test_the_docs_say_what_root_is_warned() -> None:
     page = (Path(__file__).parents[2] / "docs/deploy.md").read_text("utf-8")
-    assert f"    portico: {root_warning(resolve({'bind': ['0.0.0.0:0']}, {}))}\n" in page
+    [warning] = warnings(resolve({"bind": ["0.0.0.0:0"]}, {}))
+    assert f"    portico: {warning}\n" in page
 
 
 @AS_ROOT

@@ -67,6 +67,7 @@ EXCEPTIONS = {
     "<>: expected none, since <> says what is served": "of routes: docs/routes.md",
     "the route of <><>: expected an application, a folder or an upstream": "of a caller of portico._core",
     "balance: expected round-robin, least-requests, header:NAME": "portico checks it before the engine",
+    "server_name: expected a name or an address": "portico checks it before the engine",
     "text/plain; charset=utf-8": "of a response",
     "import marshal, sys; file = open(": "a program that is started",
     "import sys try: from portico.cli import main": "a program that is started, whose sentence the page has",

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from portico.cli import commands
 from portico.config.file import FileValues, find_file, read_file
 from portico.config.routes.hosts import read_host
-from portico.config.routes.kinds import ResolverAddress, UpstreamAddress
+from portico.config.routes.kinds import ResolverAddress, ServerName, UpstreamAddress
 from portico.config.routes.outcome import location, outcome
 from portico.config.routes.request import decoded_path
 from portico.config.routes.table import ENCODED_SLASH, Action, Found, Route, Routes, request_host
@@ -365,6 +365,7 @@ def test_the_host_of_a_request_has_no_port(text: str, host: str) -> None:
         ("fastcgi+unix:@shop", "fastcgi+unix:@shop"),
         ("unix:@shop", "unix:@shop"),
         ("SRV+http://_HTTP._tcp.Shop.example./", "srv+http://_http._tcp.shop.example"),
+        ("srv+HTTPS://_https._tcp.shop.example", "srv+https://_https._tcp.shop.example"),
     ],
 )
 def test_an_upstream_is_read_whole(text: str, address: str) -> None:
@@ -380,6 +381,7 @@ def test_an_upstream_is_read_whole(text: str, address: str) -> None:
         "srv+http://a:80",
         "srv+unix:/a",
         "srv+http://a..b",
+        "srv+https://_https._tcp",
         "https+unix:/a",
         "unix:",
         "unix:@",
@@ -570,22 +572,49 @@ max_request_body = "1M"
     assert resolve({"threads": ["2"]}, {"PORTICO_SCRIPT_NAME": "/x"}, file).script_name == "/x"
 
 
+_TLS = '[[upstream]]\nto = "https://a"\n'
+
+
 @pytest.mark.parametrize(
-    ("text", "what"),
+    ("text", "mistakes"),
     [
-        ('[[upstream]]\nto = "https://a"\n', "2:6: https://a:443 of [[upstream]]"),
-        ('[[upstream]]\nto = ["uwsgi+unix:/a", "https://a:1"]\n', "2:6: https://a:1 of [[upstream]]"),
+        (_TLS, []),
+        ('[[upstream]]\nto = ["http://a", "https://a"]\nca = "c"\nserver_name = "b"\n', []),
+        ('[[upstream]]\nto = "srv+https://a"\nresolver = "dns"\nverify = false\n', []),
+        (f'{_TLS}client_certificate = "c"\nclient_key = "k"\n', []),
+        ('[[upstream]]\nto = "http://a"\nca = "c"\n', ["3:6: ca: expected an https server in to, got none"]),
+        (
+            '[[upstream]]\nto = "uwsgi://a:1"\nverify = false\n',
+            ["3:10: verify: expected an https server in to, got none"],
+        ),
+        (
+            f'{_TLS}client_certificate = "c"\n',
+            ["3:22: client_certificate: expected client_key beside it, got none"],
+        ),
+        (f'{_TLS}client_key = "c"\n', ["3:14: client_key: expected client_certificate beside it, got none"]),
+        (
+            f'{_TLS}ca = "c"\nverify = false\n',
+            ["3:6: ca: expected verify to be true, since it says who is trusted"],
+        ),
+        (
+            f'{_TLS}server_name = "a b"\n',
+            [
+                "3:15: server_name: expected a name such as shop.example.com, or an address such as "
+                '10.0.0.7, got "a b"'
+            ],
+        ),
     ],
-    ids=lambda value: value.partition(" ")[2] if ":" in value[:3] else "",
 )
-def test_what_no_server_can_do_yet_is_one_sentence(text: str, what: str) -> None:
-    file = file_of(text)
-    assert file.mistakes == []
-    with pytest.raises(OperatorError) as raised:
-        resolve({"app": ["shop"]}, {}, file)
-    assert raised.value.message == (
-        f"portico.toml:{what} cannot be served yet; `portico routes` shows what the file says"
-    )
+def test_what_is_said_of_tls_fits_together(text: str, mistakes: list[str]) -> None:
+    assert file_of(text).mistakes == [f"portico.toml:{mistake}" for mistake in mistakes]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("Shop.Example.", "shop.example"), ("10.0.0.7", "10.0.0.7"), ("::1", "::1"), ("[::1]", "::1")],
+)
+def test_a_certificate_is_of_a_name_or_an_address(text: str, name: str) -> None:
+    assert ServerName().parse(text) == name
 
 
 @pytest.mark.parametrize(
@@ -625,7 +654,7 @@ def test_nothing_else_says_what_several_applications_are(
     assert raised.value.message == (f"{origin}: expected none, since portico.toml:1:1 says what is served")
 
 
-def test_mistakes_are_told_before_what_cannot_be_served() -> None:
+def test_a_mistake_in_a_row_is_told_with_its_place() -> None:
     with pytest.raises(OperatorError) as raised:
         resolve({}, {}, file_of('[[static]]\nroot = "a"\nhost = "a:1"\n'))
     assert raised.value.message == (

@@ -70,6 +70,7 @@ EXCEPTIONS = (
         "answer|Answer|raise_on_no_answer",
         "what RFC 1035 4.1 calls a section of a message, in dnspython",
     ),
+    Kept("crates/engine/src/upstream/tls.rs", "ring", "the crate that rustls computes with"),
     Kept("python/portico/generate/.*", "_SITE", "a site, as Apache and nginx call a server's configuration"),
     Kept(
         "tests/.*", r"site|(\w+_)?site\.(py|css)", "a web site, which an application is; Django's admin.site"

@@ -2,7 +2,8 @@
 //! traits, and of the crew: everything here runs in tasks of the runtime.
 //!
 //! 1. `failure`: why there is no response, with the status that says so.
-//! 2. `address`, `connect`: where a server is, and a connection to it.
+//! 2. `tls`, `session`, `link`: a connection to a server, plain or with a session over it. `address`, `connect`: where a
+//!    server is, and how one comes to be.
 //! 3. `pool`: connections that are kept for further requests.
 //! 4. `circuit`, `balance`: whether a server gets requests, and which of several gets the next one; pure functions.
 //! 5. `member`: one server. `roster`: who is to be one. `group`: all that serve the same, from which one is chosen for each
@@ -23,6 +24,7 @@ pub mod failure;
 pub mod forward;
 pub mod group;
 pub mod incoming;
+pub mod link;
 pub mod member;
 pub mod names;
 pub mod orders;
@@ -30,5 +32,7 @@ pub mod outgoing;
 pub mod pool;
 pub mod probe;
 pub mod roster;
+pub mod session;
+pub mod tls;
 pub mod transfer;
 pub mod tunnel;

@@ -8,9 +8,11 @@ mod support;
 use portico_engine::message::spoken::Protocol;
 use portico_engine::upstream::address::{Address, Place};
 use portico_engine::upstream::circuit::{CircuitTerms, State};
+use portico_engine::upstream::connect::connect;
 use portico_engine::upstream::ends::{ResponseSink, SourceGone};
 use portico_engine::upstream::failure::Reason;
 use portico_engine::upstream::group::{ProbeTerms, Times, Upstream, UpstreamTerms};
+use portico_engine::upstream::link::Link;
 use portico_engine::upstream::member::{Member, MemberTerms};
 use portico_engine::upstream::orders;
 use portico_engine::upstream::pool::KeepTerms;
@@ -184,7 +186,8 @@ fn a_connection_that_is_seen_to_be_closed_is_not_used() {
         client.get().await;
         is_closed.recv_timeout(LONG).unwrap();
         let kept = member.pool.take(0).unwrap();
-        kept.wait_disconnected().await.unwrap();
+        let Link::Plain(socket) = &kept else { unreachable!("nothing is over TLS here") };
+        socket.wait_disconnected().await.unwrap();
         member.pool.keep(kept, u64::MAX);
         // Not idempotent: nothing of it may be sent on the old one.
         let (outcome, _) = client.ask("POST", b"abc").await;
@@ -198,8 +201,9 @@ fn the_newest_connection_is_used_and_old_ones_are_closed() {
     let server = TestServer::echo();
     let keep = KeepTerms { max_idle: 2, idle_ms: 1_000 };
     let member = member(server.address, MemberTerms { keep, ..MEMBER });
+    let client = Client::of(&server);
     run(async {
-        let connect = async || portico_engine::upstream::connect::connect(&member.address).await.unwrap();
+        let connect = async || connect(&member.address, &terms().tls, &client.buffers).await.unwrap();
         for now_ms in [0, 500, 900] {
             member.pool.keep(connect().await, now_ms);
         }
@@ -742,7 +746,8 @@ fn a_member_that_fails_its_probes_gets_no_requests_until_it_is_well() {
         is_well.store(true, SeqCst);
         becomes(true).await;
         watch.abort();
-        assert!(!probe::is_well(&support::member(nobody(), MEMBER), &probes, &terms().limits, &client.buffers).await);
+        let (nobody, terms) = (support::member(nobody(), MEMBER), terms());
+        assert!(!probe::is_well(&nobody, &probes, &terms.tls, &terms.limits, &client.buffers).await);
     });
 }
 
@@ -759,6 +764,12 @@ fn addresses_are_urls_and_paths() {
         ("http://a.example/", "http://a.example:80"),
         ("srv+http://_http._tcp.a.example", "srv+http://_http._tcp.a.example"),
         ("http+unix:/a", "unix:/a"),
+        ("https://127.0.0.1", "https://127.0.0.1:443"),
+        ("https://[::1]:8443/", "https://[::1]:8443"),
+        ("https://a.example", "https://a.example:443"),
+        ("https://a_b.example.:8443", "https://a_b.example.:8443"),
+        ("srv+https://_https._tcp.a.example", "srv+https://_https._tcp.a.example"),
+        ("srv+https://a", "srv+https://a"),
         ("uwsgi://127.0.0.1:3031", "uwsgi://127.0.0.1:3031"),
         ("uwsgi+unix:@a", "uwsgi+unix:@a"),
         ("fastcgi://php:9000", "fastcgi://php:9000"),
@@ -769,7 +780,11 @@ fn addresses_are_urls_and_paths() {
     for text in [
         "",
         "127.0.0.1:80",
-        "https://a",
+        "https://",
+        "https://a..b",
+        "https+unix:/a",
+        "srv+https://_https._tcp",
+        "srv+uwsgi://a",
         "http://",
         "http:///",
         "http://a/b",
@@ -779,7 +794,6 @@ fn addresses_are_urls_and_paths() {
         "unix:a\0b",
         "srv+http://",
         "srv+http://a:80",
-        "srv+https://a",
         "uwsgi://a",
         "fastcgi+unix:",
         "scgi://a:1",

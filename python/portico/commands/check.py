@@ -13,7 +13,7 @@ from portico.command_line.settings_command import SettingsCommand
 
 def _check(**values: Any) -> None:
     settings = read_settings(values)
-    from portico.config.check import left_out, root_warning
+    from portico.config.check import left_out, warnings
 
     # What is not served because of a mistake is none here, but a mistake.
     wrong = left_out(settings)
@@ -31,7 +31,7 @@ def _check(**values: Any) -> None:
         sentences = try_out(settings)
     for sentence in sentences:
         click.echo(sentence)
-    if warning := root_warning(settings):
+    for warning in warnings(settings):
         log.say(warning)
 
 

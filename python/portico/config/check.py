@@ -19,6 +19,7 @@ from portico.config.file import VARIABLE
 from portico.config.finding import why_none_was_found
 from portico.config.kinds import LogFile
 from portico.config.routes.table import Routes, asks_dns, needs_no_application
+from portico.config.routes.tls import in_tls, unverified
 from portico.config.settings import TABLE, Settings
 from portico.config.standard_output import STANDARD_OUTPUT
 from portico.config.values import AUTO
@@ -33,7 +34,7 @@ def check(settings: Settings) -> None:
     directory = working_directory(settings)
     mistakes = _in_directory(settings, directory)
     # What is wrong below a directory that cannot be entered, nobody can tell.
-    rules = (_in_import_path, _in_static_directories, _in_folders, in_error_pages, _in_logs)
+    rules = (_in_import_path, _in_static_directories, _in_folders, in_error_pages, in_tls, _in_logs)
     below = [] if mistakes else [sentence for rule in rules for sentence in rule(settings, directory)]
     app = [] if mistakes and not settings.app else _in_app(settings)
     raise_mistakes([*mistakes, *app, *_in_installed(settings), *clashes(settings, directory), *below])
@@ -81,15 +82,20 @@ def left_out(settings: Settings) -> list[str]:
     return [f"{each}; this application is left out" for sentences in found.values() for each in sentences]
 
 
-def root_warning(settings: Settings) -> str:
-    """Return a sentence if the application will run as root, for clients of other machines, else nothing."""
+def warnings(settings: Settings) -> list[str]:
+    """Return a sentence for each thing that is no mistake, and most likely not meant so."""
+    return [*_as_root(settings), *unverified(settings)]
+
+
+def _as_root(settings: Settings) -> Iterator[str]:
+    """Yield a sentence if the application will run as root, for clients of other machines."""
     if (
         os.geteuid()
         or settings.user not in ("", "root", "0")
         or not any(_is_reached_from_elsewhere(parse_address(text)) for text in settings.bind)
     ):
-        return ""
-    return (
+        return
+    yield (
         "portico runs as root, and the application with it: start it as a user of its own (User= of systemd, "
         "which `portico generate systemd` writes; USER of a Dockerfile), or let its workers be one (--user)"
     )

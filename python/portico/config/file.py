@@ -40,17 +40,15 @@ class FileValues:
 
     `mistakes` has a sentence for each: its place, what was expected and what is there. `unread` are the
     attributes whose values are among them. `routes` are those that the file describes, none if it has no
-    table that does; `unserved` says why a server cannot be started by it, although nothing is wrong, and
-    `is_flat` that one application is all there is, so that none is needed. `folder` is that of further
-    applications, if there is one, and `applications` is what was found there; `router_workers` is how many
-    processes pass requests to pools, and `starts_at_once` how many of these may start at a time. `venv` is
-    that of the only application.
+    table that does; `is_flat` says that one application is all there is, so that none is needed. `folder` is
+    that of further applications, if there is one, and `applications` is what was found there;
+    `router_workers` is how many processes pass requests to pools, and `starts_at_once` how many of these may
+    start at a time. `venv` is that of the only application.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.routes: Routes | None = None
-        self.unserved = ""
         self.is_flat = True
         self.folder = ""
         self.applications: Applications | None = None
@@ -158,15 +156,13 @@ class _Reader:
                 )
         routes.read_folder(self._environment)
         self._found.routes = routes.routes()
-        self._found.unserved = routes.unserved
         self._found.is_flat = routes.is_flat
         self._found.applications = routes.applications
         self._found.folder = routes.folder
         self._found.router_workers = routes.workers
         self._found.starts_at_once = routes.starts_at_once
-        if not routes.unserved:
-            self._take(routes.flat())
-            self._found.venv = routes.flat_venv
+        self._take(routes.flat())
+        self._found.venv = routes.flat_venv
 
     def _take(self, table: TableValues) -> None:
         """Add the settings of `table`; the only [[app]] may have some that stand in other tables, too."""

@@ -67,8 +67,6 @@ def resolve(
         # What does not go together is told with the rest; the rest is what keeps it from being found later.
         mistakes += clashes(settings, settings.chdir, unread=unread)
         raise_mistakes(mistakes, file.path if file is not None and mistakes == file.mistakes else "")
-    if file is not None and file.unserved:
-        raise OperatorError(file.unserved)
     if file is not None:
         settings.virtual_environment = file.venv
     has_routes = file is not None and file.routes is not None and not file.is_flat

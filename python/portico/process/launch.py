@@ -14,7 +14,7 @@ from typing import NoReturn
 from portico import log
 from portico.config.address import Address
 from portico.config.addresses import parse_address
-from portico.config.check import root_warning
+from portico.config.check import warnings
 from portico.config.hook_module import hooks_of
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
@@ -55,7 +55,7 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         try_upgrade(request, plan)
     if request is not None:
         request.report(plan)
-    if warning := root_warning(settings):
+    for warning in warnings(settings):
         log.say(warning)
     try:
         if settings.pools is not None:

@@ -13,6 +13,7 @@ from portico import log
 from portico.config.accounts import identity_of
 from portico.config.error_pages import in_error_pages
 from portico.config.identity import Identity, are_privileges_given_up
+from portico.config.routes.tls import in_tls
 from portico.config.settings import Settings
 from portico.errors import OperatorError, quoted, raise_mistakes
 from portico.process.privileges import give_up
@@ -57,7 +58,8 @@ def _try_in_child(settings: Settings, identity: Identity | None, directory: str,
         kind = _REMARK if text else _FINE
         if identity is not None:
             raise_unless_reachable(settings, directory)
-        raise_mistakes([*in_error_pages(settings, directory, _user(settings))])
+        reader = _user(settings)
+        raise_mistakes([*in_error_pages(settings, directory, reader), *in_tls(settings, directory, reader)])
     except OperatorError as error:
         kind, text = _CANNOT, error.message
     except BaseException as error:

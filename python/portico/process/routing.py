@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from portico.config.routes.table import SYSTEM, Action, Routes
+from portico.config.routes.tls import UpstreamTls
 from portico.errors import OperatorError, quoted
 from portico.process.loaded import Loaded
 from portico.process.plan import ROUTER, handed_settings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         EngineFolder,
         EnginePages,
         EngineRoute,
+        EngineTls,
         EngineUpstream,
         Environ,
         StartResponse,
@@ -58,7 +60,7 @@ class WorkerRoute:
 class WorkerUpstream:
     """Other servers (`portico.types.EngineUpstream`)."""
 
-    def __init__(self, action: Action, key: str, hosts: Sequence[str]) -> None:
+    def __init__(self, action: Action, key: str, hosts: Sequence[str], directory: str) -> None:
         values = action.values
         self.name = values.get("name") or action.origin
         self.key = key
@@ -74,6 +76,7 @@ class WorkerUpstream:
         self.retries: int = values["retries"]
         self.eject_after: int = values["eject_after"]
         self.eject_for_s: float = values["eject_for_s"]
+        self.tls: EngineTls = UpstreamTls(values, directory)
         # None where the supervisor says what addresses names have.
         is_by_worker = values.get("resolver", SYSTEM) == SYSTEM
         self.resolve_s: float | None = values["resolve_s"] if is_by_worker else None
@@ -124,6 +127,7 @@ def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Set
             action,
             keys.get(id(action), ""),
             [route.host for route in routes.routes if route.action is action],
+            directory,
         )
         for action in upstreams
     ]

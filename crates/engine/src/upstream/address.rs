@@ -1,10 +1,15 @@
 //! Where a member of an upstream is, as an operator writes it: an address, or a name that has some.
 
+use super::tls::ServerName;
 use crate::message::spoken::Protocol;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+
+/// Where HTTP is spoken if nothing is said (RFC 9110 4.2.1), and over TLS (4.2.2).
+const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// The address of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +18,8 @@ pub struct Address {
     pub protocol: Protocol,
     /// Where.
     pub endpoint: Endpoint,
+    /// Whom the certificate has to be of, where it is spoken over TLS.
+    pub server_name: Option<ServerName>,
 }
 
 /// Where a member listens.
@@ -31,8 +38,8 @@ pub enum Place {
     Fixed(Address),
     /// A name that has to be looked up, and may have others in time.
     Named(HostPort),
-    /// `srv+http://NAME`: where SRV records say (RFC 2782), which somebody else looks up.
-    Service(String),
+    /// Where SRV records say (RFC 2782), which somebody else looks up.
+    Service(Service),
 }
 
 /// A name with a port.
@@ -40,25 +47,36 @@ pub enum Place {
 pub struct HostPort {
     /// What is spoken there.
     pub protocol: Protocol,
+    /// Whom a certificate has to be of, where it is spoken over TLS: this very name.
+    server_name: Option<ServerName>,
     host: String,
     port: u16,
+}
+
+/// A service: `srv+http://NAME` or `srv+https://NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    text: String,
+    /// Whom a certificate has to be of, over TLS: the domain that has the service (RFC 9525 2, the source domain), since
+    /// what the DNS tells of it, nobody vouches for.
+    server_name: Option<ServerName>,
 }
 
 impl Address {
     /// The one at a socket of the network.
     pub fn tcp(protocol: Protocol, address: SocketAddr) -> Address {
-        Address { protocol, endpoint: Endpoint::Tcp(address) }
+        Address { protocol, endpoint: Endpoint::Tcp(address), server_name: None }
     }
 
     /// The one at a Unix socket.
     pub fn unix(protocol: Protocol, path: impl Into<PathBuf>) -> Address {
-        Address { protocol, endpoint: Endpoint::Unix(path.into()) }
+        Address { protocol, endpoint: Endpoint::Unix(path.into()), server_name: None }
     }
 }
 
 impl Place {
-    /// Reads `SCHEME://HOST:PORT` (the port may be missing over HTTP: 80), `unix:PATH` or `SCHEME+unix:PATH`, where
-    /// `SCHEME` is `http`, `uwsgi` or `fastcgi`; or `srv+http://NAME`.
+    /// Reads `SCHEME://HOST:PORT` (the port may be missing over HTTP: 80, or 443), `unix:PATH` or `SCHEME+unix:PATH`, where
+    /// `SCHEME` is `http`, `https` (not with a path), `uwsgi` or `fastcgi`; or `srv+http://NAME`, `srv+https://NAME`.
     ///
     /// # Errors
     /// A sentence: what was expected.
@@ -73,13 +91,12 @@ impl Place {
             let is_path = !rest.is_empty() && !rest.contains('\0');
             return is_path.then(|| Place::Fixed(Address::unix(protocol, rest)));
         }
-        if scheme == "srv+http" {
-            let name = rest.strip_prefix("//")?;
-            let is_name = !name.is_empty() && !name.contains(['/', '?', '#', '@', ' ', ':', ',', '\0']);
-            return is_name.then(|| Place::Service(text.to_owned()));
-        }
-        let protocol = spoken(scheme)?;
         let authority = rest.strip_prefix("//")?;
+        if let Some(scheme) = scheme.strip_prefix("srv+") {
+            return Service::parse(text, scheme, authority).map(Place::Service);
+        }
+        let is_tls = scheme == "https";
+        let protocol = if is_tls { Protocol::Http } else { spoken(scheme)? };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
             return None;
@@ -92,22 +109,37 @@ impl Place {
                 authority.get(colon + 1..).unwrap_or_default().parse().ok()?,
             ),
             // The others have none that everybody knows.
-            None if protocol == Protocol::Http => (authority, 80),
+            None if protocol == Protocol::Http => (authority, if is_tls { HTTPS_PORT } else { HTTP_PORT }),
             None => return None,
         };
         let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let server_name = if is_tls { Some(ServerName::read(literal)?) } else { None };
         Some(match literal.parse::<IpAddr>() {
-            Ok(address) => Place::Fixed(Address::tcp(protocol, SocketAddr::new(address, port))),
-            Err(_) => Place::Named(HostPort { protocol, host: host.to_owned(), port }),
+            Ok(address) => {
+                Place::Fixed(Address { server_name, ..Address::tcp(protocol, SocketAddr::new(address, port)) })
+            }
+            Err(_) => Place::Named(HostPort { protocol, server_name, host: host.to_owned(), port }),
         })
     }
 
     /// Where one of its addresses is, if that is not always the same.
     pub fn at(&self, address: SocketAddr) -> Address {
-        match self {
-            Place::Fixed(address) => address.clone(),
-            Place::Named(_) | Place::Service(_) => Address::tcp(self.protocol(), address),
-        }
+        let server_name = match self {
+            Place::Fixed(address) => return address.clone(),
+            Place::Named(name) => &name.server_name,
+            Place::Service(service) => &service.server_name,
+        };
+        Address { server_name: server_name.clone(), ..Address::tcp(self.protocol(), address) }
+    }
+
+    /// Whether it is spoken over TLS.
+    pub fn is_tls(&self) -> bool {
+        let server_name = match self {
+            Place::Fixed(address) => &address.server_name,
+            Place::Named(name) => &name.server_name,
+            Place::Service(service) => &service.server_name,
+        };
+        server_name.is_some()
     }
 
     /// What is spoken there.
@@ -117,6 +149,21 @@ impl Place {
             Place::Named(name) => name.protocol,
             Place::Service(_) => Protocol::Http,
         }
+    }
+}
+
+impl Service {
+    fn parse(text: &str, scheme: &str, name: &str) -> Option<Service> {
+        let is_name = !name.is_empty() && !name.contains(['/', '?', '#', '@', ' ', ':', ',', '\0']);
+        let server_name = match scheme {
+            "http" => None,
+            "https" => {
+                let labels = name.split('.').skip_while(|label| label.starts_with('_'));
+                Some(ServerName::read(&labels.collect::<Vec<_>>().join("."))?)
+            }
+            _ => return None,
+        };
+        is_name.then(|| Service { text: text.to_owned(), server_name })
     }
 }
 
@@ -147,14 +194,14 @@ impl fmt::Display for Place {
         match self {
             Place::Fixed(address) => address.fmt(formatter),
             Place::Named(name) => name.fmt(formatter),
-            Place::Service(name) => formatter.write_str(name),
+            Place::Service(service) => formatter.write_str(&service.text),
         }
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.protocol.name();
+        let scheme = scheme(self.protocol, self.server_name.as_ref());
         match &self.endpoint {
             Endpoint::Tcp(address) => write!(formatter, "{scheme}://{address}"),
             Endpoint::Unix(path) if self.protocol == Protocol::Http => write!(formatter, "unix:{}", path.display()),
@@ -165,6 +212,11 @@ impl fmt::Display for Address {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}://{}:{}", self.protocol.name(), self.host, self.port)
+        write!(formatter, "{}://{}:{}", scheme(self.protocol, self.server_name.as_ref()), self.host, self.port)
     }
+}
+
+/// What begins an address, where TLS is spoken if there is a name.
+fn scheme(protocol: Protocol, server_name: Option<&ServerName>) -> &'static str {
+    if server_name.is_some() { "https" } else { protocol.name() }
 }

@@ -1,7 +1,12 @@
-//! A new connection to a member: a socket of the engine's own, connected without a thread that waits.
+//! A new connection to a member: a socket of the engine's own, connected without a thread that waits; over TLS with a
+//! session.
 
 use super::address::{Address, Endpoint};
+use super::link::Link;
+use super::session::Session;
+use super::tls::TlsTerms;
 use crate::connection::socket::Socket;
+use crate::message::buffers::Buffers;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, getpeername, sockopt};
 use std::io;
@@ -13,11 +18,18 @@ use std::time::Duration;
 /// Between two tries at a Unix socket whose queue is full: connect(2) does not wait there, and nothing can be watched.
 const FULL: Duration = Duration::from_millis(5);
 
-/// Connects to `address`. Takes as long as the system tries: the caller has a time of its own.
+/// Connects to `address`. Takes as long as the system and the other end like: the caller has a time of its own.
 ///
 /// # Errors
-/// There is nobody, or the process has no descriptors left.
-pub async fn connect(address: &Address) -> io::Result<Socket> {
+/// There is nobody, it is not who it is to be, or the process has no descriptors left.
+pub async fn connect(address: &Address, tls: &TlsTerms, buffers: &Buffers) -> io::Result<Link> {
+    let socket = connect_socket(address).await?;
+    let Some(server_name) = &address.server_name else { return Ok(Link::Plain(socket)) };
+    let session = Box::pin(Session::open(socket, tls, server_name, buffers)).await?;
+    Ok(Link::Tls(Box::new(session)))
+}
+
+async fn connect_socket(address: &Address) -> io::Result<Socket> {
     match &address.endpoint {
         Endpoint::Tcp(address) => connect_tcp(address).await,
         Endpoint::Unix(path) => {

@@ -20,12 +20,12 @@ use super::encoding::encode;
 use super::ends::{RequestSource, ResponseSink};
 use super::failure::{Failure, Reason};
 use super::group::Upstream;
+use super::link::Link;
 use super::member::{Flight, Member};
 use super::outgoing::Outgoing;
 use super::transfer::{After, Failed, Transfer, Transferred};
 use super::tunnel::Tunnel;
 use crate::clock;
-use crate::connection::socket::Socket;
 use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
 use crate::message::spoken::Protocol;
@@ -136,11 +136,11 @@ impl Forward<'_> {
         member: &Member,
         source: &mut impl RequestSource,
         sink: &mut impl ResponseSink,
-    ) -> Result<(Transferred, Socket), Failed> {
+    ) -> Result<(Transferred, Link), Failed> {
         let head = self.encode(member).map_err(unsent)?;
-        if let Some(socket) = self.take_kept(member) {
-            let failed = match self.transfer(member, &socket, &head, source, sink).await {
-                Ok(transferred) => return Ok((transferred, socket)),
+        if let Some(link) = self.take_kept(member) {
+            let failed = match self.transfer(member, &link, &head, source, sink).await {
+                Ok(transferred) => return Ok((transferred, link)),
                 Err(failed) => failed,
             };
             let may_repeat = may_repeat(&failed, self.request.head, self.request.bytes) && source.rewind();
@@ -148,9 +148,9 @@ impl Forward<'_> {
                 return Err(failed);
             }
         }
-        let socket = self.connect(member).await.map_err(unsent)?;
-        let transferred = self.transfer(member, &socket, &head, source, sink).await?;
-        Ok((transferred, socket))
+        let link = self.connect(member).await.map_err(unsent)?;
+        let transferred = self.transfer(member, &link, &head, source, sink).await?;
+        Ok((transferred, link))
     }
 
     fn encode(&self, member: &Member) -> Result<Vec<u8>, Reason> {
@@ -172,29 +172,21 @@ impl Forward<'_> {
     }
 
     /// A kept connection that the member has not closed, as far as can be seen.
-    fn take_kept(&self, member: &Member) -> Option<Socket> {
-        let mut buffer = None;
-        let kept = loop {
-            let Some(socket) = member.pool.take(clock::coarse_ms()) else { break None };
-            if !socket.may_have_unread() {
-                break Some(socket);
+    fn take_kept(&self, member: &Member) -> Option<Link> {
+        loop {
+            let link = member.pool.take(clock::coarse_ms())?;
+            if link.is_quiet(self.buffers) {
+                return Some(link);
             }
-            let buffer = buffer.get_or_insert_with(|| self.buffers.take());
-            // An end of file, or bytes that nobody has asked for.
-            if socket.receive(buffer).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-                break Some(socket);
-            }
-        };
-        if let Some(buffer) = buffer {
-            self.buffers.give_back(buffer);
         }
-        kept
     }
 
-    async fn connect(&self, member: &Member) -> Result<Socket, Reason> {
-        let connect_ms = self.upstream.terms.times.connect_ms;
-        match tokio::time::timeout(Duration::from_millis(connect_ms), connect(&member.address)).await {
-            Ok(Ok(socket)) => Ok(socket),
+    async fn connect(&self, member: &Member) -> Result<Link, Reason> {
+        let terms = &self.upstream.terms;
+        let connect_ms = terms.times.connect_ms;
+        let connected = connect(&member.address, &terms.tls, self.buffers);
+        match tokio::time::timeout(Duration::from_millis(connect_ms), connected).await {
+            Ok(Ok(link)) => Ok(link),
             Ok(Err(error)) if is_not_running(&member.address, &error) => Err(Reason::NotRunning(error.to_string())),
             Ok(Err(error)) => Err(Reason::Unreachable(error.to_string())),
             Err(_) => Err(Reason::ConnectTimeout(connect_ms)),
@@ -204,7 +196,7 @@ impl Forward<'_> {
     async fn transfer(
         &self,
         member: &Member,
-        socket: &Socket,
+        link: &Link,
         head: &[u8],
         source: &mut impl RequestSource,
         sink: &mut impl ResponseSink,
@@ -212,7 +204,7 @@ impl Forward<'_> {
         let (times, limits, buffers) = (&self.upstream.terms.times, &self.upstream.terms.limits, self.buffers);
         let to = ResponseTo { is_head: self.request.head.is_head, upgrade: self.asks_for_upgrade(member) };
         let (protocol, framing) = (member.address.protocol, self.request.framing);
-        let request = Outgoing { protocol, head, framing, socket };
+        let request = Outgoing { protocol, head, framing, link };
         Transfer { request, name: &member.name, to, times, limits, buffers }.run(source, sink).await
     }
 
@@ -220,20 +212,20 @@ impl Forward<'_> {
     async fn finish(
         &self,
         member: &Member,
-        (transferred, socket): (Transferred, Socket),
+        (transferred, link): (Transferred, Link),
         source: &mut impl RequestSource,
         sink: &mut impl ResponseSink,
     ) -> Result<Forwarded, Unforwarded> {
         let Transferred { status, body_bytes, then, has_sent_all } = transferred;
         let mut was_upgraded = false;
         match then {
-            After::Keep if !member.is_draining() => member.pool.keep(socket, clock::coarse_ms()),
+            After::Keep if !member.is_draining() => member.pool.keep(link, clock::coarse_ms()),
             After::Keep | After::Close => {}
             After::Upgrade(early) => {
                 was_upgraded = true;
                 let idle_ms = self.upstream.terms.times.tunnel_ms;
                 // However it ends, nobody can be told.
-                let _ = Tunnel { socket: &socket, idle_ms, buffers: self.buffers }.run(early, source, sink).await;
+                let _ = Tunnel { link: &link, idle_ms, buffers: self.buffers }.run(early, source, sink).await;
             }
         }
         Ok(Forwarded { member: member.name.clone(), status, body_bytes, has_sent_all, was_upgraded })

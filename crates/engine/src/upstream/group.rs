@@ -6,6 +6,7 @@ use super::balance::{Balance, consistent, keep_first, least_requests, round_robi
 use super::failure::Failure;
 use super::member::{Flight, Member, MemberTerms};
 use super::roster::{Found, Roster, Wanted};
+use super::tls::TlsTerms;
 use crate::lock::lock;
 use crate::log::RateLimited;
 use portico_wire::Limits;
@@ -67,6 +68,8 @@ pub struct UpstreamTerms {
     pub limits: Limits,
     /// What members are told beside the request, over uwsgi and FastCGI: names and values of variables.
     pub variables: Vec<(String, String)>,
+    /// How TLS is spoken, with those members with whom it is.
+    pub tls: Arc<TlsTerms>,
     /// Members beside the first that a request may be given to.
     pub max_retries: u32,
     /// Our name in Via; empty to leave that out.

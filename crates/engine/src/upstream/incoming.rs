@@ -5,7 +5,7 @@
 
 use super::encoding::REQUEST_ID;
 use super::failure::Reason;
-use crate::connection::socket::Socket;
+use super::link::Link;
 use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
 use crate::message::inbound::Inbound;
@@ -67,13 +67,13 @@ impl<'a> Incoming<'a> {
     /// The connection has failed, or what has come is no record.
     pub async fn fill(
         &mut self,
-        socket: &Socket,
+        link: &Link,
         inbound: &mut Option<Box<Inbound>>,
         buffers: &Buffers,
     ) -> Result<usize, Reason> {
         match self {
-            Incoming::Plain => socket.fill(inbound, buffers).await.map_err(|error| broken(&error)),
-            Incoming::Records(records) => records.fill(socket, inbound, buffers).await,
+            Incoming::Plain => link.fill(inbound, buffers).await.map_err(|error| broken(&error)),
+            Incoming::Records(records) => records.fill(link, inbound, buffers).await,
         }
     }
 
@@ -120,7 +120,7 @@ impl<'a> Incoming<'a> {
     /// `patience_ms`. Whether another one may follow on the connection, where `is_kept` says so of one without records.
     pub async fn finish(
         &mut self,
-        socket: &Socket,
+        link: &Link,
         inbound: &mut Option<Box<Inbound>>,
         buffers: &Buffers,
         patience_ms: u64,
@@ -129,7 +129,7 @@ impl<'a> Incoming<'a> {
         match self {
             // What comes unasked is the beginning of a response to nobody.
             Incoming::Plain => is_kept && inbound.as_ref().is_none_or(|buffer| buffer.is_empty()),
-            Incoming::Records(records) => records.finish(socket, inbound, buffers, patience_ms).await,
+            Incoming::Records(records) => records.finish(link, inbound, buffers, patience_ms).await,
         }
     }
 
@@ -147,7 +147,7 @@ impl<'a> Incoming<'a> {
 impl Records<'_> {
     fn fill<'f>(
         &'f mut self,
-        socket: &'f Socket,
+        link: &'f Link,
         inbound: &'f mut Option<Box<Inbound>>,
         buffers: &'f Buffers,
     ) -> Waiting<'f, Result<usize, Reason>> {
@@ -157,7 +157,7 @@ impl Records<'_> {
                 if taken > 0 || self.end.is_some() {
                     return Ok(taken);
                 }
-                if socket.fill(&mut self.raw, buffers).await.map_err(|error| broken(&error))? == 0 {
+                if link.fill(&mut self.raw, buffers).await.map_err(|error| broken(&error))? == 0 {
                     return Err(Reason::Closed);
                 }
             }
@@ -166,7 +166,7 @@ impl Records<'_> {
 
     fn finish<'f>(
         &'f mut self,
-        socket: &'f Socket,
+        link: &'f Link,
         inbound: &'f mut Option<Box<Inbound>>,
         buffers: &'f Buffers,
         patience_ms: u64,
@@ -177,7 +177,7 @@ impl Records<'_> {
                     // More of a body than it was to have, or than HEAD has.
                     buffers.give_back(buffer);
                 }
-                let fill = self.fill(socket, inbound, buffers);
+                let fill = self.fill(link, inbound, buffers);
                 match tokio::time::timeout(Duration::from_millis(patience_ms), fill).await {
                     Ok(Ok(0)) => break,
                     Ok(Ok(_)) => {}

@@ -2,8 +2,8 @@
 
 use super::encoding::BodyEncoding;
 use super::ends::RequestSource;
+use super::link::Link;
 use crate::clock;
-use crate::connection::socket::{Socket, Then};
 use crate::message::spoken::Protocol;
 use portico_wire::Framing;
 use std::io;
@@ -22,7 +22,7 @@ pub struct Outgoing<'a> {
     /// How its body is framed.
     pub framing: Framing,
     /// The connection.
-    pub socket: &'a Socket,
+    pub link: &'a Link,
 }
 
 /// How far the sending of a request is, as the receiving of the response sees it.
@@ -72,7 +72,7 @@ pub enum Unsent {
     /// The client is gone.
     Source,
     /// The server takes no more: it may have responded.
-    Socket(io::Error),
+    Link(io::Error),
 }
 
 impl Outgoing<'_> {
@@ -109,16 +109,7 @@ impl Outgoing<'_> {
         }
     }
 
-    async fn send_all(&self, mut bytes: &[u8], sending: &Sending) -> Result<(), Unsent> {
-        while !bytes.is_empty() {
-            let mut sent = self.socket.send(bytes, Then::More).map_err(Unsent::Socket)?;
-            if sent == 0 {
-                let write = || self.socket.send(bytes, Then::More);
-                sent = self.socket.write_when_ready(write).await.map_err(Unsent::Socket)?;
-            }
-            sending.moved(sent);
-            bytes = bytes.get(sent..).unwrap_or_default();
-        }
-        Ok(())
+    async fn send_all(&self, bytes: &[u8], sending: &Sending) -> Result<(), Unsent> {
+        self.link.send_all(bytes, |sent| sending.moved(sent)).await.map_err(Unsent::Link)
     }
 }

@@ -1,7 +1,7 @@
 //! Connections to one member that are kept for further requests. The one that was used last is used next, so that those
 //! which are not needed grow old and are closed.
 
-use crate::connection::socket::Socket;
+use super::link::Link;
 use crate::lock::lock;
 use std::sync::Mutex;
 
@@ -18,7 +18,7 @@ pub struct KeepTerms {
 pub struct ConnectionPool {
     terms: KeepTerms,
     /// With the time since when each is idle, the oldest first.
-    idle: Mutex<Vec<(Socket, u64)>>,
+    idle: Mutex<Vec<(Link, u64)>>,
 }
 
 impl ConnectionPool {
@@ -33,27 +33,27 @@ impl ConnectionPool {
     }
 
     /// The connection that was used last, unless it is too old: then all are.
-    pub fn take(&self, now_ms: u64) -> Option<Socket> {
+    pub fn take(&self, now_ms: u64) -> Option<Link> {
         let mut idle = lock(&self.idle);
-        let (socket, since_ms) = idle.pop()?;
+        let (link, since_ms) = idle.pop()?;
         if !self.is_old(since_ms, now_ms) {
-            return Some(socket);
+            return Some(link);
         }
         let all = std::mem::take(&mut *idle);
         drop(idle);
         // Closed without the lock.
-        drop((socket, all));
+        drop((link, all));
         None
     }
 
     /// Keeps a connection whose response has ended, in place of the oldest one where there are as many as may be.
-    pub fn keep(&self, socket: Socket, now_ms: u64) {
+    pub fn keep(&self, link: Link, now_ms: u64) {
         if !self.keeps() {
             return;
         }
         let mut idle = lock(&self.idle);
         let surplus = (idle.len() >= self.terms.max_idle).then(|| idle.remove(0));
-        idle.push((socket, now_ms));
+        idle.push((link, now_ms));
         drop(idle);
         // Closed without the lock.
         drop(surplus);

@@ -7,6 +7,7 @@ use super::ends::{ResponseSink, WholeBody};
 use super::group::{ProbeTerms, Times, Upstream};
 use super::member::Member;
 use super::outgoing::Outgoing;
+use super::tls::TlsTerms;
 use super::transfer::Transfer;
 use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
@@ -23,14 +24,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Whether a member responds to a probe with a status of 200 to 399, in time.
-pub async fn is_well(member: &Member, terms: &ProbeTerms, limits: &Limits, buffers: &Buffers) -> bool {
+pub async fn is_well(member: &Member, terms: &ProbeTerms, tls: &TlsTerms, limits: &Limits, buffers: &Buffers) -> bool {
     let ms = terms.timeout_ms;
     let times = Times { connect_ms: ms, first_byte_ms: ms, idle_ms: ms, tunnel_ms: ms };
     let probe = async {
-        let socket = connect(&member.address).await.ok()?;
+        let link = connect(&member.address, tls, buffers).await.ok()?;
         let protocol = member.address.protocol;
         let (head, to) = (head(protocol, terms)?, ResponseTo::default());
-        let request = Outgoing { protocol, head: &head, framing: Framing::Empty, socket: &socket };
+        let request = Outgoing { protocol, head: &head, framing: Framing::Empty, link: &link };
         let transfer = Transfer { request, name: &member.name, to, times: &times, limits, buffers };
         transfer.run(&mut WholeBody::default(), &mut Discard).await.ok()
     };
@@ -73,9 +74,9 @@ pub async fn watch(upstream: Weak<Upstream>, terms: ProbeTerms, buffers: Arc<Buf
         let mut probes = JoinSet::new();
         for member in there.members().iter() {
             let (member, terms, buffers) = (member.clone(), terms.clone(), buffers.clone());
-            let limits = there.terms.limits;
+            let (limits, tls) = (there.terms.limits, there.terms.tls.clone());
             probes.spawn(async move {
-                let is_well = is_well(&member, &terms, &limits, &buffers).await;
+                let is_well = is_well(&member, &terms, &tls, &limits, &buffers).await;
                 (member, is_well)
             });
         }

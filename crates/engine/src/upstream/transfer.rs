@@ -102,11 +102,11 @@ impl Transfer<'_> {
                         match outcome {
                             Ok(()) => has_sent_all = true,
                             Err(Unsent::Source) => break Err(Reason::ClientGone),
-                            Err(Unsent::Socket(error)) if sending.is_unsent() => {
+                            Err(Unsent::Link(error)) if sending.is_unsent() => {
                                 break Err(Reason::Broken(error.to_string()));
                             }
                             // What the server has sent before it closed is still there.
-                            Err(Unsent::Socket(_)) => {}
+                            Err(Unsent::Link(_)) => {}
                         }
                     }
                     received = &mut receive => break received,
@@ -181,8 +181,8 @@ impl Transfer<'_> {
             }
         }
         sink.end().await.map_err(|_| Reason::ClientGone)?;
-        let (socket, patience_ms) = (self.request.socket, self.times.idle_ms);
-        let is_kept = incoming.finish(socket, inbound, self.buffers, patience_ms, head.keep_alive).await;
+        let (link, patience_ms) = (self.request.link, self.times.idle_ms);
+        let is_kept = incoming.finish(link, inbound, self.buffers, patience_ms, head.keep_alive).await;
         Ok(if is_kept { After::Keep } else { After::Close })
     }
 
@@ -269,7 +269,7 @@ impl Transfer<'_> {
     ) -> Result<usize, Reason> {
         let mut wait_ms = patience_ms;
         loop {
-            let fill = incoming.fill(self.request.socket, inbound, self.buffers);
+            let fill = incoming.fill(self.request.link, inbound, self.buffers);
             match tokio::time::timeout(Duration::from_millis(wait_ms), fill).await {
                 Ok(filled) => return filled,
                 Err(_) => wait_ms = sending.map_or(0, |sending| sending.left_ms(patience_ms)),

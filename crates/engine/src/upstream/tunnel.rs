@@ -2,8 +2,8 @@
 //! nothing has moved for too long.
 
 use super::ends::{RequestSource, ResponseSink};
+use super::link::Link;
 use crate::clock;
-use crate::connection::socket::{Socket, Then};
 use crate::message::buffers::Buffers;
 use crate::message::inbound::Inbound;
 use std::io;
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// A tunnel.
 pub struct Tunnel<'a> {
     /// The connection to the server.
-    pub socket: &'a Socket,
+    pub link: &'a Link,
     /// How long nothing may move, in milliseconds.
     pub idle_ms: u64,
     /// Where read buffers come from.
@@ -57,17 +57,9 @@ impl Tunnel<'_> {
     /// From the client to the server.
     async fn carry_up(&self, source: &mut impl RequestSource, moved_ms: &AtomicU64) -> io::Result<()> {
         while let Some(block) = source.next_raw().await? {
-            let mut bytes = &block[..];
-            while !bytes.is_empty() {
-                let mut sent = self.socket.send(bytes, Then::More)?;
-                if sent == 0 {
-                    sent = self.socket.write_when_ready(|| self.socket.send(bytes, Then::More)).await?;
-                }
-                moved_ms.store(clock::coarse_ms(), Relaxed);
-                bytes = bytes.get(sent..).unwrap_or_default();
-            }
+            self.link.send_all(&block, |_| moved_ms.store(clock::coarse_ms(), Relaxed)).await?;
         }
-        self.socket.end_sending();
+        self.link.end_sending().await;
         Ok(())
     }
 
@@ -87,7 +79,7 @@ impl Tunnel<'_> {
                 self.buffers.give_back(buffer);
             }
             sink.flush().await?;
-            if self.socket.fill(&mut inbound, self.buffers).await? == 0 {
+            if self.link.fill(&mut inbound, self.buffers).await? == 0 {
                 return sink.end().await;
             }
         }

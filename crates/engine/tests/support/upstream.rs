@@ -142,6 +142,7 @@ pub fn terms() -> UpstreamTerms {
         times: Times { connect_ms: 5_000, first_byte_ms: 5_000, idle_ms: 5_000, tunnel_ms: 5_000 },
         limits: Limits::default(),
         variables: Vec::new(),
+        tls: Arc::default(),
         max_retries: 1,
         via: String::new(),
     }

@@ -16,16 +16,11 @@ from portico.config.routes.table import Action, Route, Routes, needs_no_applicat
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN, resolve
 from portico.config.working_directory import working_directory
-from portico.errors import raise_mistakes
 
 
 def effective_routes(chosen: str | None, environment: Mapping[str, str]) -> Routes:
     """Return the table; raises OperatorError with all mistakes of the file, or if there is no application."""
     file = find_file(chosen, environment)
-    if file is not None and file.unserved:
-        raise_mistakes(file.mistakes, file.path)
-        assert file.routes is not None, "nothing else could not be served"
-        return file.routes
     settings = resolve({}, environment, file)
     if settings.pools is not None:
         assert file is not None, "it has the pools"

@@ -31,6 +31,7 @@ from portico.config.routes.kinds import (
     RedirectTarget,
     ResolverAddress,
     ResponseHeader,
+    ServerName,
     Status,
     UnknownHost,
     UpstreamAddress,
@@ -191,10 +192,52 @@ class UpstreamKeys(Values):
         (),
         separator=",",
         group=_UPSTREAM,
-        documentation="Where they are, and what is spoken there: `http://HOST:PORT` or `unix:PATH`, "
-        "`uwsgi://HOST:PORT` or `uwsgi+unix:PATH`, `fastcgi://HOST:PORT` or `fastcgi+unix:PATH`. One, or a "
-        "list. All addresses of a name are servers of their own. `srv+http://_http._tcp.shop.example.com`, "
-        "with `resolver` `dns`, is all that its SRV records list. (`https://` is read, and not served yet.)",
+        documentation="Where they are, and what is spoken there: `http://HOST:PORT`, `https://HOST:PORT` or "
+        "`unix:PATH`, `uwsgi://HOST:PORT` or `uwsgi+unix:PATH`, `fastcgi://HOST:PORT` or "
+        "`fastcgi+unix:PATH`. One, or a list. All addresses of a name are servers of their own. "
+        "`srv+http://_http._tcp.shop.example.com`, with `resolver` `dns`, is all that its SRV records list; "
+        "`srv+https` is the same over TLS.",
+    )
+    ca = Setting(
+        "ca",
+        FilePath(),
+        "",
+        group=_UPSTREAM,
+        documentation="Over TLS: a file of certificates (PEM). Only servers whose certificate one of these "
+        "vouches for are asked. Without it, those of the system are taken, or of SSL_CERT_FILE and "
+        "SSL_CERT_DIR.",
+    )
+    server_name = Setting(
+        "server_name",
+        ServerName(),
+        "",
+        group=_UPSTREAM,
+        documentation="Over TLS: whom their certificates have to be of, which they are also told (SNI). "
+        "Without it, the host of each address in `to`; of an SRV record, the domain below `_https._tcp`.",
+    )
+    client_certificate = Setting(
+        "client_certificate",
+        FilePath(),
+        "",
+        group=_UPSTREAM,
+        documentation="Over TLS: the certificate that portico shows to servers that ask for one, with those "
+        "between it and one that they trust (PEM).",
+    )
+    client_key = Setting(
+        "client_key",
+        FilePath(),
+        "",
+        group=_UPSTREAM,
+        documentation="The key of `client_certificate` (PEM, without a passphrase). Workers read it: their "
+        "user has to be able to.",
+    )
+    verify = Setting(
+        "verify",
+        Flag(),
+        True,
+        group=_UPSTREAM,
+        documentation="Over TLS: false trusts any certificate, and so whoever is in between. For a trial; "
+        "`ca` is what a certificate of one's own asks for.",
     )
     variables = ManySetting(
         "variables",

@@ -19,6 +19,8 @@ _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI
 _VARIABLE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 SCHEMES_WITH_VARIABLES = ("uwsgi", "fastcgi")
 """What begins the address of an upstream that a request is told to by variables."""
+SCHEMES_WITH_TLS = ("https", "srv+https")
+"""What begins the address of one that TLS is spoken with."""
 _PORTS = {"http": 80, "https": 443}
 _DNS_PORT = 53
 
@@ -158,7 +160,7 @@ class UpstreamAddress(Kind[str]):
 
     metavar = "URL"
     schemes = ("http", "https", "uwsgi", "fastcgi")
-    service = "srv+http"
+    services = ("srv+http", "srv+https")
     expected = (
         "http://HOST:PORT, https://HOST:PORT, uwsgi://HOST:PORT, fastcgi://HOST:PORT or unix:PATH "
         "(SCHEME+unix:PATH where it is not HTTP)"
@@ -173,8 +175,8 @@ class UpstreamAddress(Kind[str]):
         scheme, separator, rest = text.partition("://")
         if not separator:
             raise UnfitError(self._meant(text), text)
-        if scheme.lower() == self.service:
-            return self._of_service(rest)
+        if scheme.lower() in self.services:
+            return self._of_service(scheme.lower(), rest)
         if scheme.lower() not in self.schemes:
             raise UnfitError(f"one of the schemes {', '.join(self.schemes)}", scheme)
         return self._tcp(scheme.lower(), rest)
@@ -195,14 +197,14 @@ class UpstreamAddress(Kind[str]):
             raise UnfitError(f"a port, as in {scheme}://{host}:9000", authority)
         return f"{scheme}://{host}:{_PORTS[scheme] if port is None else port}"
 
-    def _of_service(self, rest: str) -> str:
+    def _of_service(self, scheme: str, rest: str) -> str:
         """Return the place of a name whose SRV records say where servers are, RFC 2782."""
         labels = rest.removesuffix("/").removesuffix(".").lower().split(".")
-        if not all(_is_label(label) for label in labels):
+        if not all(_is_label(label) for label in labels) or labels[-1].startswith("_"):
             raise UnfitError(
-                "a name without a port, such as _http._tcp.shop.example.com, after srv+http://", rest
+                f"a name without a port, such as _http._tcp.shop.example.com, after {scheme}://", rest
             )
-        return f"{self.service}://{'.'.join(labels)}"
+        return f"{scheme}://{'.'.join(labels)}"
 
     def _unix(self, scheme: str, path: str, text: str) -> str:
         if path in ("", "@") or "?" in path or "\0" in path:
@@ -218,6 +220,20 @@ class UpstreamAddress(Kind[str]):
         if not separator or path.startswith("@"):
             return value
         return f"{prefix}unix:{os.path.join(folder, path)}"
+
+
+class ServerName(Kind[str]):
+    """Whom a certificate is of: a name, or an address without brackets; kept as it is compared."""
+
+    metavar = "NAME"
+    expected = "a name such as shop.example.com, or an address such as 10.0.0.7"
+
+    def parse(self, text: str) -> str:
+        text = text.strip().removesuffix(".")
+        found = read_name(text) or read_name(f"[{text}]")
+        if not found:
+            raise ValueError
+        return found.removeprefix("[").removesuffix("]")
 
 
 class ResolverAddress(Kind[str]):

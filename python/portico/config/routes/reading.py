@@ -7,23 +7,21 @@ the command line only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from portico.config.document import Document
 from portico.config.routes import rules
 from portico.config.routes.entry import MOUNTS, Entry
-from portico.config.routes.keys import ONCE, TABLES, AppKeys, RedirectKeys, RoutesKeys, UpstreamKeys
+from portico.config.routes.keys import ONCE, TABLES, AppKeys, RedirectKeys, RoutesKeys
 from portico.config.routes.table import ANY_HOST, MISDIRECTED, Route, Routes
 from portico.config.settings import Settings
 from portico.config.table_reader import TableReader, TableValues
-from portico.config.toml_positions import PathInDocument, Place
+from portico.config.toml_positions import PathInDocument
 from portico.errors import quoted
 
 if TYPE_CHECKING:
     from portico.config.routes.folder import Applications
-
-_UNSERVED_SCHEME = "https://"
 
 
 class RouteReader:
@@ -99,22 +97,6 @@ class RouteReader:
     def starts_at_once(self) -> int | None:
         """How many pools may start at a time, if that is said."""
         return None if self._of_all is None else self._of_all.get(RoutesKeys.starts_at_once)
-
-    @property
-    def unserved(self) -> str:
-        """Why a server cannot be started by these tables although nothing is wrong; empty if it can."""
-        for place, what in sorted(self._not_served(), key=lambda found: (found[0].line, found[0].column)):
-            return (
-                f"{self._document.shown(place)}: {what} cannot be served yet; `portico routes` shows what "
-                "the file says"
-            )
-        return ""
-
-    def _not_served(self) -> Iterator[tuple[Place, str]]:
-        for entry in self._entries:
-            for address in entry.get(UpstreamKeys.to) if entry.table == "upstream" else ():
-                if address.startswith(_UNSERVED_SCHEME):
-                    yield entry.place_of(UpstreamKeys.to), f"{address} of {entry.header}"
 
     @property
     def is_flat(self) -> bool:

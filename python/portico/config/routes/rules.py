@@ -20,7 +20,7 @@ from portico.config.routes.keys import (
     StaticKeys,
     UpstreamKeys,
 )
-from portico.config.routes.kinds import SCHEMES_WITH_VARIABLES, UpstreamAddress
+from portico.config.routes.kinds import SCHEMES_WITH_TLS, SCHEMES_WITH_VARIABLES, UpstreamAddress
 from portico.config.routes.table import ANY_HOST, MISDIRECTED, SYSTEM, Route, Routes
 from portico.config.setting import Setting
 from portico.config.settings import Settings
@@ -73,7 +73,7 @@ def _of_redirect(entry: Entry) -> Iterator[Mistake]:
 
 
 def _of_upstream(entry: Entry) -> Iterator[Mistake]:
-    services = [each for each in entry.get(UpstreamKeys.to) if each.startswith(UpstreamAddress.service)]
+    services = [each for each in entry.get(UpstreamKeys.to) if each.startswith(UpstreamAddress.services)]
     is_read = UpstreamKeys.resolver.attribute not in entry.found.unread
     if services and is_read and entry.get(UpstreamKeys.resolver) == SYSTEM:
         yield (
@@ -86,6 +86,22 @@ def _of_upstream(entry: Entry) -> Iterator[Mistake]:
         address.startswith(SCHEMES_WITH_VARIABLES) for address in entry.get(to)
     ):
         yield entry.place_of(variables), "variables: expected a uwsgi or fastcgi server in to, got none"
+    yield from _of_tls(entry)
+
+
+def _of_tls(entry: Entry) -> Iterator[Mistake]:
+    ca, certificate, key = UpstreamKeys.ca, UpstreamKeys.client_certificate, UpstreamKeys.client_key
+    verify, server_name, to = UpstreamKeys.verify, UpstreamKeys.server_name, UpstreamKeys.to
+    is_tls = any(address.startswith(SCHEMES_WITH_TLS) for address in entry.get(to))
+    for row in (ca, server_name, certificate, key, verify):
+        if entry.has(row) and not is_tls and to.attribute in entry.found.values:
+            yield entry.place_of(row), f"{row.key}: expected an https server in to, got none"
+    for row, other in ((certificate, key), (key, certificate)):
+        if entry.has(row) and not entry.has(other):
+            yield entry.place_of(row), f"{row.key}: expected {other.key} beside it, got none"
+    for row in (ca, server_name):
+        if entry.has(row) and not entry.get(verify):
+            yield entry.place_of(row), f"{row.key}: expected verify to be true, since it says who is trusted"
 
 
 def _of_respond(entry: Entry) -> Iterator[Mistake]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from dns.name import Name
 
-_SERVICE = "srv+http"
+_SERVICES = ("srv+http", "srv+https")
+_PORTS = {"http": 80, "https": 443}
 _HOSTS = "/etc/hosts"
 _USUAL_WEIGHT = 1
 # What passes through every network in one datagram; more comes over TCP (https://www.dnsflagday.net/2020).
@@ -45,15 +46,15 @@ class NameAddresses:
 
 
 def look_up(place: str, resolver: str) -> NameAddresses:
-    """Look up `place` (`http://NAME:PORT`, `srv+http://NAME`) by `resolver`: `dns` or `dns://ADDRESS:PORT`.
+    """Look up `place` (`https://NAME:PORT`, `srv+http://NAME`) by `resolver`: `dns` or `dns://ADDRESS:PORT`.
 
     Raises LookUpError, ValueError or OSError, with a sentence; what a server sends may raise others.
     """
     parts = urlsplit(place)
     name, asked = parts.hostname or "", _resolver(resolver)
-    if parts.scheme == _SERVICE:
+    if parts.scheme in _SERVICES:
         return _of_service(name, asked)
-    port = parts.port or 80
+    port = parts.port or _PORTS[parts.scheme]
     addresses, valid_s = _in_hosts(name), None
     if not addresses:
         addresses, valid_s = _addresses(name, asked, search=True)
