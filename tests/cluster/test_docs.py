@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 import yaml
@@ -18,19 +19,14 @@ from support.reverse_proxies import ForegroundProgram, find_program
 from support.server import free_port
 from support.waiting import wait_until
 
-PAGE = (DOCS / "cluster.md").read_text("utf-8")
+from .page import PAGE, adapted, block
+
 EXAMPLES = DOCS.parent / "examples"
 
 
 def named(language: str) -> list[Block]:
     """The blocks of the page in one language."""
     return list(blocks_of(PAGE, language))
-
-
-def block(name: str) -> str:
-    """The text of the block that begins with its name."""
-    (found,) = [each.text for each in blocks_of(PAGE) if each.name == name]
-    return found
 
 
 def test_every_block_has_a_name_of_its_own() -> None:
@@ -85,6 +81,21 @@ def test_the_table_has_every_line_of_the_agent() -> None:
     assert [line for line in LINES.values() if f"| `{line}` |" not in PAGE] == []
 
 
+@pytest.mark.parametrize("name", ["envoy.yaml", "eds.yaml"])
+def test_envoy_takes_a_configuration_of_the_page(name: str, tmp_path: Path) -> None:
+    program = find_program("envoy", what="docs/cluster.md")
+    (tmp_path / "shop.json").write_text('{"resources": []}')
+    text = block(name).replace("/etc/envoy/eds", str(tmp_path))
+    if not text.partition("\n")[2].startswith("node:"):
+        # What is a part of them on the page.
+        text = "static_resources:\n" + indent(text, "  ")
+    (tmp_path / name).write_text(text)
+    words = [program, "--mode", "validate", "-c", str(tmp_path / name)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr
+
+
 def status_of(port: int) -> int:
     with Connection(("127.0.0.1", port)) as connection:
         return connection.request("/").status
@@ -95,11 +106,7 @@ def test_the_first_configurations_of_the_page_serve(tmp_path: Path) -> None:
     program = find_program("haproxy", what="docs/cluster.md")
 
     def written(name: str, changes: dict[str, str]) -> Path:
-        text = block(name)
-        for before, after in changes.items():
-            assert text.count(before) == 1
-            text = text.replace(before, after)
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(adapted(name, changes))
         return tmp_path / name
 
     proxy = written(

@@ -16,11 +16,11 @@ import yaml
 from portico.config.file import read_file
 from portico.ctl.connection import ask
 from process.conftest import Start
-from support.pages import DOCS, blocks_of
 from support.server import free_port
 from support.waiting import wait_until
 
 from .conftest import APPLICATION, cluster_lines
+from .page import block
 
 TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 HEALTH = ("HEALTHY", "UNHEALTHY", "DRAINING")
@@ -214,15 +214,14 @@ def test_a_reload_moves_the_host_to_another_file(start: Start, eds: EdsReader, t
 def test_the_file_of_the_documentation_is_what_a_host_writes(
     start: Start, eds: EdsReader, tmp_path: Path
 ) -> None:
-    blocks = {each.name: each.text for each in blocks_of((DOCS / "cluster.md").read_text("utf-8"))}
     portico = start(APPLICATION, *in_file(eds))
     portico.wait_for("is ready now")
     text = eds.path.read_text().replace("127.0.0.1", "10.0.0.11").replace(str(portico.port), "8000")
-    assert json.loads(text) == yaml.safe_load(blocks["shop.yaml"])
+    assert json.loads(text) == yaml.safe_load(block("shop.yaml"))
     # What Envoy is told of it in the other block is this file's, and this cluster's.
-    [cluster] = yaml.safe_load(blocks["eds.yaml"])["clusters"]
+    [cluster] = yaml.safe_load(block("eds.yaml"))["static_resources"]["clusters"]
     source = cluster["eds_cluster_config"]["eds_config"]["path_config_source"]
-    (tmp_path / "envoy.toml").write_text(blocks["envoy.toml"])
+    (tmp_path / "envoy.toml").write_text(block("envoy.toml"))
     written = read_file(str(tmp_path / "envoy.toml"), {}).values
     assert (source["path"], cluster["name"]) == (written["cluster_eds_file"], written["cluster_backend"])
     assert source["watched_directory"]["path"] == os.path.dirname(source["path"])

@@ -72,6 +72,7 @@ class Several:
             (folder / f"{name}.py").write_text(SAYS)
         self.port = free_port()
         self.options = options
+        self.words: tuple[str, ...] = ()
         self.portico: Portico | None = None
 
     def write(self, text: str) -> None:
@@ -80,7 +81,7 @@ class Several:
 
     def start(self, text: str, *, waits_for: tuple[str, ...] = ()) -> Portico:
         self.write(text)
-        self.portico = Portico(self.folder, "", (), port=self.port, reads_file=True, **self.options)
+        self.portico = Portico(self.folder, "", self.words, port=self.port, reads_file=True, **self.options)
         self.portico.wait_ready()
         for name in waits_for:
             self.wait_for_state(name, "serving")

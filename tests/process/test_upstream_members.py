@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import signal
 import socket
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.members import NamedMember
 from support.pages import DOCS, blocks_of
 from support.raw_client import Connection
 from support.server import free_port
@@ -33,59 +32,10 @@ def application(environ, start_response):
 _PATIENCE_S = 20.0
 
 
-class Member:
-    """A server that responds with its name, and to `/up/hold` not before it is told to."""
-
-    def __init__(self, name: str, port: int = 0, *, host: str = "127.0.0.1") -> None:
-        self.name = name
-        self._socket = socket.create_server((host, port))
-        self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://{host}:{self.port}"
-        self.held: queue.Queue[None] = queue.Queue()
-        self.go_on = threading.Event()
-        self._peers: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                peer, _ = self._socket.accept()
-            except OSError:
-                return
-            self._peers.append(peer)
-            threading.Thread(target=self._run, args=(peer,), daemon=True).start()
-
-    def _run(self, peer: socket.socket) -> None:
-        with peer, peer.makefile("rb") as file:
-            while line := file.readline():
-                length = 0
-                while (header := file.readline()) not in (b"\r\n", b""):
-                    if header.lower().startswith(b"content-length:"):
-                        length = int(header.partition(b":")[2])
-                file.read(length)
-                if b"/hold" in line:
-                    self.held.put(None)
-                    self.go_on.wait(_PATIENCE_S)
-                body = self.name.encode()
-                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-                try:
-                    peer.sendall(head + body)
-                except OSError:
-                    return
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        for peer in self._peers:
-            with suppress(OSError):
-                peer.shutdown(socket.SHUT_RDWR)
-
-
 class Balanced:
     """A server with `[[upstream]]`, its members, and its control socket."""
 
-    def __init__(self, start: Start, folder: Path, members: list[Member]) -> None:
+    def __init__(self, start: Start, folder: Path, members: list[NamedMember]) -> None:
         self._start = start
         self.folder = folder
         self.members = members
@@ -122,7 +72,7 @@ class Balanced:
         connection.connect(self.path)
         return connection
 
-    def change(self, what: str, member: Member | str, upstream: str = "up", **fields: Any) -> Any:
+    def change(self, what: str, member: NamedMember | str, upstream: str = "up", **fields: Any) -> Any:
         url = member if isinstance(member, str) else member.url
         return self.ask(f"upstream-{what}", upstream=upstream, member=url, **fields)
 
@@ -145,7 +95,7 @@ class Balanced:
 
 @pytest.fixture
 def balanced(start: Start, tmp_path: Path) -> Iterator[Balanced]:
-    members = [Member(name) for name in ("one", "two", "three")]
+    members = [NamedMember(name) for name in ("one", "two", "three")]
     yield Balanced(start, tmp_path, members)
     for member in members:
         member.go_on.set()
@@ -581,7 +531,7 @@ def test_ctl_says_what_is_wrong_with_its_words(tmp_path: Path, arguments: list[s
     assert said in ended.stderr
 
 
-def _shown_as(text: str, members: list[Member]) -> str:
+def _shown_as(text: str, members: list[NamedMember]) -> str:
     """The pages have other addresses, which are as long."""
     for number, member in enumerate(members):
         text = text.replace(f"http://10.20.0.{12 + number}:8000", member.url)

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 from support.dns_server import DnsServer
+from support.members import NamedMember
 from support.processes import children
 from support.server import free_port
 from support.waiting import wait_until
 
 from .conftest import Start
 from .test_control import ctl
-from .test_upstream_members import Balanced, Member
+from .test_upstream_members import Balanced
 
 SHOP = "shop.test"
 SERVICE = "_http._tcp.shop.test"
@@ -33,11 +34,12 @@ def server() -> Iterator[DnsServer]:
 
 
 @pytest.fixture
-def members() -> Iterator[list[Member]]:
+def members() -> Iterator[list[NamedMember]]:
     """Three that are at one port of several addresses, and one at another."""
-    first = Member("one", free_port(), host="127.0.0.1")
-    others = [Member(name, first.port, host=f"127.0.0.{last}") for name, last in (("two", 2), ("three", 3))]
-    all_of_them = [first, *others, Member("four", host="127.0.0.1")]
+    first = NamedMember("one", free_port(), host="127.0.0.1")
+    places = {"two": "127.0.0.2", "three": "127.0.0.3"}
+    others = [NamedMember(name, first.port, host=host) for name, host in places.items()]
+    all_of_them = [first, *others, NamedMember("four", host="127.0.0.1")]
     yield all_of_them
     for member in all_of_them:
         member.go_on.set()
@@ -45,7 +47,7 @@ def members() -> Iterator[list[Member]]:
 
 
 @pytest.fixture
-def named(start: Start, tmp_path: Path, members: list[Member]) -> Balanced:
+def named(start: Start, tmp_path: Path, members: list[NamedMember]) -> Balanced:
     return Balanced(start, tmp_path, members)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from support.gateway import BEGIN_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT, record, stream
 from support.server import Server
 
+_PATIENCE_S = 20.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -27,12 +28,17 @@ class Member:
     """A raw server, each of whose connections `handle` has on a thread of its own."""
 
     def __init__(
-        self, handle: Callable[[Member, socket.socket], None], port: int = 0, *, scheme: str = "http"
+        self,
+        handle: Callable[[Any, socket.socket], None],
+        port: int = 0,
+        *,
+        scheme: str = "http",
+        host: str = "127.0.0.1",
     ) -> None:
         self._handle = handle
-        self._socket = socket.create_server(("127.0.0.1", port))
+        self._socket = socket.create_server((host, port))
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self.url = f"{scheme}://{host}:{self.port}"
         self.heads: queue.Queue[bytes] = queue.Queue()
         self.ends: queue.Queue[bytes] = queue.Queue()
         self.connections: list[socket.socket] = []
@@ -48,7 +54,7 @@ class Member:
             threading.Thread(target=self._run, args=(peer,), daemon=True).start()
 
     def _run(self, peer: socket.socket) -> None:
-        with peer, suppress(OSError):
+        with peer, suppress(OSError, EOFError):
             self._handle(self, peer)
 
     def read_head(self, peer: socket.socket) -> bytes:
@@ -68,12 +74,38 @@ class Member:
         return self.heads.qsize()
 
     def close(self) -> None:
-        """Accept nobody any more, and leave those that are there."""
-        self._socket.shutdown(socket.SHUT_RDWR)
+        """Accept nobody any more, and leave those that are there; again, it does nothing."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         for peer in self.connections:
             with suppress(OSError):
                 peer.shutdown(socket.SHUT_RDWR)
+
+
+class NamedMember(Member):
+    """Responds with its name, and to a path with `/hold` not before it is told to `go_on`."""
+
+    def __init__(self, name: str, port: int = 0, *, host: str = "127.0.0.1") -> None:
+        self.name = name
+        self.held: queue.Queue[None] = queue.Queue()
+        self.go_on = threading.Event()
+        super().__init__(NamedMember._respond, port, host=host)
+
+    def _respond(self, peer: socket.socket) -> None:
+        body = self.name.encode()
+        while head := self.read_head(peer):
+            read_exactly(peer, length_of(head))
+            if b"/hold" in head.partition(b"\r\n")[0]:
+                self.held.put(None)
+                self.go_on.wait(_PATIENCE_S)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+
+def length_of(head: bytes) -> int:
+    """The Content-Length of a head; 0 where there is none."""
+    fields = (line.partition(b":") for line in head.lower().split(b"\r\n"))
+    return next((int(value) for name, _, value in fields if name == b"content-length"), 0)
 
 
 def responds(response: bytes = OK) -> Callable[[Member, socket.socket], None]:

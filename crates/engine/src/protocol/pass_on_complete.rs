@@ -20,7 +20,7 @@ use crate::upstream::failure::Reason;
 use crate::upstream::forward::forward;
 use portico_wire::{
     ForwardedFamily, Forwarding, Framing, GatewayHead, Limits, PassedConnection, PassedOn, RequestHead, Scheme,
-    Understood, WireError, check_response_header_name, check_response_header_value, write_header,
+    Understood, WireError, check_response_header_name, check_response_header_value, percent_decode_into, write_header,
 };
 use std::fs::File;
 use std::io;
@@ -154,6 +154,8 @@ impl Copied {
             return Err(WireError::HEAD_TOO_LARGE);
         }
         copied.head.upgrade = false;
+        // A body that is said to be empty is another matter than none.
+        copied.head.framing = inbound.head.framing;
         // Whom the reverse proxy names is the client, and nobody is before that.
         (copied.peer, copied.scheme) = (understood.address, understood.scheme);
         copied.forwarded_host = copied.head.effective_host(&copied.bytes).to_vec();
@@ -177,12 +179,13 @@ impl Copied {
     }
 }
 
-/// The target without what the reverse proxy says that it is mounted at, and without `mount`; none if that takes nothing.
+/// The target without what the reverse proxy says that it is mounted at, and without `mount`; none if it is what the
+/// client has sent.
 fn target_below(inbound: &Inbound, gateway: &GatewayHead, mount: &str) -> Option<Vec<u8>> {
-    if gateway.script_name.is_empty() && mount.is_empty() {
+    let bytes = inbound.bytes();
+    if gateway.script_name.is_empty() && mount.is_empty() && is_as_sent(gateway, bytes) {
         return None;
     }
-    let bytes = inbound.bytes();
     let path = if mount.is_empty() { inbound.head.path.of(bytes) } else { inbound.below(mount)? };
     let mut target = Vec::new();
     if gateway.path_is_encoded {
@@ -195,6 +198,19 @@ fn target_below(inbound: &Inbound, gateway: &GatewayHead, mount: &str) -> Option
     }
     write_query(&mut target, gateway.query.of(bytes));
     Some(target)
+}
+
+/// Whether the reverse proxy has the path and the query that the client has sent. Where it has rewritten them, or made
+/// one path of `/a/../b`, its own are those that it has decided on.
+fn is_as_sent(gateway: &GatewayHead, bytes: &[u8]) -> bool {
+    let target = gateway.target.of(bytes);
+    let mut parts = target.splitn(2, |byte| *byte == b'?');
+    let (path, query) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let mut decoded = Vec::with_capacity(path.len());
+    percent_decode_into(path, &mut decoded);
+    let is_path = gateway.path_is_encoded || decoded == gateway.path_info.of(bytes);
+    // Without a target one is made, of both.
+    target.is_empty() || (is_path && query == gateway.query.of(bytes))
 }
 
 fn write_query(target: &mut Vec<u8>, query: &[u8]) {
