@@ -307,12 +307,14 @@ impl Environ {
     ) -> PyResult<()> {
         let end = inbound.head.path.start as usize;
         let mount = inbound.bytes().get(end.saturating_sub(mounted as usize)..end).unwrap_or_default();
+        let before = inbound.gateway().map(|gateway| gateway.script_name.of(inbound.bytes())).unwrap_or_default();
         // Nearly all are.
-        if mount.iter().all(|byte| byte.is_ascii() && *byte != b'%') {
+        if before.is_empty() && mount.iter().all(|byte| byte.is_ascii() && *byte != b'%') {
             let make = || PyString::new(py, std::str::from_utf8(mount).unwrap_or_default()).unbind();
             return environ.set_item(&self.keys.script_name, &*self.mounts.of_name(mount, make));
         }
         self.decoded.clear();
+        self.decoded.extend_from_slice(before);
         if inbound.gateway().is_none_or(|gateway| gateway.path_is_encoded) {
             percent_decode_into(mount, &mut self.decoded);
         } else {

@@ -261,6 +261,8 @@ SEEN = {
     "empty": changed(variables("/a"), CONTENT_TYPE=""),
     "a type": changed(variables("/a", "POST"), CONTENT_TYPE="text/plain", CONTENT_LENGTH="0"),
     "a method": variables("/a", "PROPFIND"),
+    "as many headers as there may be": [*variables("/a"), *((f"HTTP_X_{n}", str(n)) for n in range(90))],
+    "large headers": [*variables("/a"), *((f"HTTP_X_{n}", "x" * 15_000) for n in range(3)), ("HTTP_Y", "y")],
 }
 MADE = {
     "no target": changed(variables("/shop/a b"), REQUEST_URI=None),
@@ -269,6 +271,12 @@ MADE = {
     ),
     "a mount with signs": changed(
         variables("/fr%20%C3%A9/x"), SCRIPT_NAME="/fr \u00c3\u00a9", PATH_INFO="/x"
+    ),
+    "a mount in that of the reverse proxy": changed(
+        variables("/front/shop/x%2Fy"), SCRIPT_NAME="/front", PATH_INFO="/shop/x/y"
+    ),
+    "two mounts with signs": changed(
+        variables("/fr%20%C3%A9/shop"), SCRIPT_NAME="/fr \u00c3\u00a9", PATH_INFO="/shop"
     ),
     "a path that was rewritten": changed(variables("/before?q"), PATH_INFO="/shop/after"),
     "a path that was normalised": changed(variables("/admin/../shop//a%2Fb"), PATH_INFO="/shop/a/b"),

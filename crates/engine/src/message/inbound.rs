@@ -242,15 +242,18 @@ impl Inbound {
         Ok(())
     }
 
-    /// Takes `mount` from the path of a complete request, where that is below it: so many bytes; none if it is not. A
-    /// reverse proxy that says itself where the application is mounted has done so already.
+    /// Whether a reverse proxy says itself where the application is mounted, and has taken that from the path.
+    pub fn is_mounted(&self) -> bool {
+        self.gateway().is_some_and(|gateway| !gateway.script_name.is_empty())
+    }
+
+    /// Takes `mount` from the path of a complete request, where that is below it: so many bytes; none if it is not.
     pub fn enter(&mut self, mount: &str) -> Option<u32> {
         let is_gateway = self.gateway().is_some();
         let Inbound { bytes, head, gateway, .. } = self;
-        let is_split = is_gateway && !gateway.script_name.is_empty();
         // A target of `*` is no path.
         let path = head.path.of(bytes);
-        if is_split || path == b"*" {
+        if path == b"*" {
             return Some(0);
         }
         let is_encoded = !is_gateway || gateway.path_is_encoded;

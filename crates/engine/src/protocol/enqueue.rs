@@ -304,7 +304,7 @@ fn aim(server: &Server, inbound: &mut Inbound, first: usize) -> Aim {
         return routing.aim(inbound, first);
     }
     let mount = &server.resources.settings.script_name;
-    if mount.is_empty() {
+    if mount.is_empty() || inbound.is_mounted() {
         return Aim::Application { index: 0, entered: 0 };
     }
     inbound.enter(mount).map_or(Aim::Reply(Reply::Status(404)), |entered| Aim::Application { index: 0, entered })

@@ -87,9 +87,9 @@ fn read(files: &TlsFiles) -> Result<Arc<ClientConfig>, String> {
             let chain = certificates("client_certificate", certificate)?;
             let private = PrivateKeyDer::from_pem_file(key)
                 .map_err(|error| unfit("client_key", "a private key in PEM", key, &error))?;
-            builder
-                .with_client_auth_cert(chain, private)
-                .map_err(|error| format!("client_key: expected the key of client_certificate, got {key:?}: {error}"))?
+            builder.with_client_auth_cert(chain, private).map_err(|error| {
+                format!("client_key: expected the key of client_certificate, got {}: {error}", quoted(key))
+            })?
         }
     };
     config.alpn_protocols = vec![ALPN.to_vec()];
@@ -111,14 +111,18 @@ fn unfit(setting: &str, expected: &str, file: &Path, error: &PemError) -> String
         PemError::NoItemsFound => "there is none in it".to_owned(),
         error => error.to_string(),
     };
-    format!("{setting}: expected {expected}, got {file:?}: {why}")
+    format!("{setting}: expected {expected}, got {}: {why}", quoted(file))
+}
+
+fn quoted(file: &Path) -> String {
+    format!("{:?}", file.to_string_lossy())
 }
 
 fn roots(file: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates("ca", file)? {
         roots.add(certificate).map_err(|error| {
-            format!("ca: expected certificates that can be trusted, got one in {file:?} that is none: {error}")
+            format!("ca: expected certificates that can be trusted, got one in {} that is none: {error}", quoted(file))
         })?;
     }
     Ok(roots)
