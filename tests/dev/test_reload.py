@@ -366,3 +366,15 @@ def test_is_notified_where_watchfiles_is_installed(start: Start, tmp_path: Path)
     dev.interrupt()
     assert dev.wait() == 0
     wait_until(lambda: not is_alive(notifier), what="the end of the notifier")
+
+
+def test_each_change_of_a_static_file_is_seen_at_once(start: Start, tmp_path: Path) -> None:
+    """Elsewhere small files are kept for a second."""
+    save(tmp_path / "shop.py", shop(100))
+    style = tmp_path / "public/shop.css"
+    style.parent.mkdir()
+    style.write_text("0")
+    dev = start("--static", "/static=public").wait_ready()
+    for number in range(10):
+        assert dev.body("/static/shop.css") == str(number)
+        style.write_text(str(number + 1))

@@ -29,6 +29,15 @@ def test_serves_as_long_as_the_block_lasts() -> None:
         socket.create_connection(("127.0.0.1", server.port)).close()
 
 
+def test_each_change_of_a_static_file_is_seen_at_once(tmp_path: Path) -> None:
+    """Elsewhere small files are kept for a second; who embeds a server may well be a test."""
+    with portico.running(hello, static=f"/static={tmp_path}") as server:
+        for number in range(10):
+            (tmp_path / "a.txt").write_text(str(number))
+            with urllib.request.urlopen(f"{server.url}/static/a.txt") as response:
+                assert response.read() == str(number).encode()
+
+
 def test_leaves_nothing_behind() -> None:
     def live() -> None:
         with portico.running(hello, threads=2) as server, Connection(("127.0.0.1", server.port)) as client:

@@ -99,6 +99,14 @@ def test_a_named_file_is_sent(site: Server, media: Path, header: str, content: b
     assert response.get("Content-Length") == str(len(content))
 
 
+def test_a_change_of_a_named_file_is_seen_at_once(site: Server, media: Path) -> None:
+    """Other small files are kept for a second; but the application may just have written this one."""
+    path = media / "changing.txt"
+    for number in range(10):
+        path.write_text(str(number))
+        assert ask(site, f"X-Sendfile: {path}").body == str(number).encode()
+
+
 @pytest.mark.parametrize(
     ("header", "status", "why"),
     [

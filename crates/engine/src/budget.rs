@@ -91,6 +91,11 @@ impl Reservation {
         is_granted
     }
 
+    /// What it holds.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Gives `bytes` of it back.
     pub fn shrink(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);

@@ -8,6 +8,7 @@ use crate::drain;
 use crate::exchange::file_serving::Files;
 use crate::exchange::request::Request;
 use crate::files::error_pages::{ErrorPages, FilesOfRows};
+use crate::files::kept_files::KeptFiles;
 use crate::files::named_files::NamedFiles;
 use crate::gate::Gate;
 use crate::heap;
@@ -139,7 +140,11 @@ impl Engine {
         let error_pages = ErrorPages::read(&settings.error_pages, pages_of_rows).map_err(io::Error::other)?;
         let resources = Resources::new(settings, slot, access_log, named_files, error_pages, &runtime);
         let static_directories = &resources.settings.static_directories;
-        let files = Files::open(static_directories, folders, &resources.file_threads).map_err(io::Error::other)?;
+        // Who changes files, or tests what does, is to see each change at once.
+        let is_in_production = process.orders.supervisor.is_some() && process.gate.is_none();
+        let kept = is_in_production.then(|| KeptFiles::new(&resources.budgets.memory));
+        let files =
+            Files::open(static_directories, folders, &resources.file_threads, kept).map_err(io::Error::other)?;
         let gate = {
             let _in_runtime = runtime.enter();
             process.gate.map(Gate::new).transpose()?

@@ -12,6 +12,7 @@
 //!
 //! 6. `opening`: opens what is beneath a directory, and nothing else.
 //! 7. `file_response`: a file and what is asked of it become a response; `asked` reads that from a request.
+//!    `reading`: reads ranges of it. `kept_files`: small files as they were within the last second.
 //! 8. `static_root`: a directory whose files are served; knows nothing of prefixes.
 //! 9. `named_files`: the directories whose files an application may name.
 //! 10. `error_pages`: files that are the bodies of what the server responds with itself.
@@ -21,11 +22,13 @@ pub mod conditions;
 pub mod error_pages;
 pub mod file_response;
 pub mod hashed_name;
+pub mod kept_files;
 pub mod media_type;
 pub mod named_files;
 pub mod opening;
 pub mod prefixes;
 pub mod ranges;
+pub mod reading;
 pub mod relative_path;
 pub mod static_root;
 pub mod validators;

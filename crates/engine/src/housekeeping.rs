@@ -1,5 +1,5 @@
-//! What is looked after at each tick of the wheel: deadlines, memory, connections kept to other servers, requests that
-//! have waited too long, the access log, signals that nobody has heard. Runs as one task.
+//! What is looked after at each tick of the wheel: deadlines, memory, files that are kept for a second, connections kept to
+//! other servers, requests that have waited too long, the access log, signals that nobody has heard. Runs as one task.
 
 use crate::clock;
 use crate::exchange::error_response::{Overload, shed};
@@ -27,6 +27,7 @@ pub async fn run(server: Arc<Server>) {
         }
         resources.wheel.expire(clock::coarse_ms());
         heap.look(&resources.budgets.memory);
+        let are_files_forgotten = server.files.as_ref().is_none_or(|files| files.forget_old(clock::coarse_ms()));
         for upstream in server.upstreams() {
             upstream.close_old(clock::coarse_ms());
         }
@@ -44,6 +45,7 @@ pub async fn run(server: Arc<Server>) {
         // A line of the access log may follow the end of its connection: so nobody may have come for a whole tick.
         is_at_rest = resources.admission.is_still()
             && are_logs_written
+            && are_files_forgotten
             && server.crew.is_idle()
             && !resources.interrupts.is_looking();
     }

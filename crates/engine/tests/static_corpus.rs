@@ -1,5 +1,5 @@
 //! Replays `tests/corpus/static` without sockets: requests as bytes, a directory on a disk, and what has to become of
-//! them. Once as the kernel opens files beneath a directory, once as where it cannot.
+//! them. From the disk, and from files that are kept; as the kernel opens files beneath a directory, and as where it cannot.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::indexing_slicing, reason = "tests")]
@@ -10,6 +10,7 @@ use portico_engine::blocking::BlockingThreads;
 use portico_engine::budget::Budget;
 use portico_engine::exchange::file_serving::Files;
 use portico_engine::files::file_response::{FileBody, FileResponse};
+use portico_engine::files::kept_files::KeptFiles;
 use portico_engine::files::opening::{Beneath, Effort};
 use portico_engine::files::static_root::Outcome;
 use portico_engine::files::validators::{FileMetadata, Validators};
@@ -140,6 +141,7 @@ fn body_of(response: &FileResponse, file: Option<&File>, is_head: bool) -> Vec<u
     };
     let body = match &response.body {
         FileBody::Text(text) => text.clone(),
+        FileBody::Shared(bytes) => bytes.as_ref().to_vec(),
         FileBody::Range(range) => read(range),
         FileBody::Parts(parts, end) => {
             let parts = parts.iter().flat_map(|(before, range)| [before.clone(), read(range)]);
@@ -202,23 +204,42 @@ fn the_corpus_has_its_cases() {
     assert!(count >= 320, "only {count}");
 }
 
+/// The directories of the corpus, served.
+fn served(folder: &Folder, kept: Option<KeptFiles>) -> Files {
+    let directories = format!("/static={0},/static/deep={0}/../deep", folder.root().display());
+    let directories = settings(&[("static_directories", &directories)]).static_directories;
+    Files::open(&directories, &[], &Arc::new(BlockingThreads::new(1)), kept).unwrap().unwrap()
+}
+
 #[test]
 fn each_request_gets_what_the_corpus_says() {
     let folder = Folder::new();
-    let directories = format!("/static={0},/static/deep={0}/../deep", folder.root().display());
-    let files = Files::open(
-        &settings(&[("static_directories", &directories)]).static_directories,
-        &[],
-        &Arc::new(BlockingThreads::new(1)),
-    )
-    .unwrap()
-    .unwrap();
+    let files = served(&folder, None);
     for name in NAMES {
         for case in cases(name, folder.0.path()) {
             check(&case, &files, Effort::Waiting);
             check(&case, &files, Effort::Cached);
         }
     }
+}
+
+#[test]
+fn each_request_gets_the_same_of_a_file_that_is_kept() {
+    let folder = Folder::new();
+    let memory = Budget::new(1 << 30);
+    let files = served(&folder, Some(KeptFiles::new(&memory)));
+    for name in NAMES {
+        for case in cases(name, folder.0.path()) {
+            let is_for_the_choice = |field: &&String| field.to_ascii_lowercase().starts_with("accept-encoding");
+            let get = format!("GET {}", case.request[0].split_once(' ').unwrap().1);
+            let whole: Vec<_> =
+                [get].into_iter().chain(case.request.iter().filter(is_for_the_choice).cloned()).collect();
+            look_up(&files, &whole, Effort::Waiting);
+            check(&case, &files, Effort::Waiting);
+            check(&case, &files, Effort::Cached);
+        }
+    }
+    assert!(memory.used() > 0);
 }
 
 #[test]

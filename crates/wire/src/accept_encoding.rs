@@ -4,7 +4,7 @@
 use crate::grammar::trim_ows;
 
 /// A content coding that responses can have (RFC 9110 8.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ContentCoding {
     /// RFC 7932.
     Brotli,

@@ -77,11 +77,11 @@ impl EngineResponse {
     }
 
     /// Sends the whole body, or the end of it, and ends the response.
-    pub fn end_with_block(mut self, block: Vec<u8>) {
+    pub fn end_with_block(mut self, block: impl AsRef<[u8]> + Send + 'static) {
         let Some(mut responder) = self.responder.take() else { return };
-        let block = if responder.has_body() { block } else { Vec::new() };
-        let length = block.len();
-        if let Ok(Sent::Full(offset)) = responder.block(&block, true) {
+        let bytes = if responder.has_body() { block.as_ref() } else { &[] };
+        let length = bytes.len();
+        if let Ok(Sent::Full(offset)) = responder.block(bytes, true) {
             responder.queue_at_once(Box::new(block), offset, length);
         }
         self.body_bytes = responder.body_bytes;
@@ -90,7 +90,7 @@ impl EngineResponse {
     /// Sends the whole body, whose length is in the head, and ends the response. On a thread that may wait for a disk.
     pub fn end_with_parts(mut self, parts: Vec<Part>) {
         if !self.has_body() {
-            return self.end_with_block(Vec::new());
+            return self.end_with_block(b"");
         }
         if let Some(responder) = self.responder.take() {
             self.body_bytes = responder.send_parts(parts);

@@ -3,14 +3,16 @@
 //! look for the file and send what the socket takes; the rest is the send queue's, so that a slow reader holds no thread.
 
 use super::engine_response::EngineResponse;
-use super::file_parts::{BLOCK_BYTES, Piece, in_memory, parts, pieces, read};
+use super::file_parts::{BLOCK_BYTES, Piece, in_memory, parts, pieces};
 use super::request::Request;
 use crate::blocking::BlockingThreads;
 use crate::files::asked::Fields;
 use crate::files::file_response::{FileBody, FileResponse, plain};
 use crate::files::hashed_name::REVALIDATED;
+use crate::files::kept_files::KeptFiles;
 use crate::files::opening::Effort;
 use crate::files::prefixes::Prefixes;
+use crate::files::reading::read;
 use crate::files::relative_path::{Meant, below};
 use crate::files::static_root::{Folder, Outcome, StaticRoot};
 use crate::message::inbound::Inbound;
@@ -28,6 +30,8 @@ pub struct Files {
     prefixes: Prefixes,
     /// First these, then those that rows of the table of routes lead to.
     roots: Vec<Arc<StaticRoot>>,
+    /// What they keep for a second, if anything.
+    kept: Option<Arc<KeptFiles>>,
     threads: Arc<BlockingThreads>,
 }
 
@@ -38,7 +42,8 @@ pub struct Place {
 }
 
 impl Files {
-    /// Opens the directories, and the folders that rows lead to; none if there are none. Disks are waited for on `threads`.
+    /// Opens the directories, and the folders that rows lead to; none if there are none. Disks are waited for on `threads`,
+    /// and small files kept in `kept`.
     ///
     /// # Errors
     /// A sentence about one that cannot be opened.
@@ -46,6 +51,7 @@ impl Files {
         directories: &StaticDirectories,
         folders: &[Folder],
         threads: &Arc<BlockingThreads>,
+        kept: Option<KeptFiles>,
     ) -> Result<Option<Files>, String> {
         let StaticDirectories(directories) = directories;
         if directories.is_empty() && folders.is_empty() {
@@ -54,13 +60,19 @@ impl Files {
         let before_routes = directories.iter().map(|(prefix, path)| {
             let cache_control = REVALIDATED.to_owned();
             let folder = Folder { path: path.clone(), index: vec![INDEX.to_owned()], cache_control };
-            open(folder, &format!("static: cannot open the directory {} for {}", path.display(), shown(prefix)))
+            (folder, format!("static: cannot open the directory {} for {}", path.display(), shown(prefix)))
         });
-        let of_rows = folders.iter().map(|folder| {
-            open(folder.clone(), &format!("[[static]]: cannot open the directory {}", folder.path.display()))
+        let of_rows = folders
+            .iter()
+            .map(|folder| (folder.clone(), format!("[[static]]: cannot open the directory {}", folder.path.display())));
+        let kept = kept.map(Arc::new);
+        let roots = before_routes.chain(of_rows).enumerate().map(|(number, (folder, what))| {
+            let root = StaticRoot::open(folder, number, kept.clone());
+            root.map(Arc::new).map_err(|error| format!("{what}: {error}"))
         });
         Ok(Some(Files {
-            roots: before_routes.chain(of_rows).collect::<Result<_, _>>()?,
+            roots: roots.collect::<Result<_, _>>()?,
+            kept,
             prefixes: Prefixes::new(directories.iter().map(|(prefix, _)| prefix.clone())),
             threads: threads.clone(),
         }))
@@ -118,10 +130,11 @@ impl Files {
     pub fn look_up(&self, place: &Place, inbound: &Inbound, effort: Effort) -> Option<Outcome> {
         self.roots.get(place.root).map_or(Some(Outcome::Missing), |root| look_up(root, place, inbound, effort))
     }
-}
 
-fn open(folder: Folder, what: &str) -> Result<Arc<StaticRoot>, String> {
-    StaticRoot::open(folder).map(Arc::new).map_err(|error| format!("{what}: {error}"))
+    /// Forgets what has been kept for a second at `now_ms`; whether nothing is left.
+    pub fn forget_old(&self, now_ms: u64) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.forget_old(now_ms))
+    }
 }
 
 fn shown(prefix: &str) -> &str {
@@ -150,7 +163,7 @@ fn look_up(root: &StaticRoot, place: &Place, inbound: &Inbound, effort: Effort) 
     };
     let fields = Fields::of(inbound);
     let name = prefix.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    root.get(&path, name, &fields.asked(inbound), effort)
+    root.get(path, name, &fields.asked(inbound), effort)
 }
 
 /// Sends what was found, or gives the request to `otherwise`. On a thread that may wait for a disk.
@@ -176,6 +189,7 @@ fn send(request: Request, response: FileResponse, file: Option<File>, threads: A
     sent.start(&head, None);
     match (body, file.map(Arc::new)) {
         (FileBody::Text(text), _) => sent.end_with_block(text),
+        (FileBody::Shared(bytes), _) => sent.end_with_block(bytes),
         (body, Some(file)) if sent.can_send_file() => sent.end_with_parts(parts(body, &file, &threads)),
         (body, Some(file)) => drop(handle.spawn(send_read(sent, pieces(body), file, threads))),
         // Bytes of a file always come with it.

@@ -2,13 +2,14 @@
 //! interpreter: it may wait for a disk, and for the client.
 
 use super::block_writer::Sent;
-use super::file_parts::{BLOCK_BYTES, in_memory, parts, pieces, read};
+use super::file_parts::{BLOCK_BYTES, in_memory, parts, pieces};
 use super::responder::Responder;
 use crate::clock::DateHeader;
 use crate::files::asked::Fields;
 use crate::files::file_response::FileBody;
 use crate::files::named_files::{Named, NamedFile};
 use crate::files::opening::Effort;
+use crate::files::reading::read;
 use crate::message::inbound::Inbound;
 use crate::message::response_head::ResponseHead;
 use std::fs::File;

@@ -20,6 +20,9 @@ use tokio::sync::Notify;
 
 /// At most this much of a file at a time, so that one large file does not keep the others waiting.
 const FILE_PIECE_BYTES: u64 = 1024 * 1024;
+/// At most this much by a thread that waits for disks, before another file has its turn there: what a socket takes
+/// (tcp_wmem), since to wake the thread costs as much as a quarter of a megabyte.
+const THREAD_PIECE_BYTES: u64 = 4 * FILE_PIECE_BYTES;
 
 /// What is left of a block, with what follows it.
 pub struct Unsent {
@@ -340,7 +343,7 @@ async fn write_file_elsewhere(
         let writable = connection.wait_writable(patience).await?;
         let (there, file) = (connection.clone(), file.clone());
         let mut offset = range.start;
-        let piece_bytes = (range.end - range.start).min(FILE_PIECE_BYTES);
+        let piece_bytes = (range.end - range.start).min(THREAD_PIECE_BYTES);
         let write = move || {
             let mut length = piece_bytes;
             send_at_once(&there, &file, &mut offset, &mut length)

@@ -7,6 +7,7 @@ use crate::message::response_head::ResponseHead;
 use portico_wire::{ContentCoding, write_header};
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What a request asks of a file. Fields in several lines are one, with commas between them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,10 +63,33 @@ pub struct FileResponse {
 pub enum FileBody {
     /// These bytes.
     Text(Vec<u8>),
+    /// A part of the file, from memory.
+    Shared(Shared),
     /// A part of the file.
     Range(Range<u64>),
     /// Parts of the file, each with bytes before it, and bytes at the end.
     Parts(Vec<(Vec<u8>, Range<u64>)>, Vec<u8>),
+}
+
+/// A part of a content that others have too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared {
+    content: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl Shared {
+    /// The bytes of `content` in `range`.
+    pub fn new(content: &Arc<Vec<u8>>, range: Range<u64>) -> Shared {
+        let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        Shared { content: content.clone(), range: start..end }
+    }
+}
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.content.get(self.range.clone()).unwrap_or_default()
+    }
 }
 
 /// The response to a GET or HEAD of `found` at the time `now_s`. `boundary` makes a line that stands nowhere in the file.

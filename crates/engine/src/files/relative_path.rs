@@ -4,7 +4,7 @@
 use portico_wire::percent_decode_into;
 
 /// A path below a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RelativePath {
     /// Segments separated by one slash each, decoded; empty for the directory itself.
     pub path: Vec<u8>,

@@ -1,19 +1,23 @@
 //! A directory whose files are served. Receives paths beneath it and what is asked of them; hands on responses. Knows
 //! nothing of prefixes, connections or applications. Waits for the disk only where it is told that it may.
 
-use super::file_response::{Asked, FileResponse, Found, plain, respond, to_directory};
+use super::file_response::{Asked, FileResponse, plain, respond, to_directory};
 use super::hashed_name::{IMMUTABLE, is_hashed};
+use super::kept_files::{KeptFile, KeptFiles, Key, Representation};
 use super::media_type::media_type;
 use super::opening::{Beneath, Effort, Entry};
+use super::reading::{SMALL_BYTES, read};
 use super::relative_path::RelativePath;
 use super::validators::{FileMetadata, Validators};
 use crate::clock;
 use crate::log::RateLimited;
 use portico_wire::{AcceptEncoding, ContentCoding};
 use rustix::rand::{GetRandomFlags, getrandom};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A directory whose files are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,10 @@ pub struct Folder {
 pub struct StaticRoot {
     folder: Folder,
     beneath: Beneath,
+    /// Its number.
+    number: usize,
+    /// Small files as they were within the last second, where that is good enough.
+    kept: Option<Arc<KeptFiles>>,
 }
 
 /// What there is at a path.
@@ -40,64 +48,109 @@ pub enum Outcome {
     Missing,
 }
 
+/// A file, or what else there is.
+enum Found {
+    File(File, Representation),
+    /// A directory with an index, whose path has no slash at its end.
+    Directory,
+    Nothing,
+}
+
 impl StaticRoot {
-    /// The directory of `folder`.
+    /// The directory of `folder`, which has this `number` among those that keep files in `kept`.
     ///
     /// # Errors
     /// It cannot be opened, or is none.
-    pub fn open(folder: Folder) -> io::Result<StaticRoot> {
-        Ok(StaticRoot { beneath: Beneath::open(&folder.path)?, folder })
+    pub fn open(folder: Folder, number: usize, kept: Option<Arc<KeptFiles>>) -> io::Result<StaticRoot> {
+        Ok(StaticRoot { beneath: Beneath::open(&folder.path)?, folder, number, kept })
     }
 
     /// What there is at `path`; none where that takes more `effort`. `name` is how the directory itself is called, where a
     /// path has to have a slash at its end. A request with another method than GET and HEAD finds what they would, and
     /// is told that it cannot have it.
-    pub fn get(&self, path: &RelativePath, name: &[u8], asked: &Asked<'_>, effort: Effort) -> Option<Outcome> {
-        match self.find(path, name, asked, effort) {
+    pub fn get(&self, path: RelativePath, name: &[u8], asked: &Asked<'_>, effort: Effort) -> Option<Outcome> {
+        let is_compressible = path.has_slash || media_type(&path.path).is_compressible;
+        let codings = asked.accept_encoding.filter(|_| is_compressible);
+        let codings = AcceptEncoding::read(codings).preferred(&ContentCoding::ALL);
+        let key = Key { root: self.number, path, codings };
+        match self.respond_for(&key, name, asked, effort) {
             Ok(Outcome::Response(..)) if !asked.is_reading() => Some(Outcome::Response(plain(405), None)),
             Ok(found) => Some(found),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && effort == Effort::Cached => None,
-            Err(error) => Some(self.failed(&path.path, &error)),
+            Err(error) => Some(self.failed(&key.path.path, &error)),
         }
     }
 
-    fn find(&self, path: &RelativePath, name: &[u8], asked: &Asked<'_>, effort: Effort) -> io::Result<Outcome> {
-        let RelativePath { path, has_slash } = path;
+    /// The response with the file for `key`, kept or from the disk.
+    fn respond_for(&self, key: &Key, name: &[u8], asked: &Asked<'_>, effort: Effort) -> io::Result<Outcome> {
+        let looked_ms = clock::coarse_ms();
+        if let Some(file) = self.kept.as_ref().and_then(|kept| kept.get(key, looked_ms)) {
+            return Ok(Outcome::Response(self.respond_from(&file, asked), None));
+        }
+        let (file, representation) = match self.find(key, effort)? {
+            Found::File(file, representation) => (file, representation),
+            Found::Directory => {
+                let own = key.path.path.rsplit(|byte| *byte == b'/').next().filter(|segment| !segment.is_empty());
+                return Ok(Outcome::Response(to_directory(own.unwrap_or(name), asked.query), None));
+            }
+            Found::Nothing => return Ok(Outcome::Missing),
+        };
+        let response = self.respond(&representation, asked);
+        let Some(kept) =
+            self.kept.as_ref().filter(|_| is_whole(&response, asked) && representation.size <= SMALL_BYTES)
+        else {
+            return Ok(Outcome::Response(response, Some(file)));
+        };
+        let content = Arc::new(read(&file, &(0..representation.size), effort)?);
+        let file = Arc::new(KeptFile { representation, content, looked_ms });
+        kept.keep(key.clone(), &file);
+        let FileResponse { head, body } = response;
+        Ok(Outcome::Response(FileResponse { head, body: file.body(body) }, None))
+    }
+
+    fn respond(&self, representation: &Representation, asked: &Asked<'_>) -> FileResponse {
+        let cache_control = if representation.is_hashed { IMMUTABLE } else { self.folder.cache_control.as_bytes() };
+        respond(&representation.found(cache_control), asked, representation.seen_s, boundary)
+    }
+
+    fn respond_from(&self, file: &KeptFile, asked: &Asked<'_>) -> FileResponse {
+        let FileResponse { head, body } = self.respond(&file.representation, asked);
+        FileResponse { head, body: file.body(body) }
+    }
+
+    fn find(&self, key: &Key, effort: Effort) -> io::Result<Found> {
+        let RelativePath { path, has_slash } = &key.path;
         let entry = if *has_slash { Entry::Directory } else { self.beneath.entry(path, effort)? };
         let (path, file, metadata) = match entry {
-            Entry::File(file, metadata) => (path.clone(), file, metadata),
+            Entry::File(file, metadata) => (Cow::from(path), file, metadata),
             Entry::Directory => match self.index(path, effort)? {
-                Some(found) if *has_slash => found,
-                Some(_) => {
-                    let own = path.rsplit(|byte| *byte == b'/').next().filter(|segment| !segment.is_empty());
-                    return Ok(Outcome::Response(to_directory(own.unwrap_or(name), asked.query), None));
-                }
-                None => return Ok(Outcome::Missing),
+                Some((path, file, metadata)) if *has_slash => (Cow::from(path), file, metadata),
+                Some(_) => return Ok(Found::Directory),
+                None => return Ok(Found::Nothing),
             },
-            Entry::Nothing => return Ok(Outcome::Missing),
+            Entry::Nothing => return Ok(Found::Nothing),
         };
-        let now_s = clock::wall_s();
         let media_type = media_type(&path);
-        let codings = asked.accept_encoding.filter(|_| media_type.is_compressible);
+        let codings = key.codings.iter().filter(|_| media_type.is_compressible);
         let mut sent = (None, file, metadata);
-        for coding in AcceptEncoding::read(codings).preferred(&ContentCoding::ALL) {
-            if let Some((file, sibling)) = self.sibling(&path, coding, &metadata, effort)? {
-                sent = (Some(coding), file, sibling);
+        for coding in codings {
+            if let Some((file, sibling)) = self.sibling(&path, *coding, &metadata, effort)? {
+                sent = (Some(*coding), file, sibling);
                 break;
             }
         }
         let (coding, file, metadata) = sent;
-        let validators = Validators::new(&metadata, now_s);
-        let cache_control = if is_hashed(&path) { IMMUTABLE } else { self.folder.cache_control.as_bytes() };
-        let found = Found {
-            content_type: media_type.text.as_bytes(),
+        let seen_s = clock::wall_s();
+        let representation = Representation {
+            content_type: media_type.text,
             coding,
             varies: media_type.is_compressible,
-            cache_control: Some(cache_control).filter(|text| !text.is_empty()),
+            is_hashed: is_hashed(&path),
             size: metadata.size,
-            validators: &validators,
+            validators: Validators::new(&metadata, seen_s),
+            seen_s,
         };
-        Ok(Outcome::Response(respond(&found, asked, now_s, boundary), Some(file)))
+        Ok(Found::File(file, representation))
     }
 
     /// What stands for the directory at `path`, and where; none if there is no such file.
@@ -136,6 +189,11 @@ impl StaticRoot {
         });
         Outcome::Response(plain(status), None)
     }
+}
+
+/// Whether a response has all of the file in it.
+fn is_whole(response: &FileResponse, asked: &Asked<'_>) -> bool {
+    response.head.status == 200 && asked.method == b"GET"
 }
 
 /// How the name of a file in a coding ends.
