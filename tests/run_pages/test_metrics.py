@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from generate.made import generated
 from portico.admin.families import FAMILIES
 from portico.process.totals import REASONS
 from process.conftest import Portico, Start
@@ -20,8 +21,8 @@ from .pages import blocks, page
 
 PAGE = page("metrics")
 (CONFIGURATION,) = blocks("metrics", "toml")
-(CURL,) = (block.strip().removeprefix("$ ") for block in blocks("metrics", "console"))
-SCRAPE, ALERTS = blocks("metrics", "yaml")
+CURL, GENERATE = (block.strip().removeprefix("$ ") for block in blocks("metrics", "console"))
+SCRAPE, ALERTS, AUTOSCALER, RULE = blocks("metrics", "yaml")
 ADDRESS = re.findall(r'^bind = "(.+)"$', CONFIGURATION, re.MULTILINE)[0]
 NAMES = {family.name for family in FAMILIES}
 METRIC = re.compile(r"\b(?:portico|process)_[a-z_]+\b")
@@ -95,11 +96,20 @@ def test_prometheus_asks_where_it_is() -> None:
 def test_rules_name_metrics_and_labels_that_there_are() -> None:
     labels = {family.name: family.labels for family in FAMILIES}
     rules = [rule["expr"] for group in yaml.safe_load(ALERTS)["groups"] for rule in group["rules"]]
+    (adapted,) = yaml.safe_load(RULE)["rules"]
     assert len(rules) == 4
-    for text in rules:
+    for text in (*rules, adapted["seriesQuery"]):
         assert METRIC.findall(text)
         assert set(METRIC.findall(text)) <= NAMES
         for name, label in re.findall(r"(\w+)\{(\w+)!?=", text):
-            assert label in labels[name]
+            assert label in (*labels[name], "namespace")
     assert 'reason!="spent"' in ALERTS
     assert "spent" in REASONS
+
+
+def test_the_autoscaler_is_what_is_generated() -> None:
+    words = shlex.split(GENERATE)
+    assert words[:2] == ["portico", "generate"]
+    text = generated(*words[2:])
+    assert f"\n{AUTOSCALER}" in text
+    assert "- name: metrics\n              containerPort: 9100\n" in text
