@@ -30,7 +30,7 @@ $ portico generate nginx shop.wsgi --bind unix:/run/shop.sock --timeout 2m --ser
 | `haproxy` | a whole `haproxy.cfg` | `--server-name`, `--listen` |
 | `systemd` | a service, and a socket unit for each address | |
 | `dockerfile` | a Dockerfile | `--image` |
-| `k8s` | a Deployment and a Service | `--image` |
+| `k8s` | a Deployment and a Service; with `--admin-bind :9100` a HorizontalPodAutoscaler | `--image` |
 
 All have `--name` (of the upstream, service or image; without it, the application's module), `-o FILE`,
 which writes a file that is not there yet, and `--force`, which overwrites one. `systemd -o shop.service`

@@ -137,10 +137,10 @@ class WorkerStatus:
         """Connections accepted since the slot was reset."""
     @property
     def bytes_sent(self) -> int:
-        """Bytes of responses, heads included."""
+        """Bytes of the bodies of responses."""
     @property
     def errors(self) -> int:
-        """Requests that ended in an exception of the application."""
+        """Requests that ended with a status of 500 or above."""
     @property
     def calls(self) -> list[RunningCall]:
         """The calls that are in the application right now."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from portico.admin.families import FAMILIES
 from portico.config.settings import Settings
 from portico.errors import OperatorError
 from support.server import Server, free_port
@@ -248,6 +249,83 @@ def test_the_service_leads_to_the_pods() -> None:
     assert (
         container_of("shop", "--image", "registry.example/shop:1.0")["image"] == "registry.example/shop:1.0"
     )
+
+
+REACHED = pytest.mark.parametrize("admin", [":9100", "[::]:9100", "10.0.0.7:9100"])
+WITHIN = ["127.0.0.1:9100", "localhost:9100", "[::1]:9100", "unix:/tmp/admin.sock", "unix:@admin"]
+
+
+@REACHED
+def test_pods_are_added_by_their_saturation_where_prometheus_reaches_them(admin: str) -> None:
+    deployment, service, scaler = yaml.safe_load_all(
+        generated("k8s", "shop", "-b", ":8000", "--admin-bind", admin)
+    )
+    assert (scaler["apiVersion"], scaler["kind"]) == ("autoscaling/v2", "HorizontalPodAutoscaler")
+    assert scaler["metadata"] == deployment["metadata"]
+    spec = scaler["spec"]
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}
+    assert spec["scaleTargetRef"] == target
+    assert (deployment["apiVersion"], deployment["kind"]) == ("apps/v1", "Deployment")
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 10)
+    (metric,) = spec["metrics"]
+    assert metric == {
+        "type": "Pods",
+        "pods": {
+            "metric": {"name": "portico_saturation"},
+            "target": {"type": "AverageValue", "averageValue": "600m"},
+        },
+    }
+    assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 300
+    assert "replicas" not in deployment["spec"], "each apply would set back what the autoscaler has done"
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    assert container["ports"] == [
+        {"name": "http", "containerPort": 8000},
+        {"name": "metrics", "containerPort": 9100},
+    ]
+    assert pod["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": "9100",
+        "prometheus.io/path": "/metrics",
+    }
+    # Clients of the Service have nothing to do with it.
+    assert len(service["spec"]["ports"]) == 1
+    assert settings_of(container["command"]).admin_bind in (admin, f"0.0.0.0{admin}")
+
+
+def test_the_metric_of_the_autoscaler_is_one_that_portico_has() -> None:
+    (name,) = re.findall(r"name: (portico_\w+)", generated("k8s", "shop", "--admin-bind", ":9100"))
+    assert name in {family.name for family in FAMILIES}
+
+
+def test_without_an_admin_address_nothing_is_scaled() -> None:
+    deployment, _ = objects("shop")
+    assert deployment["spec"]["replicas"] == 2
+    assert "annotations" not in deployment["spec"]["template"]["metadata"]
+    assert "admin" not in generated("k8s", "shop")
+
+
+@pytest.mark.parametrize("admin", WITHIN)
+def test_nor_with_one_that_prometheus_cannot_reach(admin: str) -> None:
+    options = ("shop", "--admin-bind", admin)
+    deployment, _ = objects(*options)
+    assert deployment["spec"]["replicas"] == 2
+    assert len(container_of(*options)["ports"]) == 1
+    head = " ".join(head_of(generated("k8s", *options)).split())
+    assert f"Prometheus does not reach {admin} (admin_bind), which is inside of the pod." in head
+
+
+@pytest.mark.parametrize(
+    ("admin", "sentence"),
+    [
+        (":0", "0.0.0.0:0: nobody would know which port that is; give one"),
+        ("unix:/run/admin.sock", "unix:/run/admin.sock: in the pod no files can be made but below /tmp"),
+    ],
+)
+def test_says_which_admin_address_a_pod_cannot_have(admin: str, sentence: str) -> None:
+    with pytest.raises(OperatorError) as failure:
+        generated("k8s", "shop", "--admin-bind", admin)
+    assert failure.value.message == f"--admin-bind on the command line: {sentence}"
 
 
 @pytest.mark.parametrize(

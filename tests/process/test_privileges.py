@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,22 @@ def test_workers_become_the_user_and_the_supervisor_does_not(start: Start) -> No
     assert ask(portico, "import") == USER.pw_uid
     supervisor = fields(Path(f"/proc/{portico.process.pid}/status").read_text())
     assert supervisor["Uid"] == ["0"] * 4
+    portico.stop()
+
+
+def test_the_admin_process_does_as_workers_do(start: Start) -> None:
+    admin = free_port()
+    portico = start("--user", "www-data", "--admin-bind", f"127.0.0.1:{admin}")
+    portico.wait_ready()
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as response:
+        assert b"portico_workers" in response.read()
+    (pid,) = [
+        pid for pid in portico.worker_pids if Path(f"/proc/{pid}/comm").read_text() == "portico admin\n"
+    ]
+    status = fields(Path(f"/proc/{pid}/status").read_text())
+    assert status["Uid"] == [str(USER.pw_uid)] * 4
+    assert status["Gid"] == [str(USER.pw_gid)] * 4
+    assert status["CapEff"] == status["CapPrm"] == [NO_CAPABILITIES]
     portico.stop()
 
 

@@ -28,6 +28,7 @@ _LEAST_WORDS = 2
 # Files whose sentences are for somebody else than who reads the log of a server, and where those have them.
 ELSEWHERE = {
     "crates/engine/src/exchange/server_response.rs": "the phrases of statuses (RFC 9110 15)",
+    "python/portico/admin/*": "metrics and their documentation: docs/run/metrics.md",
     "python/portico/config/error_pages.py": "what pages may be: docs/error-pages.md",
     "python/portico/config/routes/folder.py": "what files of applications may be: docs/pools.md",
     "python/portico/config/addresses.py": "what an address has to look like: docs/listeners.md",

@@ -41,6 +41,7 @@ def plan(**texts: str) -> Plan:
         started_at_s=1.5,
         identity=Identity(1000, 1000, [4], {"HOME": "/home/shop"}),
         hooks=("on_start",),
+        admin=[Listener(7, parse_address("127.0.0.1:9100"), "http://127.0.0.1:9100")],
         control=[Listener(6, parse_address("unix:/run/c.sock"), "/run/c.sock", identity=(1, 3))],
         pid_file="/run/shop.pid",
     )
@@ -84,6 +85,8 @@ def test_a_plan_survives_its_exec() -> None:
     assert after.settings.values == before.settings.values
     assert after.settings.origins == before.settings.origins
     assert [(one.fd, one.identity) for one in after.control] == [(6, (1, 3))]
+    assert [(one.fd, one.asked) for one in after.admin] == [(7, "127.0.0.1:9100")]
+    assert [one.fd for one in after.sockets] == [3, 4, 5, 7]
     assert (after.hooks, after.pid_file, after.invocation.umask) == (("on_start",), "/run/shop.pid", 0o022)
     assert after.identity is not None
     assert (after.identity.uid, after.identity.groups, after.identity.variables) == (

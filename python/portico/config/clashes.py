@@ -38,6 +38,7 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
         _of_static_directories(settings),
         _of_found_files(settings),
         _of_cluster(settings),
+        _of_admin(settings, directory),
     )
     return [
         sentence
@@ -55,10 +56,8 @@ def _in_bind(settings: Settings, directory: str) -> Iterator[_Clash]:
         yield (row,), f"{origin}: expected at least one address to listen on, got none"
     seen: dict[str, str] = {}
     for text in settings.bind:
-        address = parse_address(text)
-        if address.is_file:
-            address.path = os.path.normpath(os.path.join(directory, address.path))
-        elif address.host and not address.port:
+        address = _placed(text, directory)
+        if address.host and not address.port:
             continue  # each gets a port of its own
         if other := seen.get(address.place):
             what = f"{text} is given twice" if other == text else f"{other} and {text} are the same place"
@@ -199,6 +198,36 @@ def _of_cluster(settings: Settings) -> Iterator[_Clash]:
         sentence = "expected an address for Envoy, since none listens at one of HTTP, got auto"
         where = settings.origins[Settings.cluster_eds_file.attribute]
         yield (row, Settings.bind), f"{where}: {row.name}: {sentence}"
+
+
+def _of_admin(settings: Settings, directory: str) -> Iterator[_Clash]:
+    """What is served at the admin address is nobody else's."""
+    if settings.admin_bind == "off":
+        return
+    row, other = Settings.admin_bind, Settings.bind
+    address = _placed(settings.admin_bind, directory)
+    for text in settings.bind:
+        if _share_place(address, _placed(text, directory)):
+            yield (
+                (row, other),
+                f"{settings.origins[row.attribute]}: expected an address of its own, got "
+                f"{settings.admin_bind}, where {text} ({settings.origins[other.attribute]}) is",
+            )
+
+
+def _placed(text: str, directory: str) -> Address:
+    address = parse_address(text)
+    if address.is_file:
+        address.path = os.path.normpath(os.path.join(directory, address.path))
+    return address
+
+
+def _share_place(one: Address, other: Address) -> bool:
+    """Say whether a socket at one of both would be in the way of the other's."""
+    if not one.host or not other.host:
+        return one.place == other.place
+    hosts = {one.host, other.host}
+    return 0 < one.port == other.port and (len(hosts) == 1 or bool(hosts & {"0.0.0.0", "::"}))
 
 
 def _misfit(settings: Settings, one: Setting[Any], relation: str, other: Setting[Any]) -> _Clash:

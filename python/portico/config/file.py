@@ -188,9 +188,11 @@ class _Reader:
 
     def _elsewhere(self) -> dict[str, str]:
         """Return in which table each setting stands, by its key and by its name."""
-        return {
-            name: f"{row.key} in {self._document.header(group.table, is_array=group.table in ARRAYS)}"
+        places = {
+            row: f"{row.key} in {self._document.header(group.table, is_array=group.table in ARRAYS)}"
             for group, rows in self._groups.values()
             for row in rows
-            for name in (row.name, row.key)
         }
+        # What is a key in several tables is most likely the setting of that name.
+        by_key = {row.key: place for row, place in places.items()}
+        return by_key | {row.name: place for row, place in places.items()}

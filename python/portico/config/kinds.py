@@ -340,6 +340,30 @@ class AddressText(Kind[str]):
         return str(address)
 
 
+class AdminAddress(AddressText):
+    """An address of plain HTTP for those who run the server, or `off`."""
+
+    expected = "HOST:PORT, unix:PATH or off"
+
+    def parse(self, text: str) -> str:
+        text = text.strip()
+        if text.lower() == "off":
+            return "off"
+        try:
+            address = parse_address(text)
+        except ValueError:
+            raise ValueError from None  # its own words are of listeners, which may be more
+        if address.scheme != "http" or address.is_inherited or address.proxy:
+            raise ValueError
+        return str(address)
+
+    def split(self, text: str) -> list[str]:
+        return [text]
+
+    def from_folder(self, value: str, folder: str) -> str:
+        return value if value == "off" else super().from_folder(value, folder)
+
+
 class Network(Kind[str]):
     """Peers: an address, a network, `unix`, `*` or `none`; kept as text (it has to pass through an exec)."""
 

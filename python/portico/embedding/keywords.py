@@ -19,7 +19,7 @@ from portico.config.sources import DEFAULT_ORIGIN
 from portico.errors import OperatorError
 
 _UP_TO_THE_PROGRAM = "that is up to the program that serves"
-_OF_CLUSTER = "that takes a supervisor, which only `portico run` has"
+_OF_SUPERVISOR = "that takes a supervisor, which only `portico run` has"
 _OF_WORKERS = "that takes workers, which only `portico run` has"
 NOT_HERE = {
     "app": "the application is an argument of its own",
@@ -39,12 +39,13 @@ NOT_HERE = {
     "slow_after": _OF_WORKERS,
     "route_timeout": _OF_WORKERS,
     "route_slow_after": _OF_WORKERS,
-    "cluster_agent": _OF_CLUSTER,
-    "cluster_haproxy": _OF_CLUSTER,
-    "cluster_backend": _OF_CLUSTER,
-    "cluster_server": _OF_CLUSTER,
-    "cluster_address": _OF_CLUSTER,
-    "cluster_options": _OF_CLUSTER,
+    "admin_bind": _OF_SUPERVISOR,
+    "cluster_agent": _OF_SUPERVISOR,
+    "cluster_haproxy": _OF_SUPERVISOR,
+    "cluster_backend": _OF_SUPERVISOR,
+    "cluster_server": _OF_SUPERVISOR,
+    "cluster_address": _OF_SUPERVISOR,
+    "cluster_options": _OF_SUPERVISOR,
 }
 """Settings that have no meaning without a supervisor, each with the reason."""
 

@@ -1,10 +1,14 @@
-"""A Deployment and a Service of Kubernetes for an image such as `portico generate dockerfile` describes."""
+"""A Deployment and a Service of Kubernetes for an image such as `portico generate dockerfile` describes.
+
+Where Prometheus can reach the admin address there is a HorizontalPodAutoscaler, too.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from portico.config.address import Address
+from portico.config.addresses import parse_address
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.errors import OperatorError
@@ -31,7 +35,7 @@ _MANIFEST = """
       labels:
         app.kubernetes.io/name: <name>
     spec:
-      replicas: 2
+      <replicas>
       selector:
         matchLabels:
           app.kubernetes.io/name: <name>
@@ -44,6 +48,7 @@ _MANIFEST = """
         metadata:
           labels:
             app.kubernetes.io/name: <name>
+          <annotations>
         spec:
           # drain_delay and graceful_timeout together, and some room.
           terminationGracePeriodSeconds: <grace>
@@ -62,6 +67,7 @@ _MANIFEST = """
               ports:
                 - name: <port_name>
                   containerPort: <port>
+                <metrics_port>
               <probes_comment>
               startupProbe:
                 <probe>
@@ -114,6 +120,59 @@ _MANIFEST = """
         - name: <port_name>
           port: <service_port>
           targetPort: <port_name>
+    <autoscaler>
+"""
+
+_REPLICAS = "replicas: 2"
+_REPLICAS_OF_AUTOSCALER = "# How many replicas there are the HorizontalPodAutoscaler says."
+
+_ANNOTATIONS = """
+    annotations:
+      # As many configurations of Prometheus have it. A PodMonitor names the port instead: metrics.
+      prometheus.io/scrape: "true"
+      prometheus.io/port: "<metrics>"
+      prometheus.io/path: /metrics
+"""
+
+_METRICS_PORT = """
+    - name: metrics
+      containerPort: <metrics>
+"""
+
+_AUTOSCALER = """
+    ---
+    # The metric is 0 for a pod that is idle, and 1 where all threads or CPUs are busy. Kubernetes has it from
+    # whoever offers metrics of pods: prometheus-adapter, or KEDA, which has an object of its own in the place
+    # of this one. Without such an adapter the number of pods stays as it is.
+    apiVersion: autoscaling/v2
+    kind: HorizontalPodAutoscaler
+    metadata:
+      name: <name>
+      labels:
+        app.kubernetes.io/name: <name>
+    spec:
+      scaleTargetRef:
+        apiVersion: apps/v1
+        kind: Deployment
+        name: <name>
+      minReplicas: 2
+      maxReplicas: 10
+      metrics:
+        - type: Pods
+          pods:
+            metric:
+              name: portico_saturation
+            target:
+              type: AverageValue
+              averageValue: 600m
+      behavior:
+        scaleDown:
+          # A load that comes again within five minutes keeps its pods.
+          stabilizationWindowSeconds: 300
+          policies:
+            - type: Pods
+              value: 1
+              periodSeconds: 60
 """
 
 
@@ -135,6 +194,8 @@ def files(deployment: Deployment) -> list[File]:
     settings, name = deployment.settings, deployment.name
     contained = contain(deployment)
     address = _served(settings, contained)
+    metrics, remark = _metrics_port(settings)
+    is_scaled = bool(metrics) and settings.pools is None
     workers = settings.workers or 1
     memory_bytes = _SUPERVISOR_BYTES + workers * (_WORKER_BYTES + settings.max_buffered_bytes)
     grace = Derived(
@@ -150,7 +211,7 @@ def files(deployment: Deployment) -> list[File]:
         _mebibytes(workers * settings.max_temporary_bytes),
         _each(settings, Settings.max_temporary_bytes.name),
     )
-    changes = "".join(f"\n{change}" for change in contained.changes)
+    changes = "".join(f"\n{change}" for change in (*contained.changes, *filter(None, [remark])))
     text = fill(
         _MANIFEST,
         head=comment(
@@ -158,6 +219,10 @@ def files(deployment: Deployment) -> list[File]:
             f"From these settings of portico:\n{listing([grace, limit, temporary])}{changes}"
         ),
         name=yaml_string(name),
+        replicas=_REPLICAS_OF_AUTOSCALER if is_scaled else _REPLICAS,
+        annotations=fill(_ANNOTATIONS, metrics=metrics) if metrics else "",
+        metrics_port=fill(_METRICS_PORT, metrics=metrics) if metrics else "",
+        autoscaler=fill(_AUTOSCALER, name=yaml_string(name)) if is_scaled else "",
         grace=grace.value,
         user=str(USER_ID),
         image=yaml_string(deployment.image or f"{name}:latest"),
@@ -188,6 +253,24 @@ def _served(settings: Settings, contained: Contained) -> Address:
         if not address.path:
             return address
     raise OperatorError(f"{origin}: a Service leads to a TCP port, but there is none: add --bind :8000")
+
+
+def _metrics_port(settings: Settings) -> tuple[str, str]:
+    """The port of the admin address, if it is reached from outside of the pod; else a remark, if any."""
+    text, origin = settings.admin_bind, settings.origins[Settings.admin_bind.attribute]
+    if text == "off":
+        return "", ""
+    address = parse_address(text)
+    if address.is_file and not address.path.startswith("/tmp/"):
+        raise OperatorError(f"{origin}: {text}: in the pod no files can be made but below /tmp")
+    if address.path or address.host in ("localhost", "::1") or address.host.startswith("127."):
+        return "", (
+            f"Prometheus does not reach {text} (admin_bind), which is inside of the pod. With --admin-bind "
+            ":9100 there is a HorizontalPodAutoscaler, too."
+        )
+    if not address.port:
+        raise OperatorError(f"{origin}: {text}: nobody would know which port that is; give one")
+    return str(address.port), ""
 
 
 def _probe(contained: Contained, address: Address) -> str:

@@ -29,7 +29,7 @@ def supervise(plan: Plan, before: Predecessor | None = None) -> None:
     """Run the supervisor by `plan`, in the place of the one `before` if there was one."""
     # The application sees the command line that the user typed.
     sys.argv[:] = sys.argv[1:]
-    for listener in (*plan.listeners, *plan.control):
+    for listener in (*plan.sockets, *plan.control):
         os.set_inheritable(listener.fd, False)
     if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
         os.set_inheritable(plan.settings.pool["line_fd"], False)

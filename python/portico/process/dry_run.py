@@ -61,9 +61,17 @@ class DryRun:
     )
 
     def __init__(
-        self, invocation: Invocation, listeners: list[Listener], *, until_s: float, hand_over_fd: int = -1
+        self,
+        invocation: Invocation,
+        listeners: list[Listener],
+        admin: list[Listener],
+        *,
+        until_s: float,
+        hand_over_fd: int = -1,
     ) -> None:
-        """Start the child, which may keep `listeners`. Raises OSError if that is not possible.
+        """Start the child, which may keep `listeners`, and for the admin address `admin`.
+
+        Raises OSError if that is not possible.
 
         In `hand_over_fd`, which stays the caller's, is what an upgrade would hand over to it.
         """
@@ -77,9 +85,9 @@ class DryRun:
         self.pid = ways.fork()
         self.channel_fd, self.said_fd = ways.ends
         if self.pid == 0:
-            _become_command_line(invocation, listeners, self.channel_fd, self.said_fd)
+            _become_command_line(invocation, [*listeners, *admin], self.channel_fd, self.said_fd)
         try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
-            os.write(self.channel_fd, _request(listeners, hand_over_fd))
+            os.write(self.channel_fd, _request(listeners, admin, hand_over_fd))
         except BrokenPipeError:
             pass  # the child has ended already, and says why
 
@@ -107,7 +115,7 @@ class DryRun:
                 how = "that takes an upgrade (USR2) or a restart"
                 return None, f"{what} is {report[what]} now, and this is {ours}: {how}"
         plan = load_plan(report["plan"])
-        renumber(plan.listeners, report["numbers"])
+        renumber(plan.sockets, report["numbers"])
         return plan, said
 
     def end_with_report(self) -> tuple[dict[str, Any] | None, str]:
@@ -168,10 +176,11 @@ def renumber(listeners: list[Listener], numbers: dict[int, int]) -> None:
         listener.fd = numbers.get(listener.fd, listener.fd)
 
 
-def _request(listeners: list[Listener], hand_over_fd: int) -> bytes:
+def _request(listeners: list[Listener], admin: list[Listener], hand_over_fd: int) -> bytes:
     request = {
         "version": RECORD_VERSION,
         "listeners": dump_listeners(listeners),
+        "admin": dump_listeners(admin),
         "hand_over_fd": hand_over_fd,
     }
     data = marshal.dumps(request, MARSHAL_FORMAT)

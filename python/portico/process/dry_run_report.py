@@ -21,16 +21,23 @@ _LENGTH_BYTES = 4
 
 
 class DryRunRequest:
-    """What the supervisor has passed: `listeners` that it has, under the same descriptors here.
+    """What the supervisor has passed: `listeners` that it has, and for the admin address `admin`.
+
+    They have the same descriptors here.
 
     `hand_over` is what it would hand over to this program in an upgrade; None for a reload.
     """
 
     def __init__(
-        self, channel: socket.socket, listeners: list[Listener], hand_over: dict[str, Any] | None
+        self,
+        channel: socket.socket,
+        listeners: list[Listener],
+        admin: list[Listener],
+        hand_over: dict[str, Any] | None,
     ) -> None:
         self._channel = channel
         self.listeners = listeners
+        self.admin = admin
         self.hand_over = hand_over
 
     def report(self, plan: Plan) -> NoReturn:
@@ -40,8 +47,8 @@ class DryRunRequest:
 
     def send(self, plan: Plan, program: dict[str, Any] | None) -> None:
         """Send `plan`, the sockets that are new in it, and how to call `program`."""
-        passed = {listener.fd for listener in self.listeners}
-        opened = [listener for listener in plan.listeners if listener.fd not in passed]
+        passed = {listener.fd for listener in (*self.listeners, *self.admin)}
+        opened = [listener for listener in plan.sockets if listener.fd not in passed]
         report = report_of(dump_plan(plan), opened, program)
         # The descriptors travel with the first byte.
         socket.send_fds(self._channel, [report[:1]], [listener.fd for listener in opened])
@@ -67,7 +74,9 @@ def take_request(environment: MutableMapping[str, str]) -> DryRunRequest | None:
         with open(request["hand_over_fd"], "rb") as file:
             hand_over = marshal.load(file)
         check_version(hand_over)
-    return DryRunRequest(channel, load_listeners(request["listeners"]), hand_over)
+    # A supervisor of before has no admin address.
+    listeners, admin = load_listeners(request["listeners"]), load_listeners(request.get("admin", []))
+    return DryRunRequest(channel, listeners, admin, hand_over)
 
 
 def check_version(record: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from portico.process.keeper import Keeper
     from portico.process.life import Life
     from portico.process.loop import Loop
+    from portico.process.totals import Totals
     from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
 
@@ -38,7 +39,7 @@ class Ends:
 
     __slots__ = (
         *("_accounting", "_generations", "_hooks", "_keeper", "_life", "_loop", "_other_ended"),
-        *("_scoreboard", "_stop", "_worker_set"),
+        *("_scoreboard", "_stop", "_totals", "_worker_set"),
     )
 
     def __init__(
@@ -50,6 +51,7 @@ class Ends:
         scoreboard: _core.Scoreboard,
         keeper: Keeper,
         hooks: HookCalls,
+        totals: Totals,
         *,
         other_ended: Callable[[int, int], object],
         stop: Callable[[str, float], None],
@@ -61,6 +63,7 @@ class Ends:
         self._scoreboard = scoreboard
         self._keeper = keeper
         self._hooks = hooks
+        self._totals = totals
         self._other_ended = other_ended
         self._stop = stop
         self._accounting = Accounting(scoreboard)
@@ -98,12 +101,15 @@ class Ends:
         self._worker_set.remove(worker)
         self._on_exit(worker, exit_code, now_s)
         self._hooks.worker_ended(worker, exit_code)
+        self._totals.add(self._scoreboard.read(worker.slot))
         self._scoreboard.reset(worker.slot)
 
     def _on_exit(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:
         """Say what happened and when its place is filled; the scoreboard still has what it was doing."""
         how = how_it_ended(exit_code)
-        if self._accounting.settle(worker, exit_code, self._generations.current) == "killed:oom":
+        is_for_memory = self._accounting.settle(worker, exit_code, self._generations.current) == "killed:oom"
+        self._totals.ended(worker, is_for_memory=is_for_memory)
+        if is_for_memory:
             how += ", for want of memory in its cgroup,"
         if not worker.is_active:
             log.debug(f"{worker} has left: it {how}")

@@ -24,6 +24,8 @@ from portico.process.worker import configure_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from portico.config.settings import Settings
     from portico.process.plan import Listener, Plan
     from portico.process.predecessor import Predecessor
@@ -40,8 +42,10 @@ class Generations:
     def __init__(self, plan: Plan, before: Predecessor | None = None) -> None:
         self.current = plan
         self._confirmed = before.plan if before else plan
-        # What a dry run may keep, which the plan of an upgrade comes of, too.
-        self._lent: list[Listener] = before.listeners if before else []
+        # What a dry run may keep, which the plan of an upgrade comes of, too: for clients, and of the admin.
+        self._lent: tuple[list[Listener], list[Listener]] = (
+            (before.listeners, before.admin) if before else ([], [])
+        )
         self.number = before.generation + 1 if before else 0
         self.failed = -1
         self.failure = ""
@@ -53,24 +57,34 @@ class Generations:
 
     @property
     def listeners(self) -> list[Listener]:
-        """All sockets that are open."""
-        return each_once([*self.current.listeners, *self._confirmed.listeners, *self._lent])
+        """All sockets for clients that are open."""
+        return each_once([*self.current.listeners, *self._confirmed.listeners, *self._lent[0]])
 
-    def lend(self) -> list[Listener]:
+    @property
+    def admin(self) -> list[Listener]:
+        """All sockets of admin addresses that are open."""
+        return each_once([*self.current.admin, *self._confirmed.admin, *self._lent[1]])
+
+    @property
+    def sockets(self) -> list[Listener]:
+        """Both."""
+        return [*self.listeners, *self.admin]
+
+    def lend(self) -> tuple[list[Listener], list[Listener]]:
         """Return all sockets, for a dry run: until `take_back` none of them is closed but by the end."""
-        self._lent = self.listeners
+        self._lent = self.listeners, self.admin
         return self._lent
 
     def take_back(self) -> None:
         """The dry run is over, and its plan taken or not: give up what no plan asks for any longer."""
-        lent, self._lent = self._lent, []
-        self._give_up_aloud(lent)
+        lent, self._lent = self._lent, ([], [])
+        self._give_up_aloud([*lent[0], *lent[1]])
 
     def take(self, plan: Plan) -> None:
         """Let workers be made by `plan` from now on."""
         unconfirmed, self.current = self.current, plan
         self.number += 1
-        close_all_but(unconfirmed.listeners, self.listeners)
+        close_all_but(unconfirmed.sockets, self.sockets)
         _become(plan, before=unconfirmed)
 
     def renew(self) -> int:
@@ -87,31 +101,38 @@ class Generations:
     def confirm(self) -> None:
         """A worker of the current plan serves: give up what only the plan before has asked for."""
         before, self._confirmed = self._confirmed, self.current
-        self._give_up_aloud(before.listeners)
+        self._give_up_aloud(before.sockets)
 
     def _give_up_aloud(self, listeners: list[Listener]) -> None:
-        for listener in close_all_but(listeners, self.listeners):
+        for listener in close_all_but(listeners, self.sockets):
             log.info(f"no longer listening on {listener.display}")
 
     def go_back(self, why: str) -> None:
         """The current plan cannot be served by: workers are made by the confirmed one again."""
         self.failed, self.failure = self.number, why
         failed, self.current = self.current, self._confirmed
-        close_all_but(failed.listeners, self.listeners)
+        close_all_but(failed.sockets, self.sockets)
         _become(self.current, before=failed)
 
-    def keep_only_current(self) -> None:
-        """In a worker: let go of the sockets that are not its plan's."""
-        fds = {listener.fd for listener in self.current.listeners}
-        for listener in self.listeners:
+    def keep_only(self, kept: Iterable[Listener]) -> None:
+        """In a forked process: let go of all sockets but those that it serves."""
+        fds = {listener.fd for listener in kept}
+        for listener in self.sockets:
             if listener.fd not in fds:
                 os.close(listener.fd)
 
     def close_listeners(self) -> None:
-        """Close all sockets, at the end."""
+        """Close all sockets for clients, at the end."""
         for listener in self.listeners:
             listener.leave()
-        for listeners in (self.current.listeners, self._confirmed.listeners, self._lent):
+        for listeners in (self.current.listeners, self._confirmed.listeners, self._lent[0]):
+            listeners.clear()
+
+    def close_admin(self) -> None:
+        """Close all sockets of admin addresses, at the very end."""
+        for listener in self.admin:
+            listener.leave()
+        for listeners in (self.current.admin, self._confirmed.admin, self._lent[1]):
             listeners.clear()
 
     def open_error_log(self) -> None:

@@ -15,6 +15,7 @@ from portico.process.banner import banner
 from portico.process.calls import describe_calls
 from portico.process.life import ANNOUNCING, DRAINING, QUITTING
 from portico.process.messages import Announce, Drain, Failed, Leaving, Members, Quit, Ready, Warmed
+from portico.process.totals import SIGNAL
 from portico.process.ways import Ways, fork_each
 from portico.process.worker import Assignment
 from portico.process.worker_handle import BOOTING, READY, WorkerHandle
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from portico.process.plan import Plan
     from portico.process.reforking import Reforking
     from portico.process.templates import Templates
+    from portico.process.totals import Totals
     from portico.process.worker_set import WorkerSet
 
 # A worker that dies sooner after it was ready counts like one that died at boot.
@@ -48,7 +50,7 @@ class Keeper:
 
     __slots__ = (
         *("_bounds", "_generations", "_hooks", "_leave", "_life", "_loop", "_member_orders", "_on_templates"),
-        *("_scoreboard", "_worker_set", "back_off", "reforking", "templates"),
+        *("_scoreboard", "_totals", "_worker_set", "back_off", "reforking", "templates"),
     )
 
     def __init__(
@@ -60,6 +62,7 @@ class Keeper:
         scoreboard: _core.Scoreboard,
         bounds: Bounds,
         hooks: HookCalls,
+        totals: Totals,
         *,
         leave: Callable[[], None],
         member_orders: Callable[[], str],
@@ -72,6 +75,7 @@ class Keeper:
         self._scoreboard = scoreboard
         self._bounds = bounds
         self._hooks = hooks
+        self._totals = totals
         self._leave = leave
         self._member_orders = member_orders
         self._on_templates = on_templates
@@ -239,7 +243,7 @@ class Keeper:
         self, slot: int, ends: list[int], server: Server | None, *, is_template: bool = False
     ) -> Assignment:
         self._leave()
-        self._generations.keep_only_current()
+        self._generations.keep_only(self._plan.listeners)
         supervisor_fd, stack_fd = ends
         return Assignment(
             self._plan,
@@ -318,6 +322,7 @@ class Keeper:
             elif message.kind is Warmed and self._becomes_template(worker, now_s):
                 # From here on it is among the templates.
                 self._worker_set.remove(worker)
+                self._totals.add(self._scoreboard.read(worker.slot))
                 self._scoreboard.reset(worker.slot)
                 return
         if worker.message_fd < 0:
@@ -361,6 +366,7 @@ class Keeper:
         # Ctrl-C reaches the workers too: that is no signal which somebody has sent to this one alone.
         if worker.is_active and not self._life.has_stop_signal:
             self.lived(now_s - worker.ready_at_s, now_s)
+            self._totals.restarted(SIGNAL)
             log.info(f"{worker} leaves because of a signal; {self.back_off.next_try(now_s)}")
         worker.expect_end(order, now_s=now_s)
 

@@ -29,7 +29,7 @@ from portico.process.import_path import import_path
 from portico.process.inherited import read_activation
 from portico.process.invocation import this_invocation
 from portico.process.pid_file import remove_pid_file, write_pid_file
-from portico.process.plan import MARSHAL_FORMAT, Plan, dump_plan
+from portico.process.plan import MARSHAL_FORMAT, Listener, Plan, dump_plan
 from portico.process.privilege_trial import try_privileges
 from portico.process.sockets import bind_all
 from portico.process.standard_streams import write_errors_to
@@ -81,7 +81,7 @@ def try_upgrade(request: DryRunRequest, plan: Plan) -> NoReturn:
     """Report what to upgrade to, and become that for a trial: it takes over in thought, and ends."""
     program = Program("portico.process.take_over", plan, program="portico")
     request.send(plan, {"import_path": plan.import_path, **program.__dict__})
-    for listener in plan.listeners:
+    for listener in plan.sockets:
         os.set_inheritable(listener.fd, False)
     hand_over = {**(request.hand_over or {}), "plan": dump_plan(plan), "numbers": {}, "is_trial": True}
     program.execute(marshal.dumps((plan.import_path, hand_over), MARSHAL_FORMAT))
@@ -115,6 +115,7 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
     )
     for sentence in activation.unused([listener.fd for listener in listeners]):
         log.say(sentence)
+    admin = _bind_admin(settings, directory, listeners, request)
     worker_count, worker_reason = _worker_count(settings)
     if warning := raise_descriptor_limit(settings):
         log.say(warning)
@@ -126,10 +127,35 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         invocation=invocation,
         identity=identity,
         hooks=hooks,
+        admin=admin,
         worker_count=worker_count,
         worker_reason=worker_reason,
         started_at_s=started_at_s,
     )
+
+
+def _bind_admin(
+    settings: Settings, directory: str, listeners: list[Listener], request: DryRunRequest | None
+) -> list[Listener]:
+    """Listen at the admin address, if there is one.
+
+    If that fails, those of `listeners` that are new are let go of.
+    """
+    if settings.admin_bind == "off":
+        return []
+    kept_fds = {listener.fd for listener in request.listeners} if request else set()
+    try:
+        return bind_all(
+            [absolute(parse_address(settings.admin_bind), directory)],
+            backlog=settings.backlog,
+            kept=request.admin if request else (),
+            option=Settings.admin_bind.flags[-1],
+        )
+    except BaseException:
+        for listener in listeners:
+            if listener.fd not in kept_fds:
+                listener.leave()
+        raise
 
 
 def become(module: str, data: bytes, plan: Plan, *, program: str = "portico") -> None:
@@ -150,7 +176,7 @@ def become(module: str, data: bytes, plan: Plan, *, program: str = "portico") ->
 
 def _let_go(plan: Plan) -> None:
     """Leave nothing behind of a start that has failed."""
-    for listener in (*plan.listeners, *plan.control):
+    for listener in (*plan.sockets, *plan.control):
         listener.leave()
     if plan.settings.pools is not None and plan.settings.pools["directory"]:
         from portico.process.pools.directory import remove_directory

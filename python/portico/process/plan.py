@@ -87,11 +87,12 @@ class Plan:
 
     `directory` is where the application works, `import_path` is `sys.path` there. `identity` is who workers
     are, if not who the supervisor is; `hooks` are the names of the hooks that there are. `started_at_s` is on
-    the monotonic clock, which outlives an exec. `control` is the socket of `portico ctl`, if there is one;
-    `pid_file` is the path of the file that has our process id, or empty.
+    the monotonic clock, which outlives an exec. `admin` is the socket of the admin address, if there is one,
+    and `control` that of `portico ctl`; `pid_file` is the path of the file that has our process id, or empty.
     """
 
     __slots__ = (
+        "admin",
         "control",
         "directory",
         "hooks",
@@ -119,6 +120,7 @@ class Plan:
         started_at_s: float,
         identity: Identity | None = None,
         hooks: tuple[str, ...] = (),
+        admin: Sequence[Listener] = (),
         control: Sequence[Listener] = (),
         pid_file: str = "",
     ) -> None:
@@ -132,6 +134,7 @@ class Plan:
         self.worker_count = worker_count
         self.worker_reason = worker_reason
         self.started_at_s = started_at_s
+        self.admin = list(admin)
         self.control = list(control)
         self.pid_file = pid_file
 
@@ -139,6 +142,11 @@ class Plan:
     def name(self) -> str:
         """What stands for the application in the titles of the processes."""
         return self.settings.name or self.settings.app or ROUTER
+
+    @property
+    def sockets(self) -> list[Listener]:
+        """All that a reload may change: those of the workers, and that of the admin address."""
+        return [*self.listeners, *self.admin]
 
     @property
     def fewest_workers(self) -> int:
@@ -178,6 +186,7 @@ def dump_plan(plan: Plan) -> bytes:
     if plan.identity is not None:
         record["identity"] = tuple(getattr(plan.identity, name) for name in Identity.FIELDS)
     record["listeners"] = dump_listeners(plan.listeners)
+    record["admin"] = dump_listeners(plan.admin)
     record["control"] = dump_listeners(plan.control)
     return marshal.dumps(record, MARSHAL_FORMAT)
 
@@ -186,11 +195,13 @@ def load_plan(data: bytes) -> Plan:
     """Return the plan that `dump_plan` wrote; for bytes from this very version only."""
     record: dict[str, Any] = marshal.loads(data)
     settings = handed_settings(*record.pop("settings"))
-    listeners, control = (load_listeners(record.pop(name)) for name in ("listeners", "control"))
+    listeners, admin, control = (
+        load_listeners(record.pop(name)) for name in ("listeners", "admin", "control")
+    )
     invocation = Invocation(*record.pop("invocation"))
     if record["identity"] is not None:
         record["identity"] = Identity(*record["identity"])
-    return Plan(settings, listeners, control=control, invocation=invocation, **record)
+    return Plan(settings, listeners, admin=admin, control=control, invocation=invocation, **record)
 
 
 def handed_settings(

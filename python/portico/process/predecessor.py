@@ -25,7 +25,8 @@ class Predecessor:
     `plan` is what to go back to, `generation` the number of its last one; `worker_count` is how many workers
     its configuration wanted, `wanted` how many it wanted at last. `signals` are those that it has not looked
     at, `blocked` those that waited before the upgrade; `added` the servers that it has added to HAProxies;
-    `members` is what it has changed, and found, of the members of upstreams.
+    `members` is what it has changed, and found, of the members of upstreams; `totals` are of workers that
+    were no more; `admin_process` is the one that serves at the admin address.
     """
 
     def __init__(self, record: dict[str, Any], plan: Plan) -> None:
@@ -46,6 +47,9 @@ class Predecessor:
         self.members: list[Any] = record.get("members", [])
         # All that were open, also those that neither plan has.
         self.listeners = load_listeners(record["listeners"])
+        self.admin = load_listeners(record.get("admin", []))
+        self.admin_process: dict[str, Any] | None = record.get("admin_process")
+        self.totals: dict[str, dict[str, int]] = record.get("totals", {})
         self.plan = self._plan(record, plan)
         self.workers = [
             WorkerHandle.take_over(worker, _known(worker["settings"], plan.settings))

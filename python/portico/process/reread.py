@@ -92,7 +92,7 @@ class Rereading(Duty):
                 self._patience_s += self._generations.current.settings.boot_timeout_s or NEVER_S
             run = self._run = DryRun(
                 self._generations.current.invocation,
-                self._generations.lend(),
+                *self._generations.lend(),
                 until_s=time.monotonic() + self._patience_s,
                 hand_over_fd=hand_over_fd,
             )

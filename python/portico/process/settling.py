@@ -42,6 +42,7 @@ def settle(plan: Plan) -> None:
 def _by_settings(plan: Plan) -> list[str]:
     settings = plan.settings
     asked_for = {
+        "portico.process.admin.serving": plan.admin,
         "portico.process.hooks": plan.hooks,
         "portico.process.control.upstreams": settings.routes,
         "portico.process.upstreams.members": settings.routes,

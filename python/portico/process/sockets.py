@@ -32,6 +32,7 @@ def bind_all(
     write_timeout_s: float = 0.0,
     activation: Activation | None = None,
     kept: Sequence[Listener] = (),
+    option: str = "--bind",
 ) -> list[Listener]:
     """Listen on each of `addresses`, the inherited ones first; all or none.
 
@@ -40,7 +41,8 @@ def bind_all(
     So is what the service manager has kept since a start before; what no address asks for is given back to
     it. A free port that was found, and the absolute form of a path, are written into the addresses. `backlog`
     is for sockets that are bound here, `activation` is what systemd has passed on; after `write_timeout_s`
-    the kernel gives up what a client does not take (0: its own limits hold). Raises BindError if one fails.
+    the kernel gives up what a client does not take (0: its own limits hold). Raises BindError if one fails,
+    which names `option` as the way to another one.
     """
     activation = activation or Activation({})
     still = [
@@ -67,7 +69,7 @@ def bind_all(
             if address.path:
                 listeners.append(_bind_unix(address, backlog))
             else:
-                listeners.append(_bind_tcp(address, addresses, backlog, write_timeout_s))
+                listeners.append(_bind_tcp(address, addresses, backlog, write_timeout_s, option))
     except BaseException:
         for listener in listeners:
             listener.leave()
@@ -138,27 +140,27 @@ def _is_for_ipv6_alone(address: Address, addresses: Sequence[Address]) -> bool:
 
 
 def _bind_tcp(
-    address: Address, addresses: Sequence[Address], backlog: int, write_timeout_s: float
+    address: Address, addresses: Sequence[Address], backlog: int, write_timeout_s: float, option: str
 ) -> Listener:
     family, sockaddr = _resolve(address)
-    with _tcp_socket(family, address) as listener:
+    with _tcp_socket(family, address, option) as listener:
         # A restart must not wait until the connections of the last run have left TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _tune(listener, write_timeout_s)
         if family == socket.AF_INET6:
-            option = int(_is_for_ipv6_alone(address, addresses))
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, option)
+            is_alone = int(_is_for_ipv6_alone(address, addresses))
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, is_alone)
         try:
             listener.bind(sockaddr)
             listener.listen(backlog)
         except OSError as error:
-            raise _explain_tcp(error, address) from None
+            raise _explain_tcp(error, address, option) from None
         asked = address.place
         address.port = listener.getsockname()[1]
         return Listener(_keep(listener), address, address.display(), asked=asked)
 
 
-def _tcp_socket(family: int, address: Address) -> socket.socket:
+def _tcp_socket(family: int, address: Address, option: str) -> socket.socket:
     try:
         return socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
@@ -166,7 +168,7 @@ def _tcp_socket(family: int, address: Address) -> socket.socket:
             raise BindError(address, error.strerror or str(error)) from None
         version, other = ("IPv6", "IPv4") if family == socket.AF_INET6 else ("IPv4", "IPv6")
         raise BindError(
-            address, f"this machine has no {version}; choose an address of {other} with --bind"
+            address, f"this machine has no {version}; choose an address of {other} with {option}"
         ) from None
 
 
@@ -363,13 +365,13 @@ def _keep(listener: socket.socket) -> int:
     return listener.detach()
 
 
-def _explain_tcp(error: OSError, address: Address) -> BindError:
+def _explain_tcp(error: OSError, address: Address, option: str) -> BindError:
     if error.errno == errno.EADDRINUSE:
         owner = port_owner(address.port)
         by = f"by process {owner}" if owner else "by another process"
         return BindError(
             address,
-            f"the port is in use {by}; stop it, or choose another port with --bind",
+            f"the port is in use {by}; stop it, or choose another port with {option}",
             is_in_use=True,
         )
     if error.errno == errno.EACCES:

@@ -33,6 +33,7 @@ from portico.process.signals import (
     signal,
     signal_name,
 )
+from portico.process.totals import Totals
 from portico.process.ways import forget_parent
 from portico.process.worker import LOG_PATIENCE_S, Assignment, configure_log, set_up_streams
 from portico.process.worker_set import WorkerSet
@@ -41,6 +42,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from portico.process.admin.address import AdminAddress
     from portico.process.automatic_count import AutomaticCount
     from portico.process.cluster.cluster import Cluster
     from portico.process.plan import Plan
@@ -69,6 +71,7 @@ class Supervisor:
         self._scoreboard = (
             before.scoreboard(self._worker_set) if before else _core.Scoreboard(self._worker_set.slots)
         )
+        self._totals = Totals(before.totals if before else None)
         self._signals = SignalPipe()
         self._loop = Loop()
         self._bounds = Bounds(self._life, self._generations, self._worker_set)
@@ -88,6 +91,8 @@ class Supervisor:
         self._pools: Pools | None = None
         # From when somebody first asks for them.
         self._members: UpstreamMembers | None = None
+        # From the first plan on that has an admin address.
+        self._admin: AdminAddress | None = None
         # Of a pool, to the supervisor of all.
         self._head_line: HeadLine | None = None
         self._hooks = HookCalls(self._generations, self._life, self._leave_to_hook)
@@ -99,6 +104,7 @@ class Supervisor:
             self._scoreboard,
             self._bounds,
             self._hooks,
+            self._totals,
             leave=self._leave,
             member_orders=lambda: "" if self._members is None else self._members.orders(),
             on_templates=self._have_templates,
@@ -111,6 +117,7 @@ class Supervisor:
             self._scoreboard,
             self._keeper,
             self._hooks,
+            self._totals,
             other_ended=self._other_ended,
             stop=self._stop,
         )
@@ -123,6 +130,7 @@ class Supervisor:
             OnDemand(
                 lambda: self._pools is not None or self._plan.settings.pools is not None, self._have_pools
             ),
+            OnDemand(lambda: self._admin is not None or bool(self._plan.admin), self._have_admin),
         ]
         if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
             self._duties.append(self._line_to_head(plan.settings.pool["line_fd"]))
@@ -167,7 +175,10 @@ class Supervisor:
                     self._pools.end()
                 if self._members is not None:
                     self._members.end()
+                if self._admin is not None:
+                    self._admin.end()
                 self._generations.close_listeners()
+                self._generations.close_admin()
                 self._door.end()
                 # The interpreter gives signals their default effect while it ends itself: one more TERM would
                 # be taken for the reason of the end.
@@ -247,6 +258,18 @@ class Supervisor:
             if asks_dns(self._plan.settings.routes):
                 self._have_members()
 
+    def _have_admin(self) -> AdminAddress:
+        if self._admin is None:
+            # Here, because few servers have such an address, and each worker would have it.
+            from portico.process.admin.address import AdminAddress
+            from portico.process.admin.figures import Figures
+
+            figures = Figures(self._generations, self._worker_set, self._scoreboard, self._totals)
+            self._admin = AdminAddress(
+                self._loop, self._generations, self._life, leave=self._leave_to_admin, figures=figures.now
+            )
+        return self._admin
+
     def _line_to_head(self, fd: int) -> Duty:
         from portico.process.pools.head_line import HeadLine
 
@@ -308,7 +331,7 @@ class Supervisor:
         self._keeper.close()
         if self._rereading is not None:
             self._rereading.close()
-        for each in (self._pools, self._head_line, self._members):
+        for each in (self._pools, self._head_line, self._members, self._admin):
             if each is not None:
                 each.close()
         self._door.close()
@@ -317,8 +340,11 @@ class Supervisor:
 
     def _leave_to_hook(self) -> None:
         self._leave()
-        for listener in self._generations.listeners:
-            os.close(listener.fd)
+        self._generations.keep_only(())
+
+    def _leave_to_admin(self) -> None:
+        self._leave()
+        self._generations.keep_only(self._plan.admin)
 
     @property
     def _plan(self) -> Plan:
@@ -456,6 +482,8 @@ class Supervisor:
             return
         if self._members is not None and self._members.ended(pid, exit_code):
             return
+        if self._admin is not None and self._admin.ended(pid, exit_code, time.monotonic()):
+            return
         if self._rereading is not None:
             self._rereading.ended(pid, exit_code)
 
@@ -502,6 +530,8 @@ class Supervisor:
             added=added,
             pools=self._pools,
             members=self._members,
+            totals=self._totals,
+            admin=self._admin,
         )
 
     def _be_replaced(self, report: dict[str, Any]) -> str:
@@ -536,6 +566,8 @@ class Supervisor:
             pools.take_over(before.pools["pools"])
         if before.members:
             self._have_members().take_over(before.members, before.plan)
+        if before.admin_process:
+            self._have_admin().take_over(before.admin_process)
         self._hooks.upgraded()
         log.info(f"upgraded from {before}: each worker is replaced once its successor is ready")
         self._signals.again(bytes([*before.signals, signal.SIGCHLD]))
@@ -604,6 +636,8 @@ class Supervisor:
         from portico.process.reopening import reopen_logs
 
         reopen_logs(self._generations, self._keeper.all)
+        if self._admin is not None:
+            self._admin.renew()
         if self._pools is not None:
             self._pools.tell("reopen-logs")
         log.info("the files of the logs are opened anew")
@@ -615,5 +649,7 @@ class Supervisor:
         _core.set_log_level(level)
         for worker in self._keeper.all:
             worker.tell(Verbosity, level)
+        if self._admin is not None:
+            self._admin.renew()
         if self._pools is not None:
             self._pools.tell("log-level", level)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def main(record: dict[str, Any]) -> None:
     """Take over what `record` tells of; or, in a trial, see whether that would do."""
     plan = load_plan(record["plan"])
-    renumber(plan.listeners, record["numbers"])
+    renumber(plan.sockets, record["numbers"])
     plan.control, plan.pid_file = load_listeners(record["control"]), record["pid_file"]
     before = Predecessor(record, plan)
     if record["is_trial"]:

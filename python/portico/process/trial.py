@@ -10,7 +10,7 @@ import marshal
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from portico.config.accounts import identity_of
@@ -52,7 +52,7 @@ def try_out(settings: Settings) -> list[str]:
     wrong: list[OperatorError] = []
     # A pool has its socket of the server, and the server its applications in pools.
     attempts: list[Callable[[Settings], str]] = [
-        *(map(_Address, settings.bind) if settings.pool is None else ()),
+        *(_addresses(settings) if settings.pool is None else ()),
         _privileges,
         _hooks,
         *([_application] if settings.pools is None else []),
@@ -71,17 +71,27 @@ def try_out(settings: Settings) -> list[str]:
     return fine
 
 
-class _Address:
-    """One address to be tried."""
+def _addresses(settings: Settings) -> Iterator[_Address]:
+    for text in settings.bind:
+        yield _Address(text, Settings.bind.flags[-1])
+    if settings.admin_bind != "off":
+        yield _Address(settings.admin_bind, Settings.admin_bind.flags[-1])
 
-    def __init__(self, text: str) -> None:
+
+class _Address:
+    """One address to be tried; `option` is how another one would be given."""
+
+    def __init__(self, text: str, option: str) -> None:
         self._text = text
+        self._option = option
 
     def __call__(self, settings: Settings) -> str:
         address = absolute(parse_address(self._text), working_directory(settings))
         activation = read_activation(os.environ, pid=os.getpid())
         try:
-            listeners = bind_all([address], backlog=settings.backlog, activation=activation)
+            listeners = bind_all(
+                [address], backlog=settings.backlog, activation=activation, option=self._option
+            )
         except BindError as error:
             if not error.is_in_use:
                 raise

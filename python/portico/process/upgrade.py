@@ -26,9 +26,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from portico.process.admin.address import AdminAddress
     from portico.process.generations import Generations
     from portico.process.life import Life
     from portico.process.pools.pools import Pools
+    from portico.process.totals import Totals
     from portico.process.upstreams.members import UpstreamMembers
     from portico.process.worker_set import WorkerSet
 
@@ -42,17 +44,20 @@ def hand_over(
     added: list[tuple[str, str]],
     pools: Pools | None,
     members: UpstreamMembers | None,
+    totals: Totals,
+    admin: AdminAddress | None,
 ) -> dict[str, Any]:
     """Return all that the supervisor in this one's place needs to know of it.
 
-    `added` are the servers that were added to HAProxies (`cluster/`); `members` are those
-    of upstreams.
+    `added` are the servers that were added to HAProxies (`cluster/`); `members` are those of upstreams;
+    `totals` are of workers that are no more; `admin` has the process that serves there.
     """
     memory_fds = scoreboard.descriptors()
     workers = worker_set.workers.values()
     plan = generations.current
-    fds = [listener.fd for listener in (*generations.listeners, *plan.control)]
+    fds = [listener.fd for listener in (*generations.sockets, *plan.control)]
     fds += [] if pools is None else pools.fds
+    fds += [] if admin is None else admin.fds
     if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
         fds.append(plan.settings.pool["line_fd"])
     return {
@@ -64,6 +69,7 @@ def hand_over(
         "control": dump_listeners(plan.control),
         "pid_file": plan.pid_file,
         "listeners": dump_listeners(generations.listeners),
+        "admin": dump_listeners(generations.admin),
         "generation": generations.number,
         "wanted": life.wanted,
         "is_announced": life.is_announced,
@@ -76,6 +82,8 @@ def hand_over(
         "signals": [],
         "blocked": [],
         "added": added,
+        "totals": totals.hand_over(),
+        "admin_process": None if admin is None else admin.hand_over(),
     }
 
 

@@ -14,6 +14,8 @@ from portico.process.unaccepted import count_unaccepted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from portico import _core
     from portico.process.generations import Generations
     from portico.process.plan import Listener
@@ -41,19 +43,28 @@ class Saturation:
 
     def weight_percent(self, now_s: float) -> int:
         """Return what share of its weight this host should have."""
+        return round(_MOST_PERCENT - (_MOST_PERCENT - _LEAST_PERCENT) * self.share(now_s))
+
+    def share(self, now_s: float) -> float:
+        """Return how much of what this host can do it does, from 0 to 1, followed slowly."""
         elapsed_s = now_s - self._looked_at_s
         if elapsed_s >= _PAUSE_S:
             self._looked_at_s = now_s
             self._share += (self._look(now_s) - self._share) * elapsed_s / (elapsed_s + _FOLLOWS_S)
-        return round(_MOST_PERCENT - (_MOST_PERCENT - _LEAST_PERCENT) * self._share)
+        return self._share
 
     def _look(self, now_s: float) -> float:
         sample = self._busyness.look(now_s)
         if not sample.ready:
             return 0.0
         threads = self._generations.current.settings.threads
-        waiting = sum(map(_waiting, self._generations.listeners))
+        waiting = count_waiting(self._generations.listeners)
         return min(1.0, (sample.busy + waiting / threads) / sample.ready)
+
+
+def count_waiting(listeners: Iterable[Listener]) -> int:
+    """Return how many connections nobody has accepted yet; of each Unix socket one at most."""
+    return sum(map(_waiting, listeners))
 
 
 def _waiting(listener: Listener) -> int:

@@ -6,6 +6,7 @@ import os
 import sys
 
 from portico import _core
+from portico.process.resident import rss_bytes
 from portico.process.worker_handle import BOOTING, KILLED, LEAVING, READY
 
 TYPE_CHECKING = False
@@ -43,7 +44,7 @@ def status(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[s
         },
         "running": sum(each["running"] for each in workers),
         **{name: sum(each[name] for each in workers) for name in _COUNTED},
-        "rss_bytes": _rss_bytes(os.getpid()),
+        "rss_bytes": rss_bytes(os.getpid()),
         "workers_rss_bytes": sum(each["rss_bytes"] for each in workers),
         "control": plan.control[0].address.path if plan.control else "",
         "pid_file": plan.pid_file,
@@ -94,17 +95,5 @@ def _worker(subject: Subject, worker: WorkerHandle, now_s: float) -> dict[str, A
         "age_s": round(now_s - worker.forked_at_s, 3),
         "running": len(counted.calls),
         **{name: getattr(counted, name) for name in _COUNTED},
-        "rss_bytes": _rss_bytes(worker.pid),
+        "rss_bytes": rss_bytes(worker.pid),
     }
-
-
-def _rss_bytes(pid: int) -> int:
-    """Return the resident memory of a process; 0 where that cannot be read."""
-    try:
-        fd = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return int(os.read(fd, 256).split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        finally:
-            os.close(fd)
-    except (OSError, ValueError, IndexError):
-        return 0

@@ -1,0 +1,100 @@
+"""Metrics as text, in the two formats that Prometheus and others read, and which of them is asked for.
+
+text        the text format of Prometheus, version 0.0.4
+OpenMetrics version 1.0.0: counters without `_total` in their name, units, an end that says it is whole
+"""
+
+from __future__ import annotations
+
+from portico.admin.families import COUNTER, FAMILIES, INFO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from portico.admin import Samples
+    from portico.admin.families import Family
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+"""The formats, by their media types."""
+
+_SUFFIXES = {COUNTER: "_total", INFO: "_info"}
+"""What OpenMetrics has behind the name of a metric in its samples alone."""
+_PLAIN_VERSIONS = ("", "0.0.4")
+_OPENMETRICS_VERSIONS = ("", "1.0.0")
+
+
+def exposed(samples: Samples, media_type: str) -> str:
+    """Return the text of all metrics that `samples` has, in the format of that media type."""
+    is_openmetrics = media_type == OPENMETRICS
+    lines: list[str] = []
+    for family in FAMILIES:
+        if family.name in samples:
+            lines += _head_of_openmetrics(family) if is_openmetrics else _head_of_text(family)
+            lines += (
+                f"{family.name}{_labels(family.labels, values)} {_number(number)}"
+                for values, number in samples[family.name]
+            )
+    if is_openmetrics:
+        lines.append("# EOF")
+    return "\n".join(lines) + "\n"
+
+
+def preferred(accept: str) -> str:
+    """Return the media type to respond with to an Accept header: text, unless OpenMetrics is liked as much.
+
+    Who accepts neither gets text: a response that was not asked for says more than none (RFC 9110 12.5.1).
+    """
+    openmetrics = plain = 0.0
+    for media_type, version, quality in _accepted(accept):
+        if media_type == "application/openmetrics-text" and version in _OPENMETRICS_VERSIONS:
+            openmetrics = max(openmetrics, quality)
+        elif media_type in ("text/plain", "text/*", "*/*") and version in _PLAIN_VERSIONS:
+            plain = max(plain, quality)
+    return OPENMETRICS if openmetrics and openmetrics >= plain else TEXT
+
+
+def _accepted(accept: str) -> Iterator[tuple[str, str, float]]:
+    """Yield each media type of an Accept header, with its version and its quality (RFC 9110 12.5.1)."""
+    for part in accept.lower().split(","):
+        media_type, *parameters = (word.strip() for word in part.split(";"))
+        values = {
+            name.strip(): value.strip(' "')
+            for name, _, value in (parameter.partition("=") for parameter in parameters)
+        }
+        try:
+            quality = float(values.get("q", "1"))
+        except ValueError:
+            continue
+        yield media_type, values.get("version", ""), quality
+
+
+def _head_of_text(family: Family) -> list[str]:
+    kind = "gauge" if family.kind == INFO else family.kind
+    return [f"# HELP {family.name} {_escaped(family.documentation)}", f"# TYPE {family.name} {kind}"]
+
+
+def _head_of_openmetrics(family: Family) -> list[str]:
+    name = family.name.removesuffix(_SUFFIXES.get(family.kind, ""))
+    unit = [f"# UNIT {name} {family.unit}"] if family.unit else []
+    return [f"# TYPE {name} {family.kind}", *unit, f"# HELP {name} {_quotable(family.documentation)}"]
+
+
+def _labels(names: Sequence[str], values: Sequence[str]) -> str:
+    if not names:
+        return ""
+    pairs = (f'{name}="{_quotable(value)}"' for name, value in zip(names, values, strict=True))
+    return "{" + ",".join(pairs) + "}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _quotable(text: str) -> str:
+    return _escaped(text).replace('"', '\\"')
+
+
+def _number(number: float) -> str:
+    return repr(number)

@@ -1,0 +1,68 @@
+"""The table of all metrics: a new one is a row here, and a value of that name in what the supervisor tells
+(`portico.process.admin.figures`).
+
+Names are those of Prometheus: a counter ends in `_total`, a unit stands before that.
+"""
+
+from __future__ import annotations
+
+GAUGE, COUNTER, INFO = "gauge", "counter", "info"
+
+
+class Family:
+    """One metric. `unit` is what OpenMetrics is told, which the name has to end in, before `_total`."""
+
+    __slots__ = ("documentation", "kind", "labels", "name", "unit")
+
+    def __init__(
+        self, name: str, kind: str, documentation: str, *, labels: tuple[str, ...] = (), unit: str = ""
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.documentation = documentation
+        self.labels = labels
+        self.unit = unit
+
+
+FAMILIES = (
+    Family(
+        "portico_saturation",
+        GAUGE,
+        "Share of the workers' threads and CPUs that is busy, with connections that wait, from 0 to 1.",
+    ),
+    Family("portico_workers", GAUGE, "Worker processes by state.", labels=("state",)),
+    Family(
+        "portico_worker_threads",
+        GAUGE,
+        "Threads that call the application, busy in a call or idle.",
+        labels=("state",),
+    ),
+    Family("portico_accept_backlog", GAUGE, "Connections that no worker has accepted yet."),
+    Family("portico_connections", GAUGE, "Connections that are open."),
+    Family("portico_accepted_connections_total", COUNTER, "Connections that were accepted."),
+    Family("portico_requests_total", COUNTER, "Requests that have ended, however they did."),
+    Family(
+        "portico_request_errors_total", COUNTER, "Requests that have ended with a status of 500 or above."
+    ),
+    Family("portico_response_bytes_total", COUNTER, "Bytes of the bodies of responses.", unit="bytes"),
+    Family(
+        "portico_worker_restarts_total",
+        COUNTER,
+        "Workers that another one had to take the place of, by reason.",
+        labels=("reason",),
+    ),
+    Family(
+        "portico_worker_rss_bytes",
+        GAUGE,
+        "Resident memory of each worker, pages that it shares included.",
+        labels=("worker",),
+        unit="bytes",
+    ),
+    Family(
+        "process_start_time_seconds",
+        GAUGE,
+        "When the supervisor started, in seconds since 1970.",
+        unit="seconds",
+    ),
+    Family("portico_build_info", INFO, "Always 1: what serves.", labels=("version", "python")),
+)

@@ -1,0 +1,163 @@
+"""One admin process, as the supervisor sees it: told to leave over its line, told figures when it asks."""
+
+from __future__ import annotations
+
+import os
+
+from portico import _core, log
+from portico.process.admin.question import NUMBER_BYTES, reply_to
+from portico.process.messages import Decoder, Drain, Ready, encode
+from portico.process.signals import signal
+from portico.process.tracebacks import traceback_of
+from portico.process.ways import Ways
+from portico.process.worker import LOG_PATIENCE_S
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    from portico.admin import Samples
+    from portico.process.loop import Loop
+    from portico.process.plan import Plan
+
+_READ_BYTES = 4096
+
+
+class AdminProcess:
+    """A process with its line and the socket that it asks over; `figures` returns what it may be told."""
+
+    __slots__ = ("_decoder", "_figures", "_figures_fd", "_line_fd", "_loop", "_places", "pid", "started_at_s")
+
+    def __init__(
+        self,
+        loop: Loop,
+        figures: Callable[[float], Samples],
+        *,
+        pid: int,
+        line_fd: int,
+        figures_fd: int,
+        started_at_s: float,
+        places: str = "",
+    ) -> None:
+        """`places` are where it serves, for the log; empty if that was said."""
+        self._loop = loop
+        self._figures = figures
+        self.pid = pid
+        self._line_fd = line_fd
+        self._figures_fd = figures_fd
+        self.started_at_s = started_at_s
+        self._places = places
+        self._decoder = Decoder()
+        loop.watch(line_fd, lambda _: self._hear())
+        loop.watch(figures_fd, self._reply)
+
+    @staticmethod
+    def start(
+        loop: Loop,
+        figures: Callable[[float], Samples],
+        plan: Plan,
+        leave: Callable[[], None],
+        *,
+        now_s: float,
+    ) -> AdminProcess:
+        """Fork the process of `plan`, in which `leave` is called first. Raises OSError."""
+        ways = Ways(_core.socket_pair, _core.socket_pair)
+        pid = ways.fork()
+        line_fd, figures_fd = ways.ends
+        if pid == 0:
+            _be_admin(plan, leave, line_fd, figures_fd)
+        return AdminProcess(
+            loop,
+            figures,
+            pid=pid,
+            line_fd=line_fd,
+            figures_fd=figures_fd,
+            started_at_s=now_s,
+            places=", ".join(listener.display for listener in plan.admin),
+        )
+
+    def hand_over(self) -> dict[str, Any]:
+        """Return what the supervisor in this one's place needs to know."""
+        return {
+            "pid": self.pid,
+            "line_fd": self._line_fd,
+            "figures_fd": self._figures_fd,
+            "started_at_s": self.started_at_s,
+        }
+
+    @property
+    def fds(self) -> list[int]:
+        """The descriptors that are open for it."""
+        return [fd for fd in (self._line_fd, self._figures_fd) if fd >= 0]
+
+    def leave(self) -> None:
+        """Have it finish what it has, and end; until then it is told what it asks for."""
+        try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
+            os.write(self._line_fd, encode(Drain(number=1)))
+        except OSError:
+            pass  # it has ended, and is about to be reaped
+
+    def kill(self) -> None:
+        """End it at once, and take leave of it."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self.close()
+
+    def close(self) -> None:
+        """Close the supervisor's ends of the ways to it."""
+        for fd in self.fds:
+            self._loop.forget(fd)
+            os.close(fd)
+        self._line_fd = self._figures_fd = -1
+
+    def _hear(self) -> None:
+        data = _read(self._line_fd)
+        if data == b"":
+            self._loop.forget(self._line_fd)  # it is reaped in a moment
+        elif data and self._places and any(each.kind is Ready for each in self._decoder.feed(data)):
+            log.info(f"metrics are at /metrics on {self._places}")
+            self._places = ""
+
+    def _reply(self, now_s: float) -> None:
+        """Tell the figures, once for all questions that have come."""
+        data = _read(self._figures_fd)
+        if data is None:
+            return
+        if not data:
+            self._loop.forget(self._figures_fd)  # it is reaped in a moment
+            return
+        reply = reply_to(int.from_bytes(data[-NUMBER_BYTES:], "little"), self._figures(now_s))
+        try:
+            has_room = os.write(self._figures_fd, reply) == len(reply)
+        except OSError:
+            has_room = False
+        if not has_room:
+            # It asks again and again, and reads nothing: the next one will.
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def _be_admin(plan: Plan, leave: Callable[[], None], line_fd: int, figures_fd: int) -> NoReturn:
+    """In the forked process: serve until the supervisor says otherwise, or is gone."""
+    supervisor_pid = os.getppid()
+    try:
+        leave()
+        # Here, since it is nobody else's.
+        from portico.process.admin.serving import serve_admin
+
+        serve_admin(plan, supervisor_fd=line_fd, figures_fd=figures_fd, supervisor_pid=supervisor_pid)
+    except BaseException as error:
+        log.error(f"the admin process cannot serve\n{traceback_of(error, hide_loader=False)}")
+    finally:
+        _core.flush_log(LOG_PATIENCE_S)
+        os._exit(1)
+
+
+def _read(fd: int) -> bytes | None:
+    """Return what has come, empty at the end; None if that is nothing."""
+    try:
+        return os.read(fd, _READ_BYTES)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""

@@ -1,0 +1,117 @@
+"""The admin process as itself: be who workers are, and serve until the supervisor says otherwise, or is gone.
+
+Runs in a forked process, on its main thread. It has the sockets of the admin address, the end of a line that
+the engine hears orders over as in a worker (`messages.py`), and one over which it asks for figures. Signals
+for people to stop a server are the supervisor's business: what is told here is of use until the end.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from portico import _core, log
+from portico.admin.application import AdminApplication
+from portico.config.identity import are_privileges_given_up
+from portico.errors import EXIT_FINE
+from portico.process.admin.question import Question
+from portico.process.messages import Ready, encode
+from portico.process.plan import handed_settings
+from portico.process.signals import WORKER_SIGNALS, signal
+from portico.process.worker import WorkerListener, configure_log, flush_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from portico.admin import Samples
+    from portico.process.plan import Plan
+    from portico.types import (
+        EngineListener,
+        EngineRouting,
+        ErrorLog,
+        OnInterrupt,
+        OnResponse,
+        WSGIApplication,
+    )
+
+_SETTINGS: dict[str, Any] = {
+    "script_name": "",
+    "strict": False,
+    # One may wait for the supervisor.
+    "threads": 2,
+    "graceful_timeout_s": 2.0,
+    "max_request_body_bytes": 4096,
+    "max_connections": 128,
+    "max_in_flight": 64,
+    "health_paths": (),
+    "static_directories": (),
+    "x_sendfile": (),
+    "x_accel_redirect": (),
+    "error_pages": (),
+    "compress": (),
+}
+"""What is said of the application that is served has no meaning here. Limits and times of connections do."""
+
+
+class AdminEngineProcess:
+    """What the engine is told of this process (`portico.types.EngineProcess`)."""
+
+    def __init__(self, plan: Plan, supervisor_fd: int) -> None:
+        self.listeners: list[EngineListener] = [WorkerListener(listener) for listener in plan.admin]
+        self.signal_fd = self.wakeup_fd = self.wakeup_read_fd = self.gate_fd = self.access_log_fd = -1
+        self.supervisor_fd = supervisor_fd
+        self.ready_frame = encode(Ready())
+        self.multiprocess = False
+        self.access_log_colour = False
+        self.errors: ErrorLog = log.ErrorStream()
+        self.application_name = "portico.admin"
+        self.innermost: WSGIApplication | None = None
+        self.has_middleware = False
+        self.on_interrupt: OnInterrupt | None = None
+        self.on_response: OnResponse | None = None
+        self.routing: EngineRouting | None = None
+
+
+def serve_admin(plan: Plan, *, supervisor_fd: int, figures_fd: int, supervisor_pid: int) -> NoReturn:
+    """Be the admin process of `plan`; ends the process."""
+    gc.enable()
+    _core.name_process("portico admin", f"portico: admin {plan.name}")
+    configure_log(plan.settings)
+    for number in WORKER_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if are_privileges_given_up(plan.settings, plan.identity):
+        from portico.process.privileges import give_up
+
+        # What there is to say of it was said before the start.
+        give_up(plan.settings, plan.identity, plan.directory)
+    question = Question(figures_fd, _of_this_process(supervisor_pid))
+    settings = handed_settings({**plan.settings.values, **_SETTINGS}, plan.settings.origins)
+    process = AdminEngineProcess(plan, supervisor_fd)
+    _core.serve(AdminApplication(question.ask), settings, process, _core.Scoreboard(1), 0)
+    flush_all()
+    os._exit(EXIT_FINE)
+
+
+def _of_this_process(supervisor_pid: int) -> Samples:
+    """Return what stays the same while this process lives."""
+    python = sys.version.partition(" ")[0]
+    samples: Samples = {"portico_build_info": [((_core.__version__, python), 1)]}
+    started_at_s = _started_at_s(supervisor_pid)
+    if started_at_s is not None:
+        samples["process_start_time_seconds"] = [((), started_at_s)]
+    return samples
+
+
+def _started_at_s(pid: int) -> float | None:
+    """Return when a process has started, in seconds since 1970; None where nobody knows."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            booted_at_s = next(int(line.split()[1]) for line in file if line.startswith("btime "))
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            # Behind the name, which may hold anything: the 22nd field (proc_pid_stat(5)).
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+    return booted_at_s + ticks / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,67 @@
+"""What workers that are no more have done, and why others have taken their place: kept while the server runs.
+
+The scoreboard has the counts of those that are there, and forgets each worker when it ends. Runs in the
+supervisor, from the start on, since nobody knows whether the counts will be asked for (`admin/`).
+"""
+
+from __future__ import annotations
+
+from portico.process.worker_handle import BOOTING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portico._core import WorkerStatus
+    from portico.process.worker_handle import WorkerHandle
+
+COUNTED = ("requests", "errors", "bytes_sent", "connections_total")
+"""The counts of the scoreboard that only grow."""
+
+BOOT, DIED, MEMORY, SIGNAL, SPENT = "boot", "died", "oom", "signal", "spent"
+TIMEOUT, TOO_LARGE = "timeout", "max_rss_hard"
+REASONS = (BOOT, DIED, TOO_LARGE, MEMORY, SIGNAL, SPENT, TIMEOUT)
+"""Why a worker gets a successor although nobody has told the server to: each end has one at most."""
+
+
+class Totals:
+    """Sums of the counts, and the number of ends for each reason."""
+
+    __slots__ = ("counts", "restarts")
+
+    def __init__(self, record: dict[str, dict[str, int]] | None = None) -> None:
+        """`record` is what `hand_over` has returned, perhaps in another version."""
+        record = record or {}
+        self.counts = {**dict.fromkeys(COUNTED, 0), **record.get("counts", {})}
+        self.restarts = {**dict.fromkeys(REASONS, 0), **record.get("restarts", {})}
+
+    def hand_over(self) -> dict[str, dict[str, int]]:
+        """Return them as plain values."""
+        return {"counts": self.counts, "restarts": self.restarts}
+
+    def add(self, status: WorkerStatus) -> None:
+        """Add what a worker has done whose slot is about to be cleared."""
+        for name in COUNTED:
+            self.counts[name] += getattr(status, name)
+
+    def restarted(self, reason: str) -> None:
+        """Note why a worker is replaced."""
+        self.restarts[reason] += 1
+
+    def ended(self, worker: WorkerHandle, *, is_for_memory: bool) -> None:
+        """Note why `worker`, which has ended, is replaced, unless that was ordered, or is noted already."""
+        reason = _reason(worker, is_for_memory=is_for_memory)
+        if reason:
+            self.restarted(reason)
+
+
+def _reason(worker: WorkerHandle, *, is_for_memory: bool) -> str:
+    if worker.is_overdue:
+        return TIMEOUT
+    if worker.is_too_large:
+        return TOO_LARGE
+    if worker.is_spent:
+        return SPENT
+    if not worker.is_active:
+        return ""
+    if is_for_memory:
+        return MEMORY
+    return BOOT if worker.state == BOOTING else DIED
