@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import brotli
 import httpx
 import pytest
 import zstandard
@@ -22,7 +23,7 @@ ACCEPTS = "Accept-Encoding: gzip, deflate, br"
 SIZE = 20_000
 PAGE = "".join(f"<p>line {number * 7919 % 1009} of a page</p>\n" for number in range(2000))
 LARGE = 3_000_000
-OPTIONS = ["--compress", "zstd,gzip", "--response-memory", "64K", "--response-spool", "16M"]
+OPTIONS = ["--compress", "zstd,gzip,br", "--response-memory", "64K", "--response-spool", "16M"]
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +57,30 @@ def get(server: Server, path: str, *headers: str, method: str = "GET", version: 
 def is_compressed(response: Response) -> bool:
     """Whether it is; what it says of itself has to be true."""
     coding = response.get("Content-Encoding")
-    assert coding in (None, "gzip", "zstd")
+    assert coding in (None, "br", "gzip", "zstd")
     return coding is not None
+
+
+class BrotliDecoder:
+    """As those of zlib and zstandard."""
+
+    def __init__(self) -> None:
+        self._decompressor = brotli.Decompressor()
+        self.unused_data = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._decompressor.is_finished())
+
+    def decompress(self, data: bytes) -> bytes:
+        decoded: bytes = self._decompressor.process(data)
+        return decoded
 
 
 def decoder(coding: str | None) -> Any:
     """What decodes one body, block by block."""
+    if coding == "br":
+        return BrotliDecoder()
     return zstandard.ZstdDecompressor().decompressobj() if coding == "zstd" else zlib.decompressobj(wbits=31)
 
 
@@ -75,13 +94,13 @@ def content(response: Response) -> bytes:
     return decoded
 
 
-both_codings = pytest.mark.parametrize("coding", ["gzip", "zstd"])
+all_codings = pytest.mark.parametrize("coding", ["br", "gzip", "zstd"])
 
 
 # --- How bodies come
 
 
-@both_codings
+@all_codings
 @pytest.mark.parametrize("shape", ["whole", "bare", "sized", "in-memory"])
 def test_a_body_of_one_block_has_the_length_of_what_was_sent(
     compressing: Server, shape: str, coding: str
@@ -94,7 +113,7 @@ def test_a_body_of_one_block_has_the_length_of_what_was_sent(
     assert response.get("Vary") == "Accept-Encoding"
 
 
-@both_codings
+@all_codings
 @pytest.mark.parametrize("shape", ["whole", "blocks", "once", "write", "with-empty-blocks", "file"])
 @pytest.mark.parametrize("has_length", [False, True], ids=["without-length", "with-length"])
 def test_a_body_is_whole_however_it_comes(
@@ -121,7 +140,7 @@ def test_a_streamed_body_is_chunked(compressing: Server) -> None:
     assert (response.framing, is_compressed(response)) == ("chunked", True)
 
 
-@both_codings
+@all_codings
 def test_a_block_reaches_the_client_before_the_next_is_asked_for(
     either: Server, key: str, coding: str
 ) -> None:
@@ -210,7 +229,7 @@ def test_of_two_codings_it_gets_the_one_that_it_likes_better(
     "accepted",
     [
         "",
-        "br",
+        "compress",
         "gzip;q=0",
         "*;q=0",
         "identity",

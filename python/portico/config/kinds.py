@@ -270,7 +270,7 @@ class ContentCoding(Choice):
     """A content coding; `none` is an empty list of them."""
 
     def __init__(self) -> None:
-        super().__init__("zstd", "gzip", "none", synonyms=(("x-gzip", "gzip"), ("off", "none")))
+        super().__init__("br", "zstd", "gzip", "none", synonyms=(("x-gzip", "gzip"), ("off", "none")))
 
     def split(self, text: str) -> list[str]:
         return _at_commas(text)

@@ -3,6 +3,8 @@
 
 use crate::budget::{Budget, Reservation};
 use crate::lock::lock;
+use brotli::enc::StandardAlloc;
+use brotli::enc::encode::{BrotliEncoderOperation, BrotliEncoderParameter, BrotliEncoderStateStruct};
 use flate2::{Compress, Compression, FlushCompress, Status};
 use portico_wire::ContentCoding;
 use std::io;
@@ -18,6 +20,10 @@ const ROOM_BYTES: usize = 4 * 1024;
 const GZIP_WINDOW_BITS: u8 = 15;
 /// The same of zstd's, which would take megabytes, and of its tables.
 const ZSTD_BITS: [CParameter; 3] = [CParameter::WindowLog(16), CParameter::HashLog(15), CParameter::ChainLog(15)];
+
+/// The same of brotli's. Tables of what comes after this level take megabytes.
+const BROTLI_WINDOW_BITS: u32 = 17;
+const BROTLI_MOST_LEVEL: u32 = 5;
 
 /// What becomes of content that an encoder has taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +77,7 @@ impl EncoderLease {
         match &mut encoder.library {
             Library::Gzip(compress) => encode_gzip(compress, content, then, out),
             Library::Zstd(zstd) => encode_zstd(zstd, content, then, out),
+            Library::Brotli(brotli) => encode_brotli(brotli, content, then, out),
         }
     }
 }
@@ -96,6 +103,7 @@ struct Encoder {
 enum Library {
     Gzip(Compress),
     Zstd(CCtx<'static>),
+    Brotli(Box<BrotliEncoderStateStruct<StandardAlloc>>),
 }
 
 impl Encoder {
@@ -104,12 +112,15 @@ impl Encoder {
         const GZIP_BYTES: u64 = 268 * 1024;
         /// The most of all levels with this window (ZSTD_sizeof_CCtx).
         const ZSTD_BYTES: u64 = 800 * 1024;
+        /// The most of all levels up to that above.
+        const BROTLI_BYTES: u64 = 2560 * 1024;
         let mut held = Reservation::for_response(memory);
         let library = match coding {
             ContentCoding::Gzip if held.grow(GZIP_BYTES) => {
                 Library::Gzip(Compress::new_gzip(Compression::new(level), GZIP_WINDOW_BITS))
             }
             ContentCoding::Zstd if held.grow(ZSTD_BYTES) => Library::Zstd(zstd_context(level)?),
+            ContentCoding::Brotli if held.grow(BROTLI_BYTES) => Library::Brotli(brotli_state(level)),
             _ => return None,
         };
         Some(Encoder { library, _held: held })
@@ -119,6 +130,7 @@ impl Encoder {
         match self.library {
             Library::Gzip(_) => ContentCoding::Gzip,
             Library::Zstd(_) => ContentCoding::Zstd,
+            Library::Brotli(_) => ContentCoding::Brotli,
         }
     }
 
@@ -130,6 +142,8 @@ impl Encoder {
                 true
             }
             Library::Zstd(context) => context.reset(ResetDirective::SessionOnly).is_ok(),
+            // It cannot be used again.
+            Library::Brotli(_) => false,
         }
     }
 }
@@ -182,6 +196,51 @@ fn encode_zstd(zstd: &mut CCtx<'_>, content: &[u8], then: Then, out: &mut Vec<u8
             .map_err(|code| io::Error::other(get_error_name(code)))?;
         // With `More` it may keep what it has taken.
         if input.pos() == content.len() && (left == 0 || then == Then::More) {
+            return Ok(());
+        }
+    }
+}
+
+fn brotli_state(level: u32) -> Box<BrotliEncoderStateStruct<StandardAlloc>> {
+    let mut state = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
+    state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, level.min(BROTLI_MOST_LEVEL));
+    state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, BROTLI_WINDOW_BITS);
+    state
+}
+
+fn encode_brotli(
+    brotli: &mut BrotliEncoderStateStruct<StandardAlloc>,
+    content: &[u8],
+    then: Then,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    let operation = match then {
+        Then::More => BrotliEncoderOperation::BROTLI_OPERATION_PROCESS,
+        Then::Flush => BrotliEncoderOperation::BROTLI_OPERATION_FLUSH,
+        Then::Finish => BrotliEncoderOperation::BROTLI_OPERATION_FINISH,
+    };
+    let (mut left, mut taken) = (content.len(), 0);
+    loop {
+        let end = out.len();
+        out.resize(end + ROOM_BYTES, 0);
+        let (mut room, mut written) = (ROOM_BYTES, 0);
+        let free = out.get_mut(end..).unwrap_or_default();
+        let is_encoded = brotli.compress_stream(
+            operation,
+            &mut left,
+            content,
+            &mut taken,
+            &mut room,
+            free,
+            &mut written,
+            &mut None,
+            &mut |_, _, _, _| (),
+        );
+        out.truncate(end + written);
+        if !is_encoded {
+            return Err(io::Error::other("the encoder of brotli has failed"));
+        }
+        if left == 0 && !brotli.has_more_output() && (then != Then::Finish || brotli.is_finished()) {
             return Ok(());
         }
     }

@@ -56,7 +56,7 @@ class CompressionSettings(Values):
         4,
         group=_COMPRESSION,
         documentation="How well responses are compressed: 1 is the quickest, 9 takes the most CPU for the "
-        "fewest bytes.",
+        "fewest bytes. `br` goes up to 5, which 6 to 9 are the same as.",
     )
 
 
