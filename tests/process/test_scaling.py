@@ -200,6 +200,8 @@ def test_ttin_and_ttou_stay_within_the_bounds(start: Start) -> None:
     portico.wait_for("the number of workers stays at 3")
     for count in (2, 1):
         portico.signal(signal.SIGTTOU)
+        # One that comes before another of its kind was heard is none (signal(7)).
+        portico.wait_for(f"the number of workers is {count} now")
         wait_until(lambda count=count: len(portico.worker_pids) == count, what=f"{count} workers")
     portico.signal(signal.SIGTTOU)
     portico.wait_for("the number of workers stays at 1")
