@@ -144,7 +144,7 @@ pub struct Slot {
     pub connections: AtomicU64,
     /// Connections accepted since the worker began.
     pub connections_total: AtomicU64,
-    /// Response bytes, heads included.
+    /// Bytes of the bodies of responses.
     pub bytes_sent: AtomicU64,
     /// Responses with a status of 500 or more.
     pub errors: AtomicU64,
