@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 
-from portico import _core
 from portico.config.routes.table import Routes
 from portico.errors import quoted
 
@@ -39,6 +38,9 @@ def in_tls(settings: Settings, directory: str, reader: str = "") -> Iterator[str
     `reader` is who this process is, where that is not who reads the configuration.
     """
     for values, origin in _over_tls(settings):
+        # Here, because few have any, and what parses options has no need of the engine otherwise.
+        from portico import _core
+
         tls = UpstreamTls(values, directory)
         unreadable = [*_unreadable(tls, reader)]
         if not unreadable:
