@@ -124,22 +124,26 @@ impl Place {
 
     /// Where one of its addresses is, if that is not always the same.
     pub fn at(&self, address: SocketAddr) -> Address {
-        let server_name = match self {
-            Place::Fixed(address) => return address.clone(),
-            Place::Named(name) => &name.server_name,
-            Place::Service(service) => &service.server_name,
-        };
-        Address { server_name: server_name.clone(), ..Address::tcp(self.protocol(), address) }
+        match self {
+            Place::Fixed(address) => address.clone(),
+            Place::Named(_) | Place::Service(_) => {
+                Address { server_name: self.server_name().cloned(), ..Address::tcp(self.protocol(), address) }
+            }
+        }
     }
 
     /// Whether it is spoken over TLS.
     pub fn is_tls(&self) -> bool {
+        self.server_name().is_some()
+    }
+
+    fn server_name(&self) -> Option<&ServerName> {
         let server_name = match self {
             Place::Fixed(address) => &address.server_name,
             Place::Named(name) => &name.server_name,
             Place::Service(service) => &service.server_name,
         };
-        server_name.is_some()
+        server_name.as_ref()
     }
 
     /// What is spoken there.
