@@ -227,13 +227,13 @@ def test_reads_synonyms() -> None:
 
 @pytest.mark.parametrize(
     ("text", "coding"),
-    [("gzip", "gzip"), (" ZSTD", "zstd"), ("x-gzip", "gzip"), ("none", "none"), ("off", "none")],
+    [("gzip", "gzip"), (" ZSTD", "zstd"), ("br", "br"), ("x-gzip", "gzip"), ("none", "none"), ("off", "none")],
 )
 def test_reads_codings(text: str, coding: str) -> None:
     assert ContentCoding().parse(text) == coding
 
 
-@pytest.mark.parametrize("text", ["", "deflate", "br", "gzip,zstd", "identity"])
+@pytest.mark.parametrize("text", ["", "deflate", "brotli", "gzip,zstd", "identity"])
 def test_rejects_what_is_no_coding(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
         ContentCoding().parse(text)
