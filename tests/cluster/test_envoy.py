@@ -9,21 +9,14 @@ from pathlib import Path
 
 import pytest
 from process.conftest import Portico
-from support.counted_load import CountedLoad, counted_load
+from support.counted_load import counted_load
 from support.server import free_port
 from support.waiting import wait_until
 
 from .envoys import EDS_FOLDER, Envoy, find_envoy
+from .hosts import HELLO, names, wait_for_requests
 from .page import PAGE, adapted
 
-HELLO = """
-import os
-
-def application(environ, start_response):
-    body = os.environ["HOST_NAME"].encode()
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
-    return [body]
-"""
 EMPTY = '{"resources": []}'
 CLIENTS = 4
 
@@ -71,21 +64,6 @@ def host(tmp_path: Path, eds_folder: Path) -> Iterator[NewHost]:
     yield start
     for each in started:
         each.kill()
-
-
-def names(load: CountedLoad) -> set[str]:
-    """Who has responded."""
-    return {body for _, body in load.responses}
-
-
-def wait_for_requests(load: CountedLoad, name: str, count: int = 20) -> None:
-    """Wait until `name` has responded to so many more."""
-
-    def responded() -> int:
-        return sum(body == name for _, body in load.responses)
-
-    before = responded()
-    wait_until(lambda: responded() >= before + count, what=f"requests to come to {name}")
 
 
 def test_a_host_that_starts_gets_requests_and_one_that_ends_is_gone(envoy: Envoy, host: NewHost) -> None:

@@ -227,7 +227,14 @@ def test_reads_synonyms() -> None:
 
 @pytest.mark.parametrize(
     ("text", "coding"),
-    [("gzip", "gzip"), (" ZSTD", "zstd"), ("br", "br"), ("x-gzip", "gzip"), ("none", "none"), ("off", "none")],
+    [
+        ("gzip", "gzip"),
+        (" ZSTD", "zstd"),
+        ("br", "br"),
+        ("x-gzip", "gzip"),
+        ("none", "none"),
+        ("off", "none"),
+    ],
 )
 def test_reads_codings(text: str, coding: str) -> None:
     assert ContentCoding().parse(text) == coding
