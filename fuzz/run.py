@@ -31,7 +31,7 @@ HTTP_CORPUS = CORPUS / "http1"
 
 HTTP_TARGETS = (
     *("head", "body", "chunked", "connection", "response", "splits", "forwarded"),
-    *("passed_on", "response_head"),
+    *("passed_on", "response_head", "access_line"),
 )
 GATEWAY_TARGETS = (
     *("uwsgi", "scgi", "fastcgi", "proxy", "fastcgi_member"),

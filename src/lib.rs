@@ -18,7 +18,10 @@ mod wakeup;
 mod wire;
 mod wsgi;
 
-use portico_engine::access_log::{AccessLog, AccessRecord};
+use crate::settings::Attributes;
+use portico_engine::access_log::AccessLog;
+use portico_engine::access_log::record::{AccessRecord, ServedBy};
+use portico_engine::access_log::style::Style;
 use portico_engine::settings::Settings;
 use portico_engine::upstream::address::Place;
 use portico_engine::{
@@ -29,6 +32,7 @@ use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::ErrorKind;
+use std::io::IsTerminal as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -128,25 +132,29 @@ impl Scoreboard {
 
     fn log_unfinished(
         &self,
-        slot: usize,
+        worker: (usize, u32),
         fd: RawFd,
         colour: bool,
+        settings: &Bound<'_, PyAny>,
         cause: &str,
         causes: HashMap<usize, String>,
     ) -> PyResult<()> {
         let file = descriptor::duplicate(fd)?;
-        let slot = self.slot(slot)?;
-        let access_log = AccessLog::new(&file, colour, None)?;
+        let (number, process) = worker;
+        let slot = self.slot(number)?;
+        let access_log = AccessLog::new(&file, colour, style(settings, file.is_terminal())?, Vec::new(), None)?;
         access_log.add_lines(&slot.unwritten.lines(file.as_fd()));
         for (cell, call) in slot.all_unfinished() {
             access_log.add(&AccessRecord {
                 client: call.client,
                 request_line: &call.request_line,
+                request: None,
                 status: 0,
                 body_bytes: 0,
-                referer: None,
-                user_agent: None,
                 duration_ns: call.duration_ns,
+                call: Some(call.times),
+                said: None,
+                served_by: ServedBy { worker: number, process, thread: Some(cell), application: "" },
                 cause: Some(causes.get(&cell).map_or(cause, String::as_str)),
             });
         }
@@ -182,6 +190,18 @@ fn log_lines(text: &str) {
 fn flush_log(py: Python<'_>, patience_s: f64) -> bool {
     error_log::flush()
         || (patience_s > 0.0 && py.detach(|| error_log::flush_within(Duration::from_secs_f64(patience_s))))
+}
+
+/// What `settings` say of access lines, for a terminal or something else.
+fn style(settings: &Bound<'_, PyAny>, is_terminal: bool) -> PyResult<Style> {
+    let settings = Settings::read(&Attributes(settings))?;
+    Style::read(&settings, is_terminal).map_err(PyValueError::new_err)
+}
+
+/// Raises `ValueError` if what `settings` say of access lines is wrong.
+#[pyfunction]
+fn check_access_log(settings: &Bound<'_, PyAny>) -> PyResult<()> {
+    style(settings, false).map(|_| ())
 }
 
 /// Sets the least level that the error log takes, and whether it is coloured.
@@ -340,6 +360,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(accept_connection, module)?)?;
     module.add_function(wrap_pyfunction!(read_member, module)?)?;
     module.add_function(wrap_pyfunction!(check_tls, module)?)?;
+    module.add_function(wrap_pyfunction!(check_access_log, module)?)?;
     module.add_function(wrap_pyfunction!(set_log_level, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;

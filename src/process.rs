@@ -74,7 +74,10 @@ impl Process {
         let attributes: ProcessAttributes = process.extract()?;
         let listeners = attributes.listeners.into_iter().map(listener).collect::<PyResult<_>>()?;
         let access_log = optional(attributes.access_log_fd, "access_log_fd")?;
+        let mut applications = vec![attributes.application_name.clone()];
         let (routing, others) = attributes.routing.map(RoutingAttributes::read).transpose()?.unzip();
+        let others: Vec<Other> = others.unwrap_or_default();
+        applications.extend(others.iter().map(|other| other.names.application.clone()));
         Ok(Process {
             engine: engine::Descriptors {
                 listeners,
@@ -84,6 +87,7 @@ impl Process {
                     supervisor: optional(attributes.supervisor_fd, "supervisor_fd")?,
                     ready: attributes.ready_frame,
                 },
+                applications,
                 access_log: access_log.map(|fd| (fd, attributes.access_log_colour)),
                 gate: optional(attributes.gate_fd, "gate_fd")?,
                 routing,
@@ -96,7 +100,7 @@ impl Process {
                 innermost: attributes.innermost,
                 has_middleware: attributes.has_middleware,
             },
-            others: others.unwrap_or_default(),
+            others,
             embedder: Embedder::new(attributes.on_interrupt, attributes.on_response),
         })
     }

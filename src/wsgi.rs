@@ -12,6 +12,7 @@ mod forked;
 pub mod input;
 mod ladder;
 mod location;
+mod logged;
 mod pending;
 mod plain_response;
 pub mod proxy_errors;
@@ -27,6 +28,7 @@ use crate::embedder::Embedder;
 use environ::{Environ, RequestParts};
 use failure::{RequestLabel, Served};
 use ladder::{Extensions, ThreadCall};
+use logged::Logged;
 use portico_engine::calls::{Call, Caller, Outcome, panic_message};
 use portico_engine::clock::DateHeader;
 use pyo3::exceptions::PyRuntimeError;
@@ -85,7 +87,7 @@ impl Caller for Bridge<'_> {
         let Bridge { py, introduction, applications, environ, embedder, thread_call, date } = self;
         let py = *py;
         introduction.make(py);
-        let Call { inbound, body, sender, responder, application, mounted, cell, started_ns, resources } = call;
+        let Call { inbound, body, sender, responder, application, mounted, cell, started_ns, resources, said } = call;
         let Some(Bridged { served: application, pool }) = applications.get_mut(application) else {
             responder.abort();
             return Outcome { status: 0, body_bytes: 0 };
@@ -113,11 +115,13 @@ impl Caller for Bridge<'_> {
         };
         let parts = RequestParts { resources, cell, inbound, body, sender: &sender, mounted };
         let mut input = None;
+        let mut logged = Logged::new(resources, said);
         thread_call.enter(started_ns);
         // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.
         let called = catch_unwind(AssertUnwindSafe(|| {
             let result = environ.build(py, parts, &exchange).and_then(|(environ, body)| {
                 input = body;
+                logged.will_have(&environ);
                 let arguments = (environ, exchange.start_response.clone_ref(py));
                 application.callable.bind(py).call1(arguments)
             });
@@ -127,6 +131,7 @@ impl Caller for Bridge<'_> {
             let error = PyRuntimeError::new_err(format!("the server has panicked: {}", panic_message(&*panic)));
             response::send(py, &exchange, thread_call, Err(error), date, label)
         });
+        logged.keep(py);
         if let Some(input) = input {
             input.get().end(py);
         }

@@ -20,7 +20,9 @@
 //! 9. `proxy`: the PROXY protocol.
 //! 10. `response_head`, `fastcgi_member` and `passed_on`: the engine as a client of other servers, what it reads and what
 //!     it sends.
+//! 11. `access_line`: what a client and an application say, in each format of the access log.
 
+pub mod access_line;
 pub mod body;
 pub mod chunked;
 pub mod connection;

@@ -2,15 +2,15 @@
 //! It needs no fuzzer, and takes seconds.
 
 use portico_fuzz::{
-    body, chunked, connection, fastcgi, fastcgi_member, fastcgi_response, forwarded, gateway, head, passed_on, proxy,
-    response, response_head, scgi, splits, uwsgi,
+    access_line, body, chunked, connection, fastcgi, fastcgi_member, fastcgi_response, forwarded, gateway, head,
+    passed_on, proxy, response, response_head, scgi, splits, uwsgi,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
 
 type Check = fn(&[u8]);
 
-const HTTP_TARGETS: [(&str, Check); 9] = [
+const HTTP_TARGETS: [(&str, Check); 10] = [
     ("head", head::check),
     ("body", body::check),
     ("chunked", chunked::check),
@@ -20,6 +20,7 @@ const HTTP_TARGETS: [(&str, Check); 9] = [
     ("forwarded", forwarded::check),
     ("passed_on", passed_on::check),
     ("response_head", response_head::check),
+    ("access_line", access_line::check),
 ];
 
 /// What reverse proxies speak beside HTTP; the first ones have a corpus of their own.

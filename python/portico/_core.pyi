@@ -28,6 +28,7 @@ __all__ = [
     "after_fork_in_child",
     "before_fork",
     "bound_capabilities",
+    "check_access_log",
     "check_tls",
     "configure_log",
     "flush_log",
@@ -180,8 +181,16 @@ class Scoreboard:
         """
     def has_unwritten(self, slot: int) -> bool:
         """Say whether the worker of `slot` has access lines to be written, or calls without."""
-    def log_unfinished(self, slot: int, fd: int, colour: bool, cause: str, causes: dict[int, str]) -> None:
-        """Write the access lines that the worker of `slot`, which has ended, has not written, to `fd`.
+    def log_unfinished(
+        self,
+        worker: tuple[int, int],
+        fd: int,
+        colour: bool,
+        settings: Settings,
+        cause: str,
+        causes: dict[int, str],
+    ) -> None:
+        """Write the access lines that `worker`, its slot and its process, has not written, to `fd`.
 
         They are of requests that had ended, and of the calls that were running, at the end of whose lines
         `cause` stands, or what `causes` has for their cell. Who reads the log is waited for as shortly as may
@@ -313,6 +322,9 @@ def read_member(text: str) -> tuple[str, bool]:
 
 def check_tls(tls: EngineTls) -> None:
     """Read the files that `tls` names, as a worker will. Raises ValueError with a sentence."""
+
+def check_access_log(settings: Settings) -> None:
+    """Read what `settings` say of access lines, as a worker will. Raises ValueError with a sentence."""
 
 def set_log_level(level: str) -> None:
     """Leave out records below `level` from now on, in this process."""

@@ -4,49 +4,44 @@
 //! write for a batch of requests under load, at once when there is little to do. Beyond a bound the thread
 //! that has added a line writes them after its call. Nobody waits for who reads the log: what a full pipe
 //! does not take is kept, and beyond another bound given up.
+//!
+//! 1. `record`: what is told of a request. `field`: what a line can have of it.
+//! 2. `date`, `escaping`: how values are written. `template`, `format`: what a line looks like.
+//! 3. `condition`, `style`: which requests have one.
+
+pub mod condition;
+pub mod date;
+pub mod escaping;
+pub mod field;
+pub mod format;
+pub mod record;
+pub mod style;
+pub mod template;
 
 use crate::clock;
 use crate::line_writer::LineWriter;
 use crate::lock::lock;
 use crate::log::RateLimited;
 use crate::scoreboard::SlotRef;
-use std::io::{self, Write as _};
-use std::net::IpAddr;
+use date::Dates;
+use record::AccessRecord;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+use style::Style;
 
 /// Bytes buffered that are to be written although there are more requests.
 const BATCH_BYTES: usize = 32 * 1024;
 /// Bytes buffered at most while the log cannot be written.
 const MOST_BYTES: usize = 1024 * 1024;
-/// Bytes of each text that a client can choose, where a line has to fit in what a pipe takes at once.
-const PIPE_FIELD_BYTES: usize = 1200;
-
-/// What is told of a request.
-pub struct AccessRecord<'a> {
-    /// The client's address; none on a Unix socket.
-    pub client: Option<IpAddr>,
-    /// The request line as it was on the wire, or as far as it came.
-    pub request_line: &'a [u8],
-    /// The status code sent; 0 if none was, or that is not known.
-    pub status: u16,
-    /// Bytes of the response's body.
-    pub body_bytes: u64,
-    /// The `Referer` header.
-    pub referer: Option<&'a [u8]>,
-    /// The `User-Agent` header.
-    pub user_agent: Option<&'a [u8]>,
-    /// Time from the complete request to the end of the call.
-    pub duration_ns: u64,
-    /// Why it has ended, where that was not by its response; said at the end of the line.
-    pub cause: Option<&'a str>,
-}
-
 /// The access log of one server.
 pub struct AccessLog {
     colour: bool,
+    style: Style,
+    /// The names of the server's applications.
+    applications: Vec<String>,
     /// Whether it goes to a file, so that lines may be of any length.
     is_file: AtomicBool,
     buffered: Mutex<Buffered>,
@@ -73,27 +68,31 @@ struct Leaving {
 #[derive(Default)]
 struct Buffered {
     lines: Vec<u8>,
-    second: u64,
-    date: String,
+    dates: Dates,
     /// Lines that had no room.
     lost: u64,
     /// How much of the lines, from their start, is in the slot.
     shown_bytes: usize,
 }
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
 impl AccessLog {
-    /// A log that writes to `fd`, and shows in `slot` what is not written yet.
+    /// A log that writes to `fd` in this `style`, and shows in `slot` what is not written yet. `applications` are the
+    /// names of those that are served.
     ///
     /// # Errors
     /// There are no more descriptors.
-    pub fn new(fd: &OwnedFd, colour: bool, slot: Option<SlotRef>) -> io::Result<AccessLog> {
+    pub fn new(
+        fd: &OwnedFd,
+        colour: bool,
+        style: Style,
+        applications: Vec<String>,
+        slot: Option<SlotRef>,
+    ) -> io::Result<AccessLog> {
         let writer = LineWriter::new(fd.as_fd())?;
         let is_file = AtomicBool::new(writer.is_file());
         let leaving = Mutex::new(Leaving { lines: Vec::new(), writer, file_bytes: None, asked_ms: 0 });
         let (buffered, is_due, half) = (Mutex::default(), AtomicBool::new(false), AtomicUsize::new(0));
-        Ok(AccessLog { colour, is_file, buffered, is_due, leaving, slot, half })
+        Ok(AccessLog { colour, style, applications, is_file, buffered, is_due, leaving, slot, half })
     }
 
     /// Writes to `fd` from now on, after the lines of all requests that have finished: the file of before may have been
@@ -112,9 +111,22 @@ impl AccessLog {
         Ok(())
     }
 
-    /// Adds the line of one request (the combined format, then the duration in seconds). Writes nothing; true if it is
-    /// time to, once until that is done.
+    /// What a line looks like, and which requests have one.
+    pub fn style(&self) -> &Style {
+        &self.style
+    }
+
+    /// The name of an application, by its number.
+    pub fn application(&self, index: usize) -> &str {
+        self.applications.get(index).map_or("", String::as_str)
+    }
+
+    /// Adds the line of one request, if it has one. Writes nothing; true if it is time to, once until that is done.
     pub fn add(&self, record: &AccessRecord<'_>) -> bool {
+        let wall_ns = clock::wall_ns();
+        if !self.style.selects(record, wall_ns) {
+            return false;
+        }
         let mut buffered = lock(&self.buffered);
         if buffered.lines.len() >= MOST_BYTES {
             buffered.lost += 1;
@@ -122,44 +134,11 @@ impl AccessLog {
             self.is_due.store(true, Relaxed);
             return false;
         }
-        let second = clock::wall_s();
-        if buffered.second != second {
-            buffered.second = second;
-            buffered.date = date_text(second);
-        }
-        let Buffered { lines, date, shown_bytes, .. } = &mut *buffered;
+        let Buffered { lines, dates, shown_bytes, .. } = &mut *buffered;
         let line_start = lines.len();
-        let most_bytes = if self.is_file.load(Relaxed) { usize::MAX } else { PIPE_FIELD_BYTES };
         let start = if self.colour { colour_of(record.status) } else { "" };
         lines.extend_from_slice(start.as_bytes());
-        // Writing to a Vec cannot fail.
-        let _ = match record.client {
-            Some(client) => write!(lines, "{}", client.to_canonical()),
-            None => write!(lines, "-"),
-        };
-        lines.extend_from_slice(b" - - [");
-        lines.extend_from_slice(date.as_bytes());
-        lines.extend_from_slice(b"] \"");
-        push_escaped(lines, if record.request_line.is_empty() { b"-" } else { record.request_line }, most_bytes);
-        lines.extend_from_slice(b"\" ");
-        let mut digits = itoa::Buffer::new();
-        // Three digits, whatever reads the line.
-        let status = if record.status == 0 { "000" } else { digits.format(record.status) };
-        lines.extend_from_slice(status.as_bytes());
-        lines.push(b' ');
-        lines.extend_from_slice(digits.format(record.body_bytes).as_bytes());
-        for header in [record.referer, record.user_agent] {
-            lines.extend_from_slice(b" \"");
-            push_escaped(lines, header.unwrap_or(b"-"), most_bytes);
-            lines.push(b'"');
-        }
-        let microseconds = record.duration_ns / 1_000;
-        // Writing to a Vec cannot fail.
-        let _ = write!(lines, " {}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000);
-        if let Some(cause) = record.cause {
-            lines.push(b' ');
-            lines.extend_from_slice(cause.as_bytes());
-        }
+        self.style.format.push(lines, record, wall_ns, dates, !self.is_file.load(Relaxed));
         lines.extend_from_slice(if self.colour { b"\x1b[0m\n" } else { b"\n" });
         // Only from the start on: what has been written is counted from there.
         if let Some(slot) = &self.slot
@@ -267,41 +246,11 @@ fn warn_about_lost(lines: u64) {
     }
 }
 
-fn date_text(second: u64) -> String {
-    let now = clock::civil(second);
-    let month = MONTHS[usize::try_from(now.month - 1).unwrap_or(0) % 12];
-    let (hour, minute, second) = now.time;
-    format!("{:02}/{month}/{:04}:{hour:02}:{minute:02}:{second:02} +0000", now.day, now.year)
-}
-
 fn colour_of(status: u16) -> &'static str {
     match status {
         0..300 => "\x1b[32m",
         300..400 => "\x1b[36m",
         400..500 => "\x1b[33m",
         _ => "\x1b[31m",
-    }
-}
-
-/// Appends `field` so that no client can forge a line or a field: quotes, backslashes and all but
-/// printable ASCII become `\xNN`. What is longer than `most_bytes` then is truncated.
-fn push_escaped(line: &mut Vec<u8>, field: &[u8], most_bytes: usize) {
-    let plain = |byte: &u8| matches!(byte, 0x20..=0x7e) && *byte != b'"' && *byte != b'\\';
-    if field.len() <= most_bytes && field.iter().all(plain) {
-        line.extend_from_slice(field);
-        return;
-    }
-    let end = line.len().saturating_add(most_bytes);
-    for byte in field {
-        if line.len() >= end {
-            line.extend_from_slice(b"...");
-            return;
-        }
-        if plain(byte) {
-            line.push(*byte);
-        } else {
-            // Writing to a Vec cannot fail.
-            let _ = write!(line, "\\x{byte:02x}");
-        }
     }
 }

@@ -1,9 +1,10 @@
 //! Calls of the application: the loop that joins the queue of requests and whatever calls an application. A call is one
 //! run of the application for one request; its cell of the scoreboard, its time and its account are kept here.
 
+use crate::access_log::record::Keeper;
 use crate::clock;
 use crate::connection::origin::Sender;
-use crate::exchange::account::Account;
+use crate::exchange::account::{Account, OfCall};
 use crate::exchange::error_response::{Overload, shed};
 use crate::exchange::request::Request;
 use crate::exchange::responder::Responder;
@@ -47,6 +48,8 @@ pub struct Call<'a> {
     pub started_ns: u64,
     /// What the server shares.
     pub resources: &'a Arc<Resources>,
+    /// Where what the access line has of the environ is kept, if it has something.
+    pub said: Option<&'a Keeper>,
 }
 
 /// What a call has sent.
@@ -66,17 +69,20 @@ pub struct Calls<'a, C> {
     pub caller: &'a mut C,
     /// The thread.
     pub me: usize,
+    /// Since when the thread has what it takes out of the queue next: before it waited for the interpreter.
+    pub free_since_ns: u64,
 }
 
 impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
         let slot = &self.server.resources.slot;
-        let come_of_it = self.caller.outside(|| {
+        let (come_of_it, free_since_ns) = self.caller.outside(|| {
             let come_of_it = wait();
             // Who holds the interpreter may never give it back.
             slot.waits_for_interpreter(self.me);
-            come_of_it
+            (come_of_it, clock::monotonic_ns())
         });
+        self.free_since_ns = free_since_ns;
         slot.has_interpreter(self.me);
         come_of_it
     }
@@ -103,14 +109,29 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             method: head.method.of(bytes),
             path: head.path.of(bytes),
             arrived_ns,
+            taken_ns: self.free_since_ns,
             logged: line.as_deref().map(|line| (inbound.client(client).0, line)),
         };
+        let wants = resources.wants();
+        let said = wants.keeper();
+        let cpu_ns = wants.cpu.then(clock::thread_cpu_ns);
         let entered = Cell::enter(&resources.slot, me, &shown, started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
-        let responder = Responder::new(connection, Some(me), &inbound, &body, keep_alive, room, whose);
-        let call =
-            Call { inbound: &inbound, body, sender, responder, application, mounted, cell: me, started_ns, resources };
+        let mut responder = Responder::new(connection, Some(me), &inbound, &body, keep_alive, room, whose);
+        responder.keep(&said);
+        let call = Call {
+            inbound: &inbound,
+            body,
+            sender,
+            responder,
+            application,
+            mounted,
+            cell: me,
+            started_ns,
+            resources,
+            said: said.as_ref(),
+        };
         // A panic is one response with 500: its responder sees to that when it is dropped.
         let called = catch_unwind(AssertUnwindSafe(|| self.caller.call(call)));
         let Outcome { status, body_bytes } = called.unwrap_or_else(|panic| {
@@ -123,9 +144,21 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         }
         let ended_ns = clock::monotonic_ns();
         let duration_ns = ended_ns.saturating_sub(arrived_ns);
-        let account = Account { client, inbound: Some(&inbound), has_head: true, status, body_bytes, duration_ns };
+        let mut times = resources.slot.call_times(me, started_ns, ended_ns);
+        times.cpu_ns = cpu_ns.map(|before_ns| clock::thread_cpu_ns().saturating_sub(before_ns));
+        let account = Account {
+            client,
+            inbound: Some(&inbound),
+            has_head: true,
+            status,
+            body_bytes,
+            duration_ns,
+            call: Some(OfCall { application, thread: me, times }),
+            said,
+        };
         resources.slot.settle_at_end(me, started_ns, || account.settle(resources));
         drop(entered);
+        self.free_since_ns = ended_ns;
         resources.buffers.give_back(inbound);
         self.flush_access_log_if_due();
         Called { started_ns, ended_ns }

@@ -1,6 +1,7 @@
 //! The engine: one server, made of all the parts; served, stopped, freed. Many can be in one process.
 
 use crate::access_log::AccessLog;
+use crate::access_log::style::Style;
 use crate::call_orders::Taker;
 use crate::calls::{Caller, Calls};
 use crate::clock;
@@ -28,7 +29,7 @@ use rustix::process::{Resource, getrlimit};
 use rustix::thread::gettid;
 use std::env;
 use std::future::Future;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
@@ -48,6 +49,8 @@ pub struct Descriptors {
     pub orders: OrderDescriptors,
     /// Where access lines go, and whether they carry terminal colours.
     pub access_log: Option<(OwnedFd, bool)>,
+    /// The names of the applications, for lines that have them.
+    pub applications: Vec<String>,
     /// The socket to who is asked before each connection is accepted, if anybody is (`gate`).
     pub gate: Option<OwnedFd>,
     /// What is done with which request, where that is not always the same.
@@ -105,7 +108,7 @@ impl CrewThread<'_> {
         let (server, me) = (self.server, self.me);
         server.resources.slot.has_interpreter(me);
         server.resources.slot.set_thread_id(me, gettid().as_raw_nonzero().get().unsigned_abs().into());
-        server.crew.serve(me, self.first.take(), self.driver, &mut Calls { server, caller, me });
+        server.crew.serve(me, self.first.take(), self.driver, &mut Calls { server, caller, me, free_since_ns: 0 });
     }
 }
 
@@ -133,8 +136,13 @@ impl Engine {
         let named_files =
             NamedFiles::open(&settings.x_sendfile, &settings.x_accel_redirect).map_err(io::Error::other)?;
         let folders = process.routing.as_ref().map_or(&[][..], |routing| &routing.folders);
-        let access_log = process.access_log.map(|(fd, colour)| AccessLog::new(&fd, colour, Some(slot.clone())));
-        let access_log = access_log.transpose()?;
+        let access_log = match process.access_log {
+            Some((fd, colour)) => {
+                let style = Style::read(&settings, fd.is_terminal()).map_err(io::Error::other)?;
+                Some(AccessLog::new(&fd, colour, style, process.applications, Some(slot.clone()))?)
+            }
+            None => None,
+        };
         let no_rows = FilesOfRows::default();
         let pages_of_rows = process.routing.as_ref().map_or(&no_rows, |routing| &routing.error_pages);
         let error_pages = ErrorPages::read(&settings.error_pages, pages_of_rows).map_err(io::Error::other)?;

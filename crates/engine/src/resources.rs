@@ -1,7 +1,9 @@
 //! What all connections of a server share and no connection is needed for: settings, budgets, counters, logs, the
 //! wheel, and the way into the runtime.
 
-use crate::access_log::{AccessLog, AccessRecord};
+use crate::access_log::AccessLog;
+use crate::access_log::record::AccessRecord;
+use crate::access_log::style::Wants;
 use crate::admission::Admission;
 use crate::blocking::BlockingThreads;
 use crate::budget::{Budget, Budgets};
@@ -155,6 +157,11 @@ impl Resources {
     /// Whether connections may outlive a response.
     pub fn keeps_connections(&self) -> bool {
         self.settings.keep_alive_s.ms() > 0 && !self.is_draining()
+    }
+
+    /// What has to be taken of requests for their access lines.
+    pub fn wants(&self) -> Wants {
+        self.access_log.as_ref().map(|access_log| access_log.style().wants).unwrap_or_default()
     }
 
     /// Writes a finished request to the access log, if there is one.

@@ -4,6 +4,7 @@
 //! by it. It outlives a worker, so a killed request can still be named, and a supervisor that takes the place of another:
 //! the memory is that of a file without a name, and begins with what it is. No locks, and no system call for a request.
 
+use crate::call_times::CallTimes;
 use crate::clock;
 use crate::unwritten::Unwritten;
 use rustix::event::{EventfdFlags, eventfd};
@@ -65,6 +66,14 @@ struct CallCell {
     thread_id: AtomicU64,
     /// When the request had come; stays when the call has ended.
     arrived_ns: AtomicU64,
+    /// When a thread had the request, before it waited for the interpreter.
+    taken_ns: AtomicU64,
+    /// When the head of the response was made; 0 if it was not, or nobody wants to know.
+    head_ns: AtomicU64,
+    /// Since when the call waits for its client.
+    rests_since_ns: AtomicU64,
+    /// How long it has waited for its client before.
+    rested_ns: AtomicU64,
     /// The status of the response and the bytes of its body, as far as they have left.
     sent: AtomicU64,
     /// Method and path, or their beginning; ends with a zero where there is room.
@@ -85,6 +94,8 @@ pub struct ShownRequest<'a> {
     pub path: &'a [u8],
     /// When it had come.
     pub arrived_ns: u64,
+    /// When a thread had it, before it waited for the interpreter.
+    pub taken_ns: u64,
     /// Who has sent it, and its request line, if there is an access log: should the worker be killed in the call, or the
     /// call be given up, somebody else has to write that.
     pub logged: Option<(Option<IpAddr>, &'a [u8])>,
@@ -122,6 +133,8 @@ pub struct UnfinishedCall {
     pub body_bytes: u64,
     /// Time since the complete request.
     pub duration_ns: u64,
+    /// Where that has gone.
+    pub times: CallTimes,
 }
 
 /// Which workers there are: a few words for each, so that looking at all of them touches one page.
@@ -156,7 +169,7 @@ pub struct Slot {
 impl Slot {
     /// Notes that the call in cell `cell` enters the application for `request`.
     pub fn call_started(&self, cell: usize, request: &ShownRequest<'_>, now_ns: u64) {
-        let ShownRequest { method, path, arrived_ns, logged } = *request;
+        let ShownRequest { method, path, arrived_ns, taken_ns, logged } = *request;
         let shown = &self.calls[cell.min(CALLS - 1)];
         let mut words = [0_u8; WHAT_WORDS * 8];
         let mut room = words.as_mut_slice();
@@ -175,7 +188,10 @@ impl Slot {
             shown.will_log(client, line);
         }
         shown.arrived_ns.store(arrived_ns, Relaxed);
-        shown.sent.store(0, Relaxed);
+        shown.taken_ns.store(taken_ns, Relaxed);
+        for word in [&shown.sent, &shown.head_ns, &shown.rested_ns] {
+            word.store(0, Relaxed);
+        }
         shown.allowed_ns.store(0, Relaxed);
         shown.since_ns.store(now_ns, Relaxed);
         shown.account_ns.store(now_ns, Release);
@@ -183,9 +199,19 @@ impl Slot {
         shown.started_ns.store(now_ns, Release);
     }
 
-    /// Notes that the call in cell `cell` responds with `status`.
-    pub fn head_made(&self, cell: usize, status: u16) {
-        self.calls[cell.min(CALLS - 1)].sent.store(u64::from(status) << STATUS_SHIFT, Relaxed);
+    /// Notes that the call in cell `cell` responds with `status`; and when, where that is wanted.
+    pub fn head_made(&self, cell: usize, status: u16, now_ns: Option<u64>) {
+        let made = &self.calls[cell.min(CALLS - 1)];
+        made.sent.store(u64::from(status) << STATUS_SHIFT, Relaxed);
+        if let Some(now_ns) = now_ns {
+            made.head_ns.store(now_ns, Relaxed);
+        }
+    }
+
+    /// Where the time of the call in cell `cell`, which ends at `now_ns`, has gone: by its thread, which has begun no
+    /// other.
+    pub fn call_times(&self, cell: usize, started_ns: u64, now_ns: u64) -> CallTimes {
+        self.calls[cell.min(CALLS - 1)].times(started_ns, now_ns)
     }
 
     /// Notes that a block of the call in cell `cell` leaves for the client, with which `body_bytes` of its body have.
@@ -263,20 +289,25 @@ impl Slot {
 
     /// Notes that the call in cell `cell` waits for its client: that is not the application's time.
     pub fn call_rests(&self, cell: usize) {
-        let since_ns = &self.calls[cell.min(CALLS - 1)].since_ns;
+        let CallCell { since_ns, rests_since_ns, .. } = &self.calls[cell.min(CALLS - 1)];
         let since = since_ns.load(Relaxed);
         // Only once, if several threads of the application wait for the same client.
         if since != 0 && since & RESTING == 0 {
-            since_ns.store(RESTING | clock::monotonic_ns().saturating_sub(since), Relaxed);
+            let now_ns = clock::monotonic_ns();
+            rests_since_ns.store(now_ns, Relaxed);
+            since_ns.store(RESTING | now_ns.saturating_sub(since), Relaxed);
         }
     }
 
     /// Notes that the call in cell `cell` goes on.
     pub fn call_goes_on(&self, cell: usize) {
-        let since_ns = &self.calls[cell.min(CALLS - 1)].since_ns;
+        let CallCell { since_ns, rests_since_ns, rested_ns, .. } = &self.calls[cell.min(CALLS - 1)];
         let rested = since_ns.load(Relaxed);
         if rested & RESTING != 0 {
-            since_ns.store(clock::monotonic_ns().saturating_sub(rested & !RESTING), Relaxed);
+            let now_ns = clock::monotonic_ns();
+            let rest_ns = now_ns.saturating_sub(rests_since_ns.load(Relaxed));
+            rested_ns.store(rested_ns.load(Relaxed) + rest_ns, Relaxed);
+            since_ns.store(now_ns.saturating_sub(rested & !RESTING), Relaxed);
         }
     }
 }
@@ -344,6 +375,24 @@ impl CallCell {
             status: u16::try_from(sent >> STATUS_SHIFT).unwrap_or(0),
             body_bytes: sent & ((1 << STATUS_SHIFT) - 1),
             duration_ns: now_ns.saturating_sub(self.arrived_ns.load(Relaxed)),
+            times: self.times(self.account_ns.load(Relaxed) & !SETTLING, now_ns),
+        }
+    }
+
+    fn times(&self, started_ns: u64, now_ns: u64) -> CallTimes {
+        let arrived_ns = self.arrived_ns.load(Relaxed);
+        // One that came while its thread had another call was taken without a wait.
+        let taken_ns = self.taken_ns.load(Relaxed).clamp(arrived_ns, started_ns.max(arrived_ns));
+        let is_resting = self.since_ns.load(Relaxed) & RESTING != 0;
+        let rests_ns = if is_resting { now_ns.saturating_sub(self.rests_since_ns.load(Relaxed)) } else { 0 };
+        let head_ns = self.head_ns.load(Relaxed);
+        CallTimes {
+            queue_ns: taken_ns - arrived_ns,
+            lock_ns: started_ns.saturating_sub(taken_ns),
+            call_ns: now_ns.saturating_sub(started_ns),
+            client_ns: self.rested_ns.load(Relaxed) + rests_ns,
+            cpu_ns: None,
+            head_ns: (head_ns != 0).then(|| head_ns.saturating_sub(arrived_ns)),
         }
     }
 
@@ -521,6 +570,11 @@ impl SlotRef {
     /// Slot `index`, if there is one.
     pub fn new(mapping: &Arc<Mapping>, index: usize) -> Option<SlotRef> {
         (index < mapping.length).then(|| SlotRef { mapping: mapping.clone(), index })
+    }
+
+    /// Its number.
+    pub fn index(&self) -> usize {
+        self.index
     }
 
     /// Notes how many threads the worker has.

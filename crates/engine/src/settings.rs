@@ -13,8 +13,8 @@ mod value;
 pub use lines::Lines;
 pub use source::Source;
 pub use value::{
-    Codings, Directories, ErrorPageFiles, Limit, MediaTypes, Paths, Seconds, SecondsOrNever, StaticDirectories,
-    UntrustedForwarded,
+    Codings, Directories, ErrorPageFiles, Limit, MediaTypes, Paths, Seconds, SecondsOrNever, Share, StaticDirectories,
+    Texts, UntrustedForwarded,
 };
 
 use crate::pace::Pace;
@@ -141,6 +141,16 @@ settings! {
     compress_min_bytes: u64,
     /// How well: from 1, the quickest, to 9.
     compress_level: usize,
+    /// What an access line looks like: the name of a format, or a template.
+    access_log_format: String,
+    /// Fields that a format of pairs has beside its own.
+    access_log_fields: Texts,
+    /// What has to hold for a request that has a line; empty is nothing.
+    access_log_if: String,
+    /// Patterns of the paths whose requests have none.
+    access_log_skip: Texts,
+    /// How many of the others have one.
+    access_log_sample: Share,
 }
 
 impl Settings {

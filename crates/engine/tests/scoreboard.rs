@@ -10,8 +10,13 @@ fn an_account_is_settled_by_one() {
     let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
     slot.set_threads(1);
     for started_ns in 1..2_000_u64 {
-        let request =
-            ShownRequest { method: b"GET", path: b"/", arrived_ns: 1, logged: Some((None, b"GET / HTTP/1.1")) };
+        let request = ShownRequest {
+            method: b"GET",
+            path: b"/",
+            arrived_ns: 1,
+            taken_ns: 1,
+            logged: Some((None, b"GET / HTTP/1.1")),
+        };
         slot.call_started(0, &request, started_ns);
         assert_eq!(slot.all_unfinished().len(), 1);
         let settled = AtomicUsize::new(0);
@@ -35,7 +40,11 @@ fn a_shorter_request_leaves_nothing_of_the_one_before() {
     let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
     slot.set_threads(1);
     for path in ["/a/long/path/that/fills/all/words/that/there/are/for/it", "/long", "/abc", "/", "/abcdefghij"] {
-        slot.call_started(0, &ShownRequest { method: b"GET", path: path.as_bytes(), arrived_ns: 1, logged: None }, 7);
+        slot.call_started(
+            0,
+            &ShownRequest { method: b"GET", path: path.as_bytes(), arrived_ns: 1, taken_ns: 1, logged: None },
+            7,
+        );
         let calls = slot.calls();
         assert_eq!(calls[0].what, format!("GET {path}")[..(4 + path.len()).min(56)]);
     }

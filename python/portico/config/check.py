@@ -37,7 +37,8 @@ def check(settings: Settings) -> None:
     rules = (_in_import_path, _in_static_directories, _in_folders, in_error_pages, in_tls, _in_logs)
     below = [] if mistakes else [sentence for rule in rules for sentence in rule(settings, directory)]
     app = [] if mistakes and not settings.app else _in_app(settings)
-    raise_mistakes([*mistakes, *app, *_in_installed(settings), *clashes(settings, directory), *below])
+    elsewhere = [*_in_installed(settings), *_in_access_lines(settings)]
+    raise_mistakes([*mistakes, *app, *elsewhere, *clashes(settings, directory), *below])
 
 
 def _in_installed(settings: Settings) -> Iterator[str]:
@@ -160,6 +161,21 @@ def _in_folders(settings: Settings, directory: str) -> Iterator[str]:
         root = action.values.get("root", "")
         if action.table == "static" and not os.path.isdir(os.path.join(directory, root)):
             yield f"{action.origin}: root: expected a directory, got {quoted(root)}, which is none"
+
+
+def _in_access_lines(settings: Settings) -> Iterator[str]:
+    """What a line looks like, and which requests have one."""
+    rows = (Settings.access_log_format, Settings.access_log_fields, Settings.access_log_if)
+    if all(settings.values[row.attribute] == row.default for row in rows):
+        return
+    # Here, because few say anything of it, and what parses options has no need of the engine otherwise.
+    from portico import _core
+
+    try:
+        _core.check_access_log(settings)
+    except ValueError as error:
+        name, _, why = str(error).partition(": ")
+        yield f"{settings.origins[name]}: {why}"
 
 
 def _in_logs(settings: Settings, directory: str) -> Iterator[str]:

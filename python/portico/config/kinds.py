@@ -203,6 +203,27 @@ class NumberOrShare(Kind[str]):
         return str(self._number.parse(text))
 
 
+class Portion(Kind[float]):
+    """A part of all, from 0 to 1."""
+
+    metavar = "SHARE"
+    expected = "a share from 0 to 1, such as 0.1 or 10%"
+    natives = (str, int, float)
+
+    def parse(self, text: str) -> float:
+        text = text.strip()
+        percent = text.removesuffix("%")
+        value = float(percent)
+        if percent != text:
+            value /= 100
+        if not 0 <= value <= 1:
+            raise ValueError
+        return value
+
+    def show(self, value: float) -> str:
+        return f"{value:g}"
+
+
 class Duration(Kind[float]):
     """Seconds, written with a unit if one likes."""
 
@@ -596,6 +617,22 @@ class ErrorPageFile(Kind[str]):
     def from_folder(self, value: str, folder: str) -> str:
         status, _, path = value.partition("=")
         return f"{status}={os.path.join(folder, path)}"
+
+
+class LogField(Kind[str]):
+    """A field of the access log, by its name."""
+
+    metavar = "FIELD"
+    expected = "a field such as header.x-tenant"
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
+
+    def parse(self, text: str) -> str:
+        text = text.strip()
+        if not text or not all(c.isascii() and (c.isalnum() or c in "._-") for c in text):
+            raise ValueError
+        return text
 
 
 class FieldText(Kind[str]):

@@ -44,7 +44,9 @@ class Accounting:
         if fd < 0:
             return cause
         try:
-            self._scoreboard.log_unfinished(worker.slot, fd, shows_colour(fd), cause, causes)
+            self._scoreboard.log_unfinished(
+                (worker.slot, worker.pid), fd, shows_colour(fd), plan.settings, cause, causes
+            )
         except OSError as error:
             log.error(f"cannot write the access lines of {worker}: {error.strerror}")
         finally:

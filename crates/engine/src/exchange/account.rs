@@ -1,6 +1,8 @@
 //! The account of a request: what is counted and logged once it has ended, however that was.
 
-use crate::access_log::AccessRecord;
+use crate::access_log::record::{AccessRecord, Keeper, ServedBy};
+use crate::call_times::CallTimes;
+use crate::lock::lock;
 use crate::message::inbound::Inbound;
 use crate::resources::Resources;
 use crate::scoreboard::UnfinishedCall;
@@ -9,8 +11,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// What the access log says of a client that left before its response; nginx's number, never sent.
-pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Bytes of a request line in the access log, where the request was not understood.
 pub const LINE_BYTES: usize = 256;
 
@@ -21,11 +21,13 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
     resources.log_access(&AccessRecord {
         client: call.client,
         request_line: &call.request_line,
+        request: None,
         status: call.status,
         body_bytes: call.body_bytes,
-        referer: None,
-        user_agent: None,
         duration_ns: call.duration_ns,
+        call: Some(call.times),
+        said: None,
+        served_by: ServedBy { worker: resources.slot.index(), process: std::process::id(), ..ServedBy::default() },
         cause: Some(cause),
     });
 }
@@ -53,26 +55,46 @@ pub struct Account<'a> {
     pub body_bytes: u64,
     /// How long it has taken.
     pub duration_ns: u64,
+    /// The call of the application, if there was one.
+    pub call: Option<OfCall>,
+    /// What was kept of the response and of the application.
+    pub said: Option<Keeper>,
+}
+
+/// What an account has of a call.
+#[derive(Clone, Copy)]
+pub struct OfCall {
+    /// Which of the server's applications was called.
+    pub application: usize,
+    /// On which thread.
+    pub thread: usize,
+    /// Where its time has gone.
+    pub times: CallTimes,
 }
 
 impl Account<'_> {
     /// Counts the request, and writes it to the access log if there is one.
     pub fn settle(&self, resources: &Arc<Resources>) {
         count(resources, self.status, self.body_bytes);
-        if resources.access_log.is_none() {
-            return;
-        }
+        let Some(access_log) = &resources.access_log else { return };
         let request = self.inbound.filter(|_| self.has_head);
-        let header = |name| request.and_then(|request| request.header(name));
+        let said = self.said.as_ref().map(|said| lock(said));
         resources.log_access(&AccessRecord {
             client: request
                 .map_or_else(|| self.client.map(|client| client.ip()), |request| request.client(self.client).0),
             request_line: &self.request_line(),
+            request,
             status: self.status,
             body_bytes: self.body_bytes,
-            referer: header("referer"),
-            user_agent: header("user-agent"),
             duration_ns: self.duration_ns,
+            call: self.call.map(|call| call.times),
+            said: said.as_deref(),
+            served_by: ServedBy {
+                worker: resources.slot.index(),
+                process: std::process::id(),
+                thread: self.call.map(|call| call.thread),
+                application: self.call.map_or("", |call| access_log.application(call.application)),
+            },
             cause: None,
         });
     }

@@ -19,6 +19,7 @@ use super::account::Account;
 use super::block_writer::Sent;
 use super::request::Request;
 use super::responder::{Part, Responder};
+use crate::access_log::record::Keeper;
 use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
 use crate::message::body::Body;
@@ -37,15 +38,19 @@ pub struct EngineResponse {
     arrived_ns: u64,
     status: u16,
     body_bytes: u64,
+    /// What the access line has of the response, if it has something.
+    said: Option<Keeper>,
 }
 
 impl EngineResponse {
     /// The response to `request`, whose turn it is; and the request's body.
     pub fn new(request: Request) -> (EngineResponse, Body) {
         let Request { connection, inbound, body, keep_alive, arrived_ns, room, whose, .. } = request;
-        let responder = Responder::new(connection.clone(), None, &inbound, &body, keep_alive, room, whose);
+        let said = connection.resources.wants().keeper();
+        let mut responder = Responder::new(connection.clone(), None, &inbound, &body, keep_alive, room, whose);
+        responder.keep(&said);
         let (inbound, responder) = (Some(inbound), Some(responder));
-        (EngineResponse { connection, inbound, responder, arrived_ns, status: 0, body_bytes: 0 }, body)
+        (EngineResponse { connection, inbound, responder, arrived_ns, status: 0, body_bytes: 0, said }, body)
     }
 
     /// Encodes the head, to leave with the first bytes of the body. `known_length` is the body's length where that is known
@@ -127,6 +132,8 @@ impl Drop for EngineResponse {
             status: self.status,
             body_bytes: self.body_bytes,
             duration_ns: clock::monotonic_ns().saturating_sub(self.arrived_ns),
+            call: None,
+            said: self.said.take(),
         };
         account.settle(resources);
         if let Some(inbound) = self.inbound.take() {

@@ -1,10 +1,11 @@
 //! Error responses of the server itself: to requests that break a rule, come too late or find no room. Called from
 //! connection tasks and crew threads; never touches Python.
 
-use super::account::{Account, CLIENT_CLOSED_REQUEST, LINE_BYTES};
+use super::account::{Account, LINE_BYTES};
 use super::request::Request;
 use super::sending;
 use super::server_response::ServerResponse;
+use crate::access_log::record::CLIENT_CLOSED_REQUEST;
 use crate::clock;
 use crate::connection::Connection;
 use crate::files::error_pages::Whose;
@@ -60,6 +61,8 @@ impl ErrorResponse {
             status,
             body_bytes,
             duration_ns: since(began_ms),
+            call: None,
+            said: None,
         };
         connection.trace(|| format!("rejected: {status}"));
         let line = account.request_line();
@@ -114,6 +117,8 @@ pub fn log_abandoned(connection: &Connection, inbound: &Inbound, began_ms: u64) 
         status: CLIENT_CLOSED_REQUEST,
         body_bytes: 0,
         duration_ns: since(began_ms),
+        call: None,
+        said: None,
     };
     account.settle(&connection.resources);
 }
@@ -174,6 +179,8 @@ pub fn reply_instead(request: Request, reply: &Reply) {
         status,
         body_bytes,
         duration_ns: clock::monotonic_ns().saturating_sub(arrived_ns),
+        call: None,
+        said: None,
     };
     account.settle(resources);
     resources.buffers.give_back(inbound);

@@ -13,6 +13,7 @@ use super::coding::{Coding, Start};
 pub use super::sending::Part;
 use super::sending::{self, Unsent};
 use super::server_response::ServerResponse;
+use crate::access_log::record::Keeper;
 use crate::admission::Room;
 use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
@@ -61,6 +62,8 @@ pub struct Responder {
     pub is_abandoned: bool,
     /// Lines for the reverse proxy's log.
     stderr: Stderr,
+    /// Where what the access line has of the response is kept, if it has something.
+    said: Option<Keeper>,
     /// Where there are error pages: what is to be known for the choice of one.
     asking: Option<Box<Asking>>,
 }
@@ -107,8 +110,14 @@ impl Responder {
             called_ms: clock::coarse_ms(),
             is_abandoned: false,
             stderr: Stderr::Unused,
+            said: None,
             asking,
         }
+    }
+
+    /// Keeps there what the access line has of the response.
+    pub fn keep(&mut self, said: &Option<Keeper>) {
+        self.said.clone_from(said);
     }
 
     /// The page that the client gets with `status`, if that is the server's and there is one.
@@ -155,7 +164,9 @@ impl Responder {
         }
         self.advance(Event::Start);
         if let Some(cell) = self.cell {
-            self.connection.resources.slot.head_made(cell, head.status);
+            let resources = &self.connection.resources;
+            let now_ns = resources.wants().head_time.then(clock::monotonic_ns);
+            resources.slot.head_made(cell, head.status, now_ns);
         }
         self.connection.trace(|| format!("head sent: {}", head.status));
     }
@@ -201,9 +212,13 @@ impl Responder {
             _ => 0,
         };
         out.reserve(head.status_line.len() + head.fields.len() + SERVER_FIELDS_BYTES + body_bytes);
-        let server_header = self.connection.resources.settings.server_header.as_bytes();
+        let resources = &self.connection.resources;
+        let (server_header, start) = (resources.settings.server_header.as_bytes(), out.len());
         self.framing.write_head(out, head, &plan, server_header, date);
         self.keep_alive = plan.keep_alive;
+        if let Some(said) = &self.said {
+            lock(said).head = out.get(start..).unwrap_or_default().to_vec();
+        }
         drop(outbound);
         self.plan = Some(plan);
     }

@@ -215,6 +215,14 @@ impl Inbound {
         named.map(|header| header.value.of(bytes))
     }
 
+    /// How many headers it has, or variables.
+    pub fn field_count(&self) -> usize {
+        match self.gateway() {
+            Some(gateway) => gateway.headers.len() + gateway.variables.len(),
+            None => self.head.headers.len(),
+        }
+    }
+
     /// How long a reverse proxy says that it has had the request, if it can be believed. Another machine's clock is
     /// compared here, which only the wall clock can do; what looks like the future or like more than an hour is a
     /// clock that is wrong.

@@ -12,9 +12,10 @@ pub mod client_response;
 pub mod directions;
 
 use super::end::End;
+use crate::access_log::record::CLIENT_CLOSED_REQUEST;
 use crate::clock;
 use crate::connection::Connection;
-use crate::exchange::account::{Account, CLIENT_CLOSED_REQUEST};
+use crate::exchange::account::Account;
 use crate::exchange::body_reader::BodyReader;
 use crate::exchange::error_response::{Overload, warn_about_overload};
 use crate::exchange::sending;
@@ -123,7 +124,7 @@ async fn end(
 ) -> Result<BodyReader, End> {
     let resources = &connection.resources;
     let is_until_close = matches!(&sink.plan, Some(plan) if plan.body == ResponseBody::UntilClose);
-    let ClientResponse { mut status, mut body_bytes, is_started, keep_alive, .. } = sink;
+    let ClientResponse { mut status, mut body_bytes, is_started, keep_alive, said, .. } = sink;
     let mut is_kept = match &outcome {
         Ok(forwarded) => keep_alive && forwarded.has_sent_all && !forwarded.was_upgraded,
         Err(_) => false,
@@ -152,6 +153,8 @@ async fn end(
         status: if status == 0 { CLIENT_CLOSED_REQUEST } else { status },
         body_bytes,
         duration_ns: clock::monotonic_ns().saturating_sub(arrived_ns),
+        call: None,
+        said,
     };
     account.settle(resources);
     let reader = source.reader;

@@ -100,6 +100,47 @@ impl Value for Networks {
     }
 }
 
+/// Some of all, from 0, which is none, to 1, which is all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share(f64);
+
+impl Share {
+    /// How many of `whole` that are.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "in bounds"
+    )]
+    pub fn of(self, whole: u64) -> u64 {
+        (self.0.clamp(0.0, 1.0) * whole as f64) as u64
+    }
+}
+
+impl Value for Share {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<Share, S::Error> {
+        Ok(Share(source.number(name)?))
+    }
+}
+
+/// Texts, of which each is something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts(Vec<String>);
+
+impl Texts {
+    /// All of them.
+    pub fn texts(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl Value for Texts {
+    fn read<S: Source>(source: &S, name: &'static str) -> Result<Texts, S::Error> {
+        // How an empty list is written.
+        Ok(Texts(source.texts(name)?.into_iter().filter(|text| text != "none").collect()))
+    }
+}
+
 /// Paths of URLs, as they are on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paths(Vec<Vec<u8>>);

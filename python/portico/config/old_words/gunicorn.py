@@ -111,11 +111,7 @@ GUNICORN = Server(
             "--access-logfile FILE", "--access-log", key="accesslog", note="the default is `-`, not none"
         ),
         Instead("--disable-redirect-access-to-syslog", note="not needed: nothing goes to syslog"),
-        Instead(
-            "--access-logformat FORMAT",
-            key="access_log_format",
-            note="access lines are in the combined format, with the duration in seconds at the end",
-        ),
+        Becomes("--access-logformat FORMAT", "--access-log-format", key="access_log_format"),
         Becomes("--error-logfile --log-file FILE", "--error-log", key="errorlog"),
         Same("--log-level LEVEL", key="loglevel", note="`trace` is one more"),
         Instead(

@@ -436,10 +436,8 @@ _LOGGING: tuple[OldWord, ...] = (
         "--threaded-logger",
         note=_LOGS,
     ),
-    Instead(
-        "--log-format* --logformat*",
-        note="access lines are in the combined format, with the duration in seconds at the end",
-    ),
+    Becomes("--log-format --logformat FORMAT", "--access-log-format"),
+    Instead("--log-format* --logformat*", note="dates in `--access-log-format` are in UTC"),
     Instead("--logdate --log-date --log-prefix [FORMAT]", note="not needed: each line has its date"),
     Instead(
         "--log-x-forwarded-for",
@@ -448,7 +446,7 @@ _LOGGING: tuple[OldWord, ...] = (
     Instead(
         "--log-4xx --log-5xx --log-slow --log-big --log-zero --log-sendfile --log-micros --log-filter "
         "--log-drain --notfound-log",
-        note="every request has a line; filter them where they are read",
+        note="`--access-log-if` says which requests have a line, as `status >= 500 or total_ms > 200`",
     ),
     Instead(
         "--log-syslog* --log-socket* --log-zeromq --rsyslog*",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from portico.config.kinds import Choice, LogFile
-from portico.config.setting import Group, Setting
+from portico.config.kinds import Choice, LogField, LogFile, Portion, Text
+from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
 
 _LOGS = Group("logs", "logs")
@@ -24,6 +24,59 @@ class LogSettings(Values):
         "line are those of the application's call; a slow reader may take longer. If nobody reads what a "
         "pipe should take, a worker keeps 1 MiB of lines and gives up the rest, with a warning: requests do "
         "not wait for their log. After a file was moved away, USR1 opens it anew.",
+    )
+    access_log_format = Setting(
+        "access_log_format",
+        Text("FORMAT", "auto, combined, common, short, json, logfmt, or a template with variables"),
+        "auto",
+        group=_LOGS,
+        summary="What an access line looks like.",
+        documentation="What an access line looks like: combined (that of Apache and nginx, with the duration "
+        "in seconds at the end), common, short, auto (short on a terminal, else combined), json (names of "
+        "the Elastic Common Schema), logfmt (key=value), or a template of gunicorn's variables, as %(h)s, of "
+        "uWSGI's, as %(uri), and of portico's own, as %(queue_ms). docs/run/logs.md has all of them. A "
+        "variable that does not exist is an error at the start.",
+    )
+    access_log_fields = ManySetting(
+        "access_log_fields",
+        LogField(),
+        (),
+        separator=",",
+        group=_LOGS,
+        summary="More fields of json and logfmt.",
+        documentation="Fields that json and logfmt have beside their own: a header of the request "
+        "(header.x-tenant), a header of the response (response.content-type), a variable of the environ "
+        "after the call (environ.shop.customer), or any other field. May be repeated.",
+    )
+    access_log_if = Setting(
+        "access_log_if",
+        Text("CONDITION", "a condition such as status >= 500 or total_ms > 200"),
+        "",
+        group=_LOGS,
+        summary="Which requests are logged, as 'status >= 500'.",
+        documentation="A condition that has to hold for a request that has an access line, such as "
+        "status >= 500 or total_ms > 200. and, or, not and brackets join comparisons of a field with a "
+        "number or a text in quotes: ==, !=, <, <=, >, >=, and ~ for a pattern in which * stands for "
+        "anything. Requests whose worker was killed, or whose call was given up, are logged in any case.",
+    )
+    access_log_skip = ManySetting(
+        "access_log_skip",
+        Text("PATH", "a path such as /healthz, or /static/*"),
+        (),
+        separator=",",
+        group=_LOGS,
+        summary="Paths that are not logged, as /static/*.",
+        documentation="Paths whose requests have no access line; a `*` stands for anything: /static/*. "
+        "May be repeated.",
+    )
+    access_log_sample = Setting(
+        "access_log_sample",
+        Portion(),
+        1.0,
+        group=_LOGS,
+        summary="The share of requests that is logged, as 0.1.",
+        documentation="The share of requests that have an access line, of those that would have one: 0.1 "
+        "is a tenth of them, chosen at random. Those that end with a status of 500 or above always have one.",
     )
     error_log = Setting(
         "error_log",

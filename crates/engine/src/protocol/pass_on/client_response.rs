@@ -1,8 +1,10 @@
 //! The response to a request that was passed on, on its way to the client: framed for that one's version and connection.
 
 use super::directions::Shared;
+use crate::access_log::record::Keeper;
 use crate::clock::DateHeader;
 use crate::connection::Connection;
+use crate::lock::lock;
 use crate::message::framing::ResponseFraming;
 use crate::message::inbound::Inbound;
 use crate::message::response_head::ResponseHead;
@@ -39,6 +41,8 @@ pub struct ClientResponse<'a> {
     pub status: u16,
     /// Bytes of its body.
     pub body_bytes: u64,
+    /// What the access line has of its head, if it has something.
+    pub said: Option<Keeper>,
 }
 
 impl<'a> ClientResponse<'a> {
@@ -57,6 +61,7 @@ impl<'a> ClientResponse<'a> {
             is_started: false,
             status: 0,
             body_bytes: 0,
+            said: connection.resources.wants().keeper(),
         }
     }
 
@@ -80,8 +85,12 @@ impl<'a> ClientResponse<'a> {
             known_length: None,
             keep_alive: self.keep_alive,
         });
-        let server_header = self.connection.resources.settings.server_header.as_bytes();
+        let resources = &self.connection.resources;
+        let (server_header, start) = (resources.settings.server_header.as_bytes(), self.out.len());
         self.framing.write_head(&mut self.out, &encoded, &plan, server_header, &mut DateHeader::default());
+        if let Some(said) = &self.said {
+            lock(said).head = self.out.get(start..).unwrap_or_default().to_vec();
+        }
         self.keep_alive = plan.keep_alive;
         self.plan = Some(plan);
     }

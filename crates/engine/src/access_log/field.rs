@@ -1,0 +1,588 @@
+//! What a line can have: fields, by their names, and their values in a record.
+//!
+//! The names are portico's own and those of uWSGI's `logformat`; gunicorn's letters stand in `template`.
+
+use super::date::DateForm;
+use super::record::{AccessRecord, CLIENT_CLOSED_REQUEST};
+use crate::message::framing::ResponseFraming;
+use crate::message::inbound::Inbound;
+use portico_wire::Framing;
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// What a record is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The client's address.
+    Client,
+    /// Who has logged in, as the reverse proxy or Basic authentication says (RFC 7617).
+    User,
+    /// The request line.
+    Request,
+    /// A part of it.
+    Part(Part),
+    /// The Host, as the reverse proxy says if it can be believed.
+    Host,
+    /// The status; three digits.
+    Status,
+    /// Bytes of the response's body.
+    BodyBytes,
+    /// The same, but nothing for 0.
+    BodyBytesOrNone,
+    /// Bytes of the response's head.
+    HeadBytes,
+    /// Bytes of the whole response.
+    ResponseBytes,
+    /// The announced length of the request's body.
+    RequestBytes,
+    /// How many headers or variables the request has.
+    RequestHeaders,
+    /// A number of a uwsgi packet; 0 for what came otherwise.
+    Uwsgi(UwsgiPart),
+    /// How many headers the response has.
+    ResponseHeaders,
+    /// A part of the time.
+    Time(Time, Unit),
+    /// A moment as a date.
+    Date(Moment, DateForm),
+    /// A moment since 1970.
+    Since1970(Moment, Unit),
+    /// A header of the request, in lower case.
+    RequestHeader(String),
+    /// A header of the response, in lower case.
+    ResponseHeader(String),
+    /// A variable of the environ, by its place among those that are wanted.
+    Environ(usize),
+    /// A name for the request: of the response, else of the request (`X-Request-ID`).
+    RequestId,
+    /// The trace, or the span in it, that the request is a part of (W3C Trace Context, `traceparent`).
+    Trace(TracePart),
+    /// The process.
+    Process,
+    /// The worker, by the number in its title.
+    Worker,
+    /// The thread, by its number in the worker.
+    Thread,
+    /// The application's name.
+    Application,
+    /// Memory of the process, from the kernel.
+    Memory(Memory, Scale),
+    /// Why the request has ended, where that was not by its response.
+    Cause,
+    /// How grave that is: `info`, `warning` or `error`, by the status.
+    Level,
+    /// The request and its status in words.
+    Message,
+    /// 1 if the client left before all of its response, else 0.
+    IsAborted,
+    /// What never changes.
+    Constant(&'static str),
+}
+
+/// A part of the request line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `GET`.
+    Method,
+    /// `/basket?id=7`.
+    Target,
+    /// `/basket`.
+    Path,
+    /// `id=7`.
+    Query,
+    /// `HTTP/1.1`.
+    Protocol,
+    /// `1.1`.
+    Version,
+}
+
+/// A part of a request's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// All of it: from the complete request to the end of the call.
+    Total,
+    /// Until a thread had it.
+    Queue,
+    /// Until that had the interpreter.
+    Lock,
+    /// In the application.
+    Application,
+    /// Of that, computing.
+    Cpu,
+    /// Of the call, waiting for the client.
+    Client,
+    /// From the complete request until the response's head was made.
+    FirstByte,
+}
+
+/// In which unit a time is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds, with six decimals.
+    Seconds,
+    /// Whole seconds.
+    WholeSeconds,
+    /// Milliseconds, with three decimals.
+    Milliseconds,
+    /// Whole milliseconds.
+    WholeMilliseconds,
+    /// Whole microseconds.
+    Microseconds,
+    /// Nanoseconds.
+    Nanoseconds,
+}
+
+/// A number of a uwsgi packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UwsgiPart {
+    /// Bytes of its variables.
+    Size,
+    /// `modifier1`, which says for whom it is.
+    Modifier1,
+    /// `modifier2`.
+    Modifier2,
+}
+
+impl Unit {
+    /// How many nanoseconds one is.
+    pub fn ns(self) -> u64 {
+        match self {
+            Unit::Seconds | Unit::WholeSeconds => 1_000_000_000,
+            Unit::Milliseconds | Unit::WholeMilliseconds => 1_000_000,
+            Unit::Microseconds => 1_000,
+            Unit::Nanoseconds => 1,
+        }
+    }
+
+    /// How many decimals it is written with.
+    pub fn decimals(self) -> usize {
+        match self {
+            Unit::Seconds => 6,
+            Unit::Milliseconds => 3,
+            Unit::WholeSeconds | Unit::WholeMilliseconds | Unit::Microseconds | Unit::Nanoseconds => 0,
+        }
+    }
+}
+
+/// A moment of a request's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// When it was complete.
+    Start,
+    /// When it had ended: now.
+    End,
+}
+
+/// Which part of a `traceparent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TracePart {
+    /// `trace-id`.
+    Trace,
+    /// `parent-id`.
+    Span,
+}
+
+/// What is told of a process's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Addresses.
+    Virtual,
+    /// Pages that are in memory.
+    Resident,
+}
+
+/// In which unit memory is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Bytes.
+    Bytes,
+    /// Mebibytes.
+    Mebibytes,
+}
+
+/// The value of a field.
+pub enum Value<'a> {
+    /// There is none.
+    Absent,
+    /// A number.
+    Number(u64),
+    /// The status: a number that is written with three digits.
+    Status(u16),
+    /// Nanoseconds, to be given in a unit.
+    Time(u64, Unit),
+    /// A moment, nanoseconds since 1970.
+    Date(u64, DateForm),
+    /// An address.
+    Address(IpAddr),
+    /// A text, of which a client may have chosen each byte.
+    Text(Cow<'a, [u8]>),
+    /// A text of the server's own, which needs no escape.
+    Own(&'a str),
+}
+
+/// portico's own names for parts of the time, before `_s`, `_ms`, `_us` or `_ns`.
+const TIMES: [(&str, Time); 7] = [
+    ("total", Time::Total),
+    ("queue", Time::Queue),
+    ("lock", Time::Lock),
+    ("app", Time::Application),
+    ("cpu", Time::Cpu),
+    ("client", Time::Client),
+    ("first_byte", Time::FirstByte),
+];
+
+const UNITS: [(&str, Unit); 4] =
+    [("_s", Unit::Seconds), ("_ms", Unit::Milliseconds), ("_us", Unit::Microseconds), ("_ns", Unit::Nanoseconds)];
+
+/// Names of fields, portico's own first; a field that has several is shown by the first.
+const NAMES: [(&str, Field); 62] = [
+    ("client", Field::Client),
+    ("user", Field::User),
+    ("request", Field::Request),
+    ("method", Field::Part(Part::Method)),
+    ("target", Field::Part(Part::Target)),
+    ("path", Field::Part(Part::Path)),
+    ("query", Field::Part(Part::Query)),
+    ("protocol", Field::Part(Part::Protocol)),
+    ("version", Field::Part(Part::Version)),
+    ("host", Field::Host),
+    ("status", Field::Status),
+    ("body_bytes", Field::BodyBytes),
+    ("head_bytes", Field::HeadBytes),
+    ("response_bytes", Field::ResponseBytes),
+    ("request_bytes", Field::RequestBytes),
+    ("request_id", Field::RequestId),
+    ("trace_id", Field::Trace(TracePart::Trace)),
+    ("span_id", Field::Trace(TracePart::Span)),
+    ("process", Field::Process),
+    ("worker", Field::Worker),
+    ("thread", Field::Thread),
+    ("application", Field::Application),
+    ("cause", Field::Cause),
+    ("level", Field::Level),
+    ("message", Field::Message),
+    ("started", Field::Date(Moment::Start, DateForm::Iso)),
+    ("ended", Field::Date(Moment::End, DateForm::Iso)),
+    ("ended_clf", Field::Date(Moment::End, DateForm::Common)),
+    ("clock", Field::Date(Moment::End, DateForm::Clock)),
+    // uWSGI's.
+    ("uri", Field::Part(Part::Target)),
+    ("addr", Field::Client),
+    ("proto", Field::Part(Part::Protocol)),
+    ("rsize", Field::BodyBytes),
+    ("hsize", Field::HeadBytes),
+    ("size", Field::ResponseBytes),
+    ("cl", Field::RequestBytes),
+    ("micros", Field::Time(Time::Total, Unit::Microseconds)),
+    ("msecs", Field::Time(Time::Total, Unit::WholeMilliseconds)),
+    ("secs", Field::Time(Time::Total, Unit::WholeSeconds)),
+    ("time", Field::Since1970(Moment::Start, Unit::WholeSeconds)),
+    ("tmsecs", Field::Since1970(Moment::Start, Unit::WholeMilliseconds)),
+    ("tmicros", Field::Since1970(Moment::Start, Unit::Microseconds)),
+    ("ltime", Field::Date(Moment::Start, DateForm::Common)),
+    ("ftime", Field::Date(Moment::Start, DateForm::Common)),
+    ("ctime", Field::Date(Moment::Start, DateForm::Ctime)),
+    ("epoch", Field::Since1970(Moment::End, Unit::WholeSeconds)),
+    ("pid", Field::Process),
+    ("wid", Field::Worker),
+    ("core", Field::Thread),
+    ("switches", Field::Constant("0")),
+    ("vars", Field::RequestHeaders),
+    ("headers", Field::ResponseHeaders),
+    ("vsz", Field::Memory(Memory::Virtual, Scale::Bytes)),
+    ("rss", Field::Memory(Memory::Resident, Scale::Bytes)),
+    ("vszM", Field::Memory(Memory::Virtual, Scale::Mebibytes)),
+    ("rssM", Field::Memory(Memory::Resident, Scale::Mebibytes)),
+    ("pktsize", Field::Uwsgi(UwsgiPart::Size)),
+    ("modifier1", Field::Uwsgi(UwsgiPart::Modifier1)),
+    ("modifier2", Field::Uwsgi(UwsgiPart::Modifier2)),
+    ("werr", Field::IsAborted),
+    ("rerr", Field::Constant("0")),
+    ("ioerr", Field::IsAborted),
+];
+
+/// Names of headers that are so usual that they need no `header.`.
+const HEADERS: [(&str, &str); 3] = [("referer", "referer"), ("user_agent", "user-agent"), ("uagent", "user-agent")];
+
+/// The variable of the environ in which hooks for frameworks leave the route.
+pub const ROUTE: &str = "portico.route";
+
+/// Names of variables of the environ that are wanted after a call, in the order in which they were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted(pub Vec<String>);
+
+impl Wanted {
+    /// The field for a variable.
+    pub fn environ(&mut self, name: &str) -> Field {
+        let index = self.0.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.0.push(name.to_owned());
+            self.0.len() - 1
+        });
+        Field::Environ(index)
+    }
+}
+
+impl Field {
+    /// The field called `name`, by portico or uWSGI; what it wants of an environ is added to `wanted`.
+    pub fn named(name: &str, wanted: &mut Wanted) -> Option<Field> {
+        if let Some((_, field)) = NAMES.iter().find(|(known, _)| *known == name) {
+            return Some(field.clone());
+        }
+        if let Some((_, header)) = HEADERS.iter().find(|(known, _)| *known == name) {
+            return Some(Field::RequestHeader((*header).to_owned()));
+        }
+        for (word, time) in TIMES {
+            let unit = name.strip_prefix(word).and_then(|rest| UNITS.iter().find(|(suffix, _)| *suffix == rest));
+            if let Some((_, unit)) = unit {
+                return Some(Field::Time(time, *unit));
+            }
+        }
+        if name == "route" {
+            return Some(wanted.environ(ROUTE));
+        }
+        let (kind, rest) = name.split_once('.').filter(|(_, rest)| !rest.is_empty())?;
+        match kind {
+            "header" => Some(Field::RequestHeader(rest.to_ascii_lowercase())),
+            "response" => Some(Field::ResponseHeader(rest.to_ascii_lowercase())),
+            "environ" | "var" => Some(wanted.environ(rest)),
+            _ => None,
+        }
+    }
+
+    /// Whether a client may choose the text, so that its length has to be bounded.
+    pub fn is_text(&self) -> bool {
+        matches!(
+            self,
+            Field::User
+                | Field::Request
+                | Field::Part(_)
+                | Field::Host
+                | Field::RequestHeader(_)
+                | Field::ResponseHeader(_)
+                | Field::Environ(_)
+                | Field::RequestId
+                | Field::Message
+        )
+    }
+
+    /// Whether the head of the response has to be kept for it.
+    pub fn wants_head(&self) -> bool {
+        matches!(
+            self,
+            Field::HeadBytes
+                | Field::ResponseBytes
+                | Field::ResponseHeaders
+                | Field::ResponseHeader(_)
+                | Field::RequestId
+        )
+    }
+
+    /// Its value in `record`, of which the end is the moment `wall_ns`.
+    pub fn value<'a>(&'a self, record: &'a AccessRecord<'_>, wall_ns: u64) -> Value<'a> {
+        let text = |found: Option<&'a [u8]>| found.map_or(Value::Absent, |text| Value::Text(text.into()));
+        let number = |found: Option<u64>| found.map_or(Value::Absent, Value::Number);
+        match self {
+            Field::Client => record.client.map_or(Value::Absent, |client| Value::Address(client.to_canonical())),
+            Field::User => record.request.and_then(user).map_or(Value::Absent, Value::Text),
+            Field::Request => text(Some(record.request_line).filter(|line| !line.is_empty())),
+            Field::Part(part) => text(part.of(record.request_line)),
+            Field::Host => text(record.request.and_then(Inbound::host)),
+            Field::Status => Value::Status(record.status),
+            Field::BodyBytes => Value::Number(record.body_bytes),
+            Field::BodyBytesOrNone => number(Some(record.body_bytes).filter(|bytes| *bytes > 0)),
+            Field::HeadBytes => number(head_bytes(record)),
+            Field::ResponseBytes => Value::Number(record.body_bytes + head_bytes(record).unwrap_or(0)),
+            Field::RequestBytes => match record.request.map(|request| request.head.framing) {
+                Some(Framing::Length(length)) => Value::Number(length),
+                Some(Framing::Empty) => Value::Number(0),
+                _ => Value::Absent,
+            },
+            Field::RequestHeaders => number(record.request.map(|request| request.field_count() as u64)),
+            Field::Uwsgi(part) => Value::Number(record.request.map_or(0, |request| part.of(request).into())),
+            Field::ResponseHeaders => number(record.said.map(|said| said.headers() as u64)),
+            Field::Time(time, unit) => time.of(record).map_or(Value::Absent, |ns| Value::Time(ns, *unit)),
+            Field::Date(moment, form) => Value::Date(moment.of(record, wall_ns), *form),
+            Field::Since1970(moment, unit) => Value::Time(moment.of(record, wall_ns), *unit),
+            Field::RequestHeader(name) => text(record.request.and_then(|request| request.header(name))),
+            Field::ResponseHeader(name) => text(record.said.and_then(|said| said.header(name))),
+            Field::Environ(index) => text(record.said.and_then(|said| said.environ.get(*index)?.as_deref())),
+            Field::RequestId => text(request_id(record)),
+            Field::Trace(part) => text(record.request.and_then(|request| part.of(request.header("traceparent")?))),
+            Field::Process => Value::Number(record.served_by.process.into()),
+            Field::Worker => Value::Number(record.served_by.worker as u64),
+            Field::Thread => number(record.served_by.thread.map(|thread| thread as u64)),
+            Field::Application => match record.served_by.application {
+                "" => Value::Absent,
+                name => Value::Own(name),
+            },
+            Field::Memory(memory, scale) => number(memory.now().map(|bytes| scale.of(bytes))),
+            Field::Cause => record.cause.map_or(Value::Absent, Value::Own),
+            Field::Level => Value::Own(level(record)),
+            Field::Message => Value::Text(message(record).into()),
+            Field::IsAborted => Value::Number(u64::from(record.status == CLIENT_CLOSED_REQUEST)),
+            Field::Constant(text) => Value::Own(text),
+        }
+    }
+}
+
+impl Part {
+    /// Of a line that has all three.
+    pub fn of(self, line: &[u8]) -> Option<&[u8]> {
+        let is_space = |byte: &u8| *byte == b' ';
+        let (method, rest) = split_at(line, line.iter().position(is_space)?);
+        let (target, protocol) = split_at(rest, rest.iter().rposition(is_space)?);
+        let query = target.iter().position(|byte| *byte == b'?');
+        match self {
+            Part::Method => Some(method),
+            Part::Target => Some(target),
+            Part::Path => query.map_or(Some(target), |at| target.get(..at)),
+            Part::Query => query.map(|at| split_at(target, at).1),
+            Part::Protocol => Some(protocol),
+            Part::Version => protocol.strip_prefix(b"HTTP/"),
+        }
+    }
+}
+
+/// What is before and after the byte at `index`.
+fn split_at(text: &[u8], index: usize) -> (&[u8], &[u8]) {
+    (text.get(..index).unwrap_or_default(), text.get(index + 1..).unwrap_or_default())
+}
+
+impl Time {
+    fn of(self, record: &AccessRecord<'_>) -> Option<u64> {
+        match (self, &record.call) {
+            (Time::Total, _) => Some(record.duration_ns),
+            (_, None) => None,
+            (Time::Queue, Some(call)) => Some(call.queue_ns),
+            (Time::Lock, Some(call)) => Some(call.lock_ns),
+            (Time::Application, Some(call)) => Some(call.application_ns()),
+            (Time::Cpu, Some(call)) => call.cpu_ns,
+            (Time::Client, Some(call)) => Some(call.client_ns),
+            (Time::FirstByte, Some(call)) => call.head_ns,
+        }
+    }
+}
+
+impl Moment {
+    fn of(self, record: &AccessRecord<'_>, wall_ns: u64) -> u64 {
+        match self {
+            Moment::Start => wall_ns.saturating_sub(record.duration_ns),
+            Moment::End => wall_ns,
+        }
+    }
+}
+
+impl TracePart {
+    /// Of a header that is well-formed (W3C Trace Context 3.2): `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`.
+    fn of(self, traceparent: &[u8]) -> Option<&[u8]> {
+        let mut parts = traceparent.split(|byte| *byte == b'-');
+        let (_version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
+        let (part, length) = match self {
+            TracePart::Trace => (trace, 32),
+            TracePart::Span => (span, 16),
+        };
+        let is_hexadecimal = part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        (part.len() == length && is_hexadecimal && part.iter().any(|byte| *byte != b'0')).then_some(part)
+    }
+}
+
+impl UwsgiPart {
+    /// Of the four bytes that a packet begins with.
+    fn of(self, request: &Inbound) -> u16 {
+        let Some([modifier1, size @ .., modifier2]) =
+            request.bytes().first_chunk::<4>().filter(|_| request.response_framing == ResponseFraming::Uwsgi)
+        else {
+            return 0;
+        };
+        match self {
+            UwsgiPart::Size => u16::from_le_bytes(*size),
+            UwsgiPart::Modifier1 => (*modifier1).into(),
+            UwsgiPart::Modifier2 => (*modifier2).into(),
+        }
+    }
+}
+
+impl Memory {
+    fn now(self) -> Option<u64> {
+        let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+        let mut pages = pages.split(' ').filter_map(|count| count.parse::<u64>().ok());
+        let count = match self {
+            Memory::Virtual => pages.next(),
+            Memory::Resident => pages.nth(1),
+        };
+        count.map(|count| count * rustix::param::page_size() as u64)
+    }
+}
+
+impl Scale {
+    fn of(self, bytes: u64) -> u64 {
+        match self {
+            Scale::Bytes => bytes,
+            Scale::Mebibytes => bytes / (1024 * 1024),
+        }
+    }
+}
+
+fn head_bytes(record: &AccessRecord<'_>) -> Option<u64> {
+    record.said.map(|said| said.head.len() as u64).filter(|bytes| *bytes > 0)
+}
+
+fn request_id<'a>(record: &'a AccessRecord<'_>) -> Option<&'a [u8]> {
+    let said = record.said.and_then(|said| said.header("x-request-id"));
+    said.or_else(|| record.request?.header("x-request-id"))
+}
+
+fn user(request: &Inbound) -> Option<Cow<'_, [u8]>> {
+    let variable = request.gateway().and_then(|gateway| gateway.variable(request.bytes(), "REMOTE_USER"));
+    if let Some(user) = variable.filter(|user| !user.is_empty()) {
+        return Some(user.into());
+    }
+    let (scheme, credentials) = split_at_first_space(request.header("authorization")?)?;
+    let decoded = scheme.eq_ignore_ascii_case(b"basic").then(|| decode_base64(credentials))?;
+    let user = decoded.split(|byte| *byte == b':').next().unwrap_or_default();
+    (!user.is_empty()).then(|| user.to_vec().into())
+}
+
+fn split_at_first_space(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    Some(split_at(text, text.iter().position(|byte| *byte == b' ')?))
+}
+
+/// The bytes that `text` stands for, as far as it is base64 (RFC 4648 4).
+fn decode_base64(text: &[u8]) -> Vec<u8> {
+    let digits = text.iter().map_while(|byte| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    });
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for digit in digits {
+        bits = bits << 6 & 0xffff | u32::from(digit);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from(bits >> count & 0xff).unwrap_or_default());
+        }
+    }
+    bytes
+}
+
+fn level(record: &AccessRecord<'_>) -> &'static str {
+    match record.status {
+        100..400 => "info",
+        // 0: there was no response.
+        400..500 => "warning",
+        _ => "error",
+    }
+}
+
+fn message(record: &AccessRecord<'_>) -> Vec<u8> {
+    let line = record.request_line;
+    let what = match (Part::Method.of(line), Part::Target.of(line)) {
+        (Some(method), Some(target)) => [method, target].join(&b' '),
+        _ => line.to_vec(),
+    };
+    [what, format!("{:03}", record.status).into_bytes()].join(&b' ')
+}

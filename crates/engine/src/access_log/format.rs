@@ -1,0 +1,333 @@
+//! What the lines of a log look like: a template, or pairs of names and values, as JSON or `key=value`.
+
+use super::date::{DateForm, Dates};
+use super::escaping::{push_escaped, push_json, push_value};
+use super::field::{Field, Moment, Part, ROUTE, Time, TracePart, Unit, Value, Wanted};
+use super::record::AccessRecord;
+use super::template::{self, Piece};
+use std::io::Write as _;
+
+/// Bytes of a line that fit in what a pipe takes at once (PIPE_BUF, pipe(7)), without colours, cause and line end.
+const PIPE_BYTES: usize = 4000;
+/// Bytes of each text of a client's at most, where a line has to fit in that; and that are left for it, if there is room.
+const PIPE_FIELD_BYTES: usize = 1200;
+const LEAST_FIELD_BYTES: usize = 64;
+/// Bytes at most of a value that is no client's text; and of the end of one that is truncated.
+const PLAIN_BYTES: usize = 48;
+const TRUNCATED_BYTES: usize = 12;
+/// Of the version of the schema that the names of JSON are of.
+const ECS_VERSION: &str = "8.11";
+
+const COMBINED: &str =
+    "%(client) - - [%(ended_clf)] \"%(request)\" %(status) %(body_bytes) \"%(referer)\" \"%(user_agent)\" %(total_s)";
+const COMMON: &str = "%(client) - %(user) [%(ended_clf)] \"%(request)\" %(status) %(body_bytes)";
+const SHORT: &str = "%(clock) %(method) %(target) %(status) %(body_bytes) %(total_ms) ms";
+
+/// The formats that have a name.
+pub const NAMES: [&str; 5] = ["combined", "common", "short", "json", "logfmt"];
+
+/// A format.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Format {
+    shape: Shape,
+    /// The variables of the environ that it wants.
+    pub wanted: Wanted,
+    /// How many fields are texts that a client can choose.
+    texts: usize,
+    /// Bytes that they may have together, where a line goes to a pipe.
+    text_bytes: usize,
+}
+
+/// Room for the texts of clients in one line.
+struct Room {
+    bytes: usize,
+    texts: usize,
+}
+
+impl Room {
+    /// How long the next one may be: as long as it likes, if those that may follow still have some room.
+    fn next(&mut self) -> usize {
+        let others = self.texts.saturating_sub(1);
+        let share = self.bytes / self.texts.max(1);
+        self.texts = others;
+        self.bytes.saturating_sub(others * LEAST_FIELD_BYTES).max(share).min(PIPE_FIELD_BYTES)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Shape {
+    Template(Vec<Piece>),
+    Json(Vec<Pair>),
+    Logfmt(Vec<Pair>),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Pair {
+    name: String,
+    field: Field,
+}
+
+impl Format {
+    /// The format that `text` says: one of the names, or a template; with more fields where it is of pairs.
+    ///
+    /// # Errors
+    /// A sentence: what is wrong with it.
+    pub fn parse(text: &str, more: &[String]) -> Result<Format, String> {
+        let mut wanted = Wanted::default();
+        let template = |text, wanted: &mut Wanted| match template::parse(text, wanted) {
+            Ok(pieces) => Ok(Shape::Template(pieces)),
+            Err(why) => Err(format!("access_log_format: {why}")),
+        };
+        let shape = match text {
+            "combined" => template(COMBINED, &mut wanted)?,
+            "common" => template(COMMON, &mut wanted)?,
+            "short" => template(SHORT, &mut wanted)?,
+            "json" => Shape::Json(pairs(json_fields(&mut wanted), more, &mut wanted)?),
+            "logfmt" => Shape::Logfmt(pairs(logfmt_fields(&mut wanted), more, &mut wanted)?),
+            _ if text.contains('%') => template(text, &mut wanted)?,
+            _ => {
+                let names = NAMES.join(", ");
+                return Err(format!(
+                    "access_log_format: expected auto, {names}, or a template with variables, got {text}"
+                ));
+            }
+        };
+        if !more.is_empty() && matches!(shape, Shape::Template(_)) {
+            return Err("access_log_fields: expected json or logfmt as access_log_format; others have no more fields"
+                .to_owned());
+        }
+        let mut format = Format { shape, wanted, texts: 0, text_bytes: 0 };
+        format.texts = format.fields().filter(|field| field.is_text()).count();
+        let plain = format.fields().count() - format.texts;
+        let fixed = format.fixed_bytes() + plain * PLAIN_BYTES + format.texts * TRUNCATED_BYTES;
+        format.text_bytes = PIPE_BYTES.saturating_sub(fixed);
+        Ok(format)
+    }
+
+    /// Bytes of a line that are not values.
+    fn fixed_bytes(&self) -> usize {
+        match &self.shape {
+            Shape::Template(pieces) => pieces
+                .iter()
+                .map(|piece| match piece {
+                    Piece::Text(text) => text.len(),
+                    Piece::Field(..) => 0,
+                })
+                .sum(),
+            Shape::Json(pairs) | Shape::Logfmt(pairs) => pairs.iter().map(|pair| pair.name.len() + 6).sum(),
+        }
+    }
+
+    /// All fields.
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        let (pieces, pairs) = match &self.shape {
+            Shape::Template(pieces) => (&pieces[..], &[][..]),
+            Shape::Json(pairs) | Shape::Logfmt(pairs) => (&[][..], &pairs[..]),
+        };
+        let of_pieces = pieces.iter().filter_map(|piece| match piece {
+            Piece::Field(field, _) => Some(field),
+            Piece::Text(_) => None,
+        });
+        of_pieces.chain(pairs.iter().map(|pair| &pair.field))
+    }
+
+    /// Appends the line of `record`, whose end is the moment `wall_ns`, without a line end. Where it `is_bounded`, all of
+    /// it fits in what a pipe takes at once.
+    pub fn push(
+        &self,
+        line: &mut Vec<u8>,
+        record: &AccessRecord<'_>,
+        wall_ns: u64,
+        dates: &mut Dates,
+        is_bounded: bool,
+    ) {
+        let mut room = is_bounded.then_some(Room { bytes: self.text_bytes, texts: self.texts });
+        match &self.shape {
+            Shape::Template(pieces) => {
+                for piece in pieces {
+                    match piece {
+                        Piece::Text(text) => line.extend_from_slice(text.as_bytes()),
+                        Piece::Field(field, nothing) => match field.value(record, wall_ns) {
+                            Value::Absent => line.extend_from_slice(nothing.as_bytes()),
+                            Value::Text(text) => push_bounded(line, &text, &mut room, push_escaped),
+                            value => push_plain(line, &value, dates),
+                        },
+                    }
+                }
+                if let Some(cause) = record.cause {
+                    line.push(b' ');
+                    line.extend_from_slice(cause.as_bytes());
+                }
+            }
+            Shape::Json(pairs) => {
+                line.push(b'{');
+                let start = line.len();
+                for Pair { name, field } in pairs {
+                    let value = field.value(record, wall_ns);
+                    if matches!(value, Value::Absent) {
+                        continue;
+                    }
+                    line.extend_from_slice(if line.len() == start { b"\"" } else { b",\"" });
+                    line.extend_from_slice(name.as_bytes());
+                    line.extend_from_slice(b"\":");
+                    match value {
+                        Value::Text(text) => push_bounded(line, &text, &mut room, push_json),
+                        Value::Status(status) => push_plain(line, &Value::Number(status.into()), dates),
+                        Value::Number(_) | Value::Time(..) => push_plain(line, &value, dates),
+                        _ => {
+                            line.push(b'"');
+                            push_plain(line, &value, dates);
+                            line.push(b'"');
+                        }
+                    }
+                }
+                line.push(b'}');
+            }
+            Shape::Logfmt(pairs) => {
+                let start = line.len();
+                for Pair { name, field } in pairs {
+                    let value = field.value(record, wall_ns);
+                    if matches!(value, Value::Absent) {
+                        continue;
+                    }
+                    if line.len() != start {
+                        line.push(b' ');
+                    }
+                    line.extend_from_slice(name.as_bytes());
+                    line.push(b'=');
+                    match value {
+                        Value::Text(text) => push_bounded(line, &text, &mut room, push_value),
+                        _ => push_plain(line, &value, dates),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Appends a client's text by `push`, as long as there is room for it.
+fn push_bounded(line: &mut Vec<u8>, text: &[u8], room: &mut Option<Room>, push: fn(&mut Vec<u8>, &[u8], usize)) {
+    let Some(room) = room else { return push(line, text, usize::MAX) };
+    let (start, most_bytes) = (line.len(), room.next());
+    push(line, text, most_bytes);
+    room.bytes = room.bytes.saturating_sub(line.len() - start);
+}
+
+/// Appends a value that is no client's text.
+fn push_plain(line: &mut Vec<u8>, value: &Value<'_>, dates: &mut Dates) {
+    let mut digits = itoa::Buffer::new();
+    // Writing to a Vec cannot fail.
+    let _ = match value {
+        Value::Absent | Value::Text(_) => Ok(()),
+        Value::Number(number) => {
+            line.extend_from_slice(digits.format(*number).as_bytes());
+            Ok(())
+        }
+        // Three digits, whatever reads the line.
+        Value::Status(0) => line.write_all(b"000"),
+        Value::Status(status) => line.write_all(digits.format(*status).as_bytes()),
+        Value::Time(ns, unit) => {
+            push_time(line, *ns, *unit);
+            Ok(())
+        }
+        Value::Date(wall_ns, form) => {
+            dates.push(line, *form, *wall_ns);
+            Ok(())
+        }
+        Value::Address(address) => write!(line, "{address}"),
+        Value::Own(text) => line.write_all(text.as_bytes()),
+    };
+}
+
+fn push_time(line: &mut Vec<u8>, ns: u64, unit: Unit) {
+    let (per_unit, decimals) = (unit.ns(), unit.decimals());
+    line.extend_from_slice(itoa::Buffer::new().format(ns / per_unit).as_bytes());
+    let mut rest = ns % per_unit;
+    let mut place = per_unit;
+    if decimals > 0 {
+        line.push(b'.');
+    }
+    for _ in 0..decimals {
+        place /= 10;
+        line.push(b'0' + u8::try_from(rest / place).unwrap_or(9));
+        rest %= place;
+    }
+}
+
+/// The names of the Elastic Common Schema, and after them portico's own.
+fn json_fields(wanted: &mut Wanted) -> Vec<(&'static str, Field)> {
+    let time = |time| Field::Time(time, Unit::Nanoseconds);
+    let header = |name: &str| Field::RequestHeader(name.to_owned());
+    vec![
+        ("@timestamp", Field::Date(Moment::End, DateForm::Iso)),
+        ("log.level", Field::Level),
+        ("message", Field::Message),
+        ("ecs.version", Field::Constant(ECS_VERSION)),
+        ("service.name", Field::Application),
+        ("process.pid", Field::Process),
+        ("client.ip", Field::Client),
+        ("user.name", Field::User),
+        ("http.request.method", Field::Part(Part::Method)),
+        ("url.path", Field::Part(Part::Path)),
+        ("url.query", Field::Part(Part::Query)),
+        ("url.domain", Field::Host),
+        ("http.version", Field::Part(Part::Version)),
+        ("http.route", wanted.environ(ROUTE)),
+        ("http.request.id", Field::RequestId),
+        ("http.request.referrer", header("referer")),
+        ("http.request.body.bytes", Field::RequestBytes),
+        ("http.response.status_code", Field::Status),
+        ("http.response.body.bytes", Field::BodyBytes),
+        ("user_agent.original", header("user-agent")),
+        ("trace.id", Field::Trace(TracePart::Trace)),
+        ("span.id", Field::Trace(TracePart::Span)),
+        ("event.duration", time(Time::Total)),
+        ("portico.queue_ns", time(Time::Queue)),
+        ("portico.lock_ns", time(Time::Lock)),
+        ("portico.app_ns", time(Time::Application)),
+        ("portico.cpu_ns", time(Time::Cpu)),
+        ("portico.client_ns", time(Time::Client)),
+        ("portico.first_byte_ns", time(Time::FirstByte)),
+        ("portico.worker", Field::Worker),
+        ("portico.thread", Field::Thread),
+        ("portico.cause", Field::Cause),
+    ]
+}
+
+fn logfmt_fields(wanted: &mut Wanted) -> Vec<(&'static str, Field)> {
+    let time = |time| Field::Time(time, Unit::Milliseconds);
+    vec![
+        ("time", Field::Date(Moment::End, DateForm::Iso)),
+        ("level", Field::Level),
+        ("client", Field::Client),
+        ("method", Field::Part(Part::Method)),
+        ("path", Field::Part(Part::Path)),
+        ("query", Field::Part(Part::Query)),
+        ("route", wanted.environ(ROUTE)),
+        ("status", Field::Status),
+        ("body_bytes", Field::BodyBytes),
+        ("total_ms", time(Time::Total)),
+        ("queue_ms", time(Time::Queue)),
+        ("lock_ms", time(Time::Lock)),
+        ("app_ms", time(Time::Application)),
+        ("client_ms", time(Time::Client)),
+        ("request_id", Field::RequestId),
+        ("application", Field::Application),
+        ("worker", Field::Worker),
+        ("cause", Field::Cause),
+    ]
+}
+
+/// These, and `more` by their names.
+fn pairs(fields: Vec<(&str, Field)>, more: &[String], wanted: &mut Wanted) -> Result<Vec<Pair>, String> {
+    let mut pairs: Vec<Pair> = fields.into_iter().map(|(name, field)| Pair { name: name.to_owned(), field }).collect();
+    for name in more {
+        let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        let field = Field::named(name, wanted).filter(|_| is_plain);
+        let field = field.ok_or_else(|| format!("access_log_fields: unknown field {name}"))?;
+        if !pairs.iter().any(|pair| pair.name == *name) {
+            pairs.push(Pair { name: name.clone(), field });
+        }
+    }
+    Ok(pairs)
+}

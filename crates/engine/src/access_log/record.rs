@@ -1,0 +1,72 @@
+//! What is told of a request that has ended.
+
+use crate::call_times::CallTimes;
+use crate::message::inbound::Inbound;
+use crate::message::response_head::{lines, split_line};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+/// The status of a client that left before its response; nginx's number, never sent.
+pub const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// The record of one request.
+pub struct AccessRecord<'a> {
+    /// The client's address; none on a Unix socket.
+    pub client: Option<IpAddr>,
+    /// The request line as it was on the wire, or as far as it came.
+    pub request_line: &'a [u8],
+    /// The request; none where it was not understood, or was another process's.
+    pub request: Option<&'a Inbound>,
+    /// The status code sent; 0 if none was, or that is not known.
+    pub status: u16,
+    /// Bytes of the response's body.
+    pub body_bytes: u64,
+    /// Time from the complete request to the end of the call.
+    pub duration_ns: u64,
+    /// Where that went, if the application was called.
+    pub call: Option<CallTimes>,
+    /// What was kept of the response and of the application, as the format wants.
+    pub said: Option<&'a Said>,
+    /// Who has served it.
+    pub served_by: ServedBy<'a>,
+    /// Why it has ended, where that was not by its response.
+    pub cause: Option<&'a str>,
+}
+
+/// Who has served a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServedBy<'a> {
+    /// The number of the worker's slot.
+    pub worker: usize,
+    /// The process; of another one than this where that has written nothing any more.
+    pub process: u32,
+    /// The thread, by its number in the worker; none where it was no call.
+    pub thread: Option<usize>,
+    /// What served: the application's name; empty where it was no application.
+    pub application: &'a str,
+}
+
+/// Where that is kept while the request has its call: the response of the next one may begin before its account is made.
+pub type Keeper = Arc<Mutex<Said>>;
+
+/// What is kept of a response and of the application, until the record is made.
+#[derive(Clone, Default)]
+pub struct Said {
+    /// The head of the response as it was sent.
+    pub head: Vec<u8>,
+    /// The values of the variables of the environ that are wanted, in their order, after the call.
+    pub environ: Vec<Option<Vec<u8>>>,
+}
+
+impl Said {
+    /// The first value of the response's header `name`.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let mut fields = lines(&self.head).skip(1).map(split_line);
+        fields.find(|(given, _)| given.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// How many headers the response has.
+    pub fn headers(&self) -> usize {
+        lines(&self.head).skip(1).filter(|line| line.contains(&b':')).count()
+    }
+}

@@ -1,0 +1,106 @@
+//! Which requests have lines, and what those look like: what the settings say of the access log.
+
+use super::condition::{Condition, is_like};
+use super::field::{Field, Part, Time};
+use super::format::Format;
+use super::record::{AccessRecord, Keeper};
+use crate::settings::Settings;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What the settings say.
+pub struct Style {
+    /// What a line looks like.
+    pub format: Format,
+    /// What has to hold for a request that has one.
+    condition: Option<Condition>,
+    /// Patterns of paths whose requests have none.
+    skipped: Vec<String>,
+    /// Of 2^32 requests so many have one.
+    share: u64,
+    /// How many requests were asked for by now.
+    count: AtomicU64,
+    /// What has to be taken for it.
+    pub wants: Wants,
+}
+
+/// What has to be taken of a request for the fields of its line, since it costs something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is wanted, or not")]
+pub struct Wants {
+    /// The head of the response.
+    pub head: bool,
+    /// When that was made.
+    pub head_time: bool,
+    /// The thread's CPU time.
+    pub cpu: bool,
+    /// Variables of the environ.
+    pub environ: bool,
+}
+
+impl Wants {
+    /// Where it is kept, if something of the response or the environ is.
+    pub fn keeper(self) -> Option<Keeper> {
+        (self.head || self.environ).then(Keeper::default)
+    }
+}
+
+/// All of them have one.
+const ALL: u64 = 1 << 32;
+/// A status from which on a request has one whatever the sample is.
+const FAILED: u16 = 500;
+
+impl Style {
+    /// What `settings` say of lines for a terminal, or for something else.
+    ///
+    /// # Errors
+    /// A sentence: which of them is wrong, and why.
+    pub fn read(settings: &Settings, is_terminal: bool) -> Result<Style, String> {
+        let text = match settings.access_log_format.trim() {
+            "auto" => {
+                if is_terminal {
+                    "short"
+                } else {
+                    "combined"
+                }
+            }
+            text => text,
+        };
+        let mut format = Format::parse(text, settings.access_log_fields.texts())?;
+        let condition = match settings.access_log_if.trim() {
+            "" => None,
+            text => Some(Condition::parse(text, &mut format.wanted).map_err(|why| format!("access_log_if: {why}"))?),
+        };
+        let share = settings.access_log_sample.of(ALL);
+        let skipped = settings.access_log_skip.texts().to_vec();
+        let looked_at = condition.as_ref().map(Condition::fields).unwrap_or_default();
+        let any = |wants: fn(&Field) -> bool| format.fields().chain(looked_at.iter().copied()).any(wants);
+        let wants = Wants {
+            head: any(Field::wants_head),
+            head_time: any(|field| matches!(field, Field::Time(Time::FirstByte, _))),
+            cpu: any(|field| matches!(field, Field::Time(Time::Cpu, _))),
+            environ: !format.wanted.0.is_empty(),
+        };
+        Ok(Style { format, condition, skipped, share, count: AtomicU64::new(0), wants })
+    }
+
+    /// Whether `record` has a line. What has ended by something else than its response always has one.
+    pub fn selects(&self, record: &AccessRecord<'_>, wall_ns: u64) -> bool {
+        if record.cause.is_some() {
+            return true;
+        }
+        let path = || Part::Path.of(record.request_line).unwrap_or_default();
+        let is_skipped = self.skipped.iter().any(|pattern| is_like(path(), pattern.as_bytes()));
+        !is_skipped
+            && self.condition.as_ref().is_none_or(|condition| condition.holds(record, wall_ns))
+            && (self.share >= ALL || record.status >= FAILED || self.is_drawn())
+    }
+
+    /// Whether the next request is one of the sample: as if by lot, but no two servers draw alike.
+    fn is_drawn(&self) -> bool {
+        // splitmix64 of a counter: each value has the same chance, whatever the order of requests is.
+        let mut drawn = self.count.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
+        drawn = (drawn ^ drawn >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        drawn = (drawn ^ drawn >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (drawn ^ drawn >> 31) >> 32 < self.share
+    }
+}

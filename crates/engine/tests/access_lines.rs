@@ -1,0 +1,356 @@
+//! Access lines: what each format and each variable makes of a record, and which requests have a line.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use portico_engine::access_log::condition::is_like;
+use portico_engine::access_log::date::Dates;
+use portico_engine::access_log::record::{AccessRecord, Said, ServedBy};
+use portico_engine::access_log::style::Style;
+use portico_engine::budget::Budget;
+use portico_engine::call_times::CallTimes;
+use portico_engine::message::inbound::Inbound;
+use portico_engine::message::spoken::Protocol;
+use support::settings;
+
+/// 2026-11-29 01:46:07.123456789 UTC.
+const NOW_NS: u64 = 1_795_916_767_123_456_789;
+
+const REQUEST: &str = "POST /basket/7?id=%22 HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 12\r\n\
+    Authorization: Basic YW5uYTpzZWNyZXQ=\r\nReferer: http://ref/\r\nUser-Agent: tester/1 \"x\"\r\n\
+    X-Request-ID: r-1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
+
+fn style(values: &[(&str, &str)]) -> Style {
+    Style::read(&settings(values), false).unwrap()
+}
+
+fn error(values: &[(&str, &str)]) -> String {
+    Style::read(&settings(values), false).map(drop).unwrap_err()
+}
+
+fn inbound(head: &str) -> Inbound {
+    let settings = settings(&[]);
+    let mut inbound = Inbound::new(&Budget::new(1 << 20));
+    inbound.push(head.as_bytes());
+    inbound.read_head(Protocol::Http, true, false, &settings).unwrap().unwrap();
+    inbound
+}
+
+fn said() -> Said {
+    let head = b"HTTP/1.1 201 Created\r\nContent-Type: text/html\r\nX-Cache:  hit \r\n\r\n";
+    Said { head: head.to_vec(), environ: vec![Some(b"/basket/<id>".to_vec())] }
+}
+
+fn record<'a>(inbound: &'a Inbound, said: &'a Said) -> AccessRecord<'a> {
+    AccessRecord {
+        client: Some("192.0.2.7".parse().unwrap()),
+        request_line: b"POST /basket/7?id=%22 HTTP/1.1",
+        request: Some(inbound),
+        status: 201,
+        body_bytes: 5120,
+        duration_ns: 12_345_678,
+        call: Some(CallTimes {
+            queue_ns: 1_000_000,
+            lock_ns: 500_000,
+            call_ns: 10_000_000,
+            client_ns: 2_000_000,
+            cpu_ns: Some(3_000_000),
+            head_ns: Some(9_000_000),
+        }),
+        said: Some(said),
+        served_by: ServedBy { worker: 2, process: 4711, thread: Some(3), application: "shop:app" },
+        cause: None,
+    }
+}
+
+/// The line of `record` in the format of these settings.
+fn line_of(values: &[(&str, &str)], record: &AccessRecord<'_>, is_bounded: bool) -> String {
+    let mut line = Vec::new();
+    style(values).format.push(&mut line, record, NOW_NS, &mut Dates::default(), is_bounded);
+    String::from_utf8(line).unwrap()
+}
+
+/// The line of the usual record in `format`.
+fn line(format: &str) -> String {
+    line_of(&[("access_log_format", format)], &record(&inbound(REQUEST), &said()), false)
+}
+
+#[test]
+fn the_named_formats() {
+    assert_eq!(
+        line("combined"),
+        "192.0.2.7 - - [29/Nov/2026:01:46:07 +0000] \"POST /basket/7?id=%22 HTTP/1.1\" 201 5120 \
+         \"http://ref/\" \"tester/1 \\x22x\\x22\" 0.012345"
+    );
+    assert_eq!(line("auto"), line("combined"));
+    assert_eq!(
+        line("common"),
+        "192.0.2.7 - anna [29/Nov/2026:01:46:07 +0000] \"POST /basket/7?id=%22 HTTP/1.1\" 201 5120"
+    );
+    assert_eq!(line("short"), "01:46:07 POST /basket/7?id=%22 201 5120 12.345 ms");
+    assert_eq!(
+        line("logfmt"),
+        "time=2026-11-29T01:46:07.123Z level=info client=192.0.2.7 method=POST path=/basket/7 query=\"id=%22\" \
+         route=/basket/<id> status=201 body_bytes=5120 total_ms=12.345 queue_ms=1.000 lock_ms=0.500 app_ms=8.000 \
+         client_ms=2.000 request_id=r-1 application=shop:app worker=2"
+    );
+}
+
+#[test]
+fn json_has_the_names_of_the_elastic_common_schema() {
+    assert_eq!(
+        line("json"),
+        "{\"@timestamp\":\"2026-11-29T01:46:07.123Z\",\"log.level\":\"info\",\
+         \"message\":\"POST /basket/7?id=%22 201\",\"ecs.version\":\"8.11\",\"service.name\":\"shop:app\",\
+         \"process.pid\":4711,\"client.ip\":\"192.0.2.7\",\"user.name\":\"anna\",\"http.request.method\":\"POST\",\
+         \"url.path\":\"/basket/7\",\"url.query\":\"id=%22\",\"url.domain\":\"shop.example\",\"http.version\":\"1.1\",\
+         \"http.route\":\"/basket/<id>\",\"http.request.id\":\"r-1\",\"http.request.referrer\":\"http://ref/\",\
+         \"http.request.body.bytes\":12,\"http.response.status_code\":201,\"http.response.body.bytes\":5120,\
+         \"user_agent.original\":\"tester/1 \\\"x\\\"\",\"trace.id\":\"0af7651916cd43dd8448eb211c80319c\",\
+         \"span.id\":\"b7ad6b7169203331\",\"event.duration\":12345678,\"portico.queue_ns\":1000000,\
+         \"portico.lock_ns\":500000,\"portico.app_ns\":8000000,\"portico.cpu_ns\":3000000,\
+         \"portico.client_ns\":2000000,\"portico.first_byte_ns\":9000000,\"portico.worker\":2,\"portico.thread\":3}"
+    );
+}
+
+#[test]
+fn each_of_gunicorns_variables() {
+    let expected = [
+        ("h", "192.0.2.7"),
+        ("l", "-"),
+        ("u", "anna"),
+        ("t", "[29/Nov/2026:01:46:07 +0000]"),
+        ("r", "POST /basket/7?id=%22 HTTP/1.1"),
+        ("m", "POST"),
+        ("U", "/basket/7"),
+        ("q", "id=%22"),
+        ("H", "HTTP/1.1"),
+        ("s", "201"),
+        ("B", "5120"),
+        ("b", "5120"),
+        ("f", "http://ref/"),
+        ("a", "tester/1 \\x22x\\x22"),
+        ("T", "0"),
+        ("M", "12"),
+        ("D", "12345"),
+        ("L", "0.012345"),
+        ("p", "<4711>"),
+        ("{Host}i", "shop.example"),
+        ("{x-cache}o", "hit"),
+        ("{portico.route}e", "/basket/<id>"),
+        ("{absent}i", "-"),
+        ("{absent}o", "-"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(line(&format!("a%({name})sb")), format!("a{value}b"), "{name}");
+    }
+}
+
+#[test]
+fn each_of_uwsgis_variables() {
+    let expected = [
+        ("uri", "/basket/7?id=%22"),
+        ("method", "POST"),
+        ("user", "anna"),
+        ("addr", "192.0.2.7"),
+        ("host", "shop.example"),
+        ("proto", "HTTP/1.1"),
+        ("uagent", "tester/1 \\x22x\\x22"),
+        ("referer", "http://ref/"),
+        ("status", "201"),
+        ("rsize", "5120"),
+        ("hsize", "65"),
+        ("size", "5185"),
+        ("cl", "12"),
+        ("micros", "12345"),
+        ("msecs", "12"),
+        ("secs", "0"),
+        ("time", "1795916767"),
+        ("tmsecs", "1795916767111"),
+        ("tmicros", "1795916767111111"),
+        ("ltime", "29/Nov/2026:01:46:07 +0000"),
+        ("ftime", "29/Nov/2026:01:46:07 +0000"),
+        ("ctime", "Sun Nov 29 01:46:07 2026"),
+        ("epoch", "1795916767"),
+        ("pid", "4711"),
+        ("wid", "2"),
+        ("core", "3"),
+        ("switches", "0"),
+        ("vars", "7"),
+        ("headers", "2"),
+        ("pktsize", "0"),
+        ("modifier1", "0"),
+        ("modifier2", "0"),
+        ("werr", "0"),
+        ("rerr", "0"),
+        ("ioerr", "0"),
+        ("var.portico.route", "/basket/<id>"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(line(&format!("%({name})")), value, "{name}");
+    }
+    for name in ["rss", "vsz", "rssM", "vszM"] {
+        assert!(line(&format!("%({name})")).parse::<u64>().unwrap() > 0, "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_known_is_a_dash_or_left_out() {
+    let unknown = AccessRecord {
+        client: None,
+        request_line: b"",
+        request: None,
+        status: 0,
+        body_bytes: 0,
+        duration_ns: 0,
+        call: None,
+        said: None,
+        served_by: ServedBy::default(),
+        cause: Some("killed:oom"),
+    };
+    let line = |format| line_of(&[("access_log_format", format)], &unknown, false);
+    assert_eq!(line("combined"), "- - - [29/Nov/2026:01:46:07 +0000] \"-\" 000 0 \"-\" \"-\" 0.000000 killed:oom");
+    assert_eq!(line("%(b)s %(q)s %(queue_ms) %(thread)"), "-  - - killed:oom");
+    assert_eq!(
+        line("json"),
+        "{\"@timestamp\":\"2026-11-29T01:46:07.123Z\",\"log.level\":\"error\",\"message\":\" 000\",\
+         \"ecs.version\":\"8.11\",\"process.pid\":0,\"http.response.status_code\":0,\"http.response.body.bytes\":0,\
+         \"event.duration\":0,\"portico.worker\":0,\"portico.cause\":\"killed:oom\"}"
+    );
+}
+
+#[test]
+fn more_fields_are_added_to_pairs() {
+    let values = [("access_log_format", "logfmt"), ("access_log_fields", "header.host,response.x-cache,cpu_us")];
+    let line = line_of(&values, &record(&inbound(REQUEST), &said()), false);
+    assert!(line.ends_with("worker=2 header.host=shop.example response.x-cache=hit cpu_us=3000"), "{line}");
+}
+
+#[test]
+fn a_long_text_is_truncated_where_a_line_has_to_fit_into_a_pipe() {
+    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nReferer: {0}\r\nUser-Agent: {0}\r\n\r\n", "\"".repeat(5000));
+    let (inbound, said) = (inbound(&long), Said::default());
+    let request_line = format!("GET /{0}?{0} HTTP/1.1", "\"".repeat(5000));
+    let record = AccessRecord { request_line: request_line.as_bytes(), ..record(&inbound, &said) };
+    for format in ["combined", "common", "json", "logfmt", "%(a)s%(a)s%(a)s%(a)s%(a)s%(a)s"] {
+        let values = [("access_log_format", format)];
+        let line = line_of(&values, &record, true);
+        assert!(line.len() < 4096, "{format}: {} bytes", line.len());
+        assert!(line.contains("..."), "{format}");
+        assert!(line_of(&values, &record, false).len() > 10_000, "{format}");
+    }
+}
+
+#[test]
+fn an_unknown_variable_is_said() {
+    for (format, why) in [
+        ("%(nonsense)", "unknown variable %(nonsense)"),
+        ("%(h)", "expected %(h)s, got %(h)"),
+        ("%({x}z)s", "unknown variable %({x}z)"),
+        ("%(status", "a variable without its ): %(status"),
+        ("100% %(s)s", "expected a variable such as %(status), or %% for a percent sign, got % %(s)s"),
+        ("jsn", "expected auto, combined, common, short, json, logfmt, or a template with variables, got jsn"),
+    ] {
+        assert_eq!(error(&[("access_log_format", format)]), format!("access_log_format: {why}"), "{format}");
+    }
+    let json = ("access_log_format", "json");
+    assert_eq!(error(&[json, ("access_log_fields", "x")]), "access_log_fields: unknown field x");
+    assert_eq!(
+        error(&[("access_log_fields", "host")]),
+        "access_log_fields: expected json or logfmt as access_log_format; others have no more fields"
+    );
+    assert_eq!(line("100%% %(s)s"), "100% 201");
+}
+
+fn holds(condition: &str) -> bool {
+    let style = style(&[("access_log_if", condition)]);
+    let (inbound, said) = (inbound(REQUEST), said());
+    style.selects(&record(&inbound, &said), NOW_NS)
+}
+
+#[test]
+fn conditions() {
+    for condition in [
+        "status == 201",
+        "status >= 201 and status < 202",
+        "status >= 500 or total_ms > 12.3",
+        "not status != 201",
+        "not (status > 300 or path ~ \"/static/*\")",
+        "path ~ '/basket/*'",
+        "path !~ '/basket'",
+        "method == \"POST\" and header.host == 'shop.example'",
+        "response.x-cache",
+        "not header.absent",
+        "header.absent != 'x' and header.absent != 3",
+        "client ~ '192.0.2.*'",
+        "user == 'anna'",
+        "route ~ '/basket/*'",
+        "total_s < 0.0124 and total_us >= 12345",
+        "request_bytes == 12",
+        "status == 1 or status == 2 or status == 201 and path",
+    ] {
+        assert!(holds(condition), "{condition}");
+        assert!(!holds(&format!("not ({condition})")), "not {condition}");
+    }
+    for condition in ["header.absent == 'x'", "header.absent > 3", "cause", "user_agent > 3", "started < 3"] {
+        assert!(!holds(condition), "{condition}");
+    }
+}
+
+#[test]
+fn what_is_no_condition_is_said() {
+    for (condition, why) in [
+        ("status >", "expected a number or a text in quotes after status >, got nothing"),
+        ("status > abc", "expected a number or a text in quotes after status >, got abc"),
+        ("status > 1 2", "expected and, or, or the end, got 2"),
+        ("stats > 1", "unknown field stats"),
+        ("(status > 1", "expected ), got nothing"),
+        ("and", "expected a field such as status, got and"),
+        ("status ~ 3", "expected a pattern in quotes after status ~, got 3"),
+        ("path == 'x", "a text without its end: 'x"),
+        ("status = 3", "expected and, or, or the end, got ="),
+        ("1 < status", "expected a field such as status, got 1"),
+        ("\u{fc} > 1", "expected a field such as status, got \u{fc}"),
+        ("status > inf", "expected a number or a text in quotes after status >, got inf"),
+    ] {
+        assert_eq!(error(&[("access_log_if", condition)]), format!("access_log_if: {why}"), "{condition}");
+    }
+    let deep = format!("{}status > 1{}", "(".repeat(40), ")".repeat(40));
+    assert_eq!(error(&[("access_log_if", &deep)]), "access_log_if: more than 32 brackets in each other");
+}
+
+#[test]
+fn patterns() {
+    for (text, pattern, expected) in [
+        ("/static/a.css", "/static/*", true),
+        ("/static", "/static/*", false),
+        ("/a/b/c", "/*/c", true),
+        ("/a/b/cc", "/*/c", false),
+        ("", "*", true),
+        ("", "", true),
+        ("a", "", false),
+        ("aaab", "*a*b", true),
+        ("/healthz", "/healthz", true),
+        ("/healthz/", "/healthz", false),
+    ] {
+        assert_eq!(is_like(text.as_bytes(), pattern.as_bytes()), expected, "{text} {pattern}");
+    }
+}
+
+#[test]
+fn paths_are_skipped_and_requests_drawn_but_not_those_that_failed() {
+    let (inbound, said) = (inbound(REQUEST), said());
+    let usual = record(&inbound, &said);
+    assert!(!style(&[("access_log_skip", "/x,/basket/*")]).selects(&usual, NOW_NS));
+    assert!(style(&[("access_log_skip", "/basket")]).selects(&usual, NOW_NS));
+    let killed = AccessRecord { cause: Some("killed:oom"), ..record(&inbound, &said) };
+    assert!(style(&[("access_log_skip", "*"), ("access_log_sample", "0")]).selects(&killed, NOW_NS));
+    let failed = AccessRecord { status: 500, ..record(&inbound, &said) };
+    assert!(style(&[("access_log_sample", "0")]).selects(&failed, NOW_NS));
+    let tenth = style(&[("access_log_sample", "0.1")]);
+    let drawn = (0..10_000).filter(|_| tenth.selects(&usual, NOW_NS)).count();
+    assert!((800..1200).contains(&drawn), "{drawn}");
+    let none = style(&[("access_log_sample", "0")]);
+    assert_eq!((0..1000).filter(|_| none.selects(&usual, NOW_NS)).count(), 0);
+}

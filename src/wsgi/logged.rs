@@ -1,0 +1,56 @@
+//! What the access line has of the environ: read after the call, since the application and its framework may have put it
+//! there. Nothing is done where no line wants it.
+
+use portico_engine::access_log::record::Keeper;
+use portico_engine::lock::lock;
+use portico_engine::resources::Resources;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyInt, PyString};
+
+/// The environ of one call, as far as it is wanted.
+pub struct Logged<'a> {
+    names: &'a [String],
+    said: Option<&'a Keeper>,
+    environ: Option<Py<PyDict>>,
+}
+
+impl<'a> Logged<'a> {
+    /// For a call whose account keeps it in `said`.
+    pub fn new(resources: &'a Resources, said: Option<&'a Keeper>) -> Logged<'a> {
+        let access_log = resources.access_log.as_ref();
+        let names = access_log.map_or(&[][..], |access_log| &access_log.style().format.wanted.0);
+        Logged { names, said: said.filter(|_| !names.is_empty()), environ: None }
+    }
+
+    /// The call has this one.
+    pub fn will_have(&mut self, environ: &Bound<'_, PyDict>) {
+        if self.said.is_some() {
+            self.environ = Some(environ.clone().unbind());
+        }
+    }
+
+    /// Keeps what is wanted.
+    pub fn keep(self, py: Python<'_>) {
+        if let (Some(said), Some(environ)) = (self.said, self.environ) {
+            let values = self.names.iter().map(|name| value(environ.bind(py), name)).collect();
+            lock(said).environ = values;
+        }
+    }
+}
+
+/// The value of a variable, if it is a text or a number.
+fn value(environ: &Bound<'_, PyDict>, name: &str) -> Option<Vec<u8>> {
+    let value = environ.get_item(name).ok()??;
+    if let Ok(text) = value.cast::<PyString>() {
+        // A variable of CGI has a character for each byte of the client's (PEP 3333, "Unicode Issues"); an own text of the
+        // application's may have any.
+        let text = text.to_str().ok()?;
+        let bytes: Result<Vec<u8>, _> = text.chars().map(|character| u8::try_from(u32::from(character))).collect();
+        let is_of_cgi = !name.contains('.');
+        return Some(bytes.ok().filter(|_| is_of_cgi).unwrap_or_else(|| text.as_bytes().to_vec()));
+    }
+    if value.is_exact_instance_of::<PyInt>() || value.is_exact_instance_of::<PyBool>() {
+        return value.str().ok()?.to_str().ok().map(|text| text.as_bytes().to_vec());
+    }
+    None
+}
