@@ -39,7 +39,10 @@ PYTHON_LAYERS = (
         ("app_loader", "django_wsgi", "config", "log", "threads", "deadlines"),
         "the application, settings, the error log, threads, deadlines",
     ),
-    Layer(("admin", "middleware"), "for those who run the server; around an application, under any server"),
+    Layer(
+        ("admin", "middleware", "frameworks"),
+        "for those who run the server; around an application and in it, under any server",
+    ),
     Layer(("wire",), "HTTP/1 without sockets, for other programs"),
     Layer(("types", "errors", "hooks"), "names of types, exit codes"),
     Layer(("_core",), "the bridge, as Python sees it"),

@@ -35,8 +35,10 @@ pub fn check(input: &[u8]) {
     };
     let more = ["header.cookie", "response.x-a", "environ.a.b"].map(str::to_owned);
     for name in NAMES {
-        let more = if matches!(name, "json" | "logfmt") { &more[..] } else { &[] };
-        let Ok(format) = Format::parse(name, more) else { panic!("{name}") };
+        let Ok(mut format) = Format::parse(name) else { panic!("{name}") };
+        if matches!(name, "json" | "logfmt") {
+            assert_eq!(format.add(&more), Ok(()));
+        }
         for is_bounded in [true, false] {
             let mut line = Vec::new();
             format.push(&mut line, &record, input.choices, &mut Dates::default(), is_bounded);

@@ -9,8 +9,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import flask
 import pytest
+from django.utils.module_loading import import_string
+from portico import _core
 from portico.config.settings import TABLE
+from portico.config.sources import resolve
+from portico.frameworks.django import TellRoute
 from process.conftest import Portico, Start
 from support.raw_client import Connection
 from support.server import Server
@@ -19,8 +24,9 @@ from support.waiting import wait_until
 from .pages import blocks, page
 
 PAGE = page("logs")
-READER, FLASK, DJANGO = blocks("logs", "python")
-ROWS = re.findall(r"^\| (`.+?`|the rest) \| (.*) \|$", PAGE, re.MULTILINE)
+READER, TELL_FLASK, TELL_DJANGO, FLASK, DJANGO = blocks("logs", "python")
+LINES, _, FORMATS = PAGE.partition("## Other formats")
+ROWS = re.findall(r"^\| (`.+?`|the rest) \| (.*) \|$", LINES, re.MULTILINE)
 EXAMPLES = re.findall(r"^    (.*)$", PAGE.partition("To read it")[0], re.MULTILINE)
 ERROR_LINE = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000\] \[\d+\] \[(\w+)\] .*")
 
@@ -68,6 +74,77 @@ def test_a_line_is_read_and_its_escapes_are_taken_back(
     assert '"' not in line["agent"]
     assert reader["unescaped"](line["agent"]) == agent
     assert 0 < float(line["seconds"]) < 60
+
+
+def accepted(format_: str, *, condition: str = "") -> bool:
+    """Whether the server takes this for a format."""
+    chosen = {"access_log_if": [condition]} if condition else {}
+    settings = resolve({"access_log_format": [format_], **chosen}, {})
+    try:
+        _core.check_access_log(settings)
+    except ValueError:
+        return False
+    return True
+
+
+def variables() -> list[str]:
+    """Each variable of the page's tables, as it stands in a template."""
+    table = FORMATS.partition("| portico's |")[2].partition("\n\n")[0]
+    names = [
+        name
+        for row in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+        for name in re.findall(r"`(.*?)`", row)
+    ]
+    theirs = FORMATS.partition("**gunicorn's**")[2].partition("### Routes")[0]
+    others = re.findall(r"`(%\(.*?\)s?)`", theirs)
+    return [*(f"%({name})" for name in names), *others]
+
+
+@pytest.mark.parametrize("variable", variables())
+def test_a_variable_of_the_page_is_one(variable: str) -> None:
+    assert accepted(variable)
+    if not variable.endswith("s"):
+        assert accepted("json", condition=variable[2:-1])
+
+
+def test_there_are_as_many_variables_as_the_tables_have() -> None:
+    assert len(variables()) > 80
+    assert not accepted("%(nonsense)")
+
+
+def test_the_names_of_json_are_those_of_a_line(start: Start, tmp_path: Path) -> None:
+    table = FORMATS.partition("| name | what it is |")[2].partition("\n\n")[0]
+    names = {
+        name
+        for row in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+        for name in re.findall(r"`(.*?)`", row)
+    }
+    source = HELLO.replace('    start_response("', '    environ["portico.route"] = "/"\n    start_response("')
+    portico = start(source, "--access-log", "access.log", "--access-log-format", "json")
+    portico.wait_ready()
+    headers = [
+        *("Authorization: Basic YTpi", "Referer: /", "User-Agent: a", "X-Request-ID: 1"),
+        "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    ]
+    with Connection(("127.0.0.1", portico.port)) as connection:
+        connection.request("/?a", headers=headers)
+    [line] = lines_of(portico, "access.log", "{")
+    assert set(json.loads(line)) | {"portico.cause"} == names
+
+
+@pytest.mark.parametrize("block", blocks("logs", "text"))
+def test_a_condition_of_the_page_is_one(block: str) -> None:
+    if "logrotate" not in block and "{" not in block:
+        assert all(accepted("combined", condition=line) for line in block.strip().splitlines())
+
+
+def test_the_routes_of_frameworks_are_told_as_the_page_says() -> None:
+    app = flask.Flask("shop")
+    exec(compile(TELL_FLASK, "docs/run/logs.md", "exec"), {"app": app})
+    assert len(app.before_request_funcs[None]) == 1
+    names: dict[str, Any] = {}
+    exec(compile(TELL_DJANGO, "docs/run/logs.md", "exec"), names)
+    assert import_string(names["MIDDLEWARE"][0]) is TellRoute
 
 
 def test_every_line_of_a_servers_error_log_has_the_form(start: Start) -> None:

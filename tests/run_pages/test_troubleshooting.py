@@ -66,6 +66,9 @@ COMMAND_LINE = ("python/portico/cli.py", "python/portico/command_line/*", "pytho
 # Texts that are no sentence of the log.
 EXCEPTIONS = {
     "<>: expected none, since <> says what is served": "of routes: docs/routes.md",
+    '%(client) - - [%(ended_clf)] "%(request)"': "a format",
+    '%(client) - %(user) [%(ended_clf)] "%(request)"': "a format",
+    "%(clock) %(method) %(target) %(status)": "a format",
     "the route of <><>: expected an application, a folder or an upstream": "of a caller of portico._core",
     "balance: expected round-robin, least-requests, header:NAME": "portico checks it before the engine",
     "server_name: expected a name or an address": "portico checks it before the engine",

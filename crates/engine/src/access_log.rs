@@ -5,8 +5,8 @@
 //! that has added a line writes them after its call. Nobody waits for who reads the log: what a full pipe
 //! does not take is kept, and beyond another bound given up.
 //!
-//! 1. `record`: what is told of a request. `field`: what a line can have of it.
-//! 2. `date`, `escaping`: how values are written. `template`, `format`: what a line looks like.
+//! 1. `record`: what is told of a request. `date`, `escaping`: how values are written.
+//! 2. `field`: what a line can have of a record. `template`, `format`: what a line looks like.
 //! 3. `condition`, `style`: which requests have one.
 
 pub mod condition;

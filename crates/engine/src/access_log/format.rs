@@ -68,40 +68,56 @@ struct Pair {
 }
 
 impl Format {
-    /// The format that `text` says: one of the names, or a template; with more fields where it is of pairs.
+    /// The format that `text` says: one of the names, or a template.
     ///
     /// # Errors
     /// A sentence: what is wrong with it.
-    pub fn parse(text: &str, more: &[String]) -> Result<Format, String> {
+    pub fn parse(text: &str) -> Result<Format, String> {
         let mut wanted = Wanted::default();
-        let template = |text, wanted: &mut Wanted| match template::parse(text, wanted) {
-            Ok(pieces) => Ok(Shape::Template(pieces)),
-            Err(why) => Err(format!("access_log_format: {why}")),
-        };
         let shape = match text {
-            "combined" => template(COMBINED, &mut wanted)?,
-            "common" => template(COMMON, &mut wanted)?,
-            "short" => template(SHORT, &mut wanted)?,
-            "json" => Shape::Json(pairs(json_fields(&mut wanted), more, &mut wanted)?),
-            "logfmt" => Shape::Logfmt(pairs(logfmt_fields(&mut wanted), more, &mut wanted)?),
-            _ if text.contains('%') => template(text, &mut wanted)?,
+            "combined" => Shape::Template(template::parse(COMBINED, &mut wanted)?),
+            "common" => Shape::Template(template::parse(COMMON, &mut wanted)?),
+            "short" => Shape::Template(template::parse(SHORT, &mut wanted)?),
+            "json" => Shape::Json(pairs(json_fields(&mut wanted))),
+            "logfmt" => Shape::Logfmt(pairs(logfmt_fields(&mut wanted))),
+            _ if text.contains('%') => Shape::Template(template::parse(text, &mut wanted)?),
             _ => {
                 let names = NAMES.join(", ");
-                return Err(format!(
-                    "access_log_format: expected auto, {names}, or a template with variables, got {text}"
-                ));
+                return Err(format!("expected auto, {names}, or a template with variables, got {text}"));
             }
         };
-        if !more.is_empty() && matches!(shape, Shape::Template(_)) {
-            return Err("access_log_fields: expected json or logfmt as access_log_format; others have no more fields"
-                .to_owned());
-        }
         let mut format = Format { shape, wanted, texts: 0, text_bytes: 0 };
-        format.texts = format.fields().filter(|field| field.is_text()).count();
-        let plain = format.fields().count() - format.texts;
-        let fixed = format.fixed_bytes() + plain * PLAIN_BYTES + format.texts * TRUNCATED_BYTES;
-        format.text_bytes = PIPE_BYTES.saturating_sub(fixed);
+        format.make_room();
         Ok(format)
+    }
+
+    /// Adds fields by their names, where it is of pairs.
+    ///
+    /// # Errors
+    /// A sentence: which is none, or that it is not of pairs.
+    pub fn add(&mut self, names: &[String]) -> Result<(), String> {
+        let (Shape::Json(pairs) | Shape::Logfmt(pairs)) = &mut self.shape else {
+            let why = "expected json or logfmt as access_log_format; others have no more fields";
+            return if names.is_empty() { Ok(()) } else { Err(why.to_owned()) };
+        };
+        for name in names {
+            let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+            let field = Field::named(name, &mut self.wanted).filter(|_| is_plain);
+            let field = field.ok_or_else(|| format!("unknown field {name}"))?;
+            if !pairs.iter().any(|pair| pair.name == *name) {
+                pairs.push(Pair { name: name.clone(), field });
+            }
+        }
+        self.make_room();
+        Ok(())
+    }
+
+    /// Finds out how much of a line the texts of clients may have.
+    fn make_room(&mut self) {
+        self.texts = self.fields().filter(|field| field.is_text()).count();
+        let plain = self.fields().count() - self.texts;
+        let fixed = self.fixed_bytes() + plain * PLAIN_BYTES + self.texts * TRUNCATED_BYTES;
+        self.text_bytes = PIPE_BYTES.saturating_sub(fixed);
     }
 
     /// Bytes of a line that are not values.
@@ -318,16 +334,6 @@ fn logfmt_fields(wanted: &mut Wanted) -> Vec<(&'static str, Field)> {
     ]
 }
 
-/// These, and `more` by their names.
-fn pairs(fields: Vec<(&str, Field)>, more: &[String], wanted: &mut Wanted) -> Result<Vec<Pair>, String> {
-    let mut pairs: Vec<Pair> = fields.into_iter().map(|(name, field)| Pair { name: name.to_owned(), field }).collect();
-    for name in more {
-        let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-        let field = Field::named(name, wanted).filter(|_| is_plain);
-        let field = field.ok_or_else(|| format!("access_log_fields: unknown field {name}"))?;
-        if !pairs.iter().any(|pair| pair.name == *name) {
-            pairs.push(Pair { name: name.clone(), field });
-        }
-    }
-    Ok(pairs)
+fn pairs(fields: Vec<(&str, Field)>) -> Vec<Pair> {
+    fields.into_iter().map(|(name, field)| Pair { name: name.to_owned(), field }).collect()
 }

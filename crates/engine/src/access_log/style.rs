@@ -65,7 +65,8 @@ impl Style {
             }
             text => text,
         };
-        let mut format = Format::parse(text, settings.access_log_fields.texts())?;
+        let mut format = Format::parse(text).map_err(|why| format!("access_log_format: {why}"))?;
+        format.add(settings.access_log_fields.texts()).map_err(|why| format!("access_log_fields: {why}"))?;
         let condition = match settings.access_log_if.trim() {
             "" => None,
             text => Some(Condition::parse(text, &mut format.wanted).map_err(|why| format!("access_log_if: {why}"))?),

@@ -249,10 +249,7 @@ _EXPRESS: tuple[OldWord, ...] = (
     ),
     Becomes("--verbose-debugging", "--log-level debug"),
     Instead("--rotate-logs --startup-log", note=_LOGS),
-    Instead(
-        "--access-log-format FORMAT",
-        note="access lines are in the combined format, with the duration in seconds at the end",
-    ),
+    Same("--access-log-format FORMAT", note="Apache's own variables, such as `%h`, have names here"),
     Instead("--error-log-format FORMAT", note="each line has a date, a process and a level"),
     Instead("--setup-only", note=_SYSTEMD),
     Same("--pid-file FILE"),

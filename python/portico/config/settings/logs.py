@@ -30,7 +30,6 @@ class LogSettings(Values):
         Text("FORMAT", "auto, combined, common, short, json, logfmt, or a template with variables"),
         "auto",
         group=_LOGS,
-        summary="What an access line looks like.",
         documentation="What an access line looks like: combined (that of Apache and nginx, with the duration "
         "in seconds at the end), common, short, auto (short on a terminal, else combined), json (names of "
         "the Elastic Common Schema), logfmt (key=value), or a template of gunicorn's variables, as %(h)s, of "
@@ -43,7 +42,6 @@ class LogSettings(Values):
         (),
         separator=",",
         group=_LOGS,
-        summary="More fields of json and logfmt.",
         documentation="Fields that json and logfmt have beside their own: a header of the request "
         "(header.x-tenant), a header of the response (response.content-type), a variable of the environ "
         "after the call (environ.shop.customer), or any other field. May be repeated.",
@@ -53,7 +51,6 @@ class LogSettings(Values):
         Text("CONDITION", "a condition such as status >= 500 or total_ms > 200"),
         "",
         group=_LOGS,
-        summary="Which requests are logged, as 'status >= 500'.",
         documentation="A condition that has to hold for a request that has an access line, such as "
         "status >= 500 or total_ms > 200. and, or, not and brackets join comparisons of a field with a "
         "number or a text in quotes: ==, !=, <, <=, >, >=, and ~ for a pattern in which * stands for "
@@ -65,7 +62,6 @@ class LogSettings(Values):
         (),
         separator=",",
         group=_LOGS,
-        summary="Paths that are not logged, as /static/*.",
         documentation="Paths whose requests have no access line; a `*` stands for anything: /static/*. "
         "May be repeated.",
     )
@@ -74,7 +70,6 @@ class LogSettings(Values):
         Portion(),
         1.0,
         group=_LOGS,
-        summary="The share of requests that is logged, as 0.1.",
         documentation="The share of requests that have an access line, of those that would have one: 0.1 "
         "is a tenth of them, chosen at random. Those that end with a status of 500 or above always have one.",
     )
