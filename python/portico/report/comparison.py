@@ -2,7 +2,7 @@
 
 A percentile has changed if the intervals that its true value is in do not overlap, and by more than a tenth,
 and by more than the durations of both logs tell apart. Errors have become more, or fewer, by a test of two
-proportions. Both are wrong in one of a hundred cases.
+proportions. Each is wrong in one of a thousand cases at most, since a log has many routes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ENOUGH = 30
 
 _LEAST_CHANGE = 0.1
 _LOAD_FACTOR = 1.5
-_STANDARD_DEVIATIONS = 2.58
+_STANDARD_DEVIATIONS = 3.29
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Durations in buckets whose width grows with them, as HdrHistogram has them: percentiles in bounded memory.
 
 Each power of two is split into 64 buckets of the same width. What is said of a bucket is its middle, so a
-percentile is wrong by at most 1/128 (0.8 %) of itself; below 128 ns it is exact. One that has seen a second has
-some 1,600 numbers, however many durations.
+percentile is wrong by at most 1/128 (0.8 %) of itself; below 128 ns it is exact. One that has seen a second
+has 1,600 numbers at most, however many durations.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ _STANDARD_DEVIATIONS = 2.58
 class Histogram:
     """How many durations there were of which length, in nanoseconds."""
 
-    __slots__ = ("_buckets", "count", "largest_ns", "smallest_ns")
+    __slots__ = ("_buckets", "_first", "count", "largest_ns", "smallest_ns")
 
     def __init__(self) -> None:
+        # From the first bucket with something in it to the last one.
+        self._first = 0
         self._buckets = array("Q")
         self.count = 0
         self.smallest_ns = LARGEST_NS
@@ -36,10 +38,11 @@ class Histogram:
         """Count one; what is longer than LARGEST_NS is counted as that."""
         duration_ns = min(duration_ns, LARGEST_NS)
         index = _index(duration_ns)
-        missing = index + 1 - len(self._buckets)
-        if missing > 0:
-            self._buckets.extend(bytes(missing))
-        self._buckets[index] += 1
+        place = index - self._first
+        if not 0 <= place < len(self._buckets):
+            self._reach(index)
+            place = index - self._first
+        self._buckets[place] += 1
         self.count += 1
         if duration_ns > self.largest_ns:
             self.largest_ns = duration_ns
@@ -48,11 +51,12 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add all that `other` has counted."""
-        missing = len(other._buckets) - len(self._buckets)
-        if missing > 0:
-            self._buckets.extend(bytes(missing))
-        for index, count in enumerate(other._buckets):
-            self._buckets[index] += count
+        if not other.count:
+            return
+        self._reach(other._first)
+        self._reach(other._first + len(other._buckets) - 1)
+        for place, count in enumerate(other._buckets, other._first - self._first):
+            self._buckets[place] += count
         self.count += other.count
         self.largest_ns = max(self.largest_ns, other.largest_ns)
         self.smallest_ns = min(self.smallest_ns, other.smallest_ns)
@@ -75,11 +79,23 @@ class Histogram:
             return None
         return self._at_rank(low), self._at_rank(high)
 
+    def _reach(self, index: int) -> None:
+        """Have the bucket `index`."""
+        if not self._buckets:
+            self._first = index
+        missing = self._first - index
+        if missing > 0:
+            self._buckets[:0] = array("Q", bytes(missing * self._buckets.itemsize))
+            self._first = index
+        missing = index - self._first - len(self._buckets) + 1
+        if missing > 0:
+            self._buckets.frombytes(bytes(missing * self._buckets.itemsize))
+
     def _at_rank(self, rank: int) -> int:
         if self.count == 0:
             return 0
         left = max(rank, 1)
-        for index, count in enumerate(self._buckets):
+        for index, count in enumerate(self._buckets, self._first):
             left -= count
             if left <= 0:
                 return max(self.smallest_ns, min(_middle(index), self.largest_ns))

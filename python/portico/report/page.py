@@ -47,7 +47,9 @@ def as_page(figures: Figures, comparison: Comparison | None, *, top: int) -> str
 
 def _key_figures(figures: Figures) -> Iterator[str]:
     whole = figures.all
-    rows = [("requests", f"{whole.requests:,}"), ("per second", rate(figures.per_second))]
+    rows = [("requests", f"{whole.requests:,}")]
+    if figures.per_second is not None:
+        rows.append(("per second", rate(figures.per_second)))
     if whole.durations.timed:
         rows += wording.percentiles(whole.durations)
     rows.append(("bytes", size(whole.body_bytes)))
@@ -90,13 +92,14 @@ def _routes(figures: Figures, top: int) -> Iterator[str]:
     has_framework = wording.has_framework(figures)
     yield f"<h2>Routes by {'total time' if timed else 'requests'}</h2>"
     rows = []
-    for each in figures.routes[:top]:
+    shown, left = wording.shown_routes(figures, top)
+    for each in shown:
         *numbers, name = wording.route_cells(each, wording.route_name(each, has_framework=has_framework))
         cells = [_cell(name, "text route"), *map(_cell, numbers[:-1]), _cell(numbers[-1], "bad")]
         rows.append([*cells, *([f"<td>{split(each.parts_ns)}</td>"] if has_parts else [])])
     *columns, last = wording.ROUTE_COLUMNS
     yield _table([last, *columns, *(["where the time went"] if has_parts else [])], rows)
-    yield _more(len(figures.routes), top)
+    yield _more(left)
 
 
 def _errors(figures: Figures, top: int) -> Iterator[str]:
@@ -115,7 +118,7 @@ def _errors(figures: Figures, top: int) -> Iterator[str]:
                 for each in guilty[:top]
             ],
         )
-        yield _more(len(guilty), top)
+        yield _more(len(guilty) - top)
     if figures.causes:
         yield "<h2>Causes of requests that ended early</h2>"
         yield _table(
@@ -159,7 +162,7 @@ def _changes(comparison: Comparison, top: int) -> Iterator[str]:
         wording.CHANGE_COLUMNS,
         [[_cell(name, "text route"), _cell(what, "text"), *map(_cell, rest)] for name, what, *rest in rows],
     )
-    yield _more(len(comparison.changes), top)
+    yield _more(len(comparison.changes) - top)
     yield "<ul>"
     for sentence in wording.comparison_remarks(comparison):
         yield f"<li>{_text(sentence)}</li>"
@@ -172,9 +175,12 @@ def _boxes(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; its cells are ready, its first column is text."""
-    first, *others = columns
-    head = f'<th class="text">{_text(first)}</th>' + "".join(f"<th>{_text(name)}</th>" for name in others)
+    """Return a table, whose cells are ready."""
+    # A heading stands where its column does.
+    kinds = [
+        ' class="text"' if cell.startswith('<td class="text') else "" for cell in (rows[0] if rows else [])
+    ]
+    head = "".join(f"<th{kind}>{_text(name)}</th>" for kind, name in zip(kinds, columns, strict=False))
     body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
     return f'<div class="scrolls"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
@@ -183,8 +189,8 @@ def _cell(text: str, kind: str = "") -> str:
     return f'<td class="{kind}">{_text(text)}</td>' if kind else f"<td>{_text(text)}</td>"
 
 
-def _more(count: int, top: int) -> str:
-    return f'<p class="faint">and {count - top:,} more</p>' if count > top else ""
+def _more(count: int) -> str:
+    return f'<p class="faint">and {count:,} more</p>' if count > 0 else ""
 
 
 def _text(text: str) -> str:

@@ -36,5 +36,5 @@ ul.key svg { display: inline-block; width: .8em; height: .8em; }
 .queue { fill: var(--queue); } .lock { fill: var(--lock); } .computing { fill: var(--computing); }
 .waiting { fill: var(--waiting); } .application { fill: var(--application); } .client { fill: var(--client); }
 .other { fill: var(--other); }
-footer li { overflow-wrap: anywhere; }
+li { overflow-wrap: anywhere; }
 """

@@ -238,5 +238,5 @@ def template(text: str) -> Pattern:
             f"--format: expected a template with the status, as %(s)s or %(status), got {quoted(text)}"
         )
     # What ended without a response has a cause behind the line.
-    tail = "" if "cause" in known else r"(?: (?P<cause>[a-z]+(?::\S+)?))?"
+    tail = "" if "cause" in known else r"(?: (?P<cause>timeout|[a-z]+:\S+))?"
     return Pattern("template", f"a line as {text}", "".join(pieces) + tail)

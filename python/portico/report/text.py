@@ -56,19 +56,16 @@ def _durations(figures: Figures) -> Iterator[str]:
 def _routes(figures: Figures, top: int) -> Iterator[str]:
     yield "Routes by total time" if figures.all.durations.timed else "Routes by requests"
     has_framework = wording.has_framework(figures)
+    shown, left = wording.shown_routes(figures, top)
     rows = [
-        wording.route_cells(each, wording.route_name(each, has_framework=has_framework))
-        for each in figures.routes[:top]
+        wording.route_cells(each, wording.route_name(each, has_framework=has_framework)) for each in shown
     ]
     yield from _table([wording.ROUTE_COLUMNS, *rows], right=len(wording.ROUTE_COLUMNS) - 1)
-    if len(figures.routes) > top:
-        yield f"  and {len(figures.routes) - top:,} more"
+    if left:
+        yield f"  and {left:,} more"
 
 
 def _errors(figures: Figures, top: int) -> Iterator[str]:
-    if not figures.all.errors and not figures.causes:
-        return
-    yield "Errors"
     has_framework = wording.has_framework(figures)
     guilty = sorted((each for each in figures.routes if each.errors), key=lambda each: -each.errors)
     rows = [
@@ -79,9 +76,12 @@ def _errors(figures: Figures, top: int) -> Iterator[str]:
         )
         for each in guilty[:top]
     ]
-    yield from _table(rows, right=2)
+    if rows:
+        yield "Errors"
+        yield from _table(rows, right=2)
     if figures.causes:
-        yield ""
+        if rows:
+            yield ""
         yield "Causes of requests that ended early"
         rows = [(f"{number:,}", printable(cause), "") for cause, number in figures.causes.items()]
         yield from _table(rows[:top], right=1)

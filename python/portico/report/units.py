@@ -49,9 +49,9 @@ def share(value: float) -> str:
     return f"{percent:.1f} %"
 
 
-def rate(per_second: float | None) -> str:
+def rate(per_second: float) -> str:
     """Return requests per second."""
-    return "-" if per_second is None else f"{three_digits(per_second)}/s"
+    return f"{three_digits(per_second)}/s"
 
 
 def date(since_1970_s: float | None) -> str:

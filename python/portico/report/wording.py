@@ -35,6 +35,8 @@ def headline(figures: Figures) -> str:
     # uWSGI says no time zone.
     zone = "" if any(source.format == "uwsgi" for source in figures.sources) else " UTC"
     period = f"{date(figures.first_s)} to {date(figures.last_s)}{zone}"
+    if figures.per_second is None:
+        return f"{requests}: {period}"
     return f"{requests} in {seconds(figures.last_s - figures.first_s)}, {rate(figures.per_second)}: {period}"
 
 
@@ -69,11 +71,12 @@ def remarks(figures: Figures) -> Iterator[str]:
             "hexadecimals are put together"
         )
     elif True in kinds:
-        yield "a route is what the framework has found; one with (path) is a path, where the line has none"
+        others = "; one with (path) is a path, where the line has none" if False in kinds else ""
+        yield f"a route is what the framework has found{others}"
     if figures.folded_requests:
         yield (
-            f"{figures.folded_requests:,} requests are in {OTHERS.text}, since there are too many; of one that "
-            " came back later some requests may be among them"
+            f"{figures.folded_requests:,} requests are in {OTHERS.text}, since there are too many; of one "
+            "that  came back later some requests may be among them"
         )
     if figures.all.durations.timed:
         yield f"a percentile is right to {100 * ERROR:.1f} %"
@@ -92,13 +95,22 @@ def has_framework(figures: Figures) -> bool:
     return any(each.route.is_framework for each in figures.routes)
 
 
+def shown_routes(figures: Figures, top: int) -> tuple[list[RouteFigures], int]:
+    """Return the first `top` routes, with all others if some were put together; and how many are left out."""
+    shown = list(figures.routes[:top])
+    left = figures.routes[top:]
+    if left and left[-1].route == OTHERS:
+        return [*shown, left[-1]], len(left) - 1
+    return shown, len(left)
+
+
 def route_cells(each: RouteFigures, name: str) -> tuple[str, ...]:
     """Return a row of ROUTE_COLUMNS."""
     durations = each.durations
     times = (durations.p50.ns, durations.p90.ns, durations.p99.ns, durations.max_ns)
     return (
-        share(each.share),
-        duration(each.total_ns),
+        share(each.share) if durations.timed else "-",
+        duration(each.total_ns) if durations.timed else "-",
         f"{each.requests:,}",
         *(duration(ns) if durations.timed else "-" for ns in times),
         size(each.body_bytes),
@@ -146,9 +158,9 @@ def comparison_remarks(comparison: Comparison) -> Iterator[str]:
     for cause in comparison.new_causes:
         yield f"new cause of requests that ended early: {printable(cause)}"
     yield (
-        "only what is more than chance (in 99 of 100 cases) and more than a tenth; routes that are new or "
-        f"gone from {ENOUGH} requests on. The cost is how much longer the requests took, in all, than they "
-        "would have by the mean of before"
+        "only what is more than chance (in 999 of 1,000 cases), and times by more than a tenth; routes that "
+        f"are new or gone from {ENOUGH} requests on. The cost is how much longer the requests took, in all, "
+        "than they would have by the mean of before"
     )
     if not all(figures.all.durations.timed for figures in (comparison.before, comparison.after)):
         yield "one of the logs has no durations, so times are not compared"
