@@ -27,10 +27,10 @@ def report(tmp_path: Path) -> Report:
             capture_output=True,
             timeout=timeout_s,
         )
-        told = subprocess.CompletedProcess(
+        printed = subprocess.CompletedProcess(
             ended.args, ended.returncode, ended.stdout.decode(), ended.stderr.decode()
         )
-        assert told.returncode == exit_code, told.stderr
-        return told
+        assert printed.returncode == exit_code, printed.stderr
+        return printed
 
     return call

@@ -43,7 +43,7 @@ def test_says_what_the_log_says(report: Report, tmp_path: Path) -> None:
     lines += [
         json_line(path="/killed", status=0, at_s=100, total_ns=9_000_000_000, portico_cause="killed:oom")
     ]
-    told = report(write(tmp_path, "access.json", lines), "--json", "figures.json").stdout
+    printed = report(write(tmp_path, "access.json", lines), "--json", "figures.json").stdout
     for sentence in (
         "102 requests in 1 min 40 s, 1.02/s: 2026-11-29 01:46:07 to 2026-11-29 01:47:47 UTC\n",
         "access.json (json)\n",
@@ -51,7 +51,7 @@ def test_says_what_the_log_says(report: Report, tmp_path: Path) -> None:
         "    1   1.0 %  000, whose worker was killed\n",
         "p50 50.1 ms   p90 90.7 ms   p99 100 ms   p99.9 9.00 s   longest 9.00 s\n",
         "  60.0 %  ########################  application, waiting\n",
-        "  9.00 s         1  9.00 s  9.00 s  9.00 s   9.00 s     10 B       1  GET /killed (path)\n",
+        "  9.00 s         1   9.00 s   9.00 s   9.00 s   9.00 s     10 B       1  GET /killed (path)\n",
         "  5.05 s       100",
         "GET /order/<int:n>\n",
         "  1  100.0 % of its requests  GET /killed (path)\n",
@@ -59,7 +59,7 @@ def test_says_what_the_log_says(report: Report, tmp_path: Path) -> None:
         "  9.00 s  2026-11-29 01:47:47  000  GET /killed (killed:oom)\n",
         "* a route is what the framework has found; one with (path) is a path, where the line has none\n",
     ):
-        assert sentence in told
+        assert sentence in printed
     all_of_it = figures(tmp_path)
     assert all_of_it["statuses"] == {"000": 1, "200": 100, "404": 1}
     assert all_of_it["causes"] == {"killed:oom": 1}
@@ -70,8 +70,8 @@ def test_reads_files_compressed_ones_and_standard_input(report: Report, tmp_path
     data = text([json_line(), json_line()]).encode()
     data = gzip.compress(data) if "gzip" in name else data
     (tmp_path / "access.log").write_bytes(data)
-    told = report("-" if "stdin" in name else "access.log", stdin=data if "stdin" in name else b"").stdout
-    assert told.startswith("2 requests")
+    printed = report("-" if "stdin" in name else "access.log", stdin=data if "stdin" in name else b"").stdout
+    assert printed.startswith("2 requests")
 
 
 def test_reads_several_logs_each_in_its_format(report: Report, tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_reads_several_logs_each_in_its_format(report: Report, tmp_path: Path) -
         "two.log",
         ['192.0.2.7 - - [29/Nov/2026:01:46:17 +0000] "GET /a HTTP/1.1" 200 5 "-" "-" 0.002000'],
     )
-    told = report("one.log", "two.log").stdout
-    assert told.startswith("2 requests in 10 s")
-    assert "one.log (json), two.log (combined)\n" in told
+    printed = report("one.log", "two.log").stdout
+    assert printed.startswith("2 requests in 10 s")
+    assert "one.log (json), two.log (combined)\n" in printed
 
 
 def test_empty_log_beside_another_is_no_mistake(report: Report, tmp_path: Path) -> None:
@@ -93,16 +93,16 @@ def test_empty_log_beside_another_is_no_mistake(report: Report, tmp_path: Path) 
 
 def test_a_format_can_be_named(report: Report, tmp_path: Path) -> None:
     write(tmp_path, "access.log", ['GET /a HTTP/1.1 "agent" 200 1500'])
-    told = report("access.log", "--format", '%(r)s "%(a)s" %(s)s %(D)s').stdout
-    assert "1.50 ms" in told
-    assert "access.log (template)" in told
+    printed = report("access.log", "--format", '%(r)s "%(a)s" %(s)s %(D)s').stdout
+    assert "1.50 ms" in printed
+    assert "access.log (template)" in printed
 
 
 def test_compressed_log_that_ends_in_the_middle_is_read_so_far(report: Report, tmp_path: Path) -> None:
     whole = gzip.compress(text([json_line(path=f"/{n}/{os.urandom(8).hex()}") for n in range(5000)]).encode())
     (tmp_path / "access.gz").write_bytes(whole[: len(whole) // 2])
-    told = report("access.gz").stdout
-    assert "* access.gz is compressed and ends in the middle; what is before that was read\n" in told
+    printed = report("access.gz").stdout
+    assert "* access.gz is compressed and ends in the middle; what is before that was read\n" in printed
 
 
 # --- What cannot be read
@@ -110,19 +110,19 @@ def test_compressed_log_that_ends_in_the_middle_is_read_so_far(report: Report, t
 
 def test_lines_that_cannot_be_read_are_counted_and_the_first_is_shown(report: Report, tmp_path: Path) -> None:
     lines = [json_line(), "", json_line()[:50], "nonsense \x1b[31m", json_line(), "x" * 100_000]
-    told = report(write(tmp_path, "access.log", lines)).stdout
-    assert told.startswith("2 requests")
+    printed = report(write(tmp_path, "access.log", lines)).stdout
+    assert printed.startswith("2 requests")
     assert (
         "* 3 of 5 lines of access.log could not be read; the first is access.log:3: expected an object of "
         'JSON with "http.response.status_code", got "{\\"@timestamp\\": '
-    ) in told
+    ) in printed
 
 
 def test_longest_line_is_passed_over(report: Report, tmp_path: Path) -> None:
-    told = report(write(tmp_path, "access.log", ["x" * 5_000_000, json_line()])).stdout
+    printed = report(write(tmp_path, "access.log", ["x" * 5_000_000, json_line()])).stdout
     assert (
         "the first is access.log:1: expected a line of at most 65536 bytes, got one that is longer"
-        in told.replace('"', "")
+        in printed.replace('"', "")
     )
 
 
@@ -165,7 +165,7 @@ def test_log_without_a_line_that_can_be_read_is_a_mistake(
         (
             ["access.log", "--format", "jsno"],
             "portico: --format: expected json, logfmt, uwsgi, combined, common, short, gunicorn, or a "
-            'template with variables such as %(status)s, got "jsno"\n',
+            'template with variables such as %(status), got "jsno"\n',
         ),
     ],
 )
@@ -185,11 +185,11 @@ def test_says_what_changed(report: Report, tmp_path: Path) -> None:
     after = [json_line(path="/a", at_s=n / 10, total_ns=3_000_000 + n) for n in range(1000)]
     write(tmp_path, "old.json", before)
     write(tmp_path, "new.json", after)
-    told = report("new.json", "--before", "old.json", "--json", "figures.json").stdout
-    assert "What changed\n" in told
-    assert "slower (p50)" in told
-    assert "1.00 ms → 3.00 ms" in told
-    assert "+2.00 s  GET /a\n" in told
+    printed = report("new.json", "--before", "old.json", "--json", "figures.json").stdout
+    assert "What changed\n" in printed
+    assert "slower (p50)" in printed
+    assert "1.00 ms → 3.00 ms" in printed
+    assert "+2.00 s  GET /a\n" in printed
     (change,) = figures(tmp_path)["changes"]  # type: ignore[misc]
     assert change["kinds"] == ["slower (p50)", "slower (p99)", "more time"]
 
@@ -202,10 +202,10 @@ def test_log_with_routes_is_compared_by_path_with_one_without(report: Report, tm
     )
     write(tmp_path, "uwsgi.log", [uwsgi] * 100)
     after = [json_line(path=f"/order/{n}", route="/order/<int:n>") for n in range(100)]
-    told = report(write(tmp_path, "new.json", after), "--before", "uwsgi.log").stdout
-    assert "faster (p50)" in told
-    assert "GET /order/<n>\n" in told
-    assert "<int:n>" not in told
+    printed = report(write(tmp_path, "new.json", after), "--before", "uwsgi.log").stdout
+    assert "faster (p50)" in printed
+    assert "GET /order/<n>\n" in printed
+    assert "<int:n>" not in printed
 
 
 # --- Files that are written
@@ -214,8 +214,8 @@ def test_log_with_routes_is_compared_by_path_with_one_without(report: Report, tm
 def test_writes_page_and_figures_and_says_the_text(report: Report, tmp_path: Path) -> None:
     write(tmp_path, "access.log", [json_line()])
     (tmp_path / "report.html").write_text("of yesterday")
-    told = report("access.log", "--html", "report.html", "--json", "figures.json")
-    assert told.stdout.startswith("1 request")
+    printed = report("access.log", "--html", "report.html", "--json", "figures.json")
+    assert printed.stdout.startswith("1 request")
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
     assert sorted(os.listdir(tmp_path)) == ["access.log", "figures.json", "report.html"]
 
@@ -224,17 +224,17 @@ def test_writes_page_and_figures_and_says_the_text(report: Report, tmp_path: Pat
 def test_standard_output_has_what_is_asked_for_alone(
     report: Report, tmp_path: Path, option: str, start: str
 ) -> None:
-    told = report(write(tmp_path, "access.log", [json_line()]), option, "-").stdout
-    assert told.startswith(start)
-    assert "Responses\n  1" not in told
+    printed = report(write(tmp_path, "access.log", [json_line()]), option, "-").stdout
+    assert printed.startswith(start)
+    assert "Responses\n  1" not in printed
 
 
 def test_terminal_gets_nothing_that_it_would_act_on(report: Report, tmp_path: Path) -> None:
     evil = "/\x1b]0;title\x07\x1b[2J\u202e\x9b31m\r\nforged"
     lines = [json_line(path=evil, route=evil, portico_cause=evil), json_line(path=evil)]
-    told = report(write(tmp_path, "access.log", lines)).stdout
-    assert not [each for each in told if not each.isprintable() and each != "\n"]
-    assert "\\u001b]0;title\\u0007" in told
+    printed = report(write(tmp_path, "access.log", lines)).stdout
+    assert not [each for each in printed if not each.isprintable() and each != "\n"]
+    assert "\\u001b]0;title\\u0007" in printed
 
 
 # --- What it costs

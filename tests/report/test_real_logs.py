@@ -13,6 +13,7 @@ from process.conftest import Start
 from support.log_file import LogFile
 from support.reverse_proxies import ForegroundProgram, find_program
 from support.server import free_port
+from support.waiting import wait_until
 
 from .conftest import Report
 
@@ -116,6 +117,11 @@ def test_a_killed_request_has_its_cause(
     assert figures["statuses"] == {"000": 1}
 
 
+def wait_for_lines(log: Path, wanted: str, *, count: int = len(PATHS)) -> None:
+    """Wait until the log has all of its lines: a server writes them after the response."""
+    wait_until(lambda: log.read_text().count(wanted) >= count, what=f"{count} lines in {log.name}")
+
+
 def by_gunicorn(folder: Path, port: int, *options: str) -> ForegroundProgram:
     command = [
         *(find_program("gunicorn", what="gunicorn's access log"), "--bind", f"127.0.0.1:{port}"),
@@ -143,6 +149,7 @@ def test_reads_gunicorns_default(report: Report, tmp_path: Path) -> None:
     port = free_port()
     with by_gunicorn(tmp_path, port):
         ask(port)
+        wait_for_lines(tmp_path / "gunicorn.log", '"GET ')
     figures = counted(report, tmp_path, "gunicorn.log")
     assert (figures["unreadable"], figures["sources"][0]["format"]) == (0, "combined")
     assert figures["routes"] == BY_PATH
@@ -154,6 +161,7 @@ def test_reads_gunicorns_own_format(report: Report, tmp_path: Path) -> None:
     port = free_port()
     with by_gunicorn(tmp_path, port, "--access-logformat", GUNICORNS):
         ask(port)
+        wait_for_lines(tmp_path / "gunicorn.log", '"GET ')
     figures = counted(report, tmp_path, "gunicorn.log", "--format", GUNICORNS)
     assert (figures["unreadable"], figures["routes"]) == (0, BY_PATH)
     assert 30 <= figures["max_ms"] < 1000
@@ -164,6 +172,7 @@ def test_reads_uwsgis_default(report: Report, tmp_path: Path) -> None:
     port = free_port()
     with by_uwsgi(tmp_path, port):
         ask(port)
+        wait_for_lines(tmp_path / "uwsgi.log", "=> generated")
     figures = counted(report, tmp_path, "uwsgi.log")
     assert figures["sources"][0]["format"] == "uwsgi"
     assert figures["routes"] == BY_PATH
@@ -180,11 +189,12 @@ def test_before_and_after_moving(start: Start, report: Report, tmp_path: Path) -
     paths = [f"/slow/{n}" for n in range(40)]
     with by_uwsgi(tmp_path, port):
         ask(port, paths)
+        wait_for_lines(tmp_path / "uwsgi.log", "=> generated", count=len(paths))
     log = LogFile(tmp_path / "access.log")
     portico = start(SHOP, "--access-log", str(log.path), "--access-log-format", "json")
     portico.wait_ready()
     ask(portico.port, paths)
     portico.stop()
-    told = report("access.log", "--before", "uwsgi.log").stdout
-    assert "slower (p50)" in told
-    assert "GET /slow/<n>\n" in told
+    printed = report("access.log", "--before", "uwsgi.log").stdout
+    assert "slower (p50)" in printed
+    assert "GET /slow/<n>\n" in printed

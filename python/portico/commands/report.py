@@ -53,8 +53,6 @@ COMMAND = click.Command(
     help="Say what an access log says: which routes take the time, percentiles, errors, where the time went, "
     "and what changed against an earlier log. Reads portico's formats, gunicorn's, uWSGI's and the combined "
     "one, compressed by gzip or not; - is standard input.\n\n"
-    "\b\n"
-    "portico report access.json --html report.html\n"
-    "portico report access.json --before gunicorn.log",
+    "A page and what changed: portico report access.json --before gunicorn.log --html report.html.",
     short_help="Tell of an access log.",
 )

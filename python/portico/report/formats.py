@@ -43,7 +43,7 @@ def named(text: str) -> Format:
         return template(text)
     raise OperatorError(
         f"--format: expected {', '.join([*FORMATS, 'gunicorn'])}, or a template with variables such as "
-        f"%(status)s, got {quoted(text)}"
+        f"%(status), got {quoted(text)}"
     )
 
 
