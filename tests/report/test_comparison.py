@@ -47,6 +47,21 @@ def test_chance_is_no_change(seed: int) -> None:
     assert kinds(log(seed=0, errors=0.01), log(seed=seed, errors=0.01)) == {}
 
 
+@pytest.mark.parametrize("seed", range(1, 20))
+def test_chance_among_few_requests_is_no_change(seed: int) -> None:
+    assert kinds(log(seed=0, count=30), log(seed=seed, count=30)) == {}
+
+
+def test_little_is_no_change_however_sure_it_is() -> None:
+    before, after = log(count=20_000), log(count=20_000, factor=1.06)
+    comparison = compared(before, after)
+    one, two = comparison.before.all.durations.p50, comparison.after.all.durations.p50
+    assert one.high_ns is not None
+    assert two.low_ns is not None
+    assert two.low_ns > one.high_ns
+    assert comparison.changes == []
+
+
 @pytest.mark.parametrize(
     ("factor", "expected"),
     [
