@@ -14,7 +14,7 @@ from portico.report.comparison import Comparison, compare, cost_ns
 from portico.report.figures import Figures, figures
 from portico.report.formats import named
 from portico.report.page import as_page
-from portico.report.reading import STANDARD_INPUT, Log, open_logs, raise_if_none_was_read, same_file
+from portico.report.reading import STANDARD_STREAM, Log, open_logs, raise_if_none_was_read, same_file
 from portico.report.tally import Tally
 from portico.report.text import as_text
 
@@ -40,24 +40,22 @@ def report(wishes: Wishes) -> None:
             raise OperatorError(
                 f"{quoted(output)} is the log that is read; expected another file for the report"
             )
-    if [*wishes.logs, *wishes.before].count(STANDARD_INPUT) > 1:
+    if [*wishes.logs, *wishes.before].count(STANDARD_STREAM) > 1:
         raise OperatorError("standard input, -, can be read once; expected a file for the other log")
     wanted = named(wishes.format) if wishes.format else None
     before_wanted = named(wishes.before_format) if wishes.before_format else None
     with open_logs(wishes.logs, wanted) as logs, open_logs(wishes.before, before_wanted) as before_logs:
-        both = [each for each in (logs, before_logs) if each]
-        # Routes of a framework are no paths, so that a log without them could not be compared.
-        by_path = wishes.by == "path" or not all(any(log.has_routes for log in each) for each in both)
-        if not before_logs:
-            by_path = wishes.by == "path"
+        both_have_routes = all(any(log.has_routes for log in each) for each in (logs, before_logs))
+        # Routes of a framework are no paths: a log that has them is compared by path with one that has none.
+        by_path = wishes.by == "path" or (bool(before_logs) and not both_have_routes)
         now = _read(logs, by_path=by_path)
         comparison = compare(_read(before_logs, by_path=by_path), now) if before_logs else None
     if wishes.html:
         _write(wishes.html, as_page(now, comparison, top=max(wishes.top, 100)))
     if wishes.json:
         _write(wishes.json, as_json(now, comparison))
-    if STANDARD_INPUT not in (wishes.html, wishes.json):
-        _write("-", as_text(now, comparison, top=wishes.top))
+    if STANDARD_STREAM not in (wishes.html, wishes.json):
+        _write(STANDARD_STREAM, as_text(now, comparison, top=wishes.top))
 
 
 def as_json(now: Figures, comparison: Comparison | None) -> str:
@@ -81,7 +79,7 @@ def _read(logs: Sequence[Log], *, by_path: bool) -> Figures:
 
 
 def _write(path: str, text: str) -> None:
-    if path == "-":
+    if path == STANDARD_STREAM:
         sys.stdout.buffer.write(text.encode("utf-8"))
         sys.stdout.buffer.flush()
         return

@@ -20,7 +20,9 @@ from portico.errors import OperatorError, quoted
 from portico.report.formats import FORMATS, Format, find
 from portico.report.record import Record, UnreadableError
 
-STANDARD_INPUT = "-"
+STANDARD_STREAM = "-"
+"""In the place of a file: standard input, or standard output."""
+
 MAX_LINE_BYTES = 64 * 1024
 _SAMPLE_LINES = 1000
 _GZIP = b"\x1f\x8b"
@@ -85,10 +87,12 @@ def open_logs(paths: Sequence[str], wanted: Format | None) -> Iterator[list[Log]
     with ExitStack() as opened:
         logs = []
         for path in paths:
-            name = "standard input" if path == STANDARD_INPUT else path
+            name = "standard input" if path == STANDARD_STREAM else path
             try:
                 # The program's own standard input stays open.
-                plain = sys.stdin.buffer if path == STANDARD_INPUT else opened.enter_context(open(path, "rb"))
+                plain = (
+                    sys.stdin.buffer if path == STANDARD_STREAM else opened.enter_context(open(path, "rb"))
+                )
                 logs.append(Log(name, _uncompressed(plain), wanted))
             except OSError as error:
                 raise OperatorError(f"cannot read {quoted(path)}: {error.strerror or error}") from None

@@ -40,15 +40,13 @@ OTHERS = Route("", "other routes", False)
 class RouteTally:
     """What is kept of the requests of one route."""
 
-    __slots__ = ("body_bytes", "durations", "errors", "parts_ns", "requests", "timed_ns", "total_ns")
+    __slots__ = ("body_bytes", "durations", "errors", "parts_ns", "requests", "total_ns")
 
     def __init__(self) -> None:
         self.requests = 0
         self.errors = 0
         self.body_bytes = 0
         self.total_ns = 0
-        self.timed_ns = 0
-        """Of the total, what the log splits into parts."""
         self.parts_ns = [0] * len(PARTS)
         self.durations = Histogram()
 
@@ -62,7 +60,6 @@ class RouteTally:
         self.total_ns += record.total_ns
         self.durations.add(record.total_ns)
         if record.app_ns is not None:
-            self.timed_ns += record.total_ns
             for index, part_ns in enumerate(parts_of(record)):
                 self.parts_ns[index] += part_ns
 
@@ -72,7 +69,6 @@ class RouteTally:
         self.errors += other.errors
         self.body_bytes += other.body_bytes
         self.total_ns += other.total_ns
-        self.timed_ns += other.timed_ns
         self.parts_ns = [one + two for one, two in zip(self.parts_ns, other.parts_ns, strict=True)]
         self.durations.merge(other.durations)
 
