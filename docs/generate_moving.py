@@ -24,6 +24,9 @@ the same options whether it would start, and `portico config` what they come to.
 What is different without any option: there are as many workers as CPUs, with up to 8 threads each
 (`-w 1 --threads 1` is one request at a time), the access log is on, idle connections are kept for 15 s, and
 request bodies have come before the application is called.
+
+Whether it was worth it, [`portico report`](run/report.md#before-and-after-moving) says from the access logs
+of before and after.
 """
 
 SECTIONS = {

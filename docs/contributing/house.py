@@ -32,7 +32,7 @@ PYTHON_LAYERS = (
     ),
     Layer(("ctl", "dev"), "asks a server that runs; a server to develop with"),
     Layer(
-        ("embedding", "generate", "process", "pytest_plugin", "simple_server"),
+        ("embedding", "generate", "process", "pytest_plugin", "report", "simple_server"),
         "the supervisor and its workers; other programs",
     ),
     Layer(

@@ -52,6 +52,7 @@ ELSEWHERE = {
     "python/portico/embedding/*": "raised in the program that serves: docs/embedding.md",
     "python/portico/simple_server.py": "raised in the program that serves: docs/embedding.md",
     "python/portico/generate/*": "portico generate: docs/generate.md",
+    "python/portico/report/*": "portico report: docs/run/report.md",
     "python/portico/middleware/*": "under any server: docs/middleware.md",
     "crates/engine/src/files/file_response.rs": "of a response",
     "crates/engine/src/files/hashed_name.rs": "of a response",

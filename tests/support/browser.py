@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
@@ -62,10 +63,25 @@ class Browser:
         assert "errorText" not in navigated, f"{url}: {navigated['errorText']}"
         while self._next().get("method") != "Page.loadEventFired":
             pass
-        shown = self._ask("Runtime.evaluate", expression="document.documentElement.innerText")
-        text = shown["result"]["value"]
+        text = self.evaluate("document.documentElement.innerText")
         assert isinstance(text, str)
         return text
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression of JavaScript on the page."""
+        return self._ask("Runtime.evaluate", expression=expression)["result"].get("value")
+
+    def look_like(self, *, width: int, scheme: str) -> None:
+        """Be as wide as that, and prefer `light` or `dark` colours."""
+        self._ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+        )
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self._ask("Emulation.setEmulatedMedia", features=[feature])
+
+    def picture(self) -> bytes:
+        """The page as it is seen, a PNG."""
+        return base64.b64decode(self._ask("Page.captureScreenshot")["data"])
 
     def close(self) -> None:
         """End it."""
