@@ -15,7 +15,7 @@ import click
 from portico import _core, log
 from portico.command_line.group import Commands
 from portico.command_line.settings_help import help_all
-from portico.commands import check, completion, config, ctl, dev, generate, man, routes, run, schema
+from portico.commands import check, completion, config, ctl, dev, generate, man, routes, run, schema, top
 from portico.errors import EXIT_UNEXPECTED, OperatorError
 from portico.process.standard_streams import open_standard_streams
 
@@ -40,6 +40,7 @@ COMMANDS: tuple[click.Command, ...] = (
     config.COMMAND,
     routes.COMMAND,
     ctl.COMMAND,
+    top.COMMAND,
     generate.COMMAND,
     schema.COMMAND,
     completion.COMMAND,
