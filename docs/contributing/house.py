@@ -30,6 +30,7 @@ PYTHON_LAYERS = (
         ("cli", "commands", "command_line", "__main__", "management", "apps", "flask_command"),
         "commands: portico's, Django's, Flask's",
     ),
+    Layer(("top",), "follows a server that runs, on a terminal"),
     Layer(("ctl", "dev"), "asks a server that runs; a server to develop with"),
     Layer(
         ("embedding", "generate", "process", "pytest_plugin", "report", "simple_server"),

@@ -15,7 +15,20 @@ import click
 from portico import _core, log
 from portico.command_line.group import Commands
 from portico.command_line.settings_help import help_all
-from portico.commands import check, completion, config, ctl, dev, generate, man, report, routes, run, schema
+from portico.commands import (
+    check,
+    completion,
+    config,
+    ctl,
+    dev,
+    generate,
+    man,
+    report,
+    routes,
+    run,
+    schema,
+    top,
+)
 from portico.errors import EXIT_UNEXPECTED, OperatorError
 from portico.process.standard_streams import open_standard_streams
 
@@ -41,6 +54,7 @@ COMMANDS: tuple[click.Command, ...] = (
     routes.COMMAND,
     ctl.COMMAND,
     report.COMMAND,
+    top.COMMAND,
     generate.COMMAND,
     schema.COMMAND,
     completion.COMMAND,

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "python/portico/config/schema.py": "for editors",
     "python/portico/config/settings/*": "the help of options: docs/settings.md",
     "python/portico/ctl/*": "portico ctl: docs/operations.md",
+    "python/portico/top/*": "portico top: docs/run/top.md",
     "python/portico/process/cluster/entry.py": "commands to HAProxy",
     "python/portico/process/control/actions.py": "what portico ctl says: docs/operations.md",
     "python/portico/process/control/clients.py": "what portico ctl says: docs/operations.md",

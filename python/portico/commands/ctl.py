@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from portico.command_line.group import Commands
+from portico.command_line.instance import WHICH, find_instance, instance_argument, instance_options
 
 _LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
 _NOW = click.Option(["--now"], is_flag=True, help="Do not wait for the requests in flight.")
@@ -42,29 +43,12 @@ _VERBS: dict[str, tuple[str, tuple[click.Parameter, ...], bool]] = {
 }
 
 
-def _ask(
-    verb: str,
-    *,
-    config_file: str | None,
-    socket_path: str | None,
-    pid_file: str | None,
-    name: str | None,
-    pool: str | None,
-    json: bool,
-    timeout: float | None,
-    app: str | None = None,
-    **fields: Any,
-) -> None:
+def _ask(verb: str, *, json: bool, timeout: float | None, **given: Any) -> None:
     from portico.ctl.connection import ask, upgrade
-    from portico.ctl.instances import Wish, find_socket, pool_socket
     from portico.ctl.words import SENTENCES
 
-    fields = {name: value for name, value in fields.items() if value is not None}
-
-    wish = Wish(socket_path or "", pid_file or "", name or "", config_file, app or "")
-    path = find_socket(wish)
-    if pool:
-        path = pool_socket(path, pool)
+    path, others = find_instance(**given)
+    fields = {name: value for name, value in others.items() if value is not None}
     if verb == "upgrade":
         result = upgrade(path, timeout_s=timeout, wait=fields["wait"])
     else:
@@ -127,8 +111,7 @@ _OF_UPSTREAMS: dict[str, tuple[str, str, tuple[click.Parameter, ...], bool]] = {
 
 def _command(verb: str) -> click.Command:
     what, own, has_outcome = _VERBS[verb]
-    app = click.Argument(["app"], required=False, metavar="[APP]")
-    return _made(verb, verb, what, (*own, app), has_outcome)
+    return _made(verb, verb, what, (*own, instance_argument()), has_outcome)
 
 
 def _made(
@@ -144,15 +127,7 @@ def _made(
             *own,
             *([waiting] if has_outcome else []),
             click.Option(["--json"], is_flag=True, help="Print JSON."),
-            click.Option(
-                ["-c", "--config", "config_file"],
-                metavar="FILE|none",
-                help="The server of this configuration file.",
-            ),
-            click.Option(["--name"], metavar="NAME", help="The server of this name."),
-            click.Option(["--pool"], metavar="NAME", help="This pool of it, in place of the whole."),
-            click.Option(["--pid-file"], metavar="FILE", help="The server whose process id is in there."),
-            click.Option(["--socket", "socket_path"], metavar="PATH", help="The server that is asked there."),
+            *instance_options(),
             click.Option(
                 ["--timeout"],
                 type=click.FloatRange(min=0, min_open=True),
@@ -160,8 +135,7 @@ def _made(
                 help="Wait for so many seconds at most.",
             ),
         ],
-        help=f"{what}\n\nWhich server: the one of the configuration that `portico run` would have here with "
-        "the same APP, or the one that an option names, or the only one that runs.",
+        help=f"{what}\n\n{WHICH}",
         short_help=what,
     )
 

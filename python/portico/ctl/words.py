@@ -32,6 +32,9 @@ def status(result: Result) -> str:
         ("memory", f"{_size(result['rss_bytes'])} supervisor, {_size(result['workers_rss_bytes'])} workers"),
         ("control", result["control"]),
     ]
+    restarts = {reason: count for reason, count in result.get("restarts", {}).items() if count}
+    if restarts:
+        rows.append(("restarts", ", ".join(f"{count} {reason}" for reason, count in restarts.items())))
     if result["pid_file"]:
         rows.append(("pid file", result["pid_file"]))
     rows += [

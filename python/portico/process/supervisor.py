@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portico.process.admin.address import AdminAddress
+    from portico.process.admin.figures import Figures
     from portico.process.automatic_count import AutomaticCount
     from portico.process.cluster.cluster import Cluster
     from portico.process.plan import Plan
@@ -93,6 +94,8 @@ class Supervisor:
         self._members: UpstreamMembers | None = None
         # From the first plan on that has an admin address.
         self._admin: AdminAddress | None = None
+        # From when somebody first asks for them, there or over the control socket.
+        self._figures: Figures | None = None
         # Of a pool, to the supervisor of all.
         self._head_line: HeadLine | None = None
         self._hooks = HookCalls(self._generations, self._life, self._leave_to_hook)
@@ -262,13 +265,23 @@ class Supervisor:
         if self._admin is None:
             # Here, because few servers have such an address, and each worker would have it.
             from portico.process.admin.address import AdminAddress
-            from portico.process.admin.figures import Figures
 
-            figures = Figures(self._generations, self._worker_set, self._scoreboard, self._totals)
             self._admin = AdminAddress(
-                self._loop, self._generations, self._life, leave=self._leave_to_admin, figures=figures.now
+                self._loop,
+                self._generations,
+                self._life,
+                leave=self._leave_to_admin,
+                figures=self._have_figures().now,
             )
         return self._admin
+
+    def _have_figures(self) -> Figures:
+        if self._figures is None:
+            # Not before somebody asks.
+            from portico.process.admin.figures import Figures
+
+            self._figures = Figures(self._generations, self._worker_set, self._scoreboard, self._totals)
+        return self._figures
 
     def _line_to_head(self, fd: int) -> Duty:
         from portico.process.pools.head_line import HeadLine
@@ -616,6 +629,7 @@ class Supervisor:
             scoreboard=self._scoreboard,
             generations=self._generations,
             back_off=self._keeper.back_off,
+            totals=self._totals,
             reload=self._reload,
             upgrade=self._upgrade,
             stop=self._stop_by_control,
@@ -627,6 +641,7 @@ class Supervisor:
             pools=lambda: self._pools,
             cluster=lambda: self._cluster,
             members=self._have_members,
+            figures=self._have_figures,
         )
 
     def _stop_by_control(self, at_once: bool, now_s: float) -> None:

@@ -23,24 +23,31 @@ REASONS = (BOOT, DIED, TOO_LARGE, MEMORY, SIGNAL, SPENT, TIMEOUT)
 
 
 class Totals:
-    """Sums of the counts, and the number of ends for each reason."""
+    """Sums of the counts, the number of ends for each reason, and of workers that each slot has had."""
 
-    __slots__ = ("counts", "restarts")
+    __slots__ = ("_in_slots", "counts", "restarts")
 
     def __init__(self, record: dict[str, dict[str, int]] | None = None) -> None:
         """`record` is what `hand_over` has returned, perhaps in another version."""
         record = record or {}
         self.counts = {**dict.fromkeys(COUNTED, 0), **record.get("counts", {})}
         self.restarts = {**dict.fromkeys(REASONS, 0), **record.get("restarts", {})}
+        # By the number of the slot, as a text: so it is handed over.
+        self._in_slots = {**record.get("in_slots", {})}
 
     def hand_over(self) -> dict[str, dict[str, int]]:
         """Return them as plain values."""
-        return {"counts": self.counts, "restarts": self.restarts}
+        return {"counts": self.counts, "restarts": self.restarts, "in_slots": self._in_slots}
 
-    def add(self, status: WorkerStatus) -> None:
-        """Add what a worker has done whose slot is about to be cleared."""
+    def add(self, slot: int, status: WorkerStatus) -> None:
+        """Add what the worker of `slot` has done, which is about to be cleared."""
         for name in COUNTED:
             self.counts[name] += getattr(status, name)
+        self._in_slots[str(slot)] = self.workers_before(slot) + 1
+
+    def workers_before(self, slot: int) -> int:
+        """Return how many workers `slot` has had before the one that is there."""
+        return self._in_slots.get(str(slot), 0)
 
     def restarted(self, reason: str) -> None:
         """Note why a worker is replaced."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from portico.process.worker_set import WorkerSet
 
 _STATES = (BOOTING, READY, LEAVING, KILLED)
-_COUNTERS = {
+COUNTERS = {
     "requests": "portico_requests_total",
     "errors": "portico_request_errors_total",
     "bytes_sent": "portico_response_bytes_total",
@@ -59,7 +59,7 @@ class Figures:
             "portico_worker_threads": [(("busy",), busy), (("idle",), threads - busy)],
             "portico_accept_backlog": [((), count_waiting(self._generations.listeners))],
             "portico_connections": [((), sum(status.connections for _, status in statuses))],
-            **{name: [((), counts[counted])] for counted, name in _COUNTERS.items()},
+            **{name: [((), counts[counted])] for counted, name in COUNTERS.items()},
             "portico_worker_restarts_total": [
                 ((reason,), count) for reason, count in self._totals.restarts.items()
             ],

@@ -6,6 +6,7 @@ import os
 import sys
 
 from portico import _core
+from portico.process.admin.figures import COUNTERS
 from portico.process.resident import rss_bytes
 from portico.process.worker_handle import BOOTING, KILLED, LEAVING, READY
 
@@ -23,6 +24,7 @@ _COUNTED = ("requests", "errors", "connections", "connections_total", "bytes_sen
 def status(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
     """Return who this server is, and sums over its workers."""
     plan = subject.generations.current
+    figures = subject.figures().now(now_s)
     workers = [_worker(subject, worker, now_s) for worker in subject.worker_set.workers.values()]
     return {
         "pid": os.getpid(),
@@ -44,6 +46,15 @@ def status(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[s
         },
         "running": sum(each["running"] for each in workers),
         **{name: sum(each[name] for each in workers) for name in _COUNTED},
+        # Of workers that are no more, too, since the start.
+        "total": {name: figures[metric][0][1] for name, metric in COUNTERS.items()},
+        "threads": _by_label(figures["portico_worker_threads"]),
+        "accept_backlog": figures["portico_accept_backlog"][0][1],
+        # Of pools each has its own.
+        "saturation": round(figures["portico_saturation"][0][1], 4)
+        if "portico_saturation" in figures
+        else None,
+        "restarts": _by_label(figures["portico_worker_restarts_total"]),
         "rss_bytes": rss_bytes(os.getpid()),
         "workers_rss_bytes": sum(each["rss_bytes"] for each in workers),
         "control": plan.control[0].address.path if plan.control else "",
@@ -84,6 +95,10 @@ def config(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[s
     return {"values": settings.values, "origins": settings.origins}
 
 
+def _by_label(samples: list[tuple[tuple[str, ...], float]]) -> dict[str, float]:
+    return {label: number for (label,), number in samples}
+
+
 def _worker(subject: Subject, worker: WorkerHandle, now_s: float) -> dict[str, Any]:
     counted = subject.scoreboard.read(worker.slot)
     return {
@@ -93,6 +108,8 @@ def _worker(subject: Subject, worker: WorkerHandle, now_s: float) -> dict[str, A
         # Of none, if it is to be replaced.
         "generation": worker.generation + 1 if worker.generation >= 0 else None,
         "age_s": round(now_s - worker.forked_at_s, 3),
+        "workers_before": subject.totals.workers_before(worker.slot),
+        "threads": worker.settings.threads,
         "running": len(counted.calls),
         **{name: getattr(counted, name) for name in _COUNTED},
         "rss_bytes": rss_bytes(worker.pid),

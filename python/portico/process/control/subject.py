@@ -7,11 +7,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from portico import _core
+    from portico.process.admin.figures import Figures
     from portico.process.back_off import BackOff
     from portico.process.cluster.cluster import Cluster
     from portico.process.generations import Generations
     from portico.process.life import Life
     from portico.process.pools.pools import Pools
+    from portico.process.totals import Totals
     from portico.process.upstreams.members import UpstreamMembers
     from portico.process.worker_set import WorkerSet
 
@@ -22,13 +24,14 @@ class Subject:
     `bounds` returns the fewest and the most workers that it may want. `reload`, `upgrade`, `stop` (whether at
     once, when), `resize_to` (so many workers), `rest`, `reopen_logs` and `set_log_level` are done at once;
     what comes of them shows in the others. `pools` returns the pools, and `cluster` what there is of load
-    balancers, if there have been any; `members` returns those of upstreams.
+    balancers, if there have been any; `members` returns those of upstreams, `figures` what metrics are
+    made of.
     """
 
     __slots__ = (
-        *("back_off", "generations", "life", "scoreboard", "worker_set"),
+        *("back_off", "generations", "life", "scoreboard", "totals", "worker_set"),
         *("reload", "reopen_logs", "resize_to", "rest", "set_log_level", "stop", "upgrade"),
-        *("bounds", "cluster", "members", "pools", "started_at_s"),
+        *("bounds", "cluster", "figures", "members", "pools", "started_at_s"),
     )
 
     def __init__(
@@ -39,6 +42,7 @@ class Subject:
         scoreboard: _core.Scoreboard,
         generations: Generations,
         back_off: BackOff,
+        totals: Totals,
         reload: Callable[[], None],
         upgrade: Callable[[], None],
         stop: Callable[[bool, float], None],
@@ -50,12 +54,14 @@ class Subject:
         pools: Callable[[], Pools | None],
         cluster: Callable[[], Cluster | None],
         members: Callable[[], UpstreamMembers],
+        figures: Callable[[], Figures],
     ) -> None:
         self.life = life
         self.worker_set = worker_set
         self.scoreboard = scoreboard
         self.generations = generations
         self.back_off = back_off
+        self.totals = totals
         self.reload = reload
         self.upgrade = upgrade
         self.stop = stop
@@ -67,4 +73,5 @@ class Subject:
         self.pools = pools
         self.cluster = cluster
         self.members = members
+        self.figures = figures
         self.started_at_s = generations.current.started_at_s
