@@ -10,7 +10,10 @@ from portico.process.worker_handle import BOOTING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from portico._core import WorkerStatus
+    from typing import Any
+
+    from portico import _core
+    from portico.process.durations import Durations
     from portico.process.worker_handle import WorkerHandle
 
 COUNTED = ("requests", "errors", "bytes_sent", "connections_total")
@@ -23,24 +26,45 @@ REASONS = (BOOT, DIED, TOO_LARGE, MEMORY, SIGNAL, SPENT, TIMEOUT)
 
 
 class Totals:
-    """Sums of the counts, and the number of ends for each reason."""
+    """Sums of the counts and durations, and the number of ends for each reason."""
 
-    __slots__ = ("counts", "restarts")
+    __slots__ = ("_durations", "counts", "restarts")
 
-    def __init__(self, record: dict[str, dict[str, int]] | None = None) -> None:
+    def __init__(self, record: dict[str, Any] | None = None) -> None:
         """`record` is what `hand_over` has returned, perhaps in another version."""
         record = record or {}
         self.counts = {**dict.fromkeys(COUNTED, 0), **record.get("counts", {})}
         self.restarts = {**dict.fromkeys(REASONS, 0), **record.get("restarts", {})}
+        self._durations: Durations | None = None
+        # A version of before has handed over none.
+        if durations := record.get("durations"):
+            self.durations.add_handed_over(durations)
 
-    def hand_over(self) -> dict[str, dict[str, int]]:
+    def hand_over(self) -> dict[str, Any]:
         """Return them as plain values."""
-        return {"counts": self.counts, "restarts": self.restarts}
+        return {
+            "counts": self.counts,
+            "restarts": self.restarts,
+            "durations": [] if self._durations is None else self._durations.hand_over(),
+        }
 
-    def add(self, status: WorkerStatus) -> None:
+    @property
+    def durations(self) -> Durations:
+        """How long requests have taken."""
+        if self._durations is None:
+            # Here, because few servers count that, and each worker would have it.
+            from portico.process.durations import Durations
+
+            self._durations = Durations()
+        return self._durations
+
+    def add(self, scoreboard: _core.Scoreboard, slot: int) -> None:
         """Add what a worker has done whose slot is about to be cleared."""
+        status = scoreboard.read(slot)
         for name in COUNTED:
             self.counts[name] += getattr(status, name)
+        if rows := scoreboard.durations(slot):
+            self.durations.add(rows)
 
     def restarted(self, reason: str) -> None:
         """Note why a worker is replaced."""
