@@ -22,6 +22,7 @@ use crate::settings::Attributes;
 use portico_engine::access_log::AccessLog;
 use portico_engine::access_log::record::{AccessRecord, ServedBy};
 use portico_engine::access_log::style::Style;
+use portico_engine::durations::{BOUNDS_NS, Counted, Labels};
 use portico_engine::settings::Settings;
 use portico_engine::upstream::address::Place;
 use portico_engine::{
@@ -29,6 +30,7 @@ use portico_engine::{
 };
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -40,6 +42,11 @@ use std::time::{Duration, Instant};
 
 /// How long the supervisor waits for who reads the access log: less than would hold up anything else that it does.
 const LOG_PATIENCE: Duration = Duration::from_millis(20);
+
+/// What durations are of.
+const REQUEST: &str = "request";
+const QUEUE: &str = "queue";
+const INTERPRETER: &str = "interpreter";
 
 /// Counters of all workers in one shared mapping; made before the first fork.
 #[pyclass(frozen)]
@@ -53,6 +60,7 @@ struct WorkerStatus {
     connections_total: u64,
     bytes_sent: u64,
     errors: u64,
+    active_requests: u64,
     calls: Vec<Py<RunningCall>>,
     waiting_s: f64,
 }
@@ -115,9 +123,26 @@ impl Scoreboard {
             connections_total: slot.connections_total.load(Relaxed),
             bytes_sent: slot.bytes_sent.load(Relaxed),
             errors: slot.errors.load(Relaxed),
+            active_requests: slot.active_requests.load(Relaxed),
             calls: calls.collect::<PyResult<_>>()?,
             waiting_s: slot.waiting_s(),
         })
+    }
+
+    /// What is counted of durations, by what they are of.
+    fn durations(&self, py: Python<'_>, slot: usize) -> PyResult<Vec<(Py<PyTuple>, Vec<u64>)>> {
+        let slot = self.slot(slot)?;
+        let Some(durations) = slot.durations() else { return Ok(Vec::new()) };
+        let row = |key: &[&str], counted: &Counted| {
+            let figures = [&counted.counts[..], &[counted.sum_ns]].concat();
+            Ok((PyTuple::new(py, key)?.unbind(), figures))
+        };
+        let requests = durations.series().into_iter().map(|(labels, counted)| {
+            let Labels { application, method, route, status_class } = &labels;
+            row(&[REQUEST, application, method, route, status_class], &counted)
+        });
+        let waits = [(QUEUE, durations.queue()), (INTERPRETER, durations.interpreter())];
+        waits.into_iter().map(|(what, counted)| row(&[what], &counted)).chain(requests).collect()
     }
 
     fn latest_calls(&self, slot: usize, within_s: f64) -> PyResult<Vec<String>> {
@@ -142,7 +167,7 @@ impl Scoreboard {
         let file = descriptor::duplicate(fd)?;
         let (number, process) = worker;
         let slot = self.slot(number)?;
-        let access_log = AccessLog::new(&file, colour, style(settings, file.is_terminal())?, Vec::new(), None)?;
+        let access_log = AccessLog::new(&file, colour, style(settings, file.is_terminal())?, None)?;
         access_log.add_lines(&slot.unwritten.lines(file.as_fd()));
         for (cell, call) in slot.all_unfinished() {
             access_log.add(&AccessRecord {
@@ -341,6 +366,8 @@ fn setting_names() -> Vec<&'static str> {
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    let bounds_s = BOUNDS_NS.map(|bound_ns| Duration::from_nanos(bound_ns).as_secs_f64());
+    module.add("DURATION_BOUNDS_S", PyTuple::new(module.py(), bounds_s)?)?;
     module.add_class::<Scoreboard>()?;
     module.add_class::<WorkerStatus>()?;
     module.add_class::<RunningCall>()?;

@@ -30,6 +30,7 @@ struct ListenerAttributes {
 /// What `portico._core.serve` is told of the process; each field is the attribute of the same name
 /// (`portico.types.EngineProcess`).
 #[derive(FromPyObject)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an attribute of the object that Python hands over")]
 struct ProcessAttributes {
     listeners: Vec<ListenerAttributes>,
     signal_fd: RawFd,
@@ -42,6 +43,7 @@ struct ProcessAttributes {
     gate_fd: RawFd,
     multiprocess: bool,
     errors: Py<PyAny>,
+    has_metrics: bool,
     application_name: String,
     innermost: Option<Py<PyAny>>,
     has_middleware: bool,
@@ -88,6 +90,7 @@ impl Process {
                     ready: attributes.ready_frame,
                 },
                 applications,
+                has_metrics: attributes.has_metrics,
                 access_log: access_log.map(|fd| (fd, attributes.access_log_colour)),
                 gate: optional(attributes.gate_fd, "gate_fd")?,
                 routing,

@@ -9,6 +9,7 @@ from portico.types import EngineProcess, EngineTls, WSGIApplication
 __all__ = [
     "CLOSED",
     "CONTINUE",
+    "DURATION_BOUNDS_S",
     "NEED_DATA",
     "Data",
     "EndOfRequest",
@@ -51,6 +52,9 @@ __all__ = [
 ]
 
 __version__: str
+
+DURATION_BOUNDS_S: Final[tuple[float, ...]]
+"""The upper bounds of the buckets of histograms, in seconds; one more bucket is beyond all of them."""
 
 class RequestBodyError(ConnectionError):
     """What `wsgi.input` raises when the client does not send the body as it had announced.
@@ -143,6 +147,9 @@ class WorkerStatus:
     def errors(self) -> int:
         """Requests that ended with a status of 500 or above."""
     @property
+    def active_requests(self) -> int:
+        """Requests that wait or are responded to now."""
+    @property
     def calls(self) -> list[RunningCall]:
         """The calls that are in the application right now."""
     @property
@@ -174,6 +181,13 @@ class Scoreboard:
         """Clear `slot` (0 to slots - 1), whose worker has ended; others take the connections that wait."""
     def read(self, slot: int) -> WorkerStatus:
         """Return a copy of what is in `slot` (0 to slots - 1)."""
+    def durations(self, slot: int) -> list[tuple[tuple[str, ...], list[int]]]:
+        """Return the histograms of `slot`, none if its worker does not count: what each is of, and figures.
+
+        First `request`, with the application, the method, the route and the class of the status, or `queue`,
+        or `interpreter`; then how many there are in each bucket, and not in one before it, and the sum of
+        all in nanoseconds.
+        """
     def latest_calls(self, slot: int, within_s: float) -> list[str]:
         """Return the latest call of each thread of `slot`, such as `GET /path`.
 

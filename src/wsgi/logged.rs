@@ -1,5 +1,5 @@
-//! What the access line has of the environ: read after the call, since the application and its framework may have put it
-//! there. Nothing is done where no line wants it.
+//! What accounts have of the environ: read after the call, since the application and its framework may have put it
+//! there. Nothing is done where nobody wants it.
 
 use portico_engine::access_log::record::Keeper;
 use portico_engine::lock::lock;
@@ -17,8 +17,7 @@ pub struct Logged<'a> {
 impl<'a> Logged<'a> {
     /// For a call whose account keeps it in `said`.
     pub fn new(resources: &'a Resources, said: Option<&'a Keeper>) -> Logged<'a> {
-        let access_log = resources.access_log.as_ref();
-        let names = access_log.map_or(&[][..], |access_log| &access_log.style().format.wanted.0);
+        let names = &resources.account_terms.variables[..];
         Logged { names, said: said.filter(|_| !names.is_empty()), environ: None }
     }
 

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from portico import __version__
@@ -55,14 +56,18 @@ class Reply:
         self.text = response.read().decode()
 
     @property
-    def samples(self) -> dict[str, float]:
-        """The values, by name and labels: `portico_workers{ready}`."""
+    def parsed(self) -> list[Any]:
+        """The samples, as a client of that format reads them."""
         is_openmetrics = self.headers["Content-Type"] == OPENMETRICS
         families = (read_openmetrics if is_openmetrics else read_text)(self.text)
+        return [sample for family in families for sample in family.samples]
+
+    @property
+    def samples(self) -> dict[str, float]:
+        """The values, by name and labels: `portico_workers{ready}`."""
         return {
             sample.name + (f"{{{','.join(sample.labels.values())}}}" if sample.labels else ""): sample.value
-            for family in families
-            for sample in family.samples
+            for sample in self.parsed
         }
 
 
@@ -161,6 +166,7 @@ def test_a_scrape_tells_of_the_server(start: Start, admin: int) -> None:
         "portico_accept_backlog": 0,
         "portico_connections": 0,
         "portico_accepted_connections_total": 0,
+        "http_server_active_requests": 0,
         "portico_requests_total": 0,
         "portico_request_errors_total": 0,
         "portico_response_bytes_total": 0,
@@ -171,6 +177,9 @@ def test_a_scrape_tells_of_the_server(start: Start, admin: int) -> None:
         },
     }
     assert {name: found.pop(name) for name in expected} == expected
+    waits = {name for name in found if name.startswith(("portico_request_queue_", "portico_gil_wait_"))}
+    # Each of both has 15 buckets, a sum and a count.
+    assert (len(waits), {found.pop(name) for name in waits}) == (34, {0})
     for number, pid in enumerate(workers(portico), 1):
         resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         assert found.pop(f"portico_worker_rss_bytes{{{number}}}") == pytest.approx(resident, rel=0.2)

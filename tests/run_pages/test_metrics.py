@@ -11,6 +11,7 @@ import pytest
 import yaml
 from generate.made import generated
 from portico.admin.families import FAMILIES
+from portico.process.durations import MOST_SERIES
 from portico.process.totals import REASONS
 from process.conftest import Portico, Start
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,14 +23,19 @@ from .pages import blocks, page
 PAGE = page("metrics")
 (CONFIGURATION,) = blocks("metrics", "toml")
 CURL, GENERATE = (block.strip().removeprefix("$ ") for block in blocks("metrics", "console"))
+QUERIES = blocks("metrics", "promql")
 SCRAPE, ALERTS, AUTOSCALER, RULE = blocks("metrics", "yaml")
 ADDRESS = re.findall(r'^bind = "(.+)"$', CONFIGURATION, re.MULTILINE)[0]
 NAMES = {family.name for family in FAMILIES}
-METRIC = re.compile(r"\b(?:portico|process)_[a-z_]+\b")
+METRIC = re.compile(r"\b(?:portico|process|http_server)_[a-z_]+\b")
+# What the samples of a histogram end in.
+OF_HISTOGRAMS = re.compile(r"(?<=_seconds)_(?:bucket|sum|count)$")
 
 
 def test_the_table_has_every_metric_with_its_type_and_labels() -> None:
-    shown = re.findall(r"^\| `((?:portico|process)_\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", PAGE, re.MULTILINE)
+    shown = re.findall(
+        r"^\| `((?:portico|process|http_server)_\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", PAGE, re.MULTILINE
+    )
     assert shown == [(family.name, ",".join(family.labels), family.kind) for family in FAMILIES]
 
 
@@ -60,10 +66,30 @@ def test_the_command_shows_all_metrics(served: tuple[Portico, str]) -> None:
     portico, here = served
     words = [word.replace(ADDRESS, here) for word in shlex.split(CURL)]
     assert here in words[-1]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
-    found = {sample.name for each in text_string_to_metric_families(done.stdout) for sample in each.samples}
-    assert found == NAMES
+    portico.get()
+
+    def shown() -> set[str]:
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+        families = text_string_to_metric_families(done.stdout)
+        return {OF_HISTOGRAMS.sub("", sample.name) for each in families for sample in each.samples}
+
+    wait_until(lambda: shown() == NAMES, what=f"{NAMES}, not {shown()}")
     portico.stop()
+
+
+def test_queries_name_metrics_and_labels_that_there_are() -> None:
+    labels = {family.name: {*family.labels, "le"} for family in FAMILIES}
+    assert len(QUERIES) == 2
+    for query in QUERIES:
+        (name,) = {OF_HISTOGRAMS.sub("", name) for name in METRIC.findall(query)} & NAMES
+        by = re.findall(r"by \(([\w, ]+)\)", query)
+        named = {*re.findall(r"[{,](\w+)=\"", query), *(label for each in by for label in each.split(", "))}
+        assert named
+        assert named <= labels[name]
+
+
+def test_the_bound_of_series_is_that_of_the_server() -> None:
+    assert f"a server has {MOST_SERIES} series of requests" in PAGE
 
 
 def test_health_checks_are_not_counted(start: Start) -> None:

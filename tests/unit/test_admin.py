@@ -6,7 +6,7 @@ import pytest
 from portico.admin import SilentError, exposition
 from portico.admin.application import AdminApplication
 from portico.admin.exposition import OPENMETRICS, TEXT, exposed, preferred
-from portico.admin.families import COUNTER, FAMILIES, INFO, Family
+from portico.admin.families import COUNTER, FAMILIES, HISTOGRAM, INFO, Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
@@ -60,7 +60,10 @@ def test_any_text_survives(monkeypatch: pytest.MonkeyPatch, read: object) -> Non
 
 
 def test_every_metric_is_read_with_its_type_and_unit() -> None:
-    samples: Samples = {family.name: [(tuple("x" for _ in family.labels), 1)] for family in FAMILIES}
+    samples: Samples = {
+        family.name: [(tuple("x" for _ in family.labels), [1] * 16 if family.kind == HISTOGRAM else 1)]
+        for family in FAMILIES
+    }
     found = {family.name: family for family in read_openmetrics(exposed(samples, OPENMETRICS))}
     for family in FAMILIES:
         suffix = {COUNTER: "_total", INFO: "_info"}.get(family.kind, "")
@@ -71,7 +74,8 @@ def test_every_metric_is_read_with_its_type_and_unit() -> None:
             family.unit,
             family.documentation,
         )
-        assert [sample.name for sample in read.samples] == [family.name]
+        suffixes = [*["_bucket"] * 15, "_sum", "_count"] if family.kind == HISTOGRAM else [""]
+        assert [sample.name for sample in read.samples] == [family.name + suffix for suffix in suffixes]
     assert found == {}
     # The text format has no type for that.
     types = {family.name: family.type for family in read_text(exposed(samples, TEXT))}

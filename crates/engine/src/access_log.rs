@@ -40,8 +40,6 @@ const MOST_BYTES: usize = 1024 * 1024;
 pub struct AccessLog {
     colour: bool,
     style: Style,
-    /// The names of the server's applications.
-    applications: Vec<String>,
     /// Whether it goes to a file, so that lines may be of any length.
     is_file: AtomicBool,
     buffered: Mutex<Buffered>,
@@ -76,23 +74,16 @@ struct Buffered {
 }
 
 impl AccessLog {
-    /// A log that writes to `fd` in this `style`, and shows in `slot` what is not written yet. `applications` are the
-    /// names of those that are served.
+    /// A log that writes to `fd` in this `style`, and shows in `slot` what is not written yet.
     ///
     /// # Errors
     /// There are no more descriptors.
-    pub fn new(
-        fd: &OwnedFd,
-        colour: bool,
-        style: Style,
-        applications: Vec<String>,
-        slot: Option<SlotRef>,
-    ) -> io::Result<AccessLog> {
+    pub fn new(fd: &OwnedFd, colour: bool, style: Style, slot: Option<SlotRef>) -> io::Result<AccessLog> {
         let writer = LineWriter::new(fd.as_fd())?;
         let is_file = AtomicBool::new(writer.is_file());
         let leaving = Mutex::new(Leaving { lines: Vec::new(), writer, file_bytes: None, asked_ms: 0 });
         let (buffered, is_due, half) = (Mutex::default(), AtomicBool::new(false), AtomicUsize::new(0));
-        Ok(AccessLog { colour, style, applications, is_file, buffered, is_due, leaving, slot, half })
+        Ok(AccessLog { colour, style, is_file, buffered, is_due, leaving, slot, half })
     }
 
     /// Writes to `fd` from now on, after the lines of all requests that have finished: the file of before may have been
@@ -114,11 +105,6 @@ impl AccessLog {
     /// What a line looks like, and which requests have one.
     pub fn style(&self) -> &Style {
         &self.style
-    }
-
-    /// The name of an application, by its number.
-    pub fn application(&self, index: usize) -> &str {
-        self.applications.get(index).map_or("", String::as_str)
     }
 
     /// Adds the line of one request, if it has one. Writes nothing; true if it is time to, once until that is done.

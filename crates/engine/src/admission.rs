@@ -1,6 +1,7 @@
 //! Who may come in: connections in all and of one address, and making room when there are as many as may be; requests.
 
 use crate::lock::lock;
+use crate::scoreboard::SlotRef;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
@@ -24,13 +25,15 @@ pub struct Admission {
     /// Whether nobody has come since this was set.
     is_still: AtomicBool,
     came: Notify,
-    request_limit: usize,
-    requests: AtomicUsize,
+    request_limit: u64,
+    /// Has the number of requests.
+    slot: SlotRef,
 }
 
 impl Admission {
-    /// At most `limit` connections, and `limit_per_address` of one address; at most `request_limit` requests in flight.
-    pub fn new(limit: usize, limit_per_address: u64, request_limit: usize) -> Admission {
+    /// At most `limit` connections, and `limit_per_address` of one address; at most `request_limit` requests in flight,
+    /// which are counted in `slot`.
+    pub fn new(limit: usize, limit_per_address: u64, request_limit: usize, slot: SlotRef) -> Admission {
         Admission {
             limit,
             limit_per_address,
@@ -40,15 +43,15 @@ impl Admission {
             ended: Notify::new(),
             is_still: AtomicBool::new(false),
             came: Notify::new(),
-            request_limit,
-            requests: AtomicUsize::new(0),
+            request_limit: request_limit as u64,
+            slot,
         }
     }
 
     /// Counts a request that waits or is responded to from now on; none if as many as may be are in flight.
     pub fn begin_request(&self) -> Option<Room> {
         let room = Room(());
-        if self.requests.fetch_add(1, Relaxed) < self.request_limit {
+        if self.slot.active_requests.fetch_add(1, Relaxed) < self.request_limit {
             return Some(room);
         }
         self.end_request(room);
@@ -57,7 +60,7 @@ impl Admission {
 
     /// The response to a request is about to end: who has all of it may ask again.
     pub fn end_request(&self, _room: Room) {
-        self.requests.fetch_sub(1, Relaxed);
+        self.slot.active_requests.fetch_sub(1, Relaxed);
     }
 
     /// Counts a new connection; false if its address has as many as it may. `counted_peer` is none where addresses
@@ -133,6 +136,8 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scoreboard::Mapping;
+    use std::io;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
@@ -141,8 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn it_is_still_when_nobody_has_come_since_the_last_time_it_was_asked() {
-        let admission = Admission::new(10, u64::MAX, 10);
+    fn it_is_still_when_nobody_has_come_since_the_last_time_it_was_asked() -> io::Result<()> {
+        let slot = SlotRef::new(&Mapping::new(1)?, 0).ok_or(io::ErrorKind::NotFound)?;
+        let admission = Admission::new(10, u64::MAX, 10, slot);
         assert!(!admission.is_still());
         assert!(admission.is_still());
         assert!(!has_entered(&admission));
@@ -157,5 +163,6 @@ mod tests {
         admission.leave(None);
         assert!(!admission.is_still());
         assert!(has_entered(&admission));
+        Ok(())
     }
 }

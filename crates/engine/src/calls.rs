@@ -106,6 +106,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let client = sender.client;
         let line = resources.access_log.is_some().then(|| inbound.request_line());
         let shown = ShownRequest {
+            application,
             method: head.method.of(bytes),
             path: head.path.of(bytes),
             arrived_ns,
@@ -119,7 +120,9 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         connection.trace(|| format!("called on thread {me}"));
 
         let mut responder = Responder::new(connection, Some(me), &inbound, &body, keep_alive, room, whose);
-        responder.keep(&said);
+        if wants.head {
+            responder.keep(&said);
+        }
         let call = Call {
             inbound: &inbound,
             body,

@@ -2,6 +2,7 @@
 
 use crate::access_log::AccessLog;
 use crate::access_log::style::Style;
+use crate::account_terms::AccountTerms;
 use crate::call_orders::Taker;
 use crate::calls::{Caller, Calls};
 use crate::clock;
@@ -49,8 +50,10 @@ pub struct Descriptors {
     pub orders: OrderDescriptors,
     /// Where access lines go, and whether they carry terminal colours.
     pub access_log: Option<(OwnedFd, bool)>,
-    /// The names of the applications, for lines that have them.
+    /// The names of the applications, for accounts that have them.
     pub applications: Vec<String>,
+    /// Whether durations of requests are counted.
+    pub has_metrics: bool,
     /// The socket to who is asked before each connection is accepted, if anybody is (`gate`).
     pub gate: Option<OwnedFd>,
     /// What is done with which request, where that is not always the same.
@@ -139,14 +142,18 @@ impl Engine {
         let access_log = match process.access_log {
             Some((fd, colour)) => {
                 let style = Style::read(&settings, fd.is_terminal()).map_err(io::Error::other)?;
-                Some(AccessLog::new(&fd, colour, style, process.applications, Some(slot.clone()))?)
+                Some(AccessLog::new(&fd, colour, style, Some(slot.clone()))?)
             }
             None => None,
         };
+        if process.has_metrics {
+            slot.use_durations();
+        }
+        let account_terms = AccountTerms::new(access_log.as_ref(), process.has_metrics, process.applications);
         let no_rows = FilesOfRows::default();
         let pages_of_rows = process.routing.as_ref().map_or(&no_rows, |routing| &routing.error_pages);
         let error_pages = ErrorPages::read(&settings.error_pages, pages_of_rows).map_err(io::Error::other)?;
-        let resources = Resources::new(settings, slot, access_log, named_files, error_pages, &runtime);
+        let resources = Resources::new(settings, slot, access_log, account_terms, named_files, error_pages, &runtime);
         let static_directories = &resources.settings.static_directories;
         // Who changes files, or tests what does, is to see each change at once.
         let is_in_production = process.orders.supervisor.is_some() && process.gate.is_none();

@@ -8,11 +8,12 @@
 //! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`, `spare_memory`: how much and how long.
 //!    `blocking`: threads that wait for disks.
 //! 3. `state`: what may follow what, as tables.
-//! 4. `killed_write`, `unwritten`, `call_times`, `scoreboard`: accounts that need no interpreter.
+//! 4. `killed_write`, `unwritten`, `call_times`, `durations`, `scoreboard`: accounts that need no interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
 //!    may come in, who waits, who is where, who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket. `files`: which
-//!    file is sent, and with which head. `access_log`: a line for each request.
+//!    file is sent, and with which head. `access_log`: a line for each request. `account_terms`: what is kept for its
+//!    account.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
 //! 8. `upstream`: requests that other servers respond to. `routing`: what is done with which request.
 //! 9. `exchange`: from a complete request to the end of its response. `gate`: who is asked before another may come in.
@@ -24,6 +25,7 @@
 pub mod aborted_calls;
 pub mod accept;
 pub mod access_log;
+pub mod account_terms;
 pub mod admission;
 pub mod blocking;
 pub mod budget;
@@ -38,6 +40,7 @@ pub mod deadline;
 pub mod descriptor;
 pub mod disconnect;
 pub mod drain;
+pub mod durations;
 pub mod engine;
 pub mod exchange;
 pub mod files;

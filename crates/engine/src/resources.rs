@@ -4,6 +4,7 @@
 use crate::access_log::AccessLog;
 use crate::access_log::record::AccessRecord;
 use crate::access_log::style::Wants;
+use crate::account_terms::AccountTerms;
 use crate::admission::Admission;
 use crate::blocking::BlockingThreads;
 use crate::budget::{Budget, Budgets};
@@ -51,6 +52,8 @@ pub struct Resources {
     pub slot: SlotRef,
     /// Where access lines go, if they are wanted.
     pub access_log: Option<AccessLog>,
+    /// What is kept of requests until their accounts are made.
+    pub account_terms: AccountTerms,
     /// Connections in all and by address.
     pub admission: Admission,
     /// All connections that have a task, and when they are late.
@@ -92,6 +95,7 @@ impl Resources {
         settings: Settings,
         slot: SlotRef,
         access_log: Option<AccessLog>,
+        account_terms: AccountTerms,
         named_files: Option<NamedFiles>,
         error_pages: Option<ErrorPages>,
         runtime: &Arc<Runtime>,
@@ -100,7 +104,12 @@ impl Resources {
         let connections = settings.max_connections.min(possible_connections);
         let memory = Budget::new(settings.max_buffered_bytes);
         Arc::new(Resources {
-            admission: Admission::new(connections, settings.max_connections_per_address.most(), settings.max_in_flight),
+            admission: Admission::new(
+                connections,
+                settings.max_connections_per_address.most(),
+                settings.max_in_flight,
+                slot.clone(),
+            ),
             buffers: Buffers::new(&memory),
             encoders: Encoders::new(u32::try_from(settings.compress_level).unwrap_or(9), &memory),
             file_threads: Arc::new(BlockingThreads::new(FILE_THREADS)),
@@ -114,6 +123,7 @@ impl Resources {
             settings,
             slot,
             access_log,
+            account_terms,
             wheel: Wheel::new(),
             coalescing: Coalescing::default(),
             notices: Notices::default(),
@@ -159,9 +169,9 @@ impl Resources {
         self.settings.keep_alive_s.ms() > 0 && !self.is_draining()
     }
 
-    /// What has to be taken of requests for their access lines.
+    /// What has to be taken of requests for their accounts.
     pub fn wants(&self) -> Wants {
-        self.access_log.as_ref().map(|access_log| access_log.style().wants).unwrap_or_default()
+        self.account_terms.wants
     }
 
     /// Writes a finished request to the access log, if there is one.

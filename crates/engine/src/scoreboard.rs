@@ -6,6 +6,7 @@
 
 use crate::call_times::CallTimes;
 use crate::clock;
+use crate::durations::Durations;
 use crate::unwritten::Unwritten;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
@@ -76,6 +77,8 @@ struct CallCell {
     rested_ns: AtomicU64,
     /// The status of the response and the bytes of its body, as far as they have left.
     sent: AtomicU64,
+    /// The number of the application.
+    application: AtomicU64,
     /// Method and path, or their beginning; ends with a zero where there is room.
     what: [AtomicU64; WHAT_WORDS],
     /// The client's address as IPv6; zero if it has none.
@@ -88,6 +91,8 @@ struct CallCell {
 
 /// What a call shows of its request.
 pub struct ShownRequest<'a> {
+    /// The number of the application.
+    pub application: usize,
     /// Its method.
     pub method: &'a [u8],
     /// Its path as it came.
@@ -123,6 +128,10 @@ pub struct RunningCall {
 
 /// What the access log would say of a call that has not ended.
 pub struct UnfinishedCall {
+    /// The number of the application.
+    pub application: usize,
+    /// The request's method.
+    pub method: Vec<u8>,
     /// The client's address, if it has one.
     pub client: Option<IpAddr>,
     /// The request line, or the beginning of a long one.
@@ -161,15 +170,32 @@ pub struct Slot {
     pub bytes_sent: AtomicU64,
     /// Responses with a status of 500 or more.
     pub errors: AtomicU64,
+    /// Requests that wait, or are responded to.
+    pub active_requests: AtomicU64,
+    /// 1 if there is something in `durations`, which else nobody may look at: it has memory once it is.
+    has_durations: AtomicU64,
     /// Lines of the access log that are not written yet.
     pub unwritten: Unwritten,
     calls: [CallCell; CALLS],
+    /// The last, so that what is before it is as near as it was.
+    durations: Durations,
 }
 
 impl Slot {
+    /// Where durations are counted from now on.
+    pub fn use_durations(&self) -> &Durations {
+        self.has_durations.store(1, Relaxed);
+        &self.durations
+    }
+
+    /// The durations, if any were counted.
+    pub fn durations(&self) -> Option<&Durations> {
+        (self.has_durations.load(Relaxed) != 0).then_some(&self.durations)
+    }
+
     /// Notes that the call in cell `cell` enters the application for `request`.
     pub fn call_started(&self, cell: usize, request: &ShownRequest<'_>, now_ns: u64) {
-        let ShownRequest { method, path, arrived_ns, taken_ns, logged } = *request;
+        let ShownRequest { application, method, path, arrived_ns, taken_ns, logged } = *request;
         let shown = &self.calls[cell.min(CALLS - 1)];
         let mut words = [0_u8; WHAT_WORDS * 8];
         let mut room = words.as_mut_slice();
@@ -193,6 +219,7 @@ impl Slot {
             word.store(0, Relaxed);
         }
         shown.allowed_ns.store(0, Relaxed);
+        shown.application.store(application as u64, Relaxed);
         shown.since_ns.store(now_ns, Relaxed);
         shown.account_ns.store(now_ns, Release);
         // After that: who sees a start sees since when.
@@ -370,6 +397,8 @@ impl CallCell {
         }
         let sent = self.sent.load(Relaxed);
         UnfinishedCall {
+            application: usize::try_from(self.application.load(Relaxed)).unwrap_or(usize::MAX),
+            method: bytes_of(&self.what).take_while(|byte| *byte != b' ').collect(),
             client: (!client.is_unspecified()).then(|| IpAddr::from(client).to_canonical()),
             request_line,
             status: u16::try_from(sent >> STATUS_SHIFT).unwrap_or(0),
@@ -658,9 +687,13 @@ impl SlotRef {
 
     /// Clears the slot: its worker has ended. What that was about to accept is left to the others.
     pub fn reset(&self) {
-        let Slot { requests, connections, connections_total, bytes_sent, errors, unwritten, calls: _ } = self.slot();
-        for counter in [requests, connections, connections_total, bytes_sent, errors] {
-            counter.store(0, Relaxed);
+        if let Some(durations) = self.durations() {
+            durations.clear();
+        }
+        let Slot { requests, connections, connections_total, bytes_sent, errors, unwritten, .. } = self.slot();
+        let Slot { active_requests, has_durations, .. } = self.slot();
+        for word in [requests, connections, connections_total, bytes_sent, errors, active_requests, has_durations] {
+            word.store(0, Relaxed);
         }
         for word in self
             .cells()

@@ -11,6 +11,7 @@ fn an_account_is_settled_by_one() {
     slot.set_threads(1);
     for started_ns in 1..2_000_u64 {
         let request = ShownRequest {
+            application: 0,
             method: b"GET",
             path: b"/",
             arrived_ns: 1,
@@ -42,7 +43,14 @@ fn a_shorter_request_leaves_nothing_of_the_one_before() {
     for path in ["/a/long/path/that/fills/all/words/that/there/are/for/it", "/long", "/abc", "/", "/abcdefghij"] {
         slot.call_started(
             0,
-            &ShownRequest { method: b"GET", path: path.as_bytes(), arrived_ns: 1, taken_ns: 1, logged: None },
+            &ShownRequest {
+                application: 0,
+                method: b"GET",
+                path: path.as_bytes(),
+                arrived_ns: 1,
+                taken_ns: 1,
+                logged: None,
+            },
             7,
         );
         let calls = slot.calls();

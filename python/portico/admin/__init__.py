@@ -9,8 +9,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    Samples: TypeAlias = dict[str, list[tuple[tuple[str, ...], float]]]
-    """Of each metric, by its name, the values: each with those of the labels that the table has for it."""
+    Samples: TypeAlias = dict[str, list[tuple[tuple[str, ...], float | list[int]]]]
+    """Of each metric, by its name, the values: each with those of the labels that the table has for it.
+
+    That of a histogram is how many there are in each bucket (`_core.DURATION_BOUNDS_S`), and not in one
+    before it, and the sum of all in nanoseconds.
+    """
 
 
 class SilentError(Exception):

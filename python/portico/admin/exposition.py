@@ -6,6 +6,7 @@ OpenMetrics version 1.0.0: counters without `_total` in their name, units, an en
 
 from __future__ import annotations
 
+from portico._core import DURATION_BOUNDS_S
 from portico.admin.families import COUNTER, FAMILIES, INFO
 
 TYPE_CHECKING = False
@@ -32,10 +33,11 @@ def exposed(samples: Samples, media_type: str) -> str:
     for family in FAMILIES:
         if family.name in samples:
             lines += _head_of_openmetrics(family) if is_openmetrics else _head_of_text(family)
-            lines += (
-                f"{family.name}{_labels(family.labels, values)} {_number(number)}"
-                for values, number in samples[family.name]
-            )
+            for values, value in samples[family.name]:
+                if isinstance(value, list):
+                    lines += _histogram(family, values, value)
+                else:
+                    lines.append(f"{family.name}{_labels(family.labels, values)} {_number(value)}")
     if is_openmetrics:
         lines.append("# EOF")
     return "\n".join(lines) + "\n"
@@ -79,6 +81,23 @@ def _head_of_openmetrics(family: Family) -> list[str]:
     name = family.name.removesuffix(_SUFFIXES.get(family.kind, ""))
     unit = [f"# UNIT {name} {family.unit}"] if family.unit else []
     return [f"# TYPE {name} {family.kind}", *unit, f"# HELP {name} {_quotable(family.documentation)}"]
+
+
+def _histogram(family: Family, values: Sequence[str], figures: Sequence[int]) -> Iterator[str]:
+    """Yield the lines of one series: its buckets, each with all that are below, the sum and the count.
+
+    A label without a value is none.
+    """
+    *counts, sum_ns = figures
+    known = [(name, value) for name, value in zip(family.labels, values, strict=True) if value]
+    names, shown = [name for name, _ in known], [value for _, value in known]
+    count = 0
+    for bound_s, more in zip((*DURATION_BOUNDS_S, float("inf")), counts, strict=True):
+        count += more
+        bound = "+Inf" if bound_s == float("inf") else _number(bound_s)
+        yield f"{family.name}_bucket{_labels([*names, 'le'], [*shown, bound])} {count}"
+    yield f"{family.name}_sum{_labels(names, shown)} {_number(sum_ns / 1e9)}"
+    yield f"{family.name}_count{_labels(names, shown)} {count}"
 
 
 def _labels(names: Sequence[str], values: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ Names are those of Prometheus: a counter ends in `_total`, a unit stands before 
 
 from __future__ import annotations
 
-GAUGE, COUNTER, INFO = "gauge", "counter", "info"
+GAUGE, COUNTER, INFO, HISTOGRAM = "gauge", "counter", "info", "histogram"
 
 
 class Family:
@@ -43,6 +43,26 @@ FAMILIES = (
     Family("portico_requests_total", COUNTER, "Requests that have ended, however they did."),
     Family(
         "portico_request_errors_total", COUNTER, "Requests that have ended with a status of 500 or above."
+    ),
+    Family(
+        "http_server_request_duration_seconds",
+        HISTOGRAM,
+        "Time from the complete request to the end of its response.",
+        labels=("application", "http_request_method", "http_route", "http_response_status_class"),
+        unit="seconds",
+    ),
+    Family("http_server_active_requests", GAUGE, "Requests that wait or are responded to."),
+    Family(
+        "portico_request_queue_seconds",
+        HISTOGRAM,
+        "Time that requests have waited for a thread before the application was called.",
+        unit="seconds",
+    ),
+    Family(
+        "portico_gil_wait_seconds",
+        HISTOGRAM,
+        "Time that those threads have waited for the interpreter before they called the application.",
+        unit="seconds",
     ),
     Family("portico_response_bytes_total", COUNTER, "Bytes of the bodies of responses.", unit="bytes"),
     Family(

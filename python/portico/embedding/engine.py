@@ -134,6 +134,7 @@ class EmbeddedProcess:
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
         self.errors = errors
+        self.has_metrics = False
         self.application_name = ""
         self.innermost: WSGIApplication | None = None
         self.has_middleware = False

@@ -101,7 +101,7 @@ class Ends:
         self._worker_set.remove(worker)
         self._on_exit(worker, exit_code, now_s)
         self._hooks.worker_ended(worker, exit_code)
-        self._totals.add(worker.slot, self._scoreboard.read(worker.slot))
+        self._totals.add(self._scoreboard, worker.slot)
         self._scoreboard.reset(worker.slot)
 
     def _on_exit(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:

@@ -322,7 +322,7 @@ class Keeper:
             elif message.kind is Warmed and self._becomes_template(worker, now_s):
                 # From here on it is among the templates.
                 self._worker_set.remove(worker)
-                self._totals.add(worker.slot, self._scoreboard.read(worker.slot))
+                self._totals.add(self._scoreboard, worker.slot)
                 self._scoreboard.reset(worker.slot)
                 return
         if worker.message_fd < 0:

@@ -49,7 +49,7 @@ class Predecessor:
         self.listeners = load_listeners(record["listeners"])
         self.admin = load_listeners(record.get("admin", []))
         self.admin_process: dict[str, Any] | None = record.get("admin_process")
-        self.totals: dict[str, dict[str, int]] = record.get("totals", {})
+        self.totals: dict[str, Any] = record.get("totals", {})
         self.plan = self._plan(record, plan)
         self.workers = [
             WorkerHandle.take_over(worker, _known(worker["settings"], plan.settings))

@@ -10,7 +10,10 @@ from portico.process.worker_handle import BOOTING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from portico._core import WorkerStatus
+    from typing import Any
+
+    from portico import _core
+    from portico.process.durations import Durations
     from portico.process.worker_handle import WorkerHandle
 
 COUNTED = ("requests", "errors", "bytes_sent", "connections_total")
@@ -23,27 +26,49 @@ REASONS = (BOOT, DIED, TOO_LARGE, MEMORY, SIGNAL, SPENT, TIMEOUT)
 
 
 class Totals:
-    """Sums of the counts, the number of ends for each reason, and of workers that each slot has had."""
+    """Sums of the counts and durations, of ends for each reason, and of workers that each slot has had."""
 
-    __slots__ = ("_in_slots", "counts", "restarts")
+    __slots__ = ("_durations", "_in_slots", "counts", "restarts")
 
-    def __init__(self, record: dict[str, dict[str, int]] | None = None) -> None:
+    def __init__(self, record: dict[str, Any] | None = None) -> None:
         """`record` is what `hand_over` has returned, perhaps in another version."""
         record = record or {}
         self.counts = {**dict.fromkeys(COUNTED, 0), **record.get("counts", {})}
         self.restarts = {**dict.fromkeys(REASONS, 0), **record.get("restarts", {})}
         # By the number of the slot, as a text: so it is handed over.
         self._in_slots = {**record.get("in_slots", {})}
+        self._durations: Durations | None = None
+        # A version of before has handed over none.
+        if durations := record.get("durations"):
+            self.durations.add_handed_over(durations)
 
-    def hand_over(self) -> dict[str, dict[str, int]]:
+    def hand_over(self) -> dict[str, Any]:
         """Return them as plain values."""
-        return {"counts": self.counts, "restarts": self.restarts, "in_slots": self._in_slots}
+        return {
+            "counts": self.counts,
+            "restarts": self.restarts,
+            "in_slots": self._in_slots,
+            "durations": [] if self._durations is None else self._durations.hand_over(),
+        }
 
-    def add(self, slot: int, status: WorkerStatus) -> None:
+    @property
+    def durations(self) -> Durations:
+        """How long requests have taken."""
+        if self._durations is None:
+            # Here, because few servers count that, and each worker would have it.
+            from portico.process.durations import Durations
+
+            self._durations = Durations()
+        return self._durations
+
+    def add(self, scoreboard: _core.Scoreboard, slot: int) -> None:
         """Add what the worker of `slot` has done, which is about to be cleared."""
+        status = scoreboard.read(slot)
         for name in COUNTED:
             self.counts[name] += getattr(status, name)
         self._in_slots[str(slot)] = self.workers_before(slot) + 1
+        if rows := scoreboard.durations(slot):
+            self.durations.add(rows)
 
     def workers_before(self, slot: int) -> int:
         """Return how many workers `slot` has had before the one that is there."""

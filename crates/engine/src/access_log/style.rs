@@ -42,6 +42,11 @@ impl Wants {
     pub fn keeper(self) -> Option<Keeper> {
         (self.head || self.environ).then(Keeper::default)
     }
+
+    /// The same for a request without an environ.
+    pub fn head_keeper(self) -> Option<Keeper> {
+        self.head.then(Keeper::default)
+    }
 }
 
 /// All of them have one.

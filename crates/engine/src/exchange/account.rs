@@ -2,6 +2,7 @@
 
 use crate::access_log::record::{AccessRecord, Keeper, ServedBy};
 use crate::call_times::CallTimes;
+use crate::durations::Key;
 use crate::lock::lock;
 use crate::message::inbound::Inbound;
 use crate::resources::Resources;
@@ -18,6 +19,13 @@ pub const LINE_BYTES: usize = 256;
 /// the cause.
 pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Resources>) {
     count(resources, call.status, call.body_bytes);
+    if let Some(durations) = resources.slot.durations() {
+        let application = resources.account_terms.application(call.application);
+        // What its framework has found is with a thread that is not waited for.
+        let key = Key { application, method: &call.method, route: b"", status: call.status };
+        durations.count(&key, call.duration_ns);
+        durations.count_waits(call.times.queue_ns, call.times.lock_ns);
+    }
     resources.log_access(&AccessRecord {
         client: call.client,
         request_line: &call.request_line,
@@ -76,9 +84,25 @@ impl Account<'_> {
     /// Counts the request, and writes it to the access log if there is one.
     pub fn settle(&self, resources: &Arc<Resources>) {
         count(resources, self.status, self.body_bytes);
-        let Some(access_log) = &resources.access_log else { return };
+        let durations = resources.slot.durations();
+        if durations.is_none() && resources.access_log.is_none() {
+            return;
+        }
         let request = self.inbound.filter(|_| self.has_head);
         let said = self.said.as_ref().map(|said| lock(said));
+        let application = self.call.map_or("", |call| resources.account_terms.application(call.application));
+        if let Some(durations) = durations {
+            let method = request.map_or(&[][..], |request| request.head.method.of(request.bytes()));
+            let route = resources.account_terms.route(said.as_deref());
+            let key = Key { application, method, route, status: self.status };
+            durations.count(&key, self.duration_ns);
+            if let Some(OfCall { times, .. }) = &self.call {
+                durations.count_waits(times.queue_ns, times.lock_ns);
+            }
+        }
+        if resources.access_log.is_none() {
+            return;
+        }
         resources.log_access(&AccessRecord {
             client: request
                 .map_or_else(|| self.client.map(|client| client.ip()), |request| request.client(self.client).0),
@@ -93,7 +117,7 @@ impl Account<'_> {
                 worker: resources.slot.index(),
                 process: std::process::id(),
                 thread: self.call.map(|call| call.thread),
-                application: self.call.map_or("", |call| access_log.application(call.application)),
+                application,
             },
             cause: None,
         });

@@ -46,7 +46,7 @@ impl EngineResponse {
     /// The response to `request`, whose turn it is; and the request's body.
     pub fn new(request: Request) -> (EngineResponse, Body) {
         let Request { connection, inbound, body, keep_alive, arrived_ns, room, whose, .. } = request;
-        let said = connection.resources.wants().keeper();
+        let said = connection.resources.wants().head_keeper();
         let mut responder = Responder::new(connection.clone(), None, &inbound, &body, keep_alive, room, whose);
         responder.keep(&said);
         let (inbound, responder) = (Some(inbound), Some(responder));

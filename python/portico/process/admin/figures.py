@@ -7,6 +7,7 @@ memory takes some 50 us, and nothing is waited for.
 from __future__ import annotations
 
 from portico.process.cluster.saturation import Saturation, count_waiting
+from portico.process.durations import INTERPRETER, QUEUE, REQUEST
 from portico.process.resident import rss_bytes
 from portico.process.totals import COUNTED
 from portico.process.worker_handle import BOOTING, KILLED, LEAVING, READY
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from portico.admin import Samples
     from portico.process.generations import Generations
     from portico.process.totals import Totals
+    from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
 
 _STATES = (BOOTING, READY, LEAVING, KILLED)
@@ -27,6 +29,12 @@ COUNTERS = {
     "connections_total": "portico_accepted_connections_total",
 }
 """What the counts of the scoreboard are called."""
+_HISTOGRAMS = {
+    REQUEST: "http_server_request_duration_seconds",
+    QUEUE: "portico_request_queue_seconds",
+    INTERPRETER: "portico_gil_wait_seconds",
+}
+"""What durations are called, by what they are of."""
 
 
 class Figures:
@@ -60,6 +68,8 @@ class Figures:
             "portico_accept_backlog": [((), count_waiting(self._generations.listeners))],
             "portico_connections": [((), sum(status.connections for _, status in statuses))],
             **{name: [((), counts[counted])] for counted, name in COUNTERS.items()},
+            "http_server_active_requests": [((), sum(status.active_requests for _, status in statuses))],
+            **self._durations(workers),
             "portico_worker_restarts_total": [
                 ((reason,), count) for reason, count in self._totals.restarts.items()
             ],
@@ -72,4 +82,11 @@ class Figures:
         if self._generations.current.settings.pools is None:
             # With pools these workers pass requests on to others, who may be busy while they are not.
             samples["portico_saturation"] = [((), self._saturation.share(now_s))]
+        return samples
+
+    def _durations(self, workers: list[WorkerHandle]) -> Samples:
+        rows = [row for worker in workers for row in self._scoreboard.durations(worker.slot)]
+        samples: Samples = {name: [] for name in _HISTOGRAMS.values()}
+        for (of, *labels), figures in self._totals.durations.with_rows(rows).items():
+            samples[_HISTOGRAMS[of]].append((tuple(labels), figures))
         return samples

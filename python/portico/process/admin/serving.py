@@ -66,6 +66,7 @@ class AdminEngineProcess:
         self.multiprocess = False
         self.access_log_colour = False
         self.errors: ErrorLog = log.ErrorStream()
+        self.has_metrics = False
         self.application_name = "portico.admin"
         self.innermost: WSGIApplication | None = None
         self.has_middleware = False

@@ -61,7 +61,7 @@ impl<'a> ClientResponse<'a> {
             is_started: false,
             status: 0,
             body_bytes: 0,
-            said: connection.resources.wants().keeper(),
+            said: connection.resources.wants().head_keeper(),
         }
     }
 
