@@ -20,6 +20,7 @@ mod wsgi;
 
 use crate::settings::Attributes;
 use portico_engine::access_log::AccessLog;
+use portico_engine::access_log::destination::Destination;
 use portico_engine::access_log::record::{AccessRecord, ServedBy};
 use portico_engine::access_log::style::Style;
 use portico_engine::durations::{BOUNDS_NS, Counted, Labels};
@@ -223,6 +224,13 @@ fn style(settings: &Bound<'_, PyAny>, is_terminal: bool) -> PyResult<Style> {
     Style::read(&settings, is_terminal).map_err(PyValueError::new_err)
 }
 
+/// A socket for the access log, where that goes to a log daemon, and why it cannot be reached at the moment.
+#[pyfunction]
+fn open_log_socket(access_log: &str) -> PyResult<(RawFd, Option<String>)> {
+    let (socket, why) = Destination::read(access_log).map_err(PyValueError::new_err)?.open()?;
+    Ok((socket.into_raw_fd(), why.map(|why| why.to_string())))
+}
+
 /// Raises `ValueError` if what `settings` say of access lines is wrong.
 #[pyfunction]
 fn check_access_log(settings: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -388,6 +396,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(read_member, module)?)?;
     module.add_function(wrap_pyfunction!(check_tls, module)?)?;
     module.add_function(wrap_pyfunction!(check_access_log, module)?)?;
+    module.add_function(wrap_pyfunction!(open_log_socket, module)?)?;
     module.add_function(wrap_pyfunction!(set_log_level, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;

@@ -58,7 +58,10 @@ CRATES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 # The only modules of the engine that may name a socket.
-SOCKET_MODULES = ("listener", "connection::socket", "orders", "accept", "datagram", "upstream::connect")
+SOCKET_MODULES = (
+    *("listener", "connection::socket", "orders", "accept", "datagram", "upstream::connect"),
+    *("access_log::destination", "access_log::writer"),
+)
 SOCKETS = re.compile(r"rustix::net|tokio::net|std::net::(?:\{[^}]*)?(?:Tcp|Udp)|std::os::unix::net")
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "log",
     "log_lines",
     "name_process",
+    "open_log_socket",
     "read_member",
     "receive_descriptors",
     "restrict_writes",
@@ -339,6 +340,12 @@ def check_tls(tls: EngineTls) -> None:
 
 def check_access_log(settings: Settings) -> None:
     """Read what `settings` say of access lines, as a worker will. Raises ValueError with a sentence."""
+
+def open_log_socket(access_log: str) -> tuple[int, str | None]:
+    """Return a socket to the log daemon that `access_log` means, and why it is not connected, if it is not.
+
+    Nothing that is written to it waits. Raises ValueError with a sentence, and OSError if there can be none.
+    """
 
 def set_log_level(level: str) -> None:
     """Leave out records below `level` from now on, in this process."""

@@ -22,6 +22,7 @@ from support.server import Server
 from support.waiting import wait_until
 
 from .pages import blocks, page
+from .sentences import ROOT
 
 PAGE = page("logs")
 READER, TELL_FLASK, TELL_DJANGO, FLASK, DJANGO = blocks("logs", "python")
@@ -136,6 +137,15 @@ def test_the_names_of_json_are_those_of_a_line(start: Start, tmp_path: Path) -> 
 def test_a_condition_of_the_page_is_one(block: str) -> None:
     if "logrotate" not in block and "{" not in block:
         assert all(accepted("combined", condition=line) for line in block.strip().splitlines())
+
+
+def test_the_fields_of_the_journal_are_all_explained() -> None:
+    section = PAGE.partition("## Syslog and the journal")[2].partition("## Rotation")[0]
+    rows = re.findall(r"^\| (`[A-Z_`, ]+) \| ", section, re.MULTILINE)
+    shown = re.findall(r"`([A-Z_]+)`", " ".join(rows))
+    source = (ROOT / "crates/engine/src/access_log/format.rs").read_text()
+    own = re.findall(r'^        \("([A-Z_]+)", ', source, re.MULTILINE)
+    assert sorted(shown) == sorted([*own, "MESSAGE", "SYSLOG_IDENTIFIER", "SYSLOG_FACILITY"])
 
 
 def test_the_routes_of_frameworks_are_told_as_the_page_says() -> None:

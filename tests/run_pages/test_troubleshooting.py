@@ -27,6 +27,8 @@ _LEAST_WORDS = 2
 
 # Files whose sentences are for somebody else than who reads the log of a server, and where those have them.
 ELSEWHERE = {
+    "crates/engine/src/access_log/destination.rs": "what access_log may say: docs/run/logs.md",
+    "crates/engine/src/access_log/syslog.rs": "what syslog_facility may say: docs/run/logs.md",
     "crates/engine/src/exchange/server_response.rs": "the phrases of statuses (RFC 9110 15)",
     "python/portico/admin/*": "metrics and their documentation: docs/run/metrics.md",
     "python/portico/config/error_pages.py": "what pages may be: docs/error-pages.md",

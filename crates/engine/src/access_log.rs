@@ -6,24 +6,28 @@
 //! does not take is kept, and beyond another bound given up.
 //!
 //! 1. `record`: what is told of a request. `date`, `escaping`: how values are written.
-//! 2. `field`: what a line can have of a record. `template`, `format`: what a line looks like.
-//! 3. `condition`, `style`: which requests have one.
+//! 2. `destination`: where lines go. `syslog`: what stands before each for a log daemon.
+//! 3. `field`: what a line can have of a record. `template`, `format`: what a line looks like.
+//! 4. `condition`, `style`: which requests have one. `writer`: who writes them.
 
 pub mod condition;
 pub mod date;
+pub mod destination;
 pub mod escaping;
 pub mod field;
 pub mod format;
 pub mod record;
 pub mod style;
+pub mod syslog;
 pub mod template;
+mod writer;
 
 use crate::clock;
-use crate::line_writer::LineWriter;
 use crate::lock::lock;
 use crate::log::RateLimited;
 use crate::scoreboard::SlotRef;
 use date::Dates;
+use destination::Destination;
 use record::AccessRecord;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -31,6 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use style::Style;
+use writer::Writer;
 
 /// Bytes buffered that are to be written although there are more requests.
 const BATCH_BYTES: usize = 32 * 1024;
@@ -45,6 +50,8 @@ pub struct AccessLog {
     buffered: Mutex<Buffered>,
     /// Whether there is so much to write that it is to be done although there are more requests.
     is_due: AtomicBool,
+    /// How many bytes who reads the log has not taken.
+    left_bytes: AtomicUsize,
     /// Locked by who writes, so that others can go on buffering.
     leaving: Mutex<Leaving>,
     /// Where the lines are, too, until they are written: should this process be killed, its supervisor writes them.
@@ -56,7 +63,9 @@ pub struct AccessLog {
 /// Lines on their way out, and where that leads.
 struct Leaving {
     lines: Vec<u8>,
-    writer: LineWriter,
+    /// How many bytes of these are done with.
+    done: usize,
+    writer: Writer,
     /// How long the file is at least, if it is one: as it was at some time, and what was written here since.
     file_bytes: Option<u64>,
     /// When that time was: a system call at each tick of the coarse clock, not for each write.
@@ -79,11 +88,13 @@ impl AccessLog {
     /// # Errors
     /// There are no more descriptors.
     pub fn new(fd: &OwnedFd, colour: bool, style: Style, slot: Option<SlotRef>) -> io::Result<AccessLog> {
-        let writer = LineWriter::new(fd.as_fd())?;
+        let writer = Writer::new(fd.as_fd(), &style.destination)?;
+        let colour = colour && style.destination == Destination::Stream;
         let is_file = AtomicBool::new(writer.is_file());
-        let leaving = Mutex::new(Leaving { lines: Vec::new(), writer, file_bytes: None, asked_ms: 0 });
+        let leaving = Mutex::new(Leaving { lines: Vec::new(), done: 0, writer, file_bytes: None, asked_ms: 0 });
         let (buffered, is_due, half) = (Mutex::default(), AtomicBool::new(false), AtomicUsize::new(0));
-        Ok(AccessLog { colour, style, is_file, buffered, is_due, leaving, slot, half })
+        let left_bytes = AtomicUsize::new(0);
+        Ok(AccessLog { colour, style, is_file, buffered, is_due, left_bytes, leaving, slot, half })
     }
 
     /// Writes to `fd` from now on, after the lines of all requests that have finished: the file of before may have been
@@ -92,7 +103,7 @@ impl AccessLog {
     /// # Errors
     /// There are no more descriptors.
     pub fn reopen(&self, fd: &OwnedFd) -> io::Result<()> {
-        let writer = LineWriter::new(fd.as_fd())?;
+        let writer = Writer::new(fd.as_fd(), &self.style.destination)?;
         self.flush_in_turn();
         self.is_file.store(writer.is_file(), Relaxed);
         let mut leaving = lock(&self.leaving);
@@ -124,7 +135,7 @@ impl AccessLog {
         let line_start = lines.len();
         let start = if self.colour { colour_of(record.status) } else { "" };
         lines.extend_from_slice(start.as_bytes());
-        self.style.format.push(lines, record, wall_ns, dates, !self.is_file.load(Relaxed));
+        self.style.push(lines, record, wall_ns, dates, !self.is_file.load(Relaxed));
         lines.extend_from_slice(if self.colour { b"\x1b[0m\n" } else { b"\n" });
         // Only from the start on: what has been written is counted from there.
         if let Some(slot) = &self.slot
@@ -146,6 +157,11 @@ impl AccessLog {
         self.is_due.load(Relaxed)
     }
 
+    /// How much who reads the log has not taken, when it was last written.
+    pub fn left_bytes(&self) -> usize {
+        self.left_bytes.load(Relaxed)
+    }
+
     /// Writes what was buffered, as far as it can be without waiting for who reads it; true if that was all. Outside
     /// the interpreter: a disk may be slow.
     pub fn flush(&self) -> bool {
@@ -163,8 +179,11 @@ impl AccessLog {
         let lost = std::mem::take(&mut lock(&self.buffered).lost);
         warn_about_lost(lost);
         loop {
-            let lines = &mut leaving.lines;
-            if lines.is_empty() {
+            let Leaving { lines, done, .. } = &mut *leaving;
+            if *done == lines.len() {
+                lines.clear();
+                *done = 0;
+                self.left_bytes.store(0, Relaxed);
                 let mut buffered = lock(&self.buffered);
                 if buffered.lines.is_empty() {
                     return true;
@@ -174,8 +193,9 @@ impl AccessLog {
                 self.half.fetch_xor(1, Relaxed);
             }
             let written = self.write_once(&mut leaving);
-            leaving.lines.drain(..written);
+            leaving.done += written;
             if written == 0 {
+                self.left_bytes.store(leaving.lines.len() - leaving.done, Relaxed);
                 return false;
             }
         }
@@ -184,7 +204,8 @@ impl AccessLog {
     /// Writes from the start of the lines, of which not all need to leave; returns how many bytes are done with.
     fn write_once(&self, leaving: &mut Leaving) -> usize {
         static RATE: RateLimited = RateLimited::new();
-        let Leaving { lines, writer, file_bytes, asked_ms } = leaving;
+        let Leaving { lines, done, writer, file_bytes, asked_ms } = leaving;
+        let lines = lines.get(*done..).unwrap_or_default();
         let half = self.half.load(Relaxed) ^ 1;
         if let Some(slot) = &self.slot {
             let now_ms = clock::coarse_ms();
@@ -197,7 +218,7 @@ impl AccessLog {
             // A log that cannot be written must not stop the server: what does not fit is given up.
             RATE.warn(|| format!("cannot write the access log: {error}; lines are lost, requests are served"));
             *asked_ms = 0;
-            lines.len()
+            writer.given_up(lines)
         });
         *file_bytes = file_bytes.map(|bytes| bytes + written as u64);
         match &self.slot {
@@ -212,8 +233,11 @@ impl AccessLog {
     pub fn end(&self, deadline: Instant) {
         while !self.flush() {
             if Instant::now() >= deadline {
-                let lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count() as u64 - 1;
-                warn_about_lost(lines(&lock(&self.leaving).lines) + lines(&lock(&self.buffered).lines));
+                let leaving = lock(&self.leaving);
+                let rest = leaving.lines.get(leaving.done..).unwrap_or_default();
+                let count = |records: &[u8]| self.style.destination.count(records);
+                warn_about_lost(count(rest) + count(&lock(&self.buffered).lines));
+                drop(leaving);
                 if let Some(slot) = &self.slot {
                     slot.unwritten.clear(0);
                     slot.unwritten.clear(1);

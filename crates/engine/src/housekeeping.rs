@@ -12,18 +12,23 @@ use std::time::Duration;
 
 /// Between two looks while there is nothing to look after: an idle process is to sleep.
 const REST: Duration = Duration::from_secs(8);
+/// Between two looks while who reads the access log has taken some of it, and not yet all: the queue of a Unix socket is
+/// ten records (net.unix.max_dgram_qlen).
+const LOG_MS: u64 = 5;
 
 /// Keeps house for ever.
 pub async fn run(server: Arc<Server>) {
     let resources = &server.resources;
     let mut heap = Heap::default();
     let mut is_at_rest = false;
+    let mut pause_ms = TICK_MS;
+    let mut log_bytes = 0;
     loop {
         if is_at_rest {
             // Whatever there will be to do begins with a connection.
             let _ = tokio::time::timeout(REST, resources.admission.entered()).await;
         } else {
-            tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
         resources.wheel.expire(clock::coarse_ms());
         heap.look(&resources.budgets.memory);
@@ -39,6 +44,9 @@ pub async fn run(server: Arc<Server>) {
             }
         }
         let are_logs_written = resources.flush_access_log() & log::flush();
+        let left_bytes = resources.access_log_bytes();
+        pause_ms = if (1..log_bytes).contains(&left_bytes) { LOG_MS } else { TICK_MS };
+        log_bytes = left_bytes;
         if resources.interrupts.are_due() {
             server.interrupt();
         }

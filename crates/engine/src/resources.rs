@@ -197,6 +197,11 @@ impl Resources {
         self.access_log.as_ref().is_some_and(AccessLog::is_due)
     }
 
+    /// How much who reads the access log has not taken yet.
+    pub fn access_log_bytes(&self) -> usize {
+        self.access_log.as_ref().map_or(0, AccessLog::left_bytes)
+    }
+
     /// Writes what the access log has buffered, after whoever does at the moment.
     pub fn flush_access_log_in_turn(&self) {
         if let Some(access_log) = &self.access_log {

@@ -141,6 +141,12 @@ settings! {
     compress_min_bytes: u64,
     /// How well: from 1, the quickest, to 9.
     compress_level: usize,
+    /// Where access lines go; the process has opened it.
+    access_log: String,
+    /// What kind of program syslog and the journal are told of.
+    syslog_facility: String,
+    /// And its name.
+    syslog_tag: String,
     /// What an access line looks like: the name of a format, or a template.
     access_log_format: String,
     /// Fields that a format of pairs has beside its own.

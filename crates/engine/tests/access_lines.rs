@@ -114,6 +114,91 @@ fn json_has_the_names_of_the_elastic_common_schema() {
     );
 }
 
+/// What a log daemon gets of `record` under these settings, without the end of the record.
+fn datagram_of(values: &[(&str, &str)], record: &AccessRecord<'_>) -> String {
+    let mut datagram = Vec::new();
+    style(values).push(&mut datagram, record, NOW_NS, &mut Dates::default(), true);
+    String::from_utf8(datagram).unwrap()
+}
+
+#[test]
+fn a_record_of_syslog_has_priority_tag_and_process() {
+    let (inbound, said) = (inbound(REQUEST), said());
+    let mut record = record(&inbound, &said);
+    let values = [
+        ("access_log", "syslog"),
+        ("access_log_format", "%(status)"),
+        ("syslog_facility", "local0"),
+        ("syslog_tag", "shop"),
+    ];
+    for (status, expected) in [
+        (200, "<134>shop[4711]: 200"),
+        (399, "<134>shop[4711]: 399"),
+        (400, "<132>shop[4711]: 400"),
+        (499, "<132>shop[4711]: 499"),
+        (500, "<131>shop[4711]: 500"),
+        (0, "<131>shop[4711]: 000"),
+    ] {
+        record.status = status;
+        assert_eq!(datagram_of(&values, &record), expected);
+    }
+}
+
+#[test]
+fn over_the_network_a_record_has_date_and_host() {
+    let datagram = datagram_of(
+        &[("access_log", "syslog:udp://127.0.0.1"), ("access_log_format", "%(status)")],
+        &record(&inbound(REQUEST), &said()),
+    );
+    let rest = datagram.strip_prefix("<14>1 2026-11-29T01:46:07.123Z ").unwrap();
+    let (host, rest) = rest.split_once(' ').unwrap();
+    assert!(!host.is_empty());
+    assert_eq!(rest, "portico 4711 - - 201");
+}
+
+#[test]
+fn an_entry_of_the_journal_has_a_field_on_each_line() {
+    let values = [("access_log", "journald"), ("access_log_fields", "response.x-cache,host")];
+    assert_eq!(
+        datagram_of(&values, &record(&inbound(REQUEST), &said())),
+        "MESSAGE=POST /basket/7?id=%22 201\nSYSLOG_IDENTIFIER=portico\nSYSLOG_FACILITY=1\nPRIORITY=6\nSYSLOG_PID=4711\n\
+         CLIENT_IP=192.0.2.7\nUSER_NAME=anna\nHTTP_METHOD=POST\nURL_PATH=/basket/7\nURL_QUERY=id=%22\n\
+         URL_DOMAIN=shop.example\nHTTP_VERSION=1.1\nROUTE=/basket/<id>\nREQUEST_ID=r-1\nREFERER=http://ref/\n\
+         USER_AGENT=tester/1 \\x22x\\x22\nTRACE_ID=0af7651916cd43dd8448eb211c80319c\nSPAN_ID=b7ad6b7169203331\n\
+         REQUEST_BYTES=12\nHTTP_STATUS=201\nBODY_BYTES=5120\nDURATION_US=12345\nQUEUE_US=1000\nLOCK_US=500\n\
+         APP_US=8000\nCPU_US=3000\nCLIENT_US=2000\nFIRST_BYTE_US=9000\nAPPLICATION=shop:app\nWORKER=2\nTHREAD=3\n\
+         RESPONSE_X_CACHE=hit\nHOST=shop.example\n"
+    );
+}
+
+#[test]
+fn hostile_values_are_in_one_field_of_the_journal_each() {
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: {}\r\n\r\n", "\u{e4}".repeat(8_000));
+    let inbound = inbound(&head);
+    let said = Said { environ: vec![Some(b"\n\nPRIORITY=0\n\0\xff".to_vec())], ..said() };
+    let mut record = record(&inbound, &said);
+    record.request_line = b"GET /\nMESSAGE=forged HTTP/1.1";
+    for format in ["auto", "combined", "json", "logfmt"] {
+        let entry = datagram_of(&[("access_log", "journald"), ("access_log_format", format)], &record);
+        assert!(entry.len() < 32_768);
+        let names: Vec<&str> = entry.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+        assert_eq!(names.len(), entry.lines().count());
+        assert!(
+            names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')),
+            "{names:?}"
+        );
+        for name in ["MESSAGE", "PRIORITY", "ROUTE", "USER_AGENT"] {
+            assert_eq!(names.iter().filter(|known| *known == &name).count(), 1);
+        }
+    }
+}
+
+#[test]
+fn settings_that_no_log_daemon_can_be_given() {
+    assert!(error(&[("access_log", "syslog:tcp://x")]).starts_with("access_log: expected syslog, "));
+    assert!(error(&[("syslog_facility", "local8")]).starts_with("syslog_facility: expected one of kern, "));
+}
+
 #[test]
 fn each_of_gunicorns_variables() {
     let expected = [

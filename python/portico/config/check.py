@@ -17,7 +17,7 @@ from portico.config.document import SURELY_MEANT
 from portico.config.error_pages import in_error_pages
 from portico.config.file import VARIABLE
 from portico.config.finding import why_none_was_found
-from portico.config.kinds import LogFile
+from portico.config.kinds import AccessLog, LogFile
 from portico.config.routes.table import Routes, asks_dns, needs_no_application
 from portico.config.routes.tls import in_tls, unverified
 from portico.config.settings import TABLE, Settings
@@ -166,7 +166,8 @@ def _in_folders(settings: Settings, directory: str) -> Iterator[str]:
 def _in_access_lines(settings: Settings) -> Iterator[str]:
     """What a line looks like, and which requests have one."""
     rows = (Settings.access_log_format, Settings.access_log_fields, Settings.access_log_if)
-    if all(settings.values[row.attribute] == row.default for row in rows):
+    is_socket = AccessLog.is_socket(settings.access_log)
+    if not is_socket and all(settings.values[row.attribute] == row.default for row in rows):
         return
     # Here, because few say anything of it, and what parses options has no need of the engine otherwise.
     from portico import _core
@@ -176,6 +177,24 @@ def _in_access_lines(settings: Settings) -> Iterator[str]:
     except ValueError as error:
         name, _, why = str(error).partition(": ")
         yield f"{settings.origins[name]}: {why}"
+        return
+    if is_socket:
+        yield from _in_log_daemon(settings)
+
+
+def _in_log_daemon(settings: Settings) -> Iterator[str]:
+    """One that may be gone for a while later has to be there at the start."""
+    from portico import _core
+
+    try:
+        fd, why = _core.open_log_socket(settings.access_log)
+    except OSError as error:
+        why = error.strerror or str(error)
+    else:
+        os.close(fd)
+    if why:
+        origin = settings.origins[Settings.access_log.attribute]
+        yield f"{origin}: expected a log daemon at {quoted(settings.access_log)}, got: {why}"
 
 
 def _in_logs(settings: Settings, directory: str) -> Iterator[str]:

@@ -145,6 +145,38 @@ class LogFile(Text):
         return os.path.join(folder, value) if self.is_file(value) else value
 
 
+class AccessLog(LogFile):
+    """Where access lines go: a file, a word, or the socket of a log daemon, which is the engine's to read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a file, - for standard output, off, syslog, syslog:udp://HOST:PORT or journald", ("-", "off")
+        )
+        self.metavar = "PATH|-|off|syslog|journald"
+
+    @staticmethod
+    def is_socket(value: str) -> bool:
+        """Say whether `value` is the socket of a log daemon."""
+        return value.partition(":")[0] in ("syslog", "journald")
+
+    def is_file(self, value: str) -> bool:
+        return super().is_file(value) and not self.is_socket(value)
+
+
+class ProgramName(Text):
+    """What a program is called in logs; each of them takes it as it is."""
+
+    def __init__(self) -> None:
+        super().__init__("NAME", "a name of up to 32 letters, digits, -, _, . and /")
+
+    def parse(self, text: str) -> str:
+        text = super().parse(text).strip()
+        plain = text.replace("-", "").replace("_", "").replace(".", "").replace("/", "")
+        if len(text) > 32 or not (plain.isascii() and plain.isalnum()):
+            raise ValueError
+        return text
+
+
 class WholeNumber(Kind[int]):
     """A whole number within limits."""
 
@@ -285,6 +317,20 @@ class Choice(Kind[str]):
         if word not in self.choices:
             raise ValueError
         return word
+
+
+class SyslogFacility(Choice):
+    """By what syslog sorts (RFC 5424 6.2.1)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv"),
+            *("ftp", "ntp", "audit", "alert", "clock"),
+            *("local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"),
+            synonyms=(("security", "auth"),),
+        )
+        # All of them would fill a line.
+        self.metavar = "FACILITY"
 
 
 class ContentCoding(Choice):

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from portico import _core
 from portico.config.address import Address
+from portico.config.kinds import AccessLog
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.config.values import AUTO
@@ -195,13 +196,15 @@ def serve_here(
 def access_log_of(settings: Settings) -> Iterator[int]:
     """Yield a descriptor for the access log that `settings` ask for, -1 if for none.
 
-    Raises OSError if the file cannot be written.
+    Raises OSError if the file cannot be written, or a log daemon not be connected to.
     """
     if settings.access_log == "off":
         yield -1
         return
     if settings.access_log == "-":
         fd = os.dup(STANDARD_OUTPUT_FD)
+    elif AccessLog.is_socket(settings.access_log):
+        fd = _core.open_log_socket(settings.access_log)[0]
     else:
         fd = os.open(settings.access_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:

@@ -13,6 +13,7 @@ from portico.config.address import Address
 from portico.config.addresses import parse_address
 from portico.config.capabilities import NONE
 from portico.config.check import check_app
+from portico.config.kinds import LogFile
 from portico.config.privileges import INFINITY
 from portico.config.settings import Settings
 from portico.config.working_directory import working_directory
@@ -326,7 +327,11 @@ def _socket_options(address: Address, addresses: Sequence[Address]) -> list[str]
 
 
 def _log_directories(settings: Settings, directory: str) -> list[str]:
-    files = [path for path in (settings.access_log, settings.error_log) if path not in ("-", "off")]
+    files = [
+        settings.values[row.attribute]
+        for row in (Settings.access_log, Settings.error_log)
+        if isinstance(row.kind, LogFile) and row.kind.is_file(settings.values[row.attribute])
+    ]
     found = [os.path.dirname(os.path.normpath(os.path.join(directory, path))) for path in files]
     return list(dict.fromkeys(found))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from portico import log
+from portico.config.kinds import AccessLog
 from portico.process.messages import Reopen
 
 TYPE_CHECKING = False
@@ -26,8 +27,9 @@ def reopen_logs(generations: Generations, workers: Iterable[WorkerHandle]) -> No
     generations.open_error_log()
     plan = generations.current
     files: dict[str, int] = {}
-    if plan.settings.access_log not in ("-", "off"):
-        files["a"] = _open_access_log(os.path.join(plan.directory, plan.settings.access_log))
+    access_log = plan.settings.access_log
+    if access_log not in ("-", "off") and not AccessLog.is_socket(access_log):
+        files["a"] = _open_access_log(os.path.join(plan.directory, access_log))
     if plan.settings.error_log != "-":
         files["e"] = _STANDARD_ERROR_FD
     opened = {letter: fd for letter, fd in files.items() if fd >= 0}

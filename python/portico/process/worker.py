@@ -17,6 +17,7 @@ import sys
 # The engine imports `threads` in each worker: here, all have it in the memory that they share.
 from portico import _core, log, threads  # noqa: F401
 from portico.config.identity import are_privileges_given_up
+from portico.config.kinds import AccessLog
 from portico.config.values import AUTO
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.forked import leave_server_behind
@@ -292,12 +293,28 @@ def open_access_log(plan: Plan) -> int:
         return -1
     if plan.settings.access_log == "-":
         return STANDARD_OUTPUT_FD
+    if AccessLog.is_socket(plan.settings.access_log):
+        return _open_log_socket(plan.settings.access_log)
     path = os.path.join(plan.directory, plan.settings.access_log)
     try:
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         log.error(f"cannot write the access log {path}: {error.strerror}; serving without one")
         return -1
+
+
+def _open_log_socket(access_log: str) -> int:
+    """Open a socket to a log daemon; one that is gone at the moment is connected to later."""
+    try:
+        fd, why = _core.open_log_socket(access_log)
+    except OSError as error:
+        log.error(f"cannot write the access log {access_log}: {error.strerror or error}; serving without one")
+        return -1
+    if why:
+        log.warning(
+            f"cannot reach the log daemon of {access_log}: {why}; access lines are kept until it is there"
+        )
+    return fd
 
 
 def fail(assignment: Assignment, text: str, *, exit_code: int = EXIT_APPLICATION) -> NoReturn:

@@ -71,6 +71,8 @@ pub enum Field {
     Cause,
     /// How grave that is: `info`, `warning` or `error`, by the status.
     Level,
+    /// The same as a number of syslog: 6, 4 or 3.
+    Severity,
     /// The request and its status in words.
     Message,
     /// 1 if the client left before all of its response, else 0.
@@ -235,7 +237,7 @@ const UNITS: [(&str, Unit); 4] =
     [("_s", Unit::Seconds), ("_ms", Unit::Milliseconds), ("_us", Unit::Microseconds), ("_ns", Unit::Nanoseconds)];
 
 /// Names of fields, portico's own first; a field that has several is shown by the first.
-const NAMES: [(&str, Field); 62] = [
+const NAMES: [(&str, Field); 63] = [
     ("client", Field::Client),
     ("user", Field::User),
     ("request", Field::Request),
@@ -260,6 +262,7 @@ const NAMES: [(&str, Field); 62] = [
     ("application", Field::Application),
     ("cause", Field::Cause),
     ("level", Field::Level),
+    ("severity", Field::Severity),
     ("message", Field::Message),
     ("started", Field::Date(Moment::Start, DateForm::Iso)),
     ("ended", Field::Date(Moment::End, DateForm::Iso)),
@@ -417,7 +420,8 @@ impl Field {
             },
             Field::Memory(memory, scale) => number(memory.now().map(|bytes| scale.of(bytes))),
             Field::Cause => record.cause.map_or(Value::Absent, Value::Own),
-            Field::Level => Value::Own(level(record)),
+            Field::Level => Value::Own(record.severity().word()),
+            Field::Severity => Value::Number(record.severity() as u64),
             Field::Message => Value::Text(message(record).into()),
             Field::IsAborted => Value::Number(u64::from(record.status == CLIENT_CLOSED_REQUEST)),
             Field::Constant(text) => Value::Own(text),
@@ -567,15 +571,6 @@ fn decode_base64(text: &[u8]) -> Vec<u8> {
         }
     }
     bytes
-}
-
-fn level(record: &AccessRecord<'_>) -> &'static str {
-    match record.status {
-        100..400 => "info",
-        // 0: there was no response.
-        400..500 => "warning",
-        _ => "error",
-    }
 }
 
 fn message(record: &AccessRecord<'_>) -> Vec<u8> {

@@ -4,11 +4,16 @@ use super::date::{DateForm, Dates};
 use super::escaping::{push_escaped, push_json, push_value};
 use super::field::{Field, Moment, Part, ROUTE, Time, TracePart, Unit, Value, Wanted};
 use super::record::AccessRecord;
+use super::syslog::Source;
 use super::template::{self, Piece};
 use std::io::Write as _;
 
 /// Bytes of a line that fit in what a pipe takes at once (PIPE_BUF, pipe(7)), without colours, cause and line end.
 const PIPE_BYTES: usize = 4000;
+/// Bytes of an entry of the journal at most, which takes larger ones than a pipe: each text has all that it may.
+const JOURNAL_BYTES: usize = 32 * 1024;
+/// Bytes of a name of a field of the journal at most.
+const JOURNAL_NAME_BYTES: usize = 64;
 /// Bytes of each text of a client's at most, where a line has to fit in that; and that are left for it, if there is room.
 const PIPE_FIELD_BYTES: usize = 1200;
 const LEAST_FIELD_BYTES: usize = 64;
@@ -30,6 +35,8 @@ pub const NAMES: [&str; 5] = ["combined", "common", "short", "json", "logfmt"];
 #[derive(Debug, PartialEq, Eq)]
 pub struct Format {
     shape: Shape,
+    /// Where the line is the message of an entry of the journal.
+    entry: Option<Entry>,
     /// The variables of the environ that it wants.
     pub wanted: Wanted,
     /// How many fields are texts that a client can choose.
@@ -61,6 +68,15 @@ enum Shape {
     Logfmt(Vec<Pair>),
 }
 
+/// What an entry of systemd's journal has beside its message: a field on each line, as `HTTP_STATUS=200`
+/// (systemd.io/JOURNAL_NATIVE_PROTOCOL). No value has a line end, as all are escaped.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    /// The lines that are the same in each.
+    constant: String,
+    pairs: Vec<Pair>,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Pair {
     name: String,
@@ -86,26 +102,38 @@ impl Format {
                 return Err(format!("expected auto, {names}, or a template with variables, got {text}"));
             }
         };
-        let mut format = Format { shape, wanted, texts: 0, text_bytes: 0 };
+        let mut format = Format { shape, entry: None, wanted, texts: 0, text_bytes: 0 };
         format.make_room();
         Ok(format)
     }
 
-    /// Adds fields by their names, where it is of pairs.
+    /// The same as the message of an entry of the journal by `source`.
+    #[must_use]
+    pub fn into_entry(mut self, source: &Source) -> Format {
+        let Source { facility, tag } = source;
+        let constant = format!("SYSLOG_IDENTIFIER={tag}\nSYSLOG_FACILITY={facility}\n");
+        self.entry = Some(Entry { constant, pairs: pairs(journal_fields(&mut self.wanted)) });
+        self.make_room();
+        self
+    }
+
+    /// Adds fields by their names, where it is of pairs or has them beside it.
     ///
     /// # Errors
     /// A sentence: which is none, or that it is not of pairs.
     pub fn add(&mut self, names: &[String]) -> Result<(), String> {
-        let (Shape::Json(pairs) | Shape::Logfmt(pairs)) = &mut self.shape else {
-            let why = "expected json or logfmt as access_log_format; others have no more fields";
-            return if names.is_empty() { Ok(()) } else { Err(why.to_owned()) };
-        };
+        if self.entry.is_none() && matches!(self.shape, Shape::Template(_)) && !names.is_empty() {
+            return Err("expected json or logfmt as access_log_format; others have no more fields".to_owned());
+        }
         for name in names {
             let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
             let field = Field::named(name, &mut self.wanted).filter(|_| is_plain);
             let field = field.ok_or_else(|| format!("unknown field {name}"))?;
-            if !pairs.iter().any(|pair| pair.name == *name) {
-                pairs.push(Pair { name: name.clone(), field });
+            if let Some(entry) = &mut self.entry {
+                add_pair(&mut entry.pairs, journal_name(name), field.clone());
+            }
+            if let Shape::Json(pairs) | Shape::Logfmt(pairs) = &mut self.shape {
+                add_pair(pairs, name.clone(), field);
             }
         }
         self.make_room();
@@ -117,12 +145,15 @@ impl Format {
         self.texts = self.fields().filter(|field| field.is_text()).count();
         let plain = self.fields().count() - self.texts;
         let fixed = self.fixed_bytes() + plain * PLAIN_BYTES + self.texts * TRUNCATED_BYTES;
-        self.text_bytes = PIPE_BYTES.saturating_sub(fixed);
+        let most_bytes = if self.entry.is_some() { JOURNAL_BYTES } else { PIPE_BYTES };
+        self.text_bytes = most_bytes.saturating_sub(fixed);
     }
 
     /// Bytes of a line that are not values.
     fn fixed_bytes(&self) -> usize {
-        match &self.shape {
+        let of_pairs = |pairs: &[Pair]| pairs.iter().map(|pair| pair.name.len() + 6).sum::<usize>();
+        let of_entry = self.entry.as_ref().map_or(0, |entry| entry.constant.len() + of_pairs(&entry.pairs));
+        let of_line = match &self.shape {
             Shape::Template(pieces) => pieces
                 .iter()
                 .map(|piece| match piece {
@@ -130,8 +161,9 @@ impl Format {
                     Piece::Field(..) => 0,
                 })
                 .sum(),
-            Shape::Json(pairs) | Shape::Logfmt(pairs) => pairs.iter().map(|pair| pair.name.len() + 6).sum(),
-        }
+            Shape::Json(pairs) | Shape::Logfmt(pairs) => of_pairs(pairs),
+        };
+        of_line + of_entry
     }
 
     /// All fields.
@@ -144,7 +176,8 @@ impl Format {
             Piece::Field(field, _) => Some(field),
             Piece::Text(_) => None,
         });
-        of_pieces.chain(pairs.iter().map(|pair| &pair.field))
+        let of_entry = self.entry.as_ref().map_or(&[][..], |entry| &entry.pairs);
+        of_pieces.chain(pairs.iter().chain(of_entry).map(|pair| &pair.field))
     }
 
     /// Appends the line of `record`, whose end is the moment `wall_ns`, without a line end. Where it `is_bounded`, all of
@@ -158,6 +191,9 @@ impl Format {
         is_bounded: bool,
     ) {
         let mut room = is_bounded.then_some(Room { bytes: self.text_bytes, texts: self.texts });
+        if self.entry.is_some() {
+            line.extend_from_slice(b"MESSAGE=");
+        }
         match &self.shape {
             Shape::Template(pieces) => {
                 for piece in pieces {
@@ -216,6 +252,23 @@ impl Format {
                         _ => push_plain(line, &value, dates),
                     }
                 }
+            }
+        }
+        if let Some(entry) = &self.entry {
+            line.push(b'\n');
+            line.extend_from_slice(entry.constant.as_bytes());
+            for Pair { name, field } in &entry.pairs {
+                let value = field.value(record, wall_ns);
+                if matches!(value, Value::Absent) {
+                    continue;
+                }
+                line.extend_from_slice(name.as_bytes());
+                line.push(b'=');
+                match value {
+                    Value::Text(text) => push_bounded(line, &text, &mut room, push_escaped),
+                    _ => push_plain(line, &value, dates),
+                }
+                line.push(b'\n');
             }
         }
     }
@@ -332,6 +385,56 @@ fn logfmt_fields(wanted: &mut Wanted) -> Vec<(&'static str, Field)> {
         ("worker", Field::Worker),
         ("cause", Field::Cause),
     ]
+}
+
+/// The journal's own names, systemd's first.
+fn journal_fields(wanted: &mut Wanted) -> Vec<(&'static str, Field)> {
+    let time = |time| Field::Time(time, Unit::Microseconds);
+    let header = |name: &str| Field::RequestHeader(name.to_owned());
+    vec![
+        ("PRIORITY", Field::Severity),
+        ("SYSLOG_PID", Field::Process),
+        ("CLIENT_IP", Field::Client),
+        ("USER_NAME", Field::User),
+        ("HTTP_METHOD", Field::Part(Part::Method)),
+        ("URL_PATH", Field::Part(Part::Path)),
+        ("URL_QUERY", Field::Part(Part::Query)),
+        ("URL_DOMAIN", Field::Host),
+        ("HTTP_VERSION", Field::Part(Part::Version)),
+        ("ROUTE", wanted.environ(ROUTE)),
+        ("REQUEST_ID", Field::RequestId),
+        ("REFERER", header("referer")),
+        ("USER_AGENT", header("user-agent")),
+        ("TRACE_ID", Field::Trace(TracePart::Trace)),
+        ("SPAN_ID", Field::Trace(TracePart::Span)),
+        ("REQUEST_BYTES", Field::RequestBytes),
+        ("HTTP_STATUS", Field::Status),
+        ("BODY_BYTES", Field::BodyBytes),
+        ("DURATION_US", time(Time::Total)),
+        ("QUEUE_US", time(Time::Queue)),
+        ("LOCK_US", time(Time::Lock)),
+        ("APP_US", time(Time::Application)),
+        ("CPU_US", time(Time::Cpu)),
+        ("CLIENT_US", time(Time::Client)),
+        ("FIRST_BYTE_US", time(Time::FirstByte)),
+        ("APPLICATION", Field::Application),
+        ("WORKER", Field::Worker),
+        ("THREAD", Field::Thread),
+        ("CAUSE", Field::Cause),
+    ]
+}
+
+/// What a field is called in the journal: capitals, digits and underscores.
+fn journal_name(name: &str) -> String {
+    let capital = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' };
+    name.chars().map(capital).take(JOURNAL_NAME_BYTES).collect()
+}
+
+/// Adds one, unless there is one of the name.
+fn add_pair(pairs: &mut Vec<Pair>, name: String, field: Field) {
+    if !pairs.iter().any(|pair| pair.name == name) {
+        pairs.push(Pair { name, field });
+    }
 }
 
 fn pairs(fields: Vec<(&str, Field)>) -> Vec<Pair> {

@@ -33,6 +33,40 @@ pub struct AccessRecord<'a> {
     pub cause: Option<&'a str>,
 }
 
+/// How grave the end of a request is, in the numbers of syslog (RFC 5424 6.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The server or the application has failed, or there was no response.
+    Error = 3,
+    /// The client's fault.
+    Warning = 4,
+    /// As it should be.
+    Info = 6,
+}
+
+impl Severity {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Info => "info",
+        }
+    }
+}
+
+impl AccessRecord<'_> {
+    /// By its status.
+    pub fn severity(&self) -> Severity {
+        match self.status {
+            100..400 => Severity::Info,
+            400..500 => Severity::Warning,
+            // 0: there was no response.
+            _ => Severity::Error,
+        }
+    }
+}
+
 /// Who has served a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServedBy<'a> {

@@ -1,14 +1,21 @@
 //! Which requests have lines, and what those look like: what the settings say of the access log.
 
 use super::condition::{Condition, is_like};
+use super::date::Dates;
+use super::destination::Destination;
 use super::field::{Field, Part, Time};
 use super::format::Format;
 use super::record::{AccessRecord, Keeper};
+use super::syslog::{Header, Source};
 use crate::settings::Settings;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What the settings say.
 pub struct Style {
+    /// Where lines go.
+    pub destination: Destination,
+    /// What stands before each, if that is syslog.
+    header: Option<Header>,
     /// What a line looks like.
     pub format: Format,
     /// What has to hold for a request that has one.
@@ -60,7 +67,10 @@ impl Style {
     /// # Errors
     /// A sentence: which of them is wrong, and why.
     pub fn read(settings: &Settings, is_terminal: bool) -> Result<Style, String> {
+        let destination = Destination::read(&settings.access_log)?;
+        let source = Source::read(&settings.syslog_facility, &settings.syslog_tag)?;
         let text = match settings.access_log_format.trim() {
+            "auto" if matches!(destination, Destination::Journal(_)) => "%(message)",
             "auto" => {
                 if is_terminal {
                     "short"
@@ -71,7 +81,20 @@ impl Style {
             text => text,
         };
         let mut format = Format::parse(text).map_err(|why| format!("access_log_format: {why}"))?;
+        if let Destination::Journal(_) = destination {
+            format = format.into_entry(&source);
+        }
         format.add(settings.access_log_fields.texts()).map_err(|why| format!("access_log_fields: {why}"))?;
+        if destination != Destination::Stream && text.contains(['\n', '\0']) {
+            return Err("access_log_format: expected one line, got a line end in it".to_owned());
+        }
+        let header = match destination {
+            Destination::Stream | Destination::Journal(_) => None,
+            Destination::LocalSyslog(_) => Some(Header::local(source)),
+            Destination::RemoteSyslog(_) => {
+                Some(Header::remote(source, &rustix::system::uname().nodename().to_string_lossy()))
+            }
+        };
         let condition = match settings.access_log_if.trim() {
             "" => None,
             text => Some(Condition::parse(text, &mut format.wanted).map_err(|why| format!("access_log_if: {why}"))?),
@@ -86,7 +109,23 @@ impl Style {
             cpu: any(|field| matches!(field, Field::Time(Time::Cpu, _))),
             environ: !format.wanted.0.is_empty(),
         };
-        Ok(Style { format, condition, skipped, share, count: AtomicU64::new(0), wants })
+        Ok(Style { destination, header, format, condition, skipped, share, count: AtomicU64::new(0), wants })
+    }
+
+    /// Appends the line of `record`, whose end is the moment `wall_ns`, without a line end. Where it `is_bounded`, it is
+    /// so short that what is no file takes it at once.
+    pub fn push(
+        &self,
+        line: &mut Vec<u8>,
+        record: &AccessRecord<'_>,
+        wall_ns: u64,
+        dates: &mut Dates,
+        is_bounded: bool,
+    ) {
+        if let Some(header) = &self.header {
+            header.push(line, record, wall_ns, dates);
+        }
+        self.format.push(line, record, wall_ns, dates, is_bounded);
     }
 
     /// Whether `record` has a line. What has ended by something else than its response always has one.

@@ -11,7 +11,9 @@ _TLS = "TLS ends at a reverse proxy, for example that of `portico generate nginx
 _HTTP_2 = "HTTP/2 ends at a reverse proxy, which speaks HTTP/1.1 with portico"
 _ASGI = "for ASGI applications only; portico serves WSGI"
 _TASKS = "leave long work to a task queue (Celery, RQ, Dramatiq)"
-_SYSLOG = "the logs go to standard output and standard error, which systemd's journal or `logger` takes on"
+_SYSLOG = (
+    "for the access log; the error log goes to standard error, which systemd's journal or `logger` takes on"
+)
 _LOGGING = (
     "the logs of portico are not made by Python's logging; where they go, `--access-log` and `--error-log` "
     "say, "
@@ -44,6 +46,19 @@ def _worker_class(value: str) -> list[str]:
     raise Elsewhere(
         f"{value} is not needed: threads are started when calls block, as many as `--threads` allows "
         "(they are real threads, nothing is patched)"
+    )
+
+
+def _syslog_address(value: str) -> list[str]:
+    """Make an address as `udp://localhost:514` or `unix:///dev/log#dgram` ours."""
+    place, _, kind = value.strip().partition("#")
+    if place.startswith("udp://"):
+        return ["--access-log", f"syslog:{place}"]
+    if place.startswith("unix://") and kind in ("", "dgram"):
+        return ["--access-log", f"syslog:unix:{place.removeprefix('unix://')}"]
+    raise Elsewhere(
+        f"expected udp://HOST:PORT or unix://PATH, got {value}: a record is one datagram, which the daemon "
+        "of this host may send on by TCP"
     )
 
 
@@ -110,7 +125,10 @@ GUNICORN = Server(
         Becomes(
             "--access-logfile FILE", "--access-log", key="accesslog", note="the default is `-`, not none"
         ),
-        Instead("--disable-redirect-access-to-syslog", note="not needed: nothing goes to syslog"),
+        Instead(
+            "--disable-redirect-access-to-syslog",
+            note="the access log is where `--access-log` says; nothing else goes to syslog",
+        ),
         Becomes("--access-logformat FORMAT", "--access-log-format", key="access_log_format"),
         Becomes("--error-logfile --log-file FILE", "--error-log", key="errorlog"),
         Same("--log-level LEVEL", key="loglevel", note="`trace` is one more"),
@@ -122,10 +140,23 @@ GUNICORN = Server(
         Instead("--log-config FILE", key="logconfig", note=_LOGGING),
         Instead("", key="logconfig_dict", note=_LOGGING),
         Instead("--log-config-json FILE", key="logconfig_json", note=_LOGGING),
-        Instead("--log-syslog-to ADDRESS", key="syslog_addr", note=_SYSLOG),
-        Instead("--log-syslog", key="syslog", note=_SYSLOG),
-        Instead("--log-syslog-prefix TEXT", key="syslog_prefix", note=_SYSLOG),
-        Instead("--log-syslog-facility NAME", key="syslog_facility", note=_SYSLOG),
+        Becomes(
+            "--log-syslog-to ADDRESS",
+            "--access-log syslog:ADDRESS",
+            convert=_syslog_address,
+            key="syslog_addr",
+            note=_SYSLOG,
+        ),
+        Becomes(
+            "--log-syslog",
+            "--access-log syslog",
+            is_weak=True,
+            key="syslog",
+            meant=lambda value: not value,
+            note=f"the daemon of this host (gunicorn: udp://localhost:514); {_SYSLOG}",
+        ),
+        Becomes("--log-syslog-prefix TEXT", "--syslog-tag", key="syslog_prefix"),
+        Becomes("--log-syslog-facility NAME", "--syslog-facility", key="syslog_facility"),
         Instead(
             "-R --enable-stdio-inheritance",
             note="not needed: workers have portico's standard output and standard error",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from portico.config.old_words.word import Becomes, Clash, Instead, OldWord, Part, Same, Server
+from portico.config.old_words.word import Becomes, Clash, Elsewhere, Instead, OldWord, Part, Same, Server
 
 _ALWAYS_SUPERVISED = "not needed: there always is a supervisor, and no worker outlives it"
 _SYSTEMD = "run it under systemd: `portico generate systemd` prints the units"
@@ -71,6 +71,32 @@ def _address(scheme: str, options: str = "") -> Callable[[str], list[str]]:
         return ["--bind", place + options]
 
     return convert
+
+
+def _syslog(value: str) -> list[str]:
+    """Make the name that the program has in syslog, which may be absent, ours."""
+    return ["--access-log", "syslog", *(["--syslog-tag", value] if value else [])]
+
+
+def _rsyslog(value: str) -> list[str]:
+    """Make `HOST:PORT,NAME` ours."""
+    place, _, tag = value.strip().partition(",")
+    return ["--access-log", f"syslog:udp://{place}", *(["--syslog-tag", tag] if tag else [])]
+
+
+def _request_logger(value: str) -> list[str]:
+    """Make one of uWSGI's loggers, as `syslog:shop` or `file:access.log`, ours."""
+    kind, _, rest = value.strip().rpartition(" ")[2].partition(":")
+    if kind == "file" and rest:
+        return ["--access-log", rest]
+    if kind == "stdio":
+        return ["--access-log", "-"]
+    if kind == "syslog":
+        tag, _, facility = rest.partition(",")
+        return [*_syslog(tag), *(["--syslog-facility", facility] if facility else [])]
+    if kind == "rsyslog" and rest:
+        return _rsyslog(rest)
+    raise Elsewhere(_LOGS)
 
 
 def _mebibytes(flag: str) -> Callable[[str], list[str]]:
@@ -430,7 +456,13 @@ _PROCESSES: tuple[OldWord, ...] = (
 _LOGGING: tuple[OldWord, ...] = (
     Becomes("-L --disable-logging", "--access-log off"),
     Instead("--logto --logto2 FILE", note=_LOGS),
-    Instead("--req-logger --logger-req --logger LOGGER", note=_LOGS),
+    Becomes(
+        "--req-logger --logger-req LOGGER",
+        "--access-log",
+        convert=_request_logger,
+        note="`file:PATH`, `stdio`, `syslog:TAG,FACILITY` and `rsyslog:HOST:PORT,TAG`",
+    ),
+    Instead("--logger LOGGER", note=_LOGS),
     Instead(
         "--log-master* --log-reopen --log-truncate --log-maxsize --log-backupname --logfile-* "
         "--threaded-logger",
@@ -448,8 +480,11 @@ _LOGGING: tuple[OldWord, ...] = (
         "--log-drain --notfound-log",
         note="`--access-log-if` says which requests have a line, as `status >= 500 or total_ms > 200`",
     ),
+    Becomes("--log-syslog [TAG]", "--access-log syslog", convert=_syslog, note="for the access log"),
+    Becomes("--rsyslog ADDRESS", "--access-log syslog:udp://ADDRESS", convert=_rsyslog),
+    Instead("--rsyslog-*", note="not needed: a line is one datagram, and fits in it"),
     Instead(
-        "--log-syslog* --log-socket* --log-zeromq --rsyslog*",
+        "--log-socket* --log-zeromq",
         note="the logs go to standard output and standard error, which systemd's journal or `logger` takes "
         "on",
     ),

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from portico.config.kinds import Choice, LogField, LogFile, Portion, Text
+from portico.config.kinds import (
+    AccessLog,
+    Choice,
+    LogField,
+    LogFile,
+    Portion,
+    ProgramName,
+    SyslogFacility,
+    Text,
+)
 from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
 
@@ -16,14 +25,33 @@ class LogSettings(Values):
 
     access_log = Setting(
         "access_log",
-        LogFile(),
+        AccessLog(),
         "-",
         group=_LOGS,
         summary="Where requests are logged.",
-        documentation="Where the access log goes: a file, - for standard output, or off. Size and time in a "
+        documentation="Where the access log goes: a file, - for standard output, off, syslog (the daemon at "
+        "/dev/log), syslog:unix:/PATH, syslog:udp://HOST:PORT (RFC 5424), or journald (systemd's journal, "
+        "with fields such as HTTP_STATUS), journald:unix:/PATH. Size and time in a "
         "line are those of the application's call; a slow reader may take longer. If nobody reads what a "
         "pipe should take, a worker keeps 1 MiB of lines and gives up the rest, with a warning: requests do "
         "not wait for their log. After a file was moved away, USR1 opens it anew.",
+    )
+    syslog_facility = Setting(
+        "syslog_facility",
+        SyslogFacility(),
+        "user",
+        group=_LOGS,
+        documentation="By which facility a log daemon sorts the access lines, where access_log is syslog or "
+        "journald: local0 to local7 are free to choose. The level is the status's: info, warning from 400, "
+        "err from 500.",
+    )
+    syslog_tag = Setting(
+        "syslog_tag",
+        ProgramName(),
+        "portico",
+        group=_LOGS,
+        documentation="What the program is called in access lines, where access_log is syslog or journald "
+        "(there it is SYSLOG_IDENTIFIER: journalctl -t NAME).",
     )
     access_log_format = Setting(
         "access_log_format",
@@ -31,7 +59,8 @@ class LogSettings(Values):
         "auto",
         group=_LOGS,
         documentation="What an access line looks like: combined (that of Apache and nginx, with the duration "
-        "in seconds at the end), common, short, auto (short on a terminal, else combined), json (names of "
+        "in seconds at the end), common, short, auto (short on a terminal, the request and its status in "
+        "journald, else combined), json (names of "
         "the Elastic Common Schema), logfmt (key=value), or a template of gunicorn's variables, as %(h)s, of "
         "uWSGI's, as %(uri), and of portico's own, as %(queue_ms). docs/run/logs.md has all of them. A "
         "variable that does not exist is an error at the start.",
