@@ -32,7 +32,7 @@ text {{ font: 10px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace;
 .middle {{ text-anchor: middle }}
 .label {{ fill: #fff; font-weight: bold }}
 rect {{ rx: 3px }}
-.part {{ fill: #fff; height: {part}px }}
+g rect {{ fill: #fff; height: {part}px }}
 </style>
 <rect width="{width}" height="{height}" fill="#fdfcf9"/>
 """
@@ -185,10 +185,13 @@ def draw_box(x: float, y: float, drawn: Box, room: float, panel: Panel) -> tuple
         rectangle(x, y, width, height, f'fill="{panel.fill}" stroke="{panel.stroke}"'),
         text(x + 5, y + 15, drawn.name),
     ]
+    parts = []
     for part, (left, line), part_width in zip(drawn.parts, places, widths, strict=True):
         part_x, part_y = x + indent + left, y + 3 + line * (PART + 3)
-        shapes.append(f'<rect x="{part_x:g}" y="{part_y:g}" width="{part_width:g}" class="part"/>')
-        shapes.append(text(part_x + 5, part_y + 12, part))
+        parts.append(f'<rect x="{part_x:g}" y="{part_y:g}" width="{part_width:g}"/>')
+        parts.append(text(part_x + 5, part_y + 12, part))
+    # What all parts have in common is said once.
+    shapes += ["<g>", *parts, "</g>"] if parts else []
     return "".join(shapes), width, height
 
 

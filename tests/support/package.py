@@ -41,7 +41,7 @@ def check_metadata(said: Message) -> None:
     urls = dict(line.split(", ", 1) for line in said.get_all("Project-URL", []))
     assert urls == project["urls"]
     assert set(urls) == {"Source", "Documentation", "Changelog", "Issues"}
-    assert said.get_all("Provides-Extra") == ["dev", "dns"]
+    assert said.get_all("Provides-Extra") == ["dev", "dns", "top"]
     assert {re.split(r"[<>=;]", line)[0].strip() for line in said.get_all("Requires-Dist", [])} == {
         *("click", "dnspython", "tomli", "watchfiles")
     }

@@ -13,17 +13,14 @@ def _report(**values: Any) -> None:
     report(Wishes(**values))
 
 
-_PATH = click.Path(allow_dash=True)
-
 COMMAND = click.Command(
     "report",
     callback=_report,
     params=[
-        click.Argument(["logs"], nargs=-1, required=True, type=_PATH, metavar="ACCESS..."),
+        click.Argument(["logs"], nargs=-1, required=True, metavar="ACCESS..."),
         click.Option(
             ["--before"],
             multiple=True,
-            type=_PATH,
             metavar="OLD",
             help="An earlier log: say what changed since. May be repeated.",
         ),
@@ -47,8 +44,8 @@ COMMAND = click.Command(
             metavar="N",
             help="Show so many routes.  [default: 20]",
         ),
-        click.Option(["--html"], type=_PATH, metavar="FILE", help="Write a page, complete in one file."),
-        click.Option(["--json"], type=_PATH, metavar="FILE", help="Write the figures as JSON."),
+        click.Option(["--html"], metavar="FILE", help="Write a page, complete in one file."),
+        click.Option(["--json"], metavar="FILE", help="Write the figures as JSON."),
     ],
     help="Say what an access log says: which routes take the time, percentiles, errors, where the time went, "
     "and what changed against an earlier log. Reads portico's formats, gunicorn's, uWSGI's and the combined "

@@ -36,7 +36,7 @@ class Totals:
         self.counts = {**dict.fromkeys(COUNTED, 0), **record.get("counts", {})}
         self.restarts = {**dict.fromkeys(REASONS, 0), **record.get("restarts", {})}
         # By the number of the slot, as a text: so it is handed over.
-        self._in_slots = {**record.get("in_slots", {})}
+        self._in_slots: dict[str, int] = {**record.get("in_slots", {})}
         self._durations: Durations | None = None
         # A version of before has handed over none.
         if durations := record.get("durations"):

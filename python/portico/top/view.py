@@ -197,7 +197,14 @@ class TopApp(App[None]):
     def _rows_list(self) -> Rows:
         return self.query_one("#rows", Rows)
 
+    @property
+    def _is_there(self) -> bool:
+        """Whether there is something to draw on: not before it is composed, nor while it is taken down."""
+        return bool(self.query("#keys"))
+
     def _draw(self) -> None:
+        if not self._is_there:
+            return
         cells = self.size.width
         head = model.read_head(*self._seen)
         lines = head_lines(head, tuple(self._history), cells)
@@ -210,6 +217,8 @@ class TopApp(App[None]):
         self._draw_rows(self._order.sorted(model.matching(rows, self._filter)))
 
     def _draw_event(self) -> None:
+        if not self._is_there:
+            return
         paused = "paused  " if self._is_paused else ""
         filtered = f"filter: {escaped(self._filter)}  " if self._filter else ""
         static = self.query_one("#event", Static)

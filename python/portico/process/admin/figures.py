@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from portico.admin import Samples
     from portico.process.generations import Generations
     from portico.process.totals import Totals
-    from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
 
 _STATES = (BOOTING, READY, LEAVING, KILLED)
@@ -53,6 +52,12 @@ class Figures:
 
     def now(self, now_s: float) -> Samples:
         """Return all that is known now."""
+        samples = self._durations()
+        samples.update((name, [*values]) for name, values in self.numbers(now_s).items())
+        return samples
+
+    def numbers(self, now_s: float) -> dict[str, list[tuple[tuple[str, ...], float]]]:
+        """Return all of it but durations."""
         workers = list(self._worker_set.workers.values())
         statuses = [(worker, self._scoreboard.read(worker.slot)) for worker in workers]
         serving = [(worker, status) for worker, status in statuses if worker.ready_at_s]
@@ -62,14 +67,13 @@ class Figures:
             name: self._totals.counts[name] + sum(getattr(status, name) for _, status in statuses)
             for name in COUNTED
         }
-        samples: Samples = {
+        samples: dict[str, list[tuple[tuple[str, ...], float]]] = {
             "portico_workers": [((state,), len(self._worker_set.in_state(state))) for state in _STATES],
             "portico_worker_threads": [(("busy",), busy), (("idle",), threads - busy)],
             "portico_accept_backlog": [((), count_waiting(self._generations.listeners))],
             "portico_connections": [((), sum(status.connections for _, status in statuses))],
             **{name: [((), counts[counted])] for counted, name in COUNTERS.items()},
             "http_server_active_requests": [((), sum(status.active_requests for _, status in statuses))],
-            **self._durations(workers),
             "portico_worker_restarts_total": [
                 ((reason,), count) for reason, count in self._totals.restarts.items()
             ],
@@ -84,7 +88,8 @@ class Figures:
             samples["portico_saturation"] = [((), self._saturation.share(now_s))]
         return samples
 
-    def _durations(self, workers: list[WorkerHandle]) -> Samples:
+    def _durations(self) -> Samples:
+        workers = self._worker_set.workers.values()
         rows = [row for worker in workers for row in self._scoreboard.durations(worker.slot)]
         samples: Samples = {name: [] for name in _HISTOGRAMS.values()}
         for (of, *labels), figures in self._totals.durations.with_rows(rows).items():

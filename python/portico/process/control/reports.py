@@ -24,7 +24,7 @@ _COUNTED = ("requests", "errors", "connections", "connections_total", "bytes_sen
 def status(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
     """Return who this server is, and sums over its workers."""
     plan = subject.generations.current
-    figures = subject.figures().now(now_s)
+    figures = subject.figures().numbers(now_s)
     workers = [_worker(subject, worker, now_s) for worker in subject.worker_set.workers.values()]
     return {
         "pid": os.getpid(),
