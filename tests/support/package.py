@@ -43,7 +43,7 @@ def check_metadata(said: Message) -> None:
     assert set(urls) == {"Source", "Documentation", "Changelog", "Issues"}
     assert said.get_all("Provides-Extra") == ["dev", "dns", "top"]
     assert {re.split(r"[<>=;]", line)[0].strip() for line in said.get_all("Requires-Dist", [])} == {
-        *("click", "dnspython", "tomli", "watchfiles")
+        *("click", "dnspython", "textual", "tomli", "watchfiles")
     }
     assert said["Description-Content-Type"].startswith("text/markdown")
     text = said.get_payload()
