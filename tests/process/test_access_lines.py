@@ -180,7 +180,8 @@ def test_templates_of_other_servers(start: Start, tmp_path: Path, format_: str, 
 
 def test_only_chosen_requests_have_lines_and_all_are_counted(start: Start, tmp_path: Path) -> None:
     condition = "status >= 500 or total_ms > 40"
-    served = Served(start, tmp_path, "--access-log-if", condition, "--access-log-skip", "/skipped/*")
+    options = ("--access-log-if", condition, "--access-log-skip", "/skipped/*", "-w", "1")
+    served = Served(start, tmp_path, *options)
     for path in ("/quick", "/skipped/sleeps", "/sleeps", "/quick", "/fails"):
         served.ask(path)
     wait_until(lambda: len(served.access_log.lines()) == 2, what="two lines")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from portico.config.settings import TABLE, Settings
+from portico.errors import quoted
 from support.server import free_port
 from support.waiting import wait_until
 
@@ -112,7 +113,7 @@ def test_files_of_tls_that_cannot_be_used_start_nothing(folder: Path, command: s
     ):
         (folder / "portico.toml").write_text(text.format(name))
         done = portico(folder, command)
-        shown = f'"{folder}/{name}"'
+        shown = quoted(f"{folder}/{name}")
         assert (done.returncode, done.stdout, done.stderr) == (
             2,
             "",

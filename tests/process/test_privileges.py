@@ -305,7 +305,8 @@ def test_a_reload_may_change_the_user_and_bind_what_only_root_can(start: Start, 
     write("www-data", f"127.0.0.1:{low}")
     portico.signal(signal.SIGHUP)
     portico.wait_for("is ready after")
-    assert status_of(portico)["Uid"][0] == str(USER.pw_uid)
+    # The worker of before may take some more connections.
+    wait_until(lambda: status_of(portico)["Uid"][0] == str(USER.pw_uid), what="the worker of the new user")
     with socket.create_connection(("127.0.0.1", low), timeout=10):
         pass
     portico.stop()

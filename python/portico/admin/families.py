@@ -1,5 +1,5 @@
 """The table of all metrics: a new one is a row here, and a value of that name in what the supervisor tells
-(`portico.process.admin.figures`).
+(`portico.process.figures`).
 
 Names are those of Prometheus: a counter ends in `_total`, a unit stands before that.
 """

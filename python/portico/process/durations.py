@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 REQUEST, QUEUE, INTERPRETER = "request", "queue", "interpreter"
 """What durations are of, which keys begin with: a whole request, and two waits of its call."""
 
+METRICS = {
+    REQUEST: "http_server_request_duration_seconds",
+    QUEUE: "portico_request_queue_seconds",
+    INTERPRETER: "portico_gil_wait_seconds",
+}
+"""What they are called, by what they are of."""
+
 MOST_SERIES = 512
 """Of requests, as in the scoreboard for each worker; all that is told of them leaves in one write."""
 

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portico.process.admin.address import AdminAddress
-    from portico.process.admin.figures import Figures
     from portico.process.automatic_count import AutomaticCount
     from portico.process.cluster.cluster import Cluster
+    from portico.process.figures import Figures
     from portico.process.plan import Plan
     from portico.process.pools.head_line import HeadLine
     from portico.process.pools.pools import Pools
@@ -278,7 +278,7 @@ class Supervisor:
     def _have_figures(self) -> Figures:
         if self._figures is None:
             # Not before somebody asks.
-            from portico.process.admin.figures import Figures
+            from portico.process.figures import Figures
 
             self._figures = Figures(self._generations, self._worker_set, self._scoreboard, self._totals)
         return self._figures

@@ -25,9 +25,9 @@ from portico.process.loop import Duty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from portico.process.cluster.saturation import Saturation
     from portico.process.cluster.standing import Standing
     from portico.process.loop import Loop
+    from portico.process.saturation import Saturation
 
 _MOST_CLIENTS = 64
 _MOST_WAITING = 64

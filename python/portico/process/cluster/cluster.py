@@ -13,11 +13,11 @@ from __future__ import annotations
 from portico.process.cluster.agent import Agent
 from portico.process.cluster.entry import entries
 from portico.process.cluster.member import UNKNOWN, Member
-from portico.process.cluster.saturation import Saturation
 from portico.process.cluster.servers import IN_MAINTENANCE, READY
 from portico.process.cluster.standing import CLOSED, DOWN, DRAINING, GONE, RESTING, UP, Standing
 from portico.process.life import KILLING
 from portico.process.loop import Duty
+from portico.process.saturation import Saturation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 import sys
 
 from portico import _core
-from portico.process.admin.figures import COUNTERS
+from portico.process.figures import COUNTERS
 from portico.process.resident import rss_bytes
 from portico.process.worker_handle import BOOTING, KILLED, LEAVING, READY
 

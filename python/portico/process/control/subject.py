@@ -7,9 +7,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from portico import _core
-    from portico.process.admin.figures import Figures
     from portico.process.back_off import BackOff
     from portico.process.cluster.cluster import Cluster
+    from portico.process.figures import Figures
     from portico.process.generations import Generations
     from portico.process.life import Life
     from portico.process.pools.pools import Pools

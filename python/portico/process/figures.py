@@ -6,9 +6,8 @@ memory takes some 50 us, and nothing is waited for.
 
 from __future__ import annotations
 
-from portico.process.cluster.saturation import Saturation, count_waiting
-from portico.process.durations import INTERPRETER, QUEUE, REQUEST
 from portico.process.resident import rss_bytes
+from portico.process.saturation import Saturation, count_waiting
 from portico.process.totals import COUNTED
 from portico.process.worker_handle import BOOTING, KILLED, LEAVING, READY
 
@@ -28,12 +27,6 @@ COUNTERS = {
     "connections_total": "portico_accepted_connections_total",
 }
 """What the counts of the scoreboard are called."""
-_HISTOGRAMS = {
-    REQUEST: "http_server_request_duration_seconds",
-    QUEUE: "portico_request_queue_seconds",
-    INTERPRETER: "portico_gil_wait_seconds",
-}
-"""What durations are called, by what they are of."""
 
 
 class Figures:
@@ -91,7 +84,10 @@ class Figures:
     def _durations(self) -> Samples:
         workers = self._worker_set.workers.values()
         rows = [row for worker in workers for row in self._scoreboard.durations(worker.slot)]
-        samples: Samples = {name: [] for name in _HISTOGRAMS.values()}
+        # Here, because few servers count that, while all of them tell the rest.
+        from portico.process.durations import METRICS
+
+        samples: Samples = {name: [] for name in METRICS.values()}
         for (of, *labels), figures in self._totals.durations.with_rows(rows).items():
-            samples[_HISTOGRAMS[of]].append((tuple(labels), figures))
+            samples[METRICS[of]].append((tuple(labels), figures))
         return samples
