@@ -17,7 +17,8 @@ from portico.config.document import SURELY_MEANT
 from portico.config.error_pages import in_error_pages
 from portico.config.file import VARIABLE
 from portico.config.finding import why_none_was_found
-from portico.config.kinds import AccessLog, LogFile
+from portico.config.kinds import LogFile
+from portico.config.log_daemon import is_log_daemon
 from portico.config.routes.table import Routes, asks_dns, needs_no_application
 from portico.config.routes.tls import in_tls, unverified
 from portico.config.settings import TABLE, Settings
@@ -166,7 +167,7 @@ def _in_folders(settings: Settings, directory: str) -> Iterator[str]:
 def _in_access_lines(settings: Settings) -> Iterator[str]:
     """What a line looks like, and which requests have one."""
     rows = (Settings.access_log_format, Settings.access_log_fields, Settings.access_log_if)
-    is_socket = AccessLog.is_socket(settings.access_log)
+    is_socket = is_log_daemon(settings.access_log)
     if not is_socket and all(settings.values[row.attribute] == row.default for row in rows):
         return
     # Here, because few say anything of it, and what parses options has no need of the engine otherwise.

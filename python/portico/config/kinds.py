@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from portico.config.addresses import FORMS, complete, parse_address
+from portico.config.log_daemon import is_log_daemon
 from portico.config.units import format_duration, format_size, parse_duration, parse_size
 from portico.config.values import AUTO
 
@@ -154,13 +155,8 @@ class AccessLog(LogFile):
         )
         self.metavar = "PATH|-|off|syslog|journald"
 
-    @staticmethod
-    def is_socket(value: str) -> bool:
-        """Say whether `value` is the socket of a log daemon."""
-        return value.partition(":")[0] in ("syslog", "journald")
-
     def is_file(self, value: str) -> bool:
-        return super().is_file(value) and not self.is_socket(value)
+        return super().is_file(value) and not is_log_daemon(value)
 
 
 class ProgramName(Text):

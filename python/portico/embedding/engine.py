@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from portico import _core
 from portico.config.address import Address
-from portico.config.kinds import AccessLog
+from portico.config.log_daemon import is_log_daemon
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.config.values import AUTO
@@ -203,7 +203,7 @@ def access_log_of(settings: Settings) -> Iterator[int]:
         return
     if settings.access_log == "-":
         fd = os.dup(STANDARD_OUTPUT_FD)
-    elif AccessLog.is_socket(settings.access_log):
+    elif is_log_daemon(settings.access_log):
         fd = _core.open_log_socket(settings.access_log)[0]
     else:
         fd = os.open(settings.access_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)

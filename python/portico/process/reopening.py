@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from portico import log
-from portico.config.kinds import AccessLog
+from portico.config.log_daemon import is_log_daemon
 from portico.process.messages import Reopen
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ def reopen_logs(generations: Generations, workers: Iterable[WorkerHandle]) -> No
     plan = generations.current
     files: dict[str, int] = {}
     access_log = plan.settings.access_log
-    if access_log not in ("-", "off") and not AccessLog.is_socket(access_log):
+    if access_log not in ("-", "off") and not is_log_daemon(access_log):
         files["a"] = _open_access_log(os.path.join(plan.directory, access_log))
     if plan.settings.error_log != "-":
         files["e"] = _STANDARD_ERROR_FD

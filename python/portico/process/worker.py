@@ -17,7 +17,7 @@ import sys
 # The engine imports `threads` in each worker: here, all have it in the memory that they share.
 from portico import _core, log, threads  # noqa: F401
 from portico.config.identity import are_privileges_given_up
-from portico.config.kinds import AccessLog
+from portico.config.log_daemon import is_log_daemon
 from portico.config.values import AUTO
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.forked import leave_server_behind
@@ -293,7 +293,7 @@ def open_access_log(plan: Plan) -> int:
         return -1
     if plan.settings.access_log == "-":
         return STANDARD_OUTPUT_FD
-    if AccessLog.is_socket(plan.settings.access_log):
+    if is_log_daemon(plan.settings.access_log):
         return _open_log_socket(plan.settings.access_log)
     path = os.path.join(plan.directory, plan.settings.access_log)
     try:
