@@ -48,8 +48,10 @@ fn value(environ: &Bound<'_, PyDict>, name: &str) -> Option<Vec<u8>> {
         let is_of_cgi = !name.contains('.');
         return Some(bytes.ok().filter(|_| is_of_cgi).unwrap_or_else(|| text.as_bytes().to_vec()));
     }
-    if value.is_exact_instance_of::<PyInt>() || value.is_exact_instance_of::<PyBool>() {
-        return value.str().ok()?.to_str().ok().map(|text| text.as_bytes().to_vec());
+    // Not by str(): that begins with the handlers of signals, and what they raise would be lost here.
+    if value.is_exact_instance_of::<PyBool>() {
+        return Some(if value.is_truthy().ok()? { &b"True"[..] } else { b"False" }.to_vec());
     }
-    None
+    let is_number = value.is_exact_instance_of::<PyInt>();
+    is_number.then(|| value.extract::<i128>().ok())?.map(|number| number.to_string().into_bytes())
 }

@@ -27,6 +27,7 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     environ["portico.route"] = "/" + path.split("/")[1] + "/<rest>"
     environ["shop.customer"] = 4711
+    environ["shop.is_new"], environ["shop.debt"], environ["shop.object"] = True, -(2**70), object()
     if path == "/sleeps":
         time.sleep(0.05)
     if path == "/computes":
@@ -144,6 +145,7 @@ def test_a_call_that_waits_for_the_interpreter_says_so(start: Start, tmp_path: P
 
 def test_logfmt_and_more_fields(start: Start, tmp_path: Path) -> None:
     fields = ["environ.shop.customer,header.x-tenant", "response.x-cache"]
+    fields += ["environ.shop.is_new", "environ.shop.debt", "environ.shop.object"]
     options = [word for field in fields for word in ("--access-log-fields", field)]
     served = Served(start, tmp_path, "--access-log-format", "logfmt", *options)
     found = pairs_of(served.line("/a", 'X-Tenant: a b="c'))
@@ -151,6 +153,8 @@ def test_logfmt_and_more_fields(start: Start, tmp_path: Path) -> None:
     assert found["route"] == "/a/<rest>"
     assert (found["environ.shop.customer"], found["response.x-cache"]) == ("4711", "hit")
     assert found["header.x-tenant"] == "a b=\\x22c"
+    assert (found["environ.shop.is_new"], found["environ.shop.debt"]) == ("True", str(-(2**70)))
+    assert "environ.shop.object" not in found
 
 
 @pytest.mark.parametrize(

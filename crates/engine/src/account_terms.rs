@@ -11,6 +11,8 @@ use crate::access_log::style::Wants;
 pub struct AccountTerms {
     /// What has to be taken of a request.
     pub wants: Wants,
+    /// Whether somebody wants to know where the time of calls goes.
+    pub is_timed: bool,
     /// The variables of the environ that are kept after the call.
     pub variables: Vec<String>,
     /// The names of the server's applications.
@@ -32,7 +34,8 @@ impl AccountTerms {
             })
         });
         wants.environ = !variables.is_empty();
-        AccountTerms { wants, variables, applications, route }
+        let is_timed = access_log.is_some() || has_metrics;
+        AccountTerms { wants, is_timed, variables, applications, route }
     }
 
     /// The name of an application, by its number.

@@ -2,6 +2,7 @@
 //! run of the application for one request; its cell of the scoreboard, its time and its account are kept here.
 
 use crate::access_log::record::Keeper;
+use crate::call_times::CallTimes;
 use crate::clock;
 use crate::connection::origin::Sender;
 use crate::exchange::account::{Account, OfCall};
@@ -75,12 +76,12 @@ pub struct Calls<'a, C> {
 
 impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
-        let slot = &self.server.resources.slot;
+        let (slot, is_timed) = (&self.server.resources.slot, self.server.resources.account_terms.is_timed);
         let (come_of_it, free_since_ns) = self.caller.outside(|| {
             let come_of_it = wait();
             // Who holds the interpreter may never give it back.
             slot.waits_for_interpreter(self.me);
-            (come_of_it, clock::monotonic_ns())
+            (come_of_it, if is_timed { clock::monotonic_ns() } else { 0 })
         });
         self.free_since_ns = free_since_ns;
         slot.has_interpreter(self.me);
@@ -147,7 +148,9 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         }
         let ended_ns = clock::monotonic_ns();
         let duration_ns = ended_ns.saturating_sub(arrived_ns);
-        let mut times = resources.slot.call_times(me, started_ns, ended_ns);
+        let is_timed = resources.account_terms.is_timed;
+        let mut times =
+            if is_timed { resources.slot.call_times(me, started_ns, ended_ns) } else { CallTimes::default() };
         times.cpu_ns = cpu_ns.map(|before_ns| clock::thread_cpu_ns().saturating_sub(before_ns));
         let account = Account {
             client,
