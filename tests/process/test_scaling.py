@@ -74,8 +74,8 @@ def test_calls_that_wait_start_workers_up_to_the_most(start: Start) -> None:
 def test_calls_that_compute_start_workers(start: Start) -> None:
     portico = start(SHOP, "-w", "1", "--workers-max", "2")
     portico.wait_ready()
-    with ThreadPoolExecutor(3) as clients:
-        end_s = time.monotonic() + 10
+    with ThreadPoolExecutor(6) as clients:
+        end_s = time.monotonic() + 40
 
         def ask_on(_: int) -> int:
             count = 0
@@ -83,7 +83,7 @@ def test_calls_that_compute_start_workers(start: Start) -> None:
                 count += portico.get("/compute") == "several"
             return count
 
-        counts = list(clients.map(ask_on, range(3)))
+        counts = list(clients.map(ask_on, range(6)))
     portico.wait_for("the number of workers is 2 now: ")
     assert min(counts) > 0
     portico.stop()
