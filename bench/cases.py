@@ -30,6 +30,10 @@ SERVING_FILES = ("portico", "nginx", "granian", "uWSGI", "WhiteNoise, granian", 
 PASSING_ON = ("portico", "nginx", "HAProxy")
 
 
+LOG_OFF = ", log off"
+OBSERVED = "portico, JSON log and metrics"
+
+
 class Client(Enum):
     """What drives a load."""
 
@@ -137,7 +141,7 @@ CASES = (
         only_portico_applications=(1000, 1),
         columns=("cpu_us", "rps", "pss_mb"),
     ),
-    Case("log", "Hello with the access log on, to a file in memory", access_log=True),
+    Case("log", "Hello with the access log on and off, to a file in memory", access_log=True),
     Case(
         "pipelined",
         "Pipelined: hello, 16 requests in one segment, 8 connections, a client that never sleeps",
@@ -235,6 +239,8 @@ class Row:
     access_log: bool
     watcher: str = ""
     applications: int = 0
+    is_observed: bool = False
+    """All that portico can tell of a request is told: the log in JSON, and metrics."""
 
 
 def rows(case: Case, servers: tuple[Server, ...]) -> Iterator[Row]:
@@ -270,5 +276,7 @@ def rows(case: Case, servers: tuple[Server, ...]) -> Iterator[Row]:
         if case.access_log and not server.access_log:
             continue
         yield Row(server.name, server, case.threads, case.access_log)
-        if case.access_log and server.role is Role.PORTICO:
-            yield Row("portico, log off", server, case.threads, False)
+        if case.access_log:
+            yield Row(f"{server.name}{LOG_OFF}", server, case.threads, False)
+            if server.role is Role.PORTICO:
+                yield Row(OBSERVED, server, case.threads, True, is_observed=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import bars
-from cases import CASES, Case
+from cases import CASES, LOG_OFF, Case
 from results import Line, Outcome
 from servers import BENCH, Role
 
@@ -49,7 +49,7 @@ def table(case: Case, outcome: Outcome) -> str:
     for line in good:
         name = f"**{line.label}**" if line.role == Role.PORTICO.value else line.label
         cells = [_cell(line, column, best[column]) for column in case.columns]
-        rows.append([name, *cells, "; ".join(_remarks(case, line))])
+        rows.append([name, *cells, "; ".join(_remarks(case, outcome, line))])
     for line in outcome.lines:
         if first not in line.metrics:
             rows.append([line.label, *("-" for _ in case.columns), "; ".join(line.problems)])
@@ -101,7 +101,10 @@ def _cell(line: Line, column: str, best: float | None) -> str:
     return f"{text} ({value / best:.2f})" if best else text
 
 
-def _remarks(case: Case, line: Line) -> Iterator[str]:
+def _remarks(case: Case, outcome: Outcome, line: Line) -> Iterator[str]:
+    without = outcome.line(f"{line.label.partition(',')[0]}{LOG_OFF}")
+    if without is not None and without is not line:
+        yield f"{line.metrics['cpu_us'] - without.metrics['cpu_us']:+.2f} us for that"
     asked_to = "Connection: close" in case.headers
     if line.metrics.get("keeps_alive") == 0 and not asked_to and line.role == Role.PEER.value:
         yield "closes each connection"

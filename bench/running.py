@@ -61,6 +61,7 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
             files=_files(case) if case.file else None,
             upstream=_free_port() if case.passes_on else 0,
             applications=row.applications,
+            admin_port=_free_port() if row.is_observed else 0,
         )
         command = row.server.command(launch)
         errors = Path(folder, "errors")

@@ -69,6 +69,8 @@ class Launch:
     """The port of another server, which is to respond to everything; 0: there is none."""
     applications: int = 0
     """How many there are, by path; 0: one, and no routes."""
+    admin_port: int = 0
+    """Where portico tells its metrics, its log being in JSON; 0: nowhere, and as it is by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ def _portico(launch: Launch, executable: Path = PORTICO, environment: Path = PEE
     scheme = "" if launch.speaks == "http" else f"{launch.speaks}://"
     argv += ["-b", f"{scheme}127.0.0.1:{launch.port}", "--access-log", str(launch.access_log or "off")]
     argv += ["--keep-alive", "120s"] if launch.idle else []
+    if launch.admin_port:
+        argv += ["--access-log-format", "json", "--admin-bind", f"127.0.0.1:{launch.admin_port}"]
     argv += ["--static", f"{other_servers.FILES_PREFIX}={launch.files}"] if launch.files else []
     if launch.upstream:
         argv[2:3] = ["-c", str(other_servers.portico(launch.folder, other_servers.to(launch.upstream)))]

@@ -28,7 +28,7 @@ use crate::embedder::Embedder;
 use environ::{Environ, RequestParts};
 use failure::{RequestLabel, Served};
 use ladder::{Extensions, ThreadCall};
-use logged::Logged;
+use logged::{Logged, LoggedKeys};
 use portico_engine::calls::{Call, Caller, Outcome, panic_message};
 use portico_engine::clock::DateHeader;
 use pyo3::exceptions::PyRuntimeError;
@@ -47,6 +47,7 @@ pub struct Bridge<'py> {
     embedder: Embedder,
     thread_call: Arc<ThreadCall>,
     date: DateHeader,
+    logged_keys: LoggedKeys,
 }
 
 /// One of the server's applications.
@@ -74,6 +75,7 @@ impl<'py> Bridge<'py> {
             embedder: embedder.clone(),
             thread_call,
             date: DateHeader::default(),
+            logged_keys: LoggedKeys::default(),
         })
     }
 }
@@ -84,7 +86,7 @@ impl Caller for Bridge<'_> {
     }
 
     fn call(&mut self, call: Call<'_>) -> Outcome {
-        let Bridge { py, introduction, applications, environ, embedder, thread_call, date } = self;
+        let Bridge { py, introduction, applications, environ, embedder, thread_call, date, logged_keys } = self;
         let py = *py;
         introduction.make(py);
         let Call { inbound, body, sender, responder, application, mounted, cell, started_ns, resources, said } = call;
@@ -131,7 +133,7 @@ impl Caller for Bridge<'_> {
             let error = PyRuntimeError::new_err(format!("the server has panicked: {}", panic_message(&*panic)));
             response::send(py, &exchange, thread_call, Err(error), date, label)
         });
-        logged.keep(py);
+        logged.keep(py, logged_keys);
         if let Some(input) = input {
             input.get().end(py);
         }

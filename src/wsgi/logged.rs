@@ -7,6 +7,31 @@ use portico_engine::resources::Resources;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString};
 
+/// One thread's keys of what is wanted.
+#[derive(Default)]
+pub struct LoggedKeys {
+    /// Made with the first call: whoever makes a thread's bridge does not know what is wanted.
+    keys: Vec<LoggedKey>,
+}
+
+struct LoggedKey {
+    key: Py<PyString>,
+    is_of_cgi: bool,
+}
+
+impl LoggedKeys {
+    fn of(&mut self, py: Python<'_>, names: &[String]) -> &[LoggedKey] {
+        if self.keys.is_empty() {
+            let key = |name: &String| {
+                let (key, is_of_cgi) = (PyString::intern(py, name).unbind(), !name.contains('.'));
+                LoggedKey { key, is_of_cgi }
+            };
+            self.keys = names.iter().map(key).collect();
+        }
+        &self.keys
+    }
+}
+
 /// The environ of one call, as far as it is wanted.
 pub struct Logged<'a> {
     names: &'a [String],
@@ -29,24 +54,28 @@ impl<'a> Logged<'a> {
     }
 
     /// Keeps what is wanted.
-    pub fn keep(self, py: Python<'_>) {
+    pub fn keep(self, py: Python<'_>, keys: &mut LoggedKeys) {
         if let (Some(said), Some(environ)) = (self.said, self.environ) {
-            let values = self.names.iter().map(|name| value(environ.bind(py), name)).collect();
-            lock(said).environ = values;
+            let environ = environ.bind(py);
+            for (index, key) in keys.of(py, self.names).iter().enumerate() {
+                // Not locked meanwhile: a key of the application's may have a comparison in Python.
+                if let Some(value) = value(environ, key) {
+                    lock(said).set_environ(index, value);
+                }
+            }
         }
     }
 }
 
 /// The value of a variable, if it is a text or a number.
-fn value(environ: &Bound<'_, PyDict>, name: &str) -> Option<Vec<u8>> {
-    let value = environ.get_item(name).ok()??;
+fn value(environ: &Bound<'_, PyDict>, LoggedKey { key, is_of_cgi }: &LoggedKey) -> Option<Vec<u8>> {
+    let value = environ.get_item(key.bind(environ.py())).ok()??;
     if let Ok(text) = value.cast::<PyString>() {
         // A variable of CGI has a character for each byte of the client's (PEP 3333, "Unicode Issues"); an own text of the
         // application's may have any.
         let text = text.to_str().ok()?;
         let bytes: Result<Vec<u8>, _> = text.chars().map(|character| u8::try_from(u32::from(character))).collect();
-        let is_of_cgi = !name.contains('.');
-        return Some(bytes.ok().filter(|_| is_of_cgi).unwrap_or_else(|| text.as_bytes().to_vec()));
+        return Some(bytes.ok().filter(|_| *is_of_cgi).unwrap_or_else(|| text.as_bytes().to_vec()));
     }
     // Not by str(): that begins with the handlers of signals, and what they raise would be lost here.
     if value.is_exact_instance_of::<PyBool>() {

@@ -13,6 +13,8 @@ pub struct AccountTerms {
     pub wants: Wants,
     /// Whether somebody wants to know where the time of calls goes.
     pub is_timed: bool,
+    /// This process: asking for it is a system call.
+    pub process: u32,
     /// The variables of the environ that are kept after the call.
     pub variables: Vec<String>,
     /// The names of the server's applications.
@@ -35,7 +37,7 @@ impl AccountTerms {
         });
         wants.environ = !variables.is_empty();
         let is_timed = access_log.is_some() || has_metrics;
-        AccountTerms { wants, is_timed, variables, applications, route }
+        AccountTerms { wants, is_timed, process: std::process::id(), variables, applications, route }
     }
 
     /// The name of an application, by its number.

@@ -15,6 +15,7 @@ use crate::message::inbound::Inbound;
 use crate::resources::Resources;
 use crate::scoreboard::{ShownRequest, Slot};
 use crate::server::Server;
+use crate::thread_cpu::ThreadCpu;
 use portico_crew::Called;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -72,6 +73,17 @@ pub struct Calls<'a, C> {
     pub me: usize,
     /// Since when the thread has what it takes out of the queue next: before it waited for the interpreter.
     pub free_since_ns: u64,
+    /// What the thread's calls use.
+    pub cpu: ThreadCpu,
+    /// What was kept of its call before, for the next one to be kept in.
+    pub spare: Option<Keeper>,
+}
+
+impl<'a, C> Calls<'a, C> {
+    /// Those of the thread `me`.
+    pub fn new(server: &'a Server, caller: &'a mut C, me: usize) -> Calls<'a, C> {
+        Calls { server, caller, me, free_since_ns: 0, cpu: ThreadCpu::default(), spare: None }
+    }
 }
 
 impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
@@ -115,8 +127,8 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             logged: line.as_deref().map(|line| (inbound.client(client).0, line)),
         };
         let wants = resources.wants();
-        let said = wants.keeper();
-        let cpu_ns = wants.cpu.then(clock::thread_cpu_ns);
+        let said = wants.keeper(self.spare.take());
+        let cpu_ns = wants.cpu.then(|| self.cpu.at(started_ns));
         let entered = Cell::enter(&resources.slot, me, &shown, started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
@@ -151,7 +163,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let is_timed = resources.account_terms.is_timed;
         let mut times =
             if is_timed { resources.slot.call_times(me, started_ns, ended_ns) } else { CallTimes::default() };
-        times.cpu_ns = cpu_ns.map(|before_ns| clock::thread_cpu_ns().saturating_sub(before_ns));
+        times.cpu_ns = cpu_ns.map(|before_ns| self.cpu.at(ended_ns).saturating_sub(before_ns));
         let account = Account {
             client,
             inbound: Some(&inbound),
@@ -164,6 +176,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         };
         resources.slot.settle_at_end(me, started_ns, || account.settle(resources));
         drop(entered);
+        self.spare = account.said;
         self.free_since_ns = ended_ns;
         resources.buffers.give_back(inbound);
         self.flush_access_log_if_due();

@@ -295,7 +295,10 @@ fn class_of(status: u16) -> usize {
     if class < CLASSES.len() { class } else { 0 }
 }
 
-/// Never 0, which is none.
+/// Never 0, which is none. The words that no text fills tell nothing: the first one has the lengths.
 fn hash_of(key: &[u64; KEY_WORDS]) -> u64 {
-    key.iter().fold(0, |hash: u64, word| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1
+    key.iter()
+        .filter(|word| **word != 0)
+        .fold(0, |hash: u64, word| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        | 1
 }

@@ -111,7 +111,7 @@ impl CrewThread<'_> {
         let (server, me) = (self.server, self.me);
         server.resources.slot.has_interpreter(me);
         server.resources.slot.set_thread_id(me, gettid().as_raw_nonzero().get().unsigned_abs().into());
-        server.crew.serve(me, self.first.take(), self.driver, &mut Calls { server, caller, me, free_since_ns: 0 });
+        server.crew.serve(me, self.first.take(), self.driver, &mut Calls::new(server, caller, me));
     }
 }
 

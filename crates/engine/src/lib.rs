@@ -74,6 +74,7 @@ pub mod spare_memory;
 pub mod stacks;
 pub mod state;
 mod sync;
+pub mod thread_cpu;
 mod unused_stack;
 pub mod unwritten;
 pub mod upstream;

@@ -1,7 +1,6 @@
 //! Dates in lines, which are made once a second.
 
 use crate::clock::{self, Civil};
-use std::io::Write as _;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
@@ -46,8 +45,8 @@ impl Dates {
         }
         line.extend_from_slice(text.as_bytes());
         if form == DateForm::Iso {
-            // Writing to a Vec cannot fail.
-            let _ = write!(line, ".{:03}Z", wall_ns / 1_000_000 % 1_000);
+            let digit = |place| b'0' + u8::try_from(wall_ns / place % 10).unwrap_or_default();
+            line.extend_from_slice(&[b'.', digit(100_000_000), digit(10_000_000), digit(1_000_000), b'Z']);
         }
     }
 }

@@ -2,11 +2,16 @@
 
 use std::io::Write as _;
 
+/// Whether all of `text` is printable ASCII but quotes and backslashes. It looks at each byte, whatever those before are:
+/// so the compiler can have many looked at together.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().fold(true, |so_far, byte| so_far & (matches!(byte, 0x20..=0x7e) & (*byte != b'"') & (*byte != b'\\')))
+}
+
 /// Appends `text` with quotes, backslashes and all but printable ASCII as `\xNN`. What is longer than `most_bytes` then
 /// is truncated.
 pub fn push_escaped(line: &mut Vec<u8>, text: &[u8], most_bytes: usize) {
-    let plain = |byte: &u8| matches!(byte, 0x20..=0x7e) && *byte != b'"' && *byte != b'\\';
-    if text.len() <= most_bytes && text.iter().all(plain) {
+    if text.len() <= most_bytes && is_plain(text) {
         line.extend_from_slice(text);
         return;
     }
@@ -16,7 +21,7 @@ pub fn push_escaped(line: &mut Vec<u8>, text: &[u8], most_bytes: usize) {
             line.extend_from_slice(b"...");
             return;
         }
-        if plain(byte) {
+        if is_plain(&[*byte]) {
             line.push(*byte);
         } else {
             // Writing to a Vec cannot fail.
@@ -29,8 +34,7 @@ pub fn push_escaped(line: &mut Vec<u8>, text: &[u8], most_bytes: usize) {
 /// other formats, with the backslash that JSON wants before that. What is longer than `most_bytes` is truncated.
 pub fn push_json(line: &mut Vec<u8>, text: &[u8], most_bytes: usize) {
     line.push(b'"');
-    let plain = |byte: &u8| matches!(byte, 0x20..=0x7e) && *byte != b'"' && *byte != b'\\';
-    if text.len() <= most_bytes && text.iter().all(plain) {
+    if text.len() <= most_bytes && is_plain(text) {
         line.extend_from_slice(text);
     } else {
         push_json_characters(line, text, most_bytes);
@@ -65,8 +69,7 @@ fn push_json_characters(line: &mut Vec<u8>, text: &[u8], most_bytes: usize) {
 
 /// Appends `text` as a value of `key=value`: in quotes if it is empty or has what would end it.
 pub fn push_value(line: &mut Vec<u8>, text: &[u8], most_bytes: usize) {
-    let is_bare = |byte: &u8| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'"' | b'\\' | b'=');
-    if !text.is_empty() && text.len() <= most_bytes && text.iter().all(is_bare) {
+    if !text.is_empty() && text.len() <= most_bytes && is_plain(text) && !text.iter().any(|byte| b" =".contains(byte)) {
         line.extend_from_slice(text);
         return;
     }

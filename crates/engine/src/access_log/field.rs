@@ -6,6 +6,7 @@ use super::date::DateForm;
 use super::record::{AccessRecord, CLIENT_CLOSED_REQUEST};
 use crate::message::framing::ResponseFraming;
 use crate::message::inbound::Inbound;
+use memchr::{memchr, memrchr};
 use portico_wire::Framing;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -432,19 +433,21 @@ impl Field {
 impl Part {
     /// Of a line that has all three.
     pub fn of(self, line: &[u8]) -> Option<&[u8]> {
-        let is_space = |byte: &u8| *byte == b' ';
-        let (method, rest) = split_at(line, line.iter().position(is_space)?);
-        let (target, protocol) = split_at(rest, rest.iter().rposition(is_space)?);
-        let query = target.iter().position(|byte| *byte == b'?');
+        let (method, rest) = split_at(line, memchr(b' ', line)?);
+        let (target, protocol) = split_at(rest, memrchr(b' ', rest)?);
         match self {
             Part::Method => Some(method),
             Part::Target => Some(target),
-            Part::Path => query.map_or(Some(target), |at| target.get(..at)),
-            Part::Query => query.map(|at| split_at(target, at).1),
+            Part::Path => memchr(b'?', target).map_or(Some(target), |at| target.get(..at)),
+            Part::Query => memchr(b'?', target).map(|at| split_at(target, at).1),
             Part::Protocol => Some(protocol),
             Part::Version => protocol.strip_prefix(b"HTTP/"),
         }
     }
+}
+
+fn before_last_space(line: &[u8]) -> Option<&[u8]> {
+    line.get(..memrchr(b' ', line)?)
 }
 
 /// What is before and after the byte at `index`.
@@ -575,9 +578,9 @@ fn decode_base64(text: &[u8]) -> Vec<u8> {
 
 fn message(record: &AccessRecord<'_>) -> Vec<u8> {
     let line = record.request_line;
-    let what = match (Part::Method.of(line), Part::Target.of(line)) {
-        (Some(method), Some(target)) => [method, target].join(&b' '),
-        _ => line.to_vec(),
-    };
-    [what, format!("{:03}", record.status).into_bytes()].join(&b' ')
+    let digit = |place| b'0' + u8::try_from(record.status / place % 10).unwrap_or_default();
+    let mut message = Vec::with_capacity(line.len() + 4);
+    message.extend_from_slice(Part::Method.of(line).and(before_last_space(line)).unwrap_or(line));
+    message.extend_from_slice(&[b' ', digit(100), digit(10), digit(1)]);
+    message
 }

@@ -7,11 +7,14 @@ use super::record::AccessRecord;
 use super::syslog::Source;
 use super::template::{self, Piece};
 use std::io::Write as _;
+use std::net::IpAddr;
 
 /// Bytes of a line that fit in what a pipe takes at once (PIPE_BUF, pipe(7)), without colours, cause and line end.
 const PIPE_BYTES: usize = 4000;
 /// Bytes of an entry of the journal at most, which takes larger ones than a pipe: each text has all that it may.
 const JOURNAL_BYTES: usize = 32 * 1024;
+/// Bytes of what stands before a value that are appended without asking how many there are.
+const LEAD_BYTES: usize = 32;
 /// Bytes of a name of a field of the journal at most.
 const JOURNAL_NAME_BYTES: usize = 64;
 /// Bytes of each text of a client's at most, where a line has to fit in that; and that are left for it, if there is room.
@@ -80,7 +83,65 @@ struct Entry {
 #[derive(Debug, PartialEq, Eq)]
 struct Pair {
     name: String,
+    /// The name as it stands before the value, and what separates it from the pair before.
+    lead: Lead,
     field: Field,
+}
+
+/// What stands before a value.
+#[derive(Debug, PartialEq, Eq)]
+struct Lead {
+    text: String,
+    /// Its beginning: to append so many bytes, always, takes two moves of the processor, and to append as many as there are
+    /// a call.
+    start: [u8; LEAD_BYTES],
+}
+
+impl Lead {
+    fn new(text: String) -> Lead {
+        let mut start = [0; LEAD_BYTES];
+        for (place, byte) in start.iter_mut().zip(text.as_bytes()) {
+            *place = *byte;
+        }
+        Lead { text, start }
+    }
+
+    fn push(&self, line: &mut Vec<u8>) {
+        if self.text.len() > LEAD_BYTES {
+            line.extend_from_slice(self.text.as_bytes());
+            return;
+        }
+        let end = line.len() + self.text.len();
+        line.extend_from_slice(&self.start);
+        line.truncate(end);
+    }
+}
+
+/// How a pair is written.
+#[derive(Clone, Copy)]
+enum Notation {
+    Json,
+    Logfmt,
+    Journal,
+}
+
+impl Notation {
+    fn lead(self, name: &str) -> Lead {
+        Lead::new(match self {
+            Notation::Json => format!(",\"{name}\":"),
+            Notation::Logfmt => format!(" {name}="),
+            Notation::Journal => format!("{name}="),
+        })
+    }
+
+    /// Of the first one, which no line is without.
+    fn first_lead(self, name: &str) -> Lead {
+        let Lead { text, .. } = self.lead(name);
+        Lead::new(match self {
+            Notation::Json => text.replacen(',', "{", 1),
+            Notation::Logfmt | Notation::Journal => text.trim_start().to_owned(),
+        })
+    }
 }
 
 impl Format {
@@ -94,8 +155,8 @@ impl Format {
             "combined" => Shape::Template(template::parse(COMBINED, &mut wanted)?),
             "common" => Shape::Template(template::parse(COMMON, &mut wanted)?),
             "short" => Shape::Template(template::parse(SHORT, &mut wanted)?),
-            "json" => Shape::Json(pairs(json_fields(&mut wanted))),
-            "logfmt" => Shape::Logfmt(pairs(logfmt_fields(&mut wanted))),
+            "json" => Shape::Json(pairs(json_fields(&mut wanted), Notation::Json)),
+            "logfmt" => Shape::Logfmt(pairs(logfmt_fields(&mut wanted), Notation::Logfmt)),
             _ if text.contains('%') => Shape::Template(template::parse(text, &mut wanted)?),
             _ => {
                 let names = NAMES.join(", ");
@@ -112,7 +173,7 @@ impl Format {
     pub fn into_entry(mut self, source: &Source) -> Format {
         let Source { facility, tag } = source;
         let constant = format!("SYSLOG_IDENTIFIER={tag}\nSYSLOG_FACILITY={facility}\n");
-        self.entry = Some(Entry { constant, pairs: pairs(journal_fields(&mut self.wanted)) });
+        self.entry = Some(Entry { constant, pairs: pairs(journal_fields(&mut self.wanted), Notation::Journal) });
         self.make_room();
         self
     }
@@ -130,10 +191,12 @@ impl Format {
             let field = Field::named(name, &mut self.wanted).filter(|_| is_plain);
             let field = field.ok_or_else(|| format!("unknown field {name}"))?;
             if let Some(entry) = &mut self.entry {
-                add_pair(&mut entry.pairs, journal_name(name), field.clone());
+                add_pair(&mut entry.pairs, journal_name(name), field.clone(), Notation::Journal);
             }
-            if let Shape::Json(pairs) | Shape::Logfmt(pairs) = &mut self.shape {
-                add_pair(pairs, name.clone(), field);
+            match &mut self.shape {
+                Shape::Json(pairs) => add_pair(pairs, name.clone(), field, Notation::Json),
+                Shape::Logfmt(pairs) => add_pair(pairs, name.clone(), field, Notation::Logfmt),
+                Shape::Template(_) => {}
             }
         }
         self.make_room();
@@ -212,16 +275,12 @@ impl Format {
                 }
             }
             Shape::Json(pairs) => {
-                line.push(b'{');
-                let start = line.len();
-                for Pair { name, field } in pairs {
+                for Pair { lead, field, .. } in pairs {
                     let value = field.value(record, wall_ns);
                     if matches!(value, Value::Absent) {
                         continue;
                     }
-                    line.extend_from_slice(if line.len() == start { b"\"" } else { b",\"" });
-                    line.extend_from_slice(name.as_bytes());
-                    line.extend_from_slice(b"\":");
+                    lead.push(line);
                     match value {
                         Value::Text(text) => push_bounded(line, &text, &mut room, push_json),
                         Value::Status(status) => push_plain(line, &Value::Number(status.into()), dates),
@@ -236,17 +295,12 @@ impl Format {
                 line.push(b'}');
             }
             Shape::Logfmt(pairs) => {
-                let start = line.len();
-                for Pair { name, field } in pairs {
+                for Pair { lead, field, .. } in pairs {
                     let value = field.value(record, wall_ns);
                     if matches!(value, Value::Absent) {
                         continue;
                     }
-                    if line.len() != start {
-                        line.push(b' ');
-                    }
-                    line.extend_from_slice(name.as_bytes());
-                    line.push(b'=');
+                    lead.push(line);
                     match value {
                         Value::Text(text) => push_bounded(line, &text, &mut room, push_value),
                         _ => push_plain(line, &value, dates),
@@ -257,13 +311,12 @@ impl Format {
         if let Some(entry) = &self.entry {
             line.push(b'\n');
             line.extend_from_slice(entry.constant.as_bytes());
-            for Pair { name, field } in &entry.pairs {
+            for Pair { lead, field, .. } in &entry.pairs {
                 let value = field.value(record, wall_ns);
                 if matches!(value, Value::Absent) {
                     continue;
                 }
-                line.extend_from_slice(name.as_bytes());
-                line.push(b'=');
+                lead.push(line);
                 match value {
                     Value::Text(text) => push_bounded(line, &text, &mut room, push_escaped),
                     _ => push_plain(line, &value, dates),
@@ -301,6 +354,13 @@ fn push_plain(line: &mut Vec<u8>, value: &Value<'_>, dates: &mut Dates) {
         }
         Value::Date(wall_ns, form) => {
             dates.push(line, *form, *wall_ns);
+            Ok(())
+        }
+        Value::Address(IpAddr::V4(address)) => {
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                line.extend_from_slice(if index == 0 { b"" } else { b"." });
+                line.extend_from_slice(digits.format(octet).as_bytes());
+            }
             Ok(())
         }
         Value::Address(address) => write!(line, "{address}"),
@@ -431,12 +491,15 @@ fn journal_name(name: &str) -> String {
 }
 
 /// Adds one, unless there is one of the name.
-fn add_pair(pairs: &mut Vec<Pair>, name: String, field: Field) {
+fn add_pair(pairs: &mut Vec<Pair>, name: String, field: Field, notation: Notation) {
     if !pairs.iter().any(|pair| pair.name == name) {
-        pairs.push(Pair { name, field });
+        pairs.push(Pair { lead: notation.lead(&name), name, field });
     }
 }
 
-fn pairs(fields: Vec<(&str, Field)>) -> Vec<Pair> {
-    fields.into_iter().map(|(name, field)| Pair { name: name.to_owned(), field }).collect()
+fn pairs(fields: Vec<(&str, Field)>, notation: Notation) -> Vec<Pair> {
+    let mut fields = fields.into_iter();
+    let first = fields.next().map(|(name, field)| (notation.first_lead(name), name, field));
+    let others = fields.map(|(name, field)| (notation.lead(name), name, field));
+    first.into_iter().chain(others).map(|(lead, name, field)| Pair { name: name.to_owned(), lead, field }).collect()
 }

@@ -80,6 +80,9 @@ pub struct ServedBy<'a> {
     pub application: &'a str,
 }
 
+/// Bytes of memory for a head that are kept for the next one.
+const KEPT_HEAD_BYTES: usize = 4096;
+
 /// Where that is kept while the request has its call: the response of the next one may begin before its account is made.
 pub type Keeper = Arc<Mutex<Said>>;
 
@@ -88,14 +91,35 @@ pub type Keeper = Arc<Mutex<Said>>;
 pub struct Said {
     /// The head of the response as it was sent.
     pub head: Vec<u8>,
-    /// The values of the variables of the environ that are wanted, in their order, after the call.
+    /// The values of the variables of the environ that are wanted, by their numbers, as far as they have one after the call.
     pub environ: Vec<Option<Vec<u8>>>,
 }
 
+/// The same with nothing in it, if nobody else has it.
+pub fn emptied(mut keeper: Keeper) -> Option<Keeper> {
+    let said = Arc::get_mut(&mut keeper)?.get_mut().ok()?;
+    said.environ.clear();
+    said.head.clear();
+    // One large head is not kept for ever.
+    said.head.shrink_to(KEPT_HEAD_BYTES);
+    Some(keeper)
+}
+
 impl Said {
+    /// Keeps the value of the variable that is wanted as that number.
+    pub fn set_environ(&mut self, index: usize, value: Vec<u8>) {
+        if self.environ.len() <= index {
+            self.environ.resize(index + 1, None);
+        }
+        if let Some(place) = self.environ.get_mut(index) {
+            *place = Some(value);
+        }
+    }
+
     /// The first value of the response's header `name`.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let mut fields = lines(&self.head).skip(1).map(split_line);
+        // Most are told apart by where their colon is not.
+        let mut fields = lines(&self.head).skip(1).filter(|line| line.get(name.len()) == Some(&b':')).map(split_line);
         fields.find(|(given, _)| given.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 

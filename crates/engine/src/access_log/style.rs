@@ -5,7 +5,7 @@ use super::date::Dates;
 use super::destination::Destination;
 use super::field::{Field, Part, Time};
 use super::format::Format;
-use super::record::{AccessRecord, Keeper};
+use super::record::{self, AccessRecord, Keeper};
 use super::syslog::{Header, Source};
 use crate::settings::Settings;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -45,9 +45,9 @@ pub struct Wants {
 }
 
 impl Wants {
-    /// Where it is kept, if something of the response or the environ is.
-    pub fn keeper(self) -> Option<Keeper> {
-        (self.head || self.environ).then(Keeper::default)
+    /// Where it is kept, if something of the response or the environ is: in `spare`, if nobody has that any more.
+    pub fn keeper(self, spare: Option<Keeper>) -> Option<Keeper> {
+        (self.head || self.environ).then(|| spare.and_then(record::emptied).unwrap_or_default())
     }
 
     /// The same for a request without an environ.

@@ -35,7 +35,11 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
         duration_ns: call.duration_ns,
         call: Some(call.times),
         said: None,
-        served_by: ServedBy { worker: resources.slot.index(), process: std::process::id(), ..ServedBy::default() },
+        served_by: ServedBy {
+            worker: resources.slot.index(),
+            process: resources.account_terms.process,
+            ..ServedBy::default()
+        },
         cause: Some(cause),
     });
 }
@@ -115,7 +119,7 @@ impl Account<'_> {
             said: said.as_deref(),
             served_by: ServedBy {
                 worker: resources.slot.index(),
-                process: std::process::id(),
+                process: resources.account_terms.process,
                 thread: self.call.map(|call| call.thread),
                 application,
             },

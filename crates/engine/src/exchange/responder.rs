@@ -217,7 +217,9 @@ impl Responder {
         self.framing.write_head(out, head, &plan, server_header, date);
         self.keep_alive = plan.keep_alive;
         if let Some(said) = &self.said {
-            lock(said).head = out.get(start..).unwrap_or_default().to_vec();
+            let head = &mut lock(said).head;
+            head.clear();
+            head.extend_from_slice(out.get(start..).unwrap_or_default());
         }
         drop(outbound);
         self.plan = Some(plan);

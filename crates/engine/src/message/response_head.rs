@@ -39,7 +39,13 @@ impl ResponseHead {
 
 /// The lines of encoded fields, with their ends.
 pub fn lines(fields: &[u8]) -> impl Iterator<Item = &[u8]> {
-    fields.split_inclusive(|&byte| byte == b'\n')
+    let mut rest = fields;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+        let line;
+        (line, rest) = rest.split_at(end);
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 /// Name and value of a line.
