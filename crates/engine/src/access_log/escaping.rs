@@ -5,7 +5,8 @@ use std::io::Write as _;
 /// Whether all of `text` is printable ASCII but quotes and backslashes. It looks at each byte, whatever those before are:
 /// so the compiler can have many looked at together.
 fn is_plain(text: &[u8]) -> bool {
-    text.iter().fold(true, |so_far, byte| so_far & (matches!(byte, 0x20..=0x7e) & (*byte != b'"') & (*byte != b'\\')))
+    let is_other = |byte: &u8| !matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
+    text.iter().fold(0, |others, byte| others | u8::from(is_other(byte))) == 0
 }
 
 /// Appends `text` with quotes, backslashes and all but printable ASCII as `\xNN`. What is longer than `most_bytes` then
