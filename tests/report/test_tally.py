@@ -105,12 +105,12 @@ def record(**times_ns: int) -> Record:
     ("times_ns", "parts_ns"),
     [
         pytest.param(
-            {"total": 100, "queue": 10, "lock": 5, "app": 80, "cpu": 30, "client": 20},
+            {"total": 100, "queue": 10, "lock": 5, "app": 60, "cpu": 30, "client": 20},
             [10, 5, 30, 30, 0, 20, 5],
             id="all",
         ),
         pytest.param(
-            {"total": 100, "queue": 10, "lock": 5, "app": 80, "client": 20},
+            {"total": 100, "queue": 10, "lock": 5, "app": 60, "client": 20},
             [10, 5, 0, 0, 60, 20, 5],
             id="without CPU",
         ),

@@ -200,14 +200,14 @@ def parts_of(record: Record) -> list[int]:
     """Return where the time of a request went, as PARTS, in nanoseconds; they add up."""
     left = record.total_ns or 0
     taken = []
+    # That of the client is beside that of the application, not in it.
     app_ns, client_ns = record.app_ns or 0, record.client_ns or 0
-    client_ns = min(client_ns, app_ns)
     if record.cpu_ns is None:
         computing = waiting = 0
-        application = app_ns - client_ns
+        application = app_ns
     else:
-        computing = min(record.cpu_ns, app_ns - client_ns)
-        waiting = app_ns - client_ns - computing
+        computing = min(record.cpu_ns, app_ns)
+        waiting = app_ns - computing
         application = 0
     for part in (record.queue_ns or 0, record.lock_ns or 0, computing, waiting, application, client_ns):
         taken.append(min(part, left))

@@ -1,0 +1,52 @@
+"""The shop of examples/slow_shop.py under a load that shows each of its faults."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from process.conftest import Portico, Start
+from process.conftest import start as start
+from support.counted_load import counted_load
+
+SHOP = Path(__file__).resolve().parents[2] / "examples" / "slow_shop.py"
+SLOW_ROUTES = ("/prices", "/stock", "/basket", "/picture")
+
+
+@pytest.fixture
+def shop(start: Start) -> Portico:
+    """The shop, with everything on that tells of it; its access log is `access.json`."""
+    portico = start(
+        SHOP.read_text(),
+        *("--threads", "8", "--workers", "1", "--slow-after", "100ms", "--response-spool", "1M"),
+        *("--access-log", "access.json", "--access-log-format", "json"),
+    )
+    portico.wait_ready()
+    return portico
+
+
+@contextmanager
+def busy(portico: Portico) -> Iterator[None]:
+    """Have clients ask for each of the slow pages: one at a time, but for the basket; the picture slowly."""
+    with ExitStack() as loads:
+        for route, clients in (("/prices", 1), ("/stock", 2), ("/basket", 3)):
+            loads.enter_context(counted_load(portico.port, route, clients=clients))
+        yield
+
+
+def read_slowly(portico: Portico) -> int:
+    """Take the picture as a client with a slow line does; return how many bytes it has."""
+    with socket.create_connection(("127.0.0.1", portico.port), timeout=60) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.sendall(b"GET /picture HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
+        count = 0
+        while data := connection.recv(1 << 20):
+            count += len(data)
+            if count < 4 << 20:
+                # What makes the line slow; nothing is waited for.
+                time.sleep(0.01)
+    return count
