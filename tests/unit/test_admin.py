@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from portico.admin import SilentError, exposition
+from portico.admin.access import Access
 from portico.admin.application import AdminApplication
 from portico.admin.exposition import OPENMETRICS, TEXT, exposed, preferred
 from portico.admin.families import COUNTER, FAMILIES, HISTOGRAM, INFO, Family
@@ -91,9 +92,11 @@ def test_a_metric_that_nobody_tells_is_left_out() -> None:
 def test_a_silent_supervisor_is_a_503() -> None:
     heads: list[str] = []
 
-    def samples() -> Samples:
-        raise SilentError
+    class Silent:
+        def ask(self) -> Samples:
+            raise SilentError
 
     environ = {"PATH_INFO": "/metrics", "REQUEST_METHOD": "GET"}
-    AdminApplication(samples)(environ, lambda status, *_: heads.append(status))  # type: ignore[arg-type, func-returns-value]
+    application = AdminApplication(Silent(), Access(), repr)  # type: ignore[arg-type]
+    application(environ, lambda status, *_: heads.append(status))  # type: ignore[arg-type, func-returns-value]
     assert heads == ["503 Service Unavailable"]
