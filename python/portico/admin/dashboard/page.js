@@ -193,7 +193,7 @@ function draw() {
 // --- Panels
 
 function showHead({ server, running }) {
-  document.title = `${server.name} – portico`;
+  document.title = `${server.name} - portico`;
   setText(at("name"), server.name);
   const words = [
     `portico ${server.version}`, `Python ${server.python}`, `pid ${server.pid}`, `up ${duration(server.uptime_s)}`,

@@ -33,7 +33,7 @@ class AdminSettings(Values):
         group=_ADMIN,
         key="token_file",
         documentation="A file with the token without which nothing is shown at the admin address over TCP: "
-        "16 to 256 visible characters. It is read before privileges are given up, and anew at a reload. Without "
-        "one, metrics are shown to whoever can connect, and the dashboard at a loopback address or a Unix "
-        "socket alone.",
+        "16 to 256 visible characters. It is read before privileges are given up, and anew at a reload. "
+        "Without one, metrics are shown to whoever can connect, and the dashboard at a loopback address or a "
+        "Unix socket alone.",
     )
