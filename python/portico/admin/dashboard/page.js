@@ -3,6 +3,8 @@
 
 const CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
 const POINTS = 180;
+// How frames of a flame graph are coloured, by what most of their samples did.
+const KINDS = { cpu: "cpu", waiting: "waiting", lock: "held" };
 // Without anything for so long, the connection is lost, whatever the browser thinks.
 const PATIENCE_MS = 6000;
 
@@ -232,9 +234,9 @@ function showWindow(window) {
   const { split } = window;
   const parts = [["queue", split.queue_s], ["lock", split.lock_s], ["rest", split.rest_s]];
   const whole = parts.reduce((sum, [, seconds]) => sum + seconds, 0);
-  const share = (seconds) => (whole ? `${number((100 * seconds) / whole, 1)} %` : "–");
-  setText(
-    at("split-text"),
+  const share = (seconds) => `${number((100 * seconds) / whole, 1)} %`;
+  at("split").hidden = !whole;
+  setText(at("split-text"), !whole ? `No call of the application has ended ${name}.` :
     `Of all time of requests ${name}: ${share(split.queue_s)} waiting for a thread, ${share(split.lock_s)} waiting ` +
       `for the interpreter, ${share(split.rest_s)} in the application and the response.`,
   );
@@ -363,7 +365,7 @@ function drawFlame(root, whole, top = root) {
     row.append(...level.map(({ node, left, width }) => {
       const [kind] = Object.entries(node.kinds).sort((one, other) => other[1] - one[1])[0];
       const share = `${node.name}: ${number((100 * node.count) / whole, 1)} %, mostly ${kind}`;
-      const button = element("button", ["waiting", "lock"].includes(kind) ? kind : "cpu", node.name);
+      const button = element("button", KINDS[kind] || "cpu", node.name);
       button.type = "button";
       button.title = share;
       button.setAttribute("aria-label", share);
