@@ -111,7 +111,7 @@ def watching(place: int | Path, **headers: str) -> Iterator[Events]:
 # --- What is told
 
 
-def test_events_tell_of_traffic_workers_and_calls(start: Start, admin: int, tmp_path: Path) -> None:
+def test_events_have_traffic_workers_and_calls(start: Start, admin: int, tmp_path: Path) -> None:
     portico = begin(start, admin, "-w", "2", "--threads", "3", source=SHOP)
     with watching(admin) as events:
         assert events.response.headers["Content-Type"] == "text/event-stream"
@@ -123,19 +123,19 @@ def test_events_tell_of_traffic_workers_and_calls(start: Start, admin: int, tmp_
             portico.get(path)
         with portico.ask(f"/wait/{HOSTILE}"):
             # All of it may not have come by the same second.
-            told = events.wait_for(
+            snapshot = events.wait_for(
                 lambda each: each["start"]["requests"] == each["minute"]["requests"] == 4 and each["requests"]
             )
-            (call,) = told["requests"]
+            (call,) = snapshot["requests"]
             assert (call["method"], call["pid"] in workers(portico)) == ("GET", True)
             assert call["path"] == f"/wait/{HOSTILE}"
-            assert told["running"] == told["point"]["busy"] == told["point"]["active"] == 1
+            assert snapshot["running"] == snapshot["point"]["busy"] == snapshot["point"]["active"] == 1
             (tmp_path / "go on").touch()
-        assert {worker["pid"] for worker in told["workers"]} == set(workers(portico))
-        assert [worker["slot"] for worker in told["workers"]] == [1, 2]
-        assert sum(worker["errors"] for worker in told["workers"]) == 1
-        assert all(worker["rss_bytes"] > 1 << 20 for worker in told["workers"])
-        for window in (told["minute"], told["start"]):
+        assert {worker["pid"] for worker in snapshot["workers"]} == set(workers(portico))
+        assert [worker["slot"] for worker in snapshot["workers"]] == [1, 2]
+        assert sum(worker["errors"] for worker in snapshot["workers"]) == 1
+        assert all(worker["rss_bytes"] > 1 << 20 for worker in snapshot["workers"])
+        for window in (snapshot["minute"], snapshot["start"]):
             slowest, *others = window["routes"]
             assert (slowest["route"], slowest["requests"]) == ("/slow", 1)
             assert slowest["mean_s"] > 0.06
@@ -145,7 +145,7 @@ def test_events_tell_of_traffic_workers_and_calls(start: Start, admin: int, tmp_
             assert split["requests"] == 4
             assert split["rest_s"] > 0.06
             assert window["quantiles_s"]["p99"] > 0.05
-        assert told["server"]["pid"] == portico.process.pid
+        assert snapshot["server"]["pid"] == portico.process.pid
         # What they were each second; there is nothing beside them.
         with watching(admin) as later:
             _, history = later.next()
@@ -193,9 +193,9 @@ def test_there_is_room_for_some(start: Start, admin: int) -> None:
         several = [stack.enter_context(watching(admin)) for _ in range(8)]
         for events in several:
             events.wait_for(lambda _: True)
-        refused = ask(admin, "/events")
-        assert (refused.status, refused.headers["Retry-After"]) == (503, "10")
-        assert refused.text == "8 watch already, which is as many as may; try again later.\n"
+        rejected = ask(admin, "/events")
+        assert (rejected.status, rejected.headers["Retry-After"]) == (503, "10")
+        assert rejected.text == "8 watch already, which is as many as may; try again later.\n"
         # Others are served all the same.
         assert ask(admin, "/metrics").status == ask(admin).status == 200
         several[0].close()
@@ -227,9 +227,9 @@ def test_it_says_so_when_the_supervisor_is_silent(start: Start, admin: int) -> N
         events.wait_for(lambda _: True)
         portico.signal(signal.SIGSTOP)
         try:
-            while not (told := events.next()[1]).get("silent"):
+            while not (snapshot := events.next()[1]).get("silent"):
                 pass
-            assert told == {"silent": True}
+            assert snapshot == {"silent": True}
         finally:
             portico.signal(signal.SIGCONT)
         events.wait_for(lambda each: each["point"])
@@ -317,8 +317,10 @@ def test_a_token_is_asked_for_by_all_that_is_there(start: Start, admin: int, tmp
     portico = with_token(start, f"127.0.0.1:{admin}", tmp_path)
     bearer, cookie = f"Bearer {TOKEN}", f"a=b; portico_admin={TOKEN}"
     for path in ("/", "/metrics", "/page.js", "/events", "/nothing"):
-        refused = ask(admin, path)
-        assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, 'Bearer realm="portico"'), path
+        rejected = ask(admin, path)
+        assert (rejected.status, rejected.headers["WWW-Authenticate"]) == (401, 'Bearer realm="portico"'), (
+            path
+        )
     for wrong in (f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer", f"Basic {TOKEN}", "Bearer \xff\xfe"):
         assert ask(admin, Authorization=wrong).status == 401, wrong
     for wrong in (f"portico_admin={TOKEN}x", f"other={TOKEN}", "portico_admin="):
@@ -347,8 +349,8 @@ def test_an_address_that_others_reach_needs_a_token(start: Start, admin: int, tm
     bind = f"[::ffff:127.0.0.1]:{admin}"
     portico = start(SHOP, "-w", "1", "--admin-bind", bind)
     portico.wait_for("metrics are at /metrics on ")
-    refused = ask(admin)
-    assert (refused.status, "set admin_token_file" in refused.text) == (403, True)
+    rejected = ask(admin)
+    assert (rejected.status, "set admin_token_file" in rejected.text) == (403, True)
     assert ask(admin, "/events").status == 403
     assert ask(admin, "/metrics").status == 200
     portico.stop()

@@ -139,8 +139,8 @@ def test_a_silent_supervisor_is_a_503() -> None:
     ],
 )
 def test_who_may_see_the_dashboard(access: Access, environ: dict[str, str], status: str) -> None:
-    refusal = access.to_dashboard(environ)  # type: ignore[arg-type]
-    assert ("" if refusal is None else refusal.status[:3]) == status
+    rejection = access.to_dashboard(environ)  # type: ignore[arg-type]
+    assert ("" if rejection is None else rejection.status[:3]) == status
 
 
 # --- Questions
@@ -181,7 +181,7 @@ def test_what_is_no_question_is_said(data: bytes) -> None:
 # --- Snapshots
 
 
-class Told:
+class Supervisor:
     """What a supervisor tells, as a test wants it."""
 
     def __init__(self) -> None:
@@ -211,13 +211,13 @@ def figures(sum_s: float, **counts: int) -> list[int]:
     return [*(counts.get(f"b{index}", 0) for index in range(15)), int(sum_s * 1e9)]
 
 
-def test_a_snapshot_tells_of_what_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    told, clock_s = Told(), 100.0
+def test_a_snapshot_has_what_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor, clock_s = Supervisor(), 100.0
     monkeypatch.setattr(snapshots.time, "monotonic", lambda: clock_s)
     taken: list[dict[str, Any]] = []
-    shown = snapshots.Snapshots(told, lambda value: taken.append(value) or b"")  # type: ignore[func-returns-value]
+    shown = snapshots.Snapshots(supervisor, lambda value: taken.append(value) or b"")  # type: ignore[func-returns-value]
     key = ("shop", "GET", "/item", "2xx")
-    told.samples = {
+    supervisor.samples = {
         "http_server_request_duration_seconds": [(key, figures(1.0, b0=10))],
         "portico_request_queue_seconds": [((), figures(0.5, b0=10))],
     }
@@ -229,7 +229,7 @@ def test_a_snapshot_tells_of_what_has_changed(monkeypatch: pytest.MonkeyPatch) -
     assert taken[-1]["start"]["routes"][0]["mean_s"] == 0.1
     # Of a report that is not for everybody.
     assert "control" not in taken[-1]["server"]
-    told.samples = {
+    supervisor.samples = {
         "http_server_request_duration_seconds": [
             (key, figures(2.0, b0=14)),
             (("shop", "GET", "/item", "5xx"), figures(4.0, b11=1)),
@@ -259,13 +259,13 @@ def test_a_snapshot_tells_of_what_has_changed(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_minute_moves_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    told, clock_s = Told(), 0.0
+    supervisor, clock_s = Supervisor(), 0.0
     monkeypatch.setattr(snapshots.time, "monotonic", lambda: clock_s)
     taken: list[dict[str, Any]] = []
-    shown = snapshots.Snapshots(told, lambda value: taken.append(value) or b"")  # type: ignore[func-returns-value]
+    shown = snapshots.Snapshots(supervisor, lambda value: taken.append(value) or b"")  # type: ignore[func-returns-value]
     for count in range(200):
         clock_s = float(count)
-        told.samples = {
+        supervisor.samples = {
             "http_server_request_duration_seconds": [(("shop", "GET", "/", "2xx"), figures(count, b0=count))]
         }
         shown.latest()
@@ -276,10 +276,13 @@ def test_the_minute_moves_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_only_few_look_at_is_not_imported() -> None:
+    names = (
+        *("portico.admin.dashboard", "portico.process.admin.overview", "portico.process.control.verbs"),
+        *("hashlib", "hmac", "html", "json", "urllib"),
+    )
     script = (
         "import sys; import portico.process.admin.serving, portico.process.admin.admin_process; "
-        "print([name for name in sys.modules if name.startswith(('portico.admin.dashboard', 'hashlib', 'json', "
-        "'portico.process.control.verbs', 'portico.process.admin.overview', 'hmac', 'html', 'urllib'))])"
+        f"print([name for name in sys.modules if name.startswith({names})])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n", done.stdout

@@ -26,7 +26,7 @@ MOST_TOKEN_CHARACTERS = 256
 _NOT_IN_COOKIES = '",;\\'
 
 
-class Refusal:
+class Rejection:
     """Why something is not shown: a status, and a sentence for people."""
 
     __slots__ = ("sentence", "status")
@@ -36,21 +36,21 @@ class Refusal:
         self.sentence = sentence
 
 
-_NEEDS_TOKEN = Refusal(
+_NEEDS_TOKEN = Rejection(
     "401 Unauthorized",
     "This needs the admin token: as `Authorization: Bearer TOKEN`, or once as /?token=TOKEN in a browser.",
 )
-_IS_EXPOSED = Refusal(
+_IS_EXPOSED = Rejection(
     "403 Forbidden",
     "The dashboard is not shown without a token at an address that other machines reach: set "
     "admin_token_file, or bind to a loopback address or a Unix socket.",
 )
-_OTHER_NAME = Refusal(
+_OTHER_NAME = Rejection(
     "403 Forbidden",
     "Without a token the dashboard is shown to those who name this machine itself: localhost, 127.0.0.1 or "
     "[::1].",
 )
-_FROM_ELSEWHERE = Refusal("403 Forbidden", "This is not shown within the pages of others.")
+_FROM_ELSEWHERE = Rejection("403 Forbidden", "This is not shown within the pages of others.")
 
 
 class Access:
@@ -67,11 +67,11 @@ class Access:
         self._is_exposed = is_exposed
         self._token = "" if is_unix else token
 
-    def to_metrics(self, environ: Environ) -> Refusal | None:
+    def to_metrics(self, environ: Environ) -> Rejection | None:
         """Return why this request may not read metrics; None if it may."""
         return _NEEDS_TOKEN if self._token and not self._has_token(environ) else None
 
-    def to_dashboard(self, environ: Environ) -> Refusal | None:
+    def to_dashboard(self, environ: Environ) -> Rejection | None:
         """Return why this request may not see the dashboard; None if it may."""
         is_elsewhere = environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin")
         # A link may lead to the page; nothing of it may be a part of another.

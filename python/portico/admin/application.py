@@ -7,7 +7,7 @@ Called on the threads of the admin process. It never waits for the supervisor lo
 from __future__ import annotations
 
 from portico.admin import SilentError
-from portico.admin.access import COOKIE, Access, Refusal
+from portico.admin.access import COOKIE, Access, Rejection
 from portico.admin.exposition import exposed, preferred
 
 TYPE_CHECKING = False
@@ -59,17 +59,17 @@ class AdminApplication:
             return self._metrics(environ, start_response)
         if path == "/" and "token=" in environ.get("QUERY_STRING", ""):
             return self._enter(environ, start_response)
-        refusal = self._access.to_dashboard(environ)
-        if refusal is not None:
-            return _refuse(start_response, refusal)
+        rejection = self._access.to_dashboard(environ)
+        if rejection is not None:
+            return _reject(start_response, rejection)
         return self._show(environ, start_response)
 
     def _metrics(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in _READING:
             return _not_allowed(start_response, _READING)
-        refusal = self._access.to_metrics(environ)
-        if refusal is not None:
-            return _refuse(start_response, refusal)
+        rejection = self._access.to_metrics(environ)
+        if rejection is not None:
+            return _reject(start_response, rejection)
         try:
             samples = self._source.ask()
         except SilentError:
@@ -86,7 +86,7 @@ class AdminApplication:
 
         (token, *_) = parse_qs(environ["QUERY_STRING"]).get("token", [""])
         if not self._access.is_token(token):
-            return _refuse(start_response, Refusal("401 Unauthorized", "This is not the admin token."))
+            return _reject(start_response, Rejection("401 Unauthorized", "This is not the admin token."))
         cookie = ("Set-Cookie", f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict")
         return _send(start_response, "200 OK", "text/html; charset=utf-8", _ENTERED, cookie, *_GUARDED)
 
@@ -117,9 +117,9 @@ class AdminApplication:
         return written[media_type]
 
 
-def _refuse(start_response: StartResponse, refusal: Refusal) -> Iterable[bytes]:
-    challenge = [("WWW-Authenticate", 'Bearer realm="portico"')] if refusal.status.startswith("401") else []
-    return _say(start_response, refusal.status, refusal.sentence, *challenge, *_GUARDED)
+def _reject(start_response: StartResponse, rejection: Rejection) -> Iterable[bytes]:
+    challenge = [("WWW-Authenticate", 'Bearer realm="portico"')] if rejection.status.startswith("401") else []
+    return _say(start_response, rejection.status, rejection.sentence, *challenge, *_GUARDED)
 
 
 def _not_allowed(start_response: StartResponse, methods: tuple[str, ...]) -> Iterable[bytes]:

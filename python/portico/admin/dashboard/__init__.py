@@ -96,20 +96,20 @@ class Dashboard:
         if not self._is_profiling.acquire(False):
             return _said("409 Conflict", "Another profile is being made.")
         try:
-            told = self._source.begin_profile(self._write(wanted))
+            reply = self._source.begin_profile(self._write(wanted))
             until_s = time.monotonic() + wanted["seconds"] + MOST_PROFILE_S
-            while not told and time.monotonic() < until_s and not environ["portico.draining"]():
+            while not reply and time.monotonic() < until_s and not environ["portico.draining"]():
                 time.sleep(_PAUSE_S)
-                told = self._source.profile()
+                reply = self._source.profile()
         except SilentError:
             return "503 Service Unavailable", _PLAIN, (_SILENT.encode(),), ()
         finally:
             self._is_profiling.release()
-        if "result" in told:
-            return "200 OK", _JSON, (self._write(told["result"]),), ()
-        if "error" in told:
-            status = _FAILURES.get(told["error"], "500 Internal Server Error")
-            return _said(status, f"{told['message']}.")
+        if "result" in reply:
+            return "200 OK", _JSON, (self._write(reply["result"]),), ()
+        if "error" in reply:
+            status = _FAILURES.get(reply["error"], "500 Internal Server Error")
+            return _said(status, f"{reply['message']}.")
         return _said("503 Service Unavailable", "The profile was not there in time.")
 
 

@@ -285,7 +285,7 @@ function showRequests({ requests }) {
 function showSlow({ slow }) {
   at("slow-section").hidden = !slow;
   if (!slow) return;
-  setText(at("slow-not"), slow.not_told ? `Not recorded: ${slow.not_told}.` : "");
+  setText(at("slow-not"), slow.not_recorded ? `Not recorded: ${slow.not_recorded}.` : "");
   const [lines, recent] = [slow.lines || [], slow.recent || []];
   fill("lines", lines.map((line) => [
     { text: `${line.file}:${line.line} ${line.function}`, className: "wide" },

@@ -157,8 +157,8 @@ class AdminProcess:
             return
         if questions:
             number, about, line = questions[-1]
-            told = self._figures(now_s) if about == FIGURES else self._tell(about, line, now_s)
-            self._unsent = reply_to(number, told)
+            reply = self._figures(now_s) if about == FIGURES else self._tell(about, line, now_s)
+            self._unsent = reply_to(number, reply)
             self._send()
 
     def _tell(self, about: int, line: bytes, now_s: float) -> dict[str, Any]:

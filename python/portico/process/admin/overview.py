@@ -51,17 +51,17 @@ class Overview:
         return self._reports(now_s)
 
     def _reports(self, now_s: float) -> dict[str, Any]:
-        told: dict[str, Any] = {"has_profile": _PROFILE in VERBS}
+        reports: dict[str, Any] = {"has_profile": _PROFILE in VERBS}
         for name in _REPORTS:
             if name in VERBS:
                 try:
                     result = begin(self._subject, {"protocol": PROTOCOL, "verb": name}, now_s)
                 except VerbError as error:
-                    told[name] = {"not_told": error.message}
+                    reports[name] = {"not_recorded": error.message}
                 else:
                     assert not callable(result), "these verbs tell at once"
-                    told[name] = _bounded(result)
-        return told
+                    reports[name] = _bounded(result)
+        return reports
 
     def _begin(self, line: bytes, now_s: float) -> dict[str, Any]:
         """Begin the profile that `line` asks for, unless another one is made."""

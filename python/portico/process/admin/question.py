@@ -61,9 +61,9 @@ def read_questions(received: bytearray) -> Iterator[tuple[int, int, bytes]]:
         yield number, about, line
 
 
-def reply_to(number: int, told: Any) -> bytes:
+def reply_to(number: int, reply: Any) -> bytes:
     """Return what the supervisor sends to the question with that number."""
-    data = marshal.dumps(told)
+    data = marshal.dumps(reply)
     return number.to_bytes(NUMBER_BYTES, "little") + len(data).to_bytes(NUMBER_BYTES, "little") + data
 
 
@@ -96,20 +96,20 @@ class Question:
 
     def overview(self) -> dict[str, Any]:
         """Return what the dashboard shows beside figures (`overview.py`). Raises SilentError."""
-        return self._told(OVERVIEW)
+        return self._report(OVERVIEW)
 
     def begin_profile(self, line: bytes) -> dict[str, Any]:
         """Have a profile begun; `line` is the request. Return how it stands. Raises SilentError."""
-        return self._told(BEGIN, line)
+        return self._report(BEGIN, line)
 
     def profile(self) -> dict[str, Any]:
         """Return how the profile stands. Raises SilentError."""
-        return self._told(OUTCOME)
+        return self._report(OUTCOME)
 
-    def _told(self, about: int, line: bytes = b"") -> dict[str, Any]:
+    def _report(self, about: int, line: bytes = b"") -> dict[str, Any]:
         with self._lock:
-            told: dict[str, Any] = self._ask(about, time.monotonic() + _PATIENCE_S, line)
-            return told
+            reply: dict[str, Any] = self._ask(about, time.monotonic() + _PATIENCE_S, line)
+            return reply
 
     def _ask(self, about: int, until_s: float, line: bytes = b"") -> Any:
         self._number = self._number + 1 & _MOST_NUMBER
