@@ -124,12 +124,16 @@ def test_events_have_traffic_workers_and_calls(start: Start, admin: int, tmp_pat
         with portico.ask(f"/wait/{HOSTILE}"):
             # All of it may not have come by the same second.
             snapshot = events.wait_for(
-                lambda each: each["start"]["requests"] == each["minute"]["requests"] == 4 and each["requests"]
+                lambda each: (
+                    (each["start"]["requests"], each["minute"]["requests"]) == (4, 4)
+                    and each["requests"]
+                    and each["point"]["busy"] == each["point"]["active"] == 1
+                )
             )
             (call,) = snapshot["requests"]
             assert (call["method"], call["pid"] in workers(portico)) == ("GET", True)
             assert call["path"] == f"/wait/{HOSTILE}"
-            assert snapshot["running"] == snapshot["point"]["busy"] == snapshot["point"]["active"] == 1
+            assert (snapshot["running"], snapshot["point"]["threads"]) == (1, 6)
             (tmp_path / "go on").touch()
         assert {worker["pid"] for worker in snapshot["workers"]} == set(workers(portico))
         assert [worker["slot"] for worker in snapshot["workers"]] == [1, 2]
