@@ -76,7 +76,7 @@ compare-lifecycle: build
 test-pythons:
 	$(PYTHON) tests/pythons.py $(PYTHONS)
 
-PUBLISHED := $(SOURCES) $(shell find python -name '*.py*' -not -path '*/__pycache__/*') LICENSE python/README.md tests/wheels.py
+PUBLISHED := $(SOURCES) $(shell find python \( -name '*.py*' -o -name 'page.*' \) -not -path '*/__pycache__/*') LICENSE python/README.md tests/wheels.py
 
 wheels: dist/.all
 

@@ -215,7 +215,7 @@ def test_both_formats_tell_the_same(start: Start, admin: int) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "headers"),
     [
-        ("GET", "/", 404, {}),
+        ("GET", "/page", 404, {}),
         ("GET", "/metrics/", 404, {}),
         ("POST", "/other", 404, {}),
         ("POST", "/metrics", 405, {"Allow": "GET, HEAD"}),

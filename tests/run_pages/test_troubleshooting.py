@@ -43,6 +43,7 @@ ELSEWHERE = {
     "python/portico/ctl/*": "portico ctl: docs/operations.md",
     "python/portico/top/*": "portico top: docs/run/top.md",
     "python/portico/process/cluster/entry.py": "commands to HAProxy",
+    "python/portico/process/admin/overview.py": "what the dashboard says: docs/run/dashboard.md",
     "python/portico/process/control/actions.py": "what portico ctl says: docs/operations.md",
     "python/portico/process/control/clients.py": "what portico ctl says: docs/operations.md",
     "python/portico/process/control/json_lines.py": "what portico ctl says: docs/operations.md",

@@ -79,9 +79,17 @@ class Browser:
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self._ask("Emulation.setEmulatedMedia", features=[feature])
 
-    def picture(self) -> bytes:
-        """The page as it is seen, a PNG."""
-        return base64.b64decode(self._ask("Page.captureScreenshot")["data"])
+    def press(self, key: str, code: int, text: str = "") -> None:
+        """Press a key and let it go: its name (`Tab`), its code (9), and what it writes, if anything."""
+        for kind in ("keyDown", "keyUp"):
+            written = {"text": text} if text and kind == "keyDown" else {}
+            self._ask(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **written
+            )
+
+    def picture(self, *, is_whole: bool = False) -> bytes:
+        """The page as it is seen, or all of it, a PNG."""
+        return base64.b64decode(self._ask("Page.captureScreenshot", captureBeyondViewport=is_whole)["data"])
 
     def close(self) -> None:
         """End it."""

@@ -10,7 +10,6 @@ import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 
-from portico.config.address import Address
 from portico.config.addresses import parse_address
 from portico.config.clashes import clashes
 from portico.config.document import SURELY_MEANT
@@ -19,6 +18,7 @@ from portico.config.file import VARIABLE
 from portico.config.finding import why_none_was_found
 from portico.config.kinds import LogFile
 from portico.config.log_daemon import is_log_daemon
+from portico.config.reach import is_reached_from_elsewhere
 from portico.config.routes.table import Routes, asks_dns, needs_no_application
 from portico.config.routes.tls import in_tls, unverified
 from portico.config.settings import TABLE, Settings
@@ -35,7 +35,10 @@ def check(settings: Settings) -> None:
     directory = working_directory(settings)
     mistakes = _in_directory(settings, directory)
     # What is wrong below a directory that cannot be entered, nobody can tell.
-    rules = (_in_import_path, _in_static_directories, _in_folders, in_error_pages, in_tls, _in_logs)
+    rules = (
+        *(_in_import_path, _in_static_directories, _in_folders, in_error_pages, in_tls, _in_logs),
+        _in_admin_token,
+    )
     below = [] if mistakes else [sentence for rule in rules for sentence in rule(settings, directory)]
     app = [] if mistakes and not settings.app else _in_app(settings)
     elsewhere = [*_in_installed(settings), *_in_access_lines(settings)]
@@ -94,20 +97,12 @@ def _as_root(settings: Settings) -> Iterator[str]:
     if (
         os.geteuid()
         or settings.user not in ("", "root", "0")
-        or not any(_is_reached_from_elsewhere(parse_address(text)) for text in settings.bind)
+        or not any(is_reached_from_elsewhere(parse_address(text)) for text in settings.bind)
     ):
         return
     yield (
         "portico runs as root, and the application with it: start it as a user of its own (User= of systemd, "
         "which `portico generate systemd` writes; USER of a Dockerfile), or let its workers be one (--user)"
-    )
-
-
-def _is_reached_from_elsewhere(address: Address) -> bool:
-    return (
-        bool(address.host)
-        and address.host not in ("localhost", "::1")
-        and not address.host.startswith("127.")
     )
 
 
@@ -196,6 +191,22 @@ def _in_log_daemon(settings: Settings) -> Iterator[str]:
     if why:
         origin = settings.origins[Settings.access_log.attribute]
         yield f"{origin}: expected a log daemon at {quoted(settings.access_log)}, got: {why}"
+
+
+def _in_admin_token(settings: Settings, directory: str) -> Iterator[str]:
+    """The file with the token of the admin address, which is read there, and never becomes a setting."""
+    if not settings.admin_token_file or settings.admin_bind == "off":
+        return
+    origin = settings.origins[Settings.admin_token_file.attribute]
+    # Here, because few have one.
+    from portico.admin.access import read_token
+
+    try:
+        read_token(os.path.join(directory, settings.admin_token_file))
+    except OSError as error:
+        yield f"{origin}: cannot read {quoted(settings.admin_token_file)}: {error.strerror}"
+    except ValueError as error:
+        yield f"{origin}: {error}; {quoted(settings.admin_token_file)} has something else"
 
 
 def _in_logs(settings: Settings, directory: str) -> Iterator[str]:

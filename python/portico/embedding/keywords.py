@@ -40,6 +40,7 @@ NOT_HERE = {
     "route_timeout": _OF_WORKERS,
     "route_slow_after": _OF_WORKERS,
     "admin_bind": _OF_SUPERVISOR,
+    "admin_token_file": _OF_SUPERVISOR,
     "cluster_agent": _OF_SUPERVISOR,
     "cluster_haproxy": _OF_SUPERVISOR,
     "cluster_backend": _OF_SUPERVISOR,

@@ -272,6 +272,7 @@ class Supervisor:
                 self._life,
                 leave=self._leave_to_admin,
                 figures=self._have_figures().now,
+                subject=self._subject,
             )
         return self._admin
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portico.admin import Samples
+    from portico.process.control.subject import Subject
     from portico.process.generations import Generations
     from portico.process.life import Life
     from portico.process.loop import Loop
@@ -32,12 +33,12 @@ class AdminAddress(Duty):
     """The process, if there is one, and those before it that still finish something.
 
     `leave` lets a forked process have nothing of the supervisor but the sockets of the admin address;
-    `figures` returns what a process may be told.
+    `figures` returns what a process may be told, `subject` what a dashboard is made of.
     """
 
     __slots__ = (
         *("_back_off", "_figures", "_generations", "_leave", "_leaving", "_life", "_loop"),
-        *("_plan", "_process"),
+        *("_plan", "_process", "_subject"),
     )
 
     def __init__(
@@ -48,12 +49,14 @@ class AdminAddress(Duty):
         *,
         leave: Callable[[], None],
         figures: Callable[[float], Samples],
+        subject: Callable[[], Subject],
     ) -> None:
         self._loop = loop
         self._generations = generations
         self._life = life
         self._leave = leave
         self._figures = figures
+        self._subject = subject
         self._process: AdminProcess | None = None
         self._leaving: list[AdminProcess] = []
         self._back_off = BackOff()
@@ -107,7 +110,7 @@ class AdminAddress(Duty):
 
     def take_over(self, record: dict[str, Any]) -> None:
         """Have the process of the supervisor before: as that of a plan before."""
-        self._process = AdminProcess(self._loop, self._figures, **record)
+        self._process = AdminProcess(self._loop, self._figures, self._subject, **record)
 
     def end(self) -> None:
         """End all of them, with the server; what they have to tell is of no use any more."""
@@ -128,7 +131,12 @@ class AdminAddress(Duty):
     def _start(self, now_s: float) -> None:
         try:
             self._process = AdminProcess.start(
-                self._loop, self._figures, self._generations.current, self._leave, now_s=now_s
+                self._loop,
+                self._figures,
+                self._subject,
+                self._generations.current,
+                self._leave,
+                now_s=now_s,
             )
         except OSError as error:
             self._back_off.failed(now_s)

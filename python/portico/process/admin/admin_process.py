@@ -1,11 +1,15 @@
-"""One admin process, as the supervisor sees it: told to leave over its line, told figures when it asks."""
+"""One admin process, as the supervisor sees it: told to leave over its line, told what it asks for.
+
+It is never waited for. What it does not take at once is kept, and nothing more is read of it until it has.
+"""
 
 from __future__ import annotations
 
 import os
+import select
 
 from portico import _core, log
-from portico.process.admin.question import NUMBER_BYTES, reply_to
+from portico.process.admin.question import FIGURES, BadQuestionError, read_questions, reply_to
 from portico.process.messages import Decoder, Drain, Ready, encode
 from portico.process.signals import signal
 from portico.process.tracebacks import traceback_of
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from portico.admin import Samples
+    from portico.process.admin.overview import Overview
+    from portico.process.control.subject import Subject
     from portico.process.loop import Loop
     from portico.process.plan import Plan
 
@@ -25,14 +31,21 @@ _READ_BYTES = 4096
 
 
 class AdminProcess:
-    """A process with its line and the socket that it asks over; `figures` returns what it may be told."""
+    """A process with its line and the socket that it asks over.
 
-    __slots__ = ("_decoder", "_figures", "_figures_fd", "_line_fd", "_loop", "_places", "pid", "started_at_s")
+    `figures` returns what it may be told, `subject` what more of that is made of where it has a dashboard.
+    """
+
+    __slots__ = (
+        *("_decoder", "_figures", "_figures_fd", "_line_fd", "_loop", "_overview", "_places"),
+        *("_received", "_subject", "_unsent", "pid", "started_at_s"),
+    )
 
     def __init__(
         self,
         loop: Loop,
         figures: Callable[[float], Samples],
+        subject: Callable[[], Subject],
         *,
         pid: int,
         line_fd: int,
@@ -43,6 +56,11 @@ class AdminProcess:
         """`places` are where it serves, for the log; empty if that was said."""
         self._loop = loop
         self._figures = figures
+        self._subject = subject
+        # From the first time on that somebody looks at the dashboard.
+        self._overview: Overview | None = None
+        self._received = bytearray()
+        self._unsent = b""
         self.pid = pid
         self._line_fd = line_fd
         self._figures_fd = figures_fd
@@ -56,6 +74,7 @@ class AdminProcess:
     def start(
         loop: Loop,
         figures: Callable[[float], Samples],
+        subject: Callable[[], Subject],
         plan: Plan,
         leave: Callable[[], None],
         *,
@@ -70,6 +89,7 @@ class AdminProcess:
         return AdminProcess(
             loop,
             figures,
+            subject,
             pid=pid,
             line_fd=line_fd,
             figures_fd=figures_fd,
@@ -120,21 +140,48 @@ class AdminProcess:
             self._places = ""
 
     def _reply(self, now_s: float) -> None:
-        """Tell the figures, once for all questions that have come."""
+        """Reply to the last question that has come: who asks another one does not wait for those before."""
         data = _read(self._figures_fd)
         if data is None:
             return
         if not data:
             self._loop.forget(self._figures_fd)  # it is reaped in a moment
             return
-        reply = reply_to(int.from_bytes(data[-NUMBER_BYTES:], "little"), self._figures(now_s))
+        self._received += data
         try:
-            has_room = os.write(self._figures_fd, reply) == len(reply)
-        except OSError:
-            has_room = False
-        if not has_room:
-            # It asks again and again, and reads nothing: the next one will.
+            questions = list(read_questions(self._received))
+        except BadQuestionError:
+            # The next one will be of sound mind.
             os.kill(self.pid, signal.SIGKILL)
+            self._loop.forget(self._figures_fd)
+            return
+        if questions:
+            number, about, line = questions[-1]
+            reply = self._figures(now_s) if about == FIGURES else self._tell(about, line, now_s)
+            self._unsent = reply_to(number, reply)
+            self._send()
+
+    def _tell(self, about: int, line: bytes, now_s: float) -> dict[str, Any]:
+        if self._overview is None:
+            # Here, because most who ask for figures look at no dashboard.
+            from portico.process.admin.overview import Overview
+
+            self._overview = Overview(self._subject())
+        return self._overview.tell(about, line, now_s)
+
+    def _send(self) -> None:
+        """Send as much as it takes now, and the rest when there is room; then hear of it again."""
+        try:
+            self._unsent = self._unsent[os.write(self._figures_fd, self._unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._loop.forget(self._figures_fd)  # it is reaped in a moment
+            return
+        if self._unsent:
+            self._loop.watch(self._figures_fd, lambda _: self._send(), when=select.POLLOUT)
+        else:
+            self._loop.watch(self._figures_fd, self._reply)
 
 
 def _be_admin(plan: Plan, leave: Callable[[], None], line_fd: int, figures_fd: int) -> NoReturn:

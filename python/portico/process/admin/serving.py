@@ -12,9 +12,11 @@ import os
 import sys
 
 from portico import _core, log
+from portico.admin.access import Access, read_token
 from portico.admin.application import AdminApplication
 from portico.config.identity import are_privileges_given_up
-from portico.errors import EXIT_FINE
+from portico.config.reach import is_reached_from_elsewhere
+from portico.errors import EXIT_FINE, quoted
 from portico.process.admin.question import Question
 from portico.process.messages import Ready, encode
 from portico.process.plan import handed_settings
@@ -39,8 +41,9 @@ if TYPE_CHECKING:
 _SETTINGS: dict[str, Any] = {
     "script_name": "",
     "strict": False,
-    # One may wait for the supervisor.
-    "threads": 2,
+    # Two for metrics, of which one may wait for the supervisor. Each who watches the dashboard (8: see
+    # portico.admin.dashboard.watching), and who has a profile made, has another, started when it is needed.
+    "threads": 11,
     "graceful_timeout_s": 2.0,
     "max_request_body_bytes": 4096,
     "max_connections": 128,
@@ -80,6 +83,8 @@ def serve_admin(plan: Plan, *, supervisor_fd: int, figures_fd: int, supervisor_p
     gc.enable()
     _core.name_process("portico admin", f"portico: admin {plan.name}")
     configure_log(plan.settings)
+    # Before privileges are given up: what the application runs as need not be able to read it.
+    access = _access(plan)
     for number in WORKER_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if are_privileges_given_up(plan.settings, plan.identity):
@@ -90,9 +95,35 @@ def serve_admin(plan: Plan, *, supervisor_fd: int, figures_fd: int, supervisor_p
     question = Question(figures_fd, _of_this_process(supervisor_pid))
     settings = handed_settings({**plan.settings.values, **_SETTINGS}, plan.settings.origins)
     process = AdminEngineProcess(plan, supervisor_fd)
-    _core.serve(AdminApplication(question.ask), settings, process, _core.Scoreboard(1), 0)
+    application = AdminApplication(question, access, _write)
+    _core.serve(application, settings, process, _core.Scoreboard(1), 0)
     flush_all()
     os._exit(EXIT_FINE)
+
+
+def _access(plan: Plan) -> Access:
+    """Return who may read what at the address of `plan`; ends the process if its token cannot be read."""
+    file, token = plan.settings.admin_token_file, ""
+    try:
+        if file:
+            token = read_token(os.path.join(plan.directory, file))
+    except (OSError, ValueError) as error:
+        # It was there at the start.
+        log.error(f"cannot read the admin token in {quoted(file)}: {error}")
+        flush_all()
+        os._exit(1)
+    return Access(
+        is_unix=all(not listener.address.host for listener in plan.admin),
+        is_exposed=any(is_reached_from_elsewhere(listener.address) for listener in plan.admin),
+        token=token,
+    )
+
+
+def _write(value: Any) -> bytes:
+    # Here, because metrics are none.
+    from portico.process.control.json_lines import write_line
+
+    return write_line(value)
 
 
 def _of_this_process(supervisor_pid: int) -> Samples:

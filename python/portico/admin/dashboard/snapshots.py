@@ -1,0 +1,258 @@
+"""Looks at the server once a second while somebody watches, and says what is to be shown of it.
+
+A *point* is what a second was like, of which the last are kept as the history; a *snapshot* is the latest
+point with all that is there now. What was seen before, without which there are no rates, is forgotten once
+nobody has watched for a while. Durations are known in buckets alone, as everybody else has them
+(`portico.admin`).
+"""
+
+from __future__ import annotations
+
+import time
+from _thread import allocate_lock
+
+from portico._core import DURATION_BOUNDS_S
+from portico.admin import SilentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
+
+    from portico.admin import Samples, Source
+
+    Key = tuple[str, ...]
+
+_REQUESTS = "http_server_request_duration_seconds"
+_QUEUE = "portico_request_queue_seconds"
+_LOCK = "portico_gil_wait_seconds"
+
+_PERIOD_S = 0.95
+"""A bit less than a second: who comes a second after the last look is not too early."""
+_FORGET_AFTER_S = 5.0
+_POINTS = 180
+_WINDOW_S, _STEP_S = 60.0, 10.0
+"""Routes are told of the last minute, which moves on in steps."""
+_MOST_ROUTES = 20
+_NO_CLASS = "none"
+_OF_WORKERS = (
+    *("slot", "pid", "state", "generation", "age_s", "workers_before", "threads", "running", "requests"),
+    *("errors", "connections", "rss_bytes"),
+)
+_OF_SERVER = (
+    *("name", "version", "python", "pid", "uptime_s", "stage", "generation", "reloading", "restarts"),
+    *("workers_wanted", "total", "rss_bytes"),
+)
+
+
+class Snapshots:
+    """The latest snapshot, as JSON by `write`, for however many ask for it."""
+
+    def __init__(self, source: Source, write: Callable[[Any], bytes]) -> None:
+        self._source = source
+        self._write = write
+        self._lock = allocate_lock()
+        self._taken_at_s = float("-inf")
+        self._latest = b""
+        self._history: list[dict[str, Any]] = []
+        # Those before the latest ones, at least a step apart, the oldest first: to compare with.
+        self._looks: list[_Look] = []
+        self._last: _Look | None = None
+
+    def history(self) -> bytes:
+        """Return the points that are kept, and what is the same in all of them."""
+        with self._lock:
+            self._forget(time.monotonic())
+            return self._write({"bounds_s": list(DURATION_BOUNDS_S), "points": self._history})
+
+    def latest(self) -> bytes:
+        """Return what is to be shown now, no older than a second."""
+        with self._lock:
+            now_s = time.monotonic()
+            if now_s >= self._taken_at_s + _PERIOD_S:
+                self._forget(now_s)
+                self._taken_at_s = now_s
+                self._latest = self._write(self._take(now_s))
+            return self._latest
+
+    def _forget(self, now_s: float) -> None:
+        if now_s > self._taken_at_s + _FORGET_AFTER_S:
+            self._history.clear()
+            self._looks.clear()
+            self._last = None
+
+    def _take(self, now_s: float) -> dict[str, Any]:
+        try:
+            samples, overview = self._source.ask(kept_s=_PERIOD_S / 2), self._source.overview()
+        except SilentError:
+            return {"silent": True}
+        look = _Look(now_s, samples)
+        point = None if self._last is None else _point(look, self._last, overview)
+        if point is not None:
+            self._history = [*self._history, point][-_POINTS:]
+        self._last = look
+        self._looks = [each for each in self._looks if each.at_s >= now_s - _WINDOW_S]
+        before = self._looks[0] if self._looks else None
+        if not self._looks or now_s >= self._looks[-1].at_s + _STEP_S:
+            self._looks.append(look)
+        return {
+            "silent": False,
+            "server": _some(overview["status"], _OF_SERVER),
+            "point": point,
+            "minute": None if before is None else _window(look, before),
+            "start": _window(look, None),
+            "workers": [_some(worker, _OF_WORKERS) for worker in overview["workers"]["workers"]],
+            "requests": overview["requests"]["requests"],
+            "running": overview["status"]["running"],
+            # A version without that verb has none.
+            "slow": overview.get("slow"),
+            "has_profile": overview["has_profile"],
+        }
+
+
+class _Look:
+    """The figures at one time."""
+
+    __slots__ = ("at_s", "requests", "samples")
+
+    def __init__(self, at_s: float, samples: Samples) -> None:
+        self.at_s = at_s
+        self.samples = samples
+        self.requests: dict[Key, list[int]] = {
+            key: figures for key, figures in samples.get(_REQUESTS, ()) if isinstance(figures, list)
+        }
+
+    def since(self, before: _Look | None) -> Iterator[tuple[Key, list[int]]]:
+        """Yield of each series of requests what has come since then, or since there are counts."""
+        for key, figures in self.requests.items():
+            then = None if before is None else before.requests.get(key)
+            yield key, _less(figures, then)
+
+    def waits_since(self, name: str, before: _Look | None) -> list[int]:
+        """Return the figures of one of the two waits since then."""
+        now, then = self._whole(name), None if before is None else before._whole(name)
+        return _less(now, then)
+
+    def number(self, name: str, *labels: str) -> float | None:
+        """Return the value of a metric, None where that is not told."""
+        for found, value in self.samples.get(name, ()):
+            if found == labels and not isinstance(value, list):
+                return value
+        return None
+
+    def _whole(self, name: str) -> list[int]:
+        return _summed(figures for _, figures in self.samples.get(name, ()) if isinstance(figures, list))
+
+
+def _point(look: _Look, before: _Look, overview: dict[str, Any]) -> dict[str, Any]:
+    elapsed_s = max(look.at_s - before.at_s, 0.001)
+    classes: dict[str, int] = {}
+    all_figures = []
+    for key, figures in look.since(before):
+        all_figures.append(figures)
+        if count := sum(figures[:-1]):
+            of_class = key[-1] or _NO_CLASS
+            classes[of_class] = classes.get(of_class, 0) + count
+    busy, idle = (look.number("portico_worker_threads", state) or 0 for state in ("busy", "idle"))
+    saturation = look.number("portico_saturation")
+    return {
+        "at": round(time.time(), 1),
+        "rates": {name: round(count / elapsed_s, 2) for name, count in classes.items()},
+        "counts": _summed(all_figures)[:-1],
+        "queue_s": _mean_s(look.waits_since(_QUEUE, before)),
+        "lock_s": _mean_s(look.waits_since(_LOCK, before)),
+        "busy": busy,
+        "threads": busy + idle,
+        # Those that wait for a thread, too, and those whose responses are still sent.
+        "active": look.number("http_server_active_requests") or 0,
+        "backlog": look.number("portico_accept_backlog") or 0,
+        "saturation": None if saturation is None else round(saturation, 4),
+        "running": overview["status"]["running"],
+    }
+
+
+def _window(look: _Look, before: _Look | None) -> dict[str, Any]:
+    """Return what all requests of a time were like, and the slowest routes in it."""
+    routes: dict[tuple[str, str, str], list[list[int]]] = {}
+    failed: dict[tuple[str, str, str], int] = {}
+    called = []
+    for (application, method, route, status_class), figures in look.since(before):
+        if not (count := sum(figures[:-1])):
+            continue
+        key = (application, method, route)
+        routes.setdefault(key, []).append(figures)
+        failed[key] = failed.get(key, 0) + (count if status_class == "5xx" else 0)
+        if application:
+            called.append(figures)
+    rows: list[dict[str, Any]] = []
+    for key, several in routes.items():
+        figures = _summed(several)
+        rows.append(
+            {
+                **dict(zip(("application", "method", "route"), key, strict=True)),
+                "requests": sum(figures[:-1]),
+                "errors": failed[key],
+                "mean_s": _mean_s(figures),
+                "p95_s": _quantile_s(figures, 0.95),
+                "total_s": round(figures[-1] / 1e9, 3),
+            }
+        )
+    everything = _summed(figures for several in routes.values() for figures in several)
+    waits = [look.waits_since(name, before) for name in (_QUEUE, _LOCK)]
+    total, (queue, lock) = _summed(called), (each[-1] for each in waits)
+    return {
+        "seconds": None if before is None else round(look.at_s - before.at_s, 1),
+        "requests": sum(everything[:-1]),
+        "quantiles_s": {f"p{share}": _quantile_s(everything, share / 100) for share in (50, 95, 99)},
+        "split": {
+            "requests": sum(total[:-1]),
+            "queue_s": round(queue / 1e9, 6),
+            "lock_s": round(lock / 1e9, 6),
+            # Both are of requests that may not have ended yet.
+            "rest_s": round(max(total[-1] - queue - lock, 0) / 1e9, 6),
+        },
+        "routes": sorted(rows, key=lambda row: -(row["mean_s"] or 0))[:_MOST_ROUTES],
+        "failing": sorted((row for row in rows if row["errors"]), key=lambda row: -row["errors"])[
+            :_MOST_ROUTES
+        ],
+    }
+
+
+def _less(now: Sequence[int], then: Sequence[int] | None) -> list[int]:
+    if then is None:
+        return list(now)
+    return [max(0, figure - before) for figure, before in zip(now, then, strict=True)]
+
+
+def _summed(several: Iterable[Sequence[int]]) -> list[int]:
+    sums = [0] * (len(DURATION_BOUNDS_S) + 2)
+    for figures in several:
+        for index, figure in enumerate(figures):
+            sums[index] += figure
+    return sums
+
+
+def _mean_s(figures: Sequence[int]) -> float | None:
+    count = sum(figures[:-1])
+    return round(figures[-1] / count / 1e9, 6) if count else None
+
+
+def _quantile_s(figures: Sequence[int], share: float) -> float | None:
+    """Return the duration that this share of requests has not exceeded, as `histogram_quantile` reckons it.
+
+    None without any; what is beyond the last bound counts as that.
+    """
+    rank = share * sum(figures[:-1])
+    if not rank:
+        return None
+    below, least_s = 0, 0.0
+    for count, bound_s in zip(figures, DURATION_BOUNDS_S, strict=False):
+        if count and below + count >= rank:
+            return round(least_s + (bound_s - least_s) * (rank - below) / count, 6)
+        below += count
+        least_s = bound_s
+    return DURATION_BOUNDS_S[-1]
+
+
+def _some(report: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: report[name] for name in names if name in report}
