@@ -29,6 +29,7 @@ use environ::{Environ, RequestParts};
 use failure::{RequestLabel, Served};
 use ladder::{Extensions, ThreadCall};
 use logged::Logged;
+use portico_engine::access_log::field::ROUTE;
 use portico_engine::calls::{Call, Caller, Outcome, panic_message};
 use portico_engine::clock::DateHeader;
 use pyo3::exceptions::PyRuntimeError;
@@ -131,6 +132,11 @@ impl Caller for Bridge<'_> {
             let error = PyRuntimeError::new_err(format!("the server has panicked: {}", panic_message(&*panic)));
             response::send(py, &exchange, thread_call, Err(error), date, label)
         });
+        if resources.slow_calls.has(cell) {
+            let request_id = logged.value(py, "portico.request_id");
+            let request_id = if request_id.is_empty() { logged.value(py, "HTTP_X_REQUEST_ID") } else { request_id };
+            resources.slow_calls.name(cell, &logged.value(py, ROUTE), &request_id);
+        }
         logged.keep(py);
         if let Some(input) = input {
             input.get().end(py);

@@ -23,9 +23,12 @@ impl<'a> Logged<'a> {
 
     /// The call has this one.
     pub fn will_have(&mut self, environ: &Bound<'_, PyDict>) {
-        if self.said.is_some() {
-            self.environ = Some(environ.clone().unbind());
-        }
+        self.environ = Some(environ.clone().unbind());
+    }
+
+    /// The value of a variable, empty if it has none.
+    pub fn value(&self, py: Python<'_>, name: &str) -> Vec<u8> {
+        self.environ.as_ref().and_then(|environ| value(environ.bind(py), name)).unwrap_or_default()
     }
 
     /// Keeps what is wanted.
