@@ -93,7 +93,8 @@ impl Caller for Bridge<'_> {
             responder.abort();
             return Outcome { status: 0, body_bytes: 0 };
         };
-        let label = RequestLabel { embedder, application, inbound };
+        let logged = Logged::new(resources, said);
+        let label = RequestLabel { embedder, application, inbound, logged: &logged };
         let pool = match pool {
             Some(pool) => pool,
             None => match ExchangePool::new(py, &application.name, thread_call) {
@@ -116,7 +117,6 @@ impl Caller for Bridge<'_> {
         };
         let parts = RequestParts { resources, cell, inbound, body, sender: &sender, mounted };
         let mut input = None;
-        let mut logged = Logged::new(resources, said);
         thread_call.enter(started_ns);
         // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.
         let called = catch_unwind(AssertUnwindSafe(|| {
@@ -133,9 +133,7 @@ impl Caller for Bridge<'_> {
             response::send(py, &exchange, thread_call, Err(error), date, label)
         });
         if resources.slow_calls.has(cell) {
-            let request_id = logged.value(py, "portico.request_id");
-            let request_id = if request_id.is_empty() { logged.value(py, "HTTP_X_REQUEST_ID") } else { request_id };
-            resources.slow_calls.name(cell, &logged.value(py, ROUTE), &request_id);
+            resources.slow_calls.name(cell, &logged.value(py, ROUTE), &logged.request_id(py));
         }
         logged.keep(py);
         if let Some(input) = input {

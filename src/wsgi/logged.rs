@@ -6,34 +6,42 @@ use portico_engine::lock::lock;
 use portico_engine::resources::Resources;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString};
+use std::cell::OnceCell;
 
 /// The environ of one call, as far as it is wanted.
 pub struct Logged<'a> {
     names: &'a [String],
     said: Option<&'a Keeper>,
-    environ: Option<Py<PyDict>>,
+    environ: OnceCell<Py<PyDict>>,
 }
 
 impl<'a> Logged<'a> {
     /// For a call whose account keeps it in `said`.
     pub fn new(resources: &'a Resources, said: Option<&'a Keeper>) -> Logged<'a> {
         let names = &resources.account_terms.variables[..];
-        Logged { names, said: said.filter(|_| !names.is_empty()), environ: None }
+        Logged { names, said: said.filter(|_| !names.is_empty()), environ: OnceCell::new() }
     }
 
     /// The call has this one.
-    pub fn will_have(&mut self, environ: &Bound<'_, PyDict>) {
-        self.environ = Some(environ.clone().unbind());
+    pub fn will_have(&self, environ: &Bound<'_, PyDict>) {
+        // A call has one.
+        let _ = self.environ.set(environ.clone().unbind());
     }
 
     /// The value of a variable, empty if it has none.
     pub fn value(&self, py: Python<'_>, name: &str) -> Vec<u8> {
-        self.environ.as_ref().and_then(|environ| value(environ.bind(py), name)).unwrap_or_default()
+        self.environ.get().and_then(|environ| value(environ.bind(py), name)).unwrap_or_default()
+    }
+
+    /// The name of the request, empty if it has none: by the application, or as it came.
+    pub fn request_id(&self, py: Python<'_>) -> Vec<u8> {
+        let request_id = self.value(py, "portico.request_id");
+        if request_id.is_empty() { self.value(py, "HTTP_X_REQUEST_ID") } else { request_id }
     }
 
     /// Keeps what is wanted.
-    pub fn keep(self, py: Python<'_>) {
-        if let (Some(said), Some(environ)) = (self.said, self.environ) {
+    pub fn keep(&self, py: Python<'_>) {
+        if let (Some(said), Some(environ)) = (self.said, self.environ.get()) {
             let values = self.names.iter().map(|name| value(environ.bind(py), name)).collect();
             lock(said).environ = values;
         }

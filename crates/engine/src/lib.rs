@@ -3,7 +3,7 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `process_title`, `fork`, `orphan`,
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `json_text`, `log`, `notices`, `descriptor`, `datagram`, `process_title`, `fork`, `orphan`,
 //!    `privileges`, `landlock`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`, `spare_memory`: how much and how long.
 //!    `blocking`: threads that wait for disks.
@@ -50,6 +50,7 @@ pub mod gate;
 mod heap;
 pub mod housekeeping;
 pub mod interrupts;
+mod json_text;
 pub mod killed_write;
 pub mod landlock;
 pub mod line_writer;
