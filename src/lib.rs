@@ -237,10 +237,11 @@ fn check_access_log(settings: &Bound<'_, PyAny>) -> PyResult<()> {
     style(settings, false).map(|_| ())
 }
 
-/// Sets the least level that the error log takes, and whether it is coloured.
+/// Sets the least level that the error log takes, and whether it is coloured, or JSON.
 #[pyfunction]
-fn configure_log(level: &str, colour: bool) -> PyResult<()> {
-    error_log::configure(level_named(level)?, colour);
+#[pyo3(signature = (level, colour, json = false))]
+fn configure_log(level: &str, colour: bool, json: bool) -> PyResult<()> {
+    error_log::configure(level_named(level)?, colour, json);
     Ok(())
 }
 

@@ -29,6 +29,15 @@ fn with_traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {
     Ok(lines.cast::<PyList>()?.iter().map(|line| line.cast::<PyString>().map(text).unwrap_or_default()).collect())
 }
 
+/// What an exception says, without its type; empty where that cannot be had.
+pub fn message(value: &Bound<'_, PyAny>) -> String {
+    let shown = value.str().map(|shown| text(&shown));
+    shown.unwrap_or_else(|failed| {
+        keep_interrupt(value.py(), &failed);
+        String::new()
+    })
+}
+
 /// `repr()`, or a text in its place where that fails.
 pub fn repr_of(object: &Bound<'_, PyAny>) -> String {
     let shown = object.repr().map(|shown| text(&shown));

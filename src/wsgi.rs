@@ -29,6 +29,7 @@ use environ::{Environ, RequestParts};
 use failure::{RequestLabel, Served};
 use ladder::{Extensions, ThreadCall};
 use logged::{Logged, LoggedKeys};
+use portico_engine::access_log::field::ROUTE;
 use portico_engine::calls::{Call, Caller, Outcome, panic_message};
 use portico_engine::clock::DateHeader;
 use pyo3::exceptions::PyRuntimeError;
@@ -94,7 +95,8 @@ impl Caller for Bridge<'_> {
             responder.abort();
             return Outcome { status: 0, body_bytes: 0 };
         };
-        let label = RequestLabel { embedder, application, inbound };
+        let logged = Logged::new(resources, said);
+        let label = RequestLabel { embedder, application, inbound, logged: &logged };
         let pool = match pool {
             Some(pool) => pool,
             None => match ExchangePool::new(py, &application.name, thread_call) {
@@ -117,7 +119,6 @@ impl Caller for Bridge<'_> {
         };
         let parts = RequestParts { resources, cell, inbound, body, sender: &sender, mounted };
         let mut input = None;
-        let mut logged = Logged::new(resources, said);
         thread_call.enter(started_ns);
         // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.
         let called = catch_unwind(AssertUnwindSafe(|| {
@@ -133,6 +134,9 @@ impl Caller for Bridge<'_> {
             let error = PyRuntimeError::new_err(format!("the server has panicked: {}", panic_message(&*panic)));
             response::send(py, &exchange, thread_call, Err(error), date, label)
         });
+        if resources.slow_calls.has(cell) {
+            resources.slow_calls.name(cell, &logged.value(py, ROUTE), &logged.request_id(py));
+        }
         logged.keep(py, logged_keys);
         if let Some(input) = input {
             input.get().end(py);

@@ -228,7 +228,7 @@ def flush_log(patience_s: float) -> bool:
     Returns whether that was all.
     """
 
-def configure_log(level: str, colour: bool) -> None:
+def configure_log(level: str, colour: bool, json: bool = False) -> None:
     """Leave out records below `level`; `colour` says whether standard error shows colours.
 
     To be called in each process that is to keep what standard error does not take, while it has one thread.

@@ -1,14 +1,19 @@
 //! Applications that fail: the error log gets who failed, where, and the traceback; nothing else
 //! happens here.
 
+use super::logged::Logged;
 use crate::embedder::Embedder;
 use crate::names::Names;
-use crate::shown::{traceback, type_name};
-use portico_engine::log::{Level, log, log_failure};
+use crate::shown::{message, traceback, type_name};
+use portico_engine::access_log::field::ROUTE;
+use portico_engine::log::{Failure, Level, is_json, log, log_failure, log_request_failure};
 use portico_engine::message::inbound::Inbound;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+
+/// Bytes of a name that comes from a client or from the application.
+const MOST_NAME_BYTES: usize = 256;
 
 /// The application, and how log lines speak of it; each thread has one.
 pub struct Served {
@@ -51,6 +56,8 @@ pub struct RequestLabel<'a> {
     pub application: &'a Served,
     /// The request.
     pub inbound: &'a Inbound,
+    /// What its environ says of it.
+    pub logged: &'a Logged<'a>,
 }
 
 impl RequestLabel<'_> {
@@ -60,14 +67,28 @@ impl RequestLabel<'_> {
         if error.is_instance_of::<PyKeyboardInterrupt>(py) && self.embedder.interrupt(py, error) {
             return;
         }
-        let text = traceback(py, error);
-        log_failure(&format!("the application {self} failed\n{text}"));
+        self.log_failure(py, &format!("the application {self} failed"), error);
     }
 
     /// Logs where the application stood when RequestTimeout came, which `error` is or has come of.
     pub fn log_timeout(&self, py: Python<'_>, error: &PyErr) {
-        let text = traceback(py, error);
-        log_failure(&format!("the application {self} was ended by RequestTimeout\n{text}"));
+        self.log_failure(py, &format!("the application {self} was ended by RequestTimeout"), error);
+    }
+
+    fn log_failure(&self, py: Python<'_>, sentence: &str, error: &PyErr) {
+        let (bytes, head) = (self.inbound.bytes(), &self.inbound.head);
+        let shown = |text: &[u8]| text.get(..MOST_NAME_BYTES).unwrap_or(text).escape_ascii().to_string();
+        let value = error.value(py).as_any();
+        let failure = Failure {
+            method: &shown(head.method.of(bytes)),
+            path: &head.path.of(bytes).escape_ascii().to_string(),
+            route: &shown(&self.logged.value(py, ROUTE)),
+            request_id: &shown(&self.logged.request_id(py)),
+            error_type: &type_name(value),
+            error_message: &if is_json() { message(value) } else { String::new() },
+            stack_trace: &traceback(py, error),
+        };
+        log_request_failure(sentence, &failure);
     }
 
     /// Logs what the application did against PEP 3333 without raising.

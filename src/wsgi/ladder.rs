@@ -9,12 +9,13 @@ use super::pending::{PendingResponse, WriteState};
 use super::plain_response::{GATEWAY_TIMEOUT, plain_response};
 use portico_engine::call_orders::{CallOrder, Measure};
 use portico_engine::calls::Outcome;
-use portico_engine::clock::DateHeader;
+use portico_engine::clock::{self, DateHeader};
 use portico_engine::exchange::account::settle_unfinished;
 use portico_engine::exchange::responder::Responder;
 use portico_engine::lock::lock;
 use portico_engine::log::{Level, log};
 use portico_engine::scoreboard::{SlotRef, UnfinishedCall};
+use portico_engine::slow_calls::{SlowCalls, Stand};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -153,6 +154,8 @@ fn send_timeout(mut responder: Responder) -> Outcome {
 /// The calls of all crew threads, and the orders about them.
 pub struct Ladder {
     slot: SlotRef,
+    /// Who is told where calls stand.
+    slow_calls: Arc<SlowCalls>,
     calls: Mutex<Vec<Arc<ThreadCall>>>,
     waiting: Mutex<Waiting>,
 }
@@ -167,8 +170,8 @@ struct Waiting {
 
 impl Ladder {
     /// One without calls yet.
-    pub fn new(slot: SlotRef) -> Arc<Ladder> {
-        Arc::new(Ladder { slot, calls: Mutex::default(), waiting: Mutex::default() })
+    pub fn new(slot: SlotRef, slow_calls: Arc<SlowCalls>) -> Arc<Ladder> {
+        Arc::new(Ladder { slot, slow_calls, calls: Mutex::default(), waiting: Mutex::default() })
     }
 
     /// The calls of the calling thread, in cell `cell`.
@@ -249,7 +252,13 @@ impl Ladder {
         if call.started_ns() == Some(order.started_ns)
             && let Some(frame) = frames.get_item(call.ident)?
         {
-            log(Level::Warning, &format!("{}\n{}", order.sentence, describe_stack(&frame)?));
+            let stack = describe_stack(&frame)?;
+            log(Level::Warning, &format!("{}\n{stack}", order.sentence));
+            let words = deadlines.call_method1("describe_place", (&frame,))?.extract::<String>()?;
+            let times = self.slot.call_times(order.cell, order.started_ns, clock::monotonic_ns());
+            let stand = Stand { own_ns: times.application_ns(), stack };
+            let thread_id = self.slot.thread_id(order.cell);
+            self.slow_calls.saw(order.cell, order.started_ns, thread_id, stand, &words);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use portico_engine::lock::lock;
 use portico_engine::resources::Resources;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString};
+use std::cell::RefCell;
 
 /// One thread's keys of what is wanted.
 #[derive(Default)]
@@ -19,14 +20,16 @@ struct LoggedKey {
     is_of_cgi: bool,
 }
 
+impl LoggedKey {
+    fn new(py: Python<'_>, name: &str) -> LoggedKey {
+        LoggedKey { key: PyString::intern(py, name).unbind(), is_of_cgi: !name.contains('.') }
+    }
+}
+
 impl LoggedKeys {
     fn of(&mut self, py: Python<'_>, names: &[String]) -> &[LoggedKey] {
         if self.keys.is_empty() {
-            let key = |name: &String| {
-                let (key, is_of_cgi) = (PyString::intern(py, name).unbind(), !name.contains('.'));
-                LoggedKey { key, is_of_cgi }
-            };
-            self.keys = names.iter().map(key).collect();
+            self.keys = names.iter().map(|name| LoggedKey::new(py, name)).collect();
         }
         &self.keys
     }
@@ -36,26 +39,38 @@ impl LoggedKeys {
 pub struct Logged<'a> {
     names: &'a [String],
     said: Option<&'a Keeper>,
-    environ: Option<Py<PyDict>>,
+    environ: RefCell<Option<Py<PyDict>>>,
 }
 
 impl<'a> Logged<'a> {
     /// For a call whose account keeps it in `said`.
     pub fn new(resources: &'a Resources, said: Option<&'a Keeper>) -> Logged<'a> {
         let names = &resources.account_terms.variables[..];
-        Logged { names, said: said.filter(|_| !names.is_empty()), environ: None }
+        Logged { names, said: said.filter(|_| !names.is_empty()), environ: RefCell::default() }
     }
 
     /// The call has this one.
-    pub fn will_have(&mut self, environ: &Bound<'_, PyDict>) {
-        if self.said.is_some() {
-            self.environ = Some(environ.clone().unbind());
-        }
+    pub fn will_have(&self, environ: &Bound<'_, PyDict>) {
+        self.environ.replace(Some(environ.clone().unbind()));
     }
 
-    /// Keeps what is wanted.
-    pub fn keep(self, py: Python<'_>, keys: &mut LoggedKeys) {
-        if let (Some(said), Some(environ)) = (self.said, self.environ) {
+    /// The value of a variable, empty if it has none, or the call is over.
+    pub fn value(&self, py: Python<'_>, name: &str) -> Vec<u8> {
+        let environ = self.environ.borrow().as_ref().map(|environ| environ.clone_ref(py));
+        let key = LoggedKey::new(py, name);
+        environ.and_then(|environ| value(environ.bind(py), &key)).unwrap_or_default()
+    }
+
+    /// The name of the request, empty if it has none: by the application, or as it came.
+    pub fn request_id(&self, py: Python<'_>) -> Vec<u8> {
+        let request_id = self.value(py, "portico.request_id");
+        if request_id.is_empty() { self.value(py, "HTTP_X_REQUEST_ID") } else { request_id }
+    }
+
+    /// Keeps what is wanted, and lets the environ go.
+    pub fn keep(&self, py: Python<'_>, keys: &mut LoggedKeys) {
+        let environ = self.environ.take();
+        if let (Some(said), Some(environ)) = (self.said, environ) {
             let environ = environ.bind(py);
             for (index, key) in keys.of(py, self.names).iter().enumerate() {
                 // Not locked meanwhile: a key of the application's may have a comparison in Python.

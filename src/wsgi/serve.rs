@@ -48,9 +48,9 @@ fn make(
     let (settings, process) = read()?;
     let (multithread, script_name) = (settings.threads > 1, settings.script_name.clone());
     let Process { engine: of_engine, wakeup, multiprocess, errors, names, others, embedder } = process;
-    let ladder = Ladder::new(slot.clone());
-    let engine = Engine::new(settings, of_engine, slot)
+    let engine = Engine::new(settings, of_engine, slot.clone())
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
+    let ladder = Ladder::new(slot, engine.slow_calls());
     let draining = Py::new(py, Draining::new(engine.drain_flag()))?;
     let common = Common { multithread, multiprocess, errors: &errors, draining: &draining, script_name: &script_name };
     let environ = Environ::new(py, engine.listeners(), &common)?;

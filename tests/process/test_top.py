@@ -162,6 +162,51 @@ def _generation(watched: Watched) -> int:
     return 0
 
 
+def test_quantiles_are_of_what_has_ended_between_two_looks(watched: Watched) -> None:
+    portico = watched.start("-w", "1", "--admin-bind", f"unix:{watched.folder}/a.sock")
+    before = watched.sample()
+    with watched.holding(portico, "/hold"):
+        wait_until(lambda: watched.sample().requests[0]["seconds"] > 0.3, what="a request that takes long")
+    sample = watched.wait_served(1)
+    [row], head = read_rows(sample, before), read_head(sample, before)
+    for each in (row, head):
+        assert each.p50.seconds > 0.25
+        assert each.p99 >= each.p50
+    # Of another interval.
+    for _ in range(200):
+        portico.get()
+    [row] = read_rows(watched.wait_served(201), sample)
+    assert row.p50.seconds < 0.25
+    portico.stop()
+
+
+def test_a_table_for_scripts_has_the_quantiles_of_its_interval(watched: Watched) -> None:
+    portico = watched.start("-w", "1", "--admin-bind", f"unix:{watched.folder}/a.sock")
+
+    def table_of_busy_server() -> str:
+        stop = threading.Event()
+
+        def load() -> None:
+            while not stop.is_set():
+                portico.get()
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        try:
+            return str(
+                top("--once", "--interval", "0.5", "--socket", watched.path, folder=watched.folder).stdout
+            )
+        finally:
+            stop.set()
+            thread.join()
+
+    lines = table_of_busy_server().splitlines()
+    assert re.search(r"B/s sent  p50 \d+(\.\d)?m?s  p99 ", lines[1]), lines
+    titles = "# PID STATE BUSY REQ/S ERR/S SENT/S P50 P99 CONN RSS AGE RST FOR REQUEST"
+    assert " ".join(lines[5].split()) == titles
+    portico.stop()
+
+
 # --- The plain table
 
 

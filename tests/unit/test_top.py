@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from portico.top.columns import COLUMNS, Order
 from portico.top.model import Call, Row, matching, read_events, read_head, read_rows
+from portico.top.quantiles import Quantile, counts_between, quantile
 from portico.top.sample import Sample
 from portico.top.table import column_widths, heading, plain_table, row_line, title_span
-from portico.top.text import duration, escaped, fitted, rate, size, sparkline, width
+from portico.top.text import duration, escaped, fitted, latency, rate, size, sparkline, width
 
 WORKER = {
     **{"slot": 1, "pid": 4251, "state": "ready", "requests": 10, "errors": 1, "bytes_sent": 5000},
@@ -24,7 +25,8 @@ STATUS = {
 }
 """What a server says that does not tell threads, restarts and the like yet."""
 CALL = {"pid": 4251, "slot": 1, "method": "GET", "path": "/a", "seconds": 1.5, "silent_s": 1.5}
-ROW = Row(1, 4251, "ready", 8, 2.0, 0.0, 100.0, 3, 50_000_000, 61.0, 0, (Call("GET", "/a", 1.5),))
+MANY_MS = (Quantile(0.012), Quantile(0.25))
+ROW = Row(1, 4251, "ready", 8, 2.0, 0.0, 100.0, *MANY_MS, 3, 50_000_000, 61.0, 0, (Call("GET", "/a", 1.5),))
 
 
 def sample(at_s: float = 0.0, *, worker: dict[str, Any] | None = None, **status: Any) -> Sample:
@@ -98,6 +100,61 @@ def test_what_has_happened(status: dict[str, Any], worker: dict[str, Any], event
     assert list(read_events(sample(1.0, worker=worker, **status), sample())) == events
 
 
+# --- Quantiles
+
+
+def counts(**of: int) -> list[int]:
+    """How many there are in buckets that are named by their number."""
+    return [of.get(f"b{number}", 0) for number in range(15)]
+
+
+@pytest.mark.parametrize(
+    ("counted", "share", "expected"),
+    [
+        pytest.param(counts(), 0.5, None, id="none"),
+        pytest.param(counts(b0=100), 0.5, Quantile(0.0025), id="in the middle of the first"),
+        pytest.param(counts(b0=50, b6=50), 0.5, Quantile(0.005), id="at a bound"),
+        pytest.param(counts(b0=50, b6=50), 0.99, Quantile(0.1 + 0.15 * 0.98), id="far into another"),
+        pytest.param(counts(b0=98, b14=2), 0.99, Quantile(10.0, is_beyond=True), id="beyond all bounds"),
+        pytest.param(counts(b3=1), 0.99, Quantile(0.025 + 0.025 * 0.99), id="one alone"),
+    ],
+)
+def test_quantiles_of_a_histogram(counted: list[int], share: float, expected: Quantile | None) -> None:
+    found = quantile(counted, share)
+    if expected is None or found is None:
+        assert found is expected
+    else:
+        assert found.seconds == pytest.approx(expected.seconds)
+        assert found.is_beyond == expected.is_beyond
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "between"),
+    [
+        pytest.param({"durations": counts(b1=5)}, {"durations": counts(b1=2)}, counts(b1=3), id="more"),
+        pytest.param({"durations": counts(b1=5)}, {}, counts(b1=5), id="a new worker"),
+        pytest.param({"durations": counts(b1=1)}, {"durations": counts(b1=5)}, counts(), id="less"),
+        pytest.param({}, {}, [], id="a server that does not say"),
+        pytest.param({"durations": [1, 2]}, {}, [], id="other buckets"),
+    ],
+)
+def test_counts_between_two_samples(
+    now: dict[str, list[int]], then: dict[str, list[int]], between: list[int]
+) -> None:
+    assert counts_between(now, then) == between
+
+
+def test_quantiles_are_those_of_what_has_ended_between_two_samples() -> None:
+    slow, quick = counts(b9=100), counts(b9=100, b0=10)
+    now = sample(2.0, worker={"durations": quick}, durations=quick)
+    before = sample(worker={"durations": slow}, durations=slow)
+    [row] = read_rows(now, before)
+    assert row.p50 == Quantile(0.0025)
+    assert read_head(now, before).p50 == Quantile(0.0025)
+    [row] = read_rows(now, None)
+    assert row.p99 is None
+
+
 # --- Order and filter
 
 
@@ -112,7 +169,7 @@ def test_an_order_is_turned_round_by_the_same_column() -> None:
 
 @pytest.mark.parametrize("number", range(len(COLUMNS)), ids=[column.title for column in COLUMNS])
 def test_every_column_sorts_rows_with_and_without_a_value(number: int) -> None:
-    nothing = Row(2, 4252, "booting", None, None, None, None, 0, 0, 0.0, None, ())
+    nothing = Row(2, 4252, "booting", None, None, None, None, None, None, 0, 0, 0.0, None, ())
     assert len(Order().by(number).sorted([ROW, nothing])) == 2
 
 
@@ -141,8 +198,15 @@ def test_titles_stand_above_their_cells_and_a_mark_before_one() -> None:
 def test_a_usual_row_leaves_room_for_a_request_in_80_columns() -> None:
     row = replace(ROW, pid=4194304, requests_rate=12345.6, bytes_rate=123_456_789.0, connections=1000)
     columns = column_widths([row])
+    # Less with metrics; without, two columns are not there.
+    assert 80 - title_span(columns, len(COLUMNS) - 1)[0] >= 4
+    columns = column_widths([replace(row, p50=None, p99=None)])
     assert 80 - title_span(columns, len(COLUMNS) - 1)[0] >= 12
-    assert row_line(row, columns).endswith(" 1.5s GET /a")
+    line = row_line(row, columns)
+    assert line.endswith(" 1.5s GET /a")
+    assert "ms" not in line
+    titles = heading(columns).split()
+    assert [*titles[:7], "P50", "P99", *titles[7:]] == [column.title for column in COLUMNS]
 
 
 # --- Text
@@ -185,6 +249,13 @@ def test_fits_wide_characters(cells: int) -> None:
         (size(50 * 1024 * 1024), "50.0M"),
         (size(999 * 1024), "999K"),
         (size(5 * 1024**4), "5.0T"),
+        (latency(None), "-"),
+        (latency(Quantile(0.0034)), "3.4ms"),
+        (latency(Quantile(0.00996)), "10ms"),
+        (latency(Quantile(0.9994)), "999ms"),
+        (latency(Quantile(0.9996)), "1.0s"),
+        (latency(Quantile(9.96)), "10s"),
+        (latency(Quantile(10.0, is_beyond=True)), ">10s"),
         (duration(0.04), "0.0s"),
         (duration(99), "99s"),
         (duration(100), "1m"),

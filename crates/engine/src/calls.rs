@@ -15,6 +15,7 @@ use crate::message::inbound::Inbound;
 use crate::resources::Resources;
 use crate::scoreboard::{ShownRequest, Slot};
 use crate::server::Server;
+use crate::slow_calls::Named;
 use crate::thread_cpu::ThreadCpu;
 use portico_crew::Called;
 use std::any::Any;
@@ -164,6 +165,14 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let mut times =
             if is_timed { resources.slot.call_times(me, started_ns, ended_ns) } else { CallTimes::default() };
         times.cpu_ns = cpu_ns.map(|before_ns| self.cpu.at(ended_ns).saturating_sub(before_ns));
+        if resources.slow_calls.has(me) {
+            let times = if is_timed { times } else { resources.slot.call_times(me, started_ns, ended_ns) };
+            let application = resources.account_terms.application(application);
+            let named = Named { method: head.method.of(bytes), path: head.path.of(bytes), status, application };
+            if let Some(record) = resources.slow_calls.end(me, started_ns, &times, &named) {
+                log(Level::Warning, &record);
+            }
+        }
         let account = Account {
             client,
             inbound: Some(&inbound),

@@ -65,6 +65,7 @@ pub async fn follow(
             member_orders::take(changing.upstreams(), text, &|upstream, name| followed.follow(upstream, name));
         }),
         report_members: Box::new(move || member_orders::report(telling.upstreams())),
+        slow_calls: server.resources.slow_calls.clone(),
     };
     let ended = serve(&server, listeners, Orders::open(orders, effects), &names).await;
     // Nobody else sets it.

@@ -24,6 +24,7 @@ use crate::routing::Routing;
 use crate::scoreboard::SlotRef;
 use crate::server::Server;
 use crate::settings::Settings;
+use crate::slow_calls::SlowCalls;
 use crate::stacks::Teller;
 use portico_crew::{Crew, Driver, Taken, Terms};
 use rustix::process::{Resource, getrlimit};
@@ -197,6 +198,11 @@ impl Engine {
     /// Sets who takes orders about single calls.
     pub fn on_call_order(&self, taker: Taker) {
         self.server.resources.call_orders.taken_by(taker);
+    }
+
+    /// The calls that take long, for who sees where they stand.
+    pub fn slow_calls(&self) -> Arc<SlowCalls> {
+        self.server.resources.slow_calls.clone()
     }
 
     /// Whether the server is on its way out, now and when it has ended.

@@ -3,14 +3,14 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `log`, `notices`, `descriptor`, `datagram`, `process_title`, `fork`, `orphan`,
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `json_text`, `log`, `notices`, `descriptor`, `datagram`, `process_title`, `fork`, `orphan`,
 //!    `privileges`, `landlock`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`, `spare_memory`: how much and how long.
 //!    `blocking`: threads that wait for disks.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `killed_write`, `unwritten`, `call_times`, `durations`, `scoreboard`: accounts that need no interpreter.
-//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `stacks`, `disconnect`: who is late, who
-//!    may come in, who waits, who is where, who has left.
+//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `slow_calls`, `stacks`, `disconnect`: who
+//!    is late, who may come in, who waits, who is where, who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket. `files`: which
 //!    file is sent, and with which head. `access_log`: a line for each request. `account_terms`: what is kept for its
 //!    account.
@@ -50,6 +50,7 @@ pub mod gate;
 mod heap;
 pub mod housekeeping;
 pub mod interrupts;
+mod json_text;
 pub mod killed_write;
 pub mod landlock;
 pub mod line_writer;
@@ -70,6 +71,7 @@ pub mod routing;
 pub mod scoreboard;
 pub mod server;
 pub mod settings;
+pub mod slow_calls;
 pub mod spare_memory;
 pub mod stacks;
 pub mod state;

@@ -4,6 +4,7 @@
 //! kept, and beyond a bound given up, which is said once the pipe takes lines again.
 
 use crate::clock;
+use crate::json_text::push_json;
 use crate::line_writer::LineWriter;
 use crate::lock::lock;
 use std::io;
@@ -38,6 +39,7 @@ const COLOURS: [&str; 6] = ["2", "2", "36", "33", "31", "1;31"];
 
 static THRESHOLD: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static COLOUR: AtomicBool = AtomicBool::new(false);
+static JSON: AtomicBool = AtomicBool::new(false);
 /// The process whose lines `OUTPUT` keeps. One that it has forked may have copied them, and a lock that nobody opens.
 static OWNER: AtomicU32 = AtomicU32::new(0);
 static OUTPUT: Mutex<Output> = Mutex::new(Output { writer: None, kept: Vec::new(), lost: 0 });
@@ -51,11 +53,12 @@ impl Level {
     }
 }
 
-/// Sets what this process writes from now on, and whether it is coloured; nothing that it has as a copy of its parent's.
+/// Sets what this process writes from now on, and whether it is coloured, or JSON; nothing that it has as a copy of its parent's.
 /// Called while it has one thread.
-pub fn configure(threshold: Level, colour: bool) {
+pub fn configure(threshold: Level, colour: bool, json: bool) {
     THRESHOLD.store(threshold as u8, Ordering::Relaxed);
     COLOUR.store(colour, Ordering::Relaxed);
+    JSON.store(json, Ordering::Relaxed);
     OWNER.store(process::id(), Ordering::Relaxed);
     let mut output = lock(&OUTPUT);
     output.kept = Vec::new();
@@ -93,6 +96,48 @@ pub fn log_failure(message: &str) {
     write(entry(Level::Error, message).as_bytes());
 }
 
+/// What is known of a request that has failed, and of why.
+#[derive(Default)]
+pub struct Failure<'a> {
+    /// The request's method.
+    pub method: &'a str,
+    /// Its path, as it was sent.
+    pub path: &'a str,
+    /// Its route; empty if none is known.
+    pub route: &'a str,
+    /// Its name; empty if it has none.
+    pub request_id: &'a str,
+    /// What was raised: the name of its type, its text, and the traceback.
+    pub error_type: &'a str,
+    /// The text of it.
+    pub error_message: &'a str,
+    /// The traceback, which ends with the same.
+    pub stack_trace: &'a str,
+}
+
+/// As `log_failure`, of a request: one record, of some lines, or one of JSON with all that is known in fields.
+pub fn log_request_failure(message: &str, failure: &Failure<'_>) {
+    let mut text = message.to_owned();
+    for (name, value) in [("route", failure.route), ("request id", failure.request_id)] {
+        if !value.is_empty() {
+            text = format!("{text}, {name} {value}");
+        }
+    }
+    if !is_json() {
+        return write(entry(Level::Error, &format!("{text}\n{}", failure.stack_trace)).as_bytes());
+    }
+    let fields = [
+        ("http.request.method", failure.method),
+        ("url.path", failure.path),
+        ("http.route", failure.route),
+        ("http.request.id", failure.request_id),
+        ("error.type", failure.error_type),
+        ("error.message", failure.error_message),
+        ("error.stack_trace", failure.stack_trace.trim_end_matches('\n')),
+    ];
+    write(json_entry(Level::Error, message, &fields).as_slice());
+}
+
 /// Writes whole lines of the application's own, as they are.
 pub fn write_lines(text: &str) {
     write(format!("{}\n", text.strip_suffix('\n').unwrap_or(text)).as_bytes());
@@ -117,7 +162,40 @@ pub fn flush_within(patience: Duration) -> bool {
     }
 }
 
+/// Whether entries are lines of JSON.
+pub fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+/// A line of JSON with fields of the Elastic Common Schema; those that are empty are not there.
+fn json_entry(level: Level, message: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    let nanoseconds = clock::wall_ns();
+    let now = clock::civil(nanoseconds / 1_000_000_000);
+    let (hour, minute, second) = now.time;
+    let mut line = format!(
+        "{{\"@timestamp\":\"{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z\",\"log.level\":\"{}\",\"message\":",
+        now.year,
+        now.month,
+        now.day,
+        nanoseconds / 1_000_000 % 1000,
+        NAMES[level as usize]
+    )
+    .into_bytes();
+    push_json(&mut line, message.trim_end_matches('\n').as_bytes(), usize::MAX);
+    line.extend_from_slice(b",\"ecs.version\":\"8.11.0\",\"log.logger\":\"portico\",\"process.pid\":");
+    line.extend_from_slice(process::id().to_string().as_bytes());
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+        line.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        push_json(&mut line, value.as_bytes(), usize::MAX);
+    }
+    line.extend_from_slice(b"}\n");
+    line
+}
+
 fn entry(level: Level, message: &str) -> String {
+    if is_json() {
+        return String::from_utf8_lossy(&json_entry(level, message, &[])).into_owned();
+    }
     let now = clock::civil(clock::wall_s());
     let (hour, minute, second) = now.time;
     let name = NAMES[level as usize];

@@ -9,7 +9,8 @@
 //!                            stack of a call, I interrupt one, E respond in its place (`call_orders`),
 //!                            M change members of upstreams, U report them (text: `upstream::orders`)
 //!     worker to supervisor   R ready, L leaving by a signal (text: D or Q), U what was asked for by the order with this
-//!                            number, T the order with this number was taken
+//!                            number, T the order with this number was taken, S where a call that takes long stands,
+//!                            or that it has ended (text: `slow_calls`)
 //! ```
 //!
 //! The same frames as in python/portico/process/messages.py. End of file is the supervisor's death.
@@ -17,6 +18,7 @@
 use crate::call_orders::{CallOrder, Measure};
 use crate::descriptor;
 use crate::log::{self, Level, log};
+use crate::slow_calls::SlowCalls;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -26,6 +28,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -39,6 +42,9 @@ const HEAD_BYTES: usize = 9;
 
 /// Between two tries to tell a supervisor something that has not read what it was told before.
 const AGAIN: Duration = Duration::from_millis(20);
+
+/// Bytes that the supervisor has not read, beyond which it is not told of what it can do without.
+const MOST_UNSENT_BYTES: usize = 64 * 1024;
 
 /// As many descriptors as one message may bring (`SCM_MAX_FD` of the kernel).
 const MOST_RECEIVED: usize = 253;
@@ -144,6 +150,8 @@ pub struct Effects {
     pub on_members: Box<dyn Fn(&str) + Send>,
     /// Called for a report of them.
     pub report_members: Box<dyn Fn() -> String + Send>,
+    /// What the supervisor is told of calls that take long.
+    pub slow_calls: Arc<SlowCalls>,
 }
 
 /// What a supervisor orders.
@@ -268,6 +276,7 @@ impl Orders {
                     }
                 }
                 () = tokio::time::sleep(AGAIN), if has_unsent => {}
+                () = self.effects.slow_calls.wait() => self.report_slow_calls(),
             }
         }
     }
@@ -316,6 +325,15 @@ impl Orders {
                 (self.effects.on_access_log)(file);
             } else if let Err(error) = log::replace_standard_error(&file) {
                 log(Level::Error, &format!("cannot reopen the error log: {error}; going on with the file of before"));
+            }
+        }
+    }
+
+    /// Tells the supervisor of calls that take long, unless it has not read much of before.
+    fn report_slow_calls(&mut self) {
+        for text in self.effects.slow_calls.take_reports() {
+            if self.unsent.len() < MOST_UNSENT_BYTES {
+                self.say(&frame(b'S', 0, text.as_bytes()));
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::message::inbound::Inbound;
 use crate::notices::Notices;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
+use crate::slow_calls::SlowCalls;
 use crate::stacks::Stacks;
 use crate::wheel::Wheel;
 use std::future::Future;
@@ -68,6 +69,8 @@ pub struct Resources {
     pub stacks: Stacks,
     /// Orders about single calls.
     pub call_orders: CallOrders,
+    /// Calls that take long.
+    pub slow_calls: Arc<SlowCalls>,
     /// Tells applications of clients that leave.
     pub disconnects: DisconnectWatcher,
     /// Spawns tasks, also from threads that do not drive I/O.
@@ -130,6 +133,7 @@ impl Resources {
             interrupts: Interrupts::default(),
             stacks: Stacks::default(),
             call_orders: CallOrders::default(),
+            slow_calls: Arc::default(),
             disconnects: DisconnectWatcher::default(),
             handle: runtime.handle().clone(),
             runtime: Arc::downgrade(runtime),

@@ -304,6 +304,11 @@ impl Slot {
         self.calls[cell.min(CALLS - 1)].thread_id.store(thread_id, Relaxed);
     }
 
+    /// Which thread calls in cell `cell`.
+    pub fn thread_id(&self, cell: usize) -> u64 {
+        self.calls[cell.min(CALLS - 1)].thread_id.load(Relaxed)
+    }
+
     /// Notes that the thread of cell `cell` has something to do and waits for the interpreter.
     pub fn waits_for_interpreter(&self, cell: usize) {
         self.calls[cell.min(CALLS - 1)].since_ns.store(BLOCKED | coarse_ns(), Relaxed);

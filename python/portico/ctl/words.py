@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,10 @@ from portico.config.settings import Settings
 from portico.config.show import as_toml
 
 Result = Mapping[str, Any]
+
+# Of slow requests; all are in what --json prints.
+_SHOWN_LINES = 20
+_SHOWN_RECENT = 10
 
 
 def status(result: Result) -> str:
@@ -92,6 +97,47 @@ def requests(result: Result) -> str:
     return _table(("PID", "SECONDS", "METHOD", "PATH"), rows) if rows else "no request is running"
 
 
+def slow(result: Result) -> str:
+    """Return a table of the lines that have held most of the time, and one of the latest slow calls."""
+    if not result["lines"]:
+        return "no request has been slower than slow_after"
+    lines = [
+        (f"{each['seconds']:.1f}", str(each["requests"]), _place(each), _most(each["routes"]), each["source"])
+        for each in result["lines"][:_SHOWN_LINES]
+    ]
+    recent = [
+        (
+            _clock(each["at"]),
+            f"{each['seconds']:.1f}",
+            str(each["worker"]),
+            each["method"],
+            each["path"],
+            each["request_id"] or "-",
+        )
+        for each in result["recent"][:_SHOWN_RECENT]
+    ]
+    return "\n".join(
+        [
+            _table(("SECONDS", "REQUESTS", "LINE", "MOSTLY OF", "SOURCE"), lines),
+            "",
+            _table(("AT (UTC)", "SECONDS", "WORKER", "METHOD", "PATH", "REQUEST ID"), recent),
+        ]
+    )
+
+
+def _place(each: Result) -> str:
+    return f"{each['file']}:{each['line']} {each['function']}"
+
+
+def _most(routes: Mapping[str, float]) -> str:
+    """Return the route that has most of it."""
+    return max(routes, key=lambda route: routes[route], default="-") or "-"
+
+
+def _clock(at_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at_s))
+
+
 def upstreams(result: Result) -> str:
     """Return a table of the members of upstreams."""
     head = ("UPSTREAM", "MEMBER", "STATE", "WEIGHT", "RUNNING", "REQUESTS", "FAILURES", "FROM")
@@ -133,6 +179,7 @@ SENTENCES: Mapping[str, Callable[[Result], str]] = {
     "status": status,
     "workers": workers,
     "requests": requests,
+    "slow": slow,
     "config": config,
     "reload": lambda result: (
         f"all workers are new, this is generation {result['generation']}"

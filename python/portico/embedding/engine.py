@@ -168,7 +168,9 @@ def serve_here(
 
     if settings.origins["log_level"] != DEFAULT_ORIGIN:
         # Of the whole process, so not touched unless somebody asks for it.
-        _core.configure_log(settings.log_level, shows_colour(STANDARD_ERROR_FD))
+        _core.configure_log(
+            settings.log_level, shows_colour(STANDARD_ERROR_FD), settings.error_log_format == "json"
+        )
     if AUTO in settings.static_directories:
         # Here, because few ask for it.
         from portico.process.static_files import with_static_files

@@ -57,7 +57,9 @@ def serve(
         portico.serve(app, port=8080, threads=4)
     """
     server = BoundServer("serve", app, _with_address("serve", host, port, unix_socket, threads, settings))
-    _core.configure_log(server.settings.log_level, shows_colour(STANDARD_ERROR_FD))
+    _core.configure_log(
+        server.settings.log_level, shows_colour(STANDARD_ERROR_FD), server.settings.error_log_format == "json"
+    )
     log.info(f"portico {_core.__version__} serves on {', '.join(server.displays)}")
     with contextlib.suppress(KeyboardInterrupt):
         server.serve(Stop())

@@ -34,6 +34,18 @@ _OTHER = "_OTHER"
 _FIGURES = len(_core.DURATION_BOUNDS_S) + 2
 
 
+def counts_of_requests(rows: Iterable[Row]) -> list[int]:
+    """Return how many requests there are in each bucket, and not in one before it, of all series together.
+
+    The buckets are those of `_core.DURATION_BOUNDS_S`, and one for what is beyond all of them.
+    """
+    sums = [0] * _FIGURES
+    for key, figures in rows:
+        if key[0] == REQUEST:
+            _add(sums, figures)
+    return sums[: len(_core.DURATION_BOUNDS_S) + 1]
+
+
 class Durations:
     """Sums of what workers have counted. What has a series of its own keeps it."""
 

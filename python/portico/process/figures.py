@@ -81,9 +81,18 @@ class Figures:
             samples["portico_saturation"] = [((), self._saturation.share(now_s))]
         return samples
 
-    def _durations(self) -> Samples:
+    def request_counts(self) -> list[int]:
+        """Return how many requests have taken how long, as `counts_of_requests`: of all workers ever."""
+        from portico.process.durations import counts_of_requests
+
+        return counts_of_requests(self._totals.durations.with_rows(self._duration_rows()).items())
+
+    def _duration_rows(self) -> list[tuple[tuple[str, ...], list[int]]]:
         workers = self._worker_set.workers.values()
-        rows = [row for worker in workers for row in self._scoreboard.durations(worker.slot)]
+        return [row for worker in workers for row in self._scoreboard.durations(worker.slot)]
+
+    def _durations(self) -> Samples:
+        rows = self._duration_rows()
         # Here, because few servers count that, while all of them tell the rest.
         from portico.process.durations import METRICS
 

@@ -20,6 +20,8 @@
                            L Leaving  the worker leaves because of a signal; text: D or Q, as if so ordered
                            T Taken    the order with this number was taken
                            U Report   what was asked for by the order with this number
+                           S Stack    where a call that takes long stands, or that it has ended; text:
+                                      `crates/engine/src/slow_calls.rs`
                            W Warmed   the engine has ended, all was finished: is this to be a template?
     supervisor to template N New      fork a worker; text: its slot, 1 if there may be others, else 0, and
                                       what it is to be told as M
@@ -86,7 +88,7 @@ Born = Kind(b"B")
 Unknown = Kind(b"")
 """What a worker of another version says: an upgrade has left it here, and nobody knows what it means."""
 
-_OF_WORKERS = (Ready, Failed, Leaving, Taken, Report, Warmed)
+_OF_WORKERS = (Ready, Failed, Leaving, Taken, Report, Warmed, Stack)
 _TO_WORKERS = (Announce, Drain, Quit, Promote, Verbosity, Reopen, Stack, Interrupt, Respond, Members, Report)
 _KINDS = {one.letter: one for one in (*_TO_WORKERS, *_OF_WORKERS, New, Born)}
 _HEAD_BYTES = 9

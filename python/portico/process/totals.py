@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from portico import _core
     from portico.process.durations import Durations
+    from portico.process.slow_lines import SlowLines
     from portico.process.worker_handle import WorkerHandle
 
 COUNTED = ("requests", "errors", "bytes_sent", "connections_total")
@@ -26,9 +27,9 @@ REASONS = (BOOT, DIED, TOO_LARGE, MEMORY, SIGNAL, SPENT, TIMEOUT)
 
 
 class Totals:
-    """Sums of the counts and durations, of ends for each reason, and of workers that each slot has had."""
+    """Sums of counts, durations, slow lines, ends for each reason, and workers that each slot has had."""
 
-    __slots__ = ("_durations", "_in_slots", "counts", "restarts")
+    __slots__ = ("_durations", "_in_slots", "_slow_lines", "counts", "restarts")
 
     def __init__(self, record: dict[str, Any] | None = None) -> None:
         """`record` is what `hand_over` has returned, perhaps in another version."""
@@ -38,9 +39,12 @@ class Totals:
         # By the number of the slot, as a text: so it is handed over.
         self._in_slots: dict[str, int] = {**record.get("in_slots", {})}
         self._durations: Durations | None = None
+        self._slow_lines: SlowLines | None = None
         # A version of before has handed over none.
         if durations := record.get("durations"):
             self.durations.add_handed_over(durations)
+        if slow_lines := record.get("slow_lines"):
+            self.slow_lines.take_over(slow_lines)
 
     def hand_over(self) -> dict[str, Any]:
         """Return them as plain values."""
@@ -49,6 +53,7 @@ class Totals:
             "restarts": self.restarts,
             "in_slots": self._in_slots,
             "durations": [] if self._durations is None else self._durations.hand_over(),
+            "slow_lines": None if self._slow_lines is None else self._slow_lines.hand_over(),
         }
 
     @property
@@ -61,6 +66,16 @@ class Totals:
             self._durations = Durations()
         return self._durations
 
+    @property
+    def slow_lines(self) -> SlowLines:
+        """Where slow calls have stood."""
+        if self._slow_lines is None:
+            # Here, because most servers have no slow calls, and each worker would have it.
+            from portico.process.slow_lines import SlowLines
+
+            self._slow_lines = SlowLines()
+        return self._slow_lines
+
     def add(self, scoreboard: _core.Scoreboard, slot: int) -> None:
         """Add what the worker of `slot` has done, which is about to be cleared."""
         status = scoreboard.read(slot)
@@ -69,6 +84,8 @@ class Totals:
         self._in_slots[str(slot)] = self.workers_before(slot) + 1
         if rows := scoreboard.durations(slot):
             self.durations.add(rows)
+        if self._slow_lines is not None:
+            self._slow_lines.worker_gone(slot)
 
     def workers_before(self, slot: int) -> int:
         """Return how many workers `slot` has had before the one that is there."""

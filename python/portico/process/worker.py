@@ -181,7 +181,8 @@ def name_template(plan: Plan) -> None:
 
 def configure_log(settings: Settings) -> None:
     """Let this process write to the error log: each does so for itself."""
-    _core.configure_log(settings.log_level, shows_colour(_STANDARD_ERROR_FD))
+    is_json = settings.error_log_format == "json"
+    _core.configure_log(settings.log_level, shows_colour(_STANDARD_ERROR_FD), is_json)
 
 
 def shows_colour(fd: int) -> bool:

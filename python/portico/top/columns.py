@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from portico.top.model import Row
-from portico.top.text import duration, escaped, rate, size
+from portico.top.text import duration, escaped, latency, rate, size
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """What it is called, what it has of a row, and how that is written.
 
-    `is_rising`: sorted by it, the least comes first until that is reversed; the most else.
+    `is_rising`: sorted by it, the least comes first until that is reversed; the most else. `is_optional`: it
+    is only there once a row has a value.
     """
 
     title: str
@@ -22,6 +23,7 @@ class Column:
     write: Callable[[Any], str]
     is_text: bool = False
     is_rising: bool = False
+    is_optional: bool = False
 
     def cell(self, row: Row) -> str:
         return self.write(self.value(row))
@@ -53,6 +55,8 @@ COLUMNS = (
     Column("REQ/S", lambda row: row.requests_rate, rate),
     Column("ERR/S", lambda row: row.errors_rate, rate),
     Column("SENT/S", lambda row: row.bytes_rate, size),
+    Column("P50", lambda row: row.p50, latency, is_optional=True),
+    Column("P99", lambda row: row.p99, latency, is_optional=True),
     Column("CONN", lambda row: row.connections, _count),
     Column("RSS", lambda row: row.rss_bytes, size),
     Column("AGE", lambda row: row.age_s, duration),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from portico.top.quantiles import Quantile, counts_between, quantile
 from portico.top.sample import Sample
 
 
@@ -35,6 +36,9 @@ class Row:
     requests_rate: float | None
     errors_rate: float | None
     bytes_rate: float | None
+    # Within what time half, and 99 of 100, of the requests have ended.
+    p50: Quantile | None
+    p99: Quantile | None
     connections: int
     rss_bytes: int
     age_s: float
@@ -61,6 +65,8 @@ class Head:
     requests_rate: float | None
     errors_rate: float | None
     bytes_rate: float | None
+    p50: Quantile | None
+    p99: Quantile | None
     saturation: float | None
     busy: int
     threads: int | None
@@ -172,12 +178,18 @@ class _Counted:
             return cls(None)
         return cls(sample.at_s - before.at_s)
 
-    def rates(self, now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, float | None]:
+    def rates(self, now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a `Row` and a `Head` have of what is counted."""
         return {
             "requests_rate": self._rate(now, then, "requests"),
             "errors_rate": self._rate(now, then, "errors"),
             "bytes_rate": self._rate(now, then, "bytes_sent"),
+            "p50": self._quantile(now, then, 0.5),
+            "p99": self._quantile(now, then, 0.99),
         }
+
+    def _quantile(self, now: Mapping[str, Any], then: Mapping[str, Any], share: float) -> Quantile | None:
+        return None if self.elapsed_s is None else quantile(counts_between(now, then), share)
 
     def _rate(self, now: Mapping[str, Any], then: Mapping[str, Any], name: str) -> float | None:
         if self.elapsed_s is None or name not in now:
@@ -193,7 +205,7 @@ def _is_same_server(sample: Sample, before: Sample) -> bool:
 def _total(sample: Sample) -> Mapping[str, Any]:
     # Without it counts are those of workers that live, and become less when one ends.
     total: Mapping[str, Any] = sample.status.get("total", sample.status)
-    return total
+    return {**total, "durations": sample.status.get("durations", [])}
 
 
 def _not_zero(counts: Mapping[str, int]) -> dict[str, int]:

@@ -25,8 +25,8 @@ class Sample:
 
 def take_sample(path: str) -> Sample:
     """Ask the server whose control socket is at `path`. Raises OperatorError."""
-    status = ask(path, "status", timeout_s=PATIENCE_S)
-    workers = ask(path, "workers", timeout_s=PATIENCE_S)
+    status = ask(path, "status", timeout_s=PATIENCE_S, durations=True)
+    workers = ask(path, "workers", timeout_s=PATIENCE_S, durations=True)
     at_s = time.monotonic()
     requests = ask(path, "requests", timeout_s=PATIENCE_S)
     return Sample(at_s, status, workers["workers"], requests["requests"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from portico.top.columns import COLUMNS, Order
 from portico.top.model import Call, Head, Row
-from portico.top.text import duration, escaped, fitted, padded, rate, size, sparkline, width
+from portico.top.text import duration, escaped, fitted, latency, padded, rate, size, sparkline, width
 
 _GAP = " "
 # Less says nothing.
@@ -32,6 +32,8 @@ def head_lines(head: Head, history: Sequence[float], cells: int | None) -> list[
     rates = (
         f"{rate(head.requests_rate)} req/s  {rate(head.errors_rate)} err/s  {size(head.bytes_rate)}B/s sent"
     )
+    if head.p50 is not None:
+        rates += f"  p50 {latency(head.p50)}  p99 {latency(head.p99)}"
     room = (cells or 0) - width(rates) - 2
     if history and room >= _LEAST_SPARKLINE:
         rates += f"  {sparkline(history, room)}"
@@ -47,11 +49,15 @@ def head_lines(head: Head, history: Sequence[float], cells: int | None) -> list[
     return [escaped(line) for line in lines]
 
 
-def column_widths(rows: Iterable[Row], at_least: Sequence[int] = ()) -> list[int]:
-    """Return how wide each column is, that no cell is shortened but those of the last."""
-    least = at_least or [len(column.title) for column in COLUMNS]
-    cells = [[column.cell(row) for column in COLUMNS] for row in rows]
-    return [max(each) for each in zip(least, *([width(cell) for cell in row] for row in cells), strict=True)]
+def column_widths(rows: Sequence[Row], at_least: Sequence[int] = ()) -> list[int]:
+    """Return how wide each column is, that only cells of the last are shortened; 0 for one not there."""
+    before = at_least or [0] * len(COLUMNS)
+    return [
+        max(least, len(column.title), *(width(column.cell(row)) for row in rows))
+        if least or not column.is_optional or any(column.value(row) is not None for row in rows)
+        else 0
+        for column, least in zip(COLUMNS, before, strict=True)
+    ]
 
 
 def heading(columns: Sequence[int], order: Order | None = None) -> str:
@@ -66,7 +72,7 @@ def heading(columns: Sequence[int], order: Order | None = None) -> str:
 def title_span(columns: Sequence[int], number: int) -> tuple[int, int]:
     """Return where in the heading the title of a column begins and ends."""
     column = COLUMNS[number]
-    start = sum(len(_GAP) + each for each in columns[:number]) + len(_GAP)
+    start = sum(len(_GAP) + each for each in columns[:number] if each) + len(_GAP)
     if not column.is_text:
         start += columns[number] - len(column.title)
     return start, start + len(column.title)
@@ -87,5 +93,6 @@ def _line(cells: Sequence[str], columns: Sequence[int]) -> str:
     line = "".join(
         _GAP + padded(cell, cells_there, to_the_left=column.is_text)
         for cell, cells_there, column in zip(cells, columns, COLUMNS, strict=True)
+        if cells_there
     )
     return line.rstrip()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from portico.top.quantiles import Quantile
+
 _MORE = "\N{HORIZONTAL ELLIPSIS}"
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -77,6 +79,16 @@ def duration(seconds: float | None) -> str:
         if seconds < end_s:
             return f"{int(seconds // unit_s)}{unit}"
     return f"{int(seconds // 86400)}d"
+
+
+def latency(quantile: Quantile | None) -> str:
+    """Return the time of most requests in five characters at most; thousandths of a second are told apart."""
+    if quantile is None:
+        return "-"
+    seconds, sign = quantile.seconds, ">" if quantile.is_beyond else ""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.{1 if seconds < 0.00995 else 0}f}ms"
+    return f"{sign}{seconds:.{1 if seconds < 9.95 else 0}f}s"
 
 
 def sparkline(values: Sequence[float], cells: int) -> str:

@@ -264,6 +264,8 @@ class TopApp(App[None]):
     def action_choose(self, by: int) -> None:
         """Choose the column beside the one that is chosen."""
         self._chosen = (self._chosen + by) % len(COLUMNS)
+        while self._widths and not self._widths[self._chosen]:
+            self._chosen = (self._chosen + by) % len(COLUMNS)
         self._draw_heading()
 
     def action_sort(self) -> None:

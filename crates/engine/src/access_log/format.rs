@@ -1,11 +1,12 @@
 //! What the lines of a log look like: a template, or pairs of names and values, as JSON or `key=value`.
 
 use super::date::{DateForm, Dates};
-use super::escaping::{push_escaped, push_json, push_value};
+use super::escaping::{push_escaped, push_value};
 use super::field::{Field, Moment, Part, ROUTE, Time, TracePart, Unit, Value, Wanted};
 use super::record::AccessRecord;
 use super::syslog::Source;
 use super::template::{self, Piece};
+use crate::json_text::push_json;
 use std::io::Write as _;
 use std::net::IpAddr;
 

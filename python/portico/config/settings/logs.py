@@ -111,6 +111,15 @@ class LogSettings(Values):
         "- to leave standard error as it is; /dev/stdout is standard output. After a file was moved away, "
         "USR1 opens it anew.",
     )
+    error_log_format = Setting(
+        "error_log_format",
+        Choice("text", "json"),
+        "text",
+        group=_LOGS,
+        documentation="How records of the error log are written: as text, or each as one line of JSON with "
+        "the names of the Elastic Common Schema, such as error.stack_trace and http.request.id. What the "
+        "application writes to wsgi.errors stays as it was written.",
+    )
     log_level = Setting(
         "log_level",
         Choice(

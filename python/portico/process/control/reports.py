@@ -22,10 +22,15 @@ _COUNTED = ("requests", "errors", "connections", "connections_total", "bytes_sen
 
 
 def status(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
-    """Return who this server is, and sums over its workers."""
+    """Return who this server is, and sums over its workers.
+
+    With `durations` also how many requests have taken how long, as `durations.counts_of_requests`, since the
+    start; so do `workers`, each of its own. Nothing is counted without an admin address.
+    """
     plan = subject.generations.current
     figures = subject.figures().numbers(now_s)
     workers = [_worker(subject, worker, now_s) for worker in subject.worker_set.workers.values()]
+    durations = {"durations": subject.figures().request_counts()} if request.get("durations") else {}
     return {
         "pid": os.getpid(),
         "version": _core.__version__,
@@ -61,13 +66,26 @@ def status(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[s
         "pid_file": plan.pid_file,
         "cluster": [] if (cluster := subject.cluster()) is None else cluster.report(),
         "pools": [] if (pools := subject.pools()) is None else pools.report(),
+        **durations,
     }
 
 
 def workers(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
     """Return each worker."""
     handles = sorted(subject.worker_set.workers.values(), key=lambda worker: worker.slot)
-    return {"workers": [_worker(subject, worker, now_s) for worker in handles]}
+    if not request.get("durations"):
+        return {"workers": [_worker(subject, worker, now_s) for worker in handles]}
+    from portico.process.durations import counts_of_requests
+
+    return {
+        "workers": [
+            {
+                **_worker(subject, worker, now_s),
+                "durations": counts_of_requests(subject.scoreboard.durations(worker.slot)),
+            }
+            for worker in handles
+        ]
+    }
 
 
 def requests(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
@@ -87,6 +105,11 @@ def requests(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict
                 }
             )
     return {"requests": sorted(found, key=lambda call: -float(call["seconds"]))}
+
+
+def slow(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
+    """Return the lines that have held most of the time of slow calls, and the latest of those."""
+    return subject.totals.slow_lines.report()
 
 
 def config(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:

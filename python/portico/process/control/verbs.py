@@ -14,7 +14,7 @@ from portico.process.control.actions import (
     upgrade,
     write_stacks,
 )
-from portico.process.control.reports import config, requests, status, workers
+from portico.process.control.reports import config, requests, slow, status, workers
 from portico.process.control.verb_error import VerbError
 
 TYPE_CHECKING = False
@@ -44,6 +44,7 @@ VERBS: dict[str, Verb] = {
     "status": status,
     "workers": workers,
     "requests": requests,
+    "slow": slow,
     "config": config,
     "reload": reload,
     "upgrade": upgrade,
