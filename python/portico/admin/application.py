@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from portico.admin import Samples
+    from portico.admin.families import Family
     from portico.types import Environ, StartResponse
 
 METRICS = "/metrics"
@@ -22,10 +23,18 @@ _READING = ("GET", "HEAD")
 
 
 class AdminApplication:
-    """Serves what `samples` returns, which raises `SilentError` where nobody tells it."""
+    """Serves what `samples` returns, which raises `SilentError` where nobody tells it.
 
-    def __init__(self, samples: Callable[[], Samples]) -> None:
+    `of_application` returns the metrics of the application, and their samples.
+    """
+
+    def __init__(
+        self,
+        samples: Callable[[], Samples],
+        of_application: Callable[[], tuple[list[Family], Samples]] = lambda: ([], {}),
+    ) -> None:
         self._samples = samples
+        self._of_application = of_application
         # What was written last, by media type, and of which samples: several may ask within their time.
         self._written: tuple[Samples, dict[str, bytes]] = ({}, {})
 
@@ -50,7 +59,8 @@ class AdminApplication:
             written = {}
             self._written = (samples, written)
         if media_type not in written:
-            written[media_type] = exposed(samples, media_type).encode()
+            families, more = self._of_application()
+            written[media_type] = exposed({**more, **samples}, media_type, families).encode()
         return written[media_type]
 
 

@@ -270,6 +270,7 @@ class Supervisor:
                 self._loop,
                 self._generations,
                 self._life,
+                self._scoreboard,
                 leave=self._leave_to_admin,
                 figures=self._have_figures().now,
             )

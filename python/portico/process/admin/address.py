@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from portico import _core
     from portico.admin import Samples
     from portico.process.generations import Generations
     from portico.process.life import Life
@@ -37,7 +38,7 @@ class AdminAddress(Duty):
 
     __slots__ = (
         *("_back_off", "_figures", "_generations", "_leave", "_leaving", "_life", "_loop"),
-        *("_plan", "_process"),
+        *("_plan", "_process", "_scoreboard"),
     )
 
     def __init__(
@@ -45,6 +46,7 @@ class AdminAddress(Duty):
         loop: Loop,
         generations: Generations,
         life: Life,
+        scoreboard: _core.Scoreboard,
         *,
         leave: Callable[[], None],
         figures: Callable[[float], Samples],
@@ -52,6 +54,7 @@ class AdminAddress(Duty):
         self._loop = loop
         self._generations = generations
         self._life = life
+        self._scoreboard = scoreboard
         self._leave = leave
         self._figures = figures
         self._process: AdminProcess | None = None
@@ -128,7 +131,12 @@ class AdminAddress(Duty):
     def _start(self, now_s: float) -> None:
         try:
             self._process = AdminProcess.start(
-                self._loop, self._figures, self._generations.current, self._leave, now_s=now_s
+                self._loop,
+                self._figures,
+                self._generations.current,
+                self._scoreboard,
+                self._leave,
+                now_s=now_s,
             )
         except OSError as error:
             self._back_off.failed(now_s)

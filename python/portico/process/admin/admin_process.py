@@ -57,6 +57,7 @@ class AdminProcess:
         loop: Loop,
         figures: Callable[[float], Samples],
         plan: Plan,
+        scoreboard: _core.Scoreboard,
         leave: Callable[[], None],
         *,
         now_s: float,
@@ -66,7 +67,7 @@ class AdminProcess:
         pid = ways.fork()
         line_fd, figures_fd = ways.ends
         if pid == 0:
-            _be_admin(plan, leave, line_fd, figures_fd)
+            _be_admin(plan, scoreboard, leave, line_fd, figures_fd)
         return AdminProcess(
             loop,
             figures,
@@ -137,7 +138,9 @@ class AdminProcess:
             os.kill(self.pid, signal.SIGKILL)
 
 
-def _be_admin(plan: Plan, leave: Callable[[], None], line_fd: int, figures_fd: int) -> NoReturn:
+def _be_admin(
+    plan: Plan, scoreboard: _core.Scoreboard, leave: Callable[[], None], line_fd: int, figures_fd: int
+) -> NoReturn:
     """In the forked process: serve until the supervisor says otherwise, or is gone."""
     supervisor_pid = os.getppid()
     try:
@@ -145,7 +148,9 @@ def _be_admin(plan: Plan, leave: Callable[[], None], line_fd: int, figures_fd: i
         # Here, since it is nobody else's.
         from portico.process.admin.serving import serve_admin
 
-        serve_admin(plan, supervisor_fd=line_fd, figures_fd=figures_fd, supervisor_pid=supervisor_pid)
+        serve_admin(
+            plan, scoreboard, supervisor_fd=line_fd, figures_fd=figures_fd, supervisor_pid=supervisor_pid
+        )
     except BaseException as error:
         log.error(f"the admin process cannot serve\n{traceback_of(error, hide_loader=False)}")
     finally:

@@ -13,6 +13,7 @@ import sys
 
 from portico import _core, log
 from portico.admin.application import AdminApplication
+from portico.admin.of_application import ApplicationMetrics
 from portico.config.identity import are_privileges_given_up
 from portico.errors import EXIT_FINE
 from portico.process.admin.question import Question
@@ -75,8 +76,10 @@ class AdminEngineProcess:
         self.routing: EngineRouting | None = None
 
 
-def serve_admin(plan: Plan, *, supervisor_fd: int, figures_fd: int, supervisor_pid: int) -> NoReturn:
-    """Be the admin process of `plan`; ends the process."""
+def serve_admin(
+    plan: Plan, scoreboard: _core.Scoreboard, *, supervisor_fd: int, figures_fd: int, supervisor_pid: int
+) -> NoReturn:
+    """Be the admin process of `plan`; ends the process. `scoreboard` is that of the workers."""
     gc.enable()
     _core.name_process("portico admin", f"portico: admin {plan.name}")
     configure_log(plan.settings)
@@ -90,7 +93,8 @@ def serve_admin(plan: Plan, *, supervisor_fd: int, figures_fd: int, supervisor_p
     question = Question(figures_fd, _of_this_process(supervisor_pid))
     settings = handed_settings({**plan.settings.values, **_SETTINGS}, plan.settings.origins)
     process = AdminEngineProcess(plan, supervisor_fd)
-    _core.serve(AdminApplication(question.ask), settings, process, _core.Scoreboard(1), 0)
+    application = AdminApplication(question.ask, ApplicationMetrics(scoreboard).now)
+    _core.serve(application, settings, process, _core.Scoreboard(1), 0)
     flush_all()
     os._exit(EXIT_FINE)
 
