@@ -97,6 +97,24 @@ def test_the_application_is_told_of_as_shown(start: Start) -> None:
     portico.stop()
 
 
+def test_prometheus_client_needs_nothing_else(start: Start) -> None:
+    (source,) = [block for block in blocks("metrics", "python") if "prometheus_client" in block]
+    here = f"127.0.0.1:{free_port()}"
+    portico = start(source, "-w", "2", "--admin-bind", here)
+    portico.wait_ready()
+    for _ in range(4):
+        assert portico.get() == "thank you\n"
+
+    def everything() -> str:
+        return subprocess.run(
+            ["curl", "--silent", f"http://{here}/metrics"], capture_output=True, text=True, check=True
+        ).stdout
+
+    wait_until(lambda: "\nshop_orders_total 4.0\n" in everything(), what=f"4, not {everything()}")
+    assert "\nshop_running 0.0\n" in everything()
+    portico.stop()
+
+
 def test_the_page_has_the_bounds_of_metrics() -> None:
     engine = (ROOT / "crates/engine/src/metrics.rs").read_text("utf-8")
     (series,) = re.findall(r"pub const SERIES: usize = (\d+);", engine)

@@ -2,8 +2,9 @@
 
 A WSGI application, served by the engine in a process of its own (`portico.process.admin`). `application.py`
 has its paths; `families.py` is the table of all metrics, `of_application.py` has those of an application's
-own, by `keys.py`, and `exposition.py` writes them as text, in the format that is asked for. It is given what
-the supervisor tells, and imports nothing of that.
+own, by `keys.py`, `of_prometheus_client.py` those that it counts by that library, and `exposition.py` writes
+them as text, in the format that is asked for. It is given what the supervisor tells, and imports nothing of
+that.
 """
 
 TYPE_CHECKING = False

@@ -7,11 +7,12 @@ Called on the threads of the admin process. It never waits for the supervisor lo
 from __future__ import annotations
 
 from portico.admin import SilentError
-from portico.admin.exposition import exposed, preferred
+from portico.admin.exposition import base_name, exposed, preferred, with_more
+from portico.admin.families import FAMILIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from portico.admin import Samples
     from portico.admin.families import Family
@@ -25,16 +26,19 @@ _READING = ("GET", "HEAD")
 class AdminApplication:
     """Serves what `samples` returns, which raises `SilentError` where nobody tells it.
 
-    `of_application` returns the metrics of the application, and their samples.
+    `of_application` returns the metrics of the application, and their samples; `of_client` those that are
+    already text, but for names that are taken.
     """
 
     def __init__(
         self,
         samples: Callable[[], Samples],
         of_application: Callable[[], tuple[list[Family], Samples]] = lambda: ([], {}),
+        of_client: Callable[[str, Collection[str]], str] = lambda media_type, taken: "",
     ) -> None:
         self._samples = samples
         self._of_application = of_application
+        self._of_client = of_client
         # What was written last, by media type, and of which samples: several may ask within their time.
         self._written: tuple[Samples, dict[str, bytes]] = ({}, {})
 
@@ -60,7 +64,9 @@ class AdminApplication:
             self._written = (samples, written)
         if media_type not in written:
             families, more = self._of_application()
-            written[media_type] = exposed({**more, **samples}, media_type, families).encode()
+            text = exposed({**more, **samples}, media_type, families)
+            taken = {base_name(family) for family in (*FAMILIES, *families)}
+            written[media_type] = with_more(text, self._of_client(media_type, taken)).encode()
         return written[media_type]
 
 

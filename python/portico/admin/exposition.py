@@ -21,6 +21,9 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 """The formats, by their media types."""
 
+END = "# EOF\n"
+"""What a text of OpenMetrics ends in."""
+
 _SUFFIXES = {COUNTER: "_total", INFO: "_info"}
 """What OpenMetrics has behind the name of a metric in its samples alone."""
 _PLAIN_VERSIONS = ("", "0.0.4")
@@ -43,8 +46,19 @@ def exposed(samples: Samples, media_type: str, families: Iterable[Family] = ()) 
                 else:
                     lines += _histogram(family, values, value)
     if is_openmetrics:
-        lines.append("# EOF")
+        lines.append(END.rstrip())
     return "\n".join(lines) + "\n"
+
+
+def with_more(text: str, more: str) -> str:
+    """Return what `exposed` has returned, and `more` lines of the same format."""
+    whole = text.removesuffix(END)
+    return whole + more + text[len(whole) :]
+
+
+def base_name(family: Family) -> str:
+    """Return the name of a metric without what OpenMetrics has in its samples alone."""
+    return family.name.removesuffix(_SUFFIXES.get(family.kind, ""))
 
 
 def preferred(accept: str) -> str:
@@ -82,7 +96,7 @@ def _head_of_text(family: Family) -> list[str]:
 
 
 def _head_of_openmetrics(family: Family) -> list[str]:
-    name = family.name.removesuffix(_SUFFIXES.get(family.kind, ""))
+    name = base_name(family)
     unit = [f"# UNIT {name} {family.unit}"] if family.unit else []
     return [f"# TYPE {name} {family.kind}", *unit, f"# HELP {name} {_quotable(family.documentation)}"]
 

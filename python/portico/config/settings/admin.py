@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portico.config.kinds import AdminAddress
+from portico.config.kinds import AdminAddress, Flag
 from portico.config.setting import Group, Setting
 from portico.config.values import Values
 
@@ -24,4 +24,13 @@ class AdminSettings(Values):
         "same: HOST:PORT, or unix:PATH with the options of `bind`; off is nowhere. It tells counts, and "
         "nothing of what is in requests; whoever may connect there may read them. More in "
         "docs/run/metrics.md.",
+    )
+    prometheus_client = Setting(
+        "prometheus_client",
+        Flag(),
+        True,
+        group=_ADMIN,
+        documentation="Whether what the application counts by the library prometheus_client is told at the "
+        "admin address, of all workers together: its multiprocess mode is set up, by "
+        "PROMETHEUS_MULTIPROC_DIR, unless that variable is set already.",
     )

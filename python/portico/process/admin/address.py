@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from portico import _core
     from portico.admin import Samples
+    from portico.process.admin.sources import Sources
     from portico.process.generations import Generations
     from portico.process.life import Life
     from portico.process.loop import Loop
@@ -33,12 +33,12 @@ class AdminAddress(Duty):
     """The process, if there is one, and those before it that still finish something.
 
     `leave` lets a forked process have nothing of the supervisor but the sockets of the admin address;
-    `figures` returns what a process may be told.
+    `figures` returns what a process may be told, `sources` what it reads.
     """
 
     __slots__ = (
         *("_back_off", "_figures", "_generations", "_leave", "_leaving", "_life", "_loop"),
-        *("_plan", "_process", "_scoreboard"),
+        *("_plan", "_process", "_sources"),
     )
 
     def __init__(
@@ -46,17 +46,17 @@ class AdminAddress(Duty):
         loop: Loop,
         generations: Generations,
         life: Life,
-        scoreboard: _core.Scoreboard,
         *,
         leave: Callable[[], None],
         figures: Callable[[float], Samples],
+        sources: Callable[[], Sources],
     ) -> None:
         self._loop = loop
         self._generations = generations
         self._life = life
-        self._scoreboard = scoreboard
         self._leave = leave
         self._figures = figures
+        self._sources = sources
         self._process: AdminProcess | None = None
         self._leaving: list[AdminProcess] = []
         self._back_off = BackOff()
@@ -134,7 +134,7 @@ class AdminAddress(Duty):
                 self._loop,
                 self._figures,
                 self._generations.current,
-                self._scoreboard,
+                self._sources(),
                 self._leave,
                 now_s=now_s,
             )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from portico.admin import Samples
+    from portico.process.admin.sources import Sources
     from portico.process.loop import Loop
     from portico.process.plan import Plan
 
@@ -57,7 +58,7 @@ class AdminProcess:
         loop: Loop,
         figures: Callable[[float], Samples],
         plan: Plan,
-        scoreboard: _core.Scoreboard,
+        sources: Sources,
         leave: Callable[[], None],
         *,
         now_s: float,
@@ -67,7 +68,7 @@ class AdminProcess:
         pid = ways.fork()
         line_fd, figures_fd = ways.ends
         if pid == 0:
-            _be_admin(plan, scoreboard, leave, line_fd, figures_fd)
+            _be_admin(plan, sources, leave, line_fd, figures_fd)
         return AdminProcess(
             loop,
             figures,
@@ -139,7 +140,7 @@ class AdminProcess:
 
 
 def _be_admin(
-    plan: Plan, scoreboard: _core.Scoreboard, leave: Callable[[], None], line_fd: int, figures_fd: int
+    plan: Plan, sources: Sources, leave: Callable[[], None], line_fd: int, figures_fd: int
 ) -> NoReturn:
     """In the forked process: serve until the supervisor says otherwise, or is gone."""
     supervisor_pid = os.getppid()
@@ -149,7 +150,7 @@ def _be_admin(
         from portico.process.admin.serving import serve_admin
 
         serve_admin(
-            plan, scoreboard, supervisor_fd=line_fd, figures_fd=figures_fd, supervisor_pid=supervisor_pid
+            plan, sources, supervisor_fd=line_fd, figures_fd=figures_fd, supervisor_pid=supervisor_pid
         )
     except BaseException as error:
         log.error(f"the admin process cannot serve\n{traceback_of(error, hide_loader=False)}")
