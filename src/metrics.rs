@@ -173,7 +173,6 @@ struct HistogramSeries {
 #[pymethods]
 impl HistogramSeries {
     #[new]
-    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over")]
     fn new(key: &[u8], is_bounded: bool, bounds: Vec<f64>) -> PyResult<Self> {
         // With one for what is beyond all, and the sum.
         let (mapping, found) = entry(key, bounds.len() + 2, is_bounded)?;

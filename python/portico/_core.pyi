@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final, final
 
+from typing_extensions import disjoint_base
+
 from portico.config.settings import Settings
 from portico.types import EngineProcess, EngineTls, WSGIApplication
 
@@ -263,6 +265,7 @@ class GaugeSeries:
     def value(self) -> float:
         """Return the value, that of this worker if each has its own; 0 if it was never set."""
 
+@disjoint_base
 class HistogramSeries:
     """How often something was how large: what `portico.metrics.Histogram.labels` returns.
 
