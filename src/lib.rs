@@ -1,12 +1,13 @@
 //! portico._core: the bridge between Python and the engine (crates/engine), and nothing else.
 //!
 //! `settings` and `process` are what Python tells of a server, `routing` and `upstreams` the table of routes in it, `fork`
-//! makes workers that are not children of their maker, `embedder` is who has started it, `wakeup` how it hears of signals,
+//! makes workers that are not children of their maker, `metrics` is what `portico.metrics` counts in, `embedder` is who has started it, `wakeup` how it hears of signals,
 //! `privileges` what it gives up, `shown` objects as text, `wsgi` calls the application, `wire` is the sans-I/O API of
 //! `portico.wire`, and this file is what Python sees, mirrored in `python/portico/_core.pyi`.
 
 mod embedder;
 mod fork;
+mod metrics;
 mod names;
 mod privileges;
 mod process;
@@ -144,6 +145,23 @@ impl Scoreboard {
         });
         let waits = [(QUEUE, durations.queue()), (INTERPRETER, durations.interpreter())];
         waits.into_iter().map(|(what, counted)| row(&[what], &counted)).chain(requests).collect()
+    }
+
+    /// Has the application of this process count its metrics here, as the worker of `slot`, or as a template.
+    fn use_for_metrics(&self, slot: Option<usize>) -> PyResult<()> {
+        if let Some(slot) = slot {
+            self.slot(slot)?;
+        }
+        metrics::use_for_metrics(&self.0, slot);
+        Ok(())
+    }
+
+    fn metrics(&self) -> Vec<metrics::MetricRow> {
+        metrics::rows(&self.0)
+    }
+
+    fn gauges(&self) -> Vec<(usize, usize, f64)> {
+        metrics::gauges(&self.0)
     }
 
     fn latest_calls(&self, slot: usize, within_s: f64) -> PyResult<Vec<String>> {
@@ -405,6 +423,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fork_orphan, module)?)?;
     module.add_function(wrap_pyfunction!(serve, module)?)?;
     module.add_function(wrap_pyfunction!(setting_names, module)?)?;
+    metrics::register(module)?;
     privileges::register(module)?;
     wire::register(module)
 }

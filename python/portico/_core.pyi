@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final, final
 
+from typing_extensions import disjoint_base
+
 from portico.config.settings import Settings
 from portico.types import EngineProcess, EngineTls, WSGIApplication
 
@@ -11,9 +13,12 @@ __all__ = [
     "CONTINUE",
     "DURATION_BOUNDS_S",
     "NEED_DATA",
+    "CounterSeries",
     "Data",
     "EndOfRequest",
     "FileWrapper",
+    "GaugeSeries",
+    "HistogramSeries",
     "ParserState",
     "RequestBodyError",
     "RequestHead",
@@ -32,13 +37,16 @@ __all__ = [
     "check_access_log",
     "check_tls",
     "configure_log",
+    "define_metric",
     "flush_log",
     "fork_orphan",
     "gain_no_privileges",
     "give_back_memory",
     "hold_capabilities",
+    "is_to_say_that_metrics_are_full",
     "log",
     "log_lines",
+    "metrics_here",
     "name_process",
     "open_log_socket",
     "read_member",
@@ -189,6 +197,20 @@ class Scoreboard:
         or `interpreter`; then how many there are in each bucket, and not in one before it, and the sum of
         all in nanoseconds.
         """
+    def use_for_metrics(self, slot: int | None) -> None:
+        """Have the application of this process count its metrics here (`portico.metrics`).
+
+        As the worker of `slot`, or, without one, as a template, whose gauges are those that the workers
+        begin with which are forked from it.
+        """
+    def metrics(self) -> list[tuple[int, bytes, int, list[float]]]:
+        """Return all entries of the application's metrics, in the order in which they were made.
+
+        Each with its number, its key, when it was defined last in monotonic nanoseconds, and its figures:
+        the last is a sum, those before it count. Two may have the same key, and are to be added up.
+        """
+    def gauges(self) -> list[tuple[int, int, float]]:
+        """Return the gauges that are set: the slot of the worker, the number of the entry, the value."""
     def latest_calls(self, slot: int, within_s: float) -> list[str]:
         """Return the latest call of each thread of `slot`, such as `GET /path`.
 
@@ -211,6 +233,62 @@ class Scoreboard:
         `cause` stands, or what `causes` has for their cell. Who reads the log is waited for as shortly as may
         be. Raises OSError.
         """
+
+@final
+class CounterSeries:
+    """A number that only grows, one for all workers: what `portico.metrics.Counter.labels` returns.
+
+    `key` names it, `is_bounded` is whether it is one of those that requests bring, of which there are 2048.
+    Raises MemoryError if there is no room.
+    """
+
+    def __new__(cls, key: bytes, is_bounded: bool) -> CounterSeries: ...
+    def inc(self, amount: float = 1.0, /) -> None:
+        """Add `amount`. Raises ValueError if that is less than 0, or no number."""
+    def value(self) -> float:
+        """Return what all workers have counted."""
+
+@final
+class GaugeSeries:
+    """A number that goes up and down: what `portico.metrics.Gauge.labels` returns.
+
+    With `is_shared` it is one for all workers, else each has its own. The rest as for `CounterSeries`.
+    """
+
+    def __new__(cls, key: bytes, is_bounded: bool, is_shared: bool) -> GaugeSeries: ...
+    def set(self, value: float, /) -> None:
+        """Set it to `value`."""
+    def inc(self, amount: float = 1.0, /) -> None:
+        """Add `amount`."""
+    def dec(self, amount: float = 1.0, /) -> None:
+        """Subtract `amount`."""
+    def value(self) -> float:
+        """Return the value, that of this worker if each has its own; 0 if it was never set."""
+
+@disjoint_base
+class HistogramSeries:
+    """How often something was how large: what `portico.metrics.Histogram.labels` returns.
+
+    `bounds` are the upper bounds of its buckets, in ascending order. The rest as for `CounterSeries`.
+    """
+
+    def __new__(cls, key: bytes, is_bounded: bool, bounds: Sequence[float]) -> HistogramSeries: ...
+    def observe(self, value: float, /) -> None:
+        """Count `value` in its bucket. Raises ValueError if it is no number."""
+    def figures(self) -> list[float]:
+        """Return how many there are in each bucket, and not in one before it, and the sum of all."""
+
+def define_metric(key: bytes) -> int:
+    """Find or make an entry without a value, and note that it is used now; return its number.
+
+    Raises MemoryError if there is no room.
+    """
+
+def is_to_say_that_metrics_are_full() -> bool:
+    """Say whether nobody has said yet that there is no room for another series; who asks says it."""
+
+def metrics_here() -> Scoreboard:
+    """Return the scoreboard that the application's metrics of this process are in."""
 
 def log(level: str, message: str) -> None:
     """Write one record to standard error: `[2026-11-21 04:51:38 +0000] [pid] [level] message`.

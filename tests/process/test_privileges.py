@@ -235,6 +235,41 @@ def test_root_can_be_left_without_capabilities(start: Start) -> None:
     assert status["NoNewPrivs"] == ["1"]
 
 
+COUNTING = """
+from portico.metrics import Counter
+from prometheus_client import Counter as ClientCounter
+
+mine, theirs = Counter("shop_mine", "Ours."), ClientCounter("shop_theirs", "Theirs.")
+
+def application(environ, start_response):
+    mine.inc()
+    theirs.inc()
+    start_response("200 OK", [])
+    return [b"fine"]
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--read-only",)], ids=["", "read-only"])
+def test_an_application_of_another_user_counts(start: Start, folder: Path, options: tuple[str, ...]) -> None:
+    (folder / "shop.py").write_text(COUNTING)
+    (folder / "tmp").mkdir()
+    admin = free_port()
+    portico = start(
+        *("--user", "www-data", "--admin-bind", f"127.0.0.1:{admin}", *options),
+        environment={"TMPDIR": str(folder / "tmp")},
+    )
+    portico.wait_ready()
+    portico.wait_for("metrics are at")
+    assert portico.get() == "fine"
+
+    def found() -> list[str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as response:
+            return [line for line in response.read().decode().splitlines() if line.startswith("shop_")]
+
+    wait_until(lambda: found() == ["shop_mine_total 1.0", "shop_theirs_total 1.0"], what="both, not found()")
+    portico.stop()
+
+
 def test_only_listed_places_can_be_written(start: Start, folder: Path) -> None:
     (folder / "data").mkdir()
     (folder / "one.txt").touch()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from generate.made import generated
+from portico import metrics
 from portico.admin.families import FAMILIES
 from portico.process.durations import MOST_SERIES
 from portico.process.totals import REASONS
@@ -20,6 +21,7 @@ from support.waiting import wait_until
 
 from .pages import blocks, page
 
+ROOT = Path(__file__).parents[2]
 PAGE = page("metrics")
 (CONFIGURATION,) = blocks("metrics", "toml")
 CURL, GENERATE = (block.strip().removeprefix("$ ") for block in blocks("metrics", "console"))
@@ -75,6 +77,52 @@ def test_the_command_shows_all_metrics(served: tuple[Portico, str]) -> None:
 
     wait_until(lambda: shown() == NAMES, what=f"{NAMES}, not {shown()}")
     portico.stop()
+
+
+def test_the_application_is_told_of_as_shown(start: Start) -> None:
+    (source,) = [block for block in blocks("metrics", "python") if "portico.metrics" in block]
+    (shown,) = blocks("metrics", "")
+    here = f"127.0.0.1:{free_port()}"
+    portico = start(source, "-w", "2", "--admin-bind", here)
+    portico.wait_ready()
+    assert portico.get() == "thank you\n"
+
+    def everything() -> str:
+        return subprocess.run(
+            ["curl", "--silent", f"http://{here}/metrics"], capture_output=True, text=True, check=True
+        ).stdout
+
+    wait_until(lambda: shown in everything(), what=f"{shown}, not {everything()}")
+    assert "shop_payment_seconds_count 1\n" in everything()
+    portico.stop()
+
+
+def test_prometheus_client_needs_nothing_else(start: Start) -> None:
+    (source,) = [block for block in blocks("metrics", "python") if "prometheus_client" in block]
+    here = f"127.0.0.1:{free_port()}"
+    portico = start(source, "-w", "2", "--admin-bind", here)
+    portico.wait_ready()
+    for _ in range(4):
+        assert portico.get() == "thank you\n"
+
+    def everything() -> str:
+        return subprocess.run(
+            ["curl", "--silent", f"http://{here}/metrics"], capture_output=True, text=True, check=True
+        ).stdout
+
+    wait_until(lambda: "\nshop_orders_total 4.0\n" in everything(), what=f"4, not {everything()}")
+    assert "\nshop_running 0.0\n" in everything()
+    portico.stop()
+
+
+def test_the_page_has_the_bounds_of_metrics() -> None:
+    engine = (ROOT / "crates/engine/src/metrics.rs").read_text("utf-8")
+    (series,) = re.findall(r"pub const SERIES: usize = (\d+);", engine)
+    assert f"**A server has {int(series):,} series with labels**" in PAGE
+    assert f"{metrics.VALUE_BYTES} bytes of a value\ncount" in PAGE
+    assert f"at most {metrics.MOST_BUCKETS} bounds" in PAGE
+    for kind in (metrics.Counter, metrics.Gauge, metrics.Histogram):
+        assert f"`{kind.__name__}(name, help, labels=()" in PAGE
 
 
 def test_queries_name_metrics_and_labels_that_there_are() -> None:

@@ -53,6 +53,8 @@ ELSEWHERE = {
     "python/portico/flask_command.py": "development: docs/development.md",
     "python/portico/apps.py": "development: docs/development.md",
     "python/portico/management/*": "development: docs/development.md",
+    "src/metrics.rs": "raised in the application: docs/run/metrics.md",
+    "python/portico/metrics.py": "raised in the application: docs/run/metrics.md",
     "python/portico/embedding/*": "raised in the program that serves: docs/embedding.md",
     "python/portico/simple_server.py": "raised in the program that serves: docs/embedding.md",
     "python/portico/generate/*": "portico generate: docs/generate.md",

@@ -28,7 +28,7 @@ NOT_FOR_THE_ENGINE = {
     *("control", "pid_file"),
     *("cluster_agent", "cluster_haproxy", "cluster_eds_file", "cluster_backend"),
     *("cluster_server", "cluster_address", "cluster_options"),
-    *("admin_bind", "admin_token_file"),
+    *("admin_bind", "admin_token_file", "prometheus_client"),
 }
 """What the command line, the supervisor and the loader use up."""
 

@@ -7,6 +7,7 @@
 use crate::call_times::CallTimes;
 use crate::clock;
 use crate::durations::Durations;
+use crate::metrics::{Gauges, Metrics};
 use crate::unwritten::Unwritten;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
@@ -174,6 +175,8 @@ pub struct Slot {
     pub active_requests: AtomicU64,
     /// 1 if there is something in `durations`, which else nobody may look at: it has memory once it is.
     has_durations: AtomicU64,
+    /// The same of the worker's row of gauges.
+    has_gauges: AtomicU64,
     /// Lines of the access log that are not written yet.
     pub unwritten: Unwritten,
     calls: [CallCell; CALLS],
@@ -458,7 +461,8 @@ fn elapsed_s(started_ns: u64, now_ns: u64) -> f64 {
     now_ns.saturating_sub(started_ns) as f64 / 1e9
 }
 
-/// The mapping itself: a head, arrays of seats and slots, shared with the processes that are forked after it was made.
+/// The mapping itself: a head, arrays of seats and slots, the metrics, a row of gauges for each slot; shared with the
+/// processes that are forked after it was made.
 pub struct Mapping {
     start: NonNull<u8>,
     length: usize,
@@ -539,6 +543,39 @@ impl Mapping {
     }
 }
 
+impl Mapping {
+    /// The metrics of the application, which all workers share. To look at them takes memory.
+    pub fn metrics(&self) -> &Metrics {
+        #[expect(unsafe_code, reason = "shared memory between processes")]
+        // SAFETY: the mapping is page-aligned, has one after the slots, on a multiple of its alignment (`bytes`), and is
+        // unmapped by the drop only; every field is an atomic, for which any value is valid.
+        unsafe {
+            self.start.add(before_metrics(self.length)).cast().as_ref()
+        }
+    }
+
+    /// The gauges of the worker of slot `index`, if it has any.
+    pub fn gauges(&self, index: usize) -> Option<&Gauges> {
+        let slot = self.slot_array().get(index)?;
+        (slot.has_gauges.load(Relaxed) != 0).then(|| self.gauge_rows().get(index))?
+    }
+
+    /// The same; from now on it has.
+    pub fn use_gauges(&self, index: usize) -> Option<&Gauges> {
+        self.slot_array().get(index)?.has_gauges.store(1, Relaxed);
+        self.gauge_rows().get(index)
+    }
+
+    fn gauge_rows(&self) -> &[Gauges] {
+        let start = before_metrics(self.length) + size_of::<Metrics>();
+        #[expect(unsafe_code, reason = "shared memory between processes")]
+        // SAFETY: as above, for the `length` rows that follow the metrics.
+        unsafe {
+            std::slice::from_raw_parts(self.start.add(start).cast().as_ptr(), self.length)
+        }
+    }
+}
+
 /// More than anybody has workers.
 const MOST_SLOTS: usize = 1 << 20;
 
@@ -581,6 +618,15 @@ fn bytes(length: usize) -> usize {
     const { assert!(HEAD_WORDS * 8 <= HEAD_BYTES && HEAD_BYTES.is_multiple_of(align_of::<Seat>()), "seats follow") };
     const { assert!(HEAD_BYTES.is_multiple_of(align_of::<Slot>()), "slots follow seats") };
     const { assert!(size_of::<Seat>().is_multiple_of(align_of::<Slot>()), "slots follow seats") };
+    const { assert!(size_of::<Metrics>().is_multiple_of(align_of::<Gauges>()), "gauges follow metrics") };
+    before_metrics(length) + size_of::<Metrics>() + size_of::<Gauges>() * length
+}
+
+/// How much is before the metrics of the application.
+fn before_metrics(length: usize) -> usize {
+    const { assert!(HEAD_BYTES.is_multiple_of(align_of::<Metrics>()), "metrics follow slots") };
+    const { assert!(size_of::<Seat>().is_multiple_of(align_of::<Metrics>()), "metrics follow slots") };
+    const { assert!(size_of::<Slot>().is_multiple_of(align_of::<Metrics>()), "metrics follow slots") };
     HEAD_BYTES + (size_of::<Seat>() + size_of::<Slot>()) * length
 }
 
@@ -696,8 +742,12 @@ impl SlotRef {
             durations.clear();
         }
         let Slot { requests, connections, connections_total, bytes_sent, errors, unwritten, .. } = self.slot();
-        let Slot { active_requests, has_durations, .. } = self.slot();
-        for word in [requests, connections, connections_total, bytes_sent, errors, active_requests, has_durations] {
+        let Slot { active_requests, has_durations, has_gauges, .. } = self.slot();
+        if let Some(gauges) = self.mapping.gauges(self.index) {
+            gauges.clear(self.mapping.metrics().taken());
+        }
+        let counts = [requests, connections, connections_total, bytes_sent, errors, active_requests];
+        for word in counts.into_iter().chain([has_durations, has_gauges]) {
             word.store(0, Relaxed);
         }
         for word in self

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from portico.admin import SilentError
 from portico.admin.access import COOKIE, Access, Rejection
-from portico.admin.exposition import exposed, preferred
+from portico.admin.exposition import base_name, exposed, preferred, with_more
+from portico.admin.families import FAMILIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from typing import Any
 
     from portico.admin import Samples, Source
     from portico.admin.dashboard import Dashboard
+    from portico.admin.families import Family
     from portico.types import Environ, StartResponse
 
 METRICS = "/metrics"
@@ -42,12 +44,26 @@ _ENTERED = b"""<!DOCTYPE html>
 
 
 class AdminApplication:
-    """Serves what `source` tells to those who have `access`; `write` returns a value as JSON."""
+    """Serves what `source` tells to those who have `access`; `write` returns a value as JSON.
 
-    def __init__(self, source: Source, access: Access, write: Callable[[Any], bytes]) -> None:
+    `of_application` returns the metrics of the application, and their samples; `of_client` those that are
+    already text, but for names that are taken.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        access: Access,
+        write: Callable[[Any], bytes],
+        *,
+        of_application: Callable[[], tuple[list[Family], Samples]] = lambda: ([], {}),
+        of_client: Callable[[str, Collection[str]], str] = lambda media_type, taken: "",
+    ) -> None:
         self._source = source
         self._access = access
         self._write = write
+        self._of_application = of_application
+        self._of_client = of_client
         # From the first time on that somebody may look at it.
         self._dashboard: Dashboard | None = None
         # What was written last, by media type, and of which samples: several may ask within their time.
@@ -113,7 +129,10 @@ class AdminApplication:
             written = {}
             self._written = (samples, written)
         if media_type not in written:
-            written[media_type] = exposed(samples, media_type).encode()
+            families, more = self._of_application()
+            text = exposed({**more, **samples}, media_type, families)
+            taken = {base_name(family) for family in (*FAMILIES, *families)}
+            written[media_type] = with_more(text, self._of_client(media_type, taken)).encode()
         return written[media_type]
 
 

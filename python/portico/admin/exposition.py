@@ -6,12 +6,13 @@ OpenMetrics version 1.0.0: counters without `_total` in their name, units, an en
 
 from __future__ import annotations
 
-from portico._core import DURATION_BOUNDS_S
+from math import isfinite, isnan
+
 from portico.admin.families import COUNTER, FAMILIES, INFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from portico.admin import Samples
     from portico.admin.families import Family
@@ -20,27 +21,44 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 """The formats, by their media types."""
 
+END = "# EOF\n"
+"""What a text of OpenMetrics ends in."""
+
 _SUFFIXES = {COUNTER: "_total", INFO: "_info"}
 """What OpenMetrics has behind the name of a metric in its samples alone."""
 _PLAIN_VERSIONS = ("", "0.0.4")
 _OPENMETRICS_VERSIONS = ("", "1.0.0")
 
 
-def exposed(samples: Samples, media_type: str) -> str:
-    """Return the text of all metrics that `samples` has, in the format of that media type."""
+def exposed(samples: Samples, media_type: str, families: Iterable[Family] = ()) -> str:
+    """Return the text of all metrics that `samples` has, in the format of that media type.
+
+    `families` are metrics beside portico's own.
+    """
     is_openmetrics = media_type == OPENMETRICS
     lines: list[str] = []
-    for family in FAMILIES:
+    for family in (*FAMILIES, *families):
         if family.name in samples:
             lines += _head_of_openmetrics(family) if is_openmetrics else _head_of_text(family)
             for values, value in samples[family.name]:
-                if isinstance(value, list):
-                    lines += _histogram(family, values, value)
-                else:
+                if isinstance(value, int | float):
                     lines.append(f"{family.name}{_labels(family.labels, values)} {_number(value)}")
+                else:
+                    lines += _histogram(family, values, value)
     if is_openmetrics:
-        lines.append("# EOF")
+        lines.append(END.rstrip())
     return "\n".join(lines) + "\n"
+
+
+def with_more(text: str, more: str) -> str:
+    """Return what `exposed` has returned, and `more` lines of the same format."""
+    whole = text.removesuffix(END)
+    return whole + more + text[len(whole) :]
+
+
+def base_name(family: Family) -> str:
+    """Return the name of a metric without what OpenMetrics has in its samples alone."""
+    return family.name.removesuffix(_SUFFIXES.get(family.kind, ""))
 
 
 def preferred(accept: str) -> str:
@@ -78,25 +96,25 @@ def _head_of_text(family: Family) -> list[str]:
 
 
 def _head_of_openmetrics(family: Family) -> list[str]:
-    name = family.name.removesuffix(_SUFFIXES.get(family.kind, ""))
+    name = base_name(family)
     unit = [f"# UNIT {name} {family.unit}"] if family.unit else []
     return [f"# TYPE {name} {family.kind}", *unit, f"# HELP {name} {_quotable(family.documentation)}"]
 
 
-def _histogram(family: Family, values: Sequence[str], figures: Sequence[int]) -> Iterator[str]:
+def _histogram(family: Family, values: Sequence[str], figures: Sequence[float]) -> Iterator[str]:
     """Yield the lines of one series: its buckets, each with all that are below, the sum and the count.
 
     A label without a value is none.
     """
-    *counts, sum_ns = figures
+    *counts, sum_of_all = figures
     known = [(name, value) for name, value in zip(family.labels, values, strict=True) if value]
     names, shown = [name for name, _ in known], [value for _, value in known]
     count = 0
-    for bound_s, more in zip((*DURATION_BOUNDS_S, float("inf")), counts, strict=True):
-        count += more
-        bound = "+Inf" if bound_s == float("inf") else _number(bound_s)
+    for upper, more in zip((*family.bounds, float("inf")), counts, strict=True):
+        count += int(more)
+        bound = "+Inf" if upper == float("inf") else _number(upper)
         yield f"{family.name}_bucket{_labels([*names, 'le'], [*shown, bound])} {count}"
-    yield f"{family.name}_sum{_labels(names, shown)} {_number(sum_ns / 1e9)}"
+    yield f"{family.name}_sum{_labels(names, shown)} {_number(sum_of_all / family.per_sum)}"
     yield f"{family.name}_count{_labels(names, shown)} {count}"
 
 
@@ -116,4 +134,6 @@ def _quotable(text: str) -> str:
 
 
 def _number(number: float) -> str:
-    return repr(number)
+    if isfinite(number):
+        return repr(number)
+    return "NaN" if isnan(number) else "+Inf" if number > 0 else "-Inf"

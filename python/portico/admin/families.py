@@ -1,27 +1,42 @@
 """The table of all metrics: a new one is a row here, and a value of that name in what the supervisor tells
-(`portico.process.figures`).
+(`portico.process.figures`). Those of an application are its own (`of_application.py`).
 
 Names are those of Prometheus: a counter ends in `_total`, a unit stands before that.
 """
 
 from __future__ import annotations
 
+from portico._core import DURATION_BOUNDS_S
+
 GAUGE, COUNTER, INFO, HISTOGRAM = "gauge", "counter", "info", "histogram"
 
 
 class Family:
-    """One metric. `unit` is what OpenMetrics is told, which the name has to end in, before `_total`."""
+    """One metric. `unit` is what OpenMetrics is told, which the name has to end in, before `_total`.
 
-    __slots__ = ("documentation", "kind", "labels", "name", "unit")
+    A histogram has these upper `bounds`, and a sum of which `per_sum` are one.
+    """
+
+    __slots__ = ("bounds", "documentation", "kind", "labels", "name", "per_sum", "unit")
 
     def __init__(
-        self, name: str, kind: str, documentation: str, *, labels: tuple[str, ...] = (), unit: str = ""
+        self,
+        name: str,
+        kind: str,
+        documentation: str,
+        *,
+        labels: tuple[str, ...] = (),
+        unit: str = "",
+        bounds: tuple[float, ...] = DURATION_BOUNDS_S,
+        per_sum: float = 1e9,
     ) -> None:
         self.name = name
         self.kind = kind
         self.documentation = documentation
         self.labels = labels
         self.unit = unit
+        self.bounds = bounds
+        self.per_sum = per_sum
 
 
 FAMILIES = (

@@ -45,7 +45,7 @@ _OF_ROUTER_ALONE = (
     *(Settings.bind, Settings.pid_file, Settings.access_log, Settings.health_paths, Settings.drain_delay_s),
     *(Settings.access_log_format, Settings.access_log_fields, Settings.access_log_if),
     *(Settings.access_log_skip, Settings.access_log_sample),
-    *(Settings.admin_bind, Settings.admin_token_file),
+    *(Settings.admin_bind, Settings.admin_token_file, Settings.prometheus_client),
     *(Settings.static_directories, Settings.script_name, Settings.app, Settings.name),
 )
 """What is said of the server as a whole, and means nothing in a pool, which has the router before it."""

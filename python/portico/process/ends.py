@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 class Ends:
     """What is made of the ends of children.
 
-    `other_ended` is told of those that are nobody's here; `stop` ends the server in a stage, since no worker
-    can be started.
+    `other_ended` is told of those that are nobody's here, `any_ended` of all; `stop` ends the server in a
+    stage, since no worker can be started.
     """
 
     __slots__ = (
-        *("_accounting", "_generations", "_hooks", "_keeper", "_life", "_loop", "_other_ended"),
+        *("_accounting", "_any_ended", "_generations", "_hooks", "_keeper", "_life", "_loop", "_other_ended"),
         *("_scoreboard", "_stop", "_totals", "_worker_set"),
     )
 
@@ -54,6 +54,7 @@ class Ends:
         totals: Totals,
         *,
         other_ended: Callable[[int, int], object],
+        any_ended: Callable[[int], object],
         stop: Callable[[str, float], None],
     ) -> None:
         self._life = life
@@ -65,6 +66,7 @@ class Ends:
         self._hooks = hooks
         self._totals = totals
         self._other_ended = other_ended
+        self._any_ended = any_ended
         self._stop = stop
         self._accounting = Accounting(scoreboard)
 
@@ -78,6 +80,7 @@ class Ends:
             if pid == 0:
                 return
             exit_code = os.waitstatus_to_exitcode(wait_status)
+            self._any_ended(pid)
             worker = self._worker_set.workers.get(pid)
             if worker is not None:
                 self._reap_worker(worker, exit_code, now_s)

@@ -108,7 +108,8 @@ def _restrict_writes(settings: Settings, directory: str) -> str:
     for path in writable:
         if not os.path.exists(path):
             raise OperatorError(f"{settings.origins['writable']}: there is no {path}")
-    usual = [path for path in (_DEVICES, temporary) if os.path.exists(path)]
+    counted = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    usual = [path for path in (_DEVICES, temporary, counted) if os.path.exists(path)]
     try:
         is_restricted = _core.restrict_writes([*writable, *usual])
     except OSError as error:

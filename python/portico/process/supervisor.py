@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portico.process.admin.address import AdminAddress
+    from portico.process.admin.sources import Sources
     from portico.process.automatic_count import AutomaticCount
     from portico.process.cluster.cluster import Cluster
     from portico.process.figures import Figures
+    from portico.process.metric_files import MetricFiles
     from portico.process.plan import Plan
     from portico.process.pools.head_line import HeadLine
     from portico.process.pools.pools import Pools
@@ -96,6 +98,8 @@ class Supervisor:
         self._admin: AdminAddress | None = None
         # From when somebody first asks for them, there or over the control socket.
         self._figures: Figures | None = None
+        # From the first plan on that has one, and lets prometheus_client count for it.
+        self._metric_files: MetricFiles | None = None
         # Of a pool, to the supervisor of all.
         self._head_line: HeadLine | None = None
         self._hooks = HookCalls(self._generations, self._life, self._leave_to_hook)
@@ -108,7 +112,7 @@ class Supervisor:
             self._bounds,
             self._hooks,
             self._totals,
-            leave=self._leave,
+            leave=self._leave_to_worker,
             member_orders=lambda: "" if self._members is None else self._members.orders(),
             on_templates=self._have_templates,
         )
@@ -122,6 +126,7 @@ class Supervisor:
             self._hooks,
             self._totals,
             other_ended=self._other_ended,
+            any_ended=self._any_ended,
             stop=self._stop,
         )
         self._door = Door(self._loop, plan, self._subject())
@@ -159,10 +164,12 @@ class Supervisor:
         set_up_streams()
         self._signals.watch(SUPERVISOR_SIGNALS)
         self._loop.watch(self._signals.read_fd, self._take_signals)
+        is_upgraded = self._before is not None
         if self._before is not None:
             self._take_over(self._before)
             self._before = None
         self._have_names_looked_up()
+        self._have_metric_files(is_upgraded=is_upgraded)
         # What exists now lives as long as the process: leave it out of collections, which would copy its
         # pages in every worker (gc.freeze in the documentation of the module gc).
         gc.disable()
@@ -180,6 +187,8 @@ class Supervisor:
                     self._members.end()
                 if self._admin is not None:
                     self._admin.end()
+                if self._metric_files is not None:
+                    self._metric_files.remove()
                 self._generations.close_listeners()
                 self._generations.close_admin()
                 self._door.end()
@@ -273,8 +282,22 @@ class Supervisor:
                 leave=self._leave_to_admin,
                 figures=self._have_figures().now,
                 subject=self._subject,
+                sources=self._sources,
             )
         return self._admin
+
+    def _sources(self) -> Sources:
+        from portico.process.admin.sources import Sources
+
+        return Sources(self._scoreboard, self._metric_files.directory if self._metric_files else "")
+
+    def _have_metric_files(self, *, is_upgraded: bool = False) -> None:
+        """Have a directory for prometheus_client, if the plan wants that and nobody else sees to it."""
+        if self._plan.admin and self._plan.settings.prometheus_client:
+            # Here, because few servers have an admin address, and each worker would have it.
+            from portico.process.metric_files import prepared
+
+            self._metric_files = prepared(self._metric_files, self._plan, is_upgraded=is_upgraded)
 
     def _have_figures(self) -> Figures:
         if self._figures is None:
@@ -351,6 +374,11 @@ class Supervisor:
         self._door.close()
         if self._cluster is not None:
             self._cluster.close()
+
+    def _leave_to_worker(self) -> None:
+        self._leave()
+        if self._metric_files is not None:
+            self._metric_files.use_for(self._plan)
 
     def _leave_to_hook(self) -> None:
         self._leave()
@@ -490,6 +518,10 @@ class Supervisor:
             self._duties_in_service.append(self._rereading)
         self._rereading.begin(what)
 
+    def _any_ended(self, pid: int) -> None:
+        if self._metric_files is not None:
+            self._metric_files.ended(pid)
+
     def _other_ended(self, pid: int, exit_code: int) -> None:
         """A child has ended that is no worker, no template and no hook."""
         if self._pools is not None and self._pools.ended(pid, exit_code, time.monotonic()):
@@ -519,6 +551,7 @@ class Supervisor:
         self._generations.take(plan)
         self._generations.open_error_log()
         self._have_names_looked_up()
+        self._have_metric_files()
         self._keeper.take_plan(before)
         # The rest follows from it: workers of this generation are started, and those before it drained.
         self._hooks.reloading()

@@ -222,6 +222,8 @@ def _be_shared() -> None:
 
 def _is_promoted(assignment: Assignment, before: set[Descriptor]) -> bool:
     """In a worker that has finished: ask whether it is to be a template, and see whether it can be one."""
+    # Before its slot is cleared: workers begin with the gauges that it has set.
+    assignment.scoreboard.use_for_metrics(None)
     fd = assignment.supervisor_fd
     # The engine has made it one that does not block.
     os.set_blocking(fd, True)

@@ -161,6 +161,7 @@ def set_up_streams() -> None:
 def begin(assignment: Assignment) -> SignalPipe:
     """Make this forked process a worker, with nothing loaded yet; return where it hears of signals."""
     gc.enable()
+    assignment.scoreboard.use_for_metrics(None if assignment.is_template else assignment.slot)
     # People count from one.
     if assignment.is_template:
         name_template(assignment.plan)

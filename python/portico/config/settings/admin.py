@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portico.config.kinds import AdminAddress, FilePath
+from portico.config.kinds import AdminAddress, FilePath, Flag
 from portico.config.setting import Group, Setting
 from portico.config.values import Values
 
@@ -36,4 +36,13 @@ class AdminSettings(Values):
         "16 to 256 visible characters. It is read before privileges are given up, and anew at a reload. "
         "Without one, metrics are shown to whoever can connect, and the dashboard at a loopback address or a "
         "Unix socket alone.",
+    )
+    prometheus_client = Setting(
+        "prometheus_client",
+        Flag(),
+        True,
+        group=_ADMIN,
+        documentation="Whether what the application counts by the library prometheus_client is told at the "
+        "admin address, of all workers together: its multiprocess mode is set up, by "
+        "PROMETHEUS_MULTIPROC_DIR, unless that variable is set already.",
     )

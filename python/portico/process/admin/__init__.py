@@ -7,7 +7,8 @@
                                   what was asked for as `marshal` writes it
 
 `address.py` has a process be there, `admin_process.py` is one as the supervisor sees it, `../figures.py` what
-and `overview.py` what it is told; `serving.py` is the process as itself, `question.py` its end of that. It
-keeps for a second what it was told, so that is how often the supervisor is asked for anything, at most, by
-however many. Imported where there is such an address, the overview where somebody looks at the dashboard.
+and `overview.py` what it is told; `serving.py` is the process as itself, `question.py` its end of that,
+`sources.py` what it reads by itself. It keeps for a second what it was told, so that is how often the
+supervisor is asked for anything, at most, by however many. Imported where there is such an address, the
+overview where somebody looks at the dashboard.
 """

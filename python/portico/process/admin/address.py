@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from portico.admin import Samples
+    from portico.process.admin.sources import Sources
     from portico.process.control.subject import Subject
     from portico.process.generations import Generations
     from portico.process.life import Life
@@ -33,12 +34,13 @@ class AdminAddress(Duty):
     """The process, if there is one, and those before it that still finish something.
 
     `leave` lets a forked process have nothing of the supervisor but the sockets of the admin address;
-    `figures` returns what a process may be told, `subject` what a dashboard is made of.
+    `figures` returns what a process may be told, `subject` what a dashboard is made of, `sources` what a
+    process reads by itself.
     """
 
     __slots__ = (
         *("_back_off", "_figures", "_generations", "_leave", "_leaving", "_life", "_loop"),
-        *("_plan", "_process", "_subject"),
+        *("_plan", "_process", "_sources", "_subject"),
     )
 
     def __init__(
@@ -50,6 +52,7 @@ class AdminAddress(Duty):
         leave: Callable[[], None],
         figures: Callable[[float], Samples],
         subject: Callable[[], Subject],
+        sources: Callable[[], Sources],
     ) -> None:
         self._loop = loop
         self._generations = generations
@@ -57,6 +60,7 @@ class AdminAddress(Duty):
         self._leave = leave
         self._figures = figures
         self._subject = subject
+        self._sources = sources
         self._process: AdminProcess | None = None
         self._leaving: list[AdminProcess] = []
         self._back_off = BackOff()
@@ -135,6 +139,7 @@ class AdminAddress(Duty):
                 self._figures,
                 self._subject,
                 self._generations.current,
+                self._sources(),
                 self._leave,
                 now_s=now_s,
             )

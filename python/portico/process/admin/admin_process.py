@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from portico.admin import Samples
     from portico.process.admin.overview import Overview
+    from portico.process.admin.sources import Sources
     from portico.process.control.subject import Subject
     from portico.process.loop import Loop
     from portico.process.plan import Plan
@@ -76,6 +77,7 @@ class AdminProcess:
         figures: Callable[[float], Samples],
         subject: Callable[[], Subject],
         plan: Plan,
+        sources: Sources,
         leave: Callable[[], None],
         *,
         now_s: float,
@@ -85,7 +87,7 @@ class AdminProcess:
         pid = ways.fork()
         line_fd, figures_fd = ways.ends
         if pid == 0:
-            _be_admin(plan, leave, line_fd, figures_fd)
+            _be_admin(plan, sources, leave, line_fd, figures_fd)
         return AdminProcess(
             loop,
             figures,
@@ -184,7 +186,9 @@ class AdminProcess:
             self._loop.watch(self._figures_fd, self._reply)
 
 
-def _be_admin(plan: Plan, leave: Callable[[], None], line_fd: int, figures_fd: int) -> NoReturn:
+def _be_admin(
+    plan: Plan, sources: Sources, leave: Callable[[], None], line_fd: int, figures_fd: int
+) -> NoReturn:
     """In the forked process: serve until the supervisor says otherwise, or is gone."""
     supervisor_pid = os.getppid()
     try:
@@ -192,7 +196,9 @@ def _be_admin(plan: Plan, leave: Callable[[], None], line_fd: int, figures_fd: i
         # Here, since it is nobody else's.
         from portico.process.admin.serving import serve_admin
 
-        serve_admin(plan, supervisor_fd=line_fd, figures_fd=figures_fd, supervisor_pid=supervisor_pid)
+        serve_admin(
+            plan, sources, supervisor_fd=line_fd, figures_fd=figures_fd, supervisor_pid=supervisor_pid
+        )
     except BaseException as error:
         log.error(f"the admin process cannot serve\n{traceback_of(error, hide_loader=False)}")
     finally:

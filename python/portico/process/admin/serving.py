@@ -14,6 +14,9 @@ import sys
 from portico import _core, log
 from portico.admin.access import Access, read_token
 from portico.admin.application import AdminApplication
+from portico.admin.of_application import ApplicationMetrics
+from portico.admin.of_prometheus_client import ClientMetrics
+from portico.app_loader.modules import extend_path
 from portico.config.identity import are_privileges_given_up
 from portico.config.reach import is_reached_from_elsewhere
 from portico.errors import EXIT_FINE, quoted
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from portico.admin import Samples
+    from portico.process.admin.sources import Sources
     from portico.process.plan import Plan
     from portico.types import (
         EngineListener,
@@ -78,7 +82,14 @@ class AdminEngineProcess:
         self.routing: EngineRouting | None = None
 
 
-def serve_admin(plan: Plan, *, supervisor_fd: int, figures_fd: int, supervisor_pid: int) -> NoReturn:
+def serve_admin(
+    plan: Plan,
+    sources: Sources,
+    *,
+    supervisor_fd: int,
+    figures_fd: int,
+    supervisor_pid: int,
+) -> NoReturn:
     """Be the admin process of `plan`; ends the process."""
     gc.enable()
     _core.name_process("portico admin", f"portico: admin {plan.name}")
@@ -93,9 +104,17 @@ def serve_admin(plan: Plan, *, supervisor_fd: int, figures_fd: int, supervisor_p
         # What there is to say of it was said before the start.
         give_up(plan.settings, plan.identity, plan.directory)
     question = Question(figures_fd, _of_this_process(supervisor_pid))
+    # Where the library of the application may be.
+    extend_path([os.path.join(plan.directory, path) for path in plan.settings.pythonpath])
     settings = handed_settings({**plan.settings.values, **_SETTINGS}, plan.settings.origins)
     process = AdminEngineProcess(plan, supervisor_fd)
-    application = AdminApplication(question, access, _write)
+    application = AdminApplication(
+        question,
+        access,
+        _write,
+        of_application=ApplicationMetrics(sources.scoreboard).now,
+        of_client=ClientMetrics(sources.metrics_directory).text,
+    )
     _core.serve(application, settings, process, _core.Scoreboard(1), 0)
     flush_all()
     os._exit(EXIT_FINE)
