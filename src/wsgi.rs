@@ -15,6 +15,7 @@ mod location;
 mod logged;
 mod pending;
 mod plain_response;
+mod profile;
 pub mod proxy_errors;
 mod recent;
 mod references;
@@ -23,6 +24,7 @@ pub mod response;
 pub mod serve;
 pub mod start_response;
 mod thread;
+mod watched;
 
 use crate::embedder::Embedder;
 use environ::{Environ, RequestParts};
@@ -122,6 +124,7 @@ impl Caller for Bridge<'_> {
             let result = environ.build(py, parts, &exchange).and_then(|(environ, body)| {
                 input = body;
                 logged.will_have(&environ);
+                thread_call.watched.enter(&environ);
                 let arguments = (environ, exchange.start_response.clone_ref(py));
                 application.callable.bind(py).call1(arguments)
             });
@@ -132,6 +135,7 @@ impl Caller for Bridge<'_> {
             response::send(py, &exchange, thread_call, Err(error), date, label)
         });
         logged.keep(py);
+        thread_call.watched.leave(py, started_ns);
         if let Some(input) = input {
             input.get().end(py);
         }

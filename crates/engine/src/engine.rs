@@ -19,6 +19,7 @@ use crate::listener::{BoundListener, Listener};
 use crate::lock::lock;
 use crate::log::RateLimited;
 use crate::orders::OrderDescriptors;
+use crate::profiling;
 use crate::resources::Resources;
 use crate::routing::Routing;
 use crate::scoreboard::SlotRef;
@@ -197,6 +198,11 @@ impl Engine {
     /// Sets who takes orders about single calls.
     pub fn on_call_order(&self, taker: Taker) {
         self.server.resources.call_orders.taken_by(taker);
+    }
+
+    /// Sets who takes orders for profiles.
+    pub fn on_profile_order(&self, taker: profiling::Taker) {
+        self.server.resources.profile_orders.taken_by(taker);
     }
 
     /// Whether the server is on its way out, now and when it has ended.

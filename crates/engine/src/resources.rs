@@ -19,6 +19,7 @@ use crate::message::buffers::Buffers;
 use crate::message::encoder::Encoders;
 use crate::message::inbound::Inbound;
 use crate::notices::Notices;
+use crate::profiling::ProfileOrders;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
 use crate::stacks::Stacks;
@@ -68,6 +69,8 @@ pub struct Resources {
     pub stacks: Stacks,
     /// Orders about single calls.
     pub call_orders: CallOrders,
+    /// Orders for profiles.
+    pub profile_orders: ProfileOrders,
     /// Tells applications of clients that leave.
     pub disconnects: DisconnectWatcher,
     /// Spawns tasks, also from threads that do not drive I/O.
@@ -130,6 +133,7 @@ impl Resources {
             interrupts: Interrupts::default(),
             stacks: Stacks::default(),
             call_orders: CallOrders::default(),
+            profile_orders: ProfileOrders::default(),
             disconnects: DisconnectWatcher::default(),
             handle: runtime.handle().clone(),
             runtime: Arc::downgrade(runtime),

@@ -1,0 +1,396 @@
+//! Profiles: which functions the calls of a server are in, sampled by a thread that is there only while one is made.
+//!
+//! At each tick the thread looks, without the interpreter, which crew threads are in a call and what each does: so who
+//! computes, who waits and who waits for the interpreter is as it was then. Only if there is a call somebody attaches to
+//! the interpreter and takes the stacks. Best that is the interpreter's first thread itself, between two of its
+//! instructions (`Py_AddPendingCall`): whoever has to wait for a thread that computes would see it only where it gives the
+//! interpreter up. In either case nothing but functions of the interpreter's is called, so no handler of a signal and
+//! nothing of the application's runs in a sample. `tally` counts, `watched` knows the routes; the result is put into words
+//! by `portico.profile.writing`.
+//!
+//! Ticks that have passed when the stacks could be taken at last, since C code kept the interpreter, count for what was
+//! seen then, so that the time adds up; they are counted as missed, too.
+
+mod tally;
+
+use super::ladder::{Ladder, ThreadCall, current_frames};
+use portico_engine::lock::lock;
+use portico_engine::log::{Level, log};
+use portico_engine::orders::send_all;
+use portico_engine::profiling::{Doing, ProfileOrder, WatchedThread, is_wanted_until};
+use portico_engine::scoreboard::{Moment, SlotRef};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use std::collections::HashMap;
+use std::ffi::{c_int, c_void};
+use std::os::fd::OwnedFd;
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, Builder};
+use std::time::{Duration, Instant};
+use tally::{CallName, Kind, Stack, Tally};
+
+/// As many functions of a stack are kept, from the innermost on.
+const MOST_DEPTH: usize = 250;
+/// How long the interpreter's first thread may take to come to an end of an instruction, before another tries.
+const PATIENCE: Duration = Duration::from_millis(2);
+/// How long it may take to find out where threads wait for the interpreter.
+const SEARCH: Duration = Duration::from_millis(50);
+
+/// How long a server that has ended waits for a profile.
+const LAST: Duration = Duration::from_secs(2);
+/// How long it may take until a profile sees that.
+const LOOK: Duration = Duration::from_millis(200);
+
+const WAITS_BEFORE: &str = "(waits for the interpreter before the call)";
+const WAITS_FOR_CLIENT: &str = "(waits for the client)";
+const HAS_ENDED: &str = "(ended before its stack could be taken)";
+
+/// Makes profiles, one at a time.
+pub struct Profiler {
+    slot: SlotRef,
+    ladder: Arc<Ladder>,
+    is_running: Mutex<bool>,
+    has_ended: Condvar,
+    /// Whether the server is about to end, and a profile with it.
+    is_ending: AtomicBool,
+    is_free_threaded: bool,
+}
+
+/// What was seen of one thread at a tick.
+struct Seen {
+    call: Arc<ThreadCall>,
+    moment: Moment,
+    kind: Kind,
+}
+
+/// A tick whose stacks are to be taken, by whoever comes first.
+struct Tick {
+    seen: Vec<Seen>,
+    due: Instant,
+}
+
+/// One profile, while it is made.
+struct Profile {
+    slot: SlotRef,
+    beginning: Instant,
+    period: Duration,
+    tick: Mutex<Option<Tick>>,
+    is_taken: Condvar,
+    tally: Mutex<Tally>,
+    figures: Mutex<Figures>,
+}
+
+/// What there is to say of a profile as a whole.
+#[derive(Clone, Copy, Default)]
+struct Figures {
+    ticks: u64,
+    missed: u64,
+    /// Of threads that had nothing to do.
+    idle: u64,
+}
+
+impl Profiler {
+    /// One that makes none yet.
+    pub fn new(slot: SlotRef, ladder: Arc<Ladder>, is_free_threaded: bool) -> Arc<Profiler> {
+        let (is_running, has_ended, is_ending) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
+        Arc::new(Profiler { slot, ladder, is_running, has_ended, is_ending, is_free_threaded })
+    }
+
+    /// Takes an order; does not wait.
+    pub fn take(self: &Arc<Self>, order: ProfileOrder) {
+        // The supervisor sees to it that there is one only. Where it does not, who waits sees the end of the reply.
+        if std::mem::replace(&mut *lock(&self.is_running), true) {
+            return;
+        }
+        let there = self.clone();
+        let work = move || {
+            there.ladder.watches_calls.store(true, Relaxed);
+            there.make(&order);
+            there.ladder.watches_calls.store(false, Relaxed);
+            *lock(&there.is_running) = false;
+            there.has_ended.notify_all();
+        };
+        if let Err(error) = Builder::new().name("portico-profile".into()).stack_size(512 * 1024).spawn(work) {
+            *lock(&self.is_running) = false;
+            log(Level::Warning, &format!("cannot start a thread for a profile: {error}"));
+        }
+    }
+
+    /// Ends a profile that is being made, since the server has ended; waits until what was seen is told, but not for long.
+    pub fn end(&self) {
+        self.is_ending.store(true, Relaxed);
+        let running = lock(&self.is_running);
+        drop(self.has_ended.wait_timeout_while(running, LAST, |is_running| *is_running));
+    }
+
+    fn make(&self, order: &ProfileOrder) {
+        let lock_address = if self.is_free_threaded { None } else { find_lock() };
+        let period = Duration::from_secs(1) / order.hz;
+        let profile = Arc::new(Profile {
+            slot: self.slot.clone(),
+            beginning: Instant::now(),
+            period,
+            tick: Mutex::default(),
+            is_taken: Condvar::new(),
+            tally: Mutex::default(),
+            figures: Mutex::default(),
+        });
+        let end = profile.beginning + Duration::from_secs(order.seconds.into());
+        let mut threads: HashMap<usize, (u64, WatchedThread)> = HashMap::new();
+        let mut due = profile.beginning + period;
+        while due <= end {
+            if !self.is_wanted_until(&order.reply, due) {
+                return drop_attached(profile);
+            }
+            if self.is_ending.load(Relaxed) {
+                break;
+            }
+            let seen = self.look(&mut threads, lock_address, &profile);
+            if !seen.is_empty() {
+                self.take_stacks(&profile, Tick { seen, due });
+            }
+            self.hear_of_ended(&profile);
+            // On the beat, whatever that has taken. What has passed meanwhile was counted where it belongs.
+            while due <= Instant::now() {
+                due += period;
+                lock(&profile.figures).ticks += 1;
+            }
+        }
+        self.finish(&profile, order, lock_address.is_some() || self.is_free_threaded);
+        drop_attached(profile);
+    }
+
+    /// Sleeps until `until`, or until the server is about to end; false as soon as nobody waits for the result.
+    fn is_wanted_until(&self, reply: &OwnedFd, until: Instant) -> bool {
+        loop {
+            let next = until.min(Instant::now() + LOOK);
+            if !is_wanted_until(reply, next) {
+                return false;
+            }
+            if next == until || self.is_ending.load(Relaxed) {
+                return true;
+            }
+        }
+    }
+
+    /// Says what each thread does that has a request. Without the interpreter.
+    fn look(
+        &self,
+        threads: &mut HashMap<usize, (u64, WatchedThread)>,
+        lock_address: Option<u64>,
+        profile: &Profile,
+    ) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        let mut idle = 0;
+        for call in self.ladder.all() {
+            let moment = self.slot.moment(call.cell());
+            let kind = match moment {
+                Moment::Free => {
+                    idle += 1;
+                    continue;
+                }
+                Moment::Blocked => Kind::Lock,
+                Moment::Rests(_) => Kind::Waiting,
+                Moment::Calls(_) => {
+                    let id = self.slot.thread_id(call.cell());
+                    let watched = threads.entry(call.cell()).or_insert_with(|| (id, WatchedThread::new(id)));
+                    if watched.0 != id {
+                        *watched = (id, WatchedThread::new(id));
+                    }
+                    match watched.1.look() {
+                        Doing::Computes => Kind::Cpu,
+                        doing if doing.waits_near(lock_address) => Kind::Lock,
+                        // By the processor's time since it was looked at.
+                        Doing::Unknown if watched.1.ran() > profile.period / 2 => Kind::Cpu,
+                        _ => Kind::Waiting,
+                    }
+                }
+            };
+            if let Moment::Calls(started_ns) | Moment::Rests(started_ns) = moment {
+                call.watched.sample(started_ns);
+            }
+            seen.push(Seen { call, moment, kind });
+        }
+        lock(&profile.figures).idle += idle;
+        seen
+    }
+
+    /// Has the stacks of a tick taken, and waits for that.
+    fn take_stacks(&self, profile: &Arc<Profile>, tick: Tick) {
+        let main = u64::from(process::id());
+        let is_main_computing = !self.is_free_threaded
+            && tick.seen.iter().any(|each| each.kind == Kind::Cpu && self.slot.thread_id(each.call.cell()) == main);
+        *lock(&profile.tick) = Some(tick);
+        if is_main_computing && take_between_instructions(profile) {
+            let waiting = lock(&profile.tick);
+            let waited = profile.is_taken.wait_timeout_while(waiting, PATIENCE, |tick| tick.is_some());
+            if waited.unwrap_or_else(PoisonError::into_inner).0.is_none() {
+                return;
+            }
+        }
+        // Where the interpreter is on its way out there will be no more.
+        Python::try_attach(|py| profile.take_tick(py));
+    }
+
+    fn hear_of_ended(&self, profile: &Profile) {
+        for call in self.ladder.all() {
+            for (started_ns, route) in call.watched.take_ended() {
+                lock(&profile.tally).close((call.cell(), started_ns), &route);
+            }
+        }
+    }
+
+    /// Hands the result on.
+    fn finish(&self, profile: &Profile, order: &ProfileOrder, tells_lock: bool) {
+        let written = Python::try_attach(|py| -> PyResult<Vec<u8>> {
+            let running: Vec<_> = self
+                .ladder
+                .all()
+                .into_iter()
+                .filter_map(|call| Some((call.cell(), call.watched.running(py)?)))
+                .collect();
+            self.hear_of_ended(profile);
+            for (cell, (started_ns, route)) in running {
+                lock(&profile.tally).close((cell, started_ns), &route);
+            }
+            let mut tally = std::mem::take(&mut *lock(&profile.tally));
+            tally.close_all();
+            let figures = *lock(&profile.figures);
+            let described = PyDict::new(py);
+            described.set_item("seconds", profile.beginning.elapsed().as_secs_f64())?;
+            described.set_item("ticks", figures.ticks)?;
+            described.set_item("missed", figures.missed)?;
+            described.set_item("idle", figures.idle)?;
+            described.set_item("dropped", tally.dropped)?;
+            described.set_item("tells_lock", tells_lock)?;
+            let writing = py.import("portico.profile.writing")?;
+            let arguments = (tally.lines(&order.route), tally.routes(), described, order.most_bytes);
+            Ok(writing.call_method1("written", arguments)?.cast::<PyBytes>()?.as_bytes().to_vec())
+        });
+        match written {
+            Some(Ok(bytes)) => {
+                // Whoever does not take it does not want it any more.
+                send_all(&order.reply, &bytes);
+            }
+            Some(Err(error)) => log(Level::Warning, &format!("a profile cannot be written: {error}")),
+            None => {}
+        }
+    }
+}
+
+impl Profile {
+    /// Takes the stacks of the tick that waits for that, if nobody else has.
+    fn take_tick(&self, py: Python<'_>) {
+        let Some(tick) = lock(&self.tick).take() else { return };
+        self.is_taken.notify_all();
+        let passed = Instant::now().saturating_duration_since(tick.due);
+        let missed = u64::try_from(passed.as_nanos() / self.period.as_nanos()).unwrap_or(0);
+        lock(&self.figures).missed += missed;
+        let Ok(frames) = current_frames(py) else { return };
+        let found: Vec<_> = tick.seen.iter().map(|seen| (self.stack(&frames, seen), seen.kind)).collect();
+        let mut tally = lock(&self.tally);
+        for ((call, stack), kind) in found {
+            tally.add(call, kind, stack, missed + 1);
+        }
+    }
+
+    /// Where a thread is, and in which call, which may be the one after that which was seen.
+    fn stack(&self, frames: &Bound<'_, PyDict>, seen: &Seen) -> (CallName, Stack) {
+        let cell = seen.call.cell();
+        let without = |note| Stack { codes: Vec::new(), note: Some(note), is_cut: false };
+        let (Moment::Calls(seen_ns) | Moment::Rests(seen_ns)) = seen.moment else {
+            return ((cell, 0), without(WAITS_BEFORE));
+        };
+        let started_ns = match self.slot.moment(cell) {
+            Moment::Calls(started_ns) | Moment::Rests(started_ns) => started_ns,
+            Moment::Free | Moment::Blocked => return ((cell, seen_ns), without(HAS_ENDED)),
+        };
+        if started_ns != seen_ns {
+            seen.call.watched.sample(started_ns);
+        }
+        let frame = frames.get_item(seen.call.ident()).ok().flatten();
+        let Some((codes, is_cut)) = frame.and_then(|frame| codes_of(frame).ok()) else {
+            return ((cell, started_ns), without(HAS_ENDED));
+        };
+        let note = matches!(seen.moment, Moment::Rests(_)).then_some(WAITS_FOR_CLIENT);
+        ((cell, started_ns), Stack { codes, note, is_cut })
+    }
+}
+
+/// The code objects of `frame` and of those that have called it, and whether there are more.
+fn codes_of(frame: Bound<'_, PyAny>) -> PyResult<(Vec<Py<PyAny>>, bool)> {
+    let py = frame.py();
+    let (mut codes, mut next) = (Vec::new(), Some(frame));
+    while let Some(frame) = next.take_if(|_| codes.len() < MOST_DEPTH) {
+        codes.push(frame.getattr(intern!(py, "f_code"))?.unbind());
+        next = Some(frame.getattr(intern!(py, "f_back"))?).filter(|frame| !frame.is_none());
+    }
+    Ok((codes, next.is_some()))
+}
+
+/// Has the interpreter's first thread take the stacks between two instructions; says whether it will.
+fn take_between_instructions(profile: &Arc<Profile>) -> bool {
+    let handed = Arc::into_raw(profile.clone());
+    #[expect(unsafe_code, reason = "pyo3 has no safe way to call something between two instructions")]
+    // SAFETY: may be called without being attached; `take_pending` makes an `Arc` of the pointer again, once.
+    unsafe {
+        if ffi::Py_AddPendingCall(Some(take_pending), handed.cast_mut().cast()) == 0 {
+            return true;
+        }
+        // There are too many others.
+        drop(Arc::from_raw(handed));
+    }
+    false
+}
+
+extern "C" fn take_pending(handed: *mut c_void) -> c_int {
+    #[expect(unsafe_code, reason = "pyo3 has no safe way to call something between two instructions")]
+    // SAFETY: what `take_between_instructions` has handed over; the interpreter calls this once, on a thread that is attached.
+    let (profile, py) = unsafe { (Arc::from_raw(handed.cast::<Profile>()), Python::assume_attached()) };
+    profile.take_tick(py);
+    // Nothing is raised in the application.
+    0
+}
+
+/// Lets go of a profile, and of the code objects that it has, if nobody else holds it: attached, since they are Python's.
+fn drop_attached(profile: Arc<Profile>) {
+    Python::try_attach(|_| drop(profile));
+}
+
+/// The address where threads wait for the interpreter: found by having one wait.
+fn find_lock() -> Option<u64> {
+    let (tell, told) = channel();
+    Python::try_attach(|_| {
+        let waits = Builder::new().name("portico-profile".into()).stack_size(128 * 1024).spawn(move || {
+            let _ = tell.send(own_thread_id());
+            // It waits for who has started it.
+            Python::try_attach(|_| ())
+        });
+        let waiting = WatchedThread::new(waits.ok().and_then(|_| told.recv().ok())??);
+        let until = Instant::now() + SEARCH;
+        let mut last = None;
+        while Instant::now() < until {
+            // Twice: it may have waited for something else before.
+            if let Doing::WaitsAt(address) = waiting.look() {
+                if last == Some(address) {
+                    return Some(address);
+                }
+                last = Some(address);
+            }
+            thread::sleep(Duration::from_micros(300));
+        }
+        None
+    })
+    .flatten()
+}
+
+/// The calling thread's number for the kernel.
+fn own_thread_id() -> Option<u64> {
+    let link = std::fs::read_link("/proc/thread-self").ok()?;
+    link.file_name()?.to_str()?.parse().ok()
+}
