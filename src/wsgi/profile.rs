@@ -1,12 +1,11 @@
 //! Profiles: which functions the calls of a server are in, sampled by a thread that is there only while one is made.
 //!
 //! At each tick the thread looks, without the interpreter, which crew threads are in a call and what each does: so who
-//! computes, who waits and who waits for the interpreter is as it was then. Only if there is a call somebody attaches to
-//! the interpreter and takes the stacks. Best that is the interpreter's first thread itself, between two of its
-//! instructions (`Py_AddPendingCall`): whoever has to wait for a thread that computes would see it only where it gives the
-//! interpreter up. In either case nothing but functions of the interpreter's is called, so no handler of a signal and
-//! nothing of the application's runs in a sample. `tally` counts, `watched` knows the routes; the result is put into words
-//! by `portico.profile.writing`.
+//! computes, who waits and who waits for the interpreter is as it was then. Only if there is a call it attaches to the
+//! interpreter and takes the stacks, by functions of the interpreter's alone: nothing of the application's runs in a
+//! sample. A thread that computes gives the interpreter up to whoever has waited for the switch interval, 5 ms by default,
+//! and most calls would have ended by then. So the interval is short while one thread alone is in a call, whom that costs
+//! nothing (`Interval`). `tally` counts, `watched` knows the routes, `portico.profile.writing` puts the result into words.
 //!
 //! Ticks that have passed when the stacks could be taken at last, since C code kept the interpreter, count for what was
 //! seen then, so that the time adds up; they are counted as missed, too.
@@ -19,25 +18,23 @@ use portico_engine::log::{Level, log};
 use portico_engine::orders::send_all;
 use portico_engine::profiling::{Doing, ProfileOrder, WatchedThread, is_wanted_until};
 use portico_engine::scoreboard::{Moment, SlotRef};
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::collections::HashMap;
-use std::ffi::{c_int, c_void};
 use std::os::fd::OwnedFd;
-use std::process;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 use tally::{CallName, Kind, Stack, Tally};
 
 /// As many functions of a stack are kept, from the innermost on.
 const MOST_DEPTH: usize = 250;
-/// How long the interpreter's first thread may take to come to an end of an instruction, before another tries.
-const PATIENCE: Duration = Duration::from_millis(2);
+/// The interpreter's switch interval while one thread alone is in a call, and while several are, one of which computes.
+const ALONE_S: f64 = 0.000_01;
+const BESIDE_OTHERS_S: f64 = 0.000_5;
 /// How long it may take to find out where threads wait for the interpreter.
 const SEARCH: Duration = Duration::from_millis(50);
 
@@ -68,21 +65,13 @@ struct Seen {
     kind: Kind,
 }
 
-/// A tick whose stacks are to be taken, by whoever comes first.
-struct Tick {
-    seen: Vec<Seen>,
-    due: Instant,
-}
-
 /// One profile, while it is made.
 struct Profile {
-    slot: SlotRef,
     beginning: Instant,
     period: Duration,
-    tick: Mutex<Option<Tick>>,
-    is_taken: Condvar,
-    tally: Mutex<Tally>,
-    figures: Mutex<Figures>,
+    tally: Tally,
+    figures: Figures,
+    interval: Interval,
 }
 
 /// What there is to say of a profile as a whole.
@@ -131,38 +120,29 @@ impl Profiler {
     fn make(&self, order: &ProfileOrder) {
         let lock_address = if self.is_free_threaded { None } else { find_lock() };
         let period = Duration::from_secs(1) / order.hz;
-        let profile = Arc::new(Profile {
-            slot: self.slot.clone(),
-            beginning: Instant::now(),
-            period,
-            tick: Mutex::default(),
-            is_taken: Condvar::new(),
-            tally: Mutex::default(),
-            figures: Mutex::default(),
-        });
+        let (tally, figures, interval) = (Tally::default(), Figures::default(), Interval::default());
+        let mut profile = Profile { beginning: Instant::now(), period, tally, figures, interval };
         let end = profile.beginning + Duration::from_secs(order.seconds.into());
         let mut threads: HashMap<usize, (u64, WatchedThread)> = HashMap::new();
         let mut due = profile.beginning + period;
-        while due <= end {
+        while due <= end && !self.is_ending.load(Relaxed) {
             if !self.is_wanted_until(&order.reply, due) {
-                return drop_attached(profile);
+                return let_go(profile);
             }
-            if self.is_ending.load(Relaxed) {
-                break;
-            }
-            let seen = self.look(&mut threads, lock_address, &profile);
+            let seen = self.look(&mut threads, lock_address, &mut profile);
             if !seen.is_empty() {
-                self.take_stacks(&profile, Tick { seen, due });
+                // Where the interpreter is on its way out there will be no more.
+                Python::try_attach(|py| self.take_stacks(py, &mut profile, &seen, due));
             }
-            self.hear_of_ended(&profile);
+            self.hear_of_ended(&mut profile.tally);
             // On the beat, whatever that has taken. What has passed meanwhile was counted where it belongs.
             while due <= Instant::now() {
                 due += period;
-                lock(&profile.figures).ticks += 1;
+                profile.figures.ticks += 1;
             }
         }
-        self.finish(&profile, order, lock_address.is_some() || self.is_free_threaded);
-        drop_attached(profile);
+        self.finish(&mut profile, order, lock_address.is_some() || self.is_free_threaded);
+        let_go(profile);
     }
 
     /// Sleeps until `until`, or until the server is about to end; false as soon as nobody waits for the result.
@@ -183,15 +163,14 @@ impl Profiler {
         &self,
         threads: &mut HashMap<usize, (u64, WatchedThread)>,
         lock_address: Option<u64>,
-        profile: &Profile,
+        profile: &mut Profile,
     ) -> Vec<Seen> {
         let mut seen = Vec::new();
-        let mut idle = 0;
         for call in self.ladder.all() {
             let moment = self.slot.moment(call.cell());
             let kind = match moment {
                 Moment::Free => {
-                    idle += 1;
+                    profile.figures.idle += 1;
                     continue;
                 }
                 Moment::Blocked => Kind::Lock,
@@ -212,41 +191,53 @@ impl Profiler {
                 }
             };
             if let Moment::Calls(started_ns) | Moment::Rests(started_ns) = moment {
-                call.watched.sample(started_ns);
+                self.sample(&call, started_ns, &mut profile.tally);
             }
             seen.push(Seen { call, moment, kind });
         }
-        lock(&profile.figures).idle += idle;
         seen
     }
 
-    /// Has the stacks of a tick taken, and waits for that.
-    fn take_stacks(&self, profile: &Arc<Profile>, tick: Tick) {
-        let main = u64::from(process::id());
-        let is_main_computing = !self.is_free_threaded
-            && tick.seen.iter().any(|each| each.kind == Kind::Cpu && self.slot.thread_id(each.call.cell()) == main);
-        *lock(&profile.tick) = Some(tick);
-        if is_main_computing && take_between_instructions(profile) {
-            let waiting = lock(&profile.tick);
-            let waited = profile.is_taken.wait_timeout_while(waiting, PATIENCE, |tick| tick.is_some());
-            if waited.unwrap_or_else(PoisonError::into_inner).0.is_none() {
-                return;
-            }
+    /// Has the route of a call be told at its end; that of one that has begun before the profile is its path.
+    fn sample(&self, call: &ThreadCall, started_ns: u64, tally: &mut Tally) {
+        if !call.watched.sample(started_ns) {
+            let what = self.slot.what(call.cell());
+            let path = what.split_once(' ').map_or("", |(_, path)| path.split('?').next().unwrap_or_default());
+            tally.begun_before((call.cell(), started_ns), path);
         }
-        // Where the interpreter is on its way out there will be no more.
-        Python::try_attach(|py| profile.take_tick(py));
     }
 
-    fn hear_of_ended(&self, profile: &Profile) {
+    /// Takes the stacks of a tick that was due at `due`.
+    fn take_stacks(&self, py: Python<'_>, profile: &mut Profile, seen: &[Seen], due: Instant) {
+        let passed = Instant::now().saturating_duration_since(due);
+        let missed = u64::try_from(passed.as_nanos() / profile.period.as_nanos()).unwrap_or(0);
+        profile.figures.missed += missed;
+        let Ok(frames) = current_frames(py) else { return };
+        for each in seen {
+            let (call, stack) = self.stack(&frames, each, &mut profile.tally);
+            profile.tally.add(call, each.kind, stack, missed + 1);
+        }
+        if !self.is_free_threaded {
+            let in_turn = seen.iter().filter(|each| each.kind != Kind::Waiting).count();
+            let wanted_s = match (seen.len(), in_turn) {
+                (1, _) => Some(ALONE_S),
+                (_, 0 | 1) => Some(BESIDE_OTHERS_S),
+                _ => None,
+            };
+            profile.interval.set(py, wanted_s);
+        }
+    }
+
+    fn hear_of_ended(&self, tally: &mut Tally) {
         for call in self.ladder.all() {
             for (started_ns, route) in call.watched.take_ended() {
-                lock(&profile.tally).close((call.cell(), started_ns), &route);
+                tally.close((call.cell(), started_ns), &route);
             }
         }
     }
 
     /// Hands the result on.
-    fn finish(&self, profile: &Profile, order: &ProfileOrder, tells_lock: bool) {
+    fn finish(&self, profile: &mut Profile, order: &ProfileOrder, tells_lock: bool) {
         let written = Python::try_attach(|py| -> PyResult<Vec<u8>> {
             let running: Vec<_> = self
                 .ladder
@@ -254,13 +245,12 @@ impl Profiler {
                 .into_iter()
                 .filter_map(|call| Some((call.cell(), call.watched.running(py)?)))
                 .collect();
-            self.hear_of_ended(profile);
+            self.hear_of_ended(&mut profile.tally);
             for (cell, (started_ns, route)) in running {
-                lock(&profile.tally).close((cell, started_ns), &route);
+                profile.tally.close((cell, started_ns), &route);
             }
-            let mut tally = std::mem::take(&mut *lock(&profile.tally));
-            tally.close_all();
-            let figures = *lock(&profile.figures);
+            profile.tally.close_all();
+            let (tally, figures) = (&profile.tally, profile.figures);
             let described = PyDict::new(py);
             described.set_item("seconds", profile.beginning.elapsed().as_secs_f64())?;
             described.set_item("ticks", figures.ticks)?;
@@ -281,26 +271,9 @@ impl Profiler {
             None => {}
         }
     }
-}
-
-impl Profile {
-    /// Takes the stacks of the tick that waits for that, if nobody else has.
-    fn take_tick(&self, py: Python<'_>) {
-        let Some(tick) = lock(&self.tick).take() else { return };
-        self.is_taken.notify_all();
-        let passed = Instant::now().saturating_duration_since(tick.due);
-        let missed = u64::try_from(passed.as_nanos() / self.period.as_nanos()).unwrap_or(0);
-        lock(&self.figures).missed += missed;
-        let Ok(frames) = current_frames(py) else { return };
-        let found: Vec<_> = tick.seen.iter().map(|seen| (self.stack(&frames, seen), seen.kind)).collect();
-        let mut tally = lock(&self.tally);
-        for ((call, stack), kind) in found {
-            tally.add(call, kind, stack, missed + 1);
-        }
-    }
 
     /// Where a thread is, and in which call, which may be the one after that which was seen.
-    fn stack(&self, frames: &Bound<'_, PyDict>, seen: &Seen) -> (CallName, Stack) {
+    fn stack(&self, frames: &Bound<'_, PyDict>, seen: &Seen, tally: &mut Tally) -> (CallName, Stack) {
         let cell = seen.call.cell();
         let without = |note| Stack { codes: Vec::new(), note: Some(note), is_cut: false };
         let (Moment::Calls(seen_ns) | Moment::Rests(seen_ns)) = seen.moment else {
@@ -311,7 +284,7 @@ impl Profile {
             Moment::Free | Moment::Blocked => return ((cell, seen_ns), without(HAS_ENDED)),
         };
         if started_ns != seen_ns {
-            seen.call.watched.sample(started_ns);
+            self.sample(&seen.call, started_ns, tally);
         }
         let frame = frames.get_item(seen.call.ident()).ok().flatten();
         let Some((codes, is_cut)) = frame.and_then(|frame| codes_of(frame).ok()) else {
@@ -333,33 +306,43 @@ fn codes_of(frame: Bound<'_, PyAny>) -> PyResult<(Vec<Py<PyAny>>, bool)> {
     Ok((codes, next.is_some()))
 }
 
-/// Has the interpreter's first thread take the stacks between two instructions; says whether it will.
-fn take_between_instructions(profile: &Arc<Profile>) -> bool {
-    let handed = Arc::into_raw(profile.clone());
-    #[expect(unsafe_code, reason = "pyo3 has no safe way to call something between two instructions")]
-    // SAFETY: may be called without being attached; `take_pending` makes an `Arc` of the pointer again, once.
-    unsafe {
-        if ffi::Py_AddPendingCall(Some(take_pending), handed.cast_mut().cast()) == 0 {
-            return true;
-        }
-        // There are too many others.
-        drop(Arc::from_raw(handed));
+/// The interpreter's switch interval: how long whoever wants the interpreter waits before the other is told to give it up.
+#[derive(Default)]
+struct Interval {
+    /// What it was, and what it was set to in place of that.
+    changed: Option<(f64, f64)>,
+}
+
+impl Interval {
+    /// Makes it `wanted_s`, if that is shorter than what it was; none is what it was.
+    fn set(&mut self, py: Python<'_>, wanted_s: Option<f64>) {
+        // What the application does about it meanwhile stands. Where it cannot be changed nothing is.
+        let _ = self.try_set(py, wanted_s);
     }
-    false
+
+    #[expect(clippy::float_cmp, reason = "whether it is what it was set to")]
+    fn try_set(&mut self, py: Python<'_>, wanted_s: Option<f64>) -> PyResult<()> {
+        let sys = py.import(intern!(py, "sys"))?;
+        let now_s: f64 = sys.call_method0(intern!(py, "getswitchinterval"))?.extract()?;
+        let was_s = match self.changed {
+            Some((was_s, set_s)) if (set_s - now_s).abs() < 1e-7 => was_s,
+            _ => now_s,
+        };
+        let next_s = wanted_s.unwrap_or(was_s).min(was_s);
+        if next_s != now_s {
+            sys.call_method1(intern!(py, "setswitchinterval"), (next_s,))?;
+        }
+        self.changed = (next_s != was_s).then_some((was_s, next_s));
+        Ok(())
+    }
 }
 
-extern "C" fn take_pending(handed: *mut c_void) -> c_int {
-    #[expect(unsafe_code, reason = "pyo3 has no safe way to call something between two instructions")]
-    // SAFETY: what `take_between_instructions` has handed over; the interpreter calls this once, on a thread that is attached.
-    let (profile, py) = unsafe { (Arc::from_raw(handed.cast::<Profile>()), Python::assume_attached()) };
-    profile.take_tick(py);
-    // Nothing is raised in the application.
-    0
-}
-
-/// Lets go of a profile, and of the code objects that it has, if nobody else holds it: attached, since they are Python's.
-fn drop_attached(profile: Arc<Profile>) {
-    Python::try_attach(|_| drop(profile));
+/// Ends a profile attached, since the code objects that it has are Python's.
+fn let_go(mut profile: Profile) {
+    Python::try_attach(|py| {
+        profile.interval.set(py, None);
+        drop(profile);
+    });
 }
 
 /// The address where threads wait for the interpreter: found by having one wait.

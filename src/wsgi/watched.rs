@@ -59,9 +59,10 @@ impl Watched {
         }
     }
 
-    /// The call that began at `started_ns` is sampled: its route is wanted.
-    pub fn sample(&self, started_ns: u64) {
+    /// The call that began at `started_ns` is sampled: its route is wanted. Says whether that will be told.
+    pub fn sample(&self, started_ns: u64) -> bool {
         self.sampled_ns.store(started_ns, Relaxed);
+        self.has_environ.load(Relaxed)
     }
 
     /// The sampled calls that have ended since the last time, with their routes.

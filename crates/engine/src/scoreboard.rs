@@ -663,6 +663,11 @@ impl SlotRef {
         }
     }
 
+    /// What the latest call in cell `cell` serves, such as `GET /path`, or the beginning of that.
+    pub fn what(&self, cell: usize) -> String {
+        self.slot().calls.get(cell).map_or_else(String::new, CallCell::text)
+    }
+
     /// The kernel's number of the thread of cell `cell`; 0 if there never was one.
     pub fn thread_id(&self, cell: usize) -> u64 {
         self.slot().calls.get(cell).map_or(0, |cell| cell.thread_id.load(Relaxed))
