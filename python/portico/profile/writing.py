@@ -32,7 +32,11 @@ def written(
     left = most_bytes
     dropped = figures["dropped"]
     for route, kind, codes, note, is_cut, count in lines:
-        stack = [*([CUT] if is_cut else []), *(_name(code, names) for code in codes), *([note] if note else [])]
+        stack = [
+            *([CUT] if is_cut else []),
+            *(_name(code, names) for code in codes),
+            *([note] if note else []),
+        ]
         # One by one: others have their turn between two.
         text = json.dumps({"stack": stack, "kind": kind, "route": route, "worker": pid, "count": count})
         left -= len(text) + 2

@@ -152,7 +152,9 @@ def profile(subject: Subject, request: dict[str, Scalar], now_s: float) -> Lasti
     pools = subject.pools()
     if pools is not None:
         names = ", ".join(str(pool["name"]) for pool in pools.report())
-        raise VerbError("rejected", f"the applications run in pools, each by itself: --pool says which ({names})")
+        raise VerbError(
+            "rejected", f"the applications run in pools, each by itself: --pool says which ({names})"
+        )
     if subject.profile is not None:
         raise VerbError("busy", "another profile is being made, and there is one at a time")
     workers = _workers(subject, request)
