@@ -51,11 +51,19 @@ const HAS_ENDED: &str = "(ended before its stack could be taken)";
 pub struct Profiler {
     slot: SlotRef,
     ladder: Arc<Ladder>,
-    is_running: Mutex<bool>,
+    work: Mutex<Work>,
     has_ended: Condvar,
     /// Whether the server is about to end, and a profile with it.
     is_ending: AtomicBool,
     is_free_threaded: bool,
+}
+
+/// What there is to do.
+#[derive(Default)]
+struct Work {
+    is_running: bool,
+    /// What was ordered meanwhile: nobody waits any more for what is being made.
+    next: Option<ProfileOrder>,
 }
 
 /// What was seen of one thread at a tick.
@@ -86,35 +94,47 @@ struct Figures {
 impl Profiler {
     /// One that makes none yet.
     pub fn new(slot: SlotRef, ladder: Arc<Ladder>, is_free_threaded: bool) -> Arc<Profiler> {
-        let (is_running, has_ended, is_ending) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
-        Arc::new(Profiler { slot, ladder, is_running, has_ended, is_ending, is_free_threaded })
+        let (work, has_ended, is_ending) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
+        Arc::new(Profiler { slot, ladder, work, has_ended, is_ending, is_free_threaded })
     }
 
     /// Takes an order; does not wait.
     pub fn take(self: &Arc<Self>, order: ProfileOrder) {
-        // The supervisor sees to it that there is one only. Where it does not, who waits sees the end of the reply.
-        if std::mem::replace(&mut *lock(&self.is_running), true) {
+        let mut work = lock(&self.work);
+        work.next = Some(order);
+        if work.is_running {
             return;
         }
         let there = self.clone();
-        let work = move || {
-            there.ladder.watches_calls.store(true, Relaxed);
-            there.make(&order);
-            there.ladder.watches_calls.store(false, Relaxed);
-            *lock(&there.is_running) = false;
+        let serve = move || {
+            while let Some(order) = there.next() {
+                there.ladder.watches_calls.store(true, Relaxed);
+                there.make(&order);
+                there.ladder.watches_calls.store(false, Relaxed);
+            }
             there.has_ended.notify_all();
         };
-        if let Err(error) = Builder::new().name("portico-profile".into()).stack_size(512 * 1024).spawn(work) {
-            *lock(&self.is_running) = false;
-            log(Level::Warning, &format!("cannot start a thread for a profile: {error}"));
+        match Builder::new().name("portico-profile".into()).stack_size(512 * 1024).spawn(serve) {
+            Ok(_) => work.is_running = true,
+            Err(error) => {
+                work.next = None;
+                log(Level::Warning, &format!("cannot start a thread for a profile: {error}"));
+            }
         }
+    }
+
+    /// What is to be made now; if nothing is, the next order gets a new thread.
+    fn next(&self) -> Option<ProfileOrder> {
+        let mut work = lock(&self.work);
+        let next = work.next.take();
+        work.is_running = next.is_some();
+        next
     }
 
     /// Ends a profile that is being made, since the server has ended; waits until what was seen is told, but not for long.
     pub fn end(&self) {
         self.is_ending.store(true, Relaxed);
-        let running = lock(&self.is_running);
-        drop(self.has_ended.wait_timeout_while(running, LAST, |is_running| *is_running));
+        drop(self.has_ended.wait_timeout_while(lock(&self.work), LAST, |work| work.is_running));
     }
 
     fn make(&self, order: &ProfileOrder) {

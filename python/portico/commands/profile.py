@@ -29,7 +29,9 @@ def _profile(
     from portico.profile.page import headline, page, remarks
 
     path, _ = find_instance(**which)
-    wishes = {name: value for name, value in (("route", route), ("worker", worker)) if value is not None}
+    wishes: dict[str, Any] = {
+        name: value for name, value in (("route", route), ("worker", worker)) if value is not None
+    }
     output = output or _NAMES[format_name]
     if output != "-":
         _expect_writable(output)
@@ -112,8 +114,8 @@ COMMAND = click.Command(
             ["--format", "format_name"],
             type=click.Choice([*_NAMES]),
             default="html",
-            help="html is a page with a flame graph, speedscope a file for speedscope.app, collapsed a line for "
-            "each stack, json what the server says.  [default: html]",
+            help="html is a page with a flame graph, speedscope a file for speedscope.app, collapsed a line "
+            "for each stack, json what the server says.  [default: html]",
         ),
         click.Option(
             ["--output"],
@@ -123,8 +125,8 @@ COMMAND = click.Command(
         ),
         *instance_options(),
     ],
-    help="Say which functions the calls of a running server are in, and whether they compute, wait, or wait for "
-    "the interpreter. Nothing of it costs anything while nobody asks.\n\n"
+    help="Say which functions the calls of a running server are in, and whether they compute, wait, or wait "
+    "for the interpreter. Nothing of it costs anything while nobody asks.\n\n"
     f"The slow route of one server: portico profile --name shop --route '/order/<int:id>'.\n\n{WHICH}",
     short_help="Profile a running server.",
 )

@@ -20,7 +20,7 @@ _NAMED = re.compile(r"(.*) \((.*):(\d+)\)", re.DOTALL)
 
 
 def collapsed(result: Result) -> str:
-    """Return a line for each stack: route, kind and functions from the outermost on, `;` between, and how often.
+    """Return a line for each stack: route, kind, functions from the outermost on, `;` between, and how often.
 
     As flamegraph.pl, inferno and speedscope read it. Other workers' are joined.
     """

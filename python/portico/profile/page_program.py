@@ -45,8 +45,11 @@ function matcher() {
     return name => name.toLowerCase().includes(text.toLowerCase());
   }
 }
-function kindOf(node) {
-  return ["cpu", "waiting", "lock"].find(kind => node.of[kind] * 2 > node.total) || "mixed";
+function paint(node) {
+  const cpu = node.total ? node.of.cpu / node.total * 100 : 0;
+  const others = node.total ? cpu + node.of.waiting / node.total * 100 : 0;
+  return `linear-gradient(to right, var(--cpu) ${cpu}%, var(--waiting) ${cpu}% ${others}%, `
+    + `var(--lock) ${others}%)`;
 }
 function draw() {
   const matches = matcher();
@@ -55,8 +58,9 @@ function draw() {
   shown = [];
   function put(node, left, width, depth, isAbove) {
     const box = document.createElement("div");
-    box.className = "box " + kindOf(node) + (isAbove ? " above" : "") + (node === current ? " at" : "");
+    box.className = "box" + (isAbove ? " above" : "") + (node === current ? " at" : "");
     if (matches && matches(node.name)) box.classList.add("found");
+    box.style.background = paint(node);
     box.style.left = left * 100 + "%";
     box.style.width = width * 100 + "%";
     box.style.top = depth * HEIGHT + "px";

@@ -2,9 +2,9 @@
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --cpu: #f0a35e; --waiting: #8fb4ea; --lock: #e58a9b;
-  --mixed: #cfc6a4; --ink: #1a1a1a; --found: #b832d8; }
+  --ink: #1a1a1a; --found: #b832d8; }
 @media (prefers-color-scheme: dark) { :root { --cpu: #a8611f; --waiting: #2f5f9e; --lock: #9c3f52;
-  --mixed: #5f593f; --ink: #f4f4f4; --found: #c65de0; } }
+  --ink: #f4f4f4; --found: #c65de0; } }
 * { box-sizing: border-box; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.4rem; margin: 0; overflow-wrap: anywhere; }
@@ -19,7 +19,7 @@ fieldset { display: flex; flex-wrap: wrap; gap: .25rem 1rem; border: 1px solid v
 #graph { position: relative; width: 100%; min-height: 3rem; overflow: hidden; outline-offset: 4px; }
 .box { position: absolute; height: 21px; overflow: hidden; white-space: nowrap; text-overflow: ellipsis;
   font: 12px/19px ui-monospace, monospace; padding: 0 3px; border: 1px solid Canvas; border-radius: 3px;
-  color: var(--ink); cursor: pointer; background: var(--mixed); }
+  color: var(--ink); cursor: pointer; }
 .box.above { opacity: .55; }
 .box.found { outline: 2px solid var(--found); outline-offset: -2px; }
 .box:hover { filter: brightness(1.12); }
