@@ -295,7 +295,7 @@ impl Profiler {
     /// Where a thread is, and in which call, which may be the one after that which was seen.
     fn stack(&self, frames: &Bound<'_, PyDict>, seen: &Seen, tally: &mut Tally) -> (CallName, Stack) {
         let cell = seen.call.cell();
-        let without = |note| Stack { codes: Vec::new(), note: Some(note), is_cut: false };
+        let without = |note| Stack { codes: Vec::new(), note: Some(note), is_truncated: false };
         let (Moment::Calls(seen_ns) | Moment::Rests(seen_ns)) = seen.moment else {
             return ((cell, 0), without(WAITS_BEFORE));
         };
@@ -307,11 +307,11 @@ impl Profiler {
             self.sample(&seen.call, started_ns, tally);
         }
         let frame = frames.get_item(seen.call.ident()).ok().flatten();
-        let Some((codes, is_cut)) = frame.and_then(|frame| codes_of(frame).ok()) else {
+        let Some((codes, is_truncated)) = frame.and_then(|frame| codes_of(frame).ok()) else {
             return ((cell, started_ns), without(HAS_ENDED));
         };
         let note = matches!(seen.moment, Moment::Rests(_)).then_some(WAITS_FOR_CLIENT);
-        ((cell, started_ns), Stack { codes, note, is_cut })
+        ((cell, started_ns), Stack { codes, note, is_truncated })
     }
 }
 
@@ -367,14 +367,14 @@ fn let_go(mut profile: Profile) {
 
 /// The address where threads wait for the interpreter: found by having one wait.
 fn find_lock() -> Option<u64> {
-    let (tell, told) = channel();
+    let (tell, ids) = channel();
     Python::try_attach(|_| {
         let waits = Builder::new().name("portico-profile".into()).stack_size(128 * 1024).spawn(move || {
             let _ = tell.send(own_thread_id());
             // It waits for who has started it.
             Python::try_attach(|_| ())
         });
-        let waiting = WatchedThread::new(waits.ok().and_then(|_| told.recv().ok())??);
+        let waiting = WatchedThread::new(waits.ok().and_then(|_| ids.recv().ok())??);
         let until = Instant::now() + SEARCH;
         let mut last = None;
         while Instant::now() < until {

@@ -1,4 +1,4 @@
-"""What a profile says of routes that are guilty of something, and who gets one: real servers, real clients."""
+"""What a profile says of routes that are guilty of something, and who gets one, of real servers."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_one_route_alone(profiled: Profiled) -> None:
     assert '"/sleep"' in missing.stderr
 
 
-def test_a_deep_stack_is_cut_at_its_outer_end(profiled: Profiled) -> None:
+def test_a_deep_stack_is_truncated_at_its_outer_end(profiled: Profiled) -> None:
     portico = profiled.start("-w", "1", source=SHOP)
     with profiled.load(portico, "/deep"):
         result = profiled.result("--seconds", "1")
@@ -275,8 +275,8 @@ def test_a_server_of_pools_says_which(profiled: Profiled) -> None:
     options = ("-c", "portico.toml", "--control", profiled.path)
     portico = profiled.begin(SHOP, *options, application="", port=port, reads_file=True)
     portico.wait_ready()
-    refused = profiled.profile("--seconds", "1", exit_code=2).stderr
-    assert "profile: the applications run in pools, each by itself: --pool says which (" in refused
+    rejected = profiled.profile("--seconds", "1", exit_code=2).stderr
+    assert "profile: the applications run in pools, each by itself: --pool says which (" in rejected
     names = [pool["name"] for pool in profiled.ask("status")["pools"]]
     has_ended = threading.Event()
 
@@ -296,5 +296,5 @@ def test_a_server_of_pools_says_which(profiled: Profiled) -> None:
 
 def test_a_file_that_cannot_be_written_is_said_before(profiled: Profiled) -> None:
     profiled.start("-w", "1", source=SHOP)
-    refused = profiled.profile("--seconds", "600", "--output", "nowhere/profile.html", exit_code=2)
-    assert '--output: cannot write "nowhere/profile.html": No such file or directory' in refused.stderr
+    rejected = profiled.profile("--seconds", "600", "--output", "nowhere/profile.html", exit_code=2)
+    assert '--output: cannot write "nowhere/profile.html": No such file or directory' in rejected.stderr

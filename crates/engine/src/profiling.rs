@@ -182,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_is_told_from_one_that_computes() {
-        let (tell, told) = channel();
+    fn a_thread_that_waits_is_no_thread_that_computes() {
+        let (tell, ids) = channel();
         let (release, released) = channel::<()>();
         let other = thread::spawn(move || {
             tell.send(gettid().as_raw_nonzero().get().unsigned_abs()).unwrap();
             let _ = released.recv();
         });
-        let waiting = WatchedThread::new(told.recv().unwrap().into());
+        let waiting = WatchedThread::new(ids.recv().unwrap().into());
         let deadline = Instant::now() + Duration::from_secs(20);
         while !matches!(waiting.look(), Doing::WaitsAt(_)) {
             assert!(Instant::now() < deadline, "{:?}", waiting.look());
@@ -197,13 +197,13 @@ mod tests {
         }
         drop(release);
         other.join().unwrap();
-        let (tell, told) = channel();
+        let (tell, ids) = channel();
         let (release, released) = channel::<()>();
         let other = thread::spawn(move || {
             tell.send(gettid().as_raw_nonzero().get().unsigned_abs()).unwrap();
             while released.try_recv() == Err(TryRecvError::Empty) {}
         });
-        let mut computing = WatchedThread::new(told.recv().unwrap().into());
+        let mut computing = WatchedThread::new(ids.recv().unwrap().into());
         while computing.look() != Doing::Computes || computing.ran().is_zero() {
             assert!(Instant::now() < deadline, "{:?}", computing.look());
         }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     # Route, kind, code objects from the outermost on, a note, whether there were more, how often.
     Line = tuple[str, str, list[CodeType], str | None, bool, int]
 
-CUT = "(deeper)"
+TRUNCATED = "(deeper)"
 _MOST_CHARACTERS = 300
 
 
@@ -31,9 +31,9 @@ def written(
     samples: list[str] = []
     left = most_bytes
     dropped = figures["dropped"]
-    for route, kind, codes, note, is_cut, count in lines:
+    for route, kind, codes, note, is_truncated, count in lines:
         stack = [
-            *([CUT] if is_cut else []),
+            *([TRUNCATED] if is_truncated else []),
             *(_name(code, names) for code in codes),
             *([note] if note else []),
         ]

@@ -48,17 +48,17 @@ pub struct Stack {
     /// What the innermost does, in words, where that is known; or why there is no stack.
     pub note: Option<&'static str>,
     /// Whether there are more of them.
-    pub is_cut: bool,
+    pub is_truncated: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct StackKey {
     codes: Box<[usize]>,
     note: Option<&'static str>,
-    is_cut: bool,
+    is_truncated: bool,
 }
 
-/// A line of the result: route, kind, the stack's code objects from the outermost on, its note, whether it is cut, how
+/// A line of the result: route, kind, the stack's code objects from the outermost on, its note, whether it is truncated, how
 /// often.
 pub type Line<'a> = (&'a str, &'static str, Vec<&'a Py<PyAny>>, Option<&'static str>, bool, u64);
 
@@ -82,7 +82,7 @@ impl Tally {
     /// Adds `ticks` of a call.
     pub fn add(&mut self, call: CallName, kind: Kind, stack: Stack, ticks: u64) {
         let addresses = stack.codes.iter().map(|code| code.as_ptr() as usize).collect();
-        let key = StackKey { codes: addresses, note: stack.note, is_cut: stack.is_cut };
+        let key = StackKey { codes: addresses, note: stack.note, is_truncated: stack.is_truncated };
         let next = self.stacks.len();
         let number = match self.stacks.get(&key) {
             Some(number) => *number,
@@ -151,7 +151,7 @@ impl Tally {
                 let (name, key) = (*routes.get(number)?, stacks.get(stack)?);
                 let codes = key.codes.iter().rev().filter_map(|address| self.codes.get(address)).collect();
                 let is_wanted = route.is_empty() || route == name;
-                is_wanted.then(|| (name, kind.name(), codes, key.note, key.is_cut, *ticks))
+                is_wanted.then(|| (name, kind.name(), codes, key.note, key.is_truncated, *ticks))
             })
             .collect();
         lines.sort_by_key(|(.., ticks)| std::cmp::Reverse(*ticks));
