@@ -59,7 +59,7 @@ def page(result: dict[str, Any]) -> str:
         f"<fieldset><legend>kinds of time</legend>{legend}</fieldset></form>",
         '<main id="graph" role="tree" tabindex="0" aria-label="flame graph"></main>',
         '<p id="detail" role="status" aria-live="polite"></p>',
-        "<footer><p>A box is a function, as wide as its share of the time; below it stands what it has called, "
+        "<footer><p>A box is a function, as wide as its share of the time; below stands what it has called, "
         "its colours are the kinds of its time. Click, or Enter, makes it the whole width; Escape goes back. "
         "Arrow keys go from box to box, / searches (a regular expression, or a text).</p></footer>",
         f'<script type="application/json" id="result">{_in_script(result)}</script>',

@@ -63,7 +63,11 @@ class _Running(Lasting):
         self._parts: list[_Part] = []
         text = f"{seconds} {hz} {MOST_BYTES // len(workers)} {route}"
         for worker in workers:
-            own, others = _core.socket_pair()
+            try:
+                own, others = _core.socket_pair()
+            except OSError as error:
+                self.end()
+                raise VerbError("failed", f"no socket can be made for {worker}: {error.strerror}") from None
             os.set_blocking(own, False)
             part = _Part(worker, own)
             self._parts.append(part)
@@ -115,13 +119,20 @@ class _Running(Lasting):
             if len(lines) != 4:
                 partial.append({"worker": pid, "seconds": 0.0, "why": _why(part.worker)})
                 continue
-            head = read_line(lines[0].encode())
+            try:
+                head = read_line(lines[0].encode())
+                numbers = [int(head[name] or 0) for name in (*_SUMS, "ms")]
+            except (KeyError, ValueError):
+                # The application is in the same process, and may write anything anywhere.
+                partial.append({"worker": pid, "seconds": 0.0, "why": "what it has told is no profile"})
+                continue
+            *counts, elapsed_ms = numbers
             heard.append(pid)
-            for name in _SUMS:
-                sums[name] += int(head[name] or 0)
-            tells_lock = tells_lock and bool(head["tells_lock"])
-            if int(head["ms"] or 0) < self._seconds * 1000 - 1000 // self._hz - 100:
-                seconds = int(head["ms"] or 0) / 1000
+            for name, count in zip(_SUMS, counts, strict=True):
+                sums[name] += count
+            tells_lock = tells_lock and bool(head.get("tells_lock"))
+            if elapsed_ms < self._seconds * 1000 - 1000 // self._hz - 100:
+                seconds = elapsed_ms / 1000
                 partial.append({"worker": pid, "seconds": seconds, "why": "it has left before the end"})
             routes += filter(None, lines[1:2])
             samples += filter(None, lines[2:3])
