@@ -116,7 +116,7 @@ impl Caller for Bridge<'_> {
             }
         };
         let parts = RequestParts { resources, cell, inbound, body, sender: &sender, mounted };
-        let mut input = None;
+        let (mut input, mut watched) = (None, None);
         let mut logged = Logged::new(resources, said);
         thread_call.enter(started_ns);
         // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.
@@ -124,7 +124,7 @@ impl Caller for Bridge<'_> {
             let result = environ.build(py, parts, &exchange).and_then(|(environ, body)| {
                 input = body;
                 logged.will_have(&environ);
-                thread_call.watched.enter(&environ);
+                watched = thread_call.watched.enter(&environ);
                 let arguments = (environ, exchange.start_response.clone_ref(py));
                 application.callable.bind(py).call1(arguments)
             });
@@ -135,7 +135,7 @@ impl Caller for Bridge<'_> {
             response::send(py, &exchange, thread_call, Err(error), date, label)
         });
         logged.keep(py);
-        thread_call.watched.leave(py, started_ns);
+        thread_call.watched.leave(py, started_ns, watched);
         if let Some(input) = input {
             input.get().end(py);
         }

@@ -109,7 +109,8 @@ impl Profiler {
         let serve = move || {
             while let Some(order) = there.next() {
                 there.ladder.watches_calls.store(true, Relaxed);
-                there.make(&order);
+                // Where the interpreter is on its way out there will be none.
+                Python::try_attach(|py| there.make(py, &order));
                 there.ladder.watches_calls.store(false, Relaxed);
             }
             there.has_ended.notify_all();
@@ -137,7 +138,8 @@ impl Profiler {
         drop(self.has_ended.wait_timeout_while(lock(&self.work), LAST, |work| work.is_running));
     }
 
-    fn make(&self, order: &ProfileOrder) {
+    /// Makes a profile: attached, but for the waits, so that the interpreter does not get to know a new thread each time.
+    fn make(&self, py: Python<'_>, order: &ProfileOrder) {
         let lock_address = if self.is_free_threaded { None } else { find_lock() };
         let period = Duration::from_secs(1) / order.hz;
         let (tally, figures, interval) = (Tally::default(), Figures::default(), Interval::default());
@@ -145,14 +147,18 @@ impl Profiler {
         let end = profile.beginning + Duration::from_secs(order.seconds.into());
         let mut threads: HashMap<usize, (u64, WatchedThread)> = HashMap::new();
         let mut due = profile.beginning + period;
+        let mut is_wanted = true;
         while due <= end && !self.is_ending.load(Relaxed) {
-            if !self.is_wanted_until(&order.reply, due) {
-                return let_go(profile);
-            }
-            let seen = self.look(&mut threads, lock_address, &mut profile);
+            let seen = py.detach(|| {
+                let is_wanted = self.is_wanted_until(&order.reply, due);
+                is_wanted.then(|| self.look(&mut threads, lock_address, &mut profile))
+            });
+            let Some(seen) = seen else {
+                is_wanted = false;
+                break;
+            };
             if !seen.is_empty() {
-                // Where the interpreter is on its way out there will be no more.
-                Python::try_attach(|py| self.take_stacks(py, &mut profile, &seen, due));
+                self.take_stacks(py, &mut profile, &seen, due);
             }
             self.hear_of_ended(&mut profile.tally);
             // On the beat, whatever that has taken. What has passed meanwhile was counted where it belongs.
@@ -161,8 +167,10 @@ impl Profiler {
                 profile.figures.ticks += 1;
             }
         }
-        self.finish(&mut profile, order, lock_address.is_some() || self.is_free_threaded);
-        let_go(profile);
+        profile.interval.set(py, None);
+        if is_wanted {
+            self.finish(py, &mut profile, order, lock_address.is_some() || self.is_free_threaded);
+        }
     }
 
     /// Sleeps until `until`, or until the server is about to end; false as soon as nobody waits for the result.
@@ -218,13 +226,18 @@ impl Profiler {
         seen
     }
 
-    /// Has the route of a call be told at its end; that of one that has begun before the profile is its path.
+    /// Has the route of a call be told at its end; of one that has begun before the profile its path is known.
     fn sample(&self, call: &ThreadCall, started_ns: u64, tally: &mut Tally) {
         if !call.watched.sample(started_ns) {
-            let what = self.slot.what(call.cell());
-            let path = what.split_once(' ').map_or("", |(_, path)| path.split('?').next().unwrap_or_default());
-            tally.begun_before((call.cell(), started_ns), path);
+            self.know_path(call, started_ns, tally);
         }
+    }
+
+    /// Notes the path of a call whose route will not be told.
+    fn know_path(&self, call: &ThreadCall, started_ns: u64, tally: &mut Tally) {
+        let what = self.slot.what(call.cell());
+        let path = what.split_once(' ').map_or("", |(_, path)| path.split('?').next().unwrap_or_default());
+        tally.will_have((call.cell(), started_ns), path);
     }
 
     /// Takes the stacks of a tick that was due at `due`.
@@ -257,38 +270,18 @@ impl Profiler {
     }
 
     /// Hands the result on.
-    fn finish(&self, profile: &mut Profile, order: &ProfileOrder, tells_lock: bool) {
-        let written = Python::try_attach(|py| -> PyResult<Vec<u8>> {
-            let running: Vec<_> = self
-                .ladder
-                .all()
-                .into_iter()
-                .filter_map(|call| Some((call.cell(), call.watched.running(py)?)))
-                .collect();
-            self.hear_of_ended(&mut profile.tally);
-            for (cell, (started_ns, route)) in running {
-                profile.tally.close((cell, started_ns), &route);
+    fn finish(&self, py: Python<'_>, profile: &mut Profile, order: &ProfileOrder, tells_lock: bool) {
+        for call in self.ladder.all() {
+            if let Moment::Calls(started_ns) | Moment::Rests(started_ns) = self.slot.moment(call.cell()) {
+                self.know_path(&call, started_ns, &mut profile.tally);
             }
-            profile.tally.close_all();
-            let (tally, figures) = (&profile.tally, profile.figures);
-            let described = PyDict::new(py);
-            described.set_item("seconds", profile.beginning.elapsed().as_secs_f64())?;
-            described.set_item("ticks", figures.ticks)?;
-            described.set_item("missed", figures.missed)?;
-            described.set_item("idle", figures.idle)?;
-            described.set_item("dropped", tally.dropped)?;
-            described.set_item("tells_lock", tells_lock)?;
-            let writing = py.import("portico.profile.writing")?;
-            let arguments = (tally.lines(&order.route), tally.routes(), described, order.most_bytes);
-            Ok(writing.call_method1("written", arguments)?.cast::<PyBytes>()?.as_bytes().to_vec())
-        });
-        match written {
-            Some(Ok(bytes)) => {
-                // Whoever does not take it does not want it any more.
-                send_all(&order.reply, &bytes);
-            }
-            Some(Err(error)) => log(Level::Warning, &format!("a profile cannot be written: {error}")),
-            None => {}
+        }
+        self.hear_of_ended(&mut profile.tally);
+        profile.tally.close_all();
+        match profile.written(py, order, tells_lock) {
+            // Whoever does not take it does not want it any more.
+            Ok(bytes) => drop(py.detach(|| send_all(&order.reply, &bytes))),
+            Err(error) => log(Level::Warning, &format!("a profile cannot be written: {error}")),
         }
     }
 
@@ -312,6 +305,22 @@ impl Profiler {
         };
         let note = matches!(seen.moment, Moment::Rests(_)).then_some(WAITS_FOR_CLIENT);
         ((cell, started_ns), Stack { codes, note, is_truncated })
+    }
+}
+
+impl Profile {
+    /// The result, in words.
+    fn written(&self, py: Python<'_>, order: &ProfileOrder, tells_lock: bool) -> PyResult<Vec<u8>> {
+        let described = PyDict::new(py);
+        described.set_item("seconds", self.beginning.elapsed().as_secs_f64())?;
+        described.set_item("ticks", self.figures.ticks)?;
+        described.set_item("missed", self.figures.missed)?;
+        described.set_item("idle", self.figures.idle)?;
+        described.set_item("dropped", self.tally.dropped)?;
+        described.set_item("tells_lock", tells_lock)?;
+        let writing = py.import("portico.profile.writing")?;
+        let arguments = (self.tally.lines(&order.route), self.tally.routes(), described, order.most_bytes);
+        Ok(writing.call_method1("written", arguments)?.cast::<PyBytes>()?.as_bytes().to_vec())
     }
 }
 
@@ -355,14 +364,6 @@ impl Interval {
         self.changed = (next_s != was_s).then_some((was_s, next_s));
         Ok(())
     }
-}
-
-/// Ends a profile attached, since the code objects that it has are Python's.
-fn let_go(mut profile: Profile) {
-    Python::try_attach(|py| {
-        profile.interval.set(py, None);
-        drop(profile);
-    });
 }
 
 /// The address where threads wait for the interpreter: found by having one wait.

@@ -17,9 +17,8 @@ pub struct Watched {
     is_on: Arc<AtomicBool>,
     /// The start of the call that was sampled last.
     sampled_ns: AtomicU64,
-    /// Whether there is an `environ`.
-    has_environ: AtomicBool,
-    environ: Mutex<Option<Py<PyDict>>>,
+    /// Whether the route of the call that runs will be told.
+    will_tell: AtomicBool,
     /// The starts of the calls that were sampled and have ended, with their routes.
     ended: Mutex<Vec<(u64, String)>>,
 }
@@ -27,33 +26,22 @@ pub struct Watched {
 impl Watched {
     /// The calls of a thread, to be watched while `is_on`.
     pub fn new(is_on: Arc<AtomicBool>) -> Watched {
-        Watched {
-            is_on,
-            sampled_ns: AtomicU64::new(0),
-            has_environ: AtomicBool::new(false),
-            environ: Mutex::default(),
-            ended: Mutex::default(),
-        }
+        Watched { is_on, sampled_ns: AtomicU64::new(0), will_tell: AtomicBool::new(false), ended: Mutex::default() }
     }
 
-    /// A call has this environ.
-    pub fn enter(&self, environ: &Bound<'_, PyDict>) {
-        if self.is_on.load(Relaxed) {
-            *lock(&self.environ) = Some(environ.clone().unbind());
-            self.has_environ.store(true, Relaxed);
-        }
+    /// A call has this environ; returns what `leave` is to be given.
+    pub fn enter(&self, environ: &Bound<'_, PyDict>) -> Option<Py<PyDict>> {
+        self.is_on.load(Relaxed).then(|| {
+            self.will_tell.store(true, Relaxed);
+            environ.clone().unbind()
+        })
     }
 
     /// The call that began at `started_ns` has ended.
-    pub fn leave(&self, py: Python<'_>, started_ns: u64) {
-        if !self.has_environ.load(Relaxed) {
-            return;
-        }
-        self.has_environ.store(false, Relaxed);
-        let environ = lock(&self.environ).take();
-        if let Some(environ) = environ
-            && self.sampled_ns.load(Relaxed) == started_ns
-        {
+    pub fn leave(&self, py: Python<'_>, started_ns: u64, environ: Option<Py<PyDict>>) {
+        let Some(environ) = environ else { return };
+        self.will_tell.store(false, Relaxed);
+        if self.sampled_ns.load(Relaxed) == started_ns {
             let route = route_of(environ.bind(py));
             lock(&self.ended).push((started_ns, route));
         }
@@ -62,18 +50,12 @@ impl Watched {
     /// The call that began at `started_ns` is sampled: its route is wanted. Says whether that will be told.
     pub fn sample(&self, started_ns: u64) -> bool {
         self.sampled_ns.store(started_ns, Relaxed);
-        self.has_environ.load(Relaxed)
+        self.will_tell.load(Relaxed)
     }
 
     /// The sampled calls that have ended since the last time, with their routes.
     pub fn take_ended(&self) -> Vec<(u64, String)> {
         std::mem::take(&mut *lock(&self.ended))
-    }
-
-    /// The start and the route of the call that runs, if it was sampled.
-    pub fn running(&self, py: Python<'_>) -> Option<(u64, String)> {
-        let environ = lock(&self.environ).as_ref().map(|environ| environ.clone_ref(py));
-        Some((self.sampled_ns.load(Relaxed), route_of(environ?.bind(py))))
     }
 }
 

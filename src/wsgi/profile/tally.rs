@@ -70,8 +70,8 @@ pub struct Tally {
     stacks: HashMap<StackKey, usize>,
     /// Of calls that have not ended.
     open: HashMap<CallName, HashMap<(Kind, usize), u64>>,
-    /// The routes of calls that nobody else will tell.
-    begun_before: HashMap<CallName, String>,
+    /// The paths of calls whose routes nobody will tell, perhaps.
+    paths: HashMap<CallName, String>,
     routes: HashMap<String, usize>,
     counts: HashMap<(usize, Kind, usize), u64>,
     /// Samples whose stacks were too many.
@@ -109,10 +109,10 @@ impl Tally {
         *self.open.entry(call).or_default().entry((kind, number)).or_default() += ticks;
     }
 
-    /// A call has begun before the profile, or is only beginning: where nobody tells its route, this is it.
-    pub fn begun_before(&mut self, call: CallName, path: &str) {
-        if self.begun_before.len() < MOST_OPEN {
-            self.begun_before.entry(call).or_insert_with(|| path.to_owned());
+    /// A call has begun before the profile, or goes on after it: where nobody tells its route, this is it.
+    pub fn will_have(&mut self, call: CallName, path: &str) {
+        if self.paths.len() < MOST_OPEN {
+            self.paths.entry(call).or_insert_with(|| path.to_owned());
         }
     }
 
@@ -127,7 +127,7 @@ impl Tally {
     pub fn close_all(&mut self) {
         let calls: Vec<CallName> = self.open.keys().copied().collect();
         for call in calls {
-            let route = self.begun_before.remove(&call);
+            let route = self.paths.remove(&call);
             self.close(call, route.as_deref().unwrap_or(UNKNOWN_ROUTE));
         }
     }
