@@ -278,6 +278,11 @@ def test_a_server_of_pools_says_which(profiled: Profiled) -> None:
     rejected = profiled.profile("--seconds", "1", exit_code=2).stderr
     assert "profile: the applications run in pools, each by itself: --pool says which (" in rejected
     names = [pool["name"] for pool in profiled.ask("status")["pools"]]
+
+    def are_serving() -> bool:
+        return {pool["state"] for pool in profiled.ask("status")["pools"]} == {"serving"}
+
+    wait_until(are_serving, what="all pools")
     has_ended = threading.Event()
 
     def load() -> None:
