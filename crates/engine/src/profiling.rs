@@ -153,6 +153,7 @@ fn read(file: Option<&File>) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
     use rustix::thread::gettid;
