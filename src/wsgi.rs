@@ -15,6 +15,7 @@ mod location;
 mod logged;
 mod pending;
 mod plain_response;
+mod profile;
 pub mod proxy_errors;
 mod recent;
 mod references;
@@ -23,6 +24,7 @@ pub mod response;
 pub mod serve;
 pub mod start_response;
 mod thread;
+mod watched;
 
 use crate::embedder::Embedder;
 use environ::{Environ, RequestParts};
@@ -118,13 +120,14 @@ impl Caller for Bridge<'_> {
             }
         };
         let parts = RequestParts { resources, cell, inbound, body, sender: &sender, mounted };
-        let mut input = None;
+        let (mut input, mut watched) = (None, None);
         thread_call.enter(started_ns);
         // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.
         let called = catch_unwind(AssertUnwindSafe(|| {
             let result = environ.build(py, parts, &exchange).and_then(|(environ, body)| {
                 input = body;
                 logged.will_have(&environ);
+                watched = thread_call.watched.enter(&environ);
                 let arguments = (environ, exchange.start_response.clone_ref(py));
                 application.callable.bind(py).call1(arguments)
             });
@@ -138,6 +141,7 @@ impl Caller for Bridge<'_> {
             resources.slow_calls.name(cell, &logged.value(py, ROUTE), &logged.request_id(py));
         }
         logged.keep(py, logged_keys);
+        thread_call.watched.leave(py, started_ns, watched);
         if let Some(input) = input {
             input.get().end(py);
         }

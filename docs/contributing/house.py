@@ -41,7 +41,7 @@ PYTHON_LAYERS = (
         "the application, settings, the error log, threads, deadlines",
     ),
     Layer(
-        ("metrics", "admin", "middleware", "frameworks"),
+        ("metrics", "admin", "middleware", "frameworks", "profile"),
         "for those who run the server; around an application and in it, under any server",
     ),
     Layer(("wire",), "HTTP/1 without sockets, for other programs"),

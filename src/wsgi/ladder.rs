@@ -7,6 +7,7 @@
 
 use super::pending::{PendingResponse, WriteState};
 use super::plain_response::{GATEWAY_TIMEOUT, plain_response};
+use super::watched::Watched;
 use portico_engine::call_orders::{CallOrder, Measure};
 use portico_engine::calls::Outcome;
 use portico_engine::clock::{self, DateHeader};
@@ -23,7 +24,9 @@ use pyo3::types::PyDict;
 use std::collections::VecDeque;
 use std::ffi::{c_long, c_ulong};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, Builder};
 use std::time::Duration;
@@ -46,9 +49,21 @@ pub struct ThreadCall {
     running: AtomicU64,
     /// The response that is due, of this call and of those that use the same again.
     response: Mutex<Option<Arc<Mutex<PendingResponse>>>>,
+    /// What profiles see of it.
+    pub watched: Watched,
 }
 
 impl ThreadCall {
+    /// The cell of its thread.
+    pub fn cell(&self) -> usize {
+        self.cell
+    }
+
+    /// The thread's number for the interpreter.
+    pub fn ident(&self) -> c_ulong {
+        self.ident
+    }
+
     /// The call that began at `started_ns` goes into the application.
     pub fn enter(&self, started_ns: u64) {
         self.running.store(started_ns, Release);
@@ -158,6 +173,8 @@ pub struct Ladder {
     slow_calls: Arc<SlowCalls>,
     calls: Mutex<Vec<Arc<ThreadCall>>>,
     waiting: Mutex<Waiting>,
+    /// Whether somebody profiles.
+    pub watches_calls: Arc<AtomicBool>,
 }
 
 /// Orders for which somebody has to be attached to the interpreter.
@@ -171,7 +188,8 @@ struct Waiting {
 impl Ladder {
     /// One without calls yet.
     pub fn new(slot: SlotRef, slow_calls: Arc<SlowCalls>) -> Arc<Ladder> {
-        Arc::new(Ladder { slot, slow_calls, calls: Mutex::default(), waiting: Mutex::default() })
+        let watches_calls = Arc::default();
+        Arc::new(Ladder { slot, slow_calls, calls: Mutex::default(), waiting: Mutex::default(), watches_calls })
     }
 
     /// The calls of the calling thread, in cell `cell`.
@@ -181,7 +199,8 @@ impl Ladder {
     pub fn call_of_thread(&self, py: Python<'_>, cell: usize) -> PyResult<Arc<ThreadCall>> {
         let ident = py.import("_thread")?.call_method0("get_ident")?.extract()?;
         let (running, response) = (AtomicU64::new(0), Mutex::default());
-        let its_call = Arc::new(ThreadCall { slot: self.slot.clone(), cell, ident, running, response });
+        let watched = Watched::new(self.watches_calls.clone());
+        let its_call = Arc::new(ThreadCall { slot: self.slot.clone(), cell, ident, running, response, watched });
         let mut calls = lock(&self.calls);
         calls.retain(|other| other.cell != cell);
         calls.push(its_call.clone());
@@ -207,6 +226,11 @@ impl Ladder {
             Ok(_) => waiting.is_served = true,
             Err(error) => log(Level::Warning, &format!("cannot start a thread for calls that take long: {error}")),
         }
+    }
+
+    /// The calls of all threads that there are.
+    pub fn all(&self) -> Vec<Arc<ThreadCall>> {
+        lock(&self.calls).clone()
     }
 
     fn call(&self, cell: usize) -> Option<Arc<ThreadCall>> {
@@ -275,7 +299,7 @@ impl Ladder {
 }
 
 /// Where the threads are, by their numbers for the interpreter.
-fn current_frames(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+pub fn current_frames(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(py.import("sys")?.call_method0("_current_frames")?.cast_into()?)
 }
 

@@ -5,6 +5,7 @@ use super::draining::Draining;
 use super::environ::{Common, Environ};
 use super::failure::Served;
 use super::ladder::Ladder;
+use super::profile::Profiler;
 use super::{failure, released, thread};
 use crate::embedder::Embedder;
 use crate::process::Process;
@@ -24,10 +25,11 @@ pub fn serve(
     read: impl FnOnce() -> PyResult<(Settings, Process)>,
     slot: SlotRef,
 ) -> PyResult<bool> {
-    let (engine, application) = make(py, application, read, slot)?;
+    let (engine, application, profiler) = make(py, application, read, slot)?;
     // Each thread attaches by itself, this one too.
     let served = py.detach(|| {
         let served = engine.serve(application);
+        profiler.end();
         released::wait_for_end();
         served
     });
@@ -44,13 +46,14 @@ fn make(
     application: Py<PyAny>,
     read: impl FnOnce() -> PyResult<(Settings, Process)>,
     slot: SlotRef,
-) -> PyResult<(Engine, PythonApplication)> {
+) -> PyResult<(Engine, PythonApplication, Arc<Profiler>)> {
     let (settings, process) = read()?;
     let (multithread, script_name) = (settings.threads > 1, settings.script_name.clone());
     let Process { engine: of_engine, wakeup, multiprocess, errors, names, others, embedder } = process;
     let engine = Engine::new(settings, of_engine, slot.clone())
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
-    let ladder = Ladder::new(slot, engine.slow_calls());
+    let (ladder, is_free_threaded) = (Ladder::new(slot.clone(), engine.slow_calls()), is_free_threaded(py));
+    let profiler = Profiler::new(slot, ladder.clone(), is_free_threaded);
     let draining = Py::new(py, Draining::new(engine.drain_flag()))?;
     let common = Common { multithread, multiprocess, errors: &errors, draining: &draining, script_name: &script_name };
     let environ = Environ::new(py, engine.listeners(), &common)?;
@@ -65,6 +68,10 @@ fn make(
         let ladder = ladder.clone();
         Box::new(move |order| ladder.take(order))
     });
+    engine.on_profile_order({
+        let profiler = profiler.clone();
+        Box::new(move |order| profiler.take(order))
+    });
     engine.show_stacks_by({
         let ladder = ladder.clone();
         Arc::new(move |cells| ladder.stacks_of(cells))
@@ -72,7 +79,8 @@ fn make(
     thread::prepare(py)?;
     let others = others.into_iter().map(|other| Served::new(py, other.callable, other.names));
     let served = [Served::new(py, application, names)].into_iter().chain(others).collect();
-    Ok((engine, PythonApplication { served, environ, embedder, ladder, is_free_threaded: is_free_threaded(py) }))
+    let application = PythonApplication { served, environ, embedder, ladder, is_free_threaded };
+    Ok((engine, application, profiler))
 }
 
 /// Runs the handlers of signals that have come. Says whether the server hears of the next; without a descriptor of its own

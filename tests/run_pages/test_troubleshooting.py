@@ -42,6 +42,9 @@ ELSEWHERE = {
     "python/portico/config/settings/*": "the help of options: docs/settings.md",
     "python/portico/ctl/*": "portico ctl: docs/operations.md",
     "python/portico/top/*": "portico top: docs/run/top.md",
+    "python/portico/commands/profile.py": "portico profile: docs/run/profile.md",
+    "python/portico/profile/*": "portico profile: docs/run/profile.md",
+    "python/portico/process/control/profiles.py": "portico profile: docs/run/profile.md",
     "python/portico/process/cluster/entry.py": "commands to HAProxy",
     "python/portico/process/admin/overview.py": "what the dashboard says: docs/run/dashboard.md",
     "python/portico/process/control/actions.py": "what portico ctl says: docs/operations.md",
@@ -116,6 +119,10 @@ EXCEPTIONS = {
     "expected SCHEME://HOST:PORT or SCHEME+unix:PATH, got <>": "portico checks it before the engine",
     "GET <> HTTP/1.1": "a health check",
     "all requests go to other servers": "what portico check has found, and no fault",
+    "(waits for the client)": "of a profile: docs/run/profile.md",
+    "(waits for the interpreter before the call)": "of a profile: docs/run/profile.md",
+    "(ended before its stack could be taken)": "of a profile: docs/run/profile.md",
+    "(before the call)": "of a profile: docs/run/profile.md",
     "a str whose repr() fails": "in the place of a text that cannot be shown",
 }
 

@@ -19,6 +19,7 @@ use crate::listener::{BoundListener, Listener};
 use crate::lock::lock;
 use crate::log::RateLimited;
 use crate::orders::OrderDescriptors;
+use crate::profiling;
 use crate::resources::Resources;
 use crate::routing::Routing;
 use crate::scoreboard::SlotRef;
@@ -203,6 +204,11 @@ impl Engine {
     /// The calls that take long, for who sees where they stand.
     pub fn slow_calls(&self) -> Arc<SlowCalls> {
         self.server.resources.slow_calls.clone()
+    }
+
+    /// Sets who takes orders for profiles.
+    pub fn on_profile_order(&self, taker: profiling::Taker) {
+        self.server.resources.profile_orders.taken_by(taker);
     }
 
     /// Whether the server is on its way out, now and when it has ended.

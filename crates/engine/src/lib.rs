@@ -9,8 +9,8 @@
 //!    `blocking`: threads that wait for disks.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `killed_write`, `unwritten`, `call_times`, `durations`, `metrics`, `scoreboard`: accounts that need no interpreter.
-//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `slow_calls`, `stacks`, `disconnect`: who
-//!    is late, who may come in, who waits, who is where, who has left.
+//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `slow_calls`, `profiling`, `stacks`,
+//!    `disconnect`: who is late, who may come in, who waits, who is where and does what, who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket. `files`: which
 //!    file is sent, and with which head. `access_log`: a line for each request. `account_terms`: what is kept for its
 //!    account.
@@ -65,6 +65,7 @@ pub mod orphan;
 pub mod pace;
 pub mod privileges;
 pub mod process_title;
+pub mod profiling;
 mod program_files;
 pub mod protocol;
 pub mod resources;

@@ -7,7 +7,8 @@
 //!                            Q quit, V log from a level on (text: its name), O go on with other log files (text:
 //!                            a letter for each descriptor that comes along, a access log, e error log), S log the
 //!                            stack of a call, I interrupt one, E respond in its place (`call_orders`),
-//!                            M change members of upstreams, U report them (text: `upstream::orders`)
+//!                            M change members of upstreams, U report them (text: `upstream::orders`), G profile calls
+//!                            (text: `profiling`; a descriptor for the result comes along)
 //!     worker to supervisor   R ready, L leaving by a signal (text: D or Q), U what was asked for by the order with this
 //!                            number, T the order with this number was taken, S where a call that takes long stands,
 //!                            or that it has ended (text: `slow_calls`)
@@ -18,6 +19,7 @@
 use crate::call_orders::{CallOrder, Measure};
 use crate::descriptor;
 use crate::log::{self, Level, log};
+use crate::profiling::ProfileOrder;
 use crate::slow_calls::SlowCalls;
 use rustix::io::Errno;
 use rustix::net::{
@@ -97,6 +99,19 @@ pub fn send_with(fd: RawFd, bytes: &[u8], files: &[RawFd]) -> io::Result<usize> 
     Ok(sendmsg(&socket, &[IoSlice::new(bytes)], &mut ancillary, flags)?)
 }
 
+/// Sends all of `bytes` through a Unix socket, and waits where there is no room; returns whether somebody has taken them.
+pub fn send_all(socket: &OwnedFd, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        // Without SIGPIPE, which an application may have given its default effect.
+        match send(socket, bytes, SendFlags::NOSIGNAL) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
 /// The next connection to the listening Unix socket `fd`, and the user id of who has connected; none if nobody has. It
 /// does not block, and no other program inherits it.
 ///
@@ -146,6 +161,8 @@ pub struct Effects {
     pub on_access_log: Box<dyn Fn(OwnedFd) + Send>,
     /// Called with what is to be done about one call.
     pub on_call_order: Box<dyn Fn(CallOrder) + Send>,
+    /// Called with an order for a profile.
+    pub on_profile_order: Box<dyn Fn(ProfileOrder) + Send>,
     /// Called with what is ordered of members of upstreams.
     pub on_members: Box<dyn Fn(&str) + Send>,
     /// Called for a report of them.
@@ -162,6 +179,7 @@ enum Order {
     Call(Measure),
     Members,
     ReportMembers,
+    Profile,
 }
 
 /// What comes from outside.
@@ -288,7 +306,7 @@ impl Orders {
             let text = self.incomplete.drain(..whole).skip(HEAD_BYTES).collect::<Vec<u8>>();
             let Some(order) = order_named(kind) else {
                 let kind = kind.escape_ascii();
-                let expected = "A, D, Q, V, O, S, I, E, M or U";
+                let expected = "A, D, Q, V, O, S, I, E, M, U or G";
                 log(Level::Error, &format!("an order of the supervisor: expected {expected}, got {kind}"));
                 continue;
             };
@@ -304,6 +322,13 @@ impl Orders {
                 Order::Call(measure) => {
                     if let Some(order) = CallOrder::read(measure, &text) {
                         (self.effects.on_call_order)(order);
+                    }
+                }
+                Order::Profile => {
+                    // Whatever is wrong with it, who waits for the result sees its end.
+                    let order = self.files.pop_front().and_then(|reply| ProfileOrder::read(&text, reply));
+                    if let Some(order) = order {
+                        (self.effects.on_profile_order)(order);
                     }
                 }
                 Order::Members => (self.effects.on_members)(&String::from_utf8_lossy(&text)),
@@ -380,6 +405,7 @@ fn order_named(kind: u8) -> Option<Order> {
         b'E' => Some(Order::Call(Measure::Respond)),
         b'M' => Some(Order::Members),
         b'U' => Some(Order::ReportMembers),
+        b'G' => Some(Order::Profile),
         _ => None,
     }
 }

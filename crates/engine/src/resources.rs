@@ -19,6 +19,7 @@ use crate::message::buffers::Buffers;
 use crate::message::encoder::Encoders;
 use crate::message::inbound::Inbound;
 use crate::notices::Notices;
+use crate::profiling::ProfileOrders;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
 use crate::slow_calls::SlowCalls;
@@ -71,6 +72,8 @@ pub struct Resources {
     pub call_orders: CallOrders,
     /// Calls that take long.
     pub slow_calls: Arc<SlowCalls>,
+    /// Orders for profiles.
+    pub profile_orders: ProfileOrders,
     /// Tells applications of clients that leave.
     pub disconnects: DisconnectWatcher,
     /// Spawns tasks, also from threads that do not drive I/O.
@@ -134,6 +137,7 @@ impl Resources {
             stacks: Stacks::default(),
             call_orders: CallOrders::default(),
             slow_calls: Arc::default(),
+            profile_orders: ProfileOrders::default(),
             disconnects: DisconnectWatcher::default(),
             handle: runtime.handle().clone(),
             runtime: Arc::downgrade(runtime),

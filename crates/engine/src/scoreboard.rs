@@ -90,6 +90,19 @@ struct CallCell {
     line: [AtomicU64; LINE_WORDS],
 }
 
+/// What the thread of a cell does at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Nothing for a request.
+    Free,
+    /// It has a request, and waits for the interpreter.
+    Blocked,
+    /// It is in the call that began then.
+    Calls(u64),
+    /// So it is, and the call waits for its client.
+    Rests(u64),
+}
+
 /// What a call shows of its request.
 pub struct ShownRequest<'a> {
     /// The number of the application.
@@ -687,6 +700,28 @@ impl SlotRef {
     /// For how long no thread of the worker has been free: since the latest call began; 0 if one is free.
     pub fn stuck_ns(&self, now_ns: u64) -> u64 {
         self.cells().iter().map(|cell| cell.busy_ns(now_ns).unwrap_or(0)).min().unwrap_or(0)
+    }
+
+    /// What the thread of cell `cell` does now.
+    pub fn moment(&self, cell: usize) -> Moment {
+        let Some(cell) = self.slot().calls.get(cell) else { return Moment::Free };
+        let (started, since) = (cell.started_ns.load(Acquire), cell.since_ns.load(Relaxed));
+        match (started, since) {
+            (0, since) if since & (RESTING | BLOCKED) == BLOCKED => Moment::Blocked,
+            (0, _) => Moment::Free,
+            (started, since) if since & RESTING != 0 => Moment::Rests(started),
+            (started, _) => Moment::Calls(started),
+        }
+    }
+
+    /// What the latest call in cell `cell` serves, such as `GET /path`, or the beginning of that.
+    pub fn what(&self, cell: usize) -> String {
+        self.slot().calls.get(cell).map_or_else(String::new, CallCell::text)
+    }
+
+    /// The kernel's number of the thread of cell `cell`; 0 if there never was one.
+    pub fn thread_id(&self, cell: usize) -> u64 {
+        self.slot().calls.get(cell).map_or(0, |cell| cell.thread_id.load(Relaxed))
     }
 
     /// The calls running now.

@@ -12,7 +12,7 @@ from portico.process.control import PROTOCOL
 EXIT_NOT_RUNNING = 3
 # More is no response.
 _MOST_BYTES = 16 * 1024 * 1024
-_REJECTED = ("bad-request", "rejected", "forbidden")
+_REJECTED = ("bad-request", "rejected", "busy", "forbidden")
 
 
 class LostError(OperatorError):

@@ -15,6 +15,8 @@
                            M Members  change members of upstreams; text of this and the next:
                                       `crates/engine/src/upstream/orders.rs`
                            U Report   report the members of all upstreams
+                           G Profile  sample calls (text: `crates/engine/src/profiling.rs`), and send the
+                                      result through the socket that comes along
     worker to supervisor   R Ready    the engine accepts connections; text: the application's full name
                            F Failed   the worker cannot serve; text: why
                            L Leaving  the worker leaves because of a signal; text: D or Q, as if so ordered
@@ -77,6 +79,7 @@ Interrupt = Kind(b"I")
 Respond = Kind(b"E")
 Members = Kind(b"M")
 Report = Kind(b"U")
+Profile = Kind(b"G")
 Ready = Kind(b"R")
 Failed = Kind(b"F")
 Leaving = Kind(b"L")
@@ -89,7 +92,10 @@ Unknown = Kind(b"")
 """What a worker of another version says: an upgrade has left it here, and nobody knows what it means."""
 
 _OF_WORKERS = (Ready, Failed, Leaving, Taken, Report, Warmed, Stack)
-_TO_WORKERS = (Announce, Drain, Quit, Promote, Verbosity, Reopen, Stack, Interrupt, Respond, Members, Report)
+_TO_WORKERS = (
+    *(Announce, Drain, Quit, Promote, Verbosity, Reopen, Stack, Interrupt, Respond, Members, Report),
+    Profile,
+)
 _KINDS = {one.letter: one for one in (*_TO_WORKERS, *_OF_WORKERS, New, Born)}
 _HEAD_BYTES = 9
 

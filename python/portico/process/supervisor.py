@@ -658,6 +658,7 @@ class Supervisor:
     def _subject(self) -> Subject:
         """Return what may be asked over the control socket."""
         return Subject(
+            loop=self._loop,
             life=self._life,
             worker_set=self._worker_set,
             scoreboard=self._scoreboard,

@@ -505,7 +505,7 @@ _LOGGING: tuple[OldWord, ...] = (
         "--ping* --nagios --connect-and-read --extract ADDRESS",
         note="use `curl`; what it asks for may be a `--health-path`",
     ),
-    Instead("--profiler NAME", note="use py-spy, or a profiling middleware"),
+    Instead("--profiler NAME", note="use `portico profile`, or a profiling middleware"),
     Instead(
         "--ignore-sigpipe --ignore-write-errors --disable-write-exception --write-errors-*",
         note="not needed: a client that leaves is a line with status 499, and no error",

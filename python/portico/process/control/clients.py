@@ -13,6 +13,7 @@ import select
 from portico import _core, log
 from portico.process.control import PROTOCOL
 from portico.process.control.json_lines import read_line, write_line
+from portico.process.control.lasting import Lasting
 from portico.process.control.verb_error import VerbError
 from portico.process.control.verbs import begin
 
@@ -104,14 +105,16 @@ class Clients:
             for client in self._clients.values()
             if client.outcome is None
         ]
+        dues += [each.outcome.until_s for each in self._clients.values() if isinstance(each.outcome, Lasting)]
         if self._accept_at_s is not None:
             dues.append(self._accept_at_s)
         return min(dues, default=None)
 
     def close(self) -> None:
         """In a worker: let go of all clients."""
-        for fd in self._clients:
-            os.close(fd)
+        for client in self._clients.values():
+            _end(client.outcome)
+            os.close(client.fd)
 
     def _step(self, client: Client, now_s: float) -> None:
         if client.outcome is not None:
@@ -215,6 +218,7 @@ class Clients:
             return
         self._loop.forget(client.fd)
         os.close(client.fd)
+        _end(client.outcome)
         client.outcome = None
         if self._accept_at_s is None:
             self._let_in()
@@ -222,6 +226,12 @@ class Clients:
     def _let_in(self) -> None:
         self._accept_at_s = None
         self._loop.watch(self._listener_fd, self.accept)
+
+
+def _end(outcome: Outcome | None) -> None:
+    """Let go of what an outcome holds that nobody waits for."""
+    if isinstance(outcome, Lasting):
+        outcome.end()
 
 
 def _success(result: dict[str, Any]) -> dict[str, Any]:

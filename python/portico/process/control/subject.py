@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     from portico import _core
     from portico.process.back_off import BackOff
     from portico.process.cluster.cluster import Cluster
+    from portico.process.control.lasting import Lasting
     from portico.process.figures import Figures
     from portico.process.generations import Generations
     from portico.process.life import Life
+    from portico.process.loop import Loop
     from portico.process.pools.pools import Pools
     from portico.process.totals import Totals
     from portico.process.upstreams.members import UpstreamMembers
@@ -31,12 +33,13 @@ class Subject:
     __slots__ = (
         *("back_off", "generations", "life", "scoreboard", "totals", "worker_set"),
         *("reload", "reopen_logs", "resize_to", "rest", "set_log_level", "stop", "upgrade"),
-        *("bounds", "cluster", "figures", "members", "pools", "started_at_s"),
+        *("bounds", "cluster", "figures", "loop", "members", "pools", "profile", "started_at_s"),
     )
 
     def __init__(
         self,
         *,
+        loop: Loop,
         life: Life,
         worker_set: WorkerSet,
         scoreboard: _core.Scoreboard,
@@ -56,6 +59,9 @@ class Subject:
         members: Callable[[], UpstreamMembers],
         figures: Callable[[], Figures],
     ) -> None:
+        self.loop = loop
+        # The one that is being made.
+        self.profile: Lasting | None = None
         self.life = life
         self.worker_set = worker_set
         self.scoreboard = scoreboard

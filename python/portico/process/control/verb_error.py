@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class VerbError(Exception):
-    """`code` is for programs: bad-request, rejected, failed or forbidden; `message` is for people."""
+    """`code` is for programs: bad-request, rejected, busy, failed or forbidden; `message` is for people."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -40,6 +40,13 @@ def _of_upstreams(name: str) -> Verb:
     return verb
 
 
+def _profile(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any] | Outcome:
+    # Here, because few are asked for one.
+    from portico.process.control.profiles import profile
+
+    return profile(subject, request, now_s)
+
+
 VERBS: dict[str, Verb] = {
     "status": status,
     "workers": workers,
@@ -55,6 +62,7 @@ VERBS: dict[str, Verb] = {
     "stacks": write_stacks,
     "reopen-logs": reopen_logs,
     "log-level": set_log_level,
+    "profile": _profile,
     "upstream": _of_upstreams("upstreams"),
     "upstream-add": _of_upstreams("add"),
     "upstream-drain": _of_upstreams("drain"),
