@@ -47,6 +47,7 @@ const LOG_PATIENCE: Duration = Duration::from_millis(20);
 
 /// What durations are of.
 const REQUEST: &str = "request";
+const PARTS_OF_REQUEST: &str = "parts";
 const QUEUE: &str = "queue";
 const INTERPRETER: &str = "interpreter";
 
@@ -139,9 +140,11 @@ impl Scoreboard {
             let figures = [&counted.counts[..], &[counted.sum_ns]].concat();
             Ok((PyTuple::new(py, key)?.unbind(), figures))
         };
-        let requests = durations.series().into_iter().map(|(labels, counted)| {
+        let requests = durations.series().into_iter().flat_map(|(labels, counted)| {
             let Labels { application, method, route, status_class } = &labels;
-            row(&[REQUEST, application, method, route, status_class], &counted)
+            let key = |what| -> [&str; 5] { [what, application, method, route, status_class] };
+            let parts = PyTuple::new(py, key(PARTS_OF_REQUEST)).map(|key| (key.unbind(), counted.parts_ns.to_vec()));
+            [row(&key(REQUEST), &counted), parts]
         });
         let waits = [(QUEUE, durations.queue()), (INTERPRETER, durations.interpreter())];
         waits.into_iter().map(|(what, counted)| row(&[what], &counted)).chain(requests).collect()

@@ -32,7 +32,7 @@ text {{ font: 10px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace;
 .middle {{ text-anchor: middle }}
 .label {{ fill: #fff; font-weight: bold }}
 rect {{ rx: 3px }}
-g rect {{ fill: #fff; height: {part}px }}
+g path {{ fill: #fff }}
 </style>
 <rect width="{width}" height="{height}" fill="#fdfcf9"/>
 """
@@ -185,13 +185,13 @@ def draw_box(x: float, y: float, drawn: Box, room: float, panel: Panel) -> tuple
         rectangle(x, y, width, height, f'fill="{panel.fill}" stroke="{panel.stroke}"'),
         text(x + 5, y + 15, drawn.name),
     ]
-    parts = []
+    names, outlines = [], []
     for part, (left, line), part_width in zip(drawn.parts, places, widths, strict=True):
         part_x, part_y = x + indent + left, y + 3 + line * (PART + 3)
-        parts.append(f'<rect x="{part_x:g}" y="{part_y:g}" width="{part_width:g}"/>')
-        parts.append(text(part_x + 5, part_y + 12, part))
-    # What all parts have in common is said once.
-    shapes += ["<g>", *parts, "</g>"] if parts else []
+        outlines.append(f"M{part_x:g} {part_y:g}h{part_width:g}v{PART}h-{part_width:g}z")
+        names.append(text(part_x + 5, part_y + 12, part))
+    # All of them are one shape, which is said in half as many words.
+    shapes += ["<g><path d=\"", *outlines, "\"/>", *names, "</g>"] if names else []
     return "".join(shapes), width, height
 
 
@@ -260,7 +260,7 @@ def picture() -> str:
         shapes += [rectangle(MARGIN, top, BOXES[1] - MARGIN + 12, y - top, frame), *inside]
         y += 8
     shapes += draw_counts(middles, numbers)
-    head = HEAD.format(width=WIDTH, height=round(y + MARGIN - 8), part=PART)
+    head = HEAD.format(width=WIDTH, height=round(y + MARGIN - 8))
     return head + "\n".join(shapes) + "\n</svg>\n"
 
 

@@ -45,6 +45,8 @@ pub struct ThreadCall {
     cell: usize,
     /// The thread's number for the interpreter.
     ident: c_ulong,
+    /// How many frames of Python its thread has while no call runs: the server's, or the program's that serves.
+    frames_below: usize,
     /// When the call began, with the marks; 0 while none runs.
     running: AtomicU64,
     /// The response that is due, of this call and of those that use the same again.
@@ -62,6 +64,11 @@ impl ThreadCall {
     /// The thread's number for the interpreter.
     pub fn ident(&self) -> c_ulong {
         self.ident
+    }
+
+    /// How many frames of Python are below those of the call.
+    pub fn frames_below(&self) -> usize {
+        self.frames_below
     }
 
     /// The call that began at `started_ns` goes into the application.
@@ -177,6 +184,18 @@ pub struct Ladder {
     pub watches_calls: Arc<AtomicBool>,
 }
 
+/// How many frames of Python the calling thread has.
+fn frames_of_thread(py: Python<'_>) -> PyResult<usize> {
+    // It raises an exception where there is none.
+    let mut next = py.import("sys")?.call_method1("_getframe", (0,)).ok();
+    let mut count = 0;
+    while let Some(frame) = next {
+        count += 1;
+        next = Some(frame.getattr("f_back")?).filter(|frame| !frame.is_none());
+    }
+    Ok(count)
+}
+
 /// Orders for which somebody has to be attached to the interpreter.
 #[derive(Default)]
 struct Waiting {
@@ -200,7 +219,8 @@ impl Ladder {
         let ident = py.import("_thread")?.call_method0("get_ident")?.extract()?;
         let (running, response) = (AtomicU64::new(0), Mutex::default());
         let watched = Watched::new(self.watches_calls.clone());
-        let its_call = Arc::new(ThreadCall { slot: self.slot.clone(), cell, ident, running, response, watched });
+        let (slot, frames_below) = (self.slot.clone(), frames_of_thread(py)?);
+        let its_call = Arc::new(ThreadCall { slot, cell, ident, frames_below, running, response, watched });
         let mut calls = lock(&self.calls);
         calls.retain(|other| other.cell != cell);
         calls.push(its_call.clone());

@@ -300,7 +300,7 @@ impl Profiler {
             self.sample(&seen.call, started_ns, tally);
         }
         let frame = frames.get_item(seen.call.ident()).ok().flatten();
-        let Some((codes, is_truncated)) = frame.and_then(|frame| codes_of(frame).ok()) else {
+        let Some((codes, is_truncated)) = frame.and_then(|frame| codes_of(frame, seen.call.frames_below()).ok()) else {
             return ((cell, started_ns), without(HAS_ENDED));
         };
         let note = matches!(seen.moment, Moment::Rests(_)).then_some(WAITS_FOR_CLIENT);
@@ -324,13 +324,16 @@ impl Profile {
     }
 }
 
-/// The code objects of `frame` and of those that have called it, and whether there are more.
-fn codes_of(frame: Bound<'_, PyAny>) -> PyResult<(Vec<Py<PyAny>>, bool)> {
+/// The code objects of `frame` and of those that have called it, but for the `below` outermost; and whether there are more.
+fn codes_of(frame: Bound<'_, PyAny>, below: usize) -> PyResult<(Vec<Py<PyAny>>, bool)> {
     let py = frame.py();
     let (mut codes, mut next) = (Vec::new(), Some(frame));
     while let Some(frame) = next.take_if(|_| codes.len() < MOST_DEPTH) {
         codes.push(frame.getattr(intern!(py, "f_code"))?.unbind());
         next = Some(frame.getattr(intern!(py, "f_back"))?).filter(|frame| !frame.is_none());
+    }
+    if next.is_none() {
+        codes.truncate(codes.len().saturating_sub(below));
     }
     Ok((codes, next.is_some()))
 }

@@ -145,9 +145,12 @@ def test_events_have_traffic_workers_and_calls(start: Start, admin: int, tmp_pat
             assert slowest["mean_s"] > 0.06
             assert {row["route"]: row["requests"] for row in others} == {"/item": 2, "/fails": 1}
             assert [(row["route"], row["errors"]) for row in window["failing"]] == [("/fails", 1)]
-            split = window["split"]
-            assert split["requests"] == 4
-            assert split["rest_s"] > 0.06
+            # It sleeps.
+            assert slowest["parts_s"]["waiting"] > 0.06
+            assert set(window["parts_s"]) == {"queue", "lock", "cpu", "client", "waiting"}
+            assert sum(window["parts_s"].values()) == pytest.approx(
+                sum(row["total_s"] for row in window["routes"]), abs=0.01
+            )
             assert window["quantiles_s"]["p99"] > 0.05
         assert snapshot["server"]["pid"] == portico.process.pid
         # What they were each second; there is nothing beside them.

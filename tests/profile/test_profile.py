@@ -48,6 +48,14 @@ def test_who_computes_is_told(profiled: Profiled) -> None:
     )
 
 
+def test_a_stack_begins_with_the_application_on_the_first_thread_too(profiled: Profiled) -> None:
+    portico = profiled.start("-w", "1", "--threads", "1", source=SHOP)
+    with profiled.load(portico, "/sleep"):
+        result = profiled.result("--seconds", "1")
+    stacks = [sample["stack"] for sample in result["samples"] if len(sample["stack"]) > 1]
+    assert {stack[0].partition(" ")[0] for stack in stacks} == {"application"}
+
+
 @pytest.mark.parametrize(
     ("path", "others", "guilty"),
     [("/sleep", (), "sleep_deeply"), ("/lock", ("/hold", "/hold"), "wait_for_the_lock")],

@@ -220,6 +220,7 @@ def test_a_snapshot_has_what_has_changed(monkeypatch: pytest.MonkeyPatch) -> Non
     supervisor.samples = {
         "http_server_request_duration_seconds": [(key, figures(1.0, b0=10))],
         "portico_request_queue_seconds": [((), figures(0.5, b0=10))],
+        "portico_request_part_seconds_total": [((*key, "queue"), 0.5), ((*key, "cpu"), 0.25)],
     }
     shown.latest()
     clock_s += 0.5
@@ -236,6 +237,11 @@ def test_a_snapshot_has_what_has_changed(monkeypatch: pytest.MonkeyPatch) -> Non
             (("", "GET", "", ""), figures(0.0, b0=2)),
         ],
         "portico_request_queue_seconds": [((), figures(0.75, b0=15))],
+        "portico_request_part_seconds_total": [
+            ((*key, "queue"), 0.75),
+            ((*key, "cpu"), 0.5),
+            (("shop", "GET", "/item", "5xx", "cpu"), 3.0),
+        ],
     }
     clock_s += 1.5
     shown.latest()
@@ -247,9 +253,10 @@ def test_a_snapshot_has_what_has_changed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert minute["routes"][0] == {
         **{"application": "shop", "method": "GET", "route": "/item", "requests": 5, "errors": 1},
         **{"mean_s": 1.0, "p95_s": 4.375, "total_s": 5.0},
+        "parts_s": {"queue": 0.25, "cpu": 3.25, "waiting": 1.5},
     }
     assert [row["route"] for row in minute["failing"]] == ["/item"]
-    assert minute["split"] == {"requests": 5, "queue_s": 0.25, "lock_s": 0.0, "rest_s": 4.75}
+    assert minute["parts_s"] == {"queue": 0.25, "cpu": 3.25, "waiting": 1.5}
     shown.history()
     assert taken[-1]["points"] == [point]
     # Nobody has watched for a while.

@@ -36,6 +36,7 @@ impl AccountTerms {
             })
         });
         wants.environ = !variables.is_empty();
+        wants.cpu |= has_metrics;
         let is_timed = access_log.is_some() || has_metrics;
         AccountTerms { wants, is_timed, process: std::process::id(), variables, applications, route }
     }

@@ -5,6 +5,7 @@
 //! There are only so many; what comes when all are taken is counted by its class of status alone. The series that are
 //! taken are the first ones, so that nobody has to look at the others, whose memory stays unallocated.
 
+use crate::call_times::CallTimes;
 use std::sync::atomic::{
     AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
@@ -28,6 +29,9 @@ pub const BOUNDS_NS: [u64; 14] = [
 ];
 /// One for each bound, and one for what is beyond all.
 pub const BUCKETS: usize = BOUNDS_NS.len() + 1;
+/// The parts of a call that are added up: waiting for a thread, for the interpreter, computing, and waiting for the client.
+/// What is left of its time is waiting in the application.
+pub const PARTS: [&str; 4] = ["queue", "lock", "cpu", "client"];
 /// Series at most, beside those for what finds none.
 pub const SERIES: usize = 512;
 /// What a label says of a value that it does not have.
@@ -86,6 +90,8 @@ struct Histogram {
     /// How many there are in each bucket, and not in one before it.
     counts: [AtomicU64; BUCKETS],
     sum_ns: AtomicU64,
+    /// How much of that each part of the calls has taken.
+    parts_ns: [AtomicU64; PARTS.len()],
 }
 
 /// What has been counted of a histogram: in each bucket, and not in one before it, and the sum in nanoseconds.
@@ -95,6 +101,8 @@ pub struct Counted {
     pub counts: [u64; BUCKETS],
     /// The sum of all.
     pub sum_ns: u64,
+    /// How much of that each part of the calls has taken, as `PARTS`.
+    pub parts_ns: [u64; PARTS.len()],
 }
 
 /// The labels of a series.
@@ -111,20 +119,30 @@ pub struct Labels {
 }
 
 impl Durations {
-    /// Counts a request that has taken `duration_ns`.
+    /// Counts a request that has taken `duration_ns`, and no call.
     pub fn count(&self, key: &Key<'_>, duration_ns: u64) {
-        let words = words_of(key);
-        let histogram = match self.find(&words) {
-            Some(series) => &series.histogram,
-            None => &self.others[class_of(key.status)],
-        };
-        histogram.count(duration_ns);
+        self.histogram(key).count(duration_ns);
     }
 
-    /// Counts what a call has waited for: a thread, and then the interpreter.
-    pub fn count_waits(&self, queue_ns: u64, interpreter_ns: u64) {
-        self.queue.count(queue_ns);
-        self.interpreter.count(interpreter_ns);
+    /// Counts a request that has taken `duration_ns`, and a call.
+    pub fn count_call(&self, key: &Key<'_>, duration_ns: u64, times: &CallTimes) {
+        let histogram = self.histogram(key);
+        histogram.count(duration_ns);
+        let parts_ns = [times.queue_ns, times.lock_ns, times.cpu_ns.unwrap_or(0), times.client_ns];
+        for (sum_ns, part_ns) in histogram.parts_ns.iter().zip(parts_ns) {
+            if part_ns > 0 {
+                sum_ns.fetch_add(part_ns, Relaxed);
+            }
+        }
+        self.queue.count(times.queue_ns);
+        self.interpreter.count(times.lock_ns);
+    }
+
+    fn histogram(&self, key: &Key<'_>) -> &Histogram {
+        match self.find(&words_of(key)) {
+            Some(series) => &series.histogram,
+            None => &self.others[class_of(key.status)],
+        }
     }
 
     /// How long requests have waited in the queue.
@@ -152,7 +170,7 @@ impl Durations {
     pub fn clear(&self) {
         let series = self.taken().iter().map(|series| &series.histogram);
         for histogram in series.chain(&self.others).chain([&self.queue, &self.interpreter]) {
-            for word in histogram.counts.iter().chain([&histogram.sum_ns]) {
+            for word in histogram.counts.iter().chain([&histogram.sum_ns]).chain(&histogram.parts_ns) {
                 word.store(0, Relaxed);
             }
         }
@@ -249,6 +267,7 @@ impl Histogram {
         Counted {
             counts: std::array::from_fn(|bucket| self.counts[bucket].load(Relaxed)),
             sum_ns: self.sum_ns.load(Relaxed),
+            parts_ns: std::array::from_fn(|part| self.parts_ns[part].load(Relaxed)),
         }
     }
 }

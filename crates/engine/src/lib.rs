@@ -8,7 +8,8 @@
 //! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`, `spare_memory`: how much and how long.
 //!    `blocking`: threads that wait for disks.
 //! 3. `state`: what may follow what, as tables.
-//! 4. `killed_write`, `unwritten`, `call_times`, `durations`, `metrics`, `scoreboard`: accounts that need no interpreter.
+//! 4. `killed_write`, `unwritten`, `call_times`, `thread_cpu`, `durations`, `metrics`, `scoreboard`: accounts that need no
+//!    interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `slow_calls`, `profiling`, `stacks`,
 //!    `disconnect`: who is late, who may come in, who waits, who is where and does what, who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket. `files`: which

@@ -66,6 +66,17 @@ FAMILIES = (
         labels=("application", "http_request_method", "http_route", "http_response_status_class"),
         unit="seconds",
     ),
+    Family(
+        "portico_request_part_seconds_total",
+        COUNTER,
+        "Time of requests in the parts of their calls: waiting for a thread (queue) and for the interpreter "
+        "(lock), computing (cpu), and waiting for the client; the rest is waiting in the application.",
+        labels=(
+            *("application", "http_request_method", "http_route", "http_response_status_class"),
+            "part",
+        ),
+        unit="seconds",
+    ),
     Family("http_server_active_requests", GAUGE, "Requests that wait or are responded to."),
     Family(
         "portico_request_queue_seconds",

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 REQUEST, QUEUE, INTERPRETER = "request", "queue", "interpreter"
 """What durations are of, which keys begin with: a whole request, and two waits of its call."""
 
+PARTS = "parts"
+"""Where calls have spent their time: keys are as those of requests, and figures sums for PART_NAMES."""
+
+PART_NAMES = ("queue", "lock", "cpu", "client")
+"""Waiting for a thread and for the interpreter, computing, waiting for the client."""
+
 METRICS = {
     REQUEST: "http_server_request_duration_seconds",
     QUEUE: "portico_request_queue_seconds",
@@ -32,6 +38,10 @@ MOST_SERIES = 512
 
 _OTHER = "_OTHER"
 _FIGURES = len(_core.DURATION_BOUNDS_S) + 2
+
+
+def _figures_of(key: Key) -> int:
+    return len(PART_NAMES) if key[0] == PARTS else _FIGURES
 
 
 def counts_of_requests(rows: Iterable[Row]) -> list[int]:
@@ -61,7 +71,7 @@ class Durations:
 
     def add_handed_over(self, record: Iterable[Row]) -> None:
         """Add what `hand_over` has returned, perhaps in another version, which may have other buckets."""
-        self.add((key, figures) for key, figures in record if len(figures) == _FIGURES)
+        self.add((key, figures) for key, figures in record if len(figures) == _figures_of(key))
 
     def add(self, rows: Iterable[Row]) -> None:
         """Add what a worker has counted whose slot is about to be cleared."""
@@ -84,7 +94,10 @@ class Durations:
                     key = (REQUEST, "", _OTHER, _OTHER, key[-1])
                 else:
                     self._of_requests += 1
-            self._sums.setdefault(key, [0] * _FIGURES)
+            elif key[0] == PARTS and (REQUEST, *key[1:]) not in self._sums:
+                # Its requests have stood before it.
+                key = (PARTS, "", _OTHER, _OTHER, key[-1])
+            self._sums.setdefault(key, [0] * _figures_of(key))
         return key
 
 

@@ -94,9 +94,14 @@ class Figures:
     def _durations(self) -> Samples:
         rows = self._duration_rows()
         # Here, because few servers count that, while all of them tell the rest.
-        from portico.process.durations import METRICS
+        from portico.process.durations import METRICS, PART_NAMES, PARTS
 
-        samples: Samples = {name: [] for name in METRICS.values()}
+        samples: Samples = {name: [] for name in (*METRICS.values(), "portico_request_part_seconds_total")}
         for (of, *labels), figures in self._totals.durations.with_rows(rows).items():
-            samples[METRICS[of]].append((tuple(labels), figures))
+            if of == PARTS:
+                samples["portico_request_part_seconds_total"] += [
+                    ((*labels, part), ns / 1e9) for part, ns in zip(PART_NAMES, figures, strict=True)
+                ]
+            else:
+                samples[METRICS[of]].append((tuple(labels), figures))
         return samples

@@ -23,8 +23,7 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
         let application = resources.account_terms.application(call.application);
         // What its framework has found is with a thread that is not waited for.
         let key = Key { application, method: &call.method, route: b"", status: call.status };
-        durations.count(&key, call.duration_ns);
-        durations.count_waits(call.times.queue_ns, call.times.lock_ns);
+        durations.count_call(&key, call.duration_ns, &call.times);
     }
     resources.log_access(&AccessRecord {
         client: call.client,
@@ -99,9 +98,9 @@ impl Account<'_> {
             let method = request.map_or(&[][..], |request| request.head.method.of(request.bytes()));
             let route = resources.account_terms.route(said.as_deref());
             let key = Key { application, method, route, status: self.status };
-            durations.count(&key, self.duration_ns);
-            if let Some(OfCall { times, .. }) = &self.call {
-                durations.count_waits(times.queue_ns, times.lock_ns);
+            match &self.call {
+                Some(OfCall { times, .. }) => durations.count_call(&key, self.duration_ns, times),
+                None => durations.count(&key, self.duration_ns),
             }
         }
         if resources.access_log.is_none() {

@@ -75,8 +75,20 @@ function fill(id, rows, none = "") {
         setText(shown, given.text);
       } else {
         shown.className = "meter";
-        if (!shown.querySelector("i")) shown.replaceChildren(element("i"));
-        shown.firstElementChild.style.width = `${Math.round(100 * given.share)}%`;
+        // One bar, or one for each part of it, one after the other.
+        const parts = Object.entries(given.parts || { "": 1 }).filter(([, amount]) => amount > 0);
+        const whole = parts.reduce((sum, [, amount]) => sum + amount, 0) || 1;
+        resize(shown, parts.length, () => element("i"));
+        parts.forEach(([name, amount], index) => {
+          const part = shown.children[index];
+          part.className = name;
+          part.style.width = `${((100 * given.share * amount) / whole).toFixed(2)}%`;
+        });
+        const said = parts.map(([name, amount]) => `${name} ${number((100 * amount) / whole)} %`).join(", ");
+        if (given.parts) {
+          shown.title = said;
+          shown.setAttribute("aria-label", said);
+        }
       }
     });
   });
@@ -194,6 +206,12 @@ function draw() {
 
 // --- Panels
 
+/** Where the time of a call goes, in the order in which it does. */
+const PARTS = [
+  ["queue", "waiting for a thread"], ["lock", "waiting for the interpreter"], ["cpu", "computing"],
+  ["waiting", "waiting in the application"], ["client", "waiting for the client"],
+];
+
 function showHead({ server, running }) {
   document.title = `${server.name} - portico`;
   setText(at("name"), server.name);
@@ -231,15 +249,13 @@ function showWindow(window) {
     fill("errors", [], "errors-none");
     return;
   }
-  const { split } = window;
-  const parts = [["queue", split.queue_s], ["lock", split.lock_s], ["rest", split.rest_s]];
+  const { parts_s: partsOfAll } = window;
+  const parts = PARTS.map(([kind, words]) => [kind, partsOfAll[kind] || 0, words]);
   const whole = parts.reduce((sum, [, seconds]) => sum + seconds, 0);
-  const share = (seconds) => `${number((100 * seconds) / whole, 1)} %`;
+  const said = parts.map(([, seconds, words]) => `${number((100 * seconds) / whole, 1)} % ${words}`).join(", ");
   at("split").hidden = !whole;
-  setText(at("split-text"), !whole ? `No call of the application has ended ${name}.` :
-    `Of all time of requests ${name}: ${share(split.queue_s)} waiting for a thread, ${share(split.lock_s)} waiting ` +
-      `for the interpreter, ${share(split.rest_s)} in the application and the response.`,
-  );
+  setText(at("split-text"), whole ? `Of all time of calls ${name}: ${said}.` :
+    `No call of the application has ended ${name}.`);
   const bar = at("split");
   resize(bar, parts.length, () => element("i"));
   parts.forEach(([kind, seconds], index) => {
@@ -251,7 +267,7 @@ function showWindow(window) {
     { text: routeOf(row), className: "wide" },
     duration(row.mean_s), duration(row.p95_s), number(row.requests),
     { text: number(row.errors), className: row.errors ? "bad" : "" },
-    { share: row.total_s / longest },
+    { share: row.total_s / longest, parts: row.parts_s },
   ]), "routes-none");
   fill("errors", window.failing.map((row) => [
     { text: routeOf(row), className: "wide" }, { text: number(row.errors), className: "bad" }, number(row.requests),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Key = tuple[str, ...]
 
 _REQUESTS = "http_server_request_duration_seconds"
+_PARTS = "portico_request_part_seconds_total"
 _QUEUE = "portico_request_queue_seconds"
 _LOCK = "portico_gil_wait_seconds"
 
@@ -113,7 +114,7 @@ class Snapshots:
 class _Look:
     """The figures at one time."""
 
-    __slots__ = ("at_s", "requests", "samples")
+    __slots__ = ("at_s", "parts", "requests", "samples")
 
     def __init__(self, at_s: float, samples: Samples) -> None:
         self.at_s = at_s
@@ -121,12 +122,26 @@ class _Look:
         self.requests: dict[Key, list[int]] = {
             key: figures for key, figures in samples.get(_REQUESTS, ()) if isinstance(figures, list)
         }
+        # Seconds, by application, method and route, and then by part.
+        self.parts: dict[Key, dict[str, float]] = {}
+        for (*key, _, part), value in samples.get(_PARTS, ()):
+            if isinstance(value, (int, float)):
+                parts = self.parts.setdefault(tuple(key), {})
+                parts[part] = parts.get(part, 0.0) + value
 
     def since(self, before: _Look | None) -> Iterator[tuple[Key, list[int]]]:
         """Yield of each series of requests what has come since then, or since there are counts."""
         for key, figures in self.requests.items():
             then = None if before is None else before.requests.get(key)
             yield key, _less(figures, then)
+
+    def parts_since(self, before: _Look | None, key: Key, total_s: float) -> dict[str, float]:
+        """Return of all time of a route's requests since then what was spent how, which adds up."""
+        then = {} if before is None else before.parts.get(key, {})
+        parts = {name: max(0.0, s - then.get(name, 0.0)) for name, s in self.parts.get(key, {}).items()}
+        # What was counted of requests that have not ended yet at the time of the look is not in the total.
+        parts["waiting"] = max(0.0, total_s - sum(parts.values()))
+        return {name: round(s, 6) for name, s in parts.items()}
 
     def waits_since(self, name: str, before: _Look | None) -> list[int]:
         """Return the figures of one of the two waits since then."""
@@ -136,7 +151,7 @@ class _Look:
     def number(self, name: str, *labels: str) -> float | None:
         """Return the value of a metric, None where that is not told."""
         for found, value in self.samples.get(name, ()):
-            if found == labels and not isinstance(value, list):
+            if found == labels and isinstance(value, (int, float)):
                 return value
         return None
 
@@ -175,18 +190,16 @@ def _window(look: _Look, before: _Look | None) -> dict[str, Any]:
     """Return what all requests of a time were like, and the slowest routes in it."""
     routes: dict[tuple[str, str, str], list[list[int]]] = {}
     failed: dict[tuple[str, str, str], int] = {}
-    called = []
     for (application, method, route, status_class), figures in look.since(before):
         if not (count := sum(figures[:-1])):
             continue
         key = (application, method, route)
         routes.setdefault(key, []).append(figures)
         failed[key] = failed.get(key, 0) + (count if status_class == "5xx" else 0)
-        if application:
-            called.append(figures)
     rows: list[dict[str, Any]] = []
     for key, several in routes.items():
         figures = _summed(several)
+        total_s = figures[-1] / 1e9
         rows.append(
             {
                 **dict(zip(("application", "method", "route"), key, strict=True)),
@@ -194,28 +207,29 @@ def _window(look: _Look, before: _Look | None) -> dict[str, Any]:
                 "errors": failed[key],
                 "mean_s": _mean_s(figures),
                 "p95_s": _quantile_s(figures, 0.95),
-                "total_s": round(figures[-1] / 1e9, 3),
+                "total_s": round(total_s, 3),
+                "parts_s": look.parts_since(before, key, total_s),
             }
         )
     everything = _summed(figures for several in routes.values() for figures in several)
-    waits = [look.waits_since(name, before) for name in (_QUEUE, _LOCK)]
-    total, (queue, lock) = _summed(called), (each[-1] for each in waits)
     return {
         "seconds": None if before is None else round(look.at_s - before.at_s, 1),
         "requests": sum(everything[:-1]),
         "quantiles_s": {f"p{share}": _quantile_s(everything, share / 100) for share in (50, 95, 99)},
-        "split": {
-            "requests": sum(total[:-1]),
-            "queue_s": round(queue / 1e9, 6),
-            "lock_s": round(lock / 1e9, 6),
-            # Both are of requests that may not have ended yet.
-            "rest_s": round(max(total[-1] - queue - lock, 0) / 1e9, 6),
-        },
+        "parts_s": _parts_of_all(row["parts_s"] for row in rows if row["application"]),
         "routes": sorted(rows, key=lambda row: -(row["mean_s"] or 0))[:_MOST_ROUTES],
         "failing": sorted((row for row in rows if row["errors"]), key=lambda row: -row["errors"])[
             :_MOST_ROUTES
         ],
     }
+
+
+def _parts_of_all(several: Iterable[dict[str, float]]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for parts in several:
+        for name, s in parts.items():
+            sums[name] = sums.get(name, 0.0) + s
+    return {name: round(s, 6) for name, s in sums.items()}
 
 
 def _less(now: Sequence[int], then: Sequence[int] | None) -> list[int]:

@@ -250,7 +250,7 @@ _EXPRESS: tuple[OldWord, ...] = (
     Becomes("--verbose-debugging", "--log-level debug"),
     Instead("--rotate-logs --startup-log", note=_LOGS),
     Same("--access-log-format FORMAT", note="Apache's own variables, such as `%h`, have names here"),
-    Instead("--error-log-format FORMAT", note="each line has a date, a process and a level"),
+    Same("--error-log-format FORMAT", note="`text` or `json`; each record has a date, a process and a level"),
     Instead("--setup-only", note=_SYSTEMD),
     Same("--pid-file FILE"),
     Instead(
