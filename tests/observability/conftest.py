@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from process.conftest import Portico, Start
 from process.conftest import start as start
 from support.counted_load import counted_load
+from support.server import free_port
 
 SHOP = Path(__file__).resolve().parents[2] / "examples" / "slow_shop.py"
 SLOW_ROUTES = ("/prices", "/stock", "/basket", "/picture")
@@ -22,11 +24,25 @@ def shop(start: Start) -> Portico:
     """The shop, with everything on that tells of it; its access log is `access.json`."""
     portico = start(
         SHOP.read_text(),
-        *("--threads", "8", "--workers", "1", "--slow-after", "100ms", "--response-spool", "1M"),
+        *("--threads", "8", "--workers", "1", "--slow-after", "60ms", "--response-spool", "1M"),
+        *("--pid-file", "pid", "--admin-bind", f"127.0.0.1:{free_port()}"),
         *("--access-log", "access.json", "--access-log-format", "json"),
     )
     portico.wait_ready()
     return portico
+
+
+@pytest.fixture
+def admin(shop: Portico) -> int:
+    """The port at which the shop has its dashboard and its metrics."""
+    found = re.search(r"metrics are at /metrics on http://127\.0\.0\.1:(\d+)", wait_for_metrics(shop))
+    assert found
+    return int(found[1])
+
+
+def wait_for_metrics(shop: Portico) -> str:
+    shop.wait_for("metrics are at")
+    return shop.log()
 
 
 @contextmanager

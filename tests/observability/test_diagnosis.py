@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -10,12 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from process.conftest import Portico
+from prometheus_client.parser import text_string_to_metric_families
 from support.waiting import wait_until
 
-from .conftest import SLOW_ROUTES, busy, read_slowly
+from .conftest import SHOP, SLOW_ROUTES, busy, read_slowly
 
 ENOUGH = 8
 
@@ -82,3 +85,115 @@ def test_the_report_has_the_same_by_route(records: dict[str, list[dict[str, Any]
     assert largest["/stock"] == largest["/basket"] == "waiting", parts
     assert largest["/picture"] == "client", parts
     assert parts["/prices"]["computing"] > 10 * parts["/stock"]["computing"], parts
+
+
+def ask_control(shop: Portico, *arguments: str) -> str:
+    """What a command says of the shop, which runs."""
+    done = subprocess.run(
+        [sys.executable, "-m", "portico", *arguments],
+        cwd=shop.folder,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+def line_of(text: str) -> int:
+    """The number of the line of the shop that has `text`, the last one if several do."""
+    lines = SHOP.read_text().splitlines()
+    return max(number for number, line in enumerate(lines, 1) if text in line)
+
+
+def of_shop(shop: Portico) -> list[str]:
+    return ["--pid-file", str(shop.folder / "pid")]
+
+
+def test_slow_lines_name_the_guilty_ones(shop: Portico) -> None:
+    guilty = {
+        "/stock": line_of("time.sleep(_WAREHOUSE_S)"),
+        "/basket": line_of("with _basket_lock:"),
+    }
+
+    def seconds() -> dict[int, float]:
+        lines = json.loads(ask_control(shop, "ctl", "slow", *of_shop(shop), "--json"))["lines"]
+        return {line["line"]: line["seconds"] for line in lines}
+
+    with busy(shop):
+        wait_until(
+            lambda: all(seconds().get(line, 0) > 1 for line in guilty.values()),
+            what="the lines of the warehouse and of the lock",
+            deadline_s=60,
+        )
+    told = json.loads(ask_control(shop, "ctl", "slow", *of_shop(shop), "--json"))
+    by_line = {line["line"]: line for line in told["lines"]}
+    for route, line in guilty.items():
+        assert max(by_line[line]["routes"], key=by_line[line]["routes"].__getitem__) == route
+    assert any("slow_shop" in frame or "shop.py" in frame for frame in told["recent"][0]["stack"])
+    # The error log has a record of each, where the time went among it.
+    assert "route /stock; queue " in shop.log()
+    shop.stop()
+
+
+def test_a_profile_tells_who_computes_and_who_waits(shop: Portico) -> None:
+    with busy(shop):
+        text = ask_control(
+            shop, "profile", *of_shop(shop), "--seconds", "3", "--format", "json", "--output", "-"
+        )
+    result = json.loads(text)
+
+    def ticks(route: str, function: str = "", kind: str = "") -> int:
+        return sum(
+            sample["count"]
+            for sample in result["samples"]
+            if sample["route"] == route
+            and (not kind or sample["kind"] == kind)
+            and any(frame.startswith(function) for frame in sample["stack"])
+        )
+
+    assert ticks("/prices", "price_with_discounts", "cpu") > 0.5 * ticks("/prices") > 0
+    assert ticks("/stock", "ask_the_warehouse", "waiting") > 0.8 * ticks("/stock") > 0
+    # Two wait for the lock while one saves.
+    waits = ticks("/basket", "basket", "waiting") - ticks("/basket", "save_the_basket", "waiting")
+    assert waits > 0.4 * ticks("/basket") > 0
+    shop.stop()
+
+
+def test_metrics_have_the_parts_of_each_route(shop: Portico, admin: int) -> None:
+    def parts() -> dict[tuple[str, str], float]:
+        with urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=20) as response:
+            families = text_string_to_metric_families(response.read().decode())
+        return {
+            (sample.labels["http_route"], sample.labels["part"]): sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == "portico_request_part_seconds_total"
+        }
+
+    with busy(shop), ThreadPoolExecutor(1) as pool:
+        pool.submit(read_slowly, shop).result()
+        wait_until(
+            lambda: parts().get(("/stock", "queue"), -1) >= 0 and parts().get(("/prices", "cpu"), 0) > 0.5,
+            what="half a second of computing",
+            deadline_s=60,
+        )
+    seconds = parts()
+    assert seconds["/prices", "cpu"] > 10 * seconds["/stock", "cpu"]
+    assert seconds["/picture", "client"] > 10 * seconds["/prices", "client"]
+    shop.stop()
+
+
+def test_top_shows_what_each_worker_is_in(shop: Portico) -> None:
+    with busy(shop):
+        shown = ""
+
+        def is_slow_there() -> bool:
+            nonlocal shown
+            shown = ask_control(shop, "top", *of_shop(shop), "--once")
+            return re.search(r"GET /(basket|stock)", shown) is not None
+
+        wait_until(is_slow_there, what="a request that waits", deadline_s=60)
+    assert "threads" in shown
+    assert re.search(r"p50 [\d.]+ms  p99 [\d.]+ms", shown), shown
+    shop.stop()
