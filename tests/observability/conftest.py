@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -66,3 +67,21 @@ def read_slowly(portico: Portico) -> int:
                 # What makes the line slow; nothing is waited for.
                 time.sleep(0.01)
     return count
+
+
+@contextmanager
+def reading_slowly(portico: Portico) -> Iterator[None]:
+    """Have a client take the picture again and again."""
+    has_ended = threading.Event()
+
+    def read() -> None:
+        while not has_ended.is_set():
+            read_slowly(portico)
+
+    client = threading.Thread(target=read)
+    client.start()
+    try:
+        yield
+    finally:
+        has_ended.set()
+        client.join()

@@ -156,6 +156,7 @@ def test_programs_are_not_published(site: Built) -> None:
     assert others == {
         *("extra.css", "portico.1", "portico.schema.json", "soak.svg", "contributing/house.svg"),
         *("search/search_index.json", "sitemap.xml", "sitemap.xml.gz"),
+        *(f"observability/{picture}" for picture in ("dashboard.png", "flame-graph.png", "top.svg")),
     }
 
 

@@ -1,0 +1,128 @@
+"""The dashboard, a flame graph and `portico top` show the slow shop; the pictures of docs/observability.md.
+
+They are kept in target/observability, or in the folder that PORTICO_TEST_PICTURES names: to renew those of
+the page, `PORTICO_TEST_PICTURES=docs/observability pytest tests/observability/test_pictures.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from process.conftest import Portico
+from support.browser import PROGRAM, Browser
+from support.package import ROOT
+from support.waiting import wait_until
+
+from .conftest import busy, reading_slowly
+
+PICTURES = Path(os.environ.get("PORTICO_TEST_PICTURES", ROOT / "target" / "observability"))
+WIDTH = 1100
+
+
+@pytest.fixture
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if shutil.which(PROGRAM) is None:
+        pytest.skip(f"{PROGRAM} is missing")
+    one = Browser(tmp_path_factory.mktemp("profile"))
+    one.look_like(width=WIDTH, scheme="light")
+    yield one
+    one.close()
+
+
+def keep(name: str, picture: bytes) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    (PICTURES / name).write_bytes(picture)
+
+
+def text_of(browser: Browser, id_: str) -> str:
+    return str(browser.evaluate(f"document.getElementById('{id_}').innerText"))
+
+
+def parts_of(browser: Browser, route: str) -> dict[str, float]:
+    """How wide each part of the bar of a route is, in pixels."""
+    found = browser.evaluate(
+        "JSON.stringify([...document.querySelectorAll('#routes tbody tr')].map(row => [row.innerText, "
+        "[...row.querySelectorAll('td.meter i')].map(i => [i.className, i.getBoundingClientRect().width])]))"
+    )
+    for text, parts in json.loads(found):
+        if route in text:
+            return dict(parts)
+    return {}
+
+
+def test_the_dashboard_shows_where_the_time_of_each_route_goes(
+    shop: Portico, admin: int, browser: Browser
+) -> None:
+    with busy(shop), reading_slowly(shop):
+        browser.open(f"http://127.0.0.1:{admin}/")
+        browser.evaluate("document.querySelector('input[name=window][value=start]').click()")
+        largest = {"/prices": "cpu", "/stock": "waiting", "/basket": "waiting", "/picture": "client"}
+
+        def is_told() -> bool:
+            bars = {route: parts_of(browser, route) for route in largest}
+            return all(
+                bars[route] and max(bars[route], key=bars[route].__getitem__) == part
+                for route, part in largest.items()
+            )
+
+        wait_until(is_told, what=f"{largest}", deadline_s=60)
+        wait_until(
+            lambda: all(each in text_of(browser, "lines") for each in ("_basket_lock", "_WAREHOUSE_S")),
+            what="the slow lines",
+            deadline_s=60,
+        )
+        wait_until(lambda: "GET /" in text_of(browser, "requests"), what="requests in flight")
+        browser.evaluate("document.getElementById('requests-title').scrollIntoView()")
+        keep("dashboard.png", browser.picture())
+    shop.stop()
+
+
+def test_a_flame_graph_has_the_shop_s_functions(shop: Portico, browser: Browser, tmp_path: Path) -> None:
+    with busy(shop):
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "portico", "profile", "--pid-file", str(shop.folder / "pid")),
+                *("--seconds", "3", "--output", str(tmp_path / "profile.html")),
+            ],
+            check=True,
+            timeout=60,
+        )
+    shown = browser.open((tmp_path / "profile.html").as_uri())
+    for function in ("price_with_discounts", "ask_the_warehouse", "save_the_basket"):
+        assert function in shown
+    keep("flame-graph.png", browser.picture())
+    shop.stop()
+
+
+def test_top_follows_the_shop(shop: Portico) -> None:
+    textual = pytest.importorskip("textual")
+    from portico.ctl.instances import Wish, find_socket
+    from portico.top.sample import take_sample
+    from portico.top.view import TopApp
+
+    path = find_socket(Wish("", str(shop.folder / "pid"), "", None, ""))
+
+    async def follow() -> str:
+        app = TopApp(path, take_sample(path), lambda: path, interval_s=0.5)
+        async with app.run_test(size=(100, 16)) as pilot:
+            await pilot.press("enter")
+            deadline = asyncio.get_running_loop().time() + 60
+            while True:
+                picture = app.export_screenshot(title="portico top")
+                if "/basket" in picture and "/stock" in picture:
+                    return str(picture)
+                assert asyncio.get_running_loop().time() < deadline
+                await pilot.pause(0.2)
+
+    assert textual
+    with busy(shop):
+        keep("top.svg", asyncio.run(follow()).encode())
+    shop.stop()
