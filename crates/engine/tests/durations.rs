@@ -2,10 +2,14 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use portico_engine::call_times::CallTimes;
 use portico_engine::durations::{BOUNDS_NS, BUCKETS, Counted, Durations, Key, Labels, OTHER, SERIES};
 use portico_engine::scoreboard::{Mapping, SlotRef};
 
 const MS: u64 = 1_000_000;
+
+const TIMES: CallTimes =
+    CallTimes { queue_ns: MS, lock_ns: 20 * MS, call_ns: 0, client_ns: 3, cpu_ns: Some(5), head_ns: None };
 
 fn slot() -> SlotRef {
     SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap()
@@ -117,8 +121,7 @@ fn threads_that_count_at_the_same_time_lose_nothing() {
                     start.wait();
                     for round in 0..ROUNDS {
                         for route in 0..ROUTES {
-                            durations.count(&key(&format!("/{route}")), round % 7 * MS);
-                            durations.count_waits(MS, 20 * MS);
+                            durations.count_call(&key(&format!("/{route}")), round % 7 * MS, &TIMES);
                         }
                     }
                 });
@@ -132,6 +135,8 @@ fn threads_that_count_at_the_same_time_lose_nothing() {
             assert_eq!(of_route.len(), 1, "a series is one");
             assert_eq!(of_route[0].1.counts.iter().sum::<u64>(), THREADS * ROUNDS);
             assert_eq!(of_route[0].1.sum_ns, sum_ns);
+            let calls = THREADS * ROUNDS;
+            assert_eq!(of_route[0].1.parts_ns, [calls * MS, calls * 20 * MS, calls * 5, calls * 3]);
         }
         assert_eq!(series.len() as u64, ROUTES);
         let calls = THREADS * ROUNDS * ROUTES;
@@ -168,7 +173,7 @@ fn the_next_worker_begins_at_zero() {
     for number in 0..=SERIES {
         slot.use_durations().count(&key(&number.to_string()), MS);
     }
-    slot.use_durations().count_waits(MS, MS);
+    slot.use_durations().count_call(&key("0"), MS, &TIMES);
     slot.reset();
     assert!(slot.durations().is_none());
     let durations = slot.use_durations();
