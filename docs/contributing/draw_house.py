@@ -191,7 +191,7 @@ def draw_box(x: float, y: float, drawn: Box, room: float, panel: Panel) -> tuple
         outlines.append(f"M{part_x:g} {part_y:g}h{part_width:g}v{PART}h-{part_width:g}z")
         names.append(text(part_x + 5, part_y + 12, part))
     # All of them are one shape, which is said in half as many words.
-    shapes += ["<g><path d=\"", *outlines, "\"/>", *names, "</g>"] if names else []
+    shapes += ['<g><path d="', *outlines, '"/>', *names, "</g>"] if names else []
     return "".join(shapes), width, height
 
 

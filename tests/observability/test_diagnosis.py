@@ -126,11 +126,11 @@ def test_slow_lines_name_the_guilty_ones(shop: Portico) -> None:
             what="the lines of the warehouse and of the lock",
             deadline_s=60,
         )
-    told = json.loads(ask_control(shop, "ctl", "slow", *of_shop(shop), "--json"))
-    by_line = {line["line"]: line for line in told["lines"]}
+    slow = json.loads(ask_control(shop, "ctl", "slow", *of_shop(shop), "--json"))
+    by_line = {line["line"]: line for line in slow["lines"]}
     for route, line in guilty.items():
         assert max(by_line[line]["routes"], key=by_line[line]["routes"].__getitem__) == route
-    assert any("slow_shop" in frame or "shop.py" in frame for frame in told["recent"][0]["stack"])
+    assert any("slow_shop" in frame or "shop.py" in frame for frame in slow["recent"][0]["stack"])
     # The error log has a record of each, where the time went among it.
     assert "route /stock; queue " in shop.log()
     shop.stop()

@@ -66,14 +66,14 @@ def test_the_dashboard_shows_where_the_time_of_each_route_goes(
         browser.evaluate("document.querySelector('input[name=window][value=start]').click()")
         largest = {"/prices": "cpu", "/stock": "waiting", "/basket": "waiting", "/picture": "client"}
 
-        def is_told() -> bool:
+        def shows_them() -> bool:
             bars = {route: parts_of(browser, route) for route in largest}
             return all(
                 bars[route] and max(bars[route], key=bars[route].__getitem__) == part
                 for route, part in largest.items()
             )
 
-        wait_until(is_told, what=f"{largest}", deadline_s=60)
+        wait_until(shows_them, what=f"{largest}", deadline_s=60)
         wait_until(
             lambda: all(each in text_of(browser, "lines") for each in ("_basket_lock", "_WAREHOUSE_S")),
             what="the slow lines",
