@@ -85,6 +85,7 @@ impl SlowCalls {
     }
 
     /// Whether the call in cell `cell` is among them.
+    #[inline]
     pub fn has(&self, cell: usize) -> bool {
         self.count.load(Relaxed) != 0 && lock(&self.calls).iter().any(|call| call.cell == cell)
     }
