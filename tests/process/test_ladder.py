@@ -161,6 +161,7 @@ def test_a_call_that_runs_python_code_gets_the_exception_and_its_worker_stays(
 def test_the_stack_is_logged_three_times_and_the_call_goes_on(start: Start) -> None:
     portico = begin(start, "--slow-after", "200ms", "--timeout", "30s")
     assert get(portico, "/for1.8")[0] == 200
+    portico.wait_for("shop:application at GET /for1.8 has ended after ")
     log = portico.log()
     records = re.findall(r"GET /for1.8 has been in the application for (\d\.\d) s; it stands at\n(.*)\n", log)
     assert len(records) == 3
