@@ -190,8 +190,8 @@ def test_before_and_after_moving(start: Start, report: Report, tmp_path: Path) -
         ask(port, paths)
         wait_for_lines(tmp_path / "uwsgi.log", "=> generated", count=len(paths))
     log = LogFile(tmp_path / "access.log")
-    # Far from what a busy machine adds to those of before; and of another length, for else Python takes a source of
-    # the same second for the one that it has compiled.
+    # Far from what a busy machine adds to those of before. Of another length, too: else Python takes a source
+    # of the same second for the one that it has compiled.
     slower = SHOP.replace("0.03", "0.150")
     portico = start(slower, "--access-log", str(log.path), "--access-log-format", "json")
     portico.wait_ready()
