@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.browser import PROGRAM, Browser
 from support.server import Server
 
 
@@ -63,3 +65,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     if report.when == "call" and report.failed and isinstance(running, Server):
         report.sections.append(("error log of the server", running.log_tail()[-3000:]))
     return report
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A Chromium, for all tests of a file."""
+    if shutil.which(PROGRAM) is None:
+        pytest.skip(f"{PROGRAM} is missing")
+    one = Browser(tmp_path_factory.mktemp("profile"))
+    yield one
+    one.close()

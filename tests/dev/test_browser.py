@@ -29,13 +29,6 @@ def shop(value: object, head: str = "") -> str:
     return SHOP.format(value=value, head=head)
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    one = Browser(tmp_path_factory.mktemp("profile"))
-    yield one
-    one.close()
-
-
 class Visitors:
     """Two clients that connect again as soon as they have their response."""
 

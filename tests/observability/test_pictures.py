@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from process.conftest import Portico
-from support.browser import PROGRAM, Browser
+from support.browser import Browser
 from support.package import ROOT
 from support.waiting import wait_until
 
@@ -28,13 +26,9 @@ WIDTH = 1100
 
 
 @pytest.fixture
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if shutil.which(PROGRAM) is None:
-        pytest.skip(f"{PROGRAM} is missing")
-    one = Browser(tmp_path_factory.mktemp("profile"))
-    one.look_like(width=WIDTH, scheme="light")
-    yield one
-    one.close()
+def screen(browser: Browser) -> Browser:
+    browser.look_like(width=WIDTH, scheme="light")
+    return browser
 
 
 def keep(name: str, picture: bytes) -> None:
@@ -59,18 +53,18 @@ def parts_of(browser: Browser, route: str) -> dict[str, float]:
 
 
 def test_the_dashboard_shows_where_the_time_of_each_route_goes(
-    shop: Portico, admin: int, browser: Browser
+    shop: Portico, admin: int, screen: Browser
 ) -> None:
     with busy(shop), reading_slowly(shop):
-        browser.open(f"http://127.0.0.1:{admin}/")
-        browser.evaluate("document.querySelector('input[name=window][value=start]').click()")
+        screen.open(f"http://127.0.0.1:{admin}/")
+        screen.evaluate("document.querySelector('input[name=window][value=start]').click()")
         bars: dict[str, dict[str, float]] = {}
 
         def share(route: str, part: str) -> float:
             return bars[route].get(part, 0.0) / max(1.0, sum(bars[route].values()))
 
         def shows_them() -> bool:
-            bars.update((route, parts_of(browser, route)) for route in SLOW_ROUTES)
+            bars.update((route, parts_of(screen, route)) for route in SLOW_ROUTES)
             # Where the processors are others', too, who computes waits for one.
             return (
                 share("/prices", "cpu") > max(0.2, 3 * share("/stock", "cpu"), 3 * share("/basket", "cpu"))
@@ -80,17 +74,17 @@ def test_the_dashboard_shows_where_the_time_of_each_route_goes(
 
         wait_until(shows_them, what=f"bars of their own, not {bars}", deadline_s=60)
         wait_until(
-            lambda: all(each in text_of(browser, "lines") for each in ("_basket_lock", "_WAREHOUSE_S")),
+            lambda: all(each in text_of(screen, "lines") for each in ("_basket_lock", "_WAREHOUSE_S")),
             what="the slow lines",
             deadline_s=60,
         )
-        wait_until(lambda: "GET /" in text_of(browser, "requests"), what="requests in flight")
-        browser.evaluate("document.getElementById('requests-title').scrollIntoView()")
-        keep("dashboard.png", browser.picture())
+        wait_until(lambda: "GET /" in text_of(screen, "requests"), what="requests in flight")
+        screen.evaluate("document.getElementById('requests-title').scrollIntoView()")
+        keep("dashboard.png", screen.picture())
     shop.stop()
 
 
-def test_a_flame_graph_has_the_shop_s_functions(shop: Portico, browser: Browser, tmp_path: Path) -> None:
+def test_a_flame_graph_has_the_shop_s_functions(shop: Portico, screen: Browser, tmp_path: Path) -> None:
     with busy(shop):
         subprocess.run(
             [
@@ -100,10 +94,10 @@ def test_a_flame_graph_has_the_shop_s_functions(shop: Portico, browser: Browser,
             check=True,
             timeout=60,
         )
-    shown = browser.open((tmp_path / "profile.html").as_uri())
+    shown = screen.open((tmp_path / "profile.html").as_uri())
     for function in ("price_with_discounts", "ask_the_warehouse", "save_the_basket"):
         assert function in shown
-    keep("flame-graph.png", browser.picture())
+    keep("flame-graph.png", screen.picture())
     shop.stop()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 from portico._core import DURATION_BOUNDS_S
-from support.browser import PROGRAM, Browser
+from support.browser import Browser
 from support.package import ROOT
 from support.server import free_port
 from support.waiting import wait_until
@@ -408,15 +407,6 @@ def test_a_profile_is_not_begun_by_others(start: Start, admin: int) -> None:
 
 
 # --- In a browser
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if shutil.which(PROGRAM) is None:
-        pytest.skip(f"{PROGRAM} is missing")
-    one = Browser(tmp_path_factory.mktemp("profile"))
-    yield one
-    one.close()
 
 
 def text_of(browser: Browser, id_: str) -> str:

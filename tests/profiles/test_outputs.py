@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import jsonschema
 import pytest
 from portico.profile.formats import KINDS, SCHEMA, collapsed, speedscope
 from portico.profile.page import page
-from support.browser import PROGRAM, Browser
+from support.browser import Browser
 
 from .conftest import SHOP, Profiled, ticks
 
@@ -170,15 +168,6 @@ def test_what_a_real_profile_becomes(profiled: Profiled) -> None:
 
 
 # --- In a browser
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if shutil.which(PROGRAM) is None:
-        pytest.skip(f"{PROGRAM} is missing")
-    one = Browser(tmp_path_factory.mktemp("profile"))
-    yield one
-    one.close()
 
 
 def shown(browser: Browser) -> list[str]:

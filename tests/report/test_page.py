@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from portico.report.figures import figures
 from portico.report.formats import FORMATS
 from portico.report.page import as_page
 from portico.report.tally import Tally
-from support.browser import PROGRAM, Browser
+from support.browser import Browser
 
 from .conftest import Report
 from .made import json_line, text
@@ -110,15 +108,6 @@ def test_nothing_comes_from_elsewhere() -> None:
 
 
 # --- In a browser
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if shutil.which(PROGRAM) is None:
-        pytest.skip(f"{PROGRAM} is missing")
-    one = Browser(tmp_path_factory.mktemp("profile"))
-    yield one
-    one.close()
 
 
 def busy_lines(factor: int = 1) -> list[str]:

@@ -31,7 +31,7 @@ pub const BOUNDS_NS: [u64; 14] = [
 pub const BUCKETS: usize = BOUNDS_NS.len() + 1;
 /// The parts of a call that are added up: waiting for a thread, for the interpreter, computing, and waiting for the client.
 /// What is left of its time is waiting in the application.
-pub const PARTS: [&str; 4] = ["queue", "lock", "cpu", "client"];
+pub const PARTS: usize = 4;
 /// Series at most, beside those for what finds none.
 pub const SERIES: usize = 512;
 /// What a label says of a value that it does not have.
@@ -91,7 +91,7 @@ struct Histogram {
     counts: [AtomicU64; BUCKETS],
     sum_ns: AtomicU64,
     /// How much of that each part of the calls has taken.
-    parts_ns: [AtomicU64; PARTS.len()],
+    parts_ns: [AtomicU64; PARTS],
 }
 
 /// What has been counted of a histogram: in each bucket, and not in one before it, and the sum in nanoseconds.
@@ -101,8 +101,8 @@ pub struct Counted {
     pub counts: [u64; BUCKETS],
     /// The sum of all.
     pub sum_ns: u64,
-    /// How much of that each part of the calls has taken, as `PARTS`.
-    pub parts_ns: [u64; PARTS.len()],
+    /// How much of that each part of the calls has taken, in the order in which these are named at `PARTS`.
+    pub parts_ns: [u64; PARTS],
 }
 
 /// The labels of a series.

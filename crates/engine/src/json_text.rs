@@ -2,6 +2,9 @@
 
 use std::io::Write as _;
 
+/// Which version of the Elastic Common Schema the names of members are of.
+pub const ECS_VERSION: &str = "8.11.0";
+
 /// Whether all of `text` is printable ASCII but quotes and backslashes. It looks at each byte, whatever those before are:
 /// so the compiler can have many looked at together.
 pub fn is_plain(text: &[u8]) -> bool {

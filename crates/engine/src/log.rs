@@ -4,7 +4,7 @@
 //! kept, and beyond a bound given up, which is said once the pipe takes lines again.
 
 use crate::clock;
-use crate::json_text::push_json;
+use crate::json_text::{ECS_VERSION, push_json};
 use crate::line_writer::LineWriter;
 use crate::lock::lock;
 use std::io;
@@ -182,7 +182,9 @@ fn json_entry(level: Level, message: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     )
     .into_bytes();
     push_json(&mut line, message.trim_end_matches('\n').as_bytes(), usize::MAX);
-    line.extend_from_slice(b",\"ecs.version\":\"8.11.0\",\"log.logger\":\"portico\",\"process.pid\":");
+    line.extend_from_slice(b",\"ecs.version\":");
+    push_json(&mut line, ECS_VERSION.as_bytes(), usize::MAX);
+    line.extend_from_slice(b",\"log.logger\":\"portico\",\"process.pid\":");
     line.extend_from_slice(process::id().to_string().as_bytes());
     for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
         line.extend_from_slice(format!(",\"{name}\":").as_bytes());

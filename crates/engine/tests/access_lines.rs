@@ -102,7 +102,7 @@ fn json_has_the_names_of_the_elastic_common_schema() {
     assert_eq!(
         line("json"),
         "{\"@timestamp\":\"2026-11-29T01:46:07.123Z\",\"log.level\":\"info\",\
-         \"message\":\"POST /basket/7?id=%22 201\",\"ecs.version\":\"8.11\",\"service.name\":\"shop:app\",\
+         \"message\":\"POST /basket/7?id=%22 201\",\"ecs.version\":\"8.11.0\",\"service.name\":\"shop:app\",\
          \"process.pid\":4711,\"client.ip\":\"192.0.2.7\",\"user.name\":\"anna\",\"http.request.method\":\"POST\",\
          \"url.path\":\"/basket/7\",\"url.query\":\"id=%22\",\"url.domain\":\"shop.example\",\"http.version\":\"1.1\",\
          \"http.route\":\"/basket/<id>\",\"http.request.id\":\"r-1\",\"http.request.referrer\":\"http://ref/\",\
@@ -300,7 +300,7 @@ fn what_is_not_known_is_a_dash_or_left_out() {
     assert_eq!(
         line("json"),
         "{\"@timestamp\":\"2026-11-29T01:46:07.123Z\",\"log.level\":\"error\",\"message\":\" 000\",\
-         \"ecs.version\":\"8.11\",\"process.pid\":0,\"http.response.status_code\":0,\"http.response.body.bytes\":0,\
+         \"ecs.version\":\"8.11.0\",\"process.pid\":0,\"http.response.status_code\":0,\"http.response.body.bytes\":0,\
          \"event.duration\":0,\"portico.worker\":0,\"portico.cause\":\"killed:oom\"}"
     );
 }

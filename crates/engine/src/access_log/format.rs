@@ -6,7 +6,7 @@ use super::field::{Field, Moment, Part, ROUTE, Time, TracePart, Unit, Value, Wan
 use super::record::AccessRecord;
 use super::syslog::Source;
 use super::template::{self, Piece};
-use crate::json_text::push_json;
+use crate::json_text::{ECS_VERSION, push_json};
 use std::io::Write as _;
 use std::net::IpAddr;
 
@@ -24,8 +24,6 @@ const LEAST_FIELD_BYTES: usize = 64;
 /// Bytes at most of a value that is no client's text; and of the end of one that is truncated.
 const PLAIN_BYTES: usize = 48;
 const TRUNCATED_BYTES: usize = 12;
-/// Of the version of the schema that the names of JSON are of.
-const ECS_VERSION: &str = "8.11";
 
 const COMBINED: &str =
     "%(client) - - [%(ended_clf)] \"%(request)\" %(status) %(body_bytes) \"%(referer)\" \"%(user_agent)\" %(total_s)";
