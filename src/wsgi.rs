@@ -34,6 +34,7 @@ use logged::{Logged, LoggedKeys};
 use portico_engine::access_log::field::ROUTE;
 use portico_engine::calls::{Call, Caller, Outcome, panic_message};
 use portico_engine::clock::DateHeader;
+use portico_engine::message::body::Body;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use start_response::ExchangePool;
@@ -88,14 +89,13 @@ impl Caller for Bridge<'_> {
         self.py.detach(wait)
     }
 
-    fn call(&mut self, call: Call<'_>) -> Outcome {
+    fn call(&mut self, call: &mut Call<'_>) -> Outcome {
         let Bridge { py, introduction, applications, environ, embedder, thread_call, date, logged_keys } = self;
         let py = *py;
         introduction.make(py);
-        let Call { inbound, body, sender, responder, application, mounted, cell, started_ns, resources, said } = call;
+        let Call { inbound, application, mounted, cell, started_ns, resources, said, .. } = *call;
         let Some(Bridged { served: application, pool }) = applications.get_mut(application) else {
-            responder.abort();
-            return Outcome { status: 0, body_bytes: 0 };
+            return given_up(call);
         };
         let logged = Logged::new(resources, said);
         let label = RequestLabel { embedder, application, inbound, logged: &logged };
@@ -105,21 +105,19 @@ impl Caller for Bridge<'_> {
                 Ok(made) => pool.insert(made),
                 Err(error) => {
                     label.log_exception(py, &error);
-                    responder.abort();
-                    return Outcome { status: 0, body_bytes: 0 };
+                    return given_up(call);
                 }
             },
         };
-        let exchange = match pool.begin(py, responder) {
+        let exchange = match pool.begin(py, &mut call.responder) {
             Ok(exchange) => exchange,
-            Err(failure) => {
-                let (error, responder) = *failure;
+            Err(error) => {
                 label.log_exception(py, &error);
-                responder.abort();
-                return Outcome { status: 0, body_bytes: 0 };
+                return given_up(call);
             }
         };
-        let parts = RequestParts { resources, cell, inbound, body, sender: &sender, mounted };
+        let body = call.body.take().unwrap_or(Body::Empty);
+        let parts = RequestParts { resources, cell, inbound, body, sender: &call.sender, mounted };
         let (mut input, mut watched) = (None, None);
         thread_call.enter(started_ns);
         // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.
@@ -154,4 +152,13 @@ impl Caller for Bridge<'_> {
         }
         outcome
     }
+}
+
+/// Ends the response of a call that cannot be made, as if the connection had broken.
+#[cold]
+fn given_up(call: &mut Call<'_>) -> Outcome {
+    if let Some(responder) = call.responder.take() {
+        responder.abort();
+    }
+    Outcome { status: 0, body_bytes: 0 }
 }

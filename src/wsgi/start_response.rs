@@ -76,20 +76,18 @@ impl ExchangePool {
         Ok(exchange)
     }
 
-    /// An exchange for one response.
+    /// An exchange for one response, which takes its responder.
     ///
     /// # Errors
-    /// There is no memory; the responder comes back.
-    pub fn begin(&mut self, py: Python<'_>, responder: Responder) -> Result<PythonExchange, Box<(PyErr, Responder)>> {
-        let exchange = match self.idle.take().map_or_else(|| self.make(py), Ok) {
-            Ok(exchange) => exchange,
-            Err(error) => return Err(Box::new((error, responder))),
-        };
+    /// There is no memory; the responder is still where it was.
+    pub fn begin(&mut self, py: Python<'_>, responder: &mut Option<Responder>) -> PyResult<PythonExchange> {
+        let exchange = self.idle.take().map_or_else(|| self.make(py), Ok)?;
         let mut response = lock(&exchange.response);
         response.head.clear();
         response.serial += 1;
-        response.connection = Arc::downgrade(responder.connection());
-        response.responder = Some(responder);
+        response.connection =
+            responder.as_ref().map(|responder| Arc::downgrade(responder.connection())).unwrap_or_default();
+        response.responder = responder.take();
         response.write = WriteState::Idle;
         response.responded = None;
         response.gone = false;

@@ -19,6 +19,7 @@ use crate::log::RateLimited;
 use crate::message::spoken::Protocol;
 use crate::protocol::{fastcgi, http1};
 use crate::server::Server;
+use crate::timer::{sleep, timeout};
 use fairness::{Claim, Fairness};
 use line::Place;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -133,7 +134,7 @@ async fn accept_all(server: &Arc<Server>, listener: &Arc<Listener>, socket: &Own
             }
             fairness.leave();
             left += 1;
-            tokio::time::sleep(LEAVE).await;
+            sleep(LEAVE).await;
         } else {
             left = 0;
             match accept_some(server, listener, socket, most, Some(fairness)) {
@@ -180,7 +181,7 @@ async fn wait_for_room(server: &Server) {
         _ => format!("max_connections is reached; closed {closed} idle or slow connections to make room"),
     });
     // Their tasks have to run before they are gone; a limit of time, since others may be in the way.
-    let _ = tokio::time::timeout(PAUSE, server.resources.admission.room()).await;
+    let _ = timeout(PAUSE, server.resources.admission.room()).await;
 }
 
 /// No descriptors or no memory: what is idle makes room, and the listener rests, since it would only fail again.
@@ -188,7 +189,7 @@ async fn pause(server: &Server, error: Errno) {
     static RATE: RateLimited = RateLimited::new();
     RATE.warn(|| format!("cannot accept connections for now: {error}"));
     server.resources.wheel.evict(&[Wait::FirstByte, Wait::Idle, Wait::Linger], MAKES_ROOM);
-    tokio::time::sleep(PAUSE).await;
+    sleep(PAUSE).await;
 }
 
 fn warn_about_address(peer: Option<SocketAddr>) {

@@ -28,19 +28,19 @@ pub trait Caller {
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T;
 
     /// Calls the application once, and ends its response.
-    fn call(&mut self, call: Call<'_>) -> Outcome;
+    fn call(&mut self, call: &mut Call<'_>) -> Outcome;
 }
 
-/// What a call is given.
+/// What a call is given. It is large, so it is lent; what each call takes out of it is optional.
 pub struct Call<'a> {
     /// The request's head.
     pub inbound: &'a Inbound,
     /// The request's body.
-    pub body: Body,
+    pub body: Option<Body>,
     /// Who has sent the request.
     pub sender: Sender,
     /// Where the response goes; it ends when this is dropped.
-    pub responder: Responder,
+    pub responder: Option<Responder>,
     /// Which of the server's applications is called.
     pub application: usize,
     /// How many bytes before the path are where it is mounted, by the routes.
@@ -133,15 +133,11 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let entered = Cell::enter(&resources.slot, me, &shown, started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
-        let mut responder = Responder::new(connection, Some(me), &inbound, &body, keep_alive, room, whose);
-        if wants.head {
-            responder.keep(&said);
-        }
-        let call = Call {
+        let mut call = Call {
             inbound: &inbound,
-            body,
+            responder: Some(Responder::new(connection, Some(me), &inbound, &body, keep_alive, room, whose)),
+            body: Some(body),
             sender,
-            responder,
             application,
             mounted,
             cell: me,
@@ -149,8 +145,14 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             resources,
             said: said.as_ref(),
         };
+        if wants.head
+            && let Some(responder) = &mut call.responder
+        {
+            responder.keep(&said);
+        }
         // A panic is one response with 500: its responder sees to that when it is dropped.
-        let called = catch_unwind(AssertUnwindSafe(|| self.caller.call(call)));
+        let called = catch_unwind(AssertUnwindSafe(|| self.caller.call(&mut call)));
+        drop(call);
         let Outcome { status, body_bytes } = called.unwrap_or_else(|panic| {
             log(Level::Error, &format!("a call has panicked: {}", panic_message(&*panic)));
             Outcome { status: 500, body_bytes: 0 }
@@ -173,19 +175,21 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
                 log(Level::Warning, &record);
             }
         }
-        let account = Account {
-            client,
-            inbound: Some(&inbound),
-            has_head: true,
-            status,
-            body_bytes,
-            duration_ns,
-            call: Some(OfCall { application, thread: me, times }),
-            said,
-        };
-        resources.slot.settle_at_end(me, started_ns, || account.settle(resources));
+        resources.slot.settle_at_end(me, started_ns, || {
+            let account = Account {
+                client,
+                inbound: Some(&inbound),
+                has_head: true,
+                status,
+                body_bytes,
+                duration_ns,
+                call: Some(OfCall { application, thread: me, times }),
+                said: said.as_ref(),
+            };
+            account.settle(resources);
+        });
         drop(entered);
-        self.spare = account.said;
+        self.spare = said;
         self.free_since_ns = ended_ns;
         resources.buffers.give_back(inbound);
         self.flush_access_log_if_due();

@@ -18,6 +18,7 @@ use crate::message::buffers::Buffers;
 use crate::orders::{Effects, OrderDescriptors, Orders, Stop};
 use crate::server::Server;
 use crate::spare_memory;
+use crate::timer::{sleep, timeout};
 use crate::upstream::names::{self, Names};
 use crate::upstream::{orders as member_orders, probe};
 use crate::wheel::Timed;
@@ -85,7 +86,7 @@ async fn serve(
         // Before the first request: a member may have been drained since this worker was forked.
         orders.take_waiting();
         begin_upstreams(server, names).await;
-        let _ = tokio::time::timeout(names::FIRST_LOOK, orders.take_until(|| !lacks_addresses(server))).await;
+        let _ = timeout(names::FIRST_LOOK, orders.take_until(|| !lacks_addresses(server))).await;
     }
     let (connections, listeners): (Vec<_>, Vec<_>) =
         listeners.into_iter().partition(|(listener, _)| listener.is_connection);
@@ -137,7 +138,7 @@ async fn begin_upstreams(server: &Server, names: &Names) {
     let upstreams = server.upstreams();
     let buffers = Arc::new(Buffers::new(&server.resources.budgets.memory));
     if let Some(looked_up) = names.follow_all(upstreams) {
-        let _ = tokio::time::timeout(names::FIRST_LOOK, looked_up).await;
+        let _ = timeout(names::FIRST_LOOK, looked_up).await;
     }
     for upstream in upstreams {
         if let Some(terms) = upstream.terms.probe.clone() {
@@ -191,7 +192,7 @@ async fn has_left(server: &Server, mut stop: Stop, orders: &mut Orders) -> bool 
         }
         tokio::select! {
             next = orders.next() => stop = stop.max(next),
-            () = tokio::time::sleep(DRAIN_POLL) => {}
+            () = sleep(DRAIN_POLL) => {}
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::server::Server;
 use crate::settings::Settings;
 use crate::slow_calls::SlowCalls;
 use crate::stacks::Teller;
+use crate::timer::{Timers, timeout};
 use portico_crew::{Crew, Driver, Taken, Terms};
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::gettid;
@@ -131,7 +132,8 @@ impl Engine {
     /// # Errors
     /// The I/O runtime cannot be made, or a directory of files not be opened.
     pub fn new(settings: Settings, process: Descriptors, slot: SlotRef) -> io::Result<Engine> {
-        let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?);
+        let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_io().build()?);
+        let timers = Timers::start(&runtime)?;
         let terms = Terms {
             threads: settings.threads,
             queue_ns: settings.queue_timeout_s.ns(),
@@ -171,7 +173,7 @@ impl Engine {
             (Arc::new(listener), socket)
         });
         Ok(Engine {
-            driver: IoDriver { runtime, resources: resources.clone() },
+            driver: IoDriver { runtime, timers, resources: resources.clone() },
             listeners: listeners.collect(),
             server: Arc::new_cyclic(|this| Server {
                 resources,
@@ -229,7 +231,9 @@ impl Engine {
     pub fn serve(self, application: impl Application) -> Result<Ended, String> {
         let begun = self.begin(application).map_err(|error| format!("cannot start the watchdog thread: {error}"))?;
         let Shared { driver, server, application, .. } = &*begun.shared;
+        let here = driver.timers.use_here();
         let first = application.run(CrewThread { server, driver, me: 0, first: None });
+        drop(here);
         begun.end(first)
     }
 
@@ -261,10 +265,10 @@ impl Engine {
             heap::share_arenas();
         }
         let there = shared.clone();
-        let watchdog = Builder::new()
-            .name("portico-watch".into())
-            .stack_size(128 * 1024)
-            .spawn(move || there.server.crew.watch(&there.driver))?;
+        let watchdog = Builder::new().name("portico-watch".into()).stack_size(128 * 1024).spawn(move || {
+            let _here = there.driver.timers.use_here();
+            there.server.crew.watch(&there.driver);
+        })?;
         driver.runtime.spawn(drain::follow(server.clone(), listeners, orders, outcome.clone()));
         Ok(Begun { shared, watchdog, outcome })
     }
@@ -341,6 +345,7 @@ fn spawn<A: Application>(shared: &Weak<Shared<A>>, me: usize) -> bool {
     }
     let started = builder.spawn(move || {
         let Shared { driver, server, application, .. } = &*there;
+        let _here = driver.timers.use_here();
         if let Some(first) = server.crew.first(me, driver) {
             // Who holds the interpreter may never give it back.
             server.resources.slot.waits_for_interpreter(me);
@@ -376,6 +381,8 @@ fn stack_bytes() -> Option<usize> {
 /// Drives I/O for the crew.
 struct IoDriver {
     runtime: Arc<Runtime>,
+    /// Each thread that drives I/O is to use them.
+    timers: Arc<Timers>,
     resources: Arc<Resources>,
 }
 
@@ -389,7 +396,7 @@ impl Driver for IoDriver {
 
     fn drive_for<F: Future<Output = ()> + Send>(&self, until: F, at_most: Duration) {
         // One that ends by time is as good as any.
-        let _ = self.runtime.block_on(async { tokio::time::timeout(at_most, until).await });
+        let _ = self.runtime.block_on(timeout(at_most, until));
     }
 
     fn poll(&self) {

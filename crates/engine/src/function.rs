@@ -62,10 +62,13 @@ impl<F: Fn(FunctionRequest) -> FunctionResponse> Caller for FunctionCaller<'_, F
         wait()
     }
 
-    fn call(&mut self, call: Call<'_>) -> Outcome {
+    fn call(&mut self, call: &mut Call<'_>) -> Outcome {
+        let (Some(body), Some(mut responder)) = (call.body.take(), call.responder.take()) else {
+            return Outcome { status: 0, body_bytes: 0 };
+        };
         let (bytes, head) = (call.inbound.bytes(), &call.inbound.head);
         let (method, target) = (head.method.of(bytes).to_vec(), head.target.of(bytes).to_vec());
-        let read = read_body(bytes, call.body, |rest| {
+        let read = read_body(bytes, body, |rest| {
             loop {
                 match call.resources.wait_in_call(call.cell, rest.next()) {
                     Waited::Done(received) => return received,
@@ -75,7 +78,6 @@ impl<F: Fn(FunctionRequest) -> FunctionResponse> Caller for FunctionCaller<'_, F
             }
         });
         let (application, path) = (call.application, head.path.of(bytes).to_vec());
-        let mut responder = call.responder;
         let Ok(body) = read else {
             responder.abort();
             return Outcome { status: 0, body_bytes: 0 };

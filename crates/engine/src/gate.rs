@@ -6,6 +6,7 @@
 //! never end.
 
 use crate::descriptor;
+use crate::timer::sleep;
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -58,7 +59,7 @@ impl Gate {
 async fn wait_for(has_thread: &impl Fn() -> bool) {
     let began = Instant::now();
     while !has_thread() {
-        tokio::time::sleep((began.elapsed() / LOOK_SHARE).clamp(LOOK_SOONEST, LOOK_LATEST)).await;
+        sleep((began.elapsed() / LOOK_SHARE).clamp(LOOK_SOONEST, LOOK_LATEST)).await;
     }
 }
 

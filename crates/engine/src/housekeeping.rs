@@ -6,6 +6,7 @@ use crate::exchange::error_response::{Overload, shed};
 use crate::heap::Heap;
 use crate::log;
 use crate::server::Server;
+use crate::timer::{sleep, timeout};
 use crate::wheel::TICK_MS;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +27,9 @@ pub async fn run(server: Arc<Server>) {
     loop {
         if is_at_rest {
             // Whatever there will be to do begins with a connection.
-            let _ = tokio::time::timeout(REST, resources.admission.entered()).await;
+            let _ = timeout(REST, resources.admission.entered()).await;
         } else {
-            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            sleep(Duration::from_millis(pause_ms)).await;
         }
         resources.wheel.expire(clock::coarse_ms());
         heap.look(&resources.budgets.memory);

@@ -21,6 +21,7 @@ use crate::descriptor;
 use crate::log::{self, Level, log};
 use crate::profiling::ProfileOrder;
 use crate::slow_calls::SlowCalls;
+use crate::timer::sleep;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -236,7 +237,7 @@ impl Orders {
         while !is_done() && self.early.is_none() {
             let stop = tokio::select! {
                 stop = self.next() => Some(stop),
-                () = tokio::time::sleep(AGAIN) => None,
+                () = sleep(AGAIN) => None,
             };
             self.early = self.early.max(stop);
         }
@@ -293,7 +294,7 @@ impl Orders {
                         return stop;
                     }
                 }
-                () = tokio::time::sleep(AGAIN), if has_unsent => {}
+                () = sleep(AGAIN), if has_unsent => {}
                 () = self.effects.slow_calls.wait() => self.report_slow_calls(),
             }
         }

@@ -657,12 +657,22 @@ impl Drop for Mapping {
 pub struct SlotRef {
     mapping: Arc<Mapping>,
     index: usize,
+    /// Where it is: each request asks for it many times.
+    slot: NonNull<Slot>,
 }
+
+#[expect(unsafe_code, reason = "shared memory between processes")]
+// SAFETY: every field of Slot is an atomic, and the mapping, which is both, lives as long as this.
+unsafe impl Send for SlotRef {}
+#[expect(unsafe_code, reason = "shared memory between processes")]
+// SAFETY: as above.
+unsafe impl Sync for SlotRef {}
 
 impl SlotRef {
     /// Slot `index`, if there is one.
     pub fn new(mapping: &Arc<Mapping>, index: usize) -> Option<SlotRef> {
-        (index < mapping.length).then(|| SlotRef { mapping: mapping.clone(), index })
+        let slot = NonNull::from(mapping.slot_array().get(index)?);
+        Some(SlotRef { mapping: mapping.clone(), index, slot })
     }
 
     /// Its number.
@@ -684,7 +694,7 @@ impl SlotRef {
     pub fn others_that_accept(&self) -> Vec<SlotRef> {
         let seats = self.mapping.seat_array().iter().enumerate();
         let others = seats.filter(|(index, seat)| *index != self.index && seat.accepts.load(Relaxed) != 0);
-        others.map(|(index, _)| SlotRef { mapping: self.mapping.clone(), index }).collect()
+        others.filter_map(|(index, _)| SlotRef::new(&self.mapping, index)).collect()
     }
 
     /// Whether the worker accepts connections.
@@ -817,7 +827,11 @@ impl SlotRef {
     }
 
     fn slot(&self) -> &Slot {
-        &self.mapping.slot_array()[self.index]
+        #[expect(unsafe_code, reason = "shared memory between processes")]
+        // SAFETY: a slot of the mapping, which this keeps.
+        unsafe {
+            self.slot.as_ref()
+        }
     }
 
     /// The cells that are used: only they are looked at, so that unused pages of the mapping stay unallocated.

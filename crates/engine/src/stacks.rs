@@ -1,11 +1,11 @@
 //! The stacks of the crew's threads: where in the application they are. Who knows is whatever calls that, and it may have to
 //! wait for an interpreter that never comes free: so it is asked on a thread of its own, and not for long.
 
+use crate::timer::timeout;
 use std::sync::{Arc, OnceLock};
 use std::thread::Builder;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -35,6 +35,6 @@ impl Stacks {
         if asked.is_err() {
             return Vec::new();
         }
-        timeout(PATIENCE, stacks).await.ok().and_then(Result::ok).unwrap_or_default()
+        timeout(PATIENCE, stacks).await.and_then(Result::ok).unwrap_or_default()
     }
 }

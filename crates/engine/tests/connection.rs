@@ -21,7 +21,7 @@ use support::settings;
 use tokio::runtime::{Builder, Runtime};
 
 fn runtime() -> Arc<Runtime> {
-    Arc::new(Builder::new_current_thread().enable_all().build().unwrap())
+    Arc::new(Builder::new_current_thread().enable_io().build().unwrap())
 }
 
 /// A connection that was accepted, and its client.

@@ -481,7 +481,7 @@ fn a_server_owes_nothing_while_the_client_is_waited_for() {
         let (mut source, mut shown) = (Blocks(source), Shown::default());
         let slow_client = async {
             // Three times as long as the server may take.
-            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+            portico_engine::timer::sleep(std::time::Duration::from_millis(150)).await;
             blocks.send(Ok(b"abc".to_vec())).await.unwrap();
             drop(blocks);
         };

@@ -8,6 +8,7 @@ use crate::descriptor;
 use crate::fork;
 use crate::message::buffers::Buffers;
 use crate::message::inbound::Inbound;
+use crate::timer::sleep;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
@@ -229,7 +230,7 @@ impl Socket {
             }
             if self.has_unread() {
                 // While there are some the reactor has nothing new to tell.
-                tokio::time::sleep(LOOK).await;
+                sleep(LOOK).await;
                 if self.has_disconnected() {
                     return Ok(());
                 }

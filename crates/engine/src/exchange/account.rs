@@ -69,7 +69,7 @@ pub struct Account<'a> {
     /// The call of the application, if there was one.
     pub call: Option<OfCall>,
     /// What was kept of the response and of the application.
-    pub said: Option<Keeper>,
+    pub said: Option<&'a Keeper>,
 }
 
 /// What an account has of a call.
@@ -92,7 +92,7 @@ impl Account<'_> {
             return;
         }
         let request = self.inbound.filter(|_| self.has_head);
-        let said = self.said.as_ref().map(|said| lock(said));
+        let said = self.said.map(|said| lock(said));
         let application = self.call.map_or("", |call| resources.account_terms.application(call.application));
         if let Some(durations) = durations {
             let method = request.map_or(&[][..], |request| request.head.method.of(request.bytes()));

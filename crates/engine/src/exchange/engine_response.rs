@@ -133,7 +133,7 @@ impl Drop for EngineResponse {
             body_bytes: self.body_bytes,
             duration_ns: clock::monotonic_ns().saturating_sub(self.arrived_ns),
             call: None,
-            said: self.said.take(),
+            said: self.said.as_ref(),
         };
         account.settle(resources);
         if let Some(inbound) = self.inbound.take() {

@@ -77,6 +77,7 @@ enum Stderr {
 
 impl Responder {
     /// A response to the request `inbound` on `connection`, by the call in `cell` if it is one.
+    #[inline]
     pub fn new(
         connection: Arc<Connection>,
         cell: Option<usize>,

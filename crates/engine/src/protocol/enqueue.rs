@@ -197,6 +197,7 @@ pub fn try_push(
     hand_on(server, request(connection, inbound, body, keep_alive, began_ms), Effort::Waiting)
 }
 
+#[inline]
 fn request(
     connection: &Arc<Connection>,
     inbound: Box<Inbound>,
@@ -219,6 +220,7 @@ fn request(
 
 /// Hands a request to who responds to it: the crew, or the files. `effort` is what the latter may take before this
 /// returns.
+#[inline]
 fn hand_on(server: &Server, request: Request, effort: Effort) -> Result<(), Unqueued> {
     if let Some(files) = &server.files
         && let Some(place) = files.place_of(&request.inbound)
@@ -253,6 +255,7 @@ fn look_for_file(
 
 /// Hands a request to who responds to it by the rows from the one with the number `first` on: queues it for its
 /// application, looks for a file, or has an upstream respond.
+#[inline]
 fn route(server: &Server, mut request: Request, effort: Effort, first: usize) -> Result<(), Unqueued> {
     let mut row_of_upstream = None;
     let entered = match aim(server, &mut request.inbound, first) {

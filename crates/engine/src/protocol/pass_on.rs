@@ -154,7 +154,7 @@ async fn end(
         body_bytes,
         duration_ns: clock::monotonic_ns().saturating_sub(arrived_ns),
         call: None,
-        said,
+        said: said.as_ref(),
     };
     account.settle(resources);
     let reader = source.reader;

@@ -7,6 +7,7 @@ use super::session::Session;
 use super::tls::TlsTerms;
 use crate::connection::socket::Socket;
 use crate::message::buffers::Buffers;
+use crate::timer::sleep;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, getpeername, sockopt};
 use std::io;
@@ -41,7 +42,7 @@ async fn connect_socket(address: &Address) -> io::Result<Socket> {
             loop {
                 match rustix::net::connect(&fd, &address) {
                     Ok(()) => return Ok(Socket::unix(fd)),
-                    Err(Errno::AGAIN) => tokio::time::sleep(FULL).await,
+                    Err(Errno::AGAIN) => sleep(FULL).await,
                     Err(Errno::INTR) => {}
                     Err(error) => return Err(error.into()),
                 }

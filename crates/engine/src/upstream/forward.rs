@@ -29,6 +29,7 @@ use crate::clock;
 use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
 use crate::message::spoken::Protocol;
+use crate::timer::timeout;
 use portico_wire::{PassedConnection, PassedOn, RequestHead, ResponseTo};
 use std::io;
 use std::time::Duration;
@@ -185,11 +186,11 @@ impl Forward<'_> {
         let terms = &self.upstream.terms;
         let connect_ms = terms.times.connect_ms;
         let connected = connect(&member.address, &terms.tls, self.buffers);
-        match tokio::time::timeout(Duration::from_millis(connect_ms), connected).await {
-            Ok(Ok(link)) => Ok(link),
-            Ok(Err(error)) if is_not_running(&member.address, &error) => Err(Reason::NotRunning(error.to_string())),
-            Ok(Err(error)) => Err(Reason::Unreachable(error.to_string())),
-            Err(_) => Err(Reason::ConnectTimeout(connect_ms)),
+        match timeout(Duration::from_millis(connect_ms), connected).await {
+            Some(Ok(link)) => Ok(link),
+            Some(Err(error)) if is_not_running(&member.address, &error) => Err(Reason::NotRunning(error.to_string())),
+            Some(Err(error)) => Err(Reason::Unreachable(error.to_string())),
+            None => Err(Reason::ConnectTimeout(connect_ms)),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
 use crate::message::inbound::Inbound;
 use crate::message::spoken::Protocol;
+use crate::timer::timeout;
 use portico_wire::{
     CgiHead, FastCgiEnd, FastCgiResponseReader, FastCgiResponseStep, FastCgiStream, Limits, ResponseHead, ResponseTo,
     WireError,
@@ -178,10 +179,10 @@ impl Records<'_> {
                     buffers.give_back(buffer);
                 }
                 let fill = self.fill(link, inbound, buffers);
-                match tokio::time::timeout(Duration::from_millis(patience_ms), fill).await {
-                    Ok(Ok(0)) => break,
-                    Ok(Ok(_)) => {}
-                    Ok(Err(_)) | Err(_) => return false,
+                match timeout(Duration::from_millis(patience_ms), fill).await {
+                    Some(Ok(0)) => break,
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return false,
                 }
             }
             let is_at_end = self.raw.as_ref().is_none_or(|buffer| buffer.is_empty());

@@ -12,6 +12,7 @@ use super::transfer::Transfer;
 use crate::log::{Level, log};
 use crate::message::buffers::Buffers;
 use crate::message::spoken::Protocol;
+use crate::timer::{sleep, timeout};
 use portico_wire::{
     ForwardedFamily, Forwarding, Framing, Limits, PassedConnection, PassedOn, RequestHead, ResponseHead, ResponseTo,
     Scheme,
@@ -35,8 +36,8 @@ pub async fn is_well(member: &Member, terms: &ProbeTerms, tls: &TlsTerms, limits
         let transfer = Transfer { request, name: &member.name, to, times: &times, limits, buffers };
         transfer.run(&mut WholeBody::default(), &mut Discard).await.ok()
     };
-    let probed = tokio::time::timeout(Duration::from_millis(ms), probe).await;
-    matches!(probed, Ok(Some(transferred)) if (200..400).contains(&transferred.status))
+    let probed = timeout(Duration::from_millis(ms), probe).await;
+    matches!(probed, Some(Some(transferred)) if (200..400).contains(&transferred.status))
 }
 
 /// The head of a probe; none if it cannot be asked for in this protocol.
@@ -90,7 +91,7 @@ pub async fn watch(upstream: Weak<Upstream>, terms: ProbeTerms, buffers: Arc<Buf
             next.insert(member.name.clone(), streak);
         }
         streaks = next;
-        tokio::time::sleep(Duration::from_millis(terms.interval_ms)).await;
+        sleep(Duration::from_millis(terms.interval_ms)).await;
     }
 }
 

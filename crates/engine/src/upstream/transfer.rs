@@ -9,6 +9,7 @@ use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Sending, Unsent};
 use crate::message::buffers::Buffers;
 use crate::message::inbound::Inbound;
+use crate::timer::timeout;
 use portico_wire::{BodyDecoder, BodyStep, Limits, ResponseBody, ResponseHead, ResponseTo, WireError};
 use std::pin::pin;
 use std::time::Duration;
@@ -270,9 +271,9 @@ impl Transfer<'_> {
         let mut wait_ms = patience_ms;
         loop {
             let fill = incoming.fill(self.request.link, inbound, self.buffers);
-            match tokio::time::timeout(Duration::from_millis(wait_ms), fill).await {
-                Ok(filled) => return filled,
-                Err(_) => wait_ms = sending.map_or(0, |sending| sending.left_ms(patience_ms)),
+            match timeout(Duration::from_millis(wait_ms), fill).await {
+                Some(filled) => return filled,
+                None => wait_ms = sending.map_or(0, |sending| sending.left_ms(patience_ms)),
             }
             if wait_ms == 0 {
                 return Err(Reason::Silent(patience_ms));

@@ -6,6 +6,7 @@ use super::link::Link;
 use crate::clock;
 use crate::message::buffers::Buffers;
 use crate::message::inbound::Inbound;
+use crate::timer::sleep;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -88,7 +89,7 @@ impl Tunnel<'_> {
     async fn wait_for_idleness(&self, moved_ms: &AtomicU64) {
         let mut left_ms = self.idle_ms;
         while left_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(left_ms)).await;
+            sleep(Duration::from_millis(left_ms)).await;
             let since_ms = clock::coarse_ms().saturating_sub(moved_ms.load(Relaxed));
             left_ms = self.idle_ms.saturating_sub(since_ms);
         }

@@ -6,6 +6,7 @@
 use portico_engine::budget::Budget;
 use portico_engine::message::buffers::Buffers;
 use portico_engine::message::spoken::Protocol;
+use portico_engine::timer::{Timers, timeout};
 use portico_engine::upstream::address::Address;
 use portico_engine::upstream::balance::Balance;
 use portico_engine::upstream::circuit::CircuitTerms;
@@ -29,8 +30,9 @@ pub const LONG: Duration = Duration::from_secs(10);
 
 /// Runs to the end, on a runtime like the engine's.
 pub fn run<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(LONG, future).await.unwrap() })
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let _here = Timers::start(&runtime).unwrap().use_here();
+    runtime.block_on(timeout(LONG, future)).unwrap()
 }
 
 /// A server, whose connections are handled each on a thread.

@@ -1,6 +1,7 @@
 //! What the two directions of a request that is passed on know of each other.
 
 use crate::connection::Connection;
+use crate::timer::sleep;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -24,7 +25,7 @@ impl Shared {
     /// application is told, too. Before its body is complete the reader of that learns of it.
     pub async fn wait_for_disconnect(&self, connection: &Connection) {
         while !self.is_complete.load(Relaxed) {
-            tokio::time::sleep(LOOK).await;
+            sleep(LOOK).await;
         }
         disconnected(connection).await;
         if self.has_upgraded.load(Relaxed) {
