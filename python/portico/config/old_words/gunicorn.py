@@ -177,7 +177,7 @@ GUNICORN = Server(
             convert=_statsd,
             is_weak=True,
             note="with `--statsd-prefix gunicorn`, so that names go on, but for `request.status.200`, which "
-            "is `request.status.2xx` ([run/metrics.md](run/metrics.md#statsd))",
+            "is `request.status.2xx` ([run/statsd.md](run/statsd.md))",
         ),
         Becomes("--dogstatsd-tags TAGS", "--statsd-tags", note="labels are tags, too"),
         Same(

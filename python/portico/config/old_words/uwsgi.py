@@ -58,7 +58,7 @@ _CACHE = "the server keeps no data for the application: use Redis, memcached or 
 def _stats_push(value: str) -> list[str]:
     """Make `statsd:ADDRESS,PREFIX` ours; uWSGI's own prefix is its name."""
     kind, _, where = value.strip().partition(":")
-    if kind not in ("statsd", "socket"):
+    if kind not in ("statsd", "dogstatsd", "socket"):
         raise Elsewhere(_METRICS)
     if kind == "socket":
         raise Elsewhere("`portico ctl status --json` is what it would send; `--statsd` pushes metrics")
@@ -509,9 +509,10 @@ _LOGGING: tuple[OldWord, ...] = (
         "--stats-push --stats-pusher WHERE",
         "--statsd",
         convert=_stats_push,
-        note="of `statsd:ADDRESS,PREFIX`; what names become: [run/metrics.md](run/metrics.md#statsd)",
+        note="of `statsd:ADDRESS,PREFIX`; what names become: [run/statsd.md](run/statsd.md)",
     ),
     Becomes("--stats-pusher-default-freq S", "--statsd-interval"),
+    Becomes("--dogstatsd-extra-tags TAGS", "--statsd-tags", note="labels are tags, too"),
     Instead(
         "--stats --stats*",
         note="`portico ctl status`, `workers` and `requests` tell it, with --json for programs "

@@ -71,7 +71,7 @@ class StatsdSettings(Values):
         documentation="Who is sent the metrics, in the line protocol of StatsD, by a process of its own: "
         "HOST:PORT for UDP, unix:PATH for a datagram socket; off is nobody. Needs no admin address. Counts "
         "are exact over reloads, upgrades and the ends of workers, and what is left is sent when the server "
-        "stops. Names and types are in docs/run/metrics.md.",
+        "stops. Names and types are in docs/run/statsd.md.",
     )
     statsd_prefix = Setting(
         "statsd_prefix",

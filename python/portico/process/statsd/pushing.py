@@ -152,7 +152,7 @@ class _Pushes:
         was_there = not self._failures
         while not self.push() and time.monotonic() < until_s and was_there:
             time.sleep(_PAUSE_S)
-        self._take_back_refused()
+        self._take_back_undelivered()
         write_kept(self._kept_fd, self._ledger.dump())
         if self._failures and self._ledger.owes:
             log.warning(f"statsd: {self._receiver.place} was not reached by the last push")
@@ -164,9 +164,9 @@ class _Pushes:
 
     def _send(self) -> bool:
         # After that, the first datagram shows whether somebody is there again.
-        why = self._take_back_refused()
+        why = self._take_back_undelivered()
         for data, lines in datagrams([*self._ledger.lines()], self._prefix, self._tags):
-            why = self._take_back_refused() or self._receiver.send(data)
+            why = self._take_back_undelivered() or self._receiver.send(data)
             if why:
                 break
             self._ledger.sent(lines)
@@ -175,9 +175,9 @@ class _Pushes:
         self._note(why)
         return not why
 
-    def _take_back_refused(self) -> str:
+    def _take_back_undelivered(self) -> str:
         """Owe again what was sent last, if it has not arrived; return why."""
-        why = self._receiver.refusal()
+        why = self._receiver.failure()
         if why:
             self._ledger.not_arrived(self._last)
         self._last = []

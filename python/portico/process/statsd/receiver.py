@@ -63,9 +63,9 @@ class Receiver:
             self.close()
             return str(error.strerror or error)
         # On this host that is known at once.
-        return self.refusal()
+        return self.failure()
 
-    def refusal(self) -> str:
+    def failure(self) -> str:
         """Return why what was sent before has not arrived, if that is known by now; it is told once."""
         if self._socket is None:
             return ""
