@@ -13,11 +13,11 @@ from support.server import free_port
 from support.statsd import StatsdReceiver
 from support.waiting import wait_until
 
-from .conftest import Portico, Start
+from .conftest import Portico, Start, read_body
 from .test_admin import named, samples, workers
 
 SHOP = """
-import json, os, sys
+import json, os, sys, time
 from portico.metrics import Counter, Gauge, Histogram
 
 ORDERS = Counter("shop_orders", "Orders that were placed.", labels=("country",))
@@ -32,6 +32,10 @@ def application(environ, start_response):
         SIZES.observe(3)
         TOOK.observe(0.2)
         DEBT.set(-5)
+    if path == "/wait":
+        open("waiting", "w").close()
+        while not os.path.exists("go on"):
+            time.sleep(0.01)
     if path == "/imported":
         start_response("200 OK", [])
         return [json.dumps([name for name in sys.modules if "statsd" in name]).encode()]
@@ -134,7 +138,9 @@ def test_gauges_are_those_of_now(start: Start, receiver: StatsdReceiver) -> None
 
 def test_the_names_of_gunicorn_with_its_prefix(start: Start) -> None:
     with StatsdReceiver(free_port()) as receiver:
-        portico = start(SHOP, "--statsd-host", receiver.address, "--statsd-prefix", "gunicorn", *QUICK)
+        portico = start(
+            SHOP, "--statsd-host", receiver.address, "--statsd-prefix", "gunicorn", "-w", "1", *QUICK
+        )
         portico.wait_ready()
         portico.get()
         wait_for_count(receiver, "gunicorn.requests", 1)
@@ -272,6 +278,25 @@ def test_each_end_has_a_last_push(start: Start, receiver: StatsdReceiver, number
         portico = begin(start, receiver, "--statsd-interval", "1h")
         portico.get("/order")
         portico.signal(number)
+        assert portico.wait() == 0
+        wait_for_count(receiver, "portico.requests", 1)
+
+
+def test_what_ends_after_a_process_was_replaced_is_pushed_as_well(
+    start: Start, receiver: StatsdReceiver, tmp_path: Path
+) -> None:
+    with receiver:
+        portico = begin(start, receiver, "-w", "1")
+        before = statsd_pid(portico)
+        with portico.ask("/wait") as connection:
+            wait_until((tmp_path / "waiting").exists, what="a call")
+            # As the logs are opened anew, the process is to be another; but at the end none is started.
+            portico.process.send_signal(signal.SIGUSR1)
+            portico.process.send_signal(signal.SIGTERM)
+            portico.wait_for("stopping after the requests in flight")
+            wait_until(lambda: not is_alive(before), what="no process")
+            (tmp_path / "go on").touch()
+            assert read_body(connection)
         assert portico.wait() == 0
         wait_for_count(receiver, "portico.requests", 1)
 

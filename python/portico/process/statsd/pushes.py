@@ -44,7 +44,16 @@ class StatsdPushes(Duty):
     """
 
     __slots__ = (
-        *("_back_off", "_figures", "_generations", "_is_from_start", "_kept_fd", "_kill_at_s", "_leave"),
+        *(
+            "_back_off",
+            "_figures",
+            "_generations",
+            "_is_from_start",
+            "_is_last",
+            "_kept_fd",
+            "_kill_at_s",
+            "_leave",
+        ),
         *("_life", "_loop", "_place", "_plan", "_process", "_scoreboard", "_subject"),
     )
 
@@ -67,6 +76,8 @@ class StatsdPushes(Duty):
         self._figures = figures
         self._subject = subject
         self._process: AdminProcess | None = None
+        # Whether it is the one that pushes once all workers have left.
+        self._is_last = False
         # When the process is to be gone, once it was told to leave.
         self._kill_at_s: float | None = None
         self._kept_fd = -1
@@ -108,13 +119,15 @@ class StatsdPushes(Duty):
     def may_end(self, now_s: float) -> bool:
         """Say whether all was pushed, when nothing is counted any more; begin with that if need be."""
         if self._process is None:
-            if self._kill_at_s is not None or not self._is_wanted:
+            if self._is_last or not self._is_wanted:
                 return True
-            # It has died just now.
+            # It has ended just now, by whatever, and before all was counted.
             self._start(now_s)
             if self._process is None:
                 return True
-        self._dismiss(now_s)
+        if self._kill_at_s is None:
+            self._is_last = True
+            self._dismiss(now_s)
         self._kill_the_late(now_s)
         return self._process is None
 
@@ -125,10 +138,9 @@ class StatsdPushes(Duty):
             return False
         process.close()
         self._process = None
-        if self._kill_at_s is not None and not self._life.is_stopping:
-            self._kill_at_s = None
-        elif self._kill_at_s is None:
+        if self._kill_at_s is None:
             self._has_died(process, exit_code, now_s)
+        self._kill_at_s = None
         return True
 
     def hand_over(self) -> dict[str, Any] | None:
@@ -168,8 +180,7 @@ class StatsdPushes(Duty):
             log.warning("the statsd process does not leave: killed, without a last push")
             self._process.kill()
             self._process = None
-            if not self._life.is_stopping:
-                self._kill_at_s = None
+            self._kill_at_s = None
 
     def _forget_receiver(self) -> None:
         """There is none by this plan: what one that comes later has had begins anew, then."""
