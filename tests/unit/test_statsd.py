@@ -193,6 +193,15 @@ def test_labels_are_summed_over_where_there_are_no_tags() -> None:
     assert round(receiver.timings["request.duration"], 9) == 8
 
 
+def test_what_is_no_time_is_a_histogram_where_there_are_tags() -> None:
+    size = Family("shop_size", HISTOGRAM, "", bounds=(1.0, 5.0), per_sum=1)
+    samples: Samples = {size.name: [((), [0, 1, 0, 3.0])], PAYMENT.name: [((), [1, 0, 0, 0.05])]}
+    for has_tags, kind in ((False, "ms"), (True, "h")):
+        ledger = Ledger(has_tags=has_tags)
+        ledger.take((size, PAYMENT), samples)
+        assert texts(ledger) == [f"app.shop_size:3|{kind}", "app.shop_payment:50|ms"]
+
+
 def test_another_way_to_name_them_repeats_nothing() -> None:
     """A reload may bring tags, or take them away."""
     ledger = Ledger(has_tags=False)
