@@ -9,7 +9,15 @@ import sys
 import pytest
 from portico.admin.families import COUNTER, FAMILIES, GAUGE, HISTOGRAM, INFO, Family
 from portico.admin.statsd.ledger import Ledger
-from portico.admin.statsd.lines import MOST_BYTES, Line, datagrams, gauge_line, timing_lines, written
+from portico.admin.statsd.lines import (
+    MOST_BYTES,
+    Line,
+    datagrams,
+    gauge_line,
+    quantiles,
+    timing_lines,
+    written,
+)
 from portico.admin.statsd.names import NAMES
 from portico.config.settings import Settings
 from portico.config.sources import resolve
@@ -237,6 +245,24 @@ def test_timings_have_the_count_and_the_sum_of_the_histogram(counts: list[float]
     assert receiver.timings["took"] == pytest.approx(sum(counts), rel=1e-12)
     assert receiver.sums["took"] == pytest.approx(total, rel=1e-5)
     assert receiver.wrong == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "total", "expected"),
+    [
+        # All of them some 0.03: not the middle of a bucket up to 5.
+        ([100, 0, 0, 0], 3.0, [0.03, 0.057, 0.0594]),
+        ([100, 0, 0, 0], 250.0, [2.5, 4.75, 4.95]),
+        ([100, 0, 0, 0], 490.0, [4.9, 4.99, 4.998]),
+        ([90, 0, 10, 0], 90 * 2.5 + 10 * 17.5, [2.5 + 2.5 / 9, 17.5, 23.5]),
+        ([0, 0, 0, 4], 4000.0, [25, 25, 25]),
+    ],
+)
+def test_quantiles_lie_around_the_mean_of_their_bucket(
+    counts: list[float], total: float, expected: list[float]
+) -> None:
+    found = dict(quantiles(counts, (5.0, 10.0, 25.0), total))
+    assert found == pytest.approx(dict(zip(("p50", "p95", "p99"), expected, strict=True)))
 
 
 def test_a_rate_says_how_many_whichever_way_it_is_read() -> None:

@@ -93,7 +93,8 @@ class Ledger:
             if family.name == OF_REQUESTS and grown:
                 sums = [sum(figures) for figures in zip(*grown, strict=True)]
                 scale = scale_of(family)
-                for suffix, at in quantiles(sums[:-1], [bound * scale for bound in family.bounds]):
+                bounds = [bound * scale for bound in family.bounds]
+                for suffix, at in quantiles(sums[:-1], bounds, sums[-1] / family.per_sum * scale):
                     self._quantiles[f"{NAMES[OF_REQUESTS]}.{suffix}", ""] = at
 
     def failed(self) -> None:

@@ -86,14 +86,20 @@ def timing_lines(
             )
 
 
-def quantiles(counts: Sequence[float], bounds: Sequence[float]) -> Iterator[tuple[str, float]]:
-    """Yield the name of each quantile, and where it is; what is beyond all bounds is at the last."""
-    total = sum(counts)
+def quantiles(counts: Sequence[float], bounds: Sequence[float], total: float) -> Iterator[tuple[str, float]]:
+    """Yield the name of each quantile, and where it is; what is beyond all bounds is at the last.
+
+    What is in a bucket is spread evenly around the value that its line has.
+    """
+    at = _position(counts, bounds, total)
+    start, width = max(0.0, 2 * at - 1), min(1.0, 2 * at, 2 - 2 * at)
+    number_of_all = sum(counts)
     for name, share in _QUANTILES:
         below, lower = 0.0, 0.0
         for count, upper in zip(counts, (*bounds, bounds[-1]), strict=True):
-            if count and below + count >= share * total:
-                yield name, lower + (upper - lower) * (share * total - below) / count
+            if count and below + count >= share * number_of_all:
+                part = (share * number_of_all - below) / count
+                yield name, lower + (upper - lower) * (start + width * part)
                 break
             below, lower = below + count, upper
 
@@ -134,18 +140,24 @@ def number(value: float) -> str:
 
 def _values(counts: Sequence[float], bounds: Sequence[float], total: float) -> Iterator[float]:
     """Yield a value for each bucket, so that all of them together are `total`, as far as that can be."""
-    lowers = (0.0, *bounds)
-    widths = [upper - lower for lower, upper in zip(lowers, bounds, strict=False)]
-    least = sum(count * lower for count, lower in zip(counts, lowers, strict=True))
-    room = sum(count * width for count, width in zip(counts, widths, strict=False))
-    beyond = counts[-1]
+    at = _position(counts, bounds, total)
+    rest = total
+    for count, lower, upper in zip(counts, (0.0, *bounds), bounds, strict=False):
+        value = lower + at * (upper - lower)
+        rest -= count * value
+        yield value
     # Of what is beyond all bounds nobody knows how far: it has what the others leave.
-    at = 0.5 if beyond else (total - least) / room if room else 0.0
-    at = min(1.0, max(0.0, at))
-    for lower, width in zip(lowers, widths, strict=False):
-        yield lower + at * width
-    rest = total - (least - beyond * lowers[-1]) - at * room
-    yield max(lowers[-1], rest / beyond) if beyond else lowers[-1]
+    yield max(bounds[-1], rest / counts[-1]) if counts[-1] else bounds[-1]
+
+
+def _position(counts: Sequence[float], bounds: Sequence[float], total: float) -> float:
+    """Return how far in its bucket a value is, from 0 to 1, where all of them together are `total`."""
+    if counts[-1]:
+        return 0.5
+    buckets = [*zip(counts, (0.0, *bounds), bounds, strict=False)]
+    least = sum(count * lower for count, lower, _ in buckets)
+    room = sum(count * (upper - lower) for count, lower, upper in buckets)
+    return min(1.0, max(0.0, (total - least) / room)) if room else 0.0
 
 
 def _rate(count: int) -> str:
