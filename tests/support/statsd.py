@@ -15,10 +15,11 @@ _BUFFER_BYTES = 4 * 1024 * 1024
 
 
 class StatsdReceiver:
-    """Takes datagrams at `place`, a port of 127.0.0.1 or the path of a socket, from the `with` on."""
+    """Takes datagrams at `place`, a port of `host` or the path of a socket, from the `with` on."""
 
-    def __init__(self, place: int | Path) -> None:
+    def __init__(self, place: int | Path, *, host: str = "127.0.0.1") -> None:
         self.place = place
+        self._host = host
         self.datagrams: list[bytes] = []
         self.counts: dict[str, float] = defaultdict(float)
         self.gauges: dict[str, float] = {}
@@ -33,7 +34,7 @@ class StatsdReceiver:
         is_port = isinstance(self.place, int)
         self._socket = socket.socket(socket.AF_INET if is_port else socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
-        self._socket.bind(("127.0.0.1", self.place) if is_port else str(self.place))
+        self._socket.bind((self._host, self.place) if is_port else str(self.place))
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._is_open = True
         self._thread.start()
@@ -53,7 +54,7 @@ class StatsdReceiver:
     @property
     def address(self) -> str:
         """As the setting has it."""
-        return f"127.0.0.1:{self.place}" if isinstance(self.place, int) else f"unix:{self.place}"
+        return f"{self._host}:{self.place}" if isinstance(self.place, int) else f"unix:{self.place}"
 
     def _run(self) -> None:
         self._socket.settimeout(0.05)

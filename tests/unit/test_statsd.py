@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from portico.admin.families import COUNTER, FAMILIES, GAUGE, HISTOGRAM, INFO, Family
@@ -22,13 +26,14 @@ from portico.admin.statsd.names import NAMES
 from portico.config.settings import Settings
 from portico.config.sources import resolve
 from portico.errors import OperatorError
+from portico.process.statsd import receiver as receiver_module
 from portico.process.statsd.kept import open_kept, read_kept, write_kept
+from support.server import free_port
 from support.statsd import StatsdReceiver
+from support.waiting import wait_until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from portico.admin import Samples
     from portico.config.setting import Setting
 
@@ -298,6 +303,52 @@ def test_datagrams_are_filled_and_lose_no_line() -> None:
     text = b"\n".join(data for data, _ in packed).decode()
     assert text.split("\n")[0] == "portico.n0:1|c|#env:test"
     assert len(text.split("\n")) == len(lines)
+
+
+# --- Whom it is sent to
+
+
+def test_a_name_that_has_another_address_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[str] = []
+
+    def look_up(host: str, port: int, *rest: int) -> list[Any]:
+        if rest[-1] == socket.AI_NUMERICHOST or not answers:
+            raise OSError(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (answers[-1], port))]
+
+    monkeypatch.setattr(receiver_module._socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(receiver_module, "LOOKED_UP_AGAIN_S", 0.02)
+    monkeypatch.setattr(receiver_module, "AGAIN_S", 0.02)
+    port = free_port()
+    receiver = receiver_module.Receiver(f"moves.example:{port}")
+    wait_until(lambda: "cannot look up moves.example" in receiver.send(b"a:1|c"), what="why it is not sent")
+    with StatsdReceiver(port) as first, StatsdReceiver(port, host="127.0.0.2") as second:
+        for at, address in ((first, "127.0.0.1"), (second, "127.0.0.2")):
+            answers.append(address)
+            wait_until(lambda at=at: not receiver.send(b"a:1|c") and at.datagrams, what=f"one at {address}")  # type: ignore[misc]
+        # Where that is not known any more, the address of before stays.
+        answers.clear()
+        count = len(second.datagrams)
+        wait_until(lambda: not receiver.send(b"a:1|c") and len(second.datagrams) > count + 20, what="more")
+    receiver.end()
+
+
+def test_a_receiver_that_does_not_read_is_waited_for_briefly_and_has_no_half_of_a_datagram(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "statsd.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as full:
+        full.bind(str(path))
+        receiver = receiver_module.Receiver(f"unix:{path}")
+        sent, began_s = 0, time.monotonic()
+        while not (why := receiver.send(b"a:1|c")):
+            sent += 1
+        assert why == "Resource temporarily unavailable"
+        assert time.monotonic() - began_s < 5
+        assert [full.recv(100) for _ in range(sent)] == [b"a:1|c"] * sent
+        assert receiver.send(b"b:1|c") == ""
+        assert full.recv(100) == b"b:1|c"
+    receiver.end()
 
 
 # --- The settings

@@ -5,6 +5,7 @@
 //! are written by `portico.metrics` (python/portico/admin/keys.py).
 
 use super::memory::Memory;
+use crate::durations::Durations;
 use crate::scoreboard::SlotRef;
 use std::fmt;
 use std::sync::OnceLock;
@@ -196,7 +197,7 @@ impl Figure {
             Figure::Failed => sum(|worker| worker.errors.load(Relaxed)),
             Figure::Sent => sum(|worker| worker.bytes_sent.load(Relaxed)),
             Figure::Time | Figure::AverageTime => {
-                let sums = workers.iter().filter_map(|worker| worker.durations()).map(|each| each.sums());
+                let sums = workers.iter().filter_map(|worker| worker.durations()).map(Durations::sums);
                 let (count, sum_ns) =
                     sums.fold((0, 0), |(count, sum), (more, ns): (u64, u64)| (count + more, sum + ns));
                 let micros = sum_ns / 1000;

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LOOKED_UP_AGAIN_S = 60.0
 # After a name that was not found.
-_AGAIN_S = 1.0
+AGAIN_S = 1.0
 _UNIX = "unix:"
 # A receiver that reads too slowly, and after how many datagrams it is given a moment to read.
 _PATIENCE_MS = 50
@@ -30,7 +30,17 @@ _PAUSE_S = 0.001
 class Receiver:
     """The one at `place`: `HOST:PORT`, or `unix:` and an absolute path."""
 
-    __slots__ = ("_address", "_connected", "_host", "_port", "_sent", "_socket", "_why", "place")
+    __slots__ = (
+        "_address",
+        "_connected",
+        "_has_ended",
+        "_host",
+        "_port",
+        "_sent",
+        "_socket",
+        "_why",
+        "place",
+    )
 
     def __init__(self, place: str) -> None:
         self.place = place
@@ -40,6 +50,7 @@ class Receiver:
         # What the socket is connected to.
         self._connected: Address | None = None
         self._sent = 0
+        self._has_ended = False
         if place.startswith(_UNIX):
             self._address = (_socket.AF_UNIX, place.removeprefix(_UNIX))
             return
@@ -48,7 +59,7 @@ class Receiver:
         try:
             self._look_up(_socket.AI_NUMERICHOST)
         except OSError:
-            _thread.start_new_thread(self._look_up_for_ever, ())
+            _thread.start_new_thread(self._look_up_again, ())
 
     def send(self, datagram: bytes) -> str:
         """Send it, or return why it has not left."""
@@ -83,6 +94,11 @@ class Receiver:
             self._socket.close()
             self._socket = None
 
+    def end(self) -> None:
+        """Send no more, and look up no more."""
+        self._has_ended = True
+        self.close()
+
     def _connect(self, address: Address) -> None:
         self.close()
         kind, place = address
@@ -111,13 +127,13 @@ class Receiver:
         if self._address != (kind, place):
             self._address = (kind, place)
 
-    def _look_up_for_ever(self) -> None:
-        while True:
+    def _look_up_again(self) -> None:
+        while not self._has_ended:
             wait_s = LOOKED_UP_AGAIN_S
             try:
                 self._look_up()
             except OSError as error:
                 # The address of before stays.
                 self._why = f"cannot look up {self._host}: {error.strerror or error}"
-                wait_s = _AGAIN_S
+                wait_s = AGAIN_S
             time.sleep(wait_s)
