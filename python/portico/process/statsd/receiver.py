@@ -31,14 +31,7 @@ class Receiver:
     """The one at `place`: `HOST:PORT`, or `unix:` and an absolute path."""
 
     __slots__ = (
-        "_address",
-        "_connected",
-        "_has_ended",
-        "_host",
-        "_port",
-        "_sent",
-        "_socket",
-        "_why",
+        *("_address", "_connected", "_has_ended", "_host", "_port", "_sent", "_socket", "_why"),
         "place",
     )
 
