@@ -627,7 +627,10 @@ fn a_metric_that_there_is_not_is_said() {
     ] {
         let style = style(&[("access_log_format", &format!("%(metric.{name})"))]);
         let said = style.read_metrics_for(&first).unwrap_err();
-        assert_eq!(said, format!("unknown metric {name}: expected one of the application, which has {why}"));
+        assert_eq!(
+            said,
+            format!("access log: unknown metric {name}: expected one of the application, which has {why}")
+        );
     }
     let none = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
     let style = style(&[("access_log_format", "%(metric.order)")]);

@@ -244,7 +244,8 @@ impl OfApplication {
         names.sort_unstable();
         names.dedup();
         let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        let unknown = || format!("unknown metric {name}: expected one of the application, which has {known}");
+        let unknown =
+            || format!("access log: unknown metric {name}: expected one of the application, which has {known}");
         found.map(|(_, found)| found).ok_or_else(unknown)
     }
 
