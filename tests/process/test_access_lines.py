@@ -306,8 +306,8 @@ def test_a_metric_that_the_application_has_not_made_is_an_error_at_the_start(
     portico = start(COUNTING, "--access-log", str(log), "--access-log-format", "%(metric.shop_order)")
     assert portico.wait() != 0
     assert (
-        "access log: unknown metric shop_order: expected one of the application, which has shop_debt, shop_orders, "
-        "shop_payment_seconds_count" in portico.log()
+        "access log: unknown metric shop_order: expected one of the application, which has shop_debt, "
+        "shop_orders, shop_payment_seconds_count" in portico.log()
     )
     assert "Traceback" not in portico.log()
 
