@@ -309,12 +309,12 @@ def test_datagrams_are_filled_and_lose_no_line() -> None:
 
 
 def test_a_name_that_has_another_address_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: list[str] = []
+    found_addresses: list[str] = []
 
     def look_up(host: str, port: int, *rest: int) -> list[Any]:
-        if rest[-1] == socket.AI_NUMERICHOST or not answers:
+        if rest[-1] == socket.AI_NUMERICHOST or not found_addresses:
             raise OSError(socket.EAI_NONAME, "Name or service not known")
-        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (answers[-1], port))]
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (found_addresses[-1], port))]
 
     monkeypatch.setattr(receiver_module._socket, "getaddrinfo", look_up)
     monkeypatch.setattr(receiver_module, "LOOKED_UP_AGAIN_S", 0.02)
@@ -324,10 +324,10 @@ def test_a_name_that_has_another_address_is_followed(monkeypatch: pytest.MonkeyP
     wait_until(lambda: "cannot look up moves.example" in receiver.send(b"a:1|c"), what="why it is not sent")
     with StatsdReceiver(port) as first, StatsdReceiver(port, host="127.0.0.2") as second:
         for at, address in ((first, "127.0.0.1"), (second, "127.0.0.2")):
-            answers.append(address)
+            found_addresses.append(address)
             wait_until(lambda at=at: not receiver.send(b"a:1|c") and at.datagrams, what=f"one at {address}")  # type: ignore[misc]
         # Where that is not known any more, the address of before stays.
-        answers.clear()
+        found_addresses.clear()
         count = len(second.datagrams)
         wait_until(lambda: not receiver.send(b"a:1|c") and len(second.datagrams) > count + 20, what="more")
     receiver.end()
