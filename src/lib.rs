@@ -189,7 +189,10 @@ impl Scoreboard {
         let file = descriptor::duplicate(fd)?;
         let (number, process) = worker;
         let slot = self.slot(number)?;
-        let access_log = AccessLog::new(&file, colour, style(settings, file.is_terminal())?, None)?;
+        let style = style(settings, file.is_terminal())?;
+        // A metric that is not there any more is a dash.
+        let _ = style.read_metrics_for(&slot);
+        let access_log = AccessLog::new(&file, colour, style, None)?;
         access_log.add_lines(&slot.unwritten.lines(file.as_fd()));
         for (cell, call) in slot.all_unfinished() {
             access_log.add(&AccessRecord {
@@ -252,10 +255,20 @@ fn open_log_socket(access_log: &str) -> PyResult<(RawFd, Option<String>)> {
     Ok((socket.into_raw_fd(), why.map(|why| why.to_string())))
 }
 
-/// Raises `ValueError` if what `settings` say of access lines is wrong.
+/// Raises `ValueError` if what `settings` say of access lines is wrong; with a slot of a scoreboard, also if the application
+/// has not the metrics that they are to have.
 #[pyfunction]
-fn check_access_log(settings: &Bound<'_, PyAny>) -> PyResult<()> {
-    style(settings, false).map(|_| ())
+#[pyo3(signature = (settings, scoreboard=None, slot=0))]
+fn check_access_log(
+    settings: &Bound<'_, PyAny>,
+    scoreboard: Option<PyRef<'_, Scoreboard>>,
+    slot: usize,
+) -> PyResult<()> {
+    let style = style(settings, false)?;
+    match scoreboard {
+        Some(scoreboard) => style.read_metrics_for(&scoreboard.slot(slot)?).map_err(PyValueError::new_err),
+        None => Ok(()),
+    }
 }
 
 /// Sets the least level that the error log takes, and whether it is coloured, or JSON.

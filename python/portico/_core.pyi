@@ -416,8 +416,11 @@ def read_member(text: str) -> tuple[str, bool]:
 def check_tls(tls: EngineTls) -> None:
     """Read the files that `tls` names, as a worker will. Raises ValueError with a sentence."""
 
-def check_access_log(settings: Settings) -> None:
-    """Read what `settings` say of access lines, as a worker will. Raises ValueError with a sentence."""
+def check_access_log(settings: Settings, scoreboard: Scoreboard | None = None, slot: int = 0) -> None:
+    """Read what `settings` say of access lines, as a worker will. Raises ValueError with a sentence.
+
+    With the slot of a worker, also if the application has not made the metrics that they are to have.
+    """
 
 def open_log_socket(access_log: str) -> tuple[int, str | None]:
     """Return a socket to the log daemon that `access_log` means, and why it is not connected, if it is not.

@@ -248,3 +248,71 @@ def test_on_a_terminal_lines_are_short(start: Start, tmp_path: Path) -> None:
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+COUNTING = """
+from portico.metrics import Counter, Gauge, Histogram
+
+ORDERS = Counter("shop_orders", "Orders that were placed.", labels=("country",))
+TOOK = Histogram("shop_payment_seconds", "How long the bank takes.", buckets=(0.1, 0.5))
+DEBT = Gauge("shop_debt", "What is owed.", workers="last")
+
+def application(environ, start_response):
+    ORDERS.inc(2, country=environ["QUERY_STRING"])
+    TOOK.observe(0.25)
+    DEBT.set(-2.5)
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+"""
+METRICS = ("worker.1.requests", "worker.0.total_tx", "worker.2.requests", "core.busy_workers")
+OF_SHOP = ("shop_orders", "shop_payment_seconds_sum", "shop_payment_seconds_count", "shop_debt")
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["", "preload"])
+def test_values_of_metrics_as_in_uwsgi_and_those_of_the_application(
+    start: Start, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    format_ = "%(uri) " + " ".join(f"%(metric.{name})" for name in (*METRICS, *OF_SHOP))
+    log = LogFile(tmp_path / "access.log")
+    words = ("-w", "1", "--access-log", str(log.path), "--access-log-format", format_, *options)
+    portico = start(COUNTING, *words)
+    portico.wait_ready()
+    for number, country in enumerate(("at", "at", "de"), 1):
+        portico.get(f"/?{country}")
+        wait_until(lambda: len(log.lines()) == number, what="a line")  # noqa: B023
+    assert [line.split() for line in log.lines()] == [
+        ["/?at", "1", "5", "-", "1", "2", "0.25", "1", "-2.5"],
+        ["/?at", "2", "10", "-", "1", "4", "0.5", "2", "-2.5"],
+        ["/?de", "3", "15", "-", "1", "6", "0.75", "3", "-2.5"],
+    ]
+    portico.stop()
+
+
+def test_durations_are_there_without_anybody_who_is_told_them(start: Start, tmp_path: Path) -> None:
+    options = ("-w", "1", "--access-log-format", "%(metric.worker.1.avg_response_time) %(metric.rss_size)")
+    served = Served(start, tmp_path, *options)
+    served.line("/sleeps")
+    served.ask("/quick")
+    wait_until(lambda: len(served.access_log.lines()) == 2, what="two lines")
+    mean_us, rss_bytes = map(int, served.access_log.lines()[-1].split())
+    assert 25_000 <= mean_us < 5_000_000
+    assert rss_bytes > 1 << 20
+
+
+def test_a_metric_that_the_application_has_not_made_is_an_error_at_the_start(
+    start: Start, tmp_path: Path
+) -> None:
+    log = tmp_path / "access.log"
+    portico = start(COUNTING, "--access-log", str(log), "--access-log-format", "%(metric.shop_order)")
+    assert portico.wait() != 0
+    assert (
+        "access log: unknown metric shop_order: expected one of the application, which has shop_debt, "
+        "shop_orders, shop_payment_seconds_count" in portico.log()
+    )
+    assert "Traceback" not in portico.log()
+
+
+def test_a_metric_that_uwsgi_does_not_have_is_an_error_before_the_start(start: Start) -> None:
+    portico = start(COUNTING, "--access-log", "-", "--access-log-format", "%(metric.core.overloaded)")
+    assert portico.wait() == 2
+    assert "unknown variable %(metric.core.overloaded): expected core.avg_response_time, " in portico.log()

@@ -7,7 +7,7 @@
 //!
 //! 1. `record`: what is told of a request. `date`, `escaping`: how values are written.
 //! 2. `destination`: where lines go. `syslog`: what stands before each for a log daemon.
-//! 3. `field`: what a line can have of a record. `template`, `format`: what a line looks like.
+//! 3. `memory`, `metric`: what is known of workers. `field`: what a line can have of a record. `template`, `format`: what a line looks like.
 //! 4. `condition`, `style`: which requests have one. `writer`: who writes them.
 
 pub mod condition;
@@ -16,6 +16,8 @@ pub mod destination;
 pub mod escaping;
 pub mod field;
 pub mod format;
+pub mod memory;
+pub mod metric;
 pub mod record;
 pub mod style;
 pub mod syslog;

@@ -166,6 +166,13 @@ impl Durations {
         found.chain(others).filter(|(_, counted)| *counted != Counted::default()).collect()
     }
 
+    /// How many requests were counted, and how many nanoseconds they have taken.
+    pub fn sums(&self) -> (u64, u64) {
+        let histograms = self.taken().iter().map(|series| &series.histogram).chain(&self.others);
+        let counted = histograms.map(Histogram::counted);
+        counted.fold((0, 0), |(count, sum_ns), each| (count + each.counts.iter().sum::<u64>(), sum_ns + each.sum_ns))
+    }
+
     /// Forgets all; nobody counts any more.
     pub fn clear(&self) {
         let series = self.taken().iter().map(|series| &series.histogram);

@@ -146,14 +146,16 @@ impl Engine {
         let access_log = match process.access_log {
             Some((fd, colour)) => {
                 let style = Style::read(&settings, fd.is_terminal()).map_err(io::Error::other)?;
+                style.read_metrics_for(&slot).map_err(io::Error::other)?;
                 Some(AccessLog::new(&fd, colour, style, Some(slot.clone()))?)
             }
             None => None,
         };
-        if process.has_metrics {
+        let has_metrics = process.has_metrics || access_log.as_ref().is_some_and(|log| log.style().wants_durations());
+        if has_metrics {
             slot.use_durations();
         }
-        let account_terms = AccountTerms::new(access_log.as_ref(), process.has_metrics, process.applications);
+        let account_terms = AccountTerms::new(access_log.as_ref(), has_metrics, process.applications);
         let no_rows = FilesOfRows::default();
         let pages_of_rows = process.routing.as_ref().map_or(&no_rows, |routing| &routing.error_pages);
         let error_pages = ErrorPages::read(&settings.error_pages, pages_of_rows).map_err(io::Error::other)?;

@@ -178,6 +178,13 @@ impl Metrics {
             .collect()
     }
 
+    /// The numbers of the entries whose keys begin so.
+    pub fn entries_with(&self, start: &[u8]) -> Vec<usize> {
+        let entries = self.entries.iter().enumerate().take(self.taken());
+        let whole = entries.filter(|(_, entry)| entry.hash.load(Acquire) != 0);
+        whole.filter(|(_, entry)| self.key_of(entry).starts_with(start)).map(|(number, _)| number).collect()
+    }
+
     /// How many entries are taken.
     pub fn taken(&self) -> usize {
         (self.entries_taken.load(Acquire) as usize).min(ENTRIES)

@@ -680,6 +680,36 @@ impl SlotRef {
         self.index
     }
 
+    /// The scoreboard that it is in.
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// Slot `index` of the same scoreboard, if there is one.
+    pub fn other(&self, index: usize) -> Option<SlotRef> {
+        SlotRef::new(&self.mapping, index)
+    }
+
+    /// Those that have a worker.
+    pub fn workers(&self) -> Vec<SlotRef> {
+        (0..self.mapping.length).filter_map(|index| self.other(index)).filter(SlotRef::has_worker).collect()
+    }
+
+    /// Whether there is a worker, whose application is loaded.
+    pub fn has_worker(&self) -> bool {
+        self.seat().cells.load(Relaxed) != 0
+    }
+
+    /// Whether one of the worker's threads is in a call.
+    pub fn has_call(&self) -> bool {
+        self.cells().iter().any(|cell| cell.started_ns.load(Relaxed) != 0)
+    }
+
+    /// The kernel's number of a thread of the worker, if it has one.
+    pub fn any_thread_id(&self) -> Option<u64> {
+        self.cells().iter().map(|cell| cell.thread_id.load(Relaxed)).find(|thread_id| *thread_id != 0)
+    }
+
     /// Notes how many threads the worker has.
     pub fn set_threads(&self, threads: usize) {
         self.seat().cells.store(u32::try_from(threads.min(CALLS)).unwrap_or(0), Relaxed);

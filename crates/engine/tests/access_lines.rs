@@ -10,8 +10,12 @@ use portico_engine::access_log::record::{AccessRecord, Said, ServedBy};
 use portico_engine::access_log::style::Style;
 use portico_engine::budget::Budget;
 use portico_engine::call_times::CallTimes;
+use portico_engine::durations;
 use portico_engine::message::inbound::Inbound;
 use portico_engine::message::spoken::Protocol;
+use portico_engine::metrics::Room;
+use portico_engine::scoreboard::{Mapping, ShownRequest, SlotRef};
+use std::sync::atomic::Ordering::Relaxed;
 use support::settings;
 
 /// 2026-11-29 01:46:07.123456789 UTC.
@@ -438,4 +442,197 @@ fn paths_are_skipped_and_requests_drawn_but_not_those_that_failed() {
     assert!((800..1200).contains(&drawn), "{drawn}");
     let none = style(&[("access_log_sample", "0")]);
     assert_eq!((0..1000).filter(|_| none.selects(&usual, NOW_NS)).count(), 0);
+}
+
+// --- Metrics
+
+/// A key as `portico.metrics` makes it.
+fn key(texts: &[&str]) -> Vec<u8> {
+    let packed = |text: &&str| [&u16::try_from(text.len()).unwrap().to_le_bytes(), text.as_bytes()].concat();
+    texts.iter().flat_map(packed).collect()
+}
+
+/// Three slots with workers in the first two, whose application has a metric of each kind.
+fn workers() -> [SlotRef; 3] {
+    let mapping = Mapping::new(3).unwrap();
+    let slots = [0, 1, 2].map(|index| SlotRef::new(&mapping, index).unwrap());
+    for (slot, count) in slots.iter().zip([3, 4]) {
+        slot.set_threads(2);
+        slot.requests.store(count, Relaxed);
+        slot.errors.store(1, Relaxed);
+        slot.bytes_sent.store(100 * count, Relaxed);
+        slot.set_thread_id(0, std::process::id().into());
+    }
+    let shown = ShownRequest { application: 0, method: b"GET", path: b"/", arrived_ns: 1, taken_ns: 1, logged: None };
+    slots[1].call_started(1, &shown, 2);
+    let metrics = mapping.metrics();
+    let define = |texts: &[&str], stamped_ns| {
+        let number = metrics.entry(&key(texts), 0, Room::Defined).unwrap().number;
+        metrics.stamp(number, stamped_ns);
+        number.to_string()
+    };
+    let series = |texts: &[&str], cells| metrics.entry(&key(texts), cells, Room::Defined).unwrap();
+    // One that a reload has changed.
+    let before = define(&["metric", "counter", "orders", ""], 1);
+    metrics.add(series(&["series", &before], 1).cell, 1000.0);
+    let orders = define(&["metric", "counter", "orders", "", "country"], 2);
+    metrics.add(series(&["series", &orders, "at"], 1).cell, 5.0);
+    metrics.add(series(&["series", &orders, "de"], 1).cell, 0.5);
+    let took = define(&["metric", "histogram", "took", "1.0 5.0"], 1);
+    let cells = series(&["series", &took], 4);
+    metrics.count(cells.cell);
+    metrics.count(cells.cell + 2);
+    metrics.add(cells.cell + 3, 12.25);
+    let debt = define(&["metric", "gauge", "debt", "last"], 1);
+    metrics.set(series(&["series", &debt], 1).cell, -5.0);
+    for (special, values) in [("sum", [1.5, 2.0]), ("max", [1.0, 4.0]), ("min", [1.0, 4.0]), ("each", [1.0, 4.0])] {
+        let number = define(&["metric", "gauge", special, special], 1);
+        let gauge = series(&["series", &number], 1).number;
+        for (index, value) in values.into_iter().enumerate() {
+            mapping.use_gauges(index).unwrap().set(gauge, value);
+        }
+    }
+    define(&["metric", "gauge", "unset", "sum"], 1);
+    slots
+}
+
+/// The line of the usual record in `format`, by the worker of `slot`.
+fn line_by(slot: &SlotRef, format: &str) -> String {
+    let style = style(&[("access_log_format", format)]);
+    style.read_metrics_for(slot).unwrap();
+    let mut line = Vec::new();
+    style.format.push(&mut line, &record(&inbound(REQUEST), &said()), NOW_NS, &mut Dates::default(), false);
+    String::from_utf8(line).unwrap()
+}
+
+#[test]
+fn uwsgis_metrics_of_workers() {
+    let [first, second, _] = workers();
+    for (name, value) in [
+        ("worker.0.requests", "7"),
+        ("worker.1.requests", "3"),
+        ("worker.1.delta_requests", "3"),
+        ("worker.2.requests", "4"),
+        ("worker.2.failed_requests", "1"),
+        ("worker.0.failed_requests", "2"),
+        ("worker.2.total_tx", "400"),
+        ("core.total_tx", "700"),
+        // There is none, or none any more.
+        ("worker.3.requests", "-"),
+        ("worker.65535.requests", "-"),
+        // This one has the request of the line.
+        ("core.busy_workers", "2"),
+        ("core.idle_workers", "0"),
+        ("worker.1.avg_response_time", "0"),
+        ("worker.0.running_time", "0"),
+    ] {
+        assert_eq!(line_by(&first, &format!("%(metric.{name})")), value, "{name}");
+    }
+    assert_eq!(line_by(&second, "%(metric.core.busy_workers) %(metric.core.idle_workers)"), "1 1");
+    let bytes = |name: &str| line_by(&first, &format!("%(metric.{name})")).parse::<u64>().unwrap();
+    for (one, all) in [("rss_size", "core.total_rss"), ("vsz_size", "core.total_vsz")] {
+        assert!(bytes(&format!("worker.1.{one}")) > 0, "{one}");
+        assert!(bytes(one) > bytes(&format!("worker.1.{one}")), "{one}");
+        assert!(bytes(all) > bytes(&format!("worker.1.{one}")), "{all}");
+    }
+}
+
+#[test]
+fn durations_are_counted_where_a_line_has_them() {
+    for (format, wants) in [
+        ("%(metric.worker.1.avg_response_time)", true),
+        ("%(metric.core.total_running_time)", true),
+        ("%(metric.worker.1.requests)", false),
+        ("%(status)", false),
+    ] {
+        assert_eq!(style(&[("access_log_format", format)]).wants_durations(), wants, "{format}");
+    }
+    let [first, second, _] = workers();
+    let key = durations::Key { application: "a", method: b"GET", route: b"", status: 200 };
+    first.use_durations().count(&key, 2_000_000);
+    first.use_durations().count(&key, 4_000_500);
+    second.use_durations().count(&key, 12_000_000);
+    let line = line_by(&first, "%(metric.worker.1.avg_response_time) %(metric.worker.1.running_time)");
+    assert_eq!(line, "3000 6000");
+    let line = line_by(&first, "%(metric.core.avg_response_time) %(metric.core.total_running_time)");
+    assert_eq!(line, "6000 18000");
+}
+
+#[test]
+fn metrics_of_the_application() {
+    let [first, second, third] = workers();
+    for (name, value) in [
+        ("orders", "5.5"),
+        ("orders_total", "5.5"),
+        ("took_count", "2"),
+        ("took_sum", "12.25"),
+        ("debt", "-5"),
+        ("sum", "3.5"),
+        ("max", "4"),
+        ("min", "1"),
+        ("unset", "-"),
+    ] {
+        assert_eq!(line_by(&first, &format!("%(metric.{name})")), value, "{name}");
+    }
+    assert_eq!(
+        ["1", "4", "-"],
+        [&first, &second, &third].map(|slot| line_by(slot, "%(metric.each)")).each_ref().map(String::as_str)
+    );
+}
+
+#[test]
+fn metrics_are_numbers_in_json_and_in_conditions() {
+    let [first, ..] = workers();
+    let style = style(&[
+        ("access_log_format", "json"),
+        ("access_log_fields", "metric.orders,metric.worker.1.requests,metric.unset"),
+        ("access_log_if", "metric.took_count >= 2 and metric.debt < 0"),
+    ]);
+    style.read_metrics_for(&first).unwrap();
+    let (inbound, said) = (inbound(REQUEST), said());
+    let record = record(&inbound, &said);
+    assert!(style.selects(&record, NOW_NS));
+    let mut line = Vec::new();
+    style.push(&mut line, &record, NOW_NS, &mut Dates::default(), true);
+    let line = String::from_utf8(line).unwrap();
+    assert!(line.ends_with(",\"metric.orders\":5.5,\"metric.worker.1.requests\":3}"), "{line}");
+}
+
+#[test]
+fn a_metric_that_there_is_not_is_said() {
+    let known = ": expected core.avg_response_time, core.busy_workers, core.idle_workers, core.total_rss, \
+        core.total_running_time, core.total_tx, core.total_vsz, rss_size, vsz_size, worker.N. with avg_response_time, \
+        delta_requests, failed_requests, requests, rss_size, running_time, total_tx, vsz_size, or the name of a metric of \
+        the application";
+    for name in [
+        "core.overloaded",
+        "worker.1.respawns",
+        "worker.x.requests",
+        "worker.01.requests",
+        "worker.1.core.0.requests",
+        "7",
+        "a-b",
+    ] {
+        let said = error(&[("access_log_format", &format!("%(metric.{name})"))]);
+        assert_eq!(said, format!("access_log_format: unknown variable %(metric.{name}){known}"));
+    }
+    let fields = error(&[("access_log_format", "json"), ("access_log_fields", "metric.core.x")]);
+    assert_eq!(fields, format!("access_log_fields: unknown field metric.core.x{known}"));
+    let condition = error(&[("access_log_if", "metric.core.x > 1")]);
+    assert_eq!(condition, format!("access_log_if: unknown field metric.core.x{known}"));
+    let [first, ..] = workers();
+    for (name, why) in [
+        ("order", "debt, each, max, min, orders, sum, took_count, unset"),
+        ("took", "debt, each, max, min, orders, sum, took_count, unset"),
+    ] {
+        let style = style(&[("access_log_format", &format!("%(metric.{name})"))]);
+        let said = style.read_metrics_for(&first).unwrap_err();
+        assert_eq!(
+            said,
+            format!("access log: unknown metric {name}: expected one of the application, which has {why}")
+        );
+    }
+    let none = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
+    let style = style(&[("access_log_format", "%(metric.order)")]);
+    assert!(style.read_metrics_for(&none).unwrap_err().ends_with("which has none"));
 }

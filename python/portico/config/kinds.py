@@ -427,6 +427,68 @@ class AdminAddress(AddressText):
         return value if value == "off" else super().from_folder(value, folder)
 
 
+class StatsdAddress(Kind[str]):
+    """Where StatsD takes datagrams, or `off`; a name is looked up by who sends."""
+
+    metavar = "HOST:PORT|unix:PATH|off"
+    expected = "HOST:PORT, udp://HOST:PORT, unix:PATH or off"
+
+    def parse(self, text: str) -> str:
+        text = text.strip()
+        if text.lower() == "off":
+            return "off"
+        if text.startswith("unix:"):
+            path = text.removeprefix("unix:").removeprefix("//")
+            if not path or "\0" in path or len(os.fsencode(path)) > _MOST_PATH_BYTES:
+                raise ValueError
+            return f"unix:{path}"
+        host, _, port = text.removeprefix("udp://").rpartition(":")
+        plain = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        signs = _WITHOUT_SIGNS if plain != host else _WITHOUT_SIGNS_OF_NAMES
+        if not plain.isascii() or not (plain.translate(signs).isalnum() or plain == "::"):
+            raise ValueError
+        return f"{host}:{WholeNumber(1, 65535).parse(port)}"
+
+    def from_folder(self, value: str, folder: str) -> str:
+        prefix, _, path = value.partition("unix:")
+        return value if prefix or not path else f"unix:{os.path.join(folder, path)}"
+
+
+class StatsdPrefix(Kind[str]):
+    """What names of metrics begin with; `none` is an empty one, which an environment variable cannot be."""
+
+    metavar = "NAME|none"
+    expected = "parts of letters, digits, _ and - with dots between them, such as shop.web, or none"
+
+    def parse(self, text: str) -> str:
+        text = text.strip().rstrip(".")
+        if text.lower() == "none":
+            return ""
+        plain = text.replace("_", "").replace("-", "")
+        if not plain.isascii() or not all(part.isalnum() for part in plain.split(".")):
+            raise ValueError
+        return text
+
+    def show(self, value: str) -> str:
+        return value or "none"
+
+
+class StatsdTag(Kind[str]):
+    """A tag of DogStatsD."""
+
+    metavar = "TAG"
+    expected = "a tag such as env:production, without spaces and without , | and #"
+
+    def parse(self, text: str) -> str:
+        text = text.strip()
+        if not text or any(not "!" <= each <= "~" or each in ",|#" for each in text):
+            raise ValueError
+        return text
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
+
+
 class Network(Kind[str]):
     """Peers: an address, a network, `unix`, `*` or `none`; kept as text (it has to pass through an exec)."""
 
@@ -776,6 +838,9 @@ class Middleware(Kind["tuple[str, tuple[tuple[str, Any], ...]]"]):
 
 
 _WITHOUT_SIGNS = str.maketrans("", "", ".:_-")
+_WITHOUT_SIGNS_OF_NAMES = str.maketrans("", "", "._-")
+# sun_path of unix(7), without the zero at its end.
+_MOST_PATH_BYTES = 107
 
 
 def _is_plain(value: object) -> bool:

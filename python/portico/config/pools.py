@@ -46,6 +46,7 @@ _OF_ROUTER_ALONE = (
     *(Settings.access_log_format, Settings.access_log_fields, Settings.access_log_if),
     *(Settings.access_log_skip, Settings.access_log_sample),
     *(Settings.admin_bind, Settings.admin_token_file, Settings.prometheus_client),
+    *(Settings.statsd, Settings.statsd_prefix, Settings.statsd_tags, Settings.statsd_interval_s),
     *(Settings.static_directories, Settings.script_name, Settings.app, Settings.name),
 )
 """What is said of the server as a whole, and means nothing in a pool, which has the router before it."""

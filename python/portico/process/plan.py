@@ -165,6 +165,11 @@ class Plan:
         return self.fewest_workers < self.most_workers
 
     @property
+    def has_metrics(self) -> bool:
+        """Whether somebody is told, or sent, how long requests take."""
+        return bool(self.admin) or self.settings.statsd != "off"
+
+    @property
     def has_load_balancers(self) -> bool:
         """Whether there is somebody to tell how this host stands among others."""
         settings = self.settings

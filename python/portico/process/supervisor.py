@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from portico.process.predecessor import Predecessor
     from portico.process.reforking import Reforking
     from portico.process.reread import Rereading
+    from portico.process.statsd.pushes import StatsdPushes
     from portico.process.templates import Templates
     from portico.process.upstreams.members import UpstreamMembers
 
@@ -96,6 +97,8 @@ class Supervisor:
         self._members: UpstreamMembers | None = None
         # From the first plan on that has an admin address.
         self._admin: AdminAddress | None = None
+        # From the first plan on that has a StatsD receiver.
+        self._statsd: StatsdPushes | None = None
         # From when somebody first asks for them, there or over the control socket.
         self._figures: Figures | None = None
         # From the first plan on that has one, and lets prometheus_client count for it.
@@ -139,6 +142,9 @@ class Supervisor:
                 lambda: self._pools is not None or self._plan.settings.pools is not None, self._have_pools
             ),
             OnDemand(lambda: self._admin is not None or bool(self._plan.admin), self._have_admin),
+            OnDemand(
+                lambda: self._statsd is not None or self._plan.settings.statsd != "off", self._have_statsd
+            ),
         ]
         if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
             self._duties.append(self._line_to_head(plan.settings.pool["line_fd"]))
@@ -206,6 +212,8 @@ class Supervisor:
             return False
         if self._life.readings.is_on_its_way:
             return False  # what the dry run has opened is to be closed: it is killed, and ends soon
+        if self._statsd is not None and not self._statsd.may_end(now_s):
+            return False
         return self._cluster is None or self._cluster.may_end(now_s)
 
     def _settle(self) -> None:
@@ -285,6 +293,22 @@ class Supervisor:
                 sources=self._sources,
             )
         return self._admin
+
+    def _have_statsd(self) -> StatsdPushes:
+        if self._statsd is None:
+            # Here, because few servers push, and each worker would have it.
+            from portico.process.statsd.pushes import StatsdPushes
+
+            self._statsd = StatsdPushes(
+                self._loop,
+                self._generations,
+                self._life,
+                self._scoreboard,
+                leave=self._leave_to_hook,
+                figures=self._have_figures().now,
+                subject=self._subject,
+            )
+        return self._statsd
 
     def _sources(self) -> Sources:
         from portico.process.admin.sources import Sources
@@ -368,7 +392,7 @@ class Supervisor:
         self._keeper.close()
         if self._rereading is not None:
             self._rereading.close()
-        for each in (self._pools, self._head_line, self._members, self._admin):
+        for each in (self._pools, self._head_line, self._members, self._admin, self._statsd):
             if each is not None:
                 each.close()
         self._door.close()
@@ -530,6 +554,8 @@ class Supervisor:
             return
         if self._admin is not None and self._admin.ended(pid, exit_code, time.monotonic()):
             return
+        if self._statsd is not None and self._statsd.ended(pid, exit_code, time.monotonic()):
+            return
         if self._rereading is not None:
             self._rereading.ended(pid, exit_code)
 
@@ -579,6 +605,7 @@ class Supervisor:
             members=self._members,
             totals=self._totals,
             admin=self._admin,
+            statsd=self._statsd,
         )
 
     def _be_replaced(self, report: dict[str, Any]) -> str:
@@ -615,6 +642,8 @@ class Supervisor:
             self._have_members().take_over(before.members, before.plan)
         if before.admin_process:
             self._have_admin().take_over(before.admin_process)
+        if before.statsd:
+            self._have_statsd().take_over(before.statsd)
         self._hooks.upgraded()
         log.info(f"upgraded from {before}: each worker is replaced once its successor is ready")
         self._signals.again(bytes([*before.signals, signal.SIGCHLD]))
@@ -688,6 +717,8 @@ class Supervisor:
         reopen_logs(self._generations, self._keeper.all)
         if self._admin is not None:
             self._admin.renew()
+        if self._statsd is not None:
+            self._statsd.renew(time.monotonic())
         if self._pools is not None:
             self._pools.tell("reopen-logs")
         log.info("the files of the logs are opened anew")
@@ -701,5 +732,7 @@ class Supervisor:
             worker.tell(Verbosity, level)
         if self._admin is not None:
             self._admin.renew()
+        if self._statsd is not None:
+            self._statsd.renew(time.monotonic())
         if self._pools is not None:
             self._pools.tell("log-level", level)

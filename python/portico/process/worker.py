@@ -124,7 +124,7 @@ class WorkerProcess:
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
         self.errors: ErrorLog = log.ErrorStream()
-        self.has_metrics = bool(assignment.plan.admin)
+        self.has_metrics = assignment.plan.has_metrics
         self.application_name = loaded.name
         self.innermost: WSGIApplication | None = loaded.innermost
         self.has_middleware = loaded.has_middleware
@@ -265,6 +265,9 @@ def serve(loaded: Loaded, process: WorkerProcess, assignment: Assignment) -> Non
     others = (process.signal_fd, process.supervisor_fd, process.gate_fd)
     leave_server_behind([*(each.fd for each in process.listeners), *(fd for fd in others if fd >= 0)])
     settings = loaded.settings or assignment.plan.settings
+    log_texts = (settings.access_log_format, settings.access_log_if, *settings.access_log_fields)
+    if any("metric." in text for text in log_texts):
+        _check_metrics(assignment, settings)
     try:
         all_finished = _core.serve(
             loaded.application, settings, process, assignment.scoreboard, assignment.slot
@@ -277,6 +280,14 @@ def serve(loaded: Loaded, process: WorkerProcess, assignment: Assignment) -> Non
         # A thread is still inside the application: waiting for it is what the interpreter's orderly end
         # would do.
         leave_at_once(EXIT_FINE)
+
+
+def _check_metrics(assignment: Assignment, settings: Settings) -> None:
+    """End the process if access lines are to have metrics that the application, now loaded, has not made."""
+    try:
+        _core.check_access_log(settings, assignment.scoreboard, assignment.slot)
+    except ValueError as error:
+        fail(assignment, str(error), exit_code=EXIT_APPLICATION)
 
 
 def leave(assignment: Assignment) -> NoReturn:

@@ -12,7 +12,7 @@
 //! compared and has no value is never true, but for `!=` and `!~`.
 
 use super::date::Dates;
-use super::field::{Field, Value, Wanted};
+use super::field::{self, Field, Value, Wanted};
 use super::record::AccessRecord;
 use std::borrow::Cow;
 
@@ -134,6 +134,7 @@ impl Comparison {
 fn number_of(value: &Value<'_>) -> Option<f64> {
     match value {
         Value::Number(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
         Value::Status(status) => Some((*status).into()),
         Value::Time(ns, unit) => Some(*ns as f64 / unit.ns() as f64),
         Value::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
@@ -149,6 +150,7 @@ fn text_of<'a>(value: &'a Value<'_>) -> Option<Cow<'a, [u8]>> {
         Value::Own(text) => Some(text.as_bytes().into()),
         Value::Address(address) => Some(address.to_string().into_bytes().into()),
         Value::Number(number) => Some(number.to_string().into_bytes().into()),
+        Value::Float(number) => Some(number.to_string().into_bytes().into()),
         Value::Status(status) => Some(format!("{status:03}").into_bytes().into()),
         Value::Time(ns, unit) => Some((ns / unit.ns()).to_string().into_bytes().into()),
         Value::Date(wall_ns, form) => {
@@ -233,7 +235,8 @@ impl<'a> Reader<'a> {
         if !is_name || matches!(name, "and" | "or" | "not") {
             return Err(format!("expected a field such as status, got {}", shown(name)));
         }
-        let field = Field::named(name, self.wanted).ok_or_else(|| format!("unknown field {name}"))?;
+        let field =
+            Field::named(name, self.wanted).ok_or_else(|| format!("unknown field {name}{}", field::hint(name)))?;
         self.take(name);
         let sign = self.peek();
         let Some((_, comparison)) = COMPARISONS.iter().find(|(known, _)| *known == sign) else {

@@ -3,6 +3,8 @@
 //! The names are portico's own and those of uWSGI's `logformat`; gunicorn's letters stand in `template`.
 
 use super::date::DateForm;
+use super::memory::Memory;
+use super::metric::{self, Metric};
 use super::record::{AccessRecord, CLIENT_CLOSED_REQUEST};
 use crate::message::framing::ResponseFraming;
 use crate::message::inbound::Inbound;
@@ -10,6 +12,7 @@ use memchr::{memchr, memrchr};
 use portico_wire::Framing;
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What a record is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +83,8 @@ pub enum Field {
     IsAborted,
     /// What never changes.
     Constant(&'static str),
+    /// The value of a metric, when the line is made.
+    Metric(Arc<Metric>),
 }
 
 /// A part of the request line.
@@ -185,15 +190,6 @@ pub enum TracePart {
     Span,
 }
 
-/// What is told of a process's memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
-    /// Addresses.
-    Virtual,
-    /// Pages that are in memory.
-    Resident,
-}
-
 /// In which unit memory is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
@@ -209,6 +205,8 @@ pub enum Value<'a> {
     Absent,
     /// A number.
     Number(u64),
+    /// A number that may have a fraction; finite.
+    Float(f64),
     /// The status: a number that is written with three digits.
     Status(u16),
     /// Nanoseconds, to be given in a unit.
@@ -311,9 +309,10 @@ const HEADERS: [(&str, &str); 3] = [("referer", "referer"), ("user_agent", "user
 /// The variable of the environ in which hooks for frameworks leave the route.
 pub const ROUTE: &str = "portico.route";
 
-/// Names of variables of the environ that are wanted after a call, in the order in which they were asked for.
+/// Names of variables of the environ that are wanted after a call, in the order in which they were asked for; and
+/// metrics, which have to be found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted(pub Vec<String>);
+pub struct Wanted(pub Vec<String>, pub Vec<Arc<Metric>>);
 
 impl Wanted {
     /// The field for a variable.
@@ -324,6 +323,17 @@ impl Wanted {
         });
         Field::Environ(index)
     }
+
+    fn metric(&mut self, name: &str) -> Option<Field> {
+        let metric = Arc::new(Metric::named(name)?);
+        self.1.push(metric.clone());
+        Some(Field::Metric(metric))
+    }
+}
+
+/// The end of a sentence about a field of this name that there is not.
+pub fn hint(name: &str) -> String {
+    metric::known(name)
 }
 
 impl Field {
@@ -349,6 +359,7 @@ impl Field {
             "header" => Some(Field::RequestHeader(rest.to_ascii_lowercase())),
             "response" => Some(Field::ResponseHeader(rest.to_ascii_lowercase())),
             "environ" | "var" => Some(wanted.environ(rest)),
+            "metric" => wanted.metric(rest),
             _ => None,
         }
     }
@@ -426,6 +437,7 @@ impl Field {
             Field::Message => Value::Text(message(record).into()),
             Field::IsAborted => Value::Number(u64::from(record.status == CLIENT_CLOSED_REQUEST)),
             Field::Constant(text) => Value::Own(text),
+            Field::Metric(metric) => metric.value().map_or(Value::Absent, Value::Float),
         }
     }
 }
@@ -506,18 +518,6 @@ impl UwsgiPart {
             UwsgiPart::Modifier1 => (*modifier1).into(),
             UwsgiPart::Modifier2 => (*modifier2).into(),
         }
-    }
-}
-
-impl Memory {
-    fn now(self) -> Option<u64> {
-        let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
-        let mut pages = pages.split(' ').filter_map(|count| count.parse::<u64>().ok());
-        let count = match self {
-            Memory::Virtual => pages.next(),
-            Memory::Resident => pages.nth(1),
-        };
-        count.map(|count| count * rustix::param::page_size() as u64)
     }
 }
 

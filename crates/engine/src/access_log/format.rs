@@ -2,7 +2,7 @@
 
 use super::date::{DateForm, Dates};
 use super::escaping::{push_escaped, push_value};
-use super::field::{Field, Moment, Part, ROUTE, Time, TracePart, Unit, Value, Wanted};
+use super::field::{self, Field, Moment, Part, ROUTE, Time, TracePart, Unit, Value, Wanted};
 use super::record::AccessRecord;
 use super::syslog::Source;
 use super::template::{self, Piece};
@@ -188,7 +188,7 @@ impl Format {
         for name in names {
             let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
             let field = Field::named(name, &mut self.wanted).filter(|_| is_plain);
-            let field = field.ok_or_else(|| format!("unknown field {name}"))?;
+            let field = field.ok_or_else(|| format!("unknown field {name}{}", field::hint(name)))?;
             if let Some(entry) = &mut self.entry {
                 add_pair(&mut entry.pairs, journal_name(name), field.clone(), Notation::Journal);
             }
@@ -283,7 +283,7 @@ impl Format {
                     match value {
                         Value::Text(text) => push_bounded(line, &text, &mut room, push_json),
                         Value::Status(status) => push_plain(line, &Value::Number(status.into()), dates),
-                        Value::Number(_) | Value::Time(..) => push_plain(line, &value, dates),
+                        Value::Number(_) | Value::Float(_) | Value::Time(..) => push_plain(line, &value, dates),
                         _ => {
                             line.push(b'"');
                             push_plain(line, &value, dates);
@@ -344,6 +344,7 @@ fn push_plain(line: &mut Vec<u8>, value: &Value<'_>, dates: &mut Dates) {
             line.extend_from_slice(digits.format(*number).as_bytes());
             Ok(())
         }
+        Value::Float(number) => write!(line, "{number}"),
         // Three digits, whatever reads the line.
         Value::Status(0) => line.write_all(b"000"),
         Value::Status(status) => line.write_all(digits.format(*status).as_bytes()),

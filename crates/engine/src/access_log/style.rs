@@ -7,6 +7,7 @@ use super::field::{Field, Part, Time};
 use super::format::Format;
 use super::record::{self, AccessRecord, Keeper};
 use super::syslog::{Header, Source};
+use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -110,6 +111,19 @@ impl Style {
             environ: !format.wanted.0.is_empty(),
         };
         Ok(Style { destination, header, format, condition, skipped, share, count: AtomicU64::new(0), wants })
+    }
+
+    /// Reads the metrics that lines have for the worker of `slot`.
+    ///
+    /// # Errors
+    /// A sentence: the application has none of that name.
+    pub fn read_metrics_for(&self, slot: &SlotRef) -> Result<(), String> {
+        self.format.wanted.1.iter().try_for_each(|metric| metric.read_for(slot))
+    }
+
+    /// Whether durations have to be counted for it.
+    pub fn wants_durations(&self) -> bool {
+        self.format.wanted.1.iter().any(|metric| metric.is_of_durations())
     }
 
     /// Appends the line of `record`, whose end is the moment `wall_ns`, without a line end. Where it `is_bounded`, it is

@@ -4,7 +4,7 @@
 //! are words: `%(uri)`. A template may have both.
 
 use super::date::DateForm;
-use super::field::{Field, Moment, Part, Time, Unit, Wanted};
+use super::field::{self, Field, Moment, Part, Time, Unit, Wanted};
 
 /// A part of a template.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn parse(template: &str, wanted: &mut Wanted) -> Result<Vec<Piece>, String> 
 }
 
 fn word(name: &str, wanted: &mut Wanted) -> Result<Field, String> {
-    Field::named(name, wanted).ok_or_else(|| format!("unknown variable %({name})"))
+    Field::named(name, wanted).ok_or_else(|| format!("unknown variable %({name}){}", field::hint(name)))
 }
 
 /// gunicorn's variable of this name, if it is one of its letters.

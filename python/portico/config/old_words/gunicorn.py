@@ -19,7 +19,6 @@ _LOGGING = (
     "say, "
     "and the application configures its own"
 )
-_STATSD = "there is no statsd; the access log has the status, size and duration of each request"
 _PASTE = (
     'write a module with `application = paste.deploy.loadapp("config:/srv/shop.ini")`, and name it as APP'
 )
@@ -60,6 +59,17 @@ def _syslog_address(value: str) -> list[str]:
         f"expected udp://HOST:PORT or unix://PATH, got {value}: a record is one datagram, which the daemon "
         "of this host may send on by TCP"
     )
+
+
+def _statsd(value: str) -> list[str]:
+    """Make the address of a receiver ours; names are as before, unless another prefix is given."""
+    place = value.strip()
+    if place.startswith("unix:"):
+        return ["--statsd", place, "--statsd-prefix", "gunicorn"]
+    host, colon, _ = place.rpartition(":")
+    # As gunicorn has it, a port may be left out.
+    has_port = colon and not (place.startswith("[") and place.endswith("]"))
+    return ["--statsd", place if has_port and host else f"{place}:8125", "--statsd-prefix", "gunicorn"]
 
 
 def _is_octal(value: str) -> bool:
@@ -161,10 +171,25 @@ GUNICORN = Server(
             "-R --enable-stdio-inheritance",
             note="not needed: workers have portico's standard output and standard error",
         ),
-        Instead("--statsd-host ADDRESS", note=_STATSD),
-        Instead("--dogstatsd-tags TAGS", note=_STATSD),
-        Instead("--statsd-prefix TEXT", note=_STATSD),
-        Instead("--enable-backlog-metric", note=_STATSD),
+        Becomes(
+            "--statsd-host --statsd-socket ADDRESS",
+            "--statsd",
+            convert=_statsd,
+            is_weak=True,
+            note="with `--statsd-prefix gunicorn`, so that names go on, but for `request.status.200`, which "
+            "is `request.status.2xx` ([run/statsd.md](run/statsd.md))",
+        ),
+        Becomes("--dogstatsd-tags TAGS", "--statsd-tags", note="labels are tags, too"),
+        Same(
+            "--statsd-prefix TEXT",
+            note="it is all that stands before the name: `TEXT.gunicorn`, for names as before",
+        ),
+        Becomes(
+            "--enable-backlog-metric",
+            "",
+            convert=lambda _: [],
+            note="not needed: `backlog` is always sent, as a gauge",
+        ),
         # Process naming
         Same("-n --name NAME", key="proc_name"),
         Instead("", key="default_proc_name", note="not needed: gunicorn's own"),

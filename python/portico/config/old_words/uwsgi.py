@@ -14,7 +14,10 @@ _FILE = (
     "stand in it"
 )
 _EMPEROR = "`apps` of `[routes]` in portico.toml names a folder of applications (docs/pools.md)"
-_STATS = "there is no stats server; the access log has the status, size and duration of each request"
+_METRICS = (
+    "`--admin-bind` has metrics for Prometheus and `--statsd` pushes them, those of the application too "
+    "(docs/run/metrics.md)"
+)
 _TASKS = (
     "leave background work to a task queue (Celery, RQ, Dramatiq), and the clock to cron or a timer of "
     "systemd"
@@ -50,6 +53,17 @@ _WAITS = (
 )
 _INTERPRETER = "start portico with the Python that is meant; options stand before -m: `python -O -m portico`"
 _CACHE = "the server keeps no data for the application: use Redis, memcached or the database"
+
+
+def _stats_push(value: str) -> list[str]:
+    """Make `statsd:ADDRESS,PREFIX` ours; uWSGI's own prefix is its name."""
+    kind, _, where = value.strip().partition(":")
+    if kind not in ("statsd", "dogstatsd", "socket"):
+        raise Elsewhere(_METRICS)
+    if kind == "socket":
+        raise Elsewhere("`portico ctl status --json` is what it would send; `--statsd` pushes metrics")
+    place, _, prefix = where.partition(",")
+    return ["--statsd", place, "--statsd-prefix", prefix or "uwsgi"]
 
 
 def _with_mount(value: str) -> list[str]:
@@ -491,6 +505,14 @@ _LOGGING: tuple[OldWord, ...] = (
     Instead("--log-*", note=_LOGS),
     Instead("--logger-* --loggers-list", note=_LOGS),
     Instead("-m --memory-report", note="systemd or the container measures memory; `ps -o pid,rss` shows it"),
+    Becomes(
+        "--stats-push --stats-pusher WHERE",
+        "--statsd",
+        convert=_stats_push,
+        note="of `statsd:ADDRESS,PREFIX`; what names become: [run/statsd.md](run/statsd.md)",
+    ),
+    Becomes("--stats-pusher-default-freq S", "--statsd-interval"),
+    Becomes("--dogstatsd-extra-tags TAGS", "--statsd-tags", note="labels are tags, too"),
     Instead(
         "--stats --stats*",
         note="`portico ctl status`, `workers` and `requests` tell it, with --json for programs "
@@ -499,7 +521,7 @@ _LOGGING: tuple[OldWord, ...] = (
     Instead(
         "--snmp* --carbon* --metric* --enable-metrics --rrdtool* --alarm* --backlog-alarm --lq-alarm "
         "--listen-queue-alarm --segfault-alarm --not-log-alarm --not-alarm-log",
-        note=_STATS,
+        note=_METRICS,
     ),
     Instead(
         "--ping* --nagios --connect-and-read --extract ADDRESS",

@@ -1,12 +1,21 @@
-"""Where those who run the server look at it."""
+"""Where those who run the server look at it, and who is sent what there is to see."""
 
 from __future__ import annotations
 
-from portico.config.kinds import AdminAddress, FilePath, Flag
-from portico.config.setting import Group, Setting
+from portico.config.kinds import (
+    AdminAddress,
+    Duration,
+    FilePath,
+    Flag,
+    StatsdAddress,
+    StatsdPrefix,
+    StatsdTag,
+)
+from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
 
 _ADMIN = Group("admin", "admin")
+_STATSD = Group("statsd", "statsd")
 
 
 class AdminSettings(Values):
@@ -45,4 +54,50 @@ class AdminSettings(Values):
         documentation="Whether what the application counts by the library prometheus_client is told at the "
         "admin address, of all workers together: its multiprocess mode is set up, by "
         "PROMETHEUS_MULTIPROC_DIR, unless that variable is set already.",
+    )
+
+
+class StatsdSettings(Values):
+    """The rows of the group `statsd`."""
+
+    __slots__ = ()
+
+    statsd = Setting(
+        "statsd",
+        StatsdAddress(),
+        "off",
+        group=_STATSD,
+        key="address",
+        documentation="Who is sent the metrics, in the line protocol of StatsD, by a process of its own: "
+        "HOST:PORT for UDP, unix:PATH for a datagram socket; off is nobody. Needs no admin address. Counts "
+        "are exact over reloads, upgrades and the ends of workers, and what is left is sent when the server "
+        "stops. Names and types are in docs/run/statsd.md.",
+    )
+    statsd_prefix = Setting(
+        "statsd_prefix",
+        StatsdPrefix(),
+        "portico",
+        group=_STATSD,
+        key="prefix",
+        documentation="What the names of metrics begin with, before a dot; none is nothing. With gunicorn, "
+        "dashboards of gunicorn go on: gunicorn.requests, gunicorn.request.duration, gunicorn.workers.",
+    )
+    statsd_tags = ManySetting(
+        "statsd_tags",
+        StatsdTag(),
+        (),
+        separator=",",
+        group=_STATSD,
+        key="tags",
+        documentation="Tags that each line has, as DogStatsD takes them: env:production. With one, labels "
+        "such as the route are tags, too; without, there are no tags at all. May be repeated.",
+    )
+    statsd_interval_s = Setting(
+        "statsd_interval",
+        Duration(0.1, 3600.0),
+        2.0,
+        group=_STATSD,
+        key="interval",
+        documentation="How often metrics are pushed. A fifth of the time that the receiver sums up, or "
+        "less, shows no steps that are not there.",
     )

@@ -21,6 +21,7 @@ from portico.config.identity import are_privileges_given_up
 from portico.config.reach import is_reached_from_elsewhere
 from portico.errors import EXIT_FINE, quoted
 from portico.process.admin.question import Question
+from portico.process.admin.started import when_started
 from portico.process.messages import Ready, encode
 from portico.process.plan import handed_settings
 from portico.process.signals import WORKER_SIGNALS, signal
@@ -149,20 +150,7 @@ def _of_this_process(supervisor_pid: int) -> Samples:
     """Return what stays the same while this process lives."""
     python = sys.version.partition(" ")[0]
     samples: Samples = {"portico_build_info": [((_core.__version__, python), 1)]}
-    started_at_s = _started_at_s(supervisor_pid)
+    started_at_s = when_started(supervisor_pid)
     if started_at_s is not None:
         samples["process_start_time_seconds"] = [((), started_at_s)]
     return samples
-
-
-def _started_at_s(pid: int) -> float | None:
-    """Return when a process has started, in seconds since 1970; None where nobody knows."""
-    try:
-        with open("/proc/stat", encoding="ascii") as file:
-            booted_at_s = next(int(line.split()[1]) for line in file if line.startswith("btime "))
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            # Behind the name, which may hold anything: the 22nd field (proc_pid_stat(5)).
-            ticks = int(file.read().rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError, StopIteration):
-        return None
-    return booted_at_s + ticks / os.sysconf("SC_CLK_TCK")
