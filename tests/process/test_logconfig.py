@@ -315,7 +315,7 @@ def test_a_process_that_the_application_forks_logs_too(served: Portico, tmp_path
     wait_for(tmp_path, "failed")
 
 
-def test_a_reload_reads_it_anew_and_refuses_what_is_wrong(served: Portico, tmp_path: Path) -> None:
+def test_a_reload_reads_it_anew_and_rejects_what_is_wrong(served: Portico, tmp_path: Path) -> None:
     write(tmp_path, TOML.replace('"records"\nformatter', '"others"\nformatter'))
     # Nobody has the classes of before.
     (tmp_path / "formats.py").write_text(
@@ -475,7 +475,7 @@ def test_check_says_of_what_is_fine_only_what_is_worth_a_look(tmp_path: Path) ->
     assert "logconfig has no handler for portico.error: portico's records go to standard error" in done.stdout
 
 
-def test_config_shows_the_table_as_it_could_stand_in_a_file(tmp_path: Path) -> None:
+def test_config_shows_the_table_as_a_file_would_have_it(tmp_path: Path) -> None:
     write(tmp_path, TOML)
     (tmp_path / "shop.py").write_text("application = None\n")
     command = [sys.executable, "-m", "portico", "config", "shop"]
