@@ -25,6 +25,7 @@ use portico_engine::access_log::destination::Destination;
 use portico_engine::access_log::record::{AccessRecord, ServedBy};
 use portico_engine::access_log::style::Style;
 use portico_engine::durations::{BOUNDS_NS, Counted, Labels};
+use portico_engine::log::queue::Next;
 use portico_engine::settings::Settings;
 use portico_engine::upstream::address::Place;
 use portico_engine::{
@@ -238,8 +239,64 @@ fn log_lines(text: &str) {
 /// was all.
 #[pyfunction]
 fn flush_log(py: Python<'_>, patience_s: f64) -> bool {
-    error_log::flush()
+    error_log::is_done()
         || (patience_s > 0.0 && py.detach(|| error_log::flush_within(Duration::from_secs_f64(patience_s))))
+}
+
+/// From now on records of the error log are lines of JSON in a pipe, in this process and in those that it forks: where
+/// to read them.
+#[pyfunction]
+fn pipe_log() -> PyResult<RawFd> {
+    Ok(error_log::write_to_pipe()?.into_raw_fd())
+}
+
+/// From now on records of the error log go to standard error again.
+#[pyfunction]
+fn unpipe_log() {
+    error_log::write_to_standard_error();
+}
+
+/// Writes a line that is no record into that pipe.
+#[pyfunction]
+fn order_log(line: &str) {
+    error_log::write_to_reader(line);
+}
+
+/// Writes one entry to standard error, wherever records go.
+#[pyfunction]
+fn log_plainly(level: &str, message: &str) -> PyResult<()> {
+    error_log::log_plainly(level_named(level)?, message);
+    Ok(())
+}
+
+/// From now on records of this process wait for `next_record`.
+#[pyfunction]
+fn queue_log() {
+    error_log::queue::begin();
+}
+
+/// They no longer do; those that wait are still to be taken out.
+#[pyfunction]
+fn unqueue_log() {
+    error_log::queue::end();
+}
+
+/// A record: level, time in seconds, sentence, fields, and what was raised.
+type RecordParts = (&'static str, f64, String, HashMap<&'static str, String>, Option<Py<PyAny>>);
+
+/// Waits for the next record; none at the end. One of the level `reopen` is none: files are to be opened anew.
+#[pyfunction]
+fn next_record(py: Python<'_>) -> Option<RecordParts> {
+    match py.detach(error_log::queue::next) {
+        Next::End => None,
+        Next::Reopen => Some(("reopen", 0.0, String::new(), HashMap::new(), None)),
+        Next::Handle(record) => {
+            let error = record.error.and_then(|error| error.downcast::<Py<PyAny>>().ok()).map(|error| *error);
+            #[expect(clippy::cast_precision_loss, reason = "a fraction of a microsecond")]
+            let created_s = record.created_ns as f64 / 1e9;
+            Some((record.level.name(), created_s, record.message, record.fields.into_iter().collect(), error))
+        }
+    }
 }
 
 /// What `settings` say of access lines, for a terminal or something else.
@@ -420,6 +477,13 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(log, module)?)?;
     module.add_function(wrap_pyfunction!(log_lines, module)?)?;
     module.add_function(wrap_pyfunction!(flush_log, module)?)?;
+    module.add_function(wrap_pyfunction!(log_plainly, module)?)?;
+    module.add_function(wrap_pyfunction!(pipe_log, module)?)?;
+    module.add_function(wrap_pyfunction!(unpipe_log, module)?)?;
+    module.add_function(wrap_pyfunction!(order_log, module)?)?;
+    module.add_function(wrap_pyfunction!(queue_log, module)?)?;
+    module.add_function(wrap_pyfunction!(unqueue_log, module)?)?;
+    module.add_function(wrap_pyfunction!(next_record, module)?)?;
     module.add_function(wrap_pyfunction!(configure_log, module)?)?;
     module.add_function(wrap_pyfunction!(give_back_memory, module)?)?;
     module.add_function(wrap_pyfunction!(name_process, module)?)?;

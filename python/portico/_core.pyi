@@ -46,9 +46,14 @@ __all__ = [
     "is_to_say_that_metrics_are_full",
     "log",
     "log_lines",
+    "log_plainly",
     "metrics_here",
     "name_process",
+    "next_record",
     "open_log_socket",
+    "order_log",
+    "pipe_log",
+    "queue_log",
     "read_member",
     "receive_descriptors",
     "restrict_writes",
@@ -58,6 +63,8 @@ __all__ = [
     "set_log_level",
     "setting_names",
     "socket_pair",
+    "unpipe_log",
+    "unqueue_log",
 ]
 
 __version__: str
@@ -304,6 +311,33 @@ def flush_log(patience_s: float) -> bool:
     """Write what was kept while nobody read standard error, waiting at most `patience_s` seconds.
 
     Returns whether that was all.
+    """
+
+def log_plainly(level: str, message: str) -> None:
+    """Write one record to standard error, wherever records go."""
+
+def pipe_log() -> int:
+    """Have records from now on written as lines of JSON into a pipe; returns the descriptor to read it by.
+
+    Holds for this process and for those that it forks.
+    """
+
+def unpipe_log() -> None:
+    """Have records from now on written to standard error again."""
+
+def order_log(line: str) -> None:
+    """Write a line that is no record into the pipe of `pipe_log`; nothing if there is none."""
+
+def queue_log() -> None:
+    """Have records of this process wait for `next_record` from now on, up to a bound; nobody waits for it."""
+
+def unqueue_log() -> None:
+    """End that; what waits is still to be taken by `next_record`."""
+
+def next_record() -> tuple[str, float, str, dict[str, str], BaseException | None] | None:
+    """Wait for a record: level, time, sentence, fields, exception; None after `unqueue_log`.
+
+    With the level `reopen` it is none: files of logs are to be opened anew.
     """
 
 def configure_log(level: str, colour: bool, json: bool = False) -> None:

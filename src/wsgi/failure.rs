@@ -6,11 +6,12 @@ use crate::embedder::Embedder;
 use crate::names::Names;
 use crate::shown::{message, traceback, type_name};
 use portico_engine::access_log::field::ROUTE;
-use portico_engine::log::{Failure, Level, is_json, log, log_failure, log_request_failure};
+use portico_engine::log::{Failure, Level, is_json, is_queued, log, log_failure, log_request_failure, queue_failure};
 use portico_engine::message::inbound::Inbound;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+use std::any::Any;
 
 /// Bytes of a name that comes from a client or from the application.
 const MOST_NAME_BYTES: usize = 256;
@@ -79,16 +80,22 @@ impl RequestLabel<'_> {
         let (bytes, head) = (self.inbound.bytes(), &self.inbound.head);
         let shown = |text: &[u8]| text.get(..MOST_NAME_BYTES).unwrap_or(text).escape_ascii().to_string();
         let value = error.value(py).as_any();
+        let is_text = !is_queued();
         let failure = Failure {
+            application: &self.application.name,
             method: &shown(head.method.of(bytes)),
             path: &head.path.of(bytes).escape_ascii().to_string(),
             route: &shown(&self.logged.value(py, ROUTE)),
             request_id: &shown(&self.logged.request_id(py)),
             error_type: &type_name(value),
-            error_message: &if is_json() { message(value) } else { String::new() },
-            stack_trace: &traceback(py, error),
+            error_message: &if is_text && is_json() { message(value) } else { String::new() },
+            stack_trace: &if is_text { traceback(py, error) } else { String::new() },
         };
-        log_request_failure(sentence, &failure);
+        if is_text {
+            log_request_failure(sentence, &failure);
+        } else {
+            queue_failure(sentence.to_owned(), &failure, raised(py, error));
+        }
     }
 
     /// Logs what the application did against PEP 3333 without raising.
@@ -117,14 +124,25 @@ pub fn not_bytes(what: &str, got: &Bound<'_, PyAny>, place: Option<String>) -> P
 
 /// Logs `error`, which a signal handler raised where no call could get it.
 pub fn log_handler_exception(py: Python<'_>, error: &PyErr) {
-    let text = traceback(py, error);
-    log_failure(&format!("a signal handler of the application failed\n{text}"));
+    log_exception(py, "a signal handler of the application failed", error);
 }
 
 /// Logs `error`, which a callback of portico.on_disconnect raised, with its traceback.
 pub fn log_callback_exception(py: Python<'_>, application: &str, error: &PyErr) {
-    let text = traceback(py, error);
-    log_failure(&format!("a portico.on_disconnect callback of the application {application} failed\n{text}"));
+    log_exception(py, &format!("a portico.on_disconnect callback of the application {application} failed"), error);
+}
+
+/// Logs `error` outside of a call.
+fn log_exception(py: Python<'_>, sentence: &str, error: &PyErr) {
+    if is_queued() {
+        return queue_failure(sentence.to_owned(), &Failure::default(), raised(py, error));
+    }
+    log_failure(&format!("{sentence}\n{}", traceback(py, error)));
+}
+
+/// `error`, for the record of the logging of Python.
+fn raised(py: Python<'_>, error: &PyErr) -> Box<dyn Any + Send> {
+    Box::new(error.clone_ref(py).into_value(py).into_any())
 }
 
 /// The name that an application has itself, or its type, after its module's.

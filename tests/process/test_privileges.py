@@ -535,3 +535,40 @@ def test_root_is_not_warned_where_workers_are_somebody_else(start: Start) -> Non
     portico = start("-u", "nobody", "-b", "0.0.0.0:0")
     portico.wait_ready()
     assert "as root" not in portico.log()
+
+
+LOGGING = """
+[logconfig.handlers.records]
+class = "logging.FileHandler"
+filename = "records"
+[logconfig.root]
+level = "INFO"
+handlers = ["records"]
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["forked", "preloaded"])
+def test_the_thread_of_logging_keeps_nothing_and_its_files_are_open(
+    start: Start, folder: Path, options: tuple[str, ...]
+) -> None:
+    (folder / "portico.toml").write_text(LOGGING)
+    (folder / "shop.py").write_text("def application(environ, start_response):\n    raise KeyError(7)\n")
+    portico = start("--user", USER.pw_name, "--no-new-privs", *options)
+    records = folder / "records"
+
+    def has(text: str) -> bool:
+        return records.exists() and text in records.read_text()
+
+    wait_until(lambda: has("ready in "), what="the start")
+    with portico.ask():
+        wait_until(lambda: has("failed\nTraceback"), what="the record of a failure")
+    # After the log process, and the template.
+    worker = portico.worker_pids[-1]
+    threads = [(task / "status").read_text() for task in Path(f"/proc/{worker}/task").iterdir()]
+    # Its own, the watchdog, that of logging.
+    assert len(threads) >= 3
+    for status in threads:
+        assert f"Uid:\t{USER.pw_uid}\t{USER.pw_uid}" in status
+        assert f"CapPrm:\t{NO_CAPABILITIES}" in status
+        assert "NoNewPrivs:\t1" in status
+    portico.stop()

@@ -25,7 +25,7 @@ from .pages import blocks, page
 from .sentences import ROOT
 
 PAGE = page("logs")
-READER, TELL_FLASK, TELL_DJANGO, FLASK, DJANGO = blocks("logs", "python")
+READER, TELL_FLASK, TELL_DJANGO, FORMATTER, FLASK, DJANGO = blocks("logs", "python")
 LINES, _, FORMATS = PAGE.partition("## Other formats")
 ROWS = re.findall(r"^\| (`.+?`|the rest) \| (.*) \|$", LINES, re.MULTILINE)
 EXAMPLES = re.findall(r"^    (.*)$", PAGE.partition("To read it")[0], re.MULTILINE)
@@ -296,3 +296,39 @@ def test_django_logs_its_errors_only_if_it_is_told_to(start: Start, tmp_path: Pa
         assert lines_of(portico, "own.log", "ZeroDivisionError")
     portico.stop()
     assert ("ZeroDivisionError" in (tmp_path / "own.log").read_text()) == is_set_up
+
+
+FAILING = """
+def app(environ, start_response):
+    raise KeyError(7)
+"""
+
+
+def test_the_set_up_of_logging_makes_one_line_of_a_failure(start: Start, tmp_path: Path) -> None:
+    (configuration,) = [block for block in blocks("logs", "toml") if "[logconfig." in block]
+    files = {"portico.toml": configuration, "json_lines.py": FORMATTER}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    portico = start(FAILING, application="shop:app")
+    lines_of(portico, "errors.jsonl", "ready in")
+    with Connection(("127.0.0.1", portico.port)) as connection:
+        connection.request("/cart/7", headers=["X-Request-ID: 7f3a"])
+    [line] = lines_of(portico, "errors.jsonl", "failed")
+    record = json.loads(line)
+    example = next(block for block in blocks("logs", "log") if block.startswith("{"))
+    shown = json.loads(example)
+    assert record.keys() == shown.keys()
+    assert {**record, "time": 0, "traceback": ""} == {**shown, "time": 0, "traceback": ""}
+    assert record["traceback"].endswith("KeyError: 7")
+    portico.stop()
+
+
+def test_the_file_of_logging_is_one_that_a_server_takes(start: Start, tmp_path: Path) -> None:
+    (configuration,) = [block for block in blocks("logs", "toml") if "logconfig =" in block]
+    (tmp_path / "portico.toml").write_text(configuration)
+    handlers = {"file": {"class": "logging.FileHandler", "filename": "own.log"}}
+    config = {"version": 1, "handlers": handlers, "root": {"level": "INFO", "handlers": ["file"]}}
+    (tmp_path / "logging.json").write_text(json.dumps(config))
+    portico = start(FAILING, application="shop:app")
+    assert lines_of(portico, "own.log", "ready in")
+    portico.stop()

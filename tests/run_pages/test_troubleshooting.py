@@ -89,6 +89,7 @@ EXCEPTIONS = {
     "dict[tuple[": "a type",
     "Cannot overwrite a value": "of Python's own reader of TOML; the page has it as it is shown",
     "portico ctl log-level": "where a setting comes from",
+    "Unable to configure": "of Python's own logging",
     "What is printed": "a heading of the help",
     "Did you mean <> <>?": "of the command line's own errors, which show it",
     "loading the application, <> of <> ready": "of the status for systemd: docs/operations.md",

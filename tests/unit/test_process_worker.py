@@ -24,7 +24,7 @@ NOT_FOR_THE_ENGINE = {
     *("user", "group", "groups", "umask", "limits", "no_new_privs", "capabilities"),
     *("read_only", "writable", "landlock", "hooks"),
     *("chdir", "pythonpath", "env"),
-    *("error_log", "error_log_format", "log_level"),
+    *("error_log", "error_log_format", "logconfig", "log_level"),
     *("control", "pid_file"),
     *("cluster_agent", "cluster_haproxy", "cluster_eds_file", "cluster_backend"),
     *("cluster_server", "cluster_address", "cluster_options"),

@@ -2,11 +2,21 @@
 //!
 //! Needs no interpreter, so connection tasks may use it. Nobody waits for who reads it: what a full pipe does not take is
 //! kept, and beyond a bound given up, which is said once the pipe takes lines again.
+//!
+//! With `logconfig` records go another way: those of workers into `queue`, those of all other processes of portico through
+//! a pipe to a process that has the handlers.
+//!
+//! 1. `level`: how much a record matters. `queue`: records that wait for Python's logging.
+
+mod level;
+pub mod queue;
 
 use crate::clock;
 use crate::json_text::{ECS_VERSION, push_json};
 use crate::line_writer::LineWriter;
 use crate::lock::lock;
+pub use level::Level;
+use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process;
@@ -17,41 +27,18 @@ use std::time::{Duration, Instant};
 /// Bytes kept at most while standard error takes nothing.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// How much a line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Each step of each request.
-    Trace,
-    /// What a peer did wrong, and other detail.
-    Debug,
-    /// The life of the server.
-    Info,
-    /// Something an operator should look at.
-    Warning,
-    /// An application or a worker failed.
-    Error,
-    /// The server cannot go on.
-    Critical,
-}
-
-const NAMES: [&str; 6] = ["trace", "debug", "info", "warning", "error", "critical"];
 const COLOURS: [&str; 6] = ["2", "2", "36", "33", "31", "1;31"];
 
 static THRESHOLD: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static COLOUR: AtomicBool = AtomicBool::new(false);
 static JSON: AtomicBool = AtomicBool::new(false);
+/// Whether records go through a pipe, and not to standard error.
+static IS_PIPED: AtomicBool = AtomicBool::new(false);
 /// The process whose lines `OUTPUT` keeps. One that it has forked may have copied them, and a lock that nobody opens.
 static OWNER: AtomicU32 = AtomicU32::new(0);
-static OUTPUT: Mutex<Output> = Mutex::new(Output { writer: None, kept: Vec::new(), lost: 0 });
-
-impl Level {
-    /// The level called `name`, one of trace, debug, info, warning, error, critical.
-    pub fn named(name: &str) -> Option<Level> {
-        [Level::Trace, Level::Debug, Level::Info, Level::Warning, Level::Error, Level::Critical]
-            .into_iter()
-            .find(|level| NAMES[*level as usize] == name)
-    }
-}
+static OUTPUT: Mutex<Output> = Mutex::new(Output::new(false));
+/// Records on their way through a pipe. Its lock is taken before the other.
+static PIPE: Mutex<Output> = Mutex::new(Output::new(true));
 
 /// Sets what this process writes from now on, and whether it is coloured, or JSON; nothing that it has as a copy of its parent's.
 /// Called while it has one thread.
@@ -60,9 +47,9 @@ pub fn configure(threshold: Level, colour: bool, json: bool) {
     COLOUR.store(colour, Ordering::Relaxed);
     JSON.store(json, Ordering::Relaxed);
     OWNER.store(process::id(), Ordering::Relaxed);
+    lock(&PIPE).forget();
     let mut output = lock(&OUTPUT);
-    output.kept = Vec::new();
-    output.lost = 0;
+    output.forget();
     output.open();
 }
 
@@ -79,6 +66,38 @@ pub fn replace_standard_error(file: &OwnedFd) -> io::Result<()> {
     Ok(rustix::stdio::dup2_stderr(file)?)
 }
 
+/// From now on records are lines of JSON in a pipe, in this process and in those that it forks; returns its other end.
+///
+/// # Errors
+/// No pipe can be had.
+pub fn write_to_pipe() -> io::Result<OwnedFd> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // A writer has the pipe open by itself.
+    let pipe = LineWriter::new(write.as_fd())?;
+    lock(&PIPE).writer = Some(pipe);
+    IS_PIPED.store(true, Ordering::Relaxed);
+    Ok(read)
+}
+
+/// From now on records go to standard error again.
+pub fn write_to_standard_error() {
+    let mut pipe = lock(&PIPE);
+    if is_owner() {
+        pipe.flush();
+    }
+    // In a forked process it is its parent's.
+    pipe.forget();
+    pipe.writer = None;
+    IS_PIPED.store(false, Ordering::Relaxed);
+}
+
+/// Writes `line` to who reads the pipe, if anybody does.
+pub fn write_to_reader(line: &str) {
+    if is_piped() {
+        lock(&PIPE).add(format!("{line}\n").as_bytes());
+    }
+}
+
 /// Whether entries of `level` are written: asked before an entry that costs something to word.
 pub fn is_on(level: Level) -> bool {
     (level as u8) >= THRESHOLD.load(Ordering::Relaxed)
@@ -87,18 +106,44 @@ pub fn is_on(level: Level) -> bool {
 /// Writes one entry in one system call, so that the lines of several processes never mix.
 pub fn log(level: Level, message: &str) {
     if is_on(level) {
-        write(entry(level, message).as_bytes());
+        log_always(level, message);
     }
 }
 
 /// Writes that the application has failed, whatever the level is: that is for what the server says of itself.
 pub fn log_failure(message: &str) {
-    write(entry(Level::Error, message).as_bytes());
+    log_always(Level::Error, message);
+}
+
+fn log_always(level: Level, message: &str) {
+    if is_queued() {
+        return queue::put(level, message.trim_end_matches('\n').to_owned(), Vec::new(), None);
+    }
+    write_record(entry(level, message).as_bytes());
+}
+
+/// Writes one entry to standard error, wherever records go.
+pub fn log_plainly(level: Level, message: &str) {
+    write_lines(plain_entry(level, message).trim_end_matches('\n'));
+}
+
+/// Whether records go to the logging of Python in this process: asked before what is raised is made a text.
+pub fn is_queued() -> bool {
+    queue::is_on() && is_owner()
+}
+
+/// As `log_failure`, for who has asked `is_queued`, with what was raised in place of its text.
+pub fn queue_failure(message: String, failure: &Failure<'_>, error: Box<dyn Any + Send>) {
+    let fields = failure.fields().into_iter().filter(|(_, value)| !value.is_empty());
+    let fields = fields.map(|(name, value)| (name, value.to_owned())).collect();
+    queue::put(Level::Error, message, fields, Some(error));
 }
 
 /// What is known of a request that has failed, and of why.
 #[derive(Default)]
 pub struct Failure<'a> {
+    /// Who has failed, such as `shop.web:application`.
+    pub application: &'a str,
     /// The request's method.
     pub method: &'a str,
     /// Its path, as it was sent.
@@ -115,6 +160,18 @@ pub struct Failure<'a> {
     pub stack_trace: &'a str,
 }
 
+impl Failure<'_> {
+    fn fields(&self) -> [(&'static str, &str); 5] {
+        [
+            ("service.name", self.application),
+            ("http.request.method", self.method),
+            ("url.path", self.path),
+            ("http.route", self.route),
+            ("http.request.id", self.request_id),
+        ]
+    }
+}
+
 /// As `log_failure`, of a request: one record, of some lines, or one of JSON with all that is known in fields.
 pub fn log_request_failure(message: &str, failure: &Failure<'_>) {
     let mut text = message.to_owned();
@@ -124,7 +181,7 @@ pub fn log_request_failure(message: &str, failure: &Failure<'_>) {
         }
     }
     if !is_json() {
-        return write(entry(Level::Error, &format!("{text}\n{}", failure.stack_trace)).as_bytes());
+        return write_record(entry(Level::Error, &format!("{text}\n{}", failure.stack_trace)).as_bytes());
     }
     let fields = [
         ("http.request.method", failure.method),
@@ -135,7 +192,7 @@ pub fn log_request_failure(message: &str, failure: &Failure<'_>) {
         ("error.message", failure.error_message),
         ("error.stack_trace", failure.stack_trace.trim_end_matches('\n')),
     ];
-    write(json_entry(Level::Error, message, &fields).as_slice());
+    write_record(json_entry(Level::Error, message, &fields).as_slice());
 }
 
 /// Writes whole lines of the application's own, as they are.
@@ -145,12 +202,24 @@ pub fn write_lines(text: &str) {
 
 /// Writes what is kept, as far as it can be without waiting; true if that was all.
 pub fn flush() -> bool {
-    !is_owner() || lock(&OUTPUT).flush()
+    if !is_owner() {
+        return true;
+    }
+    let is_piped_on = !is_piped() || lock(&PIPE).flush();
+    lock(&OUTPUT).flush() && is_piped_on
 }
 
-/// As `flush`, waiting at most `patience` for who reads.
+/// Whether there is nothing that `flush_within` would wait for, as far as that can be without waiting.
+pub fn is_done() -> bool {
+    flush() && (!is_queued() || queue::is_empty())
+}
+
+/// As `flush`, waiting at most `patience` for who reads, and for what handles records.
 pub fn flush_within(patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
+    if is_queued() {
+        queue::wait_until_empty(deadline);
+    }
     loop {
         if flush() {
             return true;
@@ -164,7 +233,7 @@ pub fn flush_within(patience: Duration) -> bool {
 
 /// Whether entries are lines of JSON.
 pub fn is_json() -> bool {
-    JSON.load(Ordering::Relaxed)
+    JSON.load(Ordering::Relaxed) || is_piped()
 }
 
 /// A line of JSON with fields of the Elastic Common Schema; those that are empty are not there.
@@ -178,7 +247,7 @@ fn json_entry(level: Level, message: &str, fields: &[(&str, &str)]) -> Vec<u8> {
         now.month,
         now.day,
         nanoseconds / 1_000_000 % 1000,
-        NAMES[level as usize]
+        level.name()
     )
     .into_bytes();
     push_json(&mut line, message.trim_end_matches('\n').as_bytes(), usize::MAX);
@@ -195,12 +264,22 @@ fn json_entry(level: Level, message: &str, fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 fn entry(level: Level, message: &str) -> String {
-    if is_json() {
-        return String::from_utf8_lossy(&json_entry(level, message, &[])).into_owned();
-    }
+    if is_json() { json_text(level, message) } else { text_entry(level, message) }
+}
+
+/// As `entry`, for standard error.
+fn plain_entry(level: Level, message: &str) -> String {
+    if JSON.load(Ordering::Relaxed) { json_text(level, message) } else { text_entry(level, message) }
+}
+
+fn json_text(level: Level, message: &str) -> String {
+    String::from_utf8_lossy(&json_entry(level, message, &[])).into_owned()
+}
+
+fn text_entry(level: Level, message: &str) -> String {
     let now = clock::civil(clock::wall_s());
     let (hour, minute, second) = now.time;
-    let name = NAMES[level as usize];
+    let name = level.name();
     let pid = process::id();
     let label = if COLOUR.load(Ordering::Relaxed) {
         format!("\x1b[{}m[{name}]\x1b[0m", COLOURS[level as usize])
@@ -257,6 +336,18 @@ fn is_owner() -> bool {
     OWNER.load(Ordering::Relaxed) == process::id()
 }
 
+fn is_piped() -> bool {
+    IS_PIPED.load(Ordering::Relaxed) && is_owner()
+}
+
+fn write_record(lines: &[u8]) {
+    if is_piped() {
+        lock(&PIPE).add(lines);
+    } else {
+        write(lines);
+    }
+}
+
 fn write(lines: &[u8]) {
     if is_owner() {
         lock(&OUTPUT).add(lines);
@@ -265,9 +356,10 @@ fn write(lines: &[u8]) {
     }
 }
 
-/// What this process writes to standard error.
+/// What this process writes to standard error, or to a pipe for records.
 struct Output {
     writer: Option<LineWriter>,
+    is_pipe: bool,
     /// What was not taken yet.
     kept: Vec<u8>,
     /// Lines given up since.
@@ -275,6 +367,16 @@ struct Output {
 }
 
 impl Output {
+    const fn new(is_pipe: bool) -> Output {
+        Output { writer: None, is_pipe, kept: Vec::new(), lost: 0 }
+    }
+
+    /// Keeps nothing of what it has.
+    fn forget(&mut self) {
+        self.kept = Vec::new();
+        self.lost = 0;
+    }
+
     /// Writes `lines` after what is kept, or keeps them.
     fn add(&mut self, lines: &[u8]) {
         let written = if self.flush() { self.write(lines) } else { 0 };
@@ -307,6 +409,7 @@ impl Output {
         if self.lost > 0 {
             let lost = std::mem::take(&mut self.lost);
             let message = format!("nobody has read the error log for too long; {lost} of its lines are lost");
+            let entry = if self.is_pipe { entry } else { plain_entry };
             self.kept.extend_from_slice(entry(Level::Warning, &message).as_bytes());
         }
     }
@@ -321,6 +424,16 @@ impl Output {
 
     /// Returns how many bytes are done with.
     fn write(&mut self, lines: &[u8]) -> usize {
+        if self.is_pipe {
+            let written = self.writer.as_ref().and_then(|pipe| pipe.write(lines).ok());
+            return written.unwrap_or_else(|| {
+                // Who has read it is gone.
+                self.writer = None;
+                IS_PIPED.store(false, Ordering::Relaxed);
+                write(lines);
+                lines.len()
+            });
+        }
         self.open();
         // A log that cannot be written (closed, disk full) must not stop the server: there is nowhere to say so.
         self.writer.as_ref().and_then(|writer| writer.write(lines).ok()).unwrap_or(lines.len())

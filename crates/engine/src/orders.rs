@@ -346,6 +346,10 @@ impl Orders {
     /// Goes on with the log files that have come along, which `letters` name.
     fn reopen(&mut self, letters: &[u8]) {
         for letter in letters {
+            if *letter == b'l' {
+                log::queue::reopen();
+                continue;
+            }
             let Some(file) = self.files.pop_front() else { return };
             if *letter == b'a' {
                 (self.effects.on_access_log)(file);

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from portico.config.document import Document
 from portico.config.setting import Group, Setting, is_one_row
-from portico.config.settings import by_group
+from portico.config.settings import Settings, by_group
 from portico.config.table_reader import TableReader, TableValues
 from portico.config.toml_file import open_document, text_of_file
 from portico.config.toml_positions import PathInDocument, Place
@@ -141,8 +141,11 @@ class _Reader:
             here = (*path, key)
             if key in ROUTE_TABLES:
                 routes.read(value, here)
+            elif key == Settings.logconfig.key:
+                self._take(reader.table({key: value}, path, [Settings.logconfig], header=""))
             elif key not in self._groups:
-                self._unknown_table(here, [*self._groups, *ROUTE_TABLES], elsewhere)
+                known = [*self._groups, *ROUTE_TABLES, Settings.logconfig.key]
+                self._unknown_table(here, known, elsewhere)
             elif isinstance(value, dict):
                 header = self._document.header(key, is_array=False)
                 group, rows = self._groups[key]

@@ -159,6 +159,21 @@ class AccessLog(LogFile):
         return super().is_file(value) and not is_log_daemon(value)
 
 
+class LogConfig(FilePath):
+    """What Python's logging is to be: a file, or, in a configuration file, a table as a plain dict."""
+
+    metavar = "FILE"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expected = "a file of TOML, JSON or INI, or a table for logging.config.dictConfig"
+
+    def show(self, value: Any) -> str:
+        if isinstance(value, dict):
+            raise ValueError("logconfig is a table that only a configuration file can hold")
+        return str(value)
+
+
 class ProgramName(Text):
     """What a program is called in logs; each of them takes it as it is."""
 

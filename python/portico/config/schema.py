@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from portico.config.document import SUBSTITUTION_PATTERN
-from portico.config.kinds import Choice, Kind, Middleware, NumberOrAuto, WholeNumber
+from portico.config.kinds import Choice, Kind, LogConfig, Middleware, NumberOrAuto, WholeNumber
 from portico.config.routes.keys import OF_A_POOL, ONCE
 from portico.config.routes.keys import TABLES as ROUTE_TABLES
 from portico.config.routes.kinds import Status, UnknownHost
@@ -28,6 +28,9 @@ def schema() -> str:
         tables[group.table] = _setting(rows[0]) if is_one_row(group, rows) else _table(group.title, rows)
     for name, own in ROUTE_TABLES.items():
         tables[name] = _route_table(name, own)
+    # A table of its own as well.
+    logs = tables[Settings.logconfig.group.table]
+    tables[Settings.logconfig.key] = logs["properties"][Settings.logconfig.key]
     whole = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "portico.toml",
@@ -94,6 +97,8 @@ def _kind(kind: Kind[Any]) -> dict[str, Any]:
             {"type": "string"},
             {"type": "object", "properties": {"use": {"type": "string"}}, "required": ["use"]},
         ]
+    elif isinstance(kind, LogConfig):
+        exact = [{"type": "string"}, {"type": "object"}]
     elif isinstance(kind, Choice):
         exact = [{"enum": list(kind.choices)}]
     else:

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from portico.config.file import ARRAYS
-from portico.config.kinds import Kind, Middleware
+from portico.config.kinds import Kind, LogConfig, Middleware
 from portico.config.setting import Setting, is_one_row
 from portico.config.settings import Settings, by_group
 from portico.config.sources import DEFAULT_ORIGIN
@@ -98,6 +98,8 @@ def _native_one(kind: Kind[Any], value: Any) -> Any:
     if isinstance(kind, Middleware):
         use, arguments = value
         return {"use": use, **dict(arguments)} if arguments else use
+    if isinstance(kind, LogConfig) and isinstance(value, dict):
+        return value["config"]
     shown = kind.show(value)
     if bool in kind.natives:
         return value

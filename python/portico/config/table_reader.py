@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from portico.config.document import Document
-from portico.config.kinds import EnvironmentVariable, Middleware
+from portico.config.kinds import EnvironmentVariable, LogConfig, Middleware
 from portico.config.reading import parse, text_of
 from portico.config.setting import Setting
 from portico.config.toml_positions import PathInDocument
@@ -97,6 +97,11 @@ class TableReader:
     def _one(self, row: Setting[Any], value: object, path: PathInDocument) -> Any:
         if isinstance(value, dict) and isinstance(row.kind, Middleware):
             return self._middleware(row, value, path)
+        if isinstance(value, dict) and isinstance(row.kind, LogConfig):
+            # Here, because few have one.
+            from portico.config.logconfig_table import read_tables
+
+            return read_tables(self.plain, self._document, value, path)
         if isinstance(value, str):
             text = self._document.substituted(value, self._document.value_place(path))
             if text is None:
@@ -135,18 +140,18 @@ class TableReader:
                 (*path, "use"), "a module and a name in it, and arguments as keys beside it", use
             )
         arguments = tuple(
-            (name, self._plain(value, (*path, name))) for name, value in table.items() if name != "use"
+            (name, self.plain(value, (*path, name))) for name, value in table.items() if name != "use"
         )
         return (named[0], arguments) if named else None
 
-    def _plain(self, value: object, path: PathInDocument) -> Any:
+    def plain(self, value: object, path: PathInDocument) -> Any:
         """Return an argument with the environment's values in it: it is of types that can cross an exec."""
         if isinstance(value, str):
             return self._document.substituted(value, self._document.value_place(path))
         if isinstance(value, list):
-            return [self._plain(each, (*path, index)) for index, each in enumerate(value)]
+            return [self.plain(each, (*path, index)) for index, each in enumerate(value)]
         if isinstance(value, dict):
-            return {key: self._plain(each, (*path, key)) for key, each in value.items()}
+            return {key: self.plain(each, (*path, key)) for key, each in value.items()}
         if not isinstance(value, bool | int | float):
             return self._document.wrong_type(
                 path, "a string, a number, true, false, an array or a table", value

@@ -21,8 +21,10 @@ from portico.process.worker import (
     Assignment,
     WorkerProcess,
     begin,
+    configure_logging,
     fail,
     find_static_files,
+    hand_on_records,
     open_access_log,
     serve_and_leave,
 )
@@ -69,6 +71,8 @@ class DevelopmentAssignment:
 def run_development_worker(assignment: DevelopmentAssignment) -> NoReturn:
     """Be a worker until told to stop; ends the process."""
     signals = begin(assignment.worker)
+    configure_logging(assignment.worker)
+    hand_on_records(assignment.worker)
     loaded = _load(assignment)
     signals.watch_what_is_free(WORKER_SIGNALS)
     is_shown = assignment.worker.plan.settings.access_log == "-"

@@ -30,6 +30,7 @@ NOT_HERE = {
     "env": _UP_TO_THE_PROGRAM,
     "name": _UP_TO_THE_PROGRAM,
     "error_log": "the error log is the standard error of the program",
+    "logconfig": "the program configures its own logging",
     "workers": _OF_WORKERS,
     "workers_min": _OF_WORKERS,
     "workers_max": _OF_WORKERS,

@@ -40,9 +40,11 @@ def words(
             try:
                 texts = [row.kind.show(part) for part in (value if row.many else (value,))]
             except ValueError as error:
+                instead = "logconfig = a file of its own"
+                if row is not Settings.logconfig:
+                    instead = "name a function of your own that needs none"
                 raise OperatorError(
-                    f"{settings.origins[row.attribute]}: {error}, and a command line is made here: name a "
-                    "function of your own that needs none"
+                    f"{settings.origins[row.attribute]}: {error}, and a command line is made here: {instead}"
                 ) from None
         for text in texts:
             found += row.kind.option(row.flags[-1], text)

@@ -18,5 +18,6 @@ class RequestIDFilter(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current_request_id.get() or "-"
+        # A record of portico's own has it already, and is handled outside of the request.
+        record.request_id = current_request_id.get() or getattr(record, "request_id", "-")
         return True

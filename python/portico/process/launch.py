@@ -119,6 +119,15 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
     worker_count, worker_reason = _worker_count(settings)
     if warning := raise_descriptor_limit(settings):
         log.say(warning)
+    if settings.logconfig:
+        # Here, because few have it.
+        from portico.process.python_logging.trial import try_logconfig
+
+        settings.values[Settings.logconfig.attribute], remarks = try_logconfig(
+            settings, interpreter_options()
+        )
+        for sentence in remarks:
+            log.say(sentence)
     return Plan(
         settings,
         listeners,

@@ -33,9 +33,10 @@ def reopen_logs(generations: Generations, workers: Iterable[WorkerHandle]) -> No
     if plan.settings.error_log != "-":
         files["e"] = _STANDARD_ERROR_FD
     opened = {letter: fd for letter, fd in files.items() if fd >= 0}
-    if opened:
+    letters = "".join(opened) + ("l" if plan.settings.logconfig else "")
+    if letters:
         for worker in workers:
-            worker.tell(Reopen, "".join(opened), [*opened.values()])
+            worker.tell(Reopen, letters, [*opened.values()])
     if "a" in opened:
         os.close(opened["a"])
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from portico.process.pools.head_line import HeadLine
     from portico.process.pools.pools import Pools
     from portico.process.predecessor import Predecessor
+    from portico.process.python_logging.log_process import LogProcess
     from portico.process.reforking import Reforking
     from portico.process.reread import Rereading
     from portico.process.statsd.pushes import StatsdPushes
@@ -101,6 +102,8 @@ class Supervisor:
         self._statsd: StatsdPushes | None = None
         # From when somebody first asks for them, there or over the control socket.
         self._figures: Figures | None = None
+        # From the first plan on that has handlers of logging.
+        self._log_process: LogProcess | None = None
         # From the first plan on that has one, and lets prometheus_client count for it.
         self._metric_files: MetricFiles | None = None
         # Of a pool, to the supervisor of all.
@@ -145,6 +148,7 @@ class Supervisor:
             OnDemand(
                 lambda: self._statsd is not None or self._plan.settings.statsd != "off", self._have_statsd
             ),
+            OnDemand(lambda: bool(self._plan.settings.logconfig), self._have_log_process),
         ]
         if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
             self._duties.append(self._line_to_head(plan.settings.pool["line_fd"]))
@@ -170,6 +174,9 @@ class Supervisor:
         set_up_streams()
         self._signals.watch(SUPERVISOR_SIGNALS)
         self._loop.watch(self._signals.read_fd, self._take_signals)
+        if self._plan.settings.logconfig:
+            # Before there is anything to say.
+            self._have_log_process().look(time.monotonic())
         is_upgraded = self._before is not None
         if self._before is not None:
             self._take_over(self._before)
@@ -202,6 +209,8 @@ class Supervisor:
                 # be taken for the reason of the end.
                 block_signals(SUPERVISOR_SIGNALS)
                 _core.flush_log(LOG_PATIENCE_S)
+                if self._log_process is not None:
+                    self._log_process.end()
                 return self._life.exit_code
             if self._life.is_announced and not self._is_settled:
                 self._settle()
@@ -309,6 +318,14 @@ class Supervisor:
                 subject=self._subject,
             )
         return self._statsd
+
+    def _have_log_process(self) -> LogProcess:
+        if self._log_process is None:
+            # Here, because few servers have one, and each worker would have it.
+            from portico.process.python_logging.log_process import LogProcess
+
+            self._log_process = LogProcess(self._generations, self._leave_to_hook)
+        return self._log_process
 
     def _sources(self) -> Sources:
         from portico.process.admin.sources import Sources
@@ -556,6 +573,8 @@ class Supervisor:
             return
         if self._statsd is not None and self._statsd.ended(pid, exit_code, time.monotonic()):
             return
+        if self._log_process is not None and self._log_process.ended(pid):
+            return
         if self._rereading is not None:
             self._rereading.ended(pid, exit_code)
 
@@ -576,6 +595,9 @@ class Supervisor:
             self._automatic_count.wake()
         self._generations.take(plan)
         self._generations.open_error_log()
+        if self._log_process is not None:
+            # Before there is anything to say of it.
+            self._log_process.look(time.monotonic())
         self._have_names_looked_up()
         self._have_metric_files()
         self._keeper.take_plan(before)
@@ -715,6 +737,8 @@ class Supervisor:
         from portico.process.reopening import reopen_logs
 
         reopen_logs(self._generations, self._keeper.all)
+        if self._log_process is not None:
+            self._log_process.reopen()
         if self._admin is not None:
             self._admin.renew()
         if self._statsd is not None:

@@ -50,8 +50,10 @@ from portico.process.worker import (
     Assignment,
     WorkerProcess,
     begin,
+    configure_logging,
     flush_all,
     give_up_privileges,
+    hand_on_records,
     leave,
     leave_at_once,
     load_and_warm_up,
@@ -78,8 +80,9 @@ def run_template(assignment: Assignment) -> NoReturn:
     signals = begin(assignment)
     # Each worker has it from here: their user need not be able to open it.
     access_log_fd = open_access_log(assignment.plan)
-    give_up_privileges(assignment)
     before = open_descriptors()
+    configure_logging(assignment)
+    give_up_privileges(assignment)
     loaded = load_and_warm_up(assignment)
     for hazard in find_hazards(before):
         log.warning(f"preload: {hazard}")
@@ -93,12 +96,18 @@ def run_template(assignment: Assignment) -> NoReturn:
 def _serve(assignment: Assignment, loaded: Loaded, access_log_fd: int) -> Template:
     """Be a worker; returns when it is to be a template, and ends the process otherwise."""
     signals = begin(assignment)
+    hand_on_records(assignment)
     reseed()
     before = open_descriptors()
     load_and_warm_up(assignment, loaded)
     signals.watch_what_is_free(WORKER_SIGNALS)
     process = WorkerProcess(assignment, loaded, signals=signals, access_log_fd=access_log_fd)
     serve(loaded, process, assignment)
+    if assignment.plan.settings.logconfig:
+        from portico.process.python_logging.in_worker import end_thread
+
+        # What is said from here on goes where the supervisor's records go; a template has one thread.
+        end_thread()
     if not assignment.plan.settings.refork_after or not _is_promoted(assignment, before):
         leave(assignment)
     no_server_is_left()
@@ -158,6 +167,11 @@ class Template:
     def _reopen_logs(self, letters: str, fds: list[int]) -> None:
         """Let the workers that are forked from now on write to the files that came along."""
         for letter in letters:
+            if letter == "l":
+                from portico.process.python_logging.applying import reopen_files
+
+                reopen_files()
+                continue
             fd = fds.pop(0)
             if letter == "a" and self.access_log_fd < 0:
                 self.access_log_fd = fd

@@ -55,6 +55,7 @@ def try_out(settings: Settings) -> list[str]:
         *(_addresses(settings) if settings.pool is None else ()),
         _privileges,
         _hooks,
+        _logging,
         *([_application] if settings.pools is None else []),
     ]
     for attempt in attempts:
@@ -108,6 +109,15 @@ def _privileges(settings: Settings) -> str:
 
 def _hooks(settings: Settings) -> str:
     return "\n".join(hooks_of(settings, working_directory(settings))[1])
+
+
+def _logging(settings: Settings) -> str:
+    if not settings.logconfig:
+        return ""
+    # Here, because few have it.
+    from portico.process.python_logging.trial import try_logconfig
+
+    return "\n".join(try_logconfig(settings, interpreter_options())[1])
 
 
 def _application(settings: Settings) -> str:

@@ -141,7 +141,9 @@ def run_worker(assignment: Assignment) -> NoReturn:
     signals = begin(assignment)
     # The last of what only the supervisor's user may do; nothing of the application's has run yet.
     access_log_fd = open_access_log(assignment.plan)
+    configure_logging(assignment)
     give_up_privileges(assignment)
+    hand_on_records(assignment)
     loaded = load_and_warm_up(assignment)
     signals.watch_what_is_free(WORKER_SIGNALS)
     process = WorkerProcess(assignment, loaded, signals=signals, access_log_fd=access_log_fd)
@@ -191,6 +193,32 @@ def shows_colour(fd: int) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or os.isatty(fd)
+
+
+def configure_logging(assignment: Assignment) -> None:
+    """Have Python's logging as the settings say, with the files that only the supervisor may open."""
+    plan = assignment.plan
+    if not plan.settings.logconfig:
+        return
+    # Here, because few have it, and each worker would have it.
+    from portico.process.python_logging.in_worker import configure
+
+    try:
+        enter(plan.directory, plan.settings.pythonpath)
+        configure(plan)
+    except OperatorError as error:
+        fail(assignment, error.message)
+
+
+def hand_on_records(assignment: Assignment) -> None:
+    """Have the records of this process handed to the logging that was configured, by a thread of their own.
+
+    After privileges were given up: some of them a thread has by itself.
+    """
+    if assignment.plan.settings.logconfig:
+        from portico.process.python_logging.in_worker import begin_thread
+
+        begin_thread(assignment.slot + 1)
 
 
 def give_up_privileges(assignment: Assignment) -> None:

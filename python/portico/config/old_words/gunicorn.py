@@ -15,9 +15,12 @@ _SYSLOG = (
     "for the access log; the error log goes to standard error, which systemd's journal or `logger` takes on"
 )
 _LOGGING = (
-    "the logs of portico are not made by Python's logging; where they go, `--access-log` and `--error-log` "
-    "say, "
-    "and the application configures its own"
+    "`--logconfig` names what Python's logging is to be (docs/run/logs.md), with handlers and formatters of "
+    "any class; the logger is `portico.error`"
+)
+_LOG_CONFIG = (
+    "the logger is `portico.error`, and gets the handlers of `gunicorn.error` where there is none; access "
+    "lines do not go through logging"
 )
 _PASTE = (
     'write a module with `application = paste.deploy.loadapp("config:/srv/shop.ini")`, and name it as APP'
@@ -147,9 +150,9 @@ GUNICORN = Server(
             note="not needed: what the application writes to standard error goes where the error log goes",
         ),
         Instead("--logger-class CLASS", note=_LOGGING),
-        Instead("--log-config FILE", key="logconfig", note=_LOGGING),
-        Instead("", key="logconfig_dict", note=_LOGGING),
-        Instead("--log-config-json FILE", key="logconfig_json", note=_LOGGING),
+        Becomes("--log-config FILE", "--logconfig", key="logconfig", note=_LOG_CONFIG),
+        Instead("", key="logconfig_dict", note=f"the table `[logconfig]` of portico.toml; {_LOG_CONFIG}"),
+        Becomes("--log-config-json FILE", "--logconfig", key="logconfig_json", note="its name ends in .json"),
         Becomes(
             "--log-syslog-to ADDRESS",
             "--access-log syslog:ADDRESS",

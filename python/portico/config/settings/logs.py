@@ -5,6 +5,7 @@ from __future__ import annotations
 from portico.config.kinds import (
     AccessLog,
     Choice,
+    LogConfig,
     LogField,
     LogFile,
     Portion,
@@ -119,6 +120,17 @@ class LogSettings(Values):
         documentation="How records of the error log are written: as text, or each as one line of JSON with "
         "the names of the Elastic Common Schema, such as error.stack_trace and http.request.id. What the "
         "application writes to wsgi.errors stays as it was written.",
+    )
+    logconfig = Setting(
+        "logconfig",
+        LogConfig(),
+        "",
+        group=_LOGS,
+        documentation="What Python's logging is to be, in workers before the application is imported: a "
+        "file of TOML or JSON (.toml, .json) for logging.config.dictConfig, any other for "
+        "logging.config.fileConfig, or, in portico.toml, a table [logconfig]. The records of portico go "
+        "there too then, to the logger portico.error, with request_id, method, path, route, app and worker "
+        "as attributes, and not to the error log. log_level still decides which there are.",
     )
     log_level = Setting(
         "log_level",
