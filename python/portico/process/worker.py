@@ -124,7 +124,7 @@ class WorkerProcess:
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
         self.errors: ErrorLog = log.ErrorStream()
-        self.has_metrics = bool(assignment.plan.admin)
+        self.has_metrics = assignment.plan.has_metrics
         self.application_name = loaded.name
         self.innermost: WSGIApplication | None = loaded.innermost
         self.has_middleware = loaded.has_middleware

@@ -5,7 +5,11 @@
                    NUMBER reopen-logs      as a USR1
                    NUMBER log-level LEVEL  as `portico ctl log-level`
                    NUMBER stop             as a TERM; so is the end of file, when the other has gone
+                   NUMBER metrics QUESTION tell metrics (`metric_lines.py`); NUMBER is the last order's
+                   NUMBER overview QUESTION  tell what a dashboard shows, in the same way
     to the first   control PATH            where `portico ctl` reaches the pool
+                   sample ...              and others: replies (`metric_lines.py`)
+                   overview QUESTION JSON  the same
                    state READY WANTED TAKEN IS_BUSY IS_FAILING HAS_FAILED
                                            how many workers are ready, and wanted; the number of the last
                                            order that was taken; 1 while a reload is on its way; 1 while
