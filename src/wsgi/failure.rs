@@ -6,6 +6,7 @@ use crate::embedder::Embedder;
 use crate::names::Names;
 use crate::shown::{message, traceback, type_name};
 use portico_engine::access_log::field::ROUTE;
+use portico_engine::failed_requests::{FailedRequest, FailedRequests};
 use portico_engine::log::{Failure, Level, is_json, log, log_failure, log_request_failure};
 use portico_engine::message::inbound::Inbound;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
@@ -58,6 +59,8 @@ pub struct RequestLabel<'a> {
     pub inbound: &'a Inbound,
     /// What its environ says of it.
     pub logged: &'a Logged<'a>,
+    /// What the supervisor is told of requests that have failed.
+    pub failed: &'a FailedRequests,
 }
 
 impl RequestLabel<'_> {
@@ -76,19 +79,40 @@ impl RequestLabel<'_> {
     }
 
     fn log_failure(&self, py: Python<'_>, sentence: &str, error: &PyErr) {
-        let (bytes, head) = (self.inbound.bytes(), &self.inbound.head);
-        let shown = |text: &[u8]| text.get(..MOST_NAME_BYTES).unwrap_or(text).escape_ascii().to_string();
         let value = error.value(py).as_any();
+        let failed = FailedRequest { error_type: type_name(value), place: place_of(py, error), ..self.failed_request(py) };
         let failure = Failure {
-            method: &shown(head.method.of(bytes)),
-            path: &head.path.of(bytes).escape_ascii().to_string(),
-            route: &shown(&self.logged.value(py, ROUTE)),
-            request_id: &shown(&self.logged.request_id(py)),
-            error_type: &type_name(value),
+            method: &failed.method,
+            path: &failed.path,
+            route: &failed.route,
+            request_id: &failed.request_id,
+            error_type: &failed.error_type,
             error_message: &if is_json() { message(value) } else { String::new() },
             stack_trace: &traceback(py, error),
         };
         log_request_failure(sentence, &failure);
+        self.logged.is_reported.set(true);
+        self.failed.add(failed);
+    }
+
+    /// Has the supervisor know that the response had this status, unless it knows of an exception.
+    #[cold]
+    pub fn report_status(&self, py: Python<'_>, status: u16) {
+        if !self.logged.is_reported.get() {
+            self.failed.add(FailedRequest { status, ..self.failed_request(py) });
+        }
+    }
+
+    fn failed_request(&self, py: Python<'_>) -> FailedRequest {
+        let (bytes, head) = (self.inbound.bytes(), &self.inbound.head);
+        let shown = |text: &[u8]| text.get(..MOST_NAME_BYTES).unwrap_or(text).escape_ascii().to_string();
+        FailedRequest {
+            method: shown(head.method.of(bytes)),
+            path: head.path.of(bytes).escape_ascii().to_string(),
+            route: shown(&self.logged.value(py, ROUTE)),
+            request_id: shown(&self.logged.request_id(py)),
+            ..FailedRequest::default()
+        }
     }
 
     /// Logs what the application did against PEP 3333 without raising.
@@ -105,6 +129,15 @@ impl std::fmt::Display for RequestLabel<'_> {
         let (method, path) = (head.method.of(bytes), head.path.of(bytes));
         write!(formatter, "{application} at {} {}", method.escape_ascii(), path.escape_ascii())
     }
+}
+
+/// The last line of the application's own code that `error` has come through; empty where there is none.
+fn place_of(py: Python<'_>, error: &PyErr) -> String {
+    // Imported at the first failure only: workers import as little as possible.
+    let place = py.import("portico.deadlines").and_then(|deadlines| {
+        deadlines.call_method1("describe_failure", (error.traceback(py),))?.extract::<String>()
+    });
+    place.unwrap_or_default()
 }
 
 /// The error of an application that gives something else than bytes, at this place of its code.

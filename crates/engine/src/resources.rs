@@ -22,6 +22,7 @@ use crate::notices::Notices;
 use crate::profiling::ProfileOrders;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
+use crate::failed_requests::FailedRequests;
 use crate::slow_calls::SlowCalls;
 use crate::stacks::Stacks;
 use crate::wheel::Wheel;
@@ -72,6 +73,8 @@ pub struct Resources {
     pub call_orders: CallOrders,
     /// Calls that take long.
     pub slow_calls: Arc<SlowCalls>,
+    /// Requests that the application has failed, until the supervisor knows.
+    pub failed_requests: Arc<FailedRequests>,
     /// Orders for profiles.
     pub profile_orders: ProfileOrders,
     /// Tells applications of clients that leave.
@@ -137,6 +140,7 @@ impl Resources {
             stacks: Stacks::default(),
             call_orders: CallOrders::default(),
             slow_calls: Arc::default(),
+            failed_requests: Arc::default(),
             profile_orders: ProfileOrders::default(),
             disconnects: DisconnectWatcher::default(),
             handle: runtime.handle().clone(),

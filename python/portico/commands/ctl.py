@@ -19,6 +19,7 @@ _VERBS: dict[str, tuple[str, tuple[click.Parameter, ...], bool]] = {
     "workers": ("List the workers.", (), False),
     "requests": ("List the requests that run.", (), False),
     "slow": ("Show which lines of the application slow requests have stood at.", (), False),
+    "errors": ("Show which requests have failed last.", (), False),
     "reload": ("Read the configuration anew and replace the workers.", (), True),
     "upgrade": ("Become the program that is there now, in place, and replace the workers.", (), True),
     "stop": ("Stop after the requests in flight.", (_NOW,), True),

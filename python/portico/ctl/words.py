@@ -125,6 +125,29 @@ def slow(result: Result) -> str:
     )
 
 
+def errors(result: Result) -> str:
+    """Return a table of the requests that have failed last."""
+    rows = [
+        (
+            _clock(each["at"]),
+            str(each["count"]),
+            str(each["worker"]),
+            each["error"] or (str(each["status"]) if each["status"] else "-"),
+            each["method"],
+            each["path"],
+            each["route"] or "-",
+            each["request_id"] or "-",
+            _place(each) if each["file"] else "-",
+        )
+        for each in result["errors"][:_SHOWN_LINES]
+    ]
+    if not rows:
+        return "no request has failed"
+    return _table(
+        ("AT (UTC)", "COUNT", "WORKER", "ERROR", "METHOD", "PATH", "ROUTE", "REQUEST ID", "LINE"), rows
+    )
+
+
 def _place(each: Result) -> str:
     return f"{each['file']}:{each['line']} {each['function']}"
 
@@ -180,6 +203,7 @@ SENTENCES: Mapping[str, Callable[[Result], str]] = {
     "workers": workers,
     "requests": requests,
     "slow": slow,
+    "errors": errors,
     "config": config,
     "reload": lambda result: (
         f"all workers are new, this is generation {result['generation']}"
