@@ -4,7 +4,7 @@
 use super::logged::Logged;
 use crate::embedder::Embedder;
 use crate::names::Names;
-use crate::shown::{message, traceback, type_name};
+use crate::shown::{message, place, traceback, type_name};
 use portico_engine::access_log::field::ROUTE;
 use portico_engine::failed_requests::{FailedRequest, FailedRequests};
 use portico_engine::log::{Failure, Level, is_json, log, log_failure, log_request_failure};
@@ -80,7 +80,7 @@ impl RequestLabel<'_> {
 
     fn log_failure(&self, py: Python<'_>, sentence: &str, error: &PyErr) {
         let value = error.value(py).as_any();
-        let failed = FailedRequest { error_type: type_name(value), place: place_of(py, error), ..self.failed_request(py) };
+        let failed = FailedRequest { error_type: type_name(value), place: place(py, error), ..self.failed_request(py) };
         let failure = Failure {
             method: &failed.method,
             path: &failed.path,
@@ -129,15 +129,6 @@ impl std::fmt::Display for RequestLabel<'_> {
         let (method, path) = (head.method.of(bytes), head.path.of(bytes));
         write!(formatter, "{application} at {} {}", method.escape_ascii(), path.escape_ascii())
     }
-}
-
-/// The last line of the application's own code that `error` has come through; empty where there is none.
-fn place_of(py: Python<'_>, error: &PyErr) -> String {
-    // Imported at the first failure only: workers import as little as possible.
-    let place = py.import("portico.deadlines").and_then(|deadlines| {
-        deadlines.call_method1("describe_failure", (error.traceback(py),))?.extract::<String>()
-    });
-    place.unwrap_or_default()
 }
 
 /// The error of an application that gives something else than bytes, at this place of its code.

@@ -48,7 +48,12 @@ impl<'a> Logged<'a> {
     /// For a call whose account keeps it in `said`.
     pub fn new(resources: &'a Resources, said: Option<&'a Keeper>) -> Logged<'a> {
         let names = &resources.account_terms.variables[..];
-        Logged { names, said: said.filter(|_| !names.is_empty()), environ: RefCell::default(), is_reported: Cell::new(false) }
+        Logged {
+            names,
+            said: said.filter(|_| !names.is_empty()),
+            environ: RefCell::default(),
+            is_reported: Cell::new(false),
+        }
     }
 
     /// The call has this one.

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_alike_are_told_once_with_the_latest_path() {
+    fn those_that_are_alike_are_one_report_with_the_latest_path() {
         let reports = tell(&[failed("/order/1", "/order/<n>"), failed("/order/2", "/order/<n>"), failed("/a", "")]);
         let place = "shop.py\t3\tapp\traise";
         assert_eq!(

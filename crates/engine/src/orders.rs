@@ -18,9 +18,9 @@
 
 use crate::call_orders::{CallOrder, Measure};
 use crate::descriptor;
+use crate::failed_requests::FailedRequests;
 use crate::log::{self, Level, log};
 use crate::profiling::ProfileOrder;
-use crate::failed_requests::FailedRequests;
 use crate::slow_calls::SlowCalls;
 use rustix::io::Errno;
 use rustix::net::{

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 class ClientMetrics:
     """The metrics in a directory; an empty name is none."""
 
-    __slots__ = ("_directory", "_said")
+    __slots__ = ("_directory", "_others", "_said")
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._said = ""
+        # Pools of other users, of which that was said.
+        self._others: set[str] = set()
 
     def text(self, media_type: str, taken: Collection[str], pools: Iterable[tuple[str, str]] = ()) -> str:
         """Return them in the format of that media type, but for those whose names are `taken`.
@@ -35,10 +37,11 @@ class ClientMetrics:
         `pools` are others that have a directory, by their names.
         """
         try:
+            own = [("", self._directory)] if self._directory else []
             found = [
                 (pool, directory)
-                for pool, directory in (("", self._directory), *pools)
-                if directory and any(name.endswith(".db") for name in os.listdir(directory))
+                for pool, directory in (*own, *filter(self._may_read, pools))
+                if any(name.endswith(".db") for name in os.listdir(directory))
             ]
             if not found:
                 return ""
@@ -48,6 +51,18 @@ class ClientMetrics:
             return ""
         self._said = ""
         return text
+
+    def _may_read(self, pool_and_directory: tuple[str, str]) -> bool:
+        """Say whether the directory of a pool is this user's: others may have put anything there."""
+        pool, directory = pool_and_directory
+        try:
+            is_own = os.lstat(directory).st_uid == os.geteuid()
+        except OSError:
+            return False  # the pool has just ended
+        if not is_own and pool not in self._others:
+            self._others.add(pool)
+            _core.log("warning", f"metrics: those of prometheus_client in the pool {pool} are another user's")
+        return is_own
 
     def _say(self, sentence: str) -> None:
         """Say it once, until all is well again."""

@@ -80,6 +80,13 @@ def _ask_each(
         if pool["state"] == "asleep":
             continue  # it has nothing, and is not to be woken
         try:
-            yield pool, ask(control_of(pool), verb, timeout_s=PATIENCE_S, **fields)
+            control = control_of(pool)
         except OperatorError as error:
             not_asked[pool["name"]] = error.message
+            continue
+        try:
+            said = ask(control, verb, timeout_s=PATIENCE_S, **fields)
+        except OperatorError as error:
+            not_asked[pool["name"]] = f"the pool {pool['name']}: {error.message}"
+            continue
+        yield pool, said

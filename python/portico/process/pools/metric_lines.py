@@ -6,8 +6,8 @@
     metrics  NUMBER                                          that is all
 
 NUMBER is that of the question, 0 at the end of a pool, unasked. Who writes may be another user, and another
-version: what is read is bounded and looked at, and what is not understood is passed over. No imports at the
-top but what both supervisors have.
+version: what is read is bounded and looked at, and what is not understood is passed over. Both supervisors
+have this module.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class PoolReply:
     def take(self, what: str, words: list[str]) -> None:
         """Take in a line, without its number. Raises ValueError for one that is not understood."""
         if any(len(word) > _MOST_CHARACTERS for word in words):
-            raise ValueError("a word is too long")
+            raise ValueError("too long")
         if what == SAMPLE:
             name, values, *labels = words
             if len(self.samples) < _MOST_SAMPLES and len(labels) <= _MOST_LABELS:
@@ -92,7 +92,7 @@ class PoolReply:
 def _family(words: list[str]) -> FamilyRow:
     name, kind, bounds, per_sum, documentation, *labels = words
     if kind not in _KINDS or not all(map(_is_name, (name, *labels))) or len(labels) > _MOST_LABELS:
-        raise ValueError("no metric is so")
+        raise ValueError("no metric")
     edges = () if bounds == _NOTHING else tuple(map(float, bounds.split(" ")))
     return name, kind, _plain(documentation), tuple(labels), edges, float(per_sum)
 
@@ -100,7 +100,7 @@ def _family(words: list[str]) -> FamilyRow:
 def _values(text: str) -> Value:
     several = text.split(" ")
     if len(several) > _MOST_VALUES:
-        raise ValueError("a histogram has too many buckets")
+        raise ValueError("too many")
     if len(several) == 1:
         return _number(several[0])
     return [*map(_number, several)]
