@@ -11,8 +11,7 @@ import time
 
 from portico import log
 from portico.process.loop import Duty
-from portico.process.pools.line import LineReader, line_of
-from portico.process.pools.metric_lines import AT_THE_END, METRICS, OVERVIEW
+from portico.process.pools.line import AT_THE_END, METRICS, OVERVIEW, LineReader, line_of
 from portico.process.worker_handle import READY
 
 TYPE_CHECKING = False
@@ -124,6 +123,7 @@ class HeadLine(Duty):
 
     def _metrics(self, question: str, now_s: float) -> bytes:
         """Return what there is to tell of this pool's metrics."""
+        # Here, because nobody may ask, and each worker would have it.
         from portico.process.pools.metric_lines import lines_of
 
         samples = self._subject.figures().now(now_s)

@@ -21,6 +21,11 @@ know, because an upgrade has changed the other, it passes over. No imports: both
 
 from __future__ import annotations
 
+METRICS, OVERVIEW = "metrics", "overview"
+"""What is asked, and what a reply to it ends in; the overview is all of its reply."""
+AT_THE_END = 0
+"""The number of a question that nobody has asked: what a pool has to say at its end."""
+
 _SEPARATOR = "\t"
 
 

@@ -6,13 +6,13 @@
     metrics  NUMBER                                          that is all
 
 NUMBER is that of the question, 0 at the end of a pool, unasked. Who writes may be another user, and another
-version: what is read is bounded and looked at, and what is not understood is passed over. Both supervisors
-have this module.
+version: what is read is bounded and looked at, and what is not understood is passed over. Imported when
+the first question comes.
 """
 
 from __future__ import annotations
 
-from portico.process.pools.line import line_of
+from portico.process.pools.line import METRICS, line_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ if TYPE_CHECKING:
     Value: TypeAlias = float | list[float]
     FamilyRow: TypeAlias = tuple[str, str, str, tuple[str, ...], tuple[float, ...], float]
 
-FAMILY, CLIENT, SAMPLE, METRICS = "family", "client", "sample", "metrics"
-OVERVIEW = "overview"
-"""What a dashboard shows, in a line of JSON: asked for, and replied to, like metrics."""
-AT_THE_END = 0
-"""The number of what is told unasked."""
+FAMILY, CLIENT, SAMPLE = "family", "client", "sample"
 
 _MOST_SAMPLES = 8192
 _MOST_FAMILIES = 1024

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 
 from portico import _core
-from portico.process.pools.line import LineReader, line_of
-from portico.process.pools.metric_lines import AT_THE_END, METRICS, OVERVIEW, PoolReply
+from portico.process.pools.line import AT_THE_END, METRICS, OVERVIEW, LineReader, line_of
 from portico.process.signals import SUPERVISOR_SIGNALS, reset_signals, signal, unblock_signals
 from portico.process.ways import Ways
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from portico.process.invocation import Invocation
+    from portico.process.pools.metric_lines import PoolReply
 
 _CANNOT_EXECUTE = 126
 _MOST_BYTES = 65536
@@ -188,6 +188,9 @@ class PoolProcess:
 
     def _take_reply(self, what: str, words: list[str], now_s: float) -> None:
         """Take in a part of a reply; one that cannot be understood is passed over."""
+        # Here, because nobody may ask.
+        from portico.process.pools.metric_lines import PoolReply
+
         try:
             number = int(words[0])
             if what == OVERVIEW:
@@ -237,6 +240,8 @@ class PoolProcess:
         process._reader = LineReader(record["begun"])
         # A version of before has none.
         if samples := record.get("samples"):
+            from portico.process.pools.metric_lines import PoolReply
+
             process.reply = PoolReply(AT_THE_END)
             process.reply.samples = {tuple(key): value for key, value in samples}
         return process
