@@ -235,16 +235,18 @@ def test_counters_never_go_back_over_kills_reloads_and_a_removed_pool(counted: C
 
 def test_a_pool_that_sleeps_keeps_what_it_has_counted_to_the_last_request(counted: Counted) -> None:
     counted.begin('workers_min = 0\nworkers = 1\nidle_timeout = "1s"', waits_for=("shared", "shop"))
+    ready = ("portico_workers", "pool=news", "state=ready")
     for round in (1, 2):
         # Nobody asks for metrics before it sleeps: its last words have it.
         assert counted.status("/news/a") == 200
         counted.wait_for_state("news", "asleep")
         wait_until(lambda: not counted.pools()["news"]["pid"], what="no process")
+        # The process that leaves is told of as long as it is there.
+        wait_until(lambda: ready not in counted.samples(), what="the last words")
         found = counted.samples()
         assert found[("portico_pool_state", "pool=news", "state=asleep")] == 1
         assert found[("portico_pool_requests_total", "pool=news")] == round
         assert found[("hits_total", "exported_pool=own", "pool=news")] == round
-        assert ("portico_workers", "pool=news", "state=ready") not in found
         assert ("open_baskets", "pool=news") not in found
 
 
