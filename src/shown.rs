@@ -33,9 +33,9 @@ fn with_traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {
 /// with tabs between; empty where there is none.
 pub fn place(py: Python<'_>, error: &PyErr) -> String {
     // Imported at the first failure only, as above.
-    let place = py.import("portico.deadlines").and_then(|deadlines| {
-        deadlines.call_method1("describe_failure", (error.traceback(py),))?.extract::<String>().map_err(PyErr::from)
-    });
+    let place = py
+        .import("portico.deadlines")
+        .and_then(|deadlines| deadlines.call_method1("describe_failure", (error.traceback(py),))?.extract::<String>());
     place.unwrap_or_else(|failed| {
         keep_interrupt(py, &failed);
         String::new()

@@ -119,7 +119,9 @@ mod tests {
 
     fn tell(several: &[FailedRequest]) -> Vec<String> {
         let requests = FailedRequests::default();
-        several.iter().for_each(|each| requests.add(each.clone()));
+        for each in several {
+            requests.add(each.clone());
+        }
         requests.take_reports()
     }
 
