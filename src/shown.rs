@@ -29,6 +29,19 @@ fn with_traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {
     Ok(lines.cast::<PyList>()?.iter().map(|line| line.cast::<PyString>().map(text).unwrap_or_default()).collect())
 }
 
+/// The last line of the application's own code that an exception has come through: its file, number, function and source,
+/// with tabs between; empty where there is none.
+pub fn place(py: Python<'_>, error: &PyErr) -> String {
+    // Imported at the first failure only, as above.
+    let place = py
+        .import("portico.deadlines")
+        .and_then(|deadlines| deadlines.call_method1("describe_failure", (error.traceback(py),))?.extract::<String>());
+    place.unwrap_or_else(|failed| {
+        keep_interrupt(py, &failed);
+        String::new()
+    })
+}
+
 /// What an exception says, without its type; empty where that cannot be had.
 pub fn message(value: &Bound<'_, PyAny>) -> String {
     let shown = value.str().map(|shown| text(&shown));

@@ -25,6 +25,7 @@ const IN_A_ROW: u32 = 2;
 #[derive(FromPyObject)]
 pub struct UpstreamAttributes {
     name: String,
+    counted_as: String,
     key: String,
     to: Vec<String>,
     variables: Vec<(String, String)>,
@@ -101,6 +102,7 @@ impl UpstreamAttributes {
         let terms = UpstreamTerms {
             name,
             key,
+            counted_as: self.counted_as,
             balance: read_balance(&balance)?,
             member: MemberTerms { max_in_flight, circuit, keep },
             resolve_ms: self.resolve_s.map(ms),

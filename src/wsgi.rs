@@ -98,7 +98,8 @@ impl Caller for Bridge<'_> {
             return given_up(call);
         };
         let logged = Logged::new(resources, said);
-        let label = RequestLabel { embedder, application, inbound, logged: &logged };
+        let failed = &resources.failed_requests;
+        let label = RequestLabel { embedder, application, inbound, logged: &logged, failed };
         let pool = match pool {
             Some(pool) => pool,
             None => match ExchangePool::new(py, &application.name, thread_call) {
@@ -135,6 +136,9 @@ impl Caller for Bridge<'_> {
             let error = PyRuntimeError::new_err(format!("the server has panicked: {}", panic_message(&*panic)));
             response::send(py, &exchange, thread_call, Err(error), date, label)
         });
+        if outcome.status >= 500 {
+            label.report_status(py, outcome.status);
+        }
         if resources.slow_calls.has(cell) {
             resources.slow_calls.name(cell, &logged.value(py, ROUTE), &logged.request_id(py));
         }

@@ -9,7 +9,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import FrameType, TracebackType
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Below these the first thread, which calls the application too, has come to that.
@@ -57,6 +57,22 @@ def describe_place(frame: FrameType) -> str:
     lines = ["\t".join((each.filename, str(each.lineno), each.name, each.line or "")) for each in places]
     lines += [f"{each.filename}:{each.lineno} {each.name}: {each.line or ''}" for each in stack[-_MOST_SAID:]]
     return "\n".join(" ".join(line.split("\n"))[:_MOST_CHARACTERS] for line in lines)
+
+
+def describe_failure(begun: TracebackType | None) -> str:
+    """Return the last line of the application's own code in a traceback: file, line, function and source.
+
+    Tabs are between them. Without code of its own it is the last line of all, and nothing without any.
+    """
+    import traceback
+
+    stack = traceback.extract_tb(begun, limit=-_MOST_FRAMES)
+    if not stack:
+        return ""
+    library = os.path.dirname(os.__file__) + os.sep
+    last = next((each for each in reversed(stack) if not _is_foreign(each.filename, library)), stack[-1])
+    place = "\t".join((last.filename, str(last.lineno), last.name, last.line or ""))
+    return " ".join(place.split("\n"))[:_MOST_CHARACTERS]
 
 
 def _is_foreign(filename: str, library: str) -> bool:

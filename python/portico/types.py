@@ -111,16 +111,17 @@ class EngineTls(Protocol):
 class EngineUpstream(Protocol):
     """Other servers that serve the same: the keys of `[[upstream]]`.
 
-    `name` is for log lines, `key` is what orders call them, `to` are addresses such as `http://HOST:PORT`,
-    `uwsgi+unix:PATH` and `srv+http://NAME`, `variables` what is told beside the request over uwsgi and
-    FastCGI; `resolve_s` is None where orders say what addresses names have. `balance` is round-robin,
-    least-requests, header:NAME or cookie:NAME. 0 is no limit in `timeout_s`, `tunnel_timeout_s` and
-    `max_in_flight`, and never in `eject_after`; `health_path` is empty where none is asked, else
-    `health_host` is what it is asked of.
+    `name` is for log lines, `key` is what orders call them, `counted_as` what durations are counted by, `to`
+    are addresses such as `http://HOST:PORT`, `uwsgi+unix:PATH` and `srv+http://NAME`, `variables` what is
+    told beside the request over uwsgi and FastCGI; `resolve_s` is None where orders say what addresses names
+    have. `balance` is round-robin, least-requests, header:NAME or cookie:NAME. 0 is no limit in `timeout_s`,
+    `tunnel_timeout_s` and `max_in_flight`, and never in `eject_after`; `health_path` is empty where none is
+    asked, else `health_host` is what it is asked of.
     """
 
     name: str
     key: str
+    counted_as: str
     to: Sequence[str]
     variables: Sequence[tuple[str, str]]
     balance: str

@@ -4,8 +4,9 @@
 use super::logged::Logged;
 use crate::embedder::Embedder;
 use crate::names::Names;
-use crate::shown::{message, traceback, type_name};
+use crate::shown::{message, place, traceback, type_name};
 use portico_engine::access_log::field::ROUTE;
+use portico_engine::failed_requests::{FailedRequest, FailedRequests};
 use portico_engine::log::{Failure, Level, is_json, is_queued, log, log_failure, log_request_failure, queue_failure};
 use portico_engine::message::inbound::Inbound;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
@@ -59,6 +60,8 @@ pub struct RequestLabel<'a> {
     pub inbound: &'a Inbound,
     /// What its environ says of it.
     pub logged: &'a Logged<'a>,
+    /// What the supervisor is told of requests that have failed.
+    pub failed: &'a FailedRequests,
 }
 
 impl RequestLabel<'_> {
@@ -77,17 +80,16 @@ impl RequestLabel<'_> {
     }
 
     fn log_failure(&self, py: Python<'_>, sentence: &str, error: &PyErr) {
-        let (bytes, head) = (self.inbound.bytes(), &self.inbound.head);
-        let shown = |text: &[u8]| text.get(..MOST_NAME_BYTES).unwrap_or(text).escape_ascii().to_string();
         let value = error.value(py).as_any();
+        let failed = FailedRequest { error_type: type_name(value), place: place(py, error), ..self.failed_request(py) };
         let is_text = !is_queued();
         let failure = Failure {
             application: &self.application.name,
-            method: &shown(head.method.of(bytes)),
-            path: &head.path.of(bytes).escape_ascii().to_string(),
-            route: &shown(&self.logged.value(py, ROUTE)),
-            request_id: &shown(&self.logged.request_id(py)),
-            error_type: &type_name(value),
+            method: &failed.method,
+            path: &failed.path,
+            route: &failed.route,
+            request_id: &failed.request_id,
+            error_type: &failed.error_type,
             error_message: &if is_text && is_json() { message(value) } else { String::new() },
             stack_trace: &if is_text { traceback(py, error) } else { String::new() },
         };
@@ -95,6 +97,28 @@ impl RequestLabel<'_> {
             log_request_failure(sentence, &failure);
         } else {
             queue_failure(sentence.to_owned(), &failure, raised(py, error));
+        }
+        self.logged.is_reported.set(true);
+        self.failed.add(failed);
+    }
+
+    /// Has the supervisor know that the response had this status, unless it knows of an exception.
+    #[cold]
+    pub fn report_status(&self, py: Python<'_>, status: u16) {
+        if !self.logged.is_reported.get() {
+            self.failed.add(FailedRequest { status, ..self.failed_request(py) });
+        }
+    }
+
+    fn failed_request(&self, py: Python<'_>) -> FailedRequest {
+        let (bytes, head) = (self.inbound.bytes(), &self.inbound.head);
+        let shown = |text: &[u8]| text.get(..MOST_NAME_BYTES).unwrap_or(text).escape_ascii().to_string();
+        FailedRequest {
+            method: shown(head.method.of(bytes)),
+            path: head.path.of(bytes).escape_ascii().to_string(),
+            route: shown(&self.logged.value(py, ROUTE)),
+            request_id: shown(&self.logged.request_id(py)),
+            ..FailedRequest::default()
         }
     }
 

@@ -6,7 +6,7 @@ use portico_engine::lock::lock;
 use portico_engine::resources::Resources;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// One thread's keys of what is wanted.
 #[derive(Default)]
@@ -40,13 +40,20 @@ pub struct Logged<'a> {
     names: &'a [String],
     said: Option<&'a Keeper>,
     environ: RefCell<Option<Py<PyDict>>>,
+    /// Whether the supervisor is told that the call has failed.
+    pub is_reported: Cell<bool>,
 }
 
 impl<'a> Logged<'a> {
     /// For a call whose account keeps it in `said`.
     pub fn new(resources: &'a Resources, said: Option<&'a Keeper>) -> Logged<'a> {
         let names = &resources.account_terms.variables[..];
-        Logged { names, said: said.filter(|_| !names.is_empty()), environ: RefCell::default() }
+        Logged {
+            names,
+            said: said.filter(|_| !names.is_empty()),
+            environ: RefCell::default(),
+            is_reported: Cell::new(false),
+        }
     }
 
     /// The call has this one.

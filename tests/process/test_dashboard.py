@@ -35,6 +35,8 @@ def application(environ, start_response):
     if first == "wait":
         while not os.path.exists("go on"):
             time.sleep(0.01)
+    if first == "raise":
+        raise ValueError("on purpose")
     if first == "slow":
         time.sleep(0.06)
     start_response("500 Oh No" if first == "fails" else "200 OK", [])
@@ -442,10 +444,12 @@ def test_a_browser_shows_it(
             portico.get(f"/item/{number}")
             portico.get(f"/slow/{number}")
         portico.get("/fails")
+        portico.get(f"/raise/{HOSTILE}")
         portico.get(f"/{HOSTILE_ROUTE.replace(' ', '%20')}")
         wait_for_text(browser, "requests", f"GET /wait/{HOSTILE}")
         wait_for_text(browser, "routes", "GET /slow", "GET /item", f"GET /{HOSTILE_ROUTE}")
         wait_for_text(browser, "errors", "GET /fails")
+        wait_for_text(browser, "failed", f"ValueError GET /raise/{HOSTILE} (/raise)", "status 500 GET /fails")
         wait_for_text(browser, "workers", *map(str, workers(portico)))
         wait_for_text(browser, "saturation", "1 of 6")
         assert "p95" in text_of(browser, "latency-now")
@@ -533,6 +537,32 @@ def test_keys_are_enough(start: Start, admin: int, browser: Browser) -> None:
     wait_for_text(browser, "routes", "GET /item")
     # Focus stays where it is while tables are written anew.
     assert browser.evaluate(focused) == "window"
+    browser.open("about:blank")
+    portico.stop()
+
+
+def test_failed_requests_open_by_keyboard_and_stay_open_while_more_come(
+    start: Start, admin: int, browser: Browser
+) -> None:
+    portico = begin(start, admin, "-w", "1", source=SHOP)
+    browser.look_like(width=390, scheme="light")
+    browser.open(f"http://127.0.0.1:{admin}/")
+    wait_for_text(browser, "failed-none", "None.")
+    portico.get("/raise/1")
+    wait_for_text(browser, "failed", "1 \u00d7 ValueError GET /raise/1 (/raise)")
+    browser.evaluate("document.querySelector('#failed summary').focus()")
+    browser.press("Enter", 13, "\r")
+    wait_for_text(browser, "failed", "shop.py:", 'raise ValueError("on purpose")', "worker 1, no request id")
+    portico.get("/raise/2")
+    wait_for_text(browser, "failed", "2 \u00d7 ValueError GET /raise/2 (/raise)", "2 alike, the first at ")
+    # A worker that is killed and a reload take nothing of it along.
+    os.kill(workers(portico)[0], signal.SIGKILL)
+    portico.signal(signal.SIGHUP)
+    wait_for_text(browser, "server", "generation 2")
+    portico.get("/raise/3")
+    wait_for_text(browser, "failed", "3 \u00d7 ValueError GET /raise/3 (/raise)", "3 alike, the first at ")
+    assert browser.evaluate("document.activeElement.tagName") == "SUMMARY"
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 390
     browser.open("about:blank")
     portico.stop()
 

@@ -67,7 +67,7 @@ def test_decodes_messages_byte_by_byte() -> None:
 
 
 def test_passes_over_a_message_of_another_version() -> None:
-    frames = b"X" + encode(Ready("new"))[1:] + encode(Ready("known"))
+    frames = b"Z" + encode(Ready("new"))[1:] + encode(Ready("known"))
     assert [message.kind for message in Decoder().feed(frames)] == [Unknown, Ready]
 
 

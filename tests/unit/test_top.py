@@ -184,7 +184,7 @@ def test_filter(text: str, is_there: bool) -> None:
 
 
 def test_titles_stand_above_their_cells_and_a_mark_before_one() -> None:
-    columns = column_widths([ROW])
+    columns = column_widths([replace(ROW, pool="shop")])
     line = heading(columns)
     assert line.split() == [column.title for column in COLUMNS]
     for number, column in enumerate(COLUMNS):
@@ -198,7 +198,7 @@ def test_titles_stand_above_their_cells_and_a_mark_before_one() -> None:
 def test_a_usual_row_leaves_room_for_a_request_in_80_columns() -> None:
     row = replace(ROW, pid=4194304, requests_rate=12345.6, bytes_rate=123_456_789.0, connections=1000)
     columns = column_widths([row])
-    # Less with metrics; without, two columns are not there.
+    # Less with metrics; without, two columns are not there, nor a third without pools.
     assert 80 - title_span(columns, len(COLUMNS) - 1)[0] >= 4
     columns = column_widths([replace(row, p50=None, p99=None)])
     assert 80 - title_span(columns, len(COLUMNS) - 1)[0] >= 12
@@ -206,7 +206,7 @@ def test_a_usual_row_leaves_room_for_a_request_in_80_columns() -> None:
     assert line.endswith(" 1.5s GET /a")
     assert "ms" not in line
     titles = heading(columns).split()
-    assert [*titles[:7], "P50", "P99", *titles[7:]] == [column.title for column in COLUMNS]
+    assert ["#", "POOL", *titles[1:7], "P50", "P99", *titles[7:]] == [column.title for column in COLUMNS]
 
 
 # --- Text

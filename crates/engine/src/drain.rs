@@ -68,6 +68,7 @@ pub async fn follow(
         }),
         report_members: Box::new(move || member_orders::report(telling.upstreams())),
         slow_calls: server.resources.slow_calls.clone(),
+        failed_requests: server.resources.failed_requests.clone(),
     };
     let ended = serve(&server, listeners, Orders::open(orders, effects), &names).await;
     // Nobody else sets it.

@@ -10,8 +10,8 @@
 //! 3. `state`: what may follow what, as tables.
 //! 4. `killed_write`, `unwritten`, `call_times`, `thread_cpu`, `durations`, `metrics`, `scoreboard`: accounts that need no
 //!    interpreter.
-//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `slow_calls`, `profiling`, `stacks`,
-//!    `disconnect`: who is late, who may come in, who waits, who is where and does what, who has left.
+//! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `slow_calls`, `failed_requests`,
+//!    `profiling`, `stacks`, `disconnect`: who is late, who may come in, who waits, who is where and does what, who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket. `files`: which
 //!    file is sent, and with which head. `access_log`: a line for each request. `account_terms`: what is kept for its
 //!    account.
@@ -44,6 +44,7 @@ pub mod drain;
 pub mod durations;
 pub mod engine;
 pub mod exchange;
+pub mod failed_requests;
 pub mod files;
 pub mod fork;
 pub mod function;

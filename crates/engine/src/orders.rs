@@ -18,6 +18,7 @@
 
 use crate::call_orders::{CallOrder, Measure};
 use crate::descriptor;
+use crate::failed_requests::FailedRequests;
 use crate::log::{self, Level, log};
 use crate::profiling::ProfileOrder;
 use crate::slow_calls::SlowCalls;
@@ -170,6 +171,8 @@ pub struct Effects {
     pub report_members: Box<dyn Fn() -> String + Send>,
     /// What the supervisor is told of calls that take long.
     pub slow_calls: Arc<SlowCalls>,
+    /// What it is told of requests that have failed.
+    pub failed_requests: Arc<FailedRequests>,
 }
 
 /// What a supervisor orders.
@@ -296,6 +299,7 @@ impl Orders {
                 }
                 () = sleep(AGAIN), if has_unsent => {}
                 () = self.effects.slow_calls.wait() => self.report_slow_calls(),
+                () = self.effects.failed_requests.wait() => self.report_failed_requests(),
             }
         }
     }
@@ -364,6 +368,16 @@ impl Orders {
         for text in self.effects.slow_calls.take_reports() {
             if self.unsent.len() < MOST_UNSENT_BYTES {
                 self.say(&frame(b'S', 0, text.as_bytes()));
+            }
+        }
+    }
+
+    /// Tells the supervisor of requests that have failed, unless it has not read much of before.
+    #[cold]
+    fn report_failed_requests(&mut self) {
+        for text in self.effects.failed_requests.take_reports() {
+            if self.unsent.len() < MOST_UNSENT_BYTES {
+                self.say(&frame(b'X', 0, text.as_bytes()));
             }
         }
     }

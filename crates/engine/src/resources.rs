@@ -11,6 +11,7 @@ use crate::budget::{Budget, Budgets};
 use crate::call_orders::CallOrders;
 use crate::coalescing::Coalescing;
 use crate::disconnect::DisconnectWatcher;
+use crate::failed_requests::FailedRequests;
 use crate::files::error_pages::{Asking, ErrorPage, ErrorPages, Whose};
 use crate::files::named_files::NamedFiles;
 use crate::interrupts::Interrupts;
@@ -72,6 +73,8 @@ pub struct Resources {
     pub call_orders: CallOrders,
     /// Calls that take long.
     pub slow_calls: Arc<SlowCalls>,
+    /// Requests that the application has failed, until the supervisor knows.
+    pub failed_requests: Arc<FailedRequests>,
     /// Orders for profiles.
     pub profile_orders: ProfileOrders,
     /// Tells applications of clients that leave.
@@ -137,6 +140,7 @@ impl Resources {
             stacks: Stacks::default(),
             call_orders: CallOrders::default(),
             slow_calls: Arc::default(),
+            failed_requests: Arc::default(),
             profile_orders: ProfileOrders::default(),
             disconnects: DisconnectWatcher::default(),
             handle: runtime.handle().clone(),

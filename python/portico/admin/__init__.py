@@ -3,9 +3,9 @@
 A WSGI application, served by the engine in a process of its own (`portico.process.admin`). `application.py`
 has its paths, `access.py` says who may ask for which; `families.py` is the table of all metrics,
 `of_application.py` has those of an application's own, by `keys.py`, `of_prometheus_client.py` those that it
-counts by that library, and `exposition.py` writes them as text, in the format that is asked for; `dashboard/`
-is a page for people, which is imported when one of them comes. It is given what the supervisor tells, and
-imports nothing of that.
+counts by that library, `of_pools.py` those of applications in pools, and `exposition.py` writes them as text,
+in the format that is asked for; `dashboard/` is a page for people, which is imported when one of them comes.
+It is given what the supervisor tells, and imports nothing of that.
 """
 
 TYPE_CHECKING = False

@@ -10,6 +10,7 @@ from portico.admin import SilentError
 from portico.admin.access import COOKIE, Access, Rejection
 from portico.admin.exposition import base_name, exposed, preferred, with_more
 from portico.admin.families import FAMILIES
+from portico.admin.of_pools import POOL_DIRECTORIES, POOL_FAMILIES, families_of_pools, joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from portico.admin.dashboard import Dashboard
     from portico.admin.families import Family
     from portico.types import Environ, StartResponse
+
+    # Names of pools, each with a path.
+    Pairs = Iterable[tuple[str, str]]
 
 METRICS = "/metrics"
 _PLAIN = "text/plain; charset=utf-8"
@@ -47,7 +51,7 @@ class AdminApplication:
     """Serves what `source` tells to those who have `access`; `write` returns a value as JSON.
 
     `of_application` returns the metrics of the application, and their samples; `of_client` those that are
-    already text, but for names that are taken.
+    already text, but for names that are taken, with those of the directories of pools.
     """
 
     def __init__(
@@ -57,7 +61,7 @@ class AdminApplication:
         write: Callable[[Any], bytes],
         *,
         of_application: Callable[[], tuple[list[Family], Samples]] = lambda: ([], {}),
-        of_client: Callable[[str, Collection[str]], str] = lambda media_type, taken: "",
+        of_client: Callable[[str, Collection[str], Pairs], str] = lambda media_type, taken, pools: "",
     ) -> None:
         self._source = source
         self._access = access
@@ -130,9 +134,12 @@ class AdminApplication:
             self._written = (samples, written)
         if media_type not in written:
             families, more = self._of_application()
-            text = exposed({**more, **samples}, media_type, families)
+            # A name that two have is told of whoever has it here.
+            families += families_of_pools(samples.get(POOL_FAMILIES, ()), families)
+            text = exposed(joined(more, samples), media_type, families)
             taken = {base_name(family) for family in (*FAMILIES, *families)}
-            written[media_type] = with_more(text, self._of_client(media_type, taken)).encode()
+            directories: Any = samples.get(POOL_DIRECTORIES, ())
+            written[media_type] = with_more(text, self._of_client(media_type, taken, directories)).encode()
         return written[media_type]
 
 

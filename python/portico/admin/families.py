@@ -1,12 +1,16 @@
 """The table of all metrics: a new one is a row here, and a value of that name in what the supervisor tells
 (`portico.process.figures`). Those of an application are its own (`of_application.py`).
 
-Names are those of Prometheus: a counter ends in `_total`, a unit stands before that.
+Names are those of Prometheus: a counter ends in `_total`, a unit stands before that. Where there are pools, a
+sample that is of one has a value more than there are labels here: the name of the pool, as POOL.
 """
 
 from __future__ import annotations
 
 from portico._core import DURATION_BOUNDS_S
+
+POOL = "pool"
+"""The label that says whose a sample is."""
 
 GAUGE, COUNTER, INFO, HISTOGRAM = "gauge", "counter", "info", "histogram"
 
@@ -77,6 +81,13 @@ FAMILIES = (
         ),
         unit="seconds",
     ),
+    Family(
+        "portico_router_request_duration_seconds",
+        HISTOGRAM,
+        "Time from the complete request to the end of its response, of those that were passed on to a pool.",
+        labels=(POOL, "http_request_method", "http_response_status_class"),
+        unit="seconds",
+    ),
     Family("http_server_active_requests", GAUGE, "Requests that wait or are responded to."),
     Family(
         "portico_request_queue_seconds",
@@ -103,6 +114,27 @@ FAMILIES = (
         "Resident memory of each worker, pages that it shares included.",
         labels=("worker",),
         unit="bytes",
+    ),
+    Family("portico_pool_state", GAUGE, "Always 1: what a pool does.", labels=(POOL, "state")),
+    Family(
+        "portico_pool_info_age_seconds",
+        GAUGE,
+        "How long ago a pool has told what is told of it here.",
+        labels=(POOL,),
+        unit="seconds",
+    ),
+    Family("portico_pool_requests_total", COUNTER, "Requests that have ended in a pool.", labels=(POOL,)),
+    Family(
+        "portico_pool_request_errors_total",
+        COUNTER,
+        "Requests that have ended in a pool with a status of 500 or above.",
+        labels=(POOL,),
+    ),
+    Family(
+        "portico_pool_active_requests",
+        GAUGE,
+        "Requests that wait or are responded to in a pool.",
+        labels=(POOL,),
     ),
     Family(
         "process_start_time_seconds",

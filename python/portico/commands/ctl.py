@@ -19,6 +19,7 @@ _VERBS: dict[str, tuple[str, tuple[click.Parameter, ...], bool]] = {
     "workers": ("List the workers.", (), False),
     "requests": ("List the requests that run.", (), False),
     "slow": ("Show which lines of the application slow requests have stood at.", (), False),
+    "errors": ("Show which requests have failed last.", (), False),
     "reload": ("Read the configuration anew and replace the workers.", (), True),
     "upgrade": ("Become the program that is there now, in place, and replace the workers.", (), True),
     "stop": ("Stop after the requests in flight.", (_NOW,), True),
@@ -46,7 +47,8 @@ _VERBS: dict[str, tuple[str, tuple[click.Parameter, ...], bool]] = {
 
 def _ask(verb: str, *, json: bool, timeout: float | None, **given: Any) -> None:
     from portico.ctl.connection import ask, upgrade
-    from portico.ctl.words import SENTENCES
+    from portico.ctl.pools import with_pools
+    from portico.ctl.words import SENTENCES, not_asked
 
     path, others = find_instance(**given)
     fields = {name: value for name, value in others.items() if value is not None}
@@ -55,12 +57,15 @@ def _ask(verb: str, *, json: bool, timeout: float | None, **given: Any) -> None:
     else:
         until_end = verb == "stop" and fields["wait"]
         result = ask(path, verb, timeout_s=timeout, until_end=until_end, **fields)
+        result = with_pools(path, verb, result)
     if json:
         from json import dumps
 
         click.echo(dumps(result, indent=2, ensure_ascii=False))
     else:
         click.echo(SENTENCES[verb](result))
+        for sentence in not_asked(result):
+            click.echo(sentence, err=True)
 
 
 def _read_member(context: click.Context, parameter: click.Parameter, text: str) -> str:

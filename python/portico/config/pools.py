@@ -45,7 +45,7 @@ _OF_ROUTER_ALONE = (
     *(Settings.bind, Settings.pid_file, Settings.access_log, Settings.health_paths, Settings.drain_delay_s),
     *(Settings.access_log_format, Settings.access_log_fields, Settings.access_log_if),
     *(Settings.access_log_skip, Settings.access_log_sample),
-    *(Settings.admin_bind, Settings.admin_token_file, Settings.prometheus_client),
+    *(Settings.admin_bind, Settings.admin_token_file),
     *(Settings.statsd, Settings.statsd_prefix, Settings.statsd_tags, Settings.statsd_interval_s),
     *(Settings.static_directories, Settings.script_name, Settings.app, Settings.name),
 )
@@ -248,7 +248,7 @@ def _records(
 ) -> list[dict[str, Any]]:
     # Error pages are read again where one of them has changed.
     pages_ns = changed_ns(base.error_pages, base.chdir)
-    whole = _digest(repr((sorted(common.items()), base.virtual_environment, pages_ns)))
+    whole = _digest(repr((sorted(common.items()), base.virtual_environment, pages_ns, has_metrics(base))))
     return [_record(pool, all_settings[pool.name], base, whole) for pool in pools]
 
 
@@ -275,6 +275,11 @@ def _record(pool: Pool, settings: Settings, base: Settings, digest: str) -> dict
         "control": "off" if base.control == "off" else "auto",
         "graceful_timeout_s": settings.graceful_timeout_s,
     }
+
+
+def has_metrics(base: Settings) -> bool:
+    """Say whether the server as a whole has an address where metrics are told."""
+    return bool(base.admin_bind != "off")
 
 
 def is_own_user(pool: Pool, settings: Settings) -> bool:
@@ -324,6 +329,9 @@ def pool_settings(name: str, pools: Sequence[Pool], base: Settings) -> Settings:
     settings = settings_of(pool, base)
     settings.pool = {
         "is_own_user": is_own_user(pool, settings),
+        "file": file_name(name),
+        # Somebody may ask what it counts, at the address of the server.
+        "has_metrics": has_metrics(base),
         # Where nobody stands before it, it is to clients what the server would be.
         "by_hand": {row.attribute: base.values[row.attribute] for row in _OF_CLIENTS},
     }

@@ -12,6 +12,7 @@ from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN, resolve
 from portico.config.working_directory import working_directory
 from portico.ctl.connection import EXIT_NOT_RUNNING, ask
+from portico.ctl.pools import control_of
 from portico.errors import OperatorError, quoted
 from portico.process.control.opening import is_own, run_directory, sockets_in
 from portico.process.pid_file import read_pid
@@ -95,22 +96,7 @@ def pool_socket(path: str, name: str) -> str:
         names = ", ".join(pool["name"] for pool in pools)
         there = f"one of {names}" if names else "none, since the server has no pools"
         raise OperatorError(f"--pool: expected {there}, got {quoted(name)}")
-    if not pool["control"]:
-        words = {
-            "asleep": "it sleeps until somebody asks for it",
-            "waiting": "it waits for its turn to start",
-        }
-        why = pool["why"] or words.get(pool["state"], "it starts, or control is off")
-        raise OperatorError(f"the pool {name} cannot be asked: {why}", exit_code=EXIT_NOT_RUNNING)
-    control = str(pool["control"])
-    try:
-        # A pool that is another user's says itself where that is.
-        is_its_own = os.lstat(control).st_uid == os.stat(f"/proc/{pool['pid']}").st_uid
-    except OSError:
-        is_its_own = False
-    if not is_its_own:
-        raise OperatorError(f"the pool {name} cannot be asked: {quoted(control)} is not its own")
-    return control
+    return control_of(pool)
 
 
 def _only_here(wish: Wish) -> Instance | None:

@@ -63,14 +63,37 @@ def _pool(pool: Result) -> str:
     parts = [f"{pool['name']}: {pool['state']}"]
     if pool["pid"]:
         parts += [f"{pool['workers']} of {pool['workers_wanted']} workers ready", f"pid {pool['pid']}"]
+    if "requests" in pool:
+        parts.append(f"{pool['requests']} served, {pool['errors']} errors, {pool['running']} running")
     return ", ".join([*parts, *filter(None, [pool["why"]])])
+
+
+def not_asked(result: Result) -> list[str]:
+    """Return a sentence for each pool that could not be asked; that it sleeps is no news."""
+    asked_in_vain = result.get("not_asked", {}).items() if "pools" not in result else ()
+    return [sentence for _, sentence in asked_in_vain]
+
+
+def _pools_of(rows: Sequence[Result]) -> tuple[str, ...]:
+    """Return the head of a column for pools, if there is any."""
+    return ("POOL",) if any("pool" in row for row in rows) else ()
+
+
+def _in_pool(row: Result, column: Sequence[str]) -> tuple[str, ...]:
+    """Return the cell of that column; of the router it is empty."""
+    return (row.get("pool", "-"),) if column else ()
 
 
 def workers(result: Result) -> str:
     """Return a table of the workers."""
-    head = ("PID", "SLOT", "STATE", "GEN", "AGE", "REQUESTS", "ERRORS", "RUNNING", "CONNS", "SENT", "RSS")
+    pool = _pools_of(result["workers"])
+    head = (
+        *pool,
+        *("PID", "SLOT", "STATE", "GEN", "AGE", "REQUESTS", "ERRORS", "RUNNING", "CONNS", "SENT", "RSS"),
+    )
     rows = [
         (
+            *_in_pool(each, pool),
             str(each["pid"]),
             str(each["slot"]),
             each["state"],
@@ -90,23 +113,33 @@ def workers(result: Result) -> str:
 
 def requests(result: Result) -> str:
     """Return a table of what runs."""
+    pool = _pools_of(result["requests"])
     rows = [
-        (str(each["pid"]), f"{each['seconds']:.1f}", each["method"], each["path"])
+        (*_in_pool(each, pool), str(each["pid"]), f"{each['seconds']:.1f}", each["method"], each["path"])
         for each in result["requests"]
     ]
-    return _table(("PID", "SECONDS", "METHOD", "PATH"), rows) if rows else "no request is running"
+    return _table((*pool, "PID", "SECONDS", "METHOD", "PATH"), rows) if rows else "no request is running"
 
 
 def slow(result: Result) -> str:
     """Return a table of the lines that have held most of the time, and one of the latest slow calls."""
     if not result["lines"]:
         return "no request has been slower than slow_after"
+    pool = _pools_of([*result["lines"], *result["recent"]])
     lines = [
-        (f"{each['seconds']:.1f}", str(each["requests"]), _place(each), _most(each["routes"]), each["source"])
+        (
+            *_in_pool(each, pool),
+            f"{each['seconds']:.1f}",
+            str(each["requests"]),
+            _place(each),
+            _most(each["routes"]),
+            each["source"],
+        )
         for each in result["lines"][:_SHOWN_LINES]
     ]
     recent = [
         (
+            *_in_pool(each, pool),
             _clock(each["at"]),
             f"{each['seconds']:.1f}",
             str(each["worker"]),
@@ -118,10 +151,35 @@ def slow(result: Result) -> str:
     ]
     return "\n".join(
         [
-            _table(("SECONDS", "REQUESTS", "LINE", "MOSTLY OF", "SOURCE"), lines),
+            _table((*pool, "SECONDS", "REQUESTS", "LINE", "MOSTLY OF", "SOURCE"), lines),
             "",
-            _table(("AT (UTC)", "SECONDS", "WORKER", "METHOD", "PATH", "REQUEST ID"), recent),
+            _table((*pool, "AT (UTC)", "SECONDS", "WORKER", "METHOD", "PATH", "REQUEST ID"), recent),
         ]
+    )
+
+
+def errors(result: Result) -> str:
+    """Return a table of the requests that have failed last."""
+    pool = _pools_of(result["errors"])
+    rows = [
+        (
+            *_in_pool(each, pool),
+            _clock(each["at"]),
+            str(each["count"]),
+            str(each["worker"]),
+            each["error"] or (str(each["status"]) if each["status"] else "-"),
+            each["method"],
+            each["path"],
+            each["route"] or "-",
+            each["request_id"] or "-",
+            _place(each) if each["file"] else "-",
+        )
+        for each in result["errors"][:_SHOWN_LINES]
+    ]
+    if not rows:
+        return "no request has failed"
+    return _table(
+        (*pool, "AT (UTC)", "COUNT", "WORKER", "ERROR", "METHOD", "PATH", "ROUTE", "REQUEST ID", "LINE"), rows
     )
 
 
@@ -180,6 +238,7 @@ SENTENCES: Mapping[str, Callable[[Result], str]] = {
     "workers": workers,
     "requests": requests,
     "slow": slow,
+    "errors": errors,
     "config": config,
     "reload": lambda result: (
         f"all workers are new, this is generation {result['generation']}"

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from portico.process.totals import Totals
     from portico.process.worker_set import WorkerSet
 
+POOL_PREFIX = "pool "
+"""What the names of pools begin with, as the router counts what it passes on to them."""
+
 _STATES = (BOOTING, READY, LEAVING, KILLED)
 COUNTERS = {
     "requests": "portico_requests_total",
@@ -97,11 +100,21 @@ class Figures:
         from portico.process.durations import METRICS, PART_NAMES, PARTS
 
         samples: Samples = {name: [] for name in (*METRICS.values(), "portico_request_part_seconds_total")}
+        passed_on: list[tuple[tuple[str, ...], list[int]]] = []
         for (of, *labels), figures in self._totals.durations.with_rows(rows).items():
+            is_passed_on = labels[:1] != [] and labels[0].startswith(POOL_PREFIX)
+            if is_passed_on and of == PARTS:
+                continue  # of a call, which is the pool's
             if of == PARTS:
                 samples["portico_request_part_seconds_total"] += [
                     ((*labels, part), ns / 1e9) for part, ns in zip(PART_NAMES, figures, strict=True)
                 ]
+            elif is_passed_on:
+                # In the pool it is counted by application and route.
+                application, method, _, status_class = labels
+                passed_on.append(((application.removeprefix(POOL_PREFIX), method, status_class), figures))
             else:
                 samples[METRICS[of]].append((tuple(labels), figures))
+        if passed_on:
+            samples["portico_router_request_duration_seconds"] = [*passed_on]
         return samples

@@ -14,7 +14,18 @@ from portico.process.back_off import BackOff
 from portico.process.banner import banner
 from portico.process.calls import describe_calls, name_of
 from portico.process.life import ANNOUNCING, DRAINING, QUITTING
-from portico.process.messages import Announce, Drain, Failed, Leaving, Members, Quit, Ready, Stack, Warmed
+from portico.process.messages import (
+    Announce,
+    Drain,
+    Errors,
+    Failed,
+    Leaving,
+    Members,
+    Quit,
+    Ready,
+    Stack,
+    Warmed,
+)
 from portico.process.totals import SIGNAL
 from portico.process.ways import Ways, fork_each
 from portico.process.worker import Assignment
@@ -323,6 +334,8 @@ class Keeper:
                 status = self._scoreboard.read(worker.slot)
                 running = {name_of(call): call.what for call in status.calls}
                 self._totals.slow_lines.hear(worker.slot, message.text, running)
+            elif message.kind is Errors:
+                self._totals.recent_errors.hear(worker.slot, message.text)
             elif message.kind is Warmed and self._becomes_template(worker, now_s):
                 # From here on it is among the templates.
                 self._worker_set.remove(worker)

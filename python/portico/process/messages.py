@@ -24,6 +24,7 @@
                            U Report   what was asked for by the order with this number
                            S Stack    where a call that takes long stands, or that it has ended; text:
                                       `crates/engine/src/slow_calls.rs`
+                           X Errors   requests that have failed; text: `crates/engine/src/failed_requests.rs`
                            W Warmed   the engine has ended, all was finished: is this to be a template?
     supervisor to template N New      fork a worker; text: its slot, 1 if there may be others, else 0, and
                                       what it is to be told as M
@@ -84,6 +85,7 @@ Ready = Kind(b"R")
 Failed = Kind(b"F")
 Leaving = Kind(b"L")
 Taken = Kind(b"T")
+Errors = Kind(b"X")
 Warmed = Kind(b"W")
 Promote = Kind(b"P")
 New = Kind(b"N")
@@ -91,7 +93,7 @@ Born = Kind(b"B")
 Unknown = Kind(b"")
 """What a worker of another version says: an upgrade has left it here, and nobody knows what it means."""
 
-_OF_WORKERS = (Ready, Failed, Leaving, Taken, Report, Warmed, Stack)
+_OF_WORKERS = (Ready, Failed, Leaving, Taken, Report, Warmed, Stack, Errors)
 _TO_WORKERS = (
     *(Announce, Drain, Quit, Promote, Verbosity, Reopen, Stack, Interrupt, Respond, Members, Report),
     Profile,

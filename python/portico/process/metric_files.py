@@ -33,7 +33,7 @@ def prepared(present: MetricFiles | None, plan: Plan, *, is_upgraded: bool) -> M
     if VARIABLE in os.environ or _OLD_VARIABLE in os.environ:
         return None  # somebody else has named a directory, and sees to all of it
     try:
-        files = present or MetricFiles(is_upgraded=is_upgraded)
+        files = present or MetricFiles(is_upgraded=is_upgraded, pool=_pool_file(plan))
         if plan.identity is not None:
             os.chown(files.directory, plan.identity.uid, plan.identity.gid)
     except OSError as error:
@@ -46,32 +46,37 @@ def prepared(present: MetricFiles | None, plan: Plan, *, is_upgraded: bool) -> M
 
 
 class MetricFiles:
-    """The directory of this server, in the run directory of its user."""
+    """The directory of this server, in the run directory of its user.
 
-    __slots__ = ("directory",)
+    That of a pool stays as long as the server of all pools, whatever becomes of processes of the pool.
+    """
 
-    def __init__(self, *, is_upgraded: bool) -> None:
-        """Make it, or make it anew. Raises OSError."""
+    __slots__ = ("_is_of_pool", "directory")
+
+    def __init__(self, *, is_upgraded: bool, pool: str = "") -> None:
+        """Make it, or make it anew; `pool` is what files of the pool are called. Raises OSError."""
         # Here, because most servers know their run directory before they are supervisors.
         from portico.process.control.opening import is_own, run_directory
 
         user_id = os.geteuid()
         parent = _FOR_ROOT if user_id == 0 else run_directory(os.environ, user_id)
-        self.directory = os.path.join(parent, f"{os.getpid()}{_SUFFIX}")
+        self._is_of_pool = bool(pool)
+        owner = f"{os.getppid()}-{pool}" if pool else str(os.getpid())
+        self.directory = os.path.join(parent, f"{owner}{_SUFFIX}")
         if not os.path.isdir(parent):
             os.mkdir(parent, 0o700)
             os.chmod(parent, _TO_GO_THROUGH if user_id == 0 else 0o700)
         if not is_own(parent):
             raise OSError(0, f"{parent} is not a directory that this user alone may write in")
         _remove_stale(parent)
-        if not is_upgraded:
+        if not is_upgraded and not pool:
             _remove(self.directory)
         if not os.path.isdir(self.directory):
             os.mkdir(self.directory, 0o700)
 
     def use_for(self, plan: Plan) -> None:
         """Have the application of this process, which is not imported yet, count there if `plan` wants it."""
-        if plan.admin and plan.settings.prometheus_client:
+        if plan.has_metrics and plan.settings.prometheus_client:
             os.environ[VARIABLE] = self.directory
 
     def ended(self, pid: int) -> None:
@@ -89,7 +94,25 @@ class MetricFiles:
 
     def remove(self) -> None:
         """Remove it, with the server."""
-        _remove(self.directory)
+        if not self._is_of_pool:
+            _remove(self.directory)
+            _remove_of_pools(os.path.dirname(self.directory))
+
+
+def _pool_file(plan: Plan) -> str:
+    """Return what files of the pool of `plan` are called; empty if it is none, or served by hand."""
+    pool = plan.settings.pool
+    return str(pool["file"]) if pool is not None and "line_fd" in pool else ""
+
+
+def _remove_of_pools(parent: str) -> None:
+    """Remove those of this server's pools, as far as this user may."""
+    try:
+        for name in os.listdir(parent):
+            if name.startswith(f"{os.getpid()}-") and name.endswith(_SUFFIX):
+                _remove(os.path.join(parent, name))
+    except OSError:
+        pass  # somebody has removed it
 
 
 def _remove(path: str) -> None:
@@ -104,6 +127,6 @@ def _remove(path: str) -> None:
 def _remove_stale(parent: str) -> None:
     """Remove what servers have left that were killed."""
     for name in os.listdir(parent):
-        number = name.removesuffix(_SUFFIX)
+        number = name.removesuffix(_SUFFIX).partition("-")[0]
         if name.endswith(_SUFFIX) and number.isdecimal() and not os.path.exists(f"/proc/{number}"):
             _remove(os.path.join(parent, name))

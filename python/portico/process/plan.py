@@ -144,6 +144,11 @@ class Plan:
         return self.settings.name or self.settings.app or ROUTER
 
     @property
+    def has_metrics(self) -> bool:
+        """Whether somebody may ask what is counted: here, or of a pool at the address of the server."""
+        return bool(self.admin) or bool(self.settings.pool and self.settings.pool.get("has_metrics"))
+
+    @property
     def sockets(self) -> list[Listener]:
         """All that a reload may change: those of the workers, and that of the admin address."""
         return [*self.listeners, *self.admin]

@@ -64,6 +64,8 @@ class WorkerUpstream:
         values = action.values
         self.name = values.get("name") or action.origin
         self.key = key
+        # Of a pool: by that name the supervisor finds what its requests took.
+        self.counted_as = action.origin if "pool_file" in values else ""
         self.to: Sequence[str] = values["to"]
         self.variables: Sequence[tuple[str, str]] = [tuple(variable) for variable in values["variables"]]
         self.balance: str = values["balance"]

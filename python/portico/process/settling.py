@@ -22,8 +22,17 @@ _FOR_ALL = (
     *("portico.process.drain_delay", "portico.process.last_connections", "portico.process.pid_file"),
     *("portico.process.control.actions", "portico.process.control.reports"),
     *("portico.process.control.clients", "portico.app_loader.callables"),
+    *("portico.process.slow_lines", "portico.process.recent_errors"),
 )
 """For signals, control verbs and the end; and for workers that take the place of others."""
+
+_TO_TELL = (
+    *("portico.process.figures", "portico.process.durations", "portico.process.pools.metric_lines"),
+    *("portico.admin.of_application", "portico.process.admin.overview"),
+)
+"""For what a pool is asked by the server of all pools, and what it has to say at its end."""
+_TO_KEEP = ("portico.process.pools.pool_metrics",)
+"""For that server."""
 
 
 def settle(plan: Plan) -> None:
@@ -52,4 +61,9 @@ def _by_settings(plan: Plan) -> list[str]:
         "portico.process.wrapping": settings.middleware,
         "portico.process.privileges": are_privileges_given_up(settings, plan.identity),
     }
-    return [name for name, is_asked_for in asked_for.items() if is_asked_for]
+    names = [name for name, is_asked_for in asked_for.items() if is_asked_for]
+    if plan.has_metrics and settings.pool is not None:
+        names += _TO_TELL
+    elif plan.has_metrics and settings.pools is not None:
+        names += _TO_KEEP
+    return names

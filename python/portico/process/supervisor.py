@@ -202,6 +202,8 @@ class Supervisor:
                     self._admin.end()
                 if self._metric_files is not None:
                     self._metric_files.remove()
+                if self._head_line is not None:
+                    self._head_line.say_last_words(time.monotonic())
                 self._generations.close_listeners()
                 self._generations.close_admin()
                 self._door.end()
@@ -334,7 +336,7 @@ class Supervisor:
 
     def _have_metric_files(self, *, is_upgraded: bool = False) -> None:
         """Have a directory for prometheus_client, if the plan wants that and nobody else sees to it."""
-        if self._plan.admin and self._plan.settings.prometheus_client:
+        if self._plan.has_metrics and self._plan.settings.prometheus_client:
             # Here, because few servers have an admin address, and each worker would have it.
             from portico.process.metric_files import prepared
 
@@ -351,7 +353,13 @@ class Supervisor:
     def _line_to_head(self, fd: int) -> Duty:
         from portico.process.pools.head_line import HeadLine
 
-        self._head_line = HeadLine(self._loop, fd, self._subject(), is_asleep=lambda: self._is_asleep)
+        self._head_line = HeadLine(
+            self._loop,
+            fd,
+            self._subject(),
+            is_asleep=lambda: self._is_asleep,
+            metrics_directory=lambda: self._metric_files.directory if self._metric_files else "",
+        )
         return self._head_line
 
     def _join_cluster(self) -> Duty:
@@ -637,6 +645,8 @@ class Supervisor:
         if not self._life.is_serving:
             return STOPPING
         record = self._hand_over()
+        if self._head_line is not None:
+            self._head_line.flush()
         # A reload or upgrade that was asked for since is the next one's.
         if self._rereading is not None and self._rereading.again:
             is_upgrade = self._rereading.again == UPGRADE
@@ -659,7 +669,8 @@ class Supervisor:
         if before.pools:
             pools = self._have_pools(before.pools["directory"])
             pools.take_plan(self._plan, before.plan)
-            pools.take_over(before.pools["pools"])
+            # A version of before has handed over none.
+            pools.take_over(before.pools["pools"], before.pools.get("metrics", []))
         if before.members:
             self._have_members().take_over(before.members, before.plan)
         if before.admin_process:

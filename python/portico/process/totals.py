@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from portico import _core
     from portico.process.durations import Durations
+    from portico.process.recent_errors import RecentErrors
     from portico.process.slow_lines import SlowLines
     from portico.process.worker_handle import WorkerHandle
 
@@ -27,9 +28,9 @@ REASONS = (BOOT, DIED, TOO_LARGE, MEMORY, SIGNAL, SPENT, TIMEOUT)
 
 
 class Totals:
-    """Sums of counts, durations, slow lines, ends for each reason, and workers that each slot has had."""
+    """Sums of counts, durations, slow lines, errors, ends for each reason, and workers of each slot."""
 
-    __slots__ = ("_durations", "_in_slots", "_slow_lines", "counts", "restarts")
+    __slots__ = ("_durations", "_in_slots", "_recent_errors", "_slow_lines", "counts", "restarts")
 
     def __init__(self, record: dict[str, Any] | None = None) -> None:
         """`record` is what `hand_over` has returned, perhaps in another version."""
@@ -40,11 +41,14 @@ class Totals:
         self._in_slots: dict[str, int] = {**record.get("in_slots", {})}
         self._durations: Durations | None = None
         self._slow_lines: SlowLines | None = None
+        self._recent_errors: RecentErrors | None = None
         # A version of before has handed over none.
         if durations := record.get("durations"):
             self.durations.add_handed_over(durations)
         if slow_lines := record.get("slow_lines"):
             self.slow_lines.take_over(slow_lines)
+        if recent_errors := record.get("recent_errors"):
+            self.recent_errors.take_over(recent_errors)
 
     def hand_over(self) -> dict[str, Any]:
         """Return them as plain values."""
@@ -54,6 +58,7 @@ class Totals:
             "in_slots": self._in_slots,
             "durations": [] if self._durations is None else self._durations.hand_over(),
             "slow_lines": None if self._slow_lines is None else self._slow_lines.hand_over(),
+            "recent_errors": [] if self._recent_errors is None else self._recent_errors.hand_over(),
         }
 
     @property
@@ -75,6 +80,16 @@ class Totals:
 
             self._slow_lines = SlowLines()
         return self._slow_lines
+
+    @property
+    def recent_errors(self) -> RecentErrors:
+        """Which requests have failed last."""
+        if self._recent_errors is None:
+            # Here, because most servers have none yet, and each worker would have it.
+            from portico.process.recent_errors import RecentErrors
+
+            self._recent_errors = RecentErrors()
+        return self._recent_errors
 
     def add(self, scoreboard: _core.Scoreboard, slot: int) -> None:
         """Add what the worker of `slot` has done, which is about to be cleared."""

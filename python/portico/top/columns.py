@@ -49,6 +49,7 @@ def _text(value: object) -> str:
 
 COLUMNS = (
     Column("#", lambda row: row.number, _count, is_rising=True),
+    Column("POOL", lambda row: row.pool or None, _text, is_text=True, is_rising=True, is_optional=True),
     Column("PID", lambda row: row.pid, _count, is_rising=True),
     Column("STATE", lambda row: row.state, _text, is_text=True, is_rising=True),
     Column("BUSY", lambda row: (len(row.calls), row.threads), _share),

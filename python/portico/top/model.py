@@ -45,6 +45,9 @@ class Row:
     restarts: int | None
     # The longest first.
     calls: tuple[Call, ...]
+    # The name of its pool, and where that is asked; empty of a server without pools, and in front of them.
+    pool: str = ""
+    control: str = ""
 
     @property
     def oldest(self) -> Call | None:
@@ -98,6 +101,8 @@ def read_rows(sample: Sample, before: Sample | None) -> list[Row]:
             age_s=worker["age_s"],
             restarts=worker.get("workers_before"),
             calls=tuple(sorted(calls.get(worker["pid"], ()), key=lambda call: -call.seconds)),
+            pool=worker.get("pool", ""),
+            control=worker.get("control", ""),
         )
         for worker in sample.workers
     ]
@@ -105,7 +110,7 @@ def read_rows(sample: Sample, before: Sample | None) -> list[Row]:
 
 def read_head(sample: Sample, before: Sample | None) -> Head:
     """Return what there is to say of the whole server."""
-    status, counted = sample.status, _Counted.between(sample, before)
+    status, counted = _with_pools(sample.status), _Counted.between(sample, before)
     threads = status.get("threads")
     return Head(
         name=status["name"],
@@ -124,6 +129,25 @@ def read_head(sample: Sample, before: Sample | None) -> Head:
         states=_not_zero(status["workers"]),
         restarts=_not_zero(status.get("restarts", {})),
     )
+
+
+def _with_pools(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a status with what pools have in the place of what the router has, which calls nobody."""
+    pools = [pool for pool in status.get("pools", ()) if "threads" in pool]
+    if not pools:
+        return status
+    restarts = dict(status.get("restarts", {}))
+    for pool in pools:
+        for reason, count in pool.get("restarts", {}).items():
+            restarts[reason] = restarts.get(reason, 0) + count
+    saturations = [pool["saturation"] for pool in pools if pool.get("saturation") is not None]
+    return {
+        **status,
+        "threads": {state: sum(pool["threads"][state] for pool in pools) for state in ("busy", "idle")},
+        # Of the busiest: the others cannot help it.
+        "saturation": max(saturations, default=None),
+        "restarts": restarts,
+    }
 
 
 def read_events(sample: Sample, before: Sample) -> Iterator[str]:
@@ -163,6 +187,7 @@ def matching(rows: Iterable[Row], text: str) -> list[Row]:
 def _searched(row: Row) -> Iterator[str]:
     yield row.state
     yield str(row.pid)
+    yield row.pool
     yield from map(str, row.calls)
 
 

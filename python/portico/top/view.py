@@ -318,7 +318,9 @@ class TopApp(App[None]):
         if chosen := self._chosen_line():
             row, call = chosen
             title = f"worker {row.number}, pid {row.pid}"
-            self._do(lambda: Done(f"stacks of {title}", _stacks(self._watcher.path, row, call)))
+            self._do(
+                lambda: Done(f"stacks of {title}", _stacks(row.control or self._watcher.path, row, call))
+            )
 
     def action_recycle(self) -> None:
         """Replace the worker that is chosen, if that is what is wanted."""
@@ -329,7 +331,7 @@ class TopApp(App[None]):
         def recycle(is_wanted: bool | None) -> None:
             if is_wanted:
                 self._say(f"worker {row.number}, pid {row.pid}, is to be replaced")
-                self._do(lambda: Done(_recycle(self._watcher.path, row)))
+                self._do(lambda: Done(_recycle(row.control or self._watcher.path, row)))
 
         self.push_screen(
             Question(f"Replace worker {row.number}, pid {row.pid}, once its successor is ready?"), recycle

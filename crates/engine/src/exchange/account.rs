@@ -86,6 +86,12 @@ pub struct OfCall {
 impl Account<'_> {
     /// Counts the request, and writes it to the access log if there is one.
     pub fn settle(&self, resources: &Arc<Resources>) {
+        self.settle_as(resources, "");
+    }
+
+    /// As `settle`; durations of what no application of this server was called for are counted as those of `others`.
+    #[inline]
+    pub fn settle_as(&self, resources: &Arc<Resources>, others: &str) {
         count(resources, self.status, self.body_bytes);
         let durations = resources.slot.durations();
         if durations.is_none() && resources.access_log.is_none() {
@@ -97,6 +103,7 @@ impl Account<'_> {
         if let Some(durations) = durations {
             let method = request.map_or(&[][..], |request| request.head.method.of(request.bytes()));
             let route = resources.account_terms.route(said.as_deref());
+            let application = if self.call.is_some() { application } else { others };
             let key = Key { application, method, route, status: self.status };
             match &self.call {
                 Some(OfCall { times, .. }) => durations.count_call(&key, self.duration_ns, times),

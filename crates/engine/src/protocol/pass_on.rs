@@ -156,7 +156,7 @@ async fn end(
         call: None,
         said: said.as_ref(),
     };
-    account.settle(resources);
+    account.settle_as(resources, &row.upstream.terms.counted_as);
     let reader = source.reader;
     resources.buffers.give_back(request);
     connection.end_response(is_kept);

@@ -54,6 +54,8 @@ pub struct UpstreamTerms {
     pub name: String,
     /// What orders call it.
     pub key: String,
+    /// What its requests are counted as called; empty for nothing.
+    pub counted_as: String,
     /// How members are chosen.
     pub balance: Balance,
     /// What holds for each member.

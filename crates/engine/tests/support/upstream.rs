@@ -137,6 +137,7 @@ pub fn terms() -> UpstreamTerms {
     UpstreamTerms {
         name: "tests".into(),
         key: "tests".into(),
+        counted_as: String::new(),
         balance: Balance::RoundRobin,
         member: MEMBER,
         resolve_ms: Some(60_000),

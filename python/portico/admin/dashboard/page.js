@@ -36,7 +36,8 @@ function size(bytes) {
 
 function routeOf(row) {
   const route = row.route || (row.application ? "(no route told)" : "(no application called)");
-  return `${row.method} ${route}${row.application ? `  ${row.application}` : ""}`;
+  const pool = row.pool ? ` in ${row.pool}` : "";
+  return `${row.method} ${route}${row.application ? `  ${row.application}` : ""}${pool}`;
 }
 
 // --- Elements: kept where they are, so that focus and selection stay
@@ -283,7 +284,7 @@ function showWorkers({ workers, server }) {
   );
   const largest = Math.max(1, ...workers.map((worker) => worker.rss_bytes));
   fill("workers", workers.map((worker) => [
-    String(worker.slot), String(worker.pid), { text: worker.state, className: "text" },
+    { text: workerOf(worker, worker.slot), className: "text" }, String(worker.pid), { text: worker.state, className: "text" },
     `${worker.running}/${worker.threads}`, number(worker.requests),
     { text: number(worker.errors), className: worker.errors ? "bad" : "" },
     number(worker.connections), number(worker.workers_before), duration(worker.age_s), size(worker.rss_bytes),
@@ -293,7 +294,7 @@ function showWorkers({ workers, server }) {
 
 function showRequests({ requests }) {
   fill("requests", requests.map((call) => [
-    duration(call.seconds), String(call.slot), duration(call.silent_s),
+    duration(call.seconds), workerOf(call, call.slot), duration(call.silent_s),
     { text: `${call.method} ${call.path}`, className: "wide" },
   ]), "requests-none");
 }
@@ -304,30 +305,71 @@ function showSlow({ slow }) {
   setText(at("slow-not"), slow.not_recorded ? `Not recorded: ${slow.not_recorded}.` : "");
   const [lines, recent] = [slow.lines || [], slow.recent || []];
   fill("lines", lines.map((line) => [
-    { text: `${line.file}:${line.line} ${line.function}`, className: "wide" },
+    { text: `${line.file}:${line.line} ${line.function}${line.pool ? ` in ${line.pool}` : ""}`, className: "wide" },
     number(line.seconds, 1), number(line.requests), { text: line.source || "", className: "wide" },
   ]));
-  at("recent-none").hidden = recent.length > 0;
-  const target = at("recent");
-  const shown = JSON.stringify(recent.map((each) => [each.at, each.request_id, each.seconds]));
+  showDetails("recent", recent.map((each) => ({
+    key: `${each.at} ${each.request_id}`,
+    summary: `${clock(each.at)}  ${duration(each.seconds)}  ${requestOf(each)}, ` +
+      `worker ${workerOf(each, each.worker)}, ${each.request_id || "no request id"}`,
+    text: each.stack.join("\n"),
+  })), "recent-none");
+}
+
+/** What stands for the kind of an error stays the same while more of it come. */
+const errorKey = (each) =>
+  [each.pool, each.method, each.route || (each.file ? "" : each.path), each.error, each.status, each.file, each.line]
+    .join(" ");
+
+function showErrors({ errors }) {
+  showDetails("failed", errors.map((each) => ({
+    key: errorKey(each),
+    summary: `${clock(each.at)}  ${number(each.count)} ×  ${each.error || `status ${each.status}`}  ${requestOf(each)}`,
+    text: [
+      each.file ? `${each.file}:${each.line} ${each.function}` : "no line of the application is known",
+      ...(each.source ? [`    ${each.source}`] : []),
+      `worker ${workerOf(each, each.worker)}, ${each.request_id ? `request id ${each.request_id}` : "no request id"}`,
+      ...(each.count > 1 ? [`${number(each.count)} alike, the first at ${clock(each.first_at)}`] : []),
+    ].join("\n"),
+  })), "failed-none");
+}
+
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+const requestOf = (each) => `${each.method} ${each.path}${each.route ? ` (${each.route})` : ""}`;
+const workerOf = (each, slot) => (each.pool ? `${slot} ${each.pool}` : String(slot));
+
+/** Have the element show `items`, each with a key, a summary and a text; those that are open stay so. */
+function showDetails(id, items, none) {
+  at(none).hidden = items.length > 0;
+  const target = at(id);
+  const shown = JSON.stringify(items);
   if (target.dataset.shown === shown) return;
   target.dataset.shown = shown;
   const open = new Set([...target.querySelectorAll("details[open]")].map((each) => each.dataset.key));
   const focused = target.contains(document.activeElement) ? document.activeElement.parentElement.dataset.key : null;
-  target.replaceChildren(...recent.map((each) => {
+  target.replaceChildren(...items.map(({ key, summary, text }) => {
     const details = element("details");
-    details.dataset.key = `${each.at} ${each.request_id}`;
-    details.open = open.has(details.dataset.key);
-    const when = new Date(each.at * 1000).toLocaleTimeString("en-GB");
-    const where = each.route ? ` (${each.route})` : "";
-    details.append(
-      element("summary", "", `${when}  ${duration(each.seconds)}  ${each.method} ${each.path}${where}, ` +
-        `worker ${each.worker}, ${each.request_id || "no request id"}`),
-      element("pre", "", each.stack.join("\n")),
-    );
+    details.dataset.key = key;
+    details.open = open.has(key);
+    details.append(element("summary", "", summary), element("pre", "", text));
     return details;
   }));
   for (const each of target.children) if (each.dataset.key === focused) each.firstElementChild.focus();
+}
+
+function showPools({ pools, workers }) {
+  at("pools-section").hidden = at("flame-elsewhere").hidden = pools.length === 0;
+  fill("pools", pools.map((pool) => [
+    { text: pool.name, className: "text" },
+    {
+      text: [pool.state, pool.why, pool.age_s > 3 ? `heard of ${duration(pool.age_s)} ago` : ""].filter(Boolean).join(", "),
+      className: pool.state === "failing" ? "text bad" : "text",
+    },
+    pool.pid ? String(pool.pid) : "–",
+    pool.pid ? `${pool.workers} of ${pool.workers_wanted}` : "–",
+    number(workers.filter((each) => each.pool === pool.name).reduce((sum, each) => sum + each.running, 0)),
+    { text: (pool.apps || []).join(", "), className: "wide" },
+  ]));
 }
 
 function show() {
@@ -340,6 +382,8 @@ function show() {
   showWorkers(snapshot);
   showRequests(snapshot);
   showSlow(snapshot);
+  showErrors(snapshot);
+  showPools(snapshot);
   at("flame-section").hidden = !snapshot.has_profile;
   draw();
 }
@@ -486,7 +530,7 @@ function main() {
   at("flame-form").addEventListener("submit", profile);
   window.addEventListener("resize", draw);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  for (const id of ["requests", "routes", "errors", "lines"]) at(id).parentElement.hidden = true;
+  for (const id of ["requests", "routes", "errors", "lines", "pools"]) at(id).parentElement.hidden = true;
   connect();
   setInterval(look, 1000);
 }

@@ -13,6 +13,7 @@ from _thread import allocate_lock
 
 from portico._core import DURATION_BOUNDS_S
 from portico.admin import SilentError
+from portico.admin.dashboard.of_pools import join_pools
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     Key = tuple[str, ...]
 
 _REQUESTS = "http_server_request_duration_seconds"
+_PASSED_ON = "portico_router_request_duration_seconds"
 _PARTS = "portico_request_part_seconds_total"
 _QUEUE = "portico_request_queue_seconds"
 _LOCK = "portico_gil_wait_seconds"
@@ -36,6 +38,8 @@ _WINDOW_S, _STEP_S = 60.0, 10.0
 """Routes are told of the last minute, which moves on in steps."""
 _MOST_ROUTES = 20
 _NO_CLASS = "none"
+# Of a series of requests; that of a pool has its name behind them.
+_OWN_LABELS = 4
 _OF_WORKERS = (
     *("slot", "pid", "state", "generation", "age_s", "workers_before", "threads", "running", "requests"),
     *("errors", "connections", "rss_bytes"),
@@ -88,6 +92,7 @@ class Snapshots:
         except SilentError:
             return {"silent": True}
         look = _Look(now_s, samples)
+        pools = join_pools(overview)
         point = None if self._last is None else _point(look, self._last, overview)
         if point is not None:
             self._history = [*self._history, point][-_POINTS:]
@@ -99,22 +104,25 @@ class Snapshots:
         return {
             "silent": False,
             "server": _some(overview["status"], _OF_SERVER),
+            "pools": pools,
             "point": point,
             "minute": None if before is None else _window(look, before),
             "start": _window(look, None),
-            "workers": [_some(worker, _OF_WORKERS) for worker in overview["workers"]["workers"]],
+            "workers": [_some(worker, (*_OF_WORKERS, "pool")) for worker in overview["workers"]["workers"]],
             "requests": overview["requests"]["requests"],
             "running": overview["status"]["running"],
             # A version without that verb has none.
             "slow": overview.get("slow"),
-            "has_profile": overview["has_profile"],
+            "errors": overview.get("errors", {}).get("errors", []),
+            # Each pool makes its own.
+            "has_profile": overview["has_profile"] and not pools,
         }
 
 
 class _Look:
     """The figures at one time."""
 
-    __slots__ = ("at_s", "parts", "requests", "samples")
+    __slots__ = ("at_s", "parts", "requests", "samples", "seen")
 
     def __init__(self, at_s: float, samples: Samples) -> None:
         self.at_s = at_s
@@ -122,18 +130,29 @@ class _Look:
         self.requests: dict[Key, list[int]] = {
             key: figures for key, figures in samples.get(_REQUESTS, ()) if isinstance(figures, list)
         }
-        # Seconds, by application, method and route, and then by part.
+        # As clients have seen them: not in pools, but in front of these.
+        self.seen: dict[Key, list[int]] = {
+            key: figures for key, figures in self.requests.items() if len(key) == _OWN_LABELS
+        }
+        for (pool, method, status_class), figures in samples.get(_PASSED_ON, ()):
+            if isinstance(figures, list):
+                self.seen[("", method, "", status_class, pool)] = figures
+        # Seconds, by application, method, route and pool, and then by part.
         self.parts: dict[Key, dict[str, float]] = {}
-        for (*key, _, part), value in samples.get(_PARTS, ()):
+        for labels, value in samples.get(_PARTS, ()):
+            # That of a pool has its name behind all others.
+            key, part = (*labels[:3], *labels[5:]), labels[4]
             if isinstance(value, (int, float)):
-                parts = self.parts.setdefault(tuple(key), {})
+                parts = self.parts.setdefault(key, {})
                 parts[part] = parts.get(part, 0.0) + value
 
     def since(self, before: _Look | None) -> Iterator[tuple[Key, list[int]]]:
         """Yield of each series of requests what has come since then, or since there are counts."""
-        for key, figures in self.requests.items():
-            then = None if before is None else before.requests.get(key)
-            yield key, _less(figures, then)
+        yield from _since(self.requests, None if before is None else before.requests)
+
+    def seen_since(self, before: _Look) -> Iterator[tuple[Key, list[int]]]:
+        """Yield the same of what clients have seen."""
+        yield from _since(self.seen, before.seen)
 
     def parts_since(self, before: _Look | None, key: Key, total_s: float) -> dict[str, float]:
         """Return of all time of a route's requests since then what was spent how, which adds up."""
@@ -148,12 +167,13 @@ class _Look:
         now, then = self._whole(name), None if before is None else before._whole(name)
         return _less(now, then)
 
-    def number(self, name: str, *labels: str) -> float | None:
-        """Return the value of a metric, None where that is not told."""
+    def numbers(self, name: str, *labels: str) -> list[float]:
+        """Return the values of a metric: of the server, or with pools of each of these, if they tell it."""
+        values: dict[bool, list[float]] = {True: [], False: []}
         for found, value in self.samples.get(name, ()):
-            if found == labels and isinstance(value, (int, float)):
-                return value
-        return None
+            if found[: len(labels)] == labels and isinstance(value, (int, float)):
+                values[len(found) > len(labels)].append(value)
+        return values[True] or values[False]
 
     def _whole(self, name: str) -> list[int]:
         return _summed(figures for _, figures in self.samples.get(name, ()) if isinstance(figures, list))
@@ -163,13 +183,14 @@ def _point(look: _Look, before: _Look, overview: dict[str, Any]) -> dict[str, An
     elapsed_s = max(look.at_s - before.at_s, 0.001)
     classes: dict[str, int] = {}
     all_figures = []
-    for key, figures in look.since(before):
+    for key, figures in look.seen_since(before):
         all_figures.append(figures)
         if count := sum(figures[:-1]):
-            of_class = key[-1] or _NO_CLASS
+            of_class = key[_OWN_LABELS - 1] or _NO_CLASS
             classes[of_class] = classes.get(of_class, 0) + count
-    busy, idle = (look.number("portico_worker_threads", state) or 0 for state in ("busy", "idle"))
-    saturation = look.number("portico_saturation")
+    busy, idle = (sum(look.numbers("portico_worker_threads", state)) for state in ("busy", "idle"))
+    # Of several pools that of the busiest: the others cannot help it.
+    saturation = max(look.numbers("portico_saturation"), default=None)
     return {
         "at": round(time.time(), 1),
         "rates": {name: round(count / elapsed_s, 2) for name, count in classes.items()},
@@ -179,8 +200,8 @@ def _point(look: _Look, before: _Look, overview: dict[str, Any]) -> dict[str, An
         "busy": busy,
         "threads": busy + idle,
         # Those that wait for a thread, too, and those whose responses are still sent.
-        "active": look.number("http_server_active_requests") or 0,
-        "backlog": look.number("portico_accept_backlog") or 0,
+        "active": sum(look.numbers("http_server_active_requests")),
+        "backlog": sum(look.numbers("portico_accept_backlog")),
         "saturation": None if saturation is None else round(saturation, 4),
         "running": overview["status"]["running"],
     }
@@ -188,12 +209,12 @@ def _point(look: _Look, before: _Look, overview: dict[str, Any]) -> dict[str, An
 
 def _window(look: _Look, before: _Look | None) -> dict[str, Any]:
     """Return what all requests of a time were like, and the slowest routes in it."""
-    routes: dict[tuple[str, str, str], list[list[int]]] = {}
-    failed: dict[tuple[str, str, str], int] = {}
-    for (application, method, route, status_class), figures in look.since(before):
+    routes: dict[Key, list[list[int]]] = {}
+    failed: dict[Key, int] = {}
+    for (application, method, route, status_class, *pool), figures in look.since(before):
         if not (count := sum(figures[:-1])):
             continue
-        key = (application, method, route)
+        key = (application, method, route, *pool)
         routes.setdefault(key, []).append(figures)
         failed[key] = failed.get(key, 0) + (count if status_class == "5xx" else 0)
     rows: list[dict[str, Any]] = []
@@ -202,7 +223,7 @@ def _window(look: _Look, before: _Look | None) -> dict[str, Any]:
         total_s = figures[-1] / 1e9
         rows.append(
             {
-                **dict(zip(("application", "method", "route"), key, strict=True)),
+                **dict(zip(("application", "method", "route", "pool"), key, strict=False)),
                 "requests": sum(figures[:-1]),
                 "errors": failed[key],
                 "mean_s": _mean_s(figures),
@@ -230,6 +251,11 @@ def _parts_of_all(several: Iterable[dict[str, float]]) -> dict[str, float]:
         for name, s in parts.items():
             sums[name] = sums.get(name, 0.0) + s
     return {name: round(s, 6) for name, s in sums.items()}
+
+
+def _since(now: dict[Key, list[int]], then: dict[Key, list[int]] | None) -> Iterator[tuple[Key, list[int]]]:
+    for key, figures in now.items():
+        yield key, _less(figures, None if then is None else then.get(key))
 
 
 def _less(now: Sequence[int], then: Sequence[int] | None) -> list[int]:

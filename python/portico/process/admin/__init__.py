@@ -8,7 +8,8 @@
 
 `address.py` has a process be there, `admin_process.py` is one as the supervisor sees it, `../figures.py` what
 and `overview.py` what it is told; `serving.py` is the process as itself, `question.py` its end of that,
-`sources.py` what it reads by itself. It keeps for a second what it was told, so that is how often the
-supervisor is asked for anything, at most, by however many. Imported where there is such an address, the
-overview where somebody looks at the dashboard.
+`sources.py` what it reads by itself. Of pools their supervisors are asked, and waited for half a second
+(`../pools/pool_metrics.py`). It keeps for a second what it was told, so that is how often the supervisor is
+asked for anything, at most, by however many. Imported where there is such an address, the overview where
+somebody looks at the dashboard.
 """

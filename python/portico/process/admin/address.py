@@ -72,11 +72,16 @@ class AdminAddress(Duty):
             # A reload has brought another, or was taken back.
             self._plan = self._generations.current
             self.renew()
+        for process in self._all:
+            process.look(now_s)
         if self._is_missing and now_s >= self._back_off.not_before_s:
             self._start(now_s)
 
     def due_s(self) -> float | None:
-        return self._back_off.not_before_s if self._is_missing else None
+        dues = [due_s for process in self._all if (due_s := process.due_s()) is not None]
+        if self._is_missing:
+            dues.append(self._back_off.not_before_s)
+        return min(dues, default=None)
 
     @property
     def _is_missing(self) -> bool:

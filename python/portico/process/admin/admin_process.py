@@ -9,7 +9,7 @@ import os
 import select
 
 from portico import _core, log
-from portico.process.admin.question import FIGURES, BadQuestionError, read_questions, reply_to
+from portico.process.admin.question import FIGURES, OVERVIEW, BadQuestionError, read_questions, reply_to
 from portico.process.messages import Decoder, Drain, Ready, encode
 from portico.process.signals import signal
 from portico.process.tracebacks import traceback_of
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from portico.process.plan import Plan
 
 _READ_BYTES = 4096
+POOL_PATIENCE_S = 0.5
+"""For pools to reply: what they have said before stands in the place of what is late."""
 
 
 class AdminProcess:
@@ -39,7 +41,7 @@ class AdminProcess:
 
     __slots__ = (
         *("_decoder", "_figures", "_figures_fd", "_line_fd", "_loop", "_overview", "_places"),
-        *("_received", "_subject", "_unsent", "pid", "started_at_s"),
+        *("_received", "_subject", "_unsent", "_waiting", "pid", "started_at_s"),
     )
 
     def __init__(
@@ -62,6 +64,8 @@ class AdminProcess:
         self._overview: Overview | None = None
         self._received = bytearray()
         self._unsent = b""
+        # A question for which pools were asked: its number, what it is about, and how long they have.
+        self._waiting: tuple[int, int, float] | None = None
         self.pid = pid
         self._line_fd = line_fd
         self._figures_fd = figures_fd
@@ -159,9 +163,41 @@ class AdminProcess:
             return
         if questions:
             number, about, line = questions[-1]
-            reply = self._figures(now_s) if about == FIGURES else self._tell(about, line, now_s)
-            self._unsent = reply_to(number, reply)
-            self._send()
+            pools = self._subject().pools() if about in (FIGURES, OVERVIEW) else None
+            if pools is None:
+                reply = self._figures(now_s) if about == FIGURES else self._tell(about, line, now_s)
+                self._respond(number, reply)
+            else:
+                what = "metrics" if about == FIGURES else "overview"
+                pools.metrics.ask(pools.all, what, now_s)
+                self._waiting = (number, about, now_s + POOL_PATIENCE_S)
+                self.look(now_s)
+
+    def look(self, now_s: float) -> None:
+        """Reply to a question for which pools were asked, once they have replied, or have had their time."""
+        if self._waiting is None:
+            return
+        number, about, until_s = self._waiting
+        pools = self._subject().pools()
+        assert pools is not None, "there were pools, which stay"
+        if now_s < until_s and not pools.metrics.have_all_replied():
+            return
+        self._waiting = None
+        if about == FIGURES:
+            from portico.admin.of_pools import joined
+
+            self._respond(number, joined(self._figures(now_s), pools.metrics.samples(pools.all, now_s)))
+        else:
+            reply = self._tell(about, b"", now_s)
+            self._respond(number, {**reply, "pools": pools.metrics.overviews(pools.all, now_s)})
+
+    def due_s(self) -> float | None:
+        """Return when to look next if nothing happens until then."""
+        return None if self._waiting is None else self._waiting[2]
+
+    def _respond(self, number: int, reply: Any) -> None:
+        self._unsent = reply_to(number, reply)
+        self._send()
 
     def _tell(self, about: int, line: bytes, now_s: float) -> dict[str, Any]:
         if self._overview is None:

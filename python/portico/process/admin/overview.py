@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from portico.process.control.subject import Subject
     from portico.process.control.verbs import Outcome
 
-_REPORTS = ("status", "workers", "requests", "slow")
+_REPORTS = ("status", "workers", "requests", "slow", "errors")
 """Verbs that tell, without parameters; one that this version does not have is left out."""
 _PROFILE = "profile"
 _PROFILE_PARAMETERS = ("seconds", "route", "worker")
 
-_MOST_ROWS = {"requests": 50, "lines": 50, "recent": 20}
+_MOST_ROWS = {"requests": 50, "lines": 50, "recent": 20, "errors": 30}
 """Of lists in reports, the first so many are told: the longest, or the latest."""
 _MOST_STACK_LINES = 60
 # Nobody asks for the outcome of a profile any more.
@@ -48,20 +48,7 @@ class Overview:
             return self._begin(line, now_s)
         if about == OUTCOME:
             return self._come_to(now_s)
-        return self._reports(now_s)
-
-    def _reports(self, now_s: float) -> dict[str, Any]:
-        reports: dict[str, Any] = {"has_profile": _PROFILE in VERBS}
-        for name in _REPORTS:
-            if name in VERBS:
-                try:
-                    result = begin(self._subject, {"protocol": PROTOCOL, "verb": name}, now_s)
-                except VerbError as error:
-                    reports[name] = {"not_recorded": error.message}
-                else:
-                    assert not callable(result), "these verbs tell at once"
-                    reports[name] = _bounded(result)
-        return reports
+        return reports(self._subject, now_s)
 
     def _begin(self, line: bytes, now_s: float) -> dict[str, Any]:
         """Begin the profile that `line` asks for, unless another one is made."""
@@ -97,6 +84,21 @@ class Overview:
             return {}
         self._outcome = None
         return {"result": result}
+
+
+def reports(subject: Subject, now_s: float) -> dict[str, Any]:
+    """Return what a dashboard shows of one supervisor."""
+    found: dict[str, Any] = {"has_profile": _PROFILE in VERBS}
+    for name in _REPORTS:
+        if name in VERBS:
+            try:
+                result = begin(subject, {"protocol": PROTOCOL, "verb": name}, now_s)
+            except VerbError as error:
+                found[name] = {"not_recorded": error.message}
+            else:
+                assert not callable(result), "these verbs tell at once"
+                found[name] = _bounded(result)
+    return found
 
 
 def _bounded(report: dict[str, Any]) -> dict[str, Any]:

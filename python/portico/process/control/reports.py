@@ -112,6 +112,11 @@ def slow(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str
     return subject.totals.slow_lines.report()
 
 
+def errors(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
+    """Return the requests that have failed last, of those that are alike the latest, with their number."""
+    return {"errors": subject.totals.recent_errors.report()}
+
+
 def config(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any]:
     """Return the settings that new workers are made by, with their origins."""
     settings = subject.generations.current.settings

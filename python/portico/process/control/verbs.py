@@ -14,7 +14,7 @@ from portico.process.control.actions import (
     upgrade,
     write_stacks,
 )
-from portico.process.control.reports import config, requests, slow, status, workers
+from portico.process.control.reports import config, errors, requests, slow, status, workers
 from portico.process.control.verb_error import VerbError
 
 TYPE_CHECKING = False
@@ -52,6 +52,7 @@ VERBS: dict[str, Verb] = {
     "workers": workers,
     "requests": requests,
     "slow": slow,
+    "errors": errors,
     "config": config,
     "reload": reload,
     "upgrade": upgrade,

@@ -12,6 +12,7 @@ they are the router.
     its workers                        `router` is what they serve
     the command line of a pool         `entry`
     the supervisor of a pool           `head_line`: what it hears from the first one, and tells it
+    between the two                    `line`, and on it `metric_lines`, which `pool_metrics` keeps
 
 A server without pools imports none of it.
 """

@@ -27,6 +27,7 @@ def enter_pool(settings: Settings, ways: tuple[int, int, str] | None) -> None:
     by_hand = pool.pop("by_hand")
     if ways is None:
         settings.values |= by_hand
+        pool["has_metrics"] = False
     else:
         listener_fd, pool["line_fd"], control = ways
         changed: dict[str, Any] = {

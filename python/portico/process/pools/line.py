@@ -5,7 +5,11 @@
                    NUMBER reopen-logs      as a USR1
                    NUMBER log-level LEVEL  as `portico ctl log-level`
                    NUMBER stop             as a TERM; so is the end of file, when the other has gone
+                   NUMBER metrics QUESTION tell metrics (`metric_lines.py`); NUMBER is the last order's
+                   NUMBER overview QUESTION  tell what a dashboard shows, in the same way
     to the first   control PATH            where `portico ctl` reaches the pool
+                   sample ...              and others: replies (`metric_lines.py`)
+                   overview QUESTION JSON  the same
                    state READY WANTED TAKEN IS_BUSY IS_FAILING HAS_FAILED
                                            how many workers are ready, and wanted; the number of the last
                                            order that was taken; 1 while a reload is on its way; 1 while
@@ -16,6 +20,11 @@ know, because an upgrade has changed the other, it passes over. No imports: both
 """
 
 from __future__ import annotations
+
+METRICS, OVERVIEW = "metrics", "overview"
+"""What is asked, and what a reply to it ends in; the overview is all of its reply."""
+AT_THE_END = 0
+"""The number of a question that nobody has asked: what a pool has to say at its end."""
 
 _SEPARATOR = "\t"
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from portico.process.life import Life
     from portico.process.loop import Loop
     from portico.process.plan import Plan
+    from portico.process.pools.pool_metrics import PoolMetrics
     from portico.process.pools.pool_process import PoolProcess
     from portico.process.worker_set import WorkerSet
 
@@ -43,6 +44,7 @@ class Pools(Duty):
         "_leaving",
         "_life",
         "_loop",
+        "_metrics",
         "_next_s",
         "_pools",
         "_watch",
@@ -65,6 +67,8 @@ class Pools(Duty):
         self._generations = generations
         self._worker_set = worker_set
         self._pools: dict[str, Pool] = {}
+        # From when somebody first asks for them.
+        self._metrics: PoolMetrics | None = None
         self._leaving: list[Pool] = []
         # When another may begin although those before are not done.
         self._next_s: float | None = None
@@ -79,6 +83,16 @@ class Pools(Duty):
     @property
     def all(self) -> list[Pool]:
         return [*self._pools.values(), *self._leaving]
+
+    @property
+    def metrics(self) -> PoolMetrics:
+        """What they count."""
+        if self._metrics is None:
+            # Here, because nobody may ask for it.
+            from portico.process.pools.pool_metrics import PoolMetrics
+
+            self._metrics = PoolMetrics()
+        return self._metrics
 
     @property
     def has_any(self) -> bool:
@@ -176,8 +190,10 @@ class Pools(Duty):
             for process in pool.processes:
                 if process.pid == pid:
                     # Its last words may still be in the line.
-                    self._read(process)
+                    process.read_all(now_s)
                     self._loop.forget(process.fd)
+                    if process.reply is not None:
+                        self.metrics.ended(pool.record["name"], process.reply)
                     pool.ended(process, exit_code, now_s)
                     return True
         return False
@@ -205,15 +221,21 @@ class Pools(Duty):
 
     def hand_over(self) -> dict[str, Any]:
         """Return what the supervisor after an upgrade needs to know."""
-        return {"directory": self._directory, "pools": [pool.hand_over() for pool in self.all]}
+        return {
+            "directory": self._directory,
+            "pools": [pool.hand_over() for pool in self.all],
+            "metrics": [] if self._metrics is None else self._metrics.hand_over(),
+        }
 
     @property
     def fds(self) -> list[int]:
         """What is open for all of them."""
         return [fd for pool in self.all for fd in pool.fds]
 
-    def take_over(self, records: list[dict[str, Any]]) -> None:
+    def take_over(self, records: list[dict[str, Any]], metrics: list[Any]) -> None:
         """Go on with the pools of the supervisor before an upgrade, which upgrade too, in turn."""
+        if metrics:
+            self.metrics.take_over(metrics)
         for record in records:
             pool = self._new(record["record"])
             pool.take_over(record)
@@ -244,10 +266,10 @@ class Pools(Duty):
         return Pool(record, path, owner=owner, loop=self._loop, watch=self._listen_to)
 
     def _listen_to(self, process: PoolProcess) -> None:
-        self._loop.watch(process.fd, lambda now_s: self._read(process))
+        self._loop.watch(process.fd, lambda now_s: self._read(process, now_s))
 
-    def _read(self, process: PoolProcess) -> None:
-        if not process.read():
+    def _read(self, process: PoolProcess, now_s: float) -> None:
+        if not process.read(now_s):
             # Its end is told by the kernel, too.
             self._loop.forget(process.fd)
 
