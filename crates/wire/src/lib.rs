@@ -71,7 +71,7 @@ pub use http1::encode::{
 };
 pub use http1::head::read_field_lines;
 pub use http1::hop_by_hop::HopByHop;
-pub use http1::passed_on::{ForwardedFamily, Forwarding, PassedConnection, PassedOn, Understood};
+pub use http1::passed_on::{ForwardedFamily, Forwarding, PassedConnection, PassedOn, PassedTrace, Understood};
 pub use http1::response_head::{ResponseHead, ResponseTo};
 pub use limits::{GatewayLimits, Limits};
 pub use message::{Framing, Header, RequestHead, Span, TargetForm, Version};

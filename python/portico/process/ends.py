@@ -110,7 +110,8 @@ class Ends:
     def _on_exit(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:
         """Say what happened and when its place is filled; the scoreboard still has what it was doing."""
         how = how_it_ended(exit_code)
-        is_for_memory = self._accounting.settle(worker, exit_code, self._generations.current) == "killed:oom"
+        plan, spans_fd = self._generations.current, self._keeper.spans_fd()
+        is_for_memory = self._accounting.settle(worker, exit_code, plan, spans_fd) == "killed:oom"
         self._totals.ended(worker, is_for_memory=is_for_memory)
         if is_for_memory:
             how += ", for want of memory in its cgroup,"

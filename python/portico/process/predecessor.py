@@ -26,7 +26,8 @@ class Predecessor:
     its configuration wanted, `wanted` how many it wanted at last. `signals` are those that it has not looked
     at, `blocked` those that waited before the upgrade; `added` the servers that it has added to HAProxies;
     `members` is what it has changed, and found, of the members of upstreams; `totals` are of workers that
-    were no more; `admin_process` is the one that serves at the admin address.
+    were no more; `admin_process` is the one that serves at the admin address, `exporter` the one that sends
+    metrics and spans, with the socket that it reads.
     """
 
     def __init__(self, record: dict[str, Any], plan: Plan) -> None:
@@ -49,6 +50,7 @@ class Predecessor:
         self.listeners = load_listeners(record["listeners"])
         self.admin = load_listeners(record.get("admin", []))
         self.admin_process: dict[str, Any] | None = record.get("admin_process")
+        self.exporter: dict[str, Any] | None = record.get("exporter")
         self.totals: dict[str, Any] = record.get("totals", {})
         self.plan = self._plan(record, plan)
         self.workers = [

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from portico.process.cluster.cluster import Cluster
     from portico.process.figures import Figures
     from portico.process.metric_files import MetricFiles
+    from portico.process.otlp.exporter import Exporter
     from portico.process.plan import Plan
     from portico.process.pools.head_line import HeadLine
     from portico.process.pools.pools import Pools
@@ -96,6 +97,8 @@ class Supervisor:
         self._members: UpstreamMembers | None = None
         # From the first plan on that has an admin address.
         self._admin: AdminAddress | None = None
+        # From the first plan on that has a collector.
+        self._exporter: Exporter | None = None
         # From when somebody first asks for them, there or over the control socket.
         self._figures: Figures | None = None
         # From the first plan on that has one, and lets prometheus_client count for it.
@@ -114,6 +117,7 @@ class Supervisor:
             self._totals,
             leave=self._leave_to_worker,
             member_orders=lambda: "" if self._members is None else self._members.orders(),
+            spans_fd=self._spans_fd,
             on_templates=self._have_templates,
         )
         self._ends = Ends(
@@ -139,6 +143,9 @@ class Supervisor:
                 lambda: self._pools is not None or self._plan.settings.pools is not None, self._have_pools
             ),
             OnDemand(lambda: self._admin is not None or bool(self._plan.admin), self._have_admin),
+            OnDemand(
+                lambda: self._exporter is not None or self._plan.settings.otlp != "off", self._have_exporter
+            ),
         ]
         if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
             self._duties.append(self._line_to_head(plan.settings.pool["line_fd"]))
@@ -185,8 +192,9 @@ class Supervisor:
                     self._pools.end()
                 if self._members is not None:
                     self._members.end()
-                if self._admin is not None:
-                    self._admin.end()
+                for each in (self._admin, self._exporter):
+                    if each is not None:
+                        each.end()
                 if self._metric_files is not None:
                     self._metric_files.remove()
                 self._generations.close_listeners()
@@ -206,7 +214,11 @@ class Supervisor:
             return False
         if self._life.readings.is_on_its_way:
             return False  # what the dry run has opened is to be closed: it is killed, and ends soon
-        return self._cluster is None or self._cluster.may_end(now_s)
+        if self._cluster is not None and not self._cluster.may_end(now_s):
+            return False
+        if self._exporter is None or self._life.stage == KILLING:
+            return True
+        return self._exporter.has_drained(now_s)
 
     def _settle(self) -> None:
         from portico.process.settling import settle
@@ -285,6 +297,27 @@ class Supervisor:
                 sources=self._sources,
             )
         return self._admin
+
+    def _have_exporter(self, spans_fds: tuple[int, int] | None = None) -> Exporter:
+        """Return it; `spans_fds` are those of a supervisor before an upgrade."""
+        if self._exporter is None:
+            # Here, because few servers have a collector, and each worker would have it.
+            from portico.process.otlp.exporter import Exporter
+
+            self._exporter = Exporter(
+                self._loop,
+                self._generations,
+                self._life,
+                leave=self._leave_to_hook,
+                figures=self._have_figures().now,
+                subject=self._subject,
+                sources=self._sources,
+                spans_fds=spans_fds,
+            )
+        return self._exporter
+
+    def _spans_fd(self) -> int:
+        return -1 if self._exporter is None or self._plan.settings.otlp == "off" else self._exporter.write_fd
 
     def _sources(self) -> Sources:
         from portico.process.admin.sources import Sources
@@ -368,7 +401,7 @@ class Supervisor:
         self._keeper.close()
         if self._rereading is not None:
             self._rereading.close()
-        for each in (self._pools, self._head_line, self._members, self._admin):
+        for each in (self._pools, self._head_line, self._members, self._admin, self._exporter):
             if each is not None:
                 each.close()
         self._door.close()
@@ -528,8 +561,9 @@ class Supervisor:
             return
         if self._members is not None and self._members.ended(pid, exit_code):
             return
-        if self._admin is not None and self._admin.ended(pid, exit_code, time.monotonic()):
-            return
+        for each in (self._admin, self._exporter):
+            if each is not None and each.ended(pid, exit_code, time.monotonic()):
+                return
         if self._rereading is not None:
             self._rereading.ended(pid, exit_code)
 
@@ -579,6 +613,7 @@ class Supervisor:
             members=self._members,
             totals=self._totals,
             admin=self._admin,
+            exporter=self._exporter,
         )
 
     def _be_replaced(self, report: dict[str, Any]) -> str:
@@ -615,6 +650,10 @@ class Supervisor:
             self._have_members().take_over(before.members, before.plan)
         if before.admin_process:
             self._have_admin().take_over(before.admin_process)
+        if before.exporter:
+            exporter = self._have_exporter(before.exporter["spans_fds"])
+            if before.exporter["process"]:
+                exporter.take_over(before.exporter["process"])
         self._hooks.upgraded()
         log.info(f"upgraded from {before}: each worker is replaced once its successor is ready")
         self._signals.again(bytes([*before.signals, signal.SIGCHLD]))
@@ -686,8 +725,9 @@ class Supervisor:
         from portico.process.reopening import reopen_logs
 
         reopen_logs(self._generations, self._keeper.all)
-        if self._admin is not None:
-            self._admin.renew()
+        for each in (self._admin, self._exporter):
+            if each is not None:
+                each.renew()
         if self._pools is not None:
             self._pools.tell("reopen-logs")
         log.info("the files of the logs are opened anew")
@@ -699,7 +739,8 @@ class Supervisor:
         _core.set_log_level(level)
         for worker in self._keeper.all:
             worker.tell(Verbosity, level)
-        if self._admin is not None:
-            self._admin.renew()
+        for each in (self._admin, self._exporter):
+            if each is not None:
+                each.renew()
         if self._pools is not None:
             self._pools.tell("log-level", level)

@@ -1,12 +1,23 @@
-"""Where those who run the server look at it."""
+"""Where those who run the server look at it, and which collector is told of it."""
 
 from __future__ import annotations
 
-from portico.config.kinds import AdminAddress, FilePath, Flag
-from portico.config.setting import Group, Setting
+from portico.config.kinds import (
+    AdminAddress,
+    Choice,
+    CollectorUrl,
+    Duration,
+    FilePath,
+    Flag,
+    HttpField,
+    Portion,
+    Text,
+)
+from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
 
 _ADMIN = Group("admin", "admin")
+_OTLP = Group("otlp", "otlp")
 
 
 class AdminSettings(Values):
@@ -45,4 +56,67 @@ class AdminSettings(Values):
         documentation="Whether what the application counts by the library prometheus_client is told at the "
         "admin address, of all workers together: its multiprocess mode is set up, by "
         "PROMETHEUS_MULTIPROC_DIR, unless that variable is set already.",
+    )
+
+
+class OtlpSettings(Values):
+    """The rows of the group `otlp`."""
+
+    __slots__ = ()
+
+    otlp = Setting(
+        "otlp",
+        CollectorUrl(),
+        "off",
+        group=_OTLP,
+        key="endpoint",
+        documentation="Where a process of its own sends a span of each request, and the metrics of /metrics, "
+        "by OTLP over HTTP: the URL of a collector, such as http://127.0.0.1:4318, to which /v1/traces and "
+        "/v1/metrics are added; auto is what OTEL_EXPORTER_OTLP_ENDPOINT and its like say, or "
+        "http://localhost:4318; off is nowhere. Needs portico-server[otlp]. More in docs/run/tracing.md.",
+    )
+    otlp_headers = ManySetting(
+        "otlp_headers",
+        HttpField(),
+        (),
+        separator=",",
+        group=_OTLP,
+        key="headers",
+        documentation="Headers that the collector wants, as NAME=VALUE, such as an API key. May be repeated. "
+        "Without any, those of OTEL_EXPORTER_OTLP_HEADERS, where a key is in no file and no process list.",
+    )
+    otlp_interval_s = Setting(
+        "otlp_interval",
+        Duration(0.0, 86_400.0),
+        0.0,
+        group=_OTLP,
+        key="interval",
+        documentation="How often metrics are sent: 15s; 0 is as OTEL_METRIC_EXPORT_INTERVAL says, in "
+        "milliseconds, else once a minute. Spans are sent as OTEL_BSP_SCHEDULE_DELAY says, else each second.",
+    )
+    otlp_service_name = Setting(
+        "otlp_service_name",
+        Text("NAME", "a name such as shop"),
+        "",
+        group=_OTLP,
+        key="service_name",
+        documentation="What the server is called there (service.name). Without one, what OTEL_SERVICE_NAME "
+        "or OTEL_RESOURCE_ATTRIBUTES says, else the name of the application.",
+    )
+    trace_sample = Setting(
+        "trace_sample",
+        Portion(),
+        1.0,
+        group=_OTLP,
+        documentation="The share of the traces that begin here of which spans are sent: 0.1 is a tenth. A "
+        "request that is a part of a client's trace is sent if the client says that its trace is sampled.",
+    )
+    traceparent_from = Setting(
+        "traceparent_from",
+        Choice("any", "trusted"),
+        "any",
+        group=_OTLP,
+        documentation="Whose header traceparent says which trace a request is a part of, and whether it is "
+        "sampled: that of any client, or only of a peer of forwarded_allow_ips. In all other requests a "
+        "trace begins, and their tracestate is removed.",
     )

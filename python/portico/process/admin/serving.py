@@ -68,6 +68,7 @@ class AdminEngineProcess:
     def __init__(self, plan: Plan, supervisor_fd: int) -> None:
         self.listeners: list[EngineListener] = [WorkerListener(listener) for listener in plan.admin]
         self.signal_fd = self.wakeup_fd = self.wakeup_read_fd = self.gate_fd = self.access_log_fd = -1
+        self.spans_fd = -1
         self.supervisor_fd = supervisor_fd
         self.ready_frame = encode(Ready())
         self.multiprocess = False
@@ -103,7 +104,7 @@ def serve_admin(
 
         # What there is to say of it was said before the start.
         give_up(plan.settings, plan.identity, plan.directory)
-    question = Question(figures_fd, _of_this_process(supervisor_pid))
+    question = Question(figures_fd, of_this_process(supervisor_pid))
     # Where the library of the application may be.
     extend_path([os.path.join(plan.directory, path) for path in plan.settings.pythonpath])
     settings = handed_settings({**plan.settings.values, **_SETTINGS}, plan.settings.origins)
@@ -145,17 +146,17 @@ def _write(value: Any) -> bytes:
     return write_line(value)
 
 
-def _of_this_process(supervisor_pid: int) -> Samples:
+def of_this_process(supervisor_pid: int) -> Samples:
     """Return what stays the same while this process lives."""
     python = sys.version.partition(" ")[0]
     samples: Samples = {"portico_build_info": [((_core.__version__, python), 1)]}
-    started_at_s = _started_at_s(supervisor_pid)
-    if started_at_s is not None:
-        samples["process_start_time_seconds"] = [((), started_at_s)]
+    since_s = started_at_s(supervisor_pid)
+    if since_s is not None:
+        samples["process_start_time_seconds"] = [((), since_s)]
     return samples
 
 
-def _started_at_s(pid: int) -> float | None:
+def started_at_s(pid: int) -> float | None:
     """Return when a process has started, in seconds since 1970; None where nobody knows."""
     try:
         with open("/proc/stat", encoding="ascii") as file:
