@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from support.collector import Collector
-from support.processes import children, is_alive
+from support.processes import children, is_alive, is_stopped
+from support.raw_client import Connection as Client
 from support.server import free_port
 from support.waiting import wait_until
 
@@ -443,6 +444,32 @@ def test_an_exporter_that_is_killed_is_replaced(serve: Start, collector: Collect
     count = collector.value("portico.requests")
     collector.wait_for(lambda: collector.value("portico.requests") == 2, f"2 requests, not {count}")
     assert len(collector.at("/first")) == 1
+
+
+def test_spans_that_an_exporter_does_not_take_are_counted(serve: Start, collector: Collector) -> None:
+    portico = serve("-w", "1")
+    (exporter,) = exporters(portico)
+    os.kill(exporter, signal.SIGSTOP)
+    wait_until(lambda: is_stopped(exporter), what="an exporter that is stopped")
+    count = 0
+    with Client(("127.0.0.1", portico.port)) as client:
+        # As many as the kernel keeps, and some more.
+        while "the process that exports spans takes none at the moment" not in portico.log():
+            for _ in range(500):
+                assert client.request("/").status == 200
+            count += 500
+    os.kill(exporter, signal.SIGCONT)
+    collector.wait_for(lambda: collector.spans, "that there is room again")
+    # The next record says how many.
+    ask(portico, "/last")
+    collector.wait_for_spans("/last")
+    portico.stop()
+    taken = len(collector.spans)
+    assert 1 < taken < count
+    assert (collector.value("portico.exported_spans"), collector.value("portico.lost_spans")) == (
+        taken,
+        count + 1 - taken,
+    )
 
 
 def test_an_upgrade_loses_no_span_and_counts_on(serve: Start, collector: Collector) -> None:

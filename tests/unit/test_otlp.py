@@ -137,8 +137,10 @@ def send(one: SpanDelivery, *messages: bytes) -> int:
 def test_what_finds_no_room_is_lost_and_counted() -> None:
     collector = Deliveries()
     one = collector.delivery()
-    assert send(one, *[json.dumps(LEAST).encode()] * 15) == 0
-    assert (one.counts, collector.batches, collector.said) == ((10, 5), [4, 4, 2], [])
+    messages = [json.dumps({**LEAST, "path": ',"lost":7}'}, separators=(",", ":")).encode()] * 15
+    messages[3] = json.dumps({**LEAST, "lost": 2}, separators=(",", ":")).encode()
+    assert send(one, *messages) == 0
+    assert (one.counts, collector.batches, collector.said) == ((10, 7), [4, 4, 2], [])
 
 
 def test_what_a_worker_has_lost_is_counted_and_so_is_what_is_no_record() -> None:
