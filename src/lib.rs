@@ -27,6 +27,7 @@ use portico_engine::access_log::style::Style;
 use portico_engine::durations::{BOUNDS_NS, Counted, Labels};
 use portico_engine::log::queue::Next;
 use portico_engine::settings::Settings;
+use portico_engine::spans::Spans;
 use portico_engine::upstream::address::Place;
 use portico_engine::{
     datagram, descriptor, fork as forks, log as error_log, orders, orphan, process_title, scoreboard, spare_memory,
@@ -181,22 +182,33 @@ impl Scoreboard {
     fn log_unfinished(
         &self,
         worker: (usize, u32),
-        fd: RawFd,
+        fds: (RawFd, RawFd),
         colour: bool,
         settings: &Bound<'_, PyAny>,
         cause: &str,
         causes: HashMap<usize, String>,
     ) -> PyResult<()> {
-        let file = descriptor::duplicate(fd)?;
-        let (number, process) = worker;
+        let ((number, process), (fd, spans_fd)) = (worker, fds);
         let slot = self.slot(number)?;
-        let style = style(settings, file.is_terminal())?;
-        // A metric that is not there any more is a dash.
-        let _ = style.read_metrics_for(&slot);
-        let access_log = AccessLog::new(&file, colour, style, None)?;
-        access_log.add_lines(&slot.unwritten.lines(file.as_fd()));
+        let access_log = if fd < 0 {
+            None
+        } else {
+            let file = descriptor::duplicate(fd)?;
+            let style = style(settings, file.is_terminal())?;
+            // A metric that is not there any more is a dash.
+            let _ = style.read_metrics_for(&slot);
+            let access_log = AccessLog::new(&file, colour, style, None)?;
+            access_log.add_lines(&slot.unwritten.lines(file.as_fd()));
+            Some(access_log)
+        };
+        let spans = if spans_fd < 0 {
+            None
+        } else {
+            let settings = Settings::read(&Attributes(settings))?;
+            Some(Spans::new(descriptor::duplicate(spans_fd)?, &settings, Vec::new())?)
+        };
         for (cell, call) in slot.all_unfinished() {
-            access_log.add(&AccessRecord {
+            let record = AccessRecord {
                 client: call.client,
                 request_line: &call.request_line,
                 request: None,
@@ -205,11 +217,20 @@ impl Scoreboard {
                 duration_ns: call.duration_ns,
                 call: Some(call.times),
                 said: None,
+                trace: call.trace.as_ref(),
                 served_by: ServedBy { worker: number, process, thread: Some(cell), application: "" },
                 cause: Some(causes.get(&cell).map_or(cause, String::as_str)),
-            });
+            };
+            if let Some(access_log) = &access_log {
+                access_log.add(&record);
+            }
+            if let Some(spans) = &spans {
+                spans.end(&record);
+            }
         }
-        access_log.end(Instant::now() + LOG_PATIENCE);
+        if let Some(access_log) = access_log {
+            access_log.end(Instant::now() + LOG_PATIENCE);
+        }
         Ok(())
     }
 }

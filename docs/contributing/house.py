@@ -37,8 +37,8 @@ PYTHON_LAYERS = (
         "the supervisor and its workers; other programs",
     ),
     Layer(
-        ("app_loader", "django_wsgi", "config", "log", "threads", "deadlines"),
-        "the application, settings, the error log, threads, deadlines",
+        ("app_loader", "django_wsgi", "config", "otlp", "log", "threads", "deadlines"),
+        "the application, settings, a collector, the error log, threads, deadlines",
     ),
     Layer(
         ("metrics", "admin", "middleware", "frameworks", "profile"),

@@ -30,6 +30,7 @@ pub fn check(input: &[u8]) {
         duration_ns: input.choices,
         call: None,
         said: Some(&said),
+        trace: None,
         served_by: ServedBy::default(),
         cause: None,
     };

@@ -43,6 +43,7 @@ pub fn check(input: &[u8]) {
         connection,
         forwarding,
         understood: None,
+        trace: None,
         via: "v",
     };
     let mut out = Vec::new();

@@ -228,17 +228,18 @@ class Scoreboard:
     def log_unfinished(
         self,
         worker: tuple[int, int],
-        fd: int,
+        fds: tuple[int, int],
         colour: bool,
         settings: Settings,
         cause: str,
         causes: dict[int, str],
     ) -> None:
-        """Write the access lines that `worker`, its slot and its process, has not written, to `fd`.
+        """Write the access lines that `worker`, its slot and its process, has not written.
 
-        They are of requests that had ended, and of the calls that were running, at the end of whose lines
-        `cause` stands, or what `causes` has for their cell. Who reads the log is waited for as shortly as may
-        be. Raises OSError.
+        They go to the first of `fds`, and are of requests that had ended, and of the calls that were running,
+        at the end of whose lines `cause` stands, or what `causes` has for their cell. Spans of those calls go
+        to the second. A negative descriptor is none. Who reads the log is waited for as shortly as may be.
+        Raises OSError.
         """
 
 @final

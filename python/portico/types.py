@@ -176,8 +176,9 @@ class EngineProcess(Protocol):
     `ready_frame` is what is written there once connections are accepted. `gate_fd` is a socket to who is
     asked before each connection is accepted: a byte asks, a byte lets one in, as soon as a thread is free;
     what is not let in is left to whoever accepts at that listener next. `access_log_fd` is where access lines
-    go. Each descriptor may be -1 for none, and stays the caller's. `multiprocess`: other workers serve the
-    same application. `errors` is `wsgi.errors`. `has_metrics`: durations of requests are counted in the slot.
+    go, `spans_fd` where spans do. Each descriptor may be -1 for none, and stays the caller's. `multiprocess`:
+    other workers serve the same application. `errors` is `wsgi.errors`. `has_metrics`: durations of requests
+    are counted in the slot.
 
     `application_name` is what the error log calls the application; where it is empty, what the callable says
     of itself is taken. `innermost` is the application without what is put around it, None if that is nothing:
@@ -202,6 +203,7 @@ class EngineProcess(Protocol):
     gate_fd: int
     multiprocess: bool
     access_log_fd: int
+    spans_fd: int
     access_log_colour: bool
     errors: ErrorLog
     has_metrics: bool

@@ -24,8 +24,10 @@ use portico_engine::message::body::Body;
 use portico_engine::message::inbound::Inbound;
 use portico_engine::resources::Resources;
 use portico_engine::settings::UntrustedForwarded;
+use portico_engine::trace::Trace;
 use portico_wire::{Forwarded, Scheme, is_forwarded_name, percent_decode_into};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::net::IpAddr;
@@ -230,6 +232,9 @@ impl Environ {
                 let rules = rules(settings.trusts(address) || keeps_untrusted);
                 self.set_gateway(py, &environ, gateway, inbound.bytes(), rules)?;
             }
+        }
+        if let Some(trace) = &inbound.trace {
+            set_trace(&environ, trace)?;
         }
         if mounted > 0 {
             self.set_mount(py, &environ, inbound, mounted)?;
@@ -454,6 +459,18 @@ impl Environ {
         environ.set_item(&self.keys.input, &input)?;
         Ok(Some(input))
     }
+}
+
+/// The server's span in place of its client's: what the application does is a child of it.
+#[cold]
+fn set_trace(environ: &Bound<'_, PyDict>, trace: &Trace) -> PyResult<()> {
+    let py = environ.py();
+    environ.set_item(intern!(py, "HTTP_TRACEPARENT"), latin1(py, &trace.own.encode())?)?;
+    let state = intern!(py, "HTTP_TRACESTATE");
+    if !trace.has_state && environ.contains(state)? {
+        environ.del_item(state)?;
+    }
+    Ok(())
 }
 
 /// What is said of a body that is streamed without a length.

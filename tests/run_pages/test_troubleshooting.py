@@ -31,6 +31,7 @@ ELSEWHERE = {
     "crates/engine/src/access_log/syslog.rs": "what syslog_facility may say: docs/run/logs.md",
     "crates/engine/src/exchange/server_response.rs": "the phrases of statuses (RFC 9110 15)",
     "python/portico/admin/*": "metrics and their documentation: docs/run/metrics.md",
+    "python/portico/otlp/metrics.py": "metrics and their documentation: docs/run/tracing.md",
     "python/portico/config/error_pages.py": "what pages may be: docs/error-pages.md",
     "python/portico/config/routes/folder.py": "what files of applications may be: docs/pools.md",
     "python/portico/config/addresses.py": "what an address has to look like: docs/listeners.md",

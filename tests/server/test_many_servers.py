@@ -32,7 +32,7 @@ class EngineServer:
         self.is_connection = False
         self.listeners = [self]
         self.signal_fd, self.supervisor_fd, self.access_log_fd = self._signal_fd, -1, -1
-        self.wakeup_fd, self.gate_fd, self.ready_frame = -1, -1, b""
+        self.wakeup_fd, self.gate_fd, self.spans_fd, self.ready_frame = -1, -1, -1, b""
         self.access_log_colour = self.multiprocess = self.has_metrics = False
         self.errors = log.ErrorStream()
         self.wakeup_read_fd = -1

@@ -30,6 +30,7 @@ NOT_FOR_THE_ENGINE = {
     *("cluster_server", "cluster_address", "cluster_options"),
     *("admin_bind", "admin_token_file", "prometheus_client"),
     *("statsd", "statsd_prefix", "statsd_tags", "statsd_interval_s"),
+    *("otlp", "otlp_headers", "otlp_interval_s", "otlp_service_name"),
 }
 """What the command line, the supervisor and the loader use up."""
 
@@ -38,6 +39,10 @@ def worker_process(*binds: str) -> WorkerProcess:
     listeners = [Listener(fd, parse_address(text), f"display of {fd}") for fd, text in enumerate(binds, 3)]
     assignment: Any = SimpleNamespace(
         plan=SimpleNamespace(listeners=listeners, has_metrics=False), supervisor_fd=4, multiprocess=True
+        plan=SimpleNamespace(listeners=listeners, admin=None),
+        supervisor_fd=4,
+        spans_fd=-1,
+        multiprocess=True,
     )
     signals: Any = SimpleNamespace(read_fd=5, write_fd=6)
     loaded = Loaded(lambda environ, start_response: [], "shop:app")

@@ -13,6 +13,8 @@ pub struct AccountTerms {
     pub wants: Wants,
     /// Whether somebody wants to know where the time of calls goes.
     pub is_timed: bool,
+    /// Whether each request has a record: for the access log, or for spans.
+    pub is_recorded: bool,
     /// This process: asking for it is a system call.
     pub process: u32,
     /// The variables of the environ that are kept after the call.
@@ -25,20 +27,27 @@ pub struct AccountTerms {
 
 impl AccountTerms {
     /// Those of a server with these `applications`.
-    pub fn new(access_log: Option<&AccessLog>, has_metrics: bool, applications: Vec<String>) -> AccountTerms {
+    pub fn new(
+        access_log: Option<&AccessLog>,
+        has_metrics: bool,
+        has_spans: bool,
+        applications: Vec<String>,
+    ) -> AccountTerms {
         let style = access_log.map(AccessLog::style);
         let mut wants = style.map(|style| style.wants).unwrap_or_default();
         let mut variables = style.map(|style| style.format.wanted.0.clone()).unwrap_or_default();
-        let route = has_metrics.then(|| {
+        let route = (has_metrics || has_spans).then(|| {
             variables.iter().position(|name| name == ROUTE).unwrap_or_else(|| {
                 variables.push(ROUTE.into());
                 variables.len() - 1
             })
         });
         wants.environ = !variables.is_empty();
-        wants.cpu |= has_metrics;
-        let is_timed = access_log.is_some() || has_metrics;
-        AccountTerms { wants, is_timed, process: std::process::id(), variables, applications, route }
+        wants.cpu |= has_metrics || has_spans;
+        wants.head_time |= has_spans;
+        let is_recorded = access_log.is_some() || has_spans;
+        let is_timed = is_recorded || has_metrics;
+        AccountTerms { wants, is_timed, is_recorded, process: std::process::id(), variables, applications, route }
     }
 
     /// The name of an application, by its number.

@@ -118,7 +118,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let (bytes, head) = (inbound.bytes(), &inbound.head);
         let sender = connection.sender();
         let client = sender.client;
-        let line = resources.access_log.is_some().then(|| inbound.request_line());
+        let line = resources.account_terms.is_recorded.then(|| inbound.request_line());
         let shown = ShownRequest {
             application,
             method: head.method.of(bytes),
@@ -126,6 +126,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             arrived_ns,
             taken_ns: self.free_since_ns,
             logged: line.as_deref().map(|line| (inbound.client(client).0, line)),
+            trace: inbound.trace.as_deref(),
         };
         let wants = resources.wants();
         let said = wants.keeper(self.spare.take());

@@ -25,6 +25,7 @@ use crate::state::turn::State;
 use crate::wheel::Timed;
 use exchange::Exchange;
 use origin::{Origin, Sender};
+use portico_wire::Scheme;
 use socket::{Socket, Then, Writable};
 use std::io;
 use std::net::SocketAddr;
@@ -84,6 +85,17 @@ impl Connection {
         if log::is_on(Level::Trace) {
             log::log(Level::Trace, &format!("connection {}: {}", self.origin.id, step()));
         }
+    }
+
+    /// Gives a request its span, where there are any.
+    #[cold]
+    pub fn begin_span(&self, inbound: &mut Inbound) {
+        let Some(spans) = &self.resources.spans else { return };
+        let of_connection = if self.origin.is_tls() { Scheme::Https } else { Scheme::Http };
+        let scheme = inbound.understood(self.origin.client(), of_connection).scheme;
+        // Variables are a reverse proxy's in any case.
+        let is_trusted = self.origin.is_trusted() || inbound.gateway().is_some();
+        spans.begin(inbound, is_trusted, scheme);
     }
 
     /// Who sends the requests, as the application is told.

@@ -1,10 +1,11 @@
-//! One datagram to a Unix socket, with descriptors: how a service manager is notified (`sd_notify(3)`).
+//! One datagram to a Unix socket, with descriptors: how a service manager is notified (`sd_notify(3)`). Or one message over
+//! a socket that keeps messages apart.
 
 use crate::descriptor;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
-    sendmsg_addr, socket_with,
+    send as send_now, sendmsg_addr, socket_with,
 };
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -32,6 +33,19 @@ pub fn send(address: &[u8], bytes: &[u8], fds: &[RawFd]) -> io::Result<()> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     sendmsg_addr(&socket, &unix_address(address)?, &[IoSlice::new(bytes)], &mut ancillary, flags)?;
     Ok(())
+}
+
+/// Sends `bytes` as one message over `socket`, which is connected, and waits for nobody.
+///
+/// # Errors
+/// What send(2) says: there is no room now (`WouldBlock`), or nobody is there.
+pub fn send_over(socket: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
+    loop {
+        match send_now(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Err(Errno::INTR) => {}
+            sent => return Ok(sent.map(drop)?),
+        }
+    }
 }
 
 fn unix_address(address: &[u8]) -> io::Result<SocketAddrUnix> {

@@ -26,6 +26,7 @@ use crate::scoreboard::SlotRef;
 use crate::server::Server;
 use crate::settings::Settings;
 use crate::slow_calls::SlowCalls;
+use crate::spans::Spans;
 use crate::stacks::Teller;
 use crate::timer::{Timers, timeout};
 use portico_crew::{Crew, Driver, Taken, Terms};
@@ -53,6 +54,8 @@ pub struct Descriptors {
     pub orders: OrderDescriptors,
     /// Where access lines go, and whether they carry terminal colours.
     pub access_log: Option<(OwnedFd, bool)>,
+    /// Where spans go (`spans`).
+    pub spans: Option<OwnedFd>,
     /// The names of the applications, for accounts that have them.
     pub applications: Vec<String>,
     /// Whether durations of requests are counted.
@@ -155,11 +158,15 @@ impl Engine {
         if has_metrics {
             slot.use_durations();
         }
-        let account_terms = AccountTerms::new(access_log.as_ref(), has_metrics, process.applications);
+        let has_spans = process.spans.is_some();
+        let account_terms = AccountTerms::new(access_log.as_ref(), has_metrics, has_spans, process.applications);
+        let spans = process.spans.map(|socket| Spans::new(socket, &settings, account_terms.variables.clone()));
+        let spans = spans.transpose()?.map(Box::new);
         let no_rows = FilesOfRows::default();
         let pages_of_rows = process.routing.as_ref().map_or(&no_rows, |routing| &routing.error_pages);
         let error_pages = ErrorPages::read(&settings.error_pages, pages_of_rows).map_err(io::Error::other)?;
-        let resources = Resources::new(settings, slot, access_log, account_terms, named_files, error_pages, &runtime);
+        let resources =
+            Resources::new(settings, slot, (access_log, spans), account_terms, named_files, error_pages, &runtime);
         let static_directories = &resources.settings.static_directories;
         // Who changes files, or tests what does, is to see each change at once.
         let is_in_production = process.orders.supervisor.is_some() && process.gate.is_none();

@@ -8,13 +8,13 @@
 //! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`, `spare_memory`: how much and how long.
 //!    `blocking`: threads that wait for disks.
 //! 3. `state`: what may follow what, as tables.
-//! 4. `killed_write`, `unwritten`, `call_times`, `thread_cpu`, `durations`, `metrics`, `scoreboard`: accounts that need no
-//!    interpreter.
+//! 4. `killed_write`, `unwritten`, `call_times`, `thread_cpu`, `durations`, `metrics`, `trace`, `scoreboard`: accounts that
+//!    need no interpreter.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `slow_calls`, `failed_requests`,
 //!    `profiling`, `stacks`, `disconnect`: who is late, who may come in, who waits, who is where and does what, who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket. `files`: which
 //!    file is sent, and with which head. `access_log`: a line for each request. `account_terms`: what is kept for its
-//!    account.
+//!    account. `spans`: a record for whoever follows traces.
 //! 7. `resources`: all of that for one server. `connection`: a socket with its exchange.
 //! 8. `upstream`: requests that other servers respond to. `routing`: what is done with which request.
 //! 9. `exchange`: from a complete request to the end of its response. `gate`: who is asked before another may come in.
@@ -76,12 +76,14 @@ pub mod scoreboard;
 pub mod server;
 pub mod settings;
 pub mod slow_calls;
+pub mod spans;
 pub mod spare_memory;
 pub mod stacks;
 pub mod state;
 mod sync;
 pub mod thread_cpu;
 pub mod timer;
+pub mod trace;
 mod unused_stack;
 pub mod unwritten;
 pub mod upstream;

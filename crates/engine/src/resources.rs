@@ -24,6 +24,7 @@ use crate::profiling::ProfileOrders;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
 use crate::slow_calls::SlowCalls;
+use crate::spans::Spans;
 use crate::stacks::Stacks;
 use crate::wheel::Wheel;
 use std::future::Future;
@@ -55,6 +56,8 @@ pub struct Resources {
     pub slot: SlotRef,
     /// Where access lines go, if they are wanted.
     pub access_log: Option<AccessLog>,
+    /// Where spans go, if they are.
+    pub spans: Option<Box<Spans>>,
     /// What is kept of requests until their accounts are made.
     pub account_terms: AccountTerms,
     /// Connections in all and by address.
@@ -103,7 +106,7 @@ impl Resources {
     pub fn new(
         settings: Settings,
         slot: SlotRef,
-        access_log: Option<AccessLog>,
+        (access_log, spans): (Option<AccessLog>, Option<Box<Spans>>),
         account_terms: AccountTerms,
         named_files: Option<NamedFiles>,
         error_pages: Option<ErrorPages>,
@@ -132,6 +135,7 @@ impl Resources {
             settings,
             slot,
             access_log,
+            spans,
             account_terms,
             wheel: Wheel::new(),
             coalescing: Coalescing::default(),
@@ -186,8 +190,11 @@ impl Resources {
         self.account_terms.wants
     }
 
-    /// Writes a finished request to the access log, if there is one.
+    /// Writes a finished request to the access log, if there is one, and its span to where these go.
     pub fn log_access(self: &Arc<Self>, record: &AccessRecord<'_>) {
+        if let Some(spans) = &self.spans {
+            spans.end(record);
+        }
         if let Some(access_log) = &self.access_log
             && access_log.add(record)
         {

@@ -8,6 +8,7 @@ use crate::call_times::CallTimes;
 use crate::clock;
 use crate::durations::Durations;
 use crate::metrics::{Gauges, Metrics};
+use crate::trace::{self, Trace};
 use crate::unwritten::Unwritten;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
@@ -88,6 +89,8 @@ struct CallCell {
     line_bytes: AtomicU64,
     /// The request line as the access log has it.
     line: [AtomicU64; LINE_WORDS],
+    /// The request's trace, where there are spans.
+    trace: [AtomicU64; trace::WORDS],
 }
 
 /// What the thread of a cell does at a moment.
@@ -118,6 +121,8 @@ pub struct ShownRequest<'a> {
     /// Who has sent it, and its request line, if there is an access log: should the worker be killed in the call, or the
     /// call be given up, somebody else has to write that.
     pub logged: Option<(Option<IpAddr>, &'a [u8])>,
+    /// Its trace, if it has a span.
+    pub trace: Option<&'a Trace>,
 }
 
 /// A call that runs.
@@ -158,6 +163,8 @@ pub struct UnfinishedCall {
     pub duration_ns: u64,
     /// Where that has gone.
     pub times: CallTimes,
+    /// The request's trace, if it has a span.
+    pub trace: Option<Trace>,
 }
 
 /// Which workers there are: a few words for each, so that looking at all of them touches one page.
@@ -211,7 +218,7 @@ impl Slot {
 
     /// Notes that the call in cell `cell` enters the application for `request`.
     pub fn call_started(&self, cell: usize, request: &ShownRequest<'_>, now_ns: u64) {
-        let ShownRequest { application, method, path, arrived_ns, taken_ns, logged } = *request;
+        let ShownRequest { application, method, path, arrived_ns, taken_ns, logged, trace } = *request;
         let shown = &self.calls[cell.min(CALLS - 1)];
         let mut words = [0_u8; WHAT_WORDS * 8];
         let mut room = words.as_mut_slice();
@@ -228,6 +235,9 @@ impl Slot {
         }
         if let Some((client, line)) = logged {
             shown.will_log(client, line);
+        }
+        if let Some(trace) = trace {
+            shown.show_trace(trace);
         }
         shown.arrived_ns.store(arrived_ns, Relaxed);
         shown.taken_ns.store(taken_ns, Relaxed);
@@ -399,6 +409,13 @@ impl CallCell {
         self.line_bytes.store(request_line.len() as u64, Relaxed);
     }
 
+    #[cold]
+    fn show_trace(&self, trace: &Trace) {
+        for (place, word) in self.trace.iter().zip(trace.words()) {
+            place.store(word, Relaxed);
+        }
+    }
+
     fn claims_account(&self, started_ns: u64) -> bool {
         self.account_ns.compare_exchange(started_ns, started_ns | SETTLING, AcqRel, Relaxed).is_ok()
     }
@@ -426,6 +443,7 @@ impl CallCell {
             body_bytes: sent & ((1 << STATUS_SHIFT) - 1),
             duration_ns: now_ns.saturating_sub(self.arrived_ns.load(Relaxed)),
             times: self.times(self.account_ns.load(Relaxed) & !SETTLING, now_ns),
+            trace: Trace::from_words(self.trace.each_ref().map(|word| word.load(Relaxed))),
         }
     }
 
@@ -829,6 +847,7 @@ impl SlotRef {
             .cells()
             .iter()
             .flat_map(|cell| [&cell.started_ns, &cell.since_ns, &cell.account_ns, &cell.arrived_ns, &cell.line_bytes])
+            .chain(self.cells().iter().flat_map(|cell| &cell.trace))
         {
             word.store(0, Relaxed);
         }

@@ -157,6 +157,10 @@ settings! {
     access_log_skip: Texts,
     /// How many of the others have one.
     access_log_sample: Share,
+    /// How many of the traces that begin here are recorded.
+    trace_sample: Share,
+    /// Who says which trace a request is a part of: `any` client, or a `trusted` reverse proxy alone.
+    traceparent_from: String,
 }
 
 impl Settings {

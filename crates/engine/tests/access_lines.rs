@@ -63,6 +63,7 @@ fn record<'a>(inbound: &'a Inbound, said: &'a Said) -> AccessRecord<'a> {
             head_ns: Some(9_000_000),
         }),
         said: Some(said),
+        trace: None,
         served_by: ServedBy { worker: 2, process: 4711, thread: Some(3), application: "shop:app" },
         cause: None,
     }
@@ -294,6 +295,7 @@ fn what_is_not_known_is_a_dash_or_left_out() {
         body_bytes: 0,
         duration_ns: 0,
         call: None,
+        trace: None,
         said: None,
         served_by: ServedBy::default(),
         cause: Some("killed:oom"),

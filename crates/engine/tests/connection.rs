@@ -40,7 +40,7 @@ fn connect(runtime: &Arc<Runtime>) -> (Arc<Connection>, TcpStream) {
     };
     let (listener, _) = Listener::new(0, bound);
     let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
-    let resources = Resources::new(settings(&[]), slot, None, AccountTerms::default(), None, None, runtime);
+    let resources = Resources::new(settings(&[]), slot, (None, None), AccountTerms::default(), None, None, runtime);
     let connection = Connection::new(&resources, accepted.into(), &Arc::new(listener), Some(peer)).unwrap();
     (Arc::new(connection), client)
 }

@@ -3,6 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use portico_engine::scoreboard::{Mapping, ShownRequest, SlotRef};
+use portico_engine::trace::Trace;
+use portico_wire::{Scheme, TraceParent};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 #[test]
@@ -17,6 +19,7 @@ fn an_account_is_settled_by_one() {
             arrived_ns: 1,
             taken_ns: 1,
             logged: Some((None, b"GET / HTTP/1.1")),
+            trace: None,
         };
         slot.call_started(0, &request, started_ns);
         assert_eq!(slot.all_unfinished().len(), 1);
@@ -50,10 +53,34 @@ fn a_shorter_request_leaves_nothing_of_the_one_before() {
                 arrived_ns: 1,
                 taken_ns: 1,
                 logged: None,
+                trace: None,
             },
             7,
         );
         let calls = slot.calls();
         assert_eq!(calls[0].what, format!("GET {path}")[..(4 + path.len()).min(56)]);
     }
+}
+
+#[test]
+fn a_call_shows_its_trace_until_the_slot_is_cleared() {
+    let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
+    slot.set_threads(1);
+    let own = TraceParent { trace_id: *b"sixteen bytes it", parent_id: *b"eight it", flags: 1 };
+    let trace = Trace { own, parent_id: Some(*b"of eight"), has_state: true, scheme: Scheme::Https };
+    let shown = |trace| ShownRequest {
+        application: 0,
+        method: b"GET",
+        path: b"/",
+        arrived_ns: 1,
+        taken_ns: 1,
+        logged: Some((None, b"GET / HTTP/1.1")),
+        trace,
+    };
+    slot.call_started(0, &shown(Some(&trace)), 7);
+    assert_eq!(slot.all_unfinished()[0].1.trace, Some(trace));
+    slot.reset();
+    slot.set_threads(1);
+    slot.call_started(0, &shown(None), 8);
+    assert_eq!(slot.all_unfinished()[0].1.trace, None);
 }

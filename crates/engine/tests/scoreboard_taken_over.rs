@@ -25,8 +25,15 @@ fn what_workers_write_is_there_for_the_next_supervisor() {
     assert_eq!(after.slots(), 3);
     let (written, read) = (SlotRef::new(&before, 2).unwrap(), SlotRef::new(&after, 2).unwrap());
     written.set_threads(1);
-    let request =
-        ShownRequest { application: 0, method: b"GET", path: b"/path", arrived_ns: 1, taken_ns: 1, logged: None };
+    let request = ShownRequest {
+        application: 0,
+        method: b"GET",
+        path: b"/path",
+        arrived_ns: 1,
+        taken_ns: 1,
+        logged: None,
+        trace: None,
+    };
     written.call_started(0, &request, 1);
     written.requests.store(7, Relaxed);
     drop((written, before));

@@ -16,7 +16,7 @@
 //! 10. `gateway`: what the variables of the three protocols of reverse proxies mean, and those of a request that is
 //!     passed on; `uwsgi`, `scgi` and `fastcgi` take those apart, and put ours together.
 //! 11. `proxy_protocol`: the header in which a load balancer tells of the connection it passes on.
-//! 12. `accept_encoding`: which content coding a response gets.
+//! 12. `accept_encoding`: which content coding a response gets. `trace_context`: which trace a request is a part of.
 //!
 //! A reader returns an event, an error, or "need more data"; it never panics, whatever the
 //! bytes. Bytes delivered whole, one at a time or followed by more give the same events.
@@ -49,6 +49,7 @@ mod networks;
 mod proxy_protocol;
 mod routes;
 mod scgi;
+mod trace_context;
 mod uwsgi;
 
 pub use accept::accepts;
@@ -70,11 +71,12 @@ pub use http1::encode::{
 };
 pub use http1::head::read_field_lines;
 pub use http1::hop_by_hop::HopByHop;
-pub use http1::passed_on::{ForwardedFamily, Forwarding, PassedConnection, PassedOn, Understood};
+pub use http1::passed_on::{ForwardedFamily, Forwarding, PassedConnection, PassedOn, PassedTrace, Understood};
 pub use http1::response_head::{ResponseHead, ResponseTo};
 pub use limits::{GatewayLimits, Limits};
 pub use message::{Framing, Header, RequestHead, Span, TargetForm, Version};
 pub use networks::{Networks, NetworksError};
 pub use proxy_protocol::{PROXY_MAX_BYTES, ProxyEndpoints, ProxyHeader, ProxyTls};
 pub use routes::{Routed, Routes};
+pub use trace_context::{TRACEPARENT_BYTES, TraceParent, hexadecimal};
 pub use uwsgi::{UWSGI_PONG, UwsgiModifiers, UwsgiPacket};

@@ -1,8 +1,8 @@
 //! Requests that are passed on: what stays, what goes, what is added, and that nothing makes two requests of one.
 
 use portico_wire::{
-    ForwardedFamily, Forwarding, Framing, HopByHop, Limits, PassedConnection, PassedOn, RequestHead, Scheme, Span,
-    WireError,
+    ForwardedFamily, Forwarding, Framing, HopByHop, Limits, PassedConnection, PassedOn, PassedTrace, RequestHead,
+    Scheme, Span, TraceParent, WireError,
 };
 use std::net::IpAddr;
 
@@ -33,6 +33,7 @@ fn passed_on<'a>(head: &'a RequestHead, bytes: &'a [u8], forwarding: Forwarding)
         connection,
         forwarding,
         understood,
+        trace: None,
         via: "",
     }
 }
@@ -226,4 +227,20 @@ fn nothing_makes_two_requests_of_one() {
     let other = |target, host| PassedOn { target, host, ..passed_on(&head, bytes, SILENT) }.write(&mut Vec::new());
     assert_eq!(other(Some(b"/ HTTP/1.1\r\n"), None), Err(WireError::TARGET_CHARACTER));
     assert_eq!(other(None, Some(b"a\r\nX: y")), Err(WireError::HOST_INVALID));
+}
+
+#[test]
+fn a_trace_of_ours_replaces_what_the_request_came_with() {
+    let field = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let fields = "TraceParent: theirs\nTraceState: a=b\ntracestate: c=d\n";
+    let with = |trace: Option<PassedTrace>| {
+        let request = format!("GET / HTTP/1.1\nHost: a\n{fields}\n");
+        let out = written(&request, |passed_on| passed_on.trace = trace, SILENT);
+        out.strip_prefix("GET / HTTP/1.1\nHost: a\n").unwrap().strip_suffix('\n').unwrap().to_owned()
+    };
+    let parent = TraceParent::read(field.as_bytes()).unwrap();
+    assert_eq!(with(None), fields);
+    let kept = with(Some(PassedTrace { parent, keeps_state: true }));
+    assert_eq!(kept, format!("TraceState: a=b\ntracestate: c=d\ntraceparent: {field}\n"));
+    assert_eq!(with(Some(PassedTrace { parent, keeps_state: false })), format!("traceparent: {field}\n"));
 }

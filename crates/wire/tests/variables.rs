@@ -26,6 +26,7 @@ fn variables(bytes: &[u8], change: impl FnOnce(&mut PassedOn<'_>)) -> Result<Var
         connection: PassedConnection::Keep,
         forwarding,
         understood: None,
+        trace: None,
         via: "",
     };
     change(&mut request);
@@ -148,6 +149,7 @@ fn what_an_operator_gives_replaces_ours() {
         connection: PassedConnection::Keep,
         forwarding,
         understood: None,
+        trace: None,
         via: "",
     };
     let given =

@@ -51,6 +51,22 @@ def _in_installed(settings: Settings) -> Iterator[str]:
             "resolver: expected the package dnspython, since an [[upstream]] asks the DNS, got none: "
             "pip install 'portico-server[dns]'"
         )
+    if settings.otlp != "off" and not all(map(_is_installed, _OF_OTLP)):
+        # Here, because few have one.
+        from portico.otlp import MISSING
+
+        yield f"{settings.origins[Settings.otlp.attribute]}: {MISSING}"
+
+
+_OF_OTLP = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        # One of those that it is in.
+        return False
 
 
 def check_together(settings: Settings, directory: str) -> None:

@@ -754,6 +754,46 @@ class LogField(Kind[str]):
         return text
 
 
+class CollectorUrl(Kind[str]):
+    """The URL of a collector of OpenTelemetry, or `off`, or `auto` for what the environment says."""
+
+    metavar = "URL"
+    expected = "a URL such as http://127.0.0.1:4318, auto or off"
+
+    def split(self, text: str) -> list[str]:
+        return [text]
+
+    def parse(self, text: str) -> str:
+        text = text.strip()
+        if text.lower() in ("auto", "off"):
+            return text.lower()
+        # Here, because few have one.
+        from urllib.parse import urlsplit
+
+        url = urlsplit(text)
+        is_plain = text.isascii() and text.isprintable() and not any(c in text for c in " ?#")
+        if url.scheme not in ("http", "https") or not url.hostname or url.port == 0 or not is_plain:
+            raise ValueError
+        return text.rstrip("/")
+
+
+class HttpField(Kind[str]):
+    """`NAME=VALUE`, a header."""
+
+    metavar = "NAME=VALUE"
+    expected = "NAME=VALUE, such as api-key=secret"
+
+    def split(self, text: str) -> list[str]:
+        return _at_commas(text)
+
+    def parse(self, text: str) -> str:
+        name, _, value = (part.strip() for part in text.partition("="))
+        is_name = name.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
+        if not name or not value or not is_name or not (value.isascii() and value.isprintable()):
+            raise ValueError
+        return f"{name}={value}"
+
+
 class FieldText(Kind[str]):
     """The value of a header; `none` is an empty one, which an environment variable cannot be."""
 

@@ -278,8 +278,8 @@ def _record(pool: Pool, settings: Settings, base: Settings, digest: str) -> dict
 
 
 def has_metrics(base: Settings) -> bool:
-    """Say whether the server as a whole has an address where metrics are told."""
-    return bool(base.admin_bind != "off")
+    """Say whether the server as a whole shows metrics at an address, or sends them."""
+    return any(each != "off" for each in (base.admin_bind, base.statsd, base.otlp))
 
 
 def is_own_user(pool: Pool, settings: Settings) -> bool:

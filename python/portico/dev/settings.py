@@ -36,6 +36,7 @@ def for_development(settings: Settings) -> Settings:
         Settings.hooks.attribute: "",
         Settings.admin_bind.attribute: "off",
         Settings.statsd.attribute: "off",
+        Settings.otlp.attribute: "off",
     }
     changes |= {
         row.attribute: row.default for row in vars(PrivilegeSettings).values() if isinstance(row, Setting)

@@ -134,6 +134,8 @@ class EmbeddedProcess:
         self.multiprocess = False
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
+        # Nobody exports them.
+        self.spans_fd = -1
         self.errors = errors
         self.has_metrics = False
         self.application_name = ""

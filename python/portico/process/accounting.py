@@ -32,8 +32,11 @@ class Accounting:
         self._scoreboard = scoreboard
         self._oom_kills = OomKills()
 
-    def settle(self, worker: WorkerHandle, exit_code: int, plan: Plan) -> str:
-        """Write the access lines that `worker` has left to be written; return the cause of its end."""
+    def settle(self, worker: WorkerHandle, exit_code: int, plan: Plan, spans_fd: int = -1) -> str:
+        """Write the access lines that `worker` has left to be written; return the cause of its end.
+
+        Spans of its calls go to `spans_fd`, if anywhere.
+        """
         cause = self._cause(worker, exit_code)
         if not self._scoreboard.has_unwritten(worker.slot):
             return cause
@@ -41,16 +44,21 @@ class Accounting:
         # These are why; the others have only been in the same worker.
         causes = {call.cell: "timeout" for call in status.calls if name_of(call) in worker.given_up}
         fd = open_access_log(plan)
-        if fd < 0:
+        if fd < 0 and spans_fd < 0:
             return cause
         try:
             self._scoreboard.log_unfinished(
-                (worker.slot, worker.pid), fd, shows_colour(fd), plan.settings, cause, causes
+                (worker.slot, worker.pid),
+                (fd, spans_fd),
+                fd >= 0 and shows_colour(fd),
+                plan.settings,
+                cause,
+                causes,
             )
         except OSError as error:
             log.error(f"cannot write the access lines of {worker}: {error.strerror}")
         finally:
-            if fd != STANDARD_OUTPUT_FD:
+            if fd not in (-1, STANDARD_OUTPUT_FD):
                 os.close(fd)
         return cause
 

@@ -110,7 +110,8 @@ class Ends:
     def _on_exit(self, worker: WorkerHandle, exit_code: int, now_s: float) -> None:
         """Say what happened and when its place is filled; the scoreboard still has what it was doing."""
         how = how_it_ended(exit_code)
-        cause = self._accounting.settle(worker, exit_code, self._generations.current)
+        plan, spans_fd = self._generations.current, self._keeper.spans_fd()
+        cause = self._accounting.settle(worker, exit_code, plan, spans_fd)
         is_for_memory = cause == "killed:oom"
         if lost := [call.what for call in self._scoreboard.read(worker.slot).calls]:
             self._totals.recent_errors.lost(worker.slot, lost, cause)

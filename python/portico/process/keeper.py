@@ -55,13 +55,13 @@ class Keeper:
     """The workers, and the templates if there are any.
 
     `leave` lets a forked process have nothing of the supervisor; `member_orders` is what it has to be told of
-    members of upstreams. `back_off` is when to fork again after
+    members of upstreams, `spans_fd` where spans of requests go. `back_off` is when to fork again after
     failures. `templates` and `reforking` are None until a plan preloads; `on_templates` is called then.
     """
 
     __slots__ = (
         *("_bounds", "_generations", "_hooks", "_leave", "_life", "_loop", "_member_orders", "_on_templates"),
-        *("_scoreboard", "_totals", "_worker_set", "back_off", "reforking", "templates"),
+        *("_scoreboard", "_totals", "_worker_set", "back_off", "reforking", "spans_fd", "templates"),
     )
 
     def __init__(
@@ -77,6 +77,7 @@ class Keeper:
         *,
         leave: Callable[[], None],
         member_orders: Callable[[], str],
+        spans_fd: Callable[[], int],
         on_templates: Callable[[Templates, Reforking], None],
     ) -> None:
         self._life = life
@@ -89,6 +90,7 @@ class Keeper:
         self._totals = totals
         self._leave = leave
         self._member_orders = member_orders
+        self.spans_fd = spans_fd
         self._on_templates = on_templates
         self.back_off = BackOff()
         self.templates: Templates | None = None
@@ -266,6 +268,7 @@ class Keeper:
             server=server,
             is_template=is_template,
             member_orders=self._member_orders(),
+            spans_fd=self.spans_fd(),
         )
 
     def _add_worker(self, worker: WorkerHandle, now_s: float) -> None:

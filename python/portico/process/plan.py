@@ -145,8 +145,10 @@ class Plan:
 
     @property
     def has_metrics(self) -> bool:
-        """Whether somebody may ask what is counted: here, or of a pool at the address of the server."""
-        return bool(self.admin) or bool(self.settings.pool and self.settings.pool.get("has_metrics"))
+        """Whether somebody may ask what is counted, or is sent it: here, or of a pool by the server."""
+        settings = self.settings
+        is_sent = settings.statsd != "off" or settings.otlp != "off"
+        return bool(self.admin) or is_sent or bool(settings.pool and settings.pool.get("has_metrics"))
 
     @property
     def sockets(self) -> list[Listener]:
@@ -168,11 +170,6 @@ class Plan:
     def is_scaled(self) -> bool:
         """Whether the number of workers changes with the load."""
         return self.fewest_workers < self.most_workers
-
-    @property
-    def has_metrics(self) -> bool:
-        """Whether somebody is told, or sent, how long requests take."""
-        return bool(self.admin) or self.settings.statsd != "off"
 
     @property
     def has_load_balancers(self) -> bool:

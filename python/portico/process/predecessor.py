@@ -27,7 +27,7 @@ class Predecessor:
     at, `blocked` those that waited before the upgrade; `added` the servers that it has added to HAProxies;
     `members` is what it has changed, and found, of the members of upstreams; `totals` are of workers that
     were no more; `admin_process` is the one that serves at the admin address, `statsd` has the one that
-    pushes metrics.
+    pushes metrics, `exporter` the one that sends metrics and spans, with the socket that it reads.
     """
 
     def __init__(self, record: dict[str, Any], plan: Plan) -> None:
@@ -51,6 +51,7 @@ class Predecessor:
         self.admin = load_listeners(record.get("admin", []))
         self.admin_process: dict[str, Any] | None = record.get("admin_process")
         self.statsd: dict[str, Any] | None = record.get("statsd")
+        self.exporter: dict[str, Any] | None = record.get("exporter")
         self.totals: dict[str, Any] = record.get("totals", {})
         self.plan = self._plan(record, plan)
         self.workers = [

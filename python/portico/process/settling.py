@@ -53,6 +53,7 @@ def _by_settings(plan: Plan) -> list[str]:
     asked_for = {
         "portico.process.admin.serving": plan.admin,
         "portico.process.statsd.pushing": settings.statsd != "off",
+        "portico.process.otlp.serving": settings.otlp != "off",
         "portico.process.hooks": plan.hooks,
         "portico.process.control.upstreams": settings.routes,
         "portico.process.upstreams.members": settings.routes,

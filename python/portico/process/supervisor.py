@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from portico.process.cluster.cluster import Cluster
     from portico.process.figures import Figures
     from portico.process.metric_files import MetricFiles
+    from portico.process.otlp.exporter import Exporter
     from portico.process.plan import Plan
     from portico.process.pools.head_line import HeadLine
     from portico.process.pools.pools import Pools
@@ -100,6 +101,8 @@ class Supervisor:
         self._admin: AdminAddress | None = None
         # From the first plan on that has a StatsD receiver.
         self._statsd: StatsdPushes | None = None
+        # From the first plan on that has a collector.
+        self._exporter: Exporter | None = None
         # From when somebody first asks for them, there or over the control socket.
         self._figures: Figures | None = None
         # From the first plan on that has handlers of logging.
@@ -120,6 +123,7 @@ class Supervisor:
             self._totals,
             leave=self._leave_to_worker,
             member_orders=lambda: "" if self._members is None else self._members.orders(),
+            spans_fd=self._spans_fd,
             on_templates=self._have_templates,
         )
         self._ends = Ends(
@@ -147,6 +151,9 @@ class Supervisor:
             OnDemand(lambda: self._admin is not None or bool(self._plan.admin), self._have_admin),
             OnDemand(
                 lambda: self._statsd is not None or self._plan.settings.statsd != "off", self._have_statsd
+            ),
+            OnDemand(
+                lambda: self._exporter is not None or self._plan.settings.otlp != "off", self._have_exporter
             ),
             OnDemand(lambda: bool(self._plan.settings.logconfig), self._have_log_process),
         ]
@@ -198,8 +205,9 @@ class Supervisor:
                     self._pools.end()
                 if self._members is not None:
                     self._members.end()
-                if self._admin is not None:
-                    self._admin.end()
+                for each in (self._admin, self._exporter):
+                    if each is not None:
+                        each.end()
                 if self._metric_files is not None:
                     self._metric_files.remove()
                 if self._head_line is not None:
@@ -225,7 +233,11 @@ class Supervisor:
             return False  # what the dry run has opened is to be closed: it is killed, and ends soon
         if self._statsd is not None and not self._statsd.may_end(now_s):
             return False
-        return self._cluster is None or self._cluster.may_end(now_s)
+        if self._cluster is not None and not self._cluster.may_end(now_s):
+            return False
+        if self._exporter is None or self._life.stage == KILLING:
+            return True
+        return self._exporter.has_drained(now_s)
 
     def _settle(self) -> None:
         from portico.process.settling import settle
@@ -329,6 +341,27 @@ class Supervisor:
             self._log_process = LogProcess(self._generations, self._leave_to_hook)
         return self._log_process
 
+    def _have_exporter(self, spans_fds: tuple[int, int] | None = None) -> Exporter:
+        """Return it; `spans_fds` are those of a supervisor before an upgrade."""
+        if self._exporter is None:
+            # Here, because few servers have a collector, and each worker would have it.
+            from portico.process.otlp.exporter import Exporter
+
+            self._exporter = Exporter(
+                self._loop,
+                self._generations,
+                self._life,
+                leave=self._leave_to_hook,
+                figures=self._have_figures().now,
+                subject=self._subject,
+                sources=self._sources,
+                spans_fds=spans_fds,
+            )
+        return self._exporter
+
+    def _spans_fd(self) -> int:
+        return -1 if self._exporter is None or self._plan.settings.otlp == "off" else self._exporter.write_fd
+
     def _sources(self) -> Sources:
         from portico.process.admin.sources import Sources
 
@@ -417,7 +450,7 @@ class Supervisor:
         self._keeper.close()
         if self._rereading is not None:
             self._rereading.close()
-        for each in (self._pools, self._head_line, self._members, self._admin, self._statsd):
+        for each in (self._pools, self._head_line, self._members, self._admin, self._statsd, self._exporter):
             if each is not None:
                 each.close()
         self._door.close()
@@ -577,10 +610,9 @@ class Supervisor:
             return
         if self._members is not None and self._members.ended(pid, exit_code):
             return
-        if self._admin is not None and self._admin.ended(pid, exit_code, time.monotonic()):
-            return
-        if self._statsd is not None and self._statsd.ended(pid, exit_code, time.monotonic()):
-            return
+        for each in (self._admin, self._statsd, self._exporter):
+            if each is not None and each.ended(pid, exit_code, time.monotonic()):
+                return
         if self._log_process is not None and self._log_process.ended(pid):
             return
         if self._rereading is not None:
@@ -636,6 +668,7 @@ class Supervisor:
             totals=self._totals,
             admin=self._admin,
             statsd=self._statsd,
+            exporter=self._exporter,
         )
 
     def _be_replaced(self, report: dict[str, Any]) -> str:
@@ -677,6 +710,10 @@ class Supervisor:
             self._have_admin().take_over(before.admin_process)
         if before.statsd:
             self._have_statsd().take_over(before.statsd)
+        if before.exporter:
+            exporter = self._have_exporter(before.exporter["spans_fds"])
+            if before.exporter["process"]:
+                exporter.take_over(before.exporter["process"])
         self._hooks.upgraded()
         log.info(f"upgraded from {before}: each worker is replaced once its successor is ready")
         self._signals.again(bytes([*before.signals, signal.SIGCHLD]))
@@ -744,16 +781,20 @@ class Supervisor:
     def _stop_by_control(self, at_once: bool, now_s: float) -> None:
         self._take_signal(signal.SIGINT if at_once else signal.SIGTERM, now_s)
 
+    def _renew_observers(self) -> None:
+        for each in (self._admin, self._exporter):
+            if each is not None:
+                each.renew()
+        if self._statsd is not None:
+            self._statsd.renew(time.monotonic())
+
     def _reopen_logs(self) -> None:
         from portico.process.reopening import reopen_logs
 
         reopen_logs(self._generations, self._keeper.all)
         if self._log_process is not None:
             self._log_process.reopen()
-        if self._admin is not None:
-            self._admin.renew()
-        if self._statsd is not None:
-            self._statsd.renew(time.monotonic())
+        self._renew_observers()
         if self._pools is not None:
             self._pools.tell("reopen-logs")
         log.info("the files of the logs are opened anew")
@@ -765,9 +806,6 @@ class Supervisor:
         _core.set_log_level(level)
         for worker in self._keeper.all:
             worker.tell(Verbosity, level)
-        if self._admin is not None:
-            self._admin.renew()
-        if self._statsd is not None:
-            self._statsd.renew(time.monotonic())
+        self._renew_observers()
         if self._pools is not None:
             self._pools.tell("log-level", level)

@@ -212,6 +212,7 @@ class Template:
             stack_fd=stack_fd,
             multiprocess=multiprocess == "1",
             server=self._assignment.server,
+            spans_fd=self._assignment.spans_fd,
             member_orders=member_orders,
         )
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from portico.process.admin.address import AdminAddress
     from portico.process.generations import Generations
     from portico.process.life import Life
+    from portico.process.otlp.exporter import Exporter
     from portico.process.pools.pools import Pools
     from portico.process.statsd.pushes import StatsdPushes
     from portico.process.totals import Totals
@@ -48,12 +49,13 @@ def hand_over(
     totals: Totals,
     admin: AdminAddress | None,
     statsd: StatsdPushes | None,
+    exporter: Exporter | None,
 ) -> dict[str, Any]:
     """Return all that the supervisor in this one's place needs to know of it.
 
     `added` are the servers that were added to HAProxies (`cluster/`); `members` are those of upstreams;
     `totals` are of workers that are no more; `admin` has the process that serves there, `statsd` the
-    one that pushes.
+    one that pushes, `exporter` that which sends metrics and spans.
     """
     memory_fds = scoreboard.descriptors()
     workers = worker_set.workers.values()
@@ -62,6 +64,7 @@ def hand_over(
     fds += [] if pools is None else pools.fds
     fds += [] if admin is None else admin.fds
     fds += [] if statsd is None else statsd.fds
+    fds += [] if exporter is None else exporter.fds
     if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
         fds.append(plan.settings.pool["line_fd"])
     return {
@@ -89,6 +92,7 @@ def hand_over(
         "totals": totals.hand_over(),
         "admin_process": None if admin is None else admin.hand_over(),
         "statsd": None if statsd is None else statsd.hand_over(),
+        "exporter": None if exporter is None else exporter.hand_over(),
     }
 
 

@@ -61,6 +61,7 @@ class Assignment:
         "scoreboard",
         "server",
         "slot",
+        "spans_fd",
         "stack_fd",
         "supervisor_fd",
     )
@@ -77,6 +78,7 @@ class Assignment:
         server: Server | None = None,
         is_template: bool = False,
         member_orders: str = "",
+        spans_fd: int = -1,
     ) -> None:
         self.server = server
         self.plan = plan
@@ -88,6 +90,8 @@ class Assignment:
         self.is_template = is_template
         # What was ordered of members of upstreams before.
         self.member_orders = member_orders
+        # Where spans of requests go, if anywhere.
+        self.spans_fd = spans_fd
 
 
 class WorkerListener:
@@ -123,6 +127,7 @@ class WorkerProcess:
         self.multiprocess = assignment.multiprocess
         self.access_log_fd = access_log_fd
         self.access_log_colour = access_log_fd >= 0 and shows_colour(access_log_fd)
+        self.spans_fd = assignment.spans_fd
         self.errors: ErrorLog = log.ErrorStream()
         self.has_metrics = assignment.plan.has_metrics
         self.application_name = loaded.name

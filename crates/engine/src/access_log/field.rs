@@ -8,8 +8,9 @@ use super::metric::{self, Metric};
 use super::record::{AccessRecord, CLIENT_CLOSED_REQUEST};
 use crate::message::framing::ResponseFraming;
 use crate::message::inbound::Inbound;
+use crate::trace::Trace;
 use memchr::{memchr, memrchr};
-use portico_wire::Framing;
+use portico_wire::{Framing, TraceParent, hexadecimal};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub enum Field {
     RequestId,
     /// The trace, or the span in it, that the request is a part of (W3C Trace Context, `traceparent`).
     Trace(TracePart),
+    /// The scheme that the client has used, where there is a span.
+    Scheme,
     /// The process.
     Process,
     /// The worker, by the number in its title.
@@ -186,8 +189,10 @@ pub enum Moment {
 pub enum TracePart {
     /// `trace-id`.
     Trace,
-    /// `parent-id`.
+    /// `parent-id`, or the server's own span, where it makes one.
     Span,
+    /// The span that this is a child of.
+    Parent,
 }
 
 /// In which unit memory is given.
@@ -236,7 +241,7 @@ const UNITS: [(&str, Unit); 4] =
     [("_s", Unit::Seconds), ("_ms", Unit::Milliseconds), ("_us", Unit::Microseconds), ("_ns", Unit::Nanoseconds)];
 
 /// Names of fields, portico's own first; a field that has several is shown by the first.
-const NAMES: [(&str, Field); 63] = [
+const NAMES: [(&str, Field); 64] = [
     ("client", Field::Client),
     ("user", Field::User),
     ("request", Field::Request),
@@ -255,6 +260,7 @@ const NAMES: [(&str, Field); 63] = [
     ("request_id", Field::RequestId),
     ("trace_id", Field::Trace(TracePart::Trace)),
     ("span_id", Field::Trace(TracePart::Span)),
+    ("parent_id", Field::Trace(TracePart::Parent)),
     ("process", Field::Process),
     ("worker", Field::Worker),
     ("thread", Field::Thread),
@@ -422,7 +428,8 @@ impl Field {
             Field::ResponseHeader(name) => text(record.said.and_then(|said| said.header(name))),
             Field::Environ(index) => text(record.said.and_then(|said| said.environ.get(*index)?.as_deref())),
             Field::RequestId => text(request_id(record)),
-            Field::Trace(part) => text(record.request.and_then(|request| part.of(request.header("traceparent")?))),
+            Field::Trace(part) => part.of(record).map_or(Value::Absent, |id| Value::Text(id.into())),
+            Field::Scheme => record.trace.map_or(Value::Absent, |trace| Value::Own(trace.scheme.name())),
             Field::Process => Value::Number(record.served_by.process.into()),
             Field::Worker => Value::Number(record.served_by.worker as u64),
             Field::Thread => number(record.served_by.thread.map(|thread| thread as u64)),
@@ -492,16 +499,22 @@ impl Moment {
 }
 
 impl TracePart {
-    /// Of a header that is well-formed (W3C Trace Context 3.2): `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`.
-    fn of(self, traceparent: &[u8]) -> Option<&[u8]> {
-        let mut parts = traceparent.split(|byte| *byte == b'-');
-        let (_version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
-        let (part, length) = match self {
-            TracePart::Trace => (trace, 32),
-            TracePart::Span => (span, 16),
+    /// Of the server's own span, else of what the request came with.
+    fn of(self, record: &AccessRecord<'_>) -> Option<Vec<u8>> {
+        let digits = |bytes: &[u8]| Some(bytes.iter().copied().flat_map(hexadecimal).collect());
+        let Some(Trace { own, parent_id, .. }) = record.trace else {
+            let theirs = TraceParent::read_only(record.request?.headers("traceparent"))?;
+            return match self {
+                TracePart::Trace => digits(&theirs.trace_id),
+                TracePart::Span => digits(&theirs.parent_id),
+                TracePart::Parent => None,
+            };
         };
-        let is_hexadecimal = part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        (part.len() == length && is_hexadecimal && part.iter().any(|byte| *byte != b'0')).then_some(part)
+        match self {
+            TracePart::Trace => digits(&own.trace_id),
+            TracePart::Span => digits(&own.parent_id),
+            TracePart::Parent => digits(parent_id.as_ref()?),
+        }
     }
 }
 

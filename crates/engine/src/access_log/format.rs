@@ -167,6 +167,16 @@ impl Format {
         Ok(format)
     }
 
+    /// What is told of a span to the process that exports it (`spans`): the short names are read there, by
+    /// python/portico/otlp/spans.py.
+    #[must_use]
+    pub fn of_spans(mut wanted: Wanted) -> Format {
+        let pairs = pairs(span_fields(&mut wanted), Notation::Json);
+        let mut format = Format { shape: Shape::Json(pairs), entry: None, wanted, texts: 0, text_bytes: 0 };
+        format.make_room();
+        format
+    }
+
     /// The same as the message of an entry of the journal by `source`.
     #[must_use]
     pub fn into_entry(mut self, source: &Source) -> Format {
@@ -420,6 +430,41 @@ fn json_fields(wanted: &mut Wanted) -> Vec<(&'static str, Field)> {
         ("portico.worker", Field::Worker),
         ("portico.thread", Field::Thread),
         ("portico.cause", Field::Cause),
+    ]
+}
+
+fn span_fields(wanted: &mut Wanted) -> Vec<(&'static str, Field)> {
+    let time = |time| Field::Time(time, Unit::Nanoseconds);
+    let header = |name: &str| Field::RequestHeader(name.to_owned());
+    vec![
+        ("trace", Field::Trace(TracePart::Trace)),
+        ("span", Field::Trace(TracePart::Span)),
+        ("parent", Field::Trace(TracePart::Parent)),
+        ("start", Field::Since1970(Moment::Start, Unit::Nanoseconds)),
+        ("total", time(Time::Total)),
+        ("queue", time(Time::Queue)),
+        ("lock", time(Time::Lock)),
+        ("app", time(Time::Application)),
+        ("cpu", time(Time::Cpu)),
+        ("client", time(Time::Client)),
+        ("first", time(Time::FirstByte)),
+        ("status", Field::Status),
+        ("method", Field::Part(Part::Method)),
+        ("scheme", Field::Scheme),
+        ("version", Field::Part(Part::Version)),
+        ("peer", Field::Client),
+        ("bytes", Field::BodyBytes),
+        ("pid", Field::Process),
+        ("worker", Field::Worker),
+        ("thread", Field::Thread),
+        ("name", Field::Application),
+        ("cause", Field::Cause),
+        ("route", wanted.environ(ROUTE)),
+        ("host", Field::Host),
+        ("state", header("tracestate")),
+        ("path", Field::Part(Part::Path)),
+        ("query", Field::Part(Part::Query)),
+        ("agent", header("user-agent")),
     ]
 }
 

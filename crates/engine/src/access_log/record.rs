@@ -3,6 +3,7 @@
 use crate::call_times::CallTimes;
 use crate::message::inbound::Inbound;
 use crate::message::response_head::{lines, split_line};
+use crate::trace::Trace;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -27,6 +28,8 @@ pub struct AccessRecord<'a> {
     pub call: Option<CallTimes>,
     /// What was kept of the response and of the application, as the format wants.
     pub said: Option<&'a Said>,
+    /// The server's own span, where it makes one.
+    pub trace: Option<&'a Trace>,
     /// Who has served it.
     pub served_by: ServedBy<'a>,
     /// Why it has ended, where that was not by its response.

@@ -7,6 +7,7 @@ use crate::lock::lock;
 use crate::message::inbound::Inbound;
 use crate::resources::Resources;
 use crate::scoreboard::UnfinishedCall;
+use portico_wire::Scheme;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
         duration_ns: call.duration_ns,
         call: Some(call.times),
         said: None,
+        trace: call.trace.as_ref(),
         served_by: ServedBy {
             worker: resources.slot.index(),
             process: resources.account_terms.process,
@@ -94,7 +96,7 @@ impl Account<'_> {
     pub fn settle_as(&self, resources: &Arc<Resources>, others: &str) {
         count(resources, self.status, self.body_bytes);
         let durations = resources.slot.durations();
-        if durations.is_none() && resources.access_log.is_none() {
+        if durations.is_none() && !resources.account_terms.is_recorded {
             return;
         }
         let request = self.inbound.filter(|_| self.has_head);
@@ -110,9 +112,19 @@ impl Account<'_> {
                 None => durations.count(&key, self.duration_ns),
             }
         }
-        if resources.access_log.is_none() {
+        if !resources.account_terms.is_recorded {
             return;
         }
+        let begun_now;
+        let trace = match (request.and_then(|request| request.trace.as_deref()), &resources.spans) {
+            (Some(trace), _) => Some(trace),
+            (None, None) => None,
+            // Nobody has handed it on.
+            (None, Some(spans)) => {
+                begun_now = spans.trace_of(request, false, Scheme::Http);
+                Some(&begun_now)
+            }
+        };
         resources.log_access(&AccessRecord {
             client: request
                 .map_or_else(|| self.client.map(|client| client.ip()), |request| request.client(self.client).0),
@@ -123,6 +135,7 @@ impl Account<'_> {
             duration_ns: self.duration_ns,
             call: self.call.map(|call| call.times),
             said: said.as_deref(),
+            trace,
             served_by: ServedBy {
                 worker: resources.slot.index(),
                 process: resources.account_terms.process,

@@ -5,6 +5,7 @@ use crate::budget::Budget;
 use crate::clock;
 use crate::message::spoken::Protocol;
 use crate::settings::Settings;
+use crate::trace::Trace;
 use portico_wire::{
     Forwarded, GatewayHead, RequestHead, Scheme, Span, TargetForm, Understood, UwsgiModifiers, UwsgiPacket, WireError,
     mount_length, request_start_ns,
@@ -35,6 +36,8 @@ pub struct Inbound {
     pub head: RequestHead,
     /// What a trusted reverse proxy says of the request.
     pub forwarded: Option<Box<Forwarded>>,
+    /// The trace that it is a part of, where there are spans (`spans`).
+    pub trace: Option<Box<Trace>>,
     /// What the response has to look like; with it, whether there are variables.
     pub response_framing: ResponseFraming,
     /// The variables, where the request came with those instead of an HTTP head.
@@ -57,6 +60,7 @@ impl Inbound {
             bytes: Vec::with_capacity(BUFFER_BYTES),
             head: RequestHead::new(),
             forwarded: None,
+            trace: None,
             response_framing: ResponseFraming::Http,
             gateway: Box::default(),
             memory: memory.clone(),
@@ -358,6 +362,7 @@ impl Inbound {
         self.bytes.clear();
         self.head.headers.clear();
         self.forwarded = None;
+        self.trace = None;
         self.response_framing = ResponseFraming::Http;
         self.head.is_head = false;
         self.bytes.capacity() == BUFFER_BYTES

@@ -200,11 +200,14 @@ pub fn try_push(
 #[inline]
 fn request(
     connection: &Arc<Connection>,
-    inbound: Box<Inbound>,
+    mut inbound: Box<Inbound>,
     body: Body,
     keep_alive: bool,
     began_ms: Option<u64>,
 ) -> Request {
+    if connection.resources.spans.is_some() {
+        connection.begin_span(&mut inbound);
+    }
     let arrived_ns = clock::monotonic_ns();
     let mut since_ns = began_ms.map_or(arrived_ns, |began_ms| (began_ms * 1_000_000).min(arrived_ns));
     if matches!(body, Body::Empty | Body::Buffered(_)) {

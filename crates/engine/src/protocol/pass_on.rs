@@ -39,10 +39,13 @@ use std::sync::Arc;
 pub async fn pass_on(
     connection: &Arc<Connection>,
     row: &UpstreamRow,
-    request: Box<Inbound>,
+    mut request: Box<Inbound>,
     reader: BodyReader,
 ) -> Result<BodyReader, End> {
     let resources = &connection.resources;
+    if resources.spans.is_some() {
+        connection.begin_span(&mut request);
+    }
     if !connection.exchange.turn.wait_idle().await {
         return Err(End::Closing);
     }
@@ -76,6 +79,7 @@ pub async fn pass_on(
             scheme,
         },
         understood: row.upstream.has_variables().then(|| request.understood(peer, scheme)),
+        trace: request.trace.as_ref().map(|trace| trace.passed_on()),
         via: "",
     };
     let outcome = tokio::select! {

@@ -47,6 +47,7 @@ async fn respond(request: Request, row: Arc<UpstreamRow>) {
         Body::Buffered(range) => request.inbound.bytes().get(range.clone()).unwrap_or_default().to_vec(),
         _ => Vec::new(),
     };
+    let trace = request.inbound.trace.as_ref().map(|trace| trace.passed_on());
     let (response, body) = EngineResponse::new(request);
     let mut sink = Whole { response: Some(response), out: Vec::new(), has_left: false };
     let source = Source::of(body, buffered);
@@ -66,6 +67,7 @@ async fn respond(request: Request, row: Arc<UpstreamRow>) {
                 connection: PassedConnection::Keep,
                 forwarding: Forwarding { family: ForwardedFamily::XForwarded, is_trusted, peer, scheme },
                 understood: Some(understood),
+                trace,
                 via: "",
             };
             let buffers = &connection.resources.buffers;

@@ -61,6 +61,7 @@ fn head(protocol: Protocol, terms: &ProbeTerms) -> Option<Vec<u8>> {
         connection: PassedConnection::Close,
         forwarding: Forwarding { family: ForwardedFamily::Neither, is_trusted: false, peer, scheme: Scheme::Http },
         understood: None,
+        trace: None,
         via: "",
     };
     encode(&request, protocol, &terms.variables).ok()

@@ -203,6 +203,7 @@ impl Client {
             connection,
             forwarding,
             understood: None,
+            trace: None,
             via: "",
         };
         forward(&self.upstream, request, source, sink, &self.buffers).await

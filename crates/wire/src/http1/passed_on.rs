@@ -10,7 +10,7 @@ use crate::grammar::{is_field_value, is_target, is_token};
 use crate::http1::encode::{write_content_length, write_header};
 use crate::http1::hop_by_hop::HopByHop;
 use crate::http1::target::is_authority;
-use crate::{Framing, Header, RequestHead, TargetForm, WireError};
+use crate::{Framing, Header, RequestHead, TargetForm, TraceParent, WireError};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
@@ -35,8 +35,19 @@ pub struct PassedOn<'a> {
     pub forwarding: Forwarding,
     /// What was understood of the client, where variables say it; none if nothing but what is said in `forwarding`.
     pub understood: Option<Understood<'a>>,
+    /// The trace that it is a part of, where that is ours to say; none to send on what it came with.
+    pub trace: Option<PassedTrace>,
     /// Our name in Via (RFC 9110 7.6.3); empty to leave that out.
     pub via: &'a str,
+}
+
+/// What a server is sent of a trace in place of what the request came with (W3C Trace Context).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassedTrace {
+    /// Our span, as the parent of what is done there.
+    pub parent: TraceParent,
+    /// Whether the trace is the one that the request came with, so that its `tracestate` goes on with it (4.3).
+    pub keeps_state: bool,
 }
 
 /// What a request begins with, held against its grammar.
@@ -128,6 +139,13 @@ impl RequestHead {
     }
 }
 
+impl PassedTrace {
+    /// Whether a field of this name is not sent on.
+    fn replaces(&self, name: &[u8]) -> bool {
+        name.eq_ignore_ascii_case(b"traceparent") || !self.keeps_state && name.eq_ignore_ascii_case(b"tracestate")
+    }
+}
+
 impl PassedOn<'_> {
     /// Appends the head.
     ///
@@ -196,6 +214,7 @@ impl PassedOn<'_> {
                 4 => name.eq_ignore_ascii_case(b"host"),
                 // Whoever receives the body here has said by then whether it is wanted (RFC 9110 10.1.1).
                 6 => name.eq_ignore_ascii_case(b"expect"),
+                10 | 11 => self.trace.is_some_and(|trace| trace.replaces(name)),
                 14 => name.eq_ignore_ascii_case(b"content-length"),
                 _ => is_forwarded_name(name) && !self.is_passed_as_it_is(name),
             };
@@ -203,6 +222,9 @@ impl PassedOn<'_> {
             if !is_ours && !name.contains(&b'_') && !hop_by_hop.contains(name) {
                 write_checked(out, name, value)?;
             }
+        }
+        if let Some(trace) = self.trace {
+            write_header(out, b"traceparent", &trace.parent.encode());
         }
         Ok(())
     }

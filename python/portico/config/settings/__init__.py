@@ -12,7 +12,7 @@ Values are plain built-in types: they cross an exec (process/plan.py).
 from __future__ import annotations
 
 from portico.config.setting import Group, Setting
-from portico.config.settings.admin import AdminSettings, StatsdSettings
+from portico.config.settings.admin import AdminSettings, OtlpSettings, StatsdSettings
 from portico.config.settings.application import ApplicationSettings
 from portico.config.settings.care import CareSettings
 from portico.config.settings.cluster import ClusterSettings
@@ -52,6 +52,7 @@ class Settings(
     ControlSettings,
     AdminSettings,
     StatsdSettings,
+    OtlpSettings,
 ):
     """All settings of one server, each with where its value came from."""
 

@@ -38,6 +38,8 @@ class AdminAddress(Duty):
     process reads by itself.
     """
 
+    what = "admin process"
+
     __slots__ = (
         *("_back_off", "_figures", "_generations", "_leave", "_leaving", "_life", "_loop"),
         *("_plan", "_process", "_sources", "_subject"),
@@ -85,7 +87,12 @@ class AdminAddress(Duty):
 
     @property
     def _is_missing(self) -> bool:
-        return self._process is None and bool(self._generations.current.admin) and not self._life.is_stopping
+        is_there = self._process is not None or self._life.is_stopping
+        return not is_there and self.is_wanted_by(self._generations.current)
+
+    def is_wanted_by(self, plan: Plan) -> bool:
+        """Say whether there is to be one."""
+        return bool(plan.admin)
 
     def renew(self) -> None:
         """Let the process finish; the next look starts another one, if there is to be one."""
@@ -139,18 +146,21 @@ class AdminAddress(Duty):
 
     def _start(self, now_s: float) -> None:
         try:
-            self._process = AdminProcess.start(
-                self._loop,
-                self._figures,
-                self._subject,
-                self._generations.current,
-                self._sources(),
-                self._leave,
-                now_s=now_s,
-            )
+            self._process = self._fork(now_s)
         except OSError as error:
             self._back_off.failed(now_s)
-            log.error(f"cannot fork the admin process: {error.strerror}; {self._back_off.next_try(now_s)}")
+            log.error(f"cannot fork the {self.what}: {error.strerror}; {self._back_off.next_try(now_s)}")
+
+    def _fork(self, now_s: float) -> AdminProcess:
+        return AdminProcess.start(
+            self._loop,
+            self._figures,
+            self._subject,
+            self._generations.current,
+            self._sources(),
+            self._leave,
+            now_s=now_s,
+        )
 
     def _has_died(self, process: AdminProcess, exit_code: int, now_s: float) -> None:
         if now_s >= process.started_at_s + _STABLE_AFTER_S:
@@ -158,4 +168,4 @@ class AdminAddress(Duty):
         self._back_off.failed(now_s)
         # At the end it may have had the signal, too.
         if self._life.is_serving and not self._life.has_stop_signal:
-            log.error(f"the admin process {how_it_ended(exit_code)}; {self._back_off.next_try(now_s)}")
+            log.error(f"the {self.what} {how_it_ended(exit_code)}; {self._back_off.next_try(now_s)}")

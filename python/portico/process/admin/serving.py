@@ -69,6 +69,7 @@ class AdminEngineProcess:
     def __init__(self, plan: Plan, supervisor_fd: int) -> None:
         self.listeners: list[EngineListener] = [WorkerListener(listener) for listener in plan.admin]
         self.signal_fd = self.wakeup_fd = self.wakeup_read_fd = self.gate_fd = self.access_log_fd = -1
+        self.spans_fd = -1
         self.supervisor_fd = supervisor_fd
         self.ready_frame = encode(Ready())
         self.multiprocess = False
@@ -104,7 +105,7 @@ def serve_admin(
 
         # What there is to say of it was said before the start.
         give_up(plan.settings, plan.identity, plan.directory)
-    question = Question(figures_fd, _of_this_process(supervisor_pid))
+    question = Question(figures_fd, of_this_process(supervisor_pid))
     # Where the library of the application may be.
     extend_path([os.path.join(plan.directory, path) for path in plan.settings.pythonpath])
     settings = handed_settings({**plan.settings.values, **_SETTINGS}, plan.settings.origins)
@@ -146,7 +147,7 @@ def _write(value: Any) -> bytes:
     return write_line(value)
 
 
-def _of_this_process(supervisor_pid: int) -> Samples:
+def of_this_process(supervisor_pid: int) -> Samples:
     """Return what stays the same while this process lives."""
     python = sys.version.partition(" ")[0]
     samples: Samples = {"portico_build_info": [((_core.__version__, python), 1)]}
