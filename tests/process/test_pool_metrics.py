@@ -14,8 +14,10 @@ import pytest
 from portico.ctl.connection import ask as ask_control
 from portico.process.pools.metric_lines import PoolReply, lines_of
 from portico.process.pools.pool_metrics import PoolMetrics
+from support.collector import Collector
 from support.processes import is_alive
 from support.server import free_port
+from support.statsd import StatsdReceiver
 from support.waiting import wait_until
 
 from .test_admin import OPENMETRICS, ask
@@ -302,6 +304,51 @@ def test_pools_count_nothing_without_an_admin_address(counted: Counted) -> None:
     counted.status("/shop/item")
     status = ask_control(counted.pools()["shop"]["control"], "status", timeout_s=10, durations=True)
     assert sum(status["durations"]) == 0
+
+
+def test_what_pools_count_is_pushed_too(counted: Counted) -> None:
+    with StatsdReceiver(free_port()) as receiver:
+        off = POOLS.format(admin=counted.admin, more="").replace(f'"127.0.0.1:{counted.admin}"', '"off"')
+        counted.start(f'{off}\n[statsd]\naddress = "{receiver.address}"\ninterval = "0.1s"\n')
+        counted.wait_for_state("shop", "serving")
+        for _ in range(5):
+            counted.status("/shop/item")
+        counted.status("/elsewhere")
+        expected = {"pool.shop.requests": 5, "pool.shop.app.hits.own": 5, "pool.shared.app.hits.own": 1}
+        wait_until(
+            lambda: {name: receiver.counts[f"portico.{name}"] for name in expected} == expected,
+            what=f"{expected}, not {dict(receiver.counts)}",
+        )
+        assert receiver.gauges["portico.pool.shop.app.open_baskets"] == 3
+        assert receiver.timings["portico.pool.shop.request.duration"] == 5
+        assert receiver.timings["portico.pool.shop.router.duration"] == 5
+        assert receiver.wrong == []
+
+
+def test_the_last_push_has_what_pools_have_counted_until_their_end(counted: Counted) -> None:
+    with StatsdReceiver(free_port()) as receiver:
+        off = POOLS.format(admin=counted.admin, more="").replace(f'"127.0.0.1:{counted.admin}"', '"off"')
+        counted.start(f'{off}\n[statsd]\naddress = "{receiver.address}"\ninterval = "1h"\n')
+        counted.wait_for_state("shop", "serving")
+        for _ in range(5):
+            counted.status("/shop/item")
+        counted.running.stop()
+        assert receiver.counts["portico.pool.shop.requests"] == 5
+        assert receiver.counts["portico.pool.shop.app.hits.own"] == 5
+
+
+def test_what_pools_count_is_sent_to_a_collector_too(counted: Counted) -> None:
+    with Collector() as collector:
+        off = POOLS.format(admin=counted.admin, more="").replace(f'"127.0.0.1:{counted.admin}"', '"off"')
+        counted.start(f'{off}\n[otlp]\nendpoint = "{collector.url}"\ninterval = "0.2s"\n')
+        counted.wait_for_state("shop", "serving")
+        for _ in range(5):
+            counted.status("/shop/item")
+
+        def hits() -> float | None:
+            return collector.value("hits", pool="shop")
+
+        wait_until(lambda: hits() == 5, what="five hits of a pool at the collector")
 
 
 # --- Lines

@@ -38,8 +38,7 @@ NOT_FOR_THE_ENGINE = {
 def worker_process(*binds: str) -> WorkerProcess:
     listeners = [Listener(fd, parse_address(text), f"display of {fd}") for fd, text in enumerate(binds, 3)]
     assignment: Any = SimpleNamespace(
-        plan=SimpleNamespace(listeners=listeners, has_metrics=False), supervisor_fd=4, multiprocess=True
-        plan=SimpleNamespace(listeners=listeners, admin=None),
+        plan=SimpleNamespace(listeners=listeners, has_metrics=False),
         supervisor_fd=4,
         spans_fd=-1,
         multiprocess=True,

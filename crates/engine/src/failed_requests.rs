@@ -4,10 +4,10 @@
 //! wait as one, with their number: nobody waits, and an application that always fails costs the supervisor nothing more.
 
 use crate::lock::lock;
+use crate::timer::sleep;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
 
 /// Kinds of them that wait until they are sent; what is beyond is not told.
 const MOST_WAITING: usize = 64;
@@ -85,7 +85,7 @@ impl FailedRequests {
         }
         let not_before = *lock(&self.not_before);
         if let Some(not_before) = not_before {
-            sleep_until(not_before).await;
+            sleep(not_before.saturating_duration_since(Instant::now())).await;
         }
     }
 

@@ -59,7 +59,7 @@ impl Spans {
         }
         Ok(Spans {
             socket,
-            format: Format::of_spans(Wanted(variables)),
+            format: Format::of_spans(Wanted(variables, Vec::new())),
             record: Mutex::default(),
             lost: AtomicU64::new(0),
             share: settings.trace_sample.of(ALL),

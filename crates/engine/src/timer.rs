@@ -31,7 +31,7 @@ thread_local! {
 
 /// The timers of one runtime.
 pub struct Timers {
-    alarm: AsyncFd<OwnedFd>,
+    fd: AsyncFd<OwnedFd>,
     waiting: Mutex<Waiting>,
 }
 
@@ -50,22 +50,22 @@ struct Waiting {
     /// Who waits for when (monotonic nanoseconds), with a number, since many may wait for the same moment.
     wakers: BTreeMap<(u64, u64), Waker>,
     numbers: u64,
-    /// When the alarm goes off; none if it does not.
-    alarm_ns: Option<u64>,
+    /// When the timerfd is ready; none if it is not set.
+    set_ns: Option<u64>,
 }
 
 impl Timers {
-    /// Those of `runtime`, in which a task hears the alarm.
+    /// Those of `runtime`, in which a task wakes the others.
     ///
     /// # Errors
     /// There are no descriptors left, or no memory.
     pub fn start(runtime: &Runtime) -> io::Result<Arc<Timers>> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let alarm = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         let _in_runtime = runtime.enter();
-        let alarm = watch_owned(alarm, Interest::READABLE)?;
-        let timers = Arc::new(Timers { alarm, waiting: Mutex::default() });
-        runtime.spawn(ring(timers.clone()));
+        let fd = watch_owned(fd, Interest::READABLE)?;
+        let timers = Arc::new(Timers { fd, waiting: Mutex::default() });
+        runtime.spawn(wake(timers.clone()));
         Ok(timers)
     }
 
@@ -80,26 +80,26 @@ impl Timers {
         waiting.numbers += 1;
         let key = (at_ns, waiting.numbers);
         waiting.wakers.insert(key, waker.clone());
-        self.set_alarm(&mut waiting);
+        self.set_timer(&mut waiting);
         key
     }
 
     /// Wakes all whose time has come.
     fn wake_due(&self) {
         let mut waiting = lock(&self.waiting);
-        waiting.alarm_ns = None;
+        waiting.set_ns = None;
         let left = waiting.wakers.split_off(&(monotonic_ns() + 1, 0));
         let due = std::mem::replace(&mut waiting.wakers, left);
-        self.set_alarm(&mut waiting);
+        self.set_timer(&mut waiting);
         drop(waiting);
         due.into_values().for_each(Waker::wake);
     }
 
-    /// Has the alarm go off when the first of those that wait is due. It is not moved to a later time: what goes off in
+    /// Sets the timerfd to when the first of those that wait is due. It is not moved to a later time: one that is ready in
     /// vain costs less than what is set for each that has not waited to its end.
-    fn set_alarm(&self, waiting: &mut Waiting) {
+    fn set_timer(&self, waiting: &mut Waiting) {
         let Some((&(first_ns, _), _)) = waiting.wakers.first_key_value() else { return };
-        if waiting.alarm_ns.is_some_and(|alarm_ns| alarm_ns <= first_ns) {
+        if waiting.set_ns.is_some_and(|set_ns| set_ns <= first_ns) {
             return;
         }
         let nothing = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -107,18 +107,18 @@ impl Timers {
         let at = Duration::from_nanos(first_ns.max(1));
         let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
         let it_value = Timespec { tv_sec: seconds, tv_nsec: at.subsec_nanos().into() };
-        let alarm = Itimerspec { it_interval: nothing, it_value };
+        let time = Itimerspec { it_interval: nothing, it_value };
         // A time that is over by now is one at once. It fails for a descriptor that is none, and for no time.
-        let set = timerfd_settime(self.alarm.get_ref(), TimerfdTimerFlags::ABSTIME, &alarm);
-        debug_assert!(set.is_ok(), "the alarm is ours");
-        waiting.alarm_ns = Some(first_ns);
+        let set = timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &time);
+        debug_assert!(set.is_ok(), "the timerfd is ours");
+        waiting.set_ns = Some(first_ns);
     }
 }
 
-/// Hears the alarm, for ever.
-async fn ring(timers: Arc<Timers>) {
-    while let Ok(mut ready) = timers.alarm.readable().await {
-        let has_rung = rustix::io::read(timers.alarm.get_ref(), &mut [0; 8]).is_ok();
+/// Wakes who is due, for ever.
+async fn wake(timers: Arc<Timers>) {
+    while let Ok(mut ready) = timers.fd.readable().await {
+        let has_rung = rustix::io::read(timers.fd.get_ref(), &mut [0; 8]).is_ok();
         ready.clear_ready();
         if has_rung {
             timers.wake_due();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_for_who_has_left_wakes_nobody_and_the_next_is_heard() {
+    fn a_time_of_who_has_left_wakes_nobody_and_the_next_one_does() {
         let began = Instant::now();
         run(async {
             timeout(Duration::from_millis(1), std::future::pending::<()>()).await;

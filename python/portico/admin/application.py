@@ -10,7 +10,7 @@ from portico.admin import SilentError
 from portico.admin.access import COOKIE, Access, Rejection
 from portico.admin.exposition import base_name, exposed, preferred, with_more
 from portico.admin.families import FAMILIES
-from portico.admin.of_pools import POOL_DIRECTORIES, POOL_FAMILIES, families_of_pools, joined
+from portico.admin.of_pools import POOL_DIRECTORIES, with_pools
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,10 +133,8 @@ class AdminApplication:
             written = {}
             self._written = (samples, written)
         if media_type not in written:
-            families, more = self._of_application()
-            # A name that two have is told of whoever has it here.
-            families += families_of_pools(samples.get(POOL_FAMILIES, ()), families)
-            text = exposed(joined(more, samples), media_type, families)
+            families, all_samples = with_pools(*self._of_application(), samples)
+            text = exposed(all_samples, media_type, families)
             taken = {base_name(family) for family in (*FAMILIES, *families)}
             directories: Any = samples.get(POOL_DIRECTORIES, ())
             written[media_type] = with_more(text, self._of_client(media_type, taken, directories)).encode()

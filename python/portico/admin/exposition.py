@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import isfinite, isnan
 
-from portico.admin.families import COUNTER, FAMILIES, HISTOGRAM, INFO, POOL
+from portico.admin.families import COUNTER, FAMILIES, INFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,12 +41,9 @@ def exposed(samples: Samples, media_type: str, families: Iterable[Family] = ()) 
         if family.name in samples:
             lines += _head_of_openmetrics(family) if is_openmetrics else _head_of_text(family)
             for values, value in samples[family.name]:
-                if not _fits(family, values, value):
-                    continue
                 if isinstance(value, int | float):
-                    lines.append(
-                        f"{family.name}{_labels(names_for(family, values), values)} {_number(value)}"
-                    )
+                    labels = _labels(family.names_for(values), values)
+                    lines.append(f"{family.name}{labels} {_number(value)}")
                 else:
                     lines += _histogram(family, values, value)
     if is_openmetrics:
@@ -111,7 +108,7 @@ def _histogram(family: Family, values: Sequence[str], figures: Sequence[float]) 
     A label without a value is none.
     """
     *counts, sum_of_all = figures
-    known = [(name, value) for name, value in zip(names_for(family, values), values, strict=True) if value]
+    known = [(name, value) for name, value in zip(family.names_for(values), values, strict=True) if value]
     names, shown = [name for name, _ in known], [value for _, value in known]
     count = 0
     for upper, more in zip((*family.bounds, float("inf")), counts, strict=True):
@@ -120,20 +117,6 @@ def _histogram(family: Family, values: Sequence[str], figures: Sequence[float]) 
         yield f"{family.name}_bucket{_labels([*names, 'le'], [*shown, bound])} {count}"
     yield f"{family.name}_sum{_labels(names, shown)} {_number(sum_of_all / family.per_sum)}"
     yield f"{family.name}_count{_labels(names, shown)} {count}"
-
-
-def _fits(family: Family, values: Sequence[str], value: float | Sequence[float]) -> bool:
-    """Say whether a sample is one of `family`: those of pools are what another process has said."""
-    if not 0 <= len(values) - len(family.labels) <= 1:
-        return False
-    if family.kind == HISTOGRAM:
-        return not isinstance(value, (int, float)) and len(value) == len(family.bounds) + 2
-    return isinstance(value, (int, float))
-
-
-def names_for(family: Family, values: Sequence[str]) -> Sequence[str]:
-    """Return the names of labels for the `values` of a sample, of which that of a pool has one more."""
-    return family.labels if len(values) == len(family.labels) else (*family.labels, POOL)
 
 
 def _labels(names: Sequence[str], values: Sequence[str]) -> str:

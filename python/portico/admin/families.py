@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from portico._core import DURATION_BOUNDS_S
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 POOL = "pool"
 """The label that says whose a sample is."""
 
@@ -41,6 +45,18 @@ class Family:
         self.unit = unit
         self.bounds = bounds
         self.per_sum = per_sum
+
+    def fits(self, values: Sequence[str], value: float | Sequence[float]) -> bool:
+        """Say whether a sample is one of this: those of pools are what another process has said."""
+        if not 0 <= len(values) - len(self.labels) <= 1:
+            return False
+        if self.kind == HISTOGRAM:
+            return not isinstance(value, (int, float)) and len(value) == len(self.bounds) + 2
+        return isinstance(value, (int, float))
+
+    def names_for(self, values: Sequence[str]) -> Sequence[str]:
+        """Return the names of labels for the `values` of a sample, of which that of a pool has one more."""
+        return self.labels if len(values) == len(self.labels) else (*self.labels, POOL)
 
 
 FAMILIES = (

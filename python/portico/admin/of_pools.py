@@ -34,6 +34,22 @@ def families_of_pools(rows: Iterable[Any], own: Iterable[Family]) -> list[Family
     return found
 
 
+def with_pools(families: list[Family], own: Samples, samples: Samples) -> tuple[list[Family], Samples]:
+    """Return all families besides portico's, and all samples of them and of these, as far as they fit.
+
+    `families` and `own` are what applications count here, `samples` what the supervisor has said.
+    """
+    # A name that two have is of whoever has it here.
+    families = [*families, *families_of_pools(samples.get(POOL_FAMILIES, ()), families)]
+    all_samples = joined(own, samples)
+    fitting = {
+        family.name: [(values, value) for values, value in rows if family.fits(values, value)]
+        for family in (*FAMILIES, *families)
+        if (rows := all_samples.get(family.name))
+    }
+    return families, fitting
+
+
 def joined(one: Samples, other: Samples) -> Samples:
     """Return the samples of both."""
     return {**one, **{name: [*one.get(name, ()), *rows] for name, rows in other.items()}}

@@ -134,5 +134,5 @@ def _histogram(
 
 def _attributes(family: Family, labels: Sequence[str]) -> dict[str, str]:
     """Return the labels that have a value."""
-    pairs = zip(family.labels, labels, strict=True)
+    pairs = zip(family.names_for(labels), labels, strict=True)
     return {_LABELS.get(name, name): value for name, value in pairs if value}

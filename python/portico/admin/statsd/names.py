@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from portico.admin.families import COUNTER, FAMILIES, HISTOGRAM, INFO
+from portico.admin.families import COUNTER, FAMILIES, HISTOGRAM, INFO, POOL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 COUNT, GAUGE, TIMING, DISTRIBUTION = "c", "g", "ms", "h"
 """The types of a line."""
+
+OF_POOL = "pool.{pool}."
+"""What stands before the names of what a pool has counted."""
 
 NAMES = {
     "portico_saturation": "saturation",
@@ -38,6 +41,12 @@ NAMES = {
     "portico_worker_restarts_total": "worker.restarts.{reason}",
     "portico_worker_rss_bytes": "worker.{worker}.rss",
     "process_start_time_seconds": "start_time",
+    "portico_router_request_duration_seconds": OF_POOL + "router.duration",
+    "portico_pool_state": OF_POOL + "state.{state}",
+    "portico_pool_info_age_seconds": OF_POOL + "info_age",
+    "portico_pool_requests_total": OF_POOL + "requests",
+    "portico_pool_request_errors_total": OF_POOL + "request.errors",
+    "portico_pool_active_requests": OF_POOL + "requests.active",
 }
 """Of the server's own families; what stands in braces is the value of a label."""
 
@@ -81,15 +90,20 @@ class Naming:
 
     def of(self, family: Family, labels: Sequence[str], pattern: str = "") -> tuple[str, str]:
         """Return the name of a series and its tags, by `pattern` or else as the table says."""
-        given = dict(zip(family.labels, labels, strict=True))
+        given = dict(zip(family.names_for(labels), labels, strict=True))
         if family.name in _OWN:
             name = pattern or NAMES[family.name]
+            if POOL in given and POOL not in family.labels and not self._has_tags:
+                name = f"{OF_POOL}{name}"
             of_name = {label for label in given if f"{{{label}}}" in name}
             name = name.format(**{label: part_of_name(given[label]) for label in of_name})
             rest = [(label, value) for label, value in given.items() if label not in of_name and value]
         else:
             name = OF_APPLICATION + base_of(family)
             rest = [*given.items()]
+            if not self._has_tags and POOL not in family.labels and (pool := given.pop(POOL, None)):
+                name = OF_POOL.format(pool=part_of_name(pool)) + name
+                rest = [*given.items()]
             if not self._has_tags:
                 name = ".".join([name, *(part_of_name(value) for _, value in rest)])
         return name, ",".join(_tag(label, value) for label, value in rest) if self._has_tags else ""

@@ -17,6 +17,7 @@ import time
 from portico import _core, log
 from portico.admin import SilentError
 from portico.admin.of_application import ApplicationMetrics
+from portico.admin.of_pools import with_pools
 from portico.config.identity import are_privileges_given_up
 from portico.errors import EXIT_FINE
 from portico.process.admin.question import Question
@@ -144,9 +145,9 @@ def _metrics(
         samples = question.ask(kept_s=0)
     except SilentError:
         return None
-    families, more = of_application.now()
+    families, all_samples = with_pools(*of_application.now(), samples)
     return maker.make(
-        {**more, **samples},
+        all_samples,
         families,
         delivery.counts,
         own_since_ns=since_ns,

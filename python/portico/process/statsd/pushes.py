@@ -95,13 +95,18 @@ class StatsdPushes(Duty):
             self._plan = self._generations.current
             self.renew(now_s)
         self._kill_the_late(now_s)
+        if self._process is not None:
+            self._process.look(now_s)
         if self._process is None and not self._is_wanted and not self._life.is_stopping:
             self._forget_receiver()
         if self._is_missing and now_s >= self._back_off.not_before_s:
             self._start(now_s)
 
     def due_s(self) -> float | None:
-        return self._kill_at_s if self._process else self._back_off.not_before_s if self._is_missing else None
+        if self._process is None:
+            return self._back_off.not_before_s if self._is_missing else None
+        dues = [due_s for due_s in (self._kill_at_s, self._process.due_s()) if due_s is not None]
+        return min(dues, default=None)
 
     @property
     def _is_wanted(self) -> bool:

@@ -16,6 +16,7 @@ from portico import _core, log
 from portico.admin import SilentError
 from portico.admin.families import FAMILIES
 from portico.admin.of_application import ApplicationMetrics
+from portico.admin.of_pools import with_pools
 from portico.admin.statsd.ledger import Ledger
 from portico.admin.statsd.lines import Line, datagrams
 from portico.config.identity import are_privileges_given_up
@@ -159,8 +160,8 @@ class _Pushes:
 
     def _look(self) -> tuple[list[Family], Samples]:
         samples = self._question.ask(kept_s=0.0)
-        families, more = self._of_application.now()
-        return [*FAMILIES, *families], {**more, **samples}
+        families, all_samples = with_pools(*self._of_application.now(), samples)
+        return [*FAMILIES, *families], all_samples
 
     def _send(self) -> bool:
         # After that, the first datagram shows whether somebody is there again.
