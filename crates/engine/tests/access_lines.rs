@@ -465,7 +465,15 @@ fn workers() -> [SlotRef; 3] {
         slot.bytes_sent.store(100 * count, Relaxed);
         slot.set_thread_id(0, std::process::id().into());
     }
-    let shown = ShownRequest { application: 0, method: b"GET", path: b"/", arrived_ns: 1, taken_ns: 1, logged: None };
+    let shown = ShownRequest {
+        application: 0,
+        method: b"GET",
+        path: b"/",
+        arrived_ns: 1,
+        taken_ns: 1,
+        logged: None,
+        trace: None,
+    };
     slots[1].call_started(1, &shown, 2);
     let metrics = mapping.metrics();
     let define = |texts: &[&str], stamped_ns| {
