@@ -23,6 +23,7 @@ use crate::settings::Attributes;
 use portico_engine::access_log::AccessLog;
 use portico_engine::access_log::destination::Destination;
 use portico_engine::access_log::record::{AccessRecord, ServedBy};
+use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::access_log::style::Style;
 use portico_engine::durations::{BOUNDS_NS, Counted, Labels};
 use portico_engine::log::queue::Next;
@@ -210,7 +211,7 @@ impl Scoreboard {
         for (cell, call) in slot.all_unfinished() {
             let record = AccessRecord {
                 client: call.client,
-                request_line: &call.request_line,
+                request_line: RequestLine::of(&call.request_line),
                 request: None,
                 status: 0,
                 body_bytes: 0,

@@ -5,7 +5,7 @@
 //! that has added a line writes them after its call. Nobody waits for who reads the log: what a full pipe
 //! does not take is kept, and beyond another bound given up.
 //!
-//! 1. `record`: what is told of a request. `date`, `escaping`: how values are written.
+//! 1. `request_line`, `record`: what is told of a request. `date`, `escaping`: how values are written.
 //! 2. `destination`: where lines go. `syslog`: what stands before each for a log daemon.
 //! 3. `memory`, `metric`: what is known of workers. `field`: what a line can have of a record. `template`, `format`: what a line looks like.
 //! 4. `condition`, `style`: which requests have one. `writer`: who writes them.
@@ -19,6 +19,7 @@ pub mod format;
 pub mod memory;
 pub mod metric;
 pub mod record;
+pub mod request_line;
 pub mod style;
 pub mod syslog;
 pub mod template;

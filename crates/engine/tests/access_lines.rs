@@ -8,6 +8,7 @@ use portico_engine::access_log::condition::is_like;
 use portico_engine::access_log::date::Dates;
 use portico_engine::access_log::record::{AccessRecord, Said, ServedBy};
 use portico_engine::access_log::style::Style;
+use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::budget::Budget;
 use portico_engine::call_times::CallTimes;
 use portico_engine::durations;
@@ -49,7 +50,7 @@ fn said() -> Said {
 fn record<'a>(inbound: &'a Inbound, said: &'a Said) -> AccessRecord<'a> {
     AccessRecord {
         client: Some("192.0.2.7".parse().unwrap()),
-        request_line: b"POST /basket/7?id=%22 HTTP/1.1",
+        request_line: RequestLine::of(b"POST /basket/7?id=%22 HTTP/1.1"),
         request: Some(inbound),
         status: 201,
         body_bytes: 5120,
@@ -182,7 +183,7 @@ fn hostile_values_are_in_one_field_of_the_journal_each() {
     let inbound = inbound(&head);
     let said = Said { environ: vec![Some(b"\n\nPRIORITY=0\n\0\xff".to_vec())], ..said() };
     let mut record = record(&inbound, &said);
-    record.request_line = b"GET /\nMESSAGE=forged HTTP/1.1";
+    record.request_line = RequestLine::of(b"GET /\nMESSAGE=forged HTTP/1.1");
     for format in ["auto", "combined", "json", "logfmt"] {
         let entry = datagram_of(&[("access_log", "journald"), ("access_log_format", format)], &record);
         assert!(entry.len() < 32_768);
@@ -289,7 +290,7 @@ fn each_of_uwsgis_variables() {
 fn what_is_not_known_is_a_dash_or_left_out() {
     let unknown = AccessRecord {
         client: None,
-        request_line: b"",
+        request_line: RequestLine::of(b""),
         request: None,
         status: 0,
         body_bytes: 0,
@@ -323,7 +324,7 @@ fn a_long_text_is_truncated_where_a_line_has_to_fit_into_a_pipe() {
     let long = format!("GET / HTTP/1.1\r\nHost: a\r\nReferer: {0}\r\nUser-Agent: {0}\r\n\r\n", "\"".repeat(5000));
     let (inbound, said) = (inbound(&long), Said::default());
     let request_line = format!("GET /{0}?{0} HTTP/1.1", "\"".repeat(5000));
-    let record = AccessRecord { request_line: request_line.as_bytes(), ..record(&inbound, &said) };
+    let record = AccessRecord { request_line: RequestLine::of(request_line.as_bytes()), ..record(&inbound, &said) };
     for format in ["combined", "common", "json", "logfmt", "%(a)s%(a)s%(a)s%(a)s%(a)s%(a)s"] {
         let values = [("access_log_format", format)];
         let line = line_of(&values, &record, true);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use portico_engine::access_log::record::{AccessRecord, ServedBy};
+use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::budget::Budget;
 use portico_engine::message::inbound::Inbound;
 use portico_engine::message::spoken::Protocol;
@@ -39,7 +40,7 @@ fn spans(more: &str) -> (Spans, UnixDatagram) {
 fn record<'a>(trace: &'a Trace, inbound: &'a Inbound) -> AccessRecord<'a> {
     AccessRecord {
         client: None,
-        request_line: b"GET /a HTTP/1.1",
+        request_line: RequestLine::of(b"GET /a HTTP/1.1"),
         request: Some(inbound),
         status: 200,
         body_bytes: 1,

@@ -24,6 +24,7 @@ from portico.process.keeper import Keeper
 from portico.process.life import ANNOUNCING, DRAINING, KILLING, QUITTING, RELOAD, UPGRADE, Life
 from portico.process.loop import Duty, Loop
 from portico.process.messages import Verbosity
+from portico.process.observers import Observers
 from portico.process.signals import (
     SUPERVISOR_SIGNALS,
     SignalPipe,
@@ -42,21 +43,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from portico.process.admin.address import AdminAddress
-    from portico.process.admin.sources import Sources
     from portico.process.automatic_count import AutomaticCount
     from portico.process.cluster.cluster import Cluster
-    from portico.process.figures import Figures
-    from portico.process.metric_files import MetricFiles
-    from portico.process.otlp.exporter import Exporter
     from portico.process.plan import Plan
     from portico.process.pools.head_line import HeadLine
     from portico.process.pools.pools import Pools
     from portico.process.predecessor import Predecessor
-    from portico.process.python_logging.log_process import LogProcess
     from portico.process.reforking import Reforking
     from portico.process.reread import Rereading
-    from portico.process.statsd.pushes import StatsdPushes
     from portico.process.templates import Templates
     from portico.process.upstreams.members import UpstreamMembers
 
@@ -97,18 +91,17 @@ class Supervisor:
         self._pools: Pools | None = None
         # From when somebody first asks for them.
         self._members: UpstreamMembers | None = None
-        # From the first plan on that has an admin address.
-        self._admin: AdminAddress | None = None
-        # From the first plan on that has a StatsD receiver.
-        self._statsd: StatsdPushes | None = None
-        # From the first plan on that has a collector.
-        self._exporter: Exporter | None = None
-        # From when somebody first asks for them, there or over the control socket.
-        self._figures: Figures | None = None
-        # From the first plan on that has handlers of logging.
-        self._log_process: LogProcess | None = None
-        # From the first plan on that has one, and lets prometheus_client count for it.
-        self._metric_files: MetricFiles | None = None
+        self._observers = Observers(
+            self._loop,
+            self._generations,
+            self._life,
+            self._worker_set,
+            self._scoreboard,
+            self._totals,
+            leave=self._leave_to_hook,
+            leave_to_admin=self._leave_to_admin,
+            subject=self._subject,
+        )
         # Of a pool, to the supervisor of all.
         self._head_line: HeadLine | None = None
         self._hooks = HookCalls(self._generations, self._life, self._leave_to_hook)
@@ -123,7 +116,7 @@ class Supervisor:
             self._totals,
             leave=self._leave_to_worker,
             member_orders=lambda: "" if self._members is None else self._members.orders(),
-            spans_fd=self._spans_fd,
+            spans_fd=lambda: self._observers.spans_fd,
             on_templates=self._have_templates,
         )
         self._ends = Ends(
@@ -136,7 +129,7 @@ class Supervisor:
             self._hooks,
             self._totals,
             other_ended=self._other_ended,
-            any_ended=self._any_ended,
+            any_ended=self._observers.any_ended,
             stop=self._stop,
         )
         self._door = Door(self._loop, plan, self._subject())
@@ -148,14 +141,7 @@ class Supervisor:
             OnDemand(
                 lambda: self._pools is not None or self._plan.settings.pools is not None, self._have_pools
             ),
-            OnDemand(lambda: self._admin is not None or bool(self._plan.admin), self._have_admin),
-            OnDemand(
-                lambda: self._statsd is not None or self._plan.settings.statsd != "off", self._have_statsd
-            ),
-            OnDemand(
-                lambda: self._exporter is not None or self._plan.settings.otlp != "off", self._have_exporter
-            ),
-            OnDemand(lambda: bool(self._plan.settings.logconfig), self._have_log_process),
+            *self._observers.duties,
         ]
         if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
             self._duties.append(self._line_to_head(plan.settings.pool["line_fd"]))
@@ -181,15 +167,13 @@ class Supervisor:
         set_up_streams()
         self._signals.watch(SUPERVISOR_SIGNALS)
         self._loop.watch(self._signals.read_fd, self._take_signals)
-        if self._plan.settings.logconfig:
-            # Before there is anything to say.
-            self._have_log_process().look(time.monotonic())
+        self._observers.open_log()
         is_upgraded = self._before is not None
         if self._before is not None:
             self._take_over(self._before)
             self._before = None
         self._have_names_looked_up()
-        self._have_metric_files(is_upgraded=is_upgraded)
+        self._observers.prepare_metric_files(is_upgraded=is_upgraded)
         # What exists now lives as long as the process: leave it out of collections, which would copy its
         # pages in every worker (gc.freeze in the documentation of the module gc).
         gc.disable()
@@ -205,11 +189,7 @@ class Supervisor:
                     self._pools.end()
                 if self._members is not None:
                     self._members.end()
-                for each in (self._admin, self._exporter):
-                    if each is not None:
-                        each.end()
-                if self._metric_files is not None:
-                    self._metric_files.remove()
+                self._observers.end()
                 if self._head_line is not None:
                     self._head_line.say_last_words(time.monotonic())
                 self._generations.close_listeners()
@@ -219,8 +199,7 @@ class Supervisor:
                 # be taken for the reason of the end.
                 block_signals(SUPERVISOR_SIGNALS)
                 _core.flush_log(LOG_PATIENCE_S)
-                if self._log_process is not None:
-                    self._log_process.end()
+                self._observers.end_log()
                 return self._life.exit_code
             if self._life.is_announced and not self._is_settled:
                 self._settle()
@@ -231,13 +210,9 @@ class Supervisor:
             return False
         if self._life.readings.is_on_its_way:
             return False  # what the dry run has opened is to be closed: it is killed, and ends soon
-        if self._statsd is not None and not self._statsd.may_end(now_s):
-            return False
         if self._cluster is not None and not self._cluster.may_end(now_s):
             return False
-        if self._exporter is None or self._life.stage == KILLING:
-            return True
-        return self._exporter.has_drained(now_s)
+        return self._observers.may_end(now_s)
 
     def _settle(self) -> None:
         from portico.process.settling import settle
@@ -301,88 +276,6 @@ class Supervisor:
             if asks_dns(self._plan.settings.routes):
                 self._have_members()
 
-    def _have_admin(self) -> AdminAddress:
-        if self._admin is None:
-            # Here, because few servers have such an address, and each worker would have it.
-            from portico.process.admin.address import AdminAddress
-
-            self._admin = AdminAddress(
-                self._loop,
-                self._generations,
-                self._life,
-                leave=self._leave_to_admin,
-                figures=self._have_figures().now,
-                subject=self._subject,
-                sources=self._sources,
-            )
-        return self._admin
-
-    def _have_statsd(self) -> StatsdPushes:
-        if self._statsd is None:
-            # Here, because few servers push, and each worker would have it.
-            from portico.process.statsd.pushes import StatsdPushes
-
-            self._statsd = StatsdPushes(
-                self._loop,
-                self._generations,
-                self._life,
-                self._scoreboard,
-                leave=self._leave_to_hook,
-                figures=self._have_figures().now,
-                subject=self._subject,
-            )
-        return self._statsd
-
-    def _have_log_process(self) -> LogProcess:
-        if self._log_process is None:
-            # Here, because few servers have one, and each worker would have it.
-            from portico.process.python_logging.log_process import LogProcess
-
-            self._log_process = LogProcess(self._generations, self._leave_to_hook)
-        return self._log_process
-
-    def _have_exporter(self, spans_fds: tuple[int, int] | None = None) -> Exporter:
-        """Return it; `spans_fds` are those of a supervisor before an upgrade."""
-        if self._exporter is None:
-            # Here, because few servers have a collector, and each worker would have it.
-            from portico.process.otlp.exporter import Exporter
-
-            self._exporter = Exporter(
-                self._loop,
-                self._generations,
-                self._life,
-                leave=self._leave_to_hook,
-                figures=self._have_figures().now,
-                subject=self._subject,
-                sources=self._sources,
-                spans_fds=spans_fds,
-            )
-        return self._exporter
-
-    def _spans_fd(self) -> int:
-        return -1 if self._exporter is None or self._plan.settings.otlp == "off" else self._exporter.write_fd
-
-    def _sources(self) -> Sources:
-        from portico.process.admin.sources import Sources
-
-        return Sources(self._scoreboard, self._metric_files.directory if self._metric_files else "")
-
-    def _have_metric_files(self, *, is_upgraded: bool = False) -> None:
-        """Have a directory for prometheus_client, if the plan wants that and nobody else sees to it."""
-        if self._plan.has_metrics and self._plan.settings.prometheus_client:
-            # Here, because few servers have an admin address, and each worker would have it.
-            from portico.process.metric_files import prepared
-
-            self._metric_files = prepared(self._metric_files, self._plan, is_upgraded=is_upgraded)
-
-    def _have_figures(self) -> Figures:
-        if self._figures is None:
-            # Not before somebody asks.
-            from portico.process.figures import Figures
-
-            self._figures = Figures(self._generations, self._worker_set, self._scoreboard, self._totals)
-        return self._figures
-
     def _line_to_head(self, fd: int) -> Duty:
         from portico.process.pools.head_line import HeadLine
 
@@ -391,7 +284,7 @@ class Supervisor:
             fd,
             self._subject(),
             is_asleep=lambda: self._is_asleep,
-            metrics_directory=lambda: self._metric_files.directory if self._metric_files else "",
+            metrics_directory=lambda: self._observers.metrics_directory,
         )
         return self._head_line
 
@@ -450,17 +343,17 @@ class Supervisor:
         self._keeper.close()
         if self._rereading is not None:
             self._rereading.close()
-        for each in (self._pools, self._head_line, self._members, self._admin, self._statsd, self._exporter):
+        for each in (self._pools, self._head_line, self._members):
             if each is not None:
                 each.close()
+        self._observers.close()
         self._door.close()
         if self._cluster is not None:
             self._cluster.close()
 
     def _leave_to_worker(self) -> None:
         self._leave()
-        if self._metric_files is not None:
-            self._metric_files.use_for(self._plan)
+        self._observers.use_metric_files()
 
     def _leave_to_hook(self) -> None:
         self._leave()
@@ -600,20 +493,13 @@ class Supervisor:
             self._duties_in_service.append(self._rereading)
         self._rereading.begin(what)
 
-    def _any_ended(self, pid: int) -> None:
-        if self._metric_files is not None:
-            self._metric_files.ended(pid)
-
     def _other_ended(self, pid: int, exit_code: int) -> None:
         """A child has ended that is no worker, no template and no hook."""
         if self._pools is not None and self._pools.ended(pid, exit_code, time.monotonic()):
             return
         if self._members is not None and self._members.ended(pid, exit_code):
             return
-        for each in (self._admin, self._statsd, self._exporter):
-            if each is not None and each.ended(pid, exit_code, time.monotonic()):
-                return
-        if self._log_process is not None and self._log_process.ended(pid):
+        if self._observers.ended(pid, exit_code):
             return
         if self._rereading is not None:
             self._rereading.ended(pid, exit_code)
@@ -635,11 +521,9 @@ class Supervisor:
             self._automatic_count.wake()
         self._generations.take(plan)
         self._generations.open_error_log()
-        if self._log_process is not None:
-            # Before there is anything to say of it.
-            self._log_process.look(time.monotonic())
+        self._observers.open_log()
         self._have_names_looked_up()
-        self._have_metric_files()
+        self._observers.prepare_metric_files()
         self._keeper.take_plan(before)
         # The rest follows from it: workers of this generation are started, and those before it drained.
         self._hooks.reloading()
@@ -666,9 +550,7 @@ class Supervisor:
             pools=self._pools,
             members=self._members,
             totals=self._totals,
-            admin=self._admin,
-            statsd=self._statsd,
-            exporter=self._exporter,
+            observers=self._observers,
         )
 
     def _be_replaced(self, report: dict[str, Any]) -> str:
@@ -706,14 +588,7 @@ class Supervisor:
             pools.take_over(before.pools["pools"], before.pools.get("metrics", []))
         if before.members:
             self._have_members().take_over(before.members, before.plan)
-        if before.admin_process:
-            self._have_admin().take_over(before.admin_process)
-        if before.statsd:
-            self._have_statsd().take_over(before.statsd)
-        if before.exporter:
-            exporter = self._have_exporter(before.exporter["spans_fds"])
-            if before.exporter["process"]:
-                exporter.take_over(before.exporter["process"])
+        self._observers.take_over(before)
         self._hooks.upgraded()
         log.info(f"upgraded from {before}: each worker is replaced once its successor is ready")
         self._signals.again(bytes([*before.signals, signal.SIGCHLD]))
@@ -775,26 +650,17 @@ class Supervisor:
             pools=lambda: self._pools,
             cluster=lambda: self._cluster,
             members=self._have_members,
-            figures=self._have_figures,
+            figures=self._observers.figures,
         )
 
     def _stop_by_control(self, at_once: bool, now_s: float) -> None:
         self._take_signal(signal.SIGINT if at_once else signal.SIGTERM, now_s)
 
-    def _renew_observers(self) -> None:
-        for each in (self._admin, self._exporter):
-            if each is not None:
-                each.renew()
-        if self._statsd is not None:
-            self._statsd.renew(time.monotonic())
-
     def _reopen_logs(self) -> None:
         from portico.process.reopening import reopen_logs
 
         reopen_logs(self._generations, self._keeper.all)
-        if self._log_process is not None:
-            self._log_process.reopen()
-        self._renew_observers()
+        self._observers.reopen()
         if self._pools is not None:
             self._pools.tell("reopen-logs")
         log.info("the files of the logs are opened anew")
@@ -806,6 +672,6 @@ class Supervisor:
         _core.set_log_level(level)
         for worker in self._keeper.all:
             worker.tell(Verbosity, level)
-        self._renew_observers()
+        self._observers.renew()
         if self._pools is not None:
             self._pools.tell("log-level", level)

@@ -26,12 +26,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from portico.process.admin.address import AdminAddress
     from portico.process.generations import Generations
     from portico.process.life import Life
-    from portico.process.otlp.exporter import Exporter
+    from portico.process.observers import Observers
     from portico.process.pools.pools import Pools
-    from portico.process.statsd.pushes import StatsdPushes
     from portico.process.totals import Totals
     from portico.process.upstreams.members import UpstreamMembers
     from portico.process.worker_set import WorkerSet
@@ -47,24 +45,19 @@ def hand_over(
     pools: Pools | None,
     members: UpstreamMembers | None,
     totals: Totals,
-    admin: AdminAddress | None,
-    statsd: StatsdPushes | None,
-    exporter: Exporter | None,
+    observers: Observers,
 ) -> dict[str, Any]:
     """Return all that the supervisor in this one's place needs to know of it.
 
     `added` are the servers that were added to HAProxies (`cluster/`); `members` are those of upstreams;
-    `totals` are of workers that are no more; `admin` has the process that serves there, `statsd` the
-    one that pushes, `exporter` that which sends metrics and spans.
+    `totals` are of workers that are no more.
     """
     memory_fds = scoreboard.descriptors()
     workers = worker_set.workers.values()
     plan = generations.current
     fds = [listener.fd for listener in (*generations.sockets, *plan.control)]
     fds += [] if pools is None else pools.fds
-    fds += [] if admin is None else admin.fds
-    fds += [] if statsd is None else statsd.fds
-    fds += [] if exporter is None else exporter.fds
+    fds += observers.fds
     if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
         fds.append(plan.settings.pool["line_fd"])
     return {
@@ -90,9 +83,7 @@ def hand_over(
         "blocked": [],
         "added": added,
         "totals": totals.hand_over(),
-        "admin_process": None if admin is None else admin.hand_over(),
-        "statsd": None if statsd is None else statsd.hand_over(),
-        "exporter": None if exporter is None else exporter.hand_over(),
+        **observers.hand_over(),
     }
 
 

@@ -6,10 +6,11 @@ use super::date::DateForm;
 use super::memory::Memory;
 use super::metric::{self, Metric};
 use super::record::{AccessRecord, CLIENT_CLOSED_REQUEST};
+use super::request_line::Part;
 use crate::message::framing::ResponseFraming;
 use crate::message::inbound::Inbound;
 use crate::trace::Trace;
-use memchr::{memchr, memrchr};
+use memchr::memchr;
 use portico_wire::{Framing, TraceParent, hexadecimal};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -88,23 +89,6 @@ pub enum Field {
     Constant(&'static str),
     /// The value of a metric, when the line is made.
     Metric(Arc<Metric>),
-}
-
-/// A part of the request line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// `GET`.
-    Method,
-    /// `/basket?id=7`.
-    Target,
-    /// `/basket`.
-    Path,
-    /// `id=7`.
-    Query,
-    /// `HTTP/1.1`.
-    Protocol,
-    /// `1.1`.
-    Version,
 }
 
 /// A part of a request's time.
@@ -398,18 +382,30 @@ impl Field {
         )
     }
 
-    /// Its value in `record`, of which the end is the moment `wall_ns`.
+    /// Its value in `record`, of which the end is the moment `wall_ns`. What is there already is taken without a call.
+    #[inline]
     pub fn value<'a>(&'a self, record: &'a AccessRecord<'_>, wall_ns: u64) -> Value<'a> {
+        match self {
+            Field::Status => Value::Status(record.status),
+            Field::BodyBytes => Value::Number(record.body_bytes),
+            Field::Time(time, unit) => time.of(record).map_or(Value::Absent, |ns| Value::Time(ns, *unit)),
+            Field::Process => Value::Number(record.served_by.process.into()),
+            Field::Worker => Value::Number(record.served_by.worker as u64),
+            Field::Constant(text) => Value::Own(text),
+            _ => self.other_value(record, wall_ns),
+        }
+    }
+
+    #[inline(never)]
+    fn other_value<'a>(&'a self, record: &'a AccessRecord<'_>, wall_ns: u64) -> Value<'a> {
         let text = |found: Option<&'a [u8]>| found.map_or(Value::Absent, |text| Value::Text(text.into()));
         let number = |found: Option<u64>| found.map_or(Value::Absent, Value::Number);
         match self {
             Field::Client => record.client.map_or(Value::Absent, |client| Value::Address(client.to_canonical())),
             Field::User => record.request.and_then(user).map_or(Value::Absent, Value::Text),
-            Field::Request => text(Some(record.request_line).filter(|line| !line.is_empty())),
-            Field::Part(part) => text(part.of(record.request_line)),
+            Field::Request => text(Some(record.request_line.bytes).filter(|line| !line.is_empty())),
+            Field::Part(part) => text(record.request_line.part(*part)),
             Field::Host => text(record.request.and_then(Inbound::host)),
-            Field::Status => Value::Status(record.status),
-            Field::BodyBytes => Value::Number(record.body_bytes),
             Field::BodyBytesOrNone => number(Some(record.body_bytes).filter(|bytes| *bytes > 0)),
             Field::HeadBytes => number(head_bytes(record)),
             Field::ResponseBytes => Value::Number(record.body_bytes + head_bytes(record).unwrap_or(0)),
@@ -421,7 +417,6 @@ impl Field {
             Field::RequestHeaders => number(record.request.map(|request| request.field_count() as u64)),
             Field::Uwsgi(part) => Value::Number(record.request.map_or(0, |request| part.of(request).into())),
             Field::ResponseHeaders => number(record.said.map(|said| said.headers() as u64)),
-            Field::Time(time, unit) => time.of(record).map_or(Value::Absent, |ns| Value::Time(ns, *unit)),
             Field::Date(moment, form) => Value::Date(moment.of(record, wall_ns), *form),
             Field::Since1970(moment, unit) => Value::Time(moment.of(record, wall_ns), *unit),
             Field::RequestHeader(name) => text(record.request.and_then(|request| request.header(name))),
@@ -430,8 +425,6 @@ impl Field {
             Field::RequestId => text(request_id(record)),
             Field::Trace(part) => part.of(record).map_or(Value::Absent, |id| Value::Text(id.into())),
             Field::Scheme => record.trace.map_or(Value::Absent, |trace| Value::Own(trace.scheme.name())),
-            Field::Process => Value::Number(record.served_by.process.into()),
-            Field::Worker => Value::Number(record.served_by.worker as u64),
             Field::Thread => number(record.served_by.thread.map(|thread| thread as u64)),
             Field::Application => match record.served_by.application {
                 "" => Value::Absent,
@@ -443,38 +436,20 @@ impl Field {
             Field::Severity => Value::Number(record.severity() as u64),
             Field::Message => Value::Text(message(record).into()),
             Field::IsAborted => Value::Number(u64::from(record.status == CLIENT_CLOSED_REQUEST)),
-            Field::Constant(text) => Value::Own(text),
             Field::Metric(metric) => metric.value().map_or(Value::Absent, Value::Float),
+            // Of `value`.
+            Field::Status
+            | Field::BodyBytes
+            | Field::Time(..)
+            | Field::Process
+            | Field::Worker
+            | Field::Constant(_) => Value::Absent,
         }
     }
-}
-
-impl Part {
-    /// Of a line that has all three.
-    pub fn of(self, line: &[u8]) -> Option<&[u8]> {
-        let (method, rest) = split_at(line, memchr(b' ', line)?);
-        let (target, protocol) = split_at(rest, memrchr(b' ', rest)?);
-        match self {
-            Part::Method => Some(method),
-            Part::Target => Some(target),
-            Part::Path => memchr(b'?', target).map_or(Some(target), |at| target.get(..at)),
-            Part::Query => memchr(b'?', target).map(|at| split_at(target, at).1),
-            Part::Protocol => Some(protocol),
-            Part::Version => protocol.strip_prefix(b"HTTP/"),
-        }
-    }
-}
-
-fn before_last_space(line: &[u8]) -> Option<&[u8]> {
-    line.get(..memrchr(b' ', line)?)
-}
-
-/// What is before and after the byte at `index`.
-fn split_at(text: &[u8], index: usize) -> (&[u8], &[u8]) {
-    (text.get(..index).unwrap_or_default(), text.get(index + 1..).unwrap_or_default())
 }
 
 impl Time {
+    #[inline]
     fn of(self, record: &AccessRecord<'_>) -> Option<u64> {
         match (self, &record.call) {
             (Time::Total, _) => Some(record.duration_ns),
@@ -564,7 +539,8 @@ fn user(request: &Inbound) -> Option<Cow<'_, [u8]>> {
 }
 
 fn split_at_first_space(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    Some(split_at(text, text.iter().position(|byte| *byte == b' ')?))
+    let at = memchr(b' ', text)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// The bytes that `text` stands for, as far as it is base64 (RFC 4648 4).
@@ -590,10 +566,10 @@ fn decode_base64(text: &[u8]) -> Vec<u8> {
 }
 
 fn message(record: &AccessRecord<'_>) -> Vec<u8> {
-    let line = record.request_line;
+    let line = record.request_line.without_protocol();
     let digit = |place| b'0' + u8::try_from(record.status / place % 10).unwrap_or_default();
     let mut message = Vec::with_capacity(line.len() + 4);
-    message.extend_from_slice(Part::Method.of(line).and(before_last_space(line)).unwrap_or(line));
+    message.extend_from_slice(line);
     message.extend_from_slice(&[b' ', digit(100), digit(10), digit(1)]);
     message
 }

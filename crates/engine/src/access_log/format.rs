@@ -2,8 +2,9 @@
 
 use super::date::{DateForm, Dates};
 use super::escaping::{push_escaped, push_value};
-use super::field::{self, Field, Moment, Part, ROUTE, Time, TracePart, Unit, Value, Wanted};
+use super::field::{self, Field, Moment, ROUTE, Time, TracePart, Unit, Value, Wanted};
 use super::record::AccessRecord;
+use super::request_line::Part;
 use super::syslog::Source;
 use super::template::{self, Piece};
 use crate::json_text::{ECS_VERSION, push_json};
@@ -292,8 +293,9 @@ impl Format {
                     lead.push(line);
                     match value {
                         Value::Text(text) => push_bounded(line, &text, &mut room, push_json),
-                        Value::Status(status) => push_plain(line, &Value::Number(status.into()), dates),
-                        Value::Number(_) | Value::Float(_) | Value::Time(..) => push_plain(line, &value, dates),
+                        Value::Status(status) => push_number(line, status.into()),
+                        Value::Number(number) | Value::Time(number, Unit::Nanoseconds) => push_number(line, number),
+                        Value::Float(_) | Value::Time(..) => push_plain(line, &value, dates),
                         _ => {
                             line.push(b'"');
                             push_plain(line, &value, dates);
@@ -351,7 +353,7 @@ fn push_plain(line: &mut Vec<u8>, value: &Value<'_>, dates: &mut Dates) {
     let _ = match value {
         Value::Absent | Value::Text(_) => Ok(()),
         Value::Number(number) => {
-            line.extend_from_slice(digits.format(*number).as_bytes());
+            push_number(line, *number);
             Ok(())
         }
         Value::Float(number) => write!(line, "{number}"),
@@ -378,9 +380,13 @@ fn push_plain(line: &mut Vec<u8>, value: &Value<'_>, dates: &mut Dates) {
     };
 }
 
+fn push_number(line: &mut Vec<u8>, number: u64) {
+    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
 fn push_time(line: &mut Vec<u8>, ns: u64, unit: Unit) {
     let (per_unit, decimals) = (unit.ns(), unit.decimals());
-    line.extend_from_slice(itoa::Buffer::new().format(ns / per_unit).as_bytes());
+    push_number(line, ns / per_unit);
     let mut rest = ns % per_unit;
     let mut place = per_unit;
     if decimals > 0 {

@@ -1,9 +1,11 @@
 //! What is told of a request that has ended.
 
+use super::request_line::RequestLine;
 use crate::call_times::CallTimes;
 use crate::message::inbound::Inbound;
 use crate::message::response_head::{lines, split_line};
 use crate::trace::Trace;
+use memchr::memchr;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +17,7 @@ pub struct AccessRecord<'a> {
     /// The client's address; none on a Unix socket.
     pub client: Option<IpAddr>,
     /// The request line as it was on the wire, or as far as it came.
-    pub request_line: &'a [u8],
+    pub request_line: RequestLine<'a>,
     /// The request; none where it was not understood, or was another process's.
     pub request: Option<&'a Inbound>,
     /// The status code sent; 0 if none was, or that is not known.
@@ -121,9 +123,15 @@ impl Said {
 
     /// The first value of the response's header `name`.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        // Most are told apart by where their colon is not.
-        let mut fields = lines(&self.head).skip(1).filter(|line| line.get(name.len()) == Some(&b':')).map(split_line);
-        fields.find(|(given, _)| given.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+        let mut rest = self.head.as_slice();
+        while let Some(end) = memchr(b'\n', rest) {
+            rest = rest.get(end + 1..)?;
+            // Most are told apart by where their colon is not.
+            if rest.get(name.len()) == Some(&b':') && rest.get(..name.len())?.eq_ignore_ascii_case(name.as_bytes()) {
+                return lines(rest).next().map(|line| split_line(line).1);
+            }
+        }
+        None
     }
 
     /// How many headers the response has.

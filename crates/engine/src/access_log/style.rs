@@ -3,9 +3,10 @@
 use super::condition::{Condition, is_like};
 use super::date::Dates;
 use super::destination::Destination;
-use super::field::{Field, Part, Time};
+use super::field::{Field, Time};
 use super::format::Format;
 use super::record::{self, AccessRecord, Keeper};
+use super::request_line::Part;
 use super::syslog::{Header, Source};
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
@@ -147,7 +148,7 @@ impl Style {
         if record.cause.is_some() {
             return true;
         }
-        let path = || Part::Path.of(record.request_line).unwrap_or_default();
+        let path = || record.request_line.part(Part::Path).unwrap_or_default();
         let is_skipped = self.skipped.iter().any(|pattern| is_like(path(), pattern.as_bytes()));
         !is_skipped
             && self.condition.as_ref().is_none_or(|condition| condition.holds(record, wall_ns))

@@ -4,7 +4,8 @@
 //! are words: `%(uri)`. A template may have both.
 
 use super::date::DateForm;
-use super::field::{self, Field, Moment, Part, Time, Unit, Wanted};
+use super::field::{self, Field, Moment, Time, Unit, Wanted};
+use super::request_line::Part;
 
 /// A part of a template.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The account of a request: what is counted and logged once it has ended, however that was.
 
 use crate::access_log::record::{AccessRecord, Keeper, ServedBy};
+use crate::access_log::request_line::RequestLine;
 use crate::call_times::CallTimes;
 use crate::durations::Key;
 use crate::lock::lock;
@@ -28,7 +29,7 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
     }
     resources.log_access(&AccessRecord {
         client: call.client,
-        request_line: &call.request_line,
+        request_line: RequestLine::of(&call.request_line),
         request: None,
         status: call.status,
         body_bytes: call.body_bytes,
@@ -128,7 +129,7 @@ impl Account<'_> {
         resources.log_access(&AccessRecord {
             client: request
                 .map_or_else(|| self.client.map(|client| client.ip()), |request| request.client(self.client).0),
-            request_line: &self.request_line(),
+            request_line: RequestLine::of(&self.request_line()),
             request,
             status: self.status,
             body_bytes: self.body_bytes,
