@@ -107,6 +107,7 @@ EXCEPTIONS = {
     "the interpreter has ended": "raised while the process ends, where nobody hears it",
     "a tail that does not fit": "a panic: the encoder's own mistake",
     "the mapping is ours": "a panic",
+    "the timerfd is ours": "a panic",
     "a whole number that is not negative": "settings of the engine's own tests",
     "true or false": "settings of the engine's own tests",
     "<>: expected a value, got none": "settings of the engine's own tests",

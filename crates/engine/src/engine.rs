@@ -22,13 +22,14 @@ use crate::orders::OrderDescriptors;
 use crate::profiling;
 use crate::resources::Resources;
 use crate::routing::Routing;
+use crate::runtime::Runtime;
 use crate::scoreboard::SlotRef;
 use crate::server::Server;
 use crate::settings::Settings;
 use crate::slow_calls::SlowCalls;
 use crate::spans::Spans;
 use crate::stacks::Teller;
-use crate::timer::{Timers, timeout};
+use crate::timer::timeout;
 use portico_crew::{Crew, Driver, Taken, Terms};
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::gettid;
@@ -40,7 +41,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
 
 /// How long threads that are still in the application may take to leave after the crew has stopped.
 const LEAVE: Duration = Duration::from_millis(200);
@@ -135,8 +135,7 @@ impl Engine {
     /// # Errors
     /// The I/O runtime cannot be made, or a directory of files not be opened.
     pub fn new(settings: Settings, process: Descriptors, slot: SlotRef) -> io::Result<Engine> {
-        let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_io().build()?);
-        let timers = Timers::start(&runtime)?;
+        let runtime = Arc::new(Runtime::new()?);
         let terms = Terms {
             threads: settings.threads,
             queue_ns: settings.queue_timeout_s.ns(),
@@ -182,7 +181,7 @@ impl Engine {
             (Arc::new(listener), socket)
         });
         Ok(Engine {
-            driver: IoDriver { runtime, timers, resources: resources.clone() },
+            driver: IoDriver { runtime, resources: resources.clone() },
             listeners: listeners.collect(),
             server: Arc::new_cyclic(|this| Server {
                 resources,
@@ -240,9 +239,7 @@ impl Engine {
     pub fn serve(self, application: impl Application) -> Result<Ended, String> {
         let begun = self.begin(application).map_err(|error| format!("cannot start the watchdog thread: {error}"))?;
         let Shared { driver, server, application, .. } = &*begun.shared;
-        let here = driver.timers.use_here();
         let first = application.run(CrewThread { server, driver, me: 0, first: None });
-        drop(here);
         begun.end(first)
     }
 
@@ -274,10 +271,10 @@ impl Engine {
             heap::share_arenas();
         }
         let there = shared.clone();
-        let watchdog = Builder::new().name("portico-watch".into()).stack_size(128 * 1024).spawn(move || {
-            let _here = there.driver.timers.use_here();
-            there.server.crew.watch(&there.driver);
-        })?;
+        let watchdog = Builder::new()
+            .name("portico-watch".into())
+            .stack_size(128 * 1024)
+            .spawn(move || there.server.crew.watch(&there.driver))?;
         driver.runtime.spawn(drain::follow(server.clone(), listeners, orders, outcome.clone()));
         Ok(Begun { shared, watchdog, outcome })
     }
@@ -354,7 +351,6 @@ fn spawn<A: Application>(shared: &Weak<Shared<A>>, me: usize) -> bool {
     }
     let started = builder.spawn(move || {
         let Shared { driver, server, application, .. } = &*there;
-        let _here = driver.timers.use_here();
         if let Some(first) = server.crew.first(me, driver) {
             // Who holds the interpreter may never give it back.
             server.resources.slot.waits_for_interpreter(me);
@@ -390,8 +386,6 @@ fn stack_bytes() -> Option<usize> {
 /// Drives I/O for the crew.
 struct IoDriver {
     runtime: Arc<Runtime>,
-    /// Each thread that drives I/O is to use them.
-    timers: Arc<Timers>,
     resources: Arc<Resources>,
 }
 

@@ -3,8 +3,8 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `json_text`, `log`, `notices`, `descriptor`, `datagram`, `timer`, `process_title`, `fork`,
-//!    `orphan`, `privileges`, `landlock`: for everybody.
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `json_text`, `log`, `notices`, `descriptor`, `datagram`, `timer`, `runtime`,
+//!    `process_title`, `fork`, `orphan`, `privileges`, `landlock`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`, `spare_memory`: how much and how long.
 //!    `blocking`: threads that wait for disks.
 //! 3. `state`: what may follow what, as tables.
@@ -72,6 +72,7 @@ mod program_files;
 pub mod protocol;
 pub mod resources;
 pub mod routing;
+pub mod runtime;
 pub mod scoreboard;
 pub mod server;
 pub mod settings;

@@ -21,6 +21,7 @@ use crate::message::encoder::Encoders;
 use crate::message::inbound::Inbound;
 use crate::notices::Notices;
 use crate::profiling::ProfileOrders;
+use crate::runtime::Runtime;
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
 use crate::slow_calls::SlowCalls;
@@ -31,7 +32,7 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Handle;
 
 /// How many threads wait for disks at the same time.
 const FILE_THREADS: usize = 4;

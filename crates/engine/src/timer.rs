@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::Interest;
@@ -26,23 +26,13 @@ const NEVER_NS: u64 = u64::MAX;
 
 thread_local! {
     /// The timers of the runtime that this thread drives.
-    static HERE: RefCell<Option<Arc<Timers>>> = const { RefCell::new(None) };
+    static HERE: RefCell<Weak<Timers>> = const { RefCell::new(Weak::new()) };
 }
 
 /// The timers of one runtime.
 pub struct Timers {
     fd: AsyncFd<OwnedFd>,
     waiting: Mutex<Waiting>,
-}
-
-/// The calling thread's use of timers.
-#[must_use = "it ends when this is dropped"]
-pub struct InUse;
-
-impl Drop for InUse {
-    fn drop(&mut self) {
-        HERE.set(None);
-    }
 }
 
 #[derive(Default)]
@@ -69,10 +59,13 @@ impl Timers {
         Ok(timers)
     }
 
-    /// Lets the tasks wait by these that the calling thread runs, until what this returns is dropped.
-    pub fn use_here(self: &Arc<Self>) -> InUse {
-        HERE.set(Some(self.clone()));
-        InUse
+    /// Lets the tasks wait by these that the calling thread runs from now on: whoever drives the runtime says so first.
+    pub fn use_here(self: &Arc<Self>) {
+        HERE.with_borrow_mut(|here| {
+            if here.as_ptr() != Arc::as_ptr(self) {
+                *here = Arc::downgrade(self);
+            }
+        });
     }
 
     fn wait(&self, at_ns: u64, waker: &Waker) -> (u64, u64) {
@@ -159,7 +152,7 @@ impl Future for Sleep {
                 return Poll::Ready(());
             }
             #[expect(clippy::expect_used, reason = "a mistake of who drives the runtime, which its first task shows")]
-            let timers = HERE.with_borrow(Clone::clone).expect("a thread that drives a runtime has its timers");
+            let timers = HERE.with_borrow(Weak::upgrade).expect("who drives a runtime has said whose timers these are");
             let key = timers.wait(self.at_ns, context.waker());
             self.waits = Some((timers, key));
             return Poll::Pending;
@@ -195,12 +188,13 @@ mod tests {
 
     fn run<F: Future>(future: F) -> F::Output {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-        let _here = Timers::start(&runtime).unwrap().use_here();
+        let timers = Timers::start(&runtime).unwrap();
+        timers.use_here();
         runtime.block_on(future)
     }
 
     fn here() -> Arc<Timers> {
-        HERE.with_borrow(Clone::clone).unwrap()
+        HERE.with_borrow(Weak::upgrade).unwrap()
     }
 
     #[test]
@@ -263,16 +257,15 @@ mod tests {
     fn tasks_of_a_runtime_that_moves_to_another_thread_are_woken_there() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let timers = Timers::start(&runtime).unwrap();
-        let here = timers.use_here();
+        timers.use_here();
         let (sender, woken) = tokio::sync::oneshot::channel();
         runtime.spawn(async {
             sleep(Duration::from_millis(20)).await;
             sender.send(()).unwrap();
         });
         runtime.block_on(tokio::task::yield_now());
-        drop(here);
         std::thread::spawn(move || {
-            let _here = timers.use_here();
+            timers.use_here();
             runtime.block_on(timeout(LONG, woken)).unwrap().unwrap();
         })
         .join()

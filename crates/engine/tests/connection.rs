@@ -11,6 +11,7 @@ use portico_engine::deadline::{Late, Wait};
 use portico_engine::listener::{BoundListener, Listener, Options};
 use portico_engine::message::spoken::Protocol;
 use portico_engine::resources::Resources;
+use portico_engine::runtime::Runtime;
 use portico_engine::scoreboard::{Mapping, SlotRef};
 use portico_engine::wheel::Timed as _;
 use std::io::{Read as _, Write as _};
@@ -18,10 +19,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use support::settings;
-use tokio::runtime::{Builder, Runtime};
 
 fn runtime() -> Arc<Runtime> {
-    Arc::new(Builder::new_current_thread().enable_io().build().unwrap())
+    Arc::new(Runtime::new().unwrap())
 }
 
 /// A connection that was accepted, and its client.

@@ -6,7 +6,8 @@
 use portico_engine::budget::Budget;
 use portico_engine::message::buffers::Buffers;
 use portico_engine::message::spoken::Protocol;
-use portico_engine::timer::{Timers, timeout};
+use portico_engine::runtime::Runtime;
+use portico_engine::timer::timeout;
 use portico_engine::upstream::address::Address;
 use portico_engine::upstream::balance::Balance;
 use portico_engine::upstream::circuit::CircuitTerms;
@@ -30,8 +31,7 @@ pub const LONG: Duration = Duration::from_secs(10);
 
 /// Runs to the end, on a runtime like the engine's.
 pub fn run<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-    let _here = Timers::start(&runtime).unwrap().use_here();
+    let runtime = Runtime::new().unwrap();
     runtime.block_on(timeout(LONG, future)).unwrap()
 }
 
