@@ -5,6 +5,7 @@ use crate::input::FuzzInput;
 use portico_engine::access_log::date::Dates;
 use portico_engine::access_log::format::{Format, NAMES};
 use portico_engine::access_log::record::{AccessRecord, Said, ServedBy};
+use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::budget::Budget;
 use portico_engine::message::inbound::Inbound;
 use portico_wire::Limits;
@@ -23,7 +24,7 @@ pub fn check(input: &[u8]) {
     let said = Said { head: input.message.to_vec(), environ: vec![Some(input.message.to_vec()); 2] };
     let record = AccessRecord {
         client: None,
-        request_line: &line,
+        request_line: RequestLine::of(&line),
         request: is_understood.then_some(&inbound),
         status: u16::try_from(input.choices % 1000).unwrap_or(0),
         body_bytes: input.choices,

@@ -17,15 +17,14 @@ from portico.admin.application import AdminApplication
 from portico.admin.of_application import ApplicationMetrics
 from portico.admin.of_prometheus_client import ClientMetrics
 from portico.app_loader.modules import extend_path
-from portico.config.identity import are_privileges_given_up
 from portico.config.reach import is_reached_from_elsewhere
 from portico.errors import EXIT_FINE, quoted
 from portico.process.admin.question import Question
 from portico.process.admin.started import when_started
+from portico.process.beside import be_beside
 from portico.process.messages import Ready, encode
 from portico.process.plan import handed_settings
-from portico.process.signals import WORKER_SIGNALS, signal
-from portico.process.worker import WorkerListener, configure_log, flush_all
+from portico.process.worker import WorkerListener, flush_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,17 +93,9 @@ def serve_admin(
 ) -> NoReturn:
     """Be the admin process of `plan`; ends the process."""
     gc.enable()
-    _core.name_process("portico admin", f"portico: admin {plan.name}")
-    configure_log(plan.settings)
     # Before privileges are given up: what the application runs as need not be able to read it.
     access = _access(plan)
-    for number in WORKER_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    if are_privileges_given_up(plan.settings, plan.identity):
-        from portico.process.privileges import give_up
-
-        # What there is to say of it was said before the start.
-        give_up(plan.settings, plan.identity, plan.directory)
+    be_beside(plan, "admin")
     question = Question(figures_fd, of_this_process(supervisor_pid))
     # Where the library of the application may be.
     extend_path([os.path.join(plan.directory, path) for path in plan.settings.pythonpath])

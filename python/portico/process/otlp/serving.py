@@ -18,13 +18,12 @@ from portico import _core, log
 from portico.admin import SilentError
 from portico.admin.of_application import ApplicationMetrics
 from portico.admin.of_pools import with_pools
-from portico.config.identity import are_privileges_given_up
 from portico.errors import EXIT_FINE
 from portico.process.admin.question import Question
 from portico.process.admin.serving import of_this_process
 from portico.process.admin.started import when_started
-from portico.process.signals import WORKER_SIGNALS, signal
-from portico.process.worker import configure_log, flush_all
+from portico.process.beside import be_beside
+from portico.process.worker import flush_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,15 +58,7 @@ def export(
     """Be the exporting process of `plan`; ends the process."""
     gc.enable()
     sys.setswitchinterval(_SWITCH_S)
-    _core.name_process("portico otlp", f"portico: otlp {plan.name}")
-    configure_log(plan.settings)
-    for number in WORKER_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    if are_privileges_given_up(plan.settings, plan.identity):
-        from portico.process.privileges import give_up
-
-        # What there is to say of it was said before the start.
-        give_up(plan.settings, plan.identity, plan.directory)
+    be_beside(plan, "otlp")
     # Here, since they are nobody else's.
     from opentelemetry.sdk.metrics.export import MetricExportResult
     from opentelemetry.sdk.trace.export import SpanExportResult

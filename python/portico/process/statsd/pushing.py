@@ -19,15 +19,14 @@ from portico.admin.of_application import ApplicationMetrics
 from portico.admin.of_pools import with_pools
 from portico.admin.statsd.ledger import Ledger
 from portico.admin.statsd.lines import Line, datagrams
-from portico.config.identity import are_privileges_given_up
 from portico.errors import EXIT_FINE
 from portico.process.admin.question import Question
 from portico.process.admin.started import when_started
+from portico.process.beside import be_beside
 from portico.process.messages import Ready, encode
-from portico.process.signals import WORKER_SIGNALS, signal
 from portico.process.statsd.kept import read_kept, write_kept
 from portico.process.statsd.receiver import Receiver
-from portico.process.worker import configure_log, flush_all
+from portico.process.worker import flush_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,15 +58,7 @@ def push_metrics(
     what is counted from now on.
     """
     gc.enable()
-    _core.name_process("portico statsd", f"portico: statsd {plan.name}")
-    configure_log(plan.settings)
-    for number in WORKER_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    if are_privileges_given_up(plan.settings, plan.identity):
-        from portico.process.privileges import give_up
-
-        # What there is to say of it was said before the start.
-        give_up(plan.settings, plan.identity, plan.directory)
+    be_beside(plan, "statsd")
     own: Samples = {}
     if (started := when_started(supervisor_pid)) is not None:
         own["process_start_time_seconds"] = [((), started)]
