@@ -6,10 +6,15 @@ Loaded when there is one (`src/wsgi/ladder.rs`), or when the application names `
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
+
+    # File, line and function; and the source of the line.
+    _Place = tuple[str, int, str]
+    _Line = tuple[str, int, str, str]
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Below these the first thread, which calls the application too, has come to that.
@@ -19,6 +24,8 @@ _MOST_FRAMES = 40
 # The same for what the supervisor is to know, and of each line of it.
 _MOST_SAID = 16
 _MOST_CHARACTERS = 240
+# Of a file whose lines are shown.
+_MOST_SOURCE_BYTES = 1024 * 1024
 
 
 class RequestTimeout(BaseException):
@@ -46,16 +53,9 @@ def describe_place(frame: FrameType) -> str:
     installed package, and then the innermost of all: each as file, line, function and source, with tabs
     between; the same twice without code of its own. Then the stack, the outermost call first.
     """
-    import traceback
-
-    stack = list(traceback.extract_stack(frame, limit=_MOST_FRAMES))
-    begins = [index + 1 for index, each in enumerate(stack) if each.filename.startswith(_STARTERS)]
-    stack = stack[max(begins, default=0) :] or stack
-    library = os.path.dirname(os.__file__) + os.sep
-    own = [each for each in stack if not _is_foreign(each.filename, library)]
-    places = [own[-1] if own else stack[-1], stack[-1]]
-    lines = ["\t".join((each.filename, str(each.lineno), each.name, each.line or "")) for each in places]
-    lines += [f"{each.filename}:{each.lineno} {each.name}: {each.line or ''}" for each in stack[-_MOST_SAID:]]
+    stack = _stack(frame)
+    lines = ["\t".join(map(str, each)) for each in (_own(stack), stack[-1])]
+    lines += [f"{file}:{line} {name}: {source}" for file, line, name, source in stack[-_MOST_SAID:]]
     return "\n".join(" ".join(line.split("\n"))[:_MOST_CHARACTERS] for line in lines)
 
 
@@ -64,15 +64,75 @@ def describe_failure(begun: TracebackType | None) -> str:
 
     Tabs are between them. Without code of its own it is the last line of all, and nothing without any.
     """
-    import traceback
-
-    stack = traceback.extract_tb(begun, limit=-_MOST_FRAMES)
-    if not stack:
+    places: list[_Place] = []
+    while begun is not None:
+        code = begun.tb_frame.f_code
+        places.append((code.co_filename, begun.tb_lineno, code.co_name))
+        begun = begun.tb_next
+    if not places:
         return ""
-    library = os.path.dirname(os.__file__) + os.sep
-    last = next((each for each in reversed(stack) if not _is_foreign(each.filename, library)), stack[-1])
-    place = "\t".join((last.filename, str(last.lineno), last.name, last.line or ""))
+    place = "\t".join(map(str, _own(_with_sources(places[-_MOST_FRAMES:]))))
     return " ".join(place.split("\n"))[:_MOST_CHARACTERS]
+
+
+def describe_stack(frame: FrameType) -> str:
+    """Return the stack of a thread that is in `frame`, without what has started the server."""
+    lines = []
+    for file, line, name, source in _stack(frame):
+        lines.append(f'  File "{file}", line {line}, in {name}')
+        if source:
+            lines.append(f"    {source}")
+    return "\n".join(lines)
+
+
+def _stack(frame: FrameType) -> list[_Line]:
+    """Return the lines of a stack, the outermost call first, from where the application begins."""
+    places: list[_Place] = []
+    each: FrameType | None = frame
+    while each is not None and len(places) < _MOST_FRAMES:
+        places.append((each.f_code.co_filename, each.f_lineno or 0, each.f_code.co_name))
+        each = each.f_back
+    places.reverse()
+    begins = [index + 1 for index, (file, _, _) in enumerate(places) if file.startswith(_STARTERS)]
+    return _with_sources(places[max(begins, default=0) :] or places)
+
+
+def _with_sources(places: list[_Place]) -> list[_Line]:
+    """Return the lines at these places.
+
+    By `linecache` where the application has that. It imports much, and each file that is opened beside
+    an application that computes waits for it once more: the first look would come when the call is over.
+    """
+    linecache = sys.modules.get("linecache")
+    if linecache is not None:
+        return [(file, line, name, linecache.getline(file, line).strip()) for file, line, name in places]
+    files = {file: _lines_of(file) for file in {file for file, _, _ in places}}
+    return [
+        (file, line, name, files[file][line - 1].decode("utf-8", "replace").strip())
+        if 0 < line <= len(files[file])
+        else (file, line, name, "")
+        for file, line, name in places
+    ]
+
+
+def _lines_of(file: str) -> list[bytes]:
+    try:
+        fd = os.open(file, os.O_RDONLY)
+    except OSError:
+        # What it was made of is not there: an archive, or `exec`.
+        return []
+    try:
+        return os.read(fd, _MOST_SOURCE_BYTES).split(b"\n")
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
+
+
+def _own(lines: list[_Line]) -> _Line:
+    """Return the innermost line of the application's own code; the innermost of all without any."""
+    library = os.path.dirname(os.__file__) + os.sep
+    return next((each for each in reversed(lines) if not _is_foreign(each[0], library)), lines[-1])
 
 
 def _is_foreign(filename: str, library: str) -> bool:
@@ -83,12 +143,3 @@ def _is_foreign(filename: str, library: str) -> bool:
         or "site-packages" in parts
         or "dist-packages" in parts
     )
-
-
-def describe_stack(frame: FrameType) -> str:
-    """Return the stack of a thread that is in `frame`, without what has started the server."""
-    import traceback
-
-    stack = traceback.extract_stack(frame, limit=_MOST_FRAMES)
-    begins = [index + 1 for index, each in enumerate(stack) if each.filename.startswith(_STARTERS)]
-    return "".join(traceback.format_list(stack[max(begins, default=0) :])).rstrip("\n")
