@@ -57,6 +57,12 @@ def begin(start: Start, receiver: StatsdReceiver, *options: str, source: str = S
     return portico
 
 
+def are_two_others(portico: Portico, gone: list[int]) -> bool:
+    """Whether two workers are there, none of them of `gone`."""
+    now = workers(portico)
+    return len(now) == 2 and not set(now) & set(gone)
+
+
 def statsd_pid(portico: Portico, but: int = 0) -> int:
     """The process id of the one that pushes, once there is one."""
 
@@ -186,17 +192,18 @@ def test_counts_are_exact_over_kills_reloads_and_upgrades_under_load(
 ) -> None:
     with receiver:
         portico = begin(start, receiver, "-w", "2", "--threads", "2")
-        sent = lost = ready = 0
+        sent = lost = 0
         for number in (None, signal.SIGHUP, signal.SIGUSR2, signal.SIGKILL, signal.SIGHUP):
             with counted_load(portico.port, "/order") as running:
                 wait_until(lambda load=running: load.asked > 100, what="some requests")  # type: ignore[misc]
+                go = workers(portico)
                 if number == signal.SIGKILL:
-                    os.kill(workers(portico)[0], signal.SIGKILL)
-                    ready += 1
+                    go = go[:1]
+                    os.kill(go[0], signal.SIGKILL)
                 elif number is not None:
                     portico.signal(number)
-                    ready += 2
-                portico.wait_for("is ready after", times=ready)
+                if number is not None:
+                    wait_until(lambda gone=go: are_two_others(portico, gone), what="successors")  # type: ignore[misc]
                 asked = running.asked
                 wait_until(lambda load=running, more=asked: load.asked > more + 100, what="some more")  # type: ignore[misc]
             sent += len(running.responses)

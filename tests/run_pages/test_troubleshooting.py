@@ -86,6 +86,7 @@ EXCEPTIONS = {
     "text/plain; charset=utf-8": "of a response",
     "import marshal, sys; file = open(": "a program that is started",
     "import sys try: from portico.cli import main": "a program that is started, whose sentence the page has",
+    'File "<>", line <>, in <>': "a line of a stack, as Python has them",
     "tuple[": "a type",
     "dict[tuple[": "a type",
     "Cannot overwrite a value": "of Python's own reader of TOML; the page has it as it is shown",
