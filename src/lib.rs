@@ -22,6 +22,7 @@ mod wsgi;
 use crate::settings::Attributes;
 use portico_engine::access_log::AccessLog;
 use portico_engine::access_log::destination::Destination;
+use portico_engine::access_log::header_names::HeaderNames;
 use portico_engine::access_log::record::{AccessRecord, ServedBy};
 use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::access_log::style::Style;
@@ -213,6 +214,7 @@ impl Scoreboard {
                 client: call.client,
                 request_line: RequestLine::of(&call.request_line),
                 request: None,
+                header_names: HeaderNames::default(),
                 status: 0,
                 body_bytes: 0,
                 duration_ns: call.duration_ns,

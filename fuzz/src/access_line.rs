@@ -4,6 +4,7 @@
 use crate::input::FuzzInput;
 use portico_engine::access_log::date::Dates;
 use portico_engine::access_log::format::{Format, NAMES};
+use portico_engine::access_log::header_names::HeaderNames;
 use portico_engine::access_log::record::{AccessRecord, Said, ServedBy};
 use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::budget::Budget;

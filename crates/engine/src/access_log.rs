@@ -5,24 +5,30 @@
 //! that has added a line writes them after its call. Nobody waits for who reads the log: what a full pipe
 //! does not take is kept, and beyond another bound given up.
 //!
-//! 1. `request_line`, `record`: what is told of a request. `date`, `escaping`: how values are written.
-//! 2. `destination`: where lines go. `syslog`: what stands before each for a log daemon.
-//! 3. `memory`, `metric`: what is known of workers. `field`: what a line can have of a record. `template`, `format`: what a line looks like.
+//! 1. `request_line`, `header_names`, `record`: what is told of a request.
+//! 2. `appending`, `date`, `escaping`: how values are written. `destination`: where lines go. `syslog`: what stands
+//!    before each for a log daemon.
+//! 3. `memory`, `metric`: what is known of workers. `value`, `field`: what a line can have of a record.
+//!    `template`, `named`, `format`: what a line looks like.
 //! 4. `condition`, `style`: which requests have one. `writer`: who writes them.
 
+pub mod appending;
 pub mod condition;
 pub mod date;
 pub mod destination;
 pub mod escaping;
 pub mod field;
 pub mod format;
+pub mod header_names;
 pub mod memory;
 pub mod metric;
+pub mod named;
 pub mod record;
 pub mod request_line;
 pub mod style;
 pub mod syslog;
 pub mod template;
+pub mod value;
 mod writer;
 
 use crate::clock;

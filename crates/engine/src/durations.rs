@@ -6,6 +6,7 @@
 //! taken are the first ones, so that nobody has to look at the others, whose memory stays unallocated.
 
 use crate::call_times::CallTimes;
+use std::ops::Range;
 use std::sync::atomic::{
     AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
@@ -139,7 +140,7 @@ impl Durations {
     }
 
     fn histogram(&self, key: &Key<'_>) -> &Histogram {
-        match self.find(&words_of(key)) {
+        match self.find(&KeyWords::of(key)) {
             Some(series) => &series.histogram,
             None => &self.others[class_of(key.status)],
         }
@@ -196,8 +197,8 @@ impl Durations {
     }
 
     /// The series with this key, a new one if there is none yet; none if all are taken.
-    fn find(&self, key: &[u64; KEY_WORDS]) -> Option<&Series> {
-        let hash = hash_of(key);
+    fn find(&self, key: &KeyWords) -> Option<&Series> {
+        let hash = key.hash();
         // The upper half is the better one of a product.
         let start = (hash >> 32) as usize;
         let mut mine = None;
@@ -225,12 +226,12 @@ impl Durations {
     }
 
     /// Takes the next series for a key; nobody finds it yet.
-    fn take(&self, hash: u64, key: &[u64; KEY_WORDS]) -> Option<u32> {
+    fn take(&self, hash: u64, key: &KeyWords) -> Option<u32> {
         let next = |taken: u32| ((taken as usize) < SERIES).then_some(taken + 1);
         let number = self.taken.fetch_update(AcqRel, Acquire, next).ok()?;
         let series = self.series.get(number as usize)?;
-        for (place, word) in series.key.iter().zip(key) {
-            place.store(*word, Relaxed);
+        for (place, word) in series.key.iter().zip(key.words) {
+            place.store(word, Relaxed);
         }
         // After the key: who sees the hash sees that.
         series.hash.store(hash, Release);
@@ -247,8 +248,16 @@ impl Durations {
 }
 
 impl Series {
-    fn has_key(&self, hash: u64, key: &[u64; KEY_WORDS]) -> bool {
-        self.hash.load(Acquire) == hash && self.key.iter().zip(key).all(|(word, wanted)| word.load(Relaxed) == *wanted)
+    // Not inline: the whole key would be taken out of it before the first comparison.
+    #[inline(never)]
+    fn has_key(&self, hash: u64, key: &KeyWords) -> bool {
+        self.hash.load(Acquire) == hash
+            && key.filled().all(|places| {
+                self.key[places.clone()]
+                    .iter()
+                    .zip(&key.words[places])
+                    .all(|(word, wanted)| word.load(Relaxed) == *wanted)
+            })
     }
 
     fn labels(&self) -> Labels {
@@ -280,21 +289,52 @@ impl Histogram {
 }
 
 /// A key as it is in memory: method, class and the lengths of both texts in the first word, and then those.
-fn words_of(key: &Key<'_>) -> [u64; KEY_WORDS] {
-    let application = truncated(key.application.as_bytes(), APPLICATION_WORDS * 8);
-    let route = truncated(key.route, ROUTE_WORDS * 8);
-    let method = METHODS.iter().position(|method| method.as_bytes() == key.method).unwrap_or(METHODS.len());
-    let mut words = [0; KEY_WORDS];
-    let first = [method, class_of(key.status), application.len(), route.len()];
-    words[0] = first.iter().fold(0, |word, half| word << 16 | *half as u64);
-    for (text, start) in [(application, 1), (route, 1 + APPLICATION_WORDS)] {
-        for (place, piece) in words[start..].iter_mut().zip(text.chunks(8)) {
-            let mut word = [0; 8];
-            word[..piece.len()].copy_from_slice(piece);
-            *place = u64::from_ne_bytes(word);
-        }
+struct KeyWords {
+    words: [u64; KEY_WORDS],
+    /// How many words each text fills: the others tell nothing, as the first one has the lengths.
+    application: usize,
+    route: usize,
+}
+
+impl KeyWords {
+    fn of(key: &Key<'_>) -> KeyWords {
+        let application = truncated(key.application.as_bytes(), APPLICATION_WORDS * 8);
+        let route = truncated(key.route, ROUTE_WORDS * 8);
+        let method = METHODS.iter().position(|method| method.as_bytes() == key.method).unwrap_or(METHODS.len());
+        let mut words = [0; KEY_WORDS];
+        let first = [method, class_of(key.status), application.len(), route.len()];
+        words[0] = first.iter().fold(0, |word, half| word << 16 | *half as u64);
+        let (of_application, of_route) = words[1..].split_at_mut(APPLICATION_WORDS);
+        let (application, route) = (fill(of_application, application), fill(of_route, route));
+        KeyWords { words, application, route }
     }
-    words
+
+    /// Where the words are that tell something.
+    fn filled(&self) -> impl Iterator<Item = Range<usize>> {
+        let route = 1 + APPLICATION_WORDS;
+        [0..1 + self.application, route..route + self.route].into_iter()
+    }
+
+    /// Never 0, which is none.
+    fn hash(&self) -> u64 {
+        let words = self.filled().flat_map(|places| &self.words[places]);
+        words.fold(0, |hash: u64, word| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1
+    }
+}
+
+/// Puts a text there; returns how many words it fills.
+fn fill(places: &mut [u64], text: &[u8]) -> usize {
+    let (pieces, rest) = text.as_chunks::<8>();
+    for (place, piece) in places.iter_mut().zip(pieces) {
+        *place = u64::from_ne_bytes(*piece);
+    }
+    let Some(last) = places.get_mut(pieces.len()).filter(|_| !rest.is_empty()) else { return pieces.len() };
+    let mut word = [0; 8];
+    for (place, byte) in word.iter_mut().zip(rest) {
+        *place = *byte;
+    }
+    *last = u64::from_ne_bytes(word);
+    pieces.len() + 1
 }
 
 /// The four numbers in a word.
@@ -319,12 +359,4 @@ fn text(words: &[AtomicU64], bytes: usize) -> String {
 fn class_of(status: u16) -> usize {
     let class = usize::from(status / 100);
     if class < CLASSES.len() { class } else { 0 }
-}
-
-/// Never 0, which is none. The words that no text fills tell nothing: the first one has the lengths.
-fn hash_of(key: &[u64; KEY_WORDS]) -> u64 {
-    key.iter()
-        .filter(|word| **word != 0)
-        .fold(0, |hash: u64, word| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        | 1
 }

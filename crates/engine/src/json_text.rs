@@ -12,16 +12,21 @@ pub fn is_plain(text: &[u8]) -> bool {
     text.iter().fold(0, |others, byte| others | u8::from(is_other(byte))) == 0
 }
 
-/// Appends `text` as a string of JSON (RFC 8259 7), with its quotes. Bytes that are no UTF-8 are `\xNN` in it, as in the
-/// other formats, with the backslash that JSON wants before that. What is longer than `most_bytes` is truncated.
-pub fn push_json(line: &mut Vec<u8>, text: &[u8], most_bytes: usize) {
+/// Appends `text` as a string of JSON (RFC 8259 7), with its quotes.
+pub fn push_json(line: &mut Vec<u8>, text: &[u8]) {
     line.push(b'"');
+    push_json_text(line, text, usize::MAX);
+    line.push(b'"');
+}
+
+/// Appends `text` as it stands between the quotes of a string of JSON. Bytes that are no UTF-8 are `\xNN` in it, as in the
+/// other formats, with the backslash that JSON wants before that. What is longer than `most_bytes` is truncated.
+pub fn push_json_text(line: &mut Vec<u8>, text: &[u8], most_bytes: usize) {
     if text.len() <= most_bytes && is_plain(text) {
         line.extend_from_slice(text);
     } else {
         push_json_characters(line, text, most_bytes);
     }
-    line.push(b'"');
 }
 
 #[cold]

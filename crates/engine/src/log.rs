@@ -250,14 +250,14 @@ fn json_entry(level: Level, message: &str, fields: &[(&str, &str)]) -> Vec<u8> {
         level.name()
     )
     .into_bytes();
-    push_json(&mut line, message.trim_end_matches('\n').as_bytes(), usize::MAX);
+    push_json(&mut line, message.trim_end_matches('\n').as_bytes());
     line.extend_from_slice(b",\"ecs.version\":");
-    push_json(&mut line, ECS_VERSION.as_bytes(), usize::MAX);
+    push_json(&mut line, ECS_VERSION.as_bytes());
     line.extend_from_slice(b",\"log.logger\":\"portico\",\"process.pid\":");
     line.extend_from_slice(process::id().to_string().as_bytes());
     for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
         line.extend_from_slice(format!(",\"{name}\":").as_bytes());
-        push_json(&mut line, value.as_bytes(), usize::MAX);
+        push_json(&mut line, value.as_bytes());
     }
     line.extend_from_slice(b"}\n");
     line

@@ -4,8 +4,10 @@
 
 mod support;
 
+use portico_engine::access_log::appending::push_number;
 use portico_engine::access_log::condition::is_like;
 use portico_engine::access_log::date::Dates;
+use portico_engine::access_log::header_names::HeaderNames;
 use portico_engine::access_log::record::{AccessRecord, Said, ServedBy};
 use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::access_log::style::Style;
@@ -52,6 +54,7 @@ fn record<'a>(inbound: &'a Inbound, said: &'a Said) -> AccessRecord<'a> {
         client: Some("192.0.2.7".parse().unwrap()),
         request_line: RequestLine::of(b"POST /basket/7?id=%22 HTTP/1.1"),
         request: Some(inbound),
+        header_names: HeaderNames::default(),
         status: 201,
         body_bytes: 5120,
         duration_ns: 12_345_678,
@@ -287,11 +290,46 @@ fn each_of_uwsgis_variables() {
 }
 
 #[test]
+fn a_header_is_found_in_any_case_and_among_others_that_are_like_it() {
+    let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Request-IE: no\r\nX-REQUEST-id: r-2\r\nUser-Agents: no\r\n\r\n";
+    let inbound = inbound(head);
+    let said = Said {
+        head: b"HTTP/1.1 200 OK\r\nx: y\r\nXx: x\r\nx-cache-a: no\r\nX-CACHE: hit\r\n\r\n".to_vec(),
+        ..Said::default()
+    };
+    let record = record(&inbound, &said);
+    for (format, expected) in [
+        ("%(header.x-request-id)", "r-2"),
+        ("%(header.x-request-ie)", "no"),
+        ("%(header.user-agent)", "-"),
+        ("%(header.HOST)", "a"),
+        ("%(header.ho)", "-"),
+        ("%(response.x-cache)", "hit"),
+        ("%(response.X)", "y"),
+        ("%(response.x-cach)", "-"),
+        ("%(response.http/1.1 200 ok)", "-"),
+    ] {
+        assert_eq!(line_of(&[("access_log_format", format)], &record, false), expected, "{format}");
+    }
+}
+
+#[test]
+fn numbers_of_any_length() {
+    let powers = (0..20).map(|power| 10_u64.pow(power));
+    for number in powers.flat_map(|power| [power - 1, power, power + 1]).chain([42, 100_500, u64::MAX - 1, u64::MAX]) {
+        let mut line = b"n=".to_vec();
+        push_number(&mut line, number);
+        assert_eq!(String::from_utf8(line).unwrap(), format!("n={number}"));
+    }
+}
+
+#[test]
 fn what_is_not_known_is_a_dash_or_left_out() {
     let unknown = AccessRecord {
         client: None,
         request_line: RequestLine::of(b""),
         request: None,
+        header_names: HeaderNames::default(),
         status: 0,
         body_bytes: 0,
         duration_ns: 0,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use portico_engine::access_log::header_names::HeaderNames;
 use portico_engine::access_log::record::{AccessRecord, ServedBy};
 use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::budget::Budget;
@@ -42,6 +43,7 @@ fn record<'a>(trace: &'a Trace, inbound: &'a Inbound) -> AccessRecord<'a> {
         client: None,
         request_line: RequestLine::of(b"GET /a HTTP/1.1"),
         request: Some(inbound),
+        header_names: HeaderNames::default(),
         status: 200,
         body_bytes: 1,
         duration_ns: 7,

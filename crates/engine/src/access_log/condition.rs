@@ -11,10 +11,9 @@
 //! `~` compares with a pattern in which `*` stands for anything. A field alone is whether there is a value. What is
 //! compared and has no value is never true, but for `!=` and `!~`.
 
-use super::date::Dates;
-use super::field::{self, Field, Value, Wanted};
+use super::field::{self, Field, Wanted};
 use super::record::AccessRecord;
-use std::borrow::Cow;
+use super::value::Value;
 
 /// A condition.
 #[derive(Debug, PartialEq)]
@@ -98,13 +97,13 @@ impl Condition {
             Condition::All(parts) => parts.iter().all(|part| part.holds(record, wall_ns)),
             Condition::Not(part) => !part.holds(record, wall_ns),
             Condition::Has(field) => !matches!(field.value(record, wall_ns), Value::Absent),
-            Condition::Number(field, comparison, number) => match number_of(&field.value(record, wall_ns)) {
+            Condition::Number(field, comparison, number) => match field.value(record, wall_ns).number() {
                 Some(value) => comparison.holds(value.partial_cmp(number)),
                 None => *comparison == Comparison::Unequal,
             },
             Condition::Text(field, comparison, text) => {
                 let value = field.value(record, wall_ns);
-                let Some(value) = text_of(&value) else {
+                let Some(value) = value.text() else {
                     return matches!(comparison, Comparison::Unequal | Comparison::Unlike);
                 };
                 match comparison {
@@ -126,37 +125,6 @@ impl Comparison {
             Comparison::AtMost => order.is_some_and(std::cmp::Ordering::is_le),
             Comparison::More => order.is_some_and(std::cmp::Ordering::is_gt),
             Comparison::AtLeast => order.is_some_and(std::cmp::Ordering::is_ge),
-        }
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number of 2^53 is compared with what somebody has written")]
-fn number_of(value: &Value<'_>) -> Option<f64> {
-    match value {
-        Value::Number(number) => Some(*number as f64),
-        Value::Float(number) => Some(*number),
-        Value::Status(status) => Some((*status).into()),
-        Value::Time(ns, unit) => Some(*ns as f64 / unit.ns() as f64),
-        Value::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
-        Value::Own(text) => text.parse().ok(),
-        Value::Absent | Value::Date(..) | Value::Address(_) => None,
-    }
-}
-
-fn text_of<'a>(value: &'a Value<'_>) -> Option<Cow<'a, [u8]>> {
-    match value {
-        Value::Absent => None,
-        Value::Text(text) => Some(text.as_ref().into()),
-        Value::Own(text) => Some(text.as_bytes().into()),
-        Value::Address(address) => Some(address.to_string().into_bytes().into()),
-        Value::Number(number) => Some(number.to_string().into_bytes().into()),
-        Value::Float(number) => Some(number.to_string().into_bytes().into()),
-        Value::Status(status) => Some(format!("{status:03}").into_bytes().into()),
-        Value::Time(ns, unit) => Some((ns / unit.ns()).to_string().into_bytes().into()),
-        Value::Date(wall_ns, form) => {
-            let mut text = Vec::new();
-            Dates::default().push(&mut text, *form, *wall_ns);
-            Some(text.into())
         }
     }
 }

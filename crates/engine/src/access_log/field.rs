@@ -7,13 +7,12 @@ use super::memory::Memory;
 use super::metric::{self, Metric};
 use super::record::{AccessRecord, CLIENT_CLOSED_REQUEST};
 use super::request_line::Part;
+use super::value::{Unit, Value};
 use crate::message::framing::ResponseFraming;
 use crate::message::inbound::Inbound;
 use crate::trace::Trace;
 use memchr::memchr;
-use portico_wire::{Framing, TraceParent, hexadecimal};
-use std::borrow::Cow;
-use std::net::IpAddr;
+use portico_wire::{Framing, TraceParent};
 use std::sync::Arc;
 
 /// What a record is asked for.
@@ -110,23 +109,6 @@ pub enum Time {
     FirstByte,
 }
 
-/// In which unit a time is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Seconds, with six decimals.
-    Seconds,
-    /// Whole seconds.
-    WholeSeconds,
-    /// Milliseconds, with three decimals.
-    Milliseconds,
-    /// Whole milliseconds.
-    WholeMilliseconds,
-    /// Whole microseconds.
-    Microseconds,
-    /// Nanoseconds.
-    Nanoseconds,
-}
-
 /// A number of a uwsgi packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UwsgiPart {
@@ -136,27 +118,6 @@ pub enum UwsgiPart {
     Modifier1,
     /// `modifier2`.
     Modifier2,
-}
-
-impl Unit {
-    /// How many nanoseconds one is.
-    pub fn ns(self) -> u64 {
-        match self {
-            Unit::Seconds | Unit::WholeSeconds => 1_000_000_000,
-            Unit::Milliseconds | Unit::WholeMilliseconds => 1_000_000,
-            Unit::Microseconds => 1_000,
-            Unit::Nanoseconds => 1,
-        }
-    }
-
-    /// How many decimals it is written with.
-    pub fn decimals(self) -> usize {
-        match self {
-            Unit::Seconds => 6,
-            Unit::Milliseconds => 3,
-            Unit::WholeSeconds | Unit::WholeMilliseconds | Unit::Microseconds | Unit::Nanoseconds => 0,
-        }
-    }
 }
 
 /// A moment of a request's life.
@@ -186,28 +147,6 @@ pub enum Scale {
     Bytes,
     /// Mebibytes.
     Mebibytes,
-}
-
-/// The value of a field.
-pub enum Value<'a> {
-    /// There is none.
-    Absent,
-    /// A number.
-    Number(u64),
-    /// A number that may have a fraction; finite.
-    Float(f64),
-    /// The status: a number that is written with three digits.
-    Status(u16),
-    /// Nanoseconds, to be given in a unit.
-    Time(u64, Unit),
-    /// A moment, nanoseconds since 1970.
-    Date(u64, DateForm),
-    /// An address.
-    Address(IpAddr),
-    /// A text, of which a client may have chosen each byte.
-    Text(Cow<'a, [u8]>),
-    /// A text of the server's own, which needs no escape.
-    Own(&'a str),
 }
 
 /// portico's own names for parts of the time, before `_s`, `_ms`, `_us` or `_ns`.
@@ -370,6 +309,31 @@ impl Field {
         )
     }
 
+    /// Whether its value is a number, in all records that have one.
+    pub fn is_number(&self) -> bool {
+        matches!(
+            self,
+            Field::Status
+                | Field::BodyBytes
+                | Field::BodyBytesOrNone
+                | Field::HeadBytes
+                | Field::ResponseBytes
+                | Field::RequestBytes
+                | Field::RequestHeaders
+                | Field::Uwsgi(_)
+                | Field::ResponseHeaders
+                | Field::Time(..)
+                | Field::Since1970(..)
+                | Field::Process
+                | Field::Worker
+                | Field::Thread
+                | Field::Memory(..)
+                | Field::Severity
+                | Field::IsAborted
+                | Field::Metric(_)
+        )
+    }
+
     /// Whether the head of the response has to be kept for it.
     pub fn wants_head(&self) -> bool {
         matches!(
@@ -382,70 +346,87 @@ impl Field {
         )
     }
 
-    /// Its value in `record`, of which the end is the moment `wall_ns`. What is there already is taken without a call.
-    #[inline]
+    /// Its value in `record`, of which the end is the moment `wall_ns`.
+    #[expect(clippy::inline_always, reason = "who asks writes it at once: it needs not become a value in memory")]
+    #[inline(always)]
     pub fn value<'a>(&'a self, record: &'a AccessRecord<'_>, wall_ns: u64) -> Value<'a> {
-        match self {
-            Field::Status => Value::Status(record.status),
-            Field::BodyBytes => Value::Number(record.body_bytes),
-            Field::Time(time, unit) => time.of(record).map_or(Value::Absent, |ns| Value::Time(ns, *unit)),
-            Field::Process => Value::Number(record.served_by.process.into()),
-            Field::Worker => Value::Number(record.served_by.worker as u64),
-            Field::Constant(text) => Value::Own(text),
-            _ => self.other_value(record, wall_ns),
-        }
-    }
-
-    #[inline(never)]
-    fn other_value<'a>(&'a self, record: &'a AccessRecord<'_>, wall_ns: u64) -> Value<'a> {
-        let text = |found: Option<&'a [u8]>| found.map_or(Value::Absent, |text| Value::Text(text.into()));
         let number = |found: Option<u64>| found.map_or(Value::Absent, Value::Number);
         match self {
             Field::Client => record.client.map_or(Value::Absent, |client| Value::Address(client.to_canonical())),
-            Field::User => record.request.and_then(user).map_or(Value::Absent, Value::Text),
-            Field::Request => text(Some(record.request_line.bytes).filter(|line| !line.is_empty())),
             Field::Part(part) => text(record.request_line.part(*part)),
             Field::Host => text(record.request.and_then(Inbound::host)),
-            Field::BodyBytesOrNone => number(Some(record.body_bytes).filter(|bytes| *bytes > 0)),
-            Field::HeadBytes => number(head_bytes(record)),
-            Field::ResponseBytes => Value::Number(record.body_bytes + head_bytes(record).unwrap_or(0)),
+            Field::Status => Value::Status(record.status),
+            Field::BodyBytes => Value::Number(record.body_bytes),
             Field::RequestBytes => match record.request.map(|request| request.head.framing) {
                 Some(Framing::Length(length)) => Value::Number(length),
                 Some(Framing::Empty) => Value::Number(0),
                 _ => Value::Absent,
             },
-            Field::RequestHeaders => number(record.request.map(|request| request.field_count() as u64)),
-            Field::Uwsgi(part) => Value::Number(record.request.map_or(0, |request| part.of(request).into())),
-            Field::ResponseHeaders => number(record.said.map(|said| said.headers() as u64)),
+            Field::Time(time, unit) => time.of(record).map_or(Value::Absent, |ns| Value::Time(ns, *unit)),
             Field::Date(moment, form) => Value::Date(moment.of(record, wall_ns), *form),
-            Field::Since1970(moment, unit) => Value::Time(moment.of(record, wall_ns), *unit),
-            Field::RequestHeader(name) => text(record.request.and_then(|request| request.header(name))),
-            Field::ResponseHeader(name) => text(record.said.and_then(|said| said.header(name))),
+            Field::RequestHeader(name) => text(record.header(name)),
             Field::Environ(index) => text(record.said.and_then(|said| said.environ.get(*index)?.as_deref())),
-            Field::RequestId => text(request_id(record)),
-            Field::Trace(part) => part.of(record).map_or(Value::Absent, |id| Value::Text(id.into())),
-            Field::Scheme => record.trace.map_or(Value::Absent, |trace| Value::Own(trace.scheme.name())),
+            Field::Process => Value::Number(record.served_by.process.into()),
+            Field::Worker => Value::Number(record.served_by.worker as u64),
             Field::Thread => number(record.served_by.thread.map(|thread| thread as u64)),
             Field::Application => match record.served_by.application {
                 "" => Value::Absent,
                 name => Value::Own(name),
             },
-            Field::Memory(memory, scale) => number(memory.now().map(|bytes| scale.of(bytes))),
             Field::Cause => record.cause.map_or(Value::Absent, Value::Own),
             Field::Level => Value::Own(record.severity().word()),
+            Field::Message => Value::TextAndStatus(record.request_line.without_protocol(), record.status),
+            Field::Constant(text) => Value::Own(text),
+            _ => self.rare_value(record, wall_ns),
+        }
+    }
+
+    #[inline(never)]
+    fn rare_value<'a>(&'a self, record: &'a AccessRecord<'_>, wall_ns: u64) -> Value<'a> {
+        let number = |found: Option<u64>| found.map_or(Value::Absent, Value::Number);
+        match self {
+            Field::User => user(record),
+            Field::Request => text(Some(record.request_line.bytes).filter(|line| !line.is_empty())),
+            Field::BodyBytesOrNone => number(Some(record.body_bytes).filter(|bytes| *bytes > 0)),
+            Field::HeadBytes => number(head_bytes(record)),
+            Field::ResponseBytes => Value::Number(record.body_bytes + head_bytes(record).unwrap_or(0)),
+            Field::RequestHeaders => number(record.request.map(|request| request.field_count() as u64)),
+            Field::Uwsgi(part) => Value::Number(record.request.map_or(0, |request| part.of(request).into())),
+            Field::ResponseHeaders => number(record.said.map(|said| said.headers() as u64)),
+            Field::Since1970(moment, unit) => Value::Time(moment.of(record, wall_ns), *unit),
+            Field::ResponseHeader(name) => text(record.said.and_then(|said| said.header(name))),
+            Field::RequestId => text(request_id(record)),
+            Field::Trace(part) => part.of(record),
+            Field::Scheme => record.trace.map_or(Value::Absent, |trace| Value::Own(trace.scheme.name())),
+            Field::Memory(memory, scale) => number(memory.now().map(|bytes| scale.of(bytes))),
             Field::Severity => Value::Number(record.severity() as u64),
-            Field::Message => Value::Text(message(record).into()),
             Field::IsAborted => Value::Number(u64::from(record.status == CLIENT_CLOSED_REQUEST)),
             Field::Metric(metric) => metric.value().map_or(Value::Absent, Value::Float),
             // Of `value`.
-            Field::Status
+            Field::Client
+            | Field::Part(_)
+            | Field::Host
+            | Field::Status
             | Field::BodyBytes
+            | Field::RequestBytes
             | Field::Time(..)
+            | Field::Date(..)
+            | Field::RequestHeader(_)
+            | Field::Environ(_)
             | Field::Process
             | Field::Worker
+            | Field::Thread
+            | Field::Application
+            | Field::Cause
+            | Field::Level
+            | Field::Message
             | Field::Constant(_) => Value::Absent,
         }
     }
+}
+
+fn text(found: Option<&[u8]>) -> Value<'_> {
+    found.map_or(Value::Absent, Value::Text)
 }
 
 impl Time {
@@ -475,20 +456,26 @@ impl Moment {
 
 impl TracePart {
     /// Of the server's own span, else of what the request came with.
-    fn of(self, record: &AccessRecord<'_>) -> Option<Vec<u8>> {
-        let digits = |bytes: &[u8]| Some(bytes.iter().copied().flat_map(hexadecimal).collect());
-        let Some(Trace { own, parent_id, .. }) = record.trace else {
-            let theirs = TraceParent::read_only(record.request?.headers("traceparent"))?;
-            return match self {
-                TracePart::Trace => digits(&theirs.trace_id),
-                TracePart::Span => digits(&theirs.parent_id),
-                TracePart::Parent => None,
-            };
+    fn of(self, record: &AccessRecord<'_>) -> Value<'static> {
+        let trace = |id: [u8; 16]| Value::Hexadecimal(id, 16);
+        let span = |id: [u8; 8]| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&id);
+            Value::Hexadecimal(bytes, 8)
         };
-        match self {
-            TracePart::Trace => digits(&own.trace_id),
-            TracePart::Span => digits(&own.parent_id),
-            TracePart::Parent => digits(parent_id.as_ref()?),
+        if let Some(Trace { own, parent_id, .. }) = record.trace {
+            return match self {
+                TracePart::Trace => trace(own.trace_id),
+                TracePart::Span => span(own.parent_id),
+                TracePart::Parent => parent_id.map_or(Value::Absent, span),
+            };
+        }
+        let theirs = record.request.filter(|request| record.may_have(request, "traceparent"));
+        let theirs = theirs.and_then(|request| TraceParent::read_only(request.headers("traceparent")));
+        match (self, theirs) {
+            (TracePart::Trace, Some(theirs)) => trace(theirs.trace_id),
+            (TracePart::Span, Some(theirs)) => span(theirs.parent_id),
+            (TracePart::Parent, _) | (_, None) => Value::Absent,
         }
     }
 }
@@ -524,18 +511,24 @@ fn head_bytes(record: &AccessRecord<'_>) -> Option<u64> {
 
 fn request_id<'a>(record: &'a AccessRecord<'_>) -> Option<&'a [u8]> {
     let said = record.said.and_then(|said| said.header("x-request-id"));
-    said.or_else(|| record.request?.header("x-request-id"))
+    said.or_else(|| record.header("x-request-id"))
 }
 
-fn user(request: &Inbound) -> Option<Cow<'_, [u8]>> {
-    let variable = request.gateway().and_then(|gateway| gateway.variable(request.bytes(), "REMOTE_USER"));
-    if let Some(user) = variable.filter(|user| !user.is_empty()) {
-        return Some(user.into());
+fn user<'a>(record: &'a AccessRecord<'_>) -> Value<'a> {
+    let gateway = record.request.and_then(|request| Some((request.gateway()?, request.bytes())));
+    let variable = gateway.and_then(|(gateway, bytes)| gateway.variable(bytes, "REMOTE_USER"));
+    match variable.filter(|user| !user.is_empty()) {
+        Some(user) => Value::Text(user),
+        None => record.header("authorization").and_then(basic_user).map_or(Value::Absent, Value::Decoded),
     }
-    let (scheme, credentials) = split_at_first_space(request.header("authorization")?)?;
+}
+
+/// Who has logged in by Basic authentication (RFC 7617).
+fn basic_user(authorization: &[u8]) -> Option<Box<[u8]>> {
+    let (scheme, credentials) = split_at_first_space(authorization)?;
     let decoded = scheme.eq_ignore_ascii_case(b"basic").then(|| decode_base64(credentials))?;
     let user = decoded.split(|byte| *byte == b':').next().unwrap_or_default();
-    (!user.is_empty()).then(|| user.to_vec().into())
+    (!user.is_empty()).then(|| user.into())
 }
 
 fn split_at_first_space(text: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -563,13 +556,4 @@ fn decode_base64(text: &[u8]) -> Vec<u8> {
         }
     }
     bytes
-}
-
-fn message(record: &AccessRecord<'_>) -> Vec<u8> {
-    let line = record.request_line.without_protocol();
-    let digit = |place| b'0' + u8::try_from(record.status / place % 10).unwrap_or_default();
-    let mut message = Vec::with_capacity(line.len() + 4);
-    message.extend_from_slice(line);
-    message.extend_from_slice(&[b' ', digit(100), digit(10), digit(1)]);
-    message
 }

@@ -1,11 +1,12 @@
 //! What is told of a request that has ended.
 
+use super::header_names::HeaderNames;
 use super::request_line::RequestLine;
 use crate::call_times::CallTimes;
 use crate::message::inbound::Inbound;
 use crate::message::response_head::{lines, split_line};
 use crate::trace::Trace;
-use memchr::memchr;
+use memchr::memchr2_iter;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +21,8 @@ pub struct AccessRecord<'a> {
     pub request_line: RequestLine<'a>,
     /// The request; none where it was not understood, or was another process's.
     pub request: Option<&'a Inbound>,
+    /// The names of its headers.
+    pub header_names: HeaderNames,
     /// The status code sent; 0 if none was, or that is not known.
     pub status: u16,
     /// Bytes of the response's body.
@@ -60,7 +63,17 @@ impl Severity {
     }
 }
 
-impl AccessRecord<'_> {
+impl<'a> AccessRecord<'a> {
+    /// The first value of the request's header `name`, in lower case.
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.request.filter(|request| self.may_have(request, name))?.header(name)
+    }
+
+    /// Whether the request may have a header called `name`, in lower case.
+    pub fn may_have(&self, request: &Inbound, name: &str) -> bool {
+        self.header_names.may_have(request, name)
+    }
+
     /// By its status.
     pub fn severity(&self) -> Severity {
         match self.status {
@@ -123,15 +136,16 @@ impl Said {
 
     /// The first value of the response's header `name`.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let mut rest = self.head.as_slice();
-        while let Some(end) = memchr(b'\n', rest) {
-            rest = rest.get(end + 1..)?;
-            // Most are told apart by where their colon is not.
-            if rest.get(name.len()) == Some(&b':') && rest.get(..name.len())?.eq_ignore_ascii_case(name.as_bytes()) {
-                return lines(rest).next().map(|line| split_line(line).1);
-            }
-        }
-        None
+        let first = *name.as_bytes().first()?;
+        let is_named = |line: &[u8]| {
+            line.get(name.len()) == Some(&b':')
+                && line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        // Fewer letters are the first of this name than there are lines.
+        let begins = memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), &self.head);
+        let mut named = begins.filter(|at| *at > 0 && self.head.get(at - 1) == Some(&b'\n'));
+        let at = named.find(|at| self.head.get(*at..).is_some_and(is_named))?;
+        lines(self.head.get(at..)?).next().map(|line| split_line(line).1)
     }
 
     /// How many headers the response has.

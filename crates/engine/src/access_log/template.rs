@@ -4,8 +4,9 @@
 //! are words: `%(uri)`. A template may have both.
 
 use super::date::DateForm;
-use super::field::{self, Field, Moment, Time, Unit, Wanted};
+use super::field::{self, Field, Moment, Time, Wanted};
 use super::request_line::Part;
+use super::value::Unit;
 
 /// A part of a template.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The account of a request: what is counted and logged once it has ended, however that was.
 
+use crate::access_log::header_names::HeaderNames;
 use crate::access_log::record::{AccessRecord, Keeper, ServedBy};
 use crate::access_log::request_line::RequestLine;
 use crate::call_times::CallTimes;
@@ -31,6 +32,7 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
         client: call.client,
         request_line: RequestLine::of(&call.request_line),
         request: None,
+        header_names: HeaderNames::default(),
         status: call.status,
         body_bytes: call.body_bytes,
         duration_ns: call.duration_ns,
@@ -131,6 +133,7 @@ impl Account<'_> {
                 .map_or_else(|| self.client.map(|client| client.ip()), |request| request.client(self.client).0),
             request_line: RequestLine::of(&self.request_line()),
             request,
+            header_names: HeaderNames::default(),
             status: self.status,
             body_bytes: self.body_bytes,
             duration_ns: self.duration_ns,

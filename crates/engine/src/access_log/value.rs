@@ -1,0 +1,163 @@
+//! The value of a field, and how it is written where it is no client's text.
+
+use super::appending::{push_ipv4, push_number};
+use super::date::{DateForm, Dates};
+use portico_wire::hexadecimal;
+use std::borrow::Cow;
+use std::io::Write as _;
+use std::net::IpAddr;
+
+/// In which unit a time is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds, with six decimals.
+    Seconds,
+    /// Whole seconds.
+    WholeSeconds,
+    /// Milliseconds, with three decimals.
+    Milliseconds,
+    /// Whole milliseconds.
+    WholeMilliseconds,
+    /// Whole microseconds.
+    Microseconds,
+    /// Nanoseconds.
+    Nanoseconds,
+}
+
+/// The value of a field.
+pub enum Value<'a> {
+    /// There is none.
+    Absent,
+    /// A number.
+    Number(u64),
+    /// A number that may have a fraction; finite.
+    Float(f64),
+    /// The status: a number that is written with three digits.
+    Status(u16),
+    /// Nanoseconds, to be given in a unit.
+    Time(u64, Unit),
+    /// A moment, nanoseconds since 1970.
+    Date(u64, DateForm),
+    /// An address.
+    Address(IpAddr),
+    /// A text, of which a client may have chosen each byte.
+    Text(&'a [u8]),
+    /// The same, where it had to be decoded.
+    Decoded(Box<[u8]>),
+    /// The same, and after it a status.
+    TextAndStatus(&'a [u8], u16),
+    /// So many of these bytes, as hexadecimal digits.
+    Hexadecimal([u8; 16], usize),
+    /// A text of the server's own, which needs no escape.
+    Own(&'a str),
+}
+
+impl Unit {
+    /// How many nanoseconds one is.
+    pub fn ns(self) -> u64 {
+        match self {
+            Unit::Seconds | Unit::WholeSeconds => 1_000_000_000,
+            Unit::Milliseconds | Unit::WholeMilliseconds => 1_000_000,
+            Unit::Microseconds => 1_000,
+            Unit::Nanoseconds => 1,
+        }
+    }
+
+    /// How many decimals it is written with.
+    pub fn decimals(self) -> usize {
+        match self {
+            Unit::Seconds => 6,
+            Unit::Milliseconds => 3,
+            Unit::WholeSeconds | Unit::WholeMilliseconds | Unit::Microseconds | Unit::Nanoseconds => 0,
+        }
+    }
+}
+
+impl Value<'_> {
+    /// As a number to compare with.
+    #[expect(clippy::cast_precision_loss, reason = "a number of 2^53 is compared with what somebody has written")]
+    pub fn number(&self) -> Option<f64> {
+        let read = |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse().ok();
+        match self {
+            Value::Number(number) => Some(*number as f64),
+            Value::Float(number) => Some(*number),
+            Value::Status(status) => Some((*status).into()),
+            Value::Time(ns, unit) => Some(*ns as f64 / unit.ns() as f64),
+            Value::Text(text) => read(text),
+            Value::Decoded(text) => read(text),
+            Value::Own(text) => text.parse().ok(),
+            Value::Absent | Value::Date(..) | Value::Address(_) | Value::TextAndStatus(..) | Value::Hexadecimal(..) => {
+                None
+            }
+        }
+    }
+
+    /// As a text to compare with.
+    pub fn text(&self) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Value::Absent => None,
+            Value::Text(text) => Some((*text).into()),
+            Value::Decoded(text) => Some(text.as_ref().into()),
+            Value::TextAndStatus(text, status) => {
+                let mut all = text.to_vec();
+                push_after(&mut all, *status);
+                Some(all.into())
+            }
+            Value::Own(text) => Some(text.as_bytes().into()),
+            // Whole ones.
+            Value::Time(ns, unit) => Some((ns / unit.ns()).to_string().into_bytes().into()),
+            _ => {
+                let mut text = Vec::new();
+                self.push(&mut text, &mut Dates::default());
+                Some(text.into())
+            }
+        }
+    }
+
+    /// Appends it, where it is no client's text.
+    pub fn push(&self, line: &mut Vec<u8>, dates: &mut Dates) {
+        match self {
+            Value::Absent | Value::Text(_) | Value::Decoded(_) | Value::TextAndStatus(..) => {}
+            Value::Number(number) => push_number(line, *number),
+            // Writing to a Vec cannot fail.
+            Value::Float(number) => drop(write!(line, "{number}")),
+            // Three digits, whatever reads the line.
+            Value::Status(status) => line.extend_from_slice(&three_digits(*status)),
+            Value::Time(ns, unit) => push_time(line, *ns, *unit),
+            Value::Date(wall_ns, form) => dates.push(line, *form, *wall_ns),
+            Value::Address(IpAddr::V4(address)) => push_ipv4(line, *address),
+            Value::Address(address) => drop(write!(line, "{address}")),
+            Value::Hexadecimal(bytes, count) => {
+                for byte in &bytes[..*count] {
+                    line.extend_from_slice(&hexadecimal(*byte));
+                }
+            }
+            Value::Own(text) => line.extend_from_slice(text.as_bytes()),
+        }
+    }
+}
+
+/// Appends a space and the three digits of a status.
+pub fn push_after(line: &mut Vec<u8>, status: u16) {
+    let [first, second, third] = three_digits(status);
+    line.extend_from_slice(&[b' ', first, second, third]);
+}
+
+fn three_digits(status: u16) -> [u8; 3] {
+    [100, 10, 1].map(|place| b'0' + u8::try_from(status / place % 10).unwrap_or_default())
+}
+
+fn push_time(line: &mut Vec<u8>, ns: u64, unit: Unit) {
+    let (per_unit, decimals) = (unit.ns(), unit.decimals());
+    push_number(line, ns / per_unit);
+    let mut rest = ns % per_unit;
+    let mut place = per_unit;
+    if decimals > 0 {
+        line.push(b'.');
+    }
+    for _ in 0..decimals {
+        place /= 10;
+        line.push(b'0' + u8::try_from(rest / place).unwrap_or(9));
+        rest %= place;
+    }
+}
