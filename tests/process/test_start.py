@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,43 @@ def application(environ, start_response):
         "portico.process.sockets",
         "portico.process.inherited",
     }
+
+
+COMMAND_LINE = """
+import os, sys
+before = set(sys.modules)
+def execve(*arguments):
+    os.write(1, " ".join(set(sys.modules) - before).encode())
+    os._exit(0)
+os.execve = execve
+from portico.cli import main
+main()
+"""
+
+
+def test_a_usual_start_imports_nothing_that_it_has_no_need_of(tmp_path: Path) -> None:
+    """Neither a parser of options nor one of TOML, nor what these load: a start is mostly imports."""
+    (tmp_path / "shop.py").write_text(HELLO)
+    (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["portico-server"]\n')
+    command = [sys.executable, "-c", COMMAND_LINE, "run", "shop", "-b", "127.0.0.1:0", "-w", "2"]
+    found = subprocess.run([*command, "--control", "off"], cwd=tmp_path, capture_output=True, check=True)
+    loaded = found.stdout.decode().split()
+    others = {name for name in loaded if not name.startswith("portico")}
+    assert others <= {"__future__", "_socket", "errno", "pwd", "resource"}
+    ours = {name for name in loaded if name.startswith("portico")}
+    assert not ours & {"portico.commands", "portico.config.file", "portico.config.finding"}
+    assert len(ours) < 70
+
+
+def test_an_interrupted_start_is_one_word(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "portico.toml")
+    command = [sys.executable, "-m", "portico", "run", "shop"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    # Opens once it reads there.
+    with open(tmp_path / "portico.toml", "w"):
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == (None, "\nAborted!\n")
+    assert process.returncode == 1
 
 
 def test_gives_the_application_its_directory_paths_variables_and_arguments(

@@ -5,17 +5,12 @@ Runs in the process of the command line, after config/sources.py and before anyt
 
 from __future__ import annotations
 
-import difflib
-import importlib.util
 import os
-from collections.abc import Iterator, Mapping
 
 from portico.config.addresses import parse_address
 from portico.config.clashes import clashes
-from portico.config.document import SURELY_MEANT
 from portico.config.error_pages import in_error_pages
-from portico.config.file import VARIABLE
-from portico.config.finding import why_none_was_found
+from portico.config.file_names import VARIABLE
 from portico.config.kinds import LogFile
 from portico.config.log_daemon import is_log_daemon
 from portico.config.reach import is_reached_from_elsewhere
@@ -26,6 +21,10 @@ from portico.config.standard_output import STANDARD_OUTPUT
 from portico.config.values import AUTO
 from portico.config.working_directory import working_directory
 from portico.errors import quoted, raise_mistakes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _PREFIX = "PORTICO_"
 
@@ -46,7 +45,7 @@ def check(settings: Settings) -> None:
 
 
 def _in_installed(settings: Settings) -> Iterator[str]:
-    if asks_dns(settings.routes) and importlib.util.find_spec("dns") is None:
+    if asks_dns(settings.routes) and not _is_installed("dns"):
         yield (
             "resolver: expected the package dnspython, since an [[upstream]] asks the DNS, got none: "
             "pip install 'portico-server[dns]'"
@@ -62,8 +61,10 @@ _OF_OTLP = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.t
 
 
 def _is_installed(name: str) -> bool:
+    from importlib.util import find_spec
+
     try:
-        return importlib.util.find_spec(name) is not None
+        return find_spec(name) is not None
     except ModuleNotFoundError:
         # One of those that it is in.
         return False
@@ -88,6 +89,11 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     sentences = []
     for variable in sorted(environment):
         if variable.startswith(_PREFIX) and variable not in known:
+            # Here, because few have any.
+            import difflib
+
+            from portico.config.document import SURELY_MEANT
+
             # What all of them begin with makes none similar.
             name = variable.removeprefix(_PREFIX)
             names = [each.removeprefix(_PREFIX) for each in known]
@@ -135,6 +141,9 @@ def _in_app(settings: Settings) -> list[str]:
     if (settings.pools is not None or needs_no_application(settings.routes)) and not settings.app:
         return []
     if not settings.app:
+        # Here, because most name one.
+        from portico.config.finding import why_none_was_found
+
         return [why_none_was_found(settings, working_directory(settings), os.environ)]
     if settings.factory and "(" in settings.app:
         origins = [settings.origins[row.attribute] for row in (Settings.app, Settings.factory)]
