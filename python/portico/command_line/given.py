@@ -7,7 +7,6 @@ import os
 from portico.command_line.parameters import FILE, POOL, POOL_WAYS, WRITTEN
 from portico.config.check import left_out, unknown_variables
 from portico.config.find_file import find_file
-from portico.config.routes.table import needs_no_application
 from portico.config.settings import Settings
 from portico.config.sources import GUNICORN_VARIABLE, raw_arguments, resolve, what_was_found
 from portico.config.working_directory import working_directory
@@ -44,10 +43,14 @@ def read_settings(values: dict[str, Any]) -> Settings:
         from portico.process.virtual_environment import enter_virtual_environment
 
         enter_virtual_environment(settings)
-    if settings.app or settings.pools is not None or needs_no_application(settings.routes):
+    if settings.app or settings.pools is not None:
         return settings
     # Here, because most name one.
     from portico.config.finding import find_application
+    from portico.config.routes.table import needs_no_application
+
+    if needs_no_application(settings.routes):
+        return settings
 
     return find_application(settings, working_directory(settings), os.environ)
 

@@ -10,7 +10,7 @@ import os
 import pwd
 
 from portico.config.capabilities import NONE
-from portico.config.identity import UNCHANGED, Identity
+from portico.config.identity import UNCHANGED, Identity, is_identity_given
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.errors import quoted, raise_mistakes
@@ -27,7 +27,7 @@ def identity_of(settings: Settings) -> Identity | None:
 
     Raises OperatorError with a sentence for each user and group that there is none of.
     """
-    if not (settings.user or settings.group or settings.groups):
+    if not is_identity_given(settings):
         return None
     mistakes: list[str] = []
     entry = _user(settings, mistakes)

@@ -13,6 +13,7 @@ import stat
 from portico.config.address import Address
 from portico.config.addresses import FIRST_INHERITED_FD
 from portico.errors import BindError, quoted
+from portico.process.invocation import COUNT_OF_ACTIVATION
 from portico.process.plain_socket import Socket
 from portico.process.service_manager.stored_name import is_stored_name
 from portico.process.service_manager.stored_sockets import StoredSockets
@@ -75,11 +76,14 @@ class Activation:
         return f"systemd passed on no socket of this name (FileDescriptorName=); there is {names}"
 
 
+NOTHING_PASSED_ON = Activation({})
+
+
 def read_activation(environment: Mapping[str, str], *, pid: int) -> Activation:
     """Return what systemd passes on to the process `pid` by `environment`, as in sd_listen_fds(3)."""
-    count, receiver = environment.get("LISTEN_FDS", ""), environment.get("LISTEN_PID", "")
+    count, receiver = environment.get(COUNT_OF_ACTIVATION, ""), environment.get("LISTEN_PID", "")
     if not count or count == "0":
-        return Activation({})
+        return NOTHING_PASSED_ON
     if receiver != str(pid):
         return Activation(
             {},

@@ -14,6 +14,7 @@ from portico import log
 from portico.config.address import Address
 from portico.config.addresses import parse_address
 from portico.config.check import warnings
+from portico.config.identity import are_privileges_given_up, is_identity_given
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.config.working_directory import working_directory
@@ -22,11 +23,9 @@ from portico.process.control.opening import open_control
 from portico.process.descriptor_limit import check_descriptor_limit, raise_descriptor_limit
 from portico.process.handed_file import write_file
 from portico.process.import_path import import_path
-from portico.process.inherited import read_activation
-from portico.process.invocation import DRY_RUN_VARIABLE, this_invocation
+from portico.process.invocation import COUNT_OF_ACTIVATION, DRY_RUN_VARIABLE, this_invocation
 from portico.process.pid_file import remove_pid_file, write_pid_file
 from portico.process.plan import MARSHAL_FORMAT, Listener, Plan, dump_plan
-from portico.process.privilege_trial import try_privileges
 from portico.process.sockets import bind_all
 from portico.process.standard_streams import write_errors_to
 
@@ -34,7 +33,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from portico.config.identity import Identity
     from portico.process.dry_run_report import DryRunRequest
+    from portico.process.inherited import Activation
 
 # Like `-m portico.process`, but without `runpy` (0.7 MB), and with the import path of this process before
 # anything is imported by it.
@@ -106,7 +107,7 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         raise OperatorError("cannot find the Python interpreter: sys.executable is empty")
     check_descriptor_limit(settings)
     directory = working_directory(settings)
-    identity, remark = try_privileges(settings, directory)
+    identity, remark = _identity(settings, directory)
     hooks, remarks = _hooks(settings, directory)
     for sentence in filter(None, [remark, *remarks]):
         log.say(sentence)
@@ -115,7 +116,7 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         # Before sockets and logs are made.
         os.umask(settings.umask)
     addresses = [absolute(parse_address(text), directory) for text in settings.bind]
-    activation = read_activation(os.environ, pid=os.getpid())
+    activation = _activation()
     listeners = bind_all(
         addresses,
         backlog=settings.backlog,
@@ -123,8 +124,9 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         activation=activation,
         kept=request.listeners if request else (),
     )
-    for sentence in activation.unused([listener.fd for listener in listeners]):
-        log.say(sentence)
+    if activation is not None:
+        for sentence in activation.unused([listener.fd for listener in listeners]):
+            log.say(sentence)
     admin = _bind_admin(settings, directory, listeners, request)
     worker_count, worker_reason = _worker_count(settings)
     if warning := raise_descriptor_limit(settings):
@@ -151,6 +153,22 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         worker_reason=worker_reason,
         started_at_s=started_at_s,
     )
+
+
+def _identity(settings: Settings, directory: str) -> tuple[Identity | None, str]:
+    if not (is_identity_given(settings) or are_privileges_given_up(settings, None)):
+        return None, ""
+    from portico.process.privilege_trial import try_privileges
+
+    return try_privileges(settings, directory)
+
+
+def _activation() -> Activation | None:
+    if COUNT_OF_ACTIVATION not in os.environ:
+        return None
+    from portico.process.inherited import read_activation
+
+    return read_activation(os.environ, pid=os.getpid())
 
 
 def _hooks(settings: Settings, directory: str) -> tuple[tuple[str, ...], list[str]]:

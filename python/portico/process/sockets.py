@@ -14,7 +14,6 @@ import sys
 
 from portico.config.address import Address
 from portico.errors import BindError, quoted
-from portico.process.inherited import Activation, inherited_place, open_inherited
 from portico.process.plain_socket import Socket
 from portico.process.plan import Listener
 
@@ -22,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from portico.process.inherited import Activation
     from portico.process.service_manager.stored_sockets import StoredSockets
 
 _MODE_FOR_A_GROUP = 0o660
@@ -47,7 +47,7 @@ def bind_all(
     the kernel gives up what a client does not take (0: its own limits hold). Raises BindError if one fails,
     which names `option` as the way to another one.
     """
-    activation = activation or Activation({})
+    stored = None if activation is None else activation.stored
     still = [
         _still(address, listener) for address in addresses for listener in kept if _is_at(address, listener)
     ]
@@ -59,13 +59,14 @@ def bind_all(
             if address.is_inherited:
                 listeners.extend(_take_over(address, activation, listeners, write_timeout_s))
         restored = {
-            id(address): _restored(address, addresses, activation.stored, backlog, write_timeout_s)
+            id(address): _restored(address, addresses, stored, backlog, write_timeout_s)
             for address in addresses
             if not address.is_inherited
         }
         listeners += filter(None, restored.values())
         # Before anything is bound: it may be in the way.
-        activation.stored.give_back()
+        if stored is not None:
+            stored.give_back()
         for address in addresses:
             if restored.get(id(address), True):
                 continue
@@ -97,7 +98,7 @@ def _still(address: Address, listener: Listener) -> Listener:
 def _restored(
     address: Address,
     addresses: Sequence[Address],
-    stored: StoredSockets,
+    stored: StoredSockets | None,
     backlog: int,
     write_timeout_s: float,
 ) -> Listener | None:
@@ -217,10 +218,13 @@ def _tune(listener: Socket, write_timeout_s: float) -> None:
 
 
 def _take_over(
-    address: Address, activation: Activation, taken: Sequence[Listener], write_timeout_s: float
+    address: Address, activation: Activation | None, taken: Sequence[Listener], write_timeout_s: float
 ) -> Iterator[Listener]:
     """Yield the inherited sockets that `address` means; their file, if any, is not ours to remove."""
-    for fd in activation.descriptors(address):
+    # Here, because few have any.
+    from portico.process.inherited import NOTHING_PASSED_ON, inherited_place, open_inherited
+
+    for fd in (activation or NOTHING_PASSED_ON).descriptors(address):
         for other in taken:
             if other.fd == fd:
                 raise BindError(address, f"descriptor {fd} is taken for {other.address} already")
