@@ -8,11 +8,11 @@ a bad value is reported alike wherever it came from. Options of other servers ar
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 from portico import log
-from portico.command_line.plain import read_plain
 from portico.errors import EXIT_UNEXPECTED, OperatorError
 from portico.process.standard_streams import open_standard_streams
 
@@ -21,8 +21,13 @@ def main() -> None:
     """Entry point of `portico` and of `python -m portico`."""
     try:
         open_standard_streams()
+        # What a start makes is kept until the exec, so that a collection would find nothing.
+        gc.disable()
+        from portico.command_line.plain import read_plain
+
         values = read_plain(sys.argv[1:], os.environ)
         if values is None:
+            gc.enable()
             # Here, because it takes longer than a whole start.
             from portico.commands.all import commands
 

@@ -51,7 +51,6 @@ def read_settings(values: dict[str, Any]) -> Settings:
 
     if needs_no_application(settings.routes):
         return settings
-
     return find_application(settings, working_directory(settings), os.environ)
 
 

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from portico.process.inherited import Activation
 
 # Like `-m portico.process`, but without `runpy` (0.7 MB), and with the import path of this process before
-# anything is imported by it.
+# anything is imported by it. No collection looks at what is imported, meanwhile or later: it stays.
 _BOOTSTRAP = (
     "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
-    "file.close(); from {module} import main; main(plan)"
+    "file.close(); import gc; gc.disable(); from {module} import main; gc.freeze(); gc.enable(); main(plan)"
 )
 
 
