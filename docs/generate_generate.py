@@ -7,7 +7,7 @@ import shlex
 from dataclasses import replace
 
 import click
-from portico.cli import commands
+from portico.commands.all import commands
 from portico.config.setting import Setting
 from portico.config.settings import TABLE
 from portico.config.sources import resolve

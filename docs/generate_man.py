@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portico.cli import commands
+from portico.commands.all import commands
 from portico.commands.man import manual_page
 
 if __name__ == "__main__":

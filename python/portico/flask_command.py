@@ -9,7 +9,7 @@ from typing import Any
 import click
 from flask.cli import NoAppException, ScriptInfo, pass_script_info
 
-from portico.config.file import find_file
+from portico.config.find_file import find_file
 from portico.config.settings import Settings
 from portico.config.sources import resolve
 from portico.dev.launch import develop

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import _thread
 
-from portico import _core
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,12 +39,17 @@ def critical(message: str) -> None:
 
 def say(sentence: str) -> None:
     """Tell whoever starts portico, before there is a supervisor; waits only briefly for who reads."""
+    from portico import _core
+
     _core.configure_log("info", False)
     _write_lines(f"portico: {sentence}")
     _core.flush_log(_PATIENCE_S)
 
 
 def _log(level: str, message: str) -> None:
+    # Here and not above: a command line that has nothing to say has no need of the engine.
+    from portico import _core
+
     try:
         _core.log(level, message)
     except UnicodeEncodeError:
@@ -54,6 +57,8 @@ def _log(level: str, message: str) -> None:
 
 
 def _write_lines(text: str) -> None:
+    from portico import _core
+
     try:
         _core.log_lines(text)
     except UnicodeEncodeError:

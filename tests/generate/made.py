@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from click.testing import CliRunner
-from portico.cli import commands
+from portico.commands.all import commands
 from portico.config.settings import TABLE
 
 _SETTINGS_OF_OTHERS = {name: None for row in TABLE for name in (*row.environment, "PORT")}

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner
-from portico.cli import commands
+from portico.commands.all import commands
 from portico.config.settings import TABLE
 from portico.errors import OperatorError
 

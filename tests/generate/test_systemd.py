@@ -12,10 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 from click import Context
-from portico.cli import commands
-from portico.command_line.given import raw_arguments
+from portico.commands.all import commands
 from portico.config.settings import Settings
-from portico.config.sources import resolve
+from portico.config.sources import raw_arguments, resolve
 from portico.errors import OperatorError
 from portico.process.descriptor_limit import wanted_descriptors
 from support.server import TESTS, free_port
@@ -186,7 +185,7 @@ def test_the_runtime_directory_goes_with_the_service_unless_a_socket_is_in_it(
 
 RAISE = """
 import resource, sys
-from portico.config.sources import resolve
+from portico.config.sources import raw_arguments, resolve
 from portico.process.descriptor_limit import raise_descriptor_limit
 limit, connections = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, limit), limit))

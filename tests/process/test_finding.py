@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from portico.cli import commands
+from portico.commands.all import commands
 from support.waiting import wait_until
 
 from .conftest import Portico, Start

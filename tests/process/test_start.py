@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import portico as installed
 import pytest
 from portico.config.check import warnings
 from portico.config.sources import resolve
@@ -60,6 +62,50 @@ def application(environ, start_response):
         "portico.process.sockets",
         "portico.process.inherited",
     }
+
+
+COMMAND_LINE = """
+import gc, os, sys
+gc.collect()
+gc.callbacks.append(lambda phase, details: os.write(2, phase.encode()))
+before = set(sys.modules)
+def execve(*arguments):
+    os.write(1, " ".join(set(sys.modules) - before).encode())
+    os._exit(0)
+os.execve = execve
+from portico.cli import main
+main()
+"""
+
+
+def test_a_usual_start_imports_nothing_that_it_has_no_need_of(tmp_path: Path) -> None:
+    """No parser of options or of TOML, nor what these load, nor the engine: a start is mostly imports."""
+    (tmp_path / "shop.py").write_text(HELLO)
+    (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["portico-server"]\n')
+    # -S: without what packages that are installed here import in each interpreter.
+    command = [sys.executable, "-S", "-c", COMMAND_LINE, "run", "shop", "-b", "127.0.0.1:0", "-w", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(installed.__file__).parents[1])}
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    # One before it is known which command it is.
+    assert found.stderr.count(b"start") <= 1
+    loaded = found.stdout.decode().split()
+    others = {name for name in loaded if not name.startswith("portico")}
+    assert others <= {"__future__", "_socket", "errno", "itertools", "resource"}
+    ours = {name for name in loaded if name.startswith("portico")}
+    unwanted = ("_core", "commands", "config.file", "config.finding", "config.routes", "process.inherited")
+    assert not ours & {f"portico.{name}" for name in unwanted}
+    assert len(ours) <= 62
+
+
+def test_an_interrupted_start_is_one_word(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "portico.toml")
+    command = [sys.executable, "-m", "portico", "run", "shop"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    # Opens once it reads there.
+    with open(tmp_path / "portico.toml", "w"):
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == (None, "\nAborted!\n")
+    assert process.returncode == 1
 
 
 def test_gives_the_application_its_directory_paths_variables_and_arguments(

@@ -256,7 +256,7 @@ while written < {size}:
 """
 MEASURED = """
 import sys
-from portico.cli import commands
+from portico.commands.all import commands
 commands.main(["report", "-", "--json", "figures.json"], standalone_mode=False)
 # Not getrusage: what that tells begins with the memory of who has forked this process.
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from portico import __version__
-from portico.cli import commands
+from portico.commands.all import commands
 from portico.commands.man import manual_page
 from portico.config.manual import manual
 from portico.config.settings import TABLE, by_group

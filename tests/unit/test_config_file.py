@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from portico.config.file import find_file, read_file
+from portico.config.file import read_file
+from portico.config.find_file import find_file
 from portico.config.settings import Settings
 from portico.config.sources import resolve
 from portico.errors import OperatorError
@@ -209,6 +211,37 @@ def test_a_pyproject_of_others_is_left_alone(folder: Path, text: str) -> None:
     assert file is None or not file.values
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[tool.portico.processes]\nthreads = 3",
+        "[ tool . portico . processes ] # ours\nthreads = 3",
+        "['tool'.\"portico\".processes]\nthreads = 3",
+        '[\t"tool" ]\nportico.processes.threads = 3',
+        "\ufeff[tool]\nportico = {processes = {threads = 3}}",
+        "tool.portico.processes.threads = 3",
+        "tool = {ruff = {select = [\n'E',\n]}, portico = {processes = {threads = 3}}}",
+        "tool = {ruff = {select = [\n'E',\n], ignore = []}, 'portico' = {processes = {threads = 3}}}",
+        '["\\u0074ool".portico.processes]\nthreads = 3',
+        "[tool.black]\nline-length = 99\n[tool.portico]\nprocesses.threads = 3",
+    ],
+)
+def test_a_table_of_ours_is_found_however_it_is_written(folder: Path, text: str) -> None:
+    Path("pyproject.toml").write_text(text, "utf-8")
+    file = find_file(None, {})
+    assert file is not None
+    assert (file.values, file.mistakes) == ({"threads": 3}, [])
+
+
+def test_a_pyproject_that_only_names_portico_is_not_parsed(folder: Path) -> None:
+    text = '[project]\ndependencies = ["portico-server"]\n[project.scripts]\nportico = "portico.cli:main"\n'
+    Path("pyproject.toml").write_text(f"{text}[tool.ruff]\nline-length = 99\n")
+    code = "import sys; from portico.config.find_file import find_file; print(find_file(None, {})); "
+    code += "print('tomllib' in sys.modules or 'tomli' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["None", "False"]
+
+
 def test_none_is_no_file(folder: Path) -> None:
     Path("portico.toml").write_text("not TOML at all")
     assert find_file("none", {}) is None
@@ -338,8 +371,6 @@ def test_line_ends_and_marks_of_other_systems_are_fine(folder: Path) -> None:
 
 def test_what_is_supervised_never_imports_a_reader_of_toml() -> None:
     """tests/process/test_start.py looks at a running one; this is the reason, by import."""
-    import subprocess
-
     loaded = subprocess.run(
         [sys.executable, "-c", "import portico.process.__main__, sys; print(*sys.modules)"],
         capture_output=True,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from portico.config.check import check_app
-from portico.config.finding import find_application, what_was_found, why_none_was_found
+from portico.config.finding import find_application, why_none_was_found
 from portico.config.settings import Settings
-from portico.config.sources import resolve
+from portico.config.sources import resolve, what_was_found
 from portico.errors import OperatorError
 
 MANAGE = """

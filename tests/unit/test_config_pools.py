@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from portico.config.file import find_file
+from portico.config.find_file import find_file
 from portico.config.pools import file_name, router_settings
 from portico.config.settings import Settings
 from portico.config.sources import resolve

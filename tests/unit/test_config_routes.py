@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from portico.cli import commands
-from portico.config.file import FileValues, find_file, read_file
+from portico.commands.all import commands
+from portico.config.file import FileValues, read_file
+from portico.config.find_file import find_file
 from portico.config.routes.hosts import read_host
 from portico.config.routes.kinds import ResolverAddress, ServerName, UpstreamAddress
 from portico.config.routes.outcome import location, outcome

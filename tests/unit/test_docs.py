@@ -7,7 +7,7 @@ from runpy import run_path
 
 import pytest
 from portico import errors
-from portico.cli import commands
+from portico.commands.all import commands
 from portico.commands.man import manual_page
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from portico.cli import commands
+from portico.commands.all import commands
 from portico.config.routes.keys import ONCE, TABLES
 from portico.config.settings import TABLE as SETTINGS
 from portico.errors import OperatorError

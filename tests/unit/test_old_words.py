@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 import pytest
-from portico.cli import commands
 from portico.command_line.options import flags_of
+from portico.commands.all import commands
 from portico.config.old_words.reading import SERVERS, understand, understand_variable
 from portico.config.old_words.word import Becomes, Clash, OldWord, Same
 from portico.errors import OperatorError

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from portico.config.file import NONE, VARIABLE
+from portico.command_line.parameters import FILE, POOL, POOL_WAYS
+from portico.config.file_names import NONE, VARIABLE
 from portico.config.kinds import Choice, Directory, Flag, Kind, LogFile
 from portico.config.old_words.reading import Option
 from portico.config.setting import Setting
@@ -16,13 +17,6 @@ from portico.config.settings import TABLE
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-FILE = "config_file"
-"""A parameter that is no setting: which file to read."""
-POOL = "pool"
-"""Another: which of its pools to serve."""
-POOL_WAYS = "pool_ways"
-"""What the server of all pools passes on to each: its socket, the line between both, where it is asked."""
 
 
 @functools.cache

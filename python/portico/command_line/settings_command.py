@@ -9,11 +9,9 @@ from typing import Any
 import click
 
 from portico.command_line.options import flags_of, parameters
+from portico.command_line.parameters import WRITTEN
 from portico.command_line.settings_help import format_all, format_brief, help_all, shows_all
 from portico.config.old_words.reading import NEAR, understand
-
-WRITTEN = f"{__name__}.written"
-"""In a context's `meta`: the options of other servers that were given, by parameter."""
 
 
 class SettingsCommand(click.Command):
@@ -44,7 +42,7 @@ class SettingsCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
             understood = understand(args, flags_of(self, ctx))
-            ctx.meta[WRITTEN] = understood.written
+            ctx.params[WRITTEN] = understood.written
             args = understood.words
         try:
             return super().parse_args(ctx, args)

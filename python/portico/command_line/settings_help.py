@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from portico.command_line.options import FILE, POOL, parameters
-from portico.config.file import NONE
+from portico.command_line.options import parameters
+from portico.command_line.parameters import FILE, POOL
+from portico.config.file_names import NONE
 from portico.config.kinds import Choice
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, by_group

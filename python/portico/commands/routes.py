@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from portico.command_line.options import FILE, file_option
+from portico.command_line.options import file_option
+from portico.command_line.parameters import FILE
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

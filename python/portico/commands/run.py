@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from portico import log
-from portico.command_line.given import read_settings, remarks
 from portico.command_line.settings_command import SettingsCommand
-from portico.config.check import check
-
-_STARTED_AT_S = time.monotonic()
 
 
 def _run(**values: Any) -> None:
-    settings = read_settings(values)
-    for sentence in remarks(settings):
-        log.say(sentence)
-    check(settings)
-    from portico.process.launch import launch
+    from portico.command_line.start import start
 
-    launch(settings, started_at_s=_STARTED_AT_S)
+    start(values)
 
 
 COMMAND = SettingsCommand(

@@ -6,17 +6,20 @@ the exec in the plan.
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
-from typing import Any
 
 from portico.config.capabilities import NONE
-from portico.config.identity import UNCHANGED, Identity
-from portico.config.setting import Setting
+from portico.config.identity import UNCHANGED, Identity, is_identity_given
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.errors import quoted, raise_mistakes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from portico.config.setting import Setting
 
 
 def identity_of(settings: Settings) -> Identity | None:
@@ -24,7 +27,7 @@ def identity_of(settings: Settings) -> Identity | None:
 
     Raises OperatorError with a sentence for each user and group that there is none of.
     """
-    if not (settings.user or settings.group or settings.groups):
+    if not is_identity_given(settings):
         return None
     mistakes: list[str] = []
     entry = _user(settings, mistakes)
@@ -67,6 +70,9 @@ def _user(settings: Settings, mistakes: list[str]) -> pwd.struct_passwd | None:
 def _group(settings: Settings, row: Setting[Any], group: str, mistakes: list[str]) -> int:
     if group.isdecimal():
         return int(group)
+    # Here, because few name any.
+    import grp
+
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:

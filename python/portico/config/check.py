@@ -5,27 +5,22 @@ Runs in the process of the command line, after config/sources.py and before anyt
 
 from __future__ import annotations
 
-import difflib
-import importlib.util
 import os
-from collections.abc import Iterator, Mapping
 
 from portico.config.addresses import parse_address
 from portico.config.clashes import clashes
-from portico.config.document import SURELY_MEANT
-from portico.config.error_pages import in_error_pages
-from portico.config.file import VARIABLE
-from portico.config.finding import why_none_was_found
+from portico.config.file_names import VARIABLE
 from portico.config.kinds import LogFile
 from portico.config.log_daemon import is_log_daemon
-from portico.config.reach import is_reached_from_elsewhere
-from portico.config.routes.table import Routes, asks_dns, needs_no_application
-from portico.config.routes.tls import in_tls, unverified
 from portico.config.settings import TABLE, Settings
 from portico.config.standard_output import STANDARD_OUTPUT
 from portico.config.values import AUTO
 from portico.config.working_directory import working_directory
 from portico.errors import quoted, raise_mistakes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 _PREFIX = "PORTICO_"
 
@@ -36,7 +31,7 @@ def check(settings: Settings) -> None:
     mistakes = _in_directory(settings, directory)
     # What is wrong below a directory that cannot be entered, nobody can tell.
     rules = (
-        *(_in_import_path, _in_static_directories, _in_folders, in_error_pages, in_tls, _in_logs),
+        *(_in_import_path, _in_static_directories, *_rules_of_routes(settings), _in_logs),
         _in_admin_token,
     )
     below = [] if mistakes else [sentence for rule in rules for sentence in rule(settings, directory)]
@@ -45,12 +40,25 @@ def check(settings: Settings) -> None:
     raise_mistakes([*mistakes, *app, *elsewhere, *clashes(settings, directory), *below])
 
 
+def _rules_of_routes(settings: Settings) -> tuple[Callable[[Settings, str], Iterator[str]], ...]:
+    """Return those that hold of routes, and of what routes may have, too."""
+    if not (settings.routes or settings.error_pages):
+        return ()
+    from portico.config.error_pages import in_error_pages
+    from portico.config.routes.tls import in_tls
+
+    return (_in_folders, in_error_pages, in_tls)
+
+
 def _in_installed(settings: Settings) -> Iterator[str]:
-    if asks_dns(settings.routes) and importlib.util.find_spec("dns") is None:
-        yield (
-            "resolver: expected the package dnspython, since an [[upstream]] asks the DNS, got none: "
-            "pip install 'portico-server[dns]'"
-        )
+    if settings.routes:
+        from portico.config.routes.table import asks_dns
+
+        if asks_dns(settings.routes) and not _is_installed("dns"):
+            yield (
+                "resolver: expected the package dnspython, since an [[upstream]] asks the DNS, got none: "
+                "pip install 'portico-server[dns]'"
+            )
     if settings.otlp != "off" and not all(map(_is_installed, _OF_OTLP)):
         # Here, because few have one.
         from portico.otlp import MISSING
@@ -62,8 +70,10 @@ _OF_OTLP = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.t
 
 
 def _is_installed(name: str) -> bool:
+    from importlib.util import find_spec
+
     try:
-        return importlib.util.find_spec(name) is not None
+        return find_spec(name) is not None
     except ModuleNotFoundError:
         # One of those that it is in.
         return False
@@ -88,6 +98,11 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     sentences = []
     for variable in sorted(environment):
         if variable.startswith(_PREFIX) and variable not in known:
+            # Here, because few have any.
+            import difflib
+
+            from portico.config.document import SURELY_MEANT
+
             # What all of them begin with makes none similar.
             name = variable.removeprefix(_PREFIX)
             names = [each.removeprefix(_PREFIX) for each in known]
@@ -105,16 +120,23 @@ def left_out(settings: Settings) -> list[str]:
 
 def warnings(settings: Settings) -> list[str]:
     """Return a sentence for each thing that is no mistake, and most likely not meant so."""
-    return [*_as_root(settings), *unverified(settings)]
+    return [*_as_root(settings), *_of_routes(settings)]
+
+
+def _of_routes(settings: Settings) -> Iterator[str]:
+    if settings.routes:
+        from portico.config.routes.tls import unverified
+
+        yield from unverified(settings)
 
 
 def _as_root(settings: Settings) -> Iterator[str]:
     """Yield a sentence if the application will run as root, for clients of other machines."""
-    if (
-        os.geteuid()
-        or settings.user not in ("", "root", "0")
-        or not any(is_reached_from_elsewhere(parse_address(text)) for text in settings.bind)
-    ):
+    if os.geteuid() or settings.user not in ("", "root", "0"):
+        return
+    from portico.config.reach import is_reached_from_elsewhere
+
+    if not any(is_reached_from_elsewhere(parse_address(text)) for text in settings.bind):
         return
     yield (
         "portico runs as root, and the application with it: start it as a user of its own (User= of systemd, "
@@ -132,9 +154,13 @@ def _in_directory(settings: Settings, directory: str) -> list[str]:
 
 
 def _in_app(settings: Settings) -> list[str]:
-    if (settings.pools is not None or needs_no_application(settings.routes)) and not settings.app:
-        return []
     if not settings.app:
+        # Here, because most name one.
+        from portico.config.finding import why_none_was_found
+        from portico.config.routes.table import needs_no_application
+
+        if settings.pools is not None or needs_no_application(settings.routes):
+            return []
         return [why_none_was_found(settings, working_directory(settings), os.environ)]
     if settings.factory and "(" in settings.app:
         origins = [settings.origins[row.attribute] for row in (Settings.app, Settings.factory)]
@@ -169,6 +195,8 @@ def _in_static_directories(settings: Settings, directory: str) -> Iterator[str]:
 
 def _in_folders(settings: Settings, directory: str) -> Iterator[str]:
     """What rows of routes lead to."""
+    from portico.config.routes.table import Routes
+
     for action in Routes.load(settings.routes).actions if settings.routes else ():
         root = action.values.get("root", "")
         if action.table == "static" and not os.path.isdir(os.path.join(directory, root)):

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Collection, Iterator
-from typing import Any, TypeAlias
 
 from portico.config.address import Address
 from portico.config.addresses import parse_address
-from portico.config.setting import Setting
 from portico.config.settings import Settings
 from portico.config.values import AUTO
 
-_Clash: TypeAlias = "tuple[tuple[Setting[Any], ...], str]"
-"""The rows that do not go together, and a sentence."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from typing import Any, TypeAlias
+
+    from portico.config.setting import Setting
+
+    _Clash: TypeAlias = tuple[tuple[Setting[Any], ...], str]
+    """The rows that do not go together, and a sentence."""
 
 
 def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ()) -> list[str]:

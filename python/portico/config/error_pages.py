@@ -7,11 +7,14 @@ Runs in the process of the command line, and in the child of it that is what a w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 
 from portico.config.routes.table import Routes
 from portico.config.settings import Settings
 from portico.errors import quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 MOST_BYTES = 64 << 10
 """As the engine has it (crates/engine/src/files/error_pages.rs)."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from portico.config.document import Document
+from portico.config.file_names import OWN_TABLE, SHARED_NAME
 from portico.config.setting import Group, Setting, is_one_row
 from portico.config.settings import Settings, by_group
 from portico.config.table_reader import TableReader, TableValues
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
     from portico.config.routes.folder import Applications
     from portico.config.routes.table import Routes
 
-OWN_NAME = "portico.toml"
-SHARED_NAME = "pyproject.toml"
-NONE = "none"
-"""What is given in place of a path to have no file read."""
-VARIABLE = "PORTICO_CONFIG"
-
-_OWN_TABLE = ("tool", "portico")
-"""What is ours in a file that is shared."""
 ARRAYS = ("app",)
 """The tables of settings of which there may be several."""
 
@@ -59,25 +52,6 @@ class FileValues:
         self.origins: dict[str, str] = {}
         self.mistakes: list[str] = []
         self.unread: set[str] = set()
-
-
-def find_file(chosen: str | None, environment: Mapping[str, str]) -> FileValues | None:
-    """Return the values of the file `chosen`, else of the working directory's; None if there is none.
-
-    Raises OperatorError if the chosen one is not there, or is not TOML.
-    """
-    origin = "-c on the command line"
-    if chosen is None and (chosen := environment.get(VARIABLE, "").strip() or None):
-        origin = f"{VARIABLE} in the environment"
-    if chosen == NONE:
-        return None
-    if chosen is not None:
-        return read_file(chosen, environment, origin=origin)
-    if os.path.lexists(OWN_NAME):
-        return read_file(OWN_NAME, environment)
-    if os.path.lexists(SHARED_NAME) and "portico" in text_of_file(SHARED_NAME, ""):
-        return read_file(SHARED_NAME, environment)
-    return None
 
 
 def read_file(path: str, environment: Mapping[str, str], *, origin: str = "") -> FileValues:
@@ -116,10 +90,10 @@ class _Reader:
         path: tuple[str, ...] = ()
         if os.path.basename(self._found.path) != SHARED_NAME:
             return table, path
-        for key in _OWN_TABLE:
+        for key in OWN_TABLE:
             path = (*path, key)
             if is_chosen and key not in table:
-                sentence = f"expected a table [{'.'.join(_OWN_TABLE)}], got none"
+                sentence = f"expected a table [{'.'.join(OWN_TABLE)}], got none"
                 self._document.mistake(Place(1, 1), sentence)
                 return None
             table = table.get(key, {})
@@ -184,8 +158,8 @@ class _Reader:
     ) -> None:
         document = self._document
         hint = ""
-        if path[-1] == _OWN_TABLE[0] and not document.prefix:
-            hint = f"; [{'.'.join(_OWN_TABLE)}] is for {SHARED_NAME}"
+        if path[-1] == OWN_TABLE[0] and not document.prefix:
+            hint = f"; [{'.'.join(OWN_TABLE)}] is for {SHARED_NAME}"
         what = f"a table of {'.'.join(map(str, path[:-1])) or document.path}"
         document.unknown(path, what, known, elsewhere=elsewhere, hint=hint)
 

@@ -22,10 +22,9 @@ from portico.config.python_source import (
     values_of_variable,
 )
 from portico.config.settings import Settings
+from portico.config.sources import FOUND
 from portico.errors import quoted
 
-FOUND = "found: "
-"""How the origin of an application begins that nobody has named."""
 _MANAGE = "manage.py"
 _SETTINGS_VARIABLE = "DJANGO_SETTINGS_MODULE"
 _FLASK_VARIABLE = "FLASK_APP"
@@ -49,14 +48,6 @@ def find_application(settings: Settings, directory: str, environment: Mapping[st
     app = Settings.app.attribute
     origins = {**settings.origins, app: FOUND + why}
     return Settings({**settings.values, app: first.app}, origins, settings.routes)
-
-
-def what_was_found(settings: Settings) -> list[str]:
-    """Return a sentence about the application if it was found, for the operator to see; else none."""
-    origin = settings.origins[Settings.app.attribute]
-    if not origin.startswith(FOUND):
-        return []
-    return [f"no application was given: taking {settings.app}, because {origin.removeprefix(FOUND)}"]
 
 
 def why_none_was_found(settings: Settings, directory: str, environment: Mapping[str, str]) -> str:

@@ -25,6 +25,11 @@ class Identity:
         self.variables = variables
 
 
+def is_identity_given(settings: Settings) -> bool:
+    """Say whether it is said who workers are to be (accounts.py)."""
+    return bool(settings.user or settings.group or settings.groups)
+
+
 def are_privileges_given_up(settings: Settings, identity: Identity | None) -> bool:
     """Say whether a worker has to give up anything (process/privileges.py)."""
     return bool(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from portico.config.file import OWN_NAME, SHARED_NAME, VARIABLE
+from portico.config.file_names import OWN_NAME, SHARED_NAME, VARIABLE
 from portico.config.kinds import Flag
 from portico.config.setting import Setting
 from portico.config.settings import by_group

@@ -5,17 +5,20 @@ Runs in the process of the command line only.
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
-from portico.config.setting import Setting
 from portico.config.unfit import UnfitError
 from portico.errors import OperatorError, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from portico.config.setting import Setting
 
 
 def text_of(value: object) -> str:
     """Return the text of a value that has a type, for `parse`: no exponent, a flag's word."""
-    if isinstance(value, float) and math.isfinite(value):
+    # Not one that is infinite, or none at all.
+    if isinstance(value, float) and value - value == 0:
         # Here and not above: few values are fractions.
         from decimal import Decimal
 

@@ -6,18 +6,24 @@ touches nothing outside its arguments (config/file.py reads the file, config/che
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from portico.config.addresses import parse_port
 from portico.config.clashes import clashes
-from portico.config.file import FileValues
+from portico.config.kinds import Flag
 from portico.config.reading import parse
-from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings
 from portico.errors import OperatorError, quoted, raise_mistakes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from portico.config.file import FileValues
+    from portico.config.setting import Setting
+
 DEFAULT_ORIGIN = "the default"
+FOUND = "found: "
+"""How the origin of an application begins that nobody has named."""
 GUNICORN_VARIABLE = "GUNICORN_CMD_ARGS"
 """Options of gunicorn in the environment; config/old_words understands them."""
 PORT_ORIGIN = "PORT in the environment"
@@ -82,6 +88,25 @@ def resolve(
     if file is not None:
         take_pools(settings, file)
     return settings
+
+
+def raw_arguments(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """Return the texts of what was given, by setting name."""
+    texts: dict[str, Sequence[str]] = {}
+    for name, value in values.items():
+        if isinstance(value, bool):
+            texts[name] = (Flag().show(value),)
+        elif value is not None:
+            texts[name] = (value,) if isinstance(value, str) else tuple(value)
+    return texts
+
+
+def what_was_found(settings: Settings) -> list[str]:
+    """Return a sentence about the application if it was found, for the operator to see; else none."""
+    origin = settings.origins[Settings.app.attribute]
+    if not origin.startswith(FOUND):
+        return []
+    return [f"no application was given: taking {settings.app}, because {origin.removeprefix(FOUND)}"]
 
 
 def _take_routes(settings: Settings, file: FileValues) -> None:

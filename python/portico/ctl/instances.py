@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from portico.config.file import find_file
+from portico.config.find_file import find_file
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN, resolve
 from portico.config.working_directory import working_directory

@@ -22,6 +22,7 @@ import os
 import sys
 
 from portico import _core
+from portico.process.invocation import DRY_RUN_VARIABLE
 from portico.process.plan import MARSHAL_FORMAT, dump_listeners, load_listeners, load_plan
 from portico.process.signals import SUPERVISOR_SIGNALS, reset_signals, unblock_signals
 from portico.process.ways import Ways
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
     from portico.process.invocation import Invocation
     from portico.process.plan import Listener, Plan
-
-VARIABLE = "_PORTICO_DRY_RUN"
-"""Says to the child that it is one: the number of its end of the socketpair."""
 
 RECORD_VERSION = 1
 """Of what crosses from one version of portico to another: request, report, what an upgrade hands over.
@@ -202,7 +200,7 @@ def _become_command_line(
         if invocation.directory:
             os.chdir(invocation.directory)
         os.umask(invocation.umask)
-        variables = {**invocation.environment, VARIABLE: str(channel_fd)}
+        variables = {**invocation.environment, DRY_RUN_VARIABLE: str(channel_fd)}
         os.execve(invocation.command[0], invocation.command, variables)
     except BaseException as error:
         os.write(said_fd, f"cannot call the command line: {error}".encode("utf-8", "backslashreplace"))

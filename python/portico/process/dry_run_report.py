@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 from portico._core import __version__
 from portico.errors import EXIT_FINE, OperatorError
-from portico.process.dry_run import RECORD_VERSION, VARIABLE, report_of
+from portico.process.dry_run import RECORD_VERSION, report_of
+from portico.process.invocation import DRY_RUN_VARIABLE
 from portico.process.plan import Listener, Plan, dump_plan, load_listeners
 
 _LENGTH_BYTES = 4
@@ -61,7 +62,7 @@ def take_request(environment: MutableMapping[str, str]) -> DryRunRequest | None:
 
     Raises OperatorError where the supervisor is of a version that is not understood here.
     """
-    number = environment.pop(VARIABLE, "")
+    number = environment.pop(DRY_RUN_VARIABLE, "")
     if not number:
         return None
     channel = socket.socket(fileno=int(number))

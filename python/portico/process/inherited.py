@@ -6,16 +6,21 @@ addresses, hands on descriptors that were found fit to accept from. It closes no
 
 from __future__ import annotations
 
+import _socket as socket
 import os
-import socket
 import stat
-from collections.abc import Collection, Iterator, Mapping
 
 from portico.config.address import Address
 from portico.config.addresses import FIRST_INHERITED_FD
 from portico.errors import BindError, quoted
+from portico.process.invocation import COUNT_OF_ACTIVATION
+from portico.process.plain_socket import Socket
 from portico.process.service_manager.stored_name import is_stored_name
 from portico.process.service_manager.stored_sockets import StoredSockets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
 
 _NAMELESS = "unknown"
 """What systemd calls a descriptor that it was given no name for."""
@@ -71,11 +76,14 @@ class Activation:
         return f"systemd passed on no socket of this name (FileDescriptorName=); there is {names}"
 
 
+NOTHING_PASSED_ON = Activation({})
+
+
 def read_activation(environment: Mapping[str, str], *, pid: int) -> Activation:
     """Return what systemd passes on to the process `pid` by `environment`, as in sd_listen_fds(3)."""
-    count, receiver = environment.get("LISTEN_FDS", ""), environment.get("LISTEN_PID", "")
+    count, receiver = environment.get(COUNT_OF_ACTIVATION, ""), environment.get("LISTEN_PID", "")
     if not count or count == "0":
-        return Activation({})
+        return NOTHING_PASSED_ON
     if receiver != str(pid):
         return Activation(
             {},
@@ -95,13 +103,13 @@ def read_activation(environment: Mapping[str, str], *, pid: int) -> Activation:
     return Activation(dict(zip(fds, names, strict=True)), notify_socket=environment.get("NOTIFY_SOCKET", ""))
 
 
-def open_inherited(address: Address, fd: int) -> socket.socket:
+def open_inherited(address: Address, fd: int) -> Socket:
     """Return the listening stream socket behind `fd`; its `detach` gives it back.
 
     Raises BindError, with `fd` left as it was, if it is anything else.
     """
     try:
-        found = socket.socket(fileno=fd)
+        found = Socket(fileno=fd)
     except OSError:
         raise BindError(address, f"descriptor {fd} {_what_else(fd)}") from None
     fault = _unfit(found)
@@ -111,7 +119,7 @@ def open_inherited(address: Address, fd: int) -> socket.socket:
     return found
 
 
-def inherited_place(listener: socket.socket, address: Address) -> Address:
+def inherited_place(listener: Socket, address: Address) -> Address:
     """Return what `address` would be if the socket behind it had been bound here."""
     if listener.family == socket.AF_UNIX:
         # Abstract names are bytes that begin with NUL.
@@ -126,7 +134,7 @@ def inherited_place(listener: socket.socket, address: Address) -> Address:
     return place
 
 
-def _unfit(found: socket.socket) -> str:
+def _unfit(found: Socket) -> str:
     """Return why nobody can be accepted from `found`, or an empty text."""
     if found.type != socket.SOCK_STREAM:
         return "is no stream socket: systemd makes one with ListenStream="

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 # What systemd says of the sockets that it passes on is for one process only (sd_listen_fds(3)); what that
 # starts must not see it.
-ACTIVATION_VARIABLES = ("LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES")
+COUNT_OF_ACTIVATION = "LISTEN_FDS"
+ACTIVATION_VARIABLES = ("LISTEN_PID", "LISTEN_PIDFDID", COUNT_OF_ACTIVATION, "LISTEN_FDNAMES")
+DRY_RUN_VARIABLE = "_PORTICO_DRY_RUN"
+"""Says to a child that it makes a dry run (`dry_run.py`): the number of its end of the socketpair."""
 
 
 class Invocation:

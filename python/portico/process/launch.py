@@ -9,36 +9,39 @@ from __future__ import annotations
 import marshal
 import os
 import sys
-from typing import NoReturn
 
 from portico import log
 from portico.config.address import Address
 from portico.config.addresses import parse_address
 from portico.config.check import warnings
-from portico.config.hook_module import hooks_of
+from portico.config.identity import are_privileges_given_up, is_identity_given
 from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.config.working_directory import working_directory
 from portico.errors import OperatorError
 from portico.process.control.opening import open_control
-from portico.process.cpus import allowed_cpus
 from portico.process.descriptor_limit import check_descriptor_limit, raise_descriptor_limit
-from portico.process.dry_run_report import DryRunRequest, take_request
 from portico.process.handed_file import write_file
 from portico.process.import_path import import_path
-from portico.process.inherited import read_activation
-from portico.process.invocation import this_invocation
+from portico.process.invocation import COUNT_OF_ACTIVATION, DRY_RUN_VARIABLE, this_invocation
 from portico.process.pid_file import remove_pid_file, write_pid_file
 from portico.process.plan import MARSHAL_FORMAT, Listener, Plan, dump_plan
-from portico.process.privilege_trial import try_privileges
 from portico.process.sockets import bind_all
 from portico.process.standard_streams import write_errors_to
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from portico.config.identity import Identity
+    from portico.process.dry_run_report import DryRunRequest
+    from portico.process.inherited import Activation
+
 # Like `-m portico.process`, but without `runpy` (0.7 MB), and with the import path of this process before
-# anything is imported by it.
+# anything is imported by it. No collection looks at what is imported, meanwhile or later: it stays.
 _BOOTSTRAP = (
     "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
-    "file.close(); from {module} import main; main(plan)"
+    "file.close(); import gc; gc.disable(); from {module} import main; gc.freeze(); gc.enable(); main(plan)"
 )
 
 
@@ -49,7 +52,7 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
     """
     if settings.pools is not None:
         settings = _in_front_of_pools(settings)
-    request = take_request(os.environ)
+    request = _dry_run()
     plan = make_plan(settings, started_at_s=started_at_s, request=request)
     if request is not None and request.hand_over is not None:
         try_upgrade(request, plan)
@@ -68,6 +71,14 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         _let_go(plan)
         raise
     become("portico.process.__main__", dump_plan(plan), plan)
+
+
+def _dry_run() -> DryRunRequest | None:
+    if DRY_RUN_VARIABLE not in os.environ:
+        return None
+    from portico.process.dry_run_report import take_request
+
+    return take_request(os.environ)
 
 
 def _in_front_of_pools(settings: Settings) -> Settings:
@@ -96,8 +107,8 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         raise OperatorError("cannot find the Python interpreter: sys.executable is empty")
     check_descriptor_limit(settings)
     directory = working_directory(settings)
-    identity, remark = try_privileges(settings, directory)
-    hooks, remarks = hooks_of(settings, directory)
+    identity, remark = _identity(settings, directory)
+    hooks, remarks = _hooks(settings, directory)
     for sentence in filter(None, [remark, *remarks]):
         log.say(sentence)
     invocation = this_invocation()
@@ -105,7 +116,7 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         # Before sockets and logs are made.
         os.umask(settings.umask)
     addresses = [absolute(parse_address(text), directory) for text in settings.bind]
-    activation = read_activation(os.environ, pid=os.getpid())
+    activation = _activation()
     listeners = bind_all(
         addresses,
         backlog=settings.backlog,
@@ -113,8 +124,9 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         activation=activation,
         kept=request.listeners if request else (),
     )
-    for sentence in activation.unused([listener.fd for listener in listeners]):
-        log.say(sentence)
+    if activation is not None:
+        for sentence in activation.unused([listener.fd for listener in listeners]):
+            log.say(sentence)
     admin = _bind_admin(settings, directory, listeners, request)
     worker_count, worker_reason = _worker_count(settings)
     if warning := raise_descriptor_limit(settings):
@@ -141,6 +153,30 @@ def make_plan(settings: Settings, *, started_at_s: float, request: DryRunRequest
         worker_reason=worker_reason,
         started_at_s=started_at_s,
     )
+
+
+def _identity(settings: Settings, directory: str) -> tuple[Identity | None, str]:
+    if not (is_identity_given(settings) or are_privileges_given_up(settings, None)):
+        return None, ""
+    from portico.process.privilege_trial import try_privileges
+
+    return try_privileges(settings, directory)
+
+
+def _activation() -> Activation | None:
+    if COUNT_OF_ACTIVATION not in os.environ:
+        return None
+    from portico.process.inherited import read_activation
+
+    return read_activation(os.environ, pid=os.getpid())
+
+
+def _hooks(settings: Settings, directory: str) -> tuple[tuple[str, ...], list[str]]:
+    if not settings.hooks:
+        return (), []
+    from portico.config.hook_module import hooks_of
+
+    return hooks_of(settings, directory)
 
 
 def _bind_admin(
@@ -216,6 +252,8 @@ def absolute(address: Address, directory: str) -> Address:
 
 def _worker_count(settings: Settings) -> tuple[int, str]:
     if settings.workers is None:
+        from portico.process.cpus import allowed_cpus
+
         count, reason = allowed_cpus()
         fewest, most = settings.workers_min or 1, settings.workers_max or 512
         if count < fewest:

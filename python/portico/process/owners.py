@@ -5,7 +5,10 @@ may look into.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LISTEN = "0A"  # TCP_LISTEN in include/net/tcp_states.h
 _ACCEPTS = 0x10000  # __SO_ACCEPTCON in include/uapi/linux/net.h

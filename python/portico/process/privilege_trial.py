@@ -7,7 +7,6 @@ by one sentence at the start and not by each worker. Runs in the process of the 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 from portico import log
 from portico.config.accounts import identity_of
@@ -17,6 +16,10 @@ from portico.config.routes.tls import in_tls
 from portico.config.settings import Settings
 from portico.errors import OperatorError, quoted, raise_mistakes
 from portico.process.privileges import give_up
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CANNOT, _REMARK, _FINE = b"!", b"?", b"."
 _CHUNK = 65536

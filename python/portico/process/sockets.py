@@ -6,20 +6,23 @@ checked addresses, hands on listening, non-blocking, inheritable descriptors.
 
 from __future__ import annotations
 
-import contextlib
+import _socket as socket
 import errno
 import os
-import socket
 import stat
 import sys
-from collections.abc import Iterator, Sequence
 
 from portico.config.address import Address
 from portico.errors import BindError, quoted
-from portico.process.inherited import Activation, inherited_place, open_inherited
-from portico.process.owners import port_owner, unix_owner
+from portico.process.plain_socket import Socket
 from portico.process.plan import Listener
-from portico.process.service_manager.stored_sockets import StoredSockets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from portico.process.inherited import Activation
+    from portico.process.service_manager.stored_sockets import StoredSockets
 
 _MODE_FOR_A_GROUP = 0o660
 """Linux asks for the right to write before it connects, which the usual umask leaves to the owner alone."""
@@ -44,7 +47,7 @@ def bind_all(
     the kernel gives up what a client does not take (0: its own limits hold). Raises BindError if one fails,
     which names `option` as the way to another one.
     """
-    activation = activation or Activation({})
+    stored = None if activation is None else activation.stored
     still = [
         _still(address, listener) for address in addresses for listener in kept if _is_at(address, listener)
     ]
@@ -56,13 +59,14 @@ def bind_all(
             if address.is_inherited:
                 listeners.extend(_take_over(address, activation, listeners, write_timeout_s))
         restored = {
-            id(address): _restored(address, addresses, activation.stored, backlog, write_timeout_s)
+            id(address): _restored(address, addresses, stored, backlog, write_timeout_s)
             for address in addresses
             if not address.is_inherited
         }
         listeners += filter(None, restored.values())
         # Before anything is bound: it may be in the way.
-        activation.stored.give_back()
+        if stored is not None:
+            stored.give_back()
         for address in addresses:
             if restored.get(id(address), True):
                 continue
@@ -94,7 +98,7 @@ def _still(address: Address, listener: Listener) -> Listener:
 def _restored(
     address: Address,
     addresses: Sequence[Address],
-    stored: StoredSockets,
+    stored: StoredSockets | None,
     backlog: int,
     write_timeout_s: float,
 ) -> Listener | None:
@@ -122,12 +126,12 @@ def _restored(
         elif not address.path:
             _tune(found, write_timeout_s)
         found.listen(backlog)
-        listener = Listener(_keep(found), address, address.display(), asked=asked, identity=identity)
+        listener = Listener(found.keep(), address, address.display(), asked=asked, identity=identity)
     listener.is_stored = True
     return listener
 
 
-def _is_bound_to(found: socket.socket, place: tuple[int, tuple[str, int]], *, ipv6_only: int) -> bool:
+def _is_bound_to(found: Socket, place: tuple[int, tuple[str, int]], *, ipv6_only: int) -> bool:
     family, sockaddr = place
     if found.family != family or found.getsockname()[:2] != sockaddr[:2]:
         return False
@@ -157,12 +161,12 @@ def _bind_tcp(
             raise _explain_tcp(error, address, option) from None
         asked = address.place
         address.port = listener.getsockname()[1]
-        return Listener(_keep(listener), address, address.display(), asked=asked)
+        return Listener(listener.keep(), address, address.display(), asked=asked)
 
 
-def _tcp_socket(family: int, address: Address, option: str) -> socket.socket:
+def _tcp_socket(family: int, address: Address, option: str) -> Socket:
     try:
-        return socket.socket(family, socket.SOCK_STREAM)
+        return Socket(family, socket.SOCK_STREAM)
     except OSError as error:
         if error.errno != errno.EAFNOSUPPORT:
             raise BindError(address, error.strerror or str(error)) from None
@@ -175,7 +179,7 @@ def _tcp_socket(family: int, address: Address, option: str) -> socket.socket:
 def _resolve(address: Address) -> tuple[int, tuple[str, int]]:
     try:
         found = socket.getaddrinfo(
-            address.host,
+            _encoded(address.host),
             address.port,
             type=socket.SOCK_STREAM,
             flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV,
@@ -188,7 +192,12 @@ def _resolve(address: Address) -> tuple[int, tuple[str, int]]:
     return family, sockaddr  # type: ignore[return-value]
 
 
-def _tune(listener: socket.socket, write_timeout_s: float) -> None:
+def _encoded(host: str) -> str | bytes:
+    """Return `host` as bytes, unless it is international: that of text takes tables that are long to load."""
+    return host.encode() if host.isascii() else host
+
+
+def _tune(listener: Socket, write_timeout_s: float) -> None:
     """Set what is right for TCP listeners of every protocol here; what is accepted inherits it (tcp(7))."""
     # A response leaves in few large writes: Nagle's delay only hurts.
     options = {socket.TCP_NODELAY: 1}
@@ -202,15 +211,20 @@ def _tune(listener: socket.socket, write_timeout_s: float) -> None:
         options[socket.TCP_USER_TIMEOUT] = round(write_timeout_s * 1000)
     for option, value in options.items():
         # An inherited socket of MPTCP or SCTP may not have it; it serves all the same.
-        with contextlib.suppress(OSError):
+        try:  # noqa: SIM105 - contextlib takes longer than what is done here
             listener.setsockopt(socket.IPPROTO_TCP, option, value)
+        except OSError:
+            pass
 
 
 def _take_over(
-    address: Address, activation: Activation, taken: Sequence[Listener], write_timeout_s: float
+    address: Address, activation: Activation | None, taken: Sequence[Listener], write_timeout_s: float
 ) -> Iterator[Listener]:
     """Yield the inherited sockets that `address` means; their file, if any, is not ours to remove."""
-    for fd in activation.descriptors(address):
+    # Here, because few have any.
+    from portico.process.inherited import NOTHING_PASSED_ON, inherited_place, open_inherited
+
+    for fd in (activation or NOTHING_PASSED_ON).descriptors(address):
         for other in taken:
             if other.fd == fd:
                 raise BindError(address, f"descriptor {fd} is taken for {other.address} already")
@@ -218,7 +232,7 @@ def _take_over(
         if listener.family != socket.AF_UNIX:
             _tune(listener, write_timeout_s)
         display = f"{inherited_place(listener, address).display()} (from {address.place})"
-        yield Listener(_keep(listener), address, display)
+        yield Listener(listener.keep(), address, display)
 
 
 def _bind_unix(address: Address, backlog: int) -> Listener:
@@ -227,7 +241,7 @@ def _bind_unix(address: Address, backlog: int) -> Listener:
     address.path = os.path.abspath(address.path)
     owner_id, group_id = _owner_id(address), _group_id(address)
     _remove_stale(address)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+    with Socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         _bind_with_mode(listener, address)
         kept = Listener(listener.fileno(), address, address.display(), identity=_identity(address))
         try:
@@ -237,7 +251,7 @@ def _bind_unix(address: Address, backlog: int) -> Listener:
         except BaseException:
             kept.remove_file()
             raise
-        _keep(listener)
+        listener.keep()
         return kept
 
 
@@ -267,16 +281,16 @@ def _mode(address: Address) -> int | None:
 def _bind_abstract(address: Address, backlog: int) -> Listener:
     if sys.platform != "linux":
         raise BindError(address, "only Linux has abstract sockets")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+    with Socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
             listener.bind("\0" + address.path)
         except OSError as error:
             raise _explain_unix(error, address) from None
         listener.listen(backlog)
-        return Listener(_keep(listener), address, address.display())
+        return Listener(listener.keep(), address, address.display())
 
 
-def _bind_with_mode(listener: socket.socket, address: Address) -> None:
+def _bind_with_mode(listener: Socket, address: Address) -> None:
     mode = _mode(address)
     # The mode from the first moment on, not a moment after the bind.
     umask = os.umask(0o777 & ~mode) if mode is not None else None
@@ -337,7 +351,7 @@ def _remove_stale(address: Address) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise BindError(address, f"{quoted(path)} exists and is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # A full backlog must not block: it means that somebody is there.
         probe.setblocking(False)
         try:
@@ -358,15 +372,11 @@ def _remove_stale(address: Address) -> None:
         raise BindError(address, f"cannot remove the stale socket: {error.strerror}") from None
 
 
-def _keep(listener: socket.socket) -> int:
-    """Take the descriptor out of its object: it has to outlive the exec."""
-    listener.setblocking(False)
-    listener.set_inheritable(True)
-    return listener.detach()
-
-
 def _explain_tcp(error: OSError, address: Address, option: str) -> BindError:
     if error.errno == errno.EADDRINUSE:
+        # Here, because few are in the way of another.
+        from portico.process.owners import port_owner
+
         owner = port_owner(address.port)
         by = f"by process {owner}" if owner else "by another process"
         return BindError(
@@ -399,6 +409,8 @@ def _explain_unix(error: OSError, address: Address) -> BindError:
 
 
 def _explain_unix_owner(address: Address) -> BindError:
+    from portico.process.owners import unix_owner
+
     owner = unix_owner(("@" if address.is_abstract else "") + address.path)
     by = f"process {owner} listens there" if owner else "another process listens there"
     return BindError(address, by, is_in_use=True)

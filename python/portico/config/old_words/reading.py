@@ -16,6 +16,7 @@ from portico.config.old_words.mod_wsgi import MOD_WSGI
 from portico.config.old_words.uwsgi import UWSGI
 from portico.config.old_words.waitress import WAITRESS
 from portico.config.old_words.word import Becomes, Clash, Elsewhere, Instead, OldWord, Part, Same, Server
+from portico.config.option_words import split_option
 from portico.errors import OperatorError, quoted
 
 SERVERS = (GUNICORN, UWSGI, WAITRESS, MOD_WSGI)
@@ -92,7 +93,7 @@ class _Reader:
             if not word.startswith("-") or word == "-":
                 self.words.append(word)
                 continue
-            name, value = _split(word)
+            name, value = split_option(word)
             if option := self._options.get(name):
                 self._ours(word, name, value, option, rest)
             elif rows := self._rows(name):
@@ -205,11 +206,3 @@ class _Reader:
             for row in server.rows:
                 if name in row.words and not isinstance(row, Same):
                     yield server, row
-
-
-def _split(word: str) -> tuple[str, str | None]:
-    """Return an option's name, and the value that is written in one word with it: `--a=b`, `-w4`, `-w=4`."""
-    if word.startswith("--") or word[2:3] == "=":
-        name, equals, value = word.partition("=")
-        return name, value if equals else None
-    return word[:2], word[2:] or None

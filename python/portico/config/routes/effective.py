@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from portico import log
 from portico.config.check import check_app, left_out
-from portico.config.file import find_file
+from portico.config.find_file import find_file
 from portico.config.finding import find_application
 from portico.config.routes.table import Action, Route, Routes, needs_no_application
 from portico.config.settings import Settings

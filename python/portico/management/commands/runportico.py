@@ -11,7 +11,7 @@ from django.conf import settings as project_settings
 from django.core.management.base import BaseCommand, CommandError
 
 from portico.config.check import check
-from portico.config.file import find_file
+from portico.config.find_file import find_file
 from portico.config.kinds import Flag
 from portico.config.setting import Setting
 from portico.config.settings import TABLE, Settings

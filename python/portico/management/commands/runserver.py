@@ -11,7 +11,7 @@ from typing import Any
 from django.apps import apps
 from django.core.management.base import CommandError
 
-from portico.config.file import find_file
+from portico.config.find_file import find_file
 from portico.config.settings import Settings
 from portico.config.sources import resolve
 from portico.dev.launch import develop

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import _socket as socket
 import errno
 import os
-import re
-import socket
 import stat
-from collections.abc import Iterator, Mapping
 
 from portico import log
 from portico.config.address import Address
 from portico.errors import quoted
+from portico.process.plain_socket import Socket
 from portico.process.plan import Listener, Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 SUFFIX = ".sock"
 _FOR_ROOT = "/run/portico"
@@ -84,7 +87,7 @@ def _is_here(path: str) -> bool:
 
 
 def _is_served(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # A full backlog must not block: it means that somebody is there.
         probe.setblocking(False)
         try:
@@ -124,7 +127,7 @@ def _listen(path: str) -> Listener:
     if len(os.fsencode(path)) > _MOST_PATH_BYTES:
         raise OSError(errno.ENAMETOOLONG, f"{quoted(path)}: a socket takes {_MOST_PATH_BYTES} bytes at most")
     temporary = os.path.join(os.path.dirname(path), f".{os.getpid()}")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+    with Socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         umask = os.umask(0o177)
         try:
             listener.bind(temporary)
@@ -141,11 +144,10 @@ def _listen(path: str) -> Listener:
         except BaseException:
             os.unlink(temporary)
             raise
-        listener.setblocking(False)
-        listener.set_inheritable(True)
         identity = (found.st_dev, found.st_ino)
-        return Listener(listener.detach(), Address(path=path), path, identity=identity)
+        return Listener(listener.keep(), Address(path=path), path, identity=identity)
 
 
 def _file_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name)[:_MOST_NAME_CHARACTERS].lstrip(".") or "portico"
+    plain = "".join(each if each.isascii() and (each.isalnum() or each in "._-") else "_" for each in name)
+    return plain[:_MOST_NAME_CHARACTERS].lstrip(".") or "portico"

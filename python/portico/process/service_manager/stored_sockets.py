@@ -6,14 +6,15 @@ listen where an address asks for it; what nobody asks for is closed, and given b
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
-import socket
-from collections.abc import Callable, Mapping
 
 from portico import _core
+from portico.process.plain_socket import Socket
 from portico.process.service_manager.stored_name import file_of, number_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 # How long the service manager may take until it has closed what it is given back.
 _PATIENCE_MS = 1000
@@ -34,17 +35,17 @@ class StoredSockets:
         """Whether there are any that nobody has taken."""
         return bool(self._names)
 
-    def take(self, fits: Callable[[socket.socket], bool]) -> socket.socket | None:
+    def take(self, fits: Callable[[Socket], bool]) -> Socket | None:
         """Return the first socket that `fits`, which is the caller's from then on."""
         for fd in self._names:
-            found = socket.socket(fileno=fd)
+            found = Socket(fileno=fd)
             if fits(found):
                 del self._names[fd]
                 return found
             found.detach()
         return None
 
-    def take_at(self, path: str) -> socket.socket | None:
+    def take_at(self, path: str) -> Socket | None:
         """Return the Unix socket whose file is still the one at `path`."""
         try:
             there = os.lstat(path)
@@ -64,6 +65,9 @@ class StoredSockets:
             os.close(fd)
             self._send(f"FDSTOREREMOVE=1\nFDNAME={name}")
         self._names.clear()
+        # Here, because few were restarted with any.
+        import select
+
         # Closed by the service manager once it has done all that it was told before (sd_notify_barrier(3)).
         read_fd, write_fd = os.pipe()
         self._send("BARRIER=1", write_fd)
@@ -74,8 +78,10 @@ class StoredSockets:
         os.close(read_fd)
 
     def _send(self, message: str, *fds: int) -> None:
-        with contextlib.suppress(OSError):
+        try:  # noqa: SIM105 - contextlib takes longer than what is done here
             _core.send_datagram(self._notify_socket, message.encode(), fds)
+        except OSError:
+            pass
 
 
 def _is_there(fd: int, name: str) -> bool:

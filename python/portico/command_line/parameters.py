@@ -1,0 +1,10 @@
+"""What the command line sets beside the settings, by the names under which it is handed on."""
+
+FILE = "config_file"
+"""Which file to read."""
+POOL = "pool"
+"""Which of its pools to serve."""
+POOL_WAYS = "pool_ways"
+"""What the server of all pools passes on to each: its socket, the line between both, where it is asked."""
+WRITTEN = "written"
+"""The options of other servers that were given, by parameter."""
