@@ -317,10 +317,8 @@ GUNICORN = Server(
         Instead("--websocket-max-message-size BYTES", note=_ASGI),
         Instead("--http-parser NAME", note="not needed: there is one, and it is compiled"),
         # Control
-        Becomes("--control-socket PATH", "--control", note="`portico ctl` speaks with it (docs/operations.md)"),
-        Instead(
-            "--control-socket-mode MODE", note="not needed: only the user of the server and root may use the socket"
-        ),
+        Becomes("--control-socket PATH", "--control", note="for `portico ctl` (docs/operations.md)"),
+        Instead("--control-socket-mode MODE", note="not needed: it is for the server's own user and root"),
         Becomes("--no-control-socket", "--control off", key="control_socket_disable"),
         # On the command line only
         Instead("-v --version", note="use `portico --version`", meant=lambda value: not value),
