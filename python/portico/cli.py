@@ -30,7 +30,7 @@ from portico.commands import (
     schema,
     top,
 )
-from portico.errors import EXIT_UNEXPECTED, OperatorError
+from portico.errors import EXIT_UNEXPECTED, OperatorError, reason_of
 from portico.process.standard_streams import open_standard_streams
 
 
@@ -43,7 +43,7 @@ def main() -> None:
         log.say(error.message)
         sys.exit(error.exit_code)
     except OSError as error:
-        log.say(str(error))
+        log.say(reason_of(error))
         sys.exit(EXIT_UNEXPECTED)
 
 
