@@ -28,6 +28,7 @@ use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::access_log::style::Style;
 use portico_engine::durations::{BOUNDS_NS, Counted, Labels};
 use portico_engine::log::queue::Next;
+use portico_engine::os_error::without_number;
 use portico_engine::settings::Settings;
 use portico_engine::spans::Spans;
 use portico_engine::upstream::address::Place;
@@ -333,7 +334,7 @@ fn style(settings: &Bound<'_, PyAny>, is_terminal: bool) -> PyResult<Style> {
 #[pyfunction]
 fn open_log_socket(access_log: &str) -> PyResult<(RawFd, Option<String>)> {
     let (socket, why) = Destination::read(access_log).map_err(PyValueError::new_err)?.open()?;
-    Ok((socket.into_raw_fd(), why.map(|why| why.to_string())))
+    Ok((socket.into_raw_fd(), why.map(|why| without_number(&why.to_string()).into_owned())))
 }
 
 /// Raises `ValueError` if what `settings` say of access lines is wrong; with a slot of a scoreboard, also if the application

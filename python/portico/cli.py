@@ -13,7 +13,7 @@ import os
 import sys
 
 from portico import log
-from portico.errors import EXIT_UNEXPECTED, OperatorError
+from portico.errors import EXIT_UNEXPECTED, OperatorError, reason_of
 from portico.process.standard_streams import open_standard_streams
 
 
@@ -40,7 +40,7 @@ def main() -> None:
         log.say(error.message)
         sys.exit(error.exit_code)
     except OSError as error:
-        log.say(str(error))
+        log.say(reason_of(error))
         sys.exit(EXIT_UNEXPECTED)
     except KeyboardInterrupt:
         # The same as the parser of options says; the blank line ends the terminal's ^C.

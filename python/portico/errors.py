@@ -49,6 +49,16 @@ def raise_mistakes(sentences: "list[str]", where: str = "") -> None:
         raise OperatorError("\n".join([*head, *sentences]))
 
 
+def reason_of(error: BaseException) -> str:
+    """Return what `error` says, for a sentence: without the number that the system has, but with its file."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    file = error.filename
+    if isinstance(file, bytes):
+        file = file.decode("utf-8", "backslashreplace")
+    return f"{quoted(file)}: {error.strerror}" if isinstance(file, str) else error.strerror
+
+
 def quoted(text: str, *, longest: int = 80) -> str:
     """Return `text` as it may stand in a sentence: quoted, escaped, shortened to `longest` characters."""
     if len(text) > longest:

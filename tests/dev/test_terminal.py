@@ -47,13 +47,26 @@ def test_is_coloured_by_status_and_as_wide_as_the_terminal(
     start: Start, tmp_path: Path, status: str, colour: str
 ) -> None:
     save(tmp_path / "shop.py", HELLO)
-    dev = start(columns=60).wait_ready()
+    dev = start(columns=60, environment={"TERM": "xterm"}).wait_ready()
     dev.get("/" + "a" * 200 + "/end?" + status)
     found = wait_until(lambda: LINE.search(dev.log()), what="an access line")
     assert (found[1], found[3]) == (colour, status[:3])
     line = re.sub(r"\x1b\[\d+m", "", found[0])
     assert len(line) == 60
     assert "aaa…" in line
+
+
+@pytest.mark.parametrize(
+    "environment", [{"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}], ids=["dumb", "NO_COLOR"]
+)
+def test_has_no_colours_where_there_are_to_be_none(
+    start: Start, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    save(tmp_path / "shop.py", HELLO)
+    dev = start(columns=60, environment=environment).wait_ready()
+    dev.get("/cart?500+Oh")
+    wait_until(lambda: LINE.search(dev.log()), what="an access line")
+    assert "\x1b" not in dev.log()
 
 
 def test_a_file_gets_the_usual_lines(start: Start, tmp_path: Path) -> None:

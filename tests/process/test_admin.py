@@ -623,6 +623,18 @@ def test_a_reload_adds_changes_and_removes_it(start: Start, tmp_path: Path) -> N
     portico.stop()
 
 
+def test_one_of_before_a_reload_that_does_not_leave_is_killed(start: Start, admin: int) -> None:
+    portico = begin(start, admin, "-w", "1")
+    before = admin_pid(portico)
+    os.kill(before, signal.SIGSTOP)
+    wait_until(lambda: is_stopped(before), what="an admin process that is stopped")
+    portico.signal(signal.SIGHUP)
+    portico.wait_for("the admin process of before does not leave: killed")
+    assert not is_alive(before)
+    assert samples(admin)["portico_workers{ready}"] == 1
+    portico.stop()
+
+
 def test_a_reload_that_fails_leaves_it_where_it_was(start: Start, tmp_path: Path) -> None:
     port, first, second = free_port(), free_port(), free_port()
     file = tmp_path / "portico.toml"

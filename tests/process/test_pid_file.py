@@ -102,3 +102,22 @@ def test_it_is_gone_after_a_start_that_fails(start: Start, tmp_path: Path) -> No
     portico = start("1 / 0", "--pid-file", "shop.pid")
     assert portico.wait() == 3
     assert not (tmp_path / "shop.pid").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_it_is_gone_after_a_stop_while_the_supervisor_starts(
+    start: Start, tmp_path: Path, number: signal.Signals
+) -> None:
+    # What an interpreter imports before anything of portico.
+    path = tmp_path / "site"
+    path.mkdir()
+    (path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'portico.process.__main__' in ' '.join(sys.orig_argv):\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+    )
+    portico = start(SHOP, "--pid-file", "shop.pid", environment={"PYTHONPATH": str(path)})
+    assert portico.wait() == 0
+    assert [*tmp_path.glob("shop.pid*")] == []
+    assert "stopping" in portico.log()
+    assert "Traceback" not in portico.log()

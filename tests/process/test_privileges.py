@@ -170,6 +170,15 @@ def test_with_preload_template_and_workers_do(start: Start) -> None:
     user = str(pwd.getpwnam("www-data").pw_uid)
     for pid in pids:
         assert fields(Path(f"/proc/{pid}/status").read_text())["Uid"] == [user] * 4
+    # Each by its own name, although the template that has forked it was not root any more.
+    assert sorted(
+        (Path(f"/proc/{pid}/comm").read_text(), Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0"))
+        for pid in pids
+    ) == [
+        ("portico preload\n", b"portico: template shop"),
+        ("portico worker\n", b"portico: worker 1 shop"),
+        ("portico worker\n", b"portico: worker 2 shop"),
+    ]
     portico.stop()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 from portico.process.recent_errors import MOST_KINDS, RecentErrors
+from support.gateway import uwsgi, variables
+from support.server import free_port
 from support.waiting import wait_until
 
 from .conftest import Portico, Start
@@ -109,6 +112,32 @@ def test_a_status_and_what_breaks_in_a_body_are_told_once_the_latest_first(serve
         ("/iterable", None, "KeyError", line_of("breaks")),
         ("/busy", 503, "", 0),
     ]
+
+
+@pytest.mark.parametrize("protocol", ["http", "uwsgi"])
+def test_what_another_server_fails_is_told_once_with_its_sentence(server: Asked, protocol: str) -> None:
+    port = free_port()
+    bind = f'["{protocol}://127.0.0.1:{port}"]'
+    row = '[[upstream]]\nmount = "/down"\nto = "unix:/nowhere/s.sock"\n'
+    (server.folder / "portico.toml").write_text(f"[listening]\nbind = {bind}\n{row}", "utf-8")
+    server.start("-w", "1", reads_file=True, port=port)
+    for number in (1, 2, 3):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            if protocol == "uwsgi":
+                connection.sendall(uwsgi(variables(f"/down/{number}", "GET")))
+            else:
+                connection.sendall(b"GET /down/%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % number)
+            assert b" 503 " in connection.recv(65536)
+    (error,) = wait_for(server, 3)
+    names = ("method", "path", "route", "status", "error", "file")
+    assert {name: error[name] for name in names} == {
+        "method": "GET",
+        "path": "/down/3",
+        "route": "portico.toml:3:1",
+        "status": 503,
+        "error": "upstream unix:/nowhere/s.sock: cannot connect: No such file or directory",
+        "file": "",
+    }
 
 
 def test_they_outlive_workers_reloads_and_upgrades(server: Asked) -> None:

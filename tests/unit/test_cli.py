@@ -16,6 +16,7 @@ from portico.commands.all import commands
 from portico.commands.man import manual_page
 from portico.config.manual import manual
 from portico.config.settings import TABLE, by_group
+from portico.errors import reason_of
 
 BRIEF = [
     *("--bind", "--workers", "--threads", "--timeout", "--graceful-timeout", "--keep-alive"),
@@ -150,6 +151,23 @@ def test_a_hint_is_near(words: list[str], hint: str) -> None:
     assert "No such" in found.output
     assert ("Did you mean" in found.output) == bool(hint)
     assert hint in found.output.rpartition("Did you mean")[2]
+
+
+def test_what_the_system_says_is_a_sentence_without_a_number() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "portico", "schema"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+        )
+    assert (done.returncode, done.stderr) == (1, "portico: No space left on device\n")
+
+
+def test_what_the_system_says_of_a_file_names_it() -> None:
+    assert reason_of(FileNotFoundError(2, "No such file", "a b")) == '"a b": No such file'
+    assert reason_of(ValueError("not that")) == "not that"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -272,8 +272,14 @@ def test_the_environment_may_name_the_file(folder: Path) -> None:
             '-c on the command line: expected a TOML file, got "python:shop.conf": settings that are made by '
             "Python go into the environment or to the command line, hooks into a module that --hooks names",
         ),
+        (
+            "uwsgi.ini",
+            {},
+            '-c on the command line: expected a TOML file, got "uwsgi.ini": what the options of uWSGI '
+            "are here is on docs/moving.md",
+        ),
     ],
-    ids=["gone", "a directory", "Python", "Python by its module"],
+    ids=["gone", "a directory", "Python", "Python by its module", "of uWSGI"],
 )
 def test_a_file_that_was_named_has_to_be_there(
     folder: Path, chosen: str | None, environment: dict[str, str], sentence: str

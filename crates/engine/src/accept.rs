@@ -17,6 +17,7 @@ use crate::descriptor;
 use crate::listener::Listener;
 use crate::log::RateLimited;
 use crate::message::spoken::Protocol;
+use crate::os_error::without_number;
 use crate::protocol::{fastcgi, http1};
 use crate::server::Server;
 use crate::timer::{sleep, timeout};
@@ -61,7 +62,7 @@ pub enum Accepting {
 /// Which one, and what epoll says.
 pub fn listen(listener: &Listener, socket: OwnedFd) -> Result<AsyncFd<OwnedFd>, String> {
     descriptor::watch_owned(socket, Interest::READABLE)
-        .map_err(|error| format!("{}: cannot listen: {error}", listener.display))
+        .map_err(|error| without_number(&format!("{}: cannot listen: {error}", listener.display)).into_owned())
 }
 
 /// Accepts until told otherwise, then closes the socket: once the supervisor and all workers have closed it, the port

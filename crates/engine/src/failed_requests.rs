@@ -1,6 +1,6 @@
-//! Requests that the application has failed, for the supervisor, which keeps the latest and how many are alike.
+//! Requests that the application or another server has failed, for the supervisor, which keeps the latest and how many are alike.
 //!
-//! Whoever calls the application says so; it waits here for the task that speaks to the supervisor. Those that are alike
+//! Whoever calls the application, or passes the request on, says so; it waits here for the task that speaks to the supervisor. Those that are alike
 //! wait as one, with their number: nobody waits, and an application that always fails costs the supervisor nothing more.
 
 use crate::lock::lock;
@@ -23,13 +23,13 @@ pub struct FailedRequest {
     pub method: String,
     /// The path, as it was sent.
     pub path: String,
-    /// Its route; empty if none is known.
+    /// Its route, or where the row of the other server stands; empty if none is known.
     pub route: String,
     /// Its name; empty if it has none.
     pub request_id: String,
     /// The status of the response; 0 where an exception has come before that is known.
     pub status: u16,
-    /// The type of the exception; empty where there was none.
+    /// The type of the exception, or the sentence of who passed the request on; empty where there is neither.
     pub error_type: String,
     /// The last line of the application's own code: its file, number, function and source, with tabs between.
     pub place: String,

@@ -5,6 +5,7 @@
 //!
 //! The three calls are made here and not by the crate `landlock`, whose macros would be a second version of `syn` to build.
 
+use crate::os_error::without_number;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
@@ -49,8 +50,9 @@ pub fn restrict_writes(writable: &[PathBuf]) -> io::Result<bool> {
     };
     let rules = new_ruleset(handled)?;
     for path in writable {
-        allow(&rules, path, handled)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        allow(&rules, path, handled).map_err(|error| {
+            io::Error::new(error.kind(), without_number(&format!("{}: {error}", path.display())).into_owned())
+        })?;
     }
     restrict_self(&rules)?;
     Ok(true)

@@ -3,8 +3,8 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `json_text`, `log`, `notices`, `descriptor`, `datagram`, `timer`, `runtime`,
-//!    `process_title`, `fork`, `orphan`, `privileges`, `landlock`: for everybody.
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `json_text`, `os_error`, `log`, `notices`, `descriptor`, `datagram`, `timer`,
+//!    `runtime`, `process_title`, `fork`, `orphan`, `privileges`, `landlock`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`, `spare_memory`: how much and how long.
 //!    `blocking`: threads that wait for disks.
 //! 3. `state`: what may follow what, as tables.
@@ -64,6 +64,7 @@ pub mod metrics;
 pub mod notices;
 pub mod orders;
 pub mod orphan;
+pub mod os_error;
 pub mod pace;
 pub mod privileges;
 pub mod process_title;

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::json_text::{ECS_VERSION, push_json};
 use crate::line_writer::LineWriter;
 use crate::lock::lock;
+use crate::os_error::without_number;
 pub use level::Level;
 use std::any::Any;
 use std::io;
@@ -106,7 +107,7 @@ pub fn is_on(level: Level) -> bool {
 /// Writes one entry in one system call, so that the lines of several processes never mix.
 pub fn log(level: Level, message: &str) {
     if is_on(level) {
-        log_always(level, message);
+        log_always(level, &without_number(message));
     }
 }
 

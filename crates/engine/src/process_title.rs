@@ -2,8 +2,10 @@
 //!
 //! In Rust, because each worker does it, and what Python runs for it would be in each worker's own memory.
 
-use std::ffi::OsStr;
-use std::fs::{OpenOptions, read, write};
+use libc::{c_void, iovec};
+use rustix::thread::set_name;
+use std::ffi::{CString, OsStr};
+use std::fs::{OpenOptions, read};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -13,10 +15,11 @@ const ARG_START: usize = 48 - 3;
 /// Calls this process `title` where command lines are shown, and `name` where there is room for less.
 ///
 /// The kernel keeps 15 bytes of `name` (prctl(2), PR_SET_NAME), for `top` and `ps -o comm`; of `title` there remain as
-/// many as the command line had. Linux only: elsewhere, and where /proc is not there or may not be written, a process
-/// keeps the names that it has.
+/// many as the command line had. Linux only: elsewhere, and where /proc is not there, a process keeps the title that it has.
 pub fn set(name: &str, title: &OsStr) {
-    let _ = write("/proc/self/comm", name);
+    if let Ok(name) = CString::new(name) {
+        let _ = set_name(&name);
+    }
     let _ = set_title(title.as_bytes());
 }
 
@@ -30,9 +33,27 @@ fn set_title(title: &[u8]) -> Option<()> {
     // the arguments (`sys.orig_argv`). The kernel writes for us, so it takes no pointer and no unsafe code, and what it
     // does not allow is an error. An exec with a first argument of our own would not do: by that Python finds itself, and
     // a forked worker has no exec.
+    write_to_memory(start, &bytes).or_else(|| write_as_another(start, &bytes))
+}
+
+fn write_to_memory(start: u64, bytes: &[u8]) -> Option<()> {
     let mut memory = OpenOptions::new().write(true).open("/proc/self/mem").ok()?;
     memory.seek(SeekFrom::Start(start)).ok()?;
-    memory.write_all(&bytes).ok()
+    memory.write_all(bytes).ok()
+}
+
+/// What is in /proc of a process that has given up its privileges is root's, until it has an exec. A process may write to its
+/// own memory all the same as if it were another's (process_vm_writev(2)); some old seccomp filters of containers do not let
+/// it, so this is the second way.
+fn write_as_another(start: u64, bytes: &[u8]) -> Option<()> {
+    let from = iovec { iov_base: bytes.as_ptr().cast_mut().cast::<c_void>(), iov_len: bytes.len() };
+    let to =
+        iovec { iov_base: std::ptr::with_exposed_provenance_mut(usize::try_from(start).ok()?), iov_len: bytes.len() };
+    #[expect(unsafe_code, reason = "a call into the C library")]
+    // SAFETY: the kernel reads `bytes`, which live, and writes where it has said that the arguments are: what is no memory of
+    // this process, or may not be written, is an error. Nothing of Rust's lies there, and nobody reads it any more.
+    let written = unsafe { libc::process_vm_writev(libc::getpid(), &raw const from, 1, &raw const to, 1, 0) };
+    (usize::try_from(written) == Ok(bytes.len())).then_some(())
 }
 
 /// Where the arguments of a process begin and end in its memory; none where that is secret, and they are 0.

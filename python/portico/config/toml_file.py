@@ -44,6 +44,11 @@ def text_of_file(path: str, origin: str) -> str:
             f"{before}expected a TOML file, got {quoted(path)}: settings that are made by Python go into the "
             "environment or to the command line, hooks into a module that --hooks names"
         )
+    if path.endswith((".ini", ".xml", ".yaml", ".yml")):
+        raise OperatorError(
+            f"{before}expected a TOML file, got {quoted(path)}: what the options of uWSGI are here is on "
+            "docs/moving.md"
+        )
     try:
         with open(path, "rb") as file:
             data = file.read()

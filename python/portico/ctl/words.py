@@ -143,8 +143,8 @@ def slow(result: Result) -> str:
             _clock(each["at"]),
             f"{each['seconds']:.1f}",
             str(each["worker"]),
-            each["method"],
-            each["path"],
+            each["method"] or "-",
+            each["path"] or "-",
             each["request_id"] or "-",
         )
         for each in result["recent"][:_SHOWN_RECENT]

@@ -22,6 +22,7 @@ import os
 import sys
 
 from portico import _core
+from portico.errors import reason_of
 from portico.process.invocation import DRY_RUN_VARIABLE
 from portico.process.plan import MARSHAL_FORMAT, dump_listeners, load_listeners, load_plan
 from portico.process.signals import SUPERVISOR_SIGNALS, reset_signals, unblock_signals
@@ -203,7 +204,9 @@ def _become_command_line(
         variables = {**invocation.environment, DRY_RUN_VARIABLE: str(channel_fd)}
         os.execve(invocation.command[0], invocation.command, variables)
     except BaseException as error:
-        os.write(said_fd, f"cannot call the command line: {error}".encode("utf-8", "backslashreplace"))
+        os.write(
+            said_fd, f"cannot call the command line: {reason_of(error)}".encode("utf-8", "backslashreplace")
+        )
     finally:
         os._exit(_CANNOT_EXECUTE)
 

@@ -26,6 +26,7 @@ from portico.process.import_path import import_path
 from portico.process.invocation import COUNT_OF_ACTIVATION, DRY_RUN_VARIABLE, this_invocation
 from portico.process.pid_file import remove_pid_file, write_pid_file
 from portico.process.plan import MARSHAL_FORMAT, Listener, Plan, dump_plan
+from portico.process.signals import WORKER_SIGNALS, block_signals
 from portico.process.sockets import bind_all
 from portico.process.standard_streams import write_errors_to
 
@@ -60,6 +61,9 @@ def launch(settings: Settings, *, started_at_s: float) -> None:
         request.report(plan)
     for warning in warnings(settings):
         log.say(warning)
+    # Until the supervisor hears of them: an interpreter that starts would end with a traceback of its own, or
+    # without a word, and leave the files that are made here; the first process of a container would go on.
+    block_signals(WORKER_SIGNALS)
     try:
         if settings.pools is not None:
             from portico.process.pools.directory import make_directory

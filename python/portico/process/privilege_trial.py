@@ -14,7 +14,7 @@ from portico.config.error_pages import in_error_pages
 from portico.config.identity import Identity, are_privileges_given_up
 from portico.config.routes.tls import in_tls
 from portico.config.settings import Settings
-from portico.errors import OperatorError, quoted, raise_mistakes
+from portico.errors import OperatorError, quoted, raise_mistakes, reason_of
 from portico.process.privileges import give_up
 
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ def _try_in_child(settings: Settings, identity: Identity | None, directory: str,
     except OperatorError as error:
         kind, text = _CANNOT, error.message
     except BaseException as error:
-        kind, text = _CANNOT, f"cannot try what workers may do: {error}"
+        kind, text = _CANNOT, f"cannot try what workers may do: {reason_of(error)}"
     finally:
         os.write(write_fd, kind + text.encode("utf-8", "backslashreplace")[:_CHUNK])
         os._exit(0)

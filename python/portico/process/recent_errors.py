@@ -1,9 +1,9 @@
 """Requests that have failed last, and how many are alike, over all workers there have been.
 
-Receives what workers tell of requests in which the application has raised, or that it has responded to with
-a status of 500 or above (`crates/engine/src/failed_requests.rs`), and those that a worker has taken along at
-its end. Runs in the supervisor, and is imported with the first. Bounded: of more kinds than that, the one
-that was seen longest ago is forgotten.
+Receives what workers tell of requests in which the application has raised, that it has responded to with a
+status of 500 or above, or that another server has not responded to (`crates/engine/src/failed_requests.rs`),
+and those that a worker has taken along at its end. Runs in the supervisor, and is imported with the first.
+Bounded: of more kinds than that, the one that was seen longest ago is forgotten.
 """
 
 from __future__ import annotations

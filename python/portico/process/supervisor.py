@@ -27,12 +27,14 @@ from portico.process.messages import Verbosity
 from portico.process.observers import Observers
 from portico.process.signals import (
     SUPERVISOR_SIGNALS,
+    WORKER_SIGNALS,
     SignalPipe,
     block_only,
     block_signals,
     is_of_terminal,
     signal,
     signal_name,
+    unblock_signals,
 )
 from portico.process.totals import Totals
 from portico.process.ways import forget_parent
@@ -166,6 +168,9 @@ class Supervisor:
         configure_log(self._plan.settings)
         set_up_streams()
         self._signals.watch(SUPERVISOR_SIGNALS)
+        if self._before is None:
+            # They wait since the command line has made the first file.
+            unblock_signals(WORKER_SIGNALS)
         self._loop.watch(self._signals.read_fd, self._take_signals)
         self._observers.open_log()
         is_upgraded = self._before is not None

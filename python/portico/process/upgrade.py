@@ -119,7 +119,7 @@ def become(report: dict[str, Any], record: dict[str, Any], signals: SignalPipe) 
             program["path"], [*program["before"], str(file_fd), *program["after"]], program["variables"]
         )
     except (OSError, OperatorError) as error:
-        why = f"cannot execute {program['path']}: {error}"
+        why = f"cannot execute {program['path']}: {getattr(error, 'strerror', None) or error}"
     for fd in fds:
         os.set_inheritable(fd, False)
     if file_fd >= 0:

@@ -197,7 +197,8 @@ def shows_colour(fd: int) -> bool:
     """Say whether what is written to `fd` may be coloured (https://no-color.org)."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or os.isatty(fd)
+    # A dumb terminal shows the bytes that others make colours of.
+    return bool(os.environ.get("FORCE_COLOR")) or (os.isatty(fd) and os.environ.get("TERM") != "dumb")
 
 
 def configure_logging(assignment: Assignment) -> None:

@@ -16,6 +16,7 @@ use crate::files::reading::read;
 use crate::files::relative_path::{Meant, below};
 use crate::files::static_root::{Folder, Outcome, StaticRoot};
 use crate::message::inbound::Inbound;
+use crate::os_error::without_number;
 use crate::settings::StaticDirectories;
 use std::borrow::Cow;
 use std::fs::File;
@@ -68,7 +69,7 @@ impl Files {
         let kept = kept.map(Arc::new);
         let roots = before_routes.chain(of_rows).enumerate().map(|(number, (folder, what))| {
             let root = StaticRoot::open(folder, number, kept.clone());
-            root.map(Arc::new).map_err(|error| format!("{what}: {error}"))
+            root.map(Arc::new).map_err(|error| without_number(&format!("{what}: {error}")).into_owned())
         });
         Ok(Some(Files {
             roots: roots.collect::<Result<_, _>>()?,

@@ -4,6 +4,7 @@
 use super::media_type::media_type;
 use crate::message::inbound::Inbound;
 use crate::message::response_head::{ResponseHead, lines, split_line};
+use crate::os_error::without_number;
 use crate::settings::ErrorPageFiles;
 use portico_wire::{accepts, write_header};
 use std::fs;
@@ -153,7 +154,8 @@ fn read(path: &Path) -> Result<ErrorPage, String> {
     let size = fs::metadata(path).map(|metadata| metadata.len());
     let body = size.and_then(|size| if size > MOST_BYTES { Ok(None) } else { fs::read(path).map(Some) });
     let shown = path.display();
-    let body = body.map_err(|error| format!("error_pages: cannot read {shown}: {error}"))?;
+    let body =
+        body.map_err(|error| without_number(&format!("error_pages: cannot read {shown}: {error}")).into_owned())?;
     let body = body.ok_or_else(|| format!("error_pages: expected at most {MOST_BYTES} bytes in {shown}, got more"))?;
     Ok(ErrorPage { content_type: media_type(path.as_os_str().as_encoded_bytes()).text, body })
 }

@@ -12,6 +12,7 @@ use super::static_root::boundary;
 use super::validators::{FileMetadata, Validators};
 use crate::clock;
 use crate::message::response_head::{ResponseHead, lines, split_line};
+use crate::os_error::without_number;
 use crate::settings::{Directories, StaticDirectories};
 use portico_wire::percent_decode_into;
 use std::fs::File;
@@ -196,7 +197,10 @@ impl Listed {
         let (prefixes, paths): (Vec<_>, Vec<_>) = directories.unzip();
         let open = |path: PathBuf| {
             let opened = Beneath::open(&path);
-            opened.map_err(|error| format!("{setting}: cannot open the directory {}: {error}", path.display()))
+            opened.map_err(|error| {
+                without_number(&format!("{setting}: cannot open the directory {}: {error}", path.display()))
+                    .into_owned()
+            })
         };
         let directories = paths.into_iter().map(open).collect::<Result<_, _>>()?;
         Ok(Listed { prefixes: Prefixes::new(prefixes), directories })

@@ -20,15 +20,17 @@ use crate::exchange::body_reader::BodyReader;
 use crate::exchange::error_response::{Overload, warn_about_overload};
 use crate::exchange::sending;
 use crate::exchange::server_response::ServerResponse;
+use crate::failed_requests::FailedRequest;
 use crate::files::error_pages::Whose;
 use crate::message::inbound::Inbound;
+use crate::os_error::without_number;
 use crate::routing::UpstreamRow;
 use crate::upstream::failure::{Failure, Reason};
 use crate::upstream::forward::{Forwarded, Unforwarded, forward};
 use client_body::ClientBody;
 use client_response::ClientResponse;
 use directions::Shared;
-use portico_wire::{ForwardedFamily, Forwarding, PassedConnection, PassedOn, ResponseBody, Scheme};
+use portico_wire::{ForwardedFamily, Forwarding, PassedConnection, PassedOn, RequestHead, ResponseBody, Scheme};
 use std::sync::Arc;
 
 /// Has the upstream of `row` respond to a request, whose body `reader` reads; gives the reader back if another request
@@ -89,7 +91,7 @@ pub async fn pass_on(
     };
     resources.admission.end_request(room);
     let outcome = outcome.map_err(|Unforwarded { failure, .. }| {
-        warn(row, &failure, sink.is_started);
+        report(connection, row, (&request.head, request.bytes()), &failure, sink.is_started);
         failure.reason
     });
     if let (Err(Reason::ClientGone), Some(error), false) = (&outcome, source.error, sink.is_started) {
@@ -106,12 +108,37 @@ pub fn client_gone(row: &UpstreamRow) -> Unforwarded {
     Unforwarded { failure, status: 0 }
 }
 
-/// Tells of a request that has no response, or not all of one.
-pub fn warn(row: &UpstreamRow, failure: &Failure, is_started: bool) {
-    if failure.reason != Reason::ClientGone {
-        row.upstream.warn(failure, || match failure.reason.status() {
-            _ if is_started => format!("{failure}; its response is not complete"),
-            status => format!("{failure}; responded with {status}"),
+/// Tells of a request that has no response, or not all of one: the log now and then, the supervisor of each whose status
+/// is of a server's fault.
+#[cold]
+pub fn report(
+    connection: &Connection,
+    row: &UpstreamRow,
+    (head, bytes): (&RequestHead, &[u8]),
+    failure: &Failure,
+    is_started: bool,
+) {
+    if failure.reason == Reason::ClientGone {
+        return;
+    }
+    let status = failure.reason.status();
+    row.upstream.warn(failure, || {
+        if is_started {
+            format!("{failure}; its response is not complete")
+        } else {
+            format!("{failure}; responded with {status}")
+        }
+    });
+    if status >= 500 {
+        connection.resources.failed_requests.add(FailedRequest {
+            method: head.method.of(bytes).escape_ascii().to_string(),
+            path: head.path.of(bytes).escape_ascii().to_string(),
+            // So those for all of its paths are of one kind, and hide nothing of an application's.
+            route: row.upstream.terms.name.clone(),
+            // What the client has had before the failure is no status of a server's fault.
+            status: if is_started { 0 } else { status },
+            error_type: without_number(&failure.to_string()).into_owned(),
+            ..FailedRequest::default()
         });
     }
 }

@@ -6,7 +6,7 @@
 
 use super::pass_on::client_response::end_to_end;
 use super::pass_on::directions::disconnected;
-use super::pass_on::{client_gone, warn};
+use super::pass_on::{client_gone, report};
 use crate::exchange::engine_response::EngineResponse;
 use crate::exchange::request::Request;
 use crate::exchange::server_response::reason_phrase;
@@ -77,7 +77,8 @@ async fn respond(request: Request, row: Arc<UpstreamRow>) {
                 () = disconnected(&connection) => Err(client_gone(&row)),
             };
             outcome.map(|_| ()).map_err(|unforwarded| {
-                warn(&row, &unforwarded.failure, sink.has_left);
+                let request = (&copied.head, copied.bytes.as_slice());
+                report(&connection, &row, request, &unforwarded.failure, sink.has_left);
                 unforwarded.failure.reason
             })
         }

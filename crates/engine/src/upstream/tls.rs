@@ -1,6 +1,7 @@
 //! How TLS is spoken with members: who is trusted, whom a certificate has to be of, and who this server is. The protocol
 //! is rustls's.
 
+use crate::os_error::without_number;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -107,7 +108,7 @@ fn certificates(setting: &str, file: &Path) -> Result<Vec<CertificateDer<'static
 
 fn unfit(setting: &str, expected: &str, file: &Path, error: &PemError) -> String {
     let why = match error {
-        PemError::Io(error) => error.to_string(),
+        PemError::Io(error) => without_number(&error.to_string()).into_owned(),
         PemError::NoItemsFound => "there is none in it".to_owned(),
         error => error.to_string(),
     };

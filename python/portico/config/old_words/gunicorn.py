@@ -34,7 +34,6 @@ _BY_IMPORT = (
 _BY_SYSTEMD = "`on_start`, `on_reload` and `on_exit` of a module that `--hooks` names (docs/operations.md)"
 _BY_ATEXIT = "`worker_exit` of a module that `--hooks` names (docs/operations.md); in the worker, atexit"
 _BY_MIDDLEWARE = "there is no such hook; a WSGI middleware runs before and after each request"
-_CONTROL = "there is no control socket; signals do it (docs/signals.md)"
 
 
 def _worker_class(value: str) -> list[str]:
@@ -318,9 +317,9 @@ GUNICORN = Server(
         Instead("--websocket-max-message-size BYTES", note=_ASGI),
         Instead("--http-parser NAME", note="not needed: there is one, and it is compiled"),
         # Control
-        Instead("--control-socket PATH", note=_CONTROL),
-        Instead("--control-socket-mode MODE", note=_CONTROL),
-        Instead("--no-control-socket", key="control_socket_disable", note=_CONTROL),
+        Becomes("--control-socket PATH", "--control", note="for `portico ctl` (docs/operations.md)"),
+        Instead("--control-socket-mode MODE", note="not needed: it is for the server's own user and root"),
+        Becomes("--no-control-socket", "--control off", key="control_socket_disable"),
         # On the command line only
         Instead("-v --version", note="use `portico --version`", meant=lambda value: not value),
     ),

@@ -1,11 +1,14 @@
 """The supervisor's duty towards the admin address: a process serves it while the current plan has one.
 
 Each plan has a process of its own, which has inherited what that says: sockets, the error log, who it is. The
-one before finishes what it has; its socket stays open here, so nobody is turned away. If a process ends by
-itself another one takes its place, after a moment where that happens again and again.
+one before finishes what it has, and is killed where it does not; its socket stays open here, so nobody is
+turned away. If a process ends by itself another one takes its place, after a moment where that happens again
+and again.
 """
 
 from __future__ import annotations
+
+import time
 
 from portico import log
 from portico.process.admin.admin_process import AdminProcess
@@ -39,6 +42,8 @@ class AdminAddress(Duty):
     """
 
     what = "admin process"
+    # Twice what its engine gives those whose requests it has.
+    leaves_within_s = 4.0
 
     __slots__ = (
         *("_back_off", "_figures", "_generations", "_leave", "_leaving", "_life", "_loop"),
@@ -64,7 +69,8 @@ class AdminAddress(Duty):
         self._subject = subject
         self._sources = sources
         self._process: AdminProcess | None = None
-        self._leaving: list[AdminProcess] = []
+        # With the time by which each is to be gone.
+        self._leaving: dict[AdminProcess, float] = {}
         self._back_off = BackOff()
         # That of the process; none for one of before an upgrade.
         self._plan: Plan | None = None
@@ -74,6 +80,7 @@ class AdminAddress(Duty):
             # A reload has brought another, or was taken back.
             self._plan = self._generations.current
             self.renew()
+        self._kill_the_late(now_s)
         for process in self._all:
             process.look(now_s)
         if self._is_missing and now_s >= self._back_off.not_before_s:
@@ -81,6 +88,7 @@ class AdminAddress(Duty):
 
     def due_s(self) -> float | None:
         dues = [due_s for process in self._all if (due_s := process.due_s()) is not None]
+        dues += self._leaving.values()
         if self._is_missing:
             dues.append(self._back_off.not_before_s)
         return min(dues, default=None)
@@ -98,7 +106,7 @@ class AdminAddress(Duty):
         """Let the process finish; the next look starts another one, if there is to be one."""
         if self._process is not None:
             self._process.leave()
-            self._leaving.append(self._process)
+            self._leaving[self._process] = time.monotonic() + self.leaves_within_s
             self._process = None
         self._back_off.end()
 
@@ -111,7 +119,7 @@ class AdminAddress(Duty):
                     self._process = None
                     self._has_died(process, exit_code, now_s)
                 else:
-                    self._leaving.remove(process)
+                    del self._leaving[process]
                 return True
         return False
 
@@ -143,6 +151,13 @@ class AdminAddress(Duty):
     @property
     def _all(self) -> list[AdminProcess]:
         return [*self._leaving, *([] if self._process is None else [self._process])]
+
+    def _kill_the_late(self, now_s: float) -> None:
+        for process, kill_at_s in [*self._leaving.items()]:
+            if now_s >= kill_at_s:
+                log.warning(f"the {self.what} of before does not leave: killed")
+                process.kill()
+                del self._leaving[process]
 
     def _start(self, now_s: float) -> None:
         try:

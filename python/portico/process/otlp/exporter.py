@@ -41,6 +41,7 @@ class Exporter(AdminAddress):
     __slots__ = ("_drained_by_s", "_read_fd", "write_fd")
 
     what = "process that exports metrics and spans"
+    leaves_within_s = _KILLED_AFTER_S
 
     def __init__(self, *args: Any, spans_fds: tuple[int, int] | None = None, **keywords: Any) -> None:
         super().__init__(*args, **keywords)

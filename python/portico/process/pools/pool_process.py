@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from portico import _core
+from portico.errors import reason_of
 from portico.process.pools.line import AT_THE_END, METRICS, OVERVIEW, LineReader, line_of
 from portico.process.signals import SUPERVISOR_SIGNALS, reset_signals, signal, unblock_signals
 from portico.process.ways import Ways
@@ -269,7 +270,7 @@ def _become_command_line(
         command = [*invocation.command, "--pool", name, *ways]
         os.execve(command[0], command, variables)
     except BaseException as error:
-        said = f"portico: pool {name}: cannot call the command line: {error}\n"
+        said = f"portico: pool {name}: cannot call the command line: {reason_of(error)}\n"
         os.write(2, said.encode("utf-8", "replace"))
     finally:
         os._exit(_CANNOT_EXECUTE)
