@@ -416,6 +416,12 @@ fn send_descriptors(fd: RawFd, data: &[u8], fds: Vec<RawFd>) -> PyResult<usize> 
     Ok(orders::send_with(fd, data, &fds)?)
 }
 
+/// How many connections to the listening socket `fd` nobody has accepted yet; none if it is not one of TCP.
+#[pyfunction]
+fn unaccepted_connections(fd: RawFd) -> PyResult<Option<u32>> {
+    Ok(descriptor::unaccepted(descriptor::duplicate(fd)?.as_fd()).ok())
+}
+
 /// The next connection to the listening Unix socket `fd`, and the user id of who has connected; none if nobody has.
 #[pyfunction]
 fn accept_connection(fd: RawFd) -> PyResult<Option<(RawFd, u32)>> {
@@ -517,6 +523,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(send_datagram, module)?)?;
     module.add_function(wrap_pyfunction!(send_descriptors, module)?)?;
     module.add_function(wrap_pyfunction!(accept_connection, module)?)?;
+    module.add_function(wrap_pyfunction!(unaccepted_connections, module)?)?;
     module.add_function(wrap_pyfunction!(read_member, module)?)?;
     module.add_function(wrap_pyfunction!(check_tls, module)?)?;
     module.add_function(wrap_pyfunction!(check_access_log, module)?)?;

@@ -63,6 +63,7 @@ __all__ = [
     "set_log_level",
     "setting_names",
     "socket_pair",
+    "unaccepted_connections",
     "unpipe_log",
     "unqueue_log",
 ]
@@ -440,6 +441,12 @@ def accept_connection(fd: int) -> tuple[int, int] | None:
     """Return the next connection to the listening Unix socket `fd`, and the user id of who has connected.
 
     None if nobody has. The connection does not block, and is to be closed. Raises OSError.
+    """
+
+def unaccepted_connections(fd: int) -> int | None:
+    """Return how many connections to the listening socket `fd` nobody has accepted yet.
+
+    None if it is not a socket of TCP. Raises OSError if it is no descriptor.
     """
 
 def read_member(text: str) -> tuple[str, bool]:

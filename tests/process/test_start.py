@@ -35,6 +35,29 @@ def test_says_where_what_and_with_how_many(start: Start) -> None:
     assert portico.get() == "hello"
 
 
+LINKING = """
+import os
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [os.environ.get("LD_BIND_NOW", "no").encode()]
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
+def test_functions_of_libraries_are_found_before_the_fork(start: Start) -> None:
+    portico = start(LINKING, "-w", "1")
+    portico.wait_ready()
+    variables = Path(f"/proc/{portico.process.pid}/environ").read_bytes().split(b"\0")
+    assert b"LD_BIND_NOW=1" in variables
+    assert portico.get() == "no"
+
+
+def test_how_functions_are_found_can_be_said(start: Start) -> None:
+    portico = start(LINKING, "-w", "1", environment={"LD_BIND_NOW": "yes"})
+    portico.wait_ready()
+    assert portico.get() == "yes"
+
+
 def test_keeps_the_command_line_out_of_the_supervised_processes(start: Start) -> None:
     source = """
 import sys

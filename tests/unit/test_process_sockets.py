@@ -12,16 +12,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from portico import _core
 from portico.config.address import Address
 from portico.config.addresses import parse_address
 from portico.errors import OperatorError
 from portico.process.plan import Listener
 from portico.process.sockets import bind_all
 from support.server import free_port
+from support.waiting import wait_until
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
@@ -258,6 +260,7 @@ from portico.config.addresses import parse_address
 from portico.errors import BindError
 from portico.process.sockets import bind_all
 from support.server import free_port
+from support.waiting import wait_until
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
@@ -311,3 +314,20 @@ def test_listens_on_an_abstract_socket() -> None:
 def test_explains_why_there_is_no_abstract_socket() -> None:
     message = error_of("unix:@" + "x" * 200).message
     assert message.endswith("the name is too long for a socket (200 bytes)")
+
+
+def test_connections_that_nobody_has_accepted_are_counted(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        assert _core.unaccepted_connections(listening.fileno()) == 0
+        for _ in range(3):
+            stack.enter_context(socket.create_connection(listening.getsockname()))
+        wait_until(lambda: _core.unaccepted_connections(listening.fileno()) == 3, what="three connections")
+        listening.accept()[0].close()
+        assert _core.unaccepted_connections(listening.fileno()) == 2
+        local = stack.enter_context(socket.socket(socket.AF_UNIX))
+        local.bind(str(tmp_path / "socket"))
+        local.listen()
+        assert _core.unaccepted_connections(local.fileno()) is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        _core.unaccepted_connections(2_000_000)

@@ -56,6 +56,25 @@ pub fn peer_user(fd: &OwnedFd) -> io::Result<u32> {
     if outcome == 0 { Ok(peer.uid) } else { Err(io::Error::last_os_error()) }
 }
 
+/// How many connections to the listening TCP socket `fd` nobody has accepted yet (TCP_INFO, tcp(7)).
+///
+/// # Errors
+/// It is no such socket.
+pub fn unaccepted(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).unwrap_or(0);
+    #[expect(unsafe_code, reason = "an option that no library reads")]
+    // SAFETY: both pointers are to variables of this function, which outlive the call; the kernel writes at most `length`
+    // bytes. What it does not write stays zero, and any bytes make plain numbers.
+    let (outcome, info) = unsafe {
+        let (level, option) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+        let outcome = libc::getsockopt(fd.as_raw_fd(), level, option, info.as_mut_ptr().cast(), &raw mut length);
+        (outcome, info.assume_init())
+    };
+    // Of a socket that listens, that is the length of its queue.
+    if outcome == 0 { Ok(info.tcpi_unacked) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Registers a descriptor with the reactor of the runtime that runs the calling task, and keeps it with that.
 ///
 /// # Errors

@@ -51,7 +51,7 @@ fn addresses_of_file(line: &str) -> Option<std::ops::Range<usize>> {
     let permissions = words.next()?;
     let is_file = words.nth(3)?.starts_with('/');
     let addresses = usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
-    (is_file && !permissions.contains('w') && permissions.ends_with('p')).then_some(addresses)
+    (is_file && !permissions.contains('w')).then_some(addresses)
 }
 
 #[cfg(test)]
@@ -73,7 +73,8 @@ mod tests {
             (format!("1000-3000 r--p 00002000 08:01 42    {library}"), 4, 0, None),
             (format!("1000-3000 r--p 00002000 08:01 42    {library}"), 0, 4, None),
             (format!("1000-3000 rw-p 00002000 08:01 42    {library}"), 0, 0, None),
-            (format!("1000-3000 r--s 00002000 08:01 42    {library}"), 0, 0, None),
+            (format!("1000-3000 rw-s 00002000 08:01 42    {library}"), 0, 0, None),
+            ("1000-3000 r--s 00002000 08:01 42    /lib/gconv.cache".to_owned(), 0, 0, Some(0x1000..0x3000)),
             ("1000-3000 r-xp 00000000 00:00 0    [vdso]".to_owned(), 0, 0, None),
             ("1000-3000 r--p 00000000 00:00 0 ".to_owned(), 0, 0, None),
         ] {

@@ -41,9 +41,15 @@ if TYPE_CHECKING:
 # Like `-m portico.process`, but without `runpy` (0.7 MB), and with the import path of this process before
 # anything is imported by it. No collection looks at what is imported, meanwhile or later: it stays.
 _BOOTSTRAP = (
-    "import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); sys.path[:], plan = marshal.load(file); "
-    "file.close(); import gc; gc.disable(); from {module} import main; gc.freeze(); gc.enable(); main(plan)"
+    "{forget}import marshal, sys; file = open(int(sys.argv.pop(1)), 'rb'); "
+    "sys.path[:], plan = marshal.load(file); file.close(); "
+    "import gc; gc.disable(); from {module} import main; gc.freeze(); gc.enable(); main(plan)"
 )
+# Has the dynamic linker find each function of a library at the start (ld.so(8)), and not when it is first
+# called: which is in each worker, and written to its own copies of the pages where they are noted. What is
+# imported is linked so in any case. Neither the application nor what that starts sees it.
+_BIND_NOW = "LD_BIND_NOW"
+_FORGET_BIND_NOW = f"import os; os.environ.pop('{_BIND_NOW}', None); "
 
 
 def launch(settings: Settings, *, started_at_s: float) -> None:
@@ -239,9 +245,12 @@ class Program:
 
     def __init__(self, module: str, plan: Plan, *, program: str) -> None:
         self.path = sys.executable
-        self.before = [self.path, *interpreter_options(), "-c", _BOOTSTRAP.format(module=module)]
+        variables = plan.invocation.variables(dict(plan.settings.env))
+        self.variables = {_BIND_NOW: "1", **variables}
+        forget = "" if _BIND_NOW in variables else _FORGET_BIND_NOW
+        bootstrap = _BOOTSTRAP.format(forget=forget, module=module)
+        self.before = [self.path, *interpreter_options(), "-c", bootstrap]
         self.after = [program, *sys.argv[1:]]
-        self.variables = plan.invocation.variables(dict(plan.settings.env))
 
     def execute(self, data: bytes) -> NoReturn:
         """Replace this process by it. Raises OSError if that cannot be."""

@@ -6,9 +6,7 @@ below a fifth: hosts whose weights follow each other's load would swing from one
 
 from __future__ import annotations
 
-import _socket
-import sys
-
+from portico import _core
 from portico.process.busyness import Busyness
 from portico.process.unaccepted import count_unaccepted
 
@@ -16,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portico import _core
     from portico.process.generations import Generations
     from portico.process.plan import Listener
     from portico.process.worker_set import WorkerSet
@@ -26,8 +23,6 @@ _PAUSE_S = 0.5
 # How long it takes the share to follow by some two thirds.
 _FOLLOWS_S = 4.0
 _LEAST_PERCENT, _MOST_PERCENT = 20, 100
-# struct tcp_info of <linux/tcp.h>: of a listening socket, how many connections wait in its queue.
-_UNACKED_AT, _UNACKED_END = 24, 28
 
 
 class Saturation:
@@ -70,12 +65,5 @@ def count_waiting(listeners: Iterable[Listener]) -> int:
 def _waiting(listener: Listener) -> int:
     """Return how many connections nobody has accepted yet; of a Unix socket, whether there is one."""
     count = count_unaccepted([listener])
-    if count:
-        queue = _socket.socket(fileno=listener.fd)
-        try:
-            if queue.family != _socket.AF_UNIX:
-                info = queue.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, _UNACKED_END)
-                count = int.from_bytes(info[_UNACKED_AT:_UNACKED_END], sys.byteorder)
-        finally:
-            queue.detach()
-    return count
+    exact = _core.unaccepted_connections(listener.fd) if count else None
+    return count if exact is None else exact

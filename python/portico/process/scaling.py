@@ -8,8 +8,6 @@ a worker that has left is not missed at once.
 
 from __future__ import annotations
 
-import math
-
 # Above this share of what the workers can do there are too few,
 _TOO_BUSY = 0.7
 # and so many are wanted that they do this share.
@@ -53,7 +51,7 @@ class Scaling:
         self._most_busy: dict[int, float] = {}
         # Since when workers are counted that may leave.
         self._since_s: float | None = None
-        self._left_s = -math.inf
+        self._left_s = float("-inf")
 
     def want(self, sample: Sample, wanted: int, *, least: int, most: int) -> int:
         """Return how many workers are wanted, from `least` to `most`, where until now `wanted` were."""
@@ -82,7 +80,8 @@ class Scaling:
         if before.waiting - sample.waiting > _FALLING * before.waiting:
             return 0
         # If all are busy there may be any amount of work behind it: this is two thirds more of them then.
-        return math.ceil(busy / _AIM)
+        # Rounded up; the module `math` would be in the supervisor's memory for this alone.
+        return int(-(-busy // _AIM))
 
     def _may_leave(self, sample: Sample, wanted: int) -> bool:
         if self._since_s is None or sample.now_s - self._since_s < REMEMBERED_S:

@@ -1,8 +1,10 @@
-"""What a supervisor imports once its first workers serve, while the files of this program are still its own.
+"""What a supervisor reads once its first workers serve, while the files of this program are still its own.
 
 Whatever it is told later must not need code from the disk: by then another version may be there, or the link
 to a virtual environment may lead elsewhere, which is what upgrades are for. Not at the start, since it would
-be in the memory of each of those workers. Runs once, in the supervisor; imported when it does.
+be in the memory of each of those workers. Most of it is kept as code that does not run before it is needed
+(`kept_code.py`); what settings ask for, with whatever that imports, is imported. Runs once, in the
+supervisor; imported when it does.
 """
 
 from __future__ import annotations
@@ -12,19 +14,25 @@ import sys
 
 from portico import _core
 from portico.config.identity import are_privileges_given_up
+from portico.process.kept_code import KeptCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portico.process.plan import Plan
 
-_FOR_ALL = (
-    *("portico.process.reread", "portico.process.upgrade", "portico.process.reopening"),
-    *("portico.process.drain_delay", "portico.process.last_connections", "portico.process.pid_file"),
-    *("portico.process.control.actions", "portico.process.control.reports"),
-    *("portico.process.control.clients", "portico.app_loader.callables"),
+FOR_ALL = (
+    *("portico.process.reread", "portico.process.dry_run", "portico.process.handed_file"),
+    *("portico.process.upgrade", "portico.process.reopening", "portico.process.drain_delay"),
+    *("portico.process.last_connections", "portico.process.unaccepted", "portico.process.pid_file"),
+    *("portico.process.control.actions", "portico.process.control.lasting", "portico.process.scaling"),
+    *("portico.process.control.verb_error", "portico.process.control.reports", "portico.process.figures"),
+    *("portico.process.resident", "portico.process.saturation", "portico.process.busyness"),
+    *("portico.process.control.clients", "portico.process.control.json_lines"),
+    *("portico.process.control.verbs", "portico.app_loader.callables"),
     *("portico.process.slow_lines", "portico.process.recent_errors"),
 )
-"""For signals, control verbs and the end; and for workers that take the place of others."""
+"""For signals, control verbs and the end, and for workers that take the place of others; with all that these
+import which a supervisor has not."""
 
 _TO_TELL = (
     *("portico.process.figures", "portico.process.durations", "portico.process.pools.metric_lines"),
@@ -36,12 +44,15 @@ _TO_KEEP = ("portico.process.pools.pool_metrics",)
 
 
 def settle(plan: Plan) -> None:
-    """Import what may be needed, by the plan of this start; know where packages are, whatever links do."""
-    for name in (*_FOR_ALL, *_by_settings(plan)):
-        try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
-            __import__(name)
-        except ImportError:
-            pass  # it cannot be imported when it is needed, either, and perhaps never is
+    """Have what may be needed, by the plan of this start; know where packages are, whatever links do."""
+    kept = KeptCode()
+    sys.meta_path.insert(0, kept)
+    for names, have in ((FOR_ALL, kept.keep), (_by_settings(plan), __import__)):
+        for name in names:
+            try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
+                have(name)
+            except ImportError:
+                pass  # it cannot be imported when it is needed, either, and perhaps never is
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "portico" and hasattr(module, "__path__"):
             module.__path__ = [os.path.realpath(path) for path in module.__path__]

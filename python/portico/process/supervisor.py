@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import time
 
 from portico import _core, log
@@ -184,6 +185,10 @@ class Supervisor:
         gc.disable()
         gc.collect()
         gc.freeze()
+        if sys.version_info < (3, 12):
+            # Which attributes types have is remembered together with their names. What a worker remembers
+            # takes the place of that, and would write to the names forgotten; later, nobody counts those.
+            sys._clear_type_cache()
         _core.give_back_memory()
         while True:
             assignment = self._manage(time.monotonic())
