@@ -93,7 +93,7 @@ impl Caller for Bridge<'_> {
         let Bridge { py, introduction, applications, environ, embedder, thread_call, date, logged_keys } = self;
         let py = *py;
         introduction.make(py);
-        let Call { inbound, application, mounted, cell, started_ns, resources, said, .. } = *call;
+        let Call { inbound, sender, application, mounted, cell, started_ns, resources, said, .. } = *call;
         let Some(Bridged { served: application, pool }) = applications.get_mut(application) else {
             return given_up(call);
         };
@@ -118,7 +118,7 @@ impl Caller for Bridge<'_> {
             }
         };
         let body = call.body.take().unwrap_or(Body::Empty);
-        let parts = RequestParts { resources, cell, inbound, body, sender: &call.sender, mounted };
+        let parts = RequestParts { resources, cell, inbound, body, sender, mounted };
         let (mut input, mut watched) = (None, None);
         thread_call.enter(started_ns);
         // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.
@@ -150,7 +150,7 @@ impl Caller for Bridge<'_> {
         if let Err(error) = environ.renew_empty_input(py).and_then(|()| environ.renew_extension(py)) {
             label.log_exception(py, &error);
         }
-        pool.end(py, exchange);
+        pool.end(py, exchange, environ.references());
         if let Err(error) = embedder.response_ended(py, outcome) {
             label.log_exception(py, &error);
         }

@@ -195,6 +195,11 @@ pub struct Callables {
 }
 
 impl Callables {
+    /// References to the same.
+    pub fn clone_ref(&self, py: Python<'_>) -> Callables {
+        Callables { disconnected: self.disconnected.clone_ref(py), on_disconnect: self.on_disconnect.clone_ref(py) }
+    }
+
     /// Callables for `client`, in place of all earlier ones.
     pub fn new(py: Python<'_>, client: &Arc<ClientListener>) -> PyResult<Callables> {
         let mut registrations = lock(&client.registrations);

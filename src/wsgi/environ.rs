@@ -11,6 +11,7 @@ mod gateway;
 
 use dropped::{Dropped, HeaderRules};
 
+use super::disconnect::Callables;
 use super::draining::Draining;
 use super::input::Input;
 use super::ladder::{ExtendDeadline, Extensions};
@@ -31,6 +32,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::net::IpAddr;
+use std::ptr;
 use std::sync::Arc;
 
 /// Ports of clients remembered as strings.
@@ -44,6 +46,12 @@ pub struct Environ {
     empty: Py<Input>,
     /// What makes `portico.extend_deadline`, and the one that stands in each template; a thread has it.
     extension: Option<(Extensions, Py<ExtendDeadline>)>,
+    /// Those of the call before, which stand in each template.
+    callables: Option<Callables>,
+    /// `REMOTE_ADDR` of each template.
+    standing_address: Option<IpAddr>,
+    /// `REMOTE_ADDR` of the last call that had another one.
+    last_address: Option<IpAddr>,
     /// Header names with their environ key.
     names: Recent<Box<[u8]>, Key>,
     /// Variables of other protocols with theirs.
@@ -159,6 +167,9 @@ impl Environ {
             keys,
             empty: empty.clone_ref(py),
             extension: None,
+            callables: None,
+            standing_address: None,
+            last_address: None,
             names: Recent::new(),
             variables: Recent::new(),
             addresses: Recent::new(),
@@ -173,8 +184,7 @@ impl Environ {
     /// After a call: what it has kept of a request without a body, or read on in, is closed, and the next request has
     /// another. Most keep nothing.
     pub fn renew_empty_input(&mut self, py: Python<'_>) -> PyResult<()> {
-        // It has one here and one in each template.
-        if Input::is_as_new(&self.empty, 1 + self.templates.len()) {
+        if Input::is_as_new(&self.empty, self.references()) {
             return Ok(());
         }
         let empty = Input::empty(py)?;
@@ -192,7 +202,7 @@ impl Environ {
 
     /// After a call: a callable that it has kept is of no use to the next one, which has another.
     pub fn renew_extension(&mut self, py: Python<'_>) -> PyResult<()> {
-        let ours = 1 + self.templates.len();
+        let ours = self.references();
         match self.extension.take_if(|(_, callable)| !is_only_ours(callable, ours)) {
             Some((extensions, _)) => self.set_extension(py, extensions),
             None => Ok(()),
@@ -208,6 +218,25 @@ impl Environ {
         Ok(())
     }
 
+    /// Has the templates have the callables of `exchange`, which usually are those of the call before.
+    fn show_callables(&mut self, py: Python<'_>, exchange: &PythonExchange) -> PyResult<()> {
+        let Callables { disconnected, on_disconnect } = &exchange.callables;
+        if self.callables.as_ref().is_some_and(|before| before.disconnected.is(disconnected)) {
+            return Ok(());
+        }
+        for template in &self.templates {
+            template.bind(py).set_item(&self.keys.disconnected, disconnected)?;
+            template.bind(py).set_item(&self.keys.on_disconnect, on_disconnect)?;
+        }
+        self.callables = Some(exchange.callables.clone_ref(py));
+        Ok(())
+    }
+
+    /// How many references there are here to each of what a thread has in its templates: one, and one in each.
+    pub fn references(&self) -> usize {
+        1 + self.templates.len()
+    }
+
     /// The environ of one request, and what `wsgi.input` in it has to be closed after the call, if anything.
     pub fn build<'py>(
         &mut self,
@@ -216,6 +245,7 @@ impl Environ {
         exchange: &PythonExchange,
     ) -> PyResult<(Bound<'py, PyDict>, Option<Py<Input>>)> {
         let RequestParts { resources, inbound, sender, mounted, .. } = call;
+        self.show_callables(py, exchange)?;
         let template = self.templates.get(sender.listener).or(self.templates.first());
         let environ = template.map_or_else(|| Ok(PyDict::new(py)), |template| template.bind(py).copy())?;
         let settings = &resources.settings;
@@ -253,8 +283,6 @@ impl Environ {
         if let Some(forwarded) = forwarded {
             self.set_forwarded(py, &environ, forwarded, inbound.bytes())?;
         }
-        environ.set_item(&self.keys.disconnected, &exchange.callables.disconnected)?;
-        environ.set_item(&self.keys.on_disconnect, &exchange.callables.on_disconnect)?;
         if sender.takes_errors {
             let log = environ.as_any().get_item(&self.keys.errors)?.unbind();
             environ.set_item(&self.keys.errors, ProxyErrors::new(&exchange.response, log).into_pyobject(py)?)?;
@@ -277,14 +305,19 @@ impl Environ {
         if head.version == portico_wire::Version::Http10 {
             environ.set_item(&keys.server_protocol, &keys.http10)?;
         }
-        let target = latin1(py, head.target.of(bytes))?;
         let path = head.path.of(bytes);
+        if head.target.of(bytes) == b"/" && path == b"/" {
+            // Stands in the template, three times.
+            return self.set_headers(py, environ, inbound, rules);
+        }
+        let target = latin1(py, head.target.of(bytes))?;
         // RFC 9110 4.2.3: an empty path of an absolute target is "/", unless it was taken for the mount.
         let is_implied = || head.form == portico_wire::TargetForm::Absolute && head.path.start == head.authority.end;
         if path == b"/" || path.is_empty() && is_implied() {
-            environ.set_item(&keys.path_info, &keys.root)?;
+            // Stands in the template.
         } else if head.form == portico_wire::TargetForm::Asterisk {
-            // RFC 3875 4.1.5: empty or from a slash on. The template has the empty one.
+            // RFC 3875 4.1.5: empty or from a slash on.
+            environ.set_item(&keys.path_info, &keys.empty)?;
         } else if path.contains(&b'%') {
             self.decoded.clear();
             percent_decode_into(path, &mut self.decoded);
@@ -361,9 +394,7 @@ impl Environ {
         port: Option<u16>,
     ) -> PyResult<()> {
         let Some(address) = address else { return environ.set_item(&self.keys.remote_addr, &self.keys.empty) };
-        let make = || (address, PyString::new(py, &address.to_string()).unbind());
-        let text = self.addresses.get_or_make(hash_of_address(address), |known| *known == address, make);
-        environ.set_item(&self.keys.remote_addr, text)?;
+        self.set_address(py, environ, address)?;
         let Some(port) = port else { return Ok(()) };
         if self.ports.is_empty() {
             self.ports.resize_with(PORTS, || None);
@@ -378,6 +409,25 @@ impl Environ {
                 Ok(())
             }
         }
+    }
+
+    /// An address that came twice in a row, as that of a reverse proxy does, is in the templates from then on.
+    fn set_address(&mut self, py: Python<'_>, environ: &Bound<'_, PyDict>, address: IpAddr) -> PyResult<()> {
+        if self.standing_address == Some(address) {
+            self.last_address = None;
+            return Ok(());
+        }
+        let make = || (address, PyString::new(py, &address.to_string()).unbind());
+        let text = self.addresses.get_or_make(hash_of_address(address), |known| *known == address, make);
+        environ.set_item(&self.keys.remote_addr, text)?;
+        if self.last_address.replace(address) == Some(address) {
+            self.standing_address = None;
+            for template in &self.templates {
+                template.bind(py).set_item(&self.keys.remote_addr, text)?;
+            }
+            self.standing_address = Some(address);
+        }
+        Ok(())
     }
 
     /// What a trusted reverse proxy says takes the place of what this server sees.
@@ -449,7 +499,7 @@ impl Environ {
         };
         if let Some(length) = length {
             let mut digits = itoa::Buffer::new();
-            environ.set_item(&self.keys.content_length, digits.format(length))?;
+            environ.set_item(&self.keys.content_length, latin1(py, digits.format(length).as_bytes())?)?;
         } else {
             // Without CONTENT_LENGTH applications take a body for empty, unless this says that there is one.
             environ.set_item(&self.keys.transfer_encoding, &self.keys.chunked)?;
@@ -530,10 +580,17 @@ fn set_header(
     value: &[u8],
 ) -> PyResult<()> {
     let value = latin1(py, value)?;
-    if environ.set_default(key, &value)? {
+    let others = environ.len();
+    #[expect(unsafe_code, reason = "pyo3 looks a new key up twice, before Python 3.13")]
+    // SAFETY: the thread is attached, and the three objects are alive; what is returned is borrowed from the dict, and
+    // owned before anything else is done with that.
+    let before = unsafe {
+        let found = ffi::PyDict_SetDefault(environ.as_ptr(), key.as_ptr(), value.as_ptr());
+        Bound::from_borrowed_ptr_or_err(py, found)?
+    };
+    if environ.len() > others {
         return Ok(());
     }
-    let before = environ.as_any().get_item(key)?;
     environ.set_item(key, before.add(separator)?.add(value)?)
 }
 
@@ -547,9 +604,10 @@ fn hash_of_address(address: IpAddr) -> u64 {
 fn template(py: Python<'_>, identity: &ServerIdentity, common: &Common<'_>, keys: &Keys) -> PyResult<Py<PyDict>> {
     let template = PyDict::new(py);
     template.set_item(&keys.request_method, "GET")?;
-    for key in [&keys.path_info, &keys.request_uri, &keys.raw_uri, &keys.query_string] {
-        template.set_item(key, &keys.empty)?;
+    for key in [&keys.path_info, &keys.request_uri, &keys.raw_uri] {
+        template.set_item(key, &keys.root)?;
     }
+    template.set_item(&keys.query_string, &keys.empty)?;
     template.set_item(&keys.script_name, latin1(py, common.script_name.as_bytes())?)?;
     template.set_item(&keys.server_name, &identity.server_name)?;
     template.set_item(&keys.server_port, &identity.server_port)?;
@@ -574,6 +632,17 @@ fn template(py: Python<'_>, identity: &ServerIdentity, common: &Common<'_>, keys
 /// A `str` whose code points are the bytes (PEP 3333 "Unicode Issues").
 pub fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let length = ffi::Py_ssize_t::try_from(bytes.len()).unwrap_or(ffi::Py_ssize_t::MAX);
+    // Of one character there is one that all share.
+    if length > 1 && bytes.is_ascii() {
+        #[expect(unsafe_code, reason = "pyo3 has no safe way to make a string of what is known to be ASCII")]
+        // SAFETY: the string is new, so nobody else reads it yet; it has room for `length` characters of a byte each, and
+        // needs no other preparation.
+        return unsafe {
+            let text = Bound::from_owned_ptr_or_err(py, ffi::PyUnicode_New(length, 0x7f))?;
+            ptr::copy_nonoverlapping(bytes.as_ptr(), ffi::PyUnicode_1BYTE_DATA(text.as_ptr()), bytes.len());
+            Ok(text)
+        };
+    }
     #[expect(unsafe_code, reason = "pyo3 has no safe latin-1 decoder")]
     // SAFETY: the pointer and length are those of a live slice; the call returns a new reference or NULL with an
     // exception set, which is what from_owned_ptr_or_err expects.

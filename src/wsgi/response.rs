@@ -127,8 +127,13 @@ impl Sending<'_> {
     /// Sends `block` as far as the length allows and ends the response.
     fn last_block(&mut self, mut responder: Responder, block: Option<&Bound<'_, PyBytes>>) -> Result<(), Failure> {
         self.exchange.client.end();
-        let nothing = PyBytes::new(self.py, b"");
-        let block = block.unwrap_or(&nothing);
+        let nothing;
+        let block = if let Some(block) = block {
+            block
+        } else {
+            nothing = PyBytes::new(self.py, b"");
+            &nothing
+        };
         let whole = block.as_bytes().len();
         let allowed = usize::try_from(responder.remaining()).unwrap_or(usize::MAX).min(whole);
         if responder.has_body() && allowed < whole {

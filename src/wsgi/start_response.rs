@@ -6,7 +6,7 @@
 use super::disconnect::{Callables, ClientListener};
 use super::ladder::ThreadCall;
 use super::pending::{PendingResponse, WriteState};
-use super::references::is_unshared;
+use super::references::{is_only_ours, is_unshared};
 use super::{failure, location, released};
 use crate::shown::{repr_of, type_name};
 use portico_engine::clock::DateHeader;
@@ -22,6 +22,7 @@ use pyo3::PyErrArguments;
 use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::string::PyStringData;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -96,15 +97,16 @@ impl ExchangePool {
         Ok(exchange)
     }
 
-    /// Takes an exchange back, for the next response if the application kept neither callable.
-    pub fn end(&mut self, py: Python<'_>, mut exchange: PythonExchange) {
+    /// Takes an exchange back, for the next response if the application kept neither callable. `shown` says how many
+    /// references there are to those of environ besides.
+    pub fn end(&mut self, py: Python<'_>, mut exchange: PythonExchange, shown: usize) {
         exchange.client.end();
         if !is_unshared(&exchange.start_response) || !is_unshared(&exchange.start_response.get().write) {
             return lock(&exchange.response).end();
         }
         let Callables { disconnected, on_disconnect } = &exchange.callables;
         // Of their own, since an environ that is part of a reference cycle lives until the next collection.
-        if !is_unshared(disconnected) || !is_unshared(on_disconnect) {
+        if !is_only_ours(disconnected, 1 + shown) || !is_only_ours(on_disconnect, 1 + shown) {
             let Ok(callables) = Callables::new(py, &exchange.client) else { return };
             exchange.callables = callables;
         }
@@ -212,8 +214,7 @@ pub fn hop_by_hop_sentence(name: &[u8]) -> String {
 /// What is wrong with it.
 pub fn set_status(head: &mut ResponseHead, status: &Bound<'_, PyAny>) -> PyResult<()> {
     let status = status.cast::<PyString>().map_err(|_| wrong_type("status", "str", status))?;
-    let text = latin1_bytes(status, "status")?;
-    let bytes = text.as_ref();
+    let bytes = latin1_bytes(status, "status")?;
     let code = match bytes {
         [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] if rest.is_empty() || rest.starts_with(b" ") => {
             u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
@@ -265,9 +266,8 @@ fn set_header(
     value: &Bound<'_, PyString>,
     hop_by_hop: &dyn Fn(&[u8]) -> PyResult<()>,
 ) -> PyResult<()> {
-    let name_text = latin1_bytes(name, "a response header's name")?;
-    let value_text = latin1_bytes(value, "a response header's value")?;
-    let (name_bytes, value_bytes) = (name_text.as_ref(), value_text.as_ref());
+    let name_bytes = latin1_bytes(name, "a response header's name")?;
+    let value_bytes = latin1_bytes(value, "a response header's value")?;
     if !check_response_header_name(name_bytes) {
         return Err(shown(name, |name| format!("a response header's name is not a token: {}", repr_of(name))));
     }
@@ -280,7 +280,7 @@ fn set_header(
     }
     match name_bytes.len() {
         14 if name_bytes.eq_ignore_ascii_case(b"content-length") => {
-            let length = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let length = str::from_utf8(value_bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
             let length: Option<u64> = length.and_then(|text| text.parse().ok());
             if length.is_none() || head.content_length.is_some() {
                 return Err(shown(value, |value| {
@@ -300,14 +300,16 @@ fn set_header(
     Ok(())
 }
 
-/// The bytes of a native string (PEP 3333 "Unicode Issues"): borrowed where it is ASCII.
-fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>, what: &'static str) -> PyResult<std::borrow::Cow<'a, [u8]>> {
-    let utf8 = text.to_str().map_err(|_| not_latin1(what, text))?;
-    if utf8.is_ascii() {
-        return Ok(utf8.as_bytes().into());
+/// The bytes of a native string (PEP 3333 "Unicode Issues"), which the interpreter keeps in this form.
+#[inline]
+fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>, what: &'static str) -> PyResult<&'a [u8]> {
+    #[expect(unsafe_code, reason = "pyo3 leaves it to its users whether their compiler lays bit fields out as C's")]
+    // SAFETY: it does on the machines that there are wheels for, which all are little-endian; and nobody changes a
+    // string.
+    match unsafe { text.data() }? {
+        PyStringData::Ucs1(bytes) => Ok(bytes),
+        PyStringData::Ucs2(_) | PyStringData::Ucs4(_) => Err(not_latin1(what, text)),
     }
-    let bytes: Option<Vec<u8>> = utf8.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect();
-    bytes.map(Into::into).ok_or_else(|| not_latin1(what, text))
 }
 
 fn not_latin1(what: &'static str, text: &Bound<'_, PyString>) -> PyErr {

@@ -151,6 +151,11 @@ def test_09_repeated_headers_are_joined(server: Server) -> None:
     assert environ["HTTP_COOKIE"] == "a=1; b=2; c=3"
 
 
+def test_09_repeated_headers_are_joined_whose_values_are_the_same(server: Server) -> None:
+    environ = values(server, headers=["X-A: 1", "X-A: 1", "X-B:", "X-B:", "X-C: as", "X-C: as", "X-C: as"])
+    assert [environ[name] for name in ("HTTP_X_A", "HTTP_X_B", "HTTP_X_C")] == ["1, 1", ", ", "as, as, as"]
+
+
 def test_09_a_name_with_an_underscore_is_dropped(server: Server) -> None:
     environ = values(
         server, headers=["X_Forwarded_For: 6.6.6.6", "X-Good: 1", "Content_Length: 99", "X_Good: 2"]

@@ -58,6 +58,15 @@ def about_the_client(values: dict[str, str]) -> dict[str, str]:
     return {key: values[key] for key in ABOUT_THE_CLIENT if key in values}
 
 
+def test_each_request_has_the_address_of_its_own_client(proxied: Server) -> None:
+    one, other = "192.0.2.1", "2001:db8::7"
+    clients = [one, one, one, other, one, other, other, other, one, "192.0.2.3", one, one]
+    with proxied.connect(source=PROXY) as connection:
+        seen = [ask(connection, f"X-Forwarded-For: {client}")["REMOTE_ADDR"] for client in clients]
+        assert ask(connection)["REMOTE_ADDR"] == PROXY
+    assert seen == clients
+
+
 def forwarded_keys(values: dict[str, str]) -> dict[str, str]:
     return {key: values[key] for key in KEYS if key in values}
 

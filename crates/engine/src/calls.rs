@@ -38,7 +38,7 @@ pub struct Call<'a> {
     /// The request's body.
     pub body: Option<Body>,
     /// Who has sent the request.
-    pub sender: Sender,
+    pub sender: &'a Sender,
     /// Where the response goes; it ends when this is dropped.
     pub responder: Option<Responder>,
     /// Which of the server's applications is called.
@@ -138,7 +138,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             inbound: &inbound,
             responder: Some(Responder::new(connection, Some(me), &inbound, &body, keep_alive, room, whose)),
             body: Some(body),
-            sender,
+            sender: &sender,
             application,
             mounted,
             cell: me,

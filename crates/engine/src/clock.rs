@@ -35,31 +35,32 @@ fn nanoseconds(clock: ClockId) -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
-/// The `Date` header's value (RFC 9110 5.6.7), formatted once a second.
+/// The `Date` header (RFC 9110 5.6.7), formatted once a second.
 #[derive(Default)]
 pub struct DateHeader {
     /// When the wall clock was last asked, coarse milliseconds: asking costs more than this one does.
     asked_ms: u64,
     second: u64,
-    text: String,
+    line: String,
 }
 
 impl DateHeader {
-    /// The value for now.
-    pub fn text(&mut self) -> &[u8] {
+    /// The field line for now.
+    pub fn line(&mut self) -> &[u8] {
         const KEEPS_MS: u64 = 50;
         let now_ms = coarse_ms();
-        if now_ms.saturating_sub(self.asked_ms) >= KEEPS_MS || self.text.is_empty() {
+        if now_ms.saturating_sub(self.asked_ms) >= KEEPS_MS || self.line.is_empty() {
             self.asked_ms = now_ms;
             self.at(wall_s());
         }
-        self.text.as_bytes()
+        self.line.as_bytes()
     }
 
     fn at(&mut self, second: u64) {
-        if self.second != second || self.text.is_empty() {
+        if self.second != second || self.line.is_empty() {
             self.second = second;
-            self.text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+            let date = httpdate::HttpDate::from(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+            self.line = format!("Date: {date}\r\n");
         }
     }
 }

@@ -39,18 +39,39 @@ pub(crate) const fn is_field_byte(byte: u8) -> bool {
 /// Whether every byte may stand in a field value.
 pub(crate) fn is_field_value(value: &[u8]) -> bool {
     match value.len() {
-        16.. => are_field_bytes::<16>(value),
-        8.. => are_field_bytes::<8>(value),
-        4.. => are_field_bytes::<4>(value),
-        _ => value.iter().all(|&byte| is_field_byte(byte)),
+        16.. => are_field_bytes(value),
+        _ => are_visible(value) || value.iter().all(|&byte| is_field_byte(byte)),
     }
 }
 
-/// For values of at least `N` bytes. No early exit, and blocks of a fixed size: so the compiler makes
+/// For values of at least 16 bytes. No early exit, and blocks of a fixed size: so the compiler makes
 /// vector instructions of it. The last block may overlap the one before.
-fn are_field_bytes<const N: usize>(value: &[u8]) -> bool {
-    let all = |block: &[u8; N]| block.iter().fold(true, |good, &byte| good & is_field_byte(byte));
+fn are_field_bytes(value: &[u8]) -> bool {
+    let all = |block: &[u8; 16]| block.iter().fold(true, |good, &byte| good & is_field_byte(byte));
     value.as_chunks().0.iter().fold(true, |good, block| good & all(block)) & value.last_chunk().is_some_and(all)
+}
+
+/// Whether no byte of a short value is a control, not even a tab: in two words, which may overlap.
+fn are_visible(value: &[u8]) -> bool {
+    if let (Some(first), Some(last)) = (value.first_chunk(), value.last_chunk()) {
+        return !has_control(u64::from_le_bytes(*first)) && !has_control(u64::from_le_bytes(*last));
+    }
+    match (value.first_chunk(), value.last_chunk()) {
+        (Some(first), Some(last)) => {
+            !has_control(u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last)))
+        }
+        _ => false,
+    }
+}
+
+/// Whether one of eight bytes is below 0x20, or 0x7f: each is looked at by the borrow that a subtraction takes from its
+/// upper bit. Bytes above 127 have that bit, and are none.
+const fn has_control(word: u64) -> bool {
+    const EACH: u64 = u64::MAX / 255;
+    let below_space = word.wrapping_sub(EACH * 0x20) & !word;
+    let other = word ^ (EACH * 0x7f);
+    let delete = other.wrapping_sub(EACH) & !other;
+    (below_space | delete) & (EACH * 0x80) != 0
 }
 
 /// Whether every byte may stand in a request target. RFC 9112 3.2 allows fewer; the printable rest

@@ -16,6 +16,19 @@ fn header_names_are_tokens() {
 }
 
 #[test]
+fn each_byte_of_a_header_name_counts_whatever_its_length() {
+    for length in 1..=19 {
+        let good: Vec<u8> = b"X-Name".iter().copied().cycle().take(length).collect();
+        assert!(check_response_header_name(&good), "{length}");
+        for position in 0..length {
+            let mut bad = good.clone();
+            bad[position] = b':';
+            assert!(!check_response_header_name(&bad), "at {position} of {length}");
+        }
+    }
+}
+
+#[test]
 fn header_values_hold_no_controls_but_the_tab() {
     for byte in 0..=0xff {
         let is_control = (byte < 0x20 && byte != b'\t') || byte == 0x7f;
@@ -26,14 +39,19 @@ fn header_values_hold_no_controls_but_the_tab() {
 
 #[test]
 fn each_byte_of_a_header_value_counts_whatever_its_length() {
-    for length in 1..=67 {
-        let good: Vec<u8> = [b'a', b'\t', 0xff, b' '].into_iter().cycle().take(length).collect();
-        assert!(check_response_header_value(&good), "{length}");
-        for position in 0..length {
-            for control in [0, b'\r', b'\n', 0x1f, 0x7f] {
-                let mut bad = good.clone();
-                bad[position] = control;
-                assert!(!check_response_header_value(&bad), "{control:#x} at {position} of {length}");
+    // Values without a tab are looked at faster.
+    for parts in [[b'a', b'\t', 0xff, b' '], [b' ', 0x80, 0xff, b'~']] {
+        for length in 1..=67 {
+            let good: Vec<u8> = parts.into_iter().cycle().take(length).collect();
+            assert!(check_response_header_value(&good), "{length}");
+            for position in 0..length {
+                for byte in 0..=0xff {
+                    let is_control = (byte < 0x20 && byte != b'\t') || byte == 0x7f;
+                    let mut value = good.clone();
+                    value[position] = byte;
+                    let is_good = check_response_header_value(&value);
+                    assert_eq!(is_good, !is_control, "{byte:#x} at {position} of {length}");
+                }
             }
         }
     }

@@ -32,6 +32,7 @@ impl Environ {
             environ.set_item(&keys.path_info, &keys.root)?;
         } else if path == b"*" {
             // That of `OPTIONS *`, and empty as over HTTP.
+            environ.set_item(&keys.path_info, &keys.empty)?;
         } else if head.path_is_encoded && path.contains(&b'%') {
             self.decoded.clear();
             percent_decode_into(path, &mut self.decoded);

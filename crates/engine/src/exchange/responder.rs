@@ -28,7 +28,7 @@ use crate::message::inbound::Inbound;
 use crate::message::response_head::ResponseHead;
 use crate::message::send_queue::{Block, FileRange, OwnedBlock};
 use crate::state::response::{Event, State, transition};
-use portico_wire::{LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, Version};
+use portico_wire::{LAST_CHUNK, ResponseBody, ResponseProperties, Version};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire};
@@ -52,7 +52,9 @@ pub struct Responder {
     state: State,
     /// The request's room among those in flight.
     room: Option<Room>,
-    plan: Option<ResponsePlan>,
+    /// How the body is framed, once the head says so.
+    body: Option<ResponseBody>,
+    held: Held,
     coding: Coding,
     /// Body bytes accepted from the application; where they are compressed, what has come of them.
     pub body_bytes: u64,
@@ -73,6 +75,13 @@ pub struct Responder {
 enum Stderr {
     Unused,
     Used,
+}
+
+/// What the connection holds of a response whose last byte is accepted: queued, or coalesced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Nothing,
+    Perhaps,
 }
 
 impl Responder {
@@ -105,7 +114,8 @@ impl Responder {
             request_complete,
             state: State::Unstarted,
             room,
-            plan: None,
+            body: None,
+            held: Held::Perhaps,
             coding,
             body_bytes: 0,
             called_ms: clock::coarse_ms(),
@@ -206,13 +216,13 @@ impl Responder {
             keep_alive: self.keep_alive && request_complete,
         });
         let mut outbound = lock(&self.connection.exchange.outbound);
-        let out = &mut outbound.bytes;
         // At once, with a small body: to grow bit by bit costs more than all of the head.
         let body_bytes = match plan.body {
             ResponseBody::Length(length) => usize::try_from(length).unwrap_or(0).min(SMALL_BLOCK_BYTES),
             _ => 0,
         };
-        out.reserve(head.status_line.len() + head.fields.len() + SERVER_FIELDS_BYTES + body_bytes);
+        outbound.reserve(head.status_line.len() + head.fields.len() + SERVER_FIELDS_BYTES + body_bytes);
+        let out = &mut outbound.bytes;
         let resources = &self.connection.resources;
         let (server_header, start) = (resources.settings.server_header.as_bytes(), out.len());
         self.framing.write_head(out, head, &plan, server_header, date);
@@ -223,7 +233,7 @@ impl Responder {
             head.extend_from_slice(out.get(start..).unwrap_or_default());
         }
         drop(outbound);
-        self.plan = Some(plan);
+        self.body = Some(plan.body);
     }
 
     /// Bytes that the application may still send: fewer than unlimited only under a Content-Length.
@@ -231,7 +241,7 @@ impl Responder {
         if let Coding::Coded(body) = &self.coding {
             return body.remaining();
         }
-        match self.plan.as_ref().map(|plan| &plan.body) {
+        match self.body {
             Some(ResponseBody::Length(length)) => length.saturating_sub(self.body_bytes),
             Some(ResponseBody::Empty) => 0,
             _ => u64::MAX,
@@ -240,7 +250,7 @@ impl Responder {
 
     /// Whether a body is sent at all (not for HEAD, 204, 304).
     pub fn has_body(&self) -> bool {
-        !matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Empty))
+        !matches!(self.body, Some(ResponseBody::Empty))
     }
 
     /// Whether the response declared a length that has not been sent in full.
@@ -248,7 +258,7 @@ impl Responder {
         if let Coding::Coded(body) = &self.coding {
             return body.is_short();
         }
-        matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Length(length)) if *length > self.body_bytes)
+        matches!(self.body, Some(ResponseBody::Length(length)) if length > self.body_bytes)
     }
 
     /// Whether the response declared a length that has been sent in full.
@@ -256,11 +266,11 @@ impl Responder {
         if let Coding::Coded(body) = &self.coding {
             return body.is_finished();
         }
-        matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Length(length)) if *length == self.body_bytes)
+        matches!(self.body, Some(ResponseBody::Length(length)) if length == self.body_bytes)
     }
 
     fn is_chunked(&self) -> bool {
-        matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::Chunked))
+        matches!(self.body, Some(ResponseBody::Chunked))
     }
 
     /// Sends a block, not larger than `remaining`; `last` says that the response ends with it. What is `Full` has to be
@@ -326,8 +336,10 @@ impl Responder {
         }
         let last = self.is_end(last);
         let tail = self.tail(!block.is_empty(), last);
-        let sent =
-            self.writer().write(block, tail, Position { is_last: last, then, leave: self.leave(is_first, last) });
+        let leave = self.leave(is_first, last);
+        let sent = self.writer().write(block, tail, Position { is_last: last, then, leave });
+        let has_left = last && leave == Leave::Now && matches!(sent, Ok(Sent::All));
+        self.held = if has_left { Held::Nothing } else { Held::Perhaps };
         if last && !self.is_short() {
             self.advance(Event::End);
         } else if !block.is_empty() {
@@ -530,6 +542,10 @@ impl Drop for Responder {
         if self.state == State::Unstarted && std::thread::panicking() {
             self.send_panic();
         }
+        if self.state == State::Ended && self.held == Held::Nothing {
+            // Without a look at what nobody else puts there before the next response.
+            return self.connection.end_response(self.keep_alive);
+        }
         if self.state == State::Ended {
             return sending::finish(&self.connection, self.keep_alive);
         }
@@ -537,7 +553,7 @@ impl Drop for Responder {
         if self.state == State::Body && self.is_all() {
             return sending::finish(&self.connection, self.keep_alive);
         }
-        let is_until_close = matches!(self.plan.as_ref().map(|plan| &plan.body), Some(ResponseBody::UntilClose));
+        let is_until_close = matches!(self.body, Some(ResponseBody::UntilClose));
         if is_until_close && !self.framing.is_in_records() {
             // Where the close is the end of the body, only a reset tells that it is not (RFC 9112 8).
             self.connection.socket.reset();

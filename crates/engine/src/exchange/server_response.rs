@@ -71,7 +71,7 @@ impl<'a> ServerResponse<'a> {
             // Said in both cases, since the request's version is not always known.
             write_header(&mut out, b"Connection", if self.keep_alive { b"keep-alive" } else { b"close" });
         }
-        write_header(&mut out, b"Date", DateHeader::default().text());
+        out.extend_from_slice(DateHeader::default().line());
         if !settings.server_header.is_empty() {
             write_header(&mut out, b"Server", settings.server_header.as_bytes());
         }

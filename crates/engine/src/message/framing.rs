@@ -92,7 +92,7 @@ impl ResponseFraming {
             write_header(out, b"Connection", connection.as_bytes());
         }
         if !head.has_date {
-            write_header(out, b"Date", date.text());
+            out.extend_from_slice(date.line());
         }
         if !head.has_server && !server_header.is_empty() {
             write_header(out, b"Server", server_header);

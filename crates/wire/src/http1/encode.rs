@@ -124,7 +124,9 @@ pub fn write_header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 /// Appends a Content-Length field line.
 pub fn write_content_length(out: &mut Vec<u8>, n: u64) {
-    write_header(out, b"Content-Length", itoa::Buffer::new().format(n).as_bytes());
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
+    out.extend_from_slice(CRLF);
 }
 
 /// Appends the line before a chunk's data: its size of `n` bytes in hexadecimal, RFC 9112 7.1. `n` must not be

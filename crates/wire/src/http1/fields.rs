@@ -83,6 +83,11 @@ pub(super) struct ConnectionOptions {
 impl ConnectionOptions {
     /// Reads one Connection field: a list of options in any case, RFC 9110 7.6.1.
     pub(super) fn read(&mut self, value: &[u8]) {
+        if value == b"keep-alive" {
+            // As browsers and most others send it.
+            self.keep_alive = true;
+            return;
+        }
         for option in value.split(|&byte| byte == b',').map(trim_ows) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");

@@ -86,13 +86,19 @@ impl RequestHead {
         let Some([b' ', after_method @ ..]) = content.get(self.method.len()..) else {
             return Err(WireError::REQUEST_LINE);
         };
-        let Some(target_length) = memchr::memrchr(b' ', after_method) else {
-            // RFC 1945 4.1: a line without a version is HTTP/0.9.
-            return Err(WireError::VERSION_UNSUPPORTED);
+        let target = if let Some(target) = after_method.strip_suffix(b" HTTP/1.1") {
+            // Nearly always.
+            self.version = Version::Http11;
+            target
+        } else {
+            let Some(target_length) = memchr::memrchr(b' ', after_method) else {
+                // RFC 1945 4.1: a line without a version is HTTP/0.9.
+                return Err(WireError::VERSION_UNSUPPORTED);
+            };
+            let (target, version) = after_method.split_at(target_length);
+            self.version = read_version(version.get(1..).unwrap_or_default())?;
+            target
         };
-        let (target, version) = after_method.split_at(target_length);
-        self.version = read_version(version.get(1..).unwrap_or_default())?;
-
         let target_start = self.method.end as usize + 1;
         self.target = Span::new(target_start, target_start + target.len());
         self.is_head = self.method.of(window) == b"HEAD";
@@ -141,6 +147,9 @@ pub(super) fn read_section(
     limits: &Limits,
 ) -> Result<Section, WireError> {
     loop {
+        if window.get(line.start..).is_some_and(|rest| rest.starts_with(b"\r\n")) {
+            return Ok(Section::Complete(line.start + 2));
+        }
         let too_large = WireError::HEADER_TOO_LARGE;
         let Some(line_feed) = find_line_feed(window, line, limits.max_header_bytes, too_large)? else {
             return Ok(Section::Partial(PartialLine { searched: window.len(), ..line }));
@@ -148,9 +157,6 @@ pub(super) fn read_section(
         let Some([content @ .., b'\r']) = window.get(line.start..line_feed) else {
             return Err(WireError::LINE_END);
         };
-        if content.is_empty() {
-            return Ok(Section::Complete(line_feed + 1));
-        }
         if headers.len() >= limits.max_headers {
             return Err(WireError::TOO_MANY_HEADERS);
         }
