@@ -32,6 +32,7 @@ text {{ font: 10px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace;
 .middle {{ text-anchor: middle }}
 .label {{ fill: #fff; font-weight: bold }}
 rect {{ rx: 3px }}
+.n {{ width: 18px; height: 14px }}
 g path {{ fill: #fff }}
 </style>
 <rect width="{width}" height="{height}" fill="#fdfcf9"/>
@@ -231,7 +232,7 @@ def draw_counts(middles: dict[str, tuple[float, Panel]], numbers: Counter[tuple[
             continue
         x, (y, _) = COUNTS + labels.index(imported) * CELL, middles[importer]
         panel = middles[imported][1]
-        yield rectangle(x + 1, y - 7, CELL - 2, 14, f'fill="{panel.fill}"')
+        yield f'<rect class="n" x="{x + 1:g}" y="{y - 7:g}" fill="{panel.fill}"/>'
         yield text(x + CELL / 2, y + 3.5, str(number), "middle")
 
 
