@@ -3,8 +3,9 @@
 
 use crate::input::FuzzInput;
 use portico_engine::access_log::date::Dates;
-use portico_engine::access_log::format::{Format, NAMES};
+use portico_engine::access_log::format::Format;
 use portico_engine::access_log::header_names::HeaderNames;
+use portico_engine::access_log::named::NAMES;
 use portico_engine::access_log::record::{AccessRecord, Said, ServedBy};
 use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::budget::Budget;
@@ -27,6 +28,7 @@ pub fn check(input: &[u8]) {
         client: None,
         request_line: RequestLine::of(&line),
         request: is_understood.then_some(&inbound),
+        header_names: HeaderNames::default(),
         status: u16::try_from(input.choices % 1000).unwrap_or(0),
         body_bytes: input.choices,
         duration_ns: input.choices,
