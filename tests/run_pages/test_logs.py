@@ -143,7 +143,7 @@ def test_the_fields_of_the_journal_are_all_explained() -> None:
     section = PAGE.partition("## Syslog and the journal")[2].partition("## Rotation")[0]
     rows = re.findall(r"^\| (`[A-Z_`, ]+) \| ", section, re.MULTILINE)
     shown = re.findall(r"`([A-Z_]+)`", " ".join(rows))
-    source = (ROOT / "crates/engine/src/access_log/format.rs").read_text()
+    source = (ROOT / "crates/engine/src/access_log/named.rs").read_text()
     own = re.findall(r'^        \("([A-Z_]+)", ', source, re.MULTILINE)
     assert sorted(shown) == sorted([*own, "MESSAGE", "SYSLOG_IDENTIFIER", "SYSLOG_FACILITY"])
 

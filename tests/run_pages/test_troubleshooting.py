@@ -85,6 +85,8 @@ EXCEPTIONS = {
     "server_name: expected a name or an address": "portico checks it before the engine",
     "text/plain; charset=utf-8": "of a response",
     "import marshal, sys; file = open(": "a program that is started",
+    "{forget}import marshal, sys; file = open(": "another",
+    "import os; os.environ.pop(": "the beginning of that",
     "import sys try: from portico.cli import main": "a program that is started, whose sentence the page has",
     'File "<>", line <>, in <>': "a line of a stack, as Python has them",
     "tuple[": "a type",
