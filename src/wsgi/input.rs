@@ -7,6 +7,7 @@
 
 mod source;
 
+use super::parking::Waits;
 use super::references::is_only_ours;
 use crate::shown::type_name;
 use portico_engine::lock::lock;
@@ -74,8 +75,7 @@ impl Input {
     /// A reader over `body`, whose buffered form is a range of `bytes`, for the call in `cell` of the scoreboard.
     pub fn new(
         py: Python<'_>,
-        resources: &Arc<Resources>,
-        cell: usize,
+        (resources, cell, waits): (&Arc<Resources>, usize, &Waits),
         bytes: &[u8],
         body: Body,
     ) -> PyResult<Py<Input>> {
@@ -87,7 +87,7 @@ impl Input {
             Body::Streamed(stream) => {
                 let Stream { spooled, rest } = *stream;
                 unwanted = Some(rest.unwanted());
-                let incoming = Incoming { rest, resources: resources.clone(), cell };
+                let incoming = Incoming { rest, resources: resources.clone(), cell, waits: waits.clone() };
                 BodySource::kept(spooled.into_kept()?, Some(incoming))
             }
         };

@@ -74,8 +74,8 @@ pub struct Calls<'a, C> {
     pub me: usize,
     /// Since when the thread has what it takes out of the queue next: before it waited for the interpreter.
     pub free_since_ns: u64,
-    /// What the thread's calls use.
-    pub cpu: ThreadCpu,
+    /// What the thread's calls use; none where others run on it between their beginning and their end.
+    pub cpu: Option<ThreadCpu>,
     /// What was kept of its call before, for the next one to be kept in.
     pub spare: Option<Keeper>,
 }
@@ -83,7 +83,12 @@ pub struct Calls<'a, C> {
 impl<'a, C> Calls<'a, C> {
     /// Those of the thread `me`.
     pub fn new(server: &'a Server, caller: &'a mut C, me: usize) -> Calls<'a, C> {
-        Calls { server, caller, me, free_since_ns: 0, cpu: ThreadCpu::default(), spare: None }
+        Calls { server, caller, me, free_since_ns: 0, cpu: Some(ThreadCpu::default()), spare: None }
+    }
+
+    /// A call in the cell `me`, on a thread that has others at the same time. It has the interpreter.
+    pub fn beside_others(server: &'a Server, caller: &'a mut C, me: usize, spare: Option<Keeper>) -> Calls<'a, C> {
+        Calls { server, caller, me, free_since_ns: clock::monotonic_ns(), cpu: None, spare }
     }
 }
 
@@ -130,7 +135,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         };
         let wants = resources.wants();
         let said = wants.keeper(self.spare.take());
-        let cpu_ns = wants.cpu.then(|| self.cpu.at(started_ns));
+        let cpu_ns = self.cpu.as_mut().filter(|_| wants.cpu).map(|cpu| cpu.at(started_ns));
         let entered = Cell::enter(&resources.slot, me, &shown, started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
@@ -167,7 +172,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let is_timed = resources.account_terms.is_timed;
         let mut times =
             if is_timed { resources.slot.call_times(me, started_ns, ended_ns) } else { CallTimes::default() };
-        times.cpu_ns = cpu_ns.map(|before_ns| self.cpu.at(ended_ns).saturating_sub(before_ns));
+        times.cpu_ns = self.cpu.as_mut().zip(cpu_ns).map(|(cpu, before_ns)| cpu.at(ended_ns).saturating_sub(before_ns));
         if resources.slow_calls.has(me) {
             let times = if is_timed { times } else { resources.slot.call_times(me, started_ns, ended_ns) };
             let application = resources.account_terms.application(application);
