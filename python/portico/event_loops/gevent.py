@@ -74,8 +74,8 @@ class GeventLoop:
         self._hub = gevent.get_hub()
         self._main = gevent.getcurrent()
         loop = self._hub.loop
-        # Called before each wait for events, also where the application alone has had greenlets to run.
-        before_wait = loop.prepare()
+        # Called before each wait for events, after all greenlets whose turn it was: also those of the application.
+        before_wait = loop.prepare(priority=loop.MINPRI)
         before_wait.start(calls.end_turn)
         summons = loop.io(calls.fileno(), _READ)
         summons.start(self._turn)
