@@ -100,11 +100,13 @@ class Server:
     """It is in the tables of cases that name it alone: no WSGI server."""
 
 
-def _portico(launch: Launch, executable: Path = PORTICO, environment: Path = PEERS) -> Command:
+def _portico(launch: Launch, executable: Path = PORTICO, environment: Path = PEERS, way: str = "") -> Command:
     if launch.watcher:
         return _portico_dev(launch, executable)
     argv = [str(executable), "run", launch.app]
-    argv += ["-w", str(launch.workers), "--threads", str(launch.threads or 8)]
+    argv += ["-w", str(launch.workers)]
+    # Of greenlets there are 1,000 by default, of loops one.
+    argv += ["--worker", way] if way else ["--threads", str(launch.threads or 8)]
     scheme = "" if launch.speaks == "http" else f"{launch.speaks}://"
     argv += ["-b", f"{scheme}127.0.0.1:{launch.port}", "--access-log", str(launch.access_log or "off")]
     argv += ["--keep-alive", "120s"] if launch.idle else []
@@ -116,8 +118,8 @@ def _portico(launch: Launch, executable: Path = PORTICO, environment: Path = PEE
     if launch.applications:
         rows = other_servers.applications(launch.app, launch.applications)
         argv[2:3] = ["-c", str(other_servers.portico(launch.folder, rows)), "--chdir", str(ROOT)]
-    # Flask and Django are installed beside the peers only.
-    borrows = launch.app.startswith(("bench.flask_app", "bench.django_app"))
+    # Flask, Django, gevent and Tornado are installed beside the peers only.
+    borrows = way or launch.app.startswith(("bench.flask_app", "bench.django_app"))
     packages = next(environment.glob("lib/python3*/site-packages"), None) if borrows else None
     return Command(argv, {"PYTHONPATH": str(packages)} if packages else {})
 
@@ -146,10 +148,7 @@ WAYS = ("gevent", "asyncio", "tornado")
 
 def _portico_way(way: str) -> Callable[[Launch], Command]:
     def command(launch: Launch) -> Command:
-        found = _portico(launch)
-        # gevent and Tornado are installed beside the peers only.
-        packages = next(PEERS.glob("lib/python3*/site-packages"), None)
-        return Command([*found.argv, "--worker", way], {"PYTHONPATH": str(packages)} if packages else {})
+        return _portico(launch, way=way)
 
     return command
 
