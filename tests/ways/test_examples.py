@@ -120,7 +120,7 @@ def test_fan_out_that_is_late_leaves_nothing_asked() -> None:
         assert all(has_left.acquire(timeout=DEADLINE_S / 2) for _ in PATHS)
 
 
-# --- examples/psycopg_site.py
+# --- examples/psycopg_notes.py
 
 
 @pytest.fixture(scope="module")
@@ -129,15 +129,15 @@ def database() -> Iterator[PostgreSQL]:
     pytest.importorskip("psycopg_pool")
     with postgresql() as running:
         subprocess.run(
-            [sys.executable, EXAMPLES / "psycopg_site.py"], check=True, env=running.environment, cwd=EXAMPLES
+            [sys.executable, EXAMPLES / "psycopg_notes.py"], check=True, env=running.environment, cwd=EXAMPLES
         )
         yield running
 
 
 @in_every_way
-def test_psycopg_site_keeps_notes(database: PostgreSQL, way: str) -> None:
+def test_psycopg_notes_are_kept(database: PostgreSQL, way: str) -> None:
     with (
-        serving("psycopg_site", way, EXAMPLES, database.environment) as server,
+        serving("psycopg_notes", way, EXAMPLES, database.environment) as server,
         httpx.Client(base_url=server.url, timeout=DEADLINE_S) as client,
     ):
         added = client.post("/", data={"text": f"<milk>, {way}"})
@@ -146,11 +146,11 @@ def test_psycopg_site_keeps_notes(database: PostgreSQL, way: str) -> None:
 
 
 @pytest.mark.parametrize(("way", "count"), [("threads", THREADS - 1), ("gevent", 3 * THREADS)])
-def test_psycopg_site_is_served_while_the_database_lets_others_wait(
+def test_psycopg_notes_are_served_while_the_database_lets_others_wait(
     database: PostgreSQL, way: str, count: int
 ) -> None:
     with (
-        serving("psycopg_site", way, EXAMPLES, database.environment) as server,
+        serving("psycopg_notes", way, EXAMPLES, database.environment) as server,
         httpx.Client(base_url=server.url, timeout=DEADLINE_S) as client,
         ThreadPoolExecutor(count) as writers,
     ):

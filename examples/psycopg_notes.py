@@ -3,8 +3,8 @@
 In this folder, after `pip install django 'psycopg[binary,pool]' gevent`:
 
     createdb notes
-    python psycopg_site.py                      # makes the table
-    portico run psycopg_site --worker gevent
+    python psycopg_notes.py                     # makes the table
+    portico run psycopg_notes --worker gevent
 
 PGHOST, PGUSER and PGDATABASE say which database. Nothing here is about gevent:
 psycopg looks whether the standard library is patched, which `--worker gevent` does before it imports this.
@@ -48,7 +48,7 @@ class Note(models.Model):
     text = models.CharField(max_length=200)
 
     class Meta:
-        app_label = "psycopg_site"
+        app_label = "psycopg_notes"
         db_table = "note"
 
 
