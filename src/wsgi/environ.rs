@@ -152,6 +152,11 @@ impl Environ {
         Environ::with(py, templates, keys)
     }
 
+    /// Has `portico.loop` in the environs that are made from now on.
+    pub fn show_loop(&self, py: Python<'_>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.templates.iter().try_for_each(|template| template.bind(py).set_item("portico.loop", event_loop))
+    }
+
     /// The same, with what a thread has for itself.
     pub fn for_thread(&self, py: Python<'_>, extensions: Extensions) -> PyResult<Box<Environ>> {
         let copies = self.templates.iter().map(|template| template.bind(py).copy().map(Bound::unbind));
@@ -535,7 +540,7 @@ fn unsized_body(resources: &Resources, inbound: &Inbound) -> String {
          takes it for empty",
         head.method.of(bytes).escape_ascii(),
         head.path.of(bytes).escape_ascii(),
-        resources.settings.body_spool_bytes,
+        resources.settings.bytes_before_call(),
     )
 }
 

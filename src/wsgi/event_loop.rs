@@ -143,6 +143,9 @@ pub fn run(
 ) -> PyResult<()> {
     let event_loop = event_loop.bind(py);
     let park = event_loop.getattr("park")?.unbind();
+    if let Some(of_application) = event_loop.getattr_opt("loop")? {
+        parts.environ.show_loop(py, &of_application)?;
+    }
     let calls = Py::new(py, EventLoop::new(thread, park, ladder, parts))?;
     event_loop.call_method1("run", (&calls,))?;
     if calls.get().is_over() {

@@ -178,6 +178,12 @@ impl Settings {
         if self.worker == "threads" { self.threads } else { self.greenlets }
     }
 
+    /// Bytes of one request body received before the call, whatever its length is: a call on the thread of a loop that
+    /// others wait for is not to wait in the middle of the application.
+    pub fn bytes_before_call(&self) -> u64 {
+        if matches!(self.worker.as_str(), "asyncio" | "tornado") { u64::MAX } else { self.body_spool_bytes }
+    }
+
     /// How a request body has to come in.
     pub fn body_pace(&self) -> Pace {
         Pace { grace_ms: self.body_timeout_s.ms(), bytes_per_s: self.min_body_rate_bytes }

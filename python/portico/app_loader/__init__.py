@@ -14,7 +14,7 @@ from portico.errors import LoadError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import ModuleType
     from typing import Any
 
@@ -25,13 +25,13 @@ _CO_MORE = 0x04 | 0x08 | 0x80 | 0x200
 
 
 def load_application(
-    text: str, *, directory: str = ".", factory: bool = False
+    text: str, *, directory: str = ".", factory: bool = False, adapt: Callable[[Any], Any] | None = None
 ) -> tuple[WSGIApplication, str]:
     """Import and return the application that `text` names, and its full name.
 
     `text` is `pkg.mod`, `pkg.mod:attribute`, `pkg.mod:object.attribute` or `pkg.mod:factory("an argument")`;
     a file may stand in place of the module, whose path starts from `directory`. With `factory` the attribute
-    is called without arguments. Raises LoadError when there is no such application, or if it is none;
+    is called without arguments. What was found is passed through `adapt`. Raises LoadError when there is no such application, or if it is none;
     whatever the module or factory raises passes through.
 
         load_application("shop.wsgi")  ->  (<function application>, "shop.wsgi:application")
@@ -51,6 +51,8 @@ def load_application(
         check_factory(found, f"{name.target}:{path}", has_arguments=has_arguments)
         found = found(*name.arguments, **name.keywords)
     full_name = f"{name.target}:{path}{call}"
+    if adapt is not None:
+        found = adapt(found)
     if not _is_plain(found):
         # Here, because a plain function needs no closer look, and it would be in every worker's memory.
         from portico.app_loader.callables import check_application

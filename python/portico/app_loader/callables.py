@@ -61,10 +61,18 @@ def check_application(found: Any, name: str, *, made: bool) -> None:
     takes = _parameters(found)
     if _is_asgi(found, takes):
         raise LoadError(f"{subject} is asynchronous (ASGI); portico serves WSGI applications")
+    if _is_of_tornado(found):
+        raise LoadError(f"{subject} is an application of Tornado's own; expected worker = tornado for that")
     if issubclass(type(found), type):
         _check_class(found, takes, subject, f"{name}()" if not made else "")
     elif takes is not None:
         _check_function(found, takes, subject, name if not made and _is_function(found) else "")
+
+
+def _is_of_tornado(found: Any) -> bool:
+    """Say whether `found` is a native application, such as a tornado.web.Application; without importing it."""
+    tornado = sys.modules.get("tornado.web")
+    return tornado is not None and isinstance(found, tornado.Application)
 
 
 class Parameters:

@@ -134,7 +134,7 @@ def _of_calls(settings: Settings) -> Iterator[_Clash]:
         yield (
             (worker, greenlets),
             f"{greenlets.name} ({settings.origins[greenlets.attribute]}) has no effect with {worker.name} "
-            f"{settings.worker} ({settings.origins[worker.attribute]}): expected gevent",
+            f"{settings.worker} ({settings.origins[worker.attribute]}): expected another way",
         )
 
 

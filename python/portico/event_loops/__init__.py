@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 def event_loop_of(settings: Settings) -> EventLoop:
     """Return the event loop that the calls of a worker with these settings are on, if not on threads."""
     # Here, because each needs what only those have who want it.
-    from portico.event_loops.gevent import GeventLoop
+    if settings.worker == "gevent":
+        from portico.event_loops.gevent import GeventLoop
 
-    return GeventLoop(settings.most_calls)
+        return GeventLoop(settings.most_calls)
+    if settings.worker == "tornado":
+        from portico.event_loops.tornado import TornadoLoop
+
+        return TornadoLoop(settings.most_calls)
+    from portico.event_loops.asyncio import AsyncioLoop
+
+    return AsyncioLoop(settings.most_calls)

@@ -1,4 +1,4 @@
-"""What a start says once all are ready: address, application, workers x threads and why, time, pid."""
+"""What a start says once all are ready: address, application, workers x threads, or what else has the calls, and why, time, pid."""
 
 from __future__ import annotations
 
@@ -13,11 +13,19 @@ def banner(plan: Plan, application: str, *, workers: int, version: str, pid: int
         (
             f"portico {version} serves {application}",
             on_addresses(plan),
-            f"  with {counted(workers, 'worker')} x {counted(plan.settings.most_calls, 'thread')}"
+            f"  with {counted(workers, 'worker')} x {_calls(plan)}"
             f" ({plan.worker_reason}{_between(plan)})",
             f"  ready in {startup_s:.2f} s, pid {pid}",
         )
     )
+
+
+def _calls(plan: Plan) -> str:
+    """Return what the calls of a worker have, and how many of them."""
+    worker, most = plan.settings.worker, plan.settings.most_calls
+    if worker in ("asyncio", "tornado"):
+        return f"a loop of {worker}"
+    return counted(most, "greenlet" if worker == "gevent" else "thread")
 
 
 def _between(plan: Plan) -> str:

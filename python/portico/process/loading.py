@@ -83,7 +83,12 @@ def load(directory: str, settings: Settings) -> Loaded:
 
 def load_one(directory: str, settings: Settings) -> Loaded:
     """Return the application that the settings name themselves, whatever the routes are."""
-    application, full_name = load_application(settings.app, directory=directory, factory=settings.factory)
+    adapt = None
+    if settings.worker == "tornado":
+        from portico.event_loops.tornado import as_wsgi_application as adapt
+    application, full_name = load_application(
+        settings.app, directory=directory, factory=settings.factory, adapt=adapt
+    )
     loaded = Loaded(application, full_name)
     if settings.middleware:
         from portico.process.wrapping import wrapped

@@ -84,7 +84,7 @@ pub async fn receive(
             RATE.warn(|| format!("cannot keep a request body in a temporary file: {error}; rejected with 507"));
             return Err(End::of_request(WireError::TEMPORARY_SPACE, request, reader.began_ms));
         }
-        if spool.len() > settings.body_spool_bytes {
+        if spool.len() > settings.bytes_before_call() {
             return stream(server, connection, request, reader, spool, declared).await;
         }
     }

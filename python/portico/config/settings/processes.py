@@ -35,13 +35,14 @@ class ProcessSettings(Values):
     )
     worker = Setting(
         "worker",
-        Choice("threads", "gevent", synonyms=(("gthread", "threads"), ("sync", "threads"))),
+        Choice("threads", "gevent", "asyncio", "tornado", synonyms=(("gthread", "threads"), ("sync", "threads"))),
         "threads",
         group=_PROCESSES,
         summary="How a process has many calls at a time.",
-        documentation="How calls of the application run beside each other in one worker: on `threads`, or as "
-        "greenlets of `gevent`, whose monkey.patch_all() is called before the application is imported. "
-        "docs/run/workers.md says which to choose.",
+        documentation="How calls of the application run beside each other in one worker: on `threads`; as "
+        "greenlets of `gevent`, whose monkey.patch_all() is called before the application is imported; or one "
+        "after the other on the thread of an `asyncio` loop, or Tornado's, which runs for the application "
+        "too. docs/workers.md says which to choose.",
     )
     threads = Setting(
         "threads",
@@ -58,8 +59,7 @@ class ProcessSettings(Values):
         WholeNumber(1, 1023),
         1000,
         group=_PROCESSES,
-        documentation="The most calls of the application at the same time in one worker of `gevent`, in the "
-        "place of `threads`.",
+        documentation="The most calls of the application at the same time in one worker that has no `threads`.",
     )
     timeout_s = Setting(
         "timeout",

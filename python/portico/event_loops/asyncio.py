@@ -1,0 +1,126 @@
+"""Calls of the application on the thread of an asyncio loop, which runs for the application too.
+
+A call is not asynchronous: while the application is in it the loop stands still, and is not the running one,
+as for any code that is called without waiting. What waits is what the engine does of a call, for its client.
+So the calls are greenlets; but hardly one gives the thread up in the middle of the application's code, where
+another call would come between that has the same locals of the thread: bodies have come before the call, so
+that only the response waits for its client.
+"""
+
+from __future__ import annotations
+
+import os
+
+from portico.errors import EXIT_APPLICATION, OperatorError
+from portico.event_loops.greenlets import Greenlets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
+
+    import greenlet
+
+    from portico import _core
+
+_WITHOUT = (
+    "worker is {worker}, for which {why}; expected it to be installed where the application is (pip install "
+    "'portico-server[{worker}]')"
+)
+
+
+class AsyncioLoop(Greenlets):
+    """An asyncio loop of the main thread, as the engine has it: uvloop's where that is installed."""
+
+    name = "asyncio"
+
+    def prepare(self) -> None:
+        """Make the loop, which is the thread's from now on; raises OperatorError where there can be none."""
+        try:
+            self.import_all()
+        except ImportError as error:
+            sentence = _WITHOUT.format(worker=self.name, why=error)
+            raise OperatorError(sentence, exit_code=EXIT_APPLICATION) from None
+        self._make_loop()
+
+    def import_all(self) -> None:
+        """Import what this needs; raises ImportError."""
+        import asyncio
+        from asyncio import events
+
+        import greenlet
+
+        self._asyncio = asyncio
+        self._greenlet = greenlet
+        self._set_running = events._set_running_loop
+
+    @property
+    def loop(self) -> AbstractEventLoop:
+        """The loop, which `environ["portico.loop"]` is."""
+        if self._pid != os.getpid():
+            # With `preload` the application was imported before the fork: two processes cannot have one loop.
+            self._make_loop()
+        return self._loop
+
+    def _make_loop(self) -> None:
+        try:
+            from uvloop import new_event_loop
+        except ImportError:
+            new_event_loop = self._asyncio.new_event_loop
+        self._loop = new_event_loop()
+        self._asyncio.set_event_loop(self._loop)
+        self._pid = os.getpid()
+
+    def run(self, calls: _core.EventLoop) -> None:
+        """Have the application called until the server has ended, on the main thread."""
+        self.calls = calls
+        self._main = self._greenlet.getcurrent()
+        loop = self.loop
+        loop.add_reader(calls.fileno(), self._turn)
+        loop.call_soon(self._turn)
+        loop.run_forever()
+        loop.remove_reader(calls.fileno())
+
+    def current(self) -> greenlet.greenlet:
+        """Return the greenlet that calls this."""
+        return self._greenlet.getcurrent()
+
+    def give_up_thread(self) -> None:
+        """Leave the thread to the loop, which runs again."""
+        self._main.switch()
+
+    def park(self, number: int) -> None:
+        """Give the thread up until the wait with this number is over, or something is thrown in."""
+        self.show_loop()
+        try:
+            super().park(number)
+        finally:
+            self.hide_loop()
+
+    def begin(self, what: Callable[[], object]) -> None:
+        """Have a new greenlet call `what` now."""
+        self._greenlet.greenlet(what, self._main).switch()
+
+    def call_next(self, own: greenlet.greenlet) -> bool:
+        """Have the application called for the next request, with no loop that runs."""
+        self.hide_loop()
+        try:
+            return super().call_next(own)
+        finally:
+            self.show_loop()
+
+    def show_loop(self) -> None:
+        """Let the loop be the running one: what is called next may wait for it."""
+        self._set_running(self._loop)
+
+    def hide_loop(self) -> None:
+        """Let no loop be the running one: what is called next may run another, and waits for none."""
+        self._set_running(None)
+
+    def _turn(self) -> None:
+        self.turn()
+        self.calls.end_turn()
+        # A call may have run a loop of its own, as asyncio.run() does: after that the thread has none.
+        self._asyncio.set_event_loop(self._loop)
+        if self.calls.is_over():
+            self._loop.stop()

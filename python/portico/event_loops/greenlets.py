@@ -1,0 +1,102 @@
+"""Calls of the application as greenlets, whatever loop has them.
+
+A greenlet calls the application for one request after the other, and waits for the next one in the loop,
+which switches to it as soon as there is one: to make a greenlet costs more than most calls. At most
+`most_calls` are made. A call that waits for its client is parked under a number, and goes on when the engine
+says that the number's wait is over.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import greenlet
+
+    from portico import _core
+
+
+class Greenlets:
+    """The greenlets of one loop. Who has one sets `calls`, and calls `turn` where that summons it."""
+
+    calls: _core.EventLoop
+    # Whether what `begin` is given has begun when that returns.
+    begins_at_once = True
+
+    def __init__(self, most_calls: int) -> None:
+        self._most_calls = most_calls
+        # Those that wait for a request.
+        self._idle: list[greenlet.greenlet] = []
+        self._made = 0
+        # By the number of the wait.
+        self._parked: dict[int, greenlet.greenlet] = {}
+
+    def current(self) -> greenlet.greenlet:
+        """Return the greenlet that calls this."""
+        raise NotImplementedError
+
+    def give_up_thread(self) -> None:
+        """Leave the thread to others, until somebody switches to the calling greenlet or throws into it."""
+        raise NotImplementedError
+
+    def begin(self, what: Callable[[], object]) -> None:
+        """Have a new greenlet call `what`, now or soon."""
+        raise NotImplementedError
+
+    def call_next(self, own: greenlet.greenlet) -> bool:
+        """Have the application called for the next request, in the calling greenlet."""
+        return self.calls.call_next(own)
+
+    def park(self, number: int) -> None:
+        """Give the thread up until the wait with this number is over, or something is thrown in."""
+        self._parked[number] = self.current()
+        try:
+            self.give_up_thread()
+        finally:
+            del self._parked[number]
+
+    def turn(self) -> None:
+        """Look at all that there is to do. Runs in the loop."""
+        calls = self.calls
+        woken, late, asides = calls.begin_turn()
+        for number in woken:
+            # It may have been woken twice, or have gone on because something was thrown into it.
+            if (waiting := self._parked.get(number)) is not None:
+                waiting.switch()
+        if late:
+            from portico.deadlines import RequestTimeout
+
+            for task in late:
+                task.throw(RequestTimeout())
+        for aside in asides:
+            self.begin(aside)
+        while calls.is_due() and not calls.is_over():
+            if self._idle:
+                self._idle.pop().switch()
+            elif not self._make_more():
+                # One whose call ends takes the next request.
+                break
+
+    def _make_more(self) -> bool:
+        """Have one more greenlet for each request, as far as there may be; say whether they have begun."""
+        count = min(self.calls.queued(), self._most_calls - self._made)
+        for _ in range(count):
+            self._made += 1
+            self.begin(self._live)
+        return self.begins_at_once and count > 0
+
+    def _live(self) -> None:
+        """Call the application for one request after the other: the life of a greenlet."""
+        own, idle = self.current(), self._idle
+        try:
+            while True:
+                # What a call has set is nothing to the next; it is made when something is set again.
+                own.gr_context = None
+                if not self.call_next(own):
+                    idle.append(own)
+                    self.give_up_thread()
+        finally:
+            self._made -= 1
+            if own in idle:
+                idle.remove(own)

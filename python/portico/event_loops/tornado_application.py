@@ -1,0 +1,209 @@
+"""A native application of Tornado's as a WSGI application: what gunicorn's users run with `-k tornado`.
+
+Only on the thread of its loop (`portico.event_loops.tornado`). The call's greenlet hands the request over and
+waits for what the handler sends, while the loop runs; so each block leaves when the handler writes it, and
+`await self.flush()` ends when the client has room for more.
+"""
+
+from __future__ import annotations
+
+from asyncio import events
+from collections import deque
+
+import greenlet
+from tornado.httputil import HTTPConnection, HTTPHeaders, RequestStartLine
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from tornado.httputil import HTTPMessageDelegate, HTTPServerConnectionDelegate, ResponseStartLine
+
+    from portico.types import Environ, StartResponse
+
+_BLOCK_BYTES = 65536
+_WEB_SOCKETS = "web sockets of Tornado are not served: expected Tornado's own server for them"
+
+
+class TornadoApplication:
+    """Calls `application`, such as a `tornado.web.Application`, for each request."""
+
+    def __init__(self, application: HTTPServerConnectionDelegate) -> None:
+        self._application = application
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        connection = _Connection(environ)
+        environ["portico.on_disconnect"](connection.leave)
+        delegate = self._application.start_request(None, connection)
+        target = environ.get("RAW_URI") or environ["PATH_INFO"]
+        line = RequestStartLine(environ["REQUEST_METHOD"], target, environ["SERVER_PROTOCOL"])
+        connection.wait_for(delegate.headers_received, line, _headers(environ))
+        _hand_over_body(environ, delegate, connection)
+        connection.wait_for(delegate.finish)
+        return connection.respond(start_response)
+
+
+def _headers(environ: Environ) -> HTTPHeaders:
+    headers = HTTPHeaders()
+    for name, value in environ.items():
+        if name.startswith("HTTP_"):
+            headers.add(name[5:].replace("_", "-").title(), value)
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if value := environ.get(name):
+            headers.add(name.replace("_", "-").title(), value)
+    return headers
+
+
+def _hand_over_body(environ: Environ, delegate: HTTPMessageDelegate, connection: _Connection) -> None:
+    read = environ["wsgi.input"].read
+    while block := read(_BLOCK_BYTES):
+        connection.wait_for(delegate.data_received, block)
+
+
+class _Client:
+    """What handlers are told of the client."""
+
+    def __init__(self, environ: Environ) -> None:
+        self.remote_ip = environ.get("REMOTE_ADDR") or "127.0.0.1"
+        self.protocol = environ["wsgi.url_scheme"]
+        self.address = (self.remote_ip, environ.get("REMOTE_PORT", ""))
+
+
+class _Connection(HTTPConnection):
+    """The connection of one request, as Tornado sees it.
+
+    What handlers send is kept until the call's greenlet takes it: a head and a first block, further blocks,
+    None for the end; each with a future that is done when the client has room for more.
+    """
+
+    def __init__(self, environ: Environ) -> None:
+        self.context = _Client(environ)
+        self.no_keep_alive = False
+        self._loop: AbstractEventLoop = environ["portico.loop"]
+        self._sent: deque[tuple[ResponseStartLine | None, Any, bytes | None, Future[None]] | None] = deque()
+        self._taken: Future[None] | None = None
+        self._waiting: greenlet.greenlet | None = None
+        self._on_close: Callable[[], None] | None = None
+        self._has_left = False
+
+    # As the handlers call it, while the loop runs.
+
+    def write_headers(
+        self, start_line: Any, headers: HTTPHeaders, chunk: bytes | None = None
+    ) -> Future[None]:
+        """Send the head, and the first block."""
+        return self._send(start_line, headers, chunk)
+
+    def write(self, chunk: bytes) -> Future[None]:
+        """Send a block."""
+        return self._send(None, None, chunk)
+
+    def finish(self) -> None:
+        """End the response."""
+        self._sent.append(None)
+        self._go_on()
+
+    def set_close_callback(self, callback: Callable[[], None] | None) -> None:
+        """Have `callback` called when the client leaves."""
+        self._on_close = callback
+
+    def set_max_body_size(self, max_body_size: int) -> None:
+        """Nothing: the limits of the server hold."""
+
+    def set_body_timeout(self, timeout: float) -> None:
+        """Nothing: the deadlines of the server hold."""
+
+    def detach(self) -> None:
+        """Say that the socket is not to be had."""
+        raise HTTPError(501, _WEB_SOCKETS)
+
+    def leave(self) -> None:
+        """The client has left."""
+        if self._has_left:
+            return
+        self._has_left = True
+        for sent in self._sent:
+            if sent is not None:
+                _fail(sent[3])
+        if self._taken is not None:
+            _fail(self._taken)
+        callback, self._on_close = self._on_close, None
+        if callback is not None:
+            callback()
+        self._sent.append(None)
+        self._go_on()
+
+    def _send(self, start_line: Any, headers: Any, chunk: bytes | None) -> Future[None]:
+        future = self._loop.create_future()
+        if self._has_left:
+            _fail(future)
+        else:
+            self._sent.append((start_line, headers, chunk, future))
+            self._go_on()
+        return future
+
+    def _go_on(self) -> None:
+        """Have the call's greenlet go on, if it waits."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._loop.call_soon(waiting.switch)
+
+    # As the call's greenlet calls it, while the loop stands still.
+
+    def wait_for(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call `function` with the loop running, and wait for what it returns, if that is to be waited for."""
+        events._set_running_loop(self._loop)
+        try:
+            future = function(*arguments)
+        finally:
+            events._set_running_loop(None)
+        if future is not None and not self._has_left:
+            future.add_done_callback(lambda done: self._go_on())
+            while not future.done():
+                self._wait()
+            future.result()
+
+    def respond(self, start_response: StartResponse) -> Iterator[bytes]:
+        """Yield what the handler sends."""
+        is_over = False
+        try:
+            while (sent := self._next()) is not None:
+                start_line, headers, chunk, self._taken = sent
+                if start_line is not None:
+                    start_response(f"{start_line.code} {start_line.reason}", list(headers.get_all()))
+                if chunk:
+                    yield chunk
+                if not self._taken.done():
+                    self._taken.set_result(None)
+            is_over = True
+        finally:
+            if not is_over:
+                # In the middle: because nobody takes it, or the call has been ended.
+                self.leave()
+
+    def _next(self) -> Any:
+        while not self._sent:
+            self._wait()
+        return self._sent.popleft()
+
+    def _wait(self) -> None:
+        """Let the loop run until there is something."""
+        own = greenlet.getcurrent()
+        self._waiting = own
+        events._set_running_loop(self._loop)
+        try:
+            own.parent.switch()
+        finally:
+            events._set_running_loop(None)
+            self._waiting = None
+
+
+def _fail(future: Future[None]) -> None:
+    if not future.done():
+        future.set_exception(StreamClosedError())
+        # Who does not wait for it is not to be told.
+        future.exception()
