@@ -139,7 +139,7 @@ def stays(own: socket.socket, environ: Environ, start_response: StartResponse) -
 
 
 @by_hand
-def refuses(own: socket.socket, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def forbids(own: socket.socket, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     own.sendall(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
     return []
 

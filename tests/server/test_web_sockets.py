@@ -85,7 +85,7 @@ def test_a_view_that_returns_closes_in_peace(served: Server) -> None:
             client.recv(PATIENCE_S)
 
 
-def test_a_ping_of_the_client_is_answered(served: Server) -> None:
+def test_a_ping_of_the_client_gets_its_pong(served: Server) -> None:
     with web_socket(served, "/echo") as client:
         assert client.ping().wait(PATIENCE_S)
 
@@ -289,10 +289,10 @@ def test_who_does_not_take_it_responds(served: Server, path: str, body: bytes) -
 
 def test_its_own_status_is_logged(served: Server) -> None:
     with served.connect() as connection:
-        ask_for_upgrade(connection, "/refuses")
+        ask_for_upgrade(connection, "/forbids")
         assert connection.read_response().status == 403
         connection.expect_closed()
-    served.access_log.wait_for("/refuses 403 up 0 down 0")
+    served.access_log.wait_for("/forbids 403 up 0 down 0")
 
 
 def test_the_access_line_has_the_bytes_both_ways(served: Server) -> None:
