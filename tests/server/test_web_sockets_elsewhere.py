@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from apps import web_sockets
 from portico.simple_server import make_server
 from support.held import expect_let_go, held
+from support.reverse_proxies import ForegroundProgram, find_program
 from support.server import TESTS, Server, free_port
 from support.waiting import wait_until
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
@@ -34,6 +36,22 @@ app = "apps.web_sockets:application"
 mount = "/chat"
 threads = 8
 """
+NGINX = """
+daemon off;
+pid nginx.pid;
+error_log stderr;
+events {}
+http {
+    access_log off;
+    %s
+    server {
+        listen 127.0.0.1:%d;
+        %s
+        location / { proxy_pass http://127.0.0.1:%d; }
+    }
+}
+"""
+PAGE = TESTS.parent / "docs/web-sockets.md"
 
 
 def web_socket(port: int, path: str) -> ClientConnection:
@@ -67,6 +85,20 @@ def test_through_the_router_to_a_pool(tmp_path: Path) -> None:
         wait_until(is_served, what="the pool")
         converse_with(server.port, "/chat/echo")
         server.access_log.wait_for(r"GET /chat/echo HTTP/1\.1\" 101")
+
+
+def test_behind_nginx_as_the_page_says(tmp_path: Path) -> None:
+    program = find_program("nginx", what="web sockets behind nginx")
+    in_http, in_server = re.findall(r"```nginx\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    port = free_port()
+    with Server("apps.web_sockets:application", threads=8) as server:
+        (tmp_path / "nginx.conf").write_text(NGINX % (in_http, port, in_server, server.port))
+        command = [program, "-p", str(tmp_path), "-c", "nginx.conf"]
+        log_path = tmp_path / "nginx.log"
+        with ForegroundProgram("nginx", command, folder=tmp_path, log_path=log_path, port=port):
+            converse_with(port)
+            # A request without an upgrade is passed on as before.
+            assert httpx.get(f"http://127.0.0.1:{port}/keys").text == ""
 
 
 def test_in_a_program() -> None:
