@@ -84,6 +84,7 @@ struct RunningCall {
     allowed_s: f64,
     thread_id: u64,
     is_settled: bool,
+    is_web_socket: bool,
 }
 
 #[pymethods]
@@ -122,8 +123,20 @@ impl Scoreboard {
         let slot = self.slot(slot)?;
         let calls = slot.calls().into_iter().map(|call| {
             let scoreboard::RunningCall { elapsed_s, silent_s, what, cell, started_ns, .. } = call;
-            let (allowed_s, thread_id, is_settled) = (call.allowed_s, call.thread_id, call.is_settled);
-            Py::new(py, RunningCall { elapsed_s, silent_s, what, cell, started_ns, allowed_s, thread_id, is_settled })
+            let (allowed_s, thread_id) = (call.allowed_s, call.thread_id);
+            let (is_settled, is_web_socket) = (call.is_settled, call.is_web_socket);
+            let shown = RunningCall {
+                elapsed_s,
+                silent_s,
+                what,
+                cell,
+                started_ns,
+                allowed_s,
+                thread_id,
+                is_settled,
+                is_web_socket,
+            };
+            Py::new(py, shown)
         });
         Ok(WorkerStatus {
             requests: slot.requests.load(Relaxed),

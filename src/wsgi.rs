@@ -24,6 +24,7 @@ mod references;
 mod released;
 pub mod response;
 pub mod serve;
+mod socket;
 pub mod start_response;
 mod thread;
 mod watched;

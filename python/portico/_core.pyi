@@ -144,6 +144,9 @@ class RunningCall:
     @property
     def is_settled(self) -> bool:
         """Whether its request is counted and logged: the server has responded in its place."""
+    @property
+    def is_web_socket(self) -> bool:
+        """Whether it speaks a web socket: it lasts as long as its client likes."""
 
 @final
 class WorkerStatus:

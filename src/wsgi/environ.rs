@@ -19,6 +19,7 @@ use super::parking::Waits;
 use super::proxy_errors::ProxyErrors;
 use super::recent::{Recent, hash_of_number, hash_of_text};
 use super::references::is_only_ours;
+use super::socket;
 use super::start_response::PythonExchange;
 use portico_engine::connection::origin::Sender;
 use portico_engine::listener::{Listener, ServerIdentity};
@@ -294,6 +295,9 @@ impl Environ {
         if sender.takes_errors {
             let log = environ.as_any().get_item(&self.keys.errors)?.unbind();
             environ.set_item(&self.keys.errors, ProxyErrors::new(&exchange.response, log).into_pyobject(py)?)?;
+        }
+        if inbound.head.upgrade {
+            socket::offer(py, &environ, exchange, call.cell)?;
         }
         let input = self.set_body(py, &environ, call)?;
         Ok((environ, input))

@@ -2,9 +2,11 @@
 
 use portico_engine::calls::Outcome;
 use portico_engine::connection::Connection;
+use portico_engine::connection::exchange::Upgrade;
 use portico_engine::exchange::responder::Responder;
 use portico_engine::message::response_head::ResponseHead;
-use std::sync::Weak;
+use pyo3::prelude::*;
+use std::sync::{Arc, Weak};
 
 /// One response as both sides see it: the application through the two callables, the server directly.
 #[derive(Default)]
@@ -23,6 +25,16 @@ pub struct PendingResponse {
     pub responded: Option<Outcome>,
     /// Whether the client was found to be gone.
     pub gone: bool,
+    /// What the application may take instead of responding, if anything.
+    pub offered_socket: Option<OfferedSocket>,
+}
+
+/// The socket that the application may take instead of responding.
+pub struct OfferedSocket {
+    /// What the engine makes of it.
+    pub upgrade: Arc<dyn Upgrade>,
+    /// As the application has it.
+    pub socket: Py<PyAny>,
 }
 
 /// What becomes of the `write` callable.
@@ -38,6 +50,11 @@ pub enum WriteState {
 }
 
 impl PendingResponse {
+    /// Whether the application has taken the socket that it was offered. If not, its response is one of HTTP from now on.
+    pub fn is_upgraded(&self) -> bool {
+        self.offered_socket.as_ref().is_some_and(|offered| offered.upgrade.is_taken())
+    }
+
     /// The call is over: whatever of the response is not sent never will be, and a thread that is in `write` comes back.
     pub fn end(&mut self) {
         if let Some(responder) = self.responder.take() {

@@ -9,6 +9,7 @@ use super::ladder::ThreadCall;
 use super::location;
 use super::pending::{PendingResponse, WriteState};
 use super::plain_response::{GATEWAY_TIMEOUT, plain_response};
+use super::socket;
 use super::start_response::{PythonExchange, Unsent, send_block, write_block};
 use portico_engine::access_log::record::CLIENT_CLOSED_REQUEST;
 use portico_engine::calls::Outcome;
@@ -30,6 +31,14 @@ enum Failure {
     Application(PyErr),
     /// The client is gone: nobody to tell.
     Client,
+    /// The application has taken the connection's socket.
+    Upgraded,
+}
+
+impl Failure {
+    fn error(&self) -> Option<&PyErr> {
+        if let Failure::Application(error) = self { Some(error) } else { None }
+    }
 }
 
 impl From<PyErr> for Failure {
@@ -80,10 +89,15 @@ pub fn send<'a>(
         Err(error) => Err(Failure::Application(error)),
     };
     let was_timeout_raised = call.leave(py);
+    let error = || sent.as_ref().err().and_then(Failure::error);
+    let upgraded = if label.inbound.head.upgrade { socket::end(py, exchange, call, &label, error()) } else { None };
     if let Err(failure) = sent {
         if let Some(responded) = lock(&exchange.response).responded {
             // In the call's place, because it took too long: whatever it fails of now is what comes of that.
             return responded;
+        }
+        if let Some(spoken) = upgraded {
+            return spoken;
         }
         sending.fail(failure, was_timeout_raised);
     }
@@ -296,6 +310,9 @@ impl Sending<'_> {
 
     /// The responder as it is; an error if `start_response` was not called.
     fn take_responder(&mut self, response: &mut PendingResponse) -> Result<Responder, Failure> {
+        if response.is_upgraded() {
+            return Err(Failure::Upgraded);
+        }
         if response.head.status == 0 {
             return Err(PyAssertionError::new_err("the application did not call start_response").into());
         }

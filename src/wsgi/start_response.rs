@@ -366,8 +366,9 @@ impl Write {
                 PyAssertionError::new_err("write was called after the response had ended")
             });
         };
-        if !responder.is_started() && responder.named_in(&response.head).is_some() {
-            // A file is sent in place of the body, once the application has returned.
+        let is_ignored = || responder.named_in(&response.head).is_some() || response.is_upgraded();
+        if !responder.is_started() && is_ignored() {
+            // A file is sent in place of the body, once the application has returned; or it has a web socket.
             response.responder = Some(responder);
             return Ok(());
         }

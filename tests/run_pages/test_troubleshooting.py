@@ -104,6 +104,8 @@ EXCEPTIONS = {
     "Vary: Accept-Encoding": "of a response",
     "a call begins in a call: <>": "a test of the crew alone can reach it",
     "called on thread <>": "trace: docs/contributing/debugging.md",
+    "upgraded by the application": "trace: docs/contributing/debugging.md",
+    "the upgrade has broken: <>": "trace: docs/contributing/debugging.md",
     "accepted from <> on <>": "trace: docs/contributing/debugging.md",
     "done, the connection is <>": "trace: docs/contributing/debugging.md",
     "the server has ended": "raised while the process ends, where nobody hears it",

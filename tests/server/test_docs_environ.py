@@ -183,6 +183,10 @@ def chunked(size: int) -> bytes:
     return head + b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
 
 
+WEB_SOCKET = (
+    "http",
+    request_bytes("/environ", headers=["Connection: Upgrade", "Upgrade: websocket"]),
+)
 CONDITIONS = {
     "CONTENT_TYPE": ("http", request_bytes("/environ", headers=["Content-Type: text/plain"])),
     "CONTENT_LENGTH": ("http", chunked(100)),
@@ -193,6 +197,8 @@ CONDITIONS = {
     "HTTPS": ("uwsgi", sent("uwsgi", ("HTTPS", "on"))),
     "portico.peer": ("unix", least("http")),
     "portico.proxy": ("http-proxy", sent("http-proxy")),
+    "werkzeug.socket": WEB_SOCKET,
+    "gunicorn.socket": WEB_SOCKET,
 }
 """A request that has the key, and where it is sent."""
 ABSENT = {

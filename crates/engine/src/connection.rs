@@ -261,7 +261,7 @@ impl Connection {
     }
 
     /// Says that no more will be sent, and bounds how long the peer may still send.
-    fn begin_linger(&self) {
+    pub fn begin_linger(&self) {
         self.expect(Wait::Linger, self.resources.settings.linger_timeout_s.ms());
         // RFC 9112 9.6: close the sending side, go on reading for a while, then close fully.
         self.socket.end_sending();
@@ -292,6 +292,12 @@ impl Timed for Connection {
             // A request that comes at this very moment, or has just been read, is still responded to.
             Wait::FirstByte | Wait::Idle => self.socket.end_receiving(),
             Wait::Head | Wait::Body | Wait::Linger => self.socket.abort(),
+        }
+    }
+
+    fn end_upgrade(&self) {
+        if let Some(upgrade) = self.exchange.offered() {
+            upgrade.close();
         }
     }
 }

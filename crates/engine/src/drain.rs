@@ -4,7 +4,7 @@
 //! `Connection: close`, and everybody is served as before, those who come now too.
 //! Graceful (TERM, an order to drain, or the supervisor's death): stop accepting, take what already waits, respond to
 //! everything with `Connection: close`, leave within `graceful_timeout_s`. Quick (INT, QUIT, an order to quit): leave as soon as no
-//! call runs, at most `QUICK_MS` later. A server that has nothing but connections that somebody else has accepted drains
+//! call runs, at most `QUICK_MS` later. Upgrades that the application has made are closed so long before the time is up. A server that has nothing but connections that somebody else has accepted drains
 //! once they have ended. Runs as a task; never calls the application.
 
 use crate::aborted_calls::abort_calls;
@@ -181,7 +181,12 @@ async fn has_left(server: &Server, mut stop: Stop, orders: &mut Orders) -> bool 
         if server.crew.is_idle() && (stop == Stop::Quick || are_all_closed(server, are_idle_closed)) {
             return true;
         }
-        if elapsed_ms >= if stop == Stop::Graceful { graceful_ms } else { QUICK_MS } {
+        let limit_ms = if stop == Stop::Graceful { graceful_ms } else { QUICK_MS };
+        if elapsed_ms + QUICK_MS >= limit_ms {
+            // So that their calls end, and need not be aborted.
+            server.resources.wheel.all().iter().for_each(|timed| timed.end_upgrade());
+        }
+        if elapsed_ms >= limit_ms {
             let (running, queued) = (server.crew.running(), server.crew.queued());
             let incoming = server.resources.wheel.all().iter().filter(|timed| is_incoming(&***timed)).count();
             log(

@@ -10,7 +10,8 @@
 //! 7. `coded_body`: a body that is compressed; `coding`: whether it is.
 //! 8. `responder`: the application's response on its way out.
 //! 9. `file_parts`: the body of a response with a file. `named_response`: one with a file that the application names.
-//! 10. `engine_response`: a response that the engine makes itself, some time later. `file_serving`: requests for files,
+//! 10. `upgraded`: what the application makes of a connection itself.
+//! 11. `engine_response`: a response that the engine makes itself, some time later. `file_serving`: requests for files,
 //!     and who serves them.
 
 pub mod account;
@@ -28,3 +29,4 @@ pub mod request;
 pub mod responder;
 pub mod sending;
 pub mod server_response;
+pub mod upgraded;

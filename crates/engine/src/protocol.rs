@@ -6,7 +6,8 @@
 //! 3. `enqueue`: a request's body is received, the response before it is waited for, then it is queued.
 //! 4. `pipelining`: requests that are read before their turn.
 //! 5. `proxy_header`: what a load balancer says first.
-//! 6. `http1`: HTTP/1, uwsgi and SCGI; `fastcgi`: FastCGI.
+//! 6. `upgrade`: a request whose client wants a web socket.
+//! 7. `http1`: HTTP/1, uwsgi and SCGI; `fastcgi`: FastCGI.
 
 pub mod end;
 pub mod enqueue;
@@ -16,3 +17,4 @@ pub mod pass_on;
 pub mod pass_on_complete;
 pub mod pipelining;
 pub mod proxy_header;
+pub mod upgrade;

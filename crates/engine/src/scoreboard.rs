@@ -31,6 +31,8 @@ const WHAT_WORDS: usize = 7;
 const LINE_WORDS: usize = 32;
 /// Where in a call's `sent` the status is; below are the bytes of the body.
 const STATUS_SHIFT: u32 = 48;
+/// The status of an upgrade (RFC 9110 15.2.2).
+pub const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// The first word of the memory.
 const MAGIC: u64 = u64::from_be_bytes(*b"portico\n");
@@ -143,6 +145,8 @@ pub struct RunningCall {
     pub thread_id: u64,
     /// Whether its request is counted and logged already, because the server has responded in its place.
     pub is_settled: bool,
+    /// Whether it speaks a web socket: it lasts as long as its client likes.
+    pub is_web_socket: bool,
 }
 
 /// What the access log would say of a call that has not ended.
@@ -392,6 +396,7 @@ impl CallCell {
             allowed_s: elapsed_s(0, self.allowed_ns.load(Relaxed)),
             thread_id: self.thread_id.load(Relaxed),
             is_settled: self.account_ns.load(Relaxed) != started,
+            is_web_socket: self.sent.load(Relaxed) >> STATUS_SHIFT == u64::from(SWITCHING_PROTOCOLS),
         })
     }
 

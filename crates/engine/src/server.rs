@@ -30,9 +30,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Whether a request, whose head is complete, is one for the application.
+    /// Whether a request, whose head is complete, is one for the application, and no other may come behind it.
     pub fn is_for_crew(&self, inbound: &Inbound) -> bool {
-        !health::is_health_check(&self.resources.settings, inbound) && self.upstream_for(inbound).is_none()
+        !health::is_health_check(&self.resources.settings, inbound)
+            && self.upstream_for(inbound).is_none()
+            && !inbound.asks_for_web_socket()
     }
 
     /// The row by which other servers respond to a request, if they do, and its body may be passed on as it comes. Files

@@ -25,6 +25,8 @@ pub trait Timed: Send + Sync {
     fn is_responding(&self) -> bool;
     /// Ends it, which waits for bytes of this kind: they are late, or others need its room.
     fn end_wait(&self, wait: Wait);
+    /// Ends the upgrade that the application has made of it, if it has: that has no deadline.
+    fn end_upgrade(&self) {}
 }
 
 /// The wheel.

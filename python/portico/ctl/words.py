@@ -115,10 +115,15 @@ def requests(result: Result) -> str:
     """Return a table of what runs."""
     pool = _pools_of(result["requests"])
     rows = [
-        (*_in_pool(each, pool), str(each["pid"]), f"{each['seconds']:.1f}", each["method"], each["path"])
+        (*_in_pool(each, pool), str(each["pid"]), f"{each['seconds']:.1f}", each["method"], _path_of(each))
         for each in result["requests"]
     ]
     return _table((*pool, "PID", "SECONDS", "METHOD", "PATH"), rows) if rows else "no request is running"
+
+
+def _path_of(request: Result) -> str:
+    # A worker of a version that knew of none says nothing of it.
+    return f"{request['path']} (web socket)" if request.get("web_socket") else str(request["path"])
 
 
 def slow(result: Result) -> str:

@@ -14,6 +14,7 @@ use crate::trace::Trace;
 use memchr::memchr;
 use portico_wire::{Framing, TraceParent};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What a record is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub enum Field {
     HeadBytes,
     /// Bytes of the whole response.
     ResponseBytes,
-    /// The announced length of the request's body.
+    /// The announced length of the request's body; what the client has sent after an upgrade that the application has made.
     RequestBytes,
     /// How many headers or variables the request has.
     RequestHeaders,
@@ -357,9 +358,9 @@ impl Field {
             Field::Host => text(record.request.and_then(Inbound::host)),
             Field::Status => Value::Status(record.status),
             Field::BodyBytes => Value::Number(record.body_bytes),
-            Field::RequestBytes => match record.request.map(|request| request.head.framing) {
-                Some(Framing::Length(length)) => Value::Number(length),
-                Some(Framing::Empty) => Value::Number(0),
+            Field::RequestBytes => match record.request.map(|request| (request.head.framing, request)) {
+                Some((Framing::Length(length), _)) => Value::Number(length),
+                Some((Framing::Empty, request)) => Value::Number(request.after_upgrade.load(Relaxed)),
                 _ => Value::Absent,
             },
             Field::Time(time, unit) => time.of(record).map_or(Value::Absent, |ns| Value::Time(ns, *unit)),

@@ -5,12 +5,53 @@ use super::outbound::Outbound;
 use super::turn::Turn;
 use crate::state::turn::State;
 use crate::sync::{Mutex, lock};
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
 
 /// The next request on a connection, all of it there, while its turn has not come: whoever ends the response before it
 /// has it queued, without waking the connection's task. Dropped where no further request is responded to.
 pub trait Upcoming: Send {
     /// Its turn has come.
     fn go_on(self: Box<Self>);
+}
+
+/// An upgrade that the client of a request asks for and the application may make itself, as long as the response is due:
+/// it writes the head of that to a socket of its own, and then whatever the other protocol has.
+pub trait Upgrade: Send + Sync {
+    /// Makes the application's socket, for its call in `cell`.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    fn open(&self, cell: usize) -> io::Result<OwnedFd>;
+
+    /// Whether the application has written to its socket. If not, the response is one of HTTP from now on, and whatever
+    /// it writes there later is lost.
+    fn is_taken(&self) -> bool;
+
+    /// The call has ended: what is ready once all that it has written has left. None if it has not taken the socket.
+    fn end_call(&self) -> Option<Ending<'_>>;
+
+    /// Ends both directions: it cannot be waited for any longer.
+    fn close(&self);
+}
+
+/// Ends with what was said.
+pub type Ending<'a> = Pin<Box<dyn Future<Output = Spoken> + Send + 'a>>;
+
+/// What was said after an upgrade.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spoken {
+    /// The status of the application's response.
+    pub status: u16,
+    /// The head of that, as the application has sent it.
+    pub head: Vec<u8>,
+    /// Bytes for the client after the head.
+    pub body_bytes: u64,
+    /// Bytes of the client after its request.
+    pub received_bytes: u64,
 }
 
 /// The exchange.
@@ -22,6 +63,8 @@ pub struct Exchange {
     pub outbound: Mutex<Outbound>,
     /// The request after it, while the turn is awaited.
     upcoming: Mutex<Option<Box<dyn Upcoming>>>,
+    /// The upgrade that the application may make of it.
+    upgrade: Mutex<Option<Arc<dyn Upgrade>>>,
 }
 
 impl Exchange {
@@ -51,6 +94,16 @@ impl Exchange {
                 upcoming.go_on();
             }
         }
+    }
+
+    /// Offers the application an upgrade, or no longer.
+    pub fn offer(&self, upgrade: Option<Arc<dyn Upgrade>>) {
+        *lock(&self.upgrade) = upgrade;
+    }
+
+    /// The upgrade that the application may make.
+    pub fn offered(&self) -> Option<Arc<dyn Upgrade>> {
+        lock(&self.upgrade).clone()
     }
 
     /// Whether the next request's turn comes with the end of this response.

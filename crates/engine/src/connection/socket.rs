@@ -11,7 +11,9 @@ use crate::message::inbound::Inbound;
 use crate::timer::sleep;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, socketpair, sockopt,
+};
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -80,6 +82,16 @@ impl Socket {
     /// The same for a Unix socket.
     pub fn unix(fd: OwnedFd) -> Socket {
         Socket::of_kind(fd, true)
+    }
+
+    /// A socket with another one connected to it, which blocks, as sockets of Python do.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn pair() -> io::Result<(Socket, OwnedFd)> {
+        let (here, there) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        rustix::io::ioctl_fionbio(&here, true)?;
+        Ok((Socket::unix(here), there))
     }
 
     fn of_kind(fd: OwnedFd, is_unix: bool) -> Socket {
@@ -241,6 +253,38 @@ impl Socket {
         }
     }
 
+    /// Waits until there are bytes to read, and leaves them there; false if the other end has closed its side and there
+    /// are none.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn wait_unread(&self) -> io::Result<bool> {
+        let registration = self.registration()?;
+        loop {
+            let mut ready = registration.readable().await?;
+            if self.has_unread() {
+                return Ok(true);
+            }
+            if ready.ready().is_read_closed() {
+                return Ok(false);
+            }
+            // What comes at this moment is announced anew, and that is not cleared.
+            ready.clear_ready();
+        }
+    }
+
+    /// Has the kernel ask a peer that says nothing whether it is still there: one that has vanished without a word is
+    /// gone after two minutes.
+    pub fn ask_for_life(&self) {
+        const SILENT: Duration = Duration::from_secs(60);
+        const BETWEEN: Duration = Duration::from_secs(15);
+        // A Unix socket's peer is on this machine, and vanishes with a word: it has none of these.
+        let _ = sockopt::set_tcp_keepidle(&self.fd, SILENT)
+            .and_then(|()| sockopt::set_tcp_keepintvl(&self.fd, BETWEEN))
+            .and_then(|()| sockopt::set_tcp_keepcnt(&self.fd, 4))
+            .and_then(|()| sockopt::set_socket_keepalive(&self.fd, true));
+    }
+
     /// Whether the reactor has told of something to read, an end among it, that nobody has taken. Costs no system call.
     pub fn may_have_unread(&self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
@@ -254,7 +298,7 @@ impl Socket {
 
     /// Process, user and group of the other end of a Unix socket (SO_PEERCRED, unix(7)).
     pub fn peer_credentials(&self) -> Option<(i32, u32, u32)> {
-        let credentials = rustix::net::sockopt::socket_peercred(&self.fd).ok()?;
+        let credentials = sockopt::socket_peercred(&self.fd).ok()?;
         Some((credentials.pid.as_raw_nonzero().get(), credentials.uid.as_raw(), credentials.gid.as_raw()))
     }
 

@@ -32,8 +32,7 @@ impl Turn {
     pub fn end_unawaited(&self, keep: bool) -> bool {
         let before = State::Responding;
         let Ok(after) = transition(before, event_of_end(keep)) else { return false };
-        let changed =
-            self.state.compare_exchange(before as u8, after as u8, Ordering::AcqRel, Ordering::Acquire);
+        let changed = self.state.compare_exchange(before as u8, after as u8, Ordering::AcqRel, Ordering::Acquire);
         changed.is_ok()
     }
 

@@ -509,6 +509,16 @@ impl Responder {
         }
     }
 
+    /// Ends in place of a response what the application has made of the connection itself, and begun with `head`.
+    pub fn end_upgraded(self, head: &[u8]) {
+        if let Some(said) = &self.said {
+            let kept = &mut lock(said).head;
+            kept.clear();
+            kept.extend_from_slice(head);
+        }
+        self.abort();
+    }
+
     /// Ends a response in the middle, so that the client can tell that it is not complete: what was already accepted is
     /// sent, then the connection closes without the body's end. If everything was sent, what went wrong after that is
     /// nothing that the client could be told.

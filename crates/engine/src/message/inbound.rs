@@ -7,13 +7,14 @@ use crate::message::spoken::Protocol;
 use crate::settings::Settings;
 use crate::trace::Trace;
 use portico_wire::{
-    Forwarded, GatewayHead, RequestHead, Scheme, Span, TargetForm, Understood, UwsgiModifiers, UwsgiPacket, WireError,
-    mount_length, request_start_ns,
+    Forwarded, Framing, GatewayHead, RequestHead, Scheme, Span, TargetForm, Understood, UwsgiModifiers, UwsgiPacket,
+    WireError, mount_length, request_start_ns,
 };
 use rustix::buffer::{SpareCapacity, spare_capacity};
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// First size of a read buffer; a pooled buffer that grew beyond it is freed instead of kept.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -38,6 +39,8 @@ pub struct Inbound {
     pub forwarded: Option<Box<Forwarded>>,
     /// The trace that it is a part of, where there are spans (`spans`).
     pub trace: Option<Box<Trace>>,
+    /// Bytes of the client after the request, where the application has upgraded the connection.
+    pub after_upgrade: AtomicU64,
     /// What the response has to look like; with it, whether there are variables.
     pub response_framing: ResponseFraming,
     /// The variables, where the request came with those instead of an HTTP head.
@@ -61,6 +64,7 @@ impl Inbound {
             head: RequestHead::new(),
             forwarded: None,
             trace: None,
+            after_upgrade: AtomicU64::new(0),
             response_framing: ResponseFraming::Http,
             gateway: Box::default(),
             memory: memory.clone(),
@@ -219,6 +223,25 @@ impl Inbound {
         named.map(|header| header.value.of(bytes))
     }
 
+    /// Whether the client wants to go on with a web socket (RFC 6455 4.1), which an application may speak itself.
+    #[inline]
+    pub fn asks_for_web_socket(&self) -> bool {
+        self.head.upgrade && self.is_web_socket()
+    }
+
+    #[cold]
+    fn is_web_socket(&self) -> bool {
+        let RequestHead { method, framing, keep_alive, .. } = &self.head;
+        self.gateway().is_none()
+            && method.of(self.bytes()) == b"GET"
+            && matches!(framing, Framing::Empty | Framing::Length(0))
+            // Who asks for the close of the connection too has not understood one of both.
+            && *keep_alive
+            && self.headers("upgrade").any(|value| {
+                value.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+            })
+    }
+
     /// How many headers it has, or variables.
     pub fn field_count(&self) -> usize {
         match self.gateway() {
@@ -363,6 +386,7 @@ impl Inbound {
         self.head.headers.clear();
         self.forwarded = None;
         self.trace = None;
+        *self.after_upgrade.get_mut() = 0;
         self.response_framing = ResponseFraming::Http;
         self.head.is_head = false;
         self.bytes.capacity() == BUFFER_BYTES

@@ -5,7 +5,7 @@
 
 use super::end::{End, finish, now_unless};
 use super::pipelining::{Found, Returned, lend, read, whole};
-use super::{enqueue, pass_on, proxy_header};
+use super::{enqueue, pass_on, proxy_header, upgrade};
 use crate::clock;
 use crate::connection::Connection;
 use crate::deadline::Wait;
@@ -108,7 +108,9 @@ impl Life {
                 _ => (false, None),
             };
             let taken = match found.step {
-                Step::Request { body: Some(_), .. } if !is_health_check && row.is_none() => {
+                Step::Request { body: Some(_), .. }
+                    if !is_health_check && row.is_none() && !found.inbound.asks_for_web_socket() =>
+                {
                     if self.connection.exchange.turn.state() == turn::State::Idle {
                         self.enqueue(found)
                     } else {
@@ -208,6 +210,14 @@ impl Life {
         is_health_check: bool,
         row: Option<Arc<UpstreamRow>>,
     ) -> Result<Option<Box<Inbound>>, End> {
+        if let Step::Request { head_bytes, body: Some(_) } = found.step
+            && !is_health_check
+            && row.is_none()
+            && found.inbound.asks_for_web_socket()
+        {
+            let rest = upgrade::offer(&self.server, &self.connection, found, head_bytes).await?;
+            return if self.reader.next(true) { Ok(rest) } else { Err(End::Closing) };
+        }
         let Found { inbound, step, began_ms } = found;
         match step {
             Step::Request { head_bytes, body } => {

@@ -196,7 +196,7 @@ _LISTENING: tuple[OldWord, ...] = (
         "--chunked-input-limit --chunked-input-timeout N",
         note="`--max-request-body` bounds a body, `--body-timeout` is how long it may stall",
     ),
-    Instead("--http-websockets", note="portico serves WSGI, which has no WebSockets"),
+    Instead("--http-websockets", note="not needed: libraries have the socket (docs/web-sockets.md)"),
     Instead(
         "--http-auto-gzip",
         note="`--compress gzip` goes by media types, not by a header (docs/compression.md)",

@@ -102,6 +102,7 @@ def requests(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict
                     "path": path,
                     "seconds": round(call.elapsed_s, 3),
                     "silent_s": round(call.silent_s, 3),
+                    "web_socket": call.is_web_socket,
                 }
             )
     return {"requests": sorted(found, key=lambda call: -float(call["seconds"]))}

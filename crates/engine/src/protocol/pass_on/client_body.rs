@@ -115,12 +115,20 @@ impl RequestSource for ClientBody<'_> {
         if let Some(reader) = self.reader.take() {
             self.raw = reader.into_leftover(self.connection);
         }
-        if self.raw.is_none() && self.connection.fill(&mut self.raw).await? == 0 {
-            return Ok(None);
-        }
-        let Some(buffer) = self.raw.take() else { return Ok(None) };
-        let bytes = buffer.bytes().to_vec();
-        self.connection.resources.buffers.give_back(buffer);
-        Ok(Some(bytes))
+        next_raw(self.connection, &mut self.raw).await
     }
+}
+
+/// After an upgrade: what the client has sent, that in `raw` first; `None` after it has closed its side.
+///
+/// # Errors
+/// The connection is broken.
+pub async fn next_raw(connection: &Connection, raw: &mut Option<Box<Inbound>>) -> io::Result<Option<Vec<u8>>> {
+    if raw.is_none() && connection.fill(raw).await? == 0 {
+        return Ok(None);
+    }
+    let Some(buffer) = raw.take() else { return Ok(None) };
+    let bytes = buffer.bytes().to_vec();
+    connection.resources.buffers.give_back(buffer);
+    Ok(Some(bytes))
 }
