@@ -13,7 +13,7 @@ use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::access_log::style::Style;
 use portico_engine::budget::Budget;
 use portico_engine::call_times::CallTimes;
-use portico_engine::durations;
+use portico_engine::durations::{self, Counter};
 use portico_engine::message::inbound::Inbound;
 use portico_engine::message::spoken::Protocol;
 use portico_engine::metrics::Room;
@@ -598,9 +598,9 @@ fn durations_are_counted_where_a_line_has_them() {
     }
     let [first, second, _] = workers();
     let key = durations::Key { application: "a", method: b"GET", route: b"", status: 200 };
-    first.use_durations().count(&key, 2_000_000);
-    first.use_durations().count(&key, 4_000_500);
-    second.use_durations().count(&key, 12_000_000);
+    first.use_durations().count(&mut Counter::default(), &key, 2_000_000);
+    first.use_durations().count(&mut Counter::default(), &key, 4_000_500);
+    second.use_durations().count(&mut Counter::default(), &key, 12_000_000);
     let line = line_by(&first, "%(metric.worker.1.avg_response_time) %(metric.worker.1.running_time)");
     assert_eq!(line, "3000 6000");
     let line = line_by(&first, "%(metric.core.avg_response_time) %(metric.core.total_running_time)");

@@ -26,7 +26,7 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
         let application = resources.account_terms.application(call.application);
         // What its framework has found is with a thread that is not waited for.
         let key = Key { application, method: &call.method, route: b"", status: call.status };
-        durations.count_call(&key, call.duration_ns, &call.times);
+        durations.count_call(&mut lock(&resources.durations_counter), &key, call.duration_ns, &call.times);
     }
     resources.log_access(&AccessRecord {
         client: call.client,
@@ -110,9 +110,10 @@ impl Account<'_> {
             let route = resources.account_terms.route(said.as_deref());
             let application = if self.call.is_some() { application } else { others };
             let key = Key { application, method, route, status: self.status };
+            let counter = &mut lock(&resources.durations_counter);
             match &self.call {
-                Some(OfCall { times, .. }) => durations.count_call(&key, self.duration_ns, times),
-                None => durations.count(&key, self.duration_ns),
+                Some(OfCall { times, .. }) => durations.count_call(counter, &key, self.duration_ns, times),
+                None => durations.count(counter, &key, self.duration_ns),
             }
         }
         if !resources.account_terms.is_recorded {
