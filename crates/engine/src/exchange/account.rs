@@ -36,6 +36,7 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
         status: call.status,
         body_bytes: call.body_bytes,
         duration_ns: call.duration_ns,
+        ended_ns: None,
         call: Some(call.times),
         said: None,
         trace: call.trace.as_ref(),
@@ -84,6 +85,8 @@ pub struct OfCall {
     pub application: usize,
     /// On which thread.
     pub thread: usize,
+    /// When it had ended, monotonic nanoseconds.
+    pub ended_ns: u64,
     /// Where its time has gone.
     pub times: CallTimes,
 }
@@ -129,15 +132,20 @@ impl Account<'_> {
                 Some(&begun_now)
             }
         };
+        let line = self.request_line();
         resources.log_access(&AccessRecord {
             client: request
                 .map_or_else(|| self.client.map(|client| client.ip()), |request| request.client(self.client).0),
-            request_line: RequestLine::of(&self.request_line()),
+            request_line: match request.filter(|request| request.gateway().is_none()) {
+                Some(request) => RequestLine::understood(&line, request.head.method.len()),
+                None => RequestLine::of(&line),
+            },
             request,
             header_names: HeaderNames::default(),
             status: self.status,
             body_bytes: self.body_bytes,
             duration_ns: self.duration_ns,
+            ended_ns: self.call.map(|call| call.ended_ns),
             call: self.call.map(|call| call.times),
             said: said.as_deref(),
             trace,
