@@ -232,6 +232,7 @@ impl Scoreboard {
                 status: 0,
                 body_bytes: 0,
                 duration_ns: call.duration_ns,
+                ended_ns: None,
                 call: Some(call.times),
                 said: None,
                 trace: call.trace.as_ref(),

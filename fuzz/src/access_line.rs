@@ -2,11 +2,11 @@
 //! and of the length that a pipe takes at once.
 
 use crate::input::FuzzInput;
-use portico_engine::access_log::date::Dates;
 use portico_engine::access_log::format::Format;
 use portico_engine::access_log::header_names::HeaderNames;
 use portico_engine::access_log::named::NAMES;
 use portico_engine::access_log::record::{AccessRecord, Said, ServedBy};
+use portico_engine::access_log::repeated::Repeated;
 use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::budget::Budget;
 use portico_engine::message::inbound::Inbound;
@@ -32,6 +32,7 @@ pub fn check(input: &[u8]) {
         status: u16::try_from(input.choices % 1000).unwrap_or(0),
         body_bytes: input.choices,
         duration_ns: input.choices,
+        ended_ns: None,
         call: None,
         said: Some(&said),
         trace: None,
@@ -46,7 +47,7 @@ pub fn check(input: &[u8]) {
         }
         for is_bounded in [true, false] {
             let mut line = Vec::new();
-            format.push(&mut line, &record, input.choices, &mut Dates::default(), is_bounded);
+            format.push(&mut line, &record, input.choices, &mut Repeated::default(), is_bounded);
             assert!(!is_bounded || line.len() < PIPE_BYTES, "{name}: {} bytes", line.len());
             let Ok(line) = std::str::from_utf8(&line) else { panic!("{name}: no UTF-8") };
             assert!(!line.chars().any(char::is_control), "{name}: {line:?}");

@@ -8,8 +8,8 @@
 //! 1. `request_line`, `header_names`, `record`: what is told of a request.
 //! 2. `appending`, `date`, `escaping`: how values are written. `destination`: where lines go. `syslog`: what stands
 //!    before each for a log daemon.
-//! 3. `memory`, `metric`: what is known of workers. `value`, `field`: what a line can have of a record.
-//!    `template`, `named`, `format`: what a line looks like.
+//! 3. `memory`, `metric`: what is known of workers. `repeated`: what lines have in common. `value`, `field`, `numbers`:
+//!    what a line can have of a record. `template`, `named`, `format`: what a line looks like.
 //! 4. `condition`, `style`: which requests have one. `writer`: who writes them.
 
 pub mod appending;
@@ -23,7 +23,9 @@ pub mod header_names;
 pub mod memory;
 pub mod metric;
 pub mod named;
+pub mod numbers;
 pub mod record;
+pub mod repeated;
 pub mod request_line;
 pub mod style;
 pub mod syslog;
@@ -31,13 +33,13 @@ pub mod template;
 pub mod value;
 mod writer;
 
-use crate::clock;
+use crate::clock::{self, WallClock};
 use crate::lock::lock;
 use crate::log::RateLimited;
 use crate::scoreboard::SlotRef;
-use date::Dates;
 use destination::Destination;
 use record::AccessRecord;
+use repeated::Repeated;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -56,6 +58,7 @@ pub struct AccessLog {
     style: Style,
     /// Whether it goes to a file, so that lines may be of any length.
     is_file: AtomicBool,
+    wall_clock: WallClock,
     buffered: Mutex<Buffered>,
     /// Whether there is so much to write that it is to be done although there are more requests.
     is_due: AtomicBool,
@@ -84,7 +87,7 @@ struct Leaving {
 #[derive(Default)]
 struct Buffered {
     lines: Vec<u8>,
-    dates: Dates,
+    repeated: Repeated,
     /// Lines that had no room.
     lost: u64,
     /// How much of the lines, from their start, is in the slot.
@@ -102,8 +105,8 @@ impl AccessLog {
         let is_file = AtomicBool::new(writer.is_file());
         let leaving = Mutex::new(Leaving { lines: Vec::new(), done: 0, writer, file_bytes: None, asked_ms: 0 });
         let (buffered, is_due, half) = (Mutex::default(), AtomicBool::new(false), AtomicUsize::new(0));
-        let left_bytes = AtomicUsize::new(0);
-        Ok(AccessLog { colour, style, is_file, buffered, is_due, left_bytes, leaving, slot, half })
+        let (left_bytes, wall_clock) = (AtomicUsize::new(0), WallClock::default());
+        Ok(AccessLog { colour, style, is_file, wall_clock, buffered, is_due, left_bytes, leaving, slot, half })
     }
 
     /// Writes to `fd` from now on, after the lines of all requests that have finished: the file of before may have been
@@ -129,7 +132,7 @@ impl AccessLog {
 
     /// Adds the line of one request, if it has one. Writes nothing; true if it is time to, once until that is done.
     pub fn add(&self, record: &AccessRecord<'_>) -> bool {
-        let wall_ns = clock::wall_ns();
+        let wall_ns = record.ended_ns.map_or_else(clock::wall_ns, |ended_ns| self.wall_clock.at(ended_ns));
         if !self.style.selects(record, wall_ns) {
             return false;
         }
@@ -140,18 +143,25 @@ impl AccessLog {
             self.is_due.store(true, Relaxed);
             return false;
         }
-        let Buffered { lines, dates, shown_bytes, .. } = &mut *buffered;
+        let Buffered { lines, repeated, shown_bytes, .. } = &mut *buffered;
         let line_start = lines.len();
         let start = if self.colour { colour_of(record.status) } else { "" };
         lines.extend_from_slice(start.as_bytes());
-        self.style.push(lines, record, wall_ns, dates, !self.is_file.load(Relaxed));
+        self.style.push(lines, record, wall_ns, repeated, !self.is_file.load(Relaxed));
         lines.extend_from_slice(if self.colour { b"\x1b[0m\n" } else { b"\n" });
         // Only from the start on: what has been written is counted from there.
         if let Some(slot) = &self.slot
             && *shown_bytes == line_start
-            && slot.unwritten.add(self.half.load(Relaxed), lines.get(line_start..).unwrap_or_default())
         {
-            *shown_bytes = lines.len();
+            let line = lines.get(line_start..).unwrap_or_default();
+            let half = self.half.load(Relaxed);
+            #[expect(unsafe_code, reason = "what a log shows is written by it alone")]
+            // SAFETY: nobody else adds to the slot of this process, here with `buffered` locked, and nobody reads in it
+            // while there is this process.
+            let is_shown = unsafe { slot.unwritten.add(half, line) };
+            if is_shown {
+                *shown_bytes = lines.len();
+            }
         }
         lines.len() >= BATCH_BYTES && !self.is_due.swap(true, Relaxed)
     }

@@ -189,7 +189,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
                 status,
                 body_bytes,
                 duration_ns,
-                call: Some(OfCall { application, thread: me, times }),
+                call: Some(OfCall { application, thread: me, ended_ns, times }),
                 said: said.as_ref(),
             };
             account.settle(resources);

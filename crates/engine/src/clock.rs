@@ -2,6 +2,7 @@
 //! wall clock only as text (the `Date` header, log lines).
 
 use rustix::time::{ClockId, clock_gettime};
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::{Duration, SystemTime};
 
 /// Nanoseconds of the monotonic clock, comparable between the processes of one machine.
@@ -33,6 +34,35 @@ pub fn wall_s() -> u64 {
 fn nanoseconds(clock: ClockId) -> u64 {
     let now = clock_gettime(clock);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// What the wall clock has said at moments of the monotonic one that were asked for anyway: it is asked itself only now
+/// and then, since the two go equally fast until somebody sets the one.
+#[derive(Default)]
+pub struct WallClock {
+    /// When it was asked; 0 if it never was.
+    asked_ns: AtomicU64,
+    /// How much it was ahead of the monotonic clock then.
+    ahead_ns: AtomicU64,
+}
+
+impl WallClock {
+    /// Nanoseconds since 1970 at `moment_ns` of the monotonic clock, which is about now.
+    pub fn at(&self, moment_ns: u64) -> u64 {
+        // As long as what dates are written to.
+        const KEEPS_NS: u64 = 1_000_000;
+        // Acquire: who sees when it was asked sees what it has said. For a moment before that it is asked, too.
+        if moment_ns.wrapping_sub(self.asked_ns.load(Acquire)) >= KEEPS_NS {
+            self.ask(moment_ns);
+        }
+        moment_ns.wrapping_add(self.ahead_ns.load(Relaxed))
+    }
+
+    #[cold]
+    fn ask(&self, moment_ns: u64) {
+        self.ahead_ns.store(wall_ns().wrapping_sub(monotonic_ns()), Relaxed);
+        self.asked_ns.store(moment_ns, Release);
+    }
 }
 
 /// The `Date` header (RFC 9110 5.6.7), formatted once a second.
@@ -91,5 +121,23 @@ pub fn civil(second: u64) -> Civil {
         month,
         day: day_of_year - (153 * shifted_month + 2) / 5 + 1,
         time: (second / 3_600 % 24, second / 60 % 60, second % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{WallClock, monotonic_ns, wall_ns};
+
+    #[test]
+    fn the_wall_clock_is_what_it_would_be_if_it_were_asked() {
+        let clock = WallClock::default();
+        let asked_ns = monotonic_ns();
+        // Also long after it was asked, and for a moment before.
+        for more_ns in [0, 999_999, 1_000_000, 3_600_000_000_000, 1] {
+            let before_ns = wall_ns().saturating_sub(monotonic_ns());
+            let at_ns = clock.at(asked_ns + more_ns);
+            let ahead_ns = at_ns - (asked_ns + more_ns);
+            assert!(ahead_ns.abs_diff(before_ns) < 1_000_000_000, "{more_ns}: {ahead_ns} of {before_ns}");
+        }
     }
 }

@@ -1,15 +1,13 @@
 //! How long requests have taken, as histograms: one series for each application, method, route and class of status.
 //!
-//! A part of a worker's slot of the scoreboard, so all of it is atomics: any thread of the worker counts, its supervisor
-//! reads, also when the worker is no more. A series is found by the hash of its key, and stays until the slot is cleared.
+//! A part of a worker's slot of the scoreboard, so all of it is atomics: the worker counts, its supervisor reads, also when
+//! the worker is no more. Any thread of the worker may count, but one after the other. A series is found by the hash of its key, and stays until the slot is cleared.
 //! There are only so many; what comes when all are taken is counted by its class of status alone. The series that are
 //! taken are the first ones, so that nobody has to look at the others, whose memory stays unallocated.
 
 use crate::call_times::CallTimes;
 use std::ops::Range;
-use std::sync::atomic::{
-    AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
-};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 /// The upper bounds of the buckets, in nanoseconds: those that OpenTelemetry recommends for requests over HTTP.
 pub const BOUNDS_NS: [u64; 14] = [
@@ -80,7 +78,7 @@ pub struct Durations {
 
 #[repr(C)]
 struct Series {
-    /// The hash of the key; 0 while that is not there.
+    /// The hash of the key.
     hash: AtomicU64,
     key: [AtomicU64; KEY_WORDS],
     histogram: Histogram,
@@ -106,6 +104,12 @@ pub struct Counted {
     pub parts_ns: [u64; PARTS],
 }
 
+/// Who counts in a slot: a worker has one, behind a lock. A request changes ten numbers, and each atomic addition takes as
+/// long as many other instructions, or as the lock; under that a number is loaded and stored. Should the worker be killed
+/// in between, there is one before or one after, as with an addition.
+#[derive(Debug, Default)]
+pub struct Counter(());
+
 /// The labels of a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
@@ -121,19 +125,17 @@ pub struct Labels {
 
 impl Durations {
     /// Counts a request that has taken `duration_ns`, and no call.
-    pub fn count(&self, key: &Key<'_>, duration_ns: u64) {
+    pub fn count(&self, _: &mut Counter, key: &Key<'_>, duration_ns: u64) {
         self.histogram(key).count(duration_ns);
     }
 
     /// Counts a request that has taken `duration_ns`, and a call.
-    pub fn count_call(&self, key: &Key<'_>, duration_ns: u64, times: &CallTimes) {
+    pub fn count_call(&self, _: &mut Counter, key: &Key<'_>, duration_ns: u64, times: &CallTimes) {
         let histogram = self.histogram(key);
         histogram.count(duration_ns);
         let parts_ns = [times.queue_ns, times.lock_ns, times.cpu_ns.unwrap_or(0), times.client_ns];
         for (sum_ns, part_ns) in histogram.parts_ns.iter().zip(parts_ns) {
-            if part_ns > 0 {
-                sum_ns.fetch_add(part_ns, Relaxed);
-            }
+            add(sum_ns, part_ns);
         }
         self.queue.count(times.queue_ns);
         self.interpreter.count(times.lock_ns);
@@ -158,8 +160,7 @@ impl Durations {
 
     /// All series in which something was counted.
     pub fn series(&self) -> Vec<(Labels, Counted)> {
-        let series = self.taken().iter().filter(|series| series.hash.load(Acquire) != 0);
-        let found = series.map(|series| (series.labels(), series.histogram.counted()));
+        let found = self.taken().iter().map(|series| (series.labels(), series.histogram.counted()));
         let others = self.others.iter().zip(CLASSES).map(|(histogram, status_class)| {
             let labels = Labels { application: String::new(), method: OTHER, route: OTHER.into(), status_class };
             (labels, histogram.counted())
@@ -182,9 +183,6 @@ impl Durations {
                 word.store(0, Relaxed);
             }
         }
-        for series in self.taken() {
-            series.hash.store(0, Relaxed);
-        }
         for place in &self.places {
             place.store(0, Relaxed);
         }
@@ -201,49 +199,32 @@ impl Durations {
         let hash = key.hash();
         // The upper half is the better one of a product.
         let start = (hash >> 32) as usize;
-        let mut mine = None;
         for step in 0..PLACES {
             let place = &self.places[start.wrapping_add(step) % PLACES];
-            let mut found = place.load(Acquire);
+            let found = place.load(Relaxed);
             if found == 0 {
-                let number = mine.or_else(|| self.take(hash, key))?;
-                mine = Some(number);
-                match place.compare_exchange(0, number + 1, AcqRel, Acquire) {
-                    Ok(_) => return self.series.get(number as usize),
-                    // Another thread was faster, perhaps with the same key.
-                    Err(other) => found = other,
-                }
+                return self.take(place, hash, key);
             }
             let series = self.series.get(found as usize - 1)?;
             if series.has_key(hash, key) {
-                if let Some(number) = mine {
-                    self.give_back(number);
-                }
                 return Some(series);
             }
         }
         None
     }
 
-    /// Takes the next series for a key; nobody finds it yet.
-    fn take(&self, hash: u64, key: &KeyWords) -> Option<u32> {
-        let next = |taken: u32| ((taken as usize) < SERIES).then_some(taken + 1);
-        let number = self.taken.fetch_update(AcqRel, Acquire, next).ok()?;
-        let series = self.series.get(number as usize)?;
+    /// Takes the next series for a key, which is found in that place from now on.
+    fn take(&self, place: &AtomicU32, hash: u64, key: &KeyWords) -> Option<&Series> {
+        let taken = self.taken.load(Relaxed);
+        let series = self.series.get(taken as usize)?;
         for (place, word) in series.key.iter().zip(key.words) {
             place.store(word, Relaxed);
         }
-        // After the key: who sees the hash sees that.
-        series.hash.store(hash, Release);
-        Some(number)
-    }
-
-    /// Gives back a series that nobody has found; it is lost if another was taken after it.
-    fn give_back(&self, number: u32) {
-        if let Some(series) = self.series.get(number as usize) {
-            series.hash.store(0, Release);
-        }
-        let _ = self.taken.compare_exchange(number + 1, number, AcqRel, Relaxed);
+        series.hash.store(hash, Relaxed);
+        place.store(taken + 1, Relaxed);
+        // After the key: who sees that it is taken sees that.
+        self.taken.store(taken + 1, Release);
+        Some(series)
     }
 }
 
@@ -251,13 +232,18 @@ impl Series {
     // Not inline: the whole key would be taken out of it before the first comparison.
     #[inline(never)]
     fn has_key(&self, hash: u64, key: &KeyWords) -> bool {
-        self.hash.load(Acquire) == hash
-            && key.filled().all(|places| {
-                self.key[places.clone()]
-                    .iter()
-                    .zip(&key.words[places])
-                    .all(|(word, wanted)| word.load(Relaxed) == *wanted)
-            })
+        if self.hash.load(Relaxed) != hash {
+            return false;
+        }
+        for places in key.filled() {
+            let words = self.key[places.clone()].iter().zip(&key.words[places]);
+            for (word, wanted) in words {
+                if word.load(Relaxed) != *wanted {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     fn labels(&self) -> Labels {
@@ -274,9 +260,11 @@ impl Series {
 
 impl Histogram {
     fn count(&self, duration_ns: u64) {
-        let bucket = BOUNDS_NS.partition_point(|bound_ns| *bound_ns < duration_ns);
-        self.counts[bucket].fetch_add(1, Relaxed);
-        self.sum_ns.fetch_add(duration_ns, Relaxed);
+        // Most of them are in the first one.
+        let is_first = duration_ns <= BOUNDS_NS[0];
+        let bucket = if is_first { 0 } else { BOUNDS_NS.partition_point(|bound_ns| *bound_ns < duration_ns) };
+        add(&self.counts[bucket], 1);
+        add(&self.sum_ns, duration_ns);
     }
 
     fn counted(&self) -> Counted {
@@ -286,6 +274,11 @@ impl Histogram {
             parts_ns: std::array::from_fn(|part| self.parts_ns[part].load(Relaxed)),
         }
     }
+}
+
+/// Adds to a number to which nobody else adds meanwhile.
+fn add(number: &AtomicU64, more: u64) {
+    number.store(number.load(Relaxed).wrapping_add(more), Relaxed);
 }
 
 /// A key as it is in memory: method, class and the lengths of both texts in the first word, and then those.
@@ -310,15 +303,20 @@ impl KeyWords {
     }
 
     /// Where the words are that tell something.
-    fn filled(&self) -> impl Iterator<Item = Range<usize>> {
+    fn filled(&self) -> [Range<usize>; 2] {
         let route = 1 + APPLICATION_WORDS;
-        [0..1 + self.application, route..route + self.route].into_iter()
+        [0..1 + self.application, route..route + self.route]
     }
 
-    /// Never 0, which is none.
+    // Loops, here and at `has_key`, of which the compiler makes less than of iterators over iterators.
     fn hash(&self) -> u64 {
-        let words = self.filled().flat_map(|places| &self.words[places]);
-        words.fold(0, |hash: u64, word| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1
+        let mut hash: u64 = 0;
+        for places in self.filled() {
+            for word in &self.words[places] {
+                hash = (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            }
+        }
+        hash
     }
 }
 

@@ -5,11 +5,41 @@ use std::io::Write as _;
 /// Which version of the Elastic Common Schema the names of members are of.
 pub const ECS_VERSION: &str = "8.11.0";
 
-/// Whether all of `text` is printable ASCII but quotes and backslashes. It looks at each byte, whatever those before are:
-/// so the compiler can have many looked at together.
+/// Bytes that are looked at together, by instructions for as many.
+const CHUNK_BYTES: usize = 16;
+
+/// Whether all of `text` is printable ASCII but quotes and backslashes. It looks at each byte, whatever those before are,
+/// so many can be looked at together; those at the end with some that were looked at before.
 pub fn is_plain(text: &[u8]) -> bool {
+    if let Some(last) = text.last_chunk::<CHUNK_BYTES>() {
+        return text.as_chunks::<CHUNK_BYTES>().0.iter().all(is_plain_chunk) && is_plain_chunk(last);
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        return is_plain_word(u64::from_ne_bytes(*first)) && is_plain_word(u64::from_ne_bytes(*last));
+    }
+    is_plain_word(match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            (u64::from(u32::from_ne_bytes(*first)) << 32) | u64::from(u32::from_ne_bytes(*last))
+        }
+        // What there is not is plain.
+        _ => text.iter().fold(u64::from_ne_bytes([b' '; 8]), |word, byte| (word << 8) | u64::from(*byte)),
+    })
+}
+
+fn is_plain_chunk(chunk: &[u8; CHUNK_BYTES]) -> bool {
     let is_other = |byte: &u8| !matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
-    text.iter().fold(0, |others, byte| others | u8::from(is_other(byte))) == 0
+    chunk.iter().fold(0, |others, byte| others | u8::from(is_other(byte))) == 0
+}
+
+/// The same of eight bytes in a word. Each of these sums and differences sets the uppermost bit of a byte that is none:
+/// what it carries to the next byte matters no more then.
+fn is_plain_word(word: u64) -> bool {
+    let all = |byte: u8| u64::from_ne_bytes([byte; 8]);
+    // Beyond ASCII, DEL, control characters, and a byte that makes zero with a quote or a backslash.
+    let high = word | word.wrapping_add(all(1)) | word.wrapping_sub(all(b' '));
+    let quote = (word ^ all(b'"')).wrapping_sub(all(1));
+    let backslash = (word ^ all(b'\\')).wrapping_sub(all(1));
+    (high | quote | backslash) & all(0x80) == 0
 }
 
 /// Appends `text` as a string of JSON (RFC 8259 7), with its quotes.
@@ -50,6 +80,26 @@ fn push_json_characters(line: &mut Vec<u8>, text: &[u8], most_bytes: usize) {
         }
         for byte in chunk.invalid() {
             let _ = write!(line, "\\\\x{byte:02x}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+
+    #[test]
+    fn a_text_is_plain_if_each_of_its_bytes_is() {
+        for length in 0..70 {
+            assert!(is_plain(&vec![b'a'; length]), "{length}");
+            for place in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = vec![b'~'; length];
+                    text[place] = byte;
+                    let expected = (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
+                    assert_eq!(is_plain(&text), expected, "{byte} at {place} of {length}");
+                }
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::budget::{Budget, Budgets};
 use crate::call_orders::CallOrders;
 use crate::coalescing::Coalescing;
 use crate::disconnect::DisconnectWatcher;
+use crate::durations::Counter;
 use crate::failed_requests::FailedRequests;
 use crate::files::error_pages::{Asking, ErrorPage, ErrorPages, Whose};
 use crate::files::named_files::NamedFiles;
@@ -32,7 +33,7 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use tokio::runtime::Handle;
 
@@ -57,6 +58,8 @@ pub struct Resources {
     pub error_pages: Option<ErrorPages>,
     /// This server's counters and calls.
     pub slot: SlotRef,
+    /// Counts durations in the slot, where these are counted.
+    pub durations_counter: Mutex<Counter>,
     /// Where access lines go, if they are wanted.
     pub access_log: Option<AccessLog>,
     /// Where spans go, if they are.
@@ -137,6 +140,7 @@ impl Resources {
             },
             settings,
             slot,
+            durations_counter: Mutex::default(),
             access_log,
             spans,
             account_terms,

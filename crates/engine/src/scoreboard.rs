@@ -401,16 +401,9 @@ impl CallCell {
     }
 
     fn will_log(&self, client: Option<IpAddr>, request_line: &[u8]) {
-        let client = client.map_or(0, |client| u128::from_ne_bytes(as_ipv6(client).octets()));
-        for (place, half) in self.client.iter().zip(client.to_ne_bytes().as_chunks::<8>().0) {
-            place.store(u64::from_ne_bytes(*half), Relaxed);
-        }
-        // Only the words that there are: most lines are short.
-        for (place, piece) in self.line.iter().zip(request_line.chunks(8)) {
-            let mut word = [0_u8; 8];
-            word[..piece.len()].copy_from_slice(piece);
-            place.store(u64::from_ne_bytes(word), Relaxed);
-        }
+        let client = client.map_or([0; 16], |client| as_ipv6(client).octets());
+        store_text(&self.client, &client);
+        store_text(&self.line, request_line);
         self.line_bytes.store(request_line.len() as u64, Relaxed);
     }
 
@@ -476,6 +469,21 @@ impl CallCell {
     }
 }
 
+/// Stores as much of a text as there is room for. Only the words that it has: most are short.
+fn store_text(words: &[AtomicU64], text: &[u8]) {
+    let (pieces, rest) = text.as_chunks::<8>();
+    for (word, piece) in words.iter().zip(pieces) {
+        word.store(u64::from_ne_bytes(*piece), Relaxed);
+    }
+    if let Some(last) = words.get(pieces.len()).filter(|_| !rest.is_empty()) {
+        let mut padded = [0; 8];
+        for (place, byte) in padded.iter_mut().zip(rest) {
+            *place = *byte;
+        }
+        last.store(u64::from_ne_bytes(padded), Relaxed);
+    }
+}
+
 fn bytes_of(words: &[AtomicU64]) -> impl Iterator<Item = u8> {
     words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes())
 }
@@ -509,10 +517,11 @@ pub struct Mapping {
 }
 
 #[expect(unsafe_code, reason = "a pointer to shared memory")]
-// SAFETY: the memory is valid until the drop, wherever that is, and holds atomics only.
+// SAFETY: the memory is valid until the drop, wherever that is, and holds atomics only; but for lines that are not written
+// yet (`unwritten`), nothing in it is changed otherwise.
 unsafe impl Send for Mapping {}
 #[expect(unsafe_code, reason = "a pointer to shared memory")]
-// SAFETY: as above; nothing in it is changed but through atomics.
+// SAFETY: as above; to add such a line is unsafe.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {

@@ -5,11 +5,11 @@
 //! over a socket, sent at once and without waiting: what finds no room there is lost and counted, and the next record
 //! says how many were. Nothing is kept here.
 
-use crate::access_log::date::Dates;
 use crate::access_log::field::Wanted;
 use crate::access_log::format::Format;
 use crate::access_log::record::AccessRecord;
-use crate::clock;
+use crate::access_log::repeated::Repeated;
+use crate::clock::{self, WallClock};
 use crate::datagram::send_over;
 use crate::lock::lock;
 use crate::log::RateLimited;
@@ -32,8 +32,9 @@ const TRUSTED: &str = "trusted";
 pub struct Spans {
     socket: OwnedFd,
     format: Format,
-    /// A record, while it is made, and dates that it needs.
-    record: Mutex<(Vec<u8>, Dates)>,
+    /// A record, while it is made, and what it has in common with others.
+    record: Mutex<(Vec<u8>, Repeated)>,
+    wall_clock: WallClock,
     /// Records that found no room, and of which nobody was told.
     lost: AtomicU64,
     /// A trace that begins here is recorded if the lower half of its number is not above this.
@@ -61,6 +62,7 @@ impl Spans {
             socket,
             format: Format::of_spans(Wanted(variables, Vec::new())),
             record: Mutex::default(),
+            wall_clock: WallClock::default(),
             lost: AtomicU64::new(0),
             share: settings.trace_sample.of(ALL),
             takes_any: settings.traceparent_from != TRUSTED,
@@ -110,12 +112,12 @@ impl Spans {
 
     fn send(&self, record: &AccessRecord<'_>) {
         static RATE: RateLimited = RateLimited::new();
-        let wall_ns = clock::wall_ns();
+        let wall_ns = record.ended_ns.map_or_else(clock::wall_ns, |ended_ns| self.wall_clock.at(ended_ns));
         let lost = self.lost.load(Relaxed);
         let mut buffer = lock(&self.record);
-        let (message, dates) = &mut *buffer;
+        let (message, repeated) = &mut *buffer;
         message.clear();
-        self.format.push(message, record, wall_ns, dates, true);
+        self.format.push(message, record, wall_ns, repeated, true);
         if lost > 0 && message.pop().is_some() {
             // Writing to a Vec cannot fail.
             let _ = write!(message, ",\"lost\":{lost}}}");

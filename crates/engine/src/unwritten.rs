@@ -6,6 +6,7 @@
 
 use crate::killed_write::KilledWrite;
 use std::os::fd::BorrowedFd;
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 /// Room for more than is buffered before it is written; lines beyond that are only in the worker's own memory.
@@ -34,7 +35,12 @@ struct Half {
 
 impl Unwritten {
     /// Adds a line to a half; false if it has no room.
-    pub fn add(&self, half: usize, line: &[u8]) -> bool {
+    ///
+    /// # Safety
+    /// Nobody else adds to this half meanwhile, or reads it.
+    #[expect(unsafe_code, reason = "only its caller knows that nobody else does")]
+    // SAFETY: as is said above.
+    pub unsafe fn add(&self, half: usize, line: &[u8]) -> bool {
         let half = &self.halves[half & 1];
         let start = half.words.load(Relaxed);
         let place = usize::try_from(start).ok().and_then(|start| half.lines.get(start..)).unwrap_or_default();
@@ -42,16 +48,17 @@ impl Unwritten {
         if count > place.len() {
             return false;
         }
-        let (pieces, rest) = line.as_chunks::<8>();
-        for (word, piece) in place.iter().zip(pieces) {
-            word.store(u64::from_ne_bytes(*piece), Relaxed);
+        if let Some(last) = place.get(count.wrapping_sub(1)) {
+            // What the line leaves of its last word, and is not written below.
+            last.store(0, Relaxed);
         }
-        if let Some(last) = place.get(pieces.len()).filter(|_| !rest.is_empty()) {
-            let mut padded = [0; 8];
-            padded[..rest.len()].copy_from_slice(rest);
-            last.store(u64::from_ne_bytes(padded), Relaxed);
+        #[expect(unsafe_code, reason = "a line is copied at once, not word by word")]
+        // SAFETY: `place` has `count` words or more, which are as many bytes as the line or more, in cells that may change
+        // while they are shared; and nobody else looks at them meanwhile.
+        unsafe {
+            ptr::copy_nonoverlapping(line.as_ptr(), place.as_ptr().cast::<u8>().cast_mut(), line.len());
         }
-        // After the line itself: who sees the count sees that.
+        // After the line itself, wherever the worker is killed: who sees the count sees that.
         half.words.store(start + count as u64, Release);
         true
     }
@@ -121,6 +128,14 @@ mod tests {
         Box::new(Unwritten { halves: [half(), half()] })
     }
 
+    fn add(unwritten: &Unwritten, half: usize, line: &[u8]) -> bool {
+        #[expect(unsafe_code, reason = "as a log calls it")]
+        // SAFETY: this is the only thread that has it.
+        unsafe {
+            unwritten.add(half, line)
+        }
+    }
+
     /// Its lines, where the log is none that can be looked into.
     fn lines(unwritten: &Unwritten) -> Vec<u8> {
         unwritten.lines(std::io::stdout().as_fd())
@@ -130,7 +145,7 @@ mod tests {
     fn lines_of_any_length_come_back() {
         let unwritten = empty();
         for length in [1, 7, 8, 9, 100] {
-            assert!(unwritten.add(0, &[vec![b'x'; length], b"\n".to_vec()].concat()));
+            assert!(add(&unwritten, 0, &[vec![b'x'; length], b"\n".to_vec()].concat()));
         }
         let expected: Vec<u8> =
             [1, 7, 8, 9, 100].iter().flat_map(|length| [vec![b'x'; *length], b"\n".to_vec()].concat()).collect();
@@ -140,9 +155,9 @@ mod tests {
     #[test]
     fn what_is_written_is_left_out() {
         let unwritten = empty();
-        unwritten.add(0, b"first\n");
-        unwritten.add(0, b"second\n");
-        unwritten.add(1, b"third\n");
+        add(&unwritten, 0, b"first\n");
+        add(&unwritten, 0, b"second\n");
+        add(&unwritten, 1, b"third\n");
         unwritten.wrote(0, 6);
         unwritten.wrote(0, 3);
         assert_eq!(lines(&unwritten), b"ond\nthird\n");
@@ -153,8 +168,8 @@ mod tests {
     #[test]
     fn what_is_being_written_is_taken_for_written_where_nobody_can_see() {
         let unwritten = empty();
-        unwritten.add(0, b"first\n");
-        unwritten.add(0, b"second\n");
+        add(&unwritten, 0, b"first\n");
+        add(&unwritten, 0, b"second\n");
         unwritten.begin(0, 6, None);
         assert_eq!(lines(&unwritten), b"second\n");
         unwritten.wrote(0, 6);
@@ -167,8 +182,8 @@ mod tests {
     #[test]
     fn what_is_being_written_is_looked_for_in_a_file() -> std::io::Result<()> {
         let unwritten = empty();
-        unwritten.add(0, b"first\n");
-        unwritten.add(0, b"second\n");
+        add(&unwritten, 0, b"first\n");
+        add(&unwritten, 0, b"second\n");
         let path = std::env::temp_dir().join(format!("portico-unwritten-{}", std::process::id()));
         let mut log = std::fs::File::create(&path)?;
         log.write_all(b"first\nbefore\n")?;
@@ -182,10 +197,10 @@ mod tests {
     #[test]
     fn a_line_without_room_is_not_begun() {
         let unwritten = empty();
-        assert!(unwritten.add(1, &vec![b'x'; (WORDS - 1) * 8]));
-        assert!(!unwritten.add(1, &[b'y'; 9]));
-        assert!(unwritten.add(1, &[b'z'; 8]));
-        assert!(!unwritten.add(1, b"z"));
+        assert!(add(&unwritten, 1, &vec![b'x'; (WORDS - 1) * 8]));
+        assert!(!add(&unwritten, 1, &[b'y'; 9]));
+        assert!(add(&unwritten, 1, &[b'z'; 8]));
+        assert!(!add(&unwritten, 1, b"z"));
         assert_eq!(lines(&unwritten).len(), WORDS * 8);
     }
 }

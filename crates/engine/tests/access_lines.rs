@@ -6,14 +6,14 @@ mod support;
 
 use portico_engine::access_log::appending::push_number;
 use portico_engine::access_log::condition::is_like;
-use portico_engine::access_log::date::Dates;
 use portico_engine::access_log::header_names::HeaderNames;
-use portico_engine::access_log::record::{AccessRecord, Said, ServedBy};
-use portico_engine::access_log::request_line::RequestLine;
+use portico_engine::access_log::record::{AccessRecord, Keeper, Said, ServedBy};
+use portico_engine::access_log::repeated::Repeated;
+use portico_engine::access_log::request_line::{Part, RequestLine};
 use portico_engine::access_log::style::Style;
 use portico_engine::budget::Budget;
 use portico_engine::call_times::CallTimes;
-use portico_engine::durations;
+use portico_engine::durations::{self, Counter};
 use portico_engine::message::inbound::Inbound;
 use portico_engine::message::spoken::Protocol;
 use portico_engine::metrics::Room;
@@ -58,6 +58,7 @@ fn record<'a>(inbound: &'a Inbound, said: &'a Said) -> AccessRecord<'a> {
         status: 201,
         body_bytes: 5120,
         duration_ns: 12_345_678,
+        ended_ns: None,
         call: Some(CallTimes {
             queue_ns: 1_000_000,
             lock_ns: 500_000,
@@ -76,7 +77,7 @@ fn record<'a>(inbound: &'a Inbound, said: &'a Said) -> AccessRecord<'a> {
 /// The line of `record` in the format of these settings.
 fn line_of(values: &[(&str, &str)], record: &AccessRecord<'_>, is_bounded: bool) -> String {
     let mut line = Vec::new();
-    style(values).format.push(&mut line, record, NOW_NS, &mut Dates::default(), is_bounded);
+    style(values).format.push(&mut line, record, NOW_NS, &mut Repeated::default(), is_bounded);
     String::from_utf8(line).unwrap()
 }
 
@@ -123,10 +124,91 @@ fn json_has_the_names_of_the_elastic_common_schema() {
     );
 }
 
+#[test]
+fn a_head_is_kept_if_it_may_name_the_request_or_all_of_it_is_wanted() {
+    let named = b"HTTP/1.1 200 OK\r\nX-Quota: 1\r\nX-REQUEST-ID: r-9\r\n\r\n";
+    let nameless = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    let misnamed = b"HTTP/1.1 200 OK\r\nX-Request-I: 1\r\nq: x-request-id: 2\r\n\r\n";
+    let kept = |head: &[u8], whole| {
+        let keeper = Keeper::default();
+        Said::set_head(&keeper, head, whole);
+        let said = keeper.lock().unwrap();
+        (said.head.len(), said.request_id().map(<[u8]>::to_vec))
+    };
+    for whole in [false, true] {
+        assert_eq!(kept(named, whole), (named.len(), Some(b"r-9".to_vec())));
+        assert_eq!(kept(misnamed, whole), (misnamed.len(), None));
+    }
+    assert_eq!(kept(nameless, false), (0, None));
+    assert_eq!(kept(nameless, true), (nameless.len(), None));
+    let wants = |format| {
+        let wants = style(&[("access_log_format", format)]).wants;
+        (wants.head, wants.whole_head)
+    };
+    assert_eq!(wants("%(request_id)"), (true, false));
+    assert_eq!(wants("%(request_id) %(response.x-a)"), (true, true));
+    assert_eq!(wants("%(head_bytes)"), (true, true));
+    assert_eq!(wants("%(status)"), (false, false));
+}
+
+#[test]
+fn lines_after_each_other_are_as_each_is_alone() {
+    let (inbound, said) = (inbound(REQUEST), said());
+    let by = |worker, process, application| ServedBy { worker, process, thread: Some(0), application };
+    let served_by = [
+        by(2, 4711, "shop:app"),
+        by(2, 4711, "shop:app"),
+        by(2, 4711, "shop:other"),
+        by(3, 4711, "shop:other"),
+        by(3, 4712, "shop:other"),
+        by(3, 4712, ""),
+        by(2, 4711, "shop:app"),
+    ];
+    let clients = ["192.0.2.7", "192.0.2.7", "2001:db8::7", "192.0.2.70", "::ffff:192.0.2.7", "10.0.0.1", "10.0.0.1"];
+    for (format, destination) in [("json", "-"), ("logfmt", "-"), ("combined", "-"), ("auto", "journald")] {
+        let values = [
+            ("access_log_format", format),
+            ("access_log", destination),
+            ("access_log_fields", if format == "combined" { "" } else { "pid,worker,ended,clock" }),
+        ];
+        let style = style(&values);
+        let mut repeated = Repeated::default();
+        for (index, (served_by, client)) in served_by.into_iter().zip(clients).enumerate() {
+            let client = Some(client.parse().unwrap());
+            let record = AccessRecord { client, served_by, ..record(&inbound, &said) };
+            let now_ns = NOW_NS + index as u64 * 400_000_000;
+            let mut line = Vec::new();
+            style.format.push(&mut line, &record, now_ns, &mut repeated, false);
+            let mut alone = Vec::new();
+            style.format.push(&mut alone, &record, now_ns, &mut Repeated::default(), false);
+            assert_eq!(String::from_utf8(line).unwrap(), String::from_utf8(alone).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_line_that_was_understood_has_the_same_parts() {
+    for line in [
+        "GET / HTTP/1.1",
+        "POST /a?b=c?d HTTP/1.0",
+        "OPTIONS * HTTP/1.1",
+        "GET http://a/? HTTP/1.1",
+        "M /a b? HTTP/1.1",
+    ] {
+        let method_bytes = line.find(' ').unwrap();
+        let (alone, understood) =
+            (RequestLine::of(line.as_bytes()), RequestLine::understood(line.as_bytes(), method_bytes));
+        for part in [Part::Method, Part::Target, Part::Path, Part::Query, Part::Protocol, Part::Version] {
+            assert_eq!(understood.part(part), alone.part(part), "{part:?} of {line}");
+        }
+        assert_eq!(understood.without_protocol(), alone.without_protocol());
+    }
+}
+
 /// What a log daemon gets of `record` under these settings, without the end of the record.
 fn datagram_of(values: &[(&str, &str)], record: &AccessRecord<'_>) -> String {
     let mut datagram = Vec::new();
-    style(values).push(&mut datagram, record, NOW_NS, &mut Dates::default(), true);
+    style(values).push(&mut datagram, record, NOW_NS, &mut Repeated::default(), true);
     String::from_utf8(datagram).unwrap()
 }
 
@@ -333,6 +415,7 @@ fn what_is_not_known_is_a_dash_or_left_out() {
         status: 0,
         body_bytes: 0,
         duration_ns: 0,
+        ended_ns: None,
         call: None,
         trace: None,
         said: None,
@@ -550,7 +633,7 @@ fn line_by(slot: &SlotRef, format: &str) -> String {
     let style = style(&[("access_log_format", format)]);
     style.read_metrics_for(slot).unwrap();
     let mut line = Vec::new();
-    style.format.push(&mut line, &record(&inbound(REQUEST), &said()), NOW_NS, &mut Dates::default(), false);
+    style.format.push(&mut line, &record(&inbound(REQUEST), &said()), NOW_NS, &mut Repeated::default(), false);
     String::from_utf8(line).unwrap()
 }
 
@@ -598,9 +681,9 @@ fn durations_are_counted_where_a_line_has_them() {
     }
     let [first, second, _] = workers();
     let key = durations::Key { application: "a", method: b"GET", route: b"", status: 200 };
-    first.use_durations().count(&key, 2_000_000);
-    first.use_durations().count(&key, 4_000_500);
-    second.use_durations().count(&key, 12_000_000);
+    first.use_durations().count(&mut Counter::default(), &key, 2_000_000);
+    first.use_durations().count(&mut Counter::default(), &key, 4_000_500);
+    second.use_durations().count(&mut Counter::default(), &key, 12_000_000);
     let line = line_by(&first, "%(metric.worker.1.avg_response_time) %(metric.worker.1.running_time)");
     assert_eq!(line, "3000 6000");
     let line = line_by(&first, "%(metric.core.avg_response_time) %(metric.core.total_running_time)");
@@ -642,7 +725,7 @@ fn metrics_are_numbers_in_json_and_in_conditions() {
     let record = record(&inbound, &said);
     assert!(style.selects(&record, NOW_NS));
     let mut line = Vec::new();
-    style.push(&mut line, &record, NOW_NS, &mut Dates::default(), true);
+    style.push(&mut line, &record, NOW_NS, &mut Repeated::default(), true);
     let line = String::from_utf8(line).unwrap();
     assert!(line.ends_with(",\"metric.orders\":5.5,\"metric.worker.1.requests\":3}"), "{line}");
 }

@@ -3,8 +3,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use portico_engine::call_times::CallTimes;
-use portico_engine::durations::{BOUNDS_NS, BUCKETS, Counted, Durations, Key, Labels, OTHER, SERIES};
+use portico_engine::durations::{BOUNDS_NS, BUCKETS, Counted, Counter, Durations, Key, Labels, OTHER, SERIES};
 use portico_engine::scoreboard::{Mapping, SlotRef};
+use std::sync::Mutex;
 
 const MS: u64 = 1_000_000;
 
@@ -37,7 +38,7 @@ fn a_bound_belongs_to_its_bucket() {
     for (bucket, bound_ns) in BOUNDS_NS.into_iter().enumerate() {
         for (duration_ns, expected) in [(bound_ns, bucket), (bound_ns + 1, bucket + 1)] {
             let slot = slot();
-            slot.use_durations().count(&key("/"), duration_ns);
+            slot.use_durations().count(&mut Counter::default(), &key("/"), duration_ns);
             assert_eq!(only(slot.use_durations()).1, of_bucket(expected, duration_ns));
         }
     }
@@ -60,7 +61,7 @@ fn labels_are_what_the_request_was() {
         (Key { route: b"\xff\xfe", ..key("") }, labels("shop", "GET", "\u{fffd}\u{fffd}", "2xx")),
     ] {
         let slot = slot();
-        slot.use_durations().count(&given, MS);
+        slot.use_durations().count(&mut Counter::default(), &given, MS);
         assert_eq!(only(slot.use_durations()), (expected, of_bucket(0, MS)));
     }
 }
@@ -73,11 +74,11 @@ fn a_long_text_ends_with_a_whole_character() {
         ("x".repeat(128), "x".repeat(128)),
     ] {
         let slot = slot();
-        slot.use_durations().count(&key(&route), MS);
+        slot.use_durations().count(&mut Counter::default(), &key(&route), MS);
         assert_eq!(only(slot.use_durations()).0.route, kept);
     }
     let slot = slot();
-    slot.use_durations().count(&Key { route: &[0x80; 300], ..key("") }, MS);
+    slot.use_durations().count(&mut Counter::default(), &Key { route: &[0x80; 300], ..key("") }, MS);
     assert_eq!(only(slot.use_durations()).0.route, "");
 }
 
@@ -86,11 +87,11 @@ fn what_finds_no_series_is_counted_by_its_class() {
     let slot = slot();
     let durations = slot.use_durations();
     for number in 0..SERIES + 100 {
-        durations.count(&key(&format!("/{number}")), MS);
+        durations.count(&mut Counter::default(), &key(&format!("/{number}")), MS);
     }
-    durations.count(&Key { status: 503, ..key("/late") }, MS);
+    durations.count(&mut Counter::default(), &Key { status: 503, ..key("/late") }, MS);
     // Those that are there have what is theirs.
-    durations.count(&key("/0"), MS);
+    durations.count(&mut Counter::default(), &key("/0"), MS);
     let series = durations.series();
     assert_eq!(series.len(), SERIES + 2);
     let others: Vec<_> = series.iter().filter(|(labels, _)| labels.route == OTHER).collect();
@@ -112,7 +113,7 @@ fn threads_that_count_at_the_same_time_lose_nothing() {
     const ROUNDS: u64 = 200;
     const ROUTES: u64 = 40;
     for _ in 0..20 {
-        let slot = slot();
+        let (slot, counter) = (slot(), Mutex::new(Counter::default()));
         let start = std::sync::Barrier::new(usize::try_from(THREADS).unwrap());
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
@@ -121,7 +122,12 @@ fn threads_that_count_at_the_same_time_lose_nothing() {
                     start.wait();
                     for round in 0..ROUNDS {
                         for route in 0..ROUTES {
-                            durations.count_call(&key(&format!("/{route}")), round % 7 * MS, &TIMES);
+                            durations.count_call(
+                                &mut counter.lock().unwrap(),
+                                &key(&format!("/{route}")),
+                                round % 7 * MS,
+                                &TIMES,
+                            );
                         }
                     }
                 });
@@ -147,22 +153,22 @@ fn threads_that_count_at_the_same_time_lose_nothing() {
 
 #[test]
 fn threads_that_fill_the_table_lose_nothing() {
-    let slot = slot();
+    let (slot, counter) = (slot(), Mutex::new(Counter::default()));
     std::thread::scope(|scope| {
         for thread in 0..4 {
-            let durations = slot.use_durations();
+            let (durations, counter) = (slot.use_durations(), &counter);
             scope.spawn(move || {
                 for number in 0..2 * SERIES {
                     // Half of them are everybody's.
                     let whose = if number % 2 == 0 { 9 } else { thread };
-                    durations.count(&key(&format!("/{whose}/{number}")), MS);
+                    durations.count(&mut counter.lock().unwrap(), &key(&format!("/{whose}/{number}")), MS);
                 }
             });
         }
     });
     let series = slot.use_durations().series();
-    let counted: u64 = series.iter().map(|(_, counted)| counted.counts[0]).sum();
-    assert_eq!(counted, 4 * 2 * SERIES as u64);
+    let all: u64 = series.iter().map(|(_, counted)| counted.counts[0]).sum();
+    assert_eq!(all, 4 * 2 * SERIES as u64);
     assert!(series.iter().any(|(labels, _)| labels.route == OTHER));
 }
 
@@ -171,14 +177,14 @@ fn the_next_worker_begins_at_zero() {
     let slot = slot();
     assert!(slot.durations().is_none());
     for number in 0..=SERIES {
-        slot.use_durations().count(&key(&number.to_string()), MS);
+        slot.use_durations().count(&mut Counter::default(), &key(&number.to_string()), MS);
     }
-    slot.use_durations().count_call(&key("0"), MS, &TIMES);
+    slot.use_durations().count_call(&mut Counter::default(), &key("0"), MS, &TIMES);
     slot.reset();
     assert!(slot.durations().is_none());
     let durations = slot.use_durations();
     assert_eq!(durations.series(), []);
     assert_eq!([durations.queue(), durations.interpreter()], [Counted::default(); 2]);
-    durations.count(&key("/"), MS);
+    durations.count(&mut Counter::default(), &key("/"), MS);
     assert_eq!(only(durations).0.route, "/");
 }

@@ -47,6 +47,7 @@ fn record<'a>(trace: &'a Trace, inbound: &'a Inbound) -> AccessRecord<'a> {
         status: 200,
         body_bytes: 1,
         duration_ns: 7,
+        ended_ns: None,
         call: None,
         said: None,
         trace: Some(trace),

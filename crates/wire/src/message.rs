@@ -98,6 +98,8 @@ pub struct RequestHead {
     pub authority: Span,
     /// `http` or `https`, in any case, of an absolute form, else empty.
     pub scheme: Span,
+    /// Value of Host, if there is one: it is wanted more often than others. Variables have none here.
+    pub host: Option<Span>,
     /// Version of the request.
     pub version: Version,
     /// Field lines, in order, repeats and all.

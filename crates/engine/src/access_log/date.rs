@@ -1,5 +1,6 @@
 //! Dates in lines, which are made once a second.
 
+use super::appending::{Prepared, push_decimals};
 use crate::clock::{self, Civil};
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -22,7 +23,7 @@ pub enum DateForm {
 #[derive(Default)]
 pub struct Dates {
     second: u64,
-    texts: [String; 3],
+    texts: [Prepared; 4],
 }
 
 impl Dates {
@@ -33,20 +34,14 @@ impl Dates {
             self.second = second;
             self.texts = Default::default();
         }
-        let index = match form {
-            DateForm::Common => 0,
-            DateForm::Iso => 1,
-            // Rare, or short enough.
-            DateForm::Ctime | DateForm::Clock => 2,
-        };
-        let text = &mut self.texts[index];
-        if index == 2 || text.is_empty() {
-            *text = date_text(form, second);
+        let text = &mut self.texts[form as usize];
+        if text.is_empty() {
+            *text = Prepared::new(date_text(form, second));
         }
-        line.extend_from_slice(text.as_bytes());
+        text.push(line);
         if form == DateForm::Iso {
-            let digit = |place| b'0' + u8::try_from(wall_ns / place % 10).unwrap_or_default();
-            line.extend_from_slice(&[b'.', digit(100_000_000), digit(10_000_000), digit(1_000_000), b'Z']);
+            push_decimals(line, wall_ns / 1_000_000, 3);
+            line.push(b'Z');
         }
     }
 }

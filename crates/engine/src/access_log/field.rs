@@ -5,16 +5,15 @@
 use super::date::DateForm;
 use super::memory::Memory;
 use super::metric::{self, Metric};
-use super::record::{AccessRecord, CLIENT_CLOSED_REQUEST};
+use super::record::{AUTHORIZATION, AccessRecord, CLIENT_CLOSED_REQUEST, REQUEST_ID, Said, TRACEPARENT};
 use super::request_line::Part;
 use super::value::{Unit, Value};
 use crate::message::framing::ResponseFraming;
 use crate::message::inbound::Inbound;
 use crate::trace::Trace;
 use memchr::memchr;
-use portico_wire::{Framing, TraceParent};
+use portico_wire::TraceParent;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// What a record is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -335,6 +334,11 @@ impl Field {
         )
     }
 
+    /// Whether its value is the same for all requests of an application in a process.
+    pub fn is_of_application(&self) -> bool {
+        matches!(self, Field::Constant(_) | Field::Application | Field::Process | Field::Worker)
+    }
+
     /// Whether the head of the response has to be kept for it.
     pub fn wants_head(&self) -> bool {
         matches!(
@@ -354,15 +358,14 @@ impl Field {
         let number = |found: Option<u64>| found.map_or(Value::Absent, Value::Number);
         match self {
             Field::Client => record.client.map_or(Value::Absent, |client| Value::Address(client.to_canonical())),
-            Field::Part(part) => text(record.request_line.part(*part)),
+            Field::Part(part) => match record.request_line.part(*part) {
+                Some(part) if record.request_line.is_plain() => Value::Plain(part),
+                part => text(part),
+            },
             Field::Host => text(record.request.and_then(Inbound::host)),
             Field::Status => Value::Status(record.status),
             Field::BodyBytes => Value::Number(record.body_bytes),
-            Field::RequestBytes => match record.request.map(|request| (request.head.framing, request)) {
-                Some((Framing::Length(length), _)) => Value::Number(length),
-                Some((Framing::Empty, request)) => Value::Number(request.after_upgrade.load(Relaxed)),
-                _ => Value::Absent,
-            },
+            Field::RequestBytes => number(record.request_bytes()),
             Field::Time(time, unit) => time.of(record).map_or(Value::Absent, |ns| Value::Time(ns, *unit)),
             Field::Date(moment, form) => Value::Date(moment.of(record, wall_ns), *form),
             Field::RequestHeader(name) => text(record.header(name)),
@@ -376,8 +379,15 @@ impl Field {
             },
             Field::Cause => record.cause.map_or(Value::Absent, Value::Own),
             Field::Level => Value::Own(record.severity().word()),
-            Field::Message => Value::TextAndStatus(record.request_line.without_protocol(), record.status),
+            Field::Message => Value::TextAndStatus {
+                text: record.request_line.without_protocol(),
+                is_plain: record.request_line.is_plain(),
+                status: record.status,
+            },
             Field::Constant(text) => Value::Own(text),
+            // Most requests have neither.
+            Field::User if !record.may_have_user() => Value::Absent,
+            Field::Trace(_) if !record.may_have_trace() => Value::Absent,
             _ => self.rare_value(record, wall_ns),
         }
     }
@@ -471,8 +481,8 @@ impl TracePart {
                 TracePart::Parent => parent_id.map_or(Value::Absent, span),
             };
         }
-        let theirs = record.request.filter(|request| record.may_have(request, "traceparent"));
-        let theirs = theirs.and_then(|request| TraceParent::read_only(request.headers("traceparent")));
+        let theirs = record.request.filter(|request| record.may_have(request, TRACEPARENT));
+        let theirs = theirs.and_then(|request| TraceParent::read_only(request.headers(TRACEPARENT)));
         match (self, theirs) {
             (TracePart::Trace, Some(theirs)) => trace(theirs.trace_id),
             (TracePart::Span, Some(theirs)) => span(theirs.parent_id),
@@ -511,8 +521,8 @@ fn head_bytes(record: &AccessRecord<'_>) -> Option<u64> {
 }
 
 fn request_id<'a>(record: &'a AccessRecord<'_>) -> Option<&'a [u8]> {
-    let said = record.said.and_then(|said| said.header("x-request-id"));
-    said.or_else(|| record.header("x-request-id"))
+    let said = record.said.and_then(Said::request_id);
+    said.or_else(|| record.header(REQUEST_ID))
 }
 
 fn user<'a>(record: &'a AccessRecord<'_>) -> Value<'a> {
@@ -520,7 +530,7 @@ fn user<'a>(record: &'a AccessRecord<'_>) -> Value<'a> {
     let variable = gateway.and_then(|(gateway, bytes)| gateway.variable(bytes, "REMOTE_USER"));
     match variable.filter(|user| !user.is_empty()) {
         Some(user) => Value::Text(user),
-        None => record.header("authorization").and_then(basic_user).map_or(Value::Absent, Value::Decoded),
+        None => record.header(AUTHORIZATION).and_then(basic_user).map_or(Value::Absent, Value::Decoded),
     }
 }
 

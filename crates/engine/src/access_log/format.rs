@@ -1,15 +1,17 @@
 //! What the lines of a log look like: a template, or pairs of names and values, as JSON or `key=value`.
 
-use super::appending::{Lead, push_number};
-use super::date::Dates;
+use super::appending::{Prepared, push_number};
 use super::escaping::{push_escaped, push_value};
 use super::field::{self, Field, Wanted};
 use super::named::{COMBINED, COMMON, NAMES, SHORT, journal_fields, json_fields, logfmt_fields, span_fields};
+use super::numbers::{Numbers, Place};
 use super::record::AccessRecord;
+use super::repeated::Repeated;
 use super::syslog::Source;
 use super::template::{self, Piece};
 use super::value::{Unit, Value, push_after};
 use crate::json_text::push_json_text;
+use std::ops::Range;
 
 /// Bytes of a line that fit in what a pipe takes at once (PIPE_BUF, pipe(7)), without colours, cause and line end.
 const PIPE_BYTES: usize = 4000;
@@ -57,12 +59,12 @@ impl Room {
 #[derive(Debug, PartialEq, Eq)]
 enum Shape {
     Template(Vec<Piece>),
-    Pairs(Vec<Pair>, Notation),
+    Pairs(Pairs),
 }
 
 impl Shape {
     fn pairs(fields: Vec<(&str, Field)>, notation: Notation) -> Shape {
-        Shape::Pairs(pairs(fields, notation), notation)
+        Shape::Pairs(Pairs::new(fields, notation))
     }
 }
 
@@ -72,17 +74,35 @@ impl Shape {
 struct Entry {
     /// The lines that are the same in each.
     constant: String,
-    pairs: Vec<Pair>,
+    pairs: Pairs,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Pair {
     name: String,
     /// The name as it stands before the value, what separates it from the pair before, and a quote where one is needed.
-    lead: Lead,
+    lead: Prepared,
     field: Field,
+    /// Where its value is, if that is one of the numbers that are written as they are.
+    place: Option<Place>,
     /// What stands after the value.
     end: Option<u8>,
+}
+
+/// Pairs, and what of them is made once.
+#[derive(Debug, PartialEq, Eq)]
+struct Pairs {
+    all: Vec<Pair>,
+    notation: Notation,
+    segments: Vec<Segment>,
+}
+
+/// Pairs one after the other.
+#[derive(Debug, PartialEq, Eq)]
+struct Segment {
+    pairs: Range<usize>,
+    /// Where all of them are the same for all requests of an application: a number among those of the format.
+    run: Option<usize>,
 }
 
 /// How pairs and their values are written.
@@ -96,22 +116,23 @@ enum Notation {
 }
 
 impl Notation {
-    fn lead(self, name: &str, field: &Field) -> Lead {
-        Lead::new(match self {
+    fn lead(self, name: &str, field: &Field) -> String {
+        match self {
             Notation::Bare => String::new(),
             Notation::Json if field.is_number() => format!(",\"{name}\":"),
             Notation::Json => format!(",\"{name}\":\""),
             Notation::Logfmt => format!(" {name}="),
             Notation::Journal => format!("{name}="),
-        })
+        }
     }
 
     /// Of the first one, which no line is without.
-    fn first_lead(self, name: &str, field: &Field) -> Lead {
-        self.lead(name, field).map(|text| match self {
+    fn first_lead(self, name: &str, field: &Field) -> String {
+        let text = self.lead(name, field);
+        match self {
             Notation::Json => text.replacen(',', "{", 1),
             Notation::Bare | Notation::Logfmt | Notation::Journal => text.trim_start().to_owned(),
-        })
+        }
     }
 
     /// What stands after a value.
@@ -153,7 +174,7 @@ impl Format {
             }
         };
         let mut format = Format { shape, entry: None, wanted, texts: 0, text_bytes: 0 };
-        format.make_room();
+        format.settle();
         Ok(format)
     }
 
@@ -163,7 +184,7 @@ impl Format {
     pub fn of_spans(mut wanted: Wanted) -> Format {
         let shape = Shape::pairs(span_fields(&mut wanted), Notation::Json);
         let mut format = Format { shape, entry: None, wanted, texts: 0, text_bytes: 0 };
-        format.make_room();
+        format.settle();
         format
     }
 
@@ -172,8 +193,8 @@ impl Format {
     pub fn into_entry(mut self, source: &Source) -> Format {
         let Source { facility, tag } = source;
         let constant = format!("SYSLOG_IDENTIFIER={tag}\nSYSLOG_FACILITY={facility}\n");
-        self.entry = Some(Entry { constant, pairs: pairs(journal_fields(&mut self.wanted), Notation::Journal) });
-        self.make_room();
+        self.entry = Some(Entry { constant, pairs: Pairs::new(journal_fields(&mut self.wanted), Notation::Journal) });
+        self.settle();
         self
     }
 
@@ -190,18 +211,25 @@ impl Format {
             let field = Field::named(name, &mut self.wanted).filter(|_| is_plain);
             let field = field.ok_or_else(|| format!("unknown field {name}{}", field::hint(name)))?;
             if let Some(entry) = &mut self.entry {
-                add_pair(&mut entry.pairs, journal_name(name), field.clone(), Notation::Journal);
+                entry.pairs.add(journal_name(name), field.clone());
             }
-            if let Shape::Pairs(pairs, notation) = &mut self.shape {
-                add_pair(pairs, name.clone(), field, *notation);
+            if let Shape::Pairs(pairs) = &mut self.shape {
+                pairs.add(name.clone(), field);
             }
         }
-        self.make_room();
+        self.settle();
         Ok(())
     }
 
-    /// Finds out how much of a line the texts of clients may have.
-    fn make_room(&mut self) {
+    /// Finds out which pairs are the same for many lines, and how much of a line the texts of clients may have.
+    fn settle(&mut self) {
+        let mut number = 0;
+        if let Shape::Pairs(pairs) = &mut self.shape {
+            pairs.divide(&mut number);
+        }
+        if let Some(entry) = &mut self.entry {
+            entry.pairs.divide(&mut number);
+        }
         self.texts = self.fields().filter(|field| field.is_text()).count();
         let plain = self.fields().count() - self.texts;
         let fixed = self.fixed_bytes() + plain * PLAIN_BYTES + self.texts * TRUNCATED_BYTES;
@@ -211,7 +239,7 @@ impl Format {
 
     /// Bytes of a line that are not values.
     fn fixed_bytes(&self) -> usize {
-        let of_pairs = |pairs: &[Pair]| pairs.iter().map(|pair| pair.name.len() + 6).sum::<usize>();
+        let of_pairs = |pairs: &Pairs| pairs.all.iter().map(|pair| pair.name.len() + 6).sum::<usize>();
         let of_entry = self.entry.as_ref().map_or(0, |entry| entry.constant.len() + of_pairs(&entry.pairs));
         let of_line = match &self.shape {
             Shape::Template(pieces) => pieces
@@ -221,7 +249,7 @@ impl Format {
                     Piece::Field(..) => 0,
                 })
                 .sum(),
-            Shape::Pairs(pairs, _) => of_pairs(pairs),
+            Shape::Pairs(pairs) => of_pairs(pairs),
         };
         of_line + of_entry
     }
@@ -230,13 +258,13 @@ impl Format {
     pub fn fields(&self) -> impl Iterator<Item = &Field> {
         let (pieces, pairs) = match &self.shape {
             Shape::Template(pieces) => (&pieces[..], &[][..]),
-            Shape::Pairs(pairs, _) => (&[][..], &pairs[..]),
+            Shape::Pairs(pairs) => (&[][..], &pairs.all[..]),
         };
         let of_pieces = pieces.iter().filter_map(|piece| match piece {
             Piece::Field(field, _) => Some(field),
             Piece::Text(_) => None,
         });
-        let of_entry = self.entry.as_ref().map_or(&[][..], |entry| &entry.pairs);
+        let of_entry = self.entry.as_ref().map_or(&[][..], |entry| &entry.pairs.all);
         of_pieces.chain(pairs.iter().chain(of_entry).map(|pair| &pair.field))
     }
 
@@ -247,10 +275,11 @@ impl Format {
         line: &mut Vec<u8>,
         record: &AccessRecord<'_>,
         wall_ns: u64,
-        dates: &mut Dates,
+        repeated: &mut Repeated,
         is_bounded: bool,
     ) {
         let mut room = is_bounded.then_some(Room { bytes: self.text_bytes, texts: self.texts });
+        repeated.begin(&record.served_by);
         if self.entry.is_some() {
             line.extend_from_slice(b"MESSAGE=");
         }
@@ -258,10 +287,10 @@ impl Format {
             Shape::Template(pieces) => {
                 for piece in pieces {
                     match piece {
-                        Piece::Text(text) => line.extend_from_slice(text.as_bytes()),
+                        Piece::Text(text) => text.push(line),
                         Piece::Field(field, nothing) => match field.value(record, wall_ns) {
                             Value::Absent => line.extend_from_slice(nothing.as_bytes()),
-                            value => Notation::Bare.push(line, &value, dates, &mut room),
+                            value => Notation::Bare.push(line, &value, repeated, &mut room),
                         },
                     }
                 }
@@ -270,9 +299,9 @@ impl Format {
                     line.extend_from_slice(cause.as_bytes());
                 }
             }
-            Shape::Pairs(pairs, notation) => {
-                push_pairs(line, pairs, *notation, record, wall_ns, dates, &mut room);
-                if *notation == Notation::Json {
+            Shape::Pairs(pairs) => {
+                pairs.push(line, record, wall_ns, repeated, &mut room);
+                if pairs.notation == Notation::Json {
                     line.push(b'}');
                 }
             }
@@ -280,7 +309,68 @@ impl Format {
         if let Some(entry) = &self.entry {
             line.push(b'\n');
             line.extend_from_slice(entry.constant.as_bytes());
-            push_pairs(line, &entry.pairs, Notation::Journal, record, wall_ns, dates, &mut room);
+            entry.pairs.push(line, record, wall_ns, repeated, &mut room);
+        }
+    }
+}
+
+impl Pair {
+    fn new(name: String, lead: String, field: Field, notation: Notation) -> Pair {
+        let place = Place::of(&field).filter(|_| notation == Notation::Json);
+        Pair { name, lead: Prepared::new(lead), end: notation.end(&field), place, field }
+    }
+}
+
+impl Pairs {
+    fn new(fields: Vec<(&str, Field)>, notation: Notation) -> Pairs {
+        let pair = |(index, (name, field)): (usize, (&str, Field))| {
+            let lead = if index == 0 { notation.first_lead(name, &field) } else { notation.lead(name, &field) };
+            Pair::new(name.to_owned(), lead, field, notation)
+        };
+        Pairs { all: fields.into_iter().enumerate().map(pair).collect(), notation, segments: Vec::new() }
+    }
+
+    /// Adds one, unless there is one of the name.
+    fn add(&mut self, name: String, field: Field) {
+        let Pairs { all, notation, .. } = self;
+        if !all.iter().any(|pair| pair.name == name) {
+            let lead = notation.lead(&name, &field);
+            all.push(Pair::new(name, lead, field, *notation));
+        }
+    }
+
+    /// Finds those that are the same for all requests of an application; they have numbers from `number` on.
+    fn divide(&mut self, number: &mut usize) {
+        let is_run = |pair: &Pair| pair.field.is_of_application();
+        self.segments.clear();
+        let mut start = 0;
+        for pairs in self.all.chunk_by(|one, other| is_run(one) == is_run(other)) {
+            let run = pairs.first().is_some_and(is_run).then_some(*number);
+            *number += usize::from(run.is_some());
+            self.segments.push(Segment { pairs: start..start + pairs.len(), run });
+            start += pairs.len();
+        }
+    }
+
+    /// Appends those whose fields have values in `record`.
+    fn push(
+        &self,
+        line: &mut Vec<u8>,
+        record: &AccessRecord<'_>,
+        wall_ns: u64,
+        repeated: &mut Repeated,
+        room: &mut Option<Room>,
+    ) {
+        let numbers = Numbers::of(record);
+        for Segment { pairs, run } in &self.segments {
+            let pairs = self.all.get(pairs.clone()).unwrap_or_default();
+            let mut push = |line: &mut Vec<u8>, repeated: &mut Repeated| {
+                push_pairs(line, pairs, self.notation, (record, &numbers), wall_ns, repeated, room);
+            };
+            match run {
+                None => push(line, repeated),
+                Some(number) => repeated.push_run(line, *number, push),
+            }
         }
     }
 }
@@ -290,18 +380,25 @@ fn push_pairs(
     line: &mut Vec<u8>,
     pairs: &[Pair],
     notation: Notation,
-    record: &AccessRecord<'_>,
+    (record, numbers): (&AccessRecord<'_>, &Numbers),
     wall_ns: u64,
-    dates: &mut Dates,
+    repeated: &mut Repeated,
     room: &mut Option<Room>,
 ) {
-    for Pair { lead, field, end, .. } in pairs {
+    for Pair { lead, field, place, end, .. } in pairs {
+        if let Some(place) = place {
+            if let Some(number) = numbers.get(*place) {
+                lead.push(line);
+                push_number(line, number);
+            }
+            continue;
+        }
         let value = field.value(record, wall_ns);
         if matches!(value, Value::Absent) {
             continue;
         }
         lead.push(line);
-        notation.push(line, &value, dates, room);
+        notation.push(line, &value, repeated, room);
         if let Some(end) = end {
             line.push(*end);
         }
@@ -311,27 +408,38 @@ fn push_pairs(
 impl Notation {
     /// Appends a value.
     #[inline]
-    fn push(self, line: &mut Vec<u8>, value: &Value<'_>, dates: &mut Dates, room: &mut Option<Room>) {
+    fn push(self, line: &mut Vec<u8>, value: &Value<'_>, repeated: &mut Repeated, room: &mut Option<Room>) {
         match value {
             Value::Number(number) | Value::Time(number, Unit::Nanoseconds) => push_number(line, *number),
-            Value::Text(text) => push_bounded(line, room, |line, most_bytes| self.push_text(line, text, most_bytes)),
-            _ => self.push_other(line, value, dates, room),
+            Value::Own(text) => line.extend_from_slice(text.as_bytes()),
+            Value::Date(wall_ns, form) => repeated.dates.push(line, *form, *wall_ns),
+            Value::Address(address) => repeated.push_address(line, *address),
+            // In these it stands as it is, where it need not be short.
+            Value::Plain(text) if room.is_none() && self != Notation::Logfmt => line.extend_from_slice(text),
+            Value::Text(text) | Value::Plain(text) => {
+                push_bounded(line, room, |line, most_bytes| self.push_text(line, text, most_bytes));
+            }
+            _ => self.push_other(line, value, repeated, room),
         }
     }
 
     #[inline(never)]
-    fn push_other(self, line: &mut Vec<u8>, value: &Value<'_>, dates: &mut Dates, room: &mut Option<Room>) {
+    fn push_other(self, line: &mut Vec<u8>, value: &Value<'_>, repeated: &mut Repeated, room: &mut Option<Room>) {
         match value {
             // A number of JSON does not begin with a 0.
             Value::Status(status) if self == Notation::Json => push_number(line, (*status).into()),
-            Value::TextAndStatus(text, status) if self != Notation::Logfmt => {
-                push_bounded(line, room, |line, most_bytes| self.push_text(line, text, most_bytes));
+            Value::TextAndStatus { text, is_plain, status } if self != Notation::Logfmt => {
+                if *is_plain && room.is_none() {
+                    line.extend_from_slice(text);
+                } else {
+                    push_bounded(line, room, |line, most_bytes| self.push_text(line, text, most_bytes));
+                }
                 push_after(line, *status);
             }
-            Value::Decoded(_) | Value::TextAndStatus(..) => push_bounded(line, room, |line, most_bytes| {
+            Value::Decoded(_) | Value::TextAndStatus { .. } => push_bounded(line, room, |line, most_bytes| {
                 self.push_text(line, &value.text().unwrap_or_default(), most_bytes);
             }),
-            _ => value.push(line, dates),
+            _ => value.push(line, repeated),
         }
     }
 }
@@ -348,19 +456,4 @@ fn push_bounded(line: &mut Vec<u8>, room: &mut Option<Room>, push: impl FnOnce(&
 fn journal_name(name: &str) -> String {
     let capital = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' };
     name.chars().map(capital).take(JOURNAL_NAME_BYTES).collect()
-}
-
-/// Adds one, unless there is one of the name.
-fn add_pair(pairs: &mut Vec<Pair>, name: String, field: Field, notation: Notation) {
-    if !pairs.iter().any(|pair| pair.name == name) {
-        pairs.push(Pair { lead: notation.lead(&name, &field), end: notation.end(&field), name, field });
-    }
-}
-
-fn pairs(fields: Vec<(&str, Field)>, notation: Notation) -> Vec<Pair> {
-    let pair = |(index, (name, field)): (usize, (&str, Field))| {
-        let lead = if index == 0 { notation.first_lead(name, &field) } else { notation.lead(name, &field) };
-        Pair { name: name.to_owned(), lead, end: notation.end(&field), field }
-    };
-    fields.into_iter().enumerate().map(pair).collect()
 }

@@ -3,11 +3,14 @@
 use super::header_names::HeaderNames;
 use super::request_line::RequestLine;
 use crate::call_times::CallTimes;
+use crate::lock::lock;
 use crate::message::inbound::Inbound;
 use crate::message::response_head::{lines, split_line};
 use crate::trace::Trace;
-use memchr::memchr2_iter;
+use memchr::{memchr, memchr2, memchr2_iter};
+use portico_wire::Framing;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 /// The status of a client that left before its response; nginx's number, never sent.
@@ -29,6 +32,8 @@ pub struct AccessRecord<'a> {
     pub body_bytes: u64,
     /// Time from the complete request to the end of the call.
     pub duration_ns: u64,
+    /// When it had ended, monotonic nanoseconds; none where nobody has asked, and that is now.
+    pub ended_ns: Option<u64>,
     /// Where that went, if the application was called.
     pub call: Option<CallTimes>,
     /// What was kept of the response and of the application, as the format wants.
@@ -74,6 +79,26 @@ impl<'a> AccessRecord<'a> {
         self.header_names.may_have(request, name)
     }
 
+    /// Whether it may say who has logged in: by a header, or a variable.
+    pub fn may_have_user(&self) -> bool {
+        self.request.is_some_and(|request| self.may_have(request, AUTHORIZATION))
+    }
+
+    /// Whether it may be a part of a trace.
+    pub fn may_have_trace(&self) -> bool {
+        self.trace.is_some() || self.request.is_some_and(|request| self.may_have(request, TRACEPARENT))
+    }
+
+    /// The announced length of the request's body, if that is known; after an upgrade, what the client has sent.
+    pub fn request_bytes(&self) -> Option<u64> {
+        let request = self.request?;
+        match request.head.framing {
+            Framing::Length(length) => Some(length),
+            Framing::Empty => Some(request.after_upgrade.load(Relaxed)),
+            Framing::Chunked => None,
+        }
+    }
+
     /// By its status.
     pub fn severity(&self) -> Severity {
         match self.status {
@@ -97,6 +122,14 @@ pub struct ServedBy<'a> {
     /// What served: the application's name; empty where it was no application.
     pub application: &'a str,
 }
+
+/// Who has logged in (RFC 9110 11.6.2).
+pub const AUTHORIZATION: &str = "authorization";
+/// The trace that a request is a part of (W3C Trace Context).
+pub const TRACEPARENT: &str = "traceparent";
+/// What names a request, in its head or in that of its response.
+pub const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID_LETTER: u8 = b'q';
 
 /// Bytes of memory for a head that are kept for the next one.
 const KEPT_HEAD_BYTES: usize = 4096;
@@ -124,6 +157,23 @@ pub fn emptied(mut keeper: Keeper) -> Option<Keeper> {
 }
 
 impl Said {
+    /// Keeps the head of a response: `whole`, or only if the name of the request may be in it.
+    pub fn set_head(keeper: &Keeper, head: &[u8], whole: bool) {
+        if whole || memchr2(REQUEST_ID_LETTER, REQUEST_ID_LETTER.to_ascii_uppercase(), head).is_some() {
+            let mut said = lock(keeper);
+            said.head.clear();
+            said.head.extend_from_slice(head);
+        }
+    }
+
+    /// The response's name for the request, looked for by its q, which hardly another header has.
+    pub fn request_id(&self) -> Option<&[u8]> {
+        if self.head.is_empty() {
+            return None;
+        }
+        self.header_by(REQUEST_ID_LETTER, REQUEST_ID)
+    }
+
     /// Keeps the value of the variable that is wanted as that number.
     pub fn set_environ(&mut self, index: usize, value: Vec<u8>) {
         if self.environ.len() <= index {
@@ -134,17 +184,22 @@ impl Said {
         }
     }
 
-    /// The first value of the response's header `name`.
+    /// The first value of the response's header `name`. Fewer letters are the first of this name than there are lines.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let first = *name.as_bytes().first()?;
+        self.header_by(*name.as_bytes().first()?, name)
+    }
+
+    /// The same, looked for by a `letter` of the name.
+    fn header_by(&self, letter: u8, name: &str) -> Option<&[u8]> {
+        let index = memchr(letter, name.as_bytes())?;
         let is_named = |line: &[u8]| {
             line.get(name.len()) == Some(&b':')
                 && line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
         };
-        // Fewer letters are the first of this name than there are lines.
-        let begins = memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), &self.head);
-        let mut named = begins.filter(|at| *at > 0 && self.head.get(at - 1) == Some(&b'\n'));
-        let at = named.find(|at| self.head.get(*at..).is_some_and(is_named))?;
+        let found = memchr2_iter(letter.to_ascii_lowercase(), letter.to_ascii_uppercase(), &self.head);
+        let mut begins = found.filter_map(|at| at.checked_sub(index));
+        let begins_line = |at: &usize| *at > 0 && self.head.get(at - 1) == Some(&b'\n');
+        let at = begins.find(|at| begins_line(at) && self.head.get(*at..).is_some_and(is_named))?;
         lines(self.head.get(at..)?).next().map(|line| split_line(line).1)
     }
 

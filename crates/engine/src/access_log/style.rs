@@ -1,11 +1,11 @@
 //! Which requests have lines, and what those look like: what the settings say of the access log.
 
 use super::condition::{Condition, is_like};
-use super::date::Dates;
 use super::destination::Destination;
 use super::field::{Field, Time};
 use super::format::Format;
 use super::record::{self, AccessRecord, Keeper};
+use super::repeated::Repeated;
 use super::request_line::Part;
 use super::syslog::{Header, Source};
 use crate::scoreboard::SlotRef;
@@ -38,6 +38,8 @@ pub struct Style {
 pub struct Wants {
     /// The head of the response.
     pub head: bool,
+    /// Also if the name of the request is not in it.
+    pub whole_head: bool,
     /// When that was made.
     pub head_time: bool,
     /// The thread's CPU time.
@@ -107,6 +109,7 @@ impl Style {
         let any = |wants: fn(&Field) -> bool| format.fields().chain(looked_at.iter().copied()).any(wants);
         let wants = Wants {
             head: any(Field::wants_head),
+            whole_head: any(|field| field.wants_head() && *field != Field::RequestId),
             head_time: any(|field| matches!(field, Field::Time(Time::FirstByte, _))),
             cpu: any(|field| matches!(field, Field::Time(Time::Cpu, _))),
             environ: !format.wanted.0.is_empty(),
@@ -134,13 +137,13 @@ impl Style {
         line: &mut Vec<u8>,
         record: &AccessRecord<'_>,
         wall_ns: u64,
-        dates: &mut Dates,
+        repeated: &mut Repeated,
         is_bounded: bool,
     ) {
         if let Some(header) = &self.header {
-            header.push(line, record, wall_ns, dates);
+            header.push(line, record, wall_ns, &mut repeated.dates);
         }
-        self.format.push(line, record, wall_ns, dates, is_bounded);
+        self.format.push(line, record, wall_ns, repeated, is_bounded);
     }
 
     /// Whether `record` has a line. What has ended by something else than its response always has one.

@@ -3,6 +3,7 @@
 //! gunicorn's are single letters and have an `s` behind them, as of Python's `%`: `%(h)s`, `%({referer}i)s`. uWSGI's
 //! are words: `%(uri)`. A template may have both.
 
+use super::appending::Prepared;
 use super::date::DateForm;
 use super::field::{self, Field, Moment, Time, Wanted};
 use super::request_line::Part;
@@ -12,7 +13,7 @@ use super::value::Unit;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
     /// Text as it is.
-    Text(String),
+    Text(Prepared),
     /// The value of a field; what is said if there is none.
     Field(Field, &'static str),
 }
@@ -51,13 +52,13 @@ pub fn parse(template: &str, wanted: &mut Wanted) -> Result<Vec<Piece>, String> 
             None => vec![Piece::Field(word(name, wanted)?, NOTHING)],
         };
         if !text.is_empty() {
-            pieces.push(Piece::Text(std::mem::take(&mut text)));
+            pieces.push(Piece::Text(Prepared::new(std::mem::take(&mut text))));
         }
         pieces.append(&mut found);
     }
     text.push_str(rest);
     if !text.is_empty() {
-        pieces.push(Piece::Text(text));
+        pieces.push(Piece::Text(Prepared::new(text)));
     }
     Ok(pieces)
 }
@@ -69,7 +70,11 @@ fn word(name: &str, wanted: &mut Wanted) -> Result<Field, String> {
 /// gunicorn's variable of this name, if it is one of its letters.
 fn letter(name: &str, wanted: &mut Wanted) -> Option<Vec<Piece>> {
     let between = |start: &str, field, end: &str| {
-        vec![Piece::Text(start.to_owned()), Piece::Field(field, NOTHING), Piece::Text(end.to_owned())]
+        vec![
+            Piece::Text(Prepared::new(start.to_owned())),
+            Piece::Field(field, NOTHING),
+            Piece::Text(Prepared::new(end.to_owned())),
+        ]
     };
     let field = match name {
         "h" => Field::Client,

@@ -1,7 +1,8 @@
 //! The value of a field, and how it is written where it is no client's text.
 
-use super::appending::{push_ipv4, push_number};
-use super::date::{DateForm, Dates};
+use super::appending::{push_decimals, push_number, three_digits};
+use super::date::DateForm;
+use super::repeated::Repeated;
 use portico_wire::hexadecimal;
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -42,10 +43,19 @@ pub enum Value<'a> {
     Address(IpAddr),
     /// A text, of which a client may have chosen each byte.
     Text(&'a [u8]),
+    /// The same, of which all bytes are known to be plain ones: printable ASCII but quotes and backslashes.
+    Plain(&'a [u8]),
     /// The same, where it had to be decoded.
     Decoded(Box<[u8]>),
-    /// The same, and after it a status.
-    TextAndStatus(&'a [u8], u16),
+    /// A text of a client's with a status after it.
+    TextAndStatus {
+        /// The text.
+        text: &'a [u8],
+        /// Whether all its bytes are known to be plain ones.
+        is_plain: bool,
+        /// The status.
+        status: u16,
+    },
     /// So many of these bytes, as hexadecimal digits.
     Hexadecimal([u8; 16], usize),
     /// A text of the server's own, which needs no escape.
@@ -60,6 +70,17 @@ impl Unit {
             Unit::Milliseconds | Unit::WholeMilliseconds => 1_000_000,
             Unit::Microseconds => 1_000,
             Unit::Nanoseconds => 1,
+        }
+    }
+
+    /// So many nanoseconds in whole ones. Each of these divisions is a multiplication, since the processor's own takes
+    /// long.
+    pub fn whole(self, ns: u64) -> u64 {
+        match self {
+            Unit::Seconds | Unit::WholeSeconds => ns / 1_000_000_000,
+            Unit::Milliseconds | Unit::WholeMilliseconds => ns / 1_000_000,
+            Unit::Microseconds => ns / 1_000,
+            Unit::Nanoseconds => ns,
         }
     }
 
@@ -83,12 +104,14 @@ impl Value<'_> {
             Value::Float(number) => Some(*number),
             Value::Status(status) => Some((*status).into()),
             Value::Time(ns, unit) => Some(*ns as f64 / unit.ns() as f64),
-            Value::Text(text) => read(text),
+            Value::Text(text) | Value::Plain(text) => read(text),
             Value::Decoded(text) => read(text),
             Value::Own(text) => text.parse().ok(),
-            Value::Absent | Value::Date(..) | Value::Address(_) | Value::TextAndStatus(..) | Value::Hexadecimal(..) => {
-                None
-            }
+            Value::Absent
+            | Value::Date(..)
+            | Value::Address(_)
+            | Value::TextAndStatus { .. }
+            | Value::Hexadecimal(..) => None,
         }
     }
 
@@ -96,37 +119,36 @@ impl Value<'_> {
     pub fn text(&self) -> Option<Cow<'_, [u8]>> {
         match self {
             Value::Absent => None,
-            Value::Text(text) => Some((*text).into()),
+            Value::Text(text) | Value::Plain(text) => Some((*text).into()),
             Value::Decoded(text) => Some(text.as_ref().into()),
-            Value::TextAndStatus(text, status) => {
+            Value::TextAndStatus { text, status, .. } => {
                 let mut all = text.to_vec();
                 push_after(&mut all, *status);
                 Some(all.into())
             }
             Value::Own(text) => Some(text.as_bytes().into()),
             // Whole ones.
-            Value::Time(ns, unit) => Some((ns / unit.ns()).to_string().into_bytes().into()),
+            Value::Time(ns, unit) => Some(unit.whole(*ns).to_string().into_bytes().into()),
             _ => {
                 let mut text = Vec::new();
-                self.push(&mut text, &mut Dates::default());
+                self.push(&mut text, &mut Repeated::default());
                 Some(text.into())
             }
         }
     }
 
     /// Appends it, where it is no client's text.
-    pub fn push(&self, line: &mut Vec<u8>, dates: &mut Dates) {
+    pub fn push(&self, line: &mut Vec<u8>, repeated: &mut Repeated) {
         match self {
-            Value::Absent | Value::Text(_) | Value::Decoded(_) | Value::TextAndStatus(..) => {}
+            Value::Absent | Value::Text(_) | Value::Plain(_) | Value::Decoded(_) | Value::TextAndStatus { .. } => {}
             Value::Number(number) => push_number(line, *number),
             // Writing to a Vec cannot fail.
             Value::Float(number) => drop(write!(line, "{number}")),
             // Three digits, whatever reads the line.
-            Value::Status(status) => line.extend_from_slice(&three_digits(*status)),
+            Value::Status(status) => line.extend_from_slice(&three_digits((*status).into())),
             Value::Time(ns, unit) => push_time(line, *ns, *unit),
-            Value::Date(wall_ns, form) => dates.push(line, *form, *wall_ns),
-            Value::Address(IpAddr::V4(address)) => push_ipv4(line, *address),
-            Value::Address(address) => drop(write!(line, "{address}")),
+            Value::Date(wall_ns, form) => repeated.dates.push(line, *form, *wall_ns),
+            Value::Address(address) => repeated.push_address(line, *address),
             Value::Hexadecimal(bytes, count) => {
                 for byte in &bytes[..*count] {
                     line.extend_from_slice(&hexadecimal(*byte));
@@ -139,25 +161,15 @@ impl Value<'_> {
 
 /// Appends a space and the three digits of a status.
 pub fn push_after(line: &mut Vec<u8>, status: u16) {
-    let [first, second, third] = three_digits(status);
+    let [first, second, third] = three_digits(status.into());
     line.extend_from_slice(&[b' ', first, second, third]);
 }
 
-fn three_digits(status: u16) -> [u8; 3] {
-    [100, 10, 1].map(|place| b'0' + u8::try_from(status / place % 10).unwrap_or_default())
-}
-
 fn push_time(line: &mut Vec<u8>, ns: u64, unit: Unit) {
-    let (per_unit, decimals) = (unit.ns(), unit.decimals());
-    push_number(line, ns / per_unit);
-    let mut rest = ns % per_unit;
-    let mut place = per_unit;
+    push_number(line, unit.whole(ns));
+    let decimals = unit.decimals();
     if decimals > 0 {
-        line.push(b'.');
-    }
-    for _ in 0..decimals {
-        place /= 10;
-        line.push(b'0' + u8::try_from(rest / place).unwrap_or(9));
-        rest %= place;
+        // Whatever the unit is: the last decimal is of microseconds.
+        push_decimals(line, ns / 1_000, decimals);
     }
 }

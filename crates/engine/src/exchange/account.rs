@@ -26,7 +26,7 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
         let application = resources.account_terms.application(call.application);
         // What its framework has found is with a thread that is not waited for.
         let key = Key { application, method: &call.method, route: b"", status: call.status };
-        durations.count_call(&key, call.duration_ns, &call.times);
+        durations.count_call(&mut lock(&resources.durations_counter), &key, call.duration_ns, &call.times);
     }
     resources.log_access(&AccessRecord {
         client: call.client,
@@ -36,6 +36,7 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
         status: call.status,
         body_bytes: call.body_bytes,
         duration_ns: call.duration_ns,
+        ended_ns: None,
         call: Some(call.times),
         said: None,
         trace: call.trace.as_ref(),
@@ -84,6 +85,8 @@ pub struct OfCall {
     pub application: usize,
     /// On which thread.
     pub thread: usize,
+    /// When it had ended, monotonic nanoseconds.
+    pub ended_ns: u64,
     /// Where its time has gone.
     pub times: CallTimes,
 }
@@ -110,9 +113,10 @@ impl Account<'_> {
             let route = resources.account_terms.route(said.as_deref());
             let application = if self.call.is_some() { application } else { others };
             let key = Key { application, method, route, status: self.status };
+            let counter = &mut lock(&resources.durations_counter);
             match &self.call {
-                Some(OfCall { times, .. }) => durations.count_call(&key, self.duration_ns, times),
-                None => durations.count(&key, self.duration_ns),
+                Some(OfCall { times, .. }) => durations.count_call(counter, &key, self.duration_ns, times),
+                None => durations.count(counter, &key, self.duration_ns),
             }
         }
         if !resources.account_terms.is_recorded {
@@ -128,15 +132,20 @@ impl Account<'_> {
                 Some(&begun_now)
             }
         };
+        let line = self.request_line();
         resources.log_access(&AccessRecord {
             client: request
                 .map_or_else(|| self.client.map(|client| client.ip()), |request| request.client(self.client).0),
-            request_line: RequestLine::of(&self.request_line()),
+            request_line: match request.filter(|request| request.gateway().is_none()) {
+                Some(request) => RequestLine::understood(&line, request.head.method.len()),
+                None => RequestLine::of(&line),
+            },
             request,
             header_names: HeaderNames::default(),
             status: self.status,
             body_bytes: self.body_bytes,
             duration_ns: self.duration_ns,
+            ended_ns: self.call.map(|call| call.ended_ns),
             call: self.call.map(|call| call.times),
             said: said.as_deref(),
             trace,

@@ -13,7 +13,7 @@ use super::coding::{Coding, Start};
 pub use super::sending::Part;
 use super::sending::{self, Unsent};
 use super::server_response::ServerResponse;
-use crate::access_log::record::Keeper;
+use crate::access_log::record::{Keeper, Said};
 use crate::admission::Room;
 use crate::clock::{self, DateHeader};
 use crate::connection::Connection;
@@ -243,9 +243,7 @@ impl Responder {
         self.framing.write_head(out, head, &plan, server_header, date);
         self.keep_alive = plan.keep_alive;
         if let Some(said) = &self.said {
-            let head = &mut lock(said).head;
-            head.clear();
-            head.extend_from_slice(out.get(start..).unwrap_or_default());
+            Said::set_head(said, out.get(start..).unwrap_or_default(), resources.wants().whole_head);
         }
         drop(outbound);
         self.body = Some(plan.body);

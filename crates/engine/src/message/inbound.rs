@@ -191,6 +191,7 @@ impl Inbound {
         head.query = gateway.query;
         head.authority = Span::default();
         head.scheme = Span::default();
+        head.host = None;
         head.version = gateway.version;
         head.headers.clear();
         head.framing = gateway.framing();
@@ -318,7 +319,10 @@ impl Inbound {
             return Some(host.of(bytes));
         }
         let authority = self.head.authority.of(bytes);
-        if authority.is_empty() { self.header("host") } else { Some(authority) }
+        if !authority.is_empty() {
+            return Some(authority);
+        }
+        if self.gateway().is_some() { self.header("host") } else { self.head.host.map(|host| host.of(bytes)) }
     }
 
     /// Gives the path back what `enter` has taken from it.

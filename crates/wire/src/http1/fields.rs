@@ -19,9 +19,9 @@ struct KnownFields<'a> {
     has_forwarded: bool,
 }
 
-/// Fills in `framing`, `keep_alive`, `expect_continue` and `upgrade` from the fields.
+/// Fills in `host`, `framing`, `keep_alive`, `expect_continue` and `upgrade` from the fields.
 pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), WireError> {
-    let mut found = KnownFields::default();
+    let (mut found, mut host) = (KnownFields::default(), None);
     for header in &head.headers {
         // Most names are told apart by their length alone.
         let name = header.name.of(window);
@@ -29,7 +29,10 @@ pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), Wir
         let value = header.value.of(window);
         match name.len() {
             // RFC 9112 3.2: more than one Host is an error.
-            4 if is(b"host") => once(&mut found.host, value, WireError::HOST_REPEATED)?,
+            4 if is(b"host") => {
+                once(&mut found.host, value, WireError::HOST_REPEATED)?;
+                host = Some(header.value);
+            }
             6 if is(b"expect") => {
                 // RFC 9110 10.1.1: 100-continue is the only expectation there is.
                 if !value.eq_ignore_ascii_case(b"100-continue") {
@@ -53,6 +56,7 @@ pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), Wir
     check_host(found.host, head.version)?;
     head.framing = read_framing(found.transfer_encoding, found.content_length, head.version)?;
     head.has_forwarded = found.has_forwarded;
+    head.host = host;
     let is_1_1 = head.version == Version::Http11;
     head.keep_alive = found.connection.keeps_alive(head.version);
     // RFC 9110 10.1.1: from HTTP/1.0 it is to be ignored, and without a body there is nothing to wait for.

@@ -1,10 +1,9 @@
 //! The response to a request that was passed on, on its way to the client: framed for that one's version and connection.
 
 use super::directions::Shared;
-use crate::access_log::record::Keeper;
+use crate::access_log::record::{Keeper, Said};
 use crate::clock::DateHeader;
 use crate::connection::Connection;
-use crate::lock::lock;
 use crate::message::framing::ResponseFraming;
 use crate::message::inbound::Inbound;
 use crate::message::response_head::ResponseHead;
@@ -89,7 +88,11 @@ impl<'a> ClientResponse<'a> {
         let (server_header, start) = (resources.settings.server_header.as_bytes(), self.out.len());
         self.framing.write_head(&mut self.out, &encoded, &plan, server_header, &mut DateHeader::default());
         if let Some(said) = &self.said {
-            lock(said).head = self.out.get(start..).unwrap_or_default().to_vec();
+            Said::set_head(
+                said,
+                self.out.get(start..).unwrap_or_default(),
+                self.connection.resources.wants().whole_head,
+            );
         }
         self.keep_alive = plan.keep_alive;
         self.plan = Some(plan);
