@@ -18,6 +18,7 @@ TEN_KIB = b"portico..." * 1024
 ONE_MIB = b"0123456789abcdef" * 65536
 BLOCK = b"x" * 99 + b"\n"
 SLOW_S = 0.005
+LONG_S = 0.1
 # Pauses between the blocks of `paced`: none, shorter than a coalescing tick, and longer than one.
 PAUSES_S = (0.0, 0.0003, 0.003)
 
@@ -91,6 +92,12 @@ def closing(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 def sleep(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """An application that waits 5 ms for something else."""
     time.sleep(SLOW_S)
+    return hello(environ, start_response)
+
+
+def long_sleep(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """An application that waits 100 ms for something else."""
+    time.sleep(LONG_S)
     return hello(environ, start_response)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import apps
 from cases import LOG_OFF, OBSERVED
 from results import Line, Outcome
-from servers import POLLING, PORTICO_ON_NEWER, WATCHFILES, WEFT, dev_label
+from servers import POLLING, PORTICO_ON_NEWER, WATCHFILES, WEFT, dev_label, way_label
 
 Judge = Callable[[Outcome], Iterable[tuple[str, bool]]]
 PORTICO = "portico"
@@ -86,6 +86,15 @@ def _at_most(metric: str, most: float, unit: str, label: str = PORTICO) -> Judge
     return judge
 
 
+def _at_least(metric: str, least: float, unit: str, label: str = PORTICO) -> Judge:
+    def judge(outcome: Outcome) -> Iterator[tuple[str, bool]]:
+        ours = outcome.line(label)
+        if ours and metric in ours.metrics:
+            yield f"{ours.metrics[metric]:.0f} {unit}", ours.metrics[metric] >= least
+
+    return judge
+
+
 def _requests_of_best(metric: str, least: float) -> Judge:
     def judge(outcome: Outcome) -> Iterator[tuple[str, bool]]:
         ours, peers = outcome.line(PORTICO), outcome.peers()
@@ -133,6 +142,23 @@ BARS = (
         _ratio_to_best("cpu_us", 0.60, _sends_each_block),
     ),
     Bar("stream", "no block later than 1 ms", _at_most("late_ms", 1.0, "ms")),
+    Bar(
+        "ways-hello",
+        "CPU of gevent <= 2.00 x portico with threads",
+        _ratio_to(PORTICO, "cpu_us", 2.00, way_label("gevent")),
+    ),
+    Bar(
+        "ways-hello",
+        "CPU of asyncio <= 1.70 x portico with threads",
+        _ratio_to(PORTICO, "cpu_us", 1.70, way_label("asyncio")),
+    ),
+    Bar(
+        "ways-sleep",
+        "gevent >= 9,000 requests/s",
+        _at_least("rps", 9000, "requests/s", way_label("gevent")),
+    ),
+    Bar("ways-sleep", "CPU of gevent <= 40 us", _at_most("cpu_us", 40, "us", way_label("gevent"))),
+    Bar("ways-sleep", "PSS of gevent <= 70 MB", _at_most("pss_mb", 70, "MB", way_label("gevent"))),
     Bar(
         "threads",
         "CPU with 32 threads <= 1.03 x with 1",

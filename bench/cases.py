@@ -8,7 +8,7 @@ from enum import Enum
 
 import apps
 import other_servers
-from servers import POLLING, WATCHFILES, Role, Server, dev_label
+from servers import POLLING, WATCHFILES, WAYS, Role, Server, dev_label, way_label
 
 BROWSER_HEADERS = (  # with Host, which the load generator adds, the 12 that a browser sends
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
@@ -28,6 +28,12 @@ BROWSER_HEADERS = (  # with Host, which the load generator adds, the 12 that a b
 BEHIND_NGINX = ("portico", "granian", "gunicorn gthread")
 SERVING_FILES = ("portico", "nginx", "granian", "uWSGI", "WhiteNoise, granian", "WhiteNoise, gunicorn")
 PASSING_ON = ("portico", "nginx", "HAProxy")
+OTHER_WAYS = ("gunicorn gevent", "gevent.pywsgi", "uWSGI gevent", "gunicorn tornado", "tornado, native")
+WAITING = (
+    *("portico", "portico gevent", "portico tornado, native", "granian"),
+    *("gunicorn gevent", "gevent.pywsgi", "uWSGI gevent", "gunicorn tornado, native", "tornado, native"),
+)
+"""Those in which 1,000 calls can wait at one time: a loop waits only in coroutines, which WSGI has not."""
 
 
 LOG_OFF = ", log off"
@@ -132,6 +138,20 @@ CASES = (
         connections=8,
         threads=32,
         columns=("fast_rps", "slow_rps", "fast_p99_ms", "slow_p50_ms", "slow_p99_ms", "cpu_us"),
+    ),
+    Case(
+        "ways-hello",
+        "Ways to execute: hello, keep-alive, 32 connections",
+        servers=("portico", *map(way_label, WAYS), "portico tornado, native", *OTHER_WAYS),
+    ),
+    Case(
+        "ways-sleep",
+        "Ways to execute: 100 ms of sleep per call, 1,000 connections; 1,000 threads where there are threads",
+        "bench.apps:long_sleep",
+        connections=1000,
+        threads=1000,
+        servers=WAITING,
+        columns=("rps", "cpu_us", "p50_ms", "p99_ms", "pss_mb"),
     ),
     Case("threads", "Hello, portico with 32 threads and with 1", only_portico_threads=(32, 1)),
     Case(

@@ -17,7 +17,7 @@ from servers import BENCH, CACHE, LIMIT, NEWER, PEERS, ROOT, SPIN
 
 PACKAGES = (
     *("gunicorn", "gunicorn-h1c", "granian", "uwsgi", "bjoern", "fastwsgi", "fastpysgi", "freastal"),
-    *("peregrine-server", "waitress", "cheroot", "flask", "django", "whitenoise"),
+    *("peregrine-server", "waitress", "cheroot", "flask", "django", "whitenoise", "gevent", "tornado"),
 )
 NEWER_PACKAGES = ("weft-server", "flask", "django")
 # fastwsgi imports pkg_resources, which later versions of setuptools no longer have.

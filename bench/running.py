@@ -43,8 +43,8 @@ class Running:
 
 
 @contextmanager
-def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
-    """Start a row's server on one CPU; on leaving, end every process it made."""
+def running(case: Case, row: Row, cpus: int | str) -> Iterator[Running]:
+    """Start a row's server on one CPU, or on a list of them; on leaving, end every process it made."""
     with TemporaryDirectory(prefix="portico-bench-", dir=MEMORY_FOLDER) as folder:
         access_log = Path(folder, "access.log") if row.access_log else None
         launch = Launch(
@@ -70,7 +70,7 @@ def running(case: Case, row: Row, cpu: int) -> Iterator[Running]:
             try:
                 started_at_s = time.monotonic()
                 process = subprocess.Popen(
-                    ["taskset", "-c", str(cpu), *command.argv],
+                    ["taskset", "-c", str(cpus), *command.argv],
                     cwd=ROOT,
                     env=_environment() | command.environment,
                     stdin=subprocess.DEVNULL,

@@ -100,11 +100,13 @@ class Server:
     """It is in the tables of cases that name it alone: no WSGI server."""
 
 
-def _portico(launch: Launch, executable: Path = PORTICO, environment: Path = PEERS) -> Command:
+def _portico(launch: Launch, executable: Path = PORTICO, environment: Path = PEERS, way: str = "") -> Command:
     if launch.watcher:
         return _portico_dev(launch, executable)
     argv = [str(executable), "run", launch.app]
-    argv += ["-w", str(launch.workers), "--threads", str(launch.threads or 8)]
+    argv += ["-w", str(launch.workers)]
+    # Of greenlets there are 1,000 by default, of loops one.
+    argv += ["--worker", way] if way else ["--threads", str(launch.threads or 8)]
     scheme = "" if launch.speaks == "http" else f"{launch.speaks}://"
     argv += ["-b", f"{scheme}127.0.0.1:{launch.port}", "--access-log", str(launch.access_log or "off")]
     argv += ["--keep-alive", "120s"] if launch.idle else []
@@ -116,8 +118,8 @@ def _portico(launch: Launch, executable: Path = PORTICO, environment: Path = PEE
     if launch.applications:
         rows = other_servers.applications(launch.app, launch.applications)
         argv[2:3] = ["-c", str(other_servers.portico(launch.folder, rows)), "--chdir", str(ROOT)]
-    # Flask and Django are installed beside the peers only.
-    borrows = launch.app.startswith(("bench.flask_app", "bench.django_app"))
+    # Flask, Django, gevent and Tornado are installed beside the peers only.
+    borrows = way or launch.app.startswith(("bench.flask_app", "bench.django_app"))
     packages = next(environment.glob("lib/python3*/site-packages"), None) if borrows else None
     return Command(argv, {"PYTHONPATH": str(packages)} if packages else {})
 
@@ -133,6 +135,31 @@ def _portico_dev(launch: Launch, executable: Path) -> Command:
 def dev_label(watcher: str) -> str:
     """Return the name of the row of `portico dev`."""
     return f"portico dev, {watcher}"
+
+
+def way_label(way: str) -> str:
+    """Return the name of the row of portico with `--worker`."""
+    return f"portico {way}"
+
+
+WAYS = ("gevent", "asyncio", "tornado")
+"""Of `portico run --worker`, beside threads."""
+
+
+def _portico_way(way: str) -> Callable[[Launch], Command]:
+    def command(launch: Launch) -> Command:
+        return _portico(launch, way=way)
+
+    return command
+
+
+def _native(server: Callable[[Launch], Command]) -> Callable[[Launch], Command]:
+    """A Tornado application, of the same name, in the place of the WSGI application."""
+
+    def command(launch: Launch) -> Command:
+        return server(replace(launch, app=launch.app.replace("bench.apps:", "bench.tornado_app:")))
+
+    return command
 
 
 def _newer_portico(launch: Launch) -> Command:
@@ -180,6 +207,16 @@ def _gunicorn_h1c(launch: Launch) -> Command:
     return _gunicorn(launch, "-k", "gthread", "--threads", str(launch.threads or 8), *IN_C)
 
 
+def _gunicorn_gevent(launch: Launch) -> Command:
+    # With the parser in C, which is the faster one; as many connections as there may be threads.
+    many = ["--worker-connections", "6000"] if launch.threads else []
+    return _gunicorn(launch, "-k", "gevent", *many, *IN_C)
+
+
+def _gunicorn_tornado(launch: Launch) -> Command:
+    return _gunicorn(launch, "-k", "tornado")
+
+
 def _granian(launch: Launch) -> Command:
     argv = [str(PEERS / "bin/granian"), launch.app, "--interface", "wsgi", "--http", "1", "--no-ws"]
     argv += ["--host", "127.0.0.1", "--port", str(launch.port), "--workers", str(launch.workers)]
@@ -208,6 +245,13 @@ def _uwsgi(launch: Launch) -> Command:
     argv += ["--static-map", f"{other_servers.FILES_PREFIX}={launch.files}"] if launch.files else []
     argv += ["--logto", str(launch.access_log)] if launch.access_log else ["--disable-logging"]
     return Command(argv)
+
+
+def _uwsgi_gevent(launch: Launch) -> Command:
+    found = _uwsgi(replace(launch, threads=None))
+    return replace(
+        found, argv=[*found.argv, "--gevent", str(launch.threads or 1000), "--gevent-early-monkey-patch"]
+    )
 
 
 def _peregrine(launch: Launch) -> Command:
@@ -269,6 +313,10 @@ def _limit(launch: Launch) -> Command:
     return Command([str(LIMIT), str(launch.port), launch.limit_reply])
 
 
+def _named_portico(name: str, command: Callable[[Launch], Command]) -> Server:
+    return Server(name, Role.PORTICO, "portico-server", command, program=PORTICO, is_named=True)
+
+
 SERVERS = (
     Server("C epoll limit", Role.LIMIT, "", _limit, program=LIMIT),
     Server("portico", Role.PORTICO, "portico-server", _portico, True, True, True, PORTICO),
@@ -288,6 +336,26 @@ SERVERS = (
     Server("HAProxy", Role.PEER, "", _haproxy, program=other_servers.HAPROXY, is_named=True),
     Server("WhiteNoise, granian", Role.PEER, "whitenoise", _whitenoise(_granian), is_named=True),
     Server("WhiteNoise, gunicorn", Role.PEER, "whitenoise", _whitenoise(_gunicorn_gthread), is_named=True),
+    *(
+        Server(
+            way_label(way), Role.PORTICO, "portico-server", _portico_way(way), program=PORTICO, is_named=True
+        )
+        for way in WAYS
+    ),
+    Server(
+        "portico tornado, native",
+        Role.PORTICO,
+        "portico-server",
+        _native(_portico_way("tornado")),
+        program=PORTICO,
+        is_named=True,
+    ),
+    Server("gunicorn gevent", Role.PEER, "gunicorn", _gunicorn_gevent, is_named=True),
+    Server("gevent.pywsgi", Role.PEER, "gevent", _launched("pywsgi"), is_named=True),
+    Server("uWSGI gevent", Role.PEER, "uWSGI", _uwsgi_gevent, is_named=True),
+    Server("gunicorn tornado", Role.PEER, "gunicorn", _gunicorn_tornado, is_named=True),
+    Server("gunicorn tornado, native", Role.PEER, "gunicorn", _native(_gunicorn_tornado), is_named=True),
+    Server("tornado, native", Role.PEER, "tornado", _native(_launched("tornado")), is_named=True),
     Server(WEFT, Role.NEWER, "weft-server", _weft, True, True, True),
     Server(PORTICO_ON_NEWER, Role.NEWER, "portico-server", _newer_portico, True, True, True, NEWER_PORTICO),
 )

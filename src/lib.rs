@@ -503,6 +503,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<WorkerStatus>()?;
     module.add_class::<RunningCall>()?;
     module.add_class::<wsgi::file_wrapper::FileWrapper>()?;
+    module.add_class::<wsgi::event_loop::EventLoop>()?;
     wsgi::input::Input::register(module.py())?;
     module.add("RequestBodyError", module.py().get_type::<wsgi::input::RequestBodyError>())?;
     module.add_function(wrap_pyfunction!(log, module)?)?;

@@ -50,6 +50,7 @@ struct ProcessAttributes {
     has_middleware: bool,
     on_interrupt: Option<Py<PyAny>>,
     on_response: Option<Py<PyAny>>,
+    event_loop: Option<Py<PyAny>>,
     routing: Option<RoutingAttributes>,
 }
 
@@ -69,6 +70,8 @@ pub struct Process {
     pub others: Vec<Other>,
     /// Who has started the server.
     pub embedder: Embedder,
+    /// What all calls are tasks of (`portico.event_loops`), where they are not on threads.
+    pub event_loop: Option<Py<PyAny>>,
 }
 
 impl Process {
@@ -107,6 +110,7 @@ impl Process {
             },
             others,
             embedder: Embedder::new(attributes.on_interrupt, attributes.on_response),
+            event_loop: attributes.event_loop,
         })
     }
 }

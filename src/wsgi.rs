@@ -6,6 +6,7 @@
 pub mod disconnect;
 pub mod draining;
 pub mod environ;
+pub mod event_loop;
 pub mod failure;
 pub mod file_wrapper;
 mod forked;
@@ -13,6 +14,7 @@ pub mod input;
 mod ladder;
 mod location;
 mod logged;
+mod parking;
 mod pending;
 mod plain_response;
 mod profile;
@@ -37,14 +39,15 @@ use portico_engine::clock::DateHeader;
 use portico_engine::message::body::Body;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use serve::Parts;
 use start_response::ExchangePool;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use thread::Introduction;
 
-/// One crew thread's means to call the application; owned by that thread, so nothing in it is locked.
-pub struct Bridge<'py> {
-    py: Python<'py>,
+/// The means to call the application, once at a time: those of a crew thread, or of a seat beside others on the thread of an
+/// event loop. Nobody else has it meanwhile, so nothing in it is locked.
+pub struct Bridge {
     introduction: Introduction,
     applications: Vec<Bridged>,
     environ: Box<Environ>,
@@ -61,20 +64,18 @@ struct Bridged {
     pool: Option<ExchangePool>,
 }
 
-impl<'py> Bridge<'py> {
-    /// A bridge for one thread.
+impl Bridge {
+    /// One for the calls that `thread_call` shows.
     pub fn new(
-        py: Python<'py>,
+        py: Python<'_>,
         introduction: Introduction,
-        applications: &[Served],
-        environ: &Environ,
-        embedder: &Embedder,
+        parts: &Parts,
         thread_call: Arc<ThreadCall>,
-    ) -> PyResult<Bridge<'py>> {
+    ) -> PyResult<Bridge> {
+        let Parts { served, environ, embedder } = parts;
         Ok(Bridge {
-            py,
             introduction,
-            applications: applications.iter().map(|one| Bridged { served: one.for_thread(py), pool: None }).collect(),
+            applications: served.iter().map(|one| Bridged { served: one.for_thread(py), pool: None }).collect(),
             environ: environ.for_thread(py, Extensions::new(thread_call.clone()))?,
             embedder: embedder.clone(),
             thread_call,
@@ -82,16 +83,35 @@ impl<'py> Bridge<'py> {
             logged_keys: LoggedKeys::default(),
         })
     }
+
+    /// The next call is a part of `task`, until `end_task`.
+    pub fn begin_task(&self, task: Py<PyAny>) {
+        self.thread_call.begin_task(task);
+    }
+
+    /// It was.
+    pub fn end_task(&self) {
+        self.thread_call.end_task();
+    }
 }
 
-impl Caller for Bridge<'_> {
+/// A bridge of a thread that is attached to the interpreter.
+pub struct Attached<'a, 'py> {
+    /// That it is.
+    pub py: Python<'py>,
+    /// The bridge.
+    pub bridge: &'a mut Bridge,
+}
+
+impl Caller for Attached<'_, '_> {
     fn outside<T: Send>(&mut self, wait: impl FnOnce() -> T + Send) -> T {
         self.py.detach(wait)
     }
 
     fn call(&mut self, call: &mut Call<'_>) -> Outcome {
-        let Bridge { py, introduction, applications, environ, embedder, thread_call, date, logged_keys } = self;
-        let py = *py;
+        let py = self.py;
+        let Bridge { introduction, applications, environ, embedder, thread_call, date, logged_keys } =
+            &mut *self.bridge;
         introduction.make(py);
         let Call { inbound, sender, application, mounted, cell, started_ns, resources, said, .. } = *call;
         let Some(Bridged { served: application, pool }) = applications.get_mut(application) else {
@@ -118,7 +138,7 @@ impl Caller for Bridge<'_> {
             }
         };
         let body = call.body.take().unwrap_or(Body::Empty);
-        let parts = RequestParts { resources, cell, inbound, body, sender, mounted };
+        let parts = RequestParts { resources, cell, waits: &thread_call.waits, inbound, body, sender, mounted };
         let (mut input, mut watched) = (None, None);
         thread_call.enter(started_ns);
         // A panic here is a mistake of the bridge: one response with 500, and everybody else is served.

@@ -4,7 +4,7 @@
 #
 # The reverse proxies come with services, which Debian starts at once and at every boot. The tests start their own
 # processes, so nothing is started here, and what was not installed before is switched off for the next boot too.
-packages='chromium curl iproute2 faketime nginx apache2 haproxy openssl strace php-fpm uwsgi-core uwsgi-plugin-python3 dnsmasq-base rsyslog'
+packages='chromium curl iproute2 faketime nginx apache2 haproxy openssl strace php-fpm uwsgi-core uwsgi-plugin-python3 dnsmasq-base rsyslog postgresql'
 
 policy=/usr/sbin/policy-rc.d
 aside=/usr/sbin/policy-rc.d.before-portico

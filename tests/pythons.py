@@ -28,8 +28,8 @@ TESTS = (
 )
 DEPENDENCIES = ("click>=8.1", "tomli>=1.1; python_version < '3.11'")
 """Those of pyproject.toml: the wheel itself is installed without a look at a registry."""
-NOT_RUN = ("ruff", "mypy")
-"""Of tests/requirements.txt: they look at the source, whose Python is one."""
+NOT_RUN = ("ruff", "mypy", "psycopg", "psycogreen", "grpcio")
+"""Of tests/requirements.txt: they look at the source, whose Python is one, or are of tests/ways alone."""
 ASK = """
 import sys, sysconfig
 print(*sys.version_info[:2], sysconfig.get_config_var("Py_GIL_DISABLED") or 0)

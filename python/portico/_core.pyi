@@ -16,6 +16,7 @@ __all__ = [
     "CounterSeries",
     "Data",
     "EndOfRequest",
+    "EventLoop",
     "FileWrapper",
     "GaugeSeries",
     "HistogramSeries",
@@ -360,6 +361,36 @@ def serve(
     May be called again, and on several threads at the same time, each with listeners and a slot of its own.
     Returns True when everything in flight was responded to, False when something was aborted.
     """
+
+@final
+class EventLoop:
+    """A server, as the thread of an event loop has it (`portico.types.EventLoop`).
+
+    The loop watches `fileno()`, and has a turn when that is readable: `begin_turn`, then a task for each
+    request, until `is_due` says no. Before it waits for events, it calls `end_turn`.
+    """
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable while there is something to do."""
+    def begin_turn(self) -> tuple[list[int], list[Any], list[Any]]:
+        """Return what there is to do beside requests.
+
+        The numbers of waits that are over, the tasks in which RequestTimeout is to be raised, and what is to
+        be called in tasks of their own.
+        """
+    def is_due(self) -> bool:
+        """Say whether a request waits, or the server has ended; if not, `fileno()` says when one does."""
+    def end_turn(self) -> None:
+        """Say that the loop has nothing to do."""
+    def queued(self) -> int:
+        """Return how many requests wait."""
+    def is_over(self) -> bool:
+        """Say whether the server has ended."""
+    def call_next(self, task: object, /) -> bool:
+        """Call the application for the next request, as a part of `task`, if one waits.
+
+        False where none does, where as many calls run as may, or where others are to have their turn.
+        """
 
 def before_fork() -> None:
     """Say that the process is about to fork: from now on a close ends a connection whoever holds it too."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Below these the first thread, which calls the application too, has come to that.
-_STARTERS = tuple(os.path.join(_FOLDER, name, "") for name in ("process", "embedding", "dev"))
+_STARTERS = tuple(os.path.join(_FOLDER, name, "") for name in ("process", "embedding", "dev", "event_loops"))
 # Of a stack that is deeper, the innermost frames.
 _MOST_FRAMES = 40
 # The same for what the supervisor is to know, and of each line of it.

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from portico import _core
 
 Environ: TypeAlias = dict[str, Any]
 ExcInfo: TypeAlias = (
@@ -28,6 +31,19 @@ class StartResponse(Protocol):
 WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 OnInterrupt: TypeAlias = Callable[[BaseException], object]
 OnResponse: TypeAlias = Callable[[int, int], object]
+
+
+class EventLoop(Protocol):
+    """What has many calls of the application at a time on one thread (`portico.event_loops`)."""
+
+    def prepare(self) -> None:
+        """Change what the application will import; in a worker, before anything of it is imported."""
+
+    def run(self, calls: _core.EventLoop, /) -> None:
+        """Run the loop on the main thread until `calls.is_over()`."""
+
+    def park(self, number: int, /) -> None:
+        """Give the thread up until `calls.begin_turn()` says that the wait with this number is over."""
 
 
 class ErrorLog(Protocol):
@@ -191,6 +207,7 @@ class EngineProcess(Protocol):
     the thread of each call after its end, with the status (499 if the client had left before, 0 if there was
     none) and the number of bytes of the body.
 
+    `event_loop` is what runs the calls, on the thread that `serve` is called on; None if they have threads.
     `routing` is None for a server of one application.
     """
 
@@ -212,4 +229,5 @@ class EngineProcess(Protocol):
     has_middleware: bool
     on_interrupt: OnInterrupt | None
     on_response: OnResponse | None
+    event_loop: EventLoop | None
     routing: EngineRouting | None

@@ -7,6 +7,7 @@
 
 use super::failure;
 use super::forked::end_child;
+use super::parking::{Aside, Waits};
 use super::pending::PendingResponse;
 use super::thread;
 use crate::shown::type_name;
@@ -31,6 +32,8 @@ pub struct ClientListener {
     /// Knows the connection, as long as a response is due.
     response: Arc<Mutex<PendingResponse>>,
     application: Arc<str>,
+    /// Where callbacks are called, if not on the watcher's thread.
+    waits: Waits,
 }
 
 #[derive(Default)]
@@ -53,9 +56,9 @@ struct Watch {
 
 impl ClientListener {
     /// The clients of one `response` after the other, by the application called `application`.
-    pub fn new(application: Arc<str>, response: Arc<Mutex<PendingResponse>>) -> Arc<ClientListener> {
+    pub fn new(application: Arc<str>, response: Arc<Mutex<PendingResponse>>, waits: Waits) -> Arc<ClientListener> {
         let (is_over, has_watch) = (AtomicBool::new(true), AtomicBool::new(false));
-        Arc::new(ClientListener { is_over, has_watch, registrations: Mutex::default(), response, application })
+        Arc::new(ClientListener { is_over, has_watch, registrations: Mutex::default(), response, application, waits })
     }
 
     /// The name of the application.
@@ -80,8 +83,8 @@ impl ClientListener {
         if let Some((callbacks, resources)) = self.close()
             && !callbacks.is_empty()
         {
-            let (callbacks, application) = (Mutex::new(callbacks), self.application.clone());
-            resources.disconnects.tell(Arc::new(LateListener { callbacks, application }));
+            let (callbacks, application, waits) = (Mutex::new(callbacks), self.application.clone(), self.waits.clone());
+            resources.disconnects.tell(Arc::new(LateCallbacks { callbacks, application, waits }));
         }
     }
 
@@ -150,31 +153,56 @@ impl ClientListener {
 }
 
 impl DisconnectListener for ClientListener {
-    fn on_disconnect(&self, token: u64) {
-        // Nothing is to be told any more where the interpreter is on its way out.
-        let _ = thread::attach(|py, _| {
-            // Each is taken only when it is called: the response may end while one runs.
-            while let Some(callback) = self.take_callback(token) {
-                call(py, &callback, &self.application);
-            }
-        });
+    fn on_disconnect(self: Arc<Self>, token: u64) {
+        let waits = self.waits.clone();
+        tell(&waits, DueCallbacks { client: self, token });
+    }
+}
+
+/// The callbacks of a watch.
+struct DueCallbacks {
+    client: Arc<ClientListener>,
+    token: u64,
+}
+
+impl Aside for DueCallbacks {
+    fn run(&self, py: Python<'_>) {
+        // Each is taken only when it is called: the response may end while one runs.
+        while let Some(callback) = self.client.take_callback(self.token) {
+            call(py, &callback, &self.client.application);
+        }
     }
 }
 
 /// Callbacks of a response that has ended because its client had left.
-struct LateListener {
+struct LateCallbacks {
     callbacks: Mutex<Vec<Py<PyAny>>>,
     application: Arc<str>,
+    waits: Waits,
 }
 
-impl DisconnectListener for LateListener {
-    fn on_disconnect(&self, _token: u64) {
-        let _ = thread::attach(|py, _| {
-            let callbacks = std::mem::take(&mut *lock(&self.callbacks));
-            for callback in callbacks {
-                call(py, &callback, &self.application);
-            }
-        });
+impl DisconnectListener for LateCallbacks {
+    fn on_disconnect(self: Arc<Self>, _token: u64) {
+        let waits = self.waits.clone();
+        tell(&waits, self);
+    }
+}
+
+impl Aside for Arc<LateCallbacks> {
+    fn run(&self, py: Python<'_>) {
+        let callbacks = std::mem::take(&mut *lock(&self.callbacks));
+        for callback in callbacks {
+            call(py, &callback, &self.application);
+        }
+    }
+}
+
+/// Calls callbacks where the calls are: tasks of an event loop, or the watcher's thread, which is the calling one.
+fn tell(waits: &Waits, callbacks: impl Aside + 'static) {
+    match waits {
+        Waits::InLoop(parking) => parking.do_aside(Box::new(callbacks)),
+        // Nothing is to be told any more where the interpreter is on its way out.
+        Waits::OnThread => drop(thread::attach(|py, _| callbacks.run(py))),
     }
 }
 

@@ -15,6 +15,7 @@ use super::disconnect::Callables;
 use super::draining::Draining;
 use super::input::Input;
 use super::ladder::{ExtendDeadline, Extensions};
+use super::parking::Waits;
 use super::proxy_errors::ProxyErrors;
 use super::recent::{Recent, hash_of_number, hash_of_text};
 use super::references::is_only_ours;
@@ -124,6 +125,8 @@ pub struct RequestParts<'a> {
     pub resources: &'a Arc<Resources>,
     /// The call's cell of the scoreboard.
     pub cell: usize,
+    /// How the call waits for its client.
+    pub waits: &'a Waits,
     /// The head.
     pub inbound: &'a Inbound,
     /// The body.
@@ -544,7 +547,7 @@ impl Environ {
         environ: &Bound<'_, PyDict>,
         call: RequestParts<'_>,
     ) -> PyResult<Option<Py<Input>>> {
-        let RequestParts { resources, cell, inbound, body, .. } = call;
+        let RequestParts { resources, cell, waits, inbound, body, .. } = call;
         let length = match &body {
             Body::Empty if inbound.head.framing == portico_wire::Framing::Empty => return Ok(None),
             Body::Empty => Some(0),
@@ -562,7 +565,7 @@ impl Environ {
             resources.notices.unsized_body.warn(|| unsized_body(resources, inbound));
         }
         let input = self.spare.take().map_or_else(|| Input::empty(py), Ok)?;
-        input.get().begin(py, resources, cell, inbound.bytes(), body)?;
+        input.get().begin(py, (resources, cell, waits), inbound.bytes(), body)?;
         environ.set_item(&self.keys.input, &input)?;
         Ok(Some(input))
     }

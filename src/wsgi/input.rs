@@ -7,6 +7,7 @@
 
 mod source;
 
+use super::parking::Waits;
 use super::references::{is_only_ours, is_unshared};
 use crate::shown::type_name;
 use portico_engine::lock::lock;
@@ -70,8 +71,7 @@ impl Input {
     pub fn begin(
         &self,
         py: Python<'_>,
-        resources: &Arc<Resources>,
-        cell: usize,
+        (resources, cell, waits): (&Arc<Resources>, usize, &Waits),
         bytes: &[u8],
         body: Body,
     ) -> PyResult<()> {
@@ -81,7 +81,7 @@ impl Input {
             Body::Spooled(spool) => InputState::Open(Box::new(BodySource::kept(spool.into_kept()?, None))),
             Body::Streamed(stream) => {
                 let Stream { spooled, rest } = *stream;
-                let incoming = Incoming { rest, resources: resources.clone(), cell };
+                let incoming = Incoming { rest, resources: resources.clone(), cell, waits: waits.clone() };
                 InputState::Open(Box::new(BodySource::kept(spooled.into_kept()?, Some(incoming))))
             }
         };

@@ -5,6 +5,7 @@
 //! hit another: it is raised while the call is marked, and the call takes it back when it leaves, if it has not come by
 //! then. Both are attached to the interpreter, and where there is no global lock the mark makes one wait for the other.
 
+use super::parking::{Parking, Waits};
 use super::pending::{PendingResponse, WriteState};
 use super::plain_response::{GATEWAY_TIMEOUT, plain_response};
 use super::watched::Watched;
@@ -19,6 +20,7 @@ use portico_engine::scoreboard::{SlotRef, UnfinishedCall};
 use portico_engine::slow_calls::{SlowCalls, Stand};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::collections::VecDeque;
@@ -27,7 +29,7 @@ use std::ptr;
 use std::sync::atomic::{
     AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Builder};
 use std::time::Duration;
 
@@ -51,6 +53,10 @@ pub struct ThreadCall {
     running: AtomicU64,
     /// The response that is due, of this call and of those that use the same again.
     response: Mutex<Option<Arc<Mutex<PendingResponse>>>>,
+    /// The task of an event loop that the call is a part of, if it is.
+    task: Mutex<Option<Py<PyAny>>>,
+    /// How its calls wait for their clients.
+    pub waits: Waits,
     /// What profiles see of it.
     pub watched: Watched,
 }
@@ -94,6 +100,22 @@ impl ThreadCall {
         }
     }
 
+    /// The next call is a part of `task`.
+    pub fn begin_task(&self, task: Py<PyAny>) {
+        *lock(&self.task) = Some(task);
+    }
+
+    /// No call is a part of it any more.
+    pub fn end_task(&self) {
+        // Dropped when nothing is locked.
+        let _task = lock(&self.task).take();
+    }
+
+    /// The task that the call is a part of.
+    fn task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        lock(&self.task).as_ref().map(|task| task.clone_ref(py))
+    }
+
     /// The response that the next calls have.
     pub fn set_response(&self, response: &Arc<Mutex<PendingResponse>>) {
         *lock(&self.response) = Some(response.clone());
@@ -108,6 +130,14 @@ impl ThreadCall {
             self.set_exception(Some(exception));
             self.running.store(started_ns | RAISED, Release);
         }
+    }
+
+    /// Says that something is raised in the call that began at `started_ns`, if it still runs: in this task, by the caller.
+    fn will_be_raised(&self, py: Python<'_>, started_ns: u64) -> Option<Py<PyAny>> {
+        let running = self.running.load(Acquire);
+        let is_same = running & !RAISED == started_ns;
+        let is_marked = is_same && self.running.compare_exchange(running, started_ns | RAISED, AcqRel, Acquire).is_ok();
+        if is_marked { self.task(py) } else { None }
     }
 
     /// Sets what the thread raises next, in place of what it was to raise.
@@ -179,6 +209,10 @@ pub struct Ladder {
     /// Who is told where calls stand.
     slow_calls: Arc<SlowCalls>,
     calls: Mutex<Vec<Arc<ThreadCall>>>,
+    /// Where calls park, if they are tasks of an event loop.
+    parking: OnceLock<Arc<Parking>>,
+    /// Of those, the calls in which RequestTimeout is to be raised: their cells and starts.
+    late: Mutex<Vec<(usize, u64)>>,
     waiting: Mutex<Waiting>,
     /// Whether somebody profiles.
     pub watches_calls: Arc<AtomicBool>,
@@ -208,7 +242,15 @@ impl Ladder {
     /// One without calls yet.
     pub fn new(slot: SlotRef, slow_calls: Arc<SlowCalls>) -> Arc<Ladder> {
         let watches_calls = Arc::default();
-        Arc::new(Ladder { slot, slow_calls, calls: Mutex::default(), waiting: Mutex::default(), watches_calls })
+        Arc::new(Ladder {
+            slot,
+            slow_calls,
+            calls: Mutex::default(),
+            parking: OnceLock::new(),
+            late: Mutex::default(),
+            waiting: Mutex::default(),
+            watches_calls,
+        })
     }
 
     /// The calls of the calling thread, in cell `cell`.
@@ -216,15 +258,38 @@ impl Ladder {
     /// # Errors
     /// What the interpreter raises.
     pub fn call_of_thread(&self, py: Python<'_>, cell: usize) -> PyResult<Arc<ThreadCall>> {
-        let ident = py.import("_thread")?.call_method0("get_ident")?.extract()?;
-        let (running, response) = (AtomicU64::new(0), Mutex::default());
+        self.call_of_task(py, cell, Waits::OnThread)
+    }
+
+    /// The same, where they wait as `waits` says.
+    ///
+    /// # Errors
+    /// What the interpreter raises.
+    pub fn call_of_task(&self, py: Python<'_>, cell: usize, waits: Waits) -> PyResult<Arc<ThreadCall>> {
+        #[expect(unsafe_code, reason = "pyo3 has no safe way to it, and what Python has for it may have been patched")]
+        // SAFETY: it asks the system, and takes nothing.
+        let ident = unsafe { ffi::PyThread_get_thread_ident() };
+        let (running, response, task) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
         let watched = Watched::new(self.watches_calls.clone());
         let (slot, frames_below) = (self.slot.clone(), frames_of_thread(py)?);
-        let its_call = Arc::new(ThreadCall { slot, cell, ident, frames_below, running, response, watched });
+        let its_call =
+            Arc::new(ThreadCall { slot, cell, ident, frames_below, running, response, task, waits, watched });
         let mut calls = lock(&self.calls);
         calls.retain(|other| other.cell != cell);
         calls.push(its_call.clone());
         Ok(its_call)
+    }
+
+    /// Calls are tasks of an event loop, and wait there.
+    pub fn park_at(&self, parking: Arc<Parking>) {
+        // A second one would be a second loop in this one's place.
+        let _ = self.parking.set(parking);
+    }
+
+    /// The tasks in which RequestTimeout is to be raised. On the thread of the event loop, which raises it there now.
+    pub fn take_late(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        let late = std::mem::take(&mut *lock(&self.late));
+        late.into_iter().filter_map(|(cell, started_ns)| self.call(cell)?.will_be_raised(py, started_ns)).collect()
     }
 
     /// Takes an order; does not wait.
@@ -287,14 +352,24 @@ impl Ladder {
         let Some(call) = self.call(order.cell) else { return Ok(()) };
         // Imported at the first such call only: workers import as little as possible.
         let deadlines = py.import("portico.deadlines")?;
+        let task = call.task(py);
         if order.measure == Measure::Interrupt {
-            call.raise(order.started_ns, &deadlines.getattr("RequestTimeout")?);
+            if task.as_ref().is_some_and(|task| !is_current(py, task)) {
+                // It has given the thread up: the loop raises it when it has its turn.
+                lock(&self.late).push((order.cell, order.started_ns));
+            } else {
+                call.raise(order.started_ns, &deadlines.getattr("RequestTimeout")?);
+            }
+            if let Some(parking) = self.parking.get() {
+                // Also where the task has the thread: whether the loop turns tells whether others are held up.
+                parking.summon();
+            }
             return Ok(());
         }
-        let frames = current_frames(py)?;
+        let frame = frame_of(py, &call)?;
         // After that: what runs now has run when the stack was taken.
         if call.started_ns() == Some(order.started_ns)
-            && let Some(frame) = frames.get_item(call.ident)?
+            && let Some(frame) = frame
         {
             let stack = describe_stack(&frame)?;
             log(Level::Warning, &format!("{}\n{stack}", order.sentence));
@@ -310,12 +385,31 @@ impl Ladder {
     /// The stacks of the calls in these cells, as far as they can be had. Waits for the interpreter.
     pub fn stacks_of(&self, cells: &[usize]) -> Vec<Option<String>> {
         let stacks = Python::try_attach(|py| -> PyResult<Vec<Option<String>>> {
-            let frames = current_frames(py)?;
-            let stack_of = |cell: &usize| describe_stack(&frames.get_item(self.call(*cell)?.ident).ok()??).ok();
+            let stack_of = |cell: &usize| describe_stack(&frame_of(py, &*self.call(*cell)?).ok()??).ok();
             Ok(cells.iter().map(stack_of).collect())
         });
         stacks.and_then(Result::ok).unwrap_or_default()
     }
+}
+
+/// Where a call is: in a task that has given its thread up, or on its thread.
+fn frame_of<'py>(py: Python<'py>, call: &ThreadCall) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if let Some(task) = call.task(py)
+        && let Some(frame) = parked_frame(py, &task)
+    {
+        return Ok(Some(frame));
+    }
+    current_frames(py)?.get_item(call.ident)
+}
+
+/// Where a task stands that has given its thread up; none if it has not.
+fn parked_frame<'py>(py: Python<'py>, task: &Py<PyAny>) -> Option<Bound<'py, PyAny>> {
+    task.bind(py).getattr(intern!(py, "gr_frame")).ok().filter(|frame| !frame.is_none())
+}
+
+/// Whether a task has the thread.
+fn is_current(py: Python<'_>, task: &Py<PyAny>) -> bool {
+    parked_frame(py, task).is_none()
 }
 
 /// Where the threads are, by their numbers for the interpreter.

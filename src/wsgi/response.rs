@@ -9,7 +9,7 @@ use super::ladder::ThreadCall;
 use super::location;
 use super::pending::{PendingResponse, WriteState};
 use super::plain_response::{GATEWAY_TIMEOUT, plain_response};
-use super::start_response::{PythonExchange, send_block, write_block};
+use super::start_response::{PythonExchange, Unsent, send_block, write_block};
 use portico_engine::access_log::record::CLIENT_CLOSED_REQUEST;
 use portico_engine::calls::Outcome;
 use portico_engine::clock::DateHeader;
@@ -38,9 +38,12 @@ impl From<PyErr> for Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(_: std::io::Error) -> Self {
-        Failure::Client
+impl From<Unsent> for Failure {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Gone(_) => Failure::Client,
+            Unsent::Raised(error) => Failure::Application(error),
+        }
     }
 }
 
@@ -48,6 +51,7 @@ impl From<std::io::Error> for Failure {
 struct Sending<'a> {
     py: Python<'a>,
     exchange: &'a PythonExchange,
+    call: &'a ThreadCall,
     date: &'a mut DateHeader,
     label: RequestLabel<'a>,
     status: u16,
@@ -60,13 +64,13 @@ struct Sending<'a> {
 pub fn send<'a>(
     py: Python<'a>,
     exchange: &'a PythonExchange,
-    call: &ThreadCall,
+    call: &'a ThreadCall,
     result: PyResult<Bound<'a, PyAny>>,
     date: &'a mut DateHeader,
     label: RequestLabel<'a>,
 ) -> Outcome {
     end_child(py, &label, result.as_ref().err());
-    let mut sending = Sending { py, exchange, date, label, status: 0, body_bytes: 0, is_abandoned: false };
+    let mut sending = Sending { py, exchange, call, date, label, status: 0, body_bytes: 0, is_abandoned: false };
     let sent = match result {
         Ok(result) => {
             let sent = sending.body(&result);
@@ -139,7 +143,7 @@ impl Sending<'_> {
         if responder.has_body() && allowed < whole {
             self.log_excess();
         }
-        let sent = write_block(self.py, &mut responder, block, allowed, true);
+        let sent = write_block(self.py, self.call, &mut responder, block, allowed, true);
         self.body_bytes = responder.body_bytes;
         self.is_abandoned = responder.is_abandoned;
         if responder.is_short() {
@@ -234,7 +238,7 @@ impl Sending<'_> {
                 self.log_excess();
                 return self.last_block(responder, None);
             }
-            let sent = send_block(self.py, &mut responder, &self.exchange.client, block);
+            let sent = send_block(self.py, self.call, &mut responder, &self.exchange.client, block);
             self.body_bytes = responder.body_bytes;
             lock(&self.exchange.response).responder = Some(responder);
             sent?;
@@ -262,9 +266,9 @@ impl Sending<'_> {
             if let Some(named) = responder.named_in(&response.head) {
                 let head = std::mem::take(&mut response.head);
                 drop(response);
-                self.named_file(responder, &head, &named);
+                let sent = self.named_file(responder, &head, &named);
                 lock(&self.exchange.response).head = head;
-                return Ok(None);
+                return sent.map(|()| None);
             }
             responder.start(&response.head, known_length(&response.head), self.date);
         }
@@ -273,16 +277,21 @@ impl Sending<'_> {
 
     /// Sends the file that `head` has `named`, in place of a body, and ends the response.
     #[cold]
-    fn named_file(&mut self, responder: Responder, head: &ResponseHead, named: &NamedFile) {
+    fn named_file(&mut self, responder: Responder, head: &ResponseHead, named: &NamedFile) -> Result<(), Failure> {
         self.exchange.client.end();
-        let Sending { py, label, date, .. } = self;
-        let sent = py.detach(|| named_response::send(responder, head, named, label.inbound, date));
+        let Sending { py, call, label, date, .. } = self;
+        let resources = responder.connection().resources.clone();
+        let sending = named_response::send(responder, head, named, label.inbound, date);
+        let Some(sent) = call.waits.wait_out(*py, &resources, call.cell(), sending)? else {
+            return Err(Failure::Client);
+        };
         self.status = sent.status;
         self.body_bytes = sent.body_bytes;
         self.is_abandoned = sent.is_abandoned;
         if let Some(why) = sent.why_not {
             self.label.log_violation(&format!("{why}; responded with {}", sent.status));
         }
+        Ok(())
     }
 
     /// The responder as it is; an error if `start_response` was not called.
@@ -378,7 +387,7 @@ impl Sending<'_> {
         self.is_abandoned = responder.is_abandoned;
         let body = PyBytes::new(self.py, if responder.has_body() { &body[..] } else { b"" });
         self.body_bytes = body.as_bytes().len() as u64;
-        if write_block(self.py, &mut responder, &body, body.as_bytes().len(), true).is_err() {
+        if write_block(self.py, self.call, &mut responder, &body, body.as_bytes().len(), true).is_err() {
             responder.abort();
         }
     }

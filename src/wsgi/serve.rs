@@ -1,12 +1,12 @@
 //! A server of a Python application: the engine is made, its crew threads attach to the interpreter, and all ends here.
 
-use super::Bridge;
 use super::draining::Draining;
 use super::environ::{Common, Environ};
 use super::failure::Served;
 use super::ladder::Ladder;
 use super::profile::Profiler;
-use super::{failure, released, thread};
+use super::thread::Introduction;
+use super::{Attached, Bridge, event_loop, failure, released, thread};
 use crate::embedder::Embedder;
 use crate::process::Process;
 use crate::wakeup::Wakeup;
@@ -48,8 +48,8 @@ fn make(
     slot: SlotRef,
 ) -> PyResult<(Engine, PythonApplication, Arc<Profiler>)> {
     let (settings, process) = read()?;
-    let (multithread, script_name) = (settings.threads > 1, settings.script_name.clone());
-    let Process { engine: of_engine, wakeup, multiprocess, errors, names, others, embedder } = process;
+    let (multithread, script_name) = (settings.most_calls() > 1, settings.script_name.clone());
+    let Process { engine: of_engine, wakeup, multiprocess, errors, names, others, embedder, event_loop } = process;
     let engine = Engine::new(settings, of_engine, slot.clone())
         .map_err(|error| PyOSError::new_err(format!("cannot make the I/O runtime: {error}")))?;
     let (ladder, is_free_threaded) = (Ladder::new(slot.clone(), engine.slow_calls()), is_free_threaded(py));
@@ -79,7 +79,8 @@ fn make(
     thread::prepare(py)?;
     let others = others.into_iter().map(|other| Served::new(py, other.callable, other.names));
     let served = [Served::new(py, application, names)].into_iter().chain(others).collect();
-    let application = PythonApplication { served, environ, embedder, ladder, is_free_threaded };
+    let parts = Arc::new(Parts { served, environ, embedder });
+    let application = PythonApplication { parts, ladder, is_free_threaded, event_loop };
     Ok((engine, application, profiler))
 }
 
@@ -99,13 +100,23 @@ fn handle_signals(py: Python<'_>, wakeup: Option<&Wakeup>, embedder: &Embedder) 
     }
 }
 
-/// What every crew thread makes its bridge from.
+/// What every bridge is made from.
+pub struct Parts {
+    /// The applications.
+    pub served: Vec<Served>,
+    /// What environ begins as.
+    pub environ: Box<Environ>,
+    /// Who has started the server.
+    pub embedder: Embedder,
+}
+
+/// What the engine's threads call.
 struct PythonApplication {
-    served: Vec<Served>,
-    environ: Box<Environ>,
-    embedder: Embedder,
+    parts: Arc<Parts>,
     ladder: Arc<Ladder>,
     is_free_threaded: bool,
+    /// What all calls are tasks of, where they are not on threads.
+    event_loop: Option<Py<PyAny>>,
 }
 
 /// Whether threads of this interpreter compute at the same time (PEP 703).
@@ -119,18 +130,32 @@ impl Application for PythonApplication {
     fn run(&self, thread: CrewThread<'_>) -> Result<(), String> {
         // Fails where the interpreter is on its way out.
         let ran = thread::attach(|py, introduction| {
-            let thread_call = self.ladder.call_of_thread(py, thread.cell());
-            let bridge = thread_call.and_then(|thread_call| {
-                Bridge::new(py, introduction, &self.served, &self.environ, &self.embedder, thread_call)
-            });
-            let mut bridge = bridge.map_err(|error| error.to_string())?;
-            thread.serve(&mut bridge);
-            Ok(())
+            let ran = match &self.event_loop {
+                None => self.serve_on(py, introduction, thread),
+                Some(event_loop) => thread.into_loop().map_err(PyErr::from).and_then(|thread| {
+                    event_loop::run(py, event_loop, thread, self.ladder.clone(), self.parts.clone())
+                }),
+            };
+            ran.map_err(|error| error.to_string())
         });
         ran.unwrap_or_else(|| Err("the interpreter has ended".into()))
     }
 
     fn computes_in_parallel(&self) -> bool {
         self.is_free_threaded
+    }
+
+    fn has_event_loop(&self) -> bool {
+        self.event_loop.is_some()
+    }
+}
+
+impl PythonApplication {
+    /// Serves on a thread of the crew's.
+    fn serve_on(&self, py: Python<'_>, introduction: Introduction, thread: CrewThread<'_>) -> PyResult<()> {
+        let thread_call = self.ladder.call_of_thread(py, thread.cell())?;
+        let mut bridge = Bridge::new(py, introduction, &self.parts, thread_call)?;
+        thread.serve(&mut Attached { py, bridge: &mut bridge });
+        Ok(())
     }
 }

@@ -46,6 +46,7 @@ pub struct StartResponse {
 pub struct Write {
     response: Arc<Mutex<PendingResponse>>,
     client: Arc<ClientListener>,
+    call: Arc<ThreadCall>,
 }
 
 /// What one call of the application needs.
@@ -78,7 +79,7 @@ impl ExchangePool {
     }
 
     fn make(&self, py: Python<'_>) -> PyResult<PythonExchange> {
-        let exchange = PythonExchange::new(py, &self.application)?;
+        let exchange = PythonExchange::new(py, &self.application, &self.call)?;
         self.call.set_response(&exchange.response);
         Ok(exchange)
     }
@@ -123,10 +124,10 @@ impl ExchangePool {
 }
 
 impl PythonExchange {
-    fn new(py: Python<'_>, application: &Arc<str>) -> PyResult<PythonExchange> {
+    fn new(py: Python<'_>, application: &Arc<str>, call: &Arc<ThreadCall>) -> PyResult<PythonExchange> {
         let response = Arc::new(Mutex::new(PendingResponse::default()));
-        let client = ClientListener::new(application.clone(), response.clone());
-        let write = Py::new(py, Write { response: response.clone(), client: client.clone() })?;
+        let client = ClientListener::new(application.clone(), response.clone(), call.waits.clone());
+        let write = Py::new(py, Write { response: response.clone(), client: client.clone(), call: call.clone() })?;
         let bound_to = Py::new(py, StartResponse { response: response.clone(), write })?;
         let start_response = bound_to.getattr(py, intern!(py, "start_response"))?;
         let callables = Callables::new(py, &client)?;
@@ -383,7 +384,7 @@ impl Write {
             responder.start(&response.head, None, &mut DateHeader::default());
         }
         drop(response);
-        let sent = send_block(py, &mut responder, &self.client, block);
+        let sent = send_block(py, &self.call, &mut responder, &self.client, block);
         let mut response = lock(&self.response);
         if response.write == WriteState::Closed {
             drop(response);
@@ -394,7 +395,24 @@ impl Write {
         response.write = WriteState::Idle;
         response.gone |= sent.is_err();
         drop(response);
-        sent.map_err(|error| PyConnectionError::new_err(format!("the client is gone: {error}")))
+        sent.map_err(|unsent| match unsent {
+            Unsent::Gone(error) => PyConnectionError::new_err(format!("the client is gone: {error}")),
+            Unsent::Raised(error) => error,
+        })
+    }
+}
+
+/// Why a block was not sent.
+pub enum Unsent {
+    /// The client is gone.
+    Gone(io::Error),
+    /// Something was thrown into the call while it waited for the client.
+    Raised(PyErr),
+}
+
+impl From<io::Error> for Unsent {
+    fn from(error: io::Error) -> Self {
+        Unsent::Gone(error)
     }
 }
 
@@ -402,10 +420,11 @@ impl Write {
 /// the interpreter, while the client is slow.
 pub fn send_block(
     py: Python<'_>,
+    call: &ThreadCall,
     responder: &mut Responder,
     client: &ClientListener,
     block: &Bound<'_, PyBytes>,
-) -> io::Result<()> {
+) -> Result<(), Unsent> {
     let length = usize::try_from(responder.remaining()).unwrap_or(usize::MAX).min(block.as_bytes().len());
     if length == 0 {
         return Ok(());
@@ -414,18 +433,19 @@ pub fn send_block(
         // All that was declared: the client has what it wanted.
         client.end();
     }
-    write_block(py, responder, block, length, false)
+    write_block(py, call, responder, block, length, false)
 }
 
 /// Sends the first `length` bytes of a block, the `last` one of the response or not. What a full socket does not take is
 /// queued, outside the interpreter.
 pub fn write_block(
     py: Python<'_>,
+    call: &ThreadCall,
     responder: &mut Responder,
     block: &Bound<'_, PyBytes>,
     length: usize,
     last: bool,
-) -> io::Result<()> {
+) -> Result<(), Unsent> {
     let bytes = block.as_bytes().get(..length).unwrap_or_default();
     let sent = if responder.compresses_blocks() && length > COMPRESSED_ATTACHED_BYTES {
         py.detach(|| responder.block(bytes, last))
@@ -437,7 +457,13 @@ pub fn write_block(
         Sent::Full(offset) => {
             // Shared, not copied.
             let owned = Box::new(SharedBytes(Some(block.clone().into())));
-            py.detach(|| responder.queue(owned, offset, length, last))
+            let resources = responder.connection().resources.clone();
+            let queued = call.waits.wait_out(py, &resources, call.cell(), responder.queue(owned, offset, length, last));
+            // A server that has ended sends nothing any more.
+            queued
+                .map_err(Unsent::Raised)?
+                .unwrap_or_else(|| Err(io::ErrorKind::BrokenPipe.into()))
+                .map_err(Unsent::Gone)
         }
     }
 }

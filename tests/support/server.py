@@ -22,6 +22,9 @@ from support.recorder_client import RecorderClient
 from support.waiting import wait_until
 
 TESTS = Path(__file__).resolve().parent.parent
+WORKER = os.environ.get("PORTICO_WORKER", "threads")
+"""The way to execute that the tests are run for."""
+CALLS_AT_A_TIME = "--threads" if WORKER == "threads" else "--greenlets"
 _START_DEADLINE_S = 20.0
 _STOP_DEADLINE_S = 15.0
 _FIRST_PORT, _PORTS_OF_A_PROCESS, _PORT_SHARES = 10_000, 2_500, 9
@@ -39,7 +42,7 @@ def command(
     """The command that starts the server under test (the one place that knows it)."""
     return [
         *(sys.executable, "-m", "portico", "run", *([application] if application else []), "-b", bind),
-        *("--threads", str(threads), "-w", str(workers), "--access-log", access_log, *options),
+        *(CALLS_AT_A_TIME, str(threads), "-w", str(workers), "--access-log", access_log, *options),
     ]
 
 

@@ -59,7 +59,7 @@ class Kept:
 
 
 EXCEPTIONS = (
-    Kept("(python|tests)/.*", "backlog", "the setting, and the argument of listen(2)"),
+    Kept("(python|tests|bench)/.*", "backlog", "the setting, and the argument of listen(2)"),
     Kept(
         "(python|tests|crates)/.*",
         "ConnectionRefused(Error)?|is_refused",

@@ -9,7 +9,7 @@ use crate::watch;
 use crate::watchdog::Watchdog;
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 /// In a batch of calls, a pause after which the leader drives I/O.
 const DRIVE_EVERY_NS: u64 = 1_000_000;
@@ -121,6 +121,27 @@ impl<J: Job> Crew<J> {
     /// Whether `job` has waited longer than it may.
     pub fn is_expired(&self, job: &J, now_ns: u64) -> bool {
         self.queue.is_expired(job, now_ns)
+    }
+
+    /// The next job for who is none of the crew's threads, such as a loop that has many calls on one thread; `None` once
+    /// the crew stops. Counts as running until `call_ended`. Where there is none yet, `waker` is woken by the next.
+    pub fn poll_next(&self, waker: &Waker) -> Poll<Option<J>> {
+        self.queue.poll_next(waker)
+    }
+
+    /// Whether `poll_next` would not have to wait; if it would, `waker` is woken once it would not.
+    pub fn is_ready(&self, waker: &Waker) -> bool {
+        self.queue.is_ready(waker)
+    }
+
+    /// Whether the crew has stopped.
+    pub fn has_stopped(&self) -> bool {
+        self.queue.is_closed()
+    }
+
+    /// The call of a job has ended that `poll_next` has given.
+    pub fn call_ended(&self) {
+        self.queue.call_ended();
     }
 
     /// Takes out what has waited longer than it may.

@@ -31,6 +31,16 @@ struct QueueState<J> {
     is_closed: bool,
 }
 
+impl<J> QueueState<J> {
+    /// Has `waker` woken by the next push, or the end.
+    fn wake_later(&mut self, waker: &Waker) {
+        match &mut self.leader {
+            Some(before) => before.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+}
+
 impl<J: Job> Queue<J> {
     /// An empty queue, where each job may wait for `limit_ns`.
     pub fn new(limit_ns: u64) -> Queue<J> {
@@ -76,21 +86,35 @@ impl<J: Job> Queue<J> {
     /// The next job, counted as running until `call_ended`; `None` once the queue is closed and empty. Only the leader
     /// waits here.
     pub async fn next(&self) -> Option<J> {
-        poll_fn(|context| {
-            let mut state = lock(&self.state);
-            if let Some(job) = self.take(&mut state) {
-                return Poll::Ready(Some(job));
-            }
-            if state.is_closed {
-                return Poll::Ready(None);
-            }
-            match &mut state.leader {
-                Some(waker) => waker.clone_from(context.waker()),
-                none => *none = Some(context.waker().clone()),
-            }
-            Poll::Pending
-        })
-        .await
+        poll_fn(|context| self.poll_next(context.waker())).await
+    }
+
+    /// As `next`, for who is no task: `waker` is woken by the next push, or the end, if there is nothing yet.
+    pub fn poll_next(&self, waker: &Waker) -> Poll<Option<J>> {
+        let mut state = lock(&self.state);
+        if let Some(job) = self.take(&mut state) {
+            return Poll::Ready(Some(job));
+        }
+        if state.is_closed {
+            return Poll::Ready(None);
+        }
+        state.wake_later(waker);
+        Poll::Pending
+    }
+
+    /// Whether `poll_next` would not have to wait; if it would, `waker` is woken once it would not.
+    pub fn is_ready(&self, waker: &Waker) -> bool {
+        let mut state = lock(&self.state);
+        let is_ready = !state.jobs.is_empty() || state.is_closed;
+        if !is_ready {
+            state.wake_later(waker);
+        }
+        is_ready
+    }
+
+    /// Whether nothing comes any more.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).is_closed
     }
 
     /// A job that was taken out is to be called by another thread.

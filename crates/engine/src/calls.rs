@@ -76,8 +76,8 @@ pub struct Calls<'a, C> {
     pub free_since_ns: u64,
     /// When its last call ended, if it has had the interpreter ever since; else 0.
     pub ended_ns: u64,
-    /// What the thread's calls use.
-    pub cpu: ThreadCpu,
+    /// What the thread's calls use; none where others run on it between their beginning and their end.
+    pub cpu: Option<ThreadCpu>,
     /// What was kept of its call before, for the next one to be kept in.
     pub spare: Option<Keeper>,
 }
@@ -85,7 +85,12 @@ pub struct Calls<'a, C> {
 impl<'a, C> Calls<'a, C> {
     /// Those of the thread `me`.
     pub fn new(server: &'a Server, caller: &'a mut C, me: usize) -> Calls<'a, C> {
-        Calls { server, caller, me, free_since_ns: 0, ended_ns: 0, cpu: ThreadCpu::default(), spare: None }
+        Calls { server, caller, me, free_since_ns: 0, ended_ns: 0, cpu: Some(ThreadCpu::default()), spare: None }
+    }
+
+    /// A call in the cell `me`, on a thread that has others at the same time. It has the interpreter.
+    pub fn beside_others(server: &'a Server, caller: &'a mut C, me: usize, spare: Option<Keeper>) -> Calls<'a, C> {
+        Calls { server, caller, me, free_since_ns: clock::monotonic_ns(), ended_ns: 0, cpu: None, spare }
     }
 }
 
@@ -134,7 +139,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         };
         let wants = resources.wants();
         let said = wants.keeper(self.spare.take());
-        let cpu_ns = wants.cpu.then(|| self.cpu.at(started_ns));
+        let cpu_ns = self.cpu.as_mut().filter(|_| wants.cpu).map(|cpu| cpu.at(started_ns));
         let entered = Cell::enter(&resources.slot, me, &shown, started_ns);
         connection.trace(|| format!("called on thread {me}"));
 
@@ -171,7 +176,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         let is_timed = resources.account_terms.is_timed;
         let mut times =
             if is_timed { resources.slot.call_times(me, started_ns, ended_ns) } else { CallTimes::default() };
-        times.cpu_ns = cpu_ns.map(|before_ns| self.cpu.at(ended_ns).saturating_sub(before_ns));
+        times.cpu_ns = self.cpu.as_mut().zip(cpu_ns).map(|(cpu, before_ns)| cpu.at(ended_ns).saturating_sub(before_ns));
         if resources.slow_calls.has(me) {
             let times = if is_timed { times } else { resources.slot.call_times(me, started_ns, ended_ns) };
             let application = resources.account_terms.application(application);

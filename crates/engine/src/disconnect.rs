@@ -25,7 +25,7 @@ const WAKE: u64 = 0;
 /// Whoever wants to know.
 pub trait DisconnectListener: Send + Sync {
     /// The client of the watch with this `token` has left. Called on the watcher's thread, with nothing locked.
-    fn on_disconnect(&self, token: u64);
+    fn on_disconnect(self: Arc<Self>, token: u64);
 }
 
 /// The watcher of one server.
@@ -188,7 +188,7 @@ impl WatcherThread {
             for event in &events {
                 let token = event.data.u64();
                 for listener in self.listeners(token) {
-                    self.tell(&*listener, token);
+                    self.tell(listener, token);
                 }
             }
         }
@@ -204,7 +204,7 @@ impl WatcherThread {
     }
 
     /// Tells one listener, unless that has been stopped.
-    fn tell(&self, listener: &dyn DisconnectListener, token: u64) {
+    fn tell(&self, listener: Arc<dyn DisconnectListener>, token: u64) {
         let mut activity = lock(&self.activity);
         if *activity != Activity::Waiting {
             return;

@@ -18,6 +18,7 @@ use crate::interrupts::Handler;
 use crate::listener::{BoundListener, Listener};
 use crate::lock::lock;
 use crate::log::RateLimited;
+use crate::loop_thread::{self, LoopThread};
 use crate::orders::OrderDescriptors;
 use crate::profiling;
 use crate::resources::Resources;
@@ -41,6 +42,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// How long threads that are still in the application may take to leave after the crew has stopped.
 const LEAVE: Duration = Duration::from_millis(200);
@@ -78,11 +80,17 @@ pub trait Application: Send + Sync + 'static {
     fn computes_in_parallel(&self) -> bool {
         false
     }
+
+    /// Whether all calls are on one thread, that of an event loop: then that is the only one which `run` is called on, with
+    /// what `CrewThread::into_loop` is for.
+    fn has_event_loop(&self) -> bool {
+        false
+    }
 }
 
 /// A thread of the crew, before it serves.
 pub struct CrewThread<'a> {
-    server: &'a Server,
+    server: &'a Arc<Server>,
     driver: &'a IoDriver,
     me: usize,
     /// What it has to call before anything else.
@@ -119,6 +127,14 @@ impl CrewThread<'_> {
         server.resources.slot.set_thread_id(me, gettid().as_raw_nonzero().get().unsigned_abs().into());
         server.crew.serve(me, self.first.take(), self.driver, &mut Calls::new(server, caller, me));
     }
+
+    /// The thread of an event loop, which serves by itself.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn into_loop(self) -> io::Result<LoopThread> {
+        LoopThread::new(self.server.clone())
+    }
 }
 
 impl Drop for CrewThread<'_> {
@@ -137,11 +153,11 @@ impl Engine {
     pub fn new(settings: Settings, process: Descriptors, slot: SlotRef) -> io::Result<Engine> {
         let runtime = Arc::new(Runtime::new()?);
         let terms = Terms {
-            threads: settings.threads,
+            threads: settings.most_calls(),
             queue_ns: settings.queue_timeout_s.ns(),
             thread_cpu_ns: clock::thread_cpu_ns,
         };
-        slot.set_threads(settings.threads);
+        slot.set_threads(settings.most_calls());
         let named_files =
             NamedFiles::open(&settings.x_sendfile, &settings.x_accel_redirect).map_err(io::Error::other)?;
         let folders = process.routing.as_ref().map_or(&[][..], |routing| &routing.folders);
@@ -237,7 +253,8 @@ impl Engine {
     /// # Errors
     /// The server could not begin to serve.
     pub fn serve(self, application: impl Application) -> Result<Ended, String> {
-        let begun = self.begin(application).map_err(|error| format!("cannot start the watchdog thread: {error}"))?;
+        let begun =
+            self.begin(application).map_err(|error| format!("cannot start the server's own thread: {error}"))?;
         let Shared { driver, server, application, .. } = &*begun.shared;
         let first = application.run(CrewThread { server, driver, me: 0, first: None });
         begun.end(first)
@@ -254,36 +271,64 @@ impl Engine {
         if shared.application.computes_in_parallel() {
             server.crew.compute_in_parallel();
         }
-        server.crew.on_spawn({
-            let shared = Arc::downgrade(&shared);
-            Box::new(move |me| spawn(&shared, me))
-        });
-        server.resources.coalescing.on_first({
-            let server = Arc::downgrade(server);
-            Box::new(move || {
-                if let Some(server) = server.upgrade() {
-                    server.crew.watchdog().wake();
-                }
-            })
-        });
         if orders.supervisor.is_some() {
             // This process does nothing but serve.
             heap::share_arenas();
         }
-        let there = shared.clone();
-        let watchdog = Builder::new()
-            .name("portico-watch".into())
-            .stack_size(128 * 1024)
-            .spawn(move || there.server.crew.watch(&there.driver))?;
+        let beside = if shared.application.has_event_loop() { drive_beside(&shared)? } else { watch(&shared)? };
         driver.runtime.spawn(drain::follow(server.clone(), listeners, orders, outcome.clone()));
-        Ok(Begun { shared, watchdog, outcome })
+        Ok(Begun { shared, beside, outcome })
     }
+}
+
+/// Starts the watchdog, and has the crew start its threads when they are needed.
+fn watch<A: Application>(shared: &Arc<Shared<A>>) -> io::Result<Beside> {
+    let server = &shared.server;
+    server.crew.on_spawn({
+        let shared = Arc::downgrade(shared);
+        Box::new(move |me| spawn(&shared, me))
+    });
+    server.resources.coalescing.on_first({
+        let server = Arc::downgrade(server);
+        Box::new(move || {
+            if let Some(server) = server.upgrade() {
+                server.crew.watchdog().wake();
+            }
+        })
+    });
+    let there = shared.clone();
+    let thread = Builder::new()
+        .name("portico-watch".into())
+        .stack_size(128 * 1024)
+        .spawn(move || there.server.crew.watch(&there.driver))?;
+    Ok(Beside { thread, stop: Arc::default() })
+}
+
+/// Starts the thread that drives I/O where all calls are on the one of an event loop.
+fn drive_beside<A: Application>(shared: &Arc<Shared<A>>) -> io::Result<Beside> {
+    let (coalesced, stop): (Arc<Notify>, Arc<Notify>) = Default::default();
+    shared.server.resources.coalescing.on_first({
+        let coalesced = coalesced.clone();
+        Box::new(move || coalesced.notify_one())
+    });
+    let (there, until) = (shared.clone(), stop.clone());
+    let thread = Builder::new().name("portico-io".into()).spawn(move || {
+        there.driver.runtime.block_on(loop_thread::drive(&there.server, &coalesced, &until));
+    })?;
+    Ok(Beside { thread, stop })
+}
+
+/// The plain thread beside those that call the application: the watchdog, or who drives I/O.
+struct Beside {
+    thread: JoinHandle<()>,
+    /// Ends the latter; the watchdog leaves with the crew.
+    stop: Arc<Notify>,
 }
 
 /// A server whose first thread may serve.
 struct Begun<A> {
     shared: Arc<Shared<A>>,
-    watchdog: JoinHandle<()>,
+    beside: Beside,
     /// Whether everything was responded to, once that is known.
     outcome: Arc<OnceLock<Result<bool, String>>>,
 }
@@ -292,12 +337,13 @@ impl<A> Begun<A> {
     /// Gives back what the server has when its first thread has ended, as `first` says. Not inlined, as `Engine::begin`.
     #[inline(never)]
     fn end(self, first: Result<(), String>) -> Result<Ended, String> {
-        let Begun { shared, watchdog, outcome } = self;
+        let Begun { shared, beside, outcome } = self;
         let server = &shared.server;
         // Where it could not begin, nobody else has stopped the crew.
         server.crew.stop();
-        // The watchdog only leaves without any panic of its own.
-        let _ = watchdog.join();
+        beside.stop.notify_one();
+        // It only leaves without any panic of its own.
+        let _ = beside.thread.join();
         first?;
         let deadline = Instant::now() + LEAVE;
         let have_all_left = shared.wait_for_threads(deadline);

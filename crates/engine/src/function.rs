@@ -7,7 +7,6 @@ use crate::engine::{Application, CrewThread};
 use crate::exchange::block_writer::Sent;
 use crate::message::body::{Body, Received, Rest};
 use crate::message::response_head::ResponseHead;
-use crate::resources::Waited;
 use portico_wire::write_header;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -68,15 +67,7 @@ impl<F: Fn(FunctionRequest) -> FunctionResponse> Caller for FunctionCaller<'_, F
         };
         let (bytes, head) = (call.inbound.bytes(), &call.inbound.head);
         let (method, target) = (head.method.of(bytes).to_vec(), head.target.of(bytes).to_vec());
-        let read = read_body(bytes, body, |rest| {
-            loop {
-                match call.resources.wait_in_call(call.cell, rest.next()) {
-                    Waited::Done(received) => return received,
-                    Waited::Interrupted => {}
-                    Waited::Ended => return None,
-                }
-            }
-        });
+        let read = read_body(bytes, body, |rest| call.resources.wait_out_call(call.cell, rest.next()).flatten());
         let (application, path) = (call.application, head.path.of(bytes).to_vec());
         let Ok(body) = read else {
             responder.abort();
@@ -100,7 +91,10 @@ impl<F: Fn(FunctionRequest) -> FunctionResponse> Caller for FunctionCaller<'_, F
         for (index, block) in blocks.into_iter().enumerate() {
             let (length, is_last) = (block.len(), index + 1 == count);
             let sent = match responder.block(&block, is_last) {
-                Ok(Sent::Full(offset)) => responder.queue(Box::new(block), offset, length, is_last),
+                Ok(Sent::Full(offset)) => {
+                    let queueing = responder.queue(Box::new(block), offset, length, is_last);
+                    call.resources.wait_out_call(call.cell, queueing).unwrap_or(Ok(()))
+                }
                 sent => sent.map(drop),
             };
             if sent.is_err() {

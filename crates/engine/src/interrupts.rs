@@ -76,11 +76,18 @@ impl Interrupts {
 
     /// Ends with an interruption, which is over with that. Only one thread waits here.
     pub async fn next(&self) {
-        poll_fn(|context| {
-            // Noted before the look, so that none is missed.
-            *lock(&self.waiter) = Some(context.waker().clone());
-            if self.is_due.swap(false, SeqCst) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        poll_fn(|context| if self.is_due(context.waker()) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// Whether there is an interruption, which is over with that; `waker` is woken by the next.
+    pub fn is_due(&self, waker: &Waker) -> bool {
+        // Noted before the look, so that none is missed.
+        let mut waiter = lock(&self.waiter);
+        match &mut *waiter {
+            Some(before) => before.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        drop(waiter);
+        self.is_due.swap(false, SeqCst)
     }
 }

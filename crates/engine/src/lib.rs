@@ -9,7 +9,7 @@
 //!    `blocking`: threads that wait for disks.
 //! 3. `state`: what may follow what, as tables.
 //! 4. `killed_write`, `unwritten`, `call_times`, `thread_cpu`, `durations`, `metrics`, `trace`, `scoreboard`: accounts that
-//!    need no interpreter.
+//!    need no interpreter. `summons`: how a thread is told that there is something to do.
 //! 5. `deadline`, `wheel`, `admission`, `coalescing`, `interrupts`, `call_orders`, `slow_calls`, `failed_requests`,
 //!    `profiling`, `stacks`, `disconnect`: who is late, who may come in, who waits, who is where and does what, who has left.
 //! 6. `message` and `listener`: what comes in and goes out; what there is to know of a listening socket. `files`: which
@@ -21,7 +21,8 @@
 //!    `server` adds the crew.
 //! 10. `protocol`: the lives of connections. `orders`: what it is told from outside. `accept`, `housekeeping`, `aborted_calls`,
 //!     `drain`: the tasks of a server.
-//! 11. `calls`: calls of the application. `engine` puts all together; `function` serves a Rust function.
+//! 11. `calls`: calls of the application. `loop_thread`: many of them at a time on one thread. `engine` puts all together;
+//!     `function` serves a Rust function.
 
 pub mod aborted_calls;
 pub mod accept;
@@ -59,6 +60,7 @@ pub mod line_writer;
 pub mod listener;
 pub mod lock;
 pub mod log;
+pub mod loop_thread;
 pub mod message;
 pub mod metrics;
 pub mod notices;
@@ -82,6 +84,7 @@ pub mod spans;
 pub mod spare_memory;
 pub mod stacks;
 pub mod state;
+pub mod summons;
 mod sync;
 pub mod thread_cpu;
 pub mod timer;

@@ -30,8 +30,10 @@ use crate::stacks::Stacks;
 use crate::wheel::Wheel;
 use std::future::Future;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 use tokio::runtime::Handle;
 
 /// How many threads wait for disks at the same time.
@@ -235,8 +237,12 @@ impl Resources {
     }
 
     /// Waits for a client, driving I/O, on a thread that is in the application for the call in `cell`: the call's time
-    /// stands still.
+    /// stands still. What is ready at once costs no wait.
     pub fn wait_in_call<F: Future>(&self, cell: usize, until: F) -> Waited<F::Output> {
+        let mut until = pin!(until);
+        if let Poll::Ready(output) = until.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return Waited::Done(output);
+        }
         let Some(runtime) = self.runtime.upgrade() else { return Waited::Ended };
         self.slot.call_rests(cell);
         let output = runtime.block_on(async {
@@ -248,6 +254,18 @@ impl Resources {
         });
         self.slot.call_goes_on(cell);
         output
+    }
+
+    /// As `wait_in_call`, where a signal ends nothing: handlers run, and the wait goes on. None if the server has ended.
+    pub fn wait_out_call<F: Future>(&self, cell: usize, until: F) -> Option<F::Output> {
+        let mut until = pin!(until);
+        loop {
+            match self.wait_in_call(cell, until.as_mut()) {
+                Waited::Done(output) => return Some(output),
+                Waited::Interrupted => self.interrupts.handle(),
+                Waited::Ended => return None,
+            }
+        }
     }
 }
 

@@ -804,9 +804,12 @@ impl SlotRef {
         self.cells().iter().filter(is_recent).map(CallCell::text).collect()
     }
 
-    /// How long some thread with something to do has waited for the interpreter; 0 if none does.
+    /// How long some thread with something to do has waited for the interpreter, or an event loop has been away from what
+    /// there is to do; 0 if none does.
     pub fn waiting_ns(&self, now_ns: u64) -> u64 {
-        let since = self.cells().iter().filter_map(|cell| {
+        // With that behind those of the calls, which is an event loop's.
+        let cells = self.slot().calls.iter().take(self.cells().len() + 1);
+        let since = cells.filter_map(|cell| {
             let since = cell.since_ns.load(Relaxed);
             (since & (RESTING | BLOCKED) == BLOCKED).then_some(since & !BLOCKED)
         });

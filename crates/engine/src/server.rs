@@ -52,7 +52,7 @@ impl Server {
     /// Waits until the connection that waits at a socket may come in, where there is a gate.
     pub async fn pass_gate(&self) -> Option<Passage<'_>> {
         let crew = &self.crew;
-        let has_thread = || crew.queued() + crew.running() < self.resources.settings.threads;
+        let has_thread = || crew.queued() + crew.running() < self.resources.settings.most_calls();
         Some(self.gate.as_ref()?.pass(has_thread).await)
     }
 

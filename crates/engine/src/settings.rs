@@ -63,8 +63,12 @@ settings! {
     server_header: String,
     /// Whether all that the application does against PEP 3333 is an error.
     strict: bool,
-    /// The most application calls at one time.
+    /// What the application calls at one time are: `threads`, or the tasks of an event loop.
+    worker: String,
+    /// The most of them, where they are threads.
     threads: usize,
+    /// The most of them, where they are tasks.
+    greenlets: usize,
     /// How long a graceful stop may take.
     graceful_timeout_s: Seconds,
     /// Peers that may connect to a uwsgi listener.
@@ -167,6 +171,11 @@ impl Settings {
     /// Whether this peer, or one on a Unix socket, is a reverse proxy whose forwarded headers are believed.
     pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
         is_among(&self.forwarded_allow_ips, peer)
+    }
+
+    /// The most application calls at one time.
+    pub fn most_calls(&self) -> usize {
+        if self.worker == "threads" { self.threads } else { self.greenlets }
     }
 
     /// How a request body has to come in.

@@ -11,7 +11,7 @@ use std::time::Duration;
 struct Telling(Sender<u64>);
 
 impl DisconnectListener for Telling {
-    fn on_disconnect(&self, token: u64) {
+    fn on_disconnect(self: Arc<Self>, token: u64) {
         self.0.send(token).unwrap();
     }
 }

@@ -98,3 +98,28 @@ fn a_request_that_meets_the_end_of_the_response_before_it_goes_on_once() {
 fn a_request_that_meets_the_end_of_its_connection_is_dropped() {
     check_goes_on(false, 0);
 }
+
+/// Red where `Exchange::end` does not end the turn and empty the slot together.
+#[test]
+fn a_request_that_comes_once_the_turn_is_free_awaits_the_next_end() {
+    check(|| {
+        let (counts, exchange) = (Arc::new(Counts::default()), Arc::new(Exchange::default()));
+        exchange.turn.submit();
+        // The connection's task waits for the end, having nothing to hand over yet.
+        exchange.turn.announce().unwrap();
+        let responding = {
+            let exchange = exchange.clone();
+            loom::thread::spawn(move || exchange.end(true))
+        };
+        while exchange.turn.state() != state::turn::State::Idle {
+            loom::thread::yield_now();
+        }
+        exchange.turn.submit();
+        exchange.await_turn(Box::new(Counted { counts: counts.clone(), exchange: exchange.clone() }));
+        responding.join().unwrap();
+
+        assert_eq!(counts.gone_on.load(Relaxed), 0, "its turn has not come");
+        exchange.end(true);
+        assert_eq!(counts.gone_on.load(Relaxed), 1);
+    });
+}

@@ -35,6 +35,7 @@ def clashes(settings: Settings, directory: str, *, unread: Collection[str] = ())
         _of_peers(settings),
         _of_sizes(settings),
         _of_workers(settings),
+        _of_calls(settings),
         _of_forks(settings),
         _of_read_only(settings),
         _of_care(settings),
@@ -121,6 +122,20 @@ def _of_workers(settings: Settings) -> Iterator[_Clash]:
     for fewer, more in itertools.pairwise(given):
         if settings.values[fewer.attribute] > settings.values[more.attribute]:
             yield _misfit(settings, more, "at least", fewer)
+
+
+def _of_calls(settings: Settings) -> Iterator[_Clash]:
+    """Who says how many greenlets there may be believes that there are such.
+
+    Not so of threads: to try another way than these is one option more.
+    """
+    worker, greenlets = Settings.worker, Settings.greenlets
+    if settings.worker == worker.default and settings.greenlets != greenlets.default:
+        yield (
+            (worker, greenlets),
+            f"{greenlets.name} ({settings.origins[greenlets.attribute]}) has no effect with {worker.name} "
+            f"{settings.worker} ({settings.origins[worker.attribute]}): expected gevent",
+        )
 
 
 def _of_forks(settings: Settings) -> Iterator[_Clash]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 AUTO = "auto"
 """What stands among the directories of static files for those that the application names."""
 
+THREADS = "threads"
+"""The way to have many calls at a time that is no event loop."""
+
 
 class Values:
     """The values of one server, each with where it came from.
@@ -34,6 +37,12 @@ class Values:
         self.pools: dict[str, Any] | None = None
         self.pool: dict[str, Any] | None = None
         self.virtual_environment = ""
+
+    @property
+    def most_calls(self) -> int:
+        """How many calls of the application a worker has at the same time."""
+        count: int = self.values[THREADS if self.values["worker"] == THREADS else "greenlets"]
+        return count
 
 
 class HandedValues(Values):

@@ -21,7 +21,15 @@ from portico.config.settings import Settings
 from portico.config.sources import DEFAULT_ORIGIN
 from portico.config.values import AUTO
 from portico.process.worker import shows_colour
-from portico.types import EngineListener, EngineRouting, ErrorLog, OnInterrupt, OnResponse, WSGIApplication
+from portico.types import (
+    EngineListener,
+    EngineRouting,
+    ErrorLog,
+    EventLoop,
+    OnInterrupt,
+    OnResponse,
+    WSGIApplication,
+)
 
 STANDARD_OUTPUT_FD = 1
 STANDARD_ERROR_FD = 2
@@ -143,6 +151,7 @@ class EmbeddedProcess:
         self.has_middleware = False
         self.on_interrupt = on_interrupt
         self.on_response = on_response
+        self.event_loop: EventLoop | None = None
         self.routing: EngineRouting | None = None
 
 

@@ -59,7 +59,7 @@ class Busyness:
             self._cpu_s[worker.pid] = cpu_s(worker)
             used_s = self._cpu_s[worker.pid] - cpu_before_s.get(worker.pid, self._cpu_s[worker.pid])
             computes = 1.0 if status.waiting_s > _WAITS_S else used_s / elapsed_s
-            busy += min(1.0, max(computes, calls / worker.settings.threads))
+            busy += min(1.0, max(computes, calls / worker.settings.most_calls))
             waiting += max(0, status.connections - calls)
             ready += 1
         is_new = self._counters != counters_before

@@ -57,8 +57,8 @@ class Figures:
         workers = list(self._worker_set.workers.values())
         statuses = [(worker, self._scoreboard.read(worker.slot)) for worker in workers]
         serving = [(worker, status) for worker, status in statuses if worker.ready_at_s]
-        busy = sum(min(len(status.calls), worker.settings.threads) for worker, status in serving)
-        threads = sum(worker.settings.threads for worker, _ in serving)
+        busy = sum(min(len(status.calls), worker.settings.most_calls) for worker, status in serving)
+        threads = sum(worker.settings.most_calls for worker, _ in serving)
         counts = {
             name: self._totals.counts[name] + sum(getattr(status, name) for _, status in statuses)
             for name in COUNTED

@@ -10,6 +10,7 @@ import os
 
 from portico.app_loader import load_application
 from portico.app_loader.modules import extend_path
+from portico.config.values import THREADS
 from portico.errors import OperatorError, quoted
 from portico.process.loaded import Loaded
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portico.config.settings import Settings
+    from portico.types import EventLoop
 
 
 EXIT_LOADED = 64
@@ -46,6 +48,23 @@ def enter(directory: str, pythonpath: Sequence[str]) -> None:
             f"cannot enter the working directory {quoted(directory)}: {error.strerror}"
         ) from None
     extend_path([directory, *(os.path.join(directory, path) for path in pythonpath)])
+
+
+def prepare_event_loop(directory: str, settings: Settings) -> EventLoop | None:
+    """Return what the calls are on, if not threads, ready for the application to be imported.
+
+    Before anything of the user's is, whose names would be those of before. Raises OperatorError where it
+    cannot be.
+    """
+    if settings.worker == THREADS:
+        return None
+    # Here, because few have one, and each worker would have it.
+    from portico.event_loops import event_loop_of
+
+    enter(directory, settings.pythonpath)
+    event_loop = event_loop_of(settings)
+    event_loop.prepare()
+    return event_loop
 
 
 def load(directory: str, settings: Settings) -> Loaded:

@@ -3,6 +3,7 @@
     silent for   slow_after, twice that, four times that   its stack is logged
                  timeout                                   RequestTimeout is raised in it
                  timeout and timeout_grace                 its client gets a 504, its worker is replaced
+                                                           (on an event loop, if that does not turn)
 
 The first two may be others for its path (`limits.py`). Silent is a call that keeps its client waiting; the
 scoreboard says for how long, but what passed before this process was stopped, and perhaps all with it, does
@@ -13,6 +14,7 @@ its other calls have ended, each within its own time.
 from __future__ import annotations
 
 from portico import log
+from portico.config.values import THREADS
 from portico.process.calls import describe_call, describe_calls, is_stuck, name_of
 from portico.process.kernel_word import describe_thread
 from portico.process.limits import shortest_s, slow_after_s, timeout_s
@@ -227,20 +229,34 @@ def _is_grace(climbs: dict[CallName, _Climb]) -> bool:
 
 def _replace_stuck(worker: WorkerHandle, status: _core.WorkerStatus, now_s: float) -> None:
     log.error(
-        f"{worker}: a thread has waited for the interpreter for {status.waiting_s:.1f} s, longer than the "
-        f"timeout of {worker.settings.timeout_s:g} s; replacing the worker{describe_calls(status)}"
+        f"{worker}: {_who_waits(worker)} for {status.waiting_s:.1f} s, longer than the timeout of "
+        f"{worker.settings.timeout_s:g} s; replacing the worker{describe_calls(status)}"
     )
     worker.is_overdue = True
     worker.write_stacks()
     worker.leave(Drain, now_s=now_s, within_s=STUCK_PATIENCE_S)
 
 
+def _who_waits(worker: WorkerHandle) -> str:
+    if worker.settings.worker == THREADS:
+        return "a thread has waited for the interpreter"
+    return "the event loop has not turned"
+
+
 def _give_up(
     worker: WorkerHandle, overdue: list[_core.RunningCall], status: _core.WorkerStatus, now_s: float
 ) -> None:
-    """Respond in the place of these calls, and replace their worker unless that was begun already."""
+    """Respond in the place of these calls, and replace their worker unless that was begun already.
+
+    Or unless they hold up nobody, as greenlets may that wait for something that never comes.
+    """
     grace_s = worker.settings.timeout_grace_s
-    then = "replacing the worker" if worker.state == READY else "the worker is being replaced"
+    # On an event loop one call holds up others only while the loop does not turn, since RequestTimeout.
+    is_alone = worker.settings.worker != THREADS and not is_stuck(status, grace_s / 2)
+    if is_alone:
+        then = "the others go on beside it"
+    else:
+        then = "replacing the worker" if worker.state == READY else "the worker is being replaced"
     for call in overdue:
         worker.given_up[name_of(call)] = now_s
         worker.order_about(Respond, name_of(call))
@@ -248,7 +264,7 @@ def _give_up(
             f"{worker}: {describe_call(call)} and has not ended within {grace_s:g} s of RequestTimeout; "
             f"{then}{describe_thread(worker.pid, call.thread_id)}{describe_calls(status)}"
         )
-    if worker.state == READY:
+    if worker.state == READY and not is_alone:
         worker.is_overdue = True
         worker.write_stacks()
         others = [call for call in status.calls if call not in overdue]

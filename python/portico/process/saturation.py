@@ -52,7 +52,7 @@ class Saturation:
         sample = self._busyness.look(now_s)
         if not sample.ready:
             return 0.0
-        threads = self._generations.current.settings.threads
+        threads = self._generations.current.settings.most_calls
         waiting = count_waiting(self._generations.listeners)
         return min(1.0, (sample.busy + waiting / threads) / sample.ready)
 

@@ -28,7 +28,7 @@ from portico.process.import_path import import_path
 from portico.process.inherited import read_activation
 from portico.process.invocation import this_invocation
 from portico.process.launch import absolute, interpreter_options
-from portico.process.loading import EXIT_LOADED, load_in
+from portico.process.loading import EXIT_LOADED, load_in, prepare_event_loop
 from portico.process.privilege_trial import try_privileges
 from portico.process.privileges import give_up
 from portico.process.sockets import bind_all
@@ -169,6 +169,7 @@ def load_or_exit(directory: str, settings: Settings, identity: Identity | None) 
     code = EXIT_LOADED
     try:
         give_up(settings, identity, directory)
+        prepare_event_loop(directory, settings)
         loaded = load_in(directory, settings)
         said = f"{loaded.title} can be called" if settings.app else "all requests go to other servers"
         if settings.hooks:

@@ -80,7 +80,7 @@ def _environ(url: str, plan: Plan) -> dict[str, Any]:
         "wsgi.url_scheme": scheme or "http",
         "wsgi.input": io.BytesIO(),
         "wsgi.errors": sys.stderr,
-        "wsgi.multithread": plan.settings.threads > 1,
+        "wsgi.multithread": plan.settings.most_calls > 1,
         "wsgi.multiprocess": plan.most_workers > 1,
         "wsgi.run_once": False,
     }

@@ -18,12 +18,12 @@ import sys
 from portico import _core, log, threads  # noqa: F401
 from portico.config.identity import are_privileges_given_up
 from portico.config.log_daemon import is_log_daemon
-from portico.config.values import AUTO
+from portico.config.values import AUTO, THREADS
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.forked import leave_server_behind
 from portico.process.import_watch import show_no_stack, show_stack_when_asked
 from portico.process.loaded import Loaded
-from portico.process.loading import enter, load_in
+from portico.process.loading import enter, load_in, prepare_event_loop
 from portico.process.messages import Failed, Ready, encode
 from portico.process.signals import STACKS_SIGNAL, WORKER_SIGNALS, SignalPipe, signal
 from portico.process.tracebacks import traceback_of
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         EngineListener,
         EngineRouting,
         ErrorLog,
+        EventLoop,
         OnInterrupt,
         OnResponse,
         WSGIApplication,
@@ -136,6 +137,7 @@ class WorkerProcess:
         # An application is not asked what becomes of its worker.
         self.on_interrupt: OnInterrupt | None = None
         self.on_response: OnResponse | None = None
+        self.event_loop: EventLoop | None = loaded.event_loop
         self.routing: EngineRouting | None = loaded.routing
         if self.routing is not None:
             self.routing.member_orders = assignment.member_orders
@@ -245,15 +247,19 @@ def give_up_privileges(assignment: Assignment) -> None:
 def load_and_warm_up(assignment: Assignment, loaded: Loaded | None = None) -> Loaded:
     """Return what is to be served, ready to be; `loaded` is what a template has loaded."""
     show_stack_when_asked(assignment.stack_fd)
+    plan = assignment.plan
     try:
+        event_loop = None if loaded is not None else prepare_event_loop(plan.directory, plan.settings)
         _call_hook(assignment, "post_fork")
         if loaded is None:
-            loaded = load_in(assignment.plan.directory, assignment.plan.settings)
+            loaded = load_in(plan.directory, plan.settings)
+            loaded.event_loop = event_loop
             find_static_files(loaded, assignment)
-        if assignment.plan.settings.warmup and not assignment.is_template:
+            _look_at_patches(assignment)
+        if plan.settings.warmup and not assignment.is_template:
             from portico.process.warmup import warm_up
 
-            warm_up(loaded.application, assignment.plan)
+            warm_up(loaded.application, plan)
         _call_hook(assignment, "worker_ready")
     except OperatorError as error:
         fail(assignment, error.message)
@@ -274,6 +280,15 @@ def find_static_files(loaded: Loaded, assignment: Assignment) -> None:
         # Once, and not by each of them.
         tells = assignment.slot == 0 or assignment.is_template
         loaded.settings = with_static_files(settings, loaded.innermost, loaded.name, tells=tells)
+
+
+def _look_at_patches(assignment: Assignment) -> None:
+    """Warn of an application that is made for another way to have many calls at a time, once for all."""
+    is_first = assignment.slot == 0 or assignment.is_template
+    if is_first and assignment.plan.settings.worker == THREADS and "gevent.monkey" in sys.modules:
+        from portico.event_loops.gevent import warn_if_patched
+
+        warn_if_patched()
 
 
 def _call_hook(assignment: Assignment, name: str) -> None:

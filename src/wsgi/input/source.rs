@@ -1,6 +1,7 @@
 //! Where the bytes of one request body are, and how far they have been read: in memory, in a temporary file, or still
 //! coming in. Knows what stands at which place, nothing of lines or Python's files.
 
+use super::super::parking::Waits;
 use super::RequestBodyError;
 use portico_engine::fork::is_child;
 use portico_engine::message::body::{BodyError, Rest, Unwanted};
@@ -115,6 +116,8 @@ pub struct Incoming {
     pub resources: Arc<Resources>,
     /// The call's cell of the scoreboard.
     pub cell: usize,
+    /// How the call waits for its client.
+    pub waits: Waits,
 }
 
 impl BodySource {
@@ -166,7 +169,7 @@ impl BodySource {
     }
 
     fn receive(&mut self, py: Python<'_>) -> PyResult<bool> {
-        let Some(Incoming { rest, resources, cell }) = &mut self.rest else { return Ok(false) };
+        let Some(Incoming { rest, resources, cell, waits }) = &mut self.rest else { return Ok(false) };
         if let Some(error) = self.failed {
             return Err(body_error(py, error));
         }
@@ -175,7 +178,7 @@ impl BodySource {
             return Err(PyRuntimeError::new_err(text));
         }
         let received = loop {
-            match py.detach(|| resources.wait_in_call(*cell, rest.next())) {
+            match waits.wait(py, resources, *cell, rest.next())? {
                 Waited::Done(received) => break received,
                 // What a handler raises ends the read, as it does in a socket's.
                 Waited::Interrupted => py.check_signals()?,

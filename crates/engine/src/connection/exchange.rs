@@ -27,11 +27,17 @@ pub struct Exchange {
 impl Exchange {
     /// The response has ended.
     pub fn end(&self, keep: bool) {
-        if self.turn.end(keep) == State::Awaited {
-            let upcoming = lock(&self.upcoming).take();
-            if let Some(upcoming) = upcoming.filter(|_| keep) {
-                upcoming.go_on();
-            }
+        // As it nearly always is.
+        if self.turn.end_unawaited(keep) {
+            return;
+        }
+        // Together: as soon as the turn is free, the connection's task may take it for a request, and another one may
+        // await the end of the response to that.
+        let mut place = lock(&self.upcoming);
+        let upcoming = if self.turn.end(keep) == State::Awaited { place.take() } else { None };
+        drop(place);
+        if let Some(upcoming) = upcoming.filter(|_| keep) {
+            upcoming.go_on();
         }
     }
 

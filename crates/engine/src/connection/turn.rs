@@ -28,9 +28,17 @@ impl Turn {
         self.advance(Event::Submit);
     }
 
+    /// The response has ended, if nobody awaits its end; false if somebody does, or no response is due.
+    pub fn end_unawaited(&self, keep: bool) -> bool {
+        let before = State::Responding;
+        let Ok(after) = transition(before, event_of_end(keep)) else { return false };
+        let changed = self.state.compare_exchange(before as u8, after as u8, Ordering::AcqRel, Ordering::Acquire);
+        changed.is_ok()
+    }
+
     /// The response has ended; returns the state before.
     pub fn end(&self, keep: bool) -> State {
-        let before = self.advance(if keep { Event::Keep } else { Event::Close });
+        let before = self.advance(event_of_end(keep));
         if before == State::Awaited {
             self.ended.notify_one();
         }
@@ -82,6 +90,11 @@ impl Turn {
             }
         }
     }
+}
+
+/// What the end of a response is, after which the connection is kept or not.
+const fn event_of_end(keep: bool) -> Event {
+    if keep { Event::Keep } else { Event::Close }
 }
 
 impl Default for Turn {

@@ -82,7 +82,7 @@ impl EngineResponse {
     }
 
     /// Sends the whole body, or the end of it, and ends the response.
-    pub fn end_with_block(mut self, block: impl AsRef<[u8]> + Send + 'static) {
+    pub fn end_with_block(mut self, block: impl AsRef<[u8]> + Send + Sync + 'static) {
         let Some(mut responder) = self.responder.take() else { return };
         let bytes = if responder.has_body() { block.as_ref() } else { &[] };
         let length = bytes.len();
@@ -112,7 +112,7 @@ impl EngineResponse {
         let length = block.len();
         match responder.block(&block, is_last)? {
             Sent::All => Ok(()),
-            Sent::Full(offset) => responder.queue_in_task(Box::new(block), offset, length, is_last).await,
+            Sent::Full(offset) => responder.queue(Box::new(block), offset, length, is_last).await,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The response with a file that the application has named in place of a body. On the application's thread, outside the
-//! interpreter: it may wait for a disk, and for the client.
+//! interpreter, where it may wait for a disk; it ends once the client has taken enough.
 
 use super::block_writer::Sent;
 use super::file_parts::{BLOCK_BYTES, in_memory, parts, pieces};
@@ -28,7 +28,7 @@ pub struct NamedResponse {
 }
 
 /// Sends the file that `head` has `named` as the response to `inbound`, and ends that.
-pub fn send(
+pub async fn send(
     mut responder: Responder,
     head: &ResponseHead,
     named: &NamedFile,
@@ -48,36 +48,38 @@ pub fn send(
     responder.start(&response.head, None, date);
     let is_abandoned = responder.is_abandoned;
     let body_bytes = match (response.body, file) {
-        (FileBody::Text(text), _) => send_text(responder, text),
+        (FileBody::Text(text), _) => send_text(responder, text).await,
         (body, Some(file)) if responder.can_send_file() => {
             responder.send_parts(parts(body, &file.into(), &resources.file_threads))
         }
-        (body, Some(file)) => send_read(responder, body, &file),
+        (body, Some(file)) => send_read(responder, body, &file).await,
         // Bytes of a file always come with it.
         (_, None) => 0,
     };
     NamedResponse { status, body_bytes, why_not, is_abandoned }
 }
 
-fn send_text(mut responder: Responder, text: Vec<u8>) -> u64 {
+async fn send_text(mut responder: Responder, text: Vec<u8>) -> u64 {
     let text = if responder.has_body() { text } else { Vec::new() };
-    send_block(&mut responder, text, true).map_or(0, |()| responder.body_bytes)
+    send_block(&mut responder, text, true).await.map_or(0, |()| responder.body_bytes)
 }
 
 /// Sends a body that has to be read, since records stand around it. One that cannot be read, or that nobody takes, ends
 /// in the middle.
-fn send_read(mut responder: Responder, body: FileBody, file: &File) -> u64 {
+async fn send_read(mut responder: Responder, body: FileBody, file: &File) -> u64 {
     let mut left = pieces(body).into_iter().peekable();
     while let Some(piece) = left.next() {
         let is_last = left.peek().is_none();
         let sent = match piece {
-            Ok(bytes) => send_block(&mut responder, bytes, is_last),
+            Ok(bytes) => send_block(&mut responder, bytes, is_last).await,
             Err(mut range) => loop {
                 let next = range.start..range.end.min(range.start + BLOCK_BYTES);
                 range.start = next.end;
                 let is_end = range.start >= range.end;
-                let sent = read(file, &next, Effort::Waiting)
-                    .and_then(|block| send_block(&mut responder, block, is_last && is_end));
+                let sent = match read(file, &next, Effort::Waiting) {
+                    Ok(block) => send_block(&mut responder, block, is_last && is_end).await,
+                    Err(error) => Err(error),
+                };
                 if is_end || sent.is_err() {
                     break sent;
                 }
@@ -93,10 +95,10 @@ fn send_read(mut responder: Responder, body: FileBody, file: &File) -> u64 {
     body_bytes
 }
 
-fn send_block(responder: &mut Responder, block: Vec<u8>, is_last: bool) -> io::Result<()> {
+async fn send_block(responder: &mut Responder, block: Vec<u8>, is_last: bool) -> io::Result<()> {
     let length = block.len();
     match responder.block(&block, is_last)? {
         Sent::All => Ok(()),
-        Sent::Full(offset) => responder.queue(Box::new(block), offset, length, is_last),
+        Sent::Full(offset) => responder.queue(Box::new(block), offset, length, is_last).await,
     }
 }

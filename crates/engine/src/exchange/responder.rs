@@ -77,6 +77,21 @@ enum Stderr {
     Used,
 }
 
+/// A wait for room in the send queue. If it ends without any, also where nobody waits any more, the response ends in the
+/// middle: some of it is nowhere.
+struct Queueing<'a> {
+    responder: &'a mut Responder,
+    is_done: bool,
+}
+
+impl Drop for Queueing<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.responder.advance(Event::Abort);
+        }
+    }
+}
+
 /// What the connection holds of a response whose last byte is accepted: queued, or coalesced.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Held {
@@ -380,26 +395,26 @@ impl Responder {
     }
 
     /// Queues the rest of a block of `length` bytes that was `Full` at `offset`; `last` is as it was for the block.
-    /// Waits where the queue has no room, so outside the interpreter.
+    /// Ends once there is room. Outside the interpreter: what is kept may go to a file.
     ///
     /// # Errors
     /// The client is gone.
-    pub fn queue(&mut self, owned: OwnedBlock, offset: usize, length: usize, last: bool) -> io::Result<()> {
+    pub async fn queue(&mut self, owned: OwnedBlock, offset: usize, length: usize, last: bool) -> io::Result<()> {
         if self.coding.is_coded() {
-            self.queue_coded((*owned).as_ref().get(..length).unwrap_or_default(), offset, last)
+            self.queue_coded((*owned).as_ref().get(..length).unwrap_or_default(), offset, last).await
         } else {
-            self.queue_bytes(owned, offset, length, last)
+            self.queue_bytes(owned, offset, length, last).await
         }
     }
 
     /// Queues what has come of the first `taken` bytes of a block, and then of the others.
     #[cold]
-    fn queue_coded(&mut self, block: &[u8], mut taken: usize, last: bool) -> io::Result<()> {
+    async fn queue_coded(&mut self, block: &[u8], mut taken: usize, last: bool) -> io::Result<()> {
         while let Coding::Coded(body) = &mut self.coding
             && let Some(coded_body::Unsent { bytes, offset, is_last }) = body.take_unsent()
         {
             let length = bytes.len();
-            self.queue_bytes(Box::new(bytes), offset, length, is_last)?;
+            self.queue_bytes(Box::new(bytes), offset, length, is_last).await?;
             let rest = block.get(taken..).unwrap_or_default();
             if !rest.is_empty()
                 && let Sent::Full(more) = self.coded_block(rest, last)?
@@ -410,31 +425,11 @@ impl Responder {
         Ok(())
     }
 
-    fn queue_bytes(&mut self, owned: OwnedBlock, offset: usize, length: usize, last: bool) -> io::Result<()> {
+    async fn queue_bytes(&mut self, owned: OwnedBlock, offset: usize, length: usize, last: bool) -> io::Result<()> {
         let rest = self.unsent(owned, offset, length, last);
-        let queued = sending::queue(&self.connection, self.cell.unwrap_or(0), length, rest);
-        if queued.is_err() {
-            self.advance(Event::Abort);
-        }
-        queued
-    }
-
-    /// As `queue`, in a task, which nothing but I/O waits for.
-    ///
-    /// # Errors
-    /// The client is gone.
-    pub async fn queue_in_task(
-        &mut self,
-        owned: OwnedBlock,
-        offset: usize,
-        length: usize,
-        last: bool,
-    ) -> io::Result<()> {
-        let rest = self.unsent(owned, offset, length, last);
-        let queued = sending::queue_when_room(&self.connection, length, rest).await;
-        if queued.is_err() {
-            self.advance(Event::Abort);
-        }
+        let mut queueing = Queueing { responder: self, is_done: false };
+        let queued = sending::queue(&queueing.responder.connection, length, rest).await;
+        queueing.is_done = queued.is_ok();
         queued
     }
 

@@ -11,7 +11,6 @@ use crate::lock::lock;
 use crate::message::framing::{ResponseFraming, Tail};
 use crate::message::send_queue::{Block, FileRange, Piece, QueueEnd, SendQueue};
 use crate::pace::Patience;
-use crate::resources::Waited;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -79,25 +78,11 @@ pub fn flush(connection: &Arc<Connection>) {
     }
 }
 
-/// Queues the rest of a block, waiting, where the queue has no room, for the client. `cell` is the call's. Outside the
-/// interpreter: what is kept may go to a file.
+/// Queues the rest of a block, once the queue has room for it. Outside the interpreter: what is kept may go to a file.
 ///
 /// # Errors
 /// The client is gone.
-pub fn queue(connection: &Arc<Connection>, cell: usize, block_bytes: usize, rest: Unsent) -> io::Result<()> {
-    wait_for(connection, cell, |queue| queue.has_room(block_bytes));
-    if !queue_at_once(connection, rest)? {
-        wait_for(connection, cell, is_over);
-        check_alive(connection)?;
-    }
-    Ok(())
-}
-
-/// As `queue`, in a task, which waits without driving I/O.
-///
-/// # Errors
-/// The client is gone.
-pub async fn queue_when_room(connection: &Arc<Connection>, block_bytes: usize, rest: Unsent) -> io::Result<()> {
+pub async fn queue(connection: &Arc<Connection>, block_bytes: usize, rest: Unsent) -> io::Result<()> {
     wait_until(connection, |queue| queue.has_room(block_bytes)).await;
     if !queue_at_once(connection, rest)? {
         wait_until(connection, is_over).await;
@@ -207,17 +192,6 @@ fn queue_pending<'a>(connection: &Arc<Connection>, outbound: &'a mut Outbound) -
     });
     queue.push(&pending)?;
     Ok(queue)
-}
-
-/// Waits, driving I/O, until the queue is as wanted, or gone.
-fn wait_for(connection: &Connection, cell: usize, is_fine: impl Fn(&SendQueue) -> bool) {
-    if unfit(connection, &is_fine).is_none() {
-        return;
-    }
-    let resources = &connection.resources;
-    while let Waited::Interrupted = resources.wait_in_call(cell, wait_until(connection, &is_fine)) {
-        resources.interrupts.handle();
-    }
 }
 
 /// Waits until the queue is as wanted, or gone.

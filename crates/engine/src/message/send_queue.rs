@@ -22,7 +22,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 const SMALL_PIECE_BYTES: usize = 4 * 1024;
 
 /// Bytes that outlive the call that made them.
-pub type OwnedBlock = Box<dyn AsRef<[u8]> + Send>;
+pub type OwnedBlock = Box<dyn AsRef<[u8]> + Send + Sync>;
 
 /// The queue of one response.
 pub struct SendQueue {

@@ -42,6 +42,8 @@ def _worker_class(value: str) -> list[str]:
         return ["--threads", "1"]
     if name in ("gthread", "threadworker"):
         return []
+    if name.startswith("gevent"):
+        return ["--worker", "gevent"]
     if "uvicorn" in value.lower() or "asgi" in name:
         raise Elsewhere(f"{value} is {_ASGI}")
     raise Elsewhere(
@@ -294,12 +296,11 @@ GUNICORN = Server(
         Same("-w --workers N", note="WEB_CONCURRENCY too; the default is one for each CPU, not 1"),
         Becomes(
             "-k --worker-class CLASS",
-            "--threads 1",
+            "--worker",
             convert=_worker_class,
             is_weak=True,
-            note="for sync, unless there is `--threads`; gthread needs no word; no other class is needed, "
-            "since "
-            "threads are started when calls block",
+            note="for gevent; sync is `--threads 1`, unless there is `--threads`; gthread needs no word, and no "
+            "other class is needed, since threads are started when calls block",
         ),
         Same("--threads N", note="the default is 8, not 1"),
         Becomes("--worker-connections N", "--max-connections"),

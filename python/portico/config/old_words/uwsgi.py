@@ -444,7 +444,17 @@ _PROCESSES: tuple[OldWord, ...] = (
         note="`--workers-min 0`: the supervisor stays, with no worker until somebody connects",
     ),
     Instead("--cheaper-* --cheap-*", note=_CHEAPER),
-    Instead("--gevent* --greenlet* --async --asyncio --ugreen* --tornado* --loop*", note=_THREADS),
+    Becomes(
+        "--gevent N",
+        "--worker gevent --greenlets N",
+        convert=lambda value: ["--worker", "gevent", "--greenlets", value],
+    ),
+    Instead(
+        "--gevent-monkey-patch --gevent-early-monkey-patch",
+        note="not needed: `--worker gevent` patches before the application is imported",
+    ),
+    Instead("--greenlet", note=_THREADS),
+    Instead("--gevent-* --async --asyncio --ugreen* --tornado* --loop*", note=_THREADS),
     Instead("--thread-stack* --threads-stack*", note="`ulimit -s`, or LimitSTACK= of systemd"),
     Instead("--no-threads-wait", note="`--graceful-timeout` says how long a worker may finish"),
     Instead("--auto-procname --procname*", note="not needed: processes are named after what they do"),

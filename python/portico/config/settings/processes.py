@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from portico.config.kinds import Duration, NumberOrAuto, PythonModule, RouteDuration, Text, WholeNumber
+from portico.config.kinds import (
+    Choice,
+    Duration,
+    NumberOrAuto,
+    PythonModule,
+    RouteDuration,
+    Text,
+    WholeNumber,
+)
 from portico.config.setting import Group, ManySetting, Setting
 from portico.config.values import Values
 
@@ -25,6 +33,16 @@ class ProcessSettings(Values):
         documentation="How many processes run the application; auto is one for each CPU that "
         "affinity and the cgroup allow.",
     )
+    worker = Setting(
+        "worker",
+        Choice("threads", "gevent", synonyms=(("gthread", "threads"), ("sync", "threads"))),
+        "threads",
+        group=_PROCESSES,
+        summary="How a process has many calls at a time.",
+        documentation="How calls of the application run beside each other in one worker: on `threads`, or as "
+        "greenlets of `gevent`, whose monkey.patch_all() is called before the application is imported. "
+        "docs/run/workers.md says which to choose.",
+    )
     threads = Setting(
         "threads",
         WholeNumber(1, 1024),
@@ -34,6 +52,14 @@ class ProcessSettings(Values):
         documentation="The most calls of the application at the same time in one worker. Threads are started "
         "when calls block; fast applications stay on one. With 1 the application need not be "
         "thread-safe.",
+    )
+    greenlets = Setting(
+        "greenlets",
+        WholeNumber(1, 1023),
+        1000,
+        group=_PROCESSES,
+        documentation="The most calls of the application at the same time in one worker of `gevent`, in the "
+        "place of `threads`.",
     )
     timeout_s = Setting(
         "timeout",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         EngineListener,
         EngineRouting,
         ErrorLog,
+        EventLoop,
         OnInterrupt,
         OnResponse,
         WSGIApplication,
@@ -47,6 +48,7 @@ _SETTINGS: dict[str, Any] = {
     "strict": False,
     # Two for metrics, of which one may wait for the supervisor. Each who watches the dashboard (8: see
     # portico.admin.dashboard.watching), and who has a profile made, has another, started when it is needed.
+    "worker": "threads",
     "threads": 11,
     "graceful_timeout_s": 2.0,
     "max_request_body_bytes": 4096,
@@ -80,6 +82,7 @@ class AdminEngineProcess:
         self.has_middleware = False
         self.on_interrupt: OnInterrupt | None = None
         self.on_response: OnResponse | None = None
+        self.event_loop: EventLoop | None = None
         self.routing: EngineRouting | None = None
 
 

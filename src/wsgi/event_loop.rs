@@ -1,0 +1,153 @@
+//! The server as the thread of an event loop has it (`portico.event_loops`): requests are taken out of the queue on the
+//! loop's own terms, and each call of the application is one task of the loop, such as a greenlet. A task gives the thread
+//! up where it waits, also in the middle of a call: frames of this program are on its stack then, but no lock is held and
+//! nothing is borrowed that another call needs. What a call needs for itself is its `Seat`.
+
+use super::ladder::Ladder;
+use super::parking::{AsideTask, Parking, Waits};
+use super::serve::Parts;
+use super::thread::Introduction;
+use super::{Attached, Bridge};
+use portico_engine::access_log::record::Keeper;
+use portico_engine::clock;
+use portico_engine::lock::lock;
+use portico_engine::loop_thread::LoopThread;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+/// So long one task goes on with one call after the other; then the others have their turn.
+const SLICE_NS: u64 = 1_000_000;
+
+/// What the loop has.
+#[pyclass(frozen, module = "portico._core")]
+pub struct EventLoop {
+    thread: LoopThread,
+    parking: Arc<Parking>,
+    ladder: Arc<Ladder>,
+    parts: Arc<Parts>,
+    /// Those that no call is in, the one that was used last at the end.
+    seats: Mutex<Seats>,
+    slice_began_ns: AtomicU64,
+}
+
+struct Seats {
+    #[expect(clippy::vec_box, reason = "a call would have it on its stack, which is copied whenever it is parked")]
+    free: Vec<Box<Seat>>,
+    made: usize,
+    most: usize,
+}
+
+/// What one call at a time has: a cell of the scoreboard, and all that a crew thread would have for its calls.
+struct Seat {
+    cell: usize,
+    bridge: Bridge,
+    spare: Option<Keeper>,
+}
+
+impl EventLoop {
+    /// On the loop's thread. `park` gives that up until the wait is over with whose number it is called.
+    pub fn new(thread: LoopThread, park: Py<PyAny>, ladder: Arc<Ladder>, parts: Arc<Parts>) -> EventLoop {
+        let parking = Arc::new(Parking::new(thread.summons.clone(), park));
+        ladder.park_at(parking.clone());
+        let seats = Seats { free: Vec::new(), made: 0, most: thread.resources().settings.most_calls() };
+        EventLoop { thread, parking, ladder, parts, seats: Mutex::new(seats), slice_began_ns: AtomicU64::new(0) }
+    }
+
+    /// A seat for a call; none if all are taken.
+    fn seat(&self, py: Python<'_>) -> PyResult<Option<Box<Seat>>> {
+        let mut seats = lock(&self.seats);
+        if let Some(seat) = seats.free.pop() {
+            return Ok(Some(seat));
+        }
+        if seats.made == seats.most {
+            return Ok(None);
+        }
+        let cell = seats.made;
+        seats.made += 1;
+        drop(seats);
+        let thread_call = self.ladder.call_of_task(py, cell, Waits::InLoop(self.parking.clone()))?;
+        let bridge = Bridge::new(py, Introduction::default(), &self.parts, thread_call)?;
+        Ok(Some(Box::new(Seat { cell, bridge, spare: None })))
+    }
+}
+
+#[pymethods]
+impl EventLoop {
+    /// The descriptor that is readable while there is something to do.
+    fn fileno(&self) -> i32 {
+        self.thread.summons.descriptor()
+    }
+
+    /// The loop has come to it: returns the numbers of waits that are over, the tasks whose calls have had their time, and
+    /// what is to be done in tasks of their own.
+    fn begin_turn(&self, py: Python<'_>) -> (Vec<u64>, Vec<Py<PyAny>>, Vec<AsideTask>) {
+        self.slice_began_ns.store(clock::monotonic_ns(), Relaxed);
+        let woken = self.thread.summons.follow();
+        self.thread.handle_interrupts();
+        (woken, self.ladder.take_late(py), self.parking.take_asides())
+    }
+
+    /// Whether a request waits, or the server has ended. If not the loop is summoned once there is something to do.
+    fn is_due(&self, py: Python<'_>) -> bool {
+        // What is written meanwhile may go to a slow disk.
+        py.detach(|| self.thread.is_due())
+    }
+
+    /// The loop goes back to its other business.
+    fn end_turn(&self) {
+        self.thread.summons.leave();
+    }
+
+    /// How many requests wait.
+    fn queued(&self) -> usize {
+        self.thread.queued()
+    }
+
+    /// Whether the server has ended.
+    fn is_over(&self) -> bool {
+        self.thread.is_over()
+    }
+
+    /// Calls the application for the next request, as a part of `task`, if one waits and not too many calls run. False if
+    /// the task is to leave the thread to others.
+    #[pyo3(signature = (task, /))]
+    fn call_next(&self, py: Python<'_>, task: Py<PyAny>) -> PyResult<bool> {
+        let Some(mut seat) = self.seat(py)? else { return Ok(false) };
+        let Some(request) = self.thread.next() else {
+            lock(&self.seats).free.push(seat);
+            return Ok(false);
+        };
+        let Seat { cell, bridge, spare } = &mut *seat;
+        bridge.begin_task(task);
+        self.thread.call(&mut Attached { py, bridge }, *cell, spare, request);
+        bridge.end_task();
+        lock(&self.seats).free.push(seat);
+        let is_over = clock::monotonic_ns().saturating_sub(self.slice_began_ns.load(Relaxed)) > SLICE_NS;
+        if is_over {
+            // Nobody has looked whether another request waits.
+            self.parking.summon();
+        }
+        Ok(!is_over)
+    }
+}
+
+/// Runs `event_loop`, an object of `portico.event_loops`, on the calling thread for as long as the server lives.
+pub fn run(
+    py: Python<'_>,
+    event_loop: &Py<PyAny>,
+    thread: LoopThread,
+    ladder: Arc<Ladder>,
+    parts: Arc<Parts>,
+) -> PyResult<()> {
+    let event_loop = event_loop.bind(py);
+    let park = event_loop.getattr("park")?.unbind();
+    let calls = Py::new(py, EventLoop::new(thread, park, ladder, parts))?;
+    event_loop.call_method1("run", (&calls,))?;
+    if calls.get().is_over() {
+        Ok(())
+    } else {
+        Err(PyRuntimeError::new_err("the event loop has ended before its server"))
+    }
+}
