@@ -166,7 +166,7 @@ impl Caller for Attached<'_, '_> {
         logged.keep(py, logged_keys);
         thread_call.watched.leave(py, started_ns, watched);
         if let Some(input) = input {
-            input.get().end(py);
+            environ.take_back_input(py, input);
         }
         if let Err(error) = environ.renew_empty_input(py).and_then(|()| environ.renew_extension(py)) {
             label.log_exception(py, &error);

@@ -46,6 +46,8 @@ pub struct Environ {
     keys: Keys,
     /// `wsgi.input` of a request without a body, which stands in each template.
     empty: Py<Input>,
+    /// That of a request with one, if the call before has not kept it.
+    spare: Option<Py<Input>>,
     /// What makes `portico.extend_deadline`, and the one that stands in each template; a thread has it.
     extension: Option<(Extensions, Py<ExtendDeadline>)>,
     /// Those of the call before, which stand in each template.
@@ -54,6 +56,10 @@ pub struct Environ {
     standing_address: Option<IpAddr>,
     /// `REMOTE_ADDR` of the last call that had another one.
     last_address: Option<IpAddr>,
+    /// `HTTP_HOST` of each template.
+    standing_host: Option<Box<[u8]>>,
+    /// `HTTP_HOST` of the last call that had another one.
+    last_host: Vec<u8>,
     /// Header names with their environ key.
     names: Recent<Box<[u8]>, Key>,
     /// Variables of other protocols with theirs.
@@ -62,6 +68,10 @@ pub struct Environ {
     addresses: Recent<IpAddr, Py<PyString>>,
     /// Where applications are mounted, as strings.
     mounts: Recent<Box<[u8]>, Py<PyString>>,
+    /// Hosts and media types, of which most clients send the same few.
+    values: Recent<Box<[u8]>, Py<PyString>>,
+    /// Lengths of bodies as strings.
+    lengths: Recent<u64, Py<PyString>>,
     ports: Vec<Option<(u16, Py<PyString>)>>,
     decoded: Vec<u8>,
 }
@@ -72,7 +82,9 @@ enum Key {
     Named(Py<PyString>, &'static str),
     /// The same, but only if a trusted reverse proxy sent it, or the operator wants it so.
     Forwarded(Py<PyString>, Dropped),
-    /// CONTENT_TYPE.
+    /// `HTTP_HOST`, which is never repeated.
+    Host,
+    /// CONTENT_TYPE, neither.
     ContentType,
     /// The server's own: CONTENT_LENGTH comes from the framing, and the coding is undone.
     Framing,
@@ -175,14 +187,19 @@ impl Environ {
             templates,
             keys,
             empty: empty.clone_ref(py),
+            spare: None,
             extension: None,
             callables: None,
             standing_address: None,
             last_address: None,
+            standing_host: None,
+            last_host: Vec::new(),
             names: Recent::new(),
             variables: Recent::new(),
             addresses: Recent::new(),
             mounts: Recent::new(),
+            values: Recent::new(),
+            lengths: Recent::new(),
             ports: Vec::new(),
             decoded: Vec::new(),
         });
@@ -197,8 +214,15 @@ impl Environ {
             return Ok(());
         }
         let empty = Input::empty(py)?;
-        self.empty.get().end(py);
+        Input::end(&self.empty, py);
         self.set_empty_input(py, empty)
+    }
+
+    /// After a call: what it has read the body from is closed, and has the next body if it was not kept.
+    pub fn take_back_input(&mut self, py: Python<'_>, input: Py<Input>) {
+        if Input::end(&input, py) {
+            self.spare = Some(input);
+        }
     }
 
     fn set_empty_input(&mut self, py: Python<'_>, empty: Py<Input>) -> PyResult<()> {
@@ -269,6 +293,7 @@ impl Environ {
             Some(gateway) => {
                 // They are those of the reverse proxy's own client.
                 let rules = rules(settings.trusts(address) || keeps_untrusted);
+                self.forget_host(&environ)?;
                 self.set_gateway(py, &environ, gateway, inbound.bytes(), rules)?;
             }
         }
@@ -442,6 +467,30 @@ impl Environ {
         Ok(())
     }
 
+    /// A host that came twice in a row is in the templates from then on: nearly all requests of a server have the same.
+    fn set_host(&mut self, py: Python<'_>, environ: &Bound<'_, PyDict>, host: &[u8]) -> PyResult<()> {
+        if self.standing_host.as_deref() == Some(host) {
+            self.last_host.clear();
+            return Ok(());
+        }
+        set_usual(py, environ, &self.keys.http_host, &mut self.values, host)?;
+        if self.last_host == host {
+            self.standing_host = None;
+            for template in &self.templates {
+                set_usual(py, template.bind(py), &self.keys.http_host, &mut self.values, host)?;
+            }
+            self.standing_host = Some(host.into());
+        }
+        self.last_host.clear();
+        self.last_host.extend_from_slice(host);
+        Ok(())
+    }
+
+    /// The request names none, or not by a header.
+    fn forget_host(&self, environ: &Bound<'_, PyDict>) -> PyResult<()> {
+        if self.standing_host.is_some() { environ.del_item(&self.keys.http_host) } else { Ok(()) }
+    }
+
     /// What a trusted reverse proxy says takes the place of what this server sees.
     fn set_forwarded(
         &self,
@@ -475,6 +524,7 @@ impl Environ {
         rules: HeaderRules<'_>,
     ) -> PyResult<()> {
         let (bytes, head) = (inbound.bytes(), &inbound.head);
+        let mut host = None;
         for header in &head.headers {
             let name = header.name.of(bytes);
             let value = header.value.of(bytes);
@@ -483,10 +533,15 @@ impl Environ {
                 Key::Forwarded(key, _) if rules.shows_forwarded => {
                     set_header(py, environ, key, LIST_SEPARATOR, value)?;
                 }
-                Key::ContentType => environ.set_item(&self.keys.content_type, latin1(py, value)?)?,
+                Key::Host => host = Some(value),
+                Key::ContentType => set_usual(py, environ, &self.keys.content_type, &mut self.values, value)?,
                 Key::Forwarded(_, dropped) | Key::Dropped(dropped) => dropped.log(name, rules),
                 Key::Framing => {}
             }
+        }
+        match host {
+            Some(host) => self.set_host(py, environ, host)?,
+            None => self.forget_host(environ)?,
         }
         if !head.authority.is_empty() {
             // RFC 9112 3.2.2: the target's authority replaces the Host header.
@@ -496,7 +551,7 @@ impl Environ {
     }
 
     fn set_body(
-        &self,
+        &mut self,
         py: Python<'_>,
         environ: &Bound<'_, PyDict>,
         call: RequestParts<'_>,
@@ -510,14 +565,16 @@ impl Environ {
             Body::Streamed(stream) => stream.rest.length,
         };
         if let Some(length) = length {
-            let mut digits = itoa::Buffer::new();
-            environ.set_item(&self.keys.content_length, latin1(py, digits.format(length).as_bytes())?)?;
+            let make = || (length, PyString::new(py, itoa::Buffer::new().format(length)).unbind());
+            let text = self.lengths.get_or_make(hash_of_number(length), |known| *known == length, make);
+            environ.set_item(&self.keys.content_length, text)?;
         } else {
             // Without CONTENT_LENGTH applications take a body for empty, unless this says that there is one.
             environ.set_item(&self.keys.transfer_encoding, &self.keys.chunked)?;
             resources.notices.unsized_body.warn(|| unsized_body(resources, inbound));
         }
-        let input = Input::new(py, (resources, cell, waits), inbound.bytes(), body)?;
+        let input = self.spare.take().map_or_else(|| Input::empty(py), Ok)?;
+        input.get().begin(py, (resources, cell, waits), inbound.bytes(), body)?;
         environ.set_item(&self.keys.input, &input)?;
         Ok(Some(input))
     }
@@ -564,6 +621,7 @@ impl Key {
             text_of(py, &key)
         };
         match upper.as_slice() {
+            b"HOST" => Key::Host,
             b"CONTENT-TYPE" => Key::ContentType,
             b"CONTENT-LENGTH" | b"TRANSFER-ENCODING" => Key::Framing,
             b"PROXY" => Key::Dropped(Dropped::httpoxy()),
@@ -604,6 +662,21 @@ fn set_header(
         return Ok(());
     }
     environ.set_item(key, before.add(separator)?.add(value)?)
+}
+
+/// Sets a header's key, where the value is usually one of a few that have come before.
+fn set_usual(
+    py: Python<'_>,
+    environ: &Bound<'_, PyDict>,
+    key: &Py<PyString>,
+    values: &mut Recent<Box<[u8]>, Py<PyString>>,
+    value: &[u8],
+) -> PyResult<()> {
+    if value.is_ascii() {
+        let make = || PyString::new(py, str::from_utf8(value).unwrap_or_default()).unbind();
+        return environ.set_item(key, &*values.of_name(value, make));
+    }
+    environ.set_item(key, latin1(py, value)?)
 }
 
 fn hash_of_address(address: IpAddr) -> u64 {

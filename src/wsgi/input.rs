@@ -8,7 +8,7 @@
 mod source;
 
 use super::parking::Waits;
-use super::references::is_only_ours;
+use super::references::{is_only_ours, is_unshared};
 use crate::shown::type_name;
 use portico_engine::lock::lock;
 use portico_engine::message::body::{Body, Stream, Unwanted};
@@ -17,7 +17,7 @@ use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyStopIteration, PyTyp
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice};
 use pyo3::{create_exception, import_exception};
-use source::{BodySource, Incoming};
+use source::{BodySource, InMemory, Incoming, Source};
 use std::io::BufRead as _;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -34,19 +34,17 @@ import_exception!(io, UnsupportedOperation);
 #[pyclass(frozen, module = "portico._core")]
 pub struct Input {
     state: Mutex<InputState>,
-    /// Ends the wait of a thread that is reading.
-    unwanted: Option<Unwanted>,
-    /// Whether it is as it was made, which is asked of one without a body only.
-    is_untouched: AtomicBool,
+    /// Whether reading has gone on elsewhere, which is asked of one without a body only.
+    was_moved: AtomicBool,
 }
 
 enum InputState {
-    /// There is nothing to read, and reading is still at the start.
-    Empty,
+    /// All of it is in memory: it is read under the lock, since nothing of that waits or runs Python code.
+    InMemory(InMemory),
     /// Nobody is reading.
     Open(Box<BodySource>),
-    /// A thread is reading.
-    InUse,
+    /// A thread is reading, whose wait this ends.
+    InUse(Option<Unwanted>),
     /// The call is over.
     Closed,
 }
@@ -59,74 +57,74 @@ impl Input {
 
     /// A reader without a body.
     pub fn empty(py: Python<'_>) -> PyResult<Py<Input>> {
-        Py::new(py, Input::in_state(InputState::Empty, None))
-    }
-
-    fn in_state(state: InputState, unwanted: Option<Unwanted>) -> Input {
-        Input { state: Mutex::new(state), unwanted, is_untouched: AtomicBool::new(true) }
+        let state = Mutex::new(InputState::InMemory(InMemory::new(py, b"")));
+        Py::new(py, Input { state, was_moved: AtomicBool::new(false) })
     }
 
     /// Whether one without a body can be that of the next request, too: there are no references to it but `ours`, and
     /// reading is still at the start.
     pub fn is_as_new(this: &Py<Input>, ours: usize) -> bool {
-        is_only_ours(this, ours) && this.get().is_untouched.load(Relaxed)
+        is_only_ours(this, ours) && !this.get().was_moved.load(Relaxed)
     }
 
-    /// A reader over `body`, whose buffered form is a range of `bytes`, for the call in `cell` of the scoreboard.
-    pub fn new(
+    /// Reads from now on `body`, whose buffered form is a range of `bytes`, for the call in `cell` of the scoreboard.
+    pub fn begin(
+        &self,
         py: Python<'_>,
         (resources, cell, waits): (&Arc<Resources>, usize, &Waits),
         bytes: &[u8],
         body: Body,
-    ) -> PyResult<Py<Input>> {
-        let mut unwanted = None;
-        let source = match body {
-            Body::Empty => BodySource::in_memory(Vec::new()),
-            Body::Buffered(range) => BodySource::in_memory(bytes.get(range).unwrap_or_default().to_vec()),
-            Body::Spooled(spool) => BodySource::kept(spool.into_kept()?, None),
+    ) -> PyResult<()> {
+        let state = match body {
+            Body::Empty => InputState::InMemory(InMemory::new(py, b"")),
+            Body::Buffered(range) => InputState::InMemory(InMemory::new(py, bytes.get(range).unwrap_or_default())),
+            Body::Spooled(spool) => InputState::Open(Box::new(BodySource::kept(spool.into_kept()?, None))),
             Body::Streamed(stream) => {
                 let Stream { spooled, rest } = *stream;
-                unwanted = Some(rest.unwanted());
                 let incoming = Incoming { rest, resources: resources.clone(), cell, waits: waits.clone() };
-                BodySource::kept(spooled.into_kept()?, Some(incoming))
+                InputState::Open(Box::new(BodySource::kept(spooled.into_kept()?, Some(incoming))))
             }
         };
-        Py::new(py, Input::in_state(InputState::Open(Box::new(source)), unwanted))
+        *lock(&self.state) = state;
+        Ok(())
     }
 
-    /// The call is over: gives back what the body takes, and ends the wait of a thread that is reading it.
-    pub fn end(&self, py: Python<'_>) {
-        let state = std::mem::replace(&mut *lock(&self.state), InputState::Closed);
+    /// The call is over: gives back what the body takes, and ends the wait of a thread that is reading it. Whether nobody
+    /// has kept it, so that another request can have it.
+    pub fn end(this: &Py<Input>, py: Python<'_>) -> bool {
+        let is_free = is_unshared(this);
+        let state = std::mem::replace(&mut *lock(&this.get().state), InputState::Closed);
         match state {
             // To close the last descriptor of a large file may take a while.
             InputState::Open(source) if source.has_file() => py.detach(|| drop(source)),
-            InputState::InUse => {
-                if let Some(unwanted) = &self.unwanted {
-                    unwanted.set();
-                }
-            }
-            InputState::Open(_) | InputState::Empty | InputState::Closed => {}
+            InputState::InUse(Some(unwanted)) => unwanted.set(),
+            InputState::InMemory(_) | InputState::Open(_) | InputState::InUse(None) | InputState::Closed => {}
         }
+        is_free
     }
 
-    /// Takes the source out for one call, so that no lock is held while it waits.
-    fn with<T>(&self, read: impl FnOnce(&mut BodySource) -> PyResult<T>) -> PyResult<T> {
+    /// Reads by `read`. What may wait for its bytes is taken out for that, so that no lock is held meanwhile.
+    fn with<T>(&self, read: impl FnOnce(&mut dyn Source) -> PyResult<T>) -> PyResult<T> {
         let mut state = lock(&self.state);
-        let mut source = match std::mem::replace(&mut *state, InputState::InUse) {
+        if let InputState::InMemory(body) = &mut *state {
+            return read(body);
+        }
+        let mut source = match std::mem::replace(&mut *state, InputState::InUse(None)) {
             InputState::Open(source) => source,
-            InputState::InUse => return Err(PyRuntimeError::new_err("another thread is reading wsgi.input")),
-            InputState::Empty => {
-                *state = InputState::Empty;
+            before => {
+                let is_over = matches!(before, InputState::Closed);
+                *state = before;
                 drop(state);
-                return self.with_nothing(read);
-            }
-            InputState::Closed => {
-                *state = InputState::Closed;
-                return Err(closed());
+                return Err(if is_over {
+                    closed()
+                } else {
+                    PyRuntimeError::new_err("another thread is reading wsgi.input")
+                });
             }
         };
+        *state = InputState::InUse(source.unwanted());
         drop(state);
-        let result = read(&mut source);
+        let result = read(&mut *source);
         let mut state = lock(&self.state);
         if matches!(*state, InputState::Closed) {
             // The call has ended meanwhile.
@@ -135,20 +133,6 @@ impl Input {
         }
         *state = InputState::Open(source);
         result
-    }
-
-    /// As `with`, where nothing is there: only a `seek` leaves anything that has to be kept.
-    fn with_nothing<T>(&self, read: impl FnOnce(&mut BodySource) -> PyResult<T>) -> PyResult<T> {
-        let mut source = BodySource::in_memory(Vec::new());
-        let result = read(&mut source)?;
-        if source.position() > 0 {
-            let mut state = lock(&self.state);
-            if matches!(*state, InputState::Empty) {
-                self.is_untouched.store(false, Relaxed);
-                *state = InputState::Open(Box::new(source));
-            }
-        }
-        Ok(result)
     }
 
     /// Fills a writable `buffer` with what `read` gives, and returns how much that was.
@@ -191,8 +175,8 @@ impl Input {
     fn read<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
         let limit = limit(size);
         self.with(|source| {
-            while source.at_hand().len() < limit && source.more(py)? {}
-            let count = limit.min(source.at_hand().len());
+            while source.at_hand(py).len() < limit && source.more(py)? {}
+            let count = limit.min(source.at_hand(py).len());
             Ok(source.take(py, count))
         })
     }
@@ -202,8 +186,8 @@ impl Input {
     fn read1<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
         let limit = limit(size);
         self.with(|source| {
-            while limit > 0 && source.at_hand().is_empty() && source.more(py)? {}
-            let count = limit.min(source.at_hand().len());
+            while limit > 0 && source.at_hand(py).is_empty() && source.more(py)? {}
+            let count = limit.min(source.at_hand(py).len());
             Ok(source.take(py, count))
         })
     }
@@ -227,7 +211,7 @@ impl Input {
         self.with(|source| {
             let mut searched = 0;
             let count = loop {
-                let at_hand = source.at_hand();
+                let at_hand = source.at_hand(py);
                 let line = at_hand.get(..limit).unwrap_or(at_hand);
                 let mut unsearched = line.get(searched..).unwrap_or_default();
                 searched += unsearched.skip_until(b'\n')?;
@@ -268,8 +252,8 @@ impl Input {
     }
 
     /// Where reading goes on, from the start of the body.
-    fn tell(&self) -> PyResult<u64> {
-        self.with(|source| match source.length() {
+    fn tell(&self, py: Python<'_>) -> PyResult<u64> {
+        self.with(|source| match source.length(py) {
             Some(_) => Ok(source.position()),
             None => Err(unsupported("the body is still coming in, so that it has no places to tell (body_spool)")),
         })
@@ -277,9 +261,10 @@ impl Input {
 
     /// Goes on reading `offset` bytes from the start (0), from here (1) or from the end (2); returns where that is.
     #[pyo3(signature = (offset, whence=0, /))]
-    fn seek(&self, offset: i64, whence: i32) -> PyResult<u64> {
+    fn seek(&self, py: Python<'_>, offset: i64, whence: i32) -> PyResult<u64> {
+        self.was_moved.store(true, Relaxed);
         self.with(|source| {
-            let Some(length) = source.length() else {
+            let Some(length) = source.length(py) else {
                 return Err(unsupported("the body is still coming in, so that it can be read only once (body_spool)"));
             };
             let base = match whence {
@@ -309,8 +294,8 @@ impl Input {
     }
 
     /// Whether all of the body had come before the call.
-    fn seekable(&self) -> PyResult<bool> {
-        self.with(|source| Ok(source.length().is_some()))
+    fn seekable(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(|source| Ok(source.length(py).is_some()))
     }
 
     fn isatty(&self) -> PyResult<bool> {

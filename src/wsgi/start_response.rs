@@ -17,9 +17,12 @@ use portico_engine::lock::lock;
 use portico_engine::log::Level;
 use portico_engine::message::response_head::ResponseHead;
 use portico_engine::resources::Resources;
-use portico_wire::{check_response_header_name, check_response_header_value, is_hop_by_hop, write_header};
+use portico_wire::{
+    check_response_header_name, check_response_header_value, is_hop_by_hop, is_name, read_content_length, write_header,
+};
 use pyo3::PyErrArguments;
 use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::string::PyStringData;
@@ -30,7 +33,8 @@ use std::sync::{Arc, Mutex};
 /// Up to so many bytes a block is compressed by who holds the interpreter: it would wait longer to get that back.
 const COMPRESSED_ATTACHED_BYTES: usize = 512;
 
-/// `start_response`.
+/// What `start_response` is a method of: the interpreter hands a built-in method its arguments where they are, and an object
+/// that can be called a tuple made of them.
 #[pyclass(frozen, module = "portico._core")]
 pub struct StartResponse {
     response: Arc<Mutex<PendingResponse>>,
@@ -48,7 +52,9 @@ pub struct Write {
 /// What one call of the application needs.
 pub struct PythonExchange {
     /// Handed to the application.
-    pub start_response: Py<StartResponse>,
+    pub start_response: Py<PyAny>,
+    /// What it is bound to.
+    bound_to: Py<StartResponse>,
     /// Shared with it.
     pub response: Arc<Mutex<PendingResponse>>,
     /// The client, until the response is complete.
@@ -102,7 +108,9 @@ impl ExchangePool {
     /// references there are to those of environ besides.
     pub fn end(&mut self, py: Python<'_>, mut exchange: PythonExchange, shown: usize) {
         exchange.client.end();
-        if !is_unshared(&exchange.start_response) || !is_unshared(&exchange.start_response.get().write) {
+        // The method has the second reference to what it is bound to.
+        let is_free = is_unshared(&exchange.start_response) && is_only_ours(&exchange.bound_to, 2);
+        if !is_free || !is_unshared(&exchange.bound_to.get().write) {
             return lock(&exchange.response).end();
         }
         let Callables { disconnected, on_disconnect } = &exchange.callables;
@@ -120,16 +128,17 @@ impl PythonExchange {
         let response = Arc::new(Mutex::new(PendingResponse::default()));
         let client = ClientListener::new(application.clone(), response.clone(), call.waits.clone());
         let write = Py::new(py, Write { response: response.clone(), client: client.clone(), call: call.clone() })?;
-        let start_response = Py::new(py, StartResponse { response: response.clone(), write })?;
+        let bound_to = Py::new(py, StartResponse { response: response.clone(), write })?;
+        let start_response = bound_to.getattr(py, intern!(py, "start_response"))?;
         let callables = Callables::new(py, &client)?;
-        Ok(PythonExchange { start_response, response, client, callables })
+        Ok(PythonExchange { start_response, bound_to, response, client, callables })
     }
 }
 
 #[pymethods]
 impl StartResponse {
     #[pyo3(signature = (status, response_headers, /, exc_info=None))]
-    fn __call__(
+    fn start_response(
         &self,
         py: Python<'_>,
         status: &Bound<'_, PyAny>,
@@ -280,9 +289,8 @@ fn set_header(
         }));
     }
     match name_bytes.len() {
-        14 if name_bytes.eq_ignore_ascii_case(b"content-length") => {
-            let length = str::from_utf8(value_bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            let length: Option<u64> = length.and_then(|text| text.parse().ok());
+        14 if is_name(name_bytes, b"content-length") => {
+            let length = read_content_length(value_bytes).ok();
             if length.is_none() || head.content_length.is_some() {
                 return Err(shown(value, |value| {
                     format!("Content-Length: expected one number, got {}", repr_of(value))
@@ -291,9 +299,9 @@ fn set_header(
             head.content_length = length;
             return Ok(());
         }
-        4 if name_bytes.eq_ignore_ascii_case(b"date") => head.has_date = true,
-        6 if name_bytes.eq_ignore_ascii_case(b"status") => head.has_status = true,
-        6 if name_bytes.eq_ignore_ascii_case(b"server") => head.has_server = true,
+        4 if is_name(name_bytes, b"date") => head.has_date = true,
+        6 if is_name(name_bytes, b"status") => head.has_status = true,
+        6 if is_name(name_bytes, b"server") => head.has_server = true,
         _ if is_hop_by_hop(name_bytes) => return hop_by_hop(name_bytes),
         _ => {}
     }

@@ -24,17 +24,20 @@ pub fn attach<T>(attached: impl FnOnce(Python<'_>, Introduction) -> T) -> Option
 #[derive(Default)]
 pub struct Introduction {
     is_made: bool,
-    /// `sys.modules`, once there was no `threading` in it: looked at before each call, so at little cost.
-    modules: Option<Py<PyDict>>,
+    /// `sys.modules`, once there was no `threading` in it, and how many it had: as long as that is so, nothing has been
+    /// imported, and to know that before each call costs less than to look one up.
+    modules: Option<(Py<PyDict>, usize)>,
 }
 
 impl Introduction {
     /// Introduces the thread, if `threading` is there by now.
     pub fn make(&mut self, py: Python<'_>) {
-        let is_too_early = |modules: &Py<PyDict>| {
-            modules.bind(py).contains(intern!(py, "threading")).is_ok_and(|is_imported| !is_imported)
+        let is_too_early = |(modules, count): &mut (Py<PyDict>, usize)| {
+            let modules = modules.bind(py);
+            std::mem::replace(count, modules.len()) == modules.len()
+                || modules.contains(intern!(py, "threading")).is_ok_and(|is_imported| !is_imported)
         };
-        if self.is_made || self.modules.as_ref().is_some_and(is_too_early) {
+        if self.is_made || self.modules.as_mut().is_some_and(is_too_early) {
             return;
         }
         self.is_made = match thread::current().name() {
@@ -44,7 +47,8 @@ impl Introduction {
         };
         if !self.is_made {
             let modules = py.import("sys").and_then(|sys| Ok(sys.getattr("modules")?.cast_into::<PyDict>()?));
-            self.modules = modules.ok().map(Bound::unbind);
+            // Of no number, so that they are looked through once more.
+            self.modules = modules.ok().map(|modules| (modules.unbind(), 0));
         }
     }
 }

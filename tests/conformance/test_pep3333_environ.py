@@ -187,6 +187,45 @@ def test_09_values_of_a_kept_connection_follow_each_request(server: Server) -> N
             assert environ["HTTP_X_SAME"]["value"] == "same"
 
 
+def test_09_hosts_of_a_kept_connection_follow_each_request(server: Server) -> None:
+    with server.connect() as connection:
+        # Those of a server are nearly always the same; not one of them, no name, and a larger one are.
+        for host in [
+            "a.test",
+            "a.test",
+            "a.test",
+            "b.test:80",
+            "a.test",
+            None,
+            "b.test:80",
+            "b.test:80",
+            "",
+            None,
+        ]:
+            version, headers = (
+                ("HTTP/1.0", ["Connection: keep-alive"]) if host is None else ("HTTP/1.1", [f"Host: {host}"])
+            )
+            environ = seen_on(connection, version=version, headers=headers, host=False)["values"]
+            assert environ.get("HTTP_HOST", {"value": None})["value"] == host
+
+
+def test_09_bodies_of_a_kept_connection_follow_each_request(server: Server) -> None:
+    with server.connect() as connection:
+        for size, media in [
+            (5, "text/x-a"),
+            (5, "text/x-b"),
+            (300, "text/x-b"),
+            (5, "text/\xe9"),
+            (0, "text/x-b"),
+        ]:
+            headers = [f"Content-Type: {media}"]
+            environ = seen_on(connection, method="POST", headers=headers, body=b"x" * size)["values"]
+            assert environ["CONTENT_LENGTH"]["value"] == str(size)
+            assert environ["CONTENT_TYPE"]["value"] == media
+            environ = seen_on(connection)["values"]
+            assert not {"CONTENT_LENGTH", "CONTENT_TYPE"} & set(environ)
+
+
 def test_10_cgi_values_are_native_latin_strings(server: Server) -> None:
     headers = ["X-Latin: caf\xe9 \xff", "X-Utf: \xc3\xa9"]
     response = seen(server, "/environ/%C3%A9%FF?q=%C3%A9", headers=headers)

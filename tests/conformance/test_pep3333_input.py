@@ -126,6 +126,16 @@ def test_21_lines_of_a_large_body(server: Server, coding: str) -> None:
         assert post(connection, "/readlines", body, coding) == body.splitlines(keepends=True)
 
 
+def test_21_each_request_reads_its_own_body(server: Server) -> None:
+    with server.connect() as connection:
+        for body in [b"first", b"second", b"", b"x" * 5000, b"third"]:
+            assert connection.request("/echo", method="POST", body=body).body == body
+            assert connection.request("/echo").body == b""
+            # Half of it is left to be read.
+            sizes = f"/reads-with-sizes?sizes={len(body) // 2}"
+            connection.request(sizes, method="POST", body=body)
+
+
 def test_22_errors_go_to_the_error_log(server: Server, key: str) -> None:
     with server.connect() as connection:
         assert connection.request(f"/writes-errors?key={key}").status == 200

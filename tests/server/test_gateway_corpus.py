@@ -26,6 +26,7 @@ from support.gateway import (
 from support.gateway_corpus import Case, Request, cases
 from support.gateway_server import (
     KEPT,
+    LISTENERS,
     PROXIED,
     GatewayServer,
     read_response,
@@ -313,3 +314,17 @@ def test_an_invalid_proxy_header_ends_the_connection(gateway: GatewayServer, cas
         send(connection, case.data)
         connection.expect_closed()
     gateway.wait_for_line(name, case.reason, since=position)
+
+
+@pytest.mark.parametrize("name", ["uwsgi", "scgi", "fastcgi"])
+def test_the_host_of_requests_over_http_is_no_other_protocols(name: str) -> None:
+    unnamed = [(variable, value) for variable, value in variables("/") if variable != "HTTP_HOST"]
+    with running_gateway_server(listeners={name: LISTENERS[name]}, threads=1, is_strict=False) as gateway:
+        for sent in (unnamed, [*unnamed, ("HTTP_HOST", "of.variables")], unnamed):
+            # So often that it is taken for that of the next request, too.
+            hosts = [json.loads(gateway.ask("http", "/").body)["environ"]["HTTP_HOST"] for _ in range(3)]
+            assert len(set(hosts)) == 1
+            with gateway.connect(name) as connection:
+                connection.send(request(name, sent, b""))
+                environ = json.loads(read_response(connection, name, "GET").body)["environ"]
+            assert environ.get("HTTP_HOST") == dict(sent).get("HTTP_HOST")

@@ -83,6 +83,17 @@ def test_what_was_kept_says_that_its_call_is_over(keeping: Server, size: int) ->
     assert lines == ["AssertionError", "AssertionError", "ValueError", "False", "RuntimeError"]
 
 
+@pytest.mark.parametrize("size", [300, 50_000], ids=["buffered", "spooled"])
+def test_what_was_kept_reads_no_later_body(keeping: Server, size: int) -> None:
+    with keeping.connect() as connection:
+        for _ in range(3):
+            assert connection.request("/keeps-environ", method="POST", body=b"x" * size).body == b"kept"
+            lines = connection.request("/uses-what-was-kept", method="POST", body=b"y" * 300).body.split(
+                b"\n"
+            )
+            assert lines[2] == b"ValueError"
+
+
 @pytest.mark.parametrize("returns", ["list", "blocks", "generated", "raises"])
 @pytest.mark.parametrize("length", ["", "length=1000000000"], ids=["chunked", "length"])
 def test_a_thread_in_write_does_not_outlive_the_call(

@@ -74,6 +74,8 @@ pub struct Calls<'a, C> {
     pub me: usize,
     /// Since when the thread has what it takes out of the queue next: before it waited for the interpreter.
     pub free_since_ns: u64,
+    /// When its last call ended, if it has had the interpreter ever since; else 0.
+    pub ended_ns: u64,
     /// What the thread's calls use; none where others run on it between their beginning and their end.
     pub cpu: Option<ThreadCpu>,
     /// What was kept of its call before, for the next one to be kept in.
@@ -83,12 +85,12 @@ pub struct Calls<'a, C> {
 impl<'a, C> Calls<'a, C> {
     /// Those of the thread `me`.
     pub fn new(server: &'a Server, caller: &'a mut C, me: usize) -> Calls<'a, C> {
-        Calls { server, caller, me, free_since_ns: 0, cpu: Some(ThreadCpu::default()), spare: None }
+        Calls { server, caller, me, free_since_ns: 0, ended_ns: 0, cpu: Some(ThreadCpu::default()), spare: None }
     }
 
     /// A call in the cell `me`, on a thread that has others at the same time. It has the interpreter.
     pub fn beside_others(server: &'a Server, caller: &'a mut C, me: usize, spare: Option<Keeper>) -> Calls<'a, C> {
-        Calls { server, caller, me, free_since_ns: clock::monotonic_ns(), cpu: None, spare }
+        Calls { server, caller, me, free_since_ns: clock::monotonic_ns(), ended_ns: 0, cpu: None, spare }
     }
 }
 
@@ -102,6 +104,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
             (come_of_it, if is_timed { clock::monotonic_ns() } else { 0 })
         });
         self.free_since_ns = free_since_ns;
+        self.ended_ns = 0;
         slot.has_interpreter(self.me);
         come_of_it
     }
@@ -112,7 +115,8 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
 
     fn call(&mut self, me: usize, request: Request) -> Called {
         let Server { resources, crew, .. } = self.server;
-        let started_ns = clock::monotonic_ns();
+        // In a batch a call begins where the one before has ended: one look at the clock for both.
+        let started_ns = if self.ended_ns == 0 { clock::monotonic_ns() } else { self.ended_ns };
         if crew.is_expired(&request, started_ns) {
             shed(request, Overload::WaitedTooLong);
             self.flush_access_log_if_due();
@@ -197,6 +201,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         drop(entered);
         self.spare = said;
         self.free_since_ns = ended_ns;
+        self.ended_ns = ended_ns;
         resources.buffers.give_back(inbound);
         self.flush_access_log_if_due();
         Called { started_ns, ended_ns }

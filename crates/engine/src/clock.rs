@@ -70,15 +70,25 @@ impl WallClock {
 pub struct DateHeader {
     /// When the wall clock was last asked, coarse milliseconds: asking costs more than this one does.
     asked_ms: u64,
+    /// Now, as whoever is about to ask for the line has just seen; 0 where nobody has.
+    seen_ms: u64,
     second: u64,
     line: String,
 }
 
 impl DateHeader {
+    /// It is now `now_ms` (coarse) for the next line, so that the clock is not asked twice.
+    pub fn see(&mut self, now_ms: u64) {
+        self.seen_ms = now_ms;
+    }
+
     /// The field line for now.
     pub fn line(&mut self) -> &[u8] {
         const KEEPS_MS: u64 = 50;
-        let now_ms = coarse_ms();
+        let now_ms = match std::mem::take(&mut self.seen_ms) {
+            0 => coarse_ms(),
+            seen_ms => seen_ms,
+        };
         if now_ms.saturating_sub(self.asked_ms) >= KEEPS_MS || self.line.is_empty() {
             self.asked_ms = now_ms;
             self.at(wall_s());

@@ -27,7 +27,30 @@ pub(crate) const REGISTERED_NAME: ByteSet = alphanumeric_and(b"-._~!$&'()*+,;=")
 
 /// Whether `bytes` is a `token`, RFC 9110 5.6.2: one or more `tchar`.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN[byte as usize])
+    match bytes.len() {
+        0 => false,
+        8..=16 if are_letters_and_hyphens(bytes) => true,
+        _ => bytes.iter().all(|&byte| TOKEN[byte as usize]),
+    }
+}
+
+/// For 8 to 16 bytes, as names of fields usually are: in two blocks, which may overlap. No early exit, and of a fixed size:
+/// so the compiler makes vector instructions of each.
+fn are_letters_and_hyphens(name: &[u8]) -> bool {
+    let all = |block: &[u8; 8]| {
+        block.iter().fold(true, |good, &byte| good & ((byte | 0x20).is_ascii_lowercase() || byte == b'-'))
+    };
+    name.first_chunk().is_some_and(all) && name.last_chunk().is_some_and(all)
+}
+
+/// Whether `name`, a token, is `lower_case`, which has letters and hyphens, in any case. No early exit, and of a fixed size,
+/// as above.
+#[must_use]
+pub fn is_name<const LENGTH: usize>(name: &[u8], lower_case: &[u8; LENGTH]) -> bool {
+    // The bit makes a small letter of a large one, and nothing else of a token a small letter or a hyphen.
+    let differs =
+        |name: &[u8; LENGTH]| name.iter().zip(lower_case).fold(0, |bits, (one, other)| bits | (one | 0x20) ^ other);
+    name.try_into().is_ok_and(|name| differs(name) == 0)
 }
 
 /// A byte that may stand in a field value: `field-vchar`, SP or HTAB, RFC 9110 5.5. Bytes above 127

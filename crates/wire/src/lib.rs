@@ -62,13 +62,14 @@ pub use fastcgi::{
 pub use forwarded::{Client, Forwarded, Scheme, is_forwarded_name, request_start_ns};
 pub use gateway::{CgiHead, GatewayHead, Variables, plan_cgi_response, write_cgi_status};
 pub use grammar::{
-    check_response_header_name, check_response_header_value, is_hop_by_hop, mount_length, percent_decode_into,
+    check_response_header_name, check_response_header_value, is_hop_by_hop, is_name, mount_length, percent_decode_into,
 };
 pub use http1::body::{BodyDecoder, BodyStep};
 pub use http1::encode::{
     CONTINUE, CRLF, LAST_CHUNK, ResponseBody, ResponsePlan, ResponseProperties, plan_response, write_chunk_size,
     write_content_length, write_header, write_status_line,
 };
+pub use http1::fields::read_content_length;
 pub use http1::head::read_field_lines;
 pub use http1::hop_by_hop::HopByHop;
 pub use http1::passed_on::{ForwardedFamily, Forwarding, PassedConnection, PassedOn, PassedTrace, Understood};

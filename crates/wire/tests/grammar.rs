@@ -1,7 +1,7 @@
 //! Character classes and percent-encoding.
 
 use portico_wire::{
-    check_response_header_name, check_response_header_value, is_hop_by_hop, mount_length, percent_decode_into,
+    check_response_header_name, check_response_header_value, is_hop_by_hop, is_name, mount_length, percent_decode_into,
 };
 
 #[test]
@@ -26,6 +26,22 @@ fn each_byte_of_a_header_name_counts_whatever_its_length() {
             assert!(!check_response_header_name(&bad), "at {position} of {length}");
         }
     }
+}
+
+#[test]
+fn names_are_the_same_in_any_case_and_no_other() {
+    for name in [&b"content-length"[..], b"Content-Length", b"CONTENT-LENGTH", b"cOnTeNt-LeNgTh"] {
+        assert!(is_name(name, b"content-length"), "{}", name.escape_ascii());
+    }
+    for position in 0..b"content-length".len() {
+        for byte in (b'!'..=b'~').filter(|byte| byte.to_ascii_lowercase() != b"content-length"[position]) {
+            let mut name = *b"content-length";
+            name[position] = byte;
+            assert!(!is_name(&name, b"content-length"), "{}", name.escape_ascii());
+        }
+    }
+    assert!(!is_name(b"content-lengt", b"content-length"));
+    assert!(!is_name(b"", b"host"));
 }
 
 #[test]

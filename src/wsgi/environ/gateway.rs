@@ -65,7 +65,7 @@ impl Environ {
                     set_header(py, environ, key, LIST_SEPARATOR, value)?;
                 }
                 Key::Forwarded(_, dropped) | Key::Dropped(dropped) => dropped.log(name, rules),
-                Key::ContentType | Key::Framing => {}
+                Key::Host | Key::ContentType | Key::Framing => {}
             }
         }
         for header in &head.dropped {

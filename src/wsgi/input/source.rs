@@ -4,7 +4,7 @@
 use super::super::parking::Waits;
 use super::RequestBodyError;
 use portico_engine::fork::is_child;
-use portico_engine::message::body::{BodyError, Rest};
+use portico_engine::message::body::{BodyError, Rest, Unwanted};
 use portico_engine::message::spool::{Held, Kept};
 use portico_engine::resources::{Resources, Waited};
 use portico_wire::WireError;
@@ -18,7 +18,80 @@ use std::sync::Arc;
 /// Bytes taken from a file at a time.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// A body: its bytes in memory or in the file, then the stream.
+/// A body that is read from its start to its end, in blocks of any size.
+pub trait Source {
+    /// What has been read of the body from its place on and not been taken yet.
+    fn at_hand<'a>(&'a self, py: Python<'a>) -> &'a [u8];
+
+    /// Takes the first `count` bytes at hand.
+    fn take<'py>(&mut self, py: Python<'py>, count: usize) -> Bound<'py, PyBytes>;
+
+    /// Gets more bytes to hand; false at the end of the body.
+    fn more(&mut self, py: Python<'_>) -> PyResult<bool>;
+
+    /// Where reading goes on.
+    fn position(&self) -> u64;
+
+    /// How many bytes there are; none where that is not known before the last one has come.
+    fn length(&self, py: Python<'_>) -> Option<u64>;
+
+    /// Goes on reading at `position`, which may be behind the end.
+    fn seek(&mut self, position: u64);
+}
+
+/// A body that is all in memory, as Python will have it: who reads all of it at once gets the same object.
+pub struct InMemory {
+    bytes: Py<PyBytes>,
+    position: u64,
+}
+
+impl InMemory {
+    /// A body of these bytes.
+    pub fn new(py: Python<'_>, bytes: &[u8]) -> InMemory {
+        InMemory { bytes: PyBytes::new(py, bytes).unbind(), position: 0 }
+    }
+}
+
+impl Source for InMemory {
+    fn at_hand<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
+        bytes_from(self.bytes.as_bytes(py), self.position)
+    }
+
+    fn take<'py>(&mut self, py: Python<'py>, count: usize) -> Bound<'py, PyBytes> {
+        let at_hand = self.at_hand(py);
+        let is_all = count == at_hand.len() && self.position == 0;
+        let taken = if is_all {
+            self.bytes.bind(py).clone()
+        } else {
+            PyBytes::new(py, at_hand.get(..count).unwrap_or_default())
+        };
+        self.position += count as u64;
+        taken
+    }
+
+    fn more(&mut self, _py: Python<'_>) -> PyResult<bool> {
+        Ok(false)
+    }
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn length(&self, py: Python<'_>) -> Option<u64> {
+        Some(self.bytes.as_bytes(py).len() as u64)
+    }
+
+    fn seek(&mut self, position: u64) {
+        self.position = position;
+    }
+}
+
+/// The bytes from `offset` on, if there are any.
+fn bytes_from(bytes: &[u8], offset: u64) -> &[u8] {
+    usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default()
+}
+
+/// A body that is kept, or still coming in: its bytes in memory or in the file, then the stream.
 pub struct BodySource {
     /// The bytes of the body at hand, from `start` on: all of it where it is in memory.
     window: Vec<u8>,
@@ -48,25 +121,19 @@ pub struct Incoming {
 }
 
 impl BodySource {
-    /// A body that is all in memory.
-    pub const fn in_memory(bytes: Vec<u8>) -> BodySource {
-        BodySource {
-            window: bytes,
-            start: 0,
-            position: 0,
-            file: None,
-            rest: None,
-            is_seekable: true,
-            failed: None,
-            held: None,
-        }
-    }
-
     /// What was kept of a body before the call, and what is still to come of it.
     pub fn kept(kept: Kept, rest: Option<Incoming>) -> BodySource {
         let Kept { memory, file, held } = kept;
-        let is_seekable = rest.is_none();
-        BodySource { file, rest, is_seekable, held: Some(held), ..BodySource::in_memory(memory) }
+        BodySource {
+            window: memory,
+            start: 0,
+            position: 0,
+            file,
+            is_seekable: rest.is_none(),
+            rest,
+            failed: None,
+            held: Some(held),
+        }
     }
 
     /// Whether some of it is in a file.
@@ -74,44 +141,9 @@ impl BodySource {
         self.file.is_some()
     }
 
-    /// What has been read of the body from its place on and not been taken yet.
-    pub fn at_hand(&self) -> &[u8] {
-        let offset = self.position.saturating_sub(self.start);
-        usize::try_from(offset).ok().and_then(|offset| self.window.get(offset..)).unwrap_or_default()
-    }
-
-    /// Takes the first `count` bytes at hand.
-    pub fn take<'py>(&mut self, py: Python<'py>, count: usize) -> Bound<'py, PyBytes> {
-        let taken = PyBytes::new(py, self.at_hand().get(..count).unwrap_or_default());
-        self.position += count as u64;
-        if (self.file.is_some() || self.rest.is_some()) && self.at_hand().is_empty() {
-            // One large read must not leave its memory behind.
-            self.window = Vec::new();
-            self.start = self.position;
-        }
-        taken
-    }
-
-    /// Gets more bytes to hand; false at the end of the body.
-    pub fn more(&mut self, py: Python<'_>) -> PyResult<bool> {
-        let end = self.position.max(self.start + self.window.len() as u64);
-        if let Some(length) = self.file.as_ref().map(|(_, length)| *length) {
-            if end < length {
-                self.forget_taken();
-                return self.read_file(py);
-            }
-            if self.rest.is_none() {
-                return Ok(false);
-            }
-            // Nobody comes back to it.
-            self.file = None;
-            self.held = None;
-        }
-        if self.rest.is_none() {
-            return Ok(false);
-        }
-        self.forget_taken();
-        self.receive(py)
+    /// What ends a wait for what is still to come.
+    pub fn unwanted(&self) -> Option<Unwanted> {
+        self.rest.as_ref().map(|incoming| incoming.rest.unwanted())
     }
 
     /// Makes the window begin where the body has been read to.
@@ -169,20 +201,55 @@ impl BodySource {
             }
         }
     }
+}
 
-    /// Where reading goes on.
-    pub fn position(&self) -> u64 {
+impl Source for BodySource {
+    fn at_hand<'a>(&'a self, _py: Python<'a>) -> &'a [u8] {
+        bytes_from(&self.window, self.position.saturating_sub(self.start))
+    }
+
+    fn take<'py>(&mut self, py: Python<'py>, count: usize) -> Bound<'py, PyBytes> {
+        let taken = PyBytes::new(py, self.at_hand(py).get(..count).unwrap_or_default());
+        self.position += count as u64;
+        if (self.file.is_some() || self.rest.is_some()) && self.at_hand(py).is_empty() {
+            // One large read must not leave its memory behind.
+            self.window = Vec::new();
+            self.start = self.position;
+        }
+        taken
+    }
+
+    fn more(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let end = self.position.max(self.start + self.window.len() as u64);
+        if let Some(length) = self.file.as_ref().map(|(_, length)| *length) {
+            if end < length {
+                self.forget_taken();
+                return self.read_file(py);
+            }
+            if self.rest.is_none() {
+                return Ok(false);
+            }
+            // Nobody comes back to it.
+            self.file = None;
+            self.held = None;
+        }
+        if self.rest.is_none() {
+            return Ok(false);
+        }
+        self.forget_taken();
+        self.receive(py)
+    }
+
+    fn position(&self) -> u64 {
         self.position
     }
 
-    /// How many bytes there are; none where that is not known before the last one has come.
-    pub fn length(&self) -> Option<u64> {
+    fn length(&self, _py: Python<'_>) -> Option<u64> {
         let in_memory = self.window.len() as u64;
         self.is_seekable.then(|| self.file.as_ref().map_or(in_memory, |(_, length)| *length))
     }
 
-    /// Goes on reading at `position`, which may be behind the end.
-    pub fn seek(&mut self, position: u64) {
+    fn seek(&mut self, position: u64) {
         self.position = position;
         if self.file.is_some() && !(self.start..=self.start + self.window.len() as u64).contains(&position) {
             self.window.clear();

@@ -180,9 +180,10 @@ impl Responder {
     /// Encodes the head, to leave with the first block. `known_length` is the body's length where the
     /// server knows it.
     pub fn start(&mut self, head: &ResponseHead, known_length: Option<u64>, date: &mut DateHeader) {
+        let now_ms = clock::coarse_ms();
+        date.see(now_ms);
         // Only after a while in the application: it costs a system call.
-        self.is_abandoned =
-            clock::coarse_ms() - self.called_ms >= ABANDON_MS && self.connection.socket.has_disconnected();
+        self.is_abandoned = now_ms - self.called_ms >= ABANDON_MS && self.connection.socket.has_disconnected();
         match self.coding.settle(head, known_length, self.is_head, &self.connection.resources) {
             Start::AsItIs => self.write_head(head, known_length, date),
             Start::With(head, known_length) => self.write_head(&head, known_length, date),
@@ -191,8 +192,8 @@ impl Responder {
         self.advance(Event::Start);
         if let Some(cell) = self.cell {
             let resources = &self.connection.resources;
-            let now_ns = resources.wants().head_time.then(clock::monotonic_ns);
-            resources.slot.head_made(cell, head.status, now_ns);
+            let made_ns = resources.wants().head_time.then(clock::monotonic_ns);
+            resources.slot.head_made(cell, head.status, made_ns);
         }
         self.connection.trace(|| format!("head sent: {}", head.status));
     }

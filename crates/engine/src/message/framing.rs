@@ -95,7 +95,9 @@ impl ResponseFraming {
             out.extend_from_slice(date.line());
         }
         if !head.has_server && !server_header.is_empty() {
-            write_header(out, b"Server", server_header);
+            out.extend_from_slice(b"Server: ");
+            out.extend_from_slice(server_header);
+            out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b"\r\n");
         self.enclose(out, start);

@@ -2,7 +2,7 @@
 //! request follows, and whom it is for. All other fields are the application's.
 
 use crate::forwarded::is_forwarded_name;
-use crate::grammar::{is_token, trim_ows};
+use crate::grammar::{is_name, is_token, trim_ows};
 use crate::http1::target::is_authority;
 use crate::{Framing, RequestHead, Version, WireError};
 
@@ -25,28 +25,31 @@ pub(super) fn interpret(head: &mut RequestHead, window: &[u8]) -> Result<(), Wir
     for header in &head.headers {
         // Most names are told apart by their length alone.
         let name = header.name.of(window);
-        let is = |field_name: &[u8]| name.eq_ignore_ascii_case(field_name);
         let value = header.value.of(window);
         match name.len() {
             // RFC 9112 3.2: more than one Host is an error.
-            4 if is(b"host") => {
+            4 if is_name(name, b"host") => {
                 once(&mut found.host, value, WireError::HOST_REPEATED)?;
                 host = Some(header.value);
             }
-            6 if is(b"expect") => {
+            6 if is_name(name, b"expect") => {
                 // RFC 9110 10.1.1: 100-continue is the only expectation there is.
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(WireError::EXPECTATION);
                 }
                 found.expects_continue = true;
             }
-            7 if is(b"upgrade") => found.has_upgrade = true,
-            10 if is(b"connection") => found.connection.read(value),
+            7 if is_name(name, b"upgrade") => found.has_upgrade = true,
+            10 if is_name(name, b"connection") => found.connection.read(value),
             // RFC 9110 8.3 and 5.3: one value; two servers in a row could take different ones of several.
-            12 if is(b"content-type") => once(&mut found.content_type, value, WireError::CONTENT_TYPE_REPEATED)?,
+            12 if is_name(name, b"content-type") => {
+                once(&mut found.content_type, value, WireError::CONTENT_TYPE_REPEATED)?;
+            }
             // RFC 9110 8.6 would let equal repeats pass; nothing honest sends them.
-            14 if is(b"content-length") => once(&mut found.content_length, value, WireError::CONTENT_LENGTH_REPEATED)?,
-            17 if is(b"transfer-encoding") => {
+            14 if is_name(name, b"content-length") => {
+                once(&mut found.content_length, value, WireError::CONTENT_LENGTH_REPEATED)?;
+            }
+            17 if is_name(name, b"transfer-encoding") => {
                 once(&mut found.transfer_encoding, value, WireError::TRANSFER_ENCODING_REPEATED)?;
             }
             9 | 15..=18 if is_forwarded_name(name) => found.has_forwarded = true,
@@ -135,7 +138,11 @@ pub(super) fn read_framing(
 }
 
 /// `1*DIGIT`, RFC 9110 8.6, and nothing else: no sign, no list, no spaces. As many digits as 64 bits need.
-pub(crate) fn read_content_length(value: &[u8]) -> Result<u64, WireError> {
+///
+/// # Errors
+///
+/// It is anything else.
+pub fn read_content_length(value: &[u8]) -> Result<u64, WireError> {
     if value.is_empty() || value.len() > 20 {
         return Err(WireError::CONTENT_LENGTH_INVALID);
     }

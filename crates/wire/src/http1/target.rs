@@ -73,9 +73,9 @@ pub(crate) fn is_authority(authority: &[u8]) -> bool {
         let (address, after) = literal.split_at(length);
         (is_ipv6_address(address), after.get(1..).unwrap_or_default())
     } else {
-        let length = memchr::memchr(b':', authority).unwrap_or(authority.len());
-        let (name, after) = authority.split_at(length);
-        (is_registered_name(name), after)
+        let name_length = registered_name_length(authority);
+        let (_, after) = authority.split_at(name_length);
+        (name_length > 0, after)
     };
     host_is_valid
         && match after_host {
@@ -91,27 +91,24 @@ fn is_ipv6_address(address: &[u8]) -> bool {
     str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
-/// `reg-name` (which an IPv4 address is too), RFC 3986 3.2.2, but not empty.
-fn is_registered_name(name: &[u8]) -> bool {
-    let mut rest = name;
-    while let Some(plain) = rest.iter().position(|&byte| !REGISTERED_NAME[byte as usize]) {
-        match rest.get(plain..) {
-            Some([b'%', high, low, after @ ..]) if hex_digit(*high).is_some() && hex_digit(*low).is_some() => {
-                rest = after;
-            }
-            _ => return false,
+/// How many bytes at the start are a `reg-name` (which an IPv4 address is too), RFC 3986 3.2.2.
+fn registered_name_length(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    loop {
+        let plain = rest.iter().position(|&byte| !REGISTERED_NAME[byte as usize]).unwrap_or(rest.len());
+        rest = rest.get(plain..).unwrap_or_default();
+        match rest {
+            [b'%', high, low, after @ ..] if hex_digit(*high).is_some() && hex_digit(*low).is_some() => rest = after,
+            _ => return bytes.len() - rest.len(),
         }
     }
-    !name.is_empty()
 }
 
 /// A decimal number that a port can be.
 fn is_port(digits: &[u8]) -> bool {
-    digits
+    const NONE: u32 = u16::MAX as u32 + 1;
+    let port = digits
         .iter()
-        .try_fold(0u16, |port, byte| {
-            let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
-            port.checked_mul(10)?.checked_add(digit)
-        })
-        .is_some()
+        .try_fold(0u32, |port, byte| byte.is_ascii_digit().then(|| (port * 10 + u32::from(byte - b'0')).min(NONE)));
+    port.is_some_and(|port| port < NONE)
 }
