@@ -14,18 +14,24 @@ FUZZ_BESIDE := --manifest-path fuzz/Cargo.toml --no-default-features --target-di
 TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 2)))
 # Begun first, so that all processes end together.
 LONGEST := $(addprefix tests/,reverse_proxies process generate docs dev)
+# The other ways to execute, by PORTICO_WORKER; what has no meaning in one is marked so (tests/support/ways.py).
+WAYS := gevent asyncio tornado
+in_each_way = for way in $(WAYS); do \
+	PORTICO_WORKER=$$way $(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadscope $(1) \
+	|| PORTICO_WORKER=$$way $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none $(1) || exit 1; done
 # A server that is started for a test imports what the one before has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run build test suite test-slow compare-lifecycle test-pythons wheels model test-deps check fuzz soak bench docs clean
+.PHONY: help run build test suite test-slow test-ways compare-lifecycle test-pythons wheels model test-deps check fuzz soak bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
 	@echo 'make build   build portico into .venv (PROFILE=profiling: with names and lines, for perf and backtraces)'
 	@echo 'make test    build, then every test: cargo tests, pytest, lint, types, stub check'
 	@echo 'make suite   make test without the fuzzers'
 	@echo 'make test-slow  reloads, deaths, full disks and the like by the dozen, under a load that counts every request; model; wheels'
+	@echo 'make test-ways  what clients can see, for each way to execute: gevent, asyncio, tornado'
 	@echo 'make test-pythons  build for every Python that is here, and run the tests that it has a part in'
 	@echo 'make wheels  what is published, in dist/: a wheel for each Python and machine, and the source distribution'
 	@echo 'make check   lint, types and stub check only'
@@ -56,6 +62,7 @@ suite: build test-deps $(VENV)/.test-tools $(VENV)/.docs-tools target/wheel/.bui
 	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder -m 'not alone' $(LONGEST) tests \
 		|| $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
 	$(BIN)/python -m pytest -q -m alone
+	$(call in_each_way,tests/conformance)
 
 # The hand-over of the lead in every order in which threads can meet; a build of its own, since it has other atomics.
 model:
@@ -66,8 +73,12 @@ model:
 # a stall of a tenth of a second that the machine has made is not there twice.
 SLOW := $(addsuffix /slow,tests/process tests/reverse_proxies)
 test-slow: build test-deps $(VENV)/.test-tools dist/.runnable
-	$(MAKE) --no-print-directory model
+	$(MAKE) --no-print-directory model test-ways
 	$(BIN)/python -m pytest -q $(SLOW) || $(BIN)/python -m pytest -q $(SLOW) --last-failed
+
+# All that clients can see, whatever has the calls; part of `make test-slow`.
+test-ways: build test-deps $(VENV)/.test-tools
+	$(call in_each_way,tests/conformance tests/server)
 
 compare-lifecycle: build
 	$(BIN)/python -m lifecycle.compare $(LIFECYCLE)

@@ -40,11 +40,20 @@ use portico_engine::clock::DateHeader;
 use portico_engine::message::body::Body;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use serve::Parts;
 use start_response::ExchangePool;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use thread::Introduction;
+
+/// What every bridge is made from.
+pub struct Parts {
+    /// The applications.
+    pub served: Vec<Served>,
+    /// What environ begins as.
+    pub environ: Box<Environ>,
+    /// Who has started the server.
+    pub embedder: Embedder,
+}
 
 /// The means to call the application, once at a time: those of a crew thread, or of a seat beside others on the thread of an
 /// event loop. Nobody else has it meanwhile, so nothing in it is locked.

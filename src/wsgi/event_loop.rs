@@ -5,9 +5,8 @@
 
 use super::ladder::Ladder;
 use super::parking::{AsideTask, Parking, Waits};
-use super::serve::Parts;
 use super::thread::Introduction;
-use super::{Attached, Bridge};
+use super::{Attached, Bridge, Parts};
 use portico_engine::access_log::record::Keeper;
 use portico_engine::clock;
 use portico_engine::lock::lock;

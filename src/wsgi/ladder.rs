@@ -111,6 +111,11 @@ impl ThreadCall {
         let _task = lock(&self.task).take();
     }
 
+    /// Where the task stands that the call is a part of, if it is one and has given its thread up.
+    pub fn parked_frame<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        parked_frame(py, &self.task(py)?)
+    }
+
     /// The task that the call is a part of.
     fn task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         lock(&self.task).as_ref().map(|task| task.clone_ref(py))
@@ -394,12 +399,10 @@ impl Ladder {
 
 /// Where a call is: in a task that has given its thread up, or on its thread.
 fn frame_of<'py>(py: Python<'py>, call: &ThreadCall) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if let Some(task) = call.task(py)
-        && let Some(frame) = parked_frame(py, &task)
-    {
-        return Ok(Some(frame));
+    match call.parked_frame(py) {
+        Some(frame) => Ok(Some(frame)),
+        None => current_frames(py)?.get_item(call.ident),
     }
-    current_frames(py)?.get_item(call.ident)
 }
 
 /// Where a task stands that has given its thread up; none if it has not.

@@ -247,8 +247,12 @@ impl Profiler {
         profile.figures.missed += missed;
         let Ok(frames) = current_frames(py) else { return };
         for each in seen {
-            let (call, stack) = self.stack(&frames, each, &mut profile.tally);
-            profile.tally.add(call, each.kind, stack, missed + 1);
+            // What its thread does is another call's, if it has given that up.
+            let parked = each.call.parked_frame(py);
+            let kind = if parked.is_some() { Kind::Waiting } else { each.kind };
+            let frame = parked.or_else(|| frames.get_item(each.call.ident()).ok().flatten());
+            let (call, stack) = self.stack(frame, each, &mut profile.tally);
+            profile.tally.add(call, kind, stack, missed + 1);
         }
         if !self.is_free_threaded {
             let in_turn = seen.iter().filter(|each| each.kind != Kind::Waiting).count();
@@ -285,8 +289,8 @@ impl Profiler {
         }
     }
 
-    /// Where a thread is, and in which call, which may be the one after that which was seen.
-    fn stack(&self, frames: &Bound<'_, PyDict>, seen: &Seen, tally: &mut Tally) -> (CallName, Stack) {
+    /// Where a thread is that stands in `frame`, and in which call, which may be the one after that which was seen.
+    fn stack(&self, frame: Option<Bound<'_, PyAny>>, seen: &Seen, tally: &mut Tally) -> (CallName, Stack) {
         let cell = seen.call.cell();
         let without = |note| Stack { codes: Vec::new(), note: Some(note), is_truncated: false };
         let (Moment::Calls(seen_ns) | Moment::Rests(seen_ns)) = seen.moment else {
@@ -299,7 +303,6 @@ impl Profiler {
         if started_ns != seen_ns {
             self.sample(&seen.call, started_ns, tally);
         }
-        let frame = frames.get_item(seen.call.ident()).ok().flatten();
         let Some((codes, is_truncated)) = frame.and_then(|frame| codes_of(frame, seen.call.frames_below()).ok()) else {
             return ((cell, started_ns), without(HAS_ENDED));
         };

@@ -6,7 +6,7 @@ use super::failure::Served;
 use super::ladder::Ladder;
 use super::profile::Profiler;
 use super::thread::Introduction;
-use super::{Attached, Bridge, event_loop, failure, released, thread};
+use super::{Attached, Bridge, Parts, event_loop, failure, released, thread};
 use crate::embedder::Embedder;
 use crate::process::Process;
 use crate::wakeup::Wakeup;
@@ -98,16 +98,6 @@ fn handle_signals(py: Python<'_>, wakeup: Option<&Wakeup>, embedder: &Embedder) 
             false
         }
     }
-}
-
-/// What every bridge is made from.
-pub struct Parts {
-    /// The applications.
-    pub served: Vec<Served>,
-    /// What environ begins as.
-    pub environ: Box<Environ>,
-    /// Who has started the server.
-    pub embedder: Embedder,
 }
 
 /// What the engine's threads call.

@@ -26,6 +26,8 @@ from websockets.sync.client import ClientConnection, connect
 APPLICATION = "apps.web_sockets:application"
 UPGRADE = ("Connection: keep-alive, Upgrade", "Upgrade: websocket")
 THREADS = 8
+WAYS = ("threads", "gevent")
+"""Where a call may last as long as its client wants."""
 LARGE = 3_000_000
 MANY = 30_000_000
 """More than all buffers on the way take."""
@@ -35,10 +37,13 @@ TIMEOUT_S = 1.0
 PATIENCE_S = 10
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[Server]:
+@pytest.fixture(scope="module", params=WAYS)
+def served(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One worker, in which no call may keep its client waiting for longer than a second."""
-    options = ("--timeout", str(TIMEOUT_S), "--slow-after", "0.5", "--access-log-format", FORMAT)
+    options = (
+        *("--timeout", str(TIMEOUT_S), "--slow-after", "0.5", "--access-log-format", FORMAT),
+        *("--worker", request.param),
+    )
     with Server(APPLICATION, threads=THREADS, options=options) as running:
         yield running
     for unwanted in ("panicked", "is illegal in", "RequestTimeout", "has kept its client waiting", "cannot"):
@@ -113,9 +118,10 @@ def test_views_beside_are_ordinary(served: Server) -> None:
         web_socket(served, "/nowhere")
 
 
-@pytest.fixture(scope="module")
-def socket_io() -> Iterator[Server]:
-    with Server("apps.socket_io:app", threads=THREADS, options=["--timeout", str(TIMEOUT_S)]) as running:
+@pytest.fixture(scope="module", params=WAYS)
+def socket_io(request: pytest.FixtureRequest) -> Iterator[Server]:
+    options = ("--timeout", str(TIMEOUT_S), "--worker", request.param)
+    with Server("apps.socket_io:app", threads=THREADS, options=options) as running:
         yield running
     assert "Traceback" not in running.final_log
 
@@ -148,9 +154,10 @@ def converse(client: ClientConnection) -> None:
         assert client.recv(PATIENCE_S) == f'42["message","{number}"]'
 
 
-def test_the_example() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_the_example(way: str) -> None:
     environment = {"PYTHONPATH": str(TESTS.parent / "examples")}
-    options = ("--graceful-timeout", "10")
+    options = ("--graceful-timeout", "10", "--worker", way)
     server = Server("web_socket:app", threads=4, options=options, environment=environment)
     with server, web_socket(server, "/talk") as client:
         assert 'new WebSocket(location.href.replace(/^http/, "ws") + "talk")' in httpx.get(server.url).text

@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from support.server import Server
+from support.server import WORKER, Server
 
+
+def not_for(*ways: str, reason: str) -> pytest.MarkDecorator:
+    """Mark what has no meaning where the tests are run for one of these ways (PORTICO_WORKER)."""
+    return pytest.mark.skipif(WORKER in ways, reason=f"{WORKER}: {reason}")
+
+
+BODIES_FIRST = ("asyncio", "tornado")
+"""Where nothing is streamed to the application."""
 WAYS = ("threads", "gevent", "asyncio", "tornado")
 THREADS = 4
 """Of the way that has them."""

@@ -34,7 +34,13 @@ impl Server {
     pub fn is_for_crew(&self, inbound: &Inbound) -> bool {
         !health::is_health_check(&self.resources.settings, inbound)
             && self.upstream_for(inbound).is_none()
-            && !inbound.asks_for_web_socket()
+            && !self.offers_socket(inbound)
+    }
+
+    /// Whether the application may take the connection of a request for itself. Not where all others would wait for the end
+    /// of that.
+    pub fn offers_socket(&self, inbound: &Inbound) -> bool {
+        inbound.asks_for_web_socket() && !self.resources.settings.calls_follow_each_other()
     }
 
     /// The row by which other servers respond to a request, if they do, and its body may be passed on as it comes. Files

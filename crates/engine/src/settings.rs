@@ -181,7 +181,12 @@ impl Settings {
     /// Bytes of one request body received before the call, whatever its length is: a call on the thread of a loop that
     /// others wait for is not to wait in the middle of the application.
     pub fn bytes_before_call(&self) -> u64 {
-        if matches!(self.worker.as_str(), "asyncio" | "tornado") { u64::MAX } else { self.body_spool_bytes }
+        if self.calls_follow_each_other() { u64::MAX } else { self.body_spool_bytes }
+    }
+
+    /// Whether a call that waits in the application has all others wait.
+    pub fn calls_follow_each_other(&self) -> bool {
+        matches!(self.worker.as_str(), "asyncio" | "tornado")
     }
 
     /// How a request body has to come in.

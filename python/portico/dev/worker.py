@@ -14,7 +14,7 @@ from portico.dev.modules import Reporter, files_of_failure, forget_bytecode, imp
 from portico.dev.templates import template_globs
 from portico.errors import OperatorError
 from portico.process.loaded import Loaded
-from portico.process.loading import enter, load
+from portico.process.loading import enter, load, prepare_event_loop
 from portico.process.signals import WORKER_SIGNALS
 from portico.process.tracebacks import traceback_of
 from portico.process.worker import (
@@ -99,6 +99,7 @@ def _load(assignment: DevelopmentAssignment) -> Loaded:
     forget_bytecode(assignment.changed)
     try:
         enter(plan.directory, plan.settings.pythonpath)
+        event_loop = prepare_event_loop(plan.directory, plan.settings)
         if options.source is None:
             loaded = load(plan.directory, plan.settings)
             find_static_files(loaded, assignment.worker)
@@ -118,6 +119,7 @@ def _load(assignment: DevelopmentAssignment) -> Loaded:
         log.error(f"{heading}\n{traceback_of(error)}")
         reporter.report([], failed_files=files_of_failure(error), has_failed=True)
         return Loaded(page_of_exception(heading, error, shows_locals=options.shows_locals), "")
+    loaded.event_loop = event_loop
     reporter.report(template_globs(loaded.innermost, set(imported_files())))
     loaded.application = DevelopmentApplication(
         loaded.application, loaded.name, reporter, shows_locals=options.shows_locals

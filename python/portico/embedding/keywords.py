@@ -32,6 +32,8 @@ NOT_HERE = {
     "error_log": "the error log is the standard error of the program",
     "logconfig": "the program configures its own logging",
     "workers": _OF_WORKERS,
+    "worker": "calls have threads here; `portico run` has other ways",
+    "greenlets": "calls have threads here; `portico run` has other ways",
     "workers_min": _OF_WORKERS,
     "workers_max": _OF_WORKERS,
     "idle_timeout": _OF_WORKERS,

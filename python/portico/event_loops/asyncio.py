@@ -107,6 +107,8 @@ class AsyncioLoop(Greenlets):
         try:
             return super().call_next(own)
         finally:
+            # A call may have run a loop of its own, as asyncio.run() does: after that the thread has none.
+            self._asyncio.set_event_loop(self._loop)
             self.show_loop()
 
     def show_loop(self) -> None:
@@ -120,7 +122,5 @@ class AsyncioLoop(Greenlets):
     def _turn(self) -> None:
         self.turn()
         self.calls.end_turn()
-        # A call may have run a loop of its own, as asyncio.run() does: after that the thread has none.
-        self._asyncio.set_event_loop(self._loop)
         if self.calls.is_over():
             self._loop.stop()

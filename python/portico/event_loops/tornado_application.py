@@ -7,7 +7,7 @@ waits for what the handler sends, while the loop runs; so each block leaves when
 
 from __future__ import annotations
 
-from asyncio import events
+from asyncio import ensure_future, events
 from collections import deque
 
 import greenlet
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from portico.types import Environ, StartResponse
 
 _BLOCK_BYTES = 65536
+_SWITCHING_PROTOCOLS = 101
 _WEB_SOCKETS = "web sockets of Tornado are not served: expected Tornado's own server for them"
 
 
@@ -158,10 +159,11 @@ class _Connection(HTTPConnection):
         """Call `function` with the loop running, and wait for what it returns, if that is to be waited for."""
         events._set_running_loop(self._loop)
         try:
-            future = function(*arguments)
+            result = function(*arguments)
+            future = None if result is None else ensure_future(result)
         finally:
             events._set_running_loop(None)
-        if future is not None and not self._has_left:
+        if future is not None:
             future.add_done_callback(lambda done: self._go_on())
             while not future.done():
                 self._wait()
@@ -173,6 +175,11 @@ class _Connection(HTTPConnection):
         try:
             while (sent := self._next()) is not None:
                 start_line, headers, chunk, self._taken = sent
+                if start_line is not None and start_line.code == _SWITCHING_PROTOCOLS:
+                    # Before it asks for the socket, which it does not get.
+                    start_response("501 Not Implemented", [("Content-Type", "text/plain; charset=utf-8")])
+                    yield f"501 Not Implemented: {_WEB_SOCKETS}\n".encode()
+                    return
                 if start_line is not None:
                     start_response(f"{start_line.code} {start_line.reason}", list(headers.get_all()))
                 if chunk:

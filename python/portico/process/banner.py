@@ -13,8 +13,7 @@ def banner(plan: Plan, application: str, *, workers: int, version: str, pid: int
         (
             f"portico {version} serves {application}",
             on_addresses(plan),
-            f"  with {counted(workers, 'worker')} x {_calls(plan)}"
-            f" ({plan.worker_reason}{_between(plan)})",
+            f"  with {counted(workers, 'worker')} x {_calls(plan)} ({plan.worker_reason}{_between(plan)})",
             f"  ready in {startup_s:.2f} s, pid {pid}",
         )
     )

@@ -109,7 +109,7 @@ impl Life {
             };
             let taken = match found.step {
                 Step::Request { body: Some(_), .. }
-                    if !is_health_check && row.is_none() && !found.inbound.asks_for_web_socket() =>
+                    if !is_health_check && row.is_none() && !self.server.offers_socket(&found.inbound) =>
                 {
                     if self.connection.exchange.turn.state() == turn::State::Idle {
                         self.enqueue(found)
@@ -213,7 +213,7 @@ impl Life {
         if let Step::Request { head_bytes, body: Some(_) } = found.step
             && !is_health_check
             && row.is_none()
-            && found.inbound.asks_for_web_socket()
+            && self.server.offers_socket(&found.inbound)
         {
             let rest = upgrade::offer(&self.server, &self.connection, found, head_bytes).await?;
             return if self.reader.next(true) { Ok(rest) } else { Err(End::Closing) };

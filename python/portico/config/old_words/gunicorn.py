@@ -42,8 +42,9 @@ def _worker_class(value: str) -> list[str]:
         return ["--threads", "1"]
     if name in ("gthread", "threadworker"):
         return []
-    if name.startswith("gevent"):
-        return ["--worker", "gevent"]
+    for worker in ("gevent", "tornado"):
+        if name.startswith(worker):
+            return ["--worker", worker]
     if "uvicorn" in value.lower() or "asgi" in name:
         raise Elsewhere(f"{value} is {_ASGI}")
     raise Elsewhere(
@@ -299,7 +300,7 @@ GUNICORN = Server(
             "--worker",
             convert=_worker_class,
             is_weak=True,
-            note="for gevent; sync is `--threads 1`, unless there is `--threads`; gthread needs no word, and no "
+            note="for gevent and tornado; sync is `--threads 1`, unless there is `--threads`; gthread needs no word, and no "
             "other class is needed, since threads are started when calls block",
         ),
         Same("--threads N", note="the default is 8, not 1"),

@@ -35,7 +35,9 @@ class ProcessSettings(Values):
     )
     worker = Setting(
         "worker",
-        Choice("threads", "gevent", "asyncio", "tornado", synonyms=(("gthread", "threads"), ("sync", "threads"))),
+        Choice(
+            "threads", "gevent", "asyncio", "tornado", synonyms=(("gthread", "threads"), ("sync", "threads"))
+        ),
         "threads",
         group=_PROCESSES,
         summary="How a process has many calls at a time.",

@@ -1,0 +1,360 @@
+"""Calls on the thread of a loop that runs for the application too: `--worker asyncio` and `--worker tornado`."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.processes import is_alive
+from support.waiting import wait_until
+
+from .conftest import Portico, Start, read_body
+from .test_gevent import reset, status_of, upload
+
+APPLICATION = """
+import asyncio, contextvars, ctypes, os, time
+mark = contextvars.ContextVar("mark", default="none")
+counted = []
+async def count():
+    while True:
+        counted.append(len(counted))
+        await asyncio.sleep(0.01)
+counting = asyncio.get_event_loop().create_task(count())
+def respond(start_response, body, status="200 OK"):
+    start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+async def later(words):
+    await asyncio.sleep(0.05)
+    counted.extend(words)
+async def gather():
+    return sum(await asyncio.gather(*(asyncio.sleep(0.01, number) for number in range(10))))
+def application(environ, start_response):
+    path, _, argument = environ["PATH_INFO"][1:].partition("/")
+    loop = environ["portico.loop"]
+    if path == "counted":
+        return respond(start_response, str(len(counted)).encode())
+    if path == "running":
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return respond(start_response, b"hidden" if asyncio.get_event_loop() is loop else b"another")
+        return respond(start_response, b"shown")
+    if path == "runs":
+        return respond(start_response, str(asyncio.run(gather())).encode())
+    if path == "task":
+        loop.create_task(later([argument]))
+    if path == "words":
+        return respond(start_response, " ".join(word for word in counted if isinstance(word, str)).encode())
+    if path == "context":
+        seen = mark.get()
+        mark.set(argument)
+        return respond(start_response, seen.encode())
+    if path == "upload":
+        body = environ["wsgi.input"].read()
+        return respond(start_response, f"{len(body)} {environ.get('CONTENT_LENGTH')}".encode())
+    if path == "blocks":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return (b"c" * 100_000 for _ in range(int(argument)))
+    if path == "big":
+        return respond(start_response, b"b" * int(argument))
+    if path == "write":
+        write = start_response("200 OK", [("Content-Type", "text/plain")])
+        for _ in range(int(argument)):
+            write(b"d" * 100_000)
+        return []
+    if path == "raises":
+        raise ValueError("of the application")
+    if path == "computes":
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            pass
+    if path == "blocks-the-loop":
+        ctypes.CDLL(None).sleep(600)
+    if path == "pid":
+        return respond(start_response, str(os.getpid()).encode())
+    if path == "descriptors":
+        return respond(start_response, str(len(os.listdir("/proc/self/fd"))).encode())
+    return respond(start_response, b"fine")
+"""
+
+loops = pytest.mark.parametrize("worker", ["asyncio", "tornado"])
+
+
+def begin(start: Start, worker: str, *options: str, source: str = APPLICATION) -> Portico:
+    portico = start(source, "-w", "1", "--worker", worker, *options)
+    portico.wait_ready()
+    return portico
+
+
+@loops
+def test_the_loop_runs_for_the_application_and_is_hidden_from_its_calls(start: Start, worker: str) -> None:
+    portico = begin(start, worker)
+    assert portico.get("/running") == "hidden"
+    before = int(portico.get("/counted"))
+    wait_until(lambda: int(portico.get("/counted")) > before + 5, what="the task of the import")
+    assert portico.get("/task/sent") == "fine"
+    wait_until(lambda: portico.get("/words") == "sent", what="the task of a call")
+
+
+@loops
+def test_a_call_may_run_a_loop_of_its_own(start: Start, worker: str) -> None:
+    portico = begin(start, worker)
+    for _ in range(3):
+        assert portico.get("/runs") == "45"
+        assert portico.get("/running") == "hidden"
+
+
+@loops
+def test_each_call_has_a_context_of_its_own(start: Start, worker: str) -> None:
+    portico = begin(start, worker)
+    assert [portico.get(f"/context/{number}") for number in range(3)] == ["none"] * 3
+
+
+@loops
+def test_bodies_have_come_before_the_call(start: Start, worker: str) -> None:
+    portico = begin(start, worker, "--body-memory", "0", "--body-spool", "0")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(upload(portico, "/upload", 200_000)) for _ in range(30)]
+        for client in clients:
+            client.sendall(b"x" * 100_000)
+        for _ in range(10):
+            assert portico.get() == "fine"
+        for client in clients:
+            client.sendall(b"x" * 100_000)
+        assert [read_body(client) for client in clients] == ["200000 200000"] * 30
+
+
+@loops
+@pytest.mark.parametrize("path", ["/blocks/90", "/big/9000000", "/write/90"])
+def test_a_slow_reader_holds_up_nobody(start: Start, worker: str, path: str) -> None:
+    portico = begin(start, worker, "--response-memory", "64k", "--response-spool", "64k")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(portico.ask(path)) for _ in range(20)]
+        for _ in range(10):
+            assert portico.get() == "fine"
+        assert {sum(map(read_body(client).count, "bcd")) for client in clients} == {9_000_000}
+
+
+@loops
+def test_clients_that_vanish_leave_nothing_behind(start: Start, worker: str) -> None:
+    portico = begin(start, worker, "--response-memory", "64k", "--response-spool", "64k")
+    before = int(portico.get("/descriptors"))
+    for _ in range(20):
+        reset(portico.ask("/blocks/90"))
+    assert portico.get() == "fine"
+    wait_until(lambda: int(portico.get("/descriptors")) <= before, what="the descriptors of before")
+
+
+@loops
+def test_an_exception_is_a_500_and_the_loop_goes_on(start: Start, worker: str) -> None:
+    portico = begin(start, worker)
+    with portico.ask("/raises") as connection:
+        assert status_of(connection) == 500
+    assert "ValueError: of the application" in portico.log()
+    assert "event_loops" not in portico.log()
+    assert portico.get("/running") == "hidden"
+
+
+@loops
+def test_request_timeout_ends_a_call_that_computes(start: Start, worker: str) -> None:
+    portico = begin(start, worker, "--timeout", "1")
+    pid = portico.get("/pid")
+    with portico.ask("/computes") as late:
+        assert status_of(late) == 504
+    assert portico.get("/pid") == pid
+    assert "was ended by RequestTimeout" in portico.log()
+
+
+@loops
+def test_a_worker_whose_loop_does_not_turn_is_replaced(start: Start, worker: str) -> None:
+    portico = begin(start, worker, "--timeout", "1", "--timeout-grace", "1")
+    pid = int(portico.get("/pid"))
+    with portico.ask("/blocks-the-loop") as connection:
+        assert status_of(connection) == 504
+    wait_until(lambda: not is_alive(pid), what="the end of the worker")
+    assert int(portico.get("/pid")) != pid
+
+
+@loops
+def test_a_stop_waits_for_responses(start: Start, worker: str) -> None:
+    portico = begin(start, worker, "--response-memory", "64k", "--response-spool", "64k")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(portico.ask("/blocks/90")) for _ in range(5)]
+        assert portico.get() == "fine"
+        portico.signal(signal.SIGTERM)
+        assert {read_body(client).count("c") for client in clients} == {9_000_000}
+    assert portico.wait() == 0
+
+
+@loops
+def test_a_reload_replaces_the_worker(start: Start, worker: str) -> None:
+    portico = begin(start, worker)
+    pid = portico.get("/pid")
+    portico.signal(signal.SIGHUP)
+    wait_until(lambda: portico.get("/pid") != pid, what="another worker")
+
+
+@loops
+def test_with_preload_each_worker_has_a_loop(start: Start, worker: str) -> None:
+    source = APPLICATION.replace("counting = asyncio.get_event_loop().create_task(count())", "")
+    portico = start(source, "-w", "2", "--worker", worker, "--preload")
+    portico.wait_ready()
+    wait_until(lambda: len(portico.worker_pids) >= 2, what="both workers")
+    assert {portico.get("/running") for _ in range(10)} == {"hidden"}
+    assert portico.get("/task/sent") == "fine"
+
+
+@pytest.mark.parametrize(("worker", "module"), [("asyncio", "greenlet"), ("tornado", "tornado")])
+def test_without_what_it_needs_a_sentence_says_what_to_install(
+    start: Start, tmp_path: Path, worker: str, module: str
+) -> None:
+    (tmp_path / f"{module}.py").write_text(f"raise ImportError('No module named {module}')")
+    portico = start("def application(environ, start_response): pass", "--worker", worker)
+    assert portico.wait() != 0
+    assert f"worker is {worker}, for which No module named {module}" in portico.log()
+    assert f"pip install 'portico-server[{worker}]'" in portico.log()
+
+
+NATIVE = """
+import asyncio, os
+from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
+from tornado.websocket import WebSocketHandler
+closed = []
+class Main(RequestHandler):
+    def get(self):
+        self.set_cookie("a", "b")
+        self.set_cookie("c", "d")
+        self.write("fine")
+    def post(self):
+        self.write(f"{self.get_argument('name')} {len(self.request.body)} {self.request.remote_ip}")
+class Sleeps(RequestHandler):
+    async def get(self):
+        await asyncio.sleep(float(self.get_argument("for")))
+        self.write("slept")
+class Fails(RequestHandler):
+    async def get(self):
+        await asyncio.sleep(0)
+        raise HTTPError(418)
+class Breaks(RequestHandler):
+    async def get(self):
+        raise ValueError("of the handler")
+class Streams(RequestHandler):
+    async def get(self):
+        try:
+            for _ in range(90):
+                self.write(b"c" * 100_000)
+                await self.flush()
+        finally:
+            closed.append("streams")
+@stream_request_body
+class Takes(RequestHandler):
+    def prepare(self):
+        self.count = self.blocks = 0
+    async def data_received(self, chunk):
+        await asyncio.sleep(0)
+        self.count += len(chunk)
+        self.blocks += 1
+    def post(self):
+        self.write(f"{self.count} {self.blocks > 1}")
+class Socket(WebSocketHandler):
+    def open(self):
+        pass
+class Closed(RequestHandler):
+    def get(self):
+        self.write(" ".join(closed))
+application = Application([("/", Main), ("/sleeps", Sleeps), ("/fails", Fails), ("/breaks", Breaks),
+                           ("/streams", Streams), ("/takes", Takes), ("/socket", Socket), ("/closed", Closed)])
+"""
+
+
+def post(portico: Portico, path: str, body: bytes) -> str:
+    with upload(portico, path, len(body)) as connection:
+        connection.sendall(body)
+        return read_body(connection)
+
+
+@pytest.fixture
+def native(start: Start) -> Portico:
+    """A server of a `tornado.web.Application`."""
+    spool = ("--response-memory", "64k", "--response-spool", "64k")
+    return begin(start, "tornado", "--timeout", "2", *spool, source=NATIVE)
+
+
+def test_handlers_respond(native: Portico) -> None:
+    with native.ask() as connection:
+        received = b""
+        while data := connection.recv(65536):
+            received += data
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert (head.count(b"Set-Cookie: "), body) == (2, b"fine")
+    head = b"POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 6\r\n"
+    with native.connect() as connection:
+        connection.sendall(head + b"Content-Type: application/x-www-form-urlencoded\r\n\r\nname=a")
+        assert read_body(connection) == "a 6 127.0.0.1"
+
+
+def test_handlers_wait_beside_each_other(native: Portico) -> None:
+    began_s = time.monotonic()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(native.ask("/sleeps?for=0.5")) for _ in range(50)]
+        assert native.get() == "fine"
+        assert [read_body(client) for client in clients] == ["slept"] * 50
+    # Not a test of speed: one after the other they would take 25 s.
+    assert time.monotonic() - began_s < 10
+
+
+@pytest.mark.parametrize(("path", "status"), [("/fails", 418), ("/breaks", 500), ("/nowhere", 404)])
+def test_handlers_fail(native: Portico, path: str, status: int) -> None:
+    with native.ask(path) as connection:
+        assert status_of(connection) == status
+    assert native.get() == "fine"
+
+
+def test_a_handler_that_is_late_is_ended(native: Portico) -> None:
+    with native.ask("/sleeps?for=60") as connection:
+        assert native.get() == "fine"
+        assert status_of(connection) == 504
+    assert native.get() == "fine"
+
+
+def test_handlers_stream_as_far_as_their_clients_take_it(native: Portico) -> None:
+    with native.ask("/streams") as connection:
+        assert native.get("/closed") == ""
+        assert read_body(connection).count("c") == 9_000_000
+    assert native.get("/closed") == "streams"
+    reset(native.ask("/streams"))
+    wait_until(lambda: native.get("/closed") == "streams streams", what="the handler to hear of it")
+
+
+def test_handlers_take_bodies_block_by_block(native: Portico) -> None:
+    assert post(native, "/takes", b"x" * 1_000_000) == "1000000 True"
+
+
+def test_web_sockets_of_tornado_are_refused(native: Portico) -> None:
+    with native.connect() as connection:
+        connection.sendall(
+            b"GET /socket HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert status_of(connection) == 501
+    assert "web sockets of Tornado are not served" in native.log()
+
+
+def test_a_native_application_needs_its_loop(start: Start) -> None:
+    portico = start(NATIVE)
+    assert portico.wait() != 0
+    assert "is an application of Tornado's own; expected worker = tornado for that" in portico.log()
+
+
+def test_keep_alive_and_close(native: Portico) -> None:
+    with socket.create_connection(("127.0.0.1", native.port), timeout=10) as connection:
+        for _ in range(3):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            received = b""
+            while not received.endswith(b"fine"):
+                received += connection.recv(65536)
+            assert received.startswith(b"HTTP/1.1 200 OK\r\n")
