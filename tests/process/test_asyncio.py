@@ -1,4 +1,4 @@
-"""Calls on the thread of a loop that runs for the application too: `--worker asyncio` and `--worker tornado`."""
+"""Calls on the thread of a loop that runs for the application too: `--worker asyncio` and `tornado`."""
 
 from __future__ import annotations
 
@@ -266,8 +266,10 @@ class Socket(WebSocketHandler):
 class Closed(RequestHandler):
     def get(self):
         self.write(" ".join(closed))
-application = Application([("/", Main), ("/sleeps", Sleeps), ("/fails", Fails), ("/breaks", Breaks),
-                           ("/streams", Streams), ("/takes", Takes), ("/socket", Socket), ("/closed", Closed)])
+application = Application([
+    ("/", Main), ("/sleeps", Sleeps), ("/fails", Fails), ("/breaks", Breaks), ("/streams", Streams),
+    ("/takes", Takes), ("/socket", Socket), ("/closed", Closed),
+])
 """
 
 

@@ -31,8 +31,8 @@ def load_application(
 
     `text` is `pkg.mod`, `pkg.mod:attribute`, `pkg.mod:object.attribute` or `pkg.mod:factory("an argument")`;
     a file may stand in place of the module, whose path starts from `directory`. With `factory` the attribute
-    is called without arguments. What was found is passed through `adapt`. Raises LoadError when there is no such application, or if it is none;
-    whatever the module or factory raises passes through.
+    is called without arguments. What was found is passed through `adapt`. Raises LoadError when there is no
+    such application, or if it is none; whatever the module or factory raises passes through.
 
         load_application("shop.wsgi")  ->  (<function application>, "shop.wsgi:application")
     """

@@ -70,7 +70,7 @@ def check_application(found: Any, name: str, *, made: bool) -> None:
 
 
 def _is_of_tornado(found: Any) -> bool:
-    """Say whether `found` is a native application, such as a tornado.web.Application; without importing it."""
+    """Say whether `found` is a tornado.web.Application, without importing that."""
     tornado = sys.modules.get("tornado.web")
     return tornado is not None and isinstance(found, tornado.Application)
 

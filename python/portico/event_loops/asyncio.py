@@ -67,7 +67,7 @@ class AsyncioLoop(Greenlets):
             from uvloop import new_event_loop
         except ImportError:
             new_event_loop = self._asyncio.new_event_loop
-        self._loop = new_event_loop()
+        self._loop: AbstractEventLoop = new_event_loop()
         self._asyncio.set_event_loop(self._loop)
         self._pid = os.getpid()
 

@@ -34,9 +34,9 @@ def warn_if_patched() -> None:
 
     if monkey.is_module_patched("threading") or monkey.is_module_patched("socket"):
         log.warning(
-            "the application has called gevent.monkey.patch_all(), and its calls are on threads, each of which "
-            "waits in a hub of its own: one may wait for another for ever; expected --worker gevent, which "
-            "patches before the application is imported"
+            "the application has called gevent.monkey.patch_all(), and its calls are on threads, each of "
+            "which waits in a hub of its own: one may wait for another for ever; expected --worker gevent, "
+            "which patches before the application is imported"
         )
 
 

@@ -156,7 +156,7 @@ class _Connection(HTTPConnection):
     # As the call's greenlet calls it, while the loop stands still.
 
     def wait_for(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Call `function` with the loop running, and wait for what it returns, if that is to be waited for."""
+        """Call `function` with the loop running, and wait for what it returns, if it is awaitable."""
         events._set_running_loop(self._loop)
         try:
             result = function(*arguments)

@@ -1,4 +1,4 @@
-"""What a start says once all are ready: address, application, workers x threads, or what else has the calls, and why, time, pid."""
+"""What a start says once all are ready: address, application, workers and what has their calls, time, pid."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from portico.process.loaded import Loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
     from portico.config.settings import Settings
     from portico.types import EventLoop
@@ -83,9 +84,12 @@ def load(directory: str, settings: Settings) -> Loaded:
 
 def load_one(directory: str, settings: Settings) -> Loaded:
     """Return the application that the settings name themselves, whatever the routes are."""
-    adapt = None
+    adapt: Callable[[Any], Any] | None = None
     if settings.worker == "tornado":
-        from portico.event_loops.tornado import as_wsgi_application as adapt
+        # Here, because few have it.
+        from portico.event_loops.tornado import as_wsgi_application
+
+        adapt = as_wsgi_application
     application, full_name = load_application(
         settings.app, directory=directory, factory=settings.factory, adapt=adapt
     )

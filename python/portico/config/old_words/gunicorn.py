@@ -300,8 +300,8 @@ GUNICORN = Server(
             "--worker",
             convert=_worker_class,
             is_weak=True,
-            note="for gevent and tornado; sync is `--threads 1`, unless there is `--threads`; gthread needs no word, and no "
-            "other class is needed, since threads are started when calls block",
+            note="for gevent and tornado; sync is `--threads 1`, unless there is `--threads`; gthread needs "
+            "no word, and no other class is needed, since threads are started when calls block",
         ),
         Same("--threads N", note="the default is 8, not 1"),
         Becomes("--worker-connections N", "--max-connections"),

@@ -42,9 +42,9 @@ class ProcessSettings(Values):
         group=_PROCESSES,
         summary="How a process has many calls at a time.",
         documentation="How calls of the application run beside each other in one worker: on `threads`; as "
-        "greenlets of `gevent`, whose monkey.patch_all() is called before the application is imported; or one "
-        "after the other on the thread of an `asyncio` loop, or Tornado's, which runs for the application "
-        "too. docs/workers.md says which to choose.",
+        "greenlets of `gevent`, whose monkey.patch_all() is called before the application is imported; or "
+        "one after the other on the thread of an `asyncio` loop, or Tornado's, which runs for the "
+        "application too. docs/workers.md says which to choose.",
     )
     threads = Setting(
         "threads",
@@ -61,7 +61,8 @@ class ProcessSettings(Values):
         WholeNumber(1, 1023),
         1000,
         group=_PROCESSES,
-        documentation="The most calls of the application at the same time in one worker that has no `threads`.",
+        documentation="The most calls of the application at the same time in one worker that has no "
+        "`threads`.",
     )
     timeout_s = Setting(
         "timeout",
