@@ -37,7 +37,7 @@ PYTHON_LAYERS = (
         "the supervisor and its workers; other programs",
     ),
     Layer(
-        ("app_loader", "django_wsgi", "config", "otlp", "log", "threads", "deadlines"),
+        ("app_loader", "django_wsgi", "event_loops", "config", "otlp", "log", "threads", "deadlines"),
         "the application, settings, a collector, the error log, threads, deadlines",
     ),
     Layer(

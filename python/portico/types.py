@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
-
-if TYPE_CHECKING:
-    from portico import _core
+from typing import Any, Protocol, TypeAlias
 
 Environ: TypeAlias = dict[str, Any]
 ExcInfo: TypeAlias = (
@@ -34,12 +31,15 @@ OnResponse: TypeAlias = Callable[[int, int], object]
 
 
 class EventLoop(Protocol):
-    """What has many calls of the application at a time on one thread (`portico.event_loops`)."""
+    """What has many calls of the application at a time on one thread (`portico.event_loops`).
+
+    `calls` is the engine's end: a `portico._core.EventLoop`.
+    """
 
     def prepare(self) -> None:
         """Change what the application will import; in a worker, before anything of it is imported."""
 
-    def run(self, calls: _core.EventLoop, /) -> None:
+    def run(self, calls: Any, /) -> None:
         """Run the loop on the main thread until `calls.is_over()`."""
 
     def park(self, number: int, /) -> None:

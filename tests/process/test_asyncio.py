@@ -215,7 +215,7 @@ def test_without_what_it_needs_a_sentence_says_what_to_install(
     (tmp_path / f"{module}.py").write_text(f"raise ImportError('No module named {module}')")
     portico = start("def application(environ, start_response): pass", "--worker", worker)
     assert portico.wait() != 0
-    assert f"worker is {worker}, for which No module named {module}" in portico.log()
+    assert f"worker is {worker}, which cannot be had: No module named {module}" in portico.log()
     assert f"pip install 'portico-server[{worker}]'" in portico.log()
 
 
@@ -336,7 +336,7 @@ def test_handlers_take_bodies_block_by_block(native: Portico) -> None:
     assert post(native, "/takes", b"x" * 1_000_000) == "1000000 True"
 
 
-def test_web_sockets_of_tornado_are_refused(native: Portico) -> None:
+def test_web_sockets_of_tornado_are_not_there(native: Portico) -> None:
     with native.connect() as connection:
         connection.sendall(
             b"GET /socket HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -387,7 +387,7 @@ def test_what_has_no_effect_is_an_error(start: Start, word: str) -> None:
     assert "expected" in portico.log()
 
 
-def test_free_threaded_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_threaded_python_is_no_place_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from portico.errors import OperatorError
     from portico.event_loops.gevent import GeventLoop
 

@@ -20,9 +20,12 @@ from support.gateway import GatewayConnection, uwsgi, variables
 from support.raw_client import Connection, request_bytes
 from support.server import TESTS, Server
 from support.waiting import wait_until
+from support.ways import not_for
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+# Each test names the ways that it is for.
+pytestmark = not_for("gevent", "asyncio", "tornado", reason="the way is said by each test")
 APPLICATION = "apps.web_sockets:application"
 UPGRADE = ("Connection: keep-alive, Upgrade", "Upgrade: websocket")
 THREADS = 8

@@ -41,9 +41,10 @@ def check_metadata(said: Message) -> None:
     urls = dict(line.split(", ", 1) for line in said.get_all("Project-URL", []))
     assert urls == project["urls"]
     assert set(urls) == {"Source", "Documentation", "Changelog", "Issues"}
-    assert said.get_all("Provides-Extra") == ["dev", "dns", "otlp", "top"]
+    assert said.get_all("Provides-Extra") == ["asyncio", "dev", "dns", "gevent", "otlp", "top", "tornado"]
     assert {re.split(r"[<>=;]", line)[0].strip() for line in said.get_all("Requires-Dist", [])} == {
-        *("click", "dnspython", "opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"),
+        *("click", "dnspython", "gevent", "greenlet"),
+        *("opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk", "tornado"),
         *("textual", "tomli", "watchfiles"),
     }
     assert said["Description-Content-Type"].startswith("text/markdown")

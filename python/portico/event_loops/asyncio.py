@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
     from portico import _core
 
-_WITHOUT = (
-    "worker is {worker}, for which {why}; expected it to be installed where the application is (pip install "
-    "'portico-server[{worker}]')"
-)
-
 
 class AsyncioLoop(Greenlets):
     """An asyncio loop of the main thread, as the engine has it: uvloop's where that is installed."""
@@ -39,8 +34,11 @@ class AsyncioLoop(Greenlets):
         try:
             self.import_all()
         except ImportError as error:
-            sentence = _WITHOUT.format(worker=self.name, why=error)
-            raise OperatorError(sentence, exit_code=EXIT_APPLICATION) from None
+            raise OperatorError(
+                f"worker is {self.name}, which cannot be had: {error}; expected what it needs to be installed "
+                f"where the application is (pip install 'portico-server[{self.name}]')",
+                exit_code=EXIT_APPLICATION,
+            ) from None
         self._make_loop()
 
     def import_all(self) -> None:

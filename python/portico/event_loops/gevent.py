@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 # Of libev: readable.
 _READ = 1
-_WITHOUT = (
-    "worker is gevent, which cannot be imported: {why}; expected gevent to be installed where the "
-    "application is (pip install 'portico-server[gevent]')"
-)
 _FREE_THREADED = (
     "worker is gevent, which has all calls on one thread: expected a Python with an interpreter lock, got a "
     "free-threaded one; expected worker = threads there"
@@ -53,7 +49,11 @@ class GeventLoop(Greenlets):
         try:
             from gevent import monkey
         except ImportError as error:
-            raise OperatorError(_WITHOUT.format(why=error), exit_code=EXIT_APPLICATION) from None
+            raise OperatorError(
+                f"worker is gevent, which cannot be imported: {error}; expected gevent to be installed where "
+                "the application is (pip install 'portico-server[gevent]')",
+                exit_code=EXIT_APPLICATION,
+            ) from None
         monkey.patch_all()
 
     def run(self, calls: _core.EventLoop) -> None:

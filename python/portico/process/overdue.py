@@ -229,7 +229,7 @@ def _is_grace(climbs: dict[CallName, _Climb]) -> bool:
 
 def _replace_stuck(worker: WorkerHandle, status: _core.WorkerStatus, now_s: float) -> None:
     log.error(
-        f"{worker}: {_who_waits(worker)} for {status.waiting_s:.1f} s, longer than the timeout of "
+        f"{worker}: {_who_waits(worker)}, for {status.waiting_s:.1f} s, longer than the timeout of "
         f"{worker.settings.timeout_s:g} s; replacing the worker{describe_calls(status)}"
     )
     worker.is_overdue = True

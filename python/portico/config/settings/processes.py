@@ -40,7 +40,6 @@ class ProcessSettings(Values):
         ),
         "threads",
         group=_PROCESSES,
-        summary="How a process has many calls at a time.",
         documentation="How calls of the application run beside each other in one worker: on `threads`; as "
         "greenlets of `gevent`, whose monkey.patch_all() is called before the application is imported; or "
         "one after the other on the thread of an `asyncio` loop, or Tornado's, which runs for the "
