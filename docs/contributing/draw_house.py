@@ -33,7 +33,8 @@ text {{ font: 10px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace;
 .label {{ fill: #fff; font-weight: bold }}
 rect {{ rx: 3px }}
 .n {{ width: 18px; height: 14px }}
-g path {{ fill: #fff }}
+path {{ stroke: #d0d7de }}
+g path {{ fill: #fff; stroke: none }}
 </style>
 <rect width="{width}" height="{height}" fill="#fdfcf9"/>
 """
@@ -224,7 +225,7 @@ def draw_counts(middles: dict[str, tuple[float, Panel]], numbers: Counter[tuple[
         y, panel = middles[label]
         x = COUNTS + index * CELL
         top = min((middles[other][0] for other in labels if numbers[other, label]), default=y)
-        yield f'<path d="M{BOXES[1] + 12} {y:g}H{x}M{x + CELL / 2:g} {top:g}V{y:g}" stroke="#d0d7de"/>'
+        yield f'<path d="M{BOXES[1] + 12} {y:g}H{x}M{x + CELL / 2:g} {top:g}V{y:g}"/>'
         yield rectangle(x + 1, y - 8, CELL - 2, 16, f'fill="{panel.stroke}"')
         yield text(x + CELL / 2, y + 3.5, label, "middle label")
     for (importer, imported), number in sorted(numbers.items()):

@@ -12,6 +12,7 @@ import pytest
 from support.processes import cpu_s
 from support.raw_client import Connection
 from support.server import Server
+from support.ways import not_for
 
 CLIENTS = 20
 MEASURED_S = 1.0
@@ -65,6 +66,7 @@ def test_idle_connections_make_room_where_descriptors_are_gone() -> None:
             assert connection.request("/function").body == b"function"
 
 
+@not_for("gevent", "asyncio", "tornado", reason="it counts descriptors, of which the loop has its own")
 def test_a_body_that_finds_no_descriptor_for_its_file_is_507() -> None:
     with (
         Server("apps.patient:application", threads=1, options=["--body-memory", "20K"]) as server,

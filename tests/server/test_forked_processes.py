@@ -17,6 +17,7 @@ from support.processes import children, is_alive
 from support.raw_client import Closed
 from support.server import Server
 from support.waiting import wait_until
+from support.ways import not_for
 
 RETURNED = "a process that it has forked returned from the call, and is ended"
 FAILED = r"a process that it has forked failed, and is ended\n(.*\n)*{}"
@@ -114,6 +115,7 @@ def test_a_signal_ends_a_child_and_not_the_worker(forking: Server, number: signa
     assert forking.worker_pids == [worker]
 
 
+@not_for("gevent", reason="a Pool of multiprocessing waits in pipes, which the hub knows nothing of")
 def test_programs_and_pools_run(forking: Server) -> None:
     with forking.connect() as connection:
         body = connection.request("/starts-programs").body
@@ -162,6 +164,7 @@ def test_a_connection_that_was_open_ends_although_a_child_lives(forking: Server)
             assert (response.body, open_before.read_to_end()) == (b"plain", b"")
 
 
+@not_for("gevent", reason="a child has a hub of its own, which gevent makes at the fork")
 def test_a_child_has_nothing_of_the_server(forking: Server) -> None:
     [worker] = forking.worker_pids
     with forking.connect() as other:
@@ -202,6 +205,7 @@ def mask(status: str, name: str) -> int:
     return int(found[1], 16)
 
 
+@not_for("gevent", reason="a child has a hub of its own, which gevent makes at the fork")
 def test_a_connection_of_a_unix_socket_ends_although_a_child_lives(tmp_path: Path) -> None:
     with (
         Server("apps.forking:application", bind=f"unix:{tmp_path / 'socket'}") as server,

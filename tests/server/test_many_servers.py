@@ -37,7 +37,7 @@ class EngineServer:
         self.errors = log.ErrorStream()
         self.wakeup_read_fd = -1
         self.application_name, self.innermost, self.has_middleware = "", None, False
-        self.on_interrupt = self.on_response = self.routing = None
+        self.on_interrupt = self.on_response = self.event_loop = self.routing = None
         self._results: list[bool] = []
         self._thread = threading.Thread(target=self._serve, args=(application,))
         self._thread.start()

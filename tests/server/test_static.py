@@ -15,6 +15,7 @@ from support.raw_client import Response, request_bytes
 from support.server import Server, free_port
 from support.static_tree import etag, lines, make_tree, read_case
 from support.waiting import wait_until
+from support.ways import not_for
 
 APPLICATION = "apps.beside_files:application"
 LARGE_BYTES = 64 << 20
@@ -259,6 +260,7 @@ def test_a_download_is_finished_before_the_server_ends(root: Path) -> None:
         connection.expect_closed()
 
 
+@not_for("gevent", "asyncio", "tornado", reason="it counts threads")
 def test_threads_for_files_begin_when_one_is_not_small_or_not_in_memory(root: Path) -> None:
     def threads() -> int:
         tasks = Path(f"/proc/{server.worker_pids[0]}/task").glob("*/comm")

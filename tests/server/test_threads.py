@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 from support.server import Server
+from support.ways import not_for
+
+pytestmark = not_for("gevent", "asyncio", "tornado", reason="it is of the threads that calls have otherwise")
 
 APPLICATION = "apps.threaded:application"
 MIB = 1 << 20

@@ -11,6 +11,9 @@ from support.processes import thread_count
 from support.raw_client import Connection
 from support.server import Server
 from support.waiting import wait_until
+from support.ways import not_for
+
+pytestmark = not_for("gevent", "asyncio", "tornado", reason="it is of the threads that calls have otherwise")
 
 CLIENTS = 12
 ENDLESS_STACK = 1 << 60

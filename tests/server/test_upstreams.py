@@ -493,6 +493,7 @@ def test_a_reload_changes_the_members_and_loses_no_request(tmp_path: Path, optio
         asking = threading.Thread(target=ask)
         asking.start()
         (tmp_path / "portico.toml").write_text(upstream(after.url))
+        server.error_log.wait_for("ready in")
         os.kill(server.pid, signal.SIGHUP)
         wait_until(lambda: found[-3:] == [b"2"] * 3, what="responses of the new member")
         server.error_log.wait_for("is ready after")
@@ -555,6 +556,7 @@ def test_a_portico_that_reloads_behind_it_loses_no_request(tmp_path: Path) -> No
         asking = [threading.Thread(target=ask) for _ in range(4)]
         for each in asking:
             each.start()
+        behind.error_log.wait_for("ready in")
         for number in range(2):
             since = behind.error_log.position()
             os.kill(behind.pid, signal.SIGHUP)

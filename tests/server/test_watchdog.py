@@ -10,8 +10,12 @@ import pytest
 from support import processes
 from support.server import Server
 from support.waiting import wait_until
+from support.ways import not_for
 
-pytestmark = pytest.mark.alone
+pytestmark = [
+    pytest.mark.alone,
+    not_for("gevent", "asyncio", "tornado", reason="there is none"),
+]
 
 
 @pytest.fixture

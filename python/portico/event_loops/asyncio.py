@@ -35,8 +35,8 @@ class AsyncioLoop(Greenlets):
             self.import_all()
         except ImportError as error:
             raise OperatorError(
-                f"worker is {self.name}, which cannot be had: {error}; expected what it needs to be installed "
-                f"where the application is (pip install 'portico-server[{self.name}]')",
+                f"worker is {self.name}, which cannot be had: {error}; expected what it needs to be "
+                f"installed where the application is (pip install 'portico-server[{self.name}]')",
                 exit_code=EXIT_APPLICATION,
             ) from None
         self._make_loop()
