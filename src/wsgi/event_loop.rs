@@ -94,6 +94,16 @@ impl EventLoop {
         py.detach(|| self.thread.is_due())
     }
 
+    /// Whether others are to have the thread now. Then the loop is summoned once more: nobody has looked whether there is
+    /// more to do.
+    fn is_turn_over(&self) -> bool {
+        let is_over = clock::monotonic_ns().saturating_sub(self.slice_began_ns.load(Relaxed)) > SLICE_NS;
+        if is_over {
+            self.parking.summon();
+        }
+        is_over
+    }
+
     /// The loop goes back to its other business.
     fn end_turn(&self) {
         self.thread.summons.leave();
@@ -123,12 +133,7 @@ impl EventLoop {
         self.thread.call(&mut Attached { py, bridge }, *cell, spare, request);
         bridge.end_task();
         lock(&self.seats).free.push(seat);
-        let is_over = clock::monotonic_ns().saturating_sub(self.slice_began_ns.load(Relaxed)) > SLICE_NS;
-        if is_over {
-            // Nobody has looked whether another request waits.
-            self.parking.summon();
-        }
-        Ok(!is_over)
+        Ok(!self.is_turn_over())
     }
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -98,6 +99,29 @@ def test_the_loop_runs_for_the_application_and_is_hidden_from_its_calls(start: S
     wait_until(lambda: int(portico.get("/counted")) > before + 5, what="the task of the import")
     assert portico.get("/task/sent") == "fine"
     wait_until(lambda: portico.get("/words") == "sent", what="the task of a call")
+
+
+def send_many(portico: Portico, *, connections: int = 30, requests: int = 3000) -> float:
+    """Have so many requests be there at one time; returns for how many seconds they were served."""
+    one = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+    last = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+    began_s = time.monotonic()
+    with ExitStack() as stack, ThreadPoolExecutor(connections) as readers:
+        clients = [stack.enter_context(portico.connect()) for _ in range(connections)]
+        counted = [readers.submit(read_body, client) for client in clients]
+        for client in clients:
+            client.sendall(one * (requests - 1) + last)
+        assert sum(each.result().count("HTTP/1.1 200 OK") + 1 for each in counted) == connections * requests
+    return time.monotonic() - began_s
+
+
+@loops
+def test_the_loop_has_its_turn_however_many_requests_wait(start: Start, worker: str) -> None:
+    portico = begin(start, worker, "--max-pipelined", "0", "--max-requests-per-connection", "0")
+    before = int(portico.get("/counted"))
+    seconds = send_many(portico)
+    # It counts every hundredth of a second, but for how late each is.
+    assert int(portico.get("/counted")) - before > seconds * 10
 
 
 @loops

@@ -304,6 +304,18 @@ def test_a_worker_whose_hub_does_not_turn_is_replaced(start: Start) -> None:
     assert "has not ended within 1 s of RequestTimeout; replacing the worker" in portico.log()
 
 
+def test_a_health_check_needs_no_hub(start: Start) -> None:
+    portico = begin(start, "--health-path", "/up", "--timeout", "0")
+    with portico.ask("/computes") as computing:
+        for _ in range(20):
+            with portico.ask("/up") as connection:
+                assert status_of(connection) == 200
+        computing.settimeout(0.01)
+        with pytest.raises(TimeoutError):
+            computing.recv(1)
+    portico.kill()
+
+
 def test_callbacks_of_clients_that_leave_are_greenlets(start: Start) -> None:
     portico = begin(start)
     connection = portico.ask("/leaves")

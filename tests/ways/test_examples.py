@@ -191,7 +191,8 @@ def test_periodic_streams_until_its_reader_leaves() -> None:
             with reader.getresponse() as response:
                 assert (response.status, response.headers["Content-Type"]) == (200, "text/plain")
                 ticks = [int(response.readline()) for _ in range(4)]
-                assert ticks == list(range(ticks[0], ticks[0] + 4))
+                # One that comes while a line is on its way is not waited for.
+                assert ticks == sorted(set(ticks))
                 assert client.get("/").json()["readers"] == 1
                 assert reader.sock is not None
                 reader.sock.shutdown(socket.SHUT_RDWR)

@@ -77,6 +77,9 @@ class Greenlets:
             elif not self._make_more():
                 # One whose call ends takes the next request.
                 break
+            if calls.is_turn_over():
+                # However many requests wait, the loop has others to run; it is summoned once more.
+                break
 
     def _make_more(self) -> bool:
         """Have one more greenlet for each request, as far as there may be; say whether they have begun."""
