@@ -51,11 +51,10 @@ impl Summons {
     /// The thread has come; returns which waits are over. To be followed by a look at all else that there may be to do.
     pub fn follow(&self) -> Vec<u64> {
         self.stay();
-        if self.is_out.load(SeqCst) {
-            let _ = rustix::io::read(&self.event, &mut [0; 8]);
-            // In this order: who summons before that is seen by the looks that follow, who does after it writes once more.
-            self.is_out.store(false, SeqCst);
-        }
+        // Also where nobody seems to have written: who summons may be about to.
+        let _ = rustix::io::read(&self.event, &mut [0; 8]);
+        // In this order: who summons before that is seen by the looks that follow, who does after it writes once more.
+        self.is_out.store(false, SeqCst);
         std::mem::take(&mut *lock(&self.woken))
     }
 
