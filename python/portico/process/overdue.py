@@ -229,7 +229,7 @@ def _is_grace(climbs: dict[CallName, _Climb]) -> bool:
 
 def _replace_stuck(worker: WorkerHandle, status: _core.WorkerStatus, now_s: float) -> None:
     log.error(
-        f"{worker}: {_who_waits(worker)}, for {status.waiting_s:.1f} s, longer than the timeout of "
+        f"{worker}: {_who_waits(worker)} {status.waiting_s:.1f} s, longer than the timeout of "
         f"{worker.settings.timeout_s:g} s; replacing the worker{describe_calls(status)}"
     )
     worker.is_overdue = True
@@ -239,8 +239,8 @@ def _replace_stuck(worker: WorkerHandle, status: _core.WorkerStatus, now_s: floa
 
 def _who_waits(worker: WorkerHandle) -> str:
     if worker.settings.worker == THREADS:
-        return "a thread has waited for the interpreter"
-    return "the event loop has not turned"
+        return "a thread has waited for the interpreter for"
+    return "the event loop has not turned for"
 
 
 def _give_up(
