@@ -131,13 +131,13 @@ def test_a_check_looks_at_all_applications_and_at_none_where_none_is_needed(fold
 
 
 def test_a_wrong_file_starts_nothing_and_tells_everything(folder: Path) -> None:
-    (folder / "portico.toml").write_text('[[app]]\napp = "shop"\n[processes]\nthreads = 0\nworker = 2\n')
+    (folder / "portico.toml").write_text('[[app]]\napp = "shop"\n[processes]\nthreads = 0\nworcers = 2\n')
     done = portico(folder, "run")
     assert done.returncode == 2
     assert done.stderr == (
         "portico: 2 mistakes in portico.toml\n"
         'portico.toml:4:11: threads: expected a whole number from 1 to 1024, got "0"\n'
-        'portico.toml:5:1: expected a setting of [processes], got "worker", which is none; did you '
+        'portico.toml:5:1: expected a setting of [processes], got "worcers", which is none; did you '
         "mean workers?\n"
     )
 
