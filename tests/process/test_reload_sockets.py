@@ -168,7 +168,7 @@ def test_a_stop_that_is_announced_closes_nothing_yet(held: Held, *, has_others: 
     held.end_unseen()
     held.portico.signal(signal.SIGTERM)
     held.portico.signal(signal.SIGCONT)
-    held.portico.wait_for("stop")
+    held.portico.wait_for("stopping in")
     assert held.portico.get().startswith("good")
     if has_others:
         assert ask_at(held.tcp).startswith("good")

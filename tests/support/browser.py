@@ -63,6 +63,8 @@ class Browser:
         assert "errorText" not in navigated, f"{url}: {navigated['errorText']}"
         while self._next().get("method") != "Page.loadEventFired":
             pass
+        # A page that leads on at once has been loaded, and there may be nothing yet of the one after it.
+        wait_until(lambda: self.evaluate("document.documentElement !== null"), what=f"{url} to be shown")
         text = self.evaluate("document.documentElement.innerText")
         assert isinstance(text, str)
         return text
