@@ -40,16 +40,21 @@ def _worker_class(value: str) -> list[str]:
     name = value.strip().lower().rpartition("#")[2].rpartition(".")[2]
     if name in ("sync", "syncworker"):
         return ["--threads", "1"]
-    if name in ("gthread", "threadworker"):
+    if name in ("gthread", "threadworker", "threads"):
         return []
-    for worker in ("gevent", "tornado"):
+    for worker in ("gevent", "tornado", "asyncio"):
         if name.startswith(worker):
             return ["--worker", worker]
     if "uvicorn" in value.lower() or "asgi" in name:
         raise Elsewhere(f"{value} is {_ASGI}")
+    if name.startswith("eventlet"):
+        raise Elsewhere(
+            f"{value} is not there: `--worker gevent` is, and with threads, as many as `--threads` allows, "
+            "nothing is patched"
+        )
     raise Elsewhere(
-        f"{value} is not needed: threads are started when calls block, as many as `--threads` allows "
-        "(they are real threads, nothing is patched)"
+        f"expected sync, gthread, gevent, tornado or asyncio, got {value}: a way to execute (docs/workers.md) "
+        "is not made from a class"
     )
 
 
@@ -301,7 +306,7 @@ GUNICORN = Server(
             convert=_worker_class,
             is_weak=True,
             note="for gevent and tornado; sync is `--threads 1`, unless there is `--threads`; gthread needs "
-            "no word, and no other class is needed, since threads are started when calls block",
+            "no word: threads are started when calls block; there are no other classes",
         ),
         Same("--threads N", note="the default is 8, not 1"),
         Becomes("--worker-connections N", "--max-connections"),
