@@ -385,6 +385,8 @@ class EventLoop:
         """Say whether a request waits, or the server has ended; if not, `fileno()` says when one does."""
     def is_turn_over(self) -> bool:
         """Say whether others are to have the thread now; then `fileno()` is readable at once."""
+    def summon(self) -> None:
+        """Make `fileno()` readable."""
     def end_turn(self) -> None:
         """Say that the loop has nothing to do."""
     def queued(self) -> int:

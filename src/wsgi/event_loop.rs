@@ -99,9 +99,14 @@ impl EventLoop {
     fn is_turn_over(&self) -> bool {
         let is_over = clock::monotonic_ns().saturating_sub(self.slice_began_ns.load(Relaxed)) > SLICE_NS;
         if is_over {
-            self.parking.summon();
+            self.summon();
         }
         is_over
+    }
+
+    /// Has the loop look once more at what there is to do.
+    fn summon(&self) {
+        self.thread.summons.send();
     }
 
     /// The loop goes back to its other business.

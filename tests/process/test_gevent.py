@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import sys
@@ -169,6 +168,40 @@ def test_a_call_that_ends_lets_the_next_one_in(start: Start) -> None:
         assert [read_body(connection) for connection in waiting] == ["fine"] * 12
 
 
+TOGETHER = """
+import os, time
+import gevent.event
+inside, everybody = [], gevent.event.Event()
+def application(environ, start_response):
+    inside.append(environ["PATH_INFO"])
+    open(f"{len(inside)} are in", "x").close()
+    if environ["PATH_INFO"] == "/computes":
+        # Nobody looks meanwhile whether more have come.
+        while not os.path.exists("sent"):
+            pass
+        end = time.monotonic() + 0.2
+        while time.monotonic() < end:
+            pass
+    if len(inside) == 5:
+        everybody.set()
+    is_there = everybody.wait(5)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"all are here" if is_there else b"the others have not come"]
+"""
+
+
+def test_requests_that_come_while_a_new_greenlet_computes_have_theirs(start: Start, tmp_path: Path) -> None:
+    portico = begin(start, source=TOGETHER)
+    with ExitStack() as stack:
+        together = []
+        for number, path in enumerate(["/waits", "/computes"], 1):
+            together.append(stack.enter_context(portico.ask(path)))
+            wait_until((tmp_path / f"{number} are in").exists, what=path)
+        together += [stack.enter_context(portico.ask("/waits")) for _ in range(3)]
+        (tmp_path / "sent").touch()
+        assert [read_body(connection) for connection in together] == ["all are here"] * 5
+
+
 LISTER = """
 import os, sys
 class Finder:
@@ -268,7 +301,7 @@ def test_a_call_that_is_killed_has_a_response_and_its_greenlet_goes_on(start: St
             connection.sendall(b"0123456789")
             assert status_of(connection) == 500
     respond_within(portico)
-    assert len(re.findall(rf'"POST {path} HTTP/1.1" 500', portico.log())) == 5
+    portico.wait_for(f'"POST {path} HTTP/1.1" 500', times=5)
 
 
 def test_request_timeout_is_thrown_into_the_greenlet_that_is_late(start: Start) -> None:

@@ -64,10 +64,14 @@ class Browser:
         while self._next().get("method") != "Page.loadEventFired":
             pass
         # A page that leads on at once has been loaded, and there may be nothing yet of the one after it.
-        wait_until(lambda: self.evaluate("document.documentElement !== null"), what=f"{url} to be shown")
-        text = self.evaluate("document.documentElement.innerText")
-        assert isinstance(text, str)
-        return text
+        text: list[object] = []
+
+        def is_shown() -> bool:
+            text[:] = [self.evaluate("document.documentElement?.innerText")]
+            return isinstance(text[0], str)
+
+        wait_until(is_shown, what=f"{url} to be shown")
+        return str(text[0])
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression of JavaScript on the page."""

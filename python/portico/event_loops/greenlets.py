@@ -77,17 +77,21 @@ class Greenlets:
             elif not self._make_more():
                 # One whose call ends takes the next request.
                 break
+            elif not self.begins_at_once:
+                # What comes until they begin summons nobody, and may be more than they take.
+                calls.summon()
+                break
             if calls.is_turn_over():
                 # However many requests wait, the loop has others to run; it is summoned once more.
                 break
 
     def _make_more(self) -> bool:
-        """Have one more greenlet for each request, as far as there may be; say whether they have begun."""
+        """Have one more greenlet for each request, as far as there may be; say whether there are any."""
         count = min(self.calls.queued(), self._most_calls - self._made)
         for _ in range(count):
             self._made += 1
             self.begin(self._live)
-        return self.begins_at_once and count > 0
+        return count > 0
 
     def _live(self) -> None:
         """Call the application for one request after the other: the life of a greenlet."""
@@ -103,3 +107,5 @@ class Greenlets:
             self._made -= 1
             if own in idle:
                 idle.remove(own)
+            # It might have been the one to take the next request.
+            self.calls.summon()

@@ -53,8 +53,8 @@ def _worker_class(value: str) -> list[str]:
             "nothing is patched"
         )
     raise Elsewhere(
-        f"expected sync, gthread, gevent, tornado or asyncio, got {value}: a way to execute (docs/workers.md) "
-        "is not made from a class"
+        f"expected sync, gthread, gevent, tornado or asyncio, got {value}: a way to execute "
+        "(docs/workers.md) is not made from a class"
     )
 
 
