@@ -25,6 +25,19 @@ async def count():
         counted.append(len(counted))
         await asyncio.sleep(0.01)
 counting = asyncio.get_event_loop().create_task(count())
+async def clean():
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0.05)
+        with open("cleaned", "w") as file:
+            file.write("up")
+async def never_ends():
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
 def respond(start_response, body, status="200 OK"):
     start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
@@ -48,6 +61,10 @@ def application(environ, start_response):
         return respond(start_response, str(asyncio.run(gather())).encode())
     if path == "task":
         loop.create_task(later([argument]))
+    if path in ("clean", "never_ends"):
+        loop.create_task(globals()[path]())
+    if path == "stop":
+        loop.stop()
     if path == "words":
         return respond(start_response, " ".join(word for word in counted if isinstance(word, str)).encode())
     if path == "context":
@@ -212,6 +229,35 @@ def test_a_stop_waits_for_responses(start: Start, worker: str) -> None:
         portico.signal(signal.SIGTERM)
         assert {read_body(client).count("c") for client in clients} == {9_000_000}
     assert portico.wait() == 0
+
+
+@loops
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+def test_tasks_clean_up_at_the_end(start: Start, worker: str, tmp_path: Path, number: signal.Signals) -> None:
+    portico = begin(start, worker)
+    assert portico.get("/clean") == "fine"
+    portico.signal(number)
+    assert portico.wait() == 0
+    assert (tmp_path / "cleaned").read_text() == "up"
+    assert "Traceback" not in portico.log()
+    assert "destroyed" not in portico.log()
+
+
+@loops
+def test_a_task_that_cannot_be_cancelled_holds_up_no_stop(start: Start, worker: str) -> None:
+    portico = begin(start, worker)
+    assert portico.get("/never_ends") == "fine"
+    portico.stop()
+
+
+@loops
+def test_a_loop_that_the_application_stops_goes_on(start: Start, worker: str) -> None:
+    portico = begin(start, worker)
+    pid = portico.get("/pid")
+    with portico.ask("/blocks/100") as connection:
+        assert portico.get("/stop") == "fine"
+        assert len(read_body(connection)) > 10_000_000
+    assert portico.get("/pid") == pid
 
 
 @loops

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from portico import _core
 
+# So long may tasks that are cancelled at the end, and then asynchronous generators, take to clean up.
+_END_PATIENCE_S = 1.0
+
 
 class AsyncioLoop(Greenlets):
     """An asyncio loop of the main thread, as the engine has it: uvloop's where that is installed."""
@@ -76,8 +79,22 @@ class AsyncioLoop(Greenlets):
         loop = self.loop
         loop.add_reader(calls.fileno(), self._turn)
         loop.call_soon(self._turn)
-        loop.run_forever()
+        while not calls.is_over():
+            # Once more if it was the application that has stopped it.
+            loop.run_forever()
         loop.remove_reader(calls.fileno())
+        self._end_tasks()
+
+    def _end_tasks(self) -> None:
+        """Cancel the application's tasks and let them clean up, as asyncio.run() does; not for ever."""
+        loop, tasks = self._loop, self._asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(self._asyncio.wait(tasks, timeout=_END_PATIENCE_S))
+        loop.run_until_complete(
+            self._asyncio.wait([loop.create_task(loop.shutdown_asyncgens())], timeout=_END_PATIENCE_S)
+        )
 
     def current(self) -> greenlet.greenlet:
         """Return the greenlet that calls this."""
