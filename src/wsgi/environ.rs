@@ -574,7 +574,7 @@ impl Environ {
             resources.notices.unsized_body.warn(|| unsized_body(resources, inbound));
         }
         let input = self.spare.take().map_or_else(|| Input::empty(py), Ok)?;
-        input.get().begin(py, (resources, cell, waits), inbound.bytes(), body)?;
+        input.get().begin(py, (resources, cell, waits), inbound.bytes(), body);
         environ.set_item(&self.keys.input, &input)?;
         Ok(Some(input))
     }

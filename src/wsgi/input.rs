@@ -74,19 +74,18 @@ impl Input {
         (resources, cell, waits): (&Arc<Resources>, usize, &Waits),
         bytes: &[u8],
         body: Body,
-    ) -> PyResult<()> {
+    ) {
         let state = match body {
             Body::Empty => InputState::InMemory(InMemory::new(py, b"")),
             Body::Buffered(range) => InputState::InMemory(InMemory::new(py, bytes.get(range).unwrap_or_default())),
-            Body::Spooled(spool) => InputState::Open(Box::new(BodySource::kept(spool.into_kept()?, None))),
+            Body::Spooled(spool) => InputState::Open(Box::new(BodySource::kept(spool.into_kept(), None))),
             Body::Streamed(stream) => {
                 let Stream { spooled, rest } = *stream;
                 let incoming = Incoming { rest, resources: resources.clone(), cell, waits: waits.clone() };
-                InputState::Open(Box::new(BodySource::kept(spooled.into_kept()?, Some(incoming))))
+                InputState::Open(Box::new(BodySource::kept(spooled.into_kept(), Some(incoming))))
             }
         };
         *lock(&self.state) = state;
-        Ok(())
     }
 
     /// The call is over: gives back what the body takes, and ends the wait of a thread that is reading it. Whether nobody

@@ -8,8 +8,7 @@ use crate::exchange::block_writer::Sent;
 use crate::message::body::{Body, Received, Rest};
 use crate::message::response_head::ResponseHead;
 use portico_wire::write_header;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 
 /// A request, all of which has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,10 +116,11 @@ fn read_body(bytes: &[u8], body: Body, mut next: impl FnMut(&mut Rest) -> Option
         Body::Spooled(spool) => (*spool, None),
         Body::Streamed(stream) => (stream.spooled, Some(stream.rest)),
     };
-    let kept = spool.into_kept()?;
+    let kept = spool.into_kept();
     let mut all = kept.memory;
-    if let Some((mut file, _)) = kept.file {
-        File::read_to_end(&mut file, &mut all)?;
+    if let Some(file) = kept.file {
+        all.resize(usize::try_from(file.length()).unwrap_or(usize::MAX), 0);
+        file.read_at(&mut all, 0)?;
     }
     if let Some(mut rest) = rest {
         while let Some(block) = next(&mut rest) {

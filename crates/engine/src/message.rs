@@ -21,3 +21,4 @@ pub mod response_head;
 pub mod send_queue;
 pub mod spoken;
 pub mod spool;
+pub mod temporary_file;

@@ -3,16 +3,16 @@
 
 use super::super::parking::Waits;
 use super::RequestBodyError;
+use portico_engine::budget::Reservation;
 use portico_engine::fork::is_child;
 use portico_engine::message::body::{BodyError, Rest, Unwanted};
-use portico_engine::message::spool::{Held, Kept};
+use portico_engine::message::spool::Kept;
+use portico_engine::message::temporary_file::TemporaryFile;
 use portico_engine::resources::{Resources, Waited};
 use portico_wire::WireError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 /// Bytes taken from a file at a time.
@@ -98,14 +98,13 @@ pub struct BodySource {
     start: u64,
     /// Read up to here.
     position: u64,
-    /// With how many bytes it has.
-    file: Option<(File, u64)>,
+    file: Option<TemporaryFile>,
     rest: Option<Incoming>,
     /// Whether all of it had come before the call, and any place of it can be read again.
     is_seekable: bool,
     failed: Option<BodyError>,
-    /// What memory and file are counted in.
-    held: Option<Held>,
+    /// What of it was in memory is counted in.
+    _held: Reservation,
 }
 
 /// The part of a body that is still to come.
@@ -132,7 +131,7 @@ impl BodySource {
             is_seekable: rest.is_none(),
             rest,
             failed: None,
-            held: Some(held),
+            _held: held,
         }
     }
 
@@ -155,13 +154,13 @@ impl BodySource {
 
     fn read_file(&mut self, py: Python<'_>) -> PyResult<bool> {
         let BodySource { window, start, file, .. } = self;
-        let Some((file, length)) = file else { return Ok(false) };
+        let Some(file) = file else { return Ok(false) };
         let before = window.len();
         let offset = *start + before as u64;
-        let want = usize::try_from(*length - offset).unwrap_or(usize::MAX).min(BLOCK_BYTES);
+        let want = usize::try_from(file.length() - offset).unwrap_or(usize::MAX).min(BLOCK_BYTES);
         window.resize(before + want, 0);
         let place = window.get_mut(before..).unwrap_or_default();
-        if let Err(error) = py.detach(|| file.read_exact_at(place, offset)) {
+        if let Err(error) = py.detach(|| file.read_at(place, offset)) {
             window.truncate(before);
             return Err(error.into());
         }
@@ -221,7 +220,7 @@ impl Source for BodySource {
 
     fn more(&mut self, py: Python<'_>) -> PyResult<bool> {
         let end = self.position.max(self.start + self.window.len() as u64);
-        if let Some(length) = self.file.as_ref().map(|(_, length)| *length) {
+        if let Some(length) = self.file.as_ref().map(TemporaryFile::length) {
             if end < length {
                 self.forget_taken();
                 return self.read_file(py);
@@ -231,7 +230,6 @@ impl Source for BodySource {
             }
             // Nobody comes back to it.
             self.file = None;
-            self.held = None;
         }
         if self.rest.is_none() {
             return Ok(false);
@@ -246,7 +244,7 @@ impl Source for BodySource {
 
     fn length(&self, _py: Python<'_>) -> Option<u64> {
         let in_memory = self.window.len() as u64;
-        self.is_seekable.then(|| self.file.as_ref().map_or(in_memory, |(_, length)| *length))
+        self.is_seekable.then(|| self.file.as_ref().map_or(in_memory, TemporaryFile::length))
     }
 
     fn seek(&mut self, position: u64) {

@@ -4,6 +4,7 @@
 //! So a slow reader holds a thread of the application only once there is no room here.
 
 use super::framing::ResponseFraming;
+use super::temporary_file::TemporaryFile;
 use crate::blocking::BlockingThreads;
 use crate::budget::{Budget, Budgets, Reservation};
 use crate::log::RateLimited;
@@ -12,7 +13,6 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -65,13 +65,10 @@ pub struct FileRange {
     pub threads: Option<Arc<BlockingThreads>>,
 }
 
-/// A temporary file, from `read` to `written`.
+/// A temporary file, from `read` on.
 pub struct Spooled {
-    file: File,
+    file: TemporaryFile,
     read: u64,
-    written: u64,
-    held: Reservation,
-    _file_held: Reservation,
 }
 
 /// What follows the last byte.
@@ -175,7 +172,9 @@ impl SendQueue {
             // Above its limit memory holds what found no place on disk.
             _ if memory > self.memory_limit => false,
             // Read bytes at the file's start still take up space until all of it is read.
-            Some(Piece::Spooled(spooled)) => spooled.written + added <= self.spool_limit && self.temporary.has(added),
+            Some(Piece::Spooled(spooled)) => {
+                spooled.file.length() + added <= self.spool_limit && self.temporary.has(added)
+            }
             _ if memory + added <= self.memory_limit => true,
             _ => memory + added <= self.spool_limit && self.temporary.has(added) && self.files.has(1),
         }
@@ -262,10 +261,11 @@ impl SendQueue {
 
     fn push_to_file(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !matches!(self.pieces.back(), Some(Piece::Spooled(_))) {
-            self.pieces.push_back(Piece::Spooled(Spooled::new(&self.temporary, &self.files)?));
+            let file = TemporaryFile::new(&self.temporary, &self.files)?;
+            self.pieces.push_back(Piece::Spooled(Spooled { file, read: 0 }));
         }
         match self.pieces.back_mut() {
-            Some(Piece::Spooled(spooled)) => spooled.write(bytes),
+            Some(Piece::Spooled(spooled)) => spooled.file.push(bytes),
             _ => Ok(()),
         }
     }
@@ -277,8 +277,8 @@ impl SendQueue {
             return;
         }
         if let Some(Piece::Spooled(spooled)) = self.pieces.pop_back() {
-            let mut bytes = vec![0; usize::try_from(spooled.written - spooled.read).unwrap_or(0)];
-            if spooled.file.read_exact_at(&mut bytes, spooled.read).is_err() {
+            let mut bytes = vec![0; usize::try_from(spooled.left()).unwrap_or(0)];
+            if spooled.file.read_at(&mut bytes, spooled.read).is_err() {
                 self.end = QueueEnd::Failed;
             }
             self.push_to_memory(&bytes);
@@ -294,7 +294,7 @@ impl SendQueue {
         let taken = match self.pieces.front_mut() {
             Some(Piece::Spooled(spooled)) => {
                 let piece = spooled.next_piece()?;
-                if spooled.read == spooled.written {
+                if spooled.left() == 0 {
                     self.pieces.pop_front();
                 }
                 Some(Piece::Bytes(piece))
@@ -318,28 +318,14 @@ impl SendQueue {
 }
 
 impl Spooled {
-    fn new(temporary: &Arc<Budget>, files: &Arc<Budget>) -> io::Result<Spooled> {
-        let mut file_held = Reservation::new(files);
-        if !file_held.grow(1) {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "there are as many as descriptors allow"));
-        }
-        let held = Reservation::new(temporary);
-        Ok(Spooled { file: tempfile::tempfile()?, read: 0, written: 0, held, _file_held: file_held })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if !self.held.grow(bytes.len() as u64) {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "max_temporary is reached"));
-        }
-        self.file.write_all_at(bytes, self.written)?;
-        self.written += bytes.len() as u64;
-        Ok(())
+    fn left(&self) -> u64 {
+        self.file.length() - self.read
     }
 
     fn next_piece(&mut self) -> io::Result<Vec<u8>> {
-        let left = usize::try_from(self.written - self.read).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
         let mut piece = vec![0; left.min(PIECE_BYTES)];
-        self.file.read_exact_at(&mut piece, self.read)?;
+        self.file.read_at(&mut piece, self.read)?;
         self.read += piece.len() as u64;
         Ok(piece)
     }

@@ -2,35 +2,31 @@
 //!
 //! Memory and files are counted in the server's budgets for as long as somebody holds the bytes.
 
-use crate::budget::{Budgets, Reservation};
-use std::fs::File;
-use std::io::{self, Seek as _, Write as _};
+use super::temporary_file::TemporaryFile;
+use crate::budget::{Budget, Budgets, Reservation};
+use std::io;
+use std::sync::Arc;
 
 /// The body so far.
 pub struct Spool {
     memory: Vec<u8>,
-    file: Option<File>,
-    length: u64,
+    /// What the bytes in memory are counted in.
+    held: Reservation,
     /// Memory may be used up to here.
     memory_limit: u64,
-    held: Held,
+    file: Option<TemporaryFile>,
+    temporary: Arc<Budget>,
+    files: Arc<Budget>,
 }
 
-/// What a body holds of the server's budgets.
-pub struct Held {
-    memory: Reservation,
-    temporary: Reservation,
-    files: Reservation,
-}
-
-/// A complete body: the bytes in memory, or a file at its start with its length.
+/// A complete body: the bytes in memory, or a file.
 pub struct Kept {
     /// Bytes in memory.
     pub memory: Vec<u8>,
     /// The file, if there is one.
-    pub file: Option<(File, u64)>,
-    /// To be dropped with the bytes.
-    pub held: Held,
+    pub file: Option<TemporaryFile>,
+    /// To be dropped with the bytes in memory.
+    pub held: Reservation,
 }
 
 impl Spool {
@@ -38,12 +34,14 @@ impl Spool {
     ///
     /// Memory may be used up to `memory_limit` bytes.
     pub fn new(budgets: &Budgets, memory_limit: u64) -> Spool {
-        let held = Held {
-            memory: Reservation::new(&budgets.memory),
-            temporary: Reservation::new(&budgets.temporary),
-            files: Reservation::new(&budgets.files),
-        };
-        Spool { memory: Vec::new(), file: None, length: 0, memory_limit, held }
+        Spool {
+            memory: Vec::new(),
+            held: Reservation::new(&budgets.memory),
+            memory_limit,
+            file: None,
+            temporary: budgets.temporary.clone(),
+            files: budgets.files.clone(),
+        }
     }
 
     /// Adds `bytes`; where memory may not be used any more everything moves to a file.
@@ -53,63 +51,37 @@ impl Spool {
     /// used up.
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         let added = bytes.len() as u64;
-        let length = self.length + added;
-        if self.file.is_none() && (length > self.memory_limit || !self.held.memory.grow(added)) {
+        if self.file.is_none() && (self.len() + added > self.memory_limit || !self.held.grow(added)) {
             self.file = Some(self.move_to_file()?);
         }
         match &mut self.file {
-            Some(file) => {
-                reserve(&mut self.held.temporary, added)?;
-                file.write_all(bytes)?;
-            }
+            Some(file) => file.push(bytes)?,
             None => self.memory.extend_from_slice(bytes),
         }
-        self.length = length;
         Ok(())
     }
 
-    fn move_to_file(&mut self) -> io::Result<File> {
-        if !self.held.files.grow(1) {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "there are as many as descriptors allow"));
-        }
-        reserve(&mut self.held.temporary, self.length)?;
-        let mut file = tempfile::tempfile()?;
-        file.write_all(&self.memory)?;
+    fn move_to_file(&mut self) -> io::Result<TemporaryFile> {
+        let mut file = TemporaryFile::new(&self.temporary, &self.files)?;
+        file.push(&self.memory)?;
         self.memory = Vec::new();
-        self.held.memory.release();
+        self.held.release();
         Ok(file)
     }
 
     /// Bytes so far.
     pub fn len(&self) -> u64 {
-        self.length
+        self.file.as_ref().map_or(self.memory.len() as u64, TemporaryFile::length)
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.len() == 0
     }
 
-    /// The bytes, to be read from their start.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn into_kept(self) -> io::Result<Kept> {
-        let Spool { memory, file, length, held, .. } = self;
-        let file = match file {
-            Some(mut file) => {
-                file.rewind()?;
-                Some((file, length))
-            }
-            None => None,
-        };
-        Ok(Kept { memory, file, held })
+    /// The bytes, to be read.
+    pub fn into_kept(self) -> Kept {
+        let Spool { memory, file, held, .. } = self;
+        Kept { memory, file, held }
     }
-}
-
-fn reserve(temporary: &mut Reservation, bytes: u64) -> io::Result<()> {
-    if temporary.grow(bytes) {
-        return Ok(());
-    }
-    Err(io::Error::new(io::ErrorKind::StorageFull, "max_temporary is reached"))
 }

@@ -7,13 +7,14 @@
 use super::pass_on::client_response::end_to_end;
 use super::pass_on::directions::disconnected;
 use super::pass_on::{client_gone, report};
+use crate::budget::Reservation;
 use crate::exchange::engine_response::EngineResponse;
 use crate::exchange::request::Request;
 use crate::exchange::server_response::reason_phrase;
 use crate::message::body::{Body, Rest};
 use crate::message::inbound::Inbound;
 use crate::message::response_head::ResponseHead;
-use crate::message::spool::Held;
+use crate::message::temporary_file::TemporaryFile;
 use crate::routing::UpstreamRow;
 use crate::upstream::ends::{RequestSource, ResponseSink, SourceGone};
 use crate::upstream::failure::Reason;
@@ -22,10 +23,8 @@ use portico_wire::{
     ForwardedFamily, Forwarding, Framing, GatewayHead, Limits, PassedConnection, PassedOn, RequestHead, Scheme,
     Understood, WireError, check_response_header_name, check_response_header_value, percent_decode_into, write_header,
 };
-use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 /// What of a file is handed on at a time.
@@ -50,9 +49,9 @@ async fn respond(request: Request, row: Arc<UpstreamRow>) {
     let trace = request.inbound.trace.as_ref().map(|trace| trace.passed_on());
     let (response, body) = EngineResponse::new(request);
     let mut sink = Whole { response: Some(response), out: Vec::new(), has_left: false };
-    let source = Source::of(body, buffered);
-    let outcome = match (copied, source) {
-        (Ok(copied), Ok(mut source)) => {
+    let mut source = Source::of(body, buffered);
+    let outcome = match copied {
+        Ok(copied) => {
             let framing = source.framing(copied.head.framing);
             let is_trusted = copied.is_trusted;
             let (peer, scheme) = (copied.peer, copied.scheme);
@@ -82,8 +81,7 @@ async fn respond(request: Request, row: Arc<UpstreamRow>) {
                 unforwarded.failure.reason
             })
         }
-        (Err(error), _) => Err(Reason::Unfit(error)),
-        (_, Err(_)) => Err(Reason::ClientGone),
+        Err(error) => Err(Reason::Unfit(error)),
     };
     if let Err(reason) = outcome
         && let Some(response) = sink.response.filter(|_| !sink.has_left)
@@ -280,18 +278,18 @@ fn write_quoted(out: &mut Vec<u8>, path: &[u8]) {
 /// Where the request's body is.
 struct Source {
     memory: Vec<u8>,
-    file: Option<(File, u64)>,
+    file: Option<TemporaryFile>,
     rest: Option<Rest>,
     /// What of memory or file was handed on.
     given: u64,
     /// Whether something of the rest was, which is lost then.
     is_rest_begun: bool,
     /// What the spooled bytes hold of the server's budgets.
-    held: Option<Held>,
+    held: Option<Reservation>,
 }
 
 impl Source {
-    fn of(body: Body, buffered: Vec<u8>) -> io::Result<Source> {
+    fn of(body: Body, buffered: Vec<u8>) -> Source {
         let (spool, rest) = match body {
             Body::Empty | Body::Buffered(_) => (None, None),
             Body::Spooled(spool) => (Some(*spool), None),
@@ -299,15 +297,15 @@ impl Source {
         };
         let mut source = Source { memory: buffered, file: None, rest, given: 0, is_rest_begun: false, held: None };
         if let Some(spool) = spool {
-            let kept = spool.into_kept()?;
+            let kept = spool.into_kept();
             (source.memory, source.file, source.held) = (kept.memory, kept.file, Some(kept.held));
         }
-        Ok(source)
+        source
     }
 
     /// Bytes that are there.
     fn len(&self) -> u64 {
-        self.file.as_ref().map_or(self.memory.len() as u64, |(_, length)| *length)
+        self.file.as_ref().map_or(self.memory.len() as u64, TemporaryFile::length)
     }
 
     /// How the body is framed that `declared` is the framing of.
@@ -325,11 +323,11 @@ impl RequestSource for Source {
         if self.given < self.len() {
             let block = match &self.file {
                 None => self.memory.clone(),
-                Some((file, length)) => {
-                    let size = usize::try_from(length - self.given).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES);
+                Some(file) => {
+                    let size = usize::try_from(file.length() - self.given).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES);
                     let mut block = vec![0; size];
                     // Written a moment ago, and never to be kept: it is in the page cache.
-                    file.read_exact_at(&mut block, self.given).map_err(|_| SourceGone)?;
+                    file.read_at(&mut block, self.given).map_err(|_| SourceGone)?;
                     block
                 }
             };
