@@ -3,7 +3,8 @@
 //! 1. `spoken`: the protocols there are. `response_head`: the head as an application has given it; `framing` is what a
 //!    response looks like in each protocol.
 //! 2. `inbound`: the read buffer, and the head read from it; `buffers` keeps some for reuse.
-//! 3. `spool`: a body in memory, then on disk; `send_queue` is the same for a response that a client takes slowly.
+//! 3. `temporary_file`: bytes on disk; `spool`: a body in memory, then there; `send_queue` is the same for a response
+//!    that a client takes slowly.
 //! 4. `body`: a body as the application will read it.
 //! 5. `compression`: which responses are compressed; `encoder` compresses.
 //! 6. `request_reader`: one request after the other out of the read buffer; `incoming_body`: a body's bytes out of
