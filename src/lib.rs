@@ -26,7 +26,8 @@ use portico_engine::access_log::header_names::HeaderNames;
 use portico_engine::access_log::record::{AccessRecord, ServedBy};
 use portico_engine::access_log::request_line::RequestLine;
 use portico_engine::access_log::style::Style;
-use portico_engine::durations::{BOUNDS_NS, Counted, Labels};
+use portico_engine::durations::{BOUNDS_NS, Counted, Counter, Labels};
+use portico_engine::exchange::account::count_unfinished;
 use portico_engine::log::queue::Next;
 use portico_engine::os_error::without_number;
 use portico_engine::settings::Settings;
@@ -193,6 +194,15 @@ impl Scoreboard {
     fn has_unwritten(&self, slot: usize) -> PyResult<bool> {
         let slot = self.slot(slot)?;
         Ok(!slot.unwritten.is_empty() || !slot.all_unfinished().is_empty())
+    }
+
+    /// Counts the calls that the worker of `slot` has left: it has ended.
+    fn count_unfinished(&self, slot: usize) -> PyResult<()> {
+        let slot = self.slot(slot)?;
+        for (_, call) in slot.all_unfinished() {
+            count_unfinished(&call, &slot, &mut Counter::default());
+        }
+        Ok(())
     }
 
     fn log_unfinished(

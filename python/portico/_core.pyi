@@ -230,6 +230,8 @@ class Scoreboard:
         """
     def has_unwritten(self, slot: int) -> bool:
         """Say whether the worker of `slot` has access lines to be written, or calls without."""
+    def count_unfinished(self, slot: int) -> None:
+        """Count the calls that the worker of `slot` has left, which has ended, among its requests."""
     def log_unfinished(
         self,
         worker: tuple[int, int],

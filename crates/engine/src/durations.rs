@@ -45,6 +45,8 @@ const CLASSES: [&str; 6] = ["", "1xx", "2xx", "3xx", "4xx", "5xx"];
 const APPLICATION_WORDS: usize = 8;
 /// How much there is of a route.
 const ROUTE_WORDS: usize = 16;
+/// How many applications have their names here, those of the lowest numbers.
+const APPLICATIONS: usize = 32;
 const KEY_WORDS: usize = 1 + APPLICATION_WORDS + ROUTE_WORDS;
 /// Twice the series, so that those with the same hash are near. A power of two.
 const PLACES: usize = 2 * SERIES;
@@ -74,6 +76,14 @@ pub struct Durations {
     /// What finds no series, by class of status.
     others: [Histogram; CLASSES.len()],
     series: [Series; SERIES],
+    /// The names of the applications by their numbers, for who counts what a worker that was killed has left.
+    applications: [Name; APPLICATIONS],
+}
+
+#[repr(C)]
+struct Name {
+    bytes: AtomicU64,
+    words: [AtomicU64; APPLICATION_WORDS],
 }
 
 #[repr(C)]
@@ -139,6 +149,23 @@ impl Durations {
         }
         self.queue.count(times.queue_ns);
         self.interpreter.count(times.lock_ns);
+    }
+
+    /// Notes what the applications are called that are counted here.
+    pub fn name_applications(&self, names: &[String]) {
+        for (place, name) in self.applications.iter().zip(names) {
+            let mut words = [0; APPLICATION_WORDS];
+            let name = truncated(name.as_bytes(), APPLICATION_WORDS * 8);
+            fill(&mut words, name);
+            place.bytes.store(name.len() as u64, Relaxed);
+            place.words.iter().zip(words).for_each(|(place, word)| place.store(word, Relaxed));
+        }
+    }
+
+    /// The name of an application, or its beginning; empty if that was not noted.
+    pub fn application(&self, index: usize) -> String {
+        let bytes = |name: &Name| usize::try_from(name.bytes.load(Relaxed)).unwrap_or(0);
+        self.applications.get(index).map_or_else(String::new, |name| text(&name.words, bytes(name)))
     }
 
     fn histogram(&self, key: &Key<'_>) -> &Histogram {

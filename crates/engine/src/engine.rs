@@ -171,7 +171,7 @@ impl Engine {
         };
         let has_metrics = process.has_metrics || access_log.as_ref().is_some_and(|log| log.style().wants_durations());
         if has_metrics {
-            slot.use_durations();
+            slot.use_durations().name_applications(&process.applications);
         }
         let has_spans = process.spans.is_some();
         let account_terms = AccountTerms::new(access_log.as_ref(), has_metrics, has_spans, process.applications);

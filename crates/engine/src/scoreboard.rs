@@ -49,6 +49,10 @@ const RESTING: u64 = 1 << 63;
 const BLOCKED: u64 = 1 << 62;
 /// In `account_ns`: somebody is settling it.
 const SETTLING: u64 = 1 << 63;
+/// With `SETTLING`: the call is among the worker's requests.
+const COUNTED: u64 = 1 << 62;
+/// With `SETTLING`: it is among the durations, too.
+const MEASURED: u64 = 1 << 61;
 
 /// What one thread does in the application.
 ///
@@ -169,6 +173,10 @@ pub struct UnfinishedCall {
     pub times: CallTimes,
     /// The request's trace, if it has a span.
     pub trace: Option<Trace>,
+    /// Whether its thread was settling its account, and has counted it.
+    pub is_counted: bool,
+    /// Whether that is so of the durations.
+    pub is_measured: bool,
 }
 
 /// Which workers there are: a few words for each, so that looking at all of them touches one page.
@@ -303,6 +311,17 @@ impl Slot {
         }
     }
 
+    /// The thread of the call in cell `cell` has counted it: what a worker that is killed had counted is not counted once
+    /// more, and what it had not is.
+    pub fn note_counted(&self, cell: usize) {
+        self.calls[cell.min(CALLS - 1)].mark(COUNTED);
+    }
+
+    /// The same of the durations.
+    pub fn note_measured(&self, cell: usize) {
+        self.calls[cell.min(CALLS - 1)].mark(MEASURED);
+    }
+
     /// What the access log would say now of the call in cell `cell` that began at `started_ns`, if it still runs.
     pub fn unfinished(&self, cell: usize, started_ns: u64) -> Option<UnfinishedCall> {
         let cell = self.calls.get(cell)?;
@@ -414,6 +433,11 @@ impl CallCell {
         }
     }
 
+    /// By the thread that settles.
+    fn mark(&self, mark: u64) {
+        self.account_ns.store(self.account_ns.load(Relaxed) | mark, Release);
+    }
+
     fn claims_account(&self, started_ns: u64) -> bool {
         self.account_ns.compare_exchange(started_ns, started_ns | SETTLING, AcqRel, Relaxed).is_ok()
     }
@@ -432,6 +456,7 @@ impl CallCell {
             request_line.extend_from_slice(b"...");
         }
         let sent = self.sent.load(Relaxed);
+        let account_ns = self.account_ns.load(Relaxed);
         UnfinishedCall {
             application: usize::try_from(self.application.load(Relaxed)).unwrap_or(usize::MAX),
             method: bytes_of(&self.what).take_while(|byte| *byte != b' ').collect(),
@@ -440,7 +465,9 @@ impl CallCell {
             status: u16::try_from(sent >> STATUS_SHIFT).unwrap_or(0),
             body_bytes: sent & ((1 << STATUS_SHIFT) - 1),
             duration_ns: now_ns.saturating_sub(self.arrived_ns.load(Relaxed)),
-            times: self.times(self.account_ns.load(Relaxed) & !SETTLING, now_ns),
+            times: self.times(account_ns & !(SETTLING | COUNTED | MEASURED), now_ns),
+            is_counted: account_ns & COUNTED != 0,
+            is_measured: account_ns & MEASURED != 0,
             trace: Trace::from_words(self.trace.each_ref().map(|word| word.load(Relaxed))),
         }
     }

@@ -1,4 +1,4 @@
-"""The account of a worker that has ended: the cause, and the access lines of its unfinished calls.
+"""The account of a worker that has ended: the cause, and what is said of its unfinished calls.
 
 Receives a worker that was reaped, before its slot of the scoreboard is cleared. A worker writes a line after
 a request has ended; what was running when it died has none yet, and the latest ones may not be written.
@@ -33,11 +33,12 @@ class Accounting:
         self._oom_kills = OomKills()
 
     def settle(self, worker: WorkerHandle, exit_code: int, plan: Plan, spans_fd: int = -1) -> str:
-        """Write the access lines that `worker` has left to be written; return the cause of its end.
+        """Count the calls that `worker` has left, and write the access lines that it has; return the cause.
 
         Spans of its calls go to `spans_fd`, if anywhere.
         """
         cause = self._cause(worker, exit_code)
+        self._scoreboard.count_unfinished(worker.slot)
         if not self._scoreboard.has_unwritten(worker.slot):
             return cause
         status = self._scoreboard.read(worker.slot)

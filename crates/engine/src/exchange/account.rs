@@ -4,11 +4,11 @@ use crate::access_log::header_names::HeaderNames;
 use crate::access_log::record::{AccessRecord, Keeper, ServedBy};
 use crate::access_log::request_line::RequestLine;
 use crate::call_times::CallTimes;
-use crate::durations::Key;
+use crate::durations::{Counter, Key};
 use crate::lock::lock;
 use crate::message::inbound::Inbound;
 use crate::resources::Resources;
-use crate::scoreboard::UnfinishedCall;
+use crate::scoreboard::{Slot, UnfinishedCall};
 use portico_wire::Scheme;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -21,13 +21,7 @@ pub const LINE_BYTES: usize = 256;
 /// Settles a request whose call is not waited for: counts it, and writes what of it is known to the access log, with
 /// the cause.
 pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Resources>) {
-    count(resources, call.status, call.body_bytes);
-    if let Some(durations) = resources.slot.durations() {
-        let application = resources.account_terms.application(call.application);
-        // What its framework has found is with a thread that is not waited for.
-        let key = Key { application, method: &call.method, route: b"", status: call.status };
-        durations.count_call(&mut lock(&resources.durations_counter), &key, call.duration_ns, &call.times);
-    }
+    count_unfinished(call, &resources.slot, &mut lock(&resources.durations_counter));
     resources.log_access(&AccessRecord {
         client: call.client,
         request_line: RequestLine::of(&call.request_line),
@@ -49,8 +43,20 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
     });
 }
 
-fn count(resources: &Resources, status: u16, body_bytes: u64) {
-    let slot = &*resources.slot;
+/// Counts a call that has not ended and never will, in the slot that it is in.
+pub fn count_unfinished(call: &UnfinishedCall, slot: &Slot, counter: &mut Counter) {
+    if !call.is_counted {
+        count(slot, call.status, call.body_bytes);
+    }
+    if let Some(durations) = slot.durations().filter(|_| !call.is_measured) {
+        let application = &durations.application(call.application);
+        // What its framework has found is with a thread that is not waited for, or is no more.
+        let key = Key { application, method: &call.method, route: b"", status: call.status };
+        durations.count_call(counter, &key, call.duration_ns, &call.times);
+    }
+}
+
+fn count(slot: &Slot, status: u16, body_bytes: u64) {
     slot.requests.fetch_add(1, Relaxed);
     slot.bytes_sent.fetch_add(body_bytes, Relaxed);
     if status >= 500 {
@@ -100,7 +106,10 @@ impl Account<'_> {
     /// As `settle`; durations of what no application of this server was called for are counted as those of `others`.
     #[inline]
     pub fn settle_as(&self, resources: &Arc<Resources>, others: &str) {
-        count(resources, self.status, self.body_bytes);
+        count(&resources.slot, self.status, self.body_bytes);
+        if let Some(call) = &self.call {
+            resources.slot.note_counted(call.thread);
+        }
         let durations = resources.slot.durations();
         if durations.is_none() && !resources.account_terms.is_recorded {
             return;
@@ -115,7 +124,10 @@ impl Account<'_> {
             let key = Key { application, method, route, status: self.status };
             let counter = &mut lock(&resources.durations_counter);
             match &self.call {
-                Some(OfCall { times, .. }) => durations.count_call(counter, &key, self.duration_ns, times),
+                Some(OfCall { times, thread, .. }) => {
+                    durations.count_call(counter, &key, self.duration_ns, times);
+                    resources.slot.note_measured(*thread);
+                }
                 None => durations.count(counter, &key, self.duration_ns),
             }
         }
