@@ -6,7 +6,7 @@
 use super::disconnect::{Callables, ClientListener};
 use super::ladder::ThreadCall;
 use super::pending::{PendingResponse, Refused, WriteState};
-use super::references::{is_only_ours, is_unshared};
+use super::references::{for_another_thread, is_only_ours, is_unshared};
 use super::{failure, location, released};
 use crate::shown::{repr_of, type_name};
 use portico_engine::clock::DateHeader;
@@ -475,7 +475,7 @@ pub fn write_block(
         Sent::All => Ok(()),
         Sent::Full(offset) => {
             // Shared, not copied.
-            let owned = Box::new(SharedBytes(Some(block.clone().into())));
+            let owned = Box::new(SharedBytes(Some(for_another_thread(block).into_bound(py).into())));
             let resources = responder.connection().resources.clone();
             let queued = call.waits.wait_out(py, &resources, call.cell(), responder.queue(owned, offset, length, last));
             // A server that has ended sends nothing any more.
