@@ -39,7 +39,7 @@ pub struct OfferedSocket {
 
 /// Why `start_response` cannot set the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum HeadError {
     /// The response has ended.
     HasEnded,
     /// It has one.
@@ -67,11 +67,11 @@ impl PendingResponse {
     }
 
     /// Whether `start_response` may set the head, once more only if it `is_replaced`.
-    pub fn may_have_head(&self, is_replaced: bool) -> Result<(), Refused> {
+    pub fn may_have_head(&self, is_replaced: bool) -> Result<(), HeadError> {
         match &self.responder {
-            None => Err(Refused::HasEnded),
-            Some(_) if !is_replaced && self.head.status != 0 => Err(Refused::HasHead),
-            Some(responder) if is_replaced && responder.is_started() => Err(Refused::IsStarted),
+            None => Err(HeadError::HasEnded),
+            Some(_) if !is_replaced && self.head.status != 0 => Err(HeadError::HasHead),
+            Some(responder) if is_replaced && responder.is_started() => Err(HeadError::IsStarted),
             Some(_) => Ok(()),
         }
     }

@@ -320,12 +320,11 @@ impl Profile {
         if !is_free_threaded {
             return Ok(Stacks::Frames(py.import("sys")?.call_method0("_current_frames")?.cast_into()?));
         }
-        let finder = match &self.finder {
-            Some(finder) => finder.bind(py).clone(),
-            None => {
-                let finder = py.import("portico.profile.finding")?.call_method0("Finder")?;
-                self.finder.insert(finder.unbind()).bind(py).clone()
-            }
+        let finder = if let Some(finder) = &self.finder {
+            finder.bind(py).clone()
+        } else {
+            let finder = py.import("portico.profile.finding")?.call_method0("Finder")?;
+            self.finder.insert(finder.unbind()).bind(py).clone()
         };
         let places = py.import("portico.deadlines")?.call_method0("stacks_written")?.cast_into()?;
         Ok(Stacks::Places { places, finder })

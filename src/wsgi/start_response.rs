@@ -5,7 +5,7 @@
 
 use super::disconnect::{Callables, ClientListener};
 use super::ladder::ThreadCall;
-use super::pending::{PendingResponse, Refused, WriteState};
+use super::pending::{HeadError, PendingResponse, WriteState};
 use super::references::{for_another_thread, is_only_ours, is_unshared};
 use super::{failure, location, released};
 use crate::shown::{repr_of, type_name};
@@ -146,7 +146,7 @@ impl StartResponse {
     ) -> PyResult<Py<Write>> {
         let exc_info = exc_info.filter(|exc_info| !exc_info.is_none());
         let is_replaced = exc_info.is_some();
-        let (mut head, serial) = self.begin(is_replaced).map_err(|refused| to_raise(py, refused, exc_info))?;
+        let (mut head, serial) = self.begin(is_replaced).map_err(|error| to_raise(py, error, exc_info))?;
         // Not under the lock of the response: without the interpreter's, a list has one of its own, and whoever waits for
         // that, since other threads read the same list, is stopped there when the interpreter has all threads pause. A
         // thread that then waited for the response would never pause.
@@ -157,13 +157,13 @@ impl StartResponse {
         }
         let ended = self.end(head, serial, is_replaced);
         result?;
-        ended.map(|()| self.write.clone_ref(py)).map_err(|refused| to_raise(py, refused, exc_info))
+        ended.map(|()| self.write.clone_ref(py)).map_err(|error| to_raise(py, error, exc_info))
     }
 }
 
 impl StartResponse {
     /// A head to be filled, and the number of its response.
-    fn begin(&self, is_replaced: bool) -> Result<(ResponseHead, u64), Refused> {
+    fn begin(&self, is_replaced: bool) -> Result<(ResponseHead, u64), HeadError> {
         let mut response = lock(&self.response);
         response.may_have_head(is_replaced)?;
         // What is there is sent if another thread is in `write` meanwhile.
@@ -172,10 +172,10 @@ impl StartResponse {
     }
 
     /// Has the response number `serial` have `head`, unless another thread was faster.
-    fn end(&self, head: ResponseHead, serial: u64, is_replaced: bool) -> Result<(), Refused> {
+    fn end(&self, head: ResponseHead, serial: u64, is_replaced: bool) -> Result<(), HeadError> {
         let mut response = lock(&self.response);
         if response.serial != serial {
-            return Err(Refused::HasEnded);
+            return Err(HeadError::HasEnded);
         }
         response.may_have_head(is_replaced)?;
         response.head = head;
@@ -202,12 +202,12 @@ impl StartResponse {
     }
 }
 
-/// What `start_response` raises that was `refused`.
-fn to_raise(py: Python<'_>, refused: Refused, exc_info: Option<&Bound<'_, PyAny>>) -> PyErr {
-    let text = match (refused, exc_info) {
-        (Refused::IsStarted, Some(exc_info)) => return raised(py, exc_info).unwrap_or_else(|error| error),
-        (Refused::HasEnded, _) => "start_response was called after the response had ended",
-        (Refused::HasHead | Refused::IsStarted, _) => "start_response was called a second time without exc_info",
+/// What `start_response` raises because of `error`.
+fn to_raise(py: Python<'_>, error: HeadError, exc_info: Option<&Bound<'_, PyAny>>) -> PyErr {
+    let text = match (error, exc_info) {
+        (HeadError::IsStarted, Some(exc_info)) => return raised(py, exc_info).unwrap_or_else(|error| error),
+        (HeadError::HasEnded, _) => "start_response was called after the response had ended",
+        (HeadError::HasHead | HeadError::IsStarted, _) => "start_response was called a second time without exc_info",
     };
     PyAssertionError::new_err(text)
 }
