@@ -1,6 +1,10 @@
 """Calls of the application that take too long: what is raised in them, and where they stand.
 
 Loaded when there is one (`src/wsgi/ladder.rs`), or when the application names `RequestTimeout`.
+
+Frames of another thread can be looked at only while that thread does not run. The interpreter's lock sees to
+it. Without one, reading a frame may crash the process (Python's free-threading HOWTO, "Frame objects"): there
+it is `faulthandler` that writes where threads are, which has all of them pause meanwhile.
 """
 
 from __future__ import annotations
@@ -46,14 +50,85 @@ class RequestTimeout(BaseException):
 RequestTimeout.__module__ = "portico"
 
 
-def describe_place(frame: FrameType) -> str:
-    """Return what the supervisor is to know of a thread that is in `frame`, line by line, bounded.
+def stack_of_thread(ident: int) -> list[_Place]:
+    """Return where the thread is that Python knows by this number, the innermost call first.
+
+    File, line and function of each. Nothing if it is in no code of Python's.
+    """
+    if _has_lock():
+        frame = sys._current_frames().get(ident)
+        return [] if frame is None else stack_of_frame(frame)
+    return stacks_written().get(ident, [])[:_MOST_FRAMES]
+
+
+def stack_of_frame(frame: FrameType) -> list[_Place]:
+    """Return the same of what is in `frame`, and does not run."""
+    places: list[_Place] = []
+    each: FrameType | None = frame
+    while each is not None and len(places) < _MOST_FRAMES:
+        places.append((each.f_code.co_filename, each.f_lineno or 0, each.f_code.co_name))
+        each = each.f_back
+    return places
+
+
+def stacks_written() -> dict[int, list[_Place]]:
+    """Return where all threads are, by their numbers, as `faulthandler` writes it.
+
+    That is a hundred threads, and the innermost hundred calls of each.
+    """
+    import faulthandler
+
+    fd = _open_memory()
+    try:
+        # Not into a pipe: no thread would empty it meanwhile.
+        faulthandler.dump_traceback(fd, all_threads=True)
+        text = os.pread(fd, os.fstat(fd).st_size, 0).decode("ascii", "replace")
+    finally:
+        os.close(fd)
+    stacks: dict[int, list[_Place]] = {}
+    places: list[_Place] = []
+    for line in text.splitlines():
+        if line.startswith('  File "'):
+            rest, _, name = line[len('  File "') :].rpartition(" in ")
+            file, _, number = rest.rpartition('", line ')
+            places.append((_unescaped(file), int(number) if number.isdigit() else 0, _unescaped(name)))
+        elif "hread 0x" in line:
+            # After `Thread` or `Current thread`.
+            places = stacks[int(line.partition("hread 0x")[2].split()[0], 16)] = []
+    return stacks
+
+
+def _has_lock() -> bool:
+    # Interpreters before Python 3.13 do not say, and have one.
+    return sys.version_info < (3, 13) or sys._is_gil_enabled()
+
+
+def _open_memory() -> int:
+    try:
+        return os.memfd_create("portico-stacks")
+    except (AttributeError, OSError):
+        # A sandbox may not allow it.
+        return os.open("/tmp", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def _unescaped(text: str) -> str:
+    """Return a text as it was before `faulthandler` made it one of ASCII alone."""
+    if "\\" not in text:
+        return text
+    try:
+        return text.encode("ascii").decode("unicode_escape")
+    except ValueError:
+        return text
+
+
+def describe_place(places: list[_Place]) -> str:
+    """Return what the supervisor is to know of a thread that is at `places`, line by line, bounded.
 
     The innermost line of the application's own code, that is, neither of the standard library nor of an
     installed package, and then the innermost of all: each as file, line, function and source, with tabs
     between; the same twice without code of its own. Then the stack, the outermost call first.
     """
-    stack = _stack(frame)
+    stack = _stack(places)
     lines = ["\t".join(map(str, each)) for each in (_own(stack), stack[-1])]
     lines += [f"{file}:{line} {name}: {source}" for file, line, name, source in stack[-_MOST_SAID:]]
     return "\n".join(" ".join(line.split("\n"))[:_MOST_CHARACTERS] for line in lines)
@@ -75,24 +150,19 @@ def describe_failure(begun: TracebackType | None) -> str:
     return " ".join(place.split("\n"))[:_MOST_CHARACTERS]
 
 
-def describe_stack(frame: FrameType) -> str:
-    """Return the stack of a thread that is in `frame`, without what has started the server."""
+def describe_stack(places: list[_Place]) -> str:
+    """Return the stack of a thread that is at `places`, without what has started the server."""
     lines = []
-    for file, line, name, source in _stack(frame):
+    for file, line, name, source in _stack(places):
         lines.append(f'  File "{file}", line {line}, in {name}')
         if source:
             lines.append(f"    {source}")
     return "\n".join(lines)
 
 
-def _stack(frame: FrameType) -> list[_Line]:
+def _stack(places: list[_Place]) -> list[_Line]:
     """Return the lines of a stack, the outermost call first, from where the application begins."""
-    places: list[_Place] = []
-    each: FrameType | None = frame
-    while each is not None and len(places) < _MOST_FRAMES:
-        places.append((each.f_code.co_filename, each.f_lineno or 0, each.f_code.co_name))
-        each = each.f_back
-    places.reverse()
+    places = places[::-1]
     begins = [index + 1 for index, (file, _, _) in enumerate(places) if file.startswith(_STARTERS)]
     return _with_sources(places[max(begins, default=0) :] or places)
 

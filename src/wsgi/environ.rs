@@ -652,8 +652,8 @@ fn set_header(
     let value = latin1(py, value)?;
     let others = environ.len();
     #[expect(unsafe_code, reason = "pyo3 looks a new key up twice, before Python 3.13")]
-    // SAFETY: the thread is attached, and the three objects are alive; what is returned is borrowed from the dict, and
-    // owned before anything else is done with that.
+    // SAFETY: the thread is attached, and the three objects are alive; what is returned is borrowed from the dict, which
+    // nobody else has yet, and owned before anything else is done with that.
     let before = unsafe {
         let found = ffi::PyDict_SetDefault(environ.as_ptr(), key.as_ptr(), value.as_ptr());
         Bound::from_borrowed_ptr_or_err(py, found)?
@@ -688,26 +688,28 @@ fn hash_of_address(address: IpAddr) -> u64 {
 
 fn template(py: Python<'_>, identity: &ServerIdentity, common: &Common<'_>, keys: &Keys) -> PyResult<Py<PyDict>> {
     let template = PyDict::new(py);
-    template.set_item(&keys.request_method, "GET")?;
+    // Interned: without the interpreter's lock these are not counted, which all threads would do in one place at each call.
+    let text = |text: &str| PyString::intern(py, text);
+    template.set_item(&keys.request_method, text("GET"))?;
     for key in [&keys.path_info, &keys.request_uri, &keys.raw_uri] {
         template.set_item(key, &keys.root)?;
     }
     template.set_item(&keys.query_string, &keys.empty)?;
     template.set_item(&keys.script_name, latin1(py, common.script_name.as_bytes())?)?;
-    template.set_item(&keys.server_name, &identity.server_name)?;
-    template.set_item(&keys.server_port, &identity.server_port)?;
-    template.set_item("SERVER_SOFTWARE", concat!("portico/", env!("CARGO_PKG_VERSION")))?;
-    template.set_item("GATEWAY_INTERFACE", "CGI/1.1")?;
+    template.set_item(&keys.server_name, text(&identity.server_name))?;
+    template.set_item(&keys.server_port, text(&identity.server_port))?;
+    template.set_item(text("SERVER_SOFTWARE"), text(concat!("portico/", env!("CARGO_PKG_VERSION"))))?;
+    template.set_item(text("GATEWAY_INTERFACE"), text("CGI/1.1"))?;
     template.set_item(&keys.server_protocol, &keys.http11)?;
-    template.set_item("wsgi.version", (1, 0))?;
-    template.set_item(&keys.url_scheme, "http")?;
+    template.set_item(text("wsgi.version"), (1, 0))?;
+    template.set_item(&keys.url_scheme, text("http"))?;
     template.set_item(&keys.errors, common.errors)?;
-    template.set_item("wsgi.multithread", common.multithread)?;
-    template.set_item("wsgi.multiprocess", common.multiprocess)?;
-    template.set_item("wsgi.run_once", false)?;
-    template.set_item("portico.draining", common.draining)?;
-    template.set_item("wsgi.input_terminated", true)?;
-    template.set_item("wsgi.file_wrapper", py.get_type::<super::file_wrapper::FileWrapper>())?;
+    template.set_item(text("wsgi.multithread"), common.multithread)?;
+    template.set_item(text("wsgi.multiprocess"), common.multiprocess)?;
+    template.set_item(text("wsgi.run_once"), false)?;
+    template.set_item(text("portico.draining"), common.draining)?;
+    template.set_item(text("wsgi.input_terminated"), true)?;
+    template.set_item(text("wsgi.file_wrapper"), py.get_type::<super::file_wrapper::FileWrapper>())?;
     for key in [&keys.disconnected, &keys.on_disconnect, &keys.extend_deadline, &keys.input] {
         template.set_item(key, py.None())?;
     }

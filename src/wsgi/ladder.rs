@@ -8,6 +8,7 @@
 use super::parking::{Parking, Waits};
 use super::pending::{PendingResponse, WriteState};
 use super::plain_response::{GATEWAY_TIMEOUT, plain_response};
+use super::thread::is_free_threaded;
 use super::watched::Watched;
 use portico_engine::call_orders::{CallOrder, Measure};
 use portico_engine::calls::Outcome;
@@ -22,7 +23,6 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use std::collections::VecDeque;
 use std::ffi::{c_long, c_ulong};
 use std::ptr;
@@ -371,14 +371,14 @@ impl Ladder {
             }
             return Ok(());
         }
-        let frame = frame_of(py, &call)?;
+        let places = places_of(py, &call)?;
         // After that: what runs now has run when the stack was taken.
         if call.started_ns() == Some(order.started_ns)
-            && let Some(frame) = frame
+            && let Some(places) = places
         {
-            let stack = describe_stack(&frame)?;
+            let stack = describe_stack(&places)?;
             log(Level::Warning, &format!("{}\n{stack}", order.sentence));
-            let words = deadlines.call_method1("describe_place", (&frame,))?.extract::<String>()?;
+            let words = deadlines.call_method1("describe_place", (&places,))?.extract::<String>()?;
             let times = self.slot.call_times(order.cell, order.started_ns, clock::monotonic_ns());
             let stand = Stand { own_ns: times.application_ns(), stack };
             let thread_id = self.slot.thread_id(order.cell);
@@ -390,19 +390,24 @@ impl Ladder {
     /// The stacks of the calls in these cells, as far as they can be had. Waits for the interpreter.
     pub fn stacks_of(&self, cells: &[usize]) -> Vec<Option<String>> {
         let stacks = Python::try_attach(|py| -> PyResult<Vec<Option<String>>> {
-            let stack_of = |cell: &usize| describe_stack(&frame_of(py, &*self.call(*cell)?).ok()??).ok();
+            let stack_of = |cell: &usize| describe_stack(&places_of(py, &*self.call(*cell)?).ok()??).ok();
             Ok(cells.iter().map(stack_of).collect())
         });
         stacks.and_then(Result::ok).unwrap_or_default()
     }
 }
 
-/// Where a call is: in a task that has given its thread up, or on its thread.
-fn frame_of<'py>(py: Python<'py>, call: &ThreadCall) -> PyResult<Option<Bound<'py, PyAny>>> {
-    match call.parked_frame(py) {
-        Some(frame) => Ok(Some(frame)),
-        None => current_frames(py)?.get_item(call.ident),
-    }
+/// Where a call is, the innermost function first: in a task that has given its thread up, or on its thread.
+fn places_of<'py>(py: Python<'py>, call: &ThreadCall) -> PyResult<Option<Bound<'py, PyAny>>> {
+    // Imported only now: workers import as little as possible.
+    let deadlines = py.import("portico.deadlines")?;
+    let places = match call.parked_frame(py) {
+        // The task may go on meanwhile.
+        Some(_) if is_free_threaded(py) => return Ok(None),
+        Some(frame) => deadlines.call_method1("stack_of_frame", (frame,))?,
+        None => deadlines.call_method1("stack_of_thread", (call.ident,))?,
+    };
+    Ok(Some(places).filter(|places| places.is_truthy().unwrap_or(false)))
 }
 
 /// Where a task stands that has given its thread up; none if it has not.
@@ -415,14 +420,8 @@ fn is_current(py: Python<'_>, task: &Py<PyAny>) -> bool {
     parked_frame(py, task).is_none()
 }
 
-/// Where the threads are, by their numbers for the interpreter.
-pub fn current_frames(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    Ok(py.import("sys")?.call_method0("_current_frames")?.cast_into()?)
-}
-
-fn describe_stack(frame: &Bound<'_, PyAny>) -> PyResult<String> {
-    // Imported only now: workers import as little as possible.
-    frame.py().import("portico.deadlines")?.call_method1("describe_stack", (frame,))?.extract()
+fn describe_stack(places: &Bound<'_, PyAny>) -> PyResult<String> {
+    places.py().import("portico.deadlines")?.call_method1("describe_stack", (places,))?.extract()
 }
 
 /// `portico.extend_deadline`.

@@ -37,6 +37,17 @@ pub struct OfferedSocket {
     pub socket: Py<PyAny>,
 }
 
+/// Why `start_response` cannot set the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadError {
+    /// The response has ended.
+    HasEnded,
+    /// It has one.
+    HasHead,
+    /// It has left.
+    IsStarted,
+}
+
 /// What becomes of the `write` callable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WriteState {
@@ -53,6 +64,16 @@ impl PendingResponse {
     /// Whether the application has taken the socket that it was offered. If not, its response is one of HTTP from now on.
     pub fn is_upgraded(&self) -> bool {
         self.offered_socket.as_ref().is_some_and(|offered| offered.upgrade.is_taken())
+    }
+
+    /// Whether `start_response` may set the head, once more only if it `is_replaced`.
+    pub fn may_have_head(&self, is_replaced: bool) -> Result<(), HeadError> {
+        match &self.responder {
+            None => Err(HeadError::HasEnded),
+            Some(_) if !is_replaced && self.head.status != 0 => Err(HeadError::HasHead),
+            Some(responder) if is_replaced && responder.is_started() => Err(HeadError::IsStarted),
+            Some(_) => Ok(()),
+        }
     }
 
     /// The call is over: whatever of the response is not sent never will be, and a thread that is in `write` comes back.

@@ -2,8 +2,8 @@
 //!
 //! At each tick the thread looks, without the interpreter, which crew threads are in a call and what each does: so who
 //! computes, who waits and who waits for the interpreter is as it was then. Only if there is a call it attaches to the
-//! interpreter and takes the stacks, by functions of the interpreter's alone: nothing of the application's runs in a
-//! sample. A thread that computes gives the interpreter up to whoever has waited for the switch interval, 5 ms by default,
+//! interpreter and takes the stacks, by functions of the interpreter's and of portico's: nothing of the application's runs
+//! in a sample. A thread that computes gives the interpreter up to whoever has waited for the switch interval, 5 ms by default,
 //! and most calls would have ended by then. So the interval is short while one thread alone is in a call, whom that costs
 //! nothing (`Interval`). `tally` counts, `watched` knows the routes, `portico.profile.writing` puts the result into words.
 //!
@@ -12,7 +12,7 @@
 
 mod tally;
 
-use super::ladder::{Ladder, ThreadCall, current_frames};
+use super::ladder::{Ladder, ThreadCall};
 use portico_engine::lock::lock;
 use portico_engine::log::{Level, log};
 use portico_engine::orders::send_all;
@@ -80,6 +80,8 @@ struct Profile {
     tally: Tally,
     figures: Figures,
     interval: Interval,
+    /// What knows functions by their places, once it was needed.
+    finder: Option<Py<PyAny>>,
 }
 
 /// What there is to say of a profile as a whole.
@@ -143,7 +145,7 @@ impl Profiler {
         let lock_address = if self.is_free_threaded { None } else { find_lock() };
         let period = Duration::from_secs(1) / order.hz;
         let (tally, figures, interval) = (Tally::default(), Figures::default(), Interval::default());
-        let mut profile = Profile { beginning: Instant::now(), period, tally, figures, interval };
+        let mut profile = Profile { beginning: Instant::now(), period, tally, figures, interval, finder: None };
         let end = profile.beginning + Duration::from_secs(order.seconds.into());
         let mut threads: HashMap<usize, (u64, WatchedThread)> = HashMap::new();
         let mut due = profile.beginning + period;
@@ -245,13 +247,16 @@ impl Profiler {
         let passed = Instant::now().saturating_duration_since(due);
         let missed = u64::try_from(passed.as_nanos() / profile.period.as_nanos()).unwrap_or(0);
         profile.figures.missed += missed;
-        let Ok(frames) = current_frames(py) else { return };
+        let Ok(stacks) = profile.stacks(py, self.is_free_threaded) else { return };
         for each in seen {
             // What its thread does is another call's, if it has given that up.
             let parked = each.call.parked_frame(py);
             let kind = if parked.is_some() { Kind::Waiting } else { each.kind };
-            let frame = parked.or_else(|| frames.get_item(each.call.ident()).ok().flatten());
-            let (call, stack) = self.stack(frame, each, &mut profile.tally);
+            let codes = match parked {
+                Some(frame) => stacks.codes_of_task(frame, &each.call),
+                None => stacks.codes_of_thread(&each.call),
+            };
+            let (call, stack) = self.stack(codes.ok().flatten(), each, &mut profile.tally);
             profile.tally.add(call, kind, stack, missed + 1);
         }
         if !self.is_free_threaded {
@@ -289,8 +294,8 @@ impl Profiler {
         }
     }
 
-    /// Where a thread is that stands in `frame`, and in which call, which may be the one after that which was seen.
-    fn stack(&self, frame: Option<Bound<'_, PyAny>>, seen: &Seen, tally: &mut Tally) -> (CallName, Stack) {
+    /// Where a thread is that is in `codes`, and in which call, which may be the one after that which was seen.
+    fn stack(&self, codes: Option<Codes>, seen: &Seen, tally: &mut Tally) -> (CallName, Stack) {
         let cell = seen.call.cell();
         let without = |note| Stack { codes: Vec::new(), note: Some(note), is_truncated: false };
         let (Moment::Calls(seen_ns) | Moment::Rests(seen_ns)) = seen.moment else {
@@ -303,15 +308,28 @@ impl Profiler {
         if started_ns != seen_ns {
             self.sample(&seen.call, started_ns, tally);
         }
-        let Some((codes, is_truncated)) = frame.and_then(|frame| codes_of(frame, seen.call.frames_below()).ok()) else {
-            return ((cell, started_ns), without(HAS_ENDED));
-        };
+        let Some((codes, is_truncated)) = codes else { return ((cell, started_ns), without(HAS_ENDED)) };
         let note = matches!(seen.moment, Moment::Rests(_)).then_some(WAITS_FOR_CLIENT);
         ((cell, started_ns), Stack { codes, note, is_truncated })
     }
 }
 
 impl Profile {
+    /// Where all threads are now.
+    fn stacks<'py>(&mut self, py: Python<'py>, is_free_threaded: bool) -> PyResult<Stacks<'py>> {
+        if !is_free_threaded {
+            return Ok(Stacks::Frames(py.import("sys")?.call_method0("_current_frames")?.cast_into()?));
+        }
+        let finder = if let Some(finder) = &self.finder {
+            finder.bind(py).clone()
+        } else {
+            let finder = py.import("portico.profile.finding")?.call_method0("Finder")?;
+            self.finder.insert(finder.unbind()).bind(py).clone()
+        };
+        let places = py.import("portico.deadlines")?.call_method0("stacks_written")?.cast_into()?;
+        Ok(Stacks::Places { places, finder })
+    }
+
     /// The result, in words.
     fn written(&self, py: Python<'_>, order: &ProfileOrder, tells_lock: bool) -> PyResult<Vec<u8>> {
         let described = PyDict::new(py);
@@ -327,8 +345,49 @@ impl Profile {
     }
 }
 
+/// The functions that were called, the innermost first; and whether there are more.
+type Codes = (Vec<Py<PyAny>>, bool);
+
+/// Where all threads are at one moment.
+enum Stacks<'py> {
+    /// In these frames, by the numbers of the threads.
+    Frames(Bound<'py, PyDict>),
+    /// At these places, which `finder` knows the functions of: frames of threads that run must not be read where no lock
+    /// has them stand still (`portico.deadlines`).
+    Places { places: Bound<'py, PyDict>, finder: Bound<'py, PyAny> },
+}
+
+impl Stacks<'_> {
+    /// What the thread of `call` is in; nothing if it is not known.
+    fn codes_of_thread(&self, call: &ThreadCall) -> PyResult<Option<Codes>> {
+        match self {
+            Stacks::Frames(frames) => {
+                let frame = frames.get_item(call.ident())?;
+                frame.map(|frame| codes_of(frame, call.frames_below())).transpose()
+            }
+            Stacks::Places { places, finder } => {
+                let Some(places) = places.get_item(call.ident())? else { return Ok(None) };
+                let (mut codes, is_truncated): Codes = finder.call_method1("codes", (places,))?.extract()?;
+                if !is_truncated {
+                    codes.truncate(codes.len().saturating_sub(call.frames_below()));
+                }
+                Ok(Some((codes, is_truncated)))
+            }
+        }
+    }
+
+    /// What a task is in that has given its thread up, and stands in `frame`.
+    fn codes_of_task(&self, frame: Bound<'_, PyAny>, call: &ThreadCall) -> PyResult<Option<Codes>> {
+        match self {
+            Stacks::Frames(_) => codes_of(frame, call.frames_below()).map(Some),
+            // It may go on meanwhile.
+            Stacks::Places { .. } => Ok(Some((Vec::new(), true))),
+        }
+    }
+}
+
 /// The code objects of `frame` and of those that have called it, but for the `below` outermost; and whether there are more.
-fn codes_of(frame: Bound<'_, PyAny>, below: usize) -> PyResult<(Vec<Py<PyAny>>, bool)> {
+fn codes_of(frame: Bound<'_, PyAny>, below: usize) -> PyResult<Codes> {
     let py = frame.py();
     let (mut codes, mut next) = (Vec::new(), Some(frame));
     while let Some(frame) = next.take_if(|_| codes.len() < MOST_DEPTH) {

@@ -5,7 +5,7 @@ use super::environ::{Common, Environ};
 use super::failure::Served;
 use super::ladder::Ladder;
 use super::profile::Profiler;
-use super::thread::Introduction;
+use super::thread::{Introduction, is_free_threaded};
 use super::{Attached, Bridge, Parts, event_loop, failure, released, thread};
 use crate::embedder::Embedder;
 use crate::process::Process;
@@ -107,13 +107,6 @@ struct PythonApplication {
     is_free_threaded: bool,
     /// What all calls are tasks of, where they are not on threads.
     event_loop: Option<Py<PyAny>>,
-}
-
-/// Whether threads of this interpreter compute at the same time (PEP 703).
-fn is_free_threaded(py: Python<'_>) -> bool {
-    let is_locked = py.import("sys").and_then(|sys| sys.call_method0("_is_gil_enabled")?.extract());
-    // Interpreters before Python 3.13 do not say, and are.
-    !is_locked.unwrap_or(true)
 }
 
 impl Application for PythonApplication {

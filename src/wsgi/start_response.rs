@@ -5,8 +5,8 @@
 
 use super::disconnect::{Callables, ClientListener};
 use super::ladder::ThreadCall;
-use super::pending::{PendingResponse, WriteState};
-use super::references::{is_only_ours, is_unshared};
+use super::pending::{HeadError, PendingResponse, WriteState};
+use super::references::{for_another_thread, is_only_ours, is_unshared};
 use super::{failure, location, released};
 use crate::shown::{repr_of, type_name};
 use portico_engine::clock::DateHeader;
@@ -16,7 +16,6 @@ use portico_engine::fork::is_child;
 use portico_engine::lock::lock;
 use portico_engine::log::Level;
 use portico_engine::message::response_head::ResponseHead;
-use portico_engine::resources::Resources;
 use portico_wire::{
     check_response_header_name, check_response_header_value, is_hop_by_hop, is_name, read_content_length, write_header,
 };
@@ -146,47 +145,50 @@ impl StartResponse {
         exc_info: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<Write>> {
         let exc_info = exc_info.filter(|exc_info| !exc_info.is_none());
-        let mut response = lock(&self.response);
-        let PendingResponse { head, responder: Some(responder), .. } = &mut *response else {
-            drop(response);
-            return Err(PyAssertionError::new_err("start_response was called after the response had ended"));
-        };
-        if let Some(exc_info) = exc_info {
-            if responder.is_started() {
-                drop(response);
-                return Err(raised(py, exc_info)?);
-            }
-            head.clear();
-        } else if head.status != 0 {
-            drop(response);
-            return Err(PyAssertionError::new_err("start_response was called a second time without exc_info"));
-        }
-        let caller =
-            Caller { application: self.write.get().client.application(), resources: &responder.connection().resources };
-        // Reading str, tuple and list objects runs no Python code, and the text of an error is made when it is raised:
-        // so the lock may be held.
-        let result = set_status(head, status)
-            .and_then(|()| set_headers(head, response_headers, &|name| caller.drop_hop_by_hop(name)));
+        let is_replaced = exc_info.is_some();
+        let (mut head, serial) = self.begin(is_replaced).map_err(|error| to_raise(py, error, exc_info))?;
+        // Not under the lock of the response: without the interpreter's, a list has one of its own, and whoever waits for
+        // that, since other threads read the same list, is stopped there when the interpreter has all threads pause. A
+        // thread that then waited for the response would never pause.
+        let result = set_status(&mut head, status)
+            .and_then(|()| set_headers(&mut head, response_headers, &|name| self.drop_hop_by_hop(name)));
         if result.is_err() {
             head.clear();
         }
-        drop(response);
-        result.map(|()| self.write.clone_ref(py))
+        let ended = self.end(head, serial, is_replaced);
+        result?;
+        ended.map(|()| self.write.clone_ref(py)).map_err(|error| to_raise(py, error, exc_info))
     }
 }
 
-/// Who calls `start_response`, and of which server.
-#[derive(Clone, Copy)]
-struct Caller<'a> {
-    application: &'a str,
-    resources: &'a Resources,
-}
+impl StartResponse {
+    /// A head to be filled, and the number of its response.
+    fn begin(&self, is_replaced: bool) -> Result<(ResponseHead, u64), HeadError> {
+        let mut response = lock(&self.response);
+        response.may_have_head(is_replaced)?;
+        // What is there is sent if another thread is in `write` meanwhile.
+        let head = if is_replaced { ResponseHead::default() } else { std::mem::take(&mut response.head) };
+        Ok((head, response.serial))
+    }
 
-impl Caller<'_> {
+    /// Has the response number `serial` have `head`, unless another thread was faster.
+    fn end(&self, head: ResponseHead, serial: u64, is_replaced: bool) -> Result<(), HeadError> {
+        let mut response = lock(&self.response);
+        if response.serial != serial {
+            return Err(HeadError::HasEnded);
+        }
+        response.may_have_head(is_replaced)?;
+        response.head = head;
+        Ok(())
+    }
+
     /// PEP 3333 "Other HTTP Features" has a header that is the server's to send be an error. Without `strict` it is
     /// dropped: a response is better off without it, and applications were written for servers that let it pass.
-    fn drop_hop_by_hop(self, name: &[u8]) -> PyResult<()> {
-        let Caller { application, resources } = self;
+    #[cold]
+    fn drop_hop_by_hop(&self, name: &[u8]) -> PyResult<()> {
+        let application = self.write.get().client.application();
+        let connection = lock(&self.response).connection.upgrade();
+        let Some(resources) = connection.map(|connection| connection.resources.clone()) else { return Ok(()) };
         if resources.settings.strict {
             return Err(PyAssertionError::new_err(hop_by_hop_sentence(name)));
         }
@@ -198,6 +200,16 @@ impl Caller<'_> {
         });
         Ok(())
     }
+}
+
+/// What `start_response` raises because of `error`.
+fn to_raise(py: Python<'_>, error: HeadError, exc_info: Option<&Bound<'_, PyAny>>) -> PyErr {
+    let text = match (error, exc_info) {
+        (HeadError::IsStarted, Some(exc_info)) => return raised(py, exc_info).unwrap_or_else(|error| error),
+        (HeadError::HasEnded, _) => "start_response was called after the response had ended",
+        (HeadError::HasHead | HeadError::IsStarted, _) => "start_response was called a second time without exc_info",
+    };
+    PyAssertionError::new_err(text)
 }
 
 /// The exception of an `exc_info` triple, to be raised again (PEP 3333 "Error Handling").
@@ -374,6 +386,12 @@ impl Write {
                 PyAssertionError::new_err("write was called after the response had ended")
             });
         };
+        if !responder.is_started() && response.head.status == 0 {
+            // It had one, in place of which there is none since that was wrong.
+            response.responder = Some(responder);
+            drop(response);
+            return Err(PyAssertionError::new_err("write was called while the response had no head"));
+        }
         let is_ignored = || responder.named_in(&response.head).is_some() || response.is_upgraded();
         if !responder.is_started() && is_ignored() {
             // A file is sent in place of the body, once the application has returned; or it has a web socket.
@@ -457,7 +475,7 @@ pub fn write_block(
         Sent::All => Ok(()),
         Sent::Full(offset) => {
             // Shared, not copied.
-            let owned = Box::new(SharedBytes(Some(block.clone().into())));
+            let owned = Box::new(SharedBytes(Some(for_another_thread(block).into_bound(py).into())));
             let resources = responder.connection().resources.clone();
             let queued = call.waits.wait_out(py, &resources, call.cell(), responder.queue(owned, offset, length, last));
             // A server that has ended sends nothing any more.

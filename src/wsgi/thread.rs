@@ -11,6 +11,14 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
     py.import("portico.threads").map(drop)
 }
 
+/// Whether threads of this interpreter compute at the same time (PEP 703): it may have a lock all the same, once something
+/// was imported that needs that.
+pub fn is_free_threaded(py: Python<'_>) -> bool {
+    let is_locked = py.import("sys").and_then(|sys| sys.call_method0("_is_gil_enabled")?.extract());
+    // Interpreters before Python 3.13 do not say, and are.
+    !is_locked.unwrap_or(true)
+}
+
 /// Runs `attached` attached to the interpreter; none where that is on its way out.
 pub fn attach<T>(attached: impl FnOnce(Python<'_>, Introduction) -> T) -> Option<T> {
     Python::try_attach(|py| {

@@ -44,6 +44,23 @@ def uses_what_was_kept(environ: dict[str, Any], start_response: Any) -> list[byt
     return ["\n".join(lines).encode()]
 
 
+class Telling(bytes):
+    """A block that tells when nobody has it any more."""
+
+    key: str
+
+    def __del__(self) -> None:
+        record(self.key, "gone")
+
+
+def sends_a_telling_block(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Much more than a socket takes."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    block = Telling(_BLOCK)
+    block.key = key_of(environ)
+    return [block]
+
+
 def leaves_a_writer(environ: dict[str, Any], start_response: Any) -> Any:
     """Returns while a thread is in `write`, which waits for a client that does not read."""
     key = key_of(environ)
@@ -105,6 +122,7 @@ def plain(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 APPLICATIONS: dict[str, Any] = {
     "keeps-environ": keeps_environ,
     "uses-what-was-kept": uses_what_was_kept,
+    "sends-a-telling-block": sends_a_telling_block,
     "leaves-a-writer": leaves_a_writer,
     "leaves-a-reader": leaves_a_reader,
     "plain": plain,

@@ -211,6 +211,17 @@ def replaces_too_late(environ: dict[str, Any], start_response: Any) -> Iterator[
 _watched: dict[str, weakref.ref[Any]] = {}
 
 
+def replaces_badly(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Fails before output, says so with a bad head, and writes; records what comes of that."""
+    write = start_response("200 OK", [_TEXT])
+    for use in (lambda: start_response("abc", [_TEXT], _an_exc_info()), lambda: write(b"written")):
+        try:
+            use()
+        except Exception as error:
+            record(key_of(environ), f"{type(error).__name__}: {error}")
+    return [b"returned"]
+
+
 def gives_exc_info(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """Gives exc_info whose exception is watched by a weak reference."""
     start_response("200 OK", [_TEXT])
@@ -394,6 +405,7 @@ INVALID = {
     "starts-twice": starts_twice,
     "replaces-too-late": replaces_too_late,
     "never-starts": never_starts,
+    "replaces-badly": replaces_badly,
     "writes-str": writes_str,
     "writes-in-a-thread": writes_in_a_thread,
     "shows": shows,

@@ -120,6 +120,16 @@ def test_a_thread_in_write_does_not_outlive_the_call(
         assert connection.request("/plain").body == b"plain"
 
 
+def test_a_sent_block_is_gone_before_its_thread_has_another_call(key: str) -> None:
+    """Whoever has sent it lets go of it, and nothing waits for the thread that has made it."""
+    with Server("apps.keeping:application", threads=4) as server, server.connect() as connection:
+        connection.ask(f"/sends-a-telling-block?key={key}")
+        length = int(connection.read_head().get("Content-Length") or 0)
+        assert server.recorder.events(key) == []
+        connection.discard(length)
+        server.recorder.wait_for(key, "gone")
+
+
 def test_a_thread_that_reads_does_not_outlive_the_call(keeping: Server, key: str) -> None:
     with keeping.connect() as connection:
         assert connection.request("/plain").body == b"plain"

@@ -66,6 +66,16 @@ def test_others_are_served_while_an_error_is_shown(shown_server: Server, key: st
         assert waiting.read_response().status == 500
 
 
+def test_without_a_head_nothing_is_written(shown_server: Server, key: str) -> None:
+    """The one that there was is gone, since what was to replace it was bad."""
+    with shown_server.connect() as connection:
+        response = connection.request(f"/replaces-badly?key={key}")
+        assert (response.status, response.body) == (500, b"500 Internal Server Error\n")
+    replaced, written = shown_server.recorder.events(key)
+    assert replaced == "ValueError: status: expected like '200 OK', got 'abc'"
+    assert written == "AssertionError: write was called while the response had no head"
+
+
 def test_an_endless_recursion_has_an_end(key: str) -> None:
     """To show what is bad makes the same bad call again."""
     with Server() as server:

@@ -31,7 +31,7 @@ pub struct Crew<J> {
     lead: Lead,
     routes: Routes,
     thread_cpu_ns: fn() -> u64,
-    /// Whether calls compute at the same time: then each goes to a thread of its own, not only those that wait.
+    /// Whether calls compute at the same time: then other threads gain by a call that computes as by one that waits.
     is_parallel: AtomicBool,
 }
 
@@ -102,8 +102,8 @@ impl<J: Job> Crew<J> {
         }
     }
 
-    /// Calls compute at the same time, since no interpreter's lock is in the way: a leader that finds more jobs queued
-    /// hands the lead over before its call.
+    /// Calls compute at the same time, since no interpreter's lock is in the way: a leader hands the lead over before its
+    /// call if more jobs are queued, or if such calls usually take long, whether they wait or compute.
     pub fn compute_in_parallel(&self) {
         self.is_parallel.store(true, Ordering::Relaxed);
     }
@@ -318,7 +318,9 @@ impl<J: Job> Taken<'_, J> {
         let crew = running.crew;
         running.enter();
         // Measured here: the wait for an interpreter is the fault of whoever held it, and no other thread would help.
-        let before_ns = running.pace.is_measured().then(crew.thread_cpu_ns);
+        // Where calls compute at the same time nothing is taken off.
+        let is_measured = running.pace.is_measured() && !crew.is_parallel.load(Ordering::Relaxed);
+        let before_ns = is_measured.then(crew.thread_cpu_ns);
         let times = caller.call(running.me, job);
         let duration_ns = times.ended_ns.saturating_sub(times.started_ns);
         let computed_ns = before_ns.map_or(0, |before| (crew.thread_cpu_ns)().saturating_sub(before));
@@ -329,8 +331,8 @@ impl<J: Job> Taken<'_, J> {
 }
 
 impl<J: Job> Running<'_, J> {
-    /// Hands the lead over if such calls usually wait long, or another thread could compute meanwhile. Not before the
-    /// thread has the interpreter: it would only wait for the next leader's calls.
+    /// Hands the lead over if such calls usually wait long, or another thread has something to compute meanwhile. Not
+    /// before the thread has the interpreter: it would only wait for the next leader's calls.
     fn enter(&mut self) {
         let crew = self.crew;
         if self.pace == RoutePace::Slow || crew.is_parallel.load(Ordering::Relaxed) && crew.queued() > 0 {
@@ -338,7 +340,7 @@ impl<J: Job> Running<'_, J> {
         }
     }
 
-    /// Ends the call, which has waited for `waited_ns`.
+    /// Ends the call, which has left other threads `waited_ns`.
     pub fn end(self, waited_ns: u64) {
         self.crew.routes.account(self.route, waited_ns);
         self.crew.lead.end_call(self.me, self.token);

@@ -1,4 +1,5 @@
-//! Which routes wait long, by a moving average of the time that their calls do not compute.
+//! Which routes wait long, by a moving average of the time in which another thread could go on: that which their calls do
+//! not compute, or all of it where calls compute at the same time.
 
 use crate::sync::{AtomicU32, Ordering};
 
@@ -53,8 +54,8 @@ impl Routes {
         }
     }
 
-    /// Accounts for a call that has waited for `waited_ns`. What counts is waiting: a call that computes gains nothing
-    /// from other threads, which would only contend for the interpreter.
+    /// Accounts for a call that has waited for `waited_ns`. What counts is waiting: beside a call that computes other
+    /// threads would only contend for the interpreter's lock. Where there is none all of a call counts.
     pub fn account(&self, route: usize, waited_ns: u64) {
         let average = self.average(route);
         let before = average.load(Ordering::Relaxed);

@@ -127,6 +127,29 @@ fn calls_that_compute_in_parallel_are_spread_over_the_threads() {
 }
 
 #[test]
+fn a_long_call_that_computes_in_parallel_hands_the_lead_over_before_it_begins() {
+    static CPU_NS: AtomicU64 = AtomicU64::new(0);
+    let (world, _reported) = World::new(Terms { thread_cpu_ns: || CPU_NS.load(SeqCst), ..terms(2) }, true);
+    world.crew.compute_in_parallel();
+    world.start(0);
+    // One at a time, so that nothing is queued when a call begins. As many as make a route slow.
+    for _ in 0..9 {
+        world.push(Task::lasting(SLOW_NS, |_| {
+            CPU_NS.fetch_add(SLOW_NS, SeqCst);
+        }));
+        wait_until(|| world.crew.is_idle());
+    }
+    let (task, first) = Task::stuck();
+    world.push(task);
+    let called_first = first.thread();
+    // There is no watchdog that would find it stuck: who leads now was told before that call.
+    let (task, second) = Task::stuck();
+    world.push(task);
+    assert_ne!(second.thread(), called_first);
+    world.crew.stop();
+}
+
+#[test]
 fn a_leader_that_panics_leaves_the_lead_to_a_parked_thread() {
     let world = without_watchdog(2);
     let (task, stuck) = Task::stuck();

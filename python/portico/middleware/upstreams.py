@@ -95,8 +95,13 @@ class Upstream:
 
     def close_kept(self) -> None:
         """Close what is idle."""
-        while self._kept:
-            self._kept.pop()[1].close()
+        while True:
+            try:
+                _, connection = self._kept.pop()
+            except IndexError:
+                # Also where another thread has taken the last one just now.
+                return
+            connection.close()
 
     def __del__(self) -> None:
         # A test, or a reload in the same process, may drop the whole middleware.

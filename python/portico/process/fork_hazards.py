@@ -16,7 +16,6 @@ from portico.process.signals import signal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
     from typing import TypeAlias
 
     Descriptor: TypeAlias = tuple[int, str]
@@ -75,12 +74,14 @@ def _shortened(sentences: list[str]) -> list[str]:
 def _threads() -> Iterator[str]:
     """Those of Python's, and those that only the kernel knows."""
     known = {os.getpid()}
-    frames = sys._current_frames()
     threading = sys.modules.get("threading")
     for thread in threading.enumerate() if threading is not None else ():
         known.add(thread.native_id or 0)
         if thread.ident != get_ident():
-            where = _place(frames.get(thread.ident))
+            # Only now: what is imported here is in the memory of every worker.
+            from portico.deadlines import stack_of_thread
+
+            where = _place(stack_of_thread(thread.ident or 0))
             yield f"the thread {thread.name!r}{where} runs in no worker: start it {_AFTER_FORK}"
     for number in _numbers(_THREADS):
         if number not in known:
@@ -91,15 +92,12 @@ def _threads() -> Iterator[str]:
             )
 
 
-def _place(frame: FrameType | None) -> str:
+def _place(places: list[tuple[str, int, str]]) -> str:
     """Say where a thread is: at the innermost line that is not of the standard library, if there is one."""
-    innermost = frame
-    while frame is not None and frame.f_code.co_filename.startswith((_STANDARD_LIBRARY, "<")):
-        frame = frame.f_back
-    shown = frame or innermost
-    if shown is None:
-        return ""
-    return f" at {shown.f_code.co_filename}:{shown.f_lineno} ({shown.f_code.co_name})"
+    own = (place for place in places if not place[0].startswith((_STANDARD_LIBRARY, "<")))
+    for file, line, name in [*own, *places][:1]:
+        return f" at {file}:{line} ({name})"
+    return ""
 
 
 # --- Descriptors

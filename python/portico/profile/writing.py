@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
 
-    # Route, kind, code objects from the outermost on, a note, whether there were more, how often.
-    Line = tuple[str, str, list[CodeType], str | None, bool, int]
+    # Route, kind, code objects from the outermost on, a note, whether there were more, how often. In place of
+    # a code object there may be a name (`finding`).
+    Line = tuple[str, str, list[CodeType | str], str | None, bool, int]
 
 TRUNCATED = "(deeper)"
 _MOST_CHARACTERS = 300
@@ -54,8 +55,10 @@ def written(
     return "\n".join([json.dumps(head), ", ".join(seen), ", ".join(samples), ""]).encode("ascii")
 
 
-def _name(code: CodeType, names: dict[int, str]) -> str:
+def _name(code: CodeType | str, names: dict[int, str]) -> str:
     """Return `function (file:line)`, with the line that the function begins at."""
+    if isinstance(code, str):
+        return code[-2 * _MOST_CHARACTERS :]
     name = names.get(id(code))
     if name is None:
         function = getattr(code, "co_qualname", code.co_name)
