@@ -79,13 +79,18 @@ impl EventLoop {
         self.thread.summons.descriptor()
     }
 
-    /// The loop has come to it: returns the numbers of waits that are over, the tasks whose calls have had their time, and
-    /// what is to be done in tasks of their own.
-    fn begin_turn(&self, py: Python<'_>) -> (Vec<u64>, Vec<Py<PyAny>>, Vec<AsideTask>) {
+    /// The loop has come to it: returns the numbers of waits that are over, whether calls have had their time, and what is to
+    /// be done in tasks of their own.
+    fn begin_turn(&self) -> (Vec<u64>, bool, Vec<AsideTask>) {
         self.slice_began_ns.store(clock::monotonic_ns(), Relaxed);
         let woken = self.thread.summons.follow();
         self.thread.handle_interrupts();
-        (woken, self.ladder.take_late(py), self.parking.take_asides())
+        (woken, self.ladder.has_late(), self.parking.take_asides())
+    }
+
+    /// A task whose call has had its time, if there is one: RequestTimeout is raised there at once.
+    fn next_late(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.ladder.next_late(py)
     }
 
     /// Whether a request waits, or the server has ended. If not the loop is summoned once there is something to do.

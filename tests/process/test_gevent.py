@@ -26,7 +26,7 @@ import portico
 thread_of_it = monkey.get_original("threading", "get_native_id")
 mark = contextvars.ContextVar("mark", default="none")
 release = gevent.event.Event()
-told = []
+told, together = [], []
 def respond(start_response, body, status="200 OK"):
     start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
@@ -53,6 +53,12 @@ def application(environ, start_response):
         release.wait()
     if path == "release":
         release.set()
+    if path == "together":
+        together.append(path)
+        while len(together) < int(argument):
+            gevent.sleep(0.01)
+    if path == "alone":
+        together.clear()
     if path == "upload":
         return respond(start_response, read_all(environ))
     if path == "upload-within":
@@ -146,6 +152,16 @@ def test_calls_that_wait_are_beside_each_other_on_one_thread(start: Start) -> No
         assert len({read_body(connection) for connection in threads}) == 1
         assert portico.get("/release") == "fine"
         assert [read_body(connection) for connection in waiting] == ["fine"] * 100
+
+
+def test_all_are_called_whose_requests_come_while_greenlets_are_made(start: Start) -> None:
+    portico = begin(start, "--queue-timeout", "500ms")
+    # The second time some are there, and the others are made while requests come.
+    for count in (25, 150, 300, 600):
+        with ExitStack() as stack:
+            calls = [stack.enter_context(portico.ask(f"/together/{count}")) for _ in range(count)]
+            assert [read_body(call) for call in calls] == ["fine"] * count
+        assert portico.get("/alone") == "fine"
 
 
 def test_no_more_calls_than_greenlets(start: Start) -> None:

@@ -64,7 +64,7 @@ class GeventLoop(Greenlets):
         self.calls = calls
         self._gevent = gevent
         self._main = gevent.getcurrent()
-        hub = gevent.get_hub()
+        self._hub = hub = gevent.get_hub()
         self.give_up_thread = hub.switch  # type: ignore[method-assign]
         # Called before each wait for events, after all greenlets whose turn it was: also the application's.
         before_wait = hub.loop.prepare(priority=hub.loop.MINPRI)
@@ -87,6 +87,10 @@ class GeventLoop(Greenlets):
     def begin(self, what: Callable[[], object]) -> None:
         """Have a greenlet of gevent's call `what` in the hub's next turn."""
         self._gevent.spawn(what)
+
+    def turn_again(self) -> None:
+        """Have a turn after what `begin` was given: callbacks are called in order."""
+        self._hub.loop.run_callback(self._turn)
 
     def _turn(self) -> None:
         self.turn()

@@ -44,6 +44,10 @@ class Greenlets:
         """Have a new greenlet call `what`, now or soon."""
         raise NotImplementedError
 
+    def turn_again(self) -> None:
+        """Have `turn` called once all have begun that `begin` was given, where that only means soon."""
+        raise NotImplementedError
+
     def call_next(self, own: greenlet.greenlet) -> bool:
         """Have the application called for the next request, in the calling greenlet."""
         return self.calls.call_next(own)
@@ -59,15 +63,16 @@ class Greenlets:
     def turn(self) -> None:
         """Look at all that there is to do. Runs in the loop."""
         calls = self.calls
-        woken, late, asides = calls.begin_turn()
+        woken, has_late, asides = calls.begin_turn()
         for number in woken:
             # It may have been woken twice, or have gone on because something was thrown into it.
             if (waiting := self._parked.get(number)) is not None:
                 waiting.switch()
-        if late:
+        if has_late:
             from portico.deadlines import RequestTimeout
 
-            for task in late:
+            # One by one: what has run since may have ended the call of the next, and its task have another.
+            while (task := calls.next_late()) is not None:
                 task.throw(RequestTimeout())
         for aside in asides:
             self.begin(aside)
@@ -87,6 +92,9 @@ class Greenlets:
         for _ in range(count):
             self._made += 1
             self.begin(self._live)
+        if count and not self.begins_at_once:
+            # Each of them takes one request, and nobody would look for those that come meanwhile.
+            self.turn_again()
         return self.begins_at_once and count > 0
 
     def _live(self) -> None:
