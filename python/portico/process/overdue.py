@@ -97,8 +97,8 @@ class OverdueCalls(Duty):
 
     def _judge(self, worker: WorkerHandle, before: dict[CallName, _Climb], now_s: float) -> float:
         """Return in how many seconds something may be due for the worker at the soonest."""
-        limit_s = worker.settings.timeout_s
         status = self._scoreboard.read(worker.slot)
+        limit_s = _stuck_after_s(worker, status)
         # Whoever was stopped with this process has its time again.
         awake_s = now_s - self._worker_set.resumed_at_s
         climbs = {name_of(call): before.get(name_of(call)) or _Climb() for call in status.calls}
@@ -131,7 +131,7 @@ class OverdueCalls(Duty):
             and is_stuck(status, limit_s)
             and not _is_grace(climbs)
         ):
-            _replace_stuck(worker, status, now_s)
+            _replace_stuck(worker, status, limit_s, now_s)
         return next_s
 
     def _is_over(
@@ -227,10 +227,22 @@ def _is_grace(climbs: dict[CallName, _Climb]) -> bool:
     return any(climb.interrupted_at_s is not None for climb in climbs.values())
 
 
-def _replace_stuck(worker: WorkerHandle, status: _core.WorkerStatus, now_s: float) -> None:
+def _stuck_after_s(worker: WorkerHandle, status: _core.WorkerStatus) -> float:
+    """Return for how long nothing may go on in a worker; 0 if that has no limit.
+
+    One of the calls on an event loop may hold it for as long as it has. If another holds it meanwhile, those
+    that wait are late before that, each by its own time.
+    """
+    limit_s = worker.settings.timeout_s
+    if not limit_s or worker.settings.worker == THREADS:
+        return limit_s
+    return max([limit_s, *(_allowed_s(worker, call) for call in status.calls)])
+
+
+def _replace_stuck(worker: WorkerHandle, status: _core.WorkerStatus, limit_s: float, now_s: float) -> None:
     log.error(
         f"{worker}: {_who_waits(worker)} {status.waiting_s:.1f} s, longer than the timeout of "
-        f"{worker.settings.timeout_s:g} s; replacing the worker{describe_calls(status)}"
+        f"{limit_s:g} s; replacing the worker{describe_calls(status)}"
     )
     worker.is_overdue = True
     worker.write_stacks()
