@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Below these the first thread, which calls the application too, has come to that.
 _STARTERS = tuple(os.path.join(_FOLDER, name, "") for name in ("process", "embedding", "dev", "event_loops"))
+# In these it waits for its client, or for a request.
+_EVENT_LOOPS = os.path.join(_FOLDER, "event_loops", "")
 # Of a stack that is deeper, the innermost frames.
 _MOST_FRAMES = 40
 # The same for what the supervisor is to know, and of each line of it.
@@ -75,20 +77,34 @@ def describe_failure(begun: TracebackType | None) -> str:
     return " ".join(place.split("\n"))[:_MOST_CHARACTERS]
 
 
-def describe_stack(frame: FrameType) -> str:
-    """Return the stack of a thread that is in `frame`, without what has started the server."""
+def describe_stack(frame: FrameType, most_frames: int = _MOST_FRAMES) -> str:
+    """Return the stack of a thread that is in `frame`, without what has started the server.
+
+    Of a deeper one the innermost `most_frames`.
+    """
     lines = []
-    for file, line, name, source in _stack(frame):
+    for file, line, name, source in _stack(frame)[-most_frames:]:
         lines.append(f'  File "{file}", line {line}, in {name}')
         if source:
             lines.append(f"    {source}")
     return "\n".join(lines)
 
 
+def application_frame(frame: FrameType) -> FrameType | None:
+    """Return where the application is that has called what `frame` is in; None if it has not.
+
+    A call that waits for its client is in what gives the thread up for that (`portico.event_loops`).
+    """
+    each: FrameType | None = frame
+    while each is not None and each.f_code.co_filename.startswith(_EVENT_LOOPS):
+        each = each.f_back
+    return each
+
+
 def _stack(frame: FrameType) -> list[_Line]:
     """Return the lines of a stack, the outermost call first, from where the application begins."""
     places: list[_Place] = []
-    each: FrameType | None = frame
+    each: FrameType | None = application_frame(frame) or frame
     while each is not None and len(places) < _MOST_FRAMES:
         places.append((each.f_code.co_filename, each.f_lineno or 0, each.f_code.co_name))
         each = each.f_back

@@ -36,8 +36,10 @@ STUCK_PATIENCE_S = 1.0
 # The same for one that is replaced anyway: so long may another call compute without giving the interpreter
 # back, or a connection be kept that brings a request.
 PATIENCE_S = 3.0
-# As long as it may take to write the stacks.
+# As long as it may take to write the stacks, and those of greenlets, which take an interpreter
+# (`crates/engine/src/stacks.rs`).
 STACKS_PATIENCE_S = 0.5
+GREENLETS_PATIENCE_S = 1.0
 # Between two looks at a worker with a call that has had its time.
 SPARING_TICK_S = 0.1
 _LONGEST_TICK_S = 1.0
@@ -171,7 +173,8 @@ class OverdueWorkers(Duty):
     def look(self, now_s: float) -> None:
         self._next_s = now_s + SPARING_TICK_S
         for worker in _replaced(self._worker_set):
-            if now_s < worker.left_at_s + STACKS_PATIENCE_S or not worker.given_up:
+            patience_s = STACKS_PATIENCE_S if worker.settings.worker == THREADS else GREENLETS_PATIENCE_S
+            if now_s < worker.left_at_s + patience_s or not worker.given_up:
                 continue
             status = self._scoreboard.read(worker.slot)
             has_others = any(name_of(call) not in worker.given_up for call in status.calls)
