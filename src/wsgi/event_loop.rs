@@ -144,11 +144,11 @@ impl EventLoop {
 
 /// Where all greenlets of the process stand that have given their thread up, in words. Waits for the interpreter.
 pub fn stacks_of_tasks() -> Option<String> {
-    let told = Python::try_attach(|py| -> PyResult<Option<String>> {
+    let described = Python::try_attach(|py| -> PyResult<Option<String>> {
         // Imported only now: workers import as little as possible.
         py.import("portico.event_loops.stacks")?.call_method0("describe_greenlets")?.extract()
     });
-    match told? {
+    match described? {
         Ok(stacks) => stacks,
         Err(error) => Some(format!("where greenlets stand cannot be told: {error}")),
     }

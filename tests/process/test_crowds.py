@@ -110,7 +110,7 @@ def test_others_are_served_beside_slow_bodies_and_slow_readers(
 
 
 @pytest.mark.parametrize("way", ["threads", "gevent", "asyncio", "tornado"])
-def test_a_health_check_is_answered_beside_a_call_that_computes(start: Start, way: str) -> None:
+def test_a_health_check_is_responded_to_beside_a_call_that_computes(start: Start, way: str) -> None:
     calls = ("--threads", "1") if way == "threads" else ()
     portico = start(APPLICATION, "-w", "1", "--worker", way, *calls, "--health-path", "/up")
     portico.wait_ready()

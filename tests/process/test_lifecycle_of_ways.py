@@ -1,6 +1,6 @@
 """What an operator does, whatever executes the calls: reload, upgrade, stop, deadlines, `portico ctl`.
 
-Each of these has a file of its own for threads; `make test-slow` runs those in the other ways, too.
+Each of these has a file of its own for threads, with all that may happen.
 """
 
 from __future__ import annotations

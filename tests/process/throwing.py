@@ -30,6 +30,7 @@ import portico
 way = os.environ["WAY"]
 file = os.path.join(os.path.dirname(os.path.abspath(__file__)), "file")
 begun = []
+BIG = b"b" * 8_000_000
 if way == "gevent":
     import gevent
 def respond(start_response, body, *headers):
@@ -47,7 +48,7 @@ def blocks(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return (b"c" * 100_000 for _ in range(80))
 def big(environ, start_response):
-    return respond(start_response, b"b" * 8_000_000)
+    return respond(start_response, BIG)
 def write(environ, start_response):
     write = start_response("200 OK", [("Content-Type", "text/plain")])
     for _ in range(80):
@@ -78,7 +79,8 @@ def web_socket(environ, start_response):
         own.sendall(data * 500)
     return []
 def sleep(environ, start_response):
-    time.sleep(0.3 if way in ("asyncio", "tornado") else 5)
+    # RequestTimeout ends that of a greenlet; a thread has to come back from it.
+    time.sleep({"gevent": 5, "threads": 1.2}.get(way, 0.3))
     return respond(start_response, b"slept")
 def computes(environ, start_response):
     end = time.monotonic() + 0.2
@@ -161,9 +163,11 @@ class Throwing:
 
     async def _run(self, seconds: float, clients: int) -> None:
         until_s = asyncio.get_running_loop().time() + seconds
-        await asyncio.gather(
-            *(self._client(random.Random(f"{self.seed} {each}"), until_s) for each in range(clients))
-        )
+        chances = [random.Random(f"{self.seed} {each}") for each in range(clients)]
+        tasks = [asyncio.ensure_future(self._client(chance, until_s)) for chance in chances]
+        await asyncio.wait(tasks)
+        for task in tasks:
+            task.result()
 
     async def _client(self, chance: random.Random, until_s: float) -> None:
         while asyncio.get_running_loop().time() < until_s:
@@ -250,8 +254,8 @@ def begin_throwing(start: Callable[..., Portico], folder: Path, way: str) -> Por
 
 
 def state_of(portico: Portico) -> dict[str, int]:
-    told: dict[str, int] = json.loads(portico.get("/state"))
-    return told
+    state: dict[str, int] = json.loads(portico.get("/state"))
+    return state
 
 
 def assert_as_before(portico: Portico, way: str, before: dict[str, int]) -> None:

@@ -59,11 +59,11 @@ impl Stacks {
 
 /// What `teller` says, on a thread of its own; none if it does not within `patience`.
 async fn ask<T: Send + 'static>(patience: Duration, teller: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (sender, told) = oneshot::channel();
+    let (sender, reply) = oneshot::channel();
     let asked = Builder::new().name("portico-stacks".into()).spawn(move || {
         // Where time is up nobody takes it.
         let _ = sender.send(teller());
     });
     asked.ok()?;
-    timeout(patience, told).await.and_then(Result::ok)
+    timeout(patience, reply).await.and_then(Result::ok)
 }

@@ -101,6 +101,8 @@ class OverdueCalls(Duty):
         """Return in how many seconds something may be due for the worker at the soonest."""
         status = self._scoreboard.read(worker.slot)
         limit_s = _stuck_after_s(worker, status)
+        # The call that holds a loop began a moment after that has turned: its own rungs come first.
+        grace_s = 0.0 if worker.settings.worker == THREADS else worker.settings.timeout_grace_s
         # Whoever was stopped with this process has its time again.
         awake_s = now_s - self._worker_set.resumed_at_s
         climbs = {name_of(call): before.get(name_of(call)) or _Climb() for call in status.calls}
@@ -111,7 +113,7 @@ class OverdueCalls(Duty):
             # That this process was stopped shows only by a look that comes late.
             next_s = max(tick_s, next_s / 4)
         if limit_s:
-            next_s = min(next_s, max(tick_s, limit_s - status.waiting_s))
+            next_s = min(next_s, max(tick_s, limit_s + grace_s - status.waiting_s))
         overdue: list[_core.RunningCall] = []
         for call in status.calls:
             if name_of(call) in worker.given_up:
@@ -130,7 +132,7 @@ class OverdueCalls(Duty):
         elif (
             worker.state == READY
             and 0 < limit_s < awake_s
-            and is_stuck(status, limit_s)
+            and is_stuck(status, limit_s + grace_s)
             and not _is_grace(climbs)
         ):
             _replace_stuck(worker, status, limit_s, now_s)
