@@ -39,7 +39,7 @@ PATIENCE_S = 3.0
 # As long as it may take to write the stacks, and those of greenlets, which take an interpreter
 # (`crates/engine/src/stacks.rs`).
 STACKS_PATIENCE_S = 0.5
-GREENLETS_PATIENCE_S = 1.0
+GREENLETS_PATIENCE_S = 2.0
 # Between two looks at a worker with a call that has had its time.
 SPARING_TICK_S = 0.1
 _LONGEST_TICK_S = 1.0
