@@ -377,12 +377,14 @@ class EventLoop:
 
     def fileno(self) -> int:
         """Return the descriptor that is readable while there is something to do."""
-    def begin_turn(self) -> tuple[list[int], list[Any], list[Any]]:
+    def begin_turn(self) -> tuple[list[int], bool, list[Any]]:
         """Return what there is to do beside requests.
 
-        The numbers of waits that are over, the tasks in which RequestTimeout is to be raised, and what is to
-        be called in tasks of their own.
+        The numbers of waits that are over, whether there may be late tasks, and what is to be called in tasks
+        of their own.
         """
+    def next_late(self) -> Any | None:
+        """Return a task in whose call RequestTimeout is to be raised, before anything else runs."""
     def is_due(self) -> bool:
         """Say whether a request waits, or the server has ended; if not, `fileno()` says when one does."""
     def is_turn_over(self) -> bool:

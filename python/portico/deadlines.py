@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Below these the first thread, which calls the application too, has come to that.
 _STARTERS = tuple(os.path.join(_FOLDER, name, "") for name in ("process", "embedding", "dev", "event_loops"))
+# In these it waits for its client, or for a request.
+_EVENT_LOOPS = os.path.join(_FOLDER, "event_loops", "")
 # Of a stack that is deeper, the innermost frames.
 _MOST_FRAMES = 40
 # The same for what the supervisor is to know, and of each line of it.
@@ -150,19 +152,32 @@ def describe_failure(begun: TracebackType | None) -> str:
     return " ".join(place.split("\n"))[:_MOST_CHARACTERS]
 
 
-def describe_stack(places: list[_Place]) -> str:
-    """Return the stack of a thread that is at `places`, without what has started the server."""
+def describe_stack(places: list[_Place], most_frames: int = _MOST_FRAMES) -> str:
+    """Return the stack of a thread that is at `places`, without what has started the server.
+
+    Of a deeper one the innermost `most_frames`.
+    """
     lines = []
-    for file, line, name, source in _stack(places):
+    for file, line, name, source in _stack(places)[-most_frames:]:
         lines.append(f'  File "{file}", line {line}, in {name}')
         if source:
             lines.append(f"    {source}")
     return "\n".join(lines)
 
 
+def in_application(places: list[_Place]) -> list[_Place]:
+    """Return the same from where the application is; nothing if it was not called.
+
+    A call that waits for its client is in what gives the thread up for that (`portico.event_loops`).
+    """
+    is_application = (not file.startswith(_EVENT_LOOPS) for file, _, _ in places)
+    begins = next((index for index, is_it in enumerate(is_application) if is_it), len(places))
+    return places[begins:]
+
+
 def _stack(places: list[_Place]) -> list[_Line]:
     """Return the lines of a stack, the outermost call first, from where the application begins."""
-    places = places[::-1]
+    places = (in_application(places) or places)[::-1]
     begins = [index + 1 for index, (file, _, _) in enumerate(places) if file.startswith(_STARTERS)]
     return _with_sources(places[max(begins, default=0) :] or places)
 

@@ -79,13 +79,18 @@ impl EventLoop {
         self.thread.summons.descriptor()
     }
 
-    /// The loop has come to it: returns the numbers of waits that are over, the tasks whose calls have had their time, and
-    /// what is to be done in tasks of their own.
-    fn begin_turn(&self, py: Python<'_>) -> (Vec<u64>, Vec<Py<PyAny>>, Vec<AsideTask>) {
+    /// The loop has come to it: returns the numbers of waits that are over, whether calls have had their time, and what is to
+    /// be done in tasks of their own.
+    fn begin_turn(&self) -> (Vec<u64>, bool, Vec<AsideTask>) {
         self.slice_began_ns.store(clock::monotonic_ns(), Relaxed);
         let woken = self.thread.summons.follow();
         self.thread.handle_interrupts();
-        (woken, self.ladder.take_late(py), self.parking.take_asides())
+        (woken, self.ladder.has_late(), self.parking.take_asides())
+    }
+
+    /// A task whose call has had its time, if there is one: RequestTimeout is raised there at once.
+    fn next_late(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.ladder.next_late(py)
     }
 
     /// Whether a request waits, or the server has ended. If not the loop is summoned once there is something to do.
@@ -139,6 +144,18 @@ impl EventLoop {
         bridge.end_task();
         lock(&self.seats).free.push(seat);
         Ok(!self.is_turn_over())
+    }
+}
+
+/// Where all greenlets of the process stand that have given their thread up, in words. Waits for the interpreter.
+pub fn stacks_of_tasks() -> Option<String> {
+    let described = Python::try_attach(|py| -> PyResult<Option<String>> {
+        // Imported only now: workers import as little as possible.
+        py.import("portico.event_loops.stacks")?.call_method0("describe_greenlets")?.extract()
+    });
+    match described? {
+        Ok(stacks) => stacks,
+        Err(error) => Some(format!("where greenlets stand cannot be told: {error}")),
     }
 }
 

@@ -291,10 +291,20 @@ impl Ladder {
         let _ = self.parking.set(parking);
     }
 
-    /// The tasks in which RequestTimeout is to be raised. On the thread of the event loop, which raises it there now.
-    pub fn take_late(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
-        let late = std::mem::take(&mut *lock(&self.late));
-        late.into_iter().filter_map(|(cell, started_ns)| self.call(cell)?.will_be_raised(py, started_ns)).collect()
+    /// The next task in which RequestTimeout is to be raised. On the thread of the event loop, which raises it there before
+    /// anything else runs: a call that has ended by then is none of them any more.
+    pub fn next_late(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        loop {
+            let (cell, started_ns) = lock(&self.late).pop()?;
+            if let Some(task) = self.call(cell).and_then(|call| call.will_be_raised(py, started_ns)) {
+                return Some(task);
+            }
+        }
+    }
+
+    /// Whether there may be one.
+    pub fn has_late(&self) -> bool {
+        !lock(&self.late).is_empty()
     }
 
     /// Takes an order; does not wait.

@@ -72,10 +72,13 @@ fn make(
         let profiler = profiler.clone();
         Box::new(move |order| profiler.take(order))
     });
-    engine.show_stacks_by({
-        let ladder = ladder.clone();
-        Arc::new(move |cells| ladder.stacks_of(cells))
-    });
+    engine.show_stacks_by(
+        {
+            let ladder = ladder.clone();
+            Arc::new(move |cells| ladder.stacks_of(cells))
+        },
+        Arc::new(event_loop::stacks_of_tasks),
+    );
     thread::prepare(py)?;
     let others = others.into_iter().map(|other| Served::new(py, other.callable, other.names));
     let served = [Served::new(py, application, names)].into_iter().chain(others).collect();

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support.processes import children
-from support.server import free_port
+from support.server import CALLS_AT_A_TIME, free_port
 from support.waiting import wait_until
 
 _END_DEADLINE_S = 20.0
@@ -45,6 +45,9 @@ class Portico:
         self.folder = folder
         self.port = port
         self.error_path = folder / "error.log"
+        if "--worker" not in options:
+            # For which way the tests are run, says PORTICO_WORKER.
+            options = [CALLS_AT_A_TIME if option == "--threads" else option for option in options]
         with self.error_path.open("wb") as error_log:
             self.process = subprocess.Popen(
                 [

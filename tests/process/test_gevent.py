@@ -25,7 +25,7 @@ import portico
 thread_of_it = monkey.get_original("threading", "get_native_id")
 mark = contextvars.ContextVar("mark", default="none")
 release = gevent.event.Event()
-told = []
+told, together = [], []
 def respond(start_response, body, status="200 OK"):
     start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
@@ -34,6 +34,19 @@ def read_all(environ):
     while data := environ["wsgi.input"].read(65536):
         count += len(data)
     return str(count).encode()
+def sleeps_in_the_hub():
+    monkey.get_original("time", "sleep")(600)
+def computes_in_the_hub():
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+def keeps_the_lock():
+    ctypes.PyDLL(None).sleep(600)
+def stands_at(number):
+    release.wait() if number else gevent.sleep(600)
 def application(environ, start_response):
     path, _, argument = environ["PATH_INFO"][1:].partition("/")
     if path == "sleep":
@@ -52,6 +65,12 @@ def application(environ, start_response):
         release.wait()
     if path == "release":
         release.set()
+    if path == "together":
+        together.append(path)
+        while len(together) < int(argument):
+            gevent.sleep(0.01)
+    if path == "alone":
+        together.clear()
     if path == "upload":
         return respond(start_response, read_all(environ))
     if path == "upload-within":
@@ -88,6 +107,14 @@ def application(environ, start_response):
             pass
     if path == "blocks-the-hub":
         ctypes.CDLL(None).sleep(600)
+    if path == "sleeps-in-the-hub":
+        sleeps_in_the_hub()
+    if path == "computes-in-the-hub":
+        computes_in_the_hub()
+    if path == "keeps-the-lock":
+        keeps_the_lock()
+    if path == "stands":
+        stands_at(int(argument) % 2)
     if path == "leaves":
         environ["portico.on_disconnect"](lambda: told.append(thread_of_it() == os.getpid()))
         environ["portico.on_disconnect"](lambda: (gevent.sleep(0.01), told.append("slept")))
@@ -145,6 +172,16 @@ def test_calls_that_wait_are_beside_each_other_on_one_thread(start: Start) -> No
         assert len({read_body(connection) for connection in threads}) == 1
         assert portico.get("/release") == "fine"
         assert [read_body(connection) for connection in waiting] == ["fine"] * 100
+
+
+def test_all_are_called_whose_requests_come_while_greenlets_are_made(start: Start) -> None:
+    portico = begin(start, "--queue-timeout", "500ms")
+    # The second time some are there, and the others are made while requests come.
+    for count in (25, 150, 300, 600):
+        with ExitStack() as stack:
+            calls = [stack.enter_context(portico.ask(f"/together/{count}")) for _ in range(count)]
+            assert [read_body(call) for call in calls] == ["fine"] * count
+        assert portico.get("/alone") == "fine"
 
 
 def test_no_more_calls_than_greenlets(start: Start) -> None:
@@ -335,6 +372,40 @@ def test_a_worker_whose_hub_does_not_turn_is_replaced(start: Start) -> None:
     wait_until(lambda: not is_alive(pid), what="the end of the worker")
     assert int(portico.get("/pid")) != pid
     assert "has not ended within 1 s of RequestTimeout; replacing the worker" in portico.log()
+
+
+@pytest.mark.parametrize("path", ["sleeps-in-the-hub", "computes-in-the-hub", "keeps-the-lock"])
+def test_where_all_stand_is_logged_when_the_hub_stands_still(start: Start, path: str) -> None:
+    bodies = ("--body-memory", "0", "--body-spool", "0", "--timeout", "2", "--timeout-grace", "1")
+    portico = begin(start, *bodies)
+    with ExitStack() as stack:
+        begun = [stack.enter_context(portico.ask(f"/sleep/{number % 2 / 10}")) for number in range(60)]
+        assert [read_body(connection) for connection in begun] == ["fine"] * 60
+        for number in range(40):
+            stack.enter_context(portico.ask(f"/stands/{number}"))
+        for _ in range(5):
+            stack.enter_context(upload(portico, "/upload", 20)).sendall(b"0123456789")
+        respond_within(portico)
+        stack.enter_context(portico.ask(f"/{path}"))
+        portico.wait_for("; replacing the worker")
+        # The hub's own thread, whatever keeps it.
+        portico.wait_for(f" in {path.replace('-', '_')}")
+        if path == "keeps-the-lock":
+            portico.wait_for("where greenlets stand cannot be told: the interpreter does not come free")
+            return
+        portico.wait_for("greenlets have given the thread up")
+    said = re.search(
+        r"(\d+) greenlets have given the thread up, (\d+) of them wait for a request\n((?:  .*\n)+)",
+        portico.log(),
+    )
+    assert said
+    count, idle, places = int(said[1]), int(said[2]), said[3]
+    assert count - idle == 45
+    stacks = re.split(r"^  (\d+) at\n", places, flags=re.MULTILINE)[1:]
+    assert stacks[::2] == ["20", "20", "5"], places
+    assert all("stands_at" in stack for stack in stacks[1:4:2]), places
+    assert "read_all" in stacks[5], places
+    assert "event_loops" not in places
 
 
 def test_a_health_check_needs_no_hub(start: Start) -> None:

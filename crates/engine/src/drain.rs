@@ -55,6 +55,7 @@ pub async fn follow(
 ) {
     let (there, logging, calling) = (server.clone(), server.resources.clone(), server.resources.clone());
     let (changing, telling, profiled) = (server.clone(), server.clone(), server.resources.clone());
+    let looking = server.resources.clone();
     // Looked up until the end of this.
     let names = Arc::new(Names::default());
     let followed = names.clone();
@@ -62,6 +63,10 @@ pub async fn follow(
         on_signal: Box::new(move || there.interrupt()),
         on_access_log: Box::new(move |file| logging.reopen_access_log(&file)),
         on_call_order: Box::new(move |order| calling.call_orders.take(order)),
+        on_tasks_order: Box::new(move || {
+            let resources = looking.clone();
+            tokio::spawn(async move { resources.stacks.log_tasks().await });
+        }),
         on_profile_order: Box::new(move |order| profiled.profile_orders.take(order)),
         on_members: Box::new(move |text| {
             member_orders::take(changing.upstreams(), text, &|upstream, name| followed.follow(upstream, name));

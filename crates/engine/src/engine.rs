@@ -29,7 +29,7 @@ use crate::server::Server;
 use crate::settings::Settings;
 use crate::slow_calls::SlowCalls;
 use crate::spans::Spans;
-use crate::stacks::Teller;
+use crate::stacks::{Teller, TellerOfTasks};
 use crate::timer::timeout;
 use portico_crew::{Crew, Driver, Taken, Terms};
 use rustix::process::{Resource, getrlimit};
@@ -217,9 +217,9 @@ impl Engine {
         self.server.resources.interrupts.on_interrupt(handler);
     }
 
-    /// Sets who knows the stacks of the crew's threads.
-    pub fn show_stacks_by(&self, teller: Teller) {
-        self.server.resources.stacks.show_by(teller);
+    /// Sets who knows the stacks of the crew's threads, and of the tasks of an event loop.
+    pub fn show_stacks_by(&self, of_calls: Teller, of_tasks: TellerOfTasks) {
+        self.server.resources.stacks.show_by(of_calls, of_tasks);
     }
 
     /// Sets who takes orders about single calls.

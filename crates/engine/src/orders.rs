@@ -6,7 +6,8 @@
 //!     supervisor to worker   A announce the end and go on serving, D drain (text: within how many seconds, or none),
 //!                            Q quit, V log from a level on (text: its name), O go on with other log files (text:
 //!                            a letter for each descriptor that comes along, a access log, e error log), S log the
-//!                            stack of a call, I interrupt one, E respond in its place (`call_orders`),
+//!                            stack of a call, I interrupt one, E respond in its place (`call_orders`), K log the
+//!                            stacks of all tasks of an event loop,
 //!                            M change members of upstreams, U report them (text: `upstream::orders`), G profile calls
 //!                            (text: `profiling`; a descriptor for the result comes along)
 //!     worker to supervisor   R ready, L leaving by a signal (text: D or Q), U what was asked for by the order with this
@@ -163,6 +164,8 @@ pub struct Effects {
     pub on_access_log: Box<dyn Fn(OwnedFd) + Send>,
     /// Called with what is to be done about one call.
     pub on_call_order: Box<dyn Fn(CallOrder) + Send>,
+    /// Called where the stacks of all tasks of an event loop are to be logged. In the runtime.
+    pub on_tasks_order: Box<dyn Fn() + Send>,
     /// Called with an order for a profile.
     pub on_profile_order: Box<dyn Fn(ProfileOrder) + Send>,
     /// Called with what is ordered of members of upstreams.
@@ -181,6 +184,7 @@ enum Order {
     Reopen,
     SetLevel,
     Call(Measure),
+    LogTasks,
     Members,
     ReportMembers,
     Profile,
@@ -311,7 +315,7 @@ impl Orders {
             let text = self.incomplete.drain(..whole).skip(HEAD_BYTES).collect::<Vec<u8>>();
             let Some(order) = order_named(kind) else {
                 let kind = kind.escape_ascii();
-                let expected = "A, D, Q, V, O, S, I, E, M, U or G";
+                let expected = "A, D, Q, V, O, S, I, E, K, M, U or G";
                 log(Level::Error, &format!("an order of the supervisor: expected {expected}, got {kind}"));
                 continue;
             };
@@ -329,6 +333,7 @@ impl Orders {
                         (self.effects.on_call_order)(order);
                     }
                 }
+                Order::LogTasks => (self.effects.on_tasks_order)(),
                 Order::Profile => {
                     // Whatever is wrong with it, who waits for the result sees its end.
                     let order = self.files.pop_front().and_then(|reply| ProfileOrder::read(&text, reply));
@@ -422,6 +427,7 @@ fn order_named(kind: u8) -> Option<Order> {
         b'S' => Some(Order::Call(Measure::Stack)),
         b'I' => Some(Order::Call(Measure::Interrupt)),
         b'E' => Some(Order::Call(Measure::Respond)),
+        b'K' => Some(Order::LogTasks),
         b'M' => Some(Order::Members),
         b'U' => Some(Order::ReportMembers),
         b'G' => Some(Order::Profile),

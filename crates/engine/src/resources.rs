@@ -76,7 +76,7 @@ pub struct Resources {
     pub notices: Notices,
     /// Interruptions of the crew's first thread.
     pub interrupts: Interrupts,
-    /// The stacks of the crew's threads.
+    /// The stacks of the crew's threads, and of tasks.
     pub stacks: Stacks,
     /// Orders about single calls.
     pub call_orders: CallOrders,

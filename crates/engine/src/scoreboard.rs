@@ -798,7 +798,13 @@ impl SlotRef {
 
     /// For how long no thread of the worker has been free: since the latest call began; 0 if one is free.
     pub fn stuck_ns(&self, now_ns: u64) -> u64 {
-        self.cells().iter().map(|cell| cell.busy_ns(now_ns).unwrap_or(0)).min().unwrap_or(0)
+        let mut least_ns = u64::MAX;
+        // From the end: the first cells are used the most, and one that is free ends the look.
+        for cell in self.cells().iter().rev() {
+            let Some(busy_ns) = cell.busy_ns(now_ns) else { return 0 };
+            least_ns = least_ns.min(busy_ns);
+        }
+        if least_ns == u64::MAX { 0 } else { least_ns }
     }
 
     /// What the thread of cell `cell` does now.

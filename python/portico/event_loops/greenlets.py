@@ -59,15 +59,16 @@ class Greenlets:
     def turn(self) -> None:
         """Look at all that there is to do. Runs in the loop."""
         calls = self.calls
-        woken, late, asides = calls.begin_turn()
+        woken, has_late, asides = calls.begin_turn()
         for number in woken:
             # It may have been woken twice, or have gone on because something was thrown into it.
             if (waiting := self._parked.get(number)) is not None:
                 waiting.switch()
-        if late:
+        if has_late:
             from portico.deadlines import RequestTimeout
 
-            for task in late:
+            # One by one: what has run since may have ended the call of the next, and its task have another.
+            while (task := calls.next_late()) is not None:
                 task.throw(RequestTimeout())
         for aside in asides:
             self.begin(aside)

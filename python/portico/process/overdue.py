@@ -36,8 +36,10 @@ STUCK_PATIENCE_S = 1.0
 # The same for one that is replaced anyway: so long may another call compute without giving the interpreter
 # back, or a connection be kept that brings a request.
 PATIENCE_S = 3.0
-# As long as it may take to write the stacks.
+# As long as it may take to write the stacks, and those of greenlets, which take an interpreter
+# (`crates/engine/src/stacks.rs`).
 STACKS_PATIENCE_S = 0.5
+GREENLETS_PATIENCE_S = 2.0
 # Between two looks at a worker with a call that has had its time.
 SPARING_TICK_S = 0.1
 _LONGEST_TICK_S = 1.0
@@ -97,8 +99,10 @@ class OverdueCalls(Duty):
 
     def _judge(self, worker: WorkerHandle, before: dict[CallName, _Climb], now_s: float) -> float:
         """Return in how many seconds something may be due for the worker at the soonest."""
-        limit_s = worker.settings.timeout_s
         status = self._scoreboard.read(worker.slot)
+        limit_s = _stuck_after_s(worker, status)
+        # The call that holds a loop began a moment after that has turned: its own rungs come first.
+        grace_s = 0.0 if worker.settings.worker == THREADS else worker.settings.timeout_grace_s
         # Whoever was stopped with this process has its time again.
         awake_s = now_s - self._worker_set.resumed_at_s
         climbs = {name_of(call): before.get(name_of(call)) or _Climb() for call in status.calls}
@@ -109,7 +113,7 @@ class OverdueCalls(Duty):
             # That this process was stopped shows only by a look that comes late.
             next_s = max(tick_s, next_s / 4)
         if limit_s:
-            next_s = min(next_s, max(tick_s, limit_s - status.waiting_s))
+            next_s = min(next_s, max(tick_s, limit_s + grace_s - status.waiting_s))
         overdue: list[_core.RunningCall] = []
         for call in status.calls:
             if name_of(call) in worker.given_up:
@@ -128,10 +132,10 @@ class OverdueCalls(Duty):
         elif (
             worker.state == READY
             and 0 < limit_s < awake_s
-            and is_stuck(status, limit_s)
+            and is_stuck(status, limit_s + grace_s)
             and not _is_grace(climbs)
         ):
-            _replace_stuck(worker, status, now_s)
+            _replace_stuck(worker, status, limit_s, now_s)
         return next_s
 
     def _is_over(
@@ -171,7 +175,8 @@ class OverdueWorkers(Duty):
     def look(self, now_s: float) -> None:
         self._next_s = now_s + SPARING_TICK_S
         for worker in _replaced(self._worker_set):
-            if now_s < worker.left_at_s + STACKS_PATIENCE_S or not worker.given_up:
+            patience_s = STACKS_PATIENCE_S if worker.settings.worker == THREADS else GREENLETS_PATIENCE_S
+            if now_s < worker.left_at_s + patience_s or not worker.given_up:
                 continue
             status = self._scoreboard.read(worker.slot)
             has_others = any(name_of(call) not in worker.given_up for call in status.calls)
@@ -227,10 +232,22 @@ def _is_grace(climbs: dict[CallName, _Climb]) -> bool:
     return any(climb.interrupted_at_s is not None for climb in climbs.values())
 
 
-def _replace_stuck(worker: WorkerHandle, status: _core.WorkerStatus, now_s: float) -> None:
+def _stuck_after_s(worker: WorkerHandle, status: _core.WorkerStatus) -> float:
+    """Return for how long nothing may go on in a worker; 0 if that has no limit.
+
+    One of the calls on an event loop may hold it for as long as it has. If another holds it meanwhile, those
+    that wait are late before that, each by its own time.
+    """
+    limit_s = worker.settings.timeout_s
+    if not limit_s or worker.settings.worker == THREADS:
+        return limit_s
+    return max([limit_s, *(_allowed_s(worker, call) for call in status.calls)])
+
+
+def _replace_stuck(worker: WorkerHandle, status: _core.WorkerStatus, limit_s: float, now_s: float) -> None:
     log.error(
         f"{worker}: {_who_waits(worker)} {status.waiting_s:.1f} s, longer than the timeout of "
-        f"{worker.settings.timeout_s:g} s; replacing the worker{describe_calls(status)}"
+        f"{limit_s:g} s; replacing the worker{describe_calls(status)}"
     )
     worker.is_overdue = True
     worker.write_stacks()

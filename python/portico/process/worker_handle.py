@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 
 from portico import _core
+from portico.config.values import THREADS
 from portico.process.import_watch import ImportWatch
 from portico.process.loop import NEVER_S
-from portico.process.messages import Decoder, Drain, Kind, Message, Quit, Report, Taken, encode
+from portico.process.messages import Decoder, Drain, Greenlets, Kind, Message, Quit, Report, Taken, encode
 from portico.process.signals import STACKS_SIGNAL, signal
 
 BOOTING = "booting"
@@ -264,8 +265,10 @@ class WorkerHandle:
         self._send(signal.SIGKILL)
 
     def write_stacks(self) -> None:
-        """Have it write the stacks of all its threads to the error log."""
+        """Have it write the stacks of all its threads to the error log, and of any greenlets."""
         self._send(STACKS_SIGNAL)
+        if self.settings.worker != THREADS:
+            self._order(Greenlets)
 
     def kill(self) -> None:
         """End it at once."""

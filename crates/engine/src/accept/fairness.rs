@@ -14,6 +14,10 @@ const LOOK_EVERY_MS: u64 = 100;
 /// interpreter, is no place for a connection.
 const STUCK_NS: u64 = 10_000_000;
 
+/// By how much more a worker whose threads are all in calls is no place for a connection than one that has a free thread,
+/// which may only have had no CPU for a moment. Each worker weighs all of them like this, so that never all leave it.
+const FULL_NS: u64 = 100_000_000;
+
 /// For how long nothing is left to workers with fewer connections after one of these has not come: it stands still, or is
 /// dead and nobody has noticed yet.
 const ALONE_MS: u64 = 1000;
@@ -47,23 +51,24 @@ impl Fairness {
 
     /// Who should take what waits.
     pub fn claim(&mut self) -> Claim {
-        self.look_around();
+        let now_ns = clock::monotonic_ns();
+        let own = Stuck::of(&self.slot, now_ns);
+        // One that cannot call itself is not to take what a worker could have that has begun to accept just now.
+        self.look_around(own.ns() > 0);
         // A dead one has no connections, and looks like the one with most room.
         self.others.retain(SlotRef::is_accepting);
         if self.others.is_empty() {
             return Claim::Own;
         }
-        let now_ns = clock::monotonic_ns();
         // Who has taken a request more recently will be the sooner to take another; some worker is the first of all, so
         // none waits for ever.
-        let stuck_ns = stuck_ns(&self.slot, now_ns);
-        if stuck_ns > 0 && self.others.iter().any(|other| self::stuck_ns(other, now_ns) < stuck_ns / 2) {
+        if own.ns() > 0 && self.others.iter().any(|other| Stuck::of(other, now_ns).is_less_than(own)) {
             return Claim::OfTheFree;
         }
         if clock::coarse_ms() < self.alone_until_ms {
             return Claim::Own;
         }
-        let free = self.others.iter().filter(|other| self::stuck_ns(other, now_ns) < STUCK_NS);
+        let free = self.others.iter().filter(|other| Stuck::of(other, now_ns).ns() < STUCK_NS);
         match free.map(SlotRef::connections).min() {
             Some(least) if self.slot.connections() > least + least / 8 + 1 => Claim::OfFewer,
             _ => Claim::Own,
@@ -98,18 +103,84 @@ impl Fairness {
         }
     }
 
-    fn look_around(&mut self) {
+    fn look_around(&mut self, is_urgent: bool) {
         let now_ms = clock::coarse_ms();
-        if self.looked_ms.is_none_or(|looked_ms| now_ms - looked_ms >= LOOK_EVERY_MS) {
+        if is_urgent || self.looked_ms.is_none_or(|looked_ms| now_ms - looked_ms >= LOOK_EVERY_MS) {
             self.looked_ms = Some(now_ms);
             self.others = self.slot.others_that_accept();
         }
     }
 }
 
-/// For how long a worker has been no place for a connection; 0 if it is one. Its own view is not 0 only where the watchdog
-/// drives I/O, because all its threads are in calls, or where somebody keeps the interpreter.
-fn stuck_ns(slot: &SlotRef, now_ns: u64) -> u64 {
-    let waiting_ns = slot.waiting_ns(now_ns);
-    slot.stuck_ns(now_ns).max(if waiting_ns > STUCK_NS { waiting_ns } else { 0 })
+/// For how long a worker has been no place for a connection. Its own view is not 0 only where the watchdog drives I/O,
+/// because all its threads are in calls, or where somebody keeps the interpreter; on an event loop it drives I/O always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stuck {
+    /// All its threads are in calls.
+    full_ns: u64,
+    /// Somebody keeps the interpreter.
+    waiting_ns: u64,
+}
+
+impl Stuck {
+    fn of(slot: &SlotRef, now_ns: u64) -> Stuck {
+        let waiting_ns = slot.waiting_ns(now_ns);
+        Stuck { full_ns: slot.stuck_ns(now_ns), waiting_ns: if waiting_ns > STUCK_NS { waiting_ns } else { 0 } }
+    }
+
+    /// 0 if it is a place for one.
+    fn ns(self) -> u64 {
+        self.full_ns.max(self.waiting_ns)
+    }
+
+    /// Whether it is much rather a place for one than `other`.
+    fn is_less_than(self, other: Stuck) -> bool {
+        let weight =
+            |one: Stuck, beside: Stuck| one.ns() + if one.full_ns > 0 && beside.full_ns == 0 { FULL_NS } else { 0 };
+        weight(self, other) < weight(other, self) / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn full(ms: u64) -> Stuck {
+        Stuck { full_ns: ms * MS, waiting_ns: 0 }
+    }
+
+    fn waiting(ms: u64) -> Stuck {
+        Stuck { full_ns: 0, waiting_ns: ms * MS }
+    }
+
+    #[test]
+    fn a_connection_is_for_who_has_a_free_thread_though_it_had_no_cpu_for_a_moment() {
+        assert!(waiting(0).is_less_than(full(1)));
+        assert!(waiting(20).is_less_than(full(1)));
+        assert!(!full(1).is_less_than(waiting(20)));
+        assert!(!waiting(2000).is_less_than(full(1)));
+        assert!(full(1).is_less_than(waiting(2000)));
+    }
+
+    #[test]
+    fn of_those_that_are_full_it_is_for_who_has_taken_a_request_more_recently() {
+        assert!(full(4).is_less_than(full(10)));
+        assert!(!full(6).is_less_than(full(10)));
+    }
+
+    #[test]
+    fn no_two_workers_leave_it_to_each_other() {
+        let times = [0, 1, 5, 11, 20, 49, 51, 100, 150, 300, 1000, 5000];
+        let workers: Vec<Stuck> = times
+            .iter()
+            .flat_map(|first| times.map(|second| Stuck { full_ns: first * MS, waiting_ns: second * MS }))
+            .collect();
+        for one in &workers {
+            for other in &workers {
+                assert!(!(one.is_less_than(*other) && other.is_less_than(*one)), "{one:?} {other:?}");
+            }
+        }
+    }
 }

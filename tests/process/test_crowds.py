@@ -1,0 +1,127 @@
+"""Bodies that come slowly and clients that read slowly, a thousand each: everybody else is served meanwhile.
+
+How fast is measured by `bench/beside.py`.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from support.waiting import wait_until
+
+from .conftest import Portico, Start, read_body
+from .test_gevent import status_of
+
+APPLICATION = """
+import time
+def application(environ, start_response):
+    path, _, argument = environ["PATH_INFO"][1:].partition("/")
+    count = 0
+    if path == "upload":
+        while data := environ["wsgi.input"].read(65536):
+            count += len(data)
+    if path == "computes":
+        open("computing", "w").close()
+        end = time.monotonic() + float(argument)
+        while time.monotonic() < end:
+            pass
+    body = b"d" * 1_000_000 if path == "download" else str(count).encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+STREAMED = ("--body-memory", "0", "--body-spool", "0", "--response-memory", "64k", "--response-spool", "64k")
+# Of each sort. Where calls wait in the application, there are as many of them.
+KEPT, IN_CALLS = 1000, 400
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def reader(portico: Portico, path: str) -> socket.socket:
+    """A client that has asked for much, and whose kernel takes little of it."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(20)
+    connection.connect(("127.0.0.1", portico.port))
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
+    return connection
+
+
+def read_all(connection: socket.socket) -> int:
+    """Read a response to its end; returns the bytes of its body."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_000_000)
+    return len(read_body(connection))
+
+
+@pytest.mark.parametrize(
+    ("way", "options", "count"),
+    [
+        ("threads", ("--threads", "4"), KEPT),
+        ("gevent", (), KEPT),
+        ("asyncio", (), KEPT),
+        ("threads", ("--threads", str(2 * IN_CALLS + 4), *STREAMED), IN_CALLS),
+        ("gevent", STREAMED, IN_CALLS),
+    ],
+    ids=["threads", "gevent", "asyncio", "threads in calls", "greenlets in calls"],
+)
+@pytest.mark.usefixtures("many_descriptors")
+def test_others_are_served_beside_slow_bodies_and_slow_readers(
+    start: Start, way: str, options: tuple[str, ...], count: int
+) -> None:
+    bounds = (
+        "--max-connections",
+        "5000",
+        "--max-in-flight",
+        "5000",
+        "--health-path",
+        "/up",
+        "--timeout",
+        "0",
+    )
+    portico = start(APPLICATION, "-w", "1", "--worker", way, *options, *bounds)
+    portico.wait_ready()
+    with ExitStack() as stack:
+        readers = [stack.enter_context(reader(portico, "/download")) for _ in range(count)]
+        uploads = [stack.enter_context(portico.connect()) for _ in range(count)]
+        for upload in uploads:
+            upload.sendall(
+                b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\nConnection: close\r\n\r\n"
+            )
+            upload.sendall(b"x" * 1000)
+        for _ in range(20):
+            assert portico.get() == "0"
+            with portico.ask("/up") as connection:
+                assert status_of(connection) == 200
+        for upload in uploads:
+            upload.sendall(b"x" * 1000)
+        assert [read_body(upload) for upload in uploads] == ["2000"] * count
+        assert portico.get() == "0"
+        assert {read_all(connection) for connection in readers} == {1_000_000}
+    portico.stop()
+
+
+@pytest.mark.parametrize("way", ["threads", "gevent", "asyncio", "tornado"])
+def test_a_health_check_is_responded_to_beside_a_call_that_computes(start: Start, way: str) -> None:
+    calls = ("--threads", "1") if way == "threads" else ()
+    portico = start(APPLICATION, "-w", "1", "--worker", way, *calls, "--health-path", "/up")
+    portico.wait_ready()
+    with portico.ask("/computes/2") as computing:
+        wait_until((portico.folder / "computing").exists, what="the call")
+        for _ in range(20):
+            with portico.ask("/up") as connection:
+                assert status_of(connection) == 200
+        computing.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            computing.recv(1)
+        computing.settimeout(20)
+        assert read_body(computing) == "0"
+    portico.stop()
