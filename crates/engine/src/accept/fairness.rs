@@ -14,8 +14,8 @@ const LOOK_EVERY_MS: u64 = 100;
 /// interpreter, is no place for a connection.
 const STUCK_NS: u64 = 10_000_000;
 
-/// For how long nothing is left to workers with fewer connections after one of these has not come: it stands still, or is
-/// dead and nobody has noticed yet.
+/// For how long nothing is left to workers with fewer connections, or idle ones, after none of these has come: it stands
+/// still, or is dead and nobody has noticed yet.
 const ALONE_MS: u64 = 1000;
 
 /// Whose a connection is that waits.
@@ -27,6 +27,8 @@ pub enum Claim {
     OfFewer,
     /// That of any worker that can call: this one cannot.
     OfTheFree,
+    /// That of one that does nothing, if it comes for it: this one is in a call, which may be a long one.
+    OfAnIdle,
 }
 
 /// The workers that accept from the same sockets, as one of them sees the others.
@@ -63,6 +65,11 @@ impl Fairness {
         if clock::coarse_ms() < self.alone_until_ms {
             return Claim::Own;
         }
+        // Unlike threads that are all in calls, a loop that is in one does not keep this from accepting.
+        let is_idle = |other: &SlotRef| !other.is_loop_away() && self::stuck_ns(other, now_ns) == 0;
+        if self.slot.is_loop_away() && self.others.iter().any(is_idle) {
+            return Claim::OfAnIdle;
+        }
         let free = self.others.iter().filter(|other| self::stuck_ns(other, now_ns) < STUCK_NS);
         match free.map(SlotRef::connections).min() {
             Some(least) if self.slot.connections() > least + least / 8 + 1 => Claim::OfFewer,
@@ -76,7 +83,7 @@ impl Fairness {
         least.is_some_and(|least| self.slot.connections() > least)
     }
 
-    /// Notes that a connection was left to a worker with fewer, and it has not come for it.
+    /// Notes that a connection was left to a worker with fewer, or an idle one, and none has come for it.
     pub fn nobody_came(&mut self) {
         self.alone_until_ms = clock::coarse_ms() + ALONE_MS;
     }
