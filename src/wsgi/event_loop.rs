@@ -48,9 +48,10 @@ struct Seat {
 impl EventLoop {
     /// On the loop's thread. `park` gives that up until the wait is over with whose number it is called.
     pub fn new(thread: LoopThread, park: Py<PyAny>, ladder: Arc<Ladder>, parts: Arc<Parts>) -> EventLoop {
-        let parking = Arc::new(Parking::new(thread.summons.clone(), park));
+        let settings = &thread.resources().settings;
+        let parking = Arc::new(Parking::new(thread.summons.clone(), park, !settings.calls_follow_each_other()));
         ladder.park_at(parking.clone());
-        let seats = Seats { free: Vec::new(), made: 0, most: thread.resources().settings.most_calls() };
+        let seats = Seats { free: Vec::new(), made: 0, most: settings.most_calls() };
         EventLoop { thread, parking, ladder, parts, seats: Mutex::new(seats), slice_began_ns: AtomicU64::new(0) }
     }
 

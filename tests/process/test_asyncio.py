@@ -17,7 +17,8 @@ from .conftest import Portico, Start, read_body
 from .test_gevent import reset, status_of, upload
 
 APPLICATION = """
-import asyncio, contextvars, ctypes, os, time
+import asyncio, contextvars, ctypes, os, threading, time
+told = []
 mark = contextvars.ContextVar("mark", default="none")
 counted = []
 async def count():
@@ -73,6 +74,15 @@ def application(environ, start_response):
         end = time.monotonic() + 60
         while time.monotonic() < end:
             pass
+    if path == "waits-for-its-end":
+        left = threading.Event()
+        def tell():
+            told.append(threading.current_thread().name)
+            left.set()
+        environ["portico.on_disconnect"](tell)
+        told.insert(0, str(left.wait(20)))
+    if path == "told":
+        return respond(start_response, " ".join(told).encode())
     if path == "blocks-the-loop":
         ctypes.CDLL(None).sleep(600)
     if path == "pid":
@@ -212,6 +222,13 @@ def test_a_stop_waits_for_responses(start: Start, worker: str) -> None:
         portico.signal(signal.SIGTERM)
         assert {read_body(client).count("c") for client in clients} == {9_000_000}
     assert portico.wait() == 0
+
+
+@loops
+def test_a_callback_tells_a_call_that_holds_the_loop(start: Start, worker: str) -> None:
+    portico = begin(start, worker)
+    portico.ask("/waits-for-its-end").close()
+    assert portico.get("/told") == "True portico-leave"
 
 
 @loops

@@ -38,7 +38,7 @@ class TornadoApplication:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
         connection = _Connection(environ)
-        environ["portico.on_disconnect"](connection.leave)
+        environ["portico.on_disconnect"](connection.client_leaves)
         delegate = self._application.start_request(None, connection)
         target = environ.get("RAW_URI") or environ["PATH_INFO"]
         line = RequestStartLine(environ["REQUEST_METHOD"], target, environ["SERVER_PROTOCOL"])
@@ -122,7 +122,11 @@ class _Connection(HTTPConnection):
         """Say that the socket is not to be had."""
         raise HTTPError(501, _WEB_SOCKETS)
 
-    def leave(self) -> None:
+    def client_leaves(self) -> None:
+        """Have the handler told of it. Called on a thread that is not the loop's."""
+        self._loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
         """The client has left."""
         if self._has_left:
             return
@@ -190,7 +194,7 @@ class _Connection(HTTPConnection):
         finally:
             if not is_over:
                 # In the middle: because nobody takes it, or the call has been ended.
-                self.leave()
+                self._leave()
 
     def _next(self) -> Any:
         while not self._sent:
