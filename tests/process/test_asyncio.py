@@ -225,6 +225,27 @@ def test_a_stop_waits_for_responses(start: Start, worker: str) -> None:
 
 
 @loops
+def test_what_fails_before_the_first_call_leaves_room_for_it(start: Start, worker: str) -> None:
+    """The bridge asks for the frames below its calls when it makes room for one; at first in vain."""
+    fails_once = """
+import sys
+usual = sys._getframe
+def fail_once(depth):
+    sys._getframe = usual
+    return None
+sys._getframe = fail_once
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"fine"]
+"""
+    portico = begin(start, worker, "--greenlets", "1", source=fails_once)
+    with portico.ask() as first:
+        portico.wait_for("has no attribute 'f_back'")
+        assert portico.get() == "fine"
+        assert read_body(first) == "fine"
+
+
+@loops
 def test_a_callback_tells_a_call_that_holds_the_loop(start: Start, worker: str) -> None:
     portico = begin(start, worker)
     portico.ask("/waits-for-its-end").close()
