@@ -282,7 +282,8 @@ def test_without_what_it_needs_a_sentence_says_what_to_install(
 
 
 NATIVE = """
-import asyncio, os
+import asyncio, gc, os, sys, time
+from portico.event_loops.greenlets import Greenlets
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 from tornado.websocket import WebSocketHandler
 closed = []
@@ -297,6 +298,18 @@ class Sleeps(RequestHandler):
     async def get(self):
         await asyncio.sleep(float(self.get_argument("for")))
         self.write("slept")
+class LateWithItsLoop(RequestHandler):
+    async def get(self):
+        await asyncio.sleep(0)
+        # Meanwhile it is late, and the loop is summoned.
+        time.sleep(3)
+        await asyncio.sleep(0)
+        # In the turn in which the loop finds that, and just before.
+        self.finish("late")
+        asyncio.get_running_loop().call_later(0.1, tell_greenlets)
+def tell_greenlets():
+    loop, = (one for one in gc.get_objects() if isinstance(one, Greenlets))
+    print(f"{loop._made} made, {len(loop._idle)} idle", file=sys.stderr, flush=True)
 class Fails(RequestHandler):
     async def get(self):
         await asyncio.sleep(0)
@@ -322,6 +335,31 @@ class Takes(RequestHandler):
         self.blocks += 1
     def post(self):
         self.write(f"{self.count} {self.blocks > 1}")
+@stream_request_body
+class Echoes(RequestHandler):
+    async def prepare(self):
+        self.write(b"begins ")
+        await self.flush()
+    async def data_received(self, chunk):
+        self.write(chunk)
+        await self.flush()
+    def post(self):
+        self.finish(b" ends")
+@stream_request_body
+class Refuses(RequestHandler):
+    async def prepare(self):
+        self.set_status(403)
+        self.finish("refused")
+    def data_received(self, chunk):
+        closed.append("received")
+class Leaves(RequestHandler):
+    async def get(self):
+        self.write("begins")
+        await self.flush()
+        await asyncio.sleep(60)
+    def on_connection_close(self):
+        asyncio.get_running_loop()
+        closed.append("left")
 class Socket(WebSocketHandler):
     def open(self):
         pass
@@ -331,6 +369,8 @@ class Closed(RequestHandler):
 application = Application([
     ("/", Main), ("/sleeps", Sleeps), ("/fails", Fails), ("/breaks", Breaks), ("/streams", Streams),
     ("/takes", Takes), ("/socket", Socket), ("/closed", Closed),
+    ("/late-with-its-loop", LateWithItsLoop),
+    ("/echoes", Echoes), ("/refuses", Refuses), ("/leaves", Leaves),
 ])
 """
 
@@ -385,6 +425,15 @@ def test_a_handler_that_is_late_is_ended(native: Portico) -> None:
     assert native.get() == "fine"
 
 
+def test_a_handler_that_ends_as_its_call_is_ended_wakes_nobody(start: Start) -> None:
+    native = begin(start, "tornado", "--timeout", "1", "--timeout-grace", "20", source=NATIVE)
+    with native.ask("/late-with-its-loop") as connection:
+        assert status_of(connection) == 504
+    native.wait_for("idle")
+    assert "1 made, 1 idle" in native.log()
+    assert "was ended by RequestTimeout" in native.log()
+
+
 def test_handlers_stream_as_far_as_their_clients_take_it(native: Portico) -> None:
     with native.ask("/streams") as connection:
         assert native.get("/closed") == ""
@@ -396,6 +445,21 @@ def test_handlers_stream_as_far_as_their_clients_take_it(native: Portico) -> Non
 
 def test_handlers_take_bodies_block_by_block(native: Portico) -> None:
     assert post(native, "/takes", b"x" * 1_000_000) == "1000000 True"
+
+
+def test_handlers_send_before_they_have_all_of_a_body(native: Portico) -> None:
+    assert post(native, "/echoes", b"x" * 1_000_000).count("x") == 1_000_000
+    assert post(native, "/refuses", b"x" * 1_000_000) == "refused"
+    assert native.get("/closed") == ""
+
+
+@pytest.mark.parametrize("by", ["the client", "the deadline"])
+def test_handlers_hear_of_the_end_of_their_call(native: Portico, by: str) -> None:
+    with native.ask("/leaves") as connection:
+        assert status_of(connection) == 200
+        if by == "the deadline":
+            read_body(connection)
+    wait_until(lambda: native.get("/closed") == "left", what="the handler to hear of it")
 
 
 def test_web_sockets_of_tornado_are_not_there(native: Portico) -> None:
