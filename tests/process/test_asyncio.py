@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.processes import is_alive
+from support.server import WITHOUT_UVLOOP
 from support.waiting import wait_until
 
 from .conftest import Portico, Start, read_body
@@ -45,6 +46,8 @@ def application(environ, start_response):
         except RuntimeError:
             return respond(start_response, b"hidden" if asyncio.get_event_loop() is loop else b"another")
         return respond(start_response, b"shown")
+    if path == "kind":
+        return respond(start_response, type(loop).__module__.encode())
     if path == "runs":
         return respond(start_response, str(asyncio.run(gather())).encode())
     if path == "task":
@@ -93,17 +96,24 @@ def application(environ, start_response):
 """
 
 loops = pytest.mark.parametrize("worker", ["asyncio", "tornado"])
+also_uvloop = pytest.mark.parametrize("worker", ["asyncio", "tornado", "uvloop"])
 
 
 def begin(start: Start, worker: str, *options: str, source: str = APPLICATION) -> Portico:
-    portico = start(source, "-w", "1", "--worker", worker, *options)
+    """Start one, with uvloop's loop for asyncio if `worker` is that."""
+    environment = {} if worker == "uvloop" else {"PYTHONPATH": str(WITHOUT_UVLOOP)}
+    if worker == "uvloop":
+        pytest.importorskip(worker)
+        worker = "asyncio"
+    portico = start(source, "-w", "1", "--worker", worker, *options, environment=environment)
     portico.wait_ready()
     return portico
 
 
-@loops
+@also_uvloop
 def test_the_loop_runs_for_the_application_and_is_hidden_from_its_calls(start: Start, worker: str) -> None:
     portico = begin(start, worker)
+    assert portico.get("/kind") == ("uvloop" if worker == "uvloop" else "asyncio.unix_events")
     assert portico.get("/running") == "hidden"
     before = int(portico.get("/counted"))
     wait_until(lambda: int(portico.get("/counted")) > before + 5, what="the task of the import")
@@ -134,7 +144,7 @@ def test_the_loop_has_its_turn_however_many_requests_wait(start: Start, worker: 
     assert int(portico.get("/counted")) - before > seconds * 10
 
 
-@loops
+@also_uvloop
 def test_a_call_may_run_a_loop_of_its_own(start: Start, worker: str) -> None:
     portico = begin(start, worker)
     for _ in range(3):
@@ -162,7 +172,7 @@ def test_bodies_have_come_before_the_call(start: Start, worker: str) -> None:
         assert [read_body(client) for client in clients] == ["200000 200000"] * 30
 
 
-@loops
+@also_uvloop
 @pytest.mark.parametrize("path", ["/blocks/90", "/big/9000000", "/write/90"])
 def test_a_slow_reader_holds_up_nobody(start: Start, worker: str, path: str) -> None:
     portico = begin(start, worker, "--response-memory", "64k", "--response-spool", "64k")
@@ -193,7 +203,7 @@ def test_an_exception_is_a_500_and_the_loop_goes_on(start: Start, worker: str) -
     assert portico.get("/running") == "hidden"
 
 
-@loops
+@also_uvloop
 def test_request_timeout_ends_a_call_that_computes(start: Start, worker: str) -> None:
     portico = begin(start, worker, "--timeout", "1")
     pid = portico.get("/pid")

@@ -62,10 +62,11 @@ class AsyncioLoop(Greenlets):
 
     def _make_loop(self) -> None:
         try:
-            from uvloop import new_event_loop
+            import uvloop
         except ImportError:
-            new_event_loop = self._asyncio.new_event_loop
-        self._loop: AbstractEventLoop = new_event_loop()
+            self._loop: AbstractEventLoop = self._asyncio.new_event_loop()
+        else:
+            self._loop = uvloop.new_event_loop()
         self._asyncio.set_event_loop(self._loop)
         self._pid = os.getpid()
 
