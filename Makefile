@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run build test suite test-slow test-ways test-server-ways compare-lifecycle test-pythons wheels model test-deps check fuzz soak bench docs clean
+.PHONY: help run build test suite test-slow test-ways compare-lifecycle test-pythons wheels model test-deps check fuzz soak bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
 	@echo 'make build   build portico into .venv (PROFILE=profiling: with names and lines, for perf and backtraces)'
@@ -78,12 +78,7 @@ test-slow: build test-deps $(VENV)/.test-tools dist/.runnable
 
 # All that clients can see, whatever has the calls; part of `make test-slow`.
 test-ways: build test-deps $(VENV)/.test-tools
-	$(call in_each_way,tests/conformance)
-	$(MAKE) --no-print-directory WAYS=gevent test-server-ways
-
-# Not so of the loops whose calls follow each other: most of what is there is about calls beside each other.
-test-server-ways:
-	$(call in_each_way,tests/server)
+	$(call in_each_way,tests/conformance tests/server)
 
 compare-lifecycle: build
 	$(BIN)/python -m lifecycle.compare $(LIFECYCLE)
