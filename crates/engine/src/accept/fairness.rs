@@ -49,7 +49,9 @@ impl Fairness {
 
     /// Who should take what waits.
     pub fn claim(&mut self) -> Claim {
-        self.look_around();
+        let is_away = self.slot.is_loop_away();
+        // One that cannot call now is not to take what a worker could have that has just begun to accept.
+        self.look_around(is_away);
         // A dead one has no connections, and looks like the one with most room.
         self.others.retain(SlotRef::is_accepting);
         if self.others.is_empty() {
@@ -67,7 +69,7 @@ impl Fairness {
         }
         // Unlike threads that are all in calls, a loop that is in one does not keep this from accepting.
         let is_idle = |other: &SlotRef| !other.is_loop_away() && self::stuck_ns(other, now_ns) == 0;
-        if self.slot.is_loop_away() && self.others.iter().any(is_idle) {
+        if is_away && self.others.iter().any(is_idle) {
             return Claim::OfAnIdle;
         }
         let free = self.others.iter().filter(|other| self::stuck_ns(other, now_ns) < STUCK_NS);
@@ -105,9 +107,9 @@ impl Fairness {
         }
     }
 
-    fn look_around(&mut self) {
+    fn look_around(&mut self, is_urgent: bool) {
         let now_ms = clock::coarse_ms();
-        if self.looked_ms.is_none_or(|looked_ms| now_ms - looked_ms >= LOOK_EVERY_MS) {
+        if is_urgent || self.looked_ms.is_none_or(|looked_ms| now_ms - looked_ms >= LOOK_EVERY_MS) {
             self.looked_ms = Some(now_ms);
             self.others = self.slot.others_that_accept();
         }
