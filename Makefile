@@ -69,14 +69,15 @@ model:
 	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR=target/loom cargo test --quiet --release --package portico-crew --test hand_over
 	cargo test --quiet --package portico-engine --test wheel_order --test turn_order
 
-# Not part of `make test`: it takes twenty minutes, and both processors. What failed is tried once more, by itself:
+# Not part of `make test`: it takes twenty minutes besides those of test-ways, and both processors. What failed is tried once more, by itself:
 # a stall of a tenth of a second that the machine has made is not there twice.
 SLOW := $(addsuffix /slow,tests/process tests/reverse_proxies)
 test-slow: build test-deps $(VENV)/.test-tools dist/.runnable
 	$(MAKE) --no-print-directory model test-ways
 	$(BIN)/python -m pytest -q $(SLOW) || $(BIN)/python -m pytest -q $(SLOW) --last-failed
 
-# All that clients can see, whatever has the calls; part of `make test-slow`.
+# All that clients can see, whatever has the calls; part of `make test-slow`. In one process each way takes a quarter
+# of an hour.
 test-ways: build test-deps $(VENV)/.test-tools
 	$(call in_each_way,tests/conformance tests/server)
 
