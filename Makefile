@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run build test suite test-slow test-ways test-server-ways compare-lifecycle test-pythons wheels model test-deps check fuzz soak bench docs clean
+.PHONY: help run build test suite test-slow test-ways compare-lifecycle test-pythons wheels model test-deps check fuzz soak bench docs clean
 help:
 	@echo 'make run     build portico and serve examples/guestbook.py'
 	@echo 'make build   build portico into .venv (PROFILE=profiling: with names and lines, for perf and backtraces)'
@@ -69,21 +69,17 @@ model:
 	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR=target/loom cargo test --quiet --release --package portico-crew --test hand_over
 	cargo test --quiet --package portico-engine --test wheel_order --test turn_order
 
-# Not part of `make test`: it takes twenty minutes, and both processors. What failed is tried once more, by itself:
+# Not part of `make test`: it takes twenty minutes besides those of test-ways, and both processors. What failed is tried once more, by itself:
 # a stall of a tenth of a second that the machine has made is not there twice.
 SLOW := $(addsuffix /slow,tests/process tests/reverse_proxies)
 test-slow: build test-deps $(VENV)/.test-tools dist/.runnable
 	$(MAKE) --no-print-directory model test-ways
 	$(BIN)/python -m pytest -q $(SLOW) || $(BIN)/python -m pytest -q $(SLOW) --last-failed
 
-# All that clients can see, whatever has the calls; part of `make test-slow`.
+# All that clients can see, whatever has the calls; part of `make test-slow`. In one process each way takes a quarter
+# of an hour.
 test-ways: build test-deps $(VENV)/.test-tools
-	$(call in_each_way,tests/conformance)
-	$(MAKE) --no-print-directory WAYS=gevent test-server-ways
-
-# Not so of the loops whose calls follow each other: most of what is there is about calls beside each other.
-test-server-ways:
-	$(call in_each_way,tests/server)
+	$(call in_each_way,tests/conformance tests/server)
 
 compare-lifecycle: build
 	$(BIN)/python -m lifecycle.compare $(LIFECYCLE)

@@ -2,14 +2,13 @@
 //!
 //! Both callables are used again from request to request, as `start_response` is, and know their request by the
 //! client that they share with the response. Callbacks run on the thread of the engine's disconnect watcher, which is
-//! attached to the interpreter only for them. None begins once the response's last bytes are about to leave: a client
+//! attached to the interpreter only for them, or in tasks of a loop that runs while the application waits. None begins once the response's last bytes are about to leave: a client
 //! that has all it wanted goes away as a matter of course.
 
 use super::failure;
 use super::forked::end_child;
 use super::parking::{Aside, Waits};
 use super::pending::PendingResponse;
-use super::thread;
 use crate::shown::type_name;
 use portico_engine::connection::Connection;
 use portico_engine::disconnect::DisconnectListener;
@@ -32,7 +31,7 @@ pub struct ClientListener {
     /// Knows the connection, as long as a response is due.
     response: Arc<Mutex<PendingResponse>>,
     application: Arc<str>,
-    /// Where callbacks are called, if not on the watcher's thread.
+    /// Says where callbacks are called.
     waits: Waits,
 }
 
@@ -155,7 +154,7 @@ impl ClientListener {
 impl DisconnectListener for ClientListener {
     fn on_disconnect(self: Arc<Self>, token: u64) {
         let waits = self.waits.clone();
-        tell(&waits, DueCallbacks { client: self, token });
+        waits.do_aside(DueCallbacks { client: self, token });
     }
 }
 
@@ -184,7 +183,7 @@ struct LateCallbacks {
 impl DisconnectListener for LateCallbacks {
     fn on_disconnect(self: Arc<Self>, _token: u64) {
         let waits = self.waits.clone();
-        tell(&waits, self);
+        waits.do_aside(self);
     }
 }
 
@@ -194,15 +193,6 @@ impl Aside for Arc<LateCallbacks> {
         for callback in callbacks {
             call(py, &callback, &self.application);
         }
-    }
-}
-
-/// Calls callbacks where the calls are: tasks of an event loop, or the watcher's thread, which is the calling one.
-fn tell(waits: &Waits, callbacks: impl Aside + 'static) {
-    match waits {
-        Waits::InLoop(parking) => parking.do_aside(Box::new(callbacks)),
-        // Nothing is to be told any more where the interpreter is on its way out.
-        Waits::OnThread => drop(thread::attach(|py, _| callbacks.run(py))),
     }
 }
 

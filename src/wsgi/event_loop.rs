@@ -34,8 +34,8 @@ pub struct EventLoop {
 struct Seats {
     #[expect(clippy::vec_box, reason = "a call would have it on its stack, which is copied whenever it is parked")]
     free: Vec<Box<Seat>>,
-    made: usize,
-    most: usize,
+    /// The cells that have no seat yet, the next one at the end.
+    cells: Vec<usize>,
 }
 
 /// What one call at a time has: a cell of the scoreboard, and all that a crew thread would have for its calls.
@@ -48,9 +48,10 @@ struct Seat {
 impl EventLoop {
     /// On the loop's thread. `park` gives that up until the wait is over with whose number it is called.
     pub fn new(thread: LoopThread, park: Py<PyAny>, ladder: Arc<Ladder>, parts: Arc<Parts>) -> EventLoop {
-        let parking = Arc::new(Parking::new(thread.summons.clone(), park));
+        let settings = &thread.resources().settings;
+        let parking = Arc::new(Parking::new(thread.summons.clone(), park, !settings.calls_follow_each_other()));
         ladder.park_at(parking.clone());
-        let seats = Seats { free: Vec::new(), made: 0, most: thread.resources().settings.most_calls() };
+        let seats = Seats { free: Vec::new(), cells: (0..settings.most_calls()).rev().collect() };
         EventLoop { thread, parking, ladder, parts, seats: Mutex::new(seats), slice_began_ns: AtomicU64::new(0) }
     }
 
@@ -60,15 +61,17 @@ impl EventLoop {
         if let Some(seat) = seats.free.pop() {
             return Ok(Some(seat));
         }
-        if seats.made == seats.most {
-            return Ok(None);
-        }
-        let cell = seats.made;
-        seats.made += 1;
+        let Some(cell) = seats.cells.pop() else { return Ok(None) };
+        // What is made of Python's may run anything.
         drop(seats);
+        let made = self.make_seat(py, cell).inspect_err(|_| lock(&self.seats).cells.push(cell));
+        made.map(Some)
+    }
+
+    fn make_seat(&self, py: Python<'_>, cell: usize) -> PyResult<Box<Seat>> {
         let thread_call = self.ladder.call_of_task(py, cell, Waits::InLoop(self.parking.clone()))?;
         let bridge = Bridge::new(py, Introduction::default(), &self.parts, thread_call)?;
-        Ok(Some(Box::new(Seat { cell, bridge, spare: None })))
+        Ok(Box::new(Seat { cell, bridge, spare: None }))
     }
 }
 

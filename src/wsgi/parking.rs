@@ -2,6 +2,7 @@
 //! to the other calls (*parking*). Nothing is locked meanwhile, nothing of the interpreter's is held but what belongs to the
 //! call, and nothing that other threads touch lies on the stack, which is not there while the call is parked.
 
+use super::thread::attach;
 use portico_engine::lock::lock;
 use portico_engine::resources::{Resources, Waited};
 use portico_engine::summons::Summons;
@@ -21,6 +22,8 @@ pub struct Parking {
     /// Gives the thread up until the wait with the number that it is called with is over, or something is raised.
     park: Py<PyAny>,
     last_number: AtomicU64,
+    /// Whether the loop goes on while the application waits, so that it may do something beside a call.
+    takes_asides: bool,
     /// What is to be done on the loop's thread.
     asides: Mutex<Vec<Box<dyn Aside>>>,
 }
@@ -44,12 +47,13 @@ impl AsideTask {
 
 impl Parking {
     /// For calls on the calling thread, which is summoned by `summons`.
-    pub fn new(summons: Arc<Summons>, park: Py<PyAny>) -> Parking {
+    pub fn new(summons: Arc<Summons>, park: Py<PyAny>, takes_asides: bool) -> Parking {
         Parking {
             thread: thread::current().id(),
             summons,
             park,
             last_number: AtomicU64::new(0),
+            takes_asides,
             asides: Mutex::default(),
         }
     }
@@ -60,7 +64,7 @@ impl Parking {
     }
 
     /// Has `aside` done in a task of its own.
-    pub fn do_aside(&self, aside: Box<dyn Aside>) {
+    fn do_aside(&self, aside: Box<dyn Aside>) {
         lock(&self.asides).push(aside);
         self.summons.send();
     }
@@ -132,6 +136,16 @@ impl Waits {
         match self.parking() {
             Some(parking) => park(py, parking, resources, cell, until).map(Some),
             None => Ok(py.detach(|| resources.wait_out_call(cell, until))),
+        }
+    }
+
+    /// Has `aside` done while the application may be in one of these calls, from a thread that no call is on: in a task of
+    /// the loop's, or at once, where a call holds the loop or there is none.
+    pub fn do_aside(&self, aside: impl Aside + 'static) {
+        match self {
+            Waits::InLoop(parking) if parking.takes_asides => parking.do_aside(Box::new(aside)),
+            // Nothing is to be done any more where the interpreter is on its way out.
+            _ => drop(attach(|py, _| aside.run(py))),
         }
     }
 

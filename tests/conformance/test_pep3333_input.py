@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from support.raw_client import Connection, chunked, request_bytes
 from support.server import WORKER, Server
-from support.ways import BODIES_FIRST
+from support.ways import CALLS_FOLLOW
 
 LINES = b"first\nsecond\r\n\n\r\nno\rbreak\x00\xff\nlong " + b"x" * 300 + b"\nlast without newline"
 ALL_BYTES = bytes(range(256)) * 3 + b"\r\n\n\r\r\n"
@@ -212,7 +212,7 @@ def test_51_a_buffered_body_that_was_truncated_never_looks_complete(
 @pytest.fixture(scope="module", params=[1, 8], ids=["1-thread", "8-threads"])
 def streaming_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Streams bodies beyond 64 KiB to the application instead of buffering them first."""
-    if WORKER in BODIES_FIRST:
+    if CALLS_FOLLOW:
         pytest.skip(f"{WORKER}: bodies have come before the call")
     environment = {"PORTICO_BODY_MEMORY": "16K", "PORTICO_BODY_SPOOL": "64K"}
     with Server(threads=request.param, environment=environment) as running:

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 from support.processes import is_alive
+from support.server import WITHOUT_UVLOOP
 from support.waiting import wait_until
 
 from .conftest import Portico, Start, read_body
 from .test_gevent import reset, status_of, upload
 
 APPLICATION = """
-import asyncio, contextvars, ctypes, os, time
+import asyncio, contextvars, ctypes, os, threading, time
+told = []
 mark = contextvars.ContextVar("mark", default="none")
 counted = []
 async def count():
@@ -57,6 +59,8 @@ def application(environ, start_response):
         except RuntimeError:
             return respond(start_response, b"hidden" if asyncio.get_event_loop() is loop else b"another")
         return respond(start_response, b"shown")
+    if path == "kind":
+        return respond(start_response, type(loop).__module__.encode())
     if path == "runs":
         return respond(start_response, str(asyncio.run(gather())).encode())
     if path == "task":
@@ -90,6 +94,15 @@ def application(environ, start_response):
         end = time.monotonic() + 60
         while time.monotonic() < end:
             pass
+    if path == "waits-for-its-end":
+        left = threading.Event()
+        def tell():
+            told.append(threading.current_thread().name)
+            left.set()
+        environ["portico.on_disconnect"](tell)
+        told.insert(0, str(left.wait(20)))
+    if path == "told":
+        return respond(start_response, " ".join(told).encode())
     if path == "blocks-the-loop":
         ctypes.CDLL(None).sleep(600)
     if path == "pid":
@@ -100,17 +113,24 @@ def application(environ, start_response):
 """
 
 loops = pytest.mark.parametrize("worker", ["asyncio", "tornado"])
+also_uvloop = pytest.mark.parametrize("worker", ["asyncio", "tornado", "uvloop"])
 
 
 def begin(start: Start, worker: str, *options: str, source: str = APPLICATION) -> Portico:
-    portico = start(source, "-w", "1", "--worker", worker, *options)
+    """Start one, with uvloop's loop for asyncio if `worker` is that."""
+    environment = {} if worker == "uvloop" else {"PYTHONPATH": str(WITHOUT_UVLOOP)}
+    if worker == "uvloop":
+        pytest.importorskip(worker)
+        worker = "asyncio"
+    portico = start(source, "-w", "1", "--worker", worker, *options, environment=environment)
     portico.wait_ready()
     return portico
 
 
-@loops
+@also_uvloop
 def test_the_loop_runs_for_the_application_and_is_hidden_from_its_calls(start: Start, worker: str) -> None:
     portico = begin(start, worker)
+    assert portico.get("/kind") == ("uvloop" if worker == "uvloop" else "asyncio.unix_events")
     assert portico.get("/running") == "hidden"
     before = int(portico.get("/counted"))
     wait_until(lambda: int(portico.get("/counted")) > before + 5, what="the task of the import")
@@ -141,7 +161,7 @@ def test_the_loop_has_its_turn_however_many_requests_wait(start: Start, worker: 
     assert int(portico.get("/counted")) - before > seconds * 10
 
 
-@loops
+@also_uvloop
 def test_a_call_may_run_a_loop_of_its_own(start: Start, worker: str) -> None:
     portico = begin(start, worker)
     for _ in range(3):
@@ -169,7 +189,7 @@ def test_bodies_have_come_before_the_call(start: Start, worker: str) -> None:
         assert [read_body(client) for client in clients] == ["200000 200000"] * 30
 
 
-@loops
+@also_uvloop
 @pytest.mark.parametrize("path", ["/blocks/90", "/big/9000000", "/write/90"])
 def test_a_slow_reader_holds_up_nobody(start: Start, worker: str, path: str) -> None:
     portico = begin(start, worker, "--response-memory", "64k", "--response-spool", "64k")
@@ -200,7 +220,7 @@ def test_an_exception_is_a_500_and_the_loop_goes_on(start: Start, worker: str) -
     assert portico.get("/running") == "hidden"
 
 
-@loops
+@also_uvloop
 def test_request_timeout_ends_a_call_that_computes(start: Start, worker: str) -> None:
     portico = begin(start, worker, "--timeout", "1")
     pid = portico.get("/pid")
@@ -261,6 +281,34 @@ def test_a_loop_that_the_application_stops_goes_on(start: Start, worker: str) ->
 
 
 @loops
+def test_what_fails_before_the_first_call_leaves_room_for_it(start: Start, worker: str) -> None:
+    """The bridge asks for the frames below its calls when it makes room for one; at first in vain."""
+    fails_once = """
+import sys
+usual = sys._getframe
+def fail_once(depth):
+    sys._getframe = usual
+    return None
+sys._getframe = fail_once
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"fine"]
+"""
+    portico = begin(start, worker, "--greenlets", "1", source=fails_once)
+    with portico.ask() as first:
+        portico.wait_for("has no attribute 'f_back'")
+        assert portico.get() == "fine"
+        assert read_body(first) == "fine"
+
+
+@loops
+def test_a_callback_tells_a_call_that_holds_the_loop(start: Start, worker: str) -> None:
+    portico = begin(start, worker)
+    portico.ask("/waits-for-its-end").close()
+    assert portico.get("/told") == "True portico-leave"
+
+
+@loops
 def test_a_reload_replaces_the_worker(start: Start, worker: str) -> None:
     portico = begin(start, worker)
     pid = portico.get("/pid")
@@ -290,7 +338,8 @@ def test_without_what_it_needs_a_sentence_says_what_to_install(
 
 
 NATIVE = """
-import asyncio, os
+import asyncio, gc, os, sys, time
+from portico.event_loops.greenlets import Greenlets
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 from tornado.websocket import WebSocketHandler
 closed = []
@@ -305,6 +354,18 @@ class Sleeps(RequestHandler):
     async def get(self):
         await asyncio.sleep(float(self.get_argument("for")))
         self.write("slept")
+class LateWithItsLoop(RequestHandler):
+    async def get(self):
+        await asyncio.sleep(0)
+        # Meanwhile it is late, and the loop is summoned.
+        time.sleep(3)
+        await asyncio.sleep(0)
+        # In the turn in which the loop finds that, and just before.
+        self.finish("late")
+        asyncio.get_running_loop().call_later(0.1, tell_greenlets)
+def tell_greenlets():
+    loop, = (one for one in gc.get_objects() if isinstance(one, Greenlets))
+    print(f"{loop._made} made, {len(loop._idle)} idle", file=sys.stderr, flush=True)
 class Fails(RequestHandler):
     async def get(self):
         await asyncio.sleep(0)
@@ -330,6 +391,31 @@ class Takes(RequestHandler):
         self.blocks += 1
     def post(self):
         self.write(f"{self.count} {self.blocks > 1}")
+@stream_request_body
+class Echoes(RequestHandler):
+    async def prepare(self):
+        self.write(b"begins ")
+        await self.flush()
+    async def data_received(self, chunk):
+        self.write(chunk)
+        await self.flush()
+    def post(self):
+        self.finish(b" ends")
+@stream_request_body
+class Refuses(RequestHandler):
+    async def prepare(self):
+        self.set_status(403)
+        self.finish("refused")
+    def data_received(self, chunk):
+        closed.append("received")
+class Leaves(RequestHandler):
+    async def get(self):
+        self.write("begins")
+        await self.flush()
+        await asyncio.sleep(60)
+    def on_connection_close(self):
+        asyncio.get_running_loop()
+        closed.append("left")
 class Socket(WebSocketHandler):
     def open(self):
         pass
@@ -339,6 +425,8 @@ class Closed(RequestHandler):
 application = Application([
     ("/", Main), ("/sleeps", Sleeps), ("/fails", Fails), ("/breaks", Breaks), ("/streams", Streams),
     ("/takes", Takes), ("/socket", Socket), ("/closed", Closed),
+    ("/late-with-its-loop", LateWithItsLoop),
+    ("/echoes", Echoes), ("/refuses", Refuses), ("/leaves", Leaves),
 ])
 """
 
@@ -393,6 +481,15 @@ def test_a_handler_that_is_late_is_ended(native: Portico) -> None:
     assert native.get() == "fine"
 
 
+def test_a_handler_that_ends_as_its_call_is_ended_wakes_nobody(start: Start) -> None:
+    native = begin(start, "tornado", "--timeout", "1", "--timeout-grace", "20", source=NATIVE)
+    with native.ask("/late-with-its-loop") as connection:
+        assert status_of(connection) == 504
+    native.wait_for("idle")
+    assert "1 made, 1 idle" in native.log()
+    assert "was ended by RequestTimeout" in native.log()
+
+
 def test_handlers_stream_as_far_as_their_clients_take_it(native: Portico) -> None:
     with native.ask("/streams") as connection:
         assert native.get("/closed") == ""
@@ -404,6 +501,21 @@ def test_handlers_stream_as_far_as_their_clients_take_it(native: Portico) -> Non
 
 def test_handlers_take_bodies_block_by_block(native: Portico) -> None:
     assert post(native, "/takes", b"x" * 1_000_000) == "1000000 True"
+
+
+def test_handlers_send_before_they_have_all_of_a_body(native: Portico) -> None:
+    assert post(native, "/echoes", b"x" * 1_000_000).count("x") == 1_000_000
+    assert post(native, "/refuses", b"x" * 1_000_000) == "refused"
+    assert native.get("/closed") == ""
+
+
+@pytest.mark.parametrize("by", ["the client", "the deadline"])
+def test_handlers_hear_of_the_end_of_their_call(native: Portico, by: str) -> None:
+    with native.ask("/leaves") as connection:
+        assert status_of(connection) == 200
+        if by == "the deadline":
+            read_body(connection)
+    wait_until(lambda: native.get("/closed") == "left", what="the handler to hear of it")
 
 
 def test_web_sockets_of_tornado_are_not_there(native: Portico) -> None:

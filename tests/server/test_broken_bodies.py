@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from support.raw_client import chunked, request_bytes
 from support.server import Server
+from support.ways import CALLS_FOLLOW
 
 STREAMED = b"x" * 4000
 """More than is kept before the call."""
@@ -27,7 +28,8 @@ def streaming() -> Iterator[Server]:
     with Server(options=[*options, "--log-level", "debug"]) as running:
         yield running
     assert "Traceback" not in running.final_log
-    assert "could not read the request body" in running.final_log
+    # Where bodies come before the call nothing was called for this one.
+    assert ("could not read the request body" in running.final_log) is not CALLS_FOLLOW
 
 
 @pytest.mark.parametrize(

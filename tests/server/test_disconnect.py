@@ -12,6 +12,7 @@ import pytest
 from support.raw_client import Connection, request_bytes
 from support.server import Server
 from support.waiting import wait_until
+from support.ways import bodies_in_calls
 
 LEAVE = {"reset": Connection.reset, "close": Connection.close, "half-close": Connection.half_close}
 leaving = pytest.mark.parametrize("leave", LEAVE.values(), ids=LEAVE)
@@ -79,6 +80,7 @@ def test_a_callback_belongs_to_its_own_request(server: Server, key: str, before:
     assert server.recorder.wait_for(key, "responds") == ["inside", "called 0", "responds"]
 
 
+@bodies_in_calls
 def test_a_callback_is_called_while_a_streamed_body_is_read(key: str) -> None:
     """The client leaves in the middle of a body that the application waits for."""
     options = ["--body-memory", "1K", "--body-spool", "10K"]

@@ -15,7 +15,6 @@ from apps.patient import BLOCK_BYTES
 from support.raw_client import Connection, request_bytes
 from support.server import Server
 from support.waiting import wait_until
-from support.ways import not_for
 
 SPACE_BYTES = 256 << 10
 OPTIONS = ["--body-memory", "20K", "--response-memory", "20K"]
@@ -54,9 +53,7 @@ def small_file_system(folder: Path) -> Iterator[Server]:
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("NOT TESTED: a full disk, since only root can mount a small file system")
     try:
-        with Server(
-            "apps.patient:application", options=OPTIONS, environment={"TMPDIR": str(folder)}
-        ) as running:
+        with spooling_in(folder) as running:
             yield running
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -99,7 +96,6 @@ def test_a_body_without_space_is_507_and_others_are_served(little_space: Server,
     assert little_space.error_log.text().count("temporary file") == 1
 
 
-@not_for("gevent", reason="bounded as well, at 14 MB, for a response of ten times the length, too")
 def test_a_response_without_space_waits_for_its_reader(little_space: Server, key: str) -> None:
     """Nothing of it is lost, and memory does not take what the disk cannot."""
     count = 640

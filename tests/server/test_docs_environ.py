@@ -20,6 +20,7 @@ from portico.middleware import Profile, ProxyFix, RequestID, ServerTiming
 from support.gateway import GatewayConnection, Variables
 from support.gateway_server import GatewayServer, read_response, request, running_gateway_server
 from support.raw_client import request_bytes
+from support.ways import CALLS_FOLLOW, KEYS_OF_LOOP, LOOPS
 
 PAGE = (Path(__file__).parents[2] / "docs/environ.md").read_text("utf-8")
 PROTOCOLS = ("http", "uwsgi", "fastcgi", "scgi")
@@ -32,10 +33,13 @@ NOT_CALLED_BY_THEIR_NAME = {
     "file of bytes": {"Input"},
     "file of text": {"ErrorStream"},
     "class": {"type"},
+    "event loop": {"_UnixSelectorEventLoop", "Loop"},
     "callable": {"Disconnected", "OnDisconnect", "Draining", "ExtendDeadline"},
 }
 """Types that the page says in words."""
 ON_TCP = {"REMOTE_PORT"}
+NOT_OF_THE_WAY = {"HTTP_TRANSFER_ENCODING", "werkzeug.socket", "gunicorn.socket"} if CALLS_FOLLOW else set()
+"""What the page says of the way that the tests are run for."""
 SAID_AT_LEAST = {"scgi": {"CONTENT_LENGTH"}}
 """Keys that every request of a protocol has besides."""
 
@@ -130,13 +134,13 @@ over_each_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_request_has_the_keys_that_the_page_promises_and_no_others(
     listening: Listening, protocol: str
 ) -> None:
-    expected = set(ALWAYS) | ON_TCP | SAID_AT_LEAST.get(protocol, set())
+    expected = set(ALWAYS) | KEYS_OF_LOOP | ON_TCP | SAID_AT_LEAST.get(protocol, set())
     assert set(listening.entries(protocol, least(protocol))) == expected
 
 
 def test_a_request_on_a_unix_socket_has_them_as_well(listening: Listening) -> None:
     entries = listening.entries("unix", least("http"))
-    assert set(entries) == set(ALWAYS) | {"portico.peer"}
+    assert set(entries) == set(ALWAYS) | KEYS_OF_LOOP | {"portico.peer"}
     assert entries["portico.peer"]["type"] == "tuple"
     named = [entries[key]["value"] for key in ("REMOTE_ADDR", "SERVER_NAME", "SERVER_PORT")]
     assert named == ["", "localhost", "80"]
@@ -150,7 +154,7 @@ def test_a_request_that_says_much_has_no_key_that_the_page_does_not_know(
     entries = listening.entries(protocol, much(protocol))
     assert set(entries) - set(KEYS) == {"HTTP_X_SENT"} | forwarded
     expected = {"CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_HOST", "HTTP_COOKIE", "HTTPS"}
-    assert set(entries) & set(SOMETIMES) - ON_TCP == expected
+    assert set(entries) & set(SOMETIMES) - ON_TCP - KEYS_OF_LOOP == expected
     assert entries["wsgi.url_scheme"]["value"] == "https"
 
 
@@ -208,11 +212,32 @@ ABSENT = {
 """One that has it not; for all others the least request has it not."""
 
 
-@pytest.mark.parametrize("key", SOMETIMES)
+@pytest.mark.parametrize("key", CONDITIONS)
 def test_key_is_there_when_the_page_says_so(listening: Listening, key: str) -> None:
+    if key in NOT_OF_THE_WAY:
+        assert "Not with `asyncio` and `tornado`" in "".join(SOMETIMES[key])
+        assert key not in listening.entries(*CONDITIONS[key])
+        return
     entry = listening.entries(*CONDITIONS[key])[key]
     assert entry["type"] == SOMETIMES[key][1]
-    assert key not in listening.entries(*ABSENT.get(key, ("http", least("http"))))
+    if key != "CONTENT_LENGTH" or not CALLS_FOLLOW:
+        assert key not in listening.entries(*ABSENT.get(key, ("http", least("http"))))
+
+
+def test_there_is_a_condition_for_each_key_but_that_of_loops() -> None:
+    assert set(CONDITIONS) == set(SOMETIMES) - {"portico.loop"}
+
+
+@pytest.mark.parametrize("way", LOOPS)
+def test_the_loop_is_there_when_the_page_says_so(way: str) -> None:
+    pytest.importorskip(way)
+    with running_gateway_server(
+        *("--worker", way), listeners={}, application="apps.conformance:application", is_strict=False
+    ) as gateway:
+        entries = Listening(gateway, "").entries("http", least("http"))
+    assert set(entries) == set(ALWAYS) | ON_TCP | {"portico.loop"}
+    assert entries["portico.loop"]["type"] in NOT_CALLED_BY_THEIR_NAME["event loop"]
+    assert f"`{way}`" in SOMETIMES["portico.loop"][3]
 
 
 def test_repeated_headers_are_joined_as_the_page_says(listening: Listening) -> None:
@@ -226,7 +251,7 @@ def test_headers_that_the_page_excludes_are_not_there(listening: Listening) -> N
     headers = ["Proxy: evil.example", "X_Real: 1", "Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1"]
     data = request_bytes("/environ", headers=headers)
     entries = listening.entries("http", data, source="127.0.0.2")
-    assert set(entries) == set(ALWAYS) | ON_TCP | {"HTTP_HOST"}
+    assert set(entries) == set(ALWAYS) | KEYS_OF_LOOP | ON_TCP | {"HTTP_HOST"}
     assert entries["REMOTE_ADDR"]["value"] == "127.0.0.2"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 from support.raw_client import Connection, Response, chunked, request_bytes
 from support.server import Server
+from support.ways import bodies_in_calls
 
 OPTIONS = ["--body-memory", "1K", "--body-spool", "4K", "--health-path", "/up"]
 FIRST = b"x" * 8000
@@ -106,6 +107,7 @@ def test_the_next_response_is_right_or_there_is_none(
         is_kept(streaming, upload, later_us, pipelined=pipelined)
 
 
+@bodies_in_calls
 @pytest.mark.parametrize("pipelined", [False, True], ids=["alone", "pipelined"])
 def test_what_waits_for_an_application_that_does_not_read(
     streaming: Server, key: str, pipelined: bool
@@ -129,6 +131,7 @@ def test_what_waits_for_an_application_that_does_not_read(
     assert kept[False]
 
 
+@bodies_in_calls
 @pytest.mark.parametrize("upload", UPLOADS.values(), ids=UPLOADS)
 def test_a_body_whose_rest_comes_after_the_response_costs_the_connection(
     streaming: Server, upload: SplitUpload

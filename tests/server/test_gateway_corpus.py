@@ -34,6 +34,7 @@ from support.gateway_server import (
     running_gateway_server,
 )
 from support.raw_client import Response
+from support.ways import KEYS_OF_LOOP
 
 ALL = {
     (protocol, folder): cases(protocol, folder)
@@ -114,7 +115,7 @@ def expect_environ(
     assert {key: types.get(key) for key in SERVER_TYPES if key != "wsgi.errors"} == {
         key: value for key, value in SERVER_TYPES.items() if key != "wsgi.errors"
     }
-    assert set(types) == {*SERVER_TYPES, *PORTICO_KEYS}
+    assert set(types) == {*SERVER_TYPES, *PORTICO_KEYS, *KEYS_OF_LOOP}
 
 
 # -- what is valid

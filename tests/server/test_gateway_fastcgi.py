@@ -38,6 +38,7 @@ from support.gateway import (
 from support.gateway_server import GatewayServer, running_gateway_server
 from support.memory import bounded_memory
 from support.raw_client import Closed, Response
+from support.ways import bodies_in_calls
 
 MEBIBYTE = 1 << 20
 CROWD = 100_000
@@ -338,6 +339,7 @@ def test_a_body_of_another_length_is_rejected(
     assert gateway.server.recorder.events(key) == []
 
 
+@bodies_in_calls
 @pytest.mark.parametrize("size", [-1, 1], ids=["shorter", "longer"])
 def test_a_streamed_body_of_another_length_raises_where_it_is_read(key: str, size: int) -> None:
     """The application already reads: it must not take what it got for all of it."""

@@ -16,6 +16,7 @@ from apps.files_in import results
 from support.gateway_server import LISTENERS, running_gateway_server
 from support.raw_client import chunked, request_bytes
 from support.server import Server
+from support.ways import bodies_in_calls
 
 Calls = list[list[Any]]
 
@@ -129,6 +130,7 @@ def test_a_request_without_a_body_has_an_empty_file(files: Server) -> None:
     assert json.loads(response.body) == results(io.BytesIO(), calls)
 
 
+@bodies_in_calls
 def test_a_streamed_body_says_that_it_cannot_seek(files: Server) -> None:
     calls: Calls = [
         ["seekable"],

@@ -11,6 +11,7 @@ from support.gateway_server import LISTENERS, running_gateway_server
 from support.raw_client import Closed, request_bytes
 from support.server import Server
 from support.waiting import wait_until
+from support.ways import bodies_in_calls
 
 ENVIRONMENT = {
     **{"PORTICO_BODY_MEMORY": "16K", "PORTICO_BODY_SPOOL": "64K"},
@@ -33,7 +34,13 @@ def post_head(target: str) -> bytes:
     return request_bytes(target, "POST", headers=[f"Content-Length: {BODY_BYTES}"])
 
 
-@pytest.mark.parametrize("sent", [200_000, BODY_BYTES], ids=["half a body", "a body"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(200_000, id="half a body", marks=bodies_in_calls),
+        pytest.param(BODY_BYTES, id="a body"),
+    ],
+)
 @pytest.mark.parametrize("read", [0, 100_000], ids=["unread", "read in part"])
 def test_kept_environs_hold_no_connection(keeping: Server, sent: int, read: int) -> None:
     with keeping.connect() as connection:
@@ -130,6 +137,7 @@ def test_a_sent_block_is_gone_before_its_thread_has_another_call(key: str) -> No
         server.recorder.wait_for(key, "gone")
 
 
+@bodies_in_calls
 def test_a_thread_that_reads_does_not_outlive_the_call(keeping: Server, key: str) -> None:
     with keeping.connect() as connection:
         assert connection.request("/plain").body == b"plain"

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 from support.server import Server
+from support.ways import beside_each_other, calls_at_a_time
 
 LIMIT = 4
 
@@ -16,7 +17,7 @@ def test_one_request_too_many_gets_503_at_once(key: str, threads: int) -> None:
         clients = [stack.enter_context(server.connect()) for _ in range(LIMIT)]
         for number, client in enumerate(clients):
             client.ask(f"/waits?key={key}")
-            if number < threads:
+            if number < calls_at_a_time(threads):
                 server.recorder.wait_for(key, "inside", count=number + 1)
         # Idle connections are no requests: ten more of them change nothing.
         idle = [stack.enter_context(server.connect()) for _ in range(10)]
@@ -31,6 +32,7 @@ def test_one_request_too_many_gets_503_at_once(key: str, threads: int) -> None:
         assert all(connection.request("/function").body == b"function" for connection in idle)
 
 
+@beside_each_other
 def test_a_request_is_in_flight_until_the_end_of_its_response(key: str) -> None:
     """Whatever its call still does: who has all of a response may ask again, here and elsewhere."""
     server = Server("apps.telling:application", options=["--max-in-flight", "1"], threads=2)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.raw_client import chunked, request_bytes
-from support.server import Server
+from support.server import WORKER, Server
 from support.waiting import wait_until
 
 DEPTH = 16
@@ -154,7 +154,8 @@ def test_the_next_request_in_the_buffer_wakes_nobody(tmp_path: Path) -> None:
     assert calls["recvfrom"] >= ROUNDS, calls
     # The watchdog's pauses are its own.
     spent = sum(calls.get(name, 0) for name in ("sendto", "sendmsg", "recvfrom", "write", "epoll_wait"))
-    assert spent / (ROUNDS * DEPTH) < 1, calls
+    # A loop has its turn after a millisecond, in which strace lets hardly more than one response be.
+    assert spent / (ROUNDS * DEPTH) < (1 if WORKER == "threads" else 2), calls
 
 
 def test_a_response_does_not_wait_for_the_next_call(server: Server, key: str) -> None:

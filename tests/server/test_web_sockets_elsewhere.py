@@ -20,6 +20,7 @@ from support.held import expect_let_go, held
 from support.reverse_proxies import ForegroundProgram, find_program
 from support.server import TESTS, Server, free_port
 from support.waiting import wait_until
+from support.ways import LOOPS, not_for
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 from websockets.sync.client import ClientConnection, connect
 
@@ -51,6 +52,7 @@ http {
     }
 }
 """
+offered = not_for(*LOOPS, reason="web sockets are not offered: each would hold all calls")
 PAGE = TESTS.parent / "docs/web-sockets.md"
 
 
@@ -73,6 +75,7 @@ def converse_with(port: int, path: str = "/echo") -> None:
         converse(client)
 
 
+@offered
 def test_through_the_router_to_a_pool(tmp_path: Path) -> None:
     (tmp_path / "portico.toml").write_text(POOL)
     # Its sockets are there.
@@ -87,6 +90,7 @@ def test_through_the_router_to_a_pool(tmp_path: Path) -> None:
         server.access_log.wait_for(r"GET /chat/echo HTTP/1\.1\" 101")
 
 
+@offered
 def test_behind_nginx_as_the_page_says(tmp_path: Path) -> None:
     program = find_program("nginx", what="web sockets behind nginx")
     in_http, in_server = re.findall(r"```nginx\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
@@ -136,6 +140,7 @@ def test_simple_server() -> None:
         serving.join(PATIENCE_S)
 
 
+@offered
 def test_portico_dev() -> None:
     port = free_port()
     command = [

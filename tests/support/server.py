@@ -22,6 +22,8 @@ from support.recorder_client import RecorderClient
 from support.waiting import wait_until
 
 TESTS = Path(__file__).resolve().parent.parent
+WITHOUT_UVLOOP = TESTS / "support/without_uvloop"
+"""In the path of servers that are to have asyncio's own loop."""
 WORKER = os.environ.get("PORTICO_WORKER", "threads")
 """The way to execute that the tests are run for."""
 CALLS_AT_A_TIME = "--threads" if WORKER == "threads" else "--greenlets"
@@ -116,7 +118,12 @@ class Server:
             options=options,
         )
         self._environment = {**os.environ, "RECORDER_FOLDER": str(self.folder), **(environment or {})}
-        python_path = [str(TESTS), *filter(None, [self._environment.get("PYTHONPATH")])]
+        has_loop = not {"asyncio", "tornado"}.isdisjoint([WORKER, *options])
+        python_path = [
+            str(TESTS),
+            *([str(WITHOUT_UVLOOP)] if has_loop else []),
+            *filter(None, [self._environment.get("PYTHONPATH")]),
+        ]
         self._environment["PYTHONPATH"] = os.pathsep.join(python_path)
         self._standard_output = standard_output
         self._process: subprocess.Popen[bytes] | None = None

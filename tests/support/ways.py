@@ -14,12 +14,25 @@ def not_for(*ways: str, reason: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(WORKER in ways, reason=f"{WORKER}: {reason}")
 
 
-BODIES_FIRST = ("asyncio", "tornado")
-"""Where nothing is streamed to the application."""
+LOOPS = ("asyncio", "tornado")
+"""Those whose calls follow each other on the thread of a loop; so nothing is streamed to the application."""
+CALLS_FOLLOW = WORKER in LOOPS
+"""Whether the tests are run for one of these."""
+KEYS_OF_LOOP = {"portico.loop"} if CALLS_FOLLOW else set()
+"""What environ has besides there."""
+beside_each_other = not_for(*LOOPS, reason="calls follow each other")
+"""Marks what needs a call while another one waits in the application."""
+bodies_in_calls = not_for(*LOOPS, reason="bodies have come before the call")
+"""Marks what is about a body that a call waits for."""
 WAYS = ("threads", "gevent", "asyncio", "tornado")
 THREADS = 4
 """Of the way that has them."""
 _NEEDED = {"gevent": "gevent", "tornado": "tornado"}
+
+
+def calls_at_a_time(threads: int) -> int:
+    """How many calls of a worker that is given so many threads, or greenlets, are in the application."""
+    return 1 if CALLS_FOLLOW else threads
 
 
 def serving(application: str, way: str, folder: Path, environment: dict[str, str], *options: str) -> Server:

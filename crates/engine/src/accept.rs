@@ -40,7 +40,7 @@ const BURST: usize = 16;
 const MAKES_ROOM: usize = 64;
 /// Pause after a connection was left to others.
 const LEAVE: Duration = Duration::from_millis(5);
-/// How often a connection is left to a worker with fewer: then that one does not come, for whatever reason.
+/// How often a connection is left to a worker with fewer, or an idle one: then none comes, for whatever reason.
 const LEAVE_AT_MOST: u32 = 10;
 /// Pause after an accept that failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -153,8 +153,8 @@ async fn accept_all(server: &Arc<Server>, listener: &Arc<Listener>, socket: &Own
 fn is_left(fairness: &mut Fairness, left: u32) -> bool {
     match fairness.claim() {
         Claim::Own => false,
-        Claim::OfFewer if left < LEAVE_AT_MOST => true,
-        Claim::OfFewer => {
+        Claim::OfFewer | Claim::OfAnIdle if left < LEAVE_AT_MOST => true,
+        Claim::OfFewer | Claim::OfAnIdle => {
             fairness.nobody_came();
             false
         }

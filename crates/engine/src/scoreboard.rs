@@ -864,6 +864,11 @@ impl SlotRef {
         since.chain((asks_since != 0).then_some(asks_since)).min().map_or(0, |since| now_ns.saturating_sub(since))
     }
 
+    /// Whether the thread of an event loop, if that has the calls, is in one of them just now, or about to be.
+    pub fn is_loop_away(&self) -> bool {
+        self.moment(self.cells().len()) == Moment::Blocked
+    }
+
     /// Notes that a thread beside those of the cells waits for the interpreter.
     pub fn asks_for_interpreter(&self) {
         self.seat().asks_since_ns.store(clock::monotonic_ns(), Relaxed);

@@ -41,8 +41,10 @@ impl Summons {
     /// Summons the thread.
     pub fn send(&self) {
         if !self.is_out.swap(true, SeqCst) {
-            // Since now it has something to do, whatever it does instead.
-            self.stay();
+            if !self.slot.is_loop_away() {
+                // Since now it has something to do, whatever it does instead.
+                self.stay();
+            }
             // Fails only where the counter is full: then it is readable.
             let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
         }
@@ -107,11 +109,13 @@ impl Wake for Waiting {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::scoreboard::Mapping;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     fn summons() -> Arc<Summons> {
         let slot = SlotRef::new(&Mapping::new(1).unwrap(), 0).unwrap();
+        slot.set_threads(4);
         Summons::new(slot, 4).unwrap()
     }
 
@@ -131,6 +135,23 @@ mod tests {
         assert!(!is_out(&summons));
         summons.send();
         assert!(is_out(&summons));
+    }
+
+    #[test]
+    fn it_has_been_away_since_it_went_whatever_comes_meanwhile() {
+        let summons = summons();
+        let away_ns = || summons.slot.waiting_ns(u64::MAX / 4);
+        summons.stay();
+        let (since, began_ms) = (away_ns(), clock::coarse_ms());
+        while clock::coarse_ms() < began_ms + 10 {
+            std::hint::spin_loop();
+        }
+        summons.send();
+        assert_eq!(away_ns(), since);
+        summons.follow();
+        assert!(away_ns() < since);
+        summons.leave();
+        assert_eq!(away_ns(), 0);
     }
 
     #[test]

@@ -65,17 +65,20 @@ class AsyncioLoop(Greenlets):
 
     def _make_loop(self) -> None:
         try:
-            from uvloop import new_event_loop
+            import uvloop
         except ImportError:
-            new_event_loop = self._asyncio.new_event_loop
-        self._loop: AbstractEventLoop = new_event_loop()
+            self._loop: AbstractEventLoop = self._asyncio.new_event_loop()
+        else:
+            self._loop = uvloop.new_event_loop()
         self._asyncio.set_event_loop(self._loop)
         self._pid = os.getpid()
 
     def run(self, calls: _core.EventLoop) -> None:
         """Have the application called until the server has ended, on the main thread."""
         self.calls = calls
-        self._main = self._greenlet.getcurrent()
+        self.current, self.give_up_thread = self._greenlet.getcurrent, self._leave_thread
+        self.begin = self._begin_now
+        self._main = self.current()
         loop = self.loop
         loop.add_reader(calls.fileno(), self._turn)
         loop.call_soon(self._turn)
@@ -96,43 +99,27 @@ class AsyncioLoop(Greenlets):
             self._asyncio.wait([loop.create_task(loop.shutdown_asyncgens())], timeout=_END_PATIENCE_S)
         )
 
-    def current(self) -> greenlet.greenlet:
-        """Return the greenlet that calls this."""
-        return self._greenlet.getcurrent()
-
-    def give_up_thread(self) -> None:
-        """Leave the thread to the loop, which runs again."""
-        self._main.switch()
-
-    def park(self, number: int) -> None:
-        """Give the thread up until the wait with this number is over, or something is thrown in."""
-        self.show_loop()
-        try:
-            super().park(number)
-        finally:
-            self.hide_loop()
-
-    def begin(self, what: Callable[[], object]) -> None:
-        """Have a new greenlet call `what` now."""
-        self._greenlet.greenlet(what, self._main).switch()
-
     def call_next(self, own: greenlet.greenlet) -> bool:
-        """Have the application called for the next request, with no loop that runs."""
-        self.hide_loop()
+        """Have the application called for the next request, with no loop that runs; it may run one."""
+        self._set_running(None)
         try:
             return super().call_next(own)
         finally:
             # A call may have run a loop of its own, as asyncio.run() does: after that the thread has none.
             self._asyncio.set_event_loop(self._loop)
-            self.show_loop()
+            self._set_running(self._loop)
 
-    def show_loop(self) -> None:
-        """Let the loop be the running one: what is called next may wait for it."""
+    def _leave_thread(self) -> None:
+        """Have the loop go on, as the one that runs."""
         self._set_running(self._loop)
+        try:
+            self._main.switch()
+        finally:
+            self._set_running(None)
 
-    def hide_loop(self) -> None:
-        """Let no loop be the running one: what is called next may run another, and waits for none."""
-        self._set_running(None)
+    def _begin_now(self, what: Callable[[], object]) -> None:
+        """Have a new greenlet call `what`."""
+        self._greenlet.greenlet(what, self._main).switch()
 
     def _turn(self) -> None:
         self.turn()

@@ -10,10 +10,6 @@ from portico.event_loops.greenlets import Greenlets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import greenlet
-
     from portico import _core
 
 # Of libev: readable.
@@ -62,10 +58,9 @@ class GeventLoop(Greenlets):
         import gevent
 
         self.calls = calls
-        self._gevent = gevent
-        self._main = gevent.getcurrent()
         hub = gevent.get_hub()
-        self.give_up_thread = hub.switch  # type: ignore[method-assign]
+        self.current, self.give_up_thread, self.begin = gevent.getcurrent, hub.switch, gevent.spawn
+        self._main = self.current()
         # Called before each wait for events, after all greenlets whose turn it was: also the application's.
         before_wait = hub.loop.prepare(priority=hub.loop.MINPRI)
         before_wait.start(calls.end_turn)
@@ -79,14 +74,6 @@ class GeventLoop(Greenlets):
             for watcher in (before_wait, summons):
                 watcher.stop()
                 watcher.close()
-
-    def current(self) -> greenlet.greenlet:
-        """Return the greenlet that calls this."""
-        return self._gevent.getcurrent()
-
-    def begin(self, what: Callable[[], object]) -> None:
-        """Have a greenlet of gevent's call `what` in the hub's next turn."""
-        self._gevent.spawn(what)
 
     def _turn(self) -> None:
         self.turn()

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 
 
 class Greenlets:
-    """The greenlets of one loop. Who has one sets `calls`, and calls `turn` where that summons it."""
+    """The greenlets of one loop, which sets what is declared here, and calls `turn` when it is summoned."""
 
     calls: _core.EventLoop
+    # Returns the greenlet that calls it.
+    current: Callable[[], greenlet.greenlet]
+    # Leaves the thread to others, until somebody switches to the calling greenlet or throws into it.
+    give_up_thread: Callable[[], object]
+    # Has a new greenlet call what it is given, now or soon.
+    begin: Callable[[Callable[[], object]], object]
     # Whether what `begin` is given has begun when that returns.
     begins_at_once = True
 
@@ -31,18 +37,6 @@ class Greenlets:
         self._made = 0
         # By the number of the wait.
         self._parked: dict[int, greenlet.greenlet] = {}
-
-    def current(self) -> greenlet.greenlet:
-        """Return the greenlet that calls this."""
-        raise NotImplementedError
-
-    def give_up_thread(self) -> None:
-        """Leave the thread to others, until somebody switches to the calling greenlet or throws into it."""
-        raise NotImplementedError
-
-    def begin(self, what: Callable[[], object]) -> None:
-        """Have a new greenlet call `what`, now or soon."""
-        raise NotImplementedError
 
     def call_next(self, own: greenlet.greenlet) -> bool:
         """Have the application called for the next request, in the calling greenlet."""

@@ -17,11 +17,11 @@ from tornado.web import HTTPError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future
+    from asyncio import AbstractEventLoop, Future, Handle
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from tornado.httputil import HTTPMessageDelegate, HTTPServerConnectionDelegate, ResponseStartLine
+    from tornado.httputil import HTTPServerConnectionDelegate, ResponseStartLine
 
     from portico.types import Environ, StartResponse
 
@@ -37,15 +37,9 @@ class TornadoApplication:
         self._application = application
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
-        connection = _Connection(environ)
-        environ["portico.on_disconnect"](connection.leave)
-        delegate = self._application.start_request(None, connection)
-        target = environ.get("RAW_URI") or environ["PATH_INFO"]
-        line = RequestStartLine(environ["REQUEST_METHOD"], target, environ["SERVER_PROTOCOL"])
-        connection.wait_for(delegate.headers_received, line, _headers(environ))
-        _hand_over_body(environ, delegate, connection)
-        connection.wait_for(delegate.finish)
-        return connection.respond(start_response)
+        connection = _Connection(environ, start_response)
+        environ["portico.on_disconnect"](connection.client_leaves)
+        return connection.exchange(self._application, environ)
 
 
 def _headers(environ: Environ) -> HTTPHeaders:
@@ -57,12 +51,6 @@ def _headers(environ: Environ) -> HTTPHeaders:
         if value := environ.get(name):
             headers.add(name.replace("_", "-").title(), value)
     return headers
-
-
-def _hand_over_body(environ: Environ, delegate: HTTPMessageDelegate, connection: _Connection) -> None:
-    read = environ["wsgi.input"].read
-    while block := read(_BLOCK_BYTES):
-        connection.wait_for(delegate.data_received, block)
 
 
 class _Client:
@@ -81,15 +69,18 @@ class _Connection(HTTPConnection):
     None for the end; each with a future that is done when the client has room for more.
     """
 
-    def __init__(self, environ: Environ) -> None:
+    def __init__(self, environ: Environ, start_response: StartResponse) -> None:
         self.context = _Client(environ)
+        self._start_response = start_response
         self.no_keep_alive = False
         self._loop: AbstractEventLoop = environ["portico.loop"]
         self._sent: deque[tuple[ResponseStartLine | None, Any, bytes | None, Future[None]] | None] = deque()
         self._taken: Future[None] | None = None
         self._waiting: greenlet.greenlet | None = None
+        self._switch: Handle | None = None
         self._on_close: Callable[[], None] | None = None
         self._has_left = False
+        self._is_over = False
 
     # As the handlers call it, while the loop runs.
 
@@ -122,8 +113,12 @@ class _Connection(HTTPConnection):
         """Say that the socket is not to be had."""
         raise HTTPError(501, _WEB_SOCKETS)
 
-    def leave(self) -> None:
-        """The client has left."""
+    def client_leaves(self) -> None:
+        """Have the handler told of it. Called on a thread that is not the loop's."""
+        self._loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
+        """Tell the handler that nobody takes its response any more."""
         if self._has_left:
             return
         self._has_left = True
@@ -151,51 +146,74 @@ class _Connection(HTTPConnection):
         """Have the call's greenlet go on, if it waits."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
-            self._loop.call_soon(waiting.switch)
+            self._switch = self._loop.call_soon(waiting.switch)
 
     # As the call's greenlet calls it, while the loop stands still.
 
-    def wait_for(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Call `function` with the loop running, and wait for what it returns, if it is awaitable."""
+    def exchange(self, application: HTTPServerConnectionDelegate, environ: Environ) -> Iterator[bytes]:
+        """Hand the request over, and yield what the handler sends, perhaps before it has all of a body."""
+        target = environ.get("RAW_URI") or environ["PATH_INFO"]
+        line = RequestStartLine(environ["REQUEST_METHOD"], target, environ["SERVER_PROTOCOL"])
+        read = environ["wsgi.input"].read
+        try:
+            delegate = application.start_request(None, self)
+            yield from self._sent_during(delegate.headers_received, line, _headers(environ))
+            while not self._is_over and (block := read(_BLOCK_BYTES)):
+                yield from self._sent_during(delegate.data_received, block)
+            if not self._is_over:
+                yield from self._sent_during(delegate.finish)
+            yield from self._sent_until(lambda: False)
+        finally:
+            if not self._is_over:
+                # In the middle: because nobody takes it, or the call has been ended.
+                self._loop.call_soon(self._leave)
+
+    def _sent_during(self, function: Callable[..., Any], *arguments: Any) -> Iterator[bytes]:
+        """Call `function` with the loop running, and yield what is sent until what it returns is done."""
         events._set_running_loop(self._loop)
         try:
             result = function(*arguments)
             future = None if result is None else ensure_future(result)
         finally:
             events._set_running_loop(None)
-        if future is not None:
-            future.add_done_callback(lambda done: self._go_on())
-            while not future.done():
-                self._wait()
+        if future is None:
+            yield from self._sent_until(lambda: True)
+            return
+        future.add_done_callback(lambda done: self._go_on())
+        yield from self._sent_until(future.done)
+        if future.done():
             future.result()
 
-    def respond(self, start_response: StartResponse) -> Iterator[bytes]:
-        """Yield what the handler sends."""
-        is_over = False
-        try:
-            while (sent := self._next()) is not None:
-                start_line, headers, chunk, self._taken = sent
-                if start_line is not None and start_line.code == _SWITCHING_PROTOCOLS:
-                    # Before it asks for the socket, which it does not get.
-                    start_response("501 Not Implemented", [("Content-Type", "text/plain; charset=utf-8")])
-                    yield f"501 Not Implemented: {_WEB_SOCKETS}\n".encode()
-                    return
-                if start_line is not None:
-                    start_response(f"{start_line.code} {start_line.reason}", list(headers.get_all()))
-                if chunk:
-                    yield chunk
-                if not self._taken.done():
-                    self._taken.set_result(None)
-            is_over = True
-        finally:
-            if not is_over:
-                # In the middle: because nobody takes it, or the call has been ended.
-                self.leave()
+    def _sent_until(self, is_enough: Callable[[], bool]) -> Iterator[bytes]:
+        """Yield what is sent, and what will be until that is true or the response ends."""
+        while not self._is_over:
+            if self._sent:
+                yield from self._take()
+            elif is_enough():
+                return
+            else:
+                self._wait()
 
-    def _next(self) -> Any:
-        while not self._sent:
-            self._wait()
-        return self._sent.popleft()
+    def _take(self) -> Iterator[bytes]:
+        """Yield what the handler has sent next."""
+        sent = self._sent.popleft()
+        if sent is None:
+            self._is_over = True
+            return
+        start_line, headers, chunk, self._taken = sent
+        if start_line is not None and start_line.code == _SWITCHING_PROTOCOLS:
+            # Before it asks for the socket, which it does not get.
+            self._start_response("501 Not Implemented", [("Content-Type", "text/plain; charset=utf-8")])
+            yield f"501 Not Implemented: {_WEB_SOCKETS}\n".encode()
+            self._is_over = True
+            self._loop.call_soon(self._leave)
+            return
+        if start_line is not None:
+            self._start_response(f"{start_line.code} {start_line.reason}", list(headers.get_all()))
+        if chunk:
+            yield chunk
+        if not self._taken.done():
+            self._taken.set_result(None)
 
     def _wait(self) -> None:
         """Let the loop run until there is something."""
@@ -207,6 +225,10 @@ class _Connection(HTTPConnection):
         finally:
             events._set_running_loop(None)
             self._waiting = None
+            if self._switch is not None:
+                # Where something was thrown in before that had its turn, the greenlet has other business.
+                self._switch.cancel()
+                self._switch = None
 
 
 def _fail(future: Future[None]) -> None:

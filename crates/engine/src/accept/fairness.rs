@@ -18,8 +18,8 @@ const STUCK_NS: u64 = 10_000_000;
 /// which may only have had no CPU for a moment. Each worker weighs all of them like this, so that never all leave it.
 const FULL_NS: u64 = 100_000_000;
 
-/// For how long nothing is left to workers with fewer connections after one of these has not come: it stands still, or is
-/// dead and nobody has noticed yet.
+/// For how long nothing is left to workers with fewer connections, or idle ones, after none of these has come: it stands
+/// still, or is dead and nobody has noticed yet.
 const ALONE_MS: u64 = 1000;
 
 /// Whose a connection is that waits.
@@ -31,6 +31,8 @@ pub enum Claim {
     OfFewer,
     /// That of any worker that can call: this one cannot.
     OfTheFree,
+    /// That of one that does nothing, if it comes for it: this one is in a call, which may be a long one.
+    OfAnIdle,
 }
 
 /// The workers that accept from the same sockets, as one of them sees the others.
@@ -53,8 +55,9 @@ impl Fairness {
     pub fn claim(&mut self) -> Claim {
         let now_ns = clock::monotonic_ns();
         let own = Stuck::of(&self.slot, now_ns);
-        // One that cannot call itself is not to take what a worker could have that has begun to accept just now.
-        self.look_around(own.ns() > 0);
+        let is_away = self.slot.is_loop_away();
+        // One that cannot call now is not to take what a worker could have that has just begun to accept.
+        self.look_around(own.ns() > 0 || is_away);
         // A dead one has no connections, and looks like the one with most room.
         self.others.retain(SlotRef::is_accepting);
         if self.others.is_empty() {
@@ -67,6 +70,11 @@ impl Fairness {
         }
         if clock::coarse_ms() < self.alone_until_ms {
             return Claim::Own;
+        }
+        // Unlike threads that are all in calls, a loop that is in one does not keep this from accepting.
+        let is_idle = |other: &SlotRef| !other.is_loop_away() && Stuck::of(other, now_ns).ns() == 0;
+        if is_away && self.others.iter().any(is_idle) {
+            return Claim::OfAnIdle;
         }
         let free = self.others.iter().filter(|other| Stuck::of(other, now_ns).ns() < STUCK_NS);
         match free.map(SlotRef::connections).min() {
@@ -81,7 +89,7 @@ impl Fairness {
         least.is_some_and(|least| self.slot.connections() > least)
     }
 
-    /// Notes that a connection was left to a worker with fewer, and it has not come for it.
+    /// Notes that a connection was left to a worker with fewer, or an idle one, and none has come for it.
     pub fn nobody_came(&mut self) {
         self.alone_until_ms = clock::coarse_ms() + ALONE_MS;
     }
