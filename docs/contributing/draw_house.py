@@ -170,7 +170,7 @@ def flow(widths: Sequence[float], room: float) -> Iterator[tuple[float, int]]:
 
 def width_of(name: str) -> float:
     """What a name takes with its margins."""
-    return round(len(name) * CHARACTER + 10, 1)
+    return round(len(name) * CHARACTER + 10)
 
 
 def draw_box(x: float, y: float, drawn: Box, room: float, panel: Panel) -> tuple[str, float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -44,7 +45,9 @@ def computes_in_the_hub():
         except BaseException:
             pass
 def keeps_the_lock():
-    ctypes.PyDLL(None).sleep(600)
+    mutex = ctypes.create_string_buffer(64)  # twice by one thread: no signal ends that wait
+    ctypes.PyDLL(None).pthread_mutex_lock(mutex)
+    ctypes.PyDLL(None).pthread_mutex_lock(mutex)
 def stands_at(number):
     release.wait() if number else gevent.sleep(600)
 def application(environ, start_response):
@@ -387,7 +390,8 @@ def test_where_all_stand_is_logged_when_the_hub_stands_still(start: Start, path:
             stack.enter_context(upload(portico, "/upload", 20)).sendall(b"0123456789")
         respond_within(portico)
         stack.enter_context(portico.ask(f"/{path}"))
-        portico.wait_for("; replacing the worker")
+        portico.wait_for("more calls have not ended within 1 s of RequestTimeout; replacing the worker")
+        assert portico.log().count("; replacing the worker") == 9
         # The hub's own thread, whatever keeps it.
         portico.wait_for(f" in {path.replace('-', '_')}")
         if path == "keeps-the-lock":

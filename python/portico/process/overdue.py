@@ -46,6 +46,8 @@ _LONGEST_TICK_S = 1.0
 _SHORTEST_TICK_S = 0.05
 # A stack is logged at these multiples of `slow_after`, and no more.
 _SLOW_MULTIPLES = (1, 2, 4)
+# Of the calls that are late at one time, as they all are where a loop stands still, so many are named.
+_MOST_SAID = 8
 # What the other calls of a worker get that is replaced, where one of them has no limit.
 _LONGEST_S = 86400.0
 
@@ -277,6 +279,11 @@ def _give_up(
     for call in overdue:
         worker.given_up[name_of(call)] = now_s
         worker.order_about(Respond, name_of(call))
+    if more := len(overdue[_MOST_SAID:]):
+        log.error(
+            f"{worker}: {more} more calls have not ended within {grace_s:g} s of RequestTimeout; {then}"
+        )
+    for call in overdue[:_MOST_SAID]:
         log.error(
             f"{worker}: {describe_call(call)} and has not ended within {grace_s:g} s of RequestTimeout; "
             f"{then}{describe_thread(worker.pid, call.thread_id)}{describe_calls(status)}"
