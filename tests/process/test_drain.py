@@ -138,10 +138,17 @@ def pipelined(load: Load) -> None:
 CLIENTS = {"kept": on_a_kept_connection, "new": on_a_new_connection, "pipelined": pipelined}
 
 
-@pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS.keys())
-def test_nothing_is_lost_while_a_stop_is_announced(start: Start, client: Callable[[Load], None]) -> None:
-    portico = start_shop(start, "-w", "2", "--drain-delay", "2s")
-    load = Load(portico, 4, client)
+@pytest.mark.parametrize(
+    ("client", "way"),
+    [
+        *((client, "threads") for client in CLIENTS),
+        # The thread that calls is another one than that which reads.
+        ("pipelined", "gevent"),
+    ],
+)
+def test_nothing_is_lost_while_a_stop_is_announced(start: Start, client: str, way: str) -> None:
+    portico = start_shop(start, "-w", "2", "--drain-delay", "2s", "--worker", way)
+    load = Load(portico, 4, CLIENTS[client])
     load.wait_for(200)
     announce(portico)
     load.wait_for(200)

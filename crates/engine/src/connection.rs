@@ -224,9 +224,10 @@ impl Connection {
         Ok(())
     }
 
-    /// A request is complete, and a response to it due.
-    pub fn submit(&self) {
+    /// A request is complete, and a response to it due. `has_more`: the client has sent more after it by now.
+    pub fn submit(&self, has_more: bool) {
         self.deadline.expect_nothing();
+        self.exchange.note_more(has_more);
         self.exchange.turn.submit();
     }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The next request on a connection, all of it there, while its turn has not come: whoever ends the response before it
 /// has it queued, without waking the connection's task. Dropped where no further request is responded to.
@@ -63,6 +64,8 @@ pub struct Exchange {
     pub outbound: Mutex<Outbound>,
     /// The request after it, while the turn is awaited.
     upcoming: Mutex<Option<Box<dyn Upcoming>>>,
+    /// Whether the client had sent more when the request was complete: who reads that may not have come to it.
+    has_more: AtomicBool,
     /// The upgrade that the application may make of it.
     upgrade: Mutex<Option<Arc<dyn Upgrade>>>,
 }
@@ -104,6 +107,16 @@ impl Exchange {
     /// The upgrade that the application may make.
     pub fn offered(&self) -> Option<Arc<dyn Upgrade>> {
         lock(&self.upgrade).clone()
+    }
+
+    /// Notes whether the client has sent more after the request.
+    pub fn note_more(&self, has_more: bool) {
+        self.has_more.store(has_more, Relaxed);
+    }
+
+    /// Whether the client has sent more after the request, as far as that was read.
+    pub fn has_more(&self) -> bool {
+        self.has_more.load(Relaxed) || self.has_upcoming()
     }
 
     /// Whether the next request's turn comes with the end of this response.

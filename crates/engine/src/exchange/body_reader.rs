@@ -105,6 +105,11 @@ impl BodyReader {
         (records, self.into_leftover(connection))
     }
 
+    /// Whether something came after the body's end.
+    pub fn has_leftover(&self) -> bool {
+        self.body.has_leftover()
+    }
+
     /// What came after the body's end.
     pub fn into_leftover(self, connection: &Connection) -> Option<Box<Inbound>> {
         let feed = self.body.into_feed()?;

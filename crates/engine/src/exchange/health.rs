@@ -26,7 +26,7 @@ pub fn respond(connection: &Arc<Connection>, inbound: &Inbound) -> bool {
     let (framing, is_head) = (inbound.response_framing, inbound.head.is_head);
     let response = ServerResponse { body: Some(body), keep_alive, ..ServerResponse::new(framing, status, is_head) };
     let (bytes, _) = response.encode(&resources.settings);
-    connection.submit();
+    connection.submit(false);
     let sent = connection.socket.send(&bytes, Then::More);
     let is_kept = keep_alive && sent.is_ok_and(|sent| sent == bytes.len());
     connection.end_response(is_kept);

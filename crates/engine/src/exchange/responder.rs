@@ -222,7 +222,7 @@ impl Responder {
         let request_complete = self.request_complete.as_ref().is_none_or(|complete| complete.load(Acquire));
         // The worker may have begun to drain during the call: this is the last moment to say so. A request that has been
         // read by now is not given up: the response to that will say it.
-        self.keep_alive &= self.connection.resources.keeps_connections() || self.connection.exchange.has_upcoming();
+        self.keep_alive &= self.connection.resources.keeps_connections() || self.connection.exchange.has_more();
         let plan = self.framing.plan(&ResponseProperties {
             version: self.version,
             is_head: self.is_head,

@@ -144,6 +144,11 @@ impl IncomingBody {
         }
     }
 
+    /// Whether something came after the body's end.
+    pub fn has_leftover(&self) -> bool {
+        self.feed.as_ref().is_some_and(|feed| feed.bytes().len() > self.used)
+    }
+
     /// The buffer, with what came after the body's end.
     pub fn into_feed(mut self) -> Option<Box<Inbound>> {
         self.forget_used();

@@ -57,7 +57,7 @@ pub async fn finish(connection: Arc<Connection>, end: End) {
         End::Gone => {}
         End::Rejected(response) => {
             if connection.exchange.turn.wait_idle().await {
-                connection.submit();
+                connection.submit(false);
                 Box::pin(response.send(&connection)).await;
                 connection.exchange.turn.end(false);
             }

@@ -90,7 +90,7 @@ pub async fn receive(
     }
     // An empty one that has no length looks the same whenever its end came.
     let body = if spool.is_empty() { Body::Empty } else { Body::Spooled(Box::new(spool)) };
-    queue(server, connection, request, body, None).await?;
+    queue(server, connection, request, body, reader.has_leftover(), None).await?;
     Ok(reader)
 }
 
@@ -108,7 +108,7 @@ async fn stream(
     let complete = Arc::new(AtomicBool::new(false));
     let rest = Rest::new(receiver, length, complete.clone());
     let body = Body::Streamed(Box::new(Stream { spooled, rest }));
-    queue(server, connection, request, body, None).await?;
+    queue(server, connection, request, body, false, None).await?;
     loop {
         let block = match reader.next(connection).await {
             Ok(Some(block)) => Ok(block),
@@ -135,18 +135,19 @@ async fn stream(
 }
 
 /// Waits for the response before this one (responses leave in the order of requests, RFC 9112 9.3.2),
-/// then queues the request.
+/// then queues the request. `has_more`: the client has sent more after it by now.
 pub async fn queue(
     server: &Server,
     connection: &Arc<Connection>,
     request: Box<Inbound>,
     body: Body,
+    has_more: bool,
     began_ms: Option<u64>,
 ) -> Result<(), End> {
     if !connection.exchange.turn.wait_idle().await {
         return Err(End::Closing);
     }
-    connection.submit();
+    connection.submit(has_more);
     let keep_alive = request.head.keep_alive;
     push(server, connection, request, body, keep_alive, began_ms);
     Ok(())

@@ -187,7 +187,7 @@ impl Life<'_> {
                 let start = inbound.bytes().len();
                 inbound.push(&body);
                 let body = if body.is_empty() { Body::Empty } else { Body::Buffered(start..start + body.len()) };
-                enqueue::queue(self.server, self.connection, inbound, body, Some(began_ms)).await?;
+                enqueue::queue(self.server, self.connection, inbound, body, false, Some(began_ms)).await?;
                 Ok(reader)
             }
             Ok(None) => Box::pin(enqueue::receive(self.server, self.connection, inbound, reader)).await,

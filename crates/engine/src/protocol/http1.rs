@@ -39,7 +39,7 @@ pub fn begin(server: &Arc<Server>, connection: Connection) {
         Ok(_) => {
             let read = read(&mut reader, &connection, &mut inbound, true);
             if is_short_life(server, &inbound, &read) {
-                connection.submit();
+                connection.submit(false);
                 return enqueue::push(server, &connection, inbound, Body::Empty, false, None);
             }
             first = Some(Box::new(read));
@@ -198,7 +198,7 @@ impl Life {
         let Step::Request { body: Some(body), .. } = step else { return Ok(Some(inbound)) };
         let keep_alive = inbound.head.keep_alive;
         let rest = enqueue::rest_of(&self.connection, &inbound, body.end);
-        self.connection.submit();
+        self.connection.submit(rest.is_some());
         enqueue::push(&self.server, &self.connection, inbound, whole(body), keep_alive, began_ms);
         if self.reader.next(keep_alive) { Ok(rest) } else { Err(End::Closing) }
     }

@@ -51,7 +51,7 @@ pub async fn pass_on(
     if !connection.exchange.turn.wait_idle().await {
         return Err(End::Closing);
     }
-    connection.submit();
+    connection.submit(false);
     // The end of the response before this one.
     sending::flush(connection);
     let arrived_ns = clock::monotonic_ns();

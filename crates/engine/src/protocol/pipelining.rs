@@ -66,7 +66,7 @@ impl Upcoming for Lent {
         let Step::Request { body: Some(body), .. } = step.clone() else { return };
         let keep_alive = inbound.head.keep_alive;
         let rest = enqueue::rest_of(&connection, &inbound, body.end);
-        connection.submit();
+        connection.submit(rest.is_some());
         match enqueue::try_push(&server, &connection, inbound, whole(body), keep_alive, began_ms) {
             Ok(()) if reader.next(keep_alive) => read_on(server, &connection, reader, rest, back),
             // The last one: `back` is dropped.

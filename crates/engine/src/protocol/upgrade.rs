@@ -38,7 +38,7 @@ pub async fn offer(
     }
     let early = enqueue::rest_of(connection, &inbound, head_bytes);
     let offered = Offered::new(connection);
-    connection.submit();
+    connection.submit(false);
     enqueue::push(server, connection, inbound, Body::Empty, true, began_ms);
     let link = tokio::select! {
         biased;
