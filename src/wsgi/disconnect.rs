@@ -2,8 +2,8 @@
 //!
 //! Both callables are used again from request to request, as `start_response` is, and know their request by the
 //! client that they share with the response. Callbacks run on the thread of the engine's disconnect watcher, which is
-//! attached to the interpreter only for them, or in tasks of a loop that runs while the application waits. None begins once the response's last bytes are about to leave: a client
-//! that has all it wanted goes away as a matter of course.
+//! attached to the interpreter only for them, or in tasks of a loop that runs while the application waits. None begins
+//! once the response's last bytes are about to leave: a client that has all it wanted goes away as a matter of course.
 
 use super::failure;
 use super::forked::end_child;

@@ -3,9 +3,10 @@
 //! Announced (an order that comes before the others where there is a `drain_delay`): health checks fail, responses have
 //! `Connection: close`, and everybody is served as before, those who come now too.
 //! Graceful (TERM, an order to drain, or the supervisor's death): stop accepting, take what already waits, respond to
-//! everything with `Connection: close`, leave within `graceful_timeout_s`. Quick (INT, QUIT, an order to quit): leave as soon as no
-//! call runs, at most `QUICK_MS` later. Upgrades that the application has made are closed so long before the time is up. A server that has nothing but connections that somebody else has accepted drains
-//! once they have ended. Runs as a task; never calls the application.
+//! everything with `Connection: close`, leave within `graceful_timeout_s`. Quick (INT, QUIT, an order to quit): leave as
+//! soon as no call runs, at most `QUICK_MS` later. Upgrades that the application has made are closed so long before the
+//! time is up. A server that has nothing but connections that somebody else has accepted drains once they have ended.
+//! Runs as a task; never calls the application.
 
 use crate::aborted_calls::abort_calls;
 use crate::accept::{Accepting, accept, listen, take_over};

@@ -1,9 +1,10 @@
 //! How long requests have taken, as histograms: one series for each application, method, route and class of status.
 //!
 //! A part of a worker's slot of the scoreboard, so all of it is atomics: the worker counts, its supervisor reads, also when
-//! the worker is no more. Any thread of the worker may count, but one after the other. A series is found by the hash of its key, and stays until the slot is cleared.
-//! There are only so many; what comes when all are taken is counted by its class of status alone. The series that are
-//! taken are the first ones, so that nobody has to look at the others, whose memory stays unallocated.
+//! the worker is no more. Any thread of the worker may count, but one after the other. A series is found by the hash of
+//! its key, and stays until the slot is cleared. There are only so many; what comes when all are taken is counted by its
+//! class of status alone. The series that are taken are the first ones, so that nobody has to look at the others, whose
+//! memory stays unallocated.
 
 use crate::call_times::CallTimes;
 use std::ops::Range;

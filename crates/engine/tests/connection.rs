@@ -51,7 +51,7 @@ fn a_response_that_closes_before_the_task_reads_on_ends_the_connection() {
     let runtime = runtime();
     let (connection, mut client) = connect(&runtime);
     connection.begin_task();
-    connection.submit();
+    connection.submit(false);
     connection.socket.send(b"response", Then::More).unwrap();
     connection.end_response(false);
 
@@ -73,7 +73,7 @@ fn a_request_that_comes_as_its_connection_is_found_idle_is_responded_to() {
         let (connection, mut client) = connect(&runtime());
         connection.begin_task();
         client.write_all(b"request").unwrap();
-        connection.submit();
+        connection.submit(false);
         connection.on_deadline(Late::Receiving(late));
         connection.socket.send(b"response", Then::More).unwrap();
         connection.end_response(false);
