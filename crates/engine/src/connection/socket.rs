@@ -19,10 +19,15 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+
+/// Reads that fill their buffer after which others have their turn: a client that sends faster than it is read would
+/// otherwise be read for milliseconds, and those who wait behind several such clients wait for the sum.
+const FULL_READS: u8 = 16;
 
 /// What follows a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +76,8 @@ pub struct Socket {
     /// Whether it is a Unix socket. Each read of the peer makes such a one writable anew, and who watches for that would
     /// wake for nothing after each message: so it is watched for only once something does not fit.
     is_unix: bool,
+    /// Reads that have filled their buffer since others had their turn.
+    full_reads: AtomicU8,
 }
 
 impl Socket {
@@ -95,7 +102,7 @@ impl Socket {
     }
 
     fn of_kind(fd: OwnedFd, is_unix: bool) -> Socket {
-        Socket { registration: OnceLock::new(), for_writes: OnceLock::new(), fd, is_unix }
+        Socket { registration: OnceLock::new(), for_writes: OnceLock::new(), fd, is_unix, full_reads: AtomicU8::new(0) }
     }
 
     /// Registers at the first wait; a second thread that comes meanwhile waits for the first, since the reactor takes
@@ -137,6 +144,11 @@ impl Socket {
     /// # Errors
     /// The connection is broken.
     pub async fn fill(&self, inbound: &mut Option<Box<Inbound>>, buffers: &Buffers) -> io::Result<usize> {
+        if self.full_reads.load(Relaxed) >= FULL_READS {
+            // Before a read and not after one: who gives up this wait loses no bytes.
+            self.full_reads.store(0, Relaxed);
+            tokio::task::yield_now().await;
+        }
         let registration = self.registration()?;
         loop {
             // One reader at a time, so none has to enter and leave a list of those who wait.
@@ -149,6 +161,8 @@ impl Socket {
                         // A short read means that the socket is empty: no extra read to find out (epoll(7),
                         // edge-triggered).
                         ready.clear_ready();
+                    } else {
+                        self.full_reads.fetch_add(1, Relaxed);
                     }
                     return Ok(received);
                 }
