@@ -8,16 +8,11 @@ use super::parking::{AsideTask, Parking, Waits};
 use super::thread::Introduction;
 use super::{Attached, Bridge, Parts};
 use portico_engine::access_log::record::Keeper;
-use portico_engine::clock;
 use portico_engine::lock::lock;
 use portico_engine::loop_thread::LoopThread;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-
-/// So long one task goes on with one call after the other; then the others have their turn.
-const SLICE_NS: u64 = 1_000_000;
 
 /// What the loop has.
 #[pyclass(frozen, module = "portico._core")]
@@ -28,7 +23,6 @@ pub struct EventLoop {
     parts: Arc<Parts>,
     /// Those that no call is in, the one that was used last at the end.
     seats: Mutex<Seats>,
-    slice_began_ns: AtomicU64,
 }
 
 struct Seats {
@@ -52,7 +46,7 @@ impl EventLoop {
         let parking = Arc::new(Parking::new(thread.summons.clone(), park, !settings.calls_follow_each_other()));
         ladder.park_at(parking.clone());
         let seats = Seats { free: Vec::new(), cells: (0..settings.most_calls()).rev().collect() };
-        EventLoop { thread, parking, ladder, parts, seats: Mutex::new(seats), slice_began_ns: AtomicU64::new(0) }
+        EventLoop { thread, parking, ladder, parts, seats: Mutex::new(seats) }
     }
 
     /// A seat for a call; none if all are taken.
@@ -85,7 +79,7 @@ impl EventLoop {
     /// The loop has come to it: returns the numbers of waits that are over, whether calls have had their time, and what is to
     /// be done in tasks of their own.
     fn begin_turn(&self) -> (Vec<u64>, bool, Vec<AsideTask>) {
-        self.slice_began_ns.store(clock::monotonic_ns(), Relaxed);
+        self.parking.begin_slice();
         let woken = self.thread.summons.follow();
         self.thread.handle_interrupts();
         (woken, self.ladder.has_late(), self.parking.take_asides())
@@ -105,7 +99,7 @@ impl EventLoop {
     /// Whether others are to have the thread now. Then the loop is summoned once more: nobody has looked whether there is
     /// more to do.
     fn is_turn_over(&self) -> bool {
-        let is_over = clock::monotonic_ns().saturating_sub(self.slice_began_ns.load(Relaxed)) > SLICE_NS;
+        let is_over = self.parking.is_slice_over();
         if is_over {
             self.summon();
         }

@@ -3,16 +3,20 @@
 //! call, and nothing that other threads touch lies on the stack, which is not there while the call is parked.
 
 use super::thread::attach;
+use portico_engine::clock;
 use portico_engine::lock::lock;
 use portico_engine::resources::{Resources, Waited};
 use portico_engine::summons::Summons;
 use pyo3::prelude::*;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
+
+/// So long one call, or one after the other, has the loop's thread; then the others have their turn.
+const SLICE_NS: u64 = 1_000_000;
 
 /// Where the calls of one event loop park.
 pub struct Parking {
@@ -22,6 +26,7 @@ pub struct Parking {
     /// Gives the thread up until the wait with the number that it is called with is over, or something is raised.
     park: Py<PyAny>,
     last_number: AtomicU64,
+    slice_began_ns: AtomicU64,
     /// Whether the loop goes on while the application waits, so that it may do something beside a call.
     takes_asides: bool,
     /// What is to be done on the loop's thread.
@@ -53,6 +58,7 @@ impl Parking {
             summons,
             park,
             last_number: AtomicU64::new(0),
+            slice_began_ns: AtomicU64::new(0),
             takes_asides,
             asides: Mutex::default(),
         }
@@ -61,6 +67,16 @@ impl Parking {
     /// Has the loop look at what there is to do.
     pub fn summon(&self) {
         self.summons.send();
+    }
+
+    /// The loop has come to the calls.
+    pub fn begin_slice(&self) {
+        self.slice_began_ns.store(clock::monotonic_ns(), Relaxed);
+    }
+
+    /// Whether others are to have the thread now.
+    pub fn is_slice_over(&self) -> bool {
+        clock::monotonic_ns().saturating_sub(self.slice_began_ns.load(Relaxed)) > SLICE_NS
     }
 
     /// Has `aside` done in a task of its own.
@@ -139,6 +155,18 @@ impl Waits {
         }
     }
 
+    /// Between two blocks of a response: lets others have the loop's thread, if they have waited for it, since a client that
+    /// takes blocks as fast as they are made never has the call wait. A thread of the crew's is taken from nobody.
+    ///
+    /// # Errors
+    /// What was thrown into the call meanwhile.
+    pub fn give_way(&self, py: Python<'_>) -> PyResult<()> {
+        match self.parking() {
+            Some(parking) if parking.is_slice_over() => parking.wait(py, Box::pin(next_turn())),
+            _ => Ok(()),
+        }
+    }
+
     /// Has `aside` done while the application may be in one of these calls, from a thread that no call is on: in a task of
     /// the loop's, or at once, where a call holds the loop or there is none.
     pub fn do_aside(&self, aside: impl Aside + 'static) {
@@ -167,4 +195,16 @@ where
     let waited = parking.wait(py, Box::pin(until));
     resources.slot.call_goes_on(cell);
     waited
+}
+
+/// Is over in the loop's next turn, which it asks for.
+fn next_turn() -> impl Future<Output = ()> + Send {
+    let mut has_waited = false;
+    poll_fn(move |context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
 }

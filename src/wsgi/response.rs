@@ -256,6 +256,7 @@ impl Sending<'_> {
             self.body_bytes = responder.body_bytes;
             lock(&self.exchange.response).responder = Some(responder);
             sent?;
+            self.call.waits.give_way(self.py)?;
         }
         end_child(self.py, &self.label, None);
         // Where nothing has come the length is known.

@@ -417,7 +417,8 @@ impl Write {
         sent.map_err(|unsent| match unsent {
             Unsent::Gone(error) => PyConnectionError::new_err(format!("the client is gone: {error}")),
             Unsent::Raised(error) => error,
-        })
+        })?;
+        self.call.waits.give_way(py)
     }
 }
 

@@ -1,4 +1,5 @@
-"""Bodies that come slowly and clients that read slowly, a thousand each: everybody else is served meanwhile.
+"""Bodies that come slowly, clients that read slowly, a thousand each, and responses that never have to wait:
+everybody else is served meanwhile.
 
 How fast is measured by `bench/beside.py`.
 """
@@ -32,6 +33,31 @@ def application(environ, start_response):
     body = b"d" * 1_000_000 if path == "download" else str(count).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
+"""
+# A response that is made for seconds and is never waited with, unless somebody has had enough of it.
+ENDLESS = """
+import time
+enough = []
+def blocks():
+    for _ in range(4000):
+        end = time.monotonic() + 0.001
+        while time.monotonic() < end:
+            pass
+        if enough:
+            break
+        yield b"." * 100
+    else:
+        yield b"nobody has said so"
+    yield b"enough"
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/enough":
+        enough.append(True)
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    if path == "/written":
+        for block in blocks():
+            write(block)
+    return blocks() if path == "/iterated" else [] if path == "/written" else [b"fine"]
 """
 STREAMED = ("--body-memory", "0", "--body-spool", "0", "--response-memory", "64k", "--response-spool", "64k")
 # Of each sort. Where calls wait in the application, there are as many of them.
@@ -124,4 +150,20 @@ def test_a_health_check_is_responded_to_beside_a_call_that_computes(start: Start
             computing.recv(1)
         computing.settimeout(20)
         assert read_body(computing) == "0"
+    portico.stop()
+
+
+@pytest.mark.parametrize("path", ["/iterated", "/written"])
+@pytest.mark.parametrize("way", ["threads", "gevent", "asyncio", "tornado"])
+def test_others_are_served_beside_a_response_that_never_waits_for_its_client(
+    start: Start, way: str, path: str
+) -> None:
+    portico = start(ENDLESS, "-w", "1", "--worker", way)
+    portico.wait_ready()
+    with portico.ask(path) as connection:
+        assert connection.recv(10)
+        assert portico.get("/enough") == "fine"
+        body = read_body(connection)
+        assert "enough" in body
+        assert "nobody" not in body
     portico.stop()

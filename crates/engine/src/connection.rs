@@ -37,6 +37,10 @@ use tokio::sync::Notify;
 /// A connection that has had its only response within this time is not asked what else its client has sent.
 const SHORT_LIFE_NS: u64 = 1_000_000;
 
+/// At most this much of one response is sent at a time, so that a large one does not keep the others waiting, however fast
+/// its client takes it.
+pub const PIECE_BYTES: usize = 1024 * 1024;
+
 /// A connection.
 pub struct Connection {
     /// The socket.
@@ -213,13 +217,17 @@ impl Connection {
     /// The connection is broken.
     pub async fn send_rest(&self, patience: &mut Patience, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let mut sent = self.socket.send(bytes, Then::More)?;
+            let piece = bytes.get(..PIECE_BYTES).unwrap_or(bytes);
+            let mut sent = self.socket.send(piece, Then::More)?;
             if sent == 0 {
-                sent = self.write_when_ready(patience, || self.socket.send(bytes, Then::More)).await?;
+                sent = self.write_when_ready(patience, || self.socket.send(piece, Then::More)).await?;
             } else {
                 patience.moved(sent as u64);
             }
             bytes = bytes.get(sent..).unwrap_or_default();
+            if sent == piece.len() && !bytes.is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }

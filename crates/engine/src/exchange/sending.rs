@@ -4,9 +4,9 @@
 use crate::blocking::BlockingThreads;
 use crate::clock;
 use crate::coalescing::Coalesced;
-use crate::connection::Connection;
 use crate::connection::outbound::Outbound;
 use crate::connection::socket::Then;
+use crate::connection::{Connection, PIECE_BYTES};
 use crate::lock::lock;
 use crate::message::framing::{ResponseFraming, Tail};
 use crate::message::send_queue::{Block, FileRange, Piece, QueueEnd, SendQueue};
@@ -17,8 +17,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// At most this much of a file at a time, so that one large file does not keep the others waiting.
-const FILE_PIECE_BYTES: u64 = 1024 * 1024;
+/// Of a file.
+const FILE_PIECE_BYTES: u64 = PIECE_BYTES as u64;
 /// At most this much by a thread that waits for disks, before another file has its turn there: what a socket takes
 /// (tcp_wmem), since to wake the thread costs as much as a quarter of a megabyte.
 const THREAD_PIECE_BYTES: u64 = 4 * FILE_PIECE_BYTES;
