@@ -561,7 +561,7 @@ impl Environ {
             Body::Empty if inbound.head.framing == portico_wire::Framing::Empty => return Ok(None),
             Body::Empty => Some(0),
             Body::Buffered(range) => Some(range.len() as u64),
-            Body::Spooled(spool) => Some(spool.len()),
+            Body::Kept(kept) => Some(kept.len()),
             Body::Streamed(stream) => stream.rest.length,
         };
         if let Some(length) = length {

@@ -78,11 +78,11 @@ impl Input {
         let state = match body {
             Body::Empty => InputState::InMemory(InMemory::new(py, b"")),
             Body::Buffered(range) => InputState::InMemory(InMemory::new(py, bytes.get(range).unwrap_or_default())),
-            Body::Spooled(spool) => InputState::Open(Box::new(BodySource::kept(spool.into_kept(), None))),
+            Body::Kept(kept) => InputState::Open(Box::new(BodySource::kept(*kept, None))),
             Body::Streamed(stream) => {
-                let Stream { spooled, rest } = *stream;
+                let Stream { before_call, rest } = *stream;
                 let incoming = Incoming { rest, resources: resources.clone(), cell, waits: waits.clone() };
-                InputState::Open(Box::new(BodySource::kept(spooled.into_kept(), Some(incoming))))
+                InputState::Open(Box::new(BodySource::kept(before_call, Some(incoming))))
             }
         };
         *lock(&self.state) = state;

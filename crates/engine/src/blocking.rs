@@ -95,7 +95,7 @@ impl BlockingThreads {
         let there = self.shared.clone();
         let started = Builder::new().name("portico-files".into()).stack_size(STACK_BYTES).spawn(move || there.serve());
         let Err(error) = started else { return };
-        RATE.warn(|| format!("cannot start a thread that reads files: {error}; going on with those there are"));
+        RATE.warn(|| format!("cannot start a thread for files: {error}; going on with those there are"));
         let mut state = lock(&self.shared.state);
         state.threads -= 1;
         if state.threads == 0 {
@@ -138,6 +138,6 @@ impl Shared {
 /// A panic is that job's own.
 fn run(job: Job) {
     if catch_unwind(AssertUnwindSafe(job)).is_err() {
-        log(Level::Error, "a thread that reads files has panicked");
+        log(Level::Error, "a thread for files has panicked");
     }
 }

@@ -110,13 +110,12 @@ impl<F: Fn(FunctionRequest) -> FunctionResponse> Caller for FunctionCaller<'_, F
 
 /// All of a body, wherever it is.
 fn read_body(bytes: &[u8], body: Body, mut next: impl FnMut(&mut Rest) -> Option<Received>) -> io::Result<Vec<u8>> {
-    let (spool, rest) = match body {
+    let (kept, rest) = match body {
         Body::Empty => return Ok(Vec::new()),
         Body::Buffered(range) => return Ok(bytes.get(range).unwrap_or_default().to_vec()),
-        Body::Spooled(spool) => (*spool, None),
-        Body::Streamed(stream) => (stream.spooled, Some(stream.rest)),
+        Body::Kept(kept) => (*kept, None),
+        Body::Streamed(stream) => (stream.before_call, Some(stream.rest)),
     };
-    let kept = spool.into_kept();
     let mut all = kept.memory;
     if let Some(file) = kept.file {
         all.resize(usize::try_from(file.length()).unwrap_or(usize::MAX), 0);

@@ -31,7 +31,7 @@ fn who_sends_faster_than_it_is_read_leaves_others_their_turn() {
     let (fast, mut fast_client) = connect();
     let (other, mut other_client) = connect();
     let read = Rc::new(Cell::new(0));
-    fast_client.write_all(&[b'b'; 3 * READ]).unwrap();
+    fast_client.write_all(&vec![b'b'; 3 * READ]).unwrap();
 
     let (pool, counted) = (buffers.clone(), read.clone());
     let reading = async move {

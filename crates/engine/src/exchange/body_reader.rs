@@ -18,6 +18,8 @@ pub struct BodyReader {
     body: IncomingBody,
     /// How long its bytes may still be waited for.
     patience: Patience,
+    /// Whether the latest read has left something in the socket.
+    is_behind: bool,
     /// When its request began, coarse milliseconds.
     pub began_ms: u64,
 }
@@ -27,7 +29,8 @@ impl BodyReader {
     pub fn new(connection: &Connection, body: IncomingBody, began_ms: u64) -> BodyReader {
         // The head is complete: its deadline has been met.
         connection.deadline.expect_nothing();
-        BodyReader { body, patience: Patience::new(connection.resources.settings.body_pace()), began_ms }
+        let patience = Patience::new(connection.resources.settings.body_pace());
+        BodyReader { body, patience, is_behind: false, began_ms }
     }
 
     /// Whether none of the body has come.
@@ -38,6 +41,11 @@ impl BodyReader {
     /// Whether all of the body has come.
     pub fn is_complete(&self) -> bool {
         self.body.is_complete()
+    }
+
+    /// Whether more of the body is there already.
+    pub fn has_more(&self) -> bool {
+        self.is_behind && !self.is_complete()
     }
 
     /// The whole body, if it is there already.
@@ -91,6 +99,7 @@ impl BodyReader {
         let filled = connection.fill_in_time(&mut self.body.feed).await;
         connection.deadline.expect_nothing();
         self.patience.waited(clock::coarse_ms() - began_ms);
+        self.is_behind = self.body.feed.as_ref().is_some_and(|feed| feed.is_full());
         match filled {
             Ok(0) => Err(BodyError::Aborted),
             Ok(_) => Ok(()),

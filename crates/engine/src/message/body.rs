@@ -1,7 +1,7 @@
 //! Request bodies as the application will read them: in the read buffer, in memory, in an unlinked
 //! temporary file, or streamed while it reads.
 
-use super::spool::Spool;
+use super::spool::Kept;
 use portico_wire::WireError;
 use std::ops::Range;
 use std::sync::Arc;
@@ -39,15 +39,15 @@ pub enum Body {
     /// Complete, a range of the read buffer.
     Buffered(Range<usize>),
     /// Complete, in memory or in a temporary file.
-    Spooled(Box<Spool>),
-    /// Still coming in: what was spooled first, then what the receiver gives.
+    Kept(Box<Kept>),
+    /// Still coming in: what had come before the call, then what the receiver gives.
     Streamed(Box<Stream>),
 }
 
 /// A body that comes in while the application reads it.
 pub struct Stream {
     /// What had come before the call.
-    pub spooled: Spool,
+    pub before_call: Kept,
     /// The rest.
     pub rest: Rest,
 }

@@ -81,10 +81,15 @@ impl Inbound {
         self.bytes.is_empty()
     }
 
+    /// Whether a read has left no room.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() == self.bytes.capacity()
+    }
+
     /// Room for the next read, in bytes; grows a full buffer (the limit on heads bounds it).
     pub fn room(&mut self) -> usize {
         let capacity = self.bytes.capacity();
-        if self.bytes.len() == capacity {
+        if self.is_full() {
             self.memory.overdraw(capacity as u64);
             self.bytes.reserve_exact(capacity);
         }

@@ -3,12 +3,19 @@
 //! Memory and files are counted in the server's budgets for as long as somebody holds the bytes.
 
 use super::temporary_file::TemporaryFile;
+use crate::blocking::BlockingThreads;
 use crate::budget::{Budget, Budgets, Reservation};
 use std::io;
 use std::sync::Arc;
 
+/// From here on bytes are written by a thread that may wait for a disk: a system that is behind with its writes holds up who
+/// writes much, and who drives I/O must not be held up. So large that a body in such pieces costs less than in those of a
+/// read, although a thread has to be woken for each.
+const MUCH_BYTES: usize = 256 * 1024;
+
 /// The body so far.
 pub struct Spool {
+    /// All of it; or, where there is a file, what is to follow in that.
     memory: Vec<u8>,
     /// What the bytes in memory are counted in.
     held: Reservation,
@@ -19,7 +26,7 @@ pub struct Spool {
     files: Arc<Budget>,
 }
 
-/// A complete body: the bytes in memory, or a file.
+/// A complete body, or its beginning: the bytes in memory, or a file.
 pub struct Kept {
     /// Bytes in memory.
     pub memory: Vec<u8>,
@@ -27,6 +34,18 @@ pub struct Kept {
     pub file: Option<TemporaryFile>,
     /// To be dropped with the bytes in memory.
     pub held: Reservation,
+}
+
+impl Kept {
+    /// How many bytes there are.
+    pub fn len(&self) -> u64 {
+        self.file.as_ref().map_or(self.memory.len() as u64, TemporaryFile::length)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl Spool {
@@ -44,34 +63,43 @@ impl Spool {
         }
     }
 
-    /// Adds `bytes`; where memory may not be used any more everything moves to a file.
+    /// Adds `bytes`; where memory may not be used any more everything goes to a file, together with what comes next if that
+    /// is at hand (`has_more`), and by one of `threads` if it is much.
     ///
     /// # Errors
     /// What the file system says, such as a full disk; `StorageFull` also where the budget of temporary files is
     /// used up.
-    pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub async fn push(&mut self, bytes: &[u8], has_more: bool, threads: &BlockingThreads) -> io::Result<()> {
         let added = bytes.len() as u64;
-        if self.file.is_none() && (self.len() + added > self.memory_limit || !self.held.grow(added)) {
-            self.file = Some(self.move_to_file()?);
+        let is_granted = self.held.grow(added);
+        if self.file.is_none() && (self.len() + added > self.memory_limit || !is_granted) {
+            self.file = Some(TemporaryFile::new(&self.temporary, &self.files)?);
         }
-        match &mut self.file {
-            Some(file) => file.push(bytes)?,
-            None => self.memory.extend_from_slice(bytes),
+        self.memory.extend_from_slice(bytes);
+        if self.file.is_some() && (!has_more || !is_granted || self.memory.len() >= MUCH_BYTES) {
+            self.write(threads).await?;
         }
         Ok(())
     }
 
-    fn move_to_file(&mut self) -> io::Result<TemporaryFile> {
-        let mut file = TemporaryFile::new(&self.temporary, &self.files)?;
-        file.push(&self.memory)?;
-        self.memory = Vec::new();
+    /// Writes what is to follow in the file.
+    async fn write(&mut self, threads: &BlockingThreads) -> io::Result<()> {
+        let bytes = std::mem::take(&mut self.memory);
+        let Some(mut file) = self.file.take() else { return Ok(()) };
+        if bytes.len() < MUCH_BYTES {
+            file.push(&bytes)?;
+            self.file = Some(file);
+        } else {
+            let written = threads.wait(move || file.push(&bytes).map(|()| file)).await;
+            self.file = Some(written.unwrap_or_else(|| Err(io::Error::other("the server has ended")))?);
+        }
         self.held.release();
-        Ok(file)
+        Ok(())
     }
 
     /// Bytes so far.
     pub fn len(&self) -> u64 {
-        self.file.as_ref().map_or(self.memory.len() as u64, TemporaryFile::length)
+        self.file.as_ref().map_or(0, TemporaryFile::length) + self.memory.len() as u64
     }
 
     /// Whether there are none.
@@ -80,8 +108,14 @@ impl Spool {
     }
 
     /// The bytes, to be read.
-    pub fn into_kept(self) -> Kept {
+    ///
+    /// # Errors
+    /// As `push`.
+    pub async fn into_kept(mut self, threads: &BlockingThreads) -> io::Result<Kept> {
+        if self.file.is_some() && !self.memory.is_empty() {
+            self.write(threads).await?;
+        }
         let Spool { memory, file, held, .. } = self;
-        Kept { memory, file, held }
+        Ok(Kept { memory, file, held })
     }
 }

@@ -16,11 +16,12 @@ use crate::files::opening::Effort;
 use crate::log::RateLimited;
 use crate::message::body::{Body, Rest, Stream};
 use crate::message::inbound::Inbound;
-use crate::message::spool::Spool;
+use crate::message::spool::{Kept, Spool};
 use crate::resources::Resources;
 use crate::routing::{Aim, Reply};
 use crate::server::Server;
 use portico_wire::{CONTINUE, Framing, WireError};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Release};
 use tokio::sync::mpsc;
@@ -59,9 +60,9 @@ pub async fn receive(
     request: Box<Inbound>,
     mut reader: BodyReader,
 ) -> Result<BodyReader, End> {
-    static RATE: RateLimited = RateLimited::new();
     let resources = &server.resources;
     let settings = &resources.settings;
+    let threads = &resources.file_threads;
     let declared = match request.head.framing {
         Framing::Length(length) => Some(length),
         Framing::Empty | Framing::Chunked => None,
@@ -74,24 +75,39 @@ pub async fn receive(
         }
         connection.send_all(CONTINUE).await?;
     }
+    let mut is_streamed = false;
     loop {
         let block = match reader.next(connection).await {
             Ok(Some(block)) => block,
             Ok(None) => break,
             Err(error) => return Err(End::of_body(connection, request, error, reader.began_ms)),
         };
-        if let Err(error) = spool.push(&block) {
-            RATE.warn(|| format!("cannot keep a request body in a temporary file: {error}; rejected with 507"));
-            return Err(End::of_request(WireError::TEMPORARY_SPACE, request, reader.began_ms));
+        if let Err(error) = spool.push(&block, reader.has_more(), threads).await {
+            return Err(no_space(&error, request, &reader));
         }
-        if spool.len() > settings.bytes_before_call() {
-            return stream(server, connection, request, reader, spool, declared).await;
+        is_streamed = spool.len() > settings.bytes_before_call();
+        if is_streamed {
+            break;
         }
     }
+    let kept = match spool.into_kept(threads).await {
+        Ok(kept) => kept,
+        Err(error) => return Err(no_space(&error, request, &reader)),
+    };
+    if is_streamed {
+        return stream(server, connection, request, reader, kept, declared).await;
+    }
     // An empty one that has no length looks the same whenever its end came.
-    let body = if spool.is_empty() { Body::Empty } else { Body::Spooled(Box::new(spool)) };
+    let body = if kept.is_empty() { Body::Empty } else { Body::Kept(Box::new(kept)) };
     queue(server, connection, request, body, reader.has_leftover(), None).await?;
     Ok(reader)
+}
+
+/// The end of a request whose body there is no place for.
+fn no_space(error: &io::Error, request: Box<Inbound>, reader: &BodyReader) -> End {
+    static RATE: RateLimited = RateLimited::new();
+    RATE.warn(|| format!("cannot keep a request body in a temporary file: {error}; rejected with 507"));
+    End::of_request(WireError::TEMPORARY_SPACE, request, reader.began_ms)
 }
 
 /// Queues the request and feeds it its body as the application reads. The connection is kept only if
@@ -101,13 +117,13 @@ async fn stream(
     connection: &Arc<Connection>,
     request: Box<Inbound>,
     mut reader: BodyReader,
-    spooled: Spool,
+    before_call: Kept,
     length: Option<u64>,
 ) -> Result<BodyReader, End> {
     let (sender, receiver) = mpsc::channel(STREAM_WINDOW);
     let complete = Arc::new(AtomicBool::new(false));
     let rest = Rest::new(receiver, length, complete.clone());
-    let body = Body::Streamed(Box::new(Stream { spooled, rest }));
+    let body = Body::Streamed(Box::new(Stream { before_call, rest }));
     queue(server, connection, request, body, false, None).await?;
     loop {
         let block = match reader.next(connection).await {

@@ -284,20 +284,19 @@ struct Source {
     given: u64,
     /// Whether something of the rest was, which is lost then.
     is_rest_begun: bool,
-    /// What the spooled bytes hold of the server's budgets.
+    /// What the kept bytes hold of the server's budgets.
     held: Option<Reservation>,
 }
 
 impl Source {
     fn of(body: Body, buffered: Vec<u8>) -> Source {
-        let (spool, rest) = match body {
+        let (kept, rest) = match body {
             Body::Empty | Body::Buffered(_) => (None, None),
-            Body::Spooled(spool) => (Some(*spool), None),
-            Body::Streamed(stream) => (Some(stream.spooled), Some(stream.rest)),
+            Body::Kept(kept) => (Some(*kept), None),
+            Body::Streamed(stream) => (Some(stream.before_call), Some(stream.rest)),
         };
         let mut source = Source { memory: buffered, file: None, rest, given: 0, is_rest_begun: false, held: None };
-        if let Some(spool) = spool {
-            let kept = spool.into_kept();
+        if let Some(kept) = kept {
             (source.memory, source.file, source.held) = (kept.memory, kept.file, Some(kept.held));
         }
         source
