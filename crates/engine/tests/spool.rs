@@ -98,7 +98,7 @@ fn who_drives_io_does_not_wait_for_the_disk() {
 }
 
 #[test]
-fn a_full_disk_is_told_whoever_writes() {
+fn a_full_disk_is_an_error_whoever_writes() {
     let threads = BlockingThreads::new(1);
     for bytes in [2000, MUCH] {
         let budgets = budgets(1 << 20, 1500);
