@@ -24,7 +24,7 @@ from portico.config.settings import Settings
 from portico.config.table_reader import TableReader
 from portico.config.toml_file import decoded, open_document
 from portico.config.toml_positions import Place
-from portico.errors import OperatorError
+from portico.errors import OperatorError, quoted
 
 _HEADER = "[[app]]"
 _ROOT = 0
@@ -81,6 +81,11 @@ def read_applications(
 
 
 def _read(path: str, environment: Mapping[str, str], *, as_owner: bool) -> tuple[Entry, list[str]]:
+    name = os.path.basename(path).removesuffix(SUFFIX)
+    if not name.isprintable():
+        # The pool has it, and so do lines of the log, which nobody may make up.
+        folder = os.path.dirname(path)
+        raise OperatorError(f"{folder}: expected a name of printable characters, got {quoted(name + SUFFIX)}")
     data, found = _content(path, follows_links=not as_owner)
     document: Document
     table, document = open_document(decoded(data, path), path, environment)
@@ -93,7 +98,7 @@ def _read(path: str, environment: Mapping[str, str], *, as_owner: bool) -> tuple
     if as_owner:
         _be_of_owner(entry, document, found)
     if not entry.get(Settings.name):
-        _give(entry, Settings.name, os.path.basename(path).removesuffix(SUFFIX), path)
+        _give(entry, Settings.name, name, path)
     return entry, document.mistakes
 
 
