@@ -292,6 +292,8 @@ def _record(pool: Pool, settings: Settings, base: Settings, digest: str) -> dict
         "file": file_name(pool.name),
         "source": pool.source,
         "apps": [action.values["app"] for action in pool.actions],
+        # What the router asks it for.
+        "rows": [[route.host, route.path, route.is_exact] for route in pool.routes.routes],
         # Of two that are alike the processes are, too.
         "digest": _digest(digest + repr(own)),
         "venv": settings.virtual_environment,
