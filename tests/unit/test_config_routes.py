@@ -19,7 +19,7 @@ from portico.config.find_file import find_file
 from portico.config.routes.hosts import read_host
 from portico.config.routes.kinds import ResolverAddress, ServerName, UpstreamAddress
 from portico.config.routes.outcome import location, outcome
-from portico.config.routes.request import decoded_path
+from portico.config.routes.request import decoded_path, read_request
 from portico.config.routes.table import ENCODED_SLASH, Action, Found, Route, Routes, request_host
 from portico.config.sources import resolve
 from portico.config.unfit import UnfitError
@@ -432,6 +432,7 @@ def test_what_is_no_resolver_is_rejected(text: str) -> None:
         ("/new", "?b", "/new?b"),
         ("/", "/a", "/a"),
         ("/", "//evil.example", "/evil.example"),
+        ("/", "/\\/evil.example", "/evil.example"),
         ("/", "/", "/"),
         ("https://a.example", "/a", "https://a.example/a"),
         ("https://a.example/", "//b", "https://a.example//b"),
@@ -477,8 +478,9 @@ def test_upstreams_are_called_by_their_name_or_by_their_first_place() -> None:
 
 
 def outcome_of(text: str, path: str, query: str = "") -> dict[str, object]:
-    found: Found = routes_of(text).find("a.example", path)
-    return outcome(found, query)
+    request = read_request([f"https://a.example{path}{query}"])
+    found: Found = routes_of(text).find(request.host, request.path)
+    return outcome(found, request)
 
 
 @pytest.mark.parametrize(
@@ -532,6 +534,26 @@ def outcome_of(text: str, path: str, query: str = "") -> dict[str, object]:
             "/a",
             "?d",
             {"status": 307, "location": "/b"},
+        ),
+        # What follows a mount stays as it was sent.
+        (
+            "[[redirect]]\nto = '/b'\nmount = '/a é'\n",
+            "/%61%20é/c%2fd%zz\\e é",
+            "?é é?",
+            {"status": 307, "location": "/b/c%2fd%zz\\e%20%C3%A9?%C3%A9%20%C3%A9?"},
+        ),
+        ("[[redirect]]\nto = '/b'\nmount = '/a'\n", "/a", "?", {"status": 307, "location": "/b"}),
+        (
+            "[[upstream]]\nto = 'http://a'\nmount = '/a'\nstrip = true\n",
+            "/%61/b%2Fc//%7E",
+            "?",
+            {"to": ["http://a:80"], "target": "/b%2Fc//%7E"},
+        ),
+        (
+            "[[upstream]]\nto = 'http://a'\nmount = '/a'\n",
+            "/%61/b%2Fc",
+            "?d",
+            {"to": ["http://a:80"], "target": "/%61/b%2Fc?d"},
         ),
         ("[[redirect]]\nto = '/b#c'\npath = '/a'\n", "/a", "?d", {"status": 307, "location": "/b#c"}),
         ("[[respond]]\nstatus = 503\n", "/a", "", {"status": 503}),
