@@ -20,7 +20,15 @@ from portico.config.routes.hosts import read_host
 from portico.config.routes.kinds import ResolverAddress, ServerName, UpstreamAddress
 from portico.config.routes.outcome import location, outcome
 from portico.config.routes.request import decoded_path, read_request
-from portico.config.routes.table import ENCODED_SLASH, Action, Found, Route, Routes, request_host
+from portico.config.routes.table import (
+    ENCODED_SLASH,
+    Action,
+    Found,
+    Route,
+    Routes,
+    needs_no_application,
+    request_host,
+)
 from portico.config.sources import resolve
 from portico.config.unfit import UnfitError
 from portico.errors import OperatorError
@@ -475,6 +483,31 @@ def test_upstreams_are_called_by_their_name_or_by_their_first_place() -> None:
         "*.example/": ("http://d:80",),
     }
     assert Routes.load(routes.dump()).upstreams.keys() == names.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[[static]]\nroot = "."\n', True),
+        ('[[redirect]]\nto = "https://a.example"\n', True),
+        ('[[respond]]\nhost = "a"\n[[redirect]]\nhost = ["*.b", "b"]\nto = "https://a"\n', True),
+        ('[[static]]\nroot = "."\nfallback = "app"\n[[respond]]\nstatus = 404\n', True),
+        ('[[respond]]\nhost = "a"\nmount = "/a"\n[[respond]]\n', True),
+        ('[[upstream]]\nmount = "/a"\nto = "http://a"\n', True),
+        ('[[respond]]\n[[app]]\nmount = "/a"\napp = "a"\n', False),
+        ('[[static]]\nroot = "."\nmount = "/static"\n', False),
+        ('[[respond]]\npath = "/"\n', False),
+        ('[[respond]]\nhost = "a"\n[[respond]]\nhost = "b"\nmount = "/b"\n', False),
+        ('[[respond]]\nhost = "a"\n[[respond]]\nmount = "/b"\n', False),
+        ('[routes]\nunknown_host = 421\n[[respond]]\nhost = "a"\n[[respond]]\nmount = "/b"\n', True),
+    ],
+)
+def test_rows_that_take_all_requests_need_no_application(text: str, expected: bool) -> None:
+    routes = routes_of(text)
+    assert needs_no_application(routes.dump()) is expected
+    taken = [routes.find(host, path) for host in ("a", "b", "x.b", "c") for path in ("/", "/b", "/x")]
+    if expected and routes.unknown_host and not routes.upstreams:
+        assert {found.status for found in taken} <= {0, 421}
 
 
 def outcome_of(text: str, path: str, query: str = "") -> dict[str, object]:
