@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from portico.config.find_file import find_file
 from portico.config.pools import file_name, router_settings
+from portico.config.routes.application_files import changed_ns
 from portico.config.settings import Settings
 from portico.config.sources import resolve
 from portico.errors import OperatorError
@@ -224,6 +225,20 @@ def test_a_file_that_is_touched_makes_its_pool_another() -> None:
     after = pools_of(folder.TEXT)
     assert before["blog"]["digest"] != after["blog"]["digest"]
     assert before["shared"]["digest"] == after["shared"]["digest"]
+
+
+def test_a_file_that_is_replaced_or_gets_another_mode_has_changed() -> None:
+    folder = Folder()
+    for name in ("a.toml", "b.toml", ".c.toml"):
+        # As packages and archives make them.
+        os.utime(folder.write(name, f'app = "a"\nmount = "/{name}"\n'), (1, 1))
+    before = changed_ns("apps.d")
+    Path("apps.d/.c.toml").replace("apps.d/a.toml")
+    Path("apps.d/b.toml").chmod(0o600)
+    after = changed_ns("apps.d")
+    assert before.keys() == after.keys() == {"a.toml", "b.toml"}
+    assert all(before[name] != after[name] for name in before)
+    assert changed_ns("apps.d") == after
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class Applications:
     """
 
     def __init__(
-        self, entries: list[Entry], left_out: dict[str, list[str]], changed_ns: dict[str, int]
+        self, entries: list[Entry], left_out: dict[str, list[str]], changed_ns: dict[str, list[int]]
     ) -> None:
         self.entries = entries
         self.left_out = left_out
