@@ -249,6 +249,10 @@ def test_a_file_that_is_replaced_or_gets_another_mode_has_changed() -> None:
         ('mount = "/a"\n', "1:1: expected app in [[app]], got none"),
         ('app = "a"\n', "1:1: [[app]] takes / of any host, which [[app]] takes already, at portico.toml:3:1"),
         ('app = "a"\nmount = "/b"\n', "2:9: [[app]] takes /b of any host, which [[app]] takes already, at"),
+        (
+            'app = "a"\nmount = "/c"\nname = "b\\n[info] c"\n',
+            '3:8: name: expected a name of printable characters, got "b\\n[info] c"',
+        ),
         ('app = "a"\nmount = "/c"\nname = "b"\n', "3:8: name: b is the name of [[app]] at"),
         (
             'app = "a"\nmount = "/c"\nworkers = 1\nworkers_min = 2\n',

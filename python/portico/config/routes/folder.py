@@ -82,10 +82,12 @@ def read_applications(
 
 def _read(path: str, environment: Mapping[str, str], *, as_owner: bool) -> tuple[Entry, list[str]]:
     name = os.path.basename(path).removesuffix(SUFFIX)
-    if not name.isprintable():
-        # The pool has it, and so do lines of the log, which nobody may make up.
-        folder = os.path.dirname(path)
-        raise OperatorError(f"{folder}: expected a name of printable characters, got {quoted(name + SUFFIX)}")
+    kind = Settings.name.kind
+    try:
+        kind.parse(name)
+    except ValueError:
+        where = os.path.dirname(path)
+        raise OperatorError(f"{where}: expected {kind.expected}, got {quoted(name + SUFFIX)}") from None
     data, found = _content(path, follows_links=not as_owner)
     document: Document
     table, document = open_document(decoded(data, path), path, environment)
