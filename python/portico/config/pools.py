@@ -131,11 +131,10 @@ def _names(groups: Sequence[Sequence[Action]], tables: Sequence[Routes]) -> list
         for table, name, each in zip(tables, said, called, strict=True)
     ]
     of_file = [bool(first.source[0]) for first in firsts]
-    taken: set[str] = set()
+    others, taken = set(said), set[str]()
     for index in sorted(range(len(names)), key=lambda index: (of_file[index], not said[index])):
-        others = {name for name in said if name != said[index]} if of_file[index] else set()
         wanted, number = names[index], 1
-        while names[index] in taken or (number > 1 and names[index] in others):
+        while names[index] in taken or (number > 1 and of_file[index] and names[index] in others):
             number += 1
             names[index] = f"{wanted}-{number}"
         taken.add(names[index])
