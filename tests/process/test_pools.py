@@ -247,6 +247,44 @@ def test_a_pool_that_cannot_start_hurts_no_other_and_is_tried_again(several: Sev
     assert several.says("/shop/")["who"] == "the shop"
 
 
+def test_an_application_that_moves_to_a_pool_is_served_by_the_one_before_until_then(several: Several) -> None:
+    own = FILE.replace('mount = "/news"', 'mount = "/news"\nthreads = 2')
+    several.start(own, waits_for=("shared", "news", "shop"))
+    news = several.says("/news/")
+    (several.folder / "front.py").write_text(
+        "import os, time\n"
+        'open("loads", "w").close()\n'
+        "parent = os.getppid()\n"
+        'while not os.path.exists("go") and os.getppid() == parent:\n'
+        f"    time.sleep(0.01)\n{SAYS}"
+    )
+    several.write(FILE)
+    several.running.signal(signal.SIGHUP)
+    wait_until((several.folder / "loads").exists, what="the shared pool to load all applications anew")
+    assert several.says("/news/") == news
+    (several.folder / "go").touch()
+    wait_until(lambda: not is_alive(news["parent"]), what="its own pool to have gone")
+    moved = several.says("/news/")
+    assert (moved["SCRIPT_NAME"], moved["parent"]) == ("/news", several.says("/")["parent"])
+
+
+def test_an_application_that_leaves_a_pool_is_served_there_while_routers_ask_for_it(several: Several) -> None:
+    portico = several.start(FILE, waits_for=("shared", "shop"))
+    shared = several.says("/news/")["parent"]
+    with several.ask("/shop/wait") as waiting:
+        wait_until((several.folder / "waits").exists, what="a request that the router of before has")
+        several.write(FILE.replace('mount = "/news"', 'mount = "/news"\nthreads = 2'))
+        portico.signal(signal.SIGHUP)
+        several.wait_for_state("news", "serving")
+        wait_until(lambda: several.says("/news/")["parent"] != shared, what="the router to ask its own pool")
+        assert "pool shared has changed" not in portico.log()
+        (several.folder / "go").touch()
+        read_body(waiting)
+    wait_until(
+        lambda: "pool shared has changed: it reloads" in portico.log(), what="the other pool to reload"
+    )
+
+
 SLOW = """
 import os, time
 open(f"starts-{os.environ['N']}", "w").close()

@@ -263,6 +263,18 @@ def test_a_reload_takes_other_folders_in_every_worker_of_a_template(several: Sev
     portico.stop()
 
 
+def test_files_that_take_all_requests_need_no_application(several: Several) -> None:
+    # One that would be found, and breaks whoever imports it.
+    (several.folder / "app.py").write_text("raise SystemExit('imported')\n")
+    several.write('[[static]]\nroot = "media"\n[[redirect]]\nmount = "/old"\nto = "/new"\n')
+    portico = several.start()
+    assert body(several.response("/a.txt")) == "media"
+    assert several.response("/missing").startswith(b"HTTP/1.1 404 ")
+    assert b"\r\nLocation: /new/x\r\n" in several.response("/old/x")
+    portico.stop()
+    assert "imported" not in portico.log()
+
+
 def test_a_folder_that_is_not_there_is_told_before_the_start(several: Several) -> None:
     several.write(FILE.replace('root = "themes"', 'root = "thems"'))
     portico = Portico(several.folder, "", (), port=several.port, reads_file=True)

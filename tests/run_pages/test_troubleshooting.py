@@ -126,7 +126,7 @@ EXCEPTIONS = {
     "The client did not send the request body as it had announced": "the docstring of a class",
     "expected SCHEME://HOST:PORT or SCHEME+unix:PATH, got <>": "portico checks it before the engine",
     "GET <> HTTP/1.1": "a health check",
-    "all requests go to other servers": "what portico check has found, and no fault",
+    "no application is needed": "what portico check has found, and no fault",
     "(waits for the client)": "of a profile: docs/run/profile.md",
     "(waits for the interpreter before the call)": "of a profile: docs/run/profile.md",
     "(ended before its stack could be taken)": "of a profile: docs/run/profile.md",

@@ -107,6 +107,15 @@ def test_shows_the_version(words: list[str]) -> None:
     assert page(*words) == f"portico {__version__}\n"
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e9", "1e400", "x"])
+@pytest.mark.parametrize("command", ["ctl status --timeout", "top --interval"])
+def test_a_wait_that_is_no_number_of_seconds_is_told(command: str, seconds: str) -> None:
+    words = [*command.split(), seconds, "--socket", "/nowhere"]
+    done = CliRunner().invoke(commands, words)
+    assert (done.exit_code, type(done.exception)) == (2, SystemExit)
+    assert f"Invalid value for '{words[-4]}'" in done.output
+
+
 def resolved(*words: str) -> tuple[str | None, list[str]]:
     """The command that is meant by `words`, and what it gets."""
     context = click.Context(commands, info_name="portico")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from portico.config.find_file import find_file
 from portico.config.pools import file_name, router_settings
+from portico.config.routes.application_files import changed_ns
 from portico.config.settings import Settings
 from portico.config.sources import resolve
 from portico.errors import OperatorError
@@ -113,6 +114,44 @@ def test_a_name_that_is_said_is_the_pools_and_is_taken_once() -> None:
     assert list(pools_of(text)) == ["shared", "shop.wsgi-app", "shared-2"]
 
 
+def test_pools_of_the_same_application_are_told_apart_by_their_places() -> None:
+    def own(n: int, place: str) -> str:
+        return f'[[app]]\napp = "shop:app"\n{place}\nthreads = {n}\n'
+
+    rows = [own(2, 'mount = "/a/b"'), own(3, 'host = "*.A.example"'), own(4, 'mount = "/a-b"')]
+    names = {"shop-app-a-b": 2, "shop-app-a.example": 3, "shop-app-a-b-2": 4}
+
+    def threads_of(text: str) -> dict[str, int]:
+        return {name: settings_of(text, pool=name).threads for name in pools_of(text)}
+
+    front = '[[app]]\napp = "front"\nmount = "/f"\n'
+    assert threads_of(front + "".join(rows)) == {**names, "shared": Settings.threads.default}
+    # One that comes before them, or goes, changes no other's name.
+    names = {"shop-app-new": 9, "shop-app-a-b": 2, "shop-app-a.example": 3}
+    text = own(9, 'mount = "/new"') + "".join(rows[:2])
+    assert threads_of(text) == names
+    # Alone it needs no place.
+    assert list(pools_of(front + rows[0])) == ["shop-app", "shared"]
+
+
+def test_a_file_of_the_folder_takes_no_name_of_another_pool() -> None:
+    folder = Folder()
+    text = f'{folder.TEXT}[[app]]\napp = "shop:app"\nmount = "/shop"\nthreads = 2\n'
+    before = pools_of(text)
+    assert list(before) == ["shop-app", "shared"]
+    for n, name in enumerate(("shared", "shop-app", "shared-2")):
+        folder.write(f"{name}.toml", f'app = "a"\nmount = "/{n}"\n')
+    after = pools_of(text)
+    assert {name: after[name] for name in before} == before
+    sources = {name: os.path.basename(record["source"]) for name, record in after.items()}
+    assert sources == {
+        **dict.fromkeys(before, ""),
+        "shared-3": "shared.toml",
+        "shop-app-2": "shop-app.toml",
+        "shared-2": "shared-2.toml",
+    }
+
+
 def test_files_of_a_pool_have_a_name_that_fits() -> None:
     assert file_name("shop") == "shop"
     names = {file_name(name) for name in ("a/b", "a\nb", "a" * 80, "a" * 81, "..", ".")}
@@ -188,6 +227,20 @@ def test_a_file_that_is_touched_makes_its_pool_another() -> None:
     assert before["shared"]["digest"] == after["shared"]["digest"]
 
 
+def test_a_file_that_is_replaced_or_gets_another_mode_has_changed() -> None:
+    folder = Folder()
+    for name in ("a.toml", "b.toml", ".c.toml"):
+        # As packages and archives make them.
+        os.utime(folder.write(name, f'app = "a"\nmount = "/{name}"\n'), (1, 1))
+    before = changed_ns("apps.d")
+    Path("apps.d/.c.toml").replace("apps.d/a.toml")
+    Path("apps.d/b.toml").chmod(0o600)
+    after = changed_ns("apps.d")
+    assert before.keys() == after.keys() == {"a.toml", "b.toml"}
+    assert all(before[name] != after[name] for name in before)
+    assert changed_ns("apps.d") == after
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -196,6 +249,10 @@ def test_a_file_that_is_touched_makes_its_pool_another() -> None:
         ('mount = "/a"\n', "1:1: expected app in [[app]], got none"),
         ('app = "a"\n', "1:1: [[app]] takes / of any host, which [[app]] takes already, at portico.toml:3:1"),
         ('app = "a"\nmount = "/b"\n', "2:9: [[app]] takes /b of any host, which [[app]] takes already, at"),
+        (
+            'app = "a"\nmount = "/c"\nname = "b\\n[info] c"\n',
+            '3:8: name: expected a name of printable characters, got "b\\n[info] c"',
+        ),
         ('app = "a"\nmount = "/c"\nname = "b"\n', "3:8: name: b is the name of [[app]] at"),
         (
             'app = "a"\nmount = "/c"\nworkers = 1\nworkers_min = 2\n',
@@ -211,6 +268,17 @@ def test_a_file_with_a_mistake_is_left_out_and_the_others_are_served(text: str, 
     assert len(found) == 1
     assert sentence in found[0]
     assert "c.toml" in found[0]
+    assert list(pools_of(folder.TEXT)) == ["b", "shared"]
+
+
+@pytest.mark.parametrize("name", [b"\xff.toml", b"a\nb.toml", "a\u202eb.toml".encode()])
+def test_a_file_whose_name_cannot_be_printed_is_left_out(name: bytes) -> None:
+    folder = Folder()
+    folder.write("b.toml", 'app = "b"\nmount = "/b"\n')
+    folder.write(os.fsdecode(name), 'app = "c"\nmount = "/c"\n')
+    [found] = left_out_of(folder.TEXT)
+    assert found.isprintable()
+    assert "expected a name of printable characters, got " in found
     assert list(pools_of(folder.TEXT)) == ["b", "shared"]
 
 

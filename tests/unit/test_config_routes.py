@@ -19,8 +19,16 @@ from portico.config.find_file import find_file
 from portico.config.routes.hosts import read_host
 from portico.config.routes.kinds import ResolverAddress, ServerName, UpstreamAddress
 from portico.config.routes.outcome import location, outcome
-from portico.config.routes.request import decoded_path
-from portico.config.routes.table import ENCODED_SLASH, Action, Found, Route, Routes, request_host
+from portico.config.routes.request import decoded_path, read_request
+from portico.config.routes.table import (
+    ENCODED_SLASH,
+    Action,
+    Found,
+    Route,
+    Routes,
+    needs_no_application,
+    request_host,
+)
 from portico.config.sources import resolve
 from portico.config.unfit import UnfitError
 from portico.errors import OperatorError
@@ -432,6 +440,7 @@ def test_what_is_no_resolver_is_rejected(text: str) -> None:
         ("/new", "?b", "/new?b"),
         ("/", "/a", "/a"),
         ("/", "//evil.example", "/evil.example"),
+        ("/", "/\\/evil.example", "/evil.example"),
         ("/", "/", "/"),
         ("https://a.example", "/a", "https://a.example/a"),
         ("https://a.example/", "//b", "https://a.example//b"),
@@ -476,9 +485,35 @@ def test_upstreams_are_called_by_their_name_or_by_their_first_place() -> None:
     assert Routes.load(routes.dump()).upstreams.keys() == names.keys()
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[[static]]\nroot = "."\n', True),
+        ('[[redirect]]\nto = "https://a.example"\n', True),
+        ('[[respond]]\nhost = "a"\n[[redirect]]\nhost = ["*.b", "b"]\nto = "https://a"\n', True),
+        ('[[static]]\nroot = "."\nfallback = "app"\n[[respond]]\nstatus = 404\n', True),
+        ('[[respond]]\nhost = "a"\nmount = "/a"\n[[respond]]\n', True),
+        ('[[upstream]]\nmount = "/a"\nto = "http://a"\n', True),
+        ('[[respond]]\n[[app]]\nmount = "/a"\napp = "a"\n', False),
+        ('[[static]]\nroot = "."\nmount = "/static"\n', False),
+        ('[[respond]]\npath = "/"\n', False),
+        ('[[respond]]\nhost = "a"\n[[respond]]\nhost = "b"\nmount = "/b"\n', False),
+        ('[[respond]]\nhost = "a"\n[[respond]]\nmount = "/b"\n', False),
+        ('[routes]\nunknown_host = 421\n[[respond]]\nhost = "a"\n[[respond]]\nmount = "/b"\n', True),
+    ],
+)
+def test_rows_that_take_all_requests_need_no_application(text: str, expected: bool) -> None:
+    routes = routes_of(text)
+    assert needs_no_application(routes.dump()) is expected
+    taken = [routes.find(host, path) for host in ("a", "b", "x.b", "c") for path in ("/", "/b", "/x")]
+    if expected and routes.unknown_host and not routes.upstreams:
+        assert {found.status for found in taken} <= {0, 421}
+
+
 def outcome_of(text: str, path: str, query: str = "") -> dict[str, object]:
-    found: Found = routes_of(text).find("a.example", path)
-    return outcome(found, query)
+    request = read_request([f"https://a.example{path}{query}"])
+    found: Found = routes_of(text).find(request.host, request.path)
+    return outcome(found, request)
 
 
 @pytest.mark.parametrize(
@@ -532,6 +567,26 @@ def outcome_of(text: str, path: str, query: str = "") -> dict[str, object]:
             "/a",
             "?d",
             {"status": 307, "location": "/b"},
+        ),
+        # What follows a mount stays as it was sent.
+        (
+            "[[redirect]]\nto = '/b'\nmount = '/a é'\n",
+            "/%61%20é/c%2fd%zz\\e é",
+            "?é é?",
+            {"status": 307, "location": "/b/c%2fd%zz\\e%20%C3%A9?%C3%A9%20%C3%A9?"},
+        ),
+        ("[[redirect]]\nto = '/b'\nmount = '/a'\n", "/a", "?", {"status": 307, "location": "/b"}),
+        (
+            "[[upstream]]\nto = 'http://a'\nmount = '/a'\nstrip = true\n",
+            "/%61/b%2Fc//%7E",
+            "?",
+            {"to": ["http://a:80"], "target": "/b%2Fc//%7E"},
+        ),
+        (
+            "[[upstream]]\nto = 'http://a'\nmount = '/a'\n",
+            "/%61/b%2Fc",
+            "?d",
+            {"to": ["http://a:80"], "target": "/%61/b%2Fc?d"},
         ),
         ("[[redirect]]\nto = '/b#c'\npath = '/a'\n", "/a", "?d", {"status": 307, "location": "/b#c"}),
         ("[[respond]]\nstatus = 503\n", "/a", "", {"status": 503}),

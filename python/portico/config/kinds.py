@@ -75,6 +75,18 @@ class Text(Kind[str]):
         return text
 
 
+class Name(Text):
+    """What somebody calls something: it stands in lines of logs, which nobody may make up."""
+
+    def __init__(self) -> None:
+        super().__init__("NAME", "a name of printable characters")
+
+    def parse(self, text: str) -> str:
+        if not text.isprintable():
+            raise ValueError
+        return super().parse(text)
+
+
 class Application(Text):
     """A WSGI application: a module or a file, an attribute, the arguments of a factory."""
 

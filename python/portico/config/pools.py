@@ -12,7 +12,8 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from portico.config.clashes import clashes
@@ -98,10 +99,9 @@ def pools_of(routes: Routes | None, folder: str) -> list[Pool]:
     rows: dict[int, list[Route]] = {}
     for route in routes.routes:
         rows.setdefault(id(route.action), []).append(route)
-    pools = [
-        Pool(name, group, Routes([row for action in group for row in rows[id(action)]]))
-        for name, group in zip(_names(groups), groups, strict=True)
-    ]
+    tables = [Routes([row for action in group for row in rows[id(action)]]) for group in groups]
+    names = _names(groups, tables)
+    pools = [Pool(*each) for each in zip(names, groups, tables, strict=True)]
     for pool in pools:
         for action in pool.actions:
             action.pool = pool.name
@@ -113,24 +113,49 @@ def has_own(action: Action) -> bool:
     return bool(action.source[0]) or any(key not in _OF_EACH for key in action.values)
 
 
-def _names(groups: list[list[Action]]) -> Iterator[str]:
-    """Yield a name for each group: what was said, else what is called, with a number where that is taken."""
-    taken = {group[0].values.get("name", "") for group in groups if has_own(group[0])}
-    for group in groups:
-        action = group[0]
-        if has_own(action) and (name := action.values.get("name", "")):
-            yield name
-            continue
-        # Of a file its name, wherever it is.
-        called = action.values["app"].rpartition("/")[2].replace(".py", "")
-        wanted = _NAME.sub("-", called).strip("-.")[:_MOST_NAME_CHARACTERS] or "pool"
-        wanted = name = wanted if has_own(action) else SHARED
-        number = 1
-        while name in taken:
+def _names(groups: Sequence[Sequence[Action]], tables: Sequence[Routes]) -> list[str]:
+    """Return a name for each group, whose rows `tables` has: what was said, or what it is called.
+
+    Who comes or goes leaves the others their names, since the router asks a pool by its name: until both have
+    changed, one with the name of another would be asked for what it does not serve. So those that would be
+    called the same have their places besides, which no order changes, and a file of the folder takes no name
+    of `portico.toml`.
+    """
+    firsts = [group[0] for group in groups]
+    said: list[str] = [first.values.get("name", "") if has_own(first) else "" for first in firsts]
+    called = [_called(first) for first in firsts]
+    own = [has_own(first) and not name for first, name in zip(firsts, said, strict=True)]
+    alike = Counter(itertools.compress(called, own))
+    names = [
+        name or (each + _place(table.routes[0]) if alike[each] > 1 else each)
+        for table, name, each in zip(tables, said, called, strict=True)
+    ]
+    of_file = [bool(first.source[0]) for first in firsts]
+    others, taken = set(said), set[str]()
+    for index in sorted(range(len(names)), key=lambda index: (of_file[index], not said[index])):
+        wanted, number = names[index], 1
+        while names[index] in taken or (number > 1 and of_file[index] and names[index] in others):
             number += 1
-            name = f"{wanted}-{number}"
-        taken.add(name)
-        yield name
+            names[index] = f"{wanted}-{number}"
+        taken.add(names[index])
+    return names
+
+
+def _called(action: Action) -> str:
+    """Return what a pool is called after its application."""
+    if not has_own(action):
+        return SHARED
+    # Of a file its name, wherever it is.
+    return _fit(action.values["app"].rpartition("/")[2].replace(".py", "")) or "pool"
+
+
+def _place(route: Route) -> str:
+    """Return how the name of a pool ends that has the place of `route` in it."""
+    return "".join(f"-{fit}" for fit in map(_fit, (route.host, route.path)) if fit)
+
+
+def _fit(text: str) -> str:
+    return _NAME.sub("-", text).strip("-.")[:_MOST_NAME_CHARACTERS]
 
 
 def file_name(name: str) -> str:
@@ -266,6 +291,8 @@ def _record(pool: Pool, settings: Settings, base: Settings, digest: str) -> dict
         "file": file_name(pool.name),
         "source": pool.source,
         "apps": [action.values["app"] for action in pool.actions],
+        # What the router asks it for.
+        "rows": [[route.host, route.path, route.is_exact] for route in pool.routes.routes],
         # Of two that are alike the processes are, too.
         "digest": _digest(digest + repr(own)),
         "venv": settings.virtual_environment,

@@ -55,13 +55,15 @@ class Keeper:
     """The workers, and the templates if there are any.
 
     `leave` lets a forked process have nothing of the supervisor; `member_orders` is what it has to be told of
-    members of upstreams, `spans_fd` where spans of requests go. `back_off` is when to fork again after
-    failures. `templates` and `reforking` are None until a plan preloads; `on_templates` is called then.
+    members of upstreams, `spans_fd` where spans of requests go. While `is_kept_waiting` nobody starts.
+    `back_off` is when to fork again after failures. `templates` and `reforking` are None until a plan
+    preloads; `on_templates` is called then.
     """
 
     __slots__ = (
-        *("_bounds", "_generations", "_hooks", "_leave", "_life", "_loop", "_member_orders", "_on_templates"),
-        *("_scoreboard", "_totals", "_worker_set", "back_off", "reforking", "spans_fd", "templates"),
+        *("_bounds", "_generations", "_hooks", "_is_kept_waiting", "_leave", "_life", "_loop"),
+        *("_member_orders", "_on_templates", "_scoreboard", "_totals", "_worker_set"),
+        *("back_off", "reforking", "spans_fd", "templates"),
     )
 
     def __init__(
@@ -78,6 +80,7 @@ class Keeper:
         leave: Callable[[], None],
         member_orders: Callable[[], str],
         spans_fd: Callable[[], int],
+        is_kept_waiting: Callable[[], bool],
         on_templates: Callable[[Templates, Reforking], None],
     ) -> None:
         self._life = life
@@ -91,6 +94,7 @@ class Keeper:
         self._leave = leave
         self._member_orders = member_orders
         self.spans_fd = spans_fd
+        self._is_kept_waiting = is_kept_waiting
         self._on_templates = on_templates
         self.back_off = BackOff()
         self.templates: Templates | None = None
@@ -124,6 +128,8 @@ class Keeper:
         """Whether somebody is missing, and nobody has to be waited for before."""
         templates = self._templates()
         if not self._worker_set.has_room or (templates is not None and templates.is_busy):
+            return False
+        if self._is_kept_waiting():
             return False
         return (templates is not None and templates.is_missing) or self._missing > 0
 

@@ -29,7 +29,7 @@ else:
 # One that every Python reads: the other side of a dry run may be another.
 MARSHAL_FORMAT = 2
 ROUTER = "router"
-"""What a server is called that has no application, since all requests go to other servers."""
+"""What a server is called that has no application, since the rows of its file need none."""
 
 
 class Listener:

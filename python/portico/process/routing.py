@@ -107,7 +107,7 @@ class WorkerRouting:
 def load_routes(directory: str, settings: Settings, load_one: Callable[[str, Settings], Loaded]) -> Loaded:
     """Return the first application of the routes, with the table in its `routing`, which has the others.
 
-    Where there is none, since all requests go to other servers, it is one that nothing leads to.
+    Where there is none, since the rows need none, it is one that nothing leads to.
     `load_one` returns the application that settings name. Raises OperatorError when there is no such
     application, middleware, or file of a response.
     """

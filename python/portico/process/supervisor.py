@@ -120,6 +120,7 @@ class Supervisor:
             leave=self._leave_to_worker,
             member_orders=lambda: "" if self._members is None else self._members.orders(),
             spans_fd=lambda: self._observers.spans_fd,
+            is_kept_waiting=lambda: self._pools is not None and self._pools.keep_router_waiting,
             on_templates=self._have_templates,
         )
         self._ends = Ends(

@@ -171,7 +171,7 @@ def load_or_exit(directory: str, settings: Settings, identity: Identity | None) 
         give_up(settings, identity, directory)
         prepare_event_loop(directory, settings)
         loaded = load_in(directory, settings)
-        said = f"{loaded.title} can be called" if settings.app else "all requests go to other servers"
+        said = f"{loaded.title} can be called" if settings.app else "no application is needed"
         if settings.hooks:
             load_hooks(settings.hooks, directory)
     except OperatorError as error:

@@ -15,12 +15,16 @@ def is_application(name: str) -> bool:
     return name.endswith(SUFFIX) and not name.startswith(".")
 
 
-def changed_ns(folder: str) -> dict[str, int]:
-    """Return when each application's file was changed, by its name. Raises OSError if there is no folder."""
-    found: dict[str, int] = {}
+def changed_ns(folder: str) -> dict[str, list[int]]:
+    """Return when each application's file was changed, by its name: its content, and the file itself, as by a
+    rename or another mode. Raises OSError if there is no folder.
+    """
+    found: dict[str, list[int]] = {}
     for name in sorted(filter(is_application, os.listdir(folder))):
         try:
-            found[name] = os.stat(os.path.join(folder, name)).st_mtime_ns
+            file = os.stat(os.path.join(folder, name))
         except OSError:
-            found[name] = 0  # it has gone just now, or is a link to nothing
+            found[name] = []  # it has gone just now, or is a link to nothing
+        else:
+            found[name] = [file.st_mtime_ns, file.st_ctime_ns]
     return found

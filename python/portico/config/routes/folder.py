@@ -24,7 +24,7 @@ from portico.config.settings import Settings
 from portico.config.table_reader import TableReader
 from portico.config.toml_file import decoded, open_document
 from portico.config.toml_positions import Place
-from portico.errors import OperatorError
+from portico.errors import OperatorError, quoted
 
 _HEADER = "[[app]]"
 _ROOT = 0
@@ -41,7 +41,7 @@ class Applications:
     """
 
     def __init__(
-        self, entries: list[Entry], left_out: dict[str, list[str]], changed_ns: dict[str, int]
+        self, entries: list[Entry], left_out: dict[str, list[str]], changed_ns: dict[str, list[int]]
     ) -> None:
         self.entries = entries
         self.left_out = left_out
@@ -81,6 +81,13 @@ def read_applications(
 
 
 def _read(path: str, environment: Mapping[str, str], *, as_owner: bool) -> tuple[Entry, list[str]]:
+    name = os.path.basename(path).removesuffix(SUFFIX)
+    kind = Settings.name.kind
+    try:
+        kind.parse(name)
+    except ValueError:
+        where = os.path.dirname(path)
+        raise OperatorError(f"{where}: expected {kind.expected}, got {quoted(name + SUFFIX)}") from None
     data, found = _content(path, follows_links=not as_owner)
     document: Document
     table, document = open_document(decoded(data, path), path, environment)
@@ -93,7 +100,7 @@ def _read(path: str, environment: Mapping[str, str], *, as_owner: bool) -> tuple
     if as_owner:
         _be_of_owner(entry, document, found)
     if not entry.get(Settings.name):
-        _give(entry, Settings.name, os.path.basename(path).removesuffix(SUFFIX), path)
+        _give(entry, Settings.name, name, path)
     return entry, document.mistakes
 
 

@@ -14,19 +14,28 @@ from portico.config.routes.kinds import is_token
 from portico.config.routes.table import ENCODED_SLASH
 from portico.errors import OperatorError, quoted
 
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class Request:
-    """A method, a host (empty if there is none), a path, decoded once, and a query with its question mark."""
+    """A method, a host (empty if there is none), and a target as it is sent: its path, and its query with the
+    question mark, unless that is empty. `path` is decoded once.
+    """
 
-    __slots__ = ("host", "method", "path", "query")
+    __slots__ = ("host", "method", "path", "query", "sent")
 
-    def __init__(self, method: str, host: str, path: str, query: str = "") -> None:
+    def __init__(self, method: str, host: str, sent: str, query: str) -> None:
         self.method = method
         self.host = host
-        self.path = path
+        self.sent = sent
+        self.path = decoded_path(sent)
         self.query = query
+
+    def below(self, mount: str) -> str:
+        """Return what of the path is below `mount`, as it is sent."""
+        ends = [*(end for end, letter in enumerate(self.sent) if letter == "/"), len(self.sent)]
+        return next(self.sent[end:] for end in ends if decoded_path(self.sent[:end]) == mount)
 
 
 def read_request(words: Sequence[str]) -> Request:
@@ -46,13 +55,18 @@ def read_request(words: Sequence[str]) -> Request:
     else:
         raise _unfit(url)
     path, mark, query = rest.partition("#")[0].partition("?")
-    return Request(method, host, decoded_path(path or "/"), mark + query)
+    return Request(method, host, _sent(path or "/"), _sent(mark + query) if query else "")
 
 
 def decoded_path(path: str) -> str:
     """Return `path` as it is compared: decoded once, but an encoded slash separates nothing."""
     parts = path.replace("%2f", "%2F").split("%2F")
     return ENCODED_SLASH.join(urllib.parse.unquote(part, errors="surrogateescape") for part in parts)
+
+
+def _sent(text: str) -> str:
+    """Return `text` as clients send it: what cannot stand in a target is encoded, and nothing else."""
+    return urllib.parse.quote(text, safe=_VISIBLE, errors="surrogateescape")
 
 
 def _host(rest: str, url: str) -> str:

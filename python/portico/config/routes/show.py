@@ -78,7 +78,7 @@ def _about(routes: Routes, found: Found, request: Request) -> Iterator[str]:
     yield f"  {_name(route.action)}, {route.action.origin}"
     rows = {"host": _why_host(route), "path": _why_path(route)}
     rows |= {"pool": route.action.pool} if route.action.pool else {}
-    rows |= {name: _written(value) for name, value in outcome(found, request.query).items()}
+    rows |= {name: _written(value) for name, value in outcome(found, request).items()}
     width = max(map(len, rows))
     yield from (f"  {name:{width}}  {text}" for name, text in rows.items())
 
@@ -107,7 +107,7 @@ def _found(routes: Routes, found: Found, request: Request) -> dict[str, Any]:
         "host": found.host,
         "path": _path(found.path),
         "route": None if route is None else _row(route),
-        **outcome(found, request.query),
+        **outcome(found, request),
     }
     if route is not None and route.action.falls_back:
         following = routes.find(request.host, request.path, after=route)

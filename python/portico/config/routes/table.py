@@ -261,9 +261,22 @@ class Routes:
 
 
 def needs_no_application(record: Sequence[Any]) -> bool:
-    """Say whether what `Routes.dump` has written has other servers and no application: a router."""
-    tables = [table for table, _, _ in record[2]] if record else []
-    return "upstream" in tables and "app" not in tables
+    """Say whether what `Routes.dump` has written leaves nothing to an application, and has none.
+
+    Other servers are enough for that, as a router has them; or files, redirects and fixed responses that take
+    whatever is asked for.
+    """
+    if not record:
+        return False
+    unknown_host, _, actions, rows = record
+    tables = {table for table, _, _ in actions}
+    if tables & {"app", "upstream"}:
+        return "app" not in tables
+    hosts = {host for host, *_ in rows}
+    # A row that leaves files that are not there to the next takes not all.
+    last = [dict(values).get("fallback") != "app" for _, values, _ in actions]
+    whole = {host for host, path, is_exact, action, *_ in rows if not path and not is_exact and last[action]}
+    return ANY_HOST in whole or (unknown_host == MISDIRECTED and hosts - {ANY_HOST} <= whole)
 
 
 def asks_dns(record: Sequence[Any]) -> bool:

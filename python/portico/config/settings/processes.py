@@ -5,10 +5,10 @@ from __future__ import annotations
 from portico.config.kinds import (
     Choice,
     Duration,
+    Name,
     NumberOrAuto,
     PythonModule,
     RouteDuration,
-    Text,
     WholeNumber,
 )
 from portico.config.setting import Group, ManySetting, Setting
@@ -139,7 +139,7 @@ class ProcessSettings(Values):
     )
     name = Setting(
         "name",
-        Text("NAME", "a name"),
+        Name(),
         "",
         short_flag="-n",
         group=_PROCESSES,

@@ -26,7 +26,7 @@ class FolderWatch(Duty):
         self._reload = reload
         self._next_s = 0.0
         # As the folder was at the last reload that was asked for here, which may have come to nothing.
-        self._asked_for: dict[str, int] | None = None
+        self._asked_for: dict[str, list[int]] | None = None
 
     def look(self, now_s: float) -> None:
         record = self._generations.current.settings.pools

@@ -8,6 +8,9 @@ the machine's has to wait for its turn (`pools.py`): `waits` says that there is 
                   where that cannot be done in place gets a successor; one that has fallen asleep may leave
     a successor   has the same socket; when its first worker is ready, the one before is told to leave
     leaving       until they have ended, or their time is over
+
+In a reload the router's processes change, too. A pool that gets rows changes before them, so that it has what
+the new ones ask it for, and one that only loses rows after them, since those of before ask it still.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 from portico import log
 from portico.errors import EXIT_APPLICATION, EXIT_BIND, EXIT_FINE, EXIT_USAGE
 from portico.process.back_off import BackOff
+from portico.process.loop import NEVER_S
 from portico.process.pools.pool_process import PoolProcess
 from portico.process.pools.pool_socket import PoolSocket
 from portico.process.signals import how_it_ended, signal
@@ -36,6 +40,8 @@ _LONGEST_BACK_OFF_S = 60.0
 _LONGEST_S = 10.0
 WAITING, STARTING, SERVING, RELOADING = "waiting", "starting", "serving", "reloading"
 ASLEEP = "asleep"
+# Whose requests come to pools: of the router's processes before a reload, of these and new ones, of new ones.
+OF_BEFORE, OF_BOTH, OF_NEW = 0, 1, 2
 FAILING, LEAVING = "failing", "leaving"
 _UNCHANGED = "as it was: the last change could not be made; the error log says why"
 _REASONS = {
@@ -43,6 +49,16 @@ _REASONS = {
     EXIT_APPLICATION: "its application cannot be loaded",
     EXIT_BIND: "it cannot listen on its socket",
 }
+
+
+def _turn(before: dict[str, Any], wanted: dict[str, Any]) -> int:
+    """Return whose requests come to a pool when it changes: one in either of two records has these rows."""
+    if "rows" not in before:
+        return OF_BOTH  # that of another version
+    rows, wanted_rows = ({*map(tuple, record["rows"])} for record in (before, wanted))
+    if wanted_rows - rows:
+        return OF_BEFORE
+    return OF_NEW if rows - wanted_rows else OF_BOTH
 
 
 class Pool:
@@ -53,8 +69,18 @@ class Pool:
     """
 
     __slots__ = (
-        *("_back_off", "_begun_at_s", "_failed_digest", "_has_failed", "_is_changed", "_is_watched"),
-        *("_looked_at_s", "_loop", "_must_upgrade", "_owner", "_path", "_serial", "_socket", "_watch"),
+        *("_back_off", "_begun_at_s", "_failed_digest", "_has_failed", "_is_changed", "_is_getting_rows"),
+        *(
+            "_is_watched",
+            "_looked_at_s",
+            "_loop",
+            "_must_upgrade",
+            "_owner",
+            "_path",
+            "_serial",
+            "_socket",
+            "_watch",
+        ),
         *("current", "is_asked_for", "is_wanted", "leaving", "record", "successor", "why"),
     )
 
@@ -79,6 +105,8 @@ class Pool:
         self._owner = owner
         self._loop = loop
         self._watch = watch
+        # Whether the change that it makes gives it rows.
+        self._is_getting_rows = False
         # Whether it is looked whether a request has come.
         self._is_watched = False
         self._must_upgrade = False
@@ -168,18 +196,36 @@ class Pool:
         is_under_way = is_starting or process.is_busy or self.successor is not None
         return self._begun_at_s + _LONGEST_S if is_under_way else None
 
-    def waits(self, now_s: float, *, may_change: bool) -> bool:
-        """Say whether there is something to `begin`; `may_change`: also what serves by another record."""
+    def waits(self, now_s: float, *, requests: int) -> bool:
+        """Say whether there is something to `begin`, by whose `requests` come to it."""
         if not self.is_wanted:
             return False
         if self.current is None:
             return now_s >= self._back_off.not_before_s and not self._is_left_asleep
-        may_change = may_change and self.successor is None
-        return self._must_upgrade or (may_change and not self._is_as_wanted(self.current))
+        if self._must_upgrade:
+            return True
+        if self.successor is not None or self._is_as_wanted(self.current):
+            return False
+        return requests >= _turn(self.current.record, self.record)
+
+    @property
+    def gets_rows(self) -> bool:
+        """Whether there is a change to begin that gives it rows."""
+        process = self.current
+        if process is None or self._is_as_wanted(process):
+            return False
+        return _turn(process.record, self.record) == OF_BEFORE
+
+    def lacks_rows_until_s(self) -> float | None:
+        """Return until when the router's new processes wait for rows of theirs; None if it has them."""
+        if self.gets_rows:
+            return NEVER_S
+        return self.under_way_until_s() if self._is_getting_rows else None
 
     def begin(self, invocation: Invocation, now_s: float) -> None:
         """Start it, or change what serves."""
         self._begun_at_s = now_s
+        self._is_getting_rows = self.gets_rows
         if self.current is None:
             self.current = self._start(invocation, now_s)
         elif self._must_upgrade:

@@ -15,7 +15,7 @@ from portico.process.life import KILLING, QUITTING
 from portico.process.loop import Duty
 from portico.process.pools.directory import make_directory, remove_directory
 from portico.process.pools.folder_watch import FolderWatch
-from portico.process.pools.pool import Pool
+from portico.process.pools.pool import OF_BEFORE, OF_BOTH, OF_NEW, Pool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ _FEWEST_AT_ONCE = 2
 
 
 class Pools(Duty):
-    """All pools, by name; those that the configuration has no longer, until their processes have ended."""
+    """All pools, by name; those that the configuration has no longer, until their processes have ended.
+
+    `keep_router_waiting`: its new processes would ask pools for what these do not serve yet.
+    """
 
     __slots__ = (
         "_directory",
@@ -49,6 +52,7 @@ class Pools(Duty):
         "_pools",
         "_watch",
         "_worker_set",
+        "keep_router_waiting",
     )
 
     def __init__(
@@ -72,6 +76,7 @@ class Pools(Duty):
         self._leaving: list[Pool] = []
         # When another may begin although those before are not done.
         self._next_s: float | None = None
+        self.keep_router_waiting = False
         self._watch = FolderWatch(generations, reload)
         record = generations.current.settings.pools
         # Made by the command line; not by that of a reload, which is another process.
@@ -114,10 +119,10 @@ class Pools(Duty):
             self._end(now_s)
             return
         self._watch.look(now_s)
-        is_confirmed = self._generations.current is self._generations.confirmed
+        requests = self._requests()
         wanted = self._wanted()
         self._have(wanted)
-        if is_confirmed and not self._has_routers_of_before():
+        if requests == OF_NEW:
             # Nobody passes requests on to them any more.
             for name in [name for name in self._pools if name not in wanted]:
                 pool = self._pools.pop(name)
@@ -125,7 +130,8 @@ class Pools(Duty):
                 pool.drop(now_s=now_s)
         for pool in self.all:
             pool.look(now_s)
-        self._begin_some(now_s, may_change=is_confirmed)
+        self._begin_some(now_s, requests)
+        self._let_router_wait(now_s, requests)
         self._forget_ended()
 
     def _have(self, wanted: dict[str, dict[str, Any]]) -> None:
@@ -140,24 +146,35 @@ class Pools(Duty):
             last = [name for name in pools if name not in wanted]
             self._pools = {name: pools[name] for name in (*wanted, *last)}
 
-    def _begin_some(self, now_s: float, *, may_change: bool) -> None:
+    def _begin_some(self, now_s: float, requests: int) -> None:
         """Let as many begin as may at a time."""
         self._next_s = None
-        waiting = [pool for pool in self._pools.values() if pool.waits(now_s, may_change=may_change)]
+        waiting = [pool for pool in self._pools.values() if pool.waits(now_s, requests=requests)]
         if not waiting:
             return
         under_way = [
             until_s for pool in self._pools.values() if (until_s := pool.under_way_until_s()) is not None
         ]
         under_way = sorted(until_s for until_s in under_way if until_s > now_s)
-        # Those that somebody waits for first, else in their order.
-        waiting.sort(key=lambda pool: not pool.is_asked_for)
+        # Those that somebody waits for first, a request or the router, else in their order.
+        waiting.sort(key=lambda pool: not (pool.is_asked_for or pool.gets_rows))
         free = max(0, self._most_at_once - len(under_way))
         for pool in waiting[:free]:
             pool.begin(self._generations.current.invocation, now_s)
         if len(waiting) > free:
             # If it is none of these, one that has just begun tells when it is done.
             self._next_s = under_way[0] if under_way else now_s + 1.0
+
+    def _let_router_wait(self, now_s: float, requests: int) -> None:
+        """Have the router's new processes start when all that they ask for is served, or will not be soon."""
+        self.keep_router_waiting = False
+        if requests != OF_BEFORE or not self._worker_set.has_ready_before(self._generations.number):
+            return
+        lacking = [pool.lacks_rows_until_s() for pool in self._pools.values()]
+        until_s = max((each for each in lacking if each is not None), default=now_s)
+        if until_s > now_s:
+            self.keep_router_waiting = True
+            self._next_s = min(until_s, self._next_s or until_s)
 
     @property
     def _most_at_once(self) -> int:
@@ -254,9 +271,13 @@ class Pools(Duty):
             for record in plan.settings.pools["pools"]
         }
 
-    def _has_routers_of_before(self) -> bool:
-        number = self._generations.number
-        return any(worker.generation != number for worker in self._worker_set.workers.values())
+    def _requests(self) -> int:
+        """Return whose requests come to pools."""
+        generations = self._generations
+        if generations.current is not generations.confirmed:
+            return OF_BEFORE
+        is_new = (worker.generation == generations.number for worker in self._worker_set.workers.values())
+        return OF_NEW if all(is_new) else OF_BOTH
 
     def _new(self, record: dict[str, Any]) -> Pool:
         identity = self._generations.current.identity
