@@ -129,9 +129,15 @@ def test_what_waits_behind_such_a_call_gets_a_503_and_has_its_access_line(start:
         *("--access-log", "access.log", *(("--threads", "1") if way == "threads" else ())),
     )
     portico.wait_ready()
-    with portico.ask("/wait-for-ever"):
-        is_there(portico, "waiting-for-ever")
-        with portico.ask("/behind-it?1") as first, portico.ask("/behind-it?2") as second:
+    with portico.connect() as first, portico.connect() as second:
+        # So that they are this worker's, and not left to its successor.
+        for number, waiting in enumerate((first, second)):
+            waiting.sendall(b"GET /before?%d HTTP/1.1\r\nHost: test\r\n\r\n" % number)
+            assert waiting.recv(65536).startswith(b"HTTP/1.1 200 ")
+        with portico.ask("/wait-for-ever"):
+            is_there(portico, "waiting-for-ever")
+            for number, waiting in enumerate((first, second)):
+                waiting.sendall(b"GET /behind-it?%d HTTP/1.1\r\nHost: test\r\n\r\n" % number)
             for waiting in (first, second):
                 assert waiting.recv(65536).startswith(b"HTTP/1.1 503 ")
         portico.wait_for("in flight: GET /wait-for-ever", times=2)
@@ -139,8 +145,8 @@ def test_what_waits_behind_such_a_call_gets_a_503_and_has_its_access_line(start:
     assert portico.log().count("aborted GET /behind-it before the application was called") == 2
     lines = (portico.folder / "access.log").read_text()
     assert sorted(re.findall(r'"GET (\S+) HTTP/1.1" (\d+) ', lines)) == [
-        ("/behind-it?1", "503"),
-        ("/behind-it?2", "503"),
+        *(("/before?0", "200"), ("/before?1", "200")),
+        *(("/behind-it?0", "503"), ("/behind-it?1", "503")),
         ("/wait-for-ever", "504"),
     ]
 
