@@ -414,10 +414,13 @@ fn socket_pair() -> Result<(RawFd, RawFd), OsError> {
     Ok((supervisor.into_raw_fd(), worker.into_raw_fd()))
 }
 
+/// Bytes, and the descriptors that have come along.
+type Received = (Vec<u8>, Vec<RawFd>);
+
 /// What has come through the Unix socket `fd`, and the descriptors that came along; none if nothing has come yet, or
 /// nothing will.
 #[pyfunction]
-fn receive_descriptors(fd: RawFd) -> Result<Option<(Vec<u8>, Vec<RawFd>)>, OsError> {
+fn receive_descriptors(fd: RawFd) -> Result<Option<Received>, OsError> {
     let mut bytes = vec![0; 65536];
     match orders::receive(fd, &mut bytes) {
         Ok((0, _)) => Ok(None),
