@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import click
 
@@ -16,7 +17,7 @@ class Seconds(click.FloatRange):
     def __init__(self, least_s: float, *, least_open: bool = False) -> None:
         super().__init__(least_s, _MOST_S, min_open=least_open)
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds; fails as click does."""
         seconds: float = super().convert(value, param, ctx)
         if math.isnan(seconds):
