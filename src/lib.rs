@@ -9,6 +9,7 @@ mod embedder;
 mod fork;
 mod metrics;
 mod names;
+mod os_error;
 mod privileges;
 mod process;
 mod routing;
@@ -19,6 +20,7 @@ mod wakeup;
 mod wire;
 mod wsgi;
 
+use crate::os_error::OsError;
 use crate::settings::Attributes;
 use portico_engine::access_log::AccessLog;
 use portico_engine::access_log::destination::Destination;
@@ -100,7 +102,8 @@ impl Scoreboard {
     /// What the supervisor before this one had, by its `descriptors`.
     #[staticmethod]
     fn taken_over(memory_fd: RawFd, left_connections_fd: RawFd) -> PyResult<Self> {
-        let (memory, left_connections) = (descriptor::adopt(memory_fd)?, descriptor::adopt(left_connections_fd)?);
+        let adopt = |fd| descriptor::adopt(fd).map_err(OsError);
+        let (memory, left_connections) = (adopt(memory_fd)?, adopt(left_connections_fd)?);
         let mapping = scoreboard::Mapping::taken_over(memory, left_connections)
             .map_err(|error| PyOSError::new_err(format!("cannot take over the scoreboard: {error}")))?;
         Ok(Scoreboard(mapping))
@@ -219,11 +222,11 @@ impl Scoreboard {
         let access_log = if fd < 0 {
             None
         } else {
-            let file = descriptor::duplicate(fd)?;
+            let file = descriptor::duplicate(fd).map_err(OsError)?;
             let style = style(settings, file.is_terminal())?;
             // A metric that is not there any more is a dash.
             let _ = style.read_metrics_for(&slot);
-            let access_log = AccessLog::new(&file, colour, style, None)?;
+            let access_log = AccessLog::new(&file, colour, style, None).map_err(OsError)?;
             access_log.add_lines(&slot.unwritten.lines(file.as_fd()));
             Some(access_log)
         };
@@ -231,7 +234,8 @@ impl Scoreboard {
             None
         } else {
             let settings = Settings::read(&Attributes(settings))?;
-            Some(Spans::new(descriptor::duplicate(spans_fd)?, &settings, Vec::new())?)
+            let file = descriptor::duplicate(spans_fd).map_err(OsError)?;
+            Some(Spans::new(file, &settings, Vec::new()).map_err(OsError)?)
         };
         for (cell, call) in slot.all_unfinished() {
             let record = AccessRecord {
@@ -295,7 +299,7 @@ fn flush_log(py: Python<'_>, patience_s: f64) -> bool {
 /// From now on records of the error log are lines of JSON in a pipe, in this process and in those that it forks: where
 /// to read them.
 #[pyfunction]
-fn pipe_log() -> PyResult<RawFd> {
+fn pipe_log() -> Result<RawFd, OsError> {
     Ok(error_log::write_to_pipe()?.into_raw_fd())
 }
 
@@ -357,7 +361,7 @@ fn style(settings: &Bound<'_, PyAny>, is_terminal: bool) -> PyResult<Style> {
 /// A socket for the access log, where that goes to a log daemon, and why it cannot be reached at the moment.
 #[pyfunction]
 fn open_log_socket(access_log: &str) -> PyResult<(RawFd, Option<String>)> {
-    let (socket, why) = Destination::read(access_log).map_err(PyValueError::new_err)?.open()?;
+    let (socket, why) = Destination::read(access_log).map_err(PyValueError::new_err)?.open().map_err(OsError)?;
     Ok((socket.into_raw_fd(), why.map(|why| without_number(&why.to_string()).into_owned())))
 }
 
@@ -405,15 +409,18 @@ fn name_process(name: &str, title: OsString) {
 
 /// The supervisor's and the worker's end of a connection between them.
 #[pyfunction]
-fn socket_pair() -> PyResult<(RawFd, RawFd)> {
+fn socket_pair() -> Result<(RawFd, RawFd), OsError> {
     let (supervisor, worker) = orders::socket_pair()?;
     Ok((supervisor.into_raw_fd(), worker.into_raw_fd()))
 }
 
+/// Bytes, and the descriptors that have come along.
+type Received = (Vec<u8>, Vec<RawFd>);
+
 /// What has come through the Unix socket `fd`, and the descriptors that came along; none if nothing has come yet, or
 /// nothing will.
 #[pyfunction]
-fn receive_descriptors(fd: RawFd) -> PyResult<Option<(Vec<u8>, Vec<RawFd>)>> {
+fn receive_descriptors(fd: RawFd) -> Result<Option<Received>, OsError> {
     let mut bytes = vec![0; 65536];
     match orders::receive(fd, &mut bytes) {
         Ok((0, _)) => Ok(None),
@@ -430,25 +437,25 @@ fn receive_descriptors(fd: RawFd) -> PyResult<Option<(Vec<u8>, Vec<RawFd>)>> {
 /// Sends one datagram to a Unix socket, and descriptors with it; waits for nobody.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "what Python hands over")]
-fn send_datagram(address: &[u8], data: &[u8], fds: Vec<RawFd>) -> PyResult<()> {
+fn send_datagram(address: &[u8], data: &[u8], fds: Vec<RawFd>) -> Result<(), OsError> {
     Ok(datagram::send(address, data, &fds)?)
 }
 
 /// Sends `data` in one piece through the Unix socket `fd`, and the descriptors `fds` along with it.
 #[pyfunction]
-fn send_descriptors(fd: RawFd, data: &[u8], fds: Vec<RawFd>) -> PyResult<usize> {
+fn send_descriptors(fd: RawFd, data: &[u8], fds: Vec<RawFd>) -> Result<usize, OsError> {
     Ok(orders::send_with(fd, data, &fds)?)
 }
 
 /// How many connections to the listening socket `fd` nobody has accepted yet; none if it is not one of TCP.
 #[pyfunction]
-fn unaccepted_connections(fd: RawFd) -> PyResult<Option<u32>> {
+fn unaccepted_connections(fd: RawFd) -> Result<Option<u32>, OsError> {
     Ok(descriptor::unaccepted(descriptor::duplicate(fd)?.as_fd()).ok())
 }
 
 /// The next connection to the listening Unix socket `fd`, and the user id of who has connected; none if nobody has.
 #[pyfunction]
-fn accept_connection(fd: RawFd) -> PyResult<Option<(RawFd, u32)>> {
+fn accept_connection(fd: RawFd) -> Result<Option<(RawFd, u32)>, OsError> {
     Ok(orders::accept(fd)?.map(|(connection, user)| (connection.into_raw_fd(), user)))
 }
 
@@ -487,13 +494,13 @@ fn after_fork_in_child() {
 
 /// Lets processes below this one whose parents end become its children.
 #[pyfunction]
-fn adopt_orphans() -> PyResult<()> {
+fn adopt_orphans() -> Result<(), OsError> {
     Ok(orphan::adopt_orphans()?)
 }
 
 /// As `os.fork`; the new process is the child of the nearest one above that adopts orphans.
 #[pyfunction]
-fn fork_orphan(py: Python<'_>) -> PyResult<i32> {
+fn fork_orphan(py: Python<'_>) -> Result<i32, OsError> {
     Ok(fork::fork_orphan(py)?)
 }
 

@@ -491,6 +491,9 @@ def read(path: Path) -> str:
         *(b'{"protocol":1,"verb":"scale","workers":"4"}\n', b'{"protocol":1,"verb":"stop","now":"yes"}\n'),
         *(b"x" * 5000, b"x" * 100_000, b'{"protocol":1,"verb":"' + b"x" * 4096 + b'"}\n'),
         *(b'{"protocol":1,"verb":"reload","wait":1}\n', b'{"protocol":1,"verb":"__class__"}\n'),
+        *(b'{"protocol":true,"verb":"status"}\n', b'{"protocol":1,"verb":"status","wait":1}\n'),
+        *(f'{{"protocol":1,"verb":"{verb}","wait":1}}\n'.encode() for verb in ("upgrade", "drain")),
+        b'{"protocol":1,"verb":"scale","workers":2,"wait":1}\n',
     ],
 )
 def test_what_is_no_request_is_rejected(asked: Asked, sent: bytes) -> None:
@@ -503,7 +506,10 @@ def test_what_is_no_request_is_rejected(asked: Asked, sent: bytes) -> None:
             pass  # it has been closed with more on its way
         else:
             assert (response["ok"], response["error"]) == (False, "bad-request")
-    assert asked.ask("status")["stage"] == "serving"
+    status = asked.ask("status")
+    assert (status["stage"], status["reloading"], status["workers_wanted"]) == ("serving", False, 1)
+    # Nothing was begun, and nothing else is told.
+    assert "control: " not in portico.log()
     portico.stop()
 
 
@@ -744,6 +750,29 @@ def test_ctl_has_every_verb(asked: Asked, arguments: list[str], said: str) -> No
     assert said in ended.stdout
     if arguments[0] == "stop":
         assert portico.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        *((["ctl", "status", "--timeout", text], "'--timeout'") for text in ("nan", "inf", "1e9", "0", "-1")),
+        *((["top", "--once", "--interval", text], "'--interval'") for text in ("nan", "inf", "1e300")),
+        (["ctl", "scale", "9" * 23], "'N'"),
+        (["ctl", "recycle", "9" * 23], "'PID'"),
+        (["ctl", "stacks", "9" * 23], "'PID'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_numbers_out_of_any_range_are_named(tmp_path: Path, arguments: list[str], said: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "portico", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, f"Invalid value for {said}: " in ended.stderr) == (2, True), ended.stderr
 
 
 def test_ctl_prints_json(asked: Asked) -> None:

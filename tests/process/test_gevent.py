@@ -358,6 +358,21 @@ def test_request_timeout_is_thrown_into_the_greenlet_that_is_late(start: Start) 
     assert "event_loops" not in portico.log()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_worker_does_not_wait_for_a_greenlet_that_has_had_its_response(
+    start: Start, number: signal.Signals
+) -> None:
+    portico = begin(start, "--timeout", "500ms", "--timeout-grace", "500ms", "--graceful-timeout", "1h")
+    [pid] = portico.worker_pids
+    with portico.ask("/ignores") as connection:
+        assert status_of(connection) == 504
+    portico.wait_for("of RequestTimeout; the others go on beside it")
+    portico.signal(number)
+    wait_until(lambda: not is_alive(pid), what="the worker to go")
+    assert f"worker {pid} has finished all other calls: killed, in flight: GET /ignores" in portico.log()
+    portico.stop()
+
+
 def test_a_greenlet_that_does_not_end_holds_up_nobody(start: Start) -> None:
     portico = begin(start, "--timeout", "1", "--timeout-grace", "1")
     pid = portico.get("/pid")

@@ -152,6 +152,27 @@ def test_one_that_raises_is_named_and_the_server_serves(hooked: Any, name: str, 
     portico.stop()
 
 
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ("async def {name}(*arguments):\n    pass\n", "a coroutine"),
+        ("def {name}(*arguments):\n    yield\n", "a generator"),
+        ("async def {name}(*arguments):\n    yield\n", "an asynchronous generator"),
+    ],
+    ids=["coroutine", "generator", "asynchronous generator"],
+)
+@pytest.mark.parametrize("name", ["pre_fork", "post_fork"])
+def test_one_that_only_returns_what_would_have_to_run_is_named(
+    hooked: Any, name: str, source: str, what: str
+) -> None:
+    portico = hooked(source.format(name=name))
+    portico.wait_ready()
+    portico.stop()
+    sentence = f"has returned {what}, of which nothing has run: expected a plain function"
+    assert portico.log().count(f"the hook {name} of shop_hooks {sentence}") == 1
+    assert "never awaited" not in portico.log()
+
+
 @pytest.mark.parametrize("name", ["on_start", "pre_fork", "worker_exit", "on_exit"])
 def test_one_that_ends_its_process_is_named(hooked: Any, name: str) -> None:
     portico = hooked(

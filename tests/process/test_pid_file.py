@@ -84,6 +84,15 @@ def test_something_else_is_left_alone(start: Start, tmp_path: Path, text: str) -
     assert (tmp_path / "shop.pid").read_text() == text
 
 
+def test_what_is_no_file_is_left_alone(start: Start, tmp_path: Path) -> None:
+    """A device would be gone for the whole machine, and who reads a pipe waits for ever."""
+    os.mkfifo(tmp_path / "shop.pid")
+    portico = start(SHOP, "--pid-file", "shop.pid")
+    assert portico.wait() == 2
+    assert f'pid_file: expected a process id in "{tmp_path}/shop.pid", got something else' in portico.log()
+    assert (tmp_path / "shop.pid").is_fifo()
+
+
 def test_one_that_cannot_be_written_is_an_error(start: Start, tmp_path: Path) -> None:
     portico = start(SHOP, "--pid-file", "missing/shop.pid")
     assert portico.wait() == 2

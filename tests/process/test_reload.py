@@ -179,6 +179,8 @@ def test_a_term_while_it_is_read_stops(configured: Configured) -> None:
     portico.signal(signal.SIGHUP)
     portico.wait_for("reading the configuration")
     portico.stop()
+    # It is the server that has ended it, and nobody has to look for a reason.
+    assert "[error]" not in portico.log()
 
 
 LOADING = """

@@ -214,3 +214,20 @@ def test_serves_without_home_and_other_variables(start: Start, tmp_path: Path) -
     portico.wait_ready()
     assert portico.get() == "hello"
     portico.stop()
+
+
+def test_says_why_no_worker_can_be_forked_and_serves_on(start: Start) -> None:
+    portico = start(HELLO, "-w", "2")
+    portico.wait_ready()
+    os.kill(portico.worker_pids[0], signal.SIGKILL)
+    # By then it has read what it may need later.
+    portico.wait_for("is ready after")
+    pid = portico.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    os.kill(portico.worker_pids[0], signal.SIGKILL)
+    portico.wait_for("cannot fork a worker: Too many open files; ")
+    assert portico.get() == "hello"
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    portico.wait_for("is ready after", times=2)
+    portico.stop()

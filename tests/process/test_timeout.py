@@ -120,6 +120,37 @@ def test_the_others_finish_and_nobody_new_comes_before_the_end(start: Start) -> 
     assert "Fatal Python error" not in log
 
 
+@pytest.mark.parametrize("way", ["threads", "asyncio"])
+def test_what_waits_behind_such_a_call_gets_a_503_and_has_its_access_line(start: Start, way: str) -> None:
+    """Nobody will ever call the application for it, so its client is told, and whoever counts requests."""
+    portico = start(
+        APPLICATION,
+        *("-w", "1", "--worker", way, "--timeout", "500ms", "--timeout-grace", "500ms"),
+        *("--access-log", "access.log", *(("--threads", "1") if way == "threads" else ())),
+    )
+    portico.wait_ready()
+    with portico.connect() as first, portico.connect() as second:
+        # So that they are this worker's, and not left to its successor.
+        for number, waiting in enumerate((first, second)):
+            waiting.sendall(b"GET /before?%d HTTP/1.1\r\nHost: test\r\n\r\n" % number)
+            assert waiting.recv(65536).startswith(b"HTTP/1.1 200 ")
+        with portico.ask("/wait-for-ever"):
+            is_there(portico, "waiting-for-ever")
+            for number, waiting in enumerate((first, second)):
+                waiting.sendall(b"GET /behind-it?%d HTTP/1.1\r\nHost: test\r\n\r\n" % number)
+            for waiting in (first, second):
+                assert waiting.recv(65536).startswith(b"HTTP/1.1 503 ")
+        portico.wait_for("in flight: GET /wait-for-ever", times=2)
+        portico.stop()
+    assert portico.log().count("aborted GET /behind-it before the application was called") == 2
+    lines = (portico.folder / "access.log").read_text()
+    assert sorted(re.findall(r'"GET (\S+) HTTP/1.1" (\d+) ', lines)) == [
+        *(("/before?0", "200"), ("/before?1", "200")),
+        *(("/behind-it?0", "503"), ("/behind-it?1", "503")),
+        ("/wait-for-ever", "504"),
+    ]
+
+
 def _age_s(portico: Portico, name: str) -> float:
     return time.time() - (portico.folder / name).stat().st_mtime
 

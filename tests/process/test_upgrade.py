@@ -252,6 +252,8 @@ def test_a_term_while_it_is_tried_stops(start: Start) -> None:
     portico.signal(signal.SIGUSR2)
     portico.wait_for("upgrading: trying")
     portico.stop()
+    # It is the server that has ended it, and nobody has to look for a reason.
+    assert "[error]" not in portico.log()
 
 
 def test_more_workers_that_were_asked_for_by_signal_stay(start: Start) -> None:

@@ -19,12 +19,7 @@ pub async fn abort_calls(server: &Server, stop: Stop) {
         ("since this worker was told not to wait".into(), "killed:stop")
     };
     // First: a thread that gets free must not take one.
-    for request in server.crew.take_all() {
-        let (bytes, head) = (request.inbound.bytes(), &request.inbound.head);
-        let what = format!("{} {}", head.method.of(bytes).escape_ascii(), head.path.of(bytes).escape_ascii());
-        log(Level::Warning, &format!("aborted {what} before the application was called, {why}"));
-        give_up(request);
-    }
+    abort_waiting(server, &why);
     let resources = &server.resources;
     let slot = &resources.slot;
     let calls = slot.calls();
@@ -48,6 +43,17 @@ pub async fn abort_calls(server: &Server, stop: Stop) {
         }
     }
     resources.flush_access_log_in_turn();
+}
+
+/// Responds with 503 to requests that wait for a thread: none will come free for them.
+pub fn abort_waiting(server: &Server, why: &str) {
+    for request in server.crew.take_all() {
+        let (bytes, head) = (request.inbound.bytes(), &request.inbound.head);
+        let what = format!("{} {}", head.method.of(bytes).escape_ascii(), head.path.of(bytes).escape_ascii());
+        log(Level::Warning, &format!("aborted {what} before the application was called, {why}"));
+        give_up(request);
+    }
+    server.resources.flush_access_log_in_turn();
 }
 
 fn by_graceful_timeout(settings: &Settings) -> String {

@@ -8,7 +8,7 @@
 //! time is up. A server that has nothing but connections that somebody else has accepted drains once they have ended.
 //! Runs as a task; never calls the application.
 
-use crate::aborted_calls::abort_calls;
+use crate::aborted_calls::{abort_calls, abort_waiting};
 use crate::accept::{Accepting, accept, listen, take_over};
 use crate::clock::coarse_ms;
 use crate::deadline::Wait;
@@ -56,7 +56,7 @@ pub async fn follow(
 ) {
     let (there, logging, calling) = (server.clone(), server.resources.clone(), server.resources.clone());
     let (changing, telling, profiled) = (server.clone(), server.clone(), server.resources.clone());
-    let looking = server.resources.clone();
+    let (looking, clearing) = (server.resources.clone(), server.clone());
     // Looked up until the end of this.
     let names = Arc::new(Names::default());
     let followed = names.clone();
@@ -68,6 +68,7 @@ pub async fn follow(
             let resources = looking.clone();
             tokio::spawn(async move { resources.stacks.log_tasks().await });
         }),
+        on_clear: Box::new(move || abort_waiting(&clearing, "since this worker is about to be killed")),
         on_profile_order: Box::new(move |order| profiled.profile_orders.take(order)),
         on_members: Box::new(move |text| {
             member_orders::take(changing.upstreams(), text, &|upstream, name| followed.follow(upstream, name));

@@ -166,6 +166,8 @@ pub struct Effects {
     pub on_call_order: Box<dyn Fn(CallOrder) + Send>,
     /// Called where the stacks of all tasks of an event loop are to be logged. In the runtime.
     pub on_tasks_order: Box<dyn Fn() + Send>,
+    /// Called where what waits for a thread is to be responded to: this process is about to be killed.
+    pub on_clear: Box<dyn Fn() + Send>,
     /// Called with an order for a profile.
     pub on_profile_order: Box<dyn Fn(ProfileOrder) + Send>,
     /// Called with what is ordered of members of upstreams.
@@ -185,6 +187,7 @@ enum Order {
     SetLevel,
     Call(Measure),
     LogTasks,
+    Clear,
     Members,
     ReportMembers,
     Profile,
@@ -315,7 +318,7 @@ impl Orders {
             let text = self.incomplete.drain(..whole).skip(HEAD_BYTES).collect::<Vec<u8>>();
             let Some(order) = order_named(kind) else {
                 let kind = kind.escape_ascii();
-                let expected = "A, D, Q, V, O, S, I, E, K, M, U or G";
+                let expected = "A, D, Q, V, O, S, I, E, K, C, M, U or G";
                 log(Level::Error, &format!("an order of the supervisor: expected {expected}, got {kind}"));
                 continue;
             };
@@ -334,6 +337,7 @@ impl Orders {
                     }
                 }
                 Order::LogTasks => (self.effects.on_tasks_order)(),
+                Order::Clear => (self.effects.on_clear)(),
                 Order::Profile => {
                     // Whatever is wrong with it, who waits for the result sees its end.
                     let order = self.files.pop_front().and_then(|reply| ProfileOrder::read(&text, reply));
@@ -428,6 +432,7 @@ fn order_named(kind: u8) -> Option<Order> {
         b'I' => Some(Order::Call(Measure::Interrupt)),
         b'E' => Some(Order::Call(Measure::Respond)),
         b'K' => Some(Order::LogTasks),
+        b'C' => Some(Order::Clear),
         b'M' => Some(Order::Members),
         b'U' => Some(Order::ReportMembers),
         b'G' => Some(Order::Profile),

@@ -1,4 +1,4 @@
-"""Seconds in an option: a number that is one, and no longer than anybody waits."""
+"""A number of seconds of the commands that are no settings (`ctl`, `top`)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 
 import click
 
-# What a socket can wait for has an end, too.
 _MOST_S = 86400.0
+"""A day. What a socket of Python's can wait for has an end, too (its milliseconds are 32 bits)."""
 
 
 class Seconds(click.FloatRange):
-    """Seconds from `least_s` on, which does not count if `is_open`, to a day."""
+    """A number of seconds that can be waited for: `nan`, which is in any range for click, is none."""
 
-    def __init__(self, least_s: float = 0.0, *, is_open: bool = False) -> None:
-        super().__init__(min=least_s, min_open=is_open, max=_MOST_S)
+    def __init__(self, least_s: float, *, least_open: bool = False) -> None:
+        super().__init__(least_s, _MOST_S, min_open=least_open)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        # Nothing is more or less than "nan".
-        if math.isnan(seconds := float(super().convert(value, param, ctx))):
-            self.fail(f"{value} is no number.", param, ctx)
+        """Return the seconds; fails as click does."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return seconds

@@ -14,6 +14,10 @@ from portico.command_line.seconds import Seconds
 _LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
 _NOW = click.Option(["--now"], is_flag=True, help="Do not wait for the requests in flight.")
 
+# As many as `workers` may say; the server knows its own bounds.
+_MOST_WORKERS = 512
+# On any Linux (PID_MAX_LIMIT, proc_sys_kernel(5)).
+_MOST_PID = 1 << 22
 # Each verb: what it does, what is given to it, its own options, and whether there is something to wait for.
 _VERBS: dict[str, tuple[str, tuple[click.Parameter, ...], bool]] = {
     "status": ("Show what the server is and does.", (), False),
@@ -26,14 +30,18 @@ _VERBS: dict[str, tuple[str, tuple[click.Parameter, ...], bool]] = {
     "stop": ("Stop after the requests in flight.", (_NOW,), True),
     "scale": (
         "Have N workers.",
-        (click.Argument(["workers"], type=click.IntRange(min=1), metavar="N"),),
+        (click.Argument(["workers"], type=click.IntRange(1, _MOST_WORKERS), metavar="N"),),
         True,
     ),
     "drain": ("Let the workers finish and leave, and start none.", (), True),
-    "recycle": ("Replace a worker.", (click.Argument(["pid"], type=int, metavar="PID"),), True),
+    "recycle": (
+        "Replace a worker.",
+        (click.Argument(["pid"], type=click.IntRange(1, _MOST_PID), metavar="PID"),),
+        True,
+    ),
     "stacks": (
         "Have a worker write its stacks to the error log.",
-        (click.Argument(["pid"], type=int, metavar="PID"),),
+        (click.Argument(["pid"], type=click.IntRange(1, _MOST_PID), metavar="PID"),),
         False,
     ),
     "reopen-logs": ("Open the files of the logs anew.", (), True),
@@ -137,7 +145,7 @@ def _made(
             *instance_options(),
             click.Option(
                 ["--timeout"],
-                type=Seconds(is_open=True),
+                type=Seconds(0, least_open=True),
                 metavar="S",
                 help="Wait for so many seconds at most.",
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
     from typing import TypeAlias
 
     from portico._core import RunningCall, WorkerStatus
@@ -28,6 +29,11 @@ def name_of(call: RunningCall) -> CallName:
 def is_stuck(status: WorkerStatus, limit_s: float) -> bool:
     """Say whether a thread with a request has waited for the interpreter for more than `limit_s` seconds."""
     return status.waiting_s > limit_s
+
+
+def have_waiting(status: WorkerStatus, given_up: Container[CallName]) -> bool:
+    """Say whether requests may wait for a thread: those in flight are more than the calls with a client."""
+    return status.active_requests > sum(name_of(call) not in given_up for call in status.calls)
 
 
 def describe_call(call: RunningCall) -> str:

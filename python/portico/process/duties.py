@@ -50,7 +50,7 @@ def duties_to_the_end(worker_set: WorkerSet, scoreboard: _core.Scoreboard) -> li
 
         return OverdueWorkers(worker_set, scoreboard)
 
-    return [OnDemand(lambda: any(each.is_overdue for each in worker_set.workers.values()), overdue_workers)]
+    return [OnDemand(lambda: any(each.given_up for each in worker_set.workers.values()), overdue_workers)]
 
 
 def duties_in_service(

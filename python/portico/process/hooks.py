@@ -16,9 +16,16 @@ from portico.process.tracebacks import traceback_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any
 
     from portico.process.plan import Plan
 
+# What a function returns that has only been begun, by the name of its type.
+_UNRUN = {
+    "coroutine": "a coroutine",
+    "generator": "a generator",
+    "async_generator": "an asynchronous generator",
+}
 LONG_S = 5.0
 """From when on the log says that a hook takes long."""
 
@@ -58,7 +65,7 @@ def run_hook(plan: Plan, name: str, arguments: tuple[object, ...]) -> bool:
     try:
         hook = getattr(load_hooks(plan.settings.hooks, plan.directory), name, None)
         if hook is not None:
-            hook(*arguments)
+            return _has_run(plan, name, hook(*arguments))
     except OperatorError as error:
         log.error(f"{named(plan, name)} cannot be called: {error.message}")
         return False
@@ -66,3 +73,14 @@ def run_hook(plan: Plan, name: str, arguments: tuple[object, ...]) -> bool:
         log.error(f"{named(plan, name)} has raised\n{traceback_of(error)}")
         return False
     return True
+
+
+def _has_run(plan: Plan, name: str, returned: Any) -> bool:
+    what = _UNRUN.get(type(returned).__name__)
+    if what is None:
+        return True
+    if hasattr(returned, "close"):
+        # Else a coroutine says so itself when it is let go of.
+        returned.close()
+    log.error(f"{named(plan, name)} has returned {what}, of which nothing has run: expected a plain function")
+    return False

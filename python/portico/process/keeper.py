@@ -12,7 +12,7 @@ from portico import _core, log
 from portico.config.shares import share_of
 from portico.process.back_off import BackOff
 from portico.process.banner import banner
-from portico.process.calls import describe_calls, name_of
+from portico.process.calls import describe_calls, have_waiting, name_of
 from portico.process.life import ANNOUNCING, DRAINING, QUITTING
 from portico.process.messages import (
     Announce,
@@ -160,13 +160,18 @@ class Keeper:
     def kill_the_late(self, now_s: float) -> None:
         """End the workers that were to be gone by now."""
         for worker in list(self._worker_set.workers.values()):
-            if worker.kill_at_s is not None and now_s >= worker.kill_at_s:
-                log.warning(
-                    f"{worker} {worker.patience}"
-                    f"{'' if worker.has_taken_orders else ' and has not taken the order to leave'}"
-                    f": killed{describe_calls(self._scoreboard.read(worker.slot))}"
-                )
-                worker.kill()
+            if worker.kill_at_s is None or now_s < worker.kill_at_s:
+                continue
+            status = self._scoreboard.read(worker.slot)
+            if worker.may_be_cleared and have_waiting(status, worker.given_up):
+                worker.clear(now_s)
+                continue
+            log.warning(
+                f"{worker} {worker.patience}"
+                f"{'' if worker.has_taken_orders else ' and has not taken the order to leave'}"
+                f": killed{describe_calls(status)}"
+            )
+            worker.kill()
 
     def dismiss_all(self, now_s: float) -> None:
         """Let everybody leave, as the stage says."""

@@ -12,6 +12,7 @@
                                       its start, and what to say of it
                            I Interrupt  raise RequestTimeout in a call
                            E Respond  respond with 504 in a call's place
+                           C Clear    respond with 503 to what waits for a thread: the worker is killed next
                            K Greenlets  log the stacks of all greenlets of an event loop
                            M Members  change members of upstreams; text of this and the next:
                                       `crates/engine/src/upstream/orders.rs`
@@ -80,6 +81,7 @@ Stack = Kind(b"S")
 Interrupt = Kind(b"I")
 Respond = Kind(b"E")
 Greenlets = Kind(b"K")
+Clear = Kind(b"C")
 Members = Kind(b"M")
 Report = Kind(b"U")
 Profile = Kind(b"G")
@@ -98,7 +100,7 @@ Unknown = Kind(b"")
 _OF_WORKERS = (Ready, Failed, Leaving, Taken, Report, Warmed, Stack, Errors)
 _TO_WORKERS = (
     *(Announce, Drain, Quit, Promote, Verbosity, Reopen, Stack, Interrupt, Respond, Members, Report),
-    *(Greenlets, Profile),
+    *(Greenlets, Clear, Profile),
 )
 _KINDS = {one.letter: one for one in (*_TO_WORKERS, *_OF_WORKERS, New, Born)}
 _HEAD_BYTES = 9

@@ -165,7 +165,7 @@ class OverdueCalls(Duty):
 
 
 class OverdueWorkers(Duty):
-    """Lets a worker that is replaced because of such calls end as soon as it has nothing else."""
+    """Lets a worker that leaves, for whatever reason, end as soon as it has nothing but such calls."""
 
     __slots__ = ("_next_s", "_scoreboard", "_worker_set")
 
@@ -176,19 +176,30 @@ class OverdueWorkers(Duty):
 
     def look(self, now_s: float) -> None:
         self._next_s = now_s + SPARING_TICK_S
-        for worker in _replaced(self._worker_set):
+        for worker in self._leaving():
             patience_s = STACKS_PATIENCE_S if worker.settings.worker == THREADS else GREENLETS_PATIENCE_S
-            if now_s < worker.left_at_s + patience_s or not worker.given_up:
+            if now_s < worker.left_at_s + patience_s:
                 continue
             status = self._scoreboard.read(worker.slot)
             has_others = any(name_of(call) not in worker.given_up for call in status.calls)
             if status.calls and not has_others and _are_gone(status, worker, now_s):
                 worker.end_patience(now_s, "has finished all other calls")
-            elif now_s > self._worker_set.resumed_at_s + PATIENCE_S and is_stuck(status, PATIENCE_S):
+            elif (
+                worker.is_overdue
+                and now_s > self._worker_set.resumed_at_s + PATIENCE_S
+                and is_stuck(status, PATIENCE_S)
+            ):
                 worker.end_patience(now_s, "has an interpreter that does not come free")
 
     def due_s(self) -> float | None:
-        return self._next_s if _replaced(self._worker_set) else None
+        return self._next_s if self._leaving() else None
+
+    def _leaving(self) -> list[WorkerHandle]:
+        return [
+            worker
+            for worker in self._worker_set.in_state(LEAVING)
+            if worker.given_up and not worker.is_cleared
+        ]
 
 
 def _replaced(worker_set: WorkerSet) -> list[WorkerHandle]:

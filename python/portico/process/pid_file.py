@@ -6,6 +6,7 @@ Written by the command line, whose process becomes the supervisor, and removed b
 from __future__ import annotations
 
 import os
+import stat
 
 from portico.errors import OperatorError, quoted
 
@@ -63,6 +64,9 @@ def read_pid(path: str) -> int:
 
     Raises OSError, or ValueError if something else is there.
     """
+    if not stat.S_ISREG(mode := os.stat(path).st_mode) and not stat.S_ISDIR(mode):
+        # A device, which a file of ours would take the place of, or a pipe, which nobody may write to.
+        raise ValueError
     with open(path, "rb") as file:
         data = file.read(_MOST_BYTES + 1).strip()
     if not data:

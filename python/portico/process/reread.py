@@ -41,7 +41,7 @@ class Rereading(Duty):
 
     __slots__ = (
         *("_again", "_covered", "_generations", "_hand_over", "_loop", "_patience_s", "_readings"),
-        *("_replace", "_run", "_take_plan"),
+        *("_replace", "_run", "_take_plan", "_why_given_up"),
     )
 
     def __init__(
@@ -65,6 +65,8 @@ class Rereading(Duty):
         # What has been asked for meanwhile.
         self._again = ""
         self._covered = 0
+        # Of the one on its way, once it was ended from here.
+        self._why_given_up = ""
 
     @property
     def again(self) -> str:
@@ -110,8 +112,9 @@ class Rereading(Duty):
 
     def look(self, now_s: float) -> None:
         if self._run is not None and now_s >= self._run.until_s:
-            log.error(f"reading the configuration anew has taken longer than {self._patience_s:g} s")
-            self.stop()
+            why = f"reading the configuration anew has taken longer than {self._patience_s:g} s"
+            log.error(f"{why}; all stays as it is")
+            self._give_up(self._run, why)
 
     def due_s(self) -> float | None:
         return None if self._run is None else self._run.until_s
@@ -125,7 +128,12 @@ class Rereading(Duty):
         self._readings.is_on_its_way = False
         for fd in run.fds:
             self._loop.forget(fd)
-        if run.is_upgrade:
+        if self._why_given_up:
+            run.end_with_report()
+            run.give_up()
+            self._conclude(self._why_given_up)
+            self._why_given_up = ""
+        elif run.is_upgrade:
             self._end_upgrade(run, exit_code)
         else:
             self._end_reload(run)
@@ -168,12 +176,16 @@ class Rereading(Duty):
         if self._run is not None:
             self._run.close()
 
-    def stop(self) -> None:
-        """Have no more of it: what is on its way is ended."""
+    def stop(self, why: str) -> None:
+        """Have no more of it, as `why` says: what is on its way is ended."""
         self._again = ""
         if self._run is not None:
-            self._run.until_s = NEVER_S
-            os.kill(self._run.pid, signal.SIGKILL)
+            self._give_up(self._run, why)
+
+    def _give_up(self, run: DryRun, why: str) -> None:
+        self._why_given_up = why
+        run.until_s = NEVER_S
+        os.kill(run.pid, signal.SIGKILL)
 
 
 def _indented(said: str) -> str:

@@ -441,7 +441,7 @@ class Supervisor:
 
         self._life.stage = ANNOUNCING
         if self._rereading is not None:
-            self._rereading.stop()
+            self._rereading.stop(STOPPING)
         self._name("stops soon")
         self._duties.append(
             DrainDelay(
@@ -467,7 +467,7 @@ class Supervisor:
         # serves.
         self._generations.close_listeners()
         if self._rereading is not None:
-            self._rereading.stop()
+            self._rereading.stop(STOPPING)
         self._name("stops")
         names = {
             DRAINING: "stopping after the requests in flight",

@@ -14,7 +14,18 @@ from portico import _core
 from portico.config.values import THREADS
 from portico.process.import_watch import ImportWatch
 from portico.process.loop import NEVER_S
-from portico.process.messages import Decoder, Drain, Greenlets, Kind, Message, Quit, Report, Taken, encode
+from portico.process.messages import (
+    Clear,
+    Decoder,
+    Drain,
+    Greenlets,
+    Kind,
+    Message,
+    Quit,
+    Report,
+    Taken,
+    encode,
+)
 from portico.process.signals import STACKS_SIGNAL, signal
 
 BOOTING = "booting"
@@ -26,6 +37,8 @@ KILLED = "killed"
 _QUIT_PATIENCE_S = 1.0
 # Beyond its own graceful timeout a worker needs a moment to leave.
 _DRAIN_MARGIN_S = 1.0
+# To respond to what waits for a thread, before it is killed.
+_CLEARING_S = 0.2
 _READ_BYTES = 65536
 # For each order: what ends a worker that does not serve yet, and so reads none; what it is to do, in words.
 _SIGNALS: dict[Kind, int] = {Drain: signal.SIGTERM, Quit: signal.SIGINT}
@@ -66,6 +79,7 @@ class WorkerHandle:
         "generation",
         "given_up",
         "import_watch",
+        "is_cleared",
         "is_overdue",
         "is_spent",
         "is_too_large",
@@ -114,6 +128,8 @@ class WorkerHandle:
         self.is_spent = False
         # Whether it leaves at once because of its size.
         self.is_too_large = False
+        # Whether it was told to respond to what waits for a thread, since it is killed next.
+        self.is_cleared = False
         # What it leaves by.
         self.order: Kind | None = None
         # The calls that nobody waits for, each with when that was decided.
@@ -244,6 +260,17 @@ class WorkerHandle:
             self.kill_at_s = kill_at_s
             self._patience_s = patience_s
             self.patience = f"did not {_WORDS[order]} within {patience_s:g} s"
+
+    @property
+    def may_be_cleared(self) -> bool:
+        """Whether there is something to be had by `clear`: it takes orders, and was not told before."""
+        return not self.is_cleared and bool(self.ready_at_s) and self.has_taken_orders
+
+    def clear(self, now_s: float) -> None:
+        """Put off its end for a moment, in which it responds to what waits for a thread."""
+        self.is_cleared = True
+        self.kill_at_s = now_s + _CLEARING_S
+        self._order(Clear)
 
     def end_patience(self, now_s: float, why: str) -> None:
         """Let it be killed now; `why` words that for the log."""

@@ -55,8 +55,9 @@ def upgrade(subject: Subject, request: Request, now_s: float) -> Result | Outcom
 
 def stop(subject: Subject, request: Request, now_s: float) -> Result:
     """Stop after the requests in flight, or `now`. The end of the connection is the end of the server."""
+    now = flag(request, "now", default=False)
     say("stop")
-    subject.stop(flag(request, "now", default=False), now_s)
+    subject.stop(now, now_s)
     return {"stage": subject.life.stage}
 
 
@@ -225,7 +226,7 @@ def _worker(subject: Subject, request: Request, *, only_active: bool = False) ->
     for worker in workers:
         if worker.pid == pid:
             return worker
-    pids = ", ".join(str(each.pid) for each in workers)
+    pids = ", ".join(str(each.pid) for each in workers) or "there is none"
     raise VerbError("rejected", f"expected the process id of a worker ({pids}), got {pid}")
 
 

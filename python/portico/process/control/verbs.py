@@ -5,6 +5,7 @@ from __future__ import annotations
 from portico.process.control import PROTOCOL
 from portico.process.control.actions import (
     drain,
+    flag,
     recycle,
     reload,
     reopen_logs,
@@ -77,9 +78,11 @@ does once there is one. Both raise VerbError.
 def begin(subject: Subject, request: dict[str, Scalar], now_s: float) -> dict[str, Any] | Outcome:
     """Begin what `request` asks for. Raises VerbError."""
     protocol, word = request.get("protocol"), request.get("verb")
-    if protocol != PROTOCOL:
+    if protocol is True or protocol != PROTOCOL:
         raise VerbError("bad-request", f"expected protocol {PROTOCOL}, got {protocol!r}")
     verb = VERBS.get(word) if isinstance(word, str) else None
     if verb is None:
         raise VerbError("bad-request", f"expected one of {', '.join(VERBS)}, got {word!r}")
+    # Before anything is begun.
+    flag(request, "wait", default=True)
     return verb(subject, request, now_s)
