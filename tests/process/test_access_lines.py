@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 from support.log_file import LogFile
-from support.raw_client import Connection
+from support.raw_client import Closed, Connection
 from support.waiting import wait_until
 
 from .conftest import Portico, Start
@@ -155,6 +156,19 @@ def test_logfmt_and_more_fields(start: Start, tmp_path: Path) -> None:
     assert found["header.x-tenant"] == "a b=\\x22c"
     assert (found["environ.shop.is_new"], found["environ.shop.debt"]) == ("True", str(-(2**70)))
     assert "environ.shop.object" not in found
+
+
+@pytest.mark.parametrize("path", ["/a", "/killed"])
+def test_a_worker_has_the_number_of_its_title(start: Start, tmp_path: Path, path: str) -> None:
+    served = Served(start, tmp_path, "-w", "2", "--access-log-format", "%(worker) %(wid) %(process)")
+    titles = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in served.portico.worker_pids}
+    numbers = {pid: title.split()[2] for pid, title in titles.items()}
+    assert sorted(numbers.values()) == ["1", "2"]
+    with contextlib.suppress(Closed):
+        served.ask(path)
+    wait_until(served.access_log.lines, what="a line")
+    worker, wid, process = served.access_log.lines()[0].split()[:3]
+    assert worker == wid == numbers[int(process)]
 
 
 @pytest.mark.parametrize(
