@@ -22,13 +22,17 @@ from support.waiting import wait_until
 from .conftest import Portico, Start
 
 APPLICATION = """
-import time
+import enum, time
+
+class Colour(enum.IntEnum):
+    RED = 3
 
 def application(environ, start_response):
     path = environ["PATH_INFO"]
     environ["portico.route"] = "/" + path.split("/")[1] + "/<rest>"
     environ["shop.customer"] = 4711
     environ["shop.is_new"], environ["shop.debt"], environ["shop.object"] = True, -(2**70), object()
+    environ["shop.share"], environ["shop.colour"], environ["shop.file"] = 0.25, Colour.RED, "a\\udcff"
     if path == "/sleeps":
         time.sleep(0.05)
     if path == "/computes":
@@ -147,14 +151,17 @@ def test_a_call_that_waits_for_the_interpreter_says_so(start: Start, tmp_path: P
 def test_logfmt_and_more_fields(start: Start, tmp_path: Path) -> None:
     fields = ["environ.shop.customer,header.x-tenant", "response.x-cache"]
     fields += ["environ.shop.is_new", "environ.shop.debt", "environ.shop.object"]
+    fields += ["environ.shop.share", "environ.shop.colour", "environ.shop.file"]
     options = [word for field in fields for word in ("--access-log-fields", field)]
     served = Served(start, tmp_path, "--access-log-format", "logfmt", *options)
-    found = pairs_of(served.line("/a", 'X-Tenant: a b="c'))
+    found = pairs_of(served.line("/a", 'X-Tenant: a b="c', "X-Tenant: d"))
     assert found["path"] == "/a"
     assert found["route"] == "/a/<rest>"
     assert (found["environ.shop.customer"], found["response.x-cache"]) == ("4711", "hit")
-    assert found["header.x-tenant"] == "a b=\\x22c"
+    assert found["header.x-tenant"] == "a b=\\x22c, d"
     assert (found["environ.shop.is_new"], found["environ.shop.debt"]) == ("True", str(-(2**70)))
+    assert (found["environ.shop.share"], found["environ.shop.colour"]) == ("0.25", "3")
+    assert found["environ.shop.file"] == "a" + "\\xef\\xbf\\xbd" * 3
     assert "environ.shop.object" not in found
 
 
