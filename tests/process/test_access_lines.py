@@ -337,3 +337,31 @@ def test_a_metric_that_uwsgi_does_not_have_is_an_error_before_the_start(start: S
     portico = start(COUNTING, "--access-log", "-", "--access-log-format", "%(metric.core.overloaded)")
     assert portico.wait() == 2
     assert "unknown variable %(metric.core.overloaded): expected core.avg_response_time, " in portico.log()
+
+
+def test_a_fifo_needs_nobody_who_reads(start: Start, tmp_path: Path) -> None:
+    fifos = {name: tmp_path / f"{name}.fifo" for name in ("access", "error")}
+    for fifo in fifos.values():
+        os.mkfifo(fifo)
+    portico = start(APPLICATION, *(word for name in fifos for word in (f"--{name}-log", str(fifos[name]))))
+    for path in ("/before", "/between", "/after"):
+        wait_until(lambda: is_served(portico, path), what="a response")  # noqa: B023 - called here
+        readers = {name: os.open(fifo, os.O_RDONLY | os.O_NONBLOCK) for name, fifo in fifos.items()}
+        wait_until(lambda: path in read_some(readers["access"]), what="the line")  # noqa: B023
+        portico.signal(signal.SIGUSR1)
+        wait_until(lambda: "opened anew" in read_some(readers["error"]), what="a record")  # noqa: B023
+        for reader in readers.values():
+            os.close(reader)
+
+
+def is_served(portico: Portico, path: str) -> bool:
+    with contextlib.suppress(OSError):
+        return portico.get(path) == "hello"
+    return False
+
+
+def read_some(fd: int) -> str:
+    """What is in a FIFO, if anything is."""
+    with contextlib.suppress(BlockingIOError):
+        return os.read(fd, 1 << 16).decode()
+    return ""
