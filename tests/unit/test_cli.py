@@ -153,6 +153,14 @@ def test_a_hint_is_near(words: list[str], hint: str) -> None:
     assert hint in found.output.rpartition("Did you mean")[2]
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e300", "0", "-1"])
+@pytest.mark.parametrize("words", [["top", "--interval"], ["ctl", "status", "--timeout"]], ids=["top", "ctl"])
+def test_what_nobody_can_wait_for_is_a_mistake(words: list[str], seconds: str) -> None:
+    found = CliRunner().invoke(commands, [*words, seconds, "--socket", "/nowhere"])
+    assert found.exit_code == 2
+    assert f"Invalid value for '{words[-1]}'" in found.output
+
+
 def test_what_the_system_says_is_a_sentence_without_a_number() -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(

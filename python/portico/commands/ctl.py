@@ -9,6 +9,7 @@ import click
 
 from portico.command_line.group import Commands
 from portico.command_line.instance import WHICH, find_instance, instance_argument, instance_options
+from portico.command_line.seconds import Seconds
 
 _LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
 _NOW = click.Option(["--now"], is_flag=True, help="Do not wait for the requests in flight.")
@@ -136,7 +137,7 @@ def _made(
             *instance_options(),
             click.Option(
                 ["--timeout"],
-                type=click.FloatRange(min=0, min_open=True),
+                type=Seconds(),
                 metavar="S",
                 help="Wait for so many seconds at most.",
             ),

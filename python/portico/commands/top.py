@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from portico.command_line.instance import WHICH, find_instance, instance_argument, instance_options
+from portico.command_line.seconds import Seconds
 from portico.errors import OperatorError
 
 
@@ -58,7 +59,7 @@ COMMAND = click.Command(
         instance_argument(),
         click.Option(
             ["--interval"],
-            type=click.FloatRange(min=0.1),
+            type=Seconds(least=0.1),
             default=1.0,
             metavar="S",
             help="Ask the server every so many seconds.  [default: 1]",
