@@ -217,8 +217,8 @@ impl Scoreboard {
         cause: &str,
         causes: HashMap<usize, String>,
     ) -> PyResult<()> {
-        let ((number, process), (fd, spans_fd)) = (worker, fds);
-        let slot = self.slot(number)?;
+        let ((index, process), (fd, spans_fd)) = (worker, fds);
+        let slot = self.slot(index)?;
         let access_log = if fd < 0 {
             None
         } else {
@@ -250,7 +250,7 @@ impl Scoreboard {
                 call: Some(call.times),
                 said: None,
                 trace: call.trace.as_ref(),
-                served_by: ServedBy { worker: number, process, thread: Some(cell), application: "" },
+                served_by: ServedBy { worker: slot.number(), process, thread: Some(cell), application: "" },
                 cause: Some(causes.get(&cell).map_or(cause, String::as_str)),
             };
             if let Some(access_log) = &access_log {

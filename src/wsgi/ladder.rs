@@ -391,10 +391,15 @@ impl Ladder {
             let words = deadlines.call_method1("describe_place", (&places,))?.extract::<String>()?;
             let times = self.slot.call_times(order.cell, order.started_ns, clock::monotonic_ns());
             let stand = Stand { own_ns: times.application_ns(), stack };
-            let thread_id = self.slot.thread_id(order.cell);
+            let thread_id = (!self.shares_thread(py, &call)).then(|| self.slot.thread_id(order.cell));
             self.slow_calls.saw(order.cell, order.started_ns, thread_id, stand, &words);
         }
         Ok(())
+    }
+
+    /// Whether other calls may have the thread of `call` before it ends, so that its time is not that of this one.
+    fn shares_thread(&self, py: Python<'_>, call: &ThreadCall) -> bool {
+        self.parking.get().is_some_and(|parking| parking.takes_asides) || call.parked_frame(py).is_some()
     }
 
     /// The stacks of the calls in these cells, as far as they can be had. Waits for the interpreter.

@@ -5,7 +5,7 @@ use portico_engine::access_log::record::Keeper;
 use portico_engine::lock::lock;
 use portico_engine::resources::Resources;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyString};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 use std::cell::{Cell, RefCell};
 
 /// One thread's keys of what is wanted.
@@ -94,8 +94,8 @@ fn value(environ: &Bound<'_, PyDict>, LoggedKey { key, is_of_cgi }: &LoggedKey) 
     let value = environ.get_item(key.bind(environ.py())).ok()??;
     if let Ok(text) = value.cast::<PyString>() {
         // A variable of CGI has a character for each byte of the client's (PEP 3333, "Unicode Issues"); an own text of the
-        // application's may have any.
-        let text = text.to_str().ok()?;
+        // application's may have any, also halves of surrogate pairs, which are none in UTF-8.
+        let text = text.to_string_lossy();
         let bytes: Result<Vec<u8>, _> = text.chars().map(|character| u8::try_from(u32::from(character))).collect();
         return Some(bytes.ok().filter(|_| *is_of_cgi).unwrap_or_else(|| text.as_bytes().to_vec()));
     }
@@ -103,6 +103,9 @@ fn value(environ: &Bound<'_, PyDict>, LoggedKey { key, is_of_cgi }: &LoggedKey) 
     if value.is_exact_instance_of::<PyBool>() {
         return Some(if value.is_truthy().ok()? { &b"True"[..] } else { b"False" }.to_vec());
     }
-    let is_number = value.is_exact_instance_of::<PyInt>();
-    is_number.then(|| value.extract::<i128>().ok())?.map(|number| number.to_string().into_bytes())
+    if let Ok(number) = value.cast::<PyFloat>() {
+        return Some(format!("{:?}", number.value()).into_bytes());
+    }
+    let number = value.cast::<PyInt>().ok()?.extract::<i128>().ok()?;
+    Some(number.to_string().into_bytes())
 }

@@ -28,7 +28,7 @@ pub struct Parking {
     last_number: AtomicU64,
     slice_began_ns: AtomicU64,
     /// Whether the loop goes on while the application waits, so that it may do something beside a call.
-    takes_asides: bool,
+    pub takes_asides: bool,
     /// What is to be done on the loop's thread.
     asides: Mutex<Vec<Box<dyn Aside>>>,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,19 +16,23 @@ from typing import Any
 
 import pytest
 from support.log_file import LogFile
-from support.raw_client import Connection
+from support.raw_client import Closed, Connection
 from support.waiting import wait_until
 
 from .conftest import Portico, Start
 
 APPLICATION = """
-import time
+import enum, time
+
+class Colour(enum.IntEnum):
+    RED = 3
 
 def application(environ, start_response):
     path = environ["PATH_INFO"]
     environ["portico.route"] = "/" + path.split("/")[1] + "/<rest>"
     environ["shop.customer"] = 4711
     environ["shop.is_new"], environ["shop.debt"], environ["shop.object"] = True, -(2**70), object()
+    environ["shop.share"], environ["shop.colour"], environ["shop.file"] = 0.25, Colour.RED, "a\\udcff"
     if path == "/sleeps":
         time.sleep(0.05)
     if path == "/computes":
@@ -146,15 +151,31 @@ def test_a_call_that_waits_for_the_interpreter_says_so(start: Start, tmp_path: P
 def test_logfmt_and_more_fields(start: Start, tmp_path: Path) -> None:
     fields = ["environ.shop.customer,header.x-tenant", "response.x-cache"]
     fields += ["environ.shop.is_new", "environ.shop.debt", "environ.shop.object"]
+    fields += ["environ.shop.share", "environ.shop.colour", "environ.shop.file"]
     options = [word for field in fields for word in ("--access-log-fields", field)]
     served = Served(start, tmp_path, "--access-log-format", "logfmt", *options)
-    found = pairs_of(served.line("/a", 'X-Tenant: a b="c'))
+    found = pairs_of(served.line("/a", 'X-Tenant: a b="c', "X-Tenant: d"))
     assert found["path"] == "/a"
     assert found["route"] == "/a/<rest>"
     assert (found["environ.shop.customer"], found["response.x-cache"]) == ("4711", "hit")
-    assert found["header.x-tenant"] == "a b=\\x22c"
+    assert found["header.x-tenant"] == "a b=\\x22c, d"
     assert (found["environ.shop.is_new"], found["environ.shop.debt"]) == ("True", str(-(2**70)))
+    assert (found["environ.shop.share"], found["environ.shop.colour"]) == ("0.25", "3")
+    assert found["environ.shop.file"] == "a" + "\\xef\\xbf\\xbd" * 3
     assert "environ.shop.object" not in found
+
+
+@pytest.mark.parametrize("path", ["/a", "/killed"])
+def test_a_worker_has_the_number_of_its_title(start: Start, tmp_path: Path, path: str) -> None:
+    served = Served(start, tmp_path, "-w", "2", "--access-log-format", "%(worker) %(wid) %(process)")
+    titles = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in served.portico.worker_pids}
+    numbers = {pid: title.split()[2] for pid, title in titles.items()}
+    assert sorted(numbers.values()) == ["1", "2"]
+    with contextlib.suppress(Closed):
+        served.ask(path)
+    wait_until(served.access_log.lines, what="a line")
+    worker, wid, process = served.access_log.lines()[0].split()[:3]
+    assert worker == wid == numbers[int(process)]
 
 
 @pytest.mark.parametrize(
@@ -316,3 +337,31 @@ def test_a_metric_that_uwsgi_does_not_have_is_an_error_before_the_start(start: S
     portico = start(COUNTING, "--access-log", "-", "--access-log-format", "%(metric.core.overloaded)")
     assert portico.wait() == 2
     assert "unknown variable %(metric.core.overloaded): expected core.avg_response_time, " in portico.log()
+
+
+def test_a_fifo_needs_nobody_who_reads(start: Start, tmp_path: Path) -> None:
+    fifos = {name: tmp_path / f"{name}.fifo" for name in ("access", "error")}
+    for fifo in fifos.values():
+        os.mkfifo(fifo)
+    portico = start(APPLICATION, *(word for name in fifos for word in (f"--{name}-log", str(fifos[name]))))
+    for path in ("/before", "/between", "/after"):
+        wait_until(lambda: is_served(portico, path), what="a response")  # noqa: B023 - called here
+        readers = {name: os.open(fifo, os.O_RDONLY | os.O_NONBLOCK) for name, fifo in fifos.items()}
+        wait_until(lambda: path in read_some(readers["access"]), what="the line")  # noqa: B023
+        portico.signal(signal.SIGUSR1)
+        wait_until(lambda: "opened anew" in read_some(readers["error"]), what="a record")  # noqa: B023
+        for reader in readers.values():
+            os.close(reader)
+
+
+def is_served(portico: Portico, path: str) -> bool:
+    with contextlib.suppress(OSError):
+        return portico.get(path) == "hello"
+    return False
+
+
+def read_some(fd: int) -> str:
+    """What is in a FIFO, if anything is."""
+    with contextlib.suppress(BlockingIOError):
+        return os.read(fd, 1 << 16).decode()
+    return ""

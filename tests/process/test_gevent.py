@@ -8,15 +8,18 @@ import re
 import signal
 import socket
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from support.processes import children, is_alive
+from support.server import free_port
 from support.waiting import wait_until
 
 from .conftest import Portico, Start, read_body
+from .test_control import Asked
 
 APPLICATION = """
 import contextvars, ctypes, json, os, socket, sys, threading, time
@@ -539,3 +542,57 @@ def test_the_supervisor_has_no_library_of_it(start: Start) -> None:
     [worker] = children(portico.process.pid)
     assert "gevent" in Path(f"/proc/{worker}/maps").read_text()
     assert os.path.exists(f"/proc/{worker}")
+
+
+def test_views_tell_how_many_calls_there_can_be(start: Start, tmp_path: Path) -> None:
+    asked = Asked(start, tmp_path)
+    portico = asked.start("-w", "1", "--worker", "gevent", "--greenlets", "300")
+    assert portico.get().isdigit()
+    [worker] = asked.ask("workers")["workers"]
+    assert worker["threads"] == sum(asked.ask("status")["threads"].values()) == 300
+    portico.stop()
+
+
+BESIDE = """
+import os, time
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/waits":
+        open("waits", "w").close()
+        while not os.path.exists("computed"):
+            time.sleep(0.01)
+    if path == "/computes":
+        end = time.thread_time() + 0.5
+        while time.thread_time() < end:
+            pass
+        open("computed", "w").close()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [path.encode()]
+"""
+
+
+def test_a_slow_call_is_not_told_to_compute_what_others_do(start: Start, tmp_path: Path) -> None:
+    portico = begin(start, "--slow-after", "50ms", source=BESIDE)
+    with portico.ask("/waits") as waiting:
+        wait_until((tmp_path / "waits").exists, what="the call")
+        portico.wait_for("GET /waits has been in the application for")
+        assert portico.get("/computes") == "/computes"
+        assert read_body(waiting) == "/waits"
+    portico.wait_for("GET /waits has ended after")
+    record = portico.log().partition("GET /waits has ended after")[2].partition("; it stood")[0]
+    assert "client 0.000 s" in record
+    assert "CPU" not in record
+
+
+def test_what_calls_compute_is_not_told_where_nobody_knows(start: Start, tmp_path: Path) -> None:
+    admin = free_port()
+    portico = begin(start, "--admin-bind", f"127.0.0.1:{admin}", source=BESIDE)
+    assert portico.get("/computes") == "/computes"
+
+    def parts() -> set[str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=20) as response:
+            lines = response.read().decode().splitlines()
+        of_parts = [line for line in lines if line.startswith("portico_request_part_seconds_total{")]
+        return {line.partition('part="')[2].partition('"')[0] for line in of_parts}
+
+    assert wait_until(parts, what="a request that was counted") == {"queue", "lock", "client"}

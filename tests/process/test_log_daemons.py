@@ -139,7 +139,7 @@ def test_an_entry_of_the_journal_has_fields(start: Start, tmp_path: Path) -> Non
         "HTTP_STATUS": "404",
         "BODY_BYTES": "5",
         "APPLICATION": fields["APPLICATION"],
-        "WORKER": "0",
+        "WORKER": "1",
         "THREAD": "0",
         "ENVIRON_SHOP_CUSTOMER": "line\\x0aend\\x0a\\x0a\\x00PRIORITY=0",
         "HEADER_X_TENANT": "anna",

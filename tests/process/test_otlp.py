@@ -102,13 +102,12 @@ def replace(portico: Portico) -> None:
 def test_a_span_says_what_the_conventions_of_http_do(serve: Start, collector: Collector) -> None:
     portico = serve("-w", "1")
     before_ns = time.time_ns()
-    seen = ask(
-        portico, "/a?b=c&sig=secret", f"traceparent: {SAMPLED}", "tracestate: a=b,c=d", "User-Agent: test/1"
-    )
+    states = ("tracestate: a=b,c=d", "tracestate: e=f")
+    seen = ask(portico, "/a?b=c&sig=secret", f"traceparent: {SAMPLED}", *states, "User-Agent: test/1")
     after_ns = time.time_ns()
     (span,) = collector.wait_for_spans("/a")
-    assert (span.trace_id, span.parent_id, span.state) == (TRACE, SPAN, "a=b,c=d")
-    assert seen == {"HTTP_TRACEPARENT": f"00-{TRACE}-{span.span_id}-01", "HTTP_TRACESTATE": "a=b,c=d"}
+    assert (span.trace_id, span.parent_id, span.state) == (TRACE, SPAN, "a=b,c=d,e=f")
+    assert seen == {"HTTP_TRACEPARENT": f"00-{TRACE}-{span.span_id}-01", "HTTP_TRACESTATE": "a=b,c=d, e=f"}
     assert (span.name, span.kind, span.scope, span.has_failed) == ("GET /<name>", 2, "portico", False)
     said = span.attributes
     durations = {name: said.pop(name) for name in list(said) if name.endswith(".duration")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -192,6 +193,20 @@ def test_says_what_changed(report: Report, tmp_path: Path) -> None:
     assert "+2.00 s  GET /a\n" in printed
     (change,) = figures(tmp_path)["changes"]  # type: ignore[misc]
     assert change["kinds"] == ["slower (p50)", "slower (p99)", "more time"]
+
+
+def test_what_a_log_does_not_have_is_not_compared_as_nothing(report: Report, tmp_path: Path) -> None:
+    write(tmp_path, "old.json", [json_line(path="/a", total_ns=1_000_000)] * 40)
+    line = '192.0.2.7 - - [29/Nov/2026:01:46:07 +0000] "GET /b HTTP/1.1" 200 5'
+    write(tmp_path, "new.log", [line] * 40)
+    changed = report("new.log", "--before", "old.json").stdout.partition("What changed\n")[2]
+    assert "one of the logs has no durations" in changed
+    rows = [re.split(r" {2,}", row.strip()) for row in changed.splitlines()[1:4]]
+    assert rows == [
+        ["no change", "40", "1.00 ms → -", "1.00 ms → -", "40.0 ms → -", "0", "-", "all requests"],
+        ["gone", "40", "1.00 ms", "1.00 ms", "40.0 ms", "0", "-40.0 ms", "GET /a"],
+        ["new", "40", "-", "-", "-", "0", "-", "GET /b"],
+    ]
 
 
 def test_log_with_routes_is_compared_by_path_with_one_without(report: Report, tmp_path: Path) -> None:

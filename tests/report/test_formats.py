@@ -242,6 +242,13 @@ def test_truncated_line_is_read_or_unreadable_and_nothing_else(name: str) -> Non
             id="portico's",
         ),
         pytest.param(
+            "%(r)s|%({set-cookie}o)s|%(f)s|%(a)s|%(U)s|%(q)s|%(s)s|%(ltime)|%(ftime)",
+            "GET /basket HTTP/1.1|a=1; b|-|Mozilla/5.0 (X11)|/basket||200"
+            + "|29/Nov/2026:01:46:07 +0000" * 2,
+            {"method": "GET", "path": "/basket", "status": 200, "ended_s": START_S},
+            id="with bars",
+        ),
+        pytest.param(
             "%(path) %(status)",
             "/killed 000 killed:SIGKILL",
             {"path": "/killed", "status": 0, "cause": "killed:SIGKILL"},
@@ -251,6 +258,18 @@ def test_truncated_line_is_read_or_unreadable_and_nothing_else(name: str) -> Non
 )
 def test_template_is_read(template: str, line: str, expected: dict[str, Any]) -> None:
     assert said(named(template).read(line)) == expected
+
+
+@pytest.mark.parametrize("separator", ["|", ";", ":", "/", "-", "::"])
+def test_many_values_are_read_in_little_time(separator: str) -> None:
+    names = ["uri", "status", *(f"var.{number}" for number in range(40)), "micros"]
+    read = named(separator.join(f"%({name})" for name in names)).read
+    line = separator.join(["path", "200", *["x"] * 40, ""])
+    started_s = time.process_time()
+    assert said(read(f"{line}5")) == {"path": "path", "status": 200, "total_ns": 5_000}
+    with pytest.raises(UnreadableError):
+        read(f"{line}no number")
+    assert time.process_time() - started_s < 1
 
 
 @pytest.mark.parametrize(

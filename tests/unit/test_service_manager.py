@@ -305,6 +305,16 @@ def test_what_counts_as_progress(
     assert (fed(watchdog, manager, 0, 10, 20, 30, 40)[-1] == 40) is is_well
 
 
+def test_a_loop_of_greenlets_has_room_for_more_calls_than_threads(
+    supervisor: Supervisor, manager: ServiceManager, watchdog: Watchdog
+) -> None:
+    supervisor.worker(1, timeout="0", worker="gevent", greenlets="9")
+    supervisor.does(1, silent_s=(50.0,) * 8)
+    assert fed(watchdog, manager, 0, 10, 20, 30, 40)[-1] == 40
+    supervisor.does(1, silent_s=(50.0,) * 9)
+    assert fed(watchdog, manager, 50, 60, 70, 80, 90)[-1] < 90
+
+
 def test_a_path_with_a_timeout_of_its_own_has_its_own_patience(
     supervisor: Supervisor, manager: ServiceManager, watchdog: Watchdog
 ) -> None:

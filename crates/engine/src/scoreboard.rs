@@ -734,9 +734,14 @@ impl SlotRef {
         Some(SlotRef { mapping: mapping.clone(), index, slot })
     }
 
-    /// Its number.
+    /// Its place in the scoreboard.
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// The number of its worker, as people see it: they count from one.
+    pub fn number(&self) -> usize {
+        self.index + 1
     }
 
     /// The scoreboard that it is in.

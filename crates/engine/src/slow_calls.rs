@@ -44,7 +44,7 @@ struct SlowCall {
     cell: usize,
     started_ns: u64,
     stands: Vec<Stand>,
-    /// When it was first seen, and how much CPU time its thread had used by then, if that is known.
+    /// When it was first seen, and how much CPU time its own thread had used by then, if that is known.
     seen_ns: u64,
     cpu_ns: Option<u64>,
     route: String,
@@ -61,9 +61,9 @@ pub struct SlowCalls {
 }
 
 impl SlowCalls {
-    /// The call in cell `cell` that began at `started_ns`, on the thread that the kernel knows by `thread_id`, stands
-    /// there; `words` are for the supervisor.
-    pub fn saw(&self, cell: usize, started_ns: u64, thread_id: u64, stand: Stand, words: &str) {
+    /// The call in cell `cell` that began at `started_ns` stands there, on a thread of its own that the kernel knows by
+    /// `thread_id`, if it has one; `words` are for the supervisor.
+    pub fn saw(&self, cell: usize, started_ns: u64, thread_id: Option<u64>, stand: Stand, words: &str) {
         self.report(format!("stood {cell} {started_ns} {}\n{words}", seconds(stand.own_ns)));
         let mut calls = lock(&self.calls);
         // Whatever was left of another call of the thread.
@@ -76,7 +76,7 @@ impl SlowCalls {
                 started_ns,
                 stands: vec![stand],
                 seen_ns: clock::monotonic_ns(),
-                cpu_ns: cpu_ns_of(thread_id),
+                cpu_ns: thread_id.and_then(cpu_ns_of),
                 route: String::new(),
                 request_id: String::new(),
             });
@@ -218,9 +218,9 @@ mod tests {
     #[test]
     fn a_slow_call_has_one_record_with_all_stacks() {
         let calls = SlowCalls::default();
-        calls.saw(3, 7, 0, stand(1_000_000_000, "here"), "one");
-        calls.saw(3, 7, 0, stand(2_000_000_000, "here"), "two");
-        calls.saw(3, 7, 0, stand(4_000_000_000, "there"), "four");
+        calls.saw(3, 7, None, stand(1_000_000_000, "here"), "one");
+        calls.saw(3, 7, None, stand(2_000_000_000, "here"), "two");
+        calls.saw(3, 7, None, stand(4_000_000_000, "there"), "four");
         assert!(calls.has(3) && !calls.has(2));
         calls.name(3, b"/report", b"r-1");
         let times = CallTimes {
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn what_was_left_of_another_call_is_not_this_ones() {
         let calls = SlowCalls::default();
-        calls.saw(3, 7, 0, stand(1, "here"), "");
+        calls.saw(3, 7, None, stand(1, "here"), "");
         assert_eq!(calls.end(3, 8, &CallTimes::default(), &NAMED), None);
         assert!(!calls.has(3));
     }
@@ -259,7 +259,7 @@ mod tests {
     fn what_nobody_takes_is_bounded() {
         let calls = SlowCalls::default();
         for _ in 0..100 {
-            calls.saw(0, 1, 0, stand(1, ""), &"x".repeat(4096));
+            calls.saw(0, 1, None, stand(1, ""), &"x".repeat(4096));
         }
         let reports = calls.take_reports();
         assert!(reports.len() > 10 && reports.iter().map(String::len).sum::<usize>() <= MOST_REPORT_BYTES);

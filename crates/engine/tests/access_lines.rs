@@ -520,6 +520,8 @@ fn what_is_no_condition_is_said() {
         ("stats > 1", "unknown field stats"),
         ("(status > 1", "expected ), got nothing"),
         ("and", "expected a field such as status, got and"),
+        ("status > '499'", "expected a number without quotes after status >, got '499'"),
+        ("total_ms <= \"9\"", "expected a number without quotes after total_ms <=, got \"9\""),
         ("status ~ 3", "expected a pattern in quotes after status ~, got 3"),
         ("path == 'x", "a text without its end: 'x"),
         ("status = 3", "expected and, or, or the end, got ="),

@@ -257,12 +257,15 @@ def _in_logs(settings: Settings, directory: str) -> Iterator[str]:
     for row in (Settings.access_log, Settings.error_log):
         if not (isinstance(row.kind, LogFile) and row.kind.is_file(settings.values[row.attribute])):
             continue
+        # Here, because a usual start has none.
+        from portico.config.log_file import open_log_file
+
         path = os.path.join(directory, settings.values[row.attribute])
         if row is Settings.error_log and path in STANDARD_OUTPUT:
             continue
         before = None if settings.umask is None else os.umask(settings.umask)
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644))
+            os.close(open_log_file(path))
         except OSError as error:
             yield f"{settings.origins[row.attribute]}: cannot write {quoted(path)}: {error.strerror}"
         finally:

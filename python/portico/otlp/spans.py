@@ -42,6 +42,7 @@ _PLAIN = {
     "bytes": "http.response.body.size",
     "name": "portico.application",
     "thread": "portico.thread",
+    "worker": "portico.worker",
     "pid": "portico.worker.pid",
 }
 """What is told as it came."""
@@ -113,9 +114,6 @@ def _attributes(record: dict[str, Any]) -> dict[str, Any]:
         attributes["server.address"] = address
         if port:
             attributes["server.port"] = port
-    if "worker" in record:
-        # People count from one.
-        attributes["portico.worker"] = record["worker"] + 1
     if status := record["status"]:
         attributes["http.response.status_code"] = status
     if "cause" in record:

@@ -6,6 +6,7 @@ memory takes some 50 us, and nothing is waited for.
 
 from __future__ import annotations
 
+from portico.config.values import THREADS
 from portico.process.resident import rss_bytes
 from portico.process.saturation import Saturation, count_waiting
 from portico.process.totals import COUNTED
@@ -107,7 +108,10 @@ class Figures:
                 continue  # of a call, which is the pool's
             if of == PARTS:
                 samples["portico_request_part_seconds_total"] += [
-                    ((*labels, part), ns / 1e9) for part, ns in zip(PART_NAMES, figures, strict=True)
+                    ((*labels, part), ns / 1e9)
+                    for part, ns in zip(PART_NAMES, figures, strict=True)
+                    # Of calls that share a thread nobody knows which has computed.
+                    if ns or part != "cpu" or self._generations.current.settings.worker == THREADS
                 ]
             elif is_passed_on:
                 # In the pool it is counted by application and route.

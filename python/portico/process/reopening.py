@@ -10,6 +10,7 @@ import os
 
 from portico import log
 from portico.config.log_daemon import is_log_daemon
+from portico.config.log_file import open_log_file
 from portico.process.messages import Reopen
 
 TYPE_CHECKING = False
@@ -44,7 +45,7 @@ def reopen_logs(generations: Generations, workers: Iterable[WorkerHandle]) -> No
 def _open_access_log(path: str) -> int:
     """Return a descriptor, or -1."""
     try:
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return open_log_file(path)
     except OSError as error:
         log.error(f"cannot write the access log {path}: {error.strerror}; going on with the one of before")
         return -1

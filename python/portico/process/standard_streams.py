@@ -33,7 +33,10 @@ def write_errors_to(path: str) -> None:
     if path in STANDARD_OUTPUT:
         os.dup2(_STANDARD_OUTPUT_FD, _STANDARD_ERROR_FD)
         return
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    # Here, because most starts leave it where it is.
+    from portico.config.log_file import open_log_file
+
+    fd = open_log_file(path)
     try:
         os.dup2(fd, _STANDARD_ERROR_FD)
     finally:

@@ -18,6 +18,7 @@ import sys
 from portico import _core, log, threads  # noqa: F401
 from portico.config.identity import are_privileges_given_up
 from portico.config.log_daemon import is_log_daemon
+from portico.config.log_file import open_log_file
 from portico.config.values import AUTO, THREADS
 from portico.errors import EXIT_APPLICATION, EXIT_FINE, EXIT_UNEXPECTED, OperatorError
 from portico.process.forked import leave_server_behind
@@ -359,7 +360,7 @@ def open_access_log(plan: Plan) -> int:
         return _open_log_socket(plan.settings.access_log)
     path = os.path.join(plan.directory, plan.settings.access_log)
     try:
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return open_log_file(path)
     except OSError as error:
         log.error(f"cannot write the access log {path}: {error.strerror}; serving without one")
         return -1

@@ -196,6 +196,11 @@ _OF_GUNICORN = {
 }
 # What may have spaces.
 _TEXTS = re.compile(r"a|f|u|user|user_agent|uagent|referer|message|(header|response|environ|var)\..*|\{.*\}.")
+_SEPARATORS = "|;,^~"
+"""What ends a value before it: else values could be told apart in as many ways as there are of these."""
+_SPACES = " \t%"
+_MOST_RUNNING_ON = 3
+"""Values that something else stands behind, and that may have this in them: the same."""
 _VARIABLE = re.compile(r"%%|%\((?P<name>\{[^}]*\}[a-z]|[^)]*)\)")
 
 
@@ -206,7 +211,7 @@ def template(text: str) -> Pattern:
     """
     pieces: list[str] = []
     known: set[str] = set()
-    free_texts = 0
+    free_texts = runs_on = 0
     position = 0
     for match in _VARIABLE.finditer(text):
         pieces.append(re.escape(text[position : match.start()]))
@@ -222,16 +227,26 @@ def template(text: str) -> Pattern:
         group = (_OF_GUNICORN if is_gunicorns else _OF_UWSGI).get(name, name)
         if name == "t":
             pieces.append(rf"\[(?P<ended_clf>{_CLF})\]")
-        elif group in _OWN and group not in known:
-            known.add(group)
-            is_text = _OWN[group] == _OWN["path"] or group == "request"
-            pieces.append(f"(?P<{group}>{_QUOTED if is_quoted and is_text else _OWN[group]})")
+            continue
+        is_read = group in _OWN and group not in known
+        has_spaces = group == "request" or _TEXTS.fullmatch(name) is not None
+        is_open = group == "request" or _OWN.get(group, _OWN["path"]) == _OWN["path"]
+        after = text[position : position + 1]
+        if not is_open:
+            value = _OWN[group]
         elif is_quoted:
-            pieces.append(_QUOTED)
+            value = _QUOTED
+        elif after and (after in _SEPARATORS or (runs_on > _MOST_RUNNING_ON and after not in _SPACES)):
+            value = rf"[^{re.escape(after)}]*" if has_spaces else rf"[^\s{re.escape(after)}]*"
+        elif is_read:
+            value = _OWN[group]
         else:
             # Two of them could be told apart in as many ways as there are spaces: hours for a long line.
-            free_texts += _TEXTS.fullmatch(name) is not None
-            pieces.append(r".*?" if _TEXTS.fullmatch(name) and free_texts == 1 else r"\S*")
+            free_texts += has_spaces
+            value = r".*?" if has_spaces and free_texts == 1 else r"\S*"
+        runs_on += is_open and after not in _SPACES
+        known |= {group} & _OWN.keys()
+        pieces.append(f"(?P<{group}>{value})" if is_read else f"(?:{value})")
     pieces.append(re.escape(text[position:]))
     if "status" not in known:
         raise OperatorError(

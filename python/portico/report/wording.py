@@ -110,9 +110,9 @@ def route_cells(each: RouteFigures, name: str) -> tuple[str, ...]:
     times = (durations.p50.ns, durations.p90.ns, durations.p99.ns, durations.max_ns)
     return (
         share(each.share) if durations.timed else "-",
-        duration(each.total_ns) if durations.timed else "-",
+        _timed(each, each.total_ns),
         f"{each.requests:,}",
-        *(duration(ns) if durations.timed else "-" for ns in times),
+        *(_timed(each, ns) for ns in times),
         size(each.body_bytes),
         f"{each.errors:,}" if each.errors else "",
         name,
@@ -133,15 +133,16 @@ def percentiles(durations: Durations) -> list[tuple[str, str]]:
 def change_cells(change: Change, name: str) -> tuple[str, ...]:
     """Return a row of CHANGE_COLUMNS."""
     cost = cost_ns(change)
+    is_timed = all(each.durations.timed for each in (change.before, change.after) if each)
     return (
         name,
         ", ".join(change.kinds),
         _both(change, lambda each: f"{each.requests:,}"),
-        _both(change, lambda each: duration(each.durations.p50.ns)),
-        _both(change, lambda each: duration(each.durations.p99.ns)),
-        _both(change, lambda each: duration(each.total_ns)),
+        _both(change, lambda each: _timed(each, each.durations.p50.ns)),
+        _both(change, lambda each: _timed(each, each.durations.p99.ns)),
+        _both(change, lambda each: _timed(each, each.total_ns)),
         _both(change, lambda each: f"{each.errors:,}"),
-        ("+" if cost > 0 else "-" if cost < 0 else "") + duration(abs(cost)),
+        ("+" if cost > 0 else "-" if cost < 0 else "") + duration(abs(cost)) if is_timed else "-",
     )
 
 
@@ -166,6 +167,11 @@ def comparison_remarks(comparison: Comparison) -> Iterator[str]:
         yield "one of the logs has no durations, so times are not compared"
     known = set(remarks(comparison.after))
     yield from (sentence for sentence in remarks(comparison.before) if sentence not in known)
+
+
+def _timed(each: RouteFigures, ns: float) -> str:
+    """Return a duration of a route, if its log has any."""
+    return duration(ns) if each.durations.timed else "-"
 
 
 def _both(change: Change, show: Callable[[RouteFigures], str]) -> str:

@@ -117,6 +117,10 @@ impl Condition {
 }
 
 impl Comparison {
+    fn is_of_order(self) -> bool {
+        matches!(self, Comparison::Less | Comparison::AtMost | Comparison::More | Comparison::AtLeast)
+    }
+
     fn holds(self, order: Option<std::cmp::Ordering>) -> bool {
         match self {
             Comparison::Equal | Comparison::Like => order.is_some_and(std::cmp::Ordering::is_eq),
@@ -215,6 +219,9 @@ impl<'a> Reader<'a> {
         let condition = if let Some(quote @ ('"' | '\'')) = value.chars().next() {
             let text = value.get(1..).and_then(|text| text.strip_suffix(quote));
             let text = text.ok_or_else(|| format!("a text without its end: {value}"))?;
+            if field.is_number() && comparison.is_of_order() {
+                return Err(format!("expected a number without quotes after {name} {sign}, got {value}"));
+            }
             Condition::Text(field, *comparison, text.to_owned())
         } else {
             let number: f64 = value.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| {

@@ -52,8 +52,10 @@ pub enum Field {
     Date(Moment, DateForm),
     /// A moment since 1970.
     Since1970(Moment, Unit),
-    /// A header of the request, in lower case.
+    /// A header of the request that is there once, in lower case.
     RequestHeader(String),
+    /// The values of all headers of the request that are called so, in lower case.
+    RequestHeaderValues(String),
     /// A header of the response, in lower case.
     ResponseHeader(String),
     /// A variable of the environ, by its place among those that are wanted.
@@ -285,7 +287,7 @@ impl Field {
         }
         let (kind, rest) = name.split_once('.').filter(|(_, rest)| !rest.is_empty())?;
         match kind {
-            "header" => Some(Field::RequestHeader(rest.to_ascii_lowercase())),
+            "header" => Some(Field::RequestHeaderValues(rest.to_ascii_lowercase())),
             "response" => Some(Field::ResponseHeader(rest.to_ascii_lowercase())),
             "environ" | "var" => Some(wanted.environ(rest)),
             "metric" => wanted.metric(rest),
@@ -302,6 +304,7 @@ impl Field {
                 | Field::Part(_)
                 | Field::Host
                 | Field::RequestHeader(_)
+                | Field::RequestHeaderValues(_)
                 | Field::ResponseHeader(_)
                 | Field::Environ(_)
                 | Field::RequestId
@@ -405,6 +408,7 @@ impl Field {
             Field::Uwsgi(part) => Value::Number(record.request.map_or(0, |request| part.of(request).into())),
             Field::ResponseHeaders => number(record.said.map(|said| said.headers() as u64)),
             Field::Since1970(moment, unit) => Value::Time(moment.of(record, wall_ns), *unit),
+            Field::RequestHeaderValues(name) => header_values(record, name),
             Field::ResponseHeader(name) => text(record.said.and_then(|said| said.header(name))),
             Field::RequestId => text(request_id(record)),
             Field::Trace(part) => part.of(record),
@@ -513,6 +517,16 @@ impl Scale {
             Scale::Bytes => bytes,
             Scale::Mebibytes => bytes / (1024 * 1024),
         }
+    }
+}
+
+/// All values of the request's headers called `name`, in lower case, as one (RFC 9110 5.3).
+fn header_values<'a>(record: &'a AccessRecord<'_>, name: &str) -> Value<'a> {
+    let Some(request) = record.request.filter(|request| record.may_have(request, name)) else { return Value::Absent };
+    match request.headers(name).collect::<Vec<_>>()[..] {
+        [] => Value::Absent,
+        [value] => Value::Text(value),
+        ref values => Value::Decoded(values.join(&b", "[..]).into()),
     }
 }
 

@@ -87,7 +87,7 @@ pub fn span_fields(wanted: &mut Wanted) -> Vec<(&'static str, Field)> {
         ("cause", Field::Cause),
         ("route", wanted.environ(ROUTE)),
         ("host", Field::Host),
-        ("state", header("tracestate")),
+        ("state", Field::RequestHeaderValues("tracestate".to_owned())),
         ("path", Field::Part(Part::Path)),
         ("query", Field::Part(Part::Query)),
         ("agent", header("user-agent")),

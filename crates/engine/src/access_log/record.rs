@@ -113,7 +113,7 @@ impl<'a> AccessRecord<'a> {
 /// Who has served a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServedBy<'a> {
-    /// The number of the worker's slot.
+    /// The number of the worker, as in its title.
     pub worker: usize,
     /// The process; of another one than this where that has written nothing any more.
     pub process: u32,

@@ -100,7 +100,7 @@ fn letter(name: &str, wanted: &mut Wanted) -> Option<Vec<Piece>> {
             let (name, kind) = name.strip_prefix('{')?.split_once('}')?;
             match kind {
                 _ if name.is_empty() => return None,
-                "i" => Field::RequestHeader(name.to_ascii_lowercase()),
+                "i" => Field::RequestHeaderValues(name.to_ascii_lowercase()),
                 "o" => Field::ResponseHeader(name.to_ascii_lowercase()),
                 "e" => wanted.environ(name),
                 _ => return None,

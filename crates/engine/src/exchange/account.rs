@@ -35,7 +35,7 @@ pub fn settle_unfinished(call: &UnfinishedCall, cause: &str, resources: &Arc<Res
         said: None,
         trace: call.trace.as_ref(),
         served_by: ServedBy {
-            worker: resources.slot.index(),
+            worker: resources.slot.number(),
             process: resources.account_terms.process,
             ..ServedBy::default()
         },
@@ -162,7 +162,7 @@ impl Account<'_> {
             said: said.as_deref(),
             trace,
             served_by: ServedBy {
-                worker: resources.slot.index(),
+                worker: resources.slot.number(),
                 process: resources.account_terms.process,
                 thread: self.call.map(|call| call.thread),
                 application,

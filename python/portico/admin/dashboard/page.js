@@ -210,7 +210,8 @@ function draw() {
 /** Where the time of a call goes, in the order in which it does. */
 const PARTS = [
   ["queue", "waiting for a thread"], ["lock", "waiting for the interpreter"], ["cpu", "computing"],
-  ["waiting", "waiting in the application"], ["client", "waiting for the client"],
+  ["waiting", "waiting in the application"], ["application", "in the application, computing or waiting"],
+  ["client", "waiting for the client"],
 ];
 
 function showHead({ server, running }) {
@@ -251,7 +252,11 @@ function showWindow(window) {
     return;
   }
   const { parts_s: partsOfAll } = window;
-  const parts = PARTS.map(([kind, words]) => [kind, partsOfAll[kind] || 0, words]);
+  const told = PARTS.filter(([kind]) => kind in partsOfAll);
+  const parts = told.map(([kind, words]) => [kind, partsOfAll[kind], words]);
+  const isKnown = !("application" in partsOfAll);
+  at("legend-cpu").hidden = at("legend-waiting").hidden = !isKnown;
+  at("legend-application").hidden = isKnown;
   const whole = parts.reduce((sum, [, seconds]) => sum + seconds, 0);
   const said = parts.map(([, seconds, words]) => `${number((100 * seconds) / whole, 1)} % ${words}`).join(", ");
   at("split").hidden = !whole;

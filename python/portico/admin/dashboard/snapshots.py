@@ -159,7 +159,9 @@ class _Look:
         then = {} if before is None else before.parts.get(key, {})
         parts = {name: max(0.0, s - then.get(name, 0.0)) for name, s in self.parts.get(key, {}).items()}
         # What was counted of requests that have not ended yet at the time of the look is not in the total.
-        parts["waiting"] = max(0.0, total_s - sum(parts.values()))
+        # Of calls that share a thread nobody knows which has computed.
+        rest = "application" if parts and "cpu" not in parts else "waiting"
+        parts[rest] = max(0.0, total_s - sum(parts.values()))
         return {name: round(s, 6) for name, s in parts.items()}
 
     def waits_since(self, name: str, before: _Look | None) -> list[int]:

@@ -138,7 +138,7 @@ def _worker(subject: Subject, worker: WorkerHandle, now_s: float) -> dict[str, A
         "generation": worker.generation + 1 if worker.generation >= 0 else None,
         "age_s": round(now_s - worker.forked_at_s, 3),
         "workers_before": subject.totals.workers_before(worker.slot),
-        "threads": worker.settings.threads,
+        "threads": worker.settings.most_calls,
         "running": len(counted.calls),
         **{name: getattr(counted, name) for name in _COUNTED},
         "rss_bytes": rss_bytes(worker.pid),

@@ -81,9 +81,9 @@ class Watchdog(Duty):
         )
 
     def _requests_wait(self, statuses: list[tuple[WorkerHandle, WorkerStatus]], elapsed_s: float) -> bool:
-        """Whether somebody waits to be accepted, or no worker has a thread that could take a request."""
+        """Whether somebody waits to be accepted, or no worker has room for a call more."""
         is_occupied = [
-            len(status.calls) >= worker.settings.threads or status.waiting_s > elapsed_s
+            len(status.calls) >= worker.settings.most_calls or status.waiting_s > elapsed_s
             for worker, status in statuses
             if worker.is_active
         ]
