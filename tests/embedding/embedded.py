@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import portico
 from support.raw_client import Connection
 
 ROOT = Path(__file__).resolve().parents[2]
+# The portico that this process has: of the source, or of a wheel.
+_PORTICO = Path(portico.__file__).resolve().parents[1]
 ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": os.pathsep.join([str(ROOT / "python"), str(ROOT / "examples"), str(ROOT / "tests")]),
+    "PYTHONPATH": os.pathsep.join([str(_PORTICO), str(ROOT / "examples"), str(ROOT / "tests")]),
 }
 """For programs that import portico, the examples and the applications of the tests."""
 
