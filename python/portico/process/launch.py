@@ -254,6 +254,11 @@ class Program:
 
     def execute(self, data: bytes) -> NoReturn:
         """Replace this process by it. Raises OSError if that cannot be."""
+        try:
+            os.getcwd()
+        except OSError:
+            # It was removed, and an interpreter that begins there may not import modules in C (Python 3.13).
+            os.chdir(os.sep)
         os.execve(self.path, [*self.before, str(write_file(data)), *self.after], self.variables)
 
 
