@@ -79,6 +79,15 @@ impl Parking {
         clock::monotonic_ns().saturating_sub(self.slice_began_ns.load(Relaxed)) > SLICE_NS
     }
 
+    /// As `Waits::give_way`; apart, since calls on threads of the crew's have many blocks, too.
+    #[inline(never)]
+    fn give_way(&self, py: Python<'_>) -> PyResult<()> {
+        if self.thread == thread::current().id() && self.is_slice_over() {
+            return self.wait(py, Box::pin(next_turn()));
+        }
+        Ok(())
+    }
+
     /// Has `aside` done in a task of its own.
     fn do_aside(&self, aside: Box<dyn Aside>) {
         lock(&self.asides).push(aside);
@@ -160,10 +169,11 @@ impl Waits {
     ///
     /// # Errors
     /// What was thrown into the call meanwhile.
+    #[inline]
     pub fn give_way(&self, py: Python<'_>) -> PyResult<()> {
-        match self.parking() {
-            Some(parking) if parking.is_slice_over() => parking.wait(py, Box::pin(next_turn())),
-            _ => Ok(()),
+        match self {
+            Waits::OnThread => Ok(()),
+            Waits::InLoop(parking) => parking.give_way(py),
         }
     }
 
