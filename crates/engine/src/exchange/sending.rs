@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Of a file.
+/// The same of a file.
 const FILE_PIECE_BYTES: u64 = PIECE_BYTES as u64;
 /// At most this much by a thread that waits for disks, before another file has its turn there: what a socket takes
 /// (tcp_wmem), since to wake the thread costs as much as a quarter of a megabyte.
