@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from portico.config.addresses import FORMS, AddressError
 from portico.config.kinds import (
+    AccessLog,
     AddressText,
     Choice,
     ContentCoding,
@@ -19,6 +20,7 @@ from portico.config.kinds import (
     HaproxyName,
     HaproxyWords,
     Kind,
+    LogFile,
     MediaType,
     MountPath,
     Network,
@@ -28,6 +30,7 @@ from portico.config.kinds import (
     StaticDirectoryOrAuto,
     UrlPath,
 )
+from portico.config.unfit import UnfitError
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,33 @@ def test_reads_paths(text: str) -> None:
 def test_rejects_what_is_no_path(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it carries no message by contract
         UrlPath().parse(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (LogFile(), "OFF", "off"),
+        (LogFile(), " off ", "off"),
+        (LogFile(), "./off", "./off"),
+        (LogFile(), "offline.log", "offline.log"),
+        (LogFile("auto or a path", ("auto",)), "Auto", "auto"),
+        (AccessLog(), "Off", "off"),
+        (AccessLog(), "JournalD", "journald"),
+        (AccessLog(), "Syslog:unix:/Run/Log", "syslog:unix:/Run/Log"),
+        (AccessLog(), "Logs:today", "Logs:today"),
+        (StaticDirectoryOrAuto(), "AUTO", "auto"),
+    ],
+)
+def test_a_word_is_one_in_any_case(kind: Kind[str], text: str, value: str) -> None:
+    assert kind.parse(text) == value
+
+
+@pytest.mark.parametrize("text", ["None", "false", "Stdout", "stderr", "TRUE", "1"])
+def test_a_word_of_others_is_no_file(text: str) -> None:
+    with pytest.raises(UnfitError) as raised:
+        AccessLog().parse(text)
+    assert raised.value.got == text
+    assert raised.value.expected.endswith(f"or journald (./{text} for a file of that name)")
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), (" True ", True), ("FALSE", False)])

@@ -10,6 +10,7 @@ import os
 
 from portico.config.addresses import FORMS, complete, parse_address
 from portico.config.log_daemon import is_log_daemon
+from portico.config.unfit import UnfitError
 from portico.config.units import format_duration, format_size, parse_duration, parse_size
 from portico.config.values import AUTO
 
@@ -150,6 +151,15 @@ class LogFile(Text):
         super().__init__("|".join(["PATH", *words]), expected)
         self._words = words
 
+    def parse(self, text: str) -> str:
+        word = super().parse(text).strip().lower()
+        if word in self._words:
+            return word
+        if word in _WORDS_ELSEWHERE:
+            # Nobody who writes that would look for a file.
+            raise UnfitError(f"{self.expected} (./{text.strip()} for a file of that name)", text.strip())
+        return text
+
     def is_file(self, value: str) -> bool:
         """Say whether `value` is the path of a file, and not a word."""
         return value not in self._words
@@ -166,6 +176,11 @@ class AccessLog(LogFile):
             "a file, - for standard output, off, syslog, syslog:udp://HOST:PORT or journald", ("-", "off")
         )
         self.metavar = "PATH|-|off|syslog|journald"
+
+    def parse(self, text: str) -> str:
+        word, colon, rest = super().parse(text).partition(":")
+        daemon = word.strip().lower()
+        return f"{daemon}{colon}{rest.strip()}" if is_log_daemon(daemon) else f"{word}{colon}{rest}"
 
     def is_file(self, value: str) -> bool:
         return super().is_file(value) and not is_log_daemon(value)
@@ -721,7 +736,7 @@ class StaticDirectoryOrAuto(StaticDirectory):
     expected = f"{StaticDirectory.expected}, or auto"
 
     def parse(self, text: str) -> str:
-        return AUTO if text.strip() == AUTO else super().parse(text)
+        return AUTO if text.strip().lower() == AUTO else super().parse(text)
 
     def from_folder(self, value: str, folder: str) -> str:
         return value if value == AUTO else super().from_folder(value, folder)
@@ -904,6 +919,12 @@ class Middleware(Kind["tuple[str, tuple[tuple[str, Any], ...]]"]):
         return text
 
 
+# What says in other places that there is to be nothing, something, or a standard stream.
+_WORDS_ELSEWHERE = (
+    *("off", "none", "no", "false", "null", "disable", "disabled", "0"),
+    *("on", "yes", "true", "enable", "enabled", "1", "auto", "default"),
+    *("stdout", "stderr", "stdin", "console"),
+)
 _WITHOUT_SIGNS = str.maketrans("", "", ".:_-")
 _WITHOUT_SIGNS_OF_NAMES = str.maketrans("", "", "._-")
 # sun_path of unix(7), without the zero at its end.
