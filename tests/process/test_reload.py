@@ -276,3 +276,22 @@ def test_a_touch_reloads(configured: Configured) -> None:
     touched.unlink()
     portico.wait_for("is ready after", times=3)
     portico.stop()
+
+
+def test_a_link_that_leads_elsewhere_reloads(configured: Configured) -> None:
+    """As that of a deployment: whatever made both files may have given them the same time."""
+    link = configured.folder / "current"
+    for name in ("one", "other"):
+        (configured.folder / name).touch()
+        os.utime(configured.folder / name, ns=(1, 1))
+    link.symlink_to("one")
+    configured.write('touch_reload = ["current"]')
+    portico = configured.start()
+    # What it is at first was seen once a change is.
+    os.utime(configured.folder / "one", ns=(2, 2))
+    portico.wait_for("is ready after", times=1)
+    os.utime(configured.folder / "other", ns=(2, 2))
+    (configured.folder / "new").symlink_to("other")
+    os.replace(configured.folder / "new", link)
+    portico.wait_for("is ready after", times=2)
+    portico.stop()

@@ -17,7 +17,7 @@ _TICK_S = 2.0
 
 
 class TouchReload(Duty):
-    """Calls `reload` when the time of a file has changed."""
+    """Calls `reload` when a file has changed, or has become another."""
 
     __slots__ = ("_generations", "_next_s", "_reload", "_seen")
 
@@ -26,14 +26,14 @@ class TouchReload(Duty):
         self._reload = reload
         self._next_s = 0.0
         # Of files that have been looked at: another list of files is no change of one.
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, ...]] = {}
 
     def look(self, now_s: float) -> None:
         if now_s < self._next_s:
             return
         self._next_s = now_s + _TICK_S
-        before, self._seen = self._seen, {path: _changed_ns(path) for path in self._paths()}
-        if any(before.get(path, changed_ns) != changed_ns for path, changed_ns in self._seen.items()):
+        before, self._seen = self._seen, {path: _state(path) for path in self._paths()}
+        if any(before.get(path, state) != state for path, state in self._seen.items()):
             self._reload()
 
     def due_s(self) -> float | None:
@@ -44,9 +44,13 @@ class TouchReload(Duty):
         return [os.path.join(plan.directory, path) for path in plan.settings.touch_reload]
 
 
-def _changed_ns(path: str) -> int:
-    """Return when the file was changed; 0 if there is none."""
+def _state(path: str) -> tuple[int, ...]:
+    """Return what tells whether the file is the same as before; nothing if there is none.
+
+    Not its time alone: a link may lead to another file that was made at the same time.
+    """
     try:
-        return os.stat(path).st_mtime_ns
+        status = os.stat(path)
     except OSError:
-        return 0
+        return ()
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size

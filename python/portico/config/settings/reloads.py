@@ -66,6 +66,6 @@ class ReloadSettings(Values):
         (),
         separator=":",
         group=_RELOADS,
-        documentation="Reload when the time of this file changes, or when it appears or goes; looked at "
-        "every other second. May be repeated.",
+        documentation="Reload when this file changes (its time, or its size), when a link leads to another, "
+        "or when it appears or goes; looked at every other second. May be repeated.",
     )
