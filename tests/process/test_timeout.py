@@ -47,6 +47,8 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/stream":
         return stream(start_response, 0.1, 15)
+    if path == "/endless":
+        return stream(start_response, 0.1, 10000)
     if path == "/written":
         return written(start_response, 0.1, 15)
     if path == "/stalls":
@@ -138,8 +140,13 @@ def test_what_waits_behind_such_a_call_gets_a_503_and_has_its_access_line(start:
             is_there(portico, "waiting-for-ever")
             for number, waiting in enumerate((first, second)):
                 waiting.sendall(b"GET /behind-it?%d HTTP/1.1\r\nHost: test\r\n\r\n" % number)
+            portico.wait_for("replacing the worker")
+            given_up_s = time.monotonic()
             for waiting in (first, second):
                 assert waiting.recv(65536).startswith(b"HTTP/1.1 503 ")
+            if way == "threads":
+                # As soon as it is clear that no thread will come free, and not at the end of the worker.
+                assert time.monotonic() - given_up_s < 1.5
         portico.wait_for("in flight: GET /wait-for-ever", times=2)
         portico.stop()
     assert portico.log().count("aborted GET /behind-it before the application was called") == 2
@@ -166,6 +173,25 @@ def test_the_others_have_no_longer_than_their_own_time(start: Start) -> None:
         with portico.ask("/wait-2"):
             portico.wait_for("replacing the worker")
             wait_until(lambda: not is_alive(pid), what="the worker to go", deadline_s=5)
+
+
+def test_what_sends_for_ever_is_aborted_at_the_end_of_a_replaced_worker(start: Start) -> None:
+    """By the time that others have there, and not by `graceful_timeout`, as log and line say."""
+    portico = start(
+        APPLICATION,
+        *("-w", "1", "--threads", "8", "--timeout", "1s", "--graceful-timeout", "30s"),
+        *("--access-log", "access.log"),
+    )
+    portico.wait_ready()
+    with portico.ask("/endless") as endless, portico.ask("/wait-for-ever"):
+        assert endless.recv(65536)
+        portico.wait_for("replacing the worker")
+        portico.wait_for("aborted GET /endless after")
+        portico.wait_for("s in the application, since the 2 s are over that others have in a worker which is")
+    portico.stop()
+    assert "graceful_timeout" not in portico.log()
+    [line] = [line for line in (portico.folder / "access.log").read_text().splitlines() if "/endless" in line]
+    assert line.endswith(" killed:timeout")
 
 
 def test_a_call_that_ends_after_all_gets_its_response_out(start: Start) -> None:

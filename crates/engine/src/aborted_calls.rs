@@ -11,12 +11,13 @@ use crate::server::Server;
 use crate::settings::Settings;
 use std::time::Duration;
 
-/// Aborts the calls that run, and responds to requests that wait with 503: the server has been stopped like this.
-pub async fn abort_calls(server: &Server, stop: Stop) {
-    let (why, cause) = if stop == Stop::Graceful {
-        (by_graceful_timeout(&server.resources.settings), "killed:graceful_timeout")
-    } else {
-        ("since this worker was told not to wait".into(), "killed:stop")
+/// Aborts the calls that run, and responds to requests that wait with 503: the server has been stopped like this, and
+/// `within` so much time if that was said.
+pub async fn abort_calls(server: &Server, stop: Stop, within: Option<Duration>) {
+    let (why, cause) = match (stop, within) {
+        (Stop::Graceful, None) => (by_graceful_timeout(&server.resources.settings), "killed:graceful_timeout"),
+        (Stop::Graceful, Some(within)) => (by_replacement(within), "killed:timeout"),
+        _ => ("since this worker was told not to wait".into(), "killed:stop"),
     };
     // First: a thread that gets free must not take one.
     abort_waiting(server, &why);
@@ -54,6 +55,11 @@ pub fn abort_waiting(server: &Server, why: &str) {
         give_up(request);
     }
     server.resources.flush_access_log_in_turn();
+}
+
+fn by_replacement(within: Duration) -> String {
+    let within_s = within.as_secs();
+    format!("since the {within_s} s are over that others have in a worker which is replaced for a late call")
 }
 
 fn by_graceful_timeout(settings: &Settings) -> String {

@@ -200,7 +200,7 @@ async fn has_left(server: &Server, mut stop: Stop, orders: &mut Orders) -> bool 
                 Level::Warning,
                 &format!("stopped with calls running: {running}, requests waiting: {queued}, incoming: {incoming}"),
             );
-            abort_calls(server, stop).await;
+            abort_calls(server, stop, orders.within_ms().map(Duration::from_millis)).await;
             return false;
         }
         tokio::select! {

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from portico import log
 from portico.config.values import THREADS
-from portico.process.calls import describe_call, describe_calls, is_stuck, name_of
+from portico.process.calls import describe_call, describe_calls, have_waiting, is_stuck, name_of
 from portico.process.kernel_word import describe_thread
 from portico.process.limits import shortest_s, slow_after_s, timeout_s
 from portico.process.loop import NEVER_S, Duty
-from portico.process.messages import Drain, Interrupt, Respond, Stack
+from portico.process.messages import Clear, Drain, Interrupt, Respond, Stack
 from portico.process.worker_handle import LEAVING, READY
 
 TYPE_CHECKING = False
@@ -177,11 +177,14 @@ class OverdueWorkers(Duty):
     def look(self, now_s: float) -> None:
         self._next_s = now_s + SPARING_TICK_S
         for worker in self._leaving():
+            status = self._scoreboard.read(worker.slot)
+            has_others = any(name_of(call) not in worker.given_up for call in status.calls)
+            if not has_others and _may_clear(worker, status):
+                # No thread will come free for those that wait: they need not wait for the end to hear that.
+                worker.tell(Clear)
             patience_s = STACKS_PATIENCE_S if worker.settings.worker == THREADS else GREENLETS_PATIENCE_S
             if now_s < worker.left_at_s + patience_s:
                 continue
-            status = self._scoreboard.read(worker.slot)
-            has_others = any(name_of(call) not in worker.given_up for call in status.calls)
             if status.calls and not has_others and _are_gone(status, worker, now_s):
                 worker.end_patience(now_s, "has finished all other calls")
             elif (
@@ -204,6 +207,13 @@ class OverdueWorkers(Duty):
 
 def _replaced(worker_set: WorkerSet) -> list[WorkerHandle]:
     return [worker for worker in worker_set.in_state(LEAVING) if worker.is_overdue]
+
+
+def _may_clear(worker: WorkerHandle, status: _core.WorkerStatus) -> bool:
+    """Say whether requests wait for threads which all have calls that nobody waits for."""
+    settings = worker.settings
+    has_no_thread = settings.worker == THREADS and len(status.calls) >= settings.threads
+    return has_no_thread and worker.has_taken_orders and have_waiting(status, worker.given_up)
 
 
 def _are_gone(status: _core.WorkerStatus, worker: WorkerHandle, now_s: float) -> bool:

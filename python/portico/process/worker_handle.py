@@ -234,16 +234,17 @@ class WorkerHandle:
             self._send(_SIGNALS[order])
 
     def leave_after(self, within_s: float, *, now_s: float) -> None:
-        """Order it to drain within `within_s`, which may be longer than the graceful timeout."""
+        """Order it to drain within `within_s`, as whole seconds; it may be more than the graceful timeout."""
         if self.state == KILLED:
             return
         self.state = LEAVING
         self.left_at_s = now_s
         self.order = Drain
-        self._patience_s = within_s + _DRAIN_MARGIN_S
+        whole_s = -int(-within_s // 1)
+        self._patience_s = whole_s + _DRAIN_MARGIN_S
         self.kill_at_s = now_s + self._patience_s
-        self.patience = f"did not {_WORDS[Drain]} within {within_s:g} s"
-        self._order(Drain, str(int(within_s) + 1))
+        self.patience = f"did not {_WORDS[Drain]} within {whole_s} s"
+        self._order(Drain, str(whole_s))
 
     def expect_end(self, order: Kind, *, now_s: float, within_s: float = NEVER_S) -> None:
         """Note that it leaves by `order`, whoever gave that. A later one may only shorten its time."""
