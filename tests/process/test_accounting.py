@@ -265,5 +265,65 @@ def test_an_end_for_want_of_memory_is_told_once(tmp_path: Path, membership: str,
     assert [kills.take(), kills.take(), kills.take()] == [True, True, False]
 
 
+def test_a_kill_for_want_of_memory_that_was_of_no_worker_is_forgotten(tmp_path: Path) -> None:
+    """Of a program that the application has started: nobody hears of its end here."""
+    (tmp_path / "cgroup").write_text("0::/\n")
+    counter = tmp_path / "memory.events"
+    counter.write_text("oom_kill 0\n")
+    kills = OomKills(str(tmp_path), str(tmp_path / "cgroup"))
+    kills.look(0)
+    counter.write_text("oom_kill 1\n")
+    kills.look(5)
+    kills.look(10)
+    assert not kills.take()
+    counter.write_text("oom_kill 2\n")
+    kills.look(15)
+    assert kills.take()
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Path]:
+    """A control group of its own for a server, which allows 150 MB."""
+    root = Path("/sys/fs/cgroup")
+    folder = (root / "memory" if (root / "memory").is_dir() else root) / f"portico-test-{os.getpid()}"
+    is_v1 = folder.parent.name == "memory"
+    try:
+        folder.mkdir()
+        (folder / ("memory.limit_in_bytes" if is_v1 else "memory.max")).write_text(str(150 << 20))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        pytest.skip(f"takes a control group for memory: {error}")
+    yield folder
+
+    def is_removed() -> bool:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        return not folder.exists()
+
+    wait_until(is_removed, what="the end of the control group")
+
+
+def test_the_kernel_kills_a_worker_for_want_of_memory(start: Start, memory_group: Path) -> None:
+    source = SHOP.replace("    body =", "    elif path == '/grow':\n        b'x' * (300 << 20)\n    body =")
+    group = memory_group / "cgroup.procs"
+    portico = start(
+        *(source, "-w", "2", "--access-log", "access.log"),
+        before_exec=lambda: group.write_text(str(os.getpid())),  # type: ignore[arg-type,return-value]
+    )
+    portico.wait_ready()
+    with portico.ask("/grow") as connection:
+        assert connection.recv(100) == b""
+    assert the_line(portico, "/grow").group("status", "cause") == ("000", "killed:oom")
+    assert "was killed by SIGKILL, for want of memory in its cgroup, after" in portico.log()
+    # At once after that, and by another.
+    with portico.ask("/wait"):
+        wait_in_flight(portico)
+        for pid in portico.worker_pids:
+            portico.signal_worker(pid, signal.SIGKILL)
+        assert the_line(portico, "/wait").group("status", "cause") == ("000", "killed:SIGKILL")
+    portico.stop()
+
+
 def test_no_cgroup_is_no_reason(tmp_path: Path) -> None:
     assert not OomKills(str(tmp_path), str(tmp_path / "none")).take()

@@ -11,7 +11,6 @@ import os
 from portico import log
 from portico.process.calls import name_of
 from portico.process.messages import Quit
-from portico.process.oom_kills import OomKills
 from portico.process.signals import signal, signal_name
 from portico.process.worker import STANDARD_OUTPUT_FD, open_access_log, shows_colour
 from portico.process.worker_handle import KILLED
@@ -19,8 +18,11 @@ from portico.process.worker_handle import KILLED
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portico import _core
+    from portico.process.oom_kills import OomKills
     from portico.process.plan import Plan
     from portico.process.worker_handle import WorkerHandle
+
+OUT_OF_MEMORY = "killed:oom"
 
 
 class Accounting:
@@ -28,9 +30,9 @@ class Accounting:
 
     __slots__ = ("_oom_kills", "_scoreboard")
 
-    def __init__(self, scoreboard: _core.Scoreboard) -> None:
+    def __init__(self, scoreboard: _core.Scoreboard, oom_kills: OomKills) -> None:
         self._scoreboard = scoreboard
-        self._oom_kills = OomKills()
+        self._oom_kills = oom_kills
 
     def settle(self, worker: WorkerHandle, exit_code: int, plan: Plan, spans_fd: int = -1) -> str:
         """Count the calls that `worker` has left, and write the access lines that it has; return the cause.
@@ -63,11 +65,15 @@ class Accounting:
                 os.close(fd)
         return cause
 
+    def was_for_memory(self, worker: WorkerHandle, exit_code: int) -> bool:
+        """Say whether the kernel has ended `worker`, or a template, for want of memory; asked once."""
+        return exit_code == -signal.SIGKILL and worker.state != KILLED and self._oom_kills.take()
+
     def _cause(self, worker: WorkerHandle, exit_code: int) -> str:
         by = -exit_code
-        if by == signal.SIGKILL and worker.state != KILLED:
-            return "killed:oom" if self._oom_kills.take() else "killed:SIGKILL"
-        if by > 0 and by != signal.SIGKILL:
+        if self.was_for_memory(worker, exit_code):
+            return OUT_OF_MEMORY
+        if by > 0 and (by != signal.SIGKILL or worker.state != KILLED):
             return f"killed:{signal_name(by)}"
         if worker.is_overdue:
             return "killed:timeout"

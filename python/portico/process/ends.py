@@ -9,8 +9,9 @@ import os
 
 from portico import log
 from portico.errors import EXIT_APPLICATION, EXIT_FINE
-from portico.process.accounting import Accounting
+from portico.process.accounting import OUT_OF_MEMORY, Accounting
 from portico.process.calls import describe_calls
+from portico.process.keeper import STABLE_AFTER_S
 from portico.process.life import QUITTING
 from portico.process.signals import how_it_ended
 from portico.process.worker_handle import BOOTING
@@ -25,9 +26,14 @@ if TYPE_CHECKING:
     from portico.process.keeper import Keeper
     from portico.process.life import Life
     from portico.process.loop import Loop
+    from portico.process.oom_kills import OomKills
     from portico.process.totals import Totals
     from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
+
+_FOR_MEMORY = ", for want of memory in its cgroup,"
+
+_STABLE_IN_MEMORY_S = 30.0
 
 
 class Ends:
@@ -39,7 +45,7 @@ class Ends:
 
     __slots__ = (
         *("_accounting", "_any_ended", "_generations", "_hooks", "_keeper", "_life", "_loop", "_other_ended"),
-        *("_scoreboard", "_stop", "_totals", "_worker_set"),
+        *("_scoreboard", "_silent_deaths", "_stop", "_totals", "_worker_set"),
     )
 
     def __init__(
@@ -52,6 +58,7 @@ class Ends:
         keeper: Keeper,
         hooks: HookCalls,
         totals: Totals,
+        oom_kills: OomKills,
         *,
         other_ended: Callable[[int, int], object],
         any_ended: Callable[[int], object],
@@ -68,7 +75,9 @@ class Ends:
         self._other_ended = other_ended
         self._any_ended = any_ended
         self._stop = stop
-        self._accounting = Accounting(scoreboard)
+        self._accounting = Accounting(scoreboard, oom_kills)
+        # How many have died without a word while they loaded the application.
+        self._silent_deaths = 0
 
     def reap(self, now_s: float) -> None:
         """Take leave of every child that has ended."""
@@ -112,19 +121,21 @@ class Ends:
         how = how_it_ended(exit_code)
         plan, spans_fd = self._generations.current, self._keeper.spans_fd()
         cause = self._accounting.settle(worker, exit_code, plan, spans_fd)
-        is_for_memory = cause == "killed:oom"
+        is_for_memory = cause == OUT_OF_MEMORY
         if lost := [call.what for call in self._scoreboard.read(worker.slot).calls]:
             self._totals.recent_errors.lost(worker.slot, lost, cause)
         self._totals.ended(worker, is_for_memory=is_for_memory)
         if is_for_memory:
-            how += ", for want of memory in its cgroup,"
+            how += _FOR_MEMORY
         if not worker.is_active:
             log.debug(f"{worker} has left: it {how}")
         elif worker.state == BOOTING:
             self._boot_failed(worker, how, now_s)
         else:
             lived_s = now_s - worker.ready_at_s
-            self._keeper.lived(lived_s, now_s)
+            # The memory that a worker dies for may be what the ones started before it have taken.
+            stable_after_s = _STABLE_IN_MEMORY_S if is_for_memory else STABLE_AFTER_S
+            self._keeper.lived(lived_s, now_s, stable_after_s=stable_after_s)
             log.error(
                 f"{worker} {how} after {lived_s:.1f} s{describe_calls(self._scoreboard.read(worker.slot))}; "
                 f"{self._keeper.back_off.next_try(now_s)}"
@@ -133,6 +144,8 @@ class Ends:
     def _on_template_exit(self, template: WorkerHandle, exit_code: int, now_s: float) -> None:
         """The workers serve on; from what the next ones are forked, the keeper sees to."""
         how = how_it_ended(exit_code)
+        if self._accounting.was_for_memory(template, exit_code):
+            how += _FOR_MEMORY
         if not template.is_active or not self._life.is_serving or self._life.has_stop_signal:
             log.debug(f"{template} has left: it {how}")
         elif template.state == BOOTING:
@@ -145,8 +158,13 @@ class Ends:
         workers, generation = self._worker_set, self._generations.number
         app, back_off = self._generations.current.settings.app, self._keeper.back_off
         reason = _after_colon(worker.failure or f"the {worker.sort} {how} while it loaded the application")
-        # A worker that died without a word says nothing about the application if another one has loaded it.
-        if not self._life.is_announced and (worker.failure or not workers.has_ready(generation)):
+        # A worker that died without a word says nothing about the application if another one has loaded it,
+        # or may still.
+        self._silent_deaths += not worker.failure
+        all_have = self._silent_deaths >= self._life.wanted or not self._keeper.booting
+        if not self._life.is_announced and (
+            worker.failure or (all_have and not workers.has_ready(generation))
+        ):
             if self._life.exit_code == EXIT_FINE:
                 log.critical(f"cannot load {app}{reason}")
                 self._life.exit_code = EXIT_APPLICATION

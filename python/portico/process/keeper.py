@@ -401,9 +401,9 @@ class Keeper:
             log.info(f"{worker} leaves because of a signal; {self.back_off.next_try(now_s)}")
         worker.expect_end(order, now_s=now_s)
 
-    def lived(self, lived_s: float, now_s: float) -> None:
+    def lived(self, lived_s: float, now_s: float, *, stable_after_s: float = STABLE_AFTER_S) -> None:
         """A worker has served for `lived_s` without having been told to leave."""
-        if lived_s < STABLE_AFTER_S:
+        if lived_s < stable_after_s:
             self.back_off.failed(now_s)
         else:
             self.back_off.succeeded()

@@ -26,6 +26,7 @@ from portico.process.life import ANNOUNCING, DRAINING, KILLING, QUITTING, RELOAD
 from portico.process.loop import Duty, Loop
 from portico.process.messages import Verbosity
 from portico.process.observers import Observers
+from portico.process.oom_kills import OomKills
 from portico.process.signals import (
     SUPERVISOR_SIGNALS,
     WORKER_SIGNALS,
@@ -128,6 +129,7 @@ class Supervisor:
             self._loop,
             self._generations,
             self._worker_set,
+        oom_kills = OomKills()
             self._scoreboard,
             self._keeper,
             self._hooks,
@@ -137,6 +139,7 @@ class Supervisor:
             stop=self._stop,
         )
         self._door = Door(self._loop, plan, self._subject())
+            oom_kills,
         self._duties: list[Duty] = [
             *duties_to_the_end(self._worker_set, self._scoreboard),
             OnDemand(lambda: self._life.is_announced and self._plan.has_load_balancers, self._join_cluster),
@@ -145,6 +148,7 @@ class Supervisor:
             OnDemand(
                 lambda: self._pools is not None or self._plan.settings.pools is not None, self._have_pools
             ),
+            oom_kills,
             *self._observers.duties,
         ]
         if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
