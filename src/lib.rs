@@ -450,7 +450,7 @@ fn send_descriptors(fd: RawFd, data: &[u8], fds: Vec<RawFd>) -> Result<usize, Os
 /// How many connections to the listening socket `fd` nobody has accepted yet; none if it is not one of TCP.
 #[pyfunction]
 fn unaccepted_connections(fd: RawFd) -> Result<Option<u32>, OsError> {
-    Ok(descriptor::unaccepted(descriptor::duplicate(fd)?.as_fd()).ok())
+    Ok(descriptor::lend(fd, descriptor::unaccepted)?)
 }
 
 /// The next connection to the listening Unix socket `fd`, and the user id of who has connected; none if nobody has.

@@ -23,13 +23,21 @@ pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
 /// # Errors
 /// The number is not a descriptor, or there are no more.
 pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    lend(fd, |fd| fd.try_clone_to_owned())
+}
+
+/// Makes system calls with the descriptor `fd` that somebody else owns, who keeps it open meanwhile. Unlike `duplicate`
+/// this takes no descriptor, of which there may be none left.
+///
+/// # Errors
+/// What `with` returns; or the number is negative.
+pub fn lend<T>(fd: RawFd, with: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
     if fd < 0 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     #[expect(unsafe_code, reason = "a descriptor handed over as a number")]
-    // SAFETY: borrowed for this one call; a number that is no descriptor makes fcntl(2) fail, and harms nothing.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    borrowed.try_clone_to_owned()
+    // SAFETY: borrowed for this one call; a number that is no descriptor makes system calls fail, and harms nothing.
+    with(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// The user id of the process at the other end of the connected Unix socket `fd`, as the kernel knows it (SO_PEERCRED,
@@ -56,11 +64,12 @@ pub fn peer_user(fd: &OwnedFd) -> io::Result<u32> {
     if outcome == 0 { Ok(peer.uid) } else { Err(io::Error::last_os_error()) }
 }
 
-/// How many connections to the listening TCP socket `fd` nobody has accepted yet (TCP_INFO, tcp(7)).
+/// How many connections to the listening socket `fd` nobody has accepted yet (TCP_INFO, tcp(7)); none if it is not one of
+/// TCP.
 ///
 /// # Errors
-/// It is no such socket.
-pub fn unaccepted(fd: BorrowedFd<'_>) -> io::Result<u32> {
+/// It is no descriptor.
+pub fn unaccepted(fd: BorrowedFd<'_>) -> io::Result<Option<u32>> {
     let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).unwrap_or(0);
     #[expect(unsafe_code, reason = "an option that no library reads")]
@@ -72,7 +81,12 @@ pub fn unaccepted(fd: BorrowedFd<'_>) -> io::Result<u32> {
         (outcome, info.assume_init())
     };
     // Of a socket that listens, that is the length of its queue.
-    if outcome == 0 { Ok(info.tcpi_unacked) } else { Err(io::Error::last_os_error()) }
+    let error = io::Error::last_os_error();
+    match outcome {
+        0 => Ok(Some(info.tcpi_unacked)),
+        _ if error.raw_os_error() == Some(libc::EBADF) => Err(error),
+        _ => Ok(None),
+    }
 }
 
 /// Registers a descriptor with the reactor of the runtime that runs the calling task, and keeps it with that.

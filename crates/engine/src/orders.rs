@@ -32,7 +32,7 @@ use rustix::net::{
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -70,10 +70,10 @@ pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// What recvmsg(2) says; there may be nothing yet.
 pub fn receive(fd: RawFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-    Ok(receive_from(&descriptor::duplicate(fd)?, bytes)?)
+    descriptor::lend(fd, |socket| Ok(receive_from(socket, bytes)?))
 }
 
-fn receive_from(socket: &OwnedFd, bytes: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
+fn receive_from(socket: impl AsFd, bytes: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_RECEIVED))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut room);
     let received = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
@@ -90,7 +90,6 @@ fn receive_from(socket: &OwnedFd, bytes: &mut [u8]) -> Result<(usize, Vec<OwnedF
 /// # Errors
 /// What sendmsg(2) says; there may be no room.
 pub fn send_with(fd: RawFd, bytes: &[u8], files: &[RawFd]) -> io::Result<usize> {
-    let socket = descriptor::duplicate(fd)?;
     let files: Vec<OwnedFd> = files.iter().map(|file| descriptor::duplicate(*file)).collect::<io::Result<_>>()?;
     let borrowed: Vec<_> = files.iter().map(OwnedFd::as_fd).collect();
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SENT))];
@@ -99,7 +98,7 @@ pub fn send_with(fd: RawFd, bytes: &[u8], files: &[RawFd]) -> io::Result<usize> 
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    Ok(sendmsg(&socket, &[IoSlice::new(bytes)], &mut ancillary, flags)?)
+    descriptor::lend(fd, |socket| Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, flags)?))
 }
 
 /// Sends all of `bytes` through a Unix socket, and waits where there is no room; returns whether somebody has taken them.
@@ -121,15 +120,15 @@ pub fn send_all(socket: &OwnedFd, mut bytes: &[u8]) -> bool {
 /// # Errors
 /// What accept(2) says, such as that there are no more descriptors.
 pub fn accept(fd: RawFd) -> io::Result<Option<(OwnedFd, u32)>> {
-    let listener = descriptor::duplicate(fd)?;
-    match accept_with(&listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    descriptor::lend(fd, |listener| match accept_with(listener, flags) {
         Ok(connection) => {
             let user = descriptor::peer_user(&connection)?;
             Ok(Some((connection, user)))
         }
         Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => Ok(None),
         Err(error) => Err(error.into()),
-    }
+    })
 }
 
 /// How a server is told to leave; the later is the stronger.

@@ -8,6 +8,7 @@ workers to finish, and only on sockets that nobody has after it: a socket stays 
 from __future__ import annotations
 
 from portico import log
+from portico.errors import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,11 +25,20 @@ _FILTER = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0
 
 def let_nobody_in(listener: Listener) -> None:
     """Connections that are asked for from now on do not come about. The socket is of no use after it."""
+    if listener.address.is_inherited or listener.is_stored:
+        return  # somebody else has it, too, and goes on to use it
+    try:
+        _shut(listener)
+    except (OSError, ImportError) as error:
+        # No descriptor may be left to read a module with, or those of another Python be there: the end comes
+        # all the same.
+        log.debug(f"{listener.display}: connections may come until it is closed: {reason_of(error)}")
+
+
+def _shut(listener: Listener) -> None:
     # Needed at the end only, and not small.
     import _socket
 
-    if listener.address.is_inherited or listener.is_stored:
-        return  # somebody else has it, too, and goes on to use it
     queue = _socket.socket(fileno=listener.fd)
     try:
         if listener.address.path:
@@ -36,8 +46,6 @@ def let_nobody_in(listener: Listener) -> None:
             queue.shutdown(_socket.SHUT_RD)
         else:
             _filter(queue)
-    except OSError as error:
-        log.debug(f"{listener.display}: connections may come until it is closed: {error.strerror}")
     finally:
         queue.detach()
 

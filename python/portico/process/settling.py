@@ -18,6 +18,8 @@ from portico.process.kept_code import KeptCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from portico.process.plan import Plan
 
 FOR_ALL = (
@@ -29,7 +31,7 @@ FOR_ALL = (
     *("portico.process.resident", "portico.process.saturation", "portico.process.busyness"),
     *("portico.process.control.clients", "portico.process.control.json_lines"),
     *("portico.process.control.verbs", "portico.app_loader.callables"),
-    *("portico.process.slow_lines", "portico.process.recent_errors"),
+    *("portico.process.slow_lines", "portico.process.recent_errors", "encodings.unicode_escape"),
 )
 """For signals, control verbs and the end, and for workers that take the place of others; with all that these
 import which a supervisor has not."""
@@ -44,19 +46,27 @@ _TO_KEEP = ("portico.process.pools.pool_metrics",)
 
 
 def settle(plan: Plan) -> None:
-    """Have what may be needed, by the plan of this start; know where packages are, whatever links do."""
+    """Have what may be needed, by the plan of this start; know where packages are, whatever links do.
+
+    Raises OSError if that cannot be read at the moment; then it is to be called again.
+    """
     kept = KeptCode()
+    for name in FOR_ALL:
+        _try(kept.keep, name)
     sys.meta_path.insert(0, kept)
-    for names, have in ((FOR_ALL, kept.keep), (_by_settings(plan), __import__)):
-        for name in names:
-            try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
-                have(name)
-            except ImportError:
-                pass  # it cannot be imported when it is needed, either, and perhaps never is
+    for name in _by_settings(plan):
+        _try(__import__, name)
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "portico" and hasattr(module, "__path__"):
             module.__path__ = [os.path.realpath(path) for path in module.__path__]
     _core.give_back_memory()
+
+
+def _try(have: Callable[[str], object], name: str) -> None:
+    try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
+        have(name)
+    except ImportError:
+        pass  # it cannot be imported when it is needed, either, and perhaps never is
 
 
 def _by_settings(plan: Plan) -> list[str]:

@@ -153,12 +153,9 @@ def is_of_terminal() -> bool:
 
 def signal_name(number: int) -> str:
     """Return `SIGKILL` for 9; real-time signals have no names of their own."""
-    from signal import Signals
-
-    try:
-        return Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    # Of two names, as SIGABRT and SIGIOT, the first is what the module `signal` has, too.
+    names = [name for name, value in vars(signal).items() if value == number and name.startswith("SIG")]
+    return min((name for name in names if "_" not in name), default=f"signal {number}")
 
 
 def how_it_ended(exit_code: int) -> str:

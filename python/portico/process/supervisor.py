@@ -61,6 +61,9 @@ if TYPE_CHECKING:
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # Between two looks whether somebody reads the error log again.
 LOG_PAUSE_S = 0.25
+# After something could not be had, until all that is due is tried again; and between two sentences about it.
+SHORTAGE_PAUSE_S = 0.25
+COMPLAINT_PAUSE_S = 10.0
 STOPPING = "portico is stopping"
 
 
@@ -87,6 +90,8 @@ class Supervisor:
         self._added_before = before.added if before else []
         # Whether all is imported that may be needed.
         self._is_settled = False
+        # When to say once more what cannot be had.
+        self._next_complaint_s = 0.0
         # Whether a reload is on its way that ends a rest.
         self._is_woken = False
         # From the first reload or upgrade on.
@@ -124,31 +129,31 @@ class Supervisor:
             is_kept_waiting=lambda: self._pools is not None and self._pools.keep_router_waiting,
             on_templates=self._have_templates,
         )
+        oom_kills = OomKills()
         self._ends = Ends(
             self._life,
             self._loop,
             self._generations,
             self._worker_set,
-        oom_kills = OomKills()
             self._scoreboard,
             self._keeper,
             self._hooks,
             self._totals,
+            oom_kills,
             other_ended=self._other_ended,
             any_ended=self._observers.any_ended,
             stop=self._stop,
         )
         self._door = Door(self._loop, plan, self._subject())
-            oom_kills,
         self._duties: list[Duty] = [
             *duties_to_the_end(self._worker_set, self._scoreboard),
             OnDemand(lambda: self._life.is_announced and self._plan.has_load_balancers, self._join_cluster),
+            oom_kills,
             self._door,
             self._hooks,
             OnDemand(
                 lambda: self._pools is not None or self._plan.settings.pools is not None, self._have_pools
             ),
-            oom_kills,
             *self._observers.duties,
         ]
         if plan.settings.pool is not None and "line_fd" in plan.settings.pool:
@@ -195,30 +200,51 @@ class Supervisor:
             # takes the place of that, and would write to the names forgotten; later, nobody counts those.
             sys._clear_type_cache()
         _core.give_back_memory()
+        pid = os.getpid()
         while True:
-            assignment = self._manage(time.monotonic())
-            if assignment is not None:
-                return assignment
-            if self._may_end(time.monotonic()):
-                if self._pools is not None:
-                    self._pools.end()
-                if self._members is not None:
-                    self._members.end()
-                self._observers.end()
-                if self._head_line is not None:
-                    self._head_line.say_last_words(time.monotonic())
-                self._generations.close_listeners()
-                self._generations.close_admin()
-                self._door.end()
-                # The interpreter gives signals their default effect while it ends itself: one more TERM would
-                # be taken for the reason of the end.
-                block_signals(SUPERVISOR_SIGNALS)
-                _core.flush_log(LOG_PATIENCE_S)
-                self._observers.end_log()
-                return self._life.exit_code
-            if self._life.is_announced and not self._is_settled:
-                self._settle()
-            self._wait()
+            try:
+                assignment = self._manage(time.monotonic())
+                if assignment is not None:
+                    return assignment
+                if self._may_end(time.monotonic()):
+                    break
+                if self._life.is_announced and not self._is_settled:
+                    self._settle()
+                self._wait()
+            except (OSError, ImportError) as error:
+                if os.getpid() != pid:
+                    raise
+                self._go_on_after(error)
+        self._end()
+        return self._life.exit_code
+
+    def _go_on_after(self, error: OSError | ImportError) -> None:
+        """Something could not be had, such as a descriptor: what is due stays due, so try again soon."""
+        now_s = time.monotonic()
+        if now_s >= self._next_complaint_s:
+            self._next_complaint_s = now_s + COMPLAINT_PAUSE_S
+            # Without `reason_of`: the codec that it quotes with may be what cannot be read.
+            why = getattr(error, "strerror", None) or error
+            log.error(f"the supervisor cannot do all that is due: {why}; it tries again")
+        time.sleep(SHORTAGE_PAUSE_S)
+
+    def _end(self) -> None:
+        """Let go of all there is, the last worker has left."""
+        if self._pools is not None:
+            self._pools.end()
+        if self._members is not None:
+            self._members.end()
+        self._observers.end()
+        if self._head_line is not None:
+            self._head_line.say_last_words(time.monotonic())
+        self._generations.close_listeners()
+        self._generations.close_admin()
+        self._door.end()
+        # The interpreter gives signals their default effect while it ends itself: one more TERM would be
+        # taken for the reason of the end.
+        block_signals(SUPERVISOR_SIGNALS)
+        _core.flush_log(LOG_PATIENCE_S)
+        self._observers.end_log()
 
     def _may_end(self, now_s: float) -> bool:
         if not self._life.is_stopping or self._has_any or not self._hooks.have_ended():
@@ -232,8 +258,8 @@ class Supervisor:
     def _settle(self) -> None:
         from portico.process.settling import settle
 
-        self._is_settled = True
         settle(self._plan)
+        self._is_settled = True
 
     def _service_manager_duties(self) -> list[Duty]:
         # Here, because without a service manager it would be in every worker's memory for nothing.
@@ -398,8 +424,12 @@ class Supervisor:
         # Before the signal somebody may have got ready, which is said before the end is.
         for worker in list(self._worker_set.workers.values()):
             self._keeper.read_messages(worker, now_s)
-        for number in numbers:
-            self._take_signal(number, now_s)
+        for index, number in enumerate(numbers):
+            try:
+                self._take_signal(number, now_s)
+            except (OSError, ImportError):
+                self._signals.again(bytes([*numbers[index:], signal.SIGCHLD]))
+                raise
         self._ends.reap(now_s)
 
     def _take_signal(self, number: int, now_s: float) -> None:
@@ -459,11 +489,11 @@ class Supervisor:
         )
 
     def _stop(self, stage: str, now_s: float) -> None:
+        from portico.process.last_connections import let_nobody_in
+
         self._life.stage = stage
         self._end_sleep()
         if stage == DRAINING:
-            from portico.process.last_connections import let_nobody_in
-
             # The workers serve those who have come, to the last one.
             for listener in self._generations.listeners:
                 let_nobody_in(listener)
@@ -487,13 +517,14 @@ class Supervisor:
     def _reload(self) -> None:
         if not self._life.is_serving:
             return
+        rereading = self._have_rereading()
         self._is_woken = not self._life.wanted and not self._is_asleep
         # At once: the file may have been moved away, whatever the configuration is.
         self._generations.open_error_log()
         log.info("reloading: reading the configuration")
-        self._read_anew(RELOAD)
+        rereading.begin(RELOAD)
 
-    def _read_anew(self, what: str) -> None:
+    def _have_rereading(self) -> Rereading:
         if self._rereading is None:
             from portico.process.reread import Rereading
 
@@ -506,7 +537,7 @@ class Supervisor:
                 replace=self._be_replaced,
             )
             self._duties_in_service.append(self._rereading)
-        self._rereading.begin(what)
+        return self._rereading
 
     def _other_ended(self, pid: int, exit_code: int) -> None:
         """A child has ended that is no worker, no template and no hook."""
@@ -548,8 +579,9 @@ class Supervisor:
     def _upgrade(self) -> None:
         if not self._life.is_serving:
             return
+        rereading = self._have_rereading()
         log.info("upgrading: trying the program that is there now")
-        self._read_anew(UPGRADE)
+        rereading.begin(UPGRADE)
 
     def _hand_over(self) -> dict[str, Any]:
         """Return what a supervisor in this one's place needs to know."""

@@ -105,8 +105,14 @@ class TemplateHandle(WorkerHandle):
         self.kill_at_s = None
         return slot
 
-    def take_ends(self) -> tuple[int, int]:
-        """Return the supervisor's ends of the ways to the worker that was born."""
+    def take_ends(self) -> tuple[int, int] | None:
+        """Return the supervisor's ends of the ways to the worker that was born; None if they have not come.
+
+        The kernel drops descriptors that whoever receives them may not have (unix(7)).
+        """
+        if len(self._fds) < 2:
+            self._close_received()
+            return None
         message_fd, stack_fd = self._fds[:2]
         del self._fds[:2]
         return message_fd, stack_fd
@@ -122,6 +128,9 @@ class TemplateHandle(WorkerHandle):
 
     def close(self) -> None:
         super().close()
+        self._close_received()
+
+    def _close_received(self) -> None:
         for fd in self._fds:
             os.close(fd)
         self._fds.clear()

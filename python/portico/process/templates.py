@@ -226,11 +226,16 @@ class Templates(Duty):
         log.info(f"{template} is ready after {template.ready_at_s - template.forked_at_s:.2f} s")
 
     def _born(self, template: TemplateHandle, pid: int, now_s: float) -> None:
-        message_fd, stack_fd = template.take_ends()
+        slot, ends = template.end_order(), template.take_ends()
+        if ends is None:
+            # It sees that nobody has the other ends, and leaves.
+            self._cannot_fork("the supervisor has no descriptor left", now_s)
+            return
+        message_fd, stack_fd = ends
         worker = WorkerHandle(
             template.settings,
             pid=pid,
-            slot=template.end_order(),
+            slot=slot,
             generation=template.generation,
             message_fd=message_fd,
             stack_fd=stack_fd,

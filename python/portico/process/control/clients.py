@@ -11,6 +11,7 @@ import os
 import select
 
 from portico import _core, log
+from portico.errors import reason_of
 from portico.process.control import PROTOCOL
 from portico.process.control.json_lines import read_line, write_line
 from portico.process.control.lasting import Lasting
@@ -143,6 +144,10 @@ class Clients:
             begun = begin(self._subject, request, now_s)
         except VerbError as error:
             self._respond(client, _failure(error.code, error.message))
+            return
+        except (OSError, ImportError) as error:
+            # Such as no descriptor to read a module with, or a file of /proc.
+            self._respond(client, _failure("failed", reason_of(error)))
             return
         if callable(begun):
             client.outcome = begun
