@@ -260,6 +260,7 @@ def test_the_environment_may_name_the_file(folder: Path) -> None:
     [
         ("gone.toml", {}, '-c on the command line: cannot read "gone.toml": No such file or directory'),
         (None, {"PORTICO_CONFIG": "/"}, 'PORTICO_CONFIG in the environment: cannot read "/": Is a directory'),
+        ("/dev/zero", {}, '-c on the command line: cannot read "/dev/zero": File too large'),
         (
             "gunicorn.conf.py",
             {},
@@ -279,7 +280,7 @@ def test_the_environment_may_name_the_file(folder: Path) -> None:
             "are here is on docs/moving.md",
         ),
     ],
-    ids=["gone", "a directory", "Python", "Python by its module", "of uWSGI"],
+    ids=["gone", "a directory", "without an end", "Python", "Python by its module", "of uWSGI"],
 )
 def test_a_file_that_was_named_has_to_be_there(
     folder: Path, chosen: str | None, environment: dict[str, str], sentence: str

@@ -13,7 +13,7 @@ from typing import Any
 from portico.config.logconfig_table import read_tables, wrong_in
 from portico.config.settings import Settings
 from portico.config.table_reader import TableReader
-from portico.config.toml_file import decoded, open_document
+from portico.config.toml_file import data_of_file, decoded, open_document
 from portico.errors import OperatorError, quoted, raise_mistakes
 
 
@@ -30,8 +30,7 @@ def load_logconfig(settings: Settings, directory: str) -> dict[str, Any]:
     # Long paths are not shown to their end.
     chosen = os.path.relpath(path, directory) if path.startswith(f"{directory}/") else chosen
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = data_of_file(path)
     except OSError as error:
         raise OperatorError(f"{origin}: cannot read {quoted(chosen)}: {error.strerror}") from None
     text = decoded(data, chosen)

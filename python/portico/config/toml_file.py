@@ -5,6 +5,8 @@ Runs in the process of the command line only.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -13,6 +15,8 @@ from typing import Any
 from portico.config.document import Document
 from portico.config.toml_positions import Place, places
 from portico.errors import OperatorError, quoted
+
+_MOST_BYTES = 64 << 20
 
 
 def open_document(text: str, path: str, environment: Mapping[str, str]) -> tuple[Mapping[str, Any], Document]:
@@ -50,11 +54,22 @@ def text_of_file(path: str, origin: str) -> str:
             "docs/moving.md"
         )
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = data_of_file(path)
     except OSError as error:
         raise OperatorError(f"{before}cannot read {quoted(path)}: {error.strerror}") from None
     return decoded(data, path)
+
+
+def data_of_file(path: str) -> bytes:
+    """Return all that is in the file at `path`; raises OSError, also if it is larger than any that is meant.
+
+    What has no end, such as /dev/zero, would take all memory, and that from a server that reloads.
+    """
+    with open(path, "rb") as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return data
 
 
 def decoded(data: bytes, path: str) -> str:
