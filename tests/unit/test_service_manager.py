@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -479,3 +481,36 @@ def test_nobody_at_the_socket_is_no_failure() -> None:
     notify = NotifySocket("/nowhere/notify")
     notify.send("READY=1")
     assert notify.due_s() is None
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Let this process have none but those that are open."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_the_watchdog_is_fed_without_a_descriptor(manager: ServiceManager) -> None:
+    notify = NotifySocket(manager.address)
+    with no_descriptors():
+        notify.send("WATCHDOG=1")
+        notify.send("WATCHDOG=1")
+    assert [message.lines for message in manager.rest()] == [["WATCHDOG=1"]] * 2
+
+
+def test_what_finds_no_descriptor_is_sent_later(manager: ServiceManager) -> None:
+    with no_descriptors():
+        notify = NotifySocket(manager.address)
+        notify.send("READY=1")
+        assert notify.due_s() is not None
+    assert manager.rest() == []
+    notify.look(1.0)
+    assert [message.lines for message in manager.rest()] == [["READY=1"]]
+    notify.send("WATCHDOG=1")
+    assert [message.lines for message in manager.rest()] == [["WATCHDOG=1"]]
