@@ -108,7 +108,7 @@ def test_the_end_comes(start: Start, number: signal.Signals) -> None:
 
 
 def test_the_end_of_one_that_loads_is_not_that_of_others(start: Start) -> None:
-    """It has died without a word, as by want of memory: the others may still get ready."""
+    """It was killed, as the kernel does for want of memory: the others may still get ready."""
     dies = """
 import os, signal, time
 try:

@@ -13,7 +13,7 @@ from portico.process.accounting import OUT_OF_MEMORY, Accounting
 from portico.process.calls import describe_calls
 from portico.process.keeper import STABLE_AFTER_S
 from portico.process.life import QUITTING
-from portico.process.signals import how_it_ended
+from portico.process.signals import how_it_ended, signal
 from portico.process.worker_handle import BOOTING
 
 TYPE_CHECKING = False
@@ -44,8 +44,8 @@ class Ends:
     """
 
     __slots__ = (
-        *("_accounting", "_any_ended", "_generations", "_hooks", "_keeper", "_life", "_loop", "_other_ended"),
-        *("_scoreboard", "_silent_deaths", "_stop", "_totals", "_worker_set"),
+        *("_accounting", "_any_ended", "_generations", "_hooks", "_keeper", "_killed", "_life", "_loop"),
+        *("_other_ended", "_scoreboard", "_stop", "_totals", "_worker_set"),
     )
 
     def __init__(
@@ -76,8 +76,8 @@ class Ends:
         self._any_ended = any_ended
         self._stop = stop
         self._accounting = Accounting(scoreboard, oom_kills)
-        # How many have died without a word while they loaded the application.
-        self._silent_deaths = 0
+        # How many were killed while they loaded the application.
+        self._killed = 0
 
     def reap(self, now_s: float) -> None:
         """Take leave of every child that has ended."""
@@ -130,7 +130,7 @@ class Ends:
         if not worker.is_active:
             log.debug(f"{worker} has left: it {how}")
         elif worker.state == BOOTING:
-            self._boot_failed(worker, how, now_s)
+            self._boot_failed(worker, how, now_s, is_killed=exit_code == -signal.SIGKILL)
         else:
             lived_s = now_s - worker.ready_at_s
             # The memory that a worker dies for may be what the ones started before it have taken.
@@ -149,22 +149,21 @@ class Ends:
         if not template.is_active or not self._life.is_serving or self._life.has_stop_signal:
             log.debug(f"{template} has left: it {how}")
         elif template.state == BOOTING:
-            self._boot_failed(template, how, now_s)
+            self._boot_failed(template, how, now_s, is_killed=exit_code == -signal.SIGKILL)
         else:
             self._keeper.lived(now_s - template.ready_at_s, now_s)
             log.error(f"{template} {how}; {self._keeper.back_off.next_try(now_s)}")
 
-    def _boot_failed(self, worker: WorkerHandle, how: str, now_s: float) -> None:
+    def _boot_failed(self, worker: WorkerHandle, how: str, now_s: float, *, is_killed: bool) -> None:
         workers, generation = self._worker_set, self._generations.number
         app, back_off = self._generations.current.settings.app, self._keeper.back_off
         reason = _after_colon(worker.failure or f"the {worker.sort} {how} while it loaded the application")
-        # A worker that died without a word says nothing about the application if another one has loaded it,
-        # or may still.
-        self._silent_deaths += not worker.failure
-        all_have = self._silent_deaths >= self._life.wanted or not self._keeper.booting
-        if not self._life.is_announced and (
-            worker.failure or (all_have and not workers.has_ready(generation))
-        ):
+        # A worker that died without a word says nothing about the application if another one has loaded it;
+        # nor if somebody has killed it, such as the kernel for want of memory, and others are loading.
+        self._killed += is_killed
+        may_others = is_killed and self._killed < self._life.wanted and bool(self._keeper.booting)
+        is_hopeless = worker.failure or not (workers.has_ready(generation) or may_others)
+        if not self._life.is_announced and is_hopeless:
             if self._life.exit_code == EXIT_FINE:
                 log.critical(f"cannot load {app}{reason}")
                 self._life.exit_code = EXIT_APPLICATION
