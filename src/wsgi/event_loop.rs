@@ -62,6 +62,8 @@ impl EventLoop {
         made.map(Some)
     }
 
+    /// Not inlined: what this has on the stack would be copied whenever a call is parked.
+    #[inline(never)]
     fn make_seat(&self, py: Python<'_>, cell: usize) -> PyResult<Box<Seat>> {
         let thread_call = self.ladder.call_of_task(py, cell, Waits::InLoop(self.parking.clone()))?;
         let bridge = Bridge::new(py, Introduction::default(), &self.parts, thread_call)?;

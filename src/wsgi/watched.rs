@@ -39,10 +39,16 @@ impl Watched {
 
     /// The call that began at `started_ns` has ended.
     pub fn leave(&self, py: Python<'_>, started_ns: u64, environ: Option<Py<PyDict>>) {
-        let Some(environ) = environ else { return };
+        if let Some(environ) = environ {
+            self.tell(environ.bind(py), started_ns);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, environ: &Bound<'_, PyDict>, started_ns: u64) {
         self.will_tell.store(false, Relaxed);
         if self.sampled_ns.load(Relaxed) == started_ns {
-            let route = route_of(environ.bind(py));
+            let route = route_of(environ);
             lock(&self.ended).push((started_ns, route));
         }
     }

@@ -10,6 +10,7 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from support.waiting import wait_until
@@ -58,6 +59,16 @@ def application(environ, start_response):
         for block in blocks():
             write(block)
     return blocks() if path == "/iterated" else [] if path == "/written" else [b"fine"]
+"""
+# A response that a slow reader leaves to a file.
+LEFT = """
+def blocks():
+    for _ in range(8):
+        yield b"d" * 1_000_000
+    open("made", "w").close()
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "8000000")])
+    return blocks()
 """
 STREAMED = ("--body-memory", "0", "--body-spool", "0", "--response-memory", "64k", "--response-spool", "64k")
 # Of each sort. Where calls wait in the application, there are as many of them.
@@ -151,6 +162,32 @@ def test_a_health_check_is_responded_to_beside_a_call_that_computes(start: Start
         computing.settimeout(20)
         assert read_body(computing) == "0"
     portico.stop()
+
+
+@pytest.mark.parametrize("way", ["threads", "gevent", "asyncio", "tornado"])
+def test_what_a_slow_reader_leaves_is_written_to_its_file_by_no_thread_that_others_wait_for(
+    start: Start, way: str
+) -> None:
+    portico = start(LEFT, "-w", "1", "--worker", way)
+    portico.wait_ready()
+    [worker] = portico.worker_pids
+    with reader(portico, "/") as connection:
+        wait_until((portico.folder / "made").exists, what="the end of the response")
+        written = written_bytes(worker)
+        assert written.pop("portico-files", 0) > 4_000_000
+        assert sum(written.values()) < 1_000_000, written
+        assert read_all(connection) == 8_000_000
+    portico.stop()
+
+
+def written_bytes(process: int) -> dict[str, int]:
+    """How much each thread of a process has written to files, added up by their names (proc_pid_io(5))."""
+    written: dict[str, int] = {}
+    for task in Path(f"/proc/{process}/task").iterdir():
+        counters = dict(line.split(": ") for line in (task / "io").read_text().splitlines())
+        name = (task / "comm").read_text().strip()
+        written[name] = written.get(name, 0) + int(counters["wchar"])
+    return written
 
 
 @pytest.mark.parametrize("path", ["/iterated", "/written"])

@@ -91,6 +91,12 @@ impl Reservation {
         is_granted
     }
 
+    /// Another one, which holds all that this one did.
+    #[must_use]
+    pub fn take(&mut self) -> Reservation {
+        Reservation { budget: self.budget.clone(), limit: self.limit, bytes: std::mem::take(&mut self.bytes) }
+    }
+
     /// What it holds.
     pub fn bytes(&self) -> u64 {
         self.bytes

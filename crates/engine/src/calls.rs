@@ -163,10 +163,7 @@ impl<C: Caller> portico_crew::JobHandler<Request> for Calls<'_, C> {
         // A panic is one response with 500: its responder sees to that when it is dropped.
         let called = catch_unwind(AssertUnwindSafe(|| self.caller.call(&mut call)));
         drop(call);
-        let Outcome { status, body_bytes } = called.unwrap_or_else(|panic| {
-            log(Level::Error, &format!("a call has panicked: {}", panic_message(&*panic)));
-            Outcome { status: 500, body_bytes: 0 }
-        });
+        let Outcome { status, body_bytes } = called.unwrap_or_else(|panic| panicked(&*panic));
 
         if me == 0 {
             resources.interrupts.doubt();
@@ -235,6 +232,12 @@ impl Drop for Cell<'_> {
     fn drop(&mut self) {
         self.slot.call_ended(self.index);
     }
+}
+
+#[cold]
+fn panicked(panic: &(dyn Any + Send)) -> Outcome {
+    log(Level::Error, &format!("a call has panicked: {}", panic_message(panic)));
+    Outcome { status: 500, body_bytes: 0 }
 }
 
 /// What a panic says.

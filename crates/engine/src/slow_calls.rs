@@ -99,6 +99,7 @@ impl SlowCalls {
     }
 
     /// The call in cell `cell` has ended, on the calling thread: returns what there is to log of it.
+    #[cold]
     pub fn end(&self, cell: usize, started_ns: u64, times: &CallTimes, request: &Named<'_>) -> Option<String> {
         if self.count.load(Relaxed) == 0 {
             return None;

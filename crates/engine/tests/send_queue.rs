@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use portico_engine::budget::{Budget, Budgets};
+use portico_engine::message::block::Block;
 use portico_engine::message::framing::ResponseFraming;
-use portico_engine::message::send_queue::{Block, FileRange, Piece, QueueEnd, SendQueue};
+use portico_engine::message::send_queue::{FileRange, Piece, QueueEnd, SendQueue, Taken};
+use std::future::Future as _;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 
 const MEMORY_LIMIT: u64 = 1000;
@@ -28,13 +30,28 @@ fn block(byte: u8, length: usize) -> Block {
 
 /// Adds a block that is not the last one; true if it is kept within the limits.
 fn push(queue: &mut SendQueue, byte: u8, length: usize) -> bool {
-    queue.push_block(block(byte, length), ResponseFraming::Http, false).unwrap()
+    let is_kept = queue.push_block(block(byte, length), ResponseFraming::Http, false).unwrap();
+    write(queue) && is_kept
+}
+
+/// Writes what the queue wants to be written; false if there is no place for it on disk.
+fn write(queue: &mut SendQueue) -> bool {
+    let Some(write) = queue.begin_write() else { return true };
+    let result = write.run();
+    queue.wrote(write, result).unwrap()
+}
+
+fn next_bytes(queue: &mut SendQueue) -> Vec<u8> {
+    match queue.take().unwrap() {
+        Taken::Piece(piece) => piece.bytes().to_vec(),
+        Taken::Later(_) | Taken::Nothing => panic!("there is none"),
+    }
 }
 
 /// Takes all that is in the queue, as the task does.
 fn drain(queue: &mut SendQueue) -> Vec<u8> {
     let mut all = Vec::new();
-    while let Some(piece) = queue.take().unwrap() {
+    while let Taken::Piece(piece) = queue.take().unwrap() {
         match piece {
             Piece::File(FileRange { file, offset, length, .. }) => {
                 let mut file = &*file;
@@ -109,6 +126,7 @@ fn the_last_block_goes_to_a_file_when_there_is_no_memory_for_it() {
     let budgets = budgets(1000, 1 << 20);
     let mut queue = queue(&budgets);
     assert!(queue.push_block(block(b'x', 2000), ResponseFraming::Http, true).unwrap());
+    assert!(write(&mut queue));
     assert_eq!((budgets.memory.used(), budgets.temporary.used()), (0, 2000));
 }
 
@@ -130,7 +148,7 @@ fn a_block_that_was_not_counted_gives_nothing_back() {
     let mut queue = queue(&budgets);
     assert!(!push(&mut queue, b'x', 2000), "there is no place on disk");
     assert!(queue.push_block(block(b'y', 500), ResponseFraming::Http, true).unwrap());
-    let Some(Piece::Shared(large, held)) = queue.take().unwrap() else { panic!("not the first block") };
+    let Taken::Piece(Piece::Shared(large, held)) = queue.take().unwrap() else { panic!("not the first block") };
     drop(held);
     queue.release(large.held_bytes());
     assert_eq!(budgets.memory.used(), 500, "the block that still waits");
@@ -184,4 +202,65 @@ fn a_response_is_finished_once() {
     assert!(queue.finish(true));
     assert!(!queue.finish(false));
     assert_eq!(queue.end(), QueueEnd::Done { keep: true });
+}
+
+#[test]
+fn what_is_being_written_is_taken_when_it_is_in_the_file_and_all_before_it_meanwhile() {
+    let budgets = plenty();
+    let mut queue = queue(&budgets);
+    assert!(push(&mut queue, b'a', 900));
+    assert!(queue.push_block(block(b'c', 1200), ResponseFraming::Http, false).unwrap());
+    let write = queue.begin_write().unwrap();
+    queue.push(b"after").unwrap();
+    assert!(queue.begin_write().is_none(), "one after the other");
+    assert_eq!(next_bytes(&mut queue), vec![b'a'; 900]);
+    let Taken::Later(written) = queue.take().unwrap() else { panic!("it is not there yet") };
+    let mut notified = std::pin::pin!(written.notified());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(notified.as_mut().poll(&mut context).is_pending());
+    write.run().unwrap();
+    assert!(queue.wrote(write, Ok(())).unwrap());
+    assert!(notified.poll(&mut context).is_ready());
+    assert_eq!(drain(&mut queue), [vec![b'c'; 1200], b"after".to_vec()].concat());
+    assert_eq!((budgets.memory.used(), budgets.temporary.used(), budgets.files.used()), (0, 0, 0));
+}
+
+#[test]
+fn what_cannot_be_written_is_in_its_place_in_memory() {
+    let budgets = plenty();
+    let mut queue = queue(&budgets);
+    assert!(push(&mut queue, b'a', 900) && push(&mut queue, b'b', 1200));
+    queue.push(b"before").unwrap();
+    assert!(queue.push_block(block(b'c', 1200), ResponseFraming::Http, false).unwrap());
+    let write = queue.begin_write().unwrap();
+    queue.push(b"after").unwrap();
+    assert!(!queue.wrote(write, Err(ErrorKind::StorageFull.into())).unwrap());
+    let expected = [vec![b'a'; 900], vec![b'b'; 1200], b"before".to_vec(), vec![b'c'; 1200], b"after".to_vec()];
+    assert_eq!(drain(&mut queue), expected.concat());
+    assert!(queue.is_empty());
+    assert_eq!((budgets.memory.used(), budgets.temporary.used(), budgets.files.used()), (0, 0, 0));
+}
+
+#[test]
+fn little_that_follows_what_is_in_a_file_needs_no_write() {
+    let budgets = plenty();
+    let mut queue = queue(&budgets);
+    assert!(push(&mut queue, b'a', 900) && push(&mut queue, b'b', 1200));
+    queue.push(b"a chunk's end").unwrap();
+    assert!(queue.begin_write().is_none());
+    assert_eq!(budgets.memory.used(), 900 + 13);
+    let expected = [vec![b'a'; 900], vec![b'b'; 1200], b"a chunk's end".to_vec()];
+    assert_eq!(drain(&mut queue), expected.concat());
+    assert_eq!((budgets.memory.used(), budgets.temporary.used()), (0, 0));
+}
+
+#[test]
+fn what_has_no_room_in_memory_is_written_however_little_it_is() {
+    let budgets = budgets(1300, 1 << 20);
+    let mut queue = queue(&budgets);
+    assert!(push(&mut queue, b'a', 900) && push(&mut queue, b'b', 1200));
+    queue.push(&[b'c'; 100]).unwrap();
+    assert!(write(&mut queue));
+    assert_eq!((budgets.memory.used(), budgets.temporary.used()), (900, 1300));
+    assert_eq!(drain(&mut queue).len(), 2200);
 }

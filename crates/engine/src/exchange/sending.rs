@@ -8,8 +8,10 @@ use crate::connection::outbound::Outbound;
 use crate::connection::socket::Then;
 use crate::connection::{Connection, PIECE_BYTES};
 use crate::lock::lock;
+use crate::message::block::Block;
 use crate::message::framing::{ResponseFraming, Tail};
-use crate::message::send_queue::{Block, FileRange, Piece, QueueEnd, SendQueue};
+use crate::message::send_queue::{FileRange, Piece, QueueEnd, SendQueue, Taken};
+use crate::message::spooled::Write;
 use crate::pace::Patience;
 use std::fs::File;
 use std::io;
@@ -78,29 +80,54 @@ pub fn flush(connection: &Arc<Connection>) {
     }
 }
 
-/// Queues the rest of a block, once the queue has room for it. Outside the interpreter: what is kept may go to a file.
+/// Queues the rest of a block, once the queue has room for it. What of that goes to a file is written by a thread that may
+/// wait for a disk: who makes the response may have the thread that drives I/O, or that of an event loop.
 ///
 /// # Errors
 /// The client is gone.
 pub async fn queue(connection: &Arc<Connection>, block_bytes: usize, rest: Unsent) -> io::Result<()> {
     wait_until(connection, |queue| queue.has_room(block_bytes)).await;
-    if !queue_at_once(connection, rest)? {
+    let (mut is_kept, to_write) = add(connection, rest)?;
+    if let Some(to_write) = to_write {
+        let there = connection.clone();
+        let written = connection.resources.file_threads.wait(move || write(&there, to_write)).await;
+        // None where the threads have ended with the server.
+        is_kept &= written.ok_or(io::ErrorKind::BrokenPipe)??;
+    }
+    if !is_kept {
         wait_until(connection, is_over).await;
         check_alive(connection)?;
     }
     Ok(())
 }
 
-/// Queues the rest of a block; false if that is more than may be kept.
+/// Queues the rest of the last block, whether there is room for it or not.
 ///
 /// # Errors
 /// The client is gone.
-pub fn queue_at_once(connection: &Arc<Connection>, rest: Unsent) -> io::Result<bool> {
+pub fn queue_at_once(connection: &Arc<Connection>, rest: Unsent) -> io::Result<()> {
+    if let (_, Some(to_write)) = add(connection, rest)? {
+        write(connection, to_write)?;
+    }
+    Ok(())
+}
+
+/// Adds the rest of a block: whether that may be kept, and what of it is to be written.
+fn add(connection: &Arc<Connection>, rest: Unsent) -> io::Result<(bool, Option<Write>)> {
     let mut outbound = lock(&connection.exchange.outbound);
     let queue = queue_pending(connection, &mut outbound)?;
     let is_kept = queue.push_block(rest.block, rest.framing, rest.is_last)?;
+    let to_write = queue.begin_write();
     queue.push(rest.tail.as_ref())?;
-    Ok(is_kept)
+    Ok((is_kept, to_write))
+}
+
+/// Writes what the queue wants to be written; as `SendQueue::wrote`.
+fn write(connection: &Connection, to_write: Write) -> io::Result<bool> {
+    let result = to_write.run();
+    let queue = &mut lock(&connection.exchange.outbound).queue;
+    // Nobody takes it any more where there is no queue.
+    queue.as_mut().map_or(Ok(true), |queue| queue.wrote(to_write, result))
 }
 
 /// Whether nothing of a queue is left that could be waited for.
@@ -244,7 +271,7 @@ async fn write_out(connection: Arc<Connection>) {
             let mut outbound = lock(&connection.exchange.outbound);
             let Some(queue) = &mut outbound.queue else { return };
             let taken = queue.take();
-            if matches!(taken, Ok(None)) {
+            if matches!(taken, Ok(Taken::Nothing)) {
                 let end = queue.end();
                 outbound.queue = None;
                 outbound.last_send_ns = 0;
@@ -257,8 +284,12 @@ async fn write_out(connection: Arc<Connection>) {
             taken
         };
         let written = match taken {
-            Ok(Some(piece)) => write_piece(&connection, &mut patience, piece).await,
-            Ok(None) => Ok(()),
+            Ok(Taken::Piece(piece)) => write_piece(&connection, &mut patience, piece).await,
+            Ok(Taken::Later(written)) => {
+                written.notified().await;
+                Ok(())
+            }
+            Ok(Taken::Nothing) => Ok(()),
             Err(error) => Err(error),
         };
         if written.is_err() {

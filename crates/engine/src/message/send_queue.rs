@@ -3,16 +3,15 @@
 //!
 //! So a slow reader holds a thread of the application only once there is no room here.
 
+use super::block::Block;
 use super::framing::ResponseFraming;
-use super::temporary_file::TemporaryFile;
+use super::spooled::{Next, Spooled, Write};
 use crate::blocking::BlockingThreads;
 use crate::budget::{Budget, Budgets, Reservation};
 use crate::log::RateLimited;
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -20,9 +19,6 @@ use tokio::sync::Notify;
 const PIECE_BYTES: usize = 64 * 1024;
 /// Room that a piece has at least, so that small blocks share one.
 const SMALL_PIECE_BYTES: usize = 4 * 1024;
-
-/// Bytes that outlive the call that made them.
-pub type OwnedBlock = Box<dyn AsRef<[u8]> + Send + Sync>;
 
 /// The queue of one response.
 pub struct SendQueue {
@@ -39,6 +35,8 @@ pub struct SendQueue {
     end: QueueEnd,
     /// Told when the queue has become shorter, or never will.
     changed: Arc<Notify>,
+    /// Told when what was being written to the file can be taken.
+    written: Arc<Notify>,
 }
 
 /// A part of the response.
@@ -49,8 +47,8 @@ pub enum Piece {
     Shared(Block, Reservation),
     /// A range of a file, to be sent without copying it.
     File(FileRange),
-    /// What has found no room in memory.
-    Spooled(Spooled),
+    /// What has found no room in memory. It is taken as bytes.
+    Spooled(Box<Spooled>),
 }
 
 /// A range of a file.
@@ -65,10 +63,14 @@ pub struct FileRange {
     pub threads: Option<Arc<BlockingThreads>>,
 }
 
-/// A temporary file, from `read` on.
-pub struct Spooled {
-    file: TemporaryFile,
-    read: u64,
+/// What was taken.
+pub enum Taken {
+    /// The next piece.
+    Piece(Piece),
+    /// The next piece is being written to the file: nothing until this is told.
+    Later(Arc<Notify>),
+    /// Nothing: the queue is empty.
+    Nothing,
 }
 
 /// What follows the last byte.
@@ -85,36 +87,6 @@ pub enum QueueEnd {
     Failed,
 }
 
-/// A block that outlives the call that made it, or the part of it that is to be sent.
-pub struct Block {
-    /// The block.
-    pub owned: OwnedBlock,
-    /// The part.
-    pub range: Range<usize>,
-}
-
-impl Block {
-    /// The bytes to be sent.
-    pub fn bytes(&self) -> &[u8] {
-        (*self.owned).as_ref().get(self.range.clone()).unwrap_or_default()
-    }
-
-    /// Bytes of memory that it keeps alive.
-    pub fn held_bytes(&self) -> u64 {
-        (*self.owned).as_ref().len() as u64
-    }
-
-    /// The same bytes as `framing` wants them.
-    fn enclosed(self, framing: ResponseFraming) -> Block {
-        let records = match framing.enclosed(self.bytes()) {
-            Cow::Borrowed(_) => return self,
-            Cow::Owned(records) => records,
-        };
-        let range = 0..records.len();
-        Block { owned: Box::new(records), range }
-    }
-}
-
 impl SendQueue {
     /// An empty queue: at most `memory_limit` bytes in memory, and `spool_limit` in all.
     pub fn new(budgets: &Budgets, memory_limit: u64, spool_limit: u64) -> SendQueue {
@@ -129,6 +101,7 @@ impl SendQueue {
             files: budgets.files.clone(),
             end: QueueEnd::Open,
             changed: Arc::default(),
+            written: Arc::default(),
         }
     }
 
@@ -172,9 +145,7 @@ impl SendQueue {
             // Above its limit memory holds what found no place on disk.
             _ if memory > self.memory_limit => false,
             // Read bytes at the file's start still take up space until all of it is read.
-            Some(Piece::Spooled(spooled)) => {
-                spooled.file.length() + added <= self.spool_limit && self.temporary.has(added)
-            }
+            Some(Piece::Spooled(spooled)) => spooled.length() + added <= self.spool_limit && self.temporary.has(added),
             _ if memory + added <= self.memory_limit => true,
             _ => memory + added <= self.spool_limit && self.temporary.has(added) && self.files.has(1),
         }
@@ -211,9 +182,8 @@ impl SendQueue {
         // The last block, and with it the whole of nearly every response: by reference, without a file.
         let mut held = Reservation::for_response(&self.memory);
         let is_kept = is_last && held.grow(block.held_bytes());
-        if !is_kept && added <= self.spool_limit && self.keep(block.bytes()) {
-            return Ok(true);
-        }
+        let block = if is_kept || added > self.spool_limit { Some(block) } else { self.keep_block(block) };
+        let Some(block) = block else { return Ok(true) };
         self.memory_bytes += block.held_bytes();
         self.pieces.push_back(Piece::Shared(block, held));
         Ok(is_kept)
@@ -224,22 +194,89 @@ impl SendQueue {
         self.pieces.push_back(Piece::File(range));
     }
 
-    /// Adds `bytes` to memory or to a file, within all limits; false if there is no room or the file fails.
+    /// Adds `bytes` to memory or to what is to follow in a file, within all limits; false if there is no room.
     fn keep(&mut self, bytes: &[u8]) -> bool {
-        static RATE: RateLimited = RateLimited::new();
-        let added = bytes.len() as u64;
-        let is_spooling = matches!(self.pieces.back(), Some(Piece::Spooled(_)));
-        let fits = self.memory_bytes + added <= self.memory_limit;
-        if !is_spooling && fits && self.memory_held.grow(added) {
-            self.push_to_memory(bytes);
+        if self.keep_in_memory(bytes) {
             return true;
         }
-        let spooled = self.push_to_file(bytes);
-        if let Err(error) = &spooled {
-            RATE.warn(|| format!("cannot keep a response in a temporary file: {error}; its reader holds a thread"));
-            self.unspool();
+        let spooled = self.spooled();
+        spooled.map(|spooled| spooled.push(bytes)).is_some()
+    }
+
+    /// The same with a block, which is returned if there is no room.
+    fn keep_block(&mut self, block: Block) -> Option<Block> {
+        if self.keep_in_memory(block.bytes()) {
+            return None;
         }
-        spooled.is_ok()
+        match self.spooled() {
+            None => Some(block),
+            Some(spooled) => {
+                spooled.push_block(block);
+                None
+            }
+        }
+    }
+
+    fn keep_in_memory(&mut self, bytes: &[u8]) -> bool {
+        let added = bytes.len() as u64;
+        let is_spooling = matches!(self.pieces.back(), Some(Piece::Spooled(_)));
+        let fits = !is_spooling && self.memory_bytes + added <= self.memory_limit && self.memory_held.grow(added);
+        if fits {
+            self.push_to_memory(bytes);
+        }
+        fits
+    }
+
+    /// What goes to a file, at the end of the queue; none if there can be none.
+    fn spooled(&mut self) -> Option<&mut Spooled> {
+        if !matches!(self.pieces.back(), Some(Piece::Spooled(_))) {
+            match Spooled::new(&self.memory, &self.temporary, &self.files) {
+                Ok(spooled) => self.pieces.push_back(Piece::Spooled(Box::new(spooled))),
+                Err(error) => warn_about_disk(&error),
+            }
+        }
+        match self.pieces.back_mut() {
+            Some(Piece::Spooled(spooled)) => Some(spooled),
+            _ => None,
+        }
+    }
+
+    /// What is to be written to the file now, by who has added it and may wait for a disk; `wrote` is told of the end.
+    pub fn begin_write(&mut self) -> Option<Write> {
+        match self.pieces.back_mut() {
+            Some(Piece::Spooled(spooled)) => spooled.begin_write(),
+            _ => None,
+        }
+    }
+
+    /// A write has ended so. False if there is no place on disk: what is there already goes back to memory with what was to
+    /// be written, and the response's maker has to wait from now on, since memory is above its limit.
+    ///
+    /// # Errors
+    /// What is there already cannot be read: the response cannot go on.
+    pub fn wrote(&mut self, write: Write, result: io::Result<()>) -> io::Result<bool> {
+        self.written.notify_one();
+        let is_it = |piece: &Piece| matches!(piece, Piece::Spooled(spooled) if spooled.is_being_written());
+        let Some(index) = self.pieces.iter().rposition(is_it) else { return Ok(true) };
+        let Err(error) = result else {
+            if let Some(Piece::Spooled(spooled)) = self.pieces.get_mut(index) {
+                spooled.wrote(&write);
+            }
+            return Ok(true);
+        };
+        warn_about_disk(&error);
+        let others = self.pieces.split_off(index + 1);
+        if let Some(Piece::Spooled(spooled)) = self.pieces.pop_back() {
+            let (before, block, after) = spooled.into_memory(write).inspect_err(|_| self.fail())?;
+            self.push_to_memory(&before);
+            if let Some(block) = block {
+                self.memory_bytes += block.held_bytes();
+                self.pieces.push_back(Piece::Shared(block, Reservation::for_response(&self.memory)));
+            }
+            self.push_to_memory(&after);
+        }
+        self.pieces.extend(others);
+        Ok(false)
     }
 
     /// In pieces that are never larger than what is taken at once: so none is copied again, and all go back to the
@@ -259,55 +296,28 @@ impl SendQueue {
         }
     }
 
-    fn push_to_file(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if !matches!(self.pieces.back(), Some(Piece::Spooled(_))) {
-            let file = TemporaryFile::new(&self.temporary, &self.files)?;
-            self.pieces.push_back(Piece::Spooled(Spooled { file, read: 0 }));
-        }
-        match self.pieces.back_mut() {
-            Some(Piece::Spooled(spooled)) => spooled.file.push(bytes),
-            _ => Ok(()),
-        }
-    }
-
-    /// There is no place on disk: what is there already goes back to memory. The response's maker has to wait from now
-    /// on, since memory is above its limit.
-    fn unspool(&mut self) {
-        if !matches!(self.pieces.back(), Some(Piece::Spooled(_))) {
-            return;
-        }
-        if let Some(Piece::Spooled(spooled)) = self.pieces.pop_back() {
-            let mut bytes = vec![0; usize::try_from(spooled.left()).unwrap_or(0)];
-            if spooled.file.read_at(&mut bytes, spooled.read).is_err() {
-                self.end = QueueEnd::Failed;
-            }
-            self.push_to_memory(&bytes);
-        }
-    }
-
-    /// Takes the next piece; none if the queue is empty. Memory that a shared block takes stays counted until
-    /// `release`.
+    /// Takes the next piece. Memory that a shared block takes stays counted until `release`.
     ///
     /// # Errors
     /// The temporary file cannot be read.
-    pub fn take(&mut self) -> io::Result<Option<Piece>> {
-        let taken = match self.pieces.front_mut() {
-            Some(Piece::Spooled(spooled)) => {
-                let piece = spooled.next_piece()?;
-                if spooled.left() == 0 {
-                    self.pieces.pop_front();
+    pub fn take(&mut self) -> io::Result<Taken> {
+        if let Some(Piece::Spooled(spooled)) = self.pieces.front_mut() {
+            match spooled.take()? {
+                Next::Bytes(piece) => {
+                    self.changed.notify_one();
+                    return Ok(Taken::Piece(Piece::Bytes(piece)));
                 }
-                Some(Piece::Bytes(piece))
+                Next::Later => return Ok(Taken::Later(self.written.clone())),
+                Next::Nothing => drop(self.pieces.pop_front()),
             }
-            _ => self.pieces.pop_front().inspect(|piece| {
-                if let Piece::Bytes(bytes) = piece {
-                    self.memory_bytes -= bytes.len() as u64;
-                    self.memory_held.shrink(bytes.len() as u64);
-                }
-            }),
-        };
+        }
+        let taken = self.pieces.pop_front();
+        if let Some(Piece::Bytes(bytes)) = &taken {
+            self.memory_bytes -= bytes.len() as u64;
+            self.memory_held.shrink(bytes.len() as u64);
+        }
         self.changed.notify_one();
-        Ok(taken)
+        Ok(taken.map_or(Taken::Nothing, Taken::Piece))
     }
 
     /// A shared block that has held `bytes` of memory has been written.
@@ -317,18 +327,9 @@ impl SendQueue {
     }
 }
 
-impl Spooled {
-    fn left(&self) -> u64 {
-        self.file.length() - self.read
-    }
-
-    fn next_piece(&mut self) -> io::Result<Vec<u8>> {
-        let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
-        let mut piece = vec![0; left.min(PIECE_BYTES)];
-        self.file.read_at(&mut piece, self.read)?;
-        self.read += piece.len() as u64;
-        Ok(piece)
-    }
+fn warn_about_disk(error: &io::Error) {
+    static RATE: RateLimited = RateLimited::new();
+    RATE.warn(|| format!("cannot keep a response in a temporary file: {error}; its reader holds a thread"));
 }
 
 impl Piece {

@@ -85,7 +85,7 @@ impl Spool {
     /// Writes what is to follow in the file.
     async fn write(&mut self, threads: &BlockingThreads) -> io::Result<()> {
         let bytes = std::mem::take(&mut self.memory);
-        let Some(mut file) = self.file.take() else { return Ok(()) };
+        let Some(file) = self.file.take() else { return Ok(()) };
         if bytes.len() < MUCH_BYTES {
             file.push(&bytes)?;
             self.file = Some(file);

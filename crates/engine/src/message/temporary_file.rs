@@ -2,10 +2,11 @@
 //! budgets for as long as it takes up a place.
 
 use crate::budget::{Budget, Reservation};
+use crate::lock::lock;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::Builder;
 
 /// From here on a file is given up by a thread of its own: a file system takes a tenth of a second for a gigabyte, and
@@ -22,7 +23,7 @@ pub struct TemporaryFile {
 /// Where the bytes are, and what that is counted in: given back in this order.
 struct Place {
     file: File,
-    bytes: Reservation,
+    bytes: Mutex<Reservation>,
     _files: Reservation,
 }
 
@@ -36,26 +37,29 @@ impl TemporaryFile {
         if !held.grow(1) {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "there are as many as descriptors allow"));
         }
-        let place = Place { file: tempfile::tempfile()?, bytes: Reservation::new(temporary), _files: held };
+        let place = Place { file: tempfile::tempfile()?, bytes: Mutex::new(Reservation::new(temporary)), _files: held };
         Ok(TemporaryFile { place: Some(place) })
     }
 
-    /// Adds `bytes` at its end.
+    /// Adds `bytes` at its end. One after the other; what is there may be read meanwhile.
     ///
     /// # Errors
     /// What the file system says, such as a full disk; `StorageFull` also where the budget is used up.
-    pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(Place { file, bytes: held, .. }) = &mut self.place else { return Ok(()) };
-        let end = held.bytes();
-        if !held.grow(bytes.len() as u64) {
+    pub fn push(&self, bytes: &[u8]) -> io::Result<()> {
+        let Some(Place { file, bytes: held, .. }) = &self.place else { return Ok(()) };
+        let (end, is_granted) = {
+            let mut held = lock(held);
+            (held.bytes(), held.grow(bytes.len() as u64))
+        };
+        if !is_granted {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "max_temporary is reached"));
         }
-        file.write_all_at(bytes, end).inspect_err(|_| held.shrink(bytes.len() as u64))
+        file.write_all_at(bytes, end).inspect_err(|_| lock(held).shrink(bytes.len() as u64))
     }
 
     /// How many bytes there are.
     pub fn length(&self) -> u64 {
-        self.place.as_ref().map_or(0, |place| place.bytes.bytes())
+        self.place.as_ref().map_or(0, |place| lock(&place.bytes).bytes())
     }
 
     /// Fills `place` with what stands from `offset` on.
@@ -95,7 +99,7 @@ mod tests {
     #[test]
     fn bytes_are_read_where_they_were_written() {
         let (temporary, files) = budgets(100);
-        let mut file = TemporaryFile::new(&temporary, &files).unwrap();
+        let file = TemporaryFile::new(&temporary, &files).unwrap();
         file.push(b"hello").unwrap();
         file.push(b", world").unwrap();
         let mut there = [0; 5];
@@ -107,7 +111,7 @@ mod tests {
     #[test]
     fn a_budget_that_is_used_up_is_a_full_disk() {
         let (temporary, files) = budgets(7);
-        let mut file = TemporaryFile::new(&temporary, &files).unwrap();
+        let file = TemporaryFile::new(&temporary, &files).unwrap();
         file.push(b"hello").unwrap();
         assert_eq!(file.push(b"you").unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!((file.length(), temporary.used()), (5, 5));
@@ -120,7 +124,7 @@ mod tests {
     #[test]
     fn a_large_file_is_counted_until_it_has_gone() {
         let (temporary, files) = budgets(u64::MAX);
-        let mut file = TemporaryFile::new(&temporary, &files).unwrap();
+        let file = TemporaryFile::new(&temporary, &files).unwrap();
         (0..LARGE_BYTES / 1024 / 1024).for_each(|_| file.push(&BLOCK).unwrap());
         drop(file);
         let begun = Instant::now();
