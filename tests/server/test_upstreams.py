@@ -472,6 +472,39 @@ def test_an_upgrade_is_a_tunnel(tmp_path: Path) -> None:
         assert connection.read_to_end() == b""
 
 
+_OFFERED = (
+    b"Upgrade: websocket\r\nConnection: upgrade\r\nUpgrade: a/1\r\nX-A: 1\r\nContent-Length: 2\r\n\r\nno"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "request_line", "named"),
+    [
+        ("426 Upgrade Required", "GET / HTTP/1.1", ["websocket, a/1"]),
+        ("426 Upgrade Required", "GET / HTTP/1.0", []),
+        # It is only offered here: `h2c` of a member would be taken for that of the router.
+        ("200 OK", "GET / HTTP/1.1", []),
+    ],
+    ids=["required", "HTTP-1.0", "offered"],
+)
+def test_a_required_upgrade_is_named(
+    tmp_path: Path, status: str, request_line: str, named: list[str]
+) -> None:
+    # RFC 9110 15.5.22: "The server MUST send an Upgrade header field in a 426 response".
+    with routed(tmp_path, Member(responds(f"HTTP/1.1 {status}\r\n".encode() + _OFFERED))) as server:
+        connection = client(server)
+        connection.send(f"{request_line}\r\nHost: a\r\n\r\n".encode())
+        response = connection.read_response()
+        assert (response.status, response.body) == (int(status[:3]), b"no")
+        fields = [(name.lower(), value) for name, value in response.headers]
+        assert [value for name, value in fields if name == "upgrade"] == named
+        assert ("x-a", "1") in fields
+        # 7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
+        assert (("connection", "upgrade") in fields) is bool(named)
+        if named:
+            assert connection.request("/").status == 426
+
+
 # --- The router's own life
 
 
