@@ -258,6 +258,48 @@ def test_srv_records_whose_targets_are_looked_up(named: Balanced, server: DnsSer
     has(named, "one", "three")
 
 
+def test_a_target_of_which_nothing_is_said_for_a_moment_stays(named: Balanced, server: DnsServer) -> None:
+    one = named.members[0]
+    for number, last in enumerate((1, 2)):
+        server.set(f"pod-{number}.shop.test", "A", f"127.0.0.{last}", ttl=1)
+    server.set(SERVICE, "SRV", *(f"0 0 {one.port} pod-{number}.shop.test." for number in range(2)), ttl=600)
+    begin(named, server, f"srv+http://{SERVICE}")
+    has(named, "one", "two")
+    server.failing.add("pod-1.shop.test")
+    named.portico.wait_for("cannot look up the name: pod-1.shop.test: ")
+    assert "answered SERVFAIL; going on with the addresses of before: 2" in named.portico.log()
+    assert {*named.asked()} == {"one", "two"}
+    # Asked for again soon, whatever the TTL of the records is, and said once.
+    asked = server.asked["pod-1.shop.test", "A"]
+    server.set("pod-0.shop.test", "A", "127.0.0.3", ttl=1)
+    has(named, "three", "two")
+    wait_until(lambda: server.asked["pod-1.shop.test", "A"] > asked + 2, what="further tries")
+    assert named.portico.log().count("cannot look up the name") == 1
+    # It is there again, elsewhere.
+    server.set("pod-1.shop.test", "A", "127.0.0.1", ttl=600)
+    server.failing.clear()
+    has(named, "three", "one")
+    # One that is gone is back as soon, too.
+    server.remove("pod-0.shop.test")
+    has(named, "one")
+    server.set("pod-0.shop.test", "A", "127.0.0.3", ttl=600)
+    has(named, "three", "one")
+
+
+def test_records_that_name_one_server_twice_are_one_member(named: Balanced, server: DnsServer) -> None:
+    one, four = named.members[0], named.members[3]
+    for name in ("a", "b"):
+        server.set(f"{name}.shop.test", "A", "127.0.0.1")
+    records = [f"1 2 {one.port} a.shop.test.", f"1 3 {one.port} b.shop.test.", f"9 7 {one.port} b.shop.test."]
+    # Port 0 is none that anybody listens on.
+    server.set(SERVICE, "SRV", *records, f"1 1 {four.port} a.shop.test.", "1 9 0 a.shop.test.")
+    begin(named, server, f"srv+http://{SERVICE}")
+    has(named, "one", "four")
+    place = f"srv+http://{SERVICE}"
+    assert named.listed("weight", "from") == {"one": (5, place), "four": (1, place)}
+    assert named.asked() == {"one": 20, "four": 4}
+
+
 def test_of_several_priorities_the_first_that_is_there(named: Balanced, server: DnsServer) -> None:
     """RFC 2782: "A client MUST attempt to contact the target host with the lowest-numbered priority"."""
     one, two, _, _ = named.members

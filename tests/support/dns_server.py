@@ -19,13 +19,14 @@ class DnsServer:
     """`records` has the texts of each name and type, with their TTL; `along` is what comes in addition.
 
     `is_silent`: it reads, and does not respond. `truncates`: over UDP it says that TCP has more. `fails`: it
-    responds with SERVFAIL.
+    responds with SERVFAIL; so it does for the names that are `failing`.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.records: dict[tuple[str, str], tuple[int, list[str]]] = {}
         self.along: dict[str, list[tuple[str, str]]] = {}
         self.asked: Counter[tuple[str, str]] = Counter()
+        self.failing: set[str] = set()
         self.over_tcp = 0
         self.is_silent = self.truncates = self.fails = False
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -96,7 +97,7 @@ class DnsServer:
         name, kind = question.name.to_text().rstrip(".").lower(), dns.rdatatype.to_text(question.rdtype)
         response = dns.message.make_response(query)
         response.flags |= dns.flags.AA
-        if self.fails:
+        if self.fails or name in self.failing:
             response.set_rcode(dns.rcode.SERVFAIL)
         elif not any(known == name for known, _ in self.records):
             response.set_rcode(dns.rcode.NXDOMAIN)
