@@ -17,7 +17,17 @@ from typing import Any
 
 import pytest
 from support.gateway import GatewayConnection, fastcgi, scgi, uwsgi, variables
-from support.members import OK, Member, is_silent, reads_and_closes, responds, routed, router, upstream
+from support.members import (
+    OK,
+    Member,
+    is_silent,
+    length_of,
+    reads_and_closes,
+    responds,
+    routed,
+    router,
+    upstream,
+)
 from support.raw_client import Connection, Response
 from support.server import Server, free_port
 from support.waiting import wait_until
@@ -554,6 +564,42 @@ def test_a_request_that_waits_at_a_member_is_responded_to_before_the_end(tmp_pat
         response = connection.read_response()
         assert (response.body, response.get("connection")) == (b"ok", "close")
         connection.socket.close()
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["responds", "fails"])
+@pytest.mark.parametrize("body", ["", "Content-Length: 3\r\n"], ids=["alone", "with a body"])
+def test_no_request_is_given_up_that_has_been_read_before_the_end(
+    tmp_path: Path, body: str, fails: bool
+) -> None:
+    """Pipelined behind one that waits at a member when the end is announced: each has its response."""
+    waits, go_on = threading.Event(), threading.Event()
+
+    def handle(member: Member, peer: socket.socket) -> None:
+        while head := member.read_head(peer):
+            if head.startswith(b"POST /0 "):
+                peer.recv(length_of(head))
+                waits.set()
+                go_on.wait(20)
+                if fails:
+                    return
+            peer.sendall(OK)
+
+    options = ["--health-path", "/health"]
+    with routed(tmp_path, Member(handle), options=options) as server, client(server) as other:
+        connection = client(server)
+        first = f"POST /0 HTTP/1.1\r\nHost: a\r\n{body}\r\n{'abc' if body else ''}"
+        connection.send(first.encode())
+        targets = ["/1", "/health", "/2"]
+        connection.send("".join(f"GET {each} HTTP/1.1\r\nHost: a\r\n\r\n" for each in targets).encode())
+        assert waits.wait(20)
+        other.request("/health")
+        os.kill(server.pid, signal.SIGTERM)
+        wait_until(lambda: other.request("/health").status == 503, what="the worker to drain")
+        go_on.set()
+        responses = [connection.read_response() for _ in range(4)]
+        assert [response.status for response in responses] == [502 if fails else 200, 200, 503, 200]
+        assert [response.get("Connection") == "close" for response in responses] == [False] * 3 + [True]
+        connection.expect_closed()
 
 
 def test_a_portico_that_was_killed_is_back_with_its_next_worker(tmp_path: Path) -> None:

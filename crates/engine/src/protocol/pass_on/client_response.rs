@@ -81,7 +81,7 @@ impl<'a> ClientResponse<'a> {
         if head.status == UPGRADE_REQUIRED && self.speaks_http11() {
             write_upgrade(&mut encoded.fields, head, bytes);
         }
-        self.keep_alive &= self.connection.resources.keeps_connections() && self.shared.is_complete.load(Relaxed);
+        self.keep_alive &= self.connection.is_kept() && self.shared.is_complete.load(Relaxed);
         let plan = self.framing.plan(&ResponseProperties {
             version: self.version,
             is_head: self.is_head,
