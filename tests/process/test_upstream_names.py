@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.counted_load import counted_load
 from support.dns_server import DnsServer
 from support.members import NamedMember
 from support.processes import children
@@ -168,6 +169,31 @@ def test_ipv6_aliases_and_tcp(named: Balanced, server: DnsServer) -> None:
     server.set("other.test", "A", "127.0.0.2")
     has(named, "two")
     assert server.over_tcp >= 3
+
+
+def test_a_thousand_addresses_may_change_at_a_time(named: Balanced, server: DnsServer) -> None:
+    def set_net(net: int) -> None:
+        server.set(SHOP, "A", *(f"127.{net}.{n // 250}.{n % 250 + 1}" for n in range(1000)))
+
+    everywhere = NamedMember("any", host="0.0.0.0")
+    set_net(1)
+    begin(named, server, f"http://{SHOP}:{everywhere.port}")
+    with counted_load(named.portico.port, "/up", clients=2) as load:
+        for net in (2, 3, 2):
+            set_net(net)
+            wait_until(
+                lambda net=net: f"http://127.{net}.3.250:{everywhere.port}" in named.listed("state"),
+                what="all",
+            )
+        server.set(SHOP, "A", "127.0.0.1")
+        wait_until(lambda: len(named.listed("state")) == 1, what="one alone")
+    everywhere.close()
+    assert (load.lost, {body for _, body in load.responses}) == ([], {"any"})
+    lines = [line for line in named.portico.log().splitlines() if "the name has" in line]
+    assert "the name has 1000 addresses now: + 127.1.0.1" in lines[0]
+    assert lines[0].endswith(", and 980 other changes")
+    assert lines[1].endswith(", and 1980 other changes")
+    assert server.over_tcp > 0
 
 
 def test_names_of_the_hosts_file_are_not_asked_for(named: Balanced, server: DnsServer) -> None:

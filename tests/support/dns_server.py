@@ -7,6 +7,7 @@ import socket
 import threading
 from collections import Counter
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.name
@@ -70,12 +71,17 @@ class DnsServer:
                 response = self._respond(wire)
                 if response is None:
                     continue
-                if self.truncates:
-                    response.answer, response.additional = [], []
-                    response.flags |= dns.flags.TC
-                self._udp.sendto(response.to_wire(), peer)
+                self._udp.sendto(self._datagram(response), peer)
             except OSError:
                 return
+
+    def _datagram(self, response: dns.message.Message) -> bytes:
+        if not self.truncates:
+            with contextlib.suppress(dns.exception.TooBig):
+                return response.to_wire()
+        response.answer, response.additional = [], []
+        response.flags |= dns.flags.TC
+        return response.to_wire()
 
     def _serve_tcp(self) -> None:
         while True:
@@ -88,7 +94,7 @@ class DnsServer:
                 response = self._respond(wire)
                 if response is not None:
                     self.over_tcp += 1
-                    data = response.to_wire()
+                    data = response.to_wire(max_size=65535)
                     peer.sendall(len(data).to_bytes(2, "big") + data)
 
     def _respond(self, wire: bytes) -> dns.message.Message | None:

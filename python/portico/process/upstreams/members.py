@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
 
+# A name may have thousands of addresses, all of which may change.
+_MOST_SHOWN = 20
+
 
 class UpstreamMembers(Duty):
     """What was changed, what names have, and the workers that are told.
@@ -231,4 +234,6 @@ def _change(before: str, after: str) -> str:
     old, new = ({part.partition(" ")[0] for part in text.split(",") if part} for text in (before, after))
     parts = [f"+ {each}" for each in sorted(new - old)] + [f"- {each}" for each in sorted(old - new)]
     count = f"{len(new)} address{'es' if len(new) != 1 else ''}"
+    if len(parts) > _MOST_SHOWN:
+        parts[_MOST_SHOWN:] = [f"and {len(parts) - _MOST_SHOWN} other changes"]
     return f"the name has {count} now: {', '.join(parts) or 'other weights'}"
