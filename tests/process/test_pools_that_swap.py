@@ -143,3 +143,17 @@ def test_a_second_reload_comes_while_a_pool_changes(several: Several) -> None:
         assert several.body("/blog/a") == "blog at /blog"
     assert (load.lost, {body for _, body in load.responses}) == ([], {"news at /news"})
     assert [pool["state"] for pool in json.loads(several.ctl("status", "--json"))["pools"]] == ["serving"] * 2
+
+
+def test_an_upgrade_to_other_mounts_upgrades_nobody_who_leaves(several: Several) -> None:
+    portico = several.start(FIRST, waits_for=("shared", "shop"))
+    with counted_load(several.port, "/news/a", clients=2) as load:
+        several.write(OTHER)
+        several.ctl("upgrade")
+        portico.wait_for("pool shared: the new process serves, the one before leaves")
+        several.wait_for_state("shared", "serving")
+        assert several.body("/shop/a") == "shop at /shop"
+    assert (load.lost, {body for _, body in load.responses}) == ([], {"news at /news"})
+    # What was there under other mounts would have become what serves the new ones.
+    assert portico.log().count("upgrading: trying the program that is there now") == 1
+    assert "the upgrade was not made" not in portico.log()

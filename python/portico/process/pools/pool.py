@@ -449,8 +449,8 @@ class Pool:
         sockets = [] if self._socket is None else [self._socket.fd]
         return [*sockets, *(process.fd for process in self.processes)]
 
-    def take_over(self, record: dict[str, Any]) -> None:
-        """Go on with what `hand_over` has told of."""
+    def take_over(self, record: dict[str, Any], *, is_to_stay: bool) -> None:
+        """Go on with what `hand_over` has told of; one that `is_to_stay` is upgraded, too."""
         self.is_wanted, self.why = record["is_wanted"], record["why"]
         self._has_failed, self._serial = record["has_failed"], record["serial"]
         if socket := record["socket"]:
@@ -460,6 +460,6 @@ class Pool:
         if successor := record["successor"]:
             self.successor = PoolProcess.take_over(successor)
         self.leaving = [PoolProcess.take_over(each) for each in record["leaving"]]
-        self._must_upgrade = self.current is not None
+        self._must_upgrade = is_to_stay and self.current is not None
         for process in self.processes:
             self._watch(process)

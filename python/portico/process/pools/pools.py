@@ -280,12 +280,13 @@ class Pools(Duty):
         return [fd for pool in self.all for fd in pool.fds]
 
     def take_over(self, records: list[dict[str, Any]], metrics: list[Any]) -> None:
-        """Go on with the pools of the supervisor before an upgrade, which upgrade too, in turn."""
+        """Go on with the pools of the supervisor before an upgrade. Those that stay upgrade too, in turn."""
         if metrics:
             self.metrics.take_over(metrics)
+        staying = _records_of(self._generations.current)
         for record in records:
             pool = self._new(record["record"])
-            pool.take_over(record)
+            pool.take_over(record, is_to_stay=record["record"]["file"] in staying)
             if pool.is_wanted:
                 self._pools[record["record"]["file"]] = pool
             else:
@@ -293,13 +294,7 @@ class Pools(Duty):
 
     def _wanted(self) -> dict[str, dict[str, Any]]:
         """Return the pools of the current plan, and while no worker has confirmed it those of before."""
-        plans = (self._generations.confirmed, self._generations.current)
-        return {
-            record["file"]: record
-            for plan in plans
-            if plan.settings.pools is not None
-            for record in plan.settings.pools["pools"]
-        }
+        return {**_records_of(self._generations.confirmed), **_records_of(self._generations.current)}
 
     @property
     def _is_confirmed(self) -> bool:
@@ -341,3 +336,9 @@ class Pools(Duty):
         for pool in [pool for pool in self._leaving if not pool.processes]:
             pool.close()
             self._leaving.remove(pool)
+
+
+def _records_of(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Return the records of the pools of `plan`, by their files."""
+    pools = plan.settings.pools
+    return {} if pools is None else {record["file"]: record for record in pools["pools"]}
