@@ -515,6 +515,28 @@ def test_a_required_upgrade_is_named(
             assert connection.request("/").status == 426
 
 
+def test_the_only_one_that_is_well_is_not_ejected(tmp_path: Path) -> None:
+    """Its requests could go nowhere else: those that it can respond to have their responses."""
+
+    def closes_some(member: Member, peer: socket.socket) -> None:
+        while head := member.read_head(peer):
+            if head.startswith(b"GET /fails "):
+                return
+            peer.sendall(OK)
+
+    def is_ill(member: Member, peer: socket.socket) -> None:
+        while member.read_head(peer):
+            peer.sendall(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+
+    there, ill = Member(closes_some), Member(is_ill)
+    more = 'health_path = "/readyz"\nhealth_interval = "20ms"\neject_after = 2\neject_for = 600\n'
+    with routed(tmp_path, there, ill, more=more) as server:
+        server.error_log.wait_for(f"upstream {ill.url}: does not respond well to health checks")
+        connection = client(server)
+        assert [connection.request("/fails").status for _ in range(5)] == [502] * 5
+        assert connection.request("/").status == 200
+
+
 # --- The router's own life
 
 
