@@ -55,7 +55,7 @@ def several(tmp_path: Path) -> Iterator[Several]:
     made.kill()
 
 
-def test_each_request_is_answered_by_its_application_while_pools_swap_theirs(several: Several) -> None:
+def test_each_request_has_its_application_while_pools_swap_theirs(several: Several) -> None:
     several.start(FIRST, waits_for=("shared", "shop"))
     expected = {"/news/a": "news at /news", "/shop/a": "shop at /shop", "/a": "front at "}
     with ExitStack() as stack:

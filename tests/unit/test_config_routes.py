@@ -918,7 +918,7 @@ def test_a_name_in_other_letters_is_found_by_its_ascii() -> None:
 
 
 @pytest.mark.parametrize("port", ["65536", "99999", "0100000", "1" * 5000, "8O", "\u0661"])
-def test_a_url_with_a_port_that_can_be_none_is_refused_as_by_the_server(port: str) -> None:
+def test_a_url_with_a_port_that_can_be_none_is_rejected_as_by_the_server(port: str) -> None:
     with pytest.raises(OperatorError, match="expected a URL such as"):
         read_request([f"http://a.example:{port}/"])
 

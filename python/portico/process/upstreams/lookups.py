@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from dns.name import Name
 
-    Found: TypeAlias = "dict[tuple[str, int], tuple[int, int]]"
+    Found: TypeAlias = dict[tuple[str, int], tuple[int, int]]
     """Addresses and ports, each with its priority and weight."""
-    Known: TypeAlias = "dict[str, set[str]]"
+    Known: TypeAlias = dict[str, set[str]]
     """Targets, each with its addresses."""
 
 _SERVICES = ("srv+http", "srv+https")
@@ -104,7 +104,7 @@ def _of_service(name: str, asked: dns.resolver.Resolver, known: Known) -> NameAd
         except LookUpError as error:
             # The others are there all the same; and so is this one, unless somebody has said that it is not.
             failure, addresses = f"{target}: {error}", set()
-            if not isinstance(error, (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer)):
+            if isinstance(error, (dns.resolver.NoNameservers, dns.exception.Timeout)):
                 lacking, addresses = failure, known.get(target, set())
         targets[target] = addresses
         for each in addresses:
