@@ -49,6 +49,11 @@ def raise_mistakes(sentences: "list[str]", where: str = "") -> None:
         raise OperatorError("\n".join([*head, *sentences]))
 
 
+def after_colon(why: str) -> str:
+    """Return `why` as the end of a sentence; a traceback begins on a line of its own."""
+    return f":\n{why}" if "\n" in why else f": {why}"
+
+
 def reason_of(error: BaseException) -> str:
     """Return what `error` says, for a sentence: without the number that the system has, but with its file."""
     if not isinstance(error, OSError) or not error.strerror:

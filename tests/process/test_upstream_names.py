@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.counted_load import counted_load
 from support.dns_server import DnsServer
 from support.members import NamedMember
 from support.processes import children
@@ -170,6 +171,31 @@ def test_ipv6_aliases_and_tcp(named: Balanced, server: DnsServer) -> None:
     assert server.over_tcp >= 3
 
 
+def test_a_thousand_addresses_may_change_at_a_time(named: Balanced, server: DnsServer) -> None:
+    def set_net(net: int) -> None:
+        server.set(SHOP, "A", *(f"127.{net}.{n // 250}.{n % 250 + 1}" for n in range(1000)))
+
+    everywhere = NamedMember("any", host="0.0.0.0")
+    set_net(1)
+    begin(named, server, f"http://{SHOP}:{everywhere.port}")
+    with counted_load(named.portico.port, "/up", clients=2) as load:
+        for net in (2, 3, 2):
+            set_net(net)
+            wait_until(
+                lambda net=net: f"http://127.{net}.3.250:{everywhere.port}" in named.listed("state"),
+                what="all",
+            )
+        server.set(SHOP, "A", "127.0.0.1")
+        wait_until(lambda: len(named.listed("state")) == 1, what="one alone")
+    everywhere.close()
+    assert (load.lost, {body for _, body in load.responses}) == ([], {"any"})
+    lines = [line for line in named.portico.log().splitlines() if "the name has" in line]
+    assert "the name has 1000 addresses now: + 127.1.0.1" in lines[0]
+    assert lines[0].endswith(", and 980 other changes")
+    assert lines[1].endswith(", and 1980 other changes")
+    assert server.over_tcp > 0
+
+
 def test_names_of_the_hosts_file_are_not_asked_for(named: Balanced, server: DnsServer) -> None:
     begin(named, server, f"http://localhost:{named.members[0].port}")
     has(named, "one")
@@ -256,6 +282,48 @@ def test_srv_records_whose_targets_are_looked_up(named: Balanced, server: DnsSer
     server.set(SERVICE, "SRV", "0 0 0 .")
     named.portico.wait_for(f"the SRV records of {SERVICE} name no server")
     has(named, "one", "three")
+
+
+def test_a_target_of_which_nothing_is_said_for_a_moment_stays(named: Balanced, server: DnsServer) -> None:
+    one = named.members[0]
+    for number, last in enumerate((1, 2)):
+        server.set(f"pod-{number}.shop.test", "A", f"127.0.0.{last}", ttl=1)
+    server.set(SERVICE, "SRV", *(f"0 0 {one.port} pod-{number}.shop.test." for number in range(2)), ttl=600)
+    begin(named, server, f"srv+http://{SERVICE}")
+    has(named, "one", "two")
+    server.failing.add("pod-1.shop.test")
+    named.portico.wait_for("cannot look up the name: pod-1.shop.test: ")
+    assert "answered SERVFAIL; going on with the addresses of before: 2" in named.portico.log()
+    assert {*named.asked()} == {"one", "two"}
+    # Asked for again soon, whatever the TTL of the records is, and said once.
+    asked = server.asked["pod-1.shop.test", "A"]
+    server.set("pod-0.shop.test", "A", "127.0.0.3", ttl=1)
+    has(named, "three", "two")
+    wait_until(lambda: server.asked["pod-1.shop.test", "A"] > asked + 2, what="further tries")
+    assert named.portico.log().count("cannot look up the name") == 1
+    # It is there again, elsewhere.
+    server.set("pod-1.shop.test", "A", "127.0.0.1", ttl=600)
+    server.failing.clear()
+    has(named, "three", "one")
+    # One that is gone is back as soon, too.
+    server.remove("pod-0.shop.test")
+    has(named, "one")
+    server.set("pod-0.shop.test", "A", "127.0.0.3", ttl=600)
+    has(named, "three", "one")
+
+
+def test_records_that_name_one_server_twice_are_one_member(named: Balanced, server: DnsServer) -> None:
+    one, four = named.members[0], named.members[3]
+    for name in ("a", "b"):
+        server.set(f"{name}.shop.test", "A", "127.0.0.1")
+    records = [f"1 2 {one.port} a.shop.test.", f"1 3 {one.port} b.shop.test.", f"9 7 {one.port} b.shop.test."]
+    # Port 0 is none that anybody listens on.
+    server.set(SERVICE, "SRV", *records, f"1 1 {four.port} a.shop.test.", "1 9 0 a.shop.test.")
+    begin(named, server, f"srv+http://{SERVICE}")
+    has(named, "one", "four")
+    place = f"srv+http://{SERVICE}"
+    assert named.listed("weight", "from") == {"one": (5, place), "four": (1, place)}
+    assert named.asked() == {"one": 20, "four": 4}
 
 
 def test_of_several_priorities_the_first_that_is_there(named: Balanced, server: DnsServer) -> None:

@@ -393,14 +393,21 @@ def asked(folder: Path, handle: Handle | bytes, method: str = "GET", **more: Any
         (b"X: y\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nraw", 200, b"raw"),
         (b"Content-Length: 3\r\n\r\nabcdef", 200, b"abc"),
         (b"Status: 204 No Content\r\n\r\nabc", 204, b""),
+        (b"Upgrade: b/2\r\nStatus: 426 Other\r\n\r\nx", 426, b"x"),
+        (b"Upgrade: b/2\r\nX: y\r\n\r\nx", 200, b"x"),
     ],
-    ids=["status", "document", "elsewhere", "path", "created", "hop-by-hop", "longer", "no-content"],
+    ids=[
+        *("status", "document", "elsewhere", "path", "created", "hop-by-hop", "longer", "no-content"),
+        *("another protocol", "offered"),
+    ],
 )
 def test_the_response_of_cgi_is_one_of_http(tmp_path: Path, sent: bytes, status: int, body: bytes) -> None:
     response, _ = asked(tmp_path, cgi(sent))
     assert (response.status, response.body) == (status, body)
     if status == 302:
         assert response.get("location") in ("https://a.example/b", "/b?c")
+    # RFC 9110 15.5.22: a 426 has to have it.
+    assert response.get("upgrade") == ("b/2" if status == 426 else None)
 
 
 @pytest.mark.parametrize("sent", [CGI_OK, b"X: y\r\n\r\nok", b"Content-Length: 9\r\n\r\n"])

@@ -17,7 +17,17 @@ from typing import Any
 
 import pytest
 from support.gateway import GatewayConnection, fastcgi, scgi, uwsgi, variables
-from support.members import OK, Member, is_silent, reads_and_closes, responds, routed, router, upstream
+from support.members import (
+    OK,
+    Member,
+    is_silent,
+    length_of,
+    reads_and_closes,
+    responds,
+    routed,
+    router,
+    upstream,
+)
 from support.raw_client import Connection, Response
 from support.server import Server, free_port
 from support.waiting import wait_until
@@ -472,6 +482,61 @@ def test_an_upgrade_is_a_tunnel(tmp_path: Path) -> None:
         assert connection.read_to_end() == b""
 
 
+_OFFERED = (
+    b"Upgrade: websocket\r\nConnection: upgrade\r\nUpgrade: a/1\r\nX-A: 1\r\nContent-Length: 2\r\n\r\nno"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "request_line", "named"),
+    [
+        ("426 Upgrade Required", "GET / HTTP/1.1", ["websocket, a/1"]),
+        ("426 Upgrade Required", "GET / HTTP/1.0", []),
+        # It is only offered here: `h2c` of a member would be taken for that of the router.
+        ("200 OK", "GET / HTTP/1.1", []),
+    ],
+    ids=["required", "HTTP-1.0", "offered"],
+)
+def test_a_required_upgrade_is_named(
+    tmp_path: Path, status: str, request_line: str, named: list[str]
+) -> None:
+    # RFC 9110 15.5.22: "The server MUST send an Upgrade header field in a 426 response".
+    with routed(tmp_path, Member(responds(f"HTTP/1.1 {status}\r\n".encode() + _OFFERED))) as server:
+        connection = client(server)
+        connection.send(f"{request_line}\r\nHost: a\r\n\r\n".encode())
+        response = connection.read_response()
+        assert (response.status, response.body) == (int(status[:3]), b"no")
+        fields = [(name.lower(), value) for name, value in response.headers]
+        assert [value for name, value in fields if name == "upgrade"] == named
+        assert ("x-a", "1") in fields
+        # 7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
+        assert (("connection", "upgrade") in fields) is bool(named)
+        if named:
+            assert connection.request("/").status == 426
+
+
+def test_the_only_one_that_is_well_is_not_ejected(tmp_path: Path) -> None:
+    """Its requests could go nowhere else: those that it can respond to have their responses."""
+
+    def closes_some(member: Member, peer: socket.socket) -> None:
+        while head := member.read_head(peer):
+            if head.startswith(b"GET /fails "):
+                return
+            peer.sendall(OK)
+
+    def is_ill(member: Member, peer: socket.socket) -> None:
+        while member.read_head(peer):
+            peer.sendall(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+
+    there, ill = Member(closes_some), Member(is_ill)
+    more = 'health_path = "/readyz"\nhealth_interval = "20ms"\neject_after = 2\neject_for = 600\n'
+    with routed(tmp_path, there, ill, more=more) as server:
+        server.error_log.wait_for(f"upstream {ill.url}: does not respond well to health checks")
+        connection = client(server)
+        assert [connection.request("/fails").status for _ in range(5)] == [502] * 5
+        assert connection.request("/").status == 200
+
+
 # --- The router's own life
 
 
@@ -521,6 +586,42 @@ def test_a_request_that_waits_at_a_member_is_responded_to_before_the_end(tmp_pat
         response = connection.read_response()
         assert (response.body, response.get("connection")) == (b"ok", "close")
         connection.socket.close()
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["responds", "fails"])
+@pytest.mark.parametrize("body", ["", "Content-Length: 3\r\n"], ids=["alone", "with a body"])
+def test_no_request_is_given_up_that_has_been_read_before_the_end(
+    tmp_path: Path, body: str, fails: bool
+) -> None:
+    """Pipelined behind one that waits at a member when the end is announced: each has its response."""
+    waits, go_on = threading.Event(), threading.Event()
+
+    def handle(member: Member, peer: socket.socket) -> None:
+        while head := member.read_head(peer):
+            if head.startswith(b"POST /0 "):
+                peer.recv(length_of(head))
+                waits.set()
+                go_on.wait(20)
+                if fails:
+                    return
+            peer.sendall(OK)
+
+    options = ["--health-path", "/health"]
+    with routed(tmp_path, Member(handle), options=options) as server, client(server) as other:
+        connection = client(server)
+        first = f"POST /0 HTTP/1.1\r\nHost: a\r\n{body}\r\n{'abc' if body else ''}"
+        connection.send(first.encode())
+        targets = ["/1", "/health", "/2"]
+        connection.send("".join(f"GET {each} HTTP/1.1\r\nHost: a\r\n\r\n" for each in targets).encode())
+        assert waits.wait(20)
+        other.request("/health")
+        os.kill(server.pid, signal.SIGTERM)
+        wait_until(lambda: other.request("/health").status == 503, what="the worker to drain")
+        go_on.set()
+        responses = [connection.read_response() for _ in range(4)]
+        assert [response.status for response in responses] == [502 if fails else 200, 200, 503, 200]
+        assert [response.get("Connection") == "close" for response in responses] == [False] * 3 + [True]
+        connection.expect_closed()
 
 
 def test_a_portico_that_was_killed_is_back_with_its_next_worker(tmp_path: Path) -> None:

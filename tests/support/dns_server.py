@@ -7,6 +7,7 @@ import socket
 import threading
 from collections import Counter
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.name
@@ -19,13 +20,14 @@ class DnsServer:
     """`records` has the texts of each name and type, with their TTL; `along` is what comes in addition.
 
     `is_silent`: it reads, and does not respond. `truncates`: over UDP it says that TCP has more. `fails`: it
-    responds with SERVFAIL.
+    responds with SERVFAIL; so it does for the names that are `failing`.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.records: dict[tuple[str, str], tuple[int, list[str]]] = {}
         self.along: dict[str, list[tuple[str, str]]] = {}
         self.asked: Counter[tuple[str, str]] = Counter()
+        self.failing: set[str] = set()
         self.over_tcp = 0
         self.is_silent = self.truncates = self.fails = False
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -69,12 +71,17 @@ class DnsServer:
                 response = self._respond(wire)
                 if response is None:
                     continue
-                if self.truncates:
-                    response.answer, response.additional = [], []
-                    response.flags |= dns.flags.TC
-                self._udp.sendto(response.to_wire(), peer)
+                self._udp.sendto(self._datagram(response), peer)
             except OSError:
                 return
+
+    def _datagram(self, response: dns.message.Message) -> bytes:
+        if not self.truncates:
+            with contextlib.suppress(dns.exception.TooBig):
+                return response.to_wire()
+        response.answer, response.additional = [], []
+        response.flags |= dns.flags.TC
+        return response.to_wire()
 
     def _serve_tcp(self) -> None:
         while True:
@@ -87,7 +94,7 @@ class DnsServer:
                 response = self._respond(wire)
                 if response is not None:
                     self.over_tcp += 1
-                    data = response.to_wire()
+                    data = response.to_wire(max_size=65535)
                     peer.sendall(len(data).to_bytes(2, "big") + data)
 
     def _respond(self, wire: bytes) -> dns.message.Message | None:
@@ -96,7 +103,7 @@ class DnsServer:
         name, kind = question.name.to_text().rstrip(".").lower(), dns.rdatatype.to_text(question.rdtype)
         response = dns.message.make_response(query)
         response.flags |= dns.flags.AA
-        if self.fails:
+        if self.fails or name in self.failing:
             response.set_rcode(dns.rcode.SERVFAIL)
         elif not any(known == name for known, _ in self.records):
             response.set_rcode(dns.rcode.NXDOMAIN)

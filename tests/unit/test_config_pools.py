@@ -11,6 +11,7 @@ import pytest
 from portico.config.find_file import find_file
 from portico.config.pools import file_name, router_settings
 from portico.config.routes.application_files import changed_ns
+from portico.config.routes.table import Routes
 from portico.config.settings import Settings
 from portico.config.sources import resolve
 from portico.errors import OperatorError
@@ -157,6 +158,33 @@ def test_files_of_a_pool_have_a_name_that_fits() -> None:
     names = {file_name(name) for name in ("a/b", "a\nb", "a" * 80, "a" * 81, "..", ".")}
     assert len(names) == 6
     assert all(len(name) < 40 and "/" not in name and not name.startswith(".") for name in names)
+
+
+def files_of(text: str) -> dict[str, str]:
+    """What the sockets of the pools of a file are called, by pool."""
+    return {name: pool["file"] for name, pool in pools_of(text).items()}
+
+
+def test_a_pool_has_another_socket_for_other_rows_alone() -> None:
+    before = files_of(TWO)
+    assert len({*before.values()}) == 2
+    # Neither settings nor lines nor other pools make it another.
+    again = TWO.replace("threads = 2", "threads = 4").replace("news:app", "news:other")
+    assert files_of("# a comment\n" + again + '[[app]]\napp = "blog"\nmount = "/b"\nthreads = 9\n') == {
+        **before,
+        "blog": files_of(again + '[[app]]\napp = "blog"\nmount = "/b"\nthreads = 1\n')["blog"],
+    }
+    for change in (
+        ('mount = "/news"', 'mount = "/old"'),
+        ('"/news"', '["/news", "/old"]'),
+        ('"/news"', '"/news"\nhost = "a"'),
+    ):
+        files = files_of(TWO.replace(*change))
+        assert files["shared"] != before["shared"]
+        assert files["shop.wsgi-app"] == before["shop.wsgi-app"]
+    settings = settings_of(TWO)
+    to = [row.action.values.get("pool_file") for row in Routes.load(settings.routes).routes]
+    assert {*to} == {*before.values()}
 
 
 def test_only_what_a_pool_is_served_by_makes_it_another() -> None:

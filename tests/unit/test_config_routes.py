@@ -915,3 +915,14 @@ def test_what_is_no_request_is_a_sentence(words: tuple[str, ...], sentence: str)
 def test_a_name_in_other_letters_is_found_by_its_ascii() -> None:
     Path("portico.toml").write_text('[[app]]\napp = "a"\nhost = "müller.example"\n')
     assert "[[app]] a, portico.toml:1:1" in invoked("https://MÜLLER.example/")
+
+
+@pytest.mark.parametrize("port", ["65536", "99999", "0100000", "1" * 5000, "8O", "\u0661"])
+def test_a_url_with_a_port_that_can_be_none_is_rejected_as_by_the_server(port: str) -> None:
+    with pytest.raises(OperatorError, match="expected a URL such as"):
+        read_request([f"http://a.example:{port}/"])
+
+
+@pytest.mark.parametrize("port", ["", "0", "65535", "0" * 5000 + "80"])
+def test_a_url_may_have_any_port(port: str) -> None:
+    assert read_request([f"http://[::1]:{port}/"]).host == f"[::1]:{port}"

@@ -239,6 +239,12 @@ impl Connection {
         self.exchange.turn.submit();
     }
 
+    /// Whether another request may follow the one that a response is due to. Where the server ends that is one that has been
+    /// read by now: it is not given up, and the response to it will say so.
+    pub fn is_kept(&self) -> bool {
+        self.resources.keeps_connections() || self.exchange.has_more()
+    }
+
     /// The response is complete, or never will be.
     pub fn end_response(self: &Arc<Self>, keep: bool) {
         self.trace(|| format!("done, the connection is {}", if keep { "kept" } else { "not kept" }));

@@ -372,6 +372,22 @@ fn each_of_uwsgis_variables() {
 }
 
 #[test]
+fn a_repeated_header_of_the_response_has_all_its_values() {
+    let head = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Expires=Mon, 30 Nov 2026 21:35:37 GMT\r\nX-Tag: one\r\n\
+        set-cookie: b=2\r\nx-tag:\r\nX-Tags: no\r\nSET-COOKIE: c=3\r\n\r\n";
+    let (inbound, said) = (inbound(REQUEST), Said { head: head.to_vec(), ..Said::default() });
+    let record = record(&inbound, &said);
+    for (format, expected) in [
+        ("%(response.set-cookie)", "a=1; Expires=Mon, 30 Nov 2026 21:35:37 GMT, b=2, c=3"),
+        ("%(response.x-tag)", "one, "),
+        ("%({Set-Cookie}o)s", "a=1; Expires=Mon, 30 Nov 2026 21:35:37 GMT, b=2, c=3"),
+        ("%(response.x-tags)", "no"),
+    ] {
+        assert_eq!(line_of(&[("access_log_format", format)], &record, false), expected, "{format}");
+    }
+}
+
+#[test]
 fn a_header_is_found_in_any_case_and_among_others_that_are_like_it() {
     let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Request-IE: no\r\nX-REQUEST-id: r-2\r\nUser-Agents: no\r\n\r\n";
     let inbound = inbound(head);

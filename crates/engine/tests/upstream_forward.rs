@@ -594,7 +594,11 @@ fn a_member_that_fails_is_ejected_and_tried_again_by_one_request() {
         }
     });
     let circuit = CircuitTerms { max_failures: 2, back_off_ms: 100, max_back_off_ms: 1_000 };
-    let client = Client::new(terms(), [member(server.address, MemberTerms { circuit, ..MEMBER })]);
+    let for_ever = CircuitTerms { max_failures: 1, back_off_ms: u64::MAX, max_back_off_ms: u64::MAX };
+    // It is not the only one, which is never ejected.
+    let ejected = member(nobody(), MemberTerms { circuit: for_ever, ..MEMBER });
+    assert!(ejected.begin(0).unwrap().fail(0, false));
+    let client = Client::new(terms(), [member(server.address, MemberTerms { circuit, ..MEMBER }), ejected]);
     let status =
         async || client.ask("GET", b"").await.0.map_or_else(|failed| failed.failure.reason.status(), |ok| ok.status);
     run(async {
@@ -620,7 +624,7 @@ fn a_trial_that_is_given_up_leaves_room_for_another() {
     let server = TestServer::start(|_, mut peer| drop(peer.read_head()));
     let circuit = CircuitTerms { max_failures: 1, back_off_ms: 100, max_back_off_ms: 1_000 };
     let member = member(server.address, MemberTerms { circuit, ..MEMBER });
-    assert!(member.begin(0).unwrap().fail(0), "ejected");
+    assert!(member.begin(0).unwrap().fail(0, false), "ejected");
     assert!(member.begin(99).is_none());
     let trial = member.begin(100).unwrap();
     assert!(member.begin(100).is_none(), "one at a time");
@@ -634,12 +638,12 @@ fn what_began_before_an_ejection_does_not_end_it() {
     let circuit = CircuitTerms { max_failures: 1, back_off_ms: 100, max_back_off_ms: 1_000 };
     let member = member(nobody(), MemberTerms { circuit, ..MEMBER });
     let (mut old, mut older) = (member.begin(0).unwrap(), member.begin(0).unwrap());
-    member.begin(0).unwrap().fail(0);
+    member.begin(0).unwrap().fail(0, false);
     old.succeed(50);
     let mut trial = member.begin(100).unwrap();
     older.succeed(100);
     assert!(member.circuit().is_trial());
-    trial.fail(100);
+    trial.fail(100, false);
     assert!(matches!(member.circuit(), State::Open { ejections: 2, .. }));
 }
 
@@ -843,6 +847,12 @@ fn a_member_that_is_alone_for_a_while_is_not_ejected_meanwhile() {
         // One that gets nothing is nobody that its requests could go to.
         assert_eq!((status().await, status().await), (502, 502));
         client.upstream.change(|roster| roster.take_back(&other.to_string(), None));
+        // Nor is one that is ill.
+        let is_other = |member: &&Arc<Member>| member.name == other.to_string();
+        let ill = client.upstream.members().iter().find(is_other).cloned().unwrap();
+        ill.set_well(false);
+        assert_eq!((status().await, status().await), (502, 502));
+        ill.set_well(true);
         assert_eq!((status().await, status().await), (502, 503));
     });
 }

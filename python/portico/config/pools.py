@@ -85,6 +85,7 @@ class Pool:
         self.venv: str = own.get(_VENV, "")
         # The file that is its application's alone, if there is one.
         self.source = first.source[0]
+        self.socket_name = _socket_name(self)
 
 
 def pools_of(routes: Routes | None, folder: str) -> list[Pool]:
@@ -116,8 +117,7 @@ def has_own(action: Action) -> bool:
 def _names(groups: Sequence[Sequence[Action]], tables: Sequence[Routes]) -> list[str]:
     """Return a name for each group, whose rows `tables` has: what was said, or what it is called.
 
-    Who comes or goes leaves the others their names, since the router asks a pool by its name: until both have
-    changed, one with the name of another would be asked for what it does not serve. So those that would be
+    Who comes or goes leaves the others their names, else these would be other pools. So those that would be
     called the same have their places besides, which no order changes, and a file of the folder takes no name
     of `portico.toml`.
     """
@@ -160,8 +160,18 @@ def _fit(text: str) -> str:
 
 def file_name(name: str) -> str:
     """Return what files of the pool `name` are called: that, if it may be; another one for each name."""
-    fit = _NAME.sub("-", name).lstrip("-.")[:_MOST_FILE_CHARACTERS]
+    fit = _file_fit(name)
     return fit if fit == name else f"{fit}-{_digest(name)[:8]}"
+
+
+def _socket_name(pool: Pool) -> str:
+    """Return what its socket is called: another one for other rows, so that it is asked for its own alone."""
+    rows = [(route.host, route.path, route.is_exact) for route in pool.routes.routes]
+    return f"{_file_fit(pool.name)}-{_digest(repr((pool.name, rows)))[:8]}"
+
+
+def _file_fit(name: str) -> str:
+    return _NAME.sub("-", name).lstrip("-.")[:_MOST_FILE_CHARACTERS]
 
 
 def _digest(text: str) -> str:
@@ -237,7 +247,7 @@ def _led_to(pools: Sequence[Pool], routes: Routes) -> Routes:
     actions: dict[tuple[str, tuple[str, ...]], Action] = {}
     for pool in pools:
         for pages in map(pages_of, pool.actions):
-            own = {"pool_file": file_name(pool.name), Settings.error_pages.attribute: pages}
+            own = {"pool_file": pool.socket_name, Settings.error_pages.attribute: pages}
             action = Action(_UPSTREAM, {**usual, **_LEFT_TO_POOL, **own}, f"pool {pool.name}")
             actions.setdefault((pool.name, pages), action)
 
@@ -288,11 +298,9 @@ def _record(pool: Pool, settings: Settings, base: Settings, digest: str) -> dict
     own = (pool.name, sorted(pool.values.items()), rows, pool.venv, sources, pages_ns)
     return {
         "name": pool.name,
-        "file": file_name(pool.name),
+        "file": pool.socket_name,
         "source": pool.source,
         "apps": [action.values["app"] for action in pool.actions],
-        # What the router asks it for.
-        "rows": [[route.host, route.path, route.is_exact] for route in pool.routes.routes],
         # Of two that are alike the processes are, too.
         "digest": _digest(digest + repr(own)),
         "venv": settings.virtual_environment,

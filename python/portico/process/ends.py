@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from portico import log
-from portico.errors import EXIT_APPLICATION, EXIT_FINE
+from portico.errors import EXIT_APPLICATION, EXIT_FINE, after_colon
 from portico.process.accounting import OUT_OF_MEMORY, Accounting
 from portico.process.calls import describe_calls
 from portico.process.keeper import STABLE_AFTER_S
@@ -157,7 +157,7 @@ class Ends:
     def _boot_failed(self, worker: WorkerHandle, how: str, now_s: float, *, is_killed: bool) -> None:
         workers, generation = self._worker_set, self._generations.number
         app, back_off = self._generations.current.settings.app, self._keeper.back_off
-        reason = _after_colon(worker.failure or f"the {worker.sort} {how} while it loaded the application")
+        reason = after_colon(worker.failure or f"the {worker.sort} {how} while it loaded the application")
         # A worker that died without a word says nothing about the application if another one has loaded it;
         # nor if somebody has killed it, such as the kernel for want of memory, and others are loading.
         self._killed += is_killed
@@ -174,8 +174,3 @@ class Ends:
         else:
             back_off.failed(now_s)
             log.error(f"{worker} cannot load {app} ({back_off.next_try(now_s)}){reason}")
-
-
-def _after_colon(text: str) -> str:
-    """Let a traceback begin on a line of its own."""
-    return ":\n" + text if "\n" in text else ": " + text

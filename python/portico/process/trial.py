@@ -21,7 +21,7 @@ from portico.config.identity import Identity
 from portico.config.routes.table import Routes
 from portico.config.settings import Settings
 from portico.config.working_directory import working_directory
-from portico.errors import EXIT_APPLICATION, EXIT_USAGE, BindError, OperatorError
+from portico.errors import EXIT_APPLICATION, EXIT_USAGE, BindError, OperatorError, after_colon
 from portico.process.handed_file import write_file
 from portico.process.hooks import load_hooks
 from portico.process.import_path import import_path
@@ -142,14 +142,14 @@ def _application(settings: Settings) -> str:
         )
     finally:
         os.close(plan_fd)
-    said = done.stderr.rstrip("\n")
+    said = done.stderr.strip("\n")
     if done.returncode == EXIT_LOADED:
         return said.rpartition("\n")[2]
     if done.returncode < 0:
         said = f"{said}\nthe import ended by signal {-done.returncode}".lstrip("\n")
     elif done.returncode != EXIT_APPLICATION or not said:
         said = f"{said}\nthe import ended the process with exit code {done.returncode}".lstrip("\n")
-    raise OperatorError(f"cannot load {_names(settings)}: {said}", exit_code=EXIT_APPLICATION)
+    raise OperatorError(f"cannot load {_names(settings)}{after_colon(said)}", exit_code=EXIT_APPLICATION)
 
 
 def _names(settings: Settings) -> str:

@@ -409,7 +409,7 @@ impl Field {
             Field::ResponseHeaders => number(record.said.map(|said| said.headers() as u64)),
             Field::Since1970(moment, unit) => Value::Time(moment.of(record, wall_ns), *unit),
             Field::RequestHeaderValues(name) => header_values(record, name),
-            Field::ResponseHeader(name) => text(record.said.and_then(|said| said.header(name))),
+            Field::ResponseHeader(name) => record.said.map_or(Value::Absent, |said| joined(said.headers_called(name))),
             Field::RequestId => text(request_id(record)),
             Field::Trace(part) => part.of(record),
             Field::Scheme => record.trace.map_or(Value::Absent, |trace| Value::Own(trace.scheme.name())),
@@ -523,10 +523,18 @@ impl Scale {
 /// All values of the request's headers called `name`, in lower case, as one (RFC 9110 5.3).
 fn header_values<'a>(record: &'a AccessRecord<'_>, name: &str) -> Value<'a> {
     let Some(request) = record.request.filter(|request| record.may_have(request, name)) else { return Value::Absent };
-    match request.headers(name).collect::<Vec<_>>()[..] {
-        [] => Value::Absent,
-        [value] => Value::Text(value),
-        ref values => Value::Decoded(values.join(&b", "[..]).into()),
+    joined(request.headers(name))
+}
+
+/// The values of one header as one. Of `Set-Cookie`, too, which a client must not read so (RFC 6265 3): a person can.
+fn joined<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Value<'a> {
+    match (values.next(), values.next()) {
+        (None, _) => Value::Absent,
+        (Some(value), None) => Value::Text(value),
+        (Some(first), Some(second)) => {
+            let all: Vec<&[u8]> = [first, second].into_iter().chain(values).collect();
+            Value::Decoded(all.join(&b", "[..]).into())
+        }
     }
 }
 

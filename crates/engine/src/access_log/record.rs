@@ -171,7 +171,7 @@ impl Said {
         if self.head.is_empty() {
             return None;
         }
-        self.header_by(REQUEST_ID_LETTER, REQUEST_ID)
+        self.headers_by(REQUEST_ID_LETTER, REQUEST_ID).next()
     }
 
     /// Keeps the value of the variable that is wanted as that number.
@@ -184,23 +184,23 @@ impl Said {
         }
     }
 
-    /// The first value of the response's header `name`. Fewer letters are the first of this name than there are lines.
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.header_by(*name.as_bytes().first()?, name)
+    /// The values of the response's header `name`. Fewer letters are the first of this name than there are lines.
+    pub fn headers_called<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers_by(name.as_bytes().first().copied().unwrap_or_default(), name)
     }
 
     /// The same, looked for by a `letter` of the name.
-    fn header_by(&self, letter: u8, name: &str) -> Option<&[u8]> {
-        let index = memchr(letter, name.as_bytes())?;
+    fn headers_by<'a>(&'a self, letter: u8, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let index = memchr(letter, name.as_bytes()).unwrap_or_default();
         let is_named = |line: &[u8]| {
             line.get(name.len()) == Some(&b':')
                 && line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
         };
         let found = memchr2_iter(letter.to_ascii_lowercase(), letter.to_ascii_uppercase(), &self.head);
-        let mut begins = found.filter_map(|at| at.checked_sub(index));
+        let begins = found.filter_map(move |at| at.checked_sub(index));
         let begins_line = |at: &usize| *at > 0 && self.head.get(at - 1) == Some(&b'\n');
-        let at = begins.find(|at| begins_line(at) && self.head.get(*at..).is_some_and(is_named))?;
-        lines(self.head.get(at..)?).next().map(|line| split_line(line).1)
+        let at = begins.filter(begins_line).filter_map(|at| self.head.get(at..)).filter(move |rest| is_named(rest));
+        at.filter_map(|rest| lines(rest).next().map(|line| split_line(line).1))
     }
 
     /// How many headers the response has.

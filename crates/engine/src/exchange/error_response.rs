@@ -159,7 +159,7 @@ pub fn reply_instead(request: Request, reply: &Reply) {
     if let Some(room) = room {
         resources.admission.end_request(room);
     }
-    let keep_alive = keep_alive && !matches!(body, Body::Streamed(_)) && resources.keeps_connections();
+    let keep_alive = keep_alive && !matches!(body, Body::Streamed(_)) && connection.is_kept();
     let (framing, is_head) = (inbound.response_framing, inbound.head.is_head);
     let status = reply.status();
     let is_own = matches!(reply, Reply::Status(_));

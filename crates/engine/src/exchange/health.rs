@@ -17,16 +17,16 @@ pub fn is_health_check(settings: &Settings, inbound: &Inbound) -> bool {
 }
 
 /// Responds to a health check whose turn it is: 200 while the server takes requests, 503 from the
-/// moment that its end is announced. Not logged.
+/// moment that its end is announced. Not logged. `has_more`: the client has sent more after it by now.
 /// Returns whether the connection is kept.
-pub fn respond(connection: &Arc<Connection>, inbound: &Inbound) -> bool {
+pub fn respond(connection: &Arc<Connection>, inbound: &Inbound, has_more: bool) -> bool {
     let resources = &connection.resources;
     let (status, body): (u16, &[u8]) = if resources.is_draining() { (503, b"draining\n") } else { (200, b"ok\n") };
-    let keep_alive = inbound.head.keep_alive && resources.keeps_connections();
+    connection.submit(has_more);
+    let keep_alive = inbound.head.keep_alive && connection.is_kept();
     let (framing, is_head) = (inbound.response_framing, inbound.head.is_head);
     let response = ServerResponse { body: Some(body), keep_alive, ..ServerResponse::new(framing, status, is_head) };
     let (bytes, _) = response.encode(&resources.settings);
-    connection.submit(false);
     let sent = connection.socket.send(&bytes, Then::More);
     let is_kept = keep_alive && sent.is_ok_and(|sent| sent == bytes.len());
     connection.end_response(is_kept);

@@ -221,9 +221,8 @@ impl Responder {
 
     fn write_head(&mut self, head: &ResponseHead, known_length: Option<u64>, date: &mut DateHeader) {
         let request_complete = self.request_complete.as_ref().is_none_or(|complete| complete.load(Acquire));
-        // The worker may have begun to drain during the call: this is the last moment to say so. A request that has been
-        // read by now is not given up: the response to that will say it.
-        self.keep_alive &= self.connection.resources.keeps_connections() || self.connection.exchange.has_more();
+        // The worker may have begun to drain during the call: this is the last moment to say so.
+        self.keep_alive &= self.connection.is_kept();
         let plan = self.framing.plan(&ResponseProperties {
             version: self.version,
             is_head: self.is_head,

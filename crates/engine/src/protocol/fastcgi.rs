@@ -174,7 +174,7 @@ impl Life<'_> {
         if let Err(error) = reader.next(self.connection).await {
             return Err(End::of_body(self.connection, inbound, error, reader.began_ms));
         }
-        health::respond(self.connection, &inbound);
+        health::respond(self.connection, &inbound, false);
         self.connection.resources.buffers.give_back(inbound);
         Ok(reader)
     }

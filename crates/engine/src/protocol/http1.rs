@@ -296,8 +296,8 @@ impl Life {
         if !connection.exchange.turn.wait_idle().await {
             return Err(End::Closing);
         }
-        let is_kept = health::respond(connection, &inbound);
         let rest = enqueue::rest_of(connection, &inbound, head_bytes);
+        let is_kept = health::respond(connection, &inbound, rest.is_some());
         connection.resources.buffers.give_back(inbound);
         if is_kept { Ok(rest) } else { Err(End::Closing) }
     }

@@ -163,7 +163,7 @@ async fn end(
     if let Err(reason) = &outcome {
         if !is_started && *reason != Reason::ClientGone {
             status = reason.status();
-            let keep_alive = request.head.keep_alive && resources.keeps_connections() && source.is_all_there();
+            let keep_alive = request.head.keep_alive && source.is_all_there() && connection.is_kept();
             let (framing, is_head) = (request.response_framing, request.head.is_head);
             let retry_after = status == 503;
             let page = resources.error_page(Whose::Upstream(row.number), Some(&request), status).map(|page| &**page);

@@ -91,7 +91,7 @@ pub async fn forward(
             }
             Err(failed) => failed,
         };
-        settle(&mut flight, &failed.reason);
+        settle(upstream, &mut flight, &failed.reason);
         drop(flight);
         let may_retry = may_repeat(&failed, request.head, request.bytes) && source.rewind();
         let failure = Failure { of: member.name.clone(), reason: failed.reason };
@@ -105,8 +105,8 @@ pub async fn forward(
 }
 
 /// Counts a failure against the member, if it is its own.
-fn settle(flight: &mut Flight, reason: &Reason) {
-    if reason.is_of_member() && flight.fail(clock::coarse_ms()) {
+fn settle(upstream: &Upstream, flight: &mut Flight, reason: &Reason) {
+    if reason.is_of_member() && flight.fail(clock::coarse_ms(), upstream.is_alone(&flight.member)) {
         let name = &flight.member.name;
         // Not more often than the back-off lets it happen.
         log(Level::Warning, &format!("upstream {name}: ejected for a while, since its requests have failed in a row"));

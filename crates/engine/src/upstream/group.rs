@@ -149,10 +149,6 @@ impl Upstream {
         let mut members = lock(&self.members);
         let before = members.clone();
         *members = wanted.iter().map(|wanted| self.member(wanted, &before)).collect();
-        let is_alone = members.iter().filter(|member| !member.is_draining()).count() < 2;
-        for member in members.iter() {
-            member.set_alone(is_alone);
-        }
         let is_there = |member: &Arc<Member>| members.iter().any(|other| Arc::ptr_eq(member, other));
         let left: Vec<_> = before.iter().filter(|member| !is_there(member)).cloned().collect();
         drop(members);
@@ -212,6 +208,13 @@ impl Upstream {
     pub fn leaving(&self) -> Vec<Arc<Member>> {
         let leaving = lock(&self.leaving);
         leaving.iter().filter_map(Weak::upgrade).filter(|member| member.in_flight() > 0).collect()
+    }
+
+    /// Whether the requests of `member` could go nowhere else: all others are drained, ill by their health checks, or have
+    /// no share.
+    pub fn is_alone(&self, member: &Arc<Member>) -> bool {
+        let takes_requests = |other: &&Arc<Member>| !other.is_draining() && other.is_well() && other.weight() > 0;
+        self.members().iter().filter(takes_requests).all(|other| Arc::ptr_eq(other, member))
     }
 
     /// Warns of a failure, now and then for each member.

@@ -48,8 +48,6 @@ pub struct Member {
     is_draining: AtomicBool,
     /// Whether it was well when it was last asked, if it is.
     is_well: AtomicBool,
-    /// Whether there is no other: then it is never ejected, since its requests could go nowhere else.
-    is_alone: AtomicBool,
 }
 
 impl Member {
@@ -80,7 +78,6 @@ impl Member {
             circuit: Mutex::default(),
             is_draining: AtomicBool::new(false),
             is_well: AtomicBool::new(true),
-            is_alone: AtomicBool::new(false),
         })
     }
 
@@ -104,7 +101,7 @@ impl Member {
             self.in_flight.fetch_sub(1, Relaxed);
             return None;
         }
-        *circuit = transition(*circuit, Event::Begin, now_ms, self.circuit_terms());
+        *circuit = transition(*circuit, Event::Begin, now_ms, self.terms.circuit);
         let is_trial = circuit.is_trial();
         drop(circuit);
         self.requests.fetch_add(1, Relaxed);
@@ -135,11 +132,6 @@ impl Member {
     pub fn set_weight(&self, weight: u32, priority: u16) {
         self.weight.store(weight, Relaxed);
         self.priority.store(priority, Relaxed);
-    }
-
-    /// Says whether there is no other.
-    pub fn set_alone(&self, is_alone: bool) {
-        self.is_alone.store(is_alone, Relaxed);
     }
 
     /// How it is seen.
@@ -177,19 +169,14 @@ impl Member {
         was_well != is_well
     }
 
-    fn circuit_terms(&self) -> CircuitTerms {
-        let max_failures = if self.is_alone.load(Relaxed) { 0 } else { self.terms.circuit.max_failures };
-        CircuitTerms { max_failures, ..self.terms.circuit }
-    }
-
     /// An event that a request of before an ejection has no part in.
-    fn happens(&self, event: Event, is_trial: bool, now_ms: u64) -> bool {
+    fn happens(&self, event: Event, is_trial: bool, now_ms: u64, terms: CircuitTerms) -> bool {
         let mut circuit = lock(&self.circuit);
         if circuit.is_trial() != is_trial {
             return false;
         }
         let before = *circuit;
-        *circuit = transition(before, event, now_ms, self.circuit_terms());
+        *circuit = transition(before, event, now_ms, terms);
         let is_ejected = matches!(before, State::Closed { .. }) && matches!(*circuit, State::Open { .. });
         drop(circuit);
         if is_ejected {
@@ -211,18 +198,17 @@ pub struct Flight {
 impl Flight {
     /// The request has a response, which may still be on its way.
     pub fn succeed(&mut self, now_ms: u64) {
-        self.settle(Event::Success, now_ms);
-    }
-
-    /// It has none, and that is the member's fault; true if the member is ejected for it.
-    pub fn fail(&mut self, now_ms: u64) -> bool {
-        self.member.failed.fetch_add(1, Relaxed);
-        self.settle(Event::Failure, now_ms)
-    }
-
-    fn settle(&mut self, event: Event, now_ms: u64) -> bool {
         self.is_settled = true;
-        self.member.happens(event, self.is_trial, now_ms)
+        self.member.happens(Event::Success, self.is_trial, now_ms, self.member.terms.circuit);
+    }
+
+    /// It has none, and that is the member's fault; true if the member is ejected for it, which one that `is_alone` never is.
+    pub fn fail(&mut self, now_ms: u64, is_alone: bool) -> bool {
+        self.is_settled = true;
+        self.member.failed.fetch_add(1, Relaxed);
+        let terms = self.member.terms.circuit;
+        let max_failures = if is_alone { 0 } else { terms.max_failures };
+        self.member.happens(Event::Failure, self.is_trial, now_ms, CircuitTerms { max_failures, ..terms })
     }
 }
 
@@ -230,7 +216,7 @@ impl Drop for Flight {
     fn drop(&mut self) {
         if !self.is_settled {
             // As if it had never been: the back-off was over when it began.
-            self.member.happens(Event::Abandon, self.is_trial, self.began_ms);
+            self.member.happens(Event::Abandon, self.is_trial, self.began_ms, self.member.terms.circuit);
         }
         self.member.in_flight.fetch_sub(1, Relaxed);
     }

@@ -86,7 +86,8 @@ impl CgiHead {
                 return Err(WireError::STATUS_CODE);
             }
             self.status = value.to_vec();
-        } else if !is_hop_by_hop(name) {
+        } else if !is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"upgrade") {
+            // The last is left out further on, unless the response has to have it (RFC 9110 15.5.22).
             self.has_location |= name.eq_ignore_ascii_case(b"location") && !value.is_empty();
             write_header(&mut self.http, name, value);
         }

@@ -87,11 +87,10 @@ impl ResponseHead {
         self.status == 101
     }
 
-    /// Value of the first field called `name`, in any case; `bytes` are those the head was read from.
-    #[must_use]
-    pub fn header<'a>(&self, bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    /// Values of the fields called `name`, in any case; `bytes` are those the head was read from.
+    pub fn headers<'a>(&self, bytes: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
         let is_named = |header: &&Header| header.name.of(bytes).eq_ignore_ascii_case(name.as_bytes());
-        self.headers.iter().find(is_named).map(|header| header.value.of(bytes))
+        self.headers.iter().filter(is_named).map(|header| header.value.of(bytes))
     }
 
     fn read_lines(&mut self, window: &[u8], to: ResponseTo, limits: &Limits) -> Result<Option<usize>, WireError> {

@@ -77,9 +77,15 @@ def _host(rest: str, url: str) -> str:
         host, bracket, port = authority.partition("]")
         host, colon, port = host + bracket, port[:1], port[1:]
     name = read_name(host)
-    if not name or (port and not (port.isascii() and port.isdigit())):
+    if not name or (port and not _is_port(port)):
         raise _unfit(url)
     return f"{name}{colon}{port}"
+
+
+def _is_port(digits: str) -> bool:
+    """Say whether a port can be that, as the engine does."""
+    number = digits.lstrip("0")
+    return digits.isascii() and digits.isdigit() and len(number) <= 5 and int(number or "0") <= 65535
 
 
 def _unfit(url: str) -> OperatorError:

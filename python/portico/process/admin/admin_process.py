@@ -189,7 +189,7 @@ class AdminProcess:
             self._respond(number, joined(self._figures(now_s), pools.metrics.samples(pools.all, now_s)))
         else:
             reply = self._tell(about, b"", now_s)
-            self._respond(number, {**reply, "pools": pools.metrics.overviews(pools.all, now_s)})
+            self._respond(number, {**reply, "pools": pools.metrics.overviews(pools.shown, now_s)})
 
     def due_s(self) -> float | None:
         """Return when to look next if nothing happens until then."""

@@ -9,8 +9,9 @@ the machine's has to wait for its turn (`pools.py`): `waits` says that there is 
     a successor   has the same socket; when its first worker is ready, the one before is told to leave
     leaving       until they have ended, or their time is over
 
-In a reload the router's processes change, too. A pool that gets rows changes before them, so that it has what
-the new ones ask it for, and one that only loses rows after them, since those of before ask it still.
+In a reload the router's processes change, too, and those of before ask for the rows of before. So a pool with
+other rows is another one with another socket, beside the one before until nobody asks that any more. If it
+cannot start, the one before stands in for it, and has its place in the end.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from __future__ import annotations
 from portico import log
 from portico.errors import EXIT_APPLICATION, EXIT_BIND, EXIT_FINE, EXIT_USAGE
 from portico.process.back_off import BackOff
-from portico.process.loop import NEVER_S
 from portico.process.pools.pool_process import PoolProcess
 from portico.process.pools.pool_socket import PoolSocket
 from portico.process.signals import how_it_ended, signal
@@ -40,8 +40,6 @@ _LONGEST_BACK_OFF_S = 60.0
 _LONGEST_S = 10.0
 WAITING, STARTING, SERVING, RELOADING = "waiting", "starting", "serving", "reloading"
 ASLEEP = "asleep"
-# Whose requests come to pools: of the router's processes before a reload, of these and new ones, of new ones.
-OF_BEFORE, OF_BOTH, OF_NEW = 0, 1, 2
 FAILING, LEAVING = "failing", "leaving"
 _UNCHANGED = "as it was: the last change could not be made; the error log says why"
 _REASONS = {
@@ -51,25 +49,15 @@ _REASONS = {
 }
 
 
-def _turn(before: dict[str, Any], wanted: dict[str, Any]) -> int:
-    """Return whose requests come to a pool when it changes: one in either of two records has these rows."""
-    if "rows" not in before:
-        return OF_BOTH  # that of another version
-    rows, wanted_rows = ({*map(tuple, record["rows"])} for record in (before, wanted))
-    if wanted_rows - rows:
-        return OF_BEFORE
-    return OF_NEW if rows - wanted_rows else OF_BOTH
-
-
 class Pool:
     """A pool; `record` is what it should be now (config/pools.py), `path` where its socket is.
 
     `is_wanted`: the configuration has it. `is_asked_for`: a request waits for its start. `why` is why it does
-    not serve, if it does not.
+    not serve, if it does not. `before` and `after` are the same pool with other rows, while both are there.
     """
 
     __slots__ = (
-        *("_back_off", "_begun_at_s", "_failed_digest", "_has_failed", "_is_changed", "_is_getting_rows"),
+        *("_back_off", "_begun_at_s", "_failed_digest", "_has_failed", "_is_changed"),
         *(
             "_is_watched",
             "_looked_at_s",
@@ -81,7 +69,7 @@ class Pool:
             "_socket",
             "_watch",
         ),
-        *("current", "is_asked_for", "is_wanted", "leaving", "record", "successor", "why"),
+        *("after", "before", "current", "is_asked_for", "is_wanted", "leaving", "record", "successor", "why"),
     )
 
     def __init__(
@@ -101,12 +89,12 @@ class Pool:
         self.current: PoolProcess | None = None
         self.successor: PoolProcess | None = None
         self.leaving: list[PoolProcess] = []
+        self.before: Pool | None = None
+        self.after: Pool | None = None
         self._path = path
         self._owner = owner
         self._loop = loop
         self._watch = watch
-        # Whether the change that it makes gives it rows.
-        self._is_getting_rows = False
         # Whether it is looked whether a request has come.
         self._is_watched = False
         self._must_upgrade = False
@@ -129,6 +117,11 @@ class Pool:
         return [*filter(None, (self.current, self.successor)), *self.leaving]
 
     @property
+    def serves(self) -> bool:
+        """Whether there is a process that has served."""
+        return self.current is not None and self.current.has_served
+
+    @property
     def state(self) -> str:
         """What it does, in a word."""
         process = self.current
@@ -140,7 +133,7 @@ class Pool:
             return FAILING
         if not process.has_served:
             return FAILING if self._has_failed else STARTING
-        if self.successor is not None or process.is_busy:
+        if self.successor is not None or self.after is not None or process.is_busy:
             return RELOADING
         return SERVING if process.wanted else ASLEEP
 
@@ -196,37 +189,68 @@ class Pool:
         is_under_way = is_starting or process.is_busy or self.successor is not None
         return self._begun_at_s + _LONGEST_S if is_under_way else None
 
-    def waits(self, now_s: float, *, requests: int) -> bool:
-        """Say whether there is something to `begin`, by whose `requests` come to it."""
+    def waits(self, now_s: float, *, is_confirmed: bool) -> bool:
+        """Say whether there is something to `begin`. What serves waits until the plan `is_confirmed`."""
         if not self.is_wanted:
             return False
         if self.current is None:
-            return now_s >= self._back_off.not_before_s and not self._is_left_asleep
+            is_left = self.has_given_up or self._is_left_asleep
+            return now_s >= self._back_off.not_before_s and not is_left
         if self._must_upgrade:
             return True
-        if self.successor is not None or self._is_as_wanted(self.current):
-            return False
-        return requests >= _turn(self.current.record, self.record)
+        return is_confirmed and self.successor is None and not self._is_as_wanted(self.current)
 
     @property
-    def gets_rows(self) -> bool:
-        """Whether there is a change to begin that gives it rows."""
-        process = self.current
-        if process is None or self._is_as_wanted(process):
-            return False
-        return _turn(process.record, self.record) == OF_BEFORE
+    def is_represented(self) -> bool:
+        """Whether it does not serve, and the one before does."""
+        return self.before is not None and not self.serves
 
-    def lacks_rows_until_s(self) -> float | None:
-        """Return until when the router's new processes wait for rows of theirs; None if it has them."""
-        if self.gets_rows:
-            return NEVER_S
-        return self.under_way_until_s() if self._is_getting_rows else None
+    @property
+    def is_to_follow(self) -> bool:
+        """Whether it will serve in the place of the one before as soon as it can."""
+        return self.is_represented and not self._has_failed and not self._is_left_asleep
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether the one before has to serve in its place."""
+        return self.is_represented and self.current is None and bool(self._failed_digest)
+
+    def follow(self, before: Pool) -> None:
+        """Be `before` with other rows."""
+        before.part()
+        self.before, before.after = before, self
+
+    def part(self) -> None:
+        """Be the only one of its name."""
+        if self.before is not None:
+            self.before.after = None
+        if self.after is not None:
+            self.after.before = None
+        self.before = self.after = None
+
+    def _give_up(self, process: PoolProcess, how: str) -> bool:
+        """Have the pool of before serve what this one cannot; say whether it does."""
+        before = self.before
+        if before is None or not before.serves or before._socket is None:
+            return False
+        if not before._socket.stand_at(self._path):
+            return False
+        self._failed_digest, self._has_failed, self.why = process.record["digest"], True, _UNCHANGED
+        log.error(f"{self}: the new process {how} before it served; the one before goes on")
+        self.close()
+        return True
+
+    def take_place(self, other: Pool) -> None:
+        """Be `other`, which has given up: with its record and at its path, as it was."""
+        self.record, self._path = other.record, other._path
+        self._failed_digest, self._is_changed, self.why = other._failed_digest, other._is_changed, other.why
 
     def begin(self, invocation: Invocation, now_s: float) -> None:
         """Start it, or change what serves."""
         self._begun_at_s = now_s
-        self._is_getting_rows = self.gets_rows
         if self.current is None:
+            if self.is_represented:
+                log.info(f"{self} has changed: another process takes its place")
             self.current = self._start(invocation, now_s)
         elif self._must_upgrade:
             self._must_upgrade = False
@@ -376,6 +400,8 @@ class Pool:
                 self._back_off.succeeded()
             level = log.info if exit_code == EXIT_FINE else log.error
             level(f"{self}: process {process.pid} {how}; {self._back_off.next_try(now_s)}")
+        elif self._give_up(process, how):
+            self.current = None
         else:
             self.current = None
             reason = _REASONS.get(exit_code)
@@ -423,8 +449,8 @@ class Pool:
         sockets = [] if self._socket is None else [self._socket.fd]
         return [*sockets, *(process.fd for process in self.processes)]
 
-    def take_over(self, record: dict[str, Any]) -> None:
-        """Go on with what `hand_over` has told of."""
+    def take_over(self, record: dict[str, Any], *, is_to_stay: bool) -> None:
+        """Go on with what `hand_over` has told of; one that `is_to_stay` is upgraded, too."""
         self.is_wanted, self.why = record["is_wanted"], record["why"]
         self._has_failed, self._serial = record["has_failed"], record["serial"]
         if socket := record["socket"]:
@@ -434,6 +460,6 @@ class Pool:
         if successor := record["successor"]:
             self.successor = PoolProcess.take_over(successor)
         self.leaving = [PoolProcess.take_over(each) for each in record["leaving"]]
-        self._must_upgrade = self.current is not None
+        self._must_upgrade = is_to_stay and self.current is not None
         for process in self.processes:
             self._watch(process)

@@ -2,7 +2,7 @@
 
 It listens before the pool is there, so that requests wait for its start instead of failing, and through its
 restarts. Only where a pool could not start it is hidden until that has succeeded: whoever connects is refused
-at once then.
+at once then, or has the pool that serves in its place.
 """
 
 from __future__ import annotations
@@ -64,6 +64,18 @@ class PoolSocket:
         if self._hidden:
             os.rename(self._hidden, self.path)
             self._hidden = ""
+
+    def stand_at(self, path: str) -> bool:
+        """Be at `path`, too, instead of what is there; say whether it is. One that is hidden stays so."""
+        if self._hidden:
+            return False
+        try:
+            _remove(f"{path}.new")
+            os.link(self.path, f"{path}.new")
+            os.rename(f"{path}.new", path)
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Listen no longer. What waits in the queue is reset, unless a pool's processes still have it."""

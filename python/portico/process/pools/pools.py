@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 
+from portico import log
 from portico.process.cpus import allowed_cpus
 from portico.process.life import KILLING, QUITTING
-from portico.process.loop import Duty
+from portico.process.loop import NEVER_S, Duty
 from portico.process.pools.directory import make_directory, remove_directory
 from portico.process.pools.folder_watch import FolderWatch
-from portico.process.pools.pool import OF_BEFORE, OF_BOTH, OF_NEW, Pool
+from portico.process.pools.pool import Pool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ _FEWEST_AT_ONCE = 2
 
 
 class Pools(Duty):
-    """All pools, by name; those that the configuration has no longer, until their processes have ended.
+    """All pools, by their sockets; those that the configuration has no longer, until they have ended.
 
-    `keep_router_waiting`: its new processes would ask pools for what these do not serve yet.
+    `keep_router_waiting`: its new processes would ask pools that are to follow others, and do not serve yet.
     """
 
     __slots__ = (
@@ -90,6 +91,11 @@ class Pools(Duty):
         return [*self._pools.values(), *self._leaving]
 
     @property
+    def shown(self) -> list[Pool]:
+        """Those that serve, or should: not who has another one serve in its place."""
+        return [pool for pool in self.all if not pool.is_represented]
+
+    @property
     def metrics(self) -> PoolMetrics:
         """What they count."""
         if self._metrics is None:
@@ -112,44 +118,61 @@ class Pools(Duty):
     @property
     def failures(self) -> list[str]:
         """The names of those that the latest configuration has changed, or brought, in vain."""
-        return [name for name, pool in self._pools.items() if pool.has_come_to_nothing]
+        return [pool.record["name"] for pool in self._pools.values() if pool.has_come_to_nothing]
 
     def look(self, now_s: float) -> None:
         if self._life.is_stopping:
             self._end(now_s)
             return
         self._watch.look(now_s)
-        requests = self._requests()
         wanted = self._wanted()
         self._have(wanted)
-        if requests == OF_NEW:
-            # Nobody passes requests on to them any more.
-            for name in [name for name in self._pools if name not in wanted]:
-                pool = self._pools.pop(name)
-                self._leaving.append(pool)
-                pool.drop(now_s=now_s)
+        if self._is_router_new:
+            # Nobody passes requests on to them any more, unless those that follow them come to nothing.
+            for file, pool in [each for each in self._pools.items() if each[0] not in wanted]:
+                if pool.after is None or not pool.after.is_to_follow:
+                    self._let_go(file, now_s)
         for pool in self.all:
             pool.look(now_s)
-        self._begin_some(now_s, requests)
-        self._let_router_wait(now_s, requests)
+        self._begin_some(now_s)
+        self._let_router_wait(now_s)
         self._forget_ended()
 
     def _have(self, wanted: dict[str, dict[str, Any]]) -> None:
         """Let each of the `wanted` have its record, in their order."""
         pools = self._pools
-        for name, record in wanted.items():
-            if name in pools:
-                pools[name].record = record
+        is_any_new = bool(wanted.keys() - pools.keys())
+        serving = {pool.record["name"]: pool for pool in pools.values() if is_any_new and pool.serves}
+        for file, record in wanted.items():
+            if file in pools:
+                pools[file].record = record
             else:
-                pools[name] = self._new(record)
+                pools[file] = self._new(record)
+                if before := serving.get(record["name"]):
+                    pools[file].follow(before)
         if list(pools) != list(wanted):
-            last = [name for name in pools if name not in wanted]
-            self._pools = {name: pools[name] for name in (*wanted, *last)}
+            last = [file for file in pools if file not in wanted]
+            self._pools = {file: pools[file] for file in (*wanted, *last)}
 
-    def _begin_some(self, now_s: float, requests: int) -> None:
+    def _let_go(self, file: str, now_s: float) -> None:
+        """Have the pool at `file` no longer, unless the one that was to follow it has given up."""
+        pool = self._pools.pop(file)
+        after = pool.after
+        if after is not None and after.has_given_up:
+            pool.take_place(after)
+            self._pools[pool.record["file"]] = pool
+        else:
+            if after is not None and after.serves:
+                log.info(f"{pool}: the new process serves, the one before leaves")
+            self._leaving.append(pool)
+            pool.drop(now_s=now_s)
+        pool.part()
+
+    def _begin_some(self, now_s: float) -> None:
         """Let as many begin as may at a time."""
         self._next_s = None
-        waiting = [pool for pool in self._pools.values() if pool.waits(now_s, requests=requests)]
+        is_confirmed = self._is_confirmed
+        waiting = [pool for pool in self._pools.values() if pool.waits(now_s, is_confirmed=is_confirmed)]
         if not waiting:
             return
         under_way = [
@@ -157,7 +180,7 @@ class Pools(Duty):
         ]
         under_way = sorted(until_s for until_s in under_way if until_s > now_s)
         # Those that somebody waits for first, a request or the router, else in their order.
-        waiting.sort(key=lambda pool: not (pool.is_asked_for or pool.gets_rows))
+        waiting.sort(key=lambda pool: not (pool.is_asked_for or pool.is_to_follow))
         free = max(0, self._most_at_once - len(under_way))
         for pool in waiting[:free]:
             pool.begin(self._generations.current.invocation, now_s)
@@ -165,13 +188,20 @@ class Pools(Duty):
             # If it is none of these, one that has just begun tells when it is done.
             self._next_s = under_way[0] if under_way else now_s + 1.0
 
-    def _let_router_wait(self, now_s: float, requests: int) -> None:
-        """Have the router's new processes start when all that they ask for is served, or will not be soon."""
+    def _let_router_wait(self, now_s: float) -> None:
+        """Have the router's new processes start when all that they ask for is served, or will not be soon.
+
+        Then their requests wait: at a socket where nobody serves yet.
+        """
         self.keep_router_waiting = False
-        if requests != OF_BEFORE or not self._worker_set.has_ready_before(self._generations.number):
+        if self._is_confirmed or not self._worker_set.has_ready_before(self._generations.number):
             return
-        lacking = [pool.lacks_rows_until_s() for pool in self._pools.values()]
-        until_s = max((each for each in lacking if each is not None), default=now_s)
+        to_follow = [pool for pool in self._pools.values() if pool.is_to_follow]
+        # One that has not begun does so in its turn.
+        untils_s = [
+            NEVER_S if pool.current is None else pool.under_way_until_s() or now_s for pool in to_follow
+        ]
+        until_s = max(untils_s, default=now_s)
         if until_s > now_s:
             self.keep_router_waiting = True
             self._next_s = min(until_s, self._next_s or until_s)
@@ -234,7 +264,7 @@ class Pools(Duty):
 
     def report(self) -> list[dict[str, Any]]:
         """Return what `portico ctl status` tells of each."""
-        return [pool.report() for pool in self.all]
+        return [pool.report() for pool in self.shown]
 
     def hand_over(self) -> dict[str, Any]:
         """Return what the supervisor after an upgrade needs to know."""
@@ -250,34 +280,32 @@ class Pools(Duty):
         return [fd for pool in self.all for fd in pool.fds]
 
     def take_over(self, records: list[dict[str, Any]], metrics: list[Any]) -> None:
-        """Go on with the pools of the supervisor before an upgrade, which upgrade too, in turn."""
+        """Go on with the pools of the supervisor before an upgrade. Those that stay upgrade too, in turn."""
         if metrics:
             self.metrics.take_over(metrics)
+        staying = _records_of(self._generations.current)
         for record in records:
             pool = self._new(record["record"])
-            pool.take_over(record)
+            pool.take_over(record, is_to_stay=record["record"]["file"] in staying)
             if pool.is_wanted:
-                self._pools[record["record"]["name"]] = pool
+                self._pools[record["record"]["file"]] = pool
             else:
                 self._leaving.append(pool)
 
     def _wanted(self) -> dict[str, dict[str, Any]]:
         """Return the pools of the current plan, and while no worker has confirmed it those of before."""
-        plans = (self._generations.confirmed, self._generations.current)
-        return {
-            record["name"]: record
-            for plan in plans
-            if plan.settings.pools is not None
-            for record in plan.settings.pools["pools"]
-        }
+        return {**_records_of(self._generations.confirmed), **_records_of(self._generations.current)}
 
-    def _requests(self) -> int:
-        """Return whose requests come to pools."""
-        generations = self._generations
-        if generations.current is not generations.confirmed:
-            return OF_BEFORE
-        is_new = (worker.generation == generations.number for worker in self._worker_set.workers.values())
-        return OF_NEW if all(is_new) else OF_BOTH
+    @property
+    def _is_confirmed(self) -> bool:
+        """Whether a process of the router serves by the current plan."""
+        return self._generations.current is self._generations.confirmed
+
+    @property
+    def _is_router_new(self) -> bool:
+        """Whether all of them do."""
+        number, workers = self._generations.number, self._worker_set.workers.values()
+        return self._is_confirmed and all(worker.generation == number for worker in workers)
 
     def _new(self, record: dict[str, Any]) -> Pool:
         identity = self._generations.current.identity
@@ -308,3 +336,9 @@ class Pools(Duty):
         for pool in [pool for pool in self._leaving if not pool.processes]:
             pool.close()
             self._leaving.remove(pool)
+
+
+def _records_of(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Return the records of the pools of `plan`, by their files."""
+    pools = plan.settings.pools
+    return {} if pools is None else {record["file"]: record for record in pools["pools"]}

@@ -16,8 +16,14 @@ import dns.resolver
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TypeAlias
 
     from dns.name import Name
+
+    Found: TypeAlias = dict[tuple[str, int], tuple[int, int]]
+    """Addresses and ports, each with its priority and weight."""
+    Known: TypeAlias = dict[str, set[str]]
+    """Targets, each with its addresses."""
 
 _SERVICES = ("srv+http", "srv+https")
 _PORTS = {"http": 80, "https": 443}
@@ -32,33 +38,41 @@ LookUpError = dns.exception.DNSException
 
 
 class NameAddresses:
-    """What a name has: `addresses` as the engine reads them, and for how long; None if nobody said."""
+    """What a name has: `addresses` as the engine reads them, and for how long; None if nobody said.
 
-    __slots__ = ("addresses", "valid_s")
+    `is_whole`: all that it stands for have some. `lacking` is why nobody could say what some of them have, of
+    which there is what they had before.
+    """
 
-    def __init__(self, found: set[tuple[str, int, int, int]], valid_s: float | None) -> None:
-        """Each of `found` is an address, a port, a weight and a priority."""
+    __slots__ = ("addresses", "is_whole", "lacking", "valid_s")
+
+    def __init__(
+        self, found: Found, valid_s: float | None, *, is_whole: bool = True, lacking: str = ""
+    ) -> None:
         self.addresses = ",".join(
             f"{f'[{address}]' if ':' in address else address}:{port} {weight} {priority}"
-            for address, port, weight, priority in sorted(found)
+            for (address, port), (priority, weight) in sorted(found.items())
         )
         self.valid_s = valid_s
+        self.is_whole = is_whole
+        self.lacking = lacking
 
 
-def look_up(place: str, resolver: str) -> NameAddresses:
+def look_up(place: str, resolver: str, known: Known) -> NameAddresses:
     """Look up `place` (`https://NAME:PORT`, `srv+http://NAME`) by `resolver`: `dns` or `dns://ADDRESS:PORT`.
 
-    Raises LookUpError, ValueError or OSError, with a sentence; what a server sends may raise others.
+    `known` is what the targets of its SRV records had before, which this changes. Raises LookUpError,
+    ValueError or OSError, with a sentence; what a server sends may raise others.
     """
     parts = urlsplit(place)
     name, asked = parts.hostname or "", _resolver(resolver)
     if parts.scheme in _SERVICES:
-        return _of_service(name, asked)
+        return _of_service(name, asked, known)
     port = parts.port or _PORTS[parts.scheme]
     addresses, valid_s = _in_hosts(name), None
     if not addresses:
         addresses, valid_s = _addresses(name, asked, search=True)
-    return NameAddresses({(address, port, _USUAL_WEIGHT, 0) for address in addresses}, valid_s)
+    return NameAddresses({(address, port): (0, _USUAL_WEIGHT) for address in addresses}, valid_s)
 
 
 def _resolver(text: str) -> dns.resolver.Resolver:
@@ -72,28 +86,42 @@ def _resolver(text: str) -> dns.resolver.Resolver:
     return resolver
 
 
-def _of_service(name: str, asked: dns.resolver.Resolver) -> NameAddresses:
+def _of_service(name: str, asked: dns.resolver.Resolver, known: Known) -> NameAddresses:
     """RFC 2782: a port, a weight and a priority for each target, whose addresses may have come along."""
     reply = asked.resolve(name, "SRV", search=True)
     valid_s = float(reply.chaining_result.minimum_ttl)
-    found: set[tuple[str, int, int, int]] = set()
-    failure: Exception | None = None
+    found: Found = {}
+    targets: Known = {}
+    failure = lacking = ""
     for record in reply:
-        if len(record.target.labels) == 1:
+        if len(record.target.labels) == 1 or not record.port:
             # "A Target of "." means that the service is decidedly not available at this domain."
             continue
+        target = record.target.to_text(omit_final_dot=True)
         try:
             addresses, valid_here_s = _along(reply, record.target) or _addresses(record.target, asked)
+            valid_s = min(valid_s, valid_here_s)
         except LookUpError as error:
-            # The others are there all the same.
-            failure = error
-            continue
-        valid_s = min(valid_s, valid_here_s)
-        # The weights of those of one priority are compared; 0 is the least, and not nothing.
-        found |= {(each, record.port, max(record.weight, 1), record.priority) for each in addresses}
+            # The others are there all the same; and so is this one, unless somebody has said that it is not.
+            failure, addresses = f"{target}: {error}", set()
+            if isinstance(error, (dns.resolver.NoNameservers, dns.exception.Timeout)):
+                lacking, addresses = failure, known.get(target, set())
+        targets[target] = addresses
+        for each in addresses:
+            # The weights of those of one priority are compared; 0 is the least, and not nothing.
+            _add(found, (each, record.port), record.priority, max(record.weight, 1))
     if not found:
-        raise failure or ValueError(f"the SRV records of {name} name no server")
-    return NameAddresses(found, valid_s)
+        raise ValueError(failure or f"the SRV records of {name} name no server")
+    known.clear()
+    known.update(targets)
+    return NameAddresses(found, valid_s, is_whole=not failure, lacking=lacking)
+
+
+def _add(found: Found, place: tuple[str, int], priority: int, weight: int) -> None:
+    """Add one more; of those that are the same server the first priority counts, with all of its weights."""
+    its_priority, its_weight = found.get(place, (priority, 0))
+    if priority <= its_priority:
+        found[place] = (priority, weight + (its_weight if priority == its_priority else 0))
 
 
 def _along(reply: dns.resolver.Answer, target: object) -> tuple[set[str], float] | None:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from portico.process.worker_handle import WorkerHandle
     from portico.process.worker_set import WorkerSet
 
+# A name may have thousands of addresses, all of which may change.
+_MOST_SHOWN = 20
+
 
 class UpstreamMembers(Duty):
     """What was changed, what names have, and the workers that are told.
@@ -160,26 +163,31 @@ class UpstreamMembers(Duty):
         """Say whether names of `row` are looked up by the DNS."""
         return row in self._asking()
 
-    def _have_found(self, key: tuple[str, str], addresses: str) -> None:
-        place = key[0]
-        self._failing.discard(key)
+    def _have_found(self, key: tuple[str, str], addresses: str, lacking: str) -> None:
         before = self._found.get(key, "")
-        if addresses == before:
-            return
-        self._found[key] = addresses
-        log.info(f"upstream {place}: {_change(before, addresses)}")
-        self._tell_found(key)
+        if addresses != before:
+            self._found[key] = addresses
+            log.info(f"upstream {key[0]}: {_change(before, addresses)}")
+            self._tell_found(key)
+        if lacking:
+            self._say_why(key, lacking)
+        else:
+            self._failing.discard(key)
 
     def _have_failed(self, key: tuple[str, str], why: str) -> None:
-        addresses = self._found.setdefault(key, "")
+        self._say_why(key, why)
+        if not self._found.setdefault(key, ""):
+            # New workers wait for it no longer.
+            self._tell_found(key)
+
+    def _say_why(self, key: tuple[str, str], why: str) -> None:
+        """Say once why a name cannot be looked up, or not all of it."""
+        addresses = self._found.get(key, "")
         if key not in self._failing:
             self._failing.add(key)
             count = addresses.count(",") + 1
             there = f"going on with the addresses of before: {count}" if addresses else "it has no members"
             log.warning(f"upstream {key[0]}: cannot look up the name: {why}; {there}")
-        if not addresses:
-            # New workers wait for it no longer.
-            self._tell_found(key)
 
     def _tell_found(self, key: tuple[str, str]) -> None:
         rows = [row for row, place, resolver, _ in self._names() if (place, resolver) == key]
@@ -226,4 +234,6 @@ def _change(before: str, after: str) -> str:
     old, new = ({part.partition(" ")[0] for part in text.split(",") if part} for text in (before, after))
     parts = [f"+ {each}" for each in sorted(new - old)] + [f"- {each}" for each in sorted(old - new)]
     count = f"{len(new)} address{'es' if len(new) != 1 else ''}"
+    if len(parts) > _MOST_SHOWN:
+        parts[_MOST_SHOWN:] = [f"and {len(parts) - _MOST_SHOWN} other changes"]
     return f"the name has {count} now: {', '.join(parts) or 'other weights'}"

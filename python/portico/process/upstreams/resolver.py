@@ -37,7 +37,8 @@ _READ_BYTES = 65536
 class Resolver:
     """The process, if there is one. `leave` lets a forked process have nothing of the supervisor.
 
-    `found` and `failed` are called with place and resolver, and addresses or why there are none.
+    `found` is called with place and resolver, addresses, and why some are lacking if they are; `failed` with
+    why there are none.
     """
 
     __slots__ = (
@@ -51,7 +52,7 @@ class Resolver:
         generations: Generations,
         *,
         leave: Callable[[], None],
-        found: Callable[[tuple[str, str], str], None],
+        found: Callable[[tuple[str, str], str, str], None],
         failed: Callable[[tuple[str, str], str], None],
     ) -> None:
         self._loop = loop
@@ -130,9 +131,9 @@ class Resolver:
             self.close()  # it is reaped in a moment
             return
         for message in self._decoder.feed(data):
-            place, resolver, text = message.text.split("\0")[:3]
+            place, resolver, text, lacking = message.text.split("\0")[:4]
             if message.kind is Members:
-                self._found((place, resolver), text)
+                self._found((place, resolver), text, lacking)
             elif message.kind is Failed:
                 self._failed((place, resolver), text)
 

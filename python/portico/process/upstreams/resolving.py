@@ -1,6 +1,7 @@
 """The process that looks up names, as itself: each again when what the DNS has said is no longer valid.
 
-    to the supervisor   M Members  text: place, resolver and addresses, each ended by a NUL (`orders.rs`)
+    to the supervisor   M Members  text: place, resolver, addresses (`orders.rs`), and why some are lacking or
+                                   nothing, each ended by a NUL
                         F Failed   text: place, resolver and why, likewise
 
 It is forked, since what it imports would be in every worker's memory, and a DNS server that does not respond
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # However short what is said is valid: Consul says 0 s.
 _LEAST_S = 1.0
+# However long: a TTL that was a mistake is none for ever (RFC 8767 4).
+_MOST_S = 604_800.0
 # After the first failure; after each further one twice as long, up to `resolve`.
 _FIRST_RETRY_S = 1.0
 _MOST_THREADS = 8
@@ -33,29 +36,39 @@ _MOST_THREADS = 8
 class Name:
     """One name: how it is looked up, and what has come of it. `resolve_s` is the longest until a retry."""
 
-    __slots__ = ("failures", "place", "resolve_s", "resolver", "said")
+    __slots__ = ("failures", "known", "place", "resolve_s", "resolver", "said")
 
     def __init__(self, place: str, resolver: str, resolve_s: float) -> None:
         self.place = place
         self.resolver = resolver
         self.resolve_s = resolve_s
         self.failures = 0
+        # Of targets of its SRV records.
+        self.known: dict[str, set[str]] = {}
         # The message that the supervisor has had last.
         self.said = b""
 
     def look_up(self) -> tuple[bytes, float]:
         """Return the message about it, and in how many seconds to look again."""
         try:
-            found = look_up(self.place, self.resolver)
+            found = look_up(self.place, self.resolver, self.known)
         except Exception as error:
             # Whatever a server sends, the next look-up is made.
-            self.failures += 1
-            wait_s = min(self.resolve_s, _FIRST_RETRY_S * 2 ** min(self.failures - 1, 20))
             why = " ".join(str(error).split()) or type(error).__name__
-            return encode(Failed(f"{self.place}\0{self.resolver}\0{why}\0")), wait_s
+            return encode(Failed(f"{self.place}\0{self.resolver}\0{why}\0")), self._retry_s()
+        lacking = " ".join(found.lacking.split())
+        said = encode(Members(f"{self.place}\0{self.resolver}\0{found.addresses}\0{lacking}\0"))
+        valid_s = self.resolve_s if found.valid_s is None else max(found.valid_s, _LEAST_S)
+        if not found.is_whole:
+            return said, min(valid_s, self._retry_s())
         self.failures = 0
-        wait_s = self.resolve_s if found.valid_s is None else max(found.valid_s, _LEAST_S)
-        return encode(Members(f"{self.place}\0{self.resolver}\0{found.addresses}\0")), wait_s
+        return said, min(valid_s, _MOST_S)
+
+    def _retry_s(self) -> float:
+        """Return in how many seconds to look again, after one more failure."""
+        self.failures += 1
+        wait_s: float = _FIRST_RETRY_S * 2 ** min(self.failures - 1, 20)
+        return min(self.resolve_s, wait_s)
 
 
 class Names:

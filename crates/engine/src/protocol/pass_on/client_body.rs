@@ -41,7 +41,7 @@ impl<'a> ClientBody<'a> {
         reader: BodyReader,
         shared: &'a Shared,
     ) -> ClientBody<'a> {
-        shared.is_complete.store(reader.is_complete(), Relaxed);
+        note(connection, &reader, shared);
         ClientBody {
             connection,
             expects_continue: request.head.expect_continue && reader.is_untouched(),
@@ -57,9 +57,13 @@ impl<'a> ClientBody<'a> {
 
     /// Whether all of it has come, also what nobody has asked for.
     pub fn is_all_there(&mut self) -> bool {
-        let reader = self.reader.as_mut();
-        let is_at_hand = || reader.is_some_and(|reader| matches!(reader.at_hand(self.connection), Ok(Some(_))));
-        self.shared.is_complete.load(Relaxed) || is_at_hand()
+        if let Some(reader) = &mut self.reader
+            && !reader.is_complete()
+            && matches!(reader.at_hand(self.connection), Ok(Some(_)))
+        {
+            note(self.connection, reader, self.shared);
+        }
+        self.shared.is_complete.load(Relaxed)
     }
 
     /// Has a client that waits for it send its body (RFC 9110 10.1.1), unless it has its response already.
@@ -70,6 +74,12 @@ impl<'a> ClientBody<'a> {
         }
         Ok(())
     }
+}
+
+/// Notes whether all of the body has come, and with it what the client has sent after it.
+fn note(connection: &Connection, reader: &BodyReader, shared: &Shared) {
+    shared.is_complete.store(reader.is_complete(), Relaxed);
+    connection.exchange.note_more(reader.is_complete() && reader.has_leftover());
 }
 
 impl RequestSource for ClientBody<'_> {
@@ -83,7 +93,7 @@ impl RequestSource for ClientBody<'_> {
         }
         let Some(reader) = &mut self.reader else { return Ok(None) };
         let read = reader.next(self.connection).await;
-        self.shared.is_complete.store(reader.is_complete(), Relaxed);
+        note(self.connection, reader, self.shared);
         let block = read.map_err(|error| {
             self.error = Some(error);
             SourceGone

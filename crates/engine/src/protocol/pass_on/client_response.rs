@@ -20,6 +20,9 @@ use std::sync::atomic::Ordering::Relaxed;
 /// So much of a response is coalesced before it leaves.
 const COALESCED_BYTES: usize = 32 * 1024;
 
+/// The status whose response MUST say by which protocol the request would be accepted (RFC 9110 15.5.22).
+const UPGRADE_REQUIRED: u16 = 426;
+
 /// The response, on its way to the client.
 pub struct ClientResponse<'a> {
     connection: &'a Arc<Connection>,
@@ -74,8 +77,11 @@ impl<'a> ClientResponse<'a> {
     }
 
     fn encode(&mut self, head: &portico_wire::ResponseHead, bytes: &[u8]) {
-        let encoded = end_to_end(head, bytes);
-        self.keep_alive &= self.connection.resources.keeps_connections() && self.shared.is_complete.load(Relaxed);
+        let mut encoded = end_to_end(head, bytes);
+        if head.status == UPGRADE_REQUIRED && self.speaks_http11() {
+            write_upgrade(&mut encoded.fields, head, bytes);
+        }
+        self.keep_alive &= self.connection.is_kept() && self.shared.is_complete.load(Relaxed);
         let plan = self.framing.plan(&ResponseProperties {
             version: self.version,
             is_head: self.is_head,
@@ -103,17 +109,31 @@ impl<'a> ClientResponse<'a> {
         let encoded = end_to_end(head, bytes);
         write_status_line(&mut self.out, &encoded.status_line);
         self.out.extend_from_slice(&encoded.fields);
-        write_header(&mut self.out, b"Connection", b"upgrade");
-        write_header(&mut self.out, b"Upgrade", head.header(bytes, "upgrade").unwrap_or_default());
+        write_upgrade(&mut self.out, head, bytes);
         self.out.extend_from_slice(CRLF);
         self.keep_alive = false;
+    }
+
+    /// Whether the client knows interim responses and upgrades (RFC 9110 15.2 and 7.8).
+    fn speaks_http11(&self) -> bool {
+        self.version != Version::Http10 && self.framing == ResponseFraming::Http
+    }
+}
+
+/// The protocols that the server names, for this connection: it speaks them through a tunnel. Not in other responses,
+/// where they are only offered: the server and the client need not mean the same by them (`Upgrade: h2c`).
+fn write_upgrade(out: &mut Vec<u8>, head: &portico_wire::ResponseHead, bytes: &[u8]) {
+    let protocols = head.headers(bytes, "upgrade").collect::<Vec<_>>().join(&b", "[..]);
+    if !protocols.is_empty() {
+        write_header(out, b"Connection", b"upgrade");
+        write_header(out, b"Upgrade", &protocols);
     }
 }
 
 impl ResponseSink for ClientResponse<'_> {
     async fn interim(&mut self, head: &portico_wire::ResponseHead, bytes: &[u8]) -> io::Result<()> {
-        // RFC 9110 15.2: not to HTTP/1.0. Whether a 100 is due is decided where the body is read.
-        if head.status == 100 || self.version == Version::Http10 || self.framing != ResponseFraming::Http {
+        // Whether a 100 is due is decided where the body is read.
+        if head.status == 100 || !self.speaks_http11() {
             return Ok(());
         }
         let _is_responding = self.shared.is_responding.lock().await;
