@@ -34,6 +34,15 @@ FOR_ALL = (
 """For signals, control verbs and the end, and for workers that take the place of others; with all that these
 import which a supervisor has not."""
 
+_LOOPS = "portico.event_loops"
+_FOR_LOOPS = {
+    "threads": (),
+    "gevent": ("greenlets", "gevent", "stacks"),
+    "asyncio": ("greenlets", "asyncio", "stacks"),
+    "tornado": ("greenlets", "asyncio", "tornado", "tornado_application", "stacks"),
+}
+"""For workers whose calls have an event loop, of that package, by the way."""
+
 _TO_TELL = (
     *("portico.process.figures", "portico.process.durations", "portico.process.pools.metric_lines"),
     *("portico.admin.of_application", "portico.process.admin.overview"),
@@ -47,7 +56,9 @@ def settle(plan: Plan) -> None:
     """Have what may be needed, by the plan of this start; know where packages are, whatever links do."""
     kept = KeptCode()
     sys.meta_path.insert(0, kept)
-    for names, have in ((FOR_ALL, kept.keep), (_by_settings(plan), __import__)):
+    for_loops = [f"{_LOOPS}.{name}" for name in _FOR_LOOPS[plan.settings.worker]]
+    # By settings first: what is kept is in packages that are imported.
+    for names, have in ((_by_settings(plan), __import__), ([*FOR_ALL, *for_loops], kept.keep)):
         for name in names:
             try:  # noqa: SIM105 - contextlib costs the supervisor 0.4 MB
                 have(name)
@@ -69,6 +80,7 @@ def _by_settings(plan: Plan) -> list[str]:
         "portico.process.control.upstreams": settings.routes,
         "portico.process.upstreams.members": settings.routes,
         "portico.process.template": settings.preload,
+        _LOOPS: _FOR_LOOPS[settings.worker],
         "portico.process.warmup": settings.warmup,
         "portico.process.wrapping": settings.middleware,
         "portico.process.privileges": are_privileges_given_up(settings, plan.identity),
