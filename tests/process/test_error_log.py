@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from support.unread_pipe import UnreadPipe
 from support.waiting import wait_until
+from support.ways import cannot_be_ended
 
 from .conftest import Portico, Start
 
@@ -123,6 +124,7 @@ def test_requests_do_not_wait_for_who_reads_the_error_log(start: Start, pipe: Pi
     portico.stop()
 
 
+@cannot_be_ended
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
 def test_a_stop_does_not_wait_for_who_reads_the_error_log(
     start: Start, pipe: Pipe, number: signal.Signals

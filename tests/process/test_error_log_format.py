@@ -142,7 +142,8 @@ def test_texts_of_a_record_are_bounded_and_say_so(server: Portico) -> None:
     assert record["url.path"] == LONG_PATH[:NAME_BYTES] + "..."
     assert record["http.route"] == record["http.request.id"] == "r" * NAME_BYTES + "..."
     assert record["message"] == f"the application shop:application at GET {record['url.path']} failed"
-    for name, start in (("error.message", "mmm"), ("error.stack_trace", "Traceback (most recent call last):\n")):
+    starts = {"error.message": "mmm", "error.stack_trace": "Traceback (most recent call last):\n"}
+    for name, start in starts.items():
         text = record[name]
         assert text.startswith(start)
         assert text.endswith("mmmend")

@@ -17,6 +17,7 @@ from support.gateway import uwsgi, variables
 from support.pages import DOCS, blocks_of
 from support.server import free_port
 from support.waiting import wait_until
+from support.ways import of_the_default
 
 from .conftest import Portico, Start
 
@@ -277,6 +278,7 @@ MISTAKES: dict[str, tuple[str, Callable[[Paged], object], str]] = {
 }
 
 
+@of_the_default
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_page_that_cannot_be_sent_is_a_mistake_at_the_start(paged: Paged, name: str) -> None:
     text, prepare, sentence = MISTAKES[name]

@@ -208,5 +208,6 @@ def test_a_preload_names_tasks_that_no_worker_has(start: Start, way: str) -> Non
     portico = begin(start, way, "--preload", "-w", "2", source=TASKS)
     assert portico.get("/") == "False"
     portico.stop()
-    assert portico.log().count("[warning]") == 1
-    assert "[warning] preload: 3 tasks of the event loop run in no worker: begin them in a call" in portico.log()
+    log = portico.log()
+    assert log.count("[warning]") == 1
+    assert "[warning] preload: 3 tasks of the event loop run in no worker: begin them in a call" in log
