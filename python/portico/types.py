@@ -40,7 +40,7 @@ class EventLoop(Protocol):
         """Change what the application will import; in a worker, before anything of it is imported."""
 
     def leave_behind(self) -> list[str]:
-        """Give back what workers cannot have that are forked from here; name what none has of the application."""
+        """Give back what no forked worker can have; name what that takes from the application."""
 
     def begin_anew(self) -> None:
         """In a worker that was forked: have again what was left behind."""

@@ -258,6 +258,20 @@ def test_a_dict_config_of_the_application_does_not_silence_portico(
     assert "failed" not in (tmp_path / "own").read_text()
 
 
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["forked", "preloaded"])
+def test_with_gevent_the_thread_is_no_greenlet(
+    start: Start, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    pytest.importorskip("gevent")
+    write(tmp_path, TOML)
+    portico = start(SHOP, "-w", "1", "--worker", "gevent", *options)
+    wait_for(tmp_path, "ready in ")
+    fail_once(portico)
+    assert wait_for(tmp_path, "failed")["exception"][0] == "KeyError"
+    portico.stop()
+    assert portico.log() == ""
+
+
 SENTRY_LIKE = """
 import logging
 before = logging.Logger.callHandlers

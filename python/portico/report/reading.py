@@ -128,7 +128,7 @@ def _uncompressed(stream: BinaryIO) -> BinaryIO:
 
 
 class _Uncompressed(io.RawIOBase):
-    """What is in a compressed file, as far as it goes: `GzipFile` itself keeps to itself what it has read last."""
+    """What is in a compressed file, as far as it goes: `GzipFile` itself loses what it has read last."""
 
     def __init__(self, file: gzip.GzipFile) -> None:
         self._file = file
