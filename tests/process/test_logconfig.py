@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.processes import children
 from support.waiting import wait_until
+from support.ways import of_the_default, without_loop
 
 from .conftest import Portico, Start
 
@@ -187,6 +188,7 @@ def test_the_log_process_is_replaced_and_its_death_is_said(served: Portico, tmp_
     served.stop()
 
 
+@of_the_default
 def test_without_it_nobody_imports_logging(start: Start) -> None:
     portico = start(MODULES, "-w", "1")
     portico.wait_ready()
@@ -305,6 +307,7 @@ def test_handlers_that_the_application_gives_to_portico_are_added(start: Start, 
     assert "failed\nTraceback" in (tmp_path / "own").read_text()
 
 
+@without_loop
 def test_a_template_and_its_workers_have_it_each(start: Start, tmp_path: Path) -> None:
     write(tmp_path, TOML)
     portico = start(SHOP, "-w", "2", "--preload", "--refork-after", "3")

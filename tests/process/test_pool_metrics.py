@@ -19,6 +19,7 @@ from support.processes import is_alive
 from support.server import free_port
 from support.statsd import StatsdReceiver
 from support.waiting import wait_until
+from support.ways import of_the_default
 
 from .test_admin import OPENMETRICS, ask
 from .test_pools import Several
@@ -170,6 +171,7 @@ def test_each_pool_has_its_own_and_each_request_is_counted_once(counted: Counted
     assert set(counted.samples(OPENMETRICS)) >= set(found) - {("portico_build_info",)}
 
 
+@of_the_default
 def test_what_is_in_flight_and_waits_shows_in_its_pool(counted: Counted) -> None:
     counted.begin()
     with counted.ask("/shop/wait"), counted.ask("/shop/wait"), counted.ask("/shop/wait"):
