@@ -302,7 +302,6 @@ def test_counts_are_what_a_client_has_sent_whatever_becomes_of_workers(start: St
     portico.stop()
 
 
-@cannot_be_ended
 @without_loop
 def test_counts_are_exact_when_a_worker_becomes_the_template(start: Start, admin: int) -> None:
     portico = begin(start, admin, "-w", "2", "--preload", "--refork-after", "20")
@@ -315,6 +314,7 @@ def test_counts_are_exact_when_a_worker_becomes_the_template(start: Start, admin
     portico.stop()
 
 
+@cannot_be_ended
 def test_each_replaced_worker_is_counted_once_by_its_reason(start: Start, admin: int) -> None:
     portico = begin(
         start,

@@ -124,7 +124,6 @@ def test_requests_do_not_wait_for_who_reads_the_error_log(start: Start, pipe: Pi
     portico.stop()
 
 
-@cannot_be_ended
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
 def test_a_stop_does_not_wait_for_who_reads_the_error_log(
     start: Start, pipe: Pipe, number: signal.Signals
@@ -136,6 +135,7 @@ def test_a_stop_does_not_wait_for_who_reads_the_error_log(
     assert time.monotonic() - began_s < 5
 
 
+@cannot_be_ended
 def test_a_reload_and_a_timeout_do_not_wait_for_who_reads_the_error_log(start: Start, pipe: Pipe) -> None:
     portico = start_and_fill(start, pipe, "--timeout", "1s")
     (first,) = portico.worker_pids
