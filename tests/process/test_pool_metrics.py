@@ -137,13 +137,13 @@ def test_each_pool_has_its_own_and_each_request_is_counted_once(counted: Counted
     for path in ("/", "/", "/shop/item", "/shop/raise", "/news/a", "/robots.txt"):
         counted.status(path)
 
-    def told() -> dict[tuple[str, ...], float] | None:
+    def all_six() -> dict[tuple[str, ...], float] | None:
         # What the router counts itself may be newer than what pools have told.
         samples = counted.samples()
         spread = sum(value for key, value in samples.items() if key[0] == DURATION)
         return samples if samples[("portico_requests_total",)] == spread == 6 else None
 
-    found = wait_until(told, what="six requests")
+    found = wait_until(all_six, what="six requests")
     assert found[("portico_request_errors_total",)] == 1
     # In pools by route, and what the router has responded itself.
     durations = {key[1:]: value for key, value in found.items() if key[0] == DURATION}
