@@ -31,7 +31,7 @@ HTTP_CORPUS = CORPUS / "http1"
 
 HTTP_TARGETS = (
     *("head", "body", "chunked", "connection", "response", "splits", "forwarded"),
-    *("passed_on", "response_head", "access_line"),
+    *("passed_on", "response_head", "access_line", "trace_context"),
 )
 GATEWAY_TARGETS = (
     *("uwsgi", "scgi", "fastcgi", "proxy", "fastcgi_member"),
@@ -212,8 +212,8 @@ def messages_of(target: str) -> list[bytes]:
     """What is known to be worth a target's while."""
     if target in ("response", "fastcgi_response"):
         return escaped_lines("response.txt")
-    if target == "gateway":
-        return escaped_lines("gateway.txt")
+    if target in ("gateway", "trace_context"):
+        return escaped_lines(f"{target}.txt")
     if target in GATEWAY_TARGETS:
         return [path.read_bytes() for path in sorted((CORPUS / target).glob("**/*.bin"))]
     if target == "response_head":

@@ -3,14 +3,15 @@
 //! `str()` and `repr()` begin with the handlers of signals that have come, and on the main thread these may raise
 //! `KeyboardInterrupt`. What is only made to be read drops what goes wrong meanwhile; the interrupt is not lost with it.
 
+use portico_engine::bounded;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-/// The text of an exception with its traceback; without, where that cannot be made.
+/// The text of an exception with its traceback; without, where that cannot be made. Of a long one both ends.
 pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let value = error.value(py).as_any();
-    with_traceback(py, error)
+    let whole = with_traceback(py, error)
         .or_else(|failed| {
             keep_interrupt(py, &failed);
             value.str().map(|shown| text(&shown))
@@ -18,7 +19,8 @@ pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
         .unwrap_or_else(|failed| {
             keep_interrupt(py, &failed);
             type_name(value)
-        })
+        });
+    bounded::ends(whole)
 }
 
 fn with_traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {

@@ -20,7 +20,8 @@
 //! 9. `proxy`: the PROXY protocol.
 //! 10. `response_head`, `fastcgi_member` and `passed_on`: the engine as a client of other servers, what it reads and what
 //!     it sends.
-//! 11. `access_line`: what a client and an application say, in each format of the access log.
+//! 11. `access_line`: what a client and an application say, in each format of the access log. `trace_context`: of which
+//!     trace a client says that its request is a part.
 
 pub mod access_line;
 pub mod body;
@@ -46,5 +47,6 @@ pub mod response_head;
 pub mod scgi;
 pub mod splits;
 pub mod splits_of_head;
+pub mod trace_context;
 pub mod uwsgi;
 pub mod variables;

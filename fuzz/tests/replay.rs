@@ -3,14 +3,14 @@
 
 use portico_fuzz::{
     access_line, body, chunked, connection, fastcgi, fastcgi_member, fastcgi_response, forwarded, gateway, head,
-    passed_on, proxy, response, response_head, scgi, splits, uwsgi,
+    passed_on, proxy, response, response_head, scgi, splits, trace_context, uwsgi,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
 
 type Check = fn(&[u8]);
 
-const HTTP_TARGETS: [(&str, Check); 10] = [
+const HTTP_TARGETS: [(&str, Check); 11] = [
     ("head", head::check),
     ("body", body::check),
     ("chunked", chunked::check),
@@ -21,6 +21,7 @@ const HTTP_TARGETS: [(&str, Check); 10] = [
     ("passed_on", passed_on::check),
     ("response_head", response_head::check),
     ("access_line", access_line::check),
+    ("trace_context", trace_context::check),
 ];
 
 /// What reverse proxies speak beside HTTP; the first ones have a corpus of their own.
@@ -93,6 +94,7 @@ fn the_seeds_break_no_invariant() {
             "response" | "fastcgi_response" => "response.txt",
             "forwarded" | "passed_on" => "forwarded.txt",
             "gateway" => "gateway.txt",
+            "trace_context" => "trace_context.txt",
             _ => "requests.txt",
         };
         for seed in seeds(name) {

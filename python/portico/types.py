@@ -39,6 +39,12 @@ class EventLoop(Protocol):
     def prepare(self) -> None:
         """Change what the application will import; in a worker, before anything of it is imported."""
 
+    def leave_behind(self) -> list[str]:
+        """Give back what no forked worker can have; name what that takes from the application."""
+
+    def begin_anew(self) -> None:
+        """In a worker that was forked: have again what was left behind."""
+
     def run(self, calls: Any, /) -> None:
         """Run the loop on the main thread until `calls.is_over()`."""
 

@@ -21,6 +21,7 @@ use super::recent::{Recent, hash_of_number, hash_of_text};
 use super::references::is_only_ours;
 use super::socket;
 use super::start_response::PythonExchange;
+use portico_engine::bounded::{self, MOST_NAME_BYTES};
 use portico_engine::connection::origin::Sender;
 use portico_engine::listener::{Listener, ServerIdentity};
 use portico_engine::message::body::Body;
@@ -599,8 +600,8 @@ fn unsized_body(resources: &Resources, inbound: &Inbound) -> String {
         "the body of {} {} has no Content-Length and is larger than body_spool ({} bytes): the application gets it \
          with HTTP_TRANSFER_ENCODING: chunked and without CONTENT_LENGTH, and a framework that goes by that alone \
          takes it for empty",
-        head.method.of(bytes).escape_ascii(),
-        head.path.of(bytes).escape_ascii(),
+        bounded::name(head.method.of(bytes), MOST_NAME_BYTES),
+        bounded::name(head.path.of(bytes), MOST_NAME_BYTES),
         resources.settings.bytes_before_call(),
     )
 }

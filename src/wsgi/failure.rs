@@ -6,6 +6,7 @@ use crate::embedder::Embedder;
 use crate::names::Names;
 use crate::shown::{message, place, traceback, type_name};
 use portico_engine::access_log::field::ROUTE;
+use portico_engine::bounded::{self, MOST_NAME_BYTES};
 use portico_engine::failed_requests::{FailedRequest, FailedRequests};
 use portico_engine::log::{Failure, Level, is_json, is_queued, log, log_failure, log_request_failure, queue_failure};
 use portico_engine::message::inbound::Inbound;
@@ -13,9 +14,6 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::any::Any;
-
-/// Bytes of a name that comes from a client or from the application.
-const MOST_NAME_BYTES: usize = 256;
 
 /// The application, and how log lines speak of it; each thread has one.
 pub struct Served {
@@ -81,7 +79,11 @@ impl RequestLabel<'_> {
 
     fn log_failure(&self, py: Python<'_>, sentence: &str, error: &PyErr) {
         let value = error.value(py).as_any();
-        let failed = FailedRequest { error_type: type_name(value), place: place(py, error), ..self.failed_request(py) };
+        let failed = FailedRequest {
+            error_type: bounded::start(&type_name(value), MOST_NAME_BYTES),
+            place: place(py, error),
+            ..self.failed_request(py)
+        };
         let is_text = !is_queued();
         let failure = Failure {
             application: &self.application.name,
@@ -90,7 +92,7 @@ impl RequestLabel<'_> {
             route: &failed.route,
             request_id: &failed.request_id,
             error_type: &failed.error_type,
-            error_message: &if is_text && is_json() { message(value) } else { String::new() },
+            error_message: &if is_text && is_json() { bounded::ends(message(value)) } else { String::new() },
             stack_trace: &if is_text { traceback(py, error) } else { String::new() },
         };
         if is_text {
@@ -112,10 +114,10 @@ impl RequestLabel<'_> {
 
     fn failed_request(&self, py: Python<'_>) -> FailedRequest {
         let (bytes, head) = (self.inbound.bytes(), &self.inbound.head);
-        let shown = |text: &[u8]| text.get(..MOST_NAME_BYTES).unwrap_or(text).escape_ascii().to_string();
+        let shown = |text: &[u8]| bounded::name(text, MOST_NAME_BYTES);
         FailedRequest {
             method: shown(head.method.of(bytes)),
-            path: head.path.of(bytes).escape_ascii().to_string(),
+            path: shown(head.path.of(bytes)),
             route: shown(&self.logged.value(py, ROUTE)),
             request_id: shown(&self.logged.request_id(py)),
             ..FailedRequest::default()
@@ -133,8 +135,8 @@ impl std::fmt::Display for RequestLabel<'_> {
         let RequestLabel { application, inbound, .. } = self;
         let (application, bytes, head) = (&application.name, inbound.bytes(), &inbound.head);
         // The path is below the mount, as it was sent.
-        let (method, path) = (head.method.of(bytes), head.path.of(bytes));
-        write!(formatter, "{application} at {} {}", method.escape_ascii(), path.escape_ascii())
+        let [method, path] = [head.method, head.path].map(|part| bounded::name(part.of(bytes), MOST_NAME_BYTES));
+        write!(formatter, "{application} at {method} {path}")
     }
 }
 

@@ -18,6 +18,7 @@ import pytest
 from support.log_file import LogFile
 from support.raw_client import Closed, Connection
 from support.waiting import wait_until
+from support.ways import own_cpu_time
 
 from .conftest import Portico, Start
 
@@ -84,6 +85,7 @@ def pairs_of(line: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in shlex.split(line))
 
 
+@own_cpu_time
 def test_json_tells_where_the_time_went(start: Start, tmp_path: Path) -> None:
     served = Served(start, tmp_path, "--access-log-format", "json")
     before = datetime.now(timezone.utc)
@@ -130,6 +132,7 @@ def test_a_slow_client_is_told_from_a_slow_application(start: Start, tmp_path: P
     assert found["portico.client_ns"] >= 200_000_000 > found["portico.app_ns"]
 
 
+@own_cpu_time
 def test_a_call_that_waits_for_the_interpreter_says_so(start: Start, tmp_path: Path) -> None:
     served = Served(start, tmp_path, "--access-log-format", "json", "--threads", "4", "-w", "1")
     with (

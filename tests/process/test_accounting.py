@@ -16,6 +16,7 @@ import pytest
 from portico.process.oom_kills import OomKills
 from support.counted_load import counted_load
 from support.waiting import wait_until
+from support.ways import cannot_be_ended
 
 from .conftest import Portico, Start
 
@@ -209,6 +210,7 @@ def test_a_request_that_is_aborted_by_int_has_one_line(start: Start) -> None:
     assert the_line(portico, "/wait").group("status", "cause") == ("000", "killed:stop")
 
 
+@cannot_be_ended
 def test_a_call_beyond_the_timeout_has_one_line(start: Start) -> None:
     portico = serve(start, "--timeout", "1")
     with portico.ask("/wait?n=late") as late:

@@ -25,6 +25,7 @@ from support.lifecycle import RESPAWN_S
 from support.processes import children, cpu_s, is_alive, is_stopped
 from support.server import free_port
 from support.waiting import wait_until
+from support.ways import cannot_be_ended, without_loop
 
 from .conftest import Portico, Start
 
@@ -301,6 +302,7 @@ def test_counts_are_what_a_client_has_sent_whatever_becomes_of_workers(start: St
     portico.stop()
 
 
+@without_loop
 def test_counts_are_exact_when_a_worker_becomes_the_template(start: Start, admin: int) -> None:
     portico = begin(start, admin, "-w", "2", "--preload", "--refork-after", "20")
     client = Client(portico)
@@ -312,6 +314,7 @@ def test_counts_are_exact_when_a_worker_becomes_the_template(start: Start, admin
     portico.stop()
 
 
+@cannot_be_ended
 def test_each_replaced_worker_is_counted_once_by_its_reason(start: Start, admin: int) -> None:
     portico = begin(
         start,

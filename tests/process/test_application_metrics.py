@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from support.counted_load import counted_load
 from support.server import free_port
 from support.waiting import wait_until
+from support.ways import without_loop
 
-from .conftest import Start
+from .conftest import Portico, Start
 from .test_admin import OPENMETRICS, TEXT, ask, begin, samples, wait_for_samples, workers
 from .test_metric_histograms import scoreboard_bytes
 
@@ -51,6 +53,11 @@ def wait_for_values(admin: int, expected: dict[str, float]) -> None:
     wait_until(lambda: found() == expected, what=f"{expected}, not {found()}")
 
 
+def wait_for_workers_ready(portico: Portico, times: int) -> None:
+    """Wait for so many workers since the start; templates are none."""
+    wait_until(lambda: len(re.findall(r"worker \d+ is ready after", portico.log())) >= times, what="workers")
+
+
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])
 def test_counts_are_exact_whatever_becomes_of_workers(start: Start, preload: tuple[str, ...]) -> None:
     admin = free_port()
@@ -63,7 +70,7 @@ def test_counts_are_exact_whatever_becomes_of_workers(start: Start, preload: tup
             wait_until(lambda: running.asked > 200, what="some requests")
             if number is not None:
                 portico.signal(number)
-                portico.wait_for("is ready after", times=ready)
+                wait_for_workers_ready(portico, ready)
             asked = running.asked
             wait_until(lambda: running.asked > asked + 200, what="some more")
         assert running.lost == []
@@ -83,7 +90,7 @@ def test_counts_are_exact_whatever_becomes_of_workers(start: Start, preload: tup
     load(None, 0)
     for victim in workers(portico):
         os.kill(victim, signal.SIGKILL)
-    portico.wait_for("is ready after", times=2)
+    wait_for_workers_ready(portico, 2)
     wait_for_values(admin, {"shop_orders_total{at}": sent})
     load(signal.SIGHUP, 4)
     load(signal.SIGUSR2, 6)
@@ -160,6 +167,7 @@ def test_a_gauge_that_is_set_before_the_fork_is_where_each_worker_begins(start: 
     portico.stop()
 
 
+@without_loop
 def test_a_worker_that_becomes_a_template_hands_its_gauges_on(start: Start) -> None:
     admin = free_port()
     portico = begin(start, admin, "-w", "2", "--preload", "--refork-after", "20", source=SHOP)

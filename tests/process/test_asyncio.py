@@ -354,6 +354,8 @@ class Sleeps(RequestHandler):
     async def get(self):
         await asyncio.sleep(float(self.get_argument("for")))
         self.write("slept")
+    def on_connection_close(self):
+        closed.append("woken")
 class LateWithItsLoop(RequestHandler):
     async def get(self):
         await asyncio.sleep(0)
@@ -516,6 +518,14 @@ def test_handlers_hear_of_the_end_of_their_call(native: Portico, by: str) -> Non
         if by == "the deadline":
             read_body(connection)
     wait_until(lambda: native.get("/closed") == "left", what="the handler to hear of it")
+
+
+def test_a_client_that_leaves_before_the_response_is_no_failure(native: Portico) -> None:
+    native.ask("/sleeps?for=1000").close()
+    wait_until(lambda: native.get("/closed") == "woken", what="the handler to hear of it")
+    native.stop()
+    assert "start_response" not in native.log()
+    assert "[error]" not in native.log()
 
 
 def test_web_sockets_of_tornado_are_not_there(native: Portico) -> None:

@@ -15,6 +15,7 @@ from portico.config.settings import TABLE, Settings
 from portico.errors import quoted
 from support.server import free_port
 from support.waiting import wait_until
+from support.ways import of_the_default
 
 HELLO = """
 def application(environ, start_response):
@@ -44,6 +45,7 @@ def portico(
     )
 
 
+@of_the_default
 def test_run_serves_by_the_file_alone(folder: Path) -> None:
     port = free_port()
     (folder / "portico.toml").write_text(
@@ -70,6 +72,7 @@ def test_run_serves_by_the_file_alone(folder: Path) -> None:
     assert "with 1 worker x 2 threads (portico.toml:4:11)" in said
 
 
+@of_the_default
 def test_the_only_application_has_its_mount_and_its_settings_in_one_table(folder: Path) -> None:
     port = free_port()
     (folder / "shop.py").write_text(
@@ -169,6 +172,7 @@ def test_config_prints_a_file_that_gives_the_same_settings(folder: Path) -> None
     assert {key for _, key in values[0]} == {*keys, "404"}
 
 
+@of_the_default
 def test_config_tells_each_origin(folder: Path) -> None:
     (folder / "portico.toml").write_text('[[app]]\napp = "shop"\n[processes]\nworkers = 2\n')
     done = portico(folder, "config", "--changed", "--threads", "3", environment={"PORTICO_TIMEOUT": "5m"})

@@ -19,6 +19,7 @@ from support.browser import Browser
 from support.package import ROOT
 from support.server import free_port
 from support.waiting import wait_until
+from support.ways import own_cpu_time
 
 from .conftest import Portico, Start
 from .test_admin import Connection, Reply, admin_pid, begin, workers
@@ -112,6 +113,7 @@ def watching(place: int | Path, **headers: str) -> Iterator[Events]:
 # --- What is told
 
 
+@own_cpu_time
 def test_events_have_traffic_workers_and_calls(start: Start, admin: int, tmp_path: Path) -> None:
     portico = begin(start, admin, "-w", "2", "--threads", "3", source=SHOP)
     with watching(admin) as events:

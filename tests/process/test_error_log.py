@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from support.unread_pipe import UnreadPipe
 from support.waiting import wait_until
+from support.ways import cannot_be_ended
 
 from .conftest import Portico, Start
 
@@ -134,6 +135,7 @@ def test_a_stop_does_not_wait_for_who_reads_the_error_log(
     assert time.monotonic() - began_s < 5
 
 
+@cannot_be_ended
 def test_a_reload_and_a_timeout_do_not_wait_for_who_reads_the_error_log(start: Start, pipe: Pipe) -> None:
     portico = start_and_fill(start, pipe, "--timeout", "1s")
     (first,) = portico.worker_pids

@@ -28,7 +28,18 @@ def application(environ, start_response):
     if environ["PATH_INFO"] == "/fine":
         start_response("200 OK", [])
         return [b"fine"]
+    if environ["PATH_INFO"].startswith("/long"):
+        environ["portico.route"] = environ["portico.request_id"] = "r" * 100_000
+        raise Broken("m" * 1_000_000 + "end")
+    if environ["PATH_INFO"] == "/deep":
+        return even(450)
     raise Broken('of "it"\\nin two lines')
+def even(depth):
+    return odd(depth)
+def odd(depth):
+    if not depth:
+        raise Broken("deep")
+    return even(depth - 1)
 """
 
 
@@ -118,3 +129,41 @@ def test_text_has_the_names_of_the_request_and_the_traceback_in_one_record(start
         "shop:application at GET /named failed, route /named/<n>, request id r-1\n"
         "Traceback (most recent call last):\n"
     )
+
+
+LONG_PATH = f"/long/{'p' * 7000}"
+NAME_BYTES = 1200
+TEXT_BYTES = 32 * 1024
+
+
+def test_texts_of_a_record_are_bounded_and_say_so(server: Portico) -> None:
+    request(server, LONG_PATH)
+    (record,) = failures(server, 1)
+    assert record["url.path"] == LONG_PATH[:NAME_BYTES] + "..."
+    assert record["http.route"] == record["http.request.id"] == "r" * NAME_BYTES + "..."
+    assert record["message"] == f"the application shop:application at GET {record['url.path']} failed"
+    starts = {"error.message": "mmm", "error.stack_trace": "Traceback (most recent call last):\n"}
+    for name, start in starts.items():
+        text = record[name]
+        assert text.startswith(start)
+        assert text.endswith("mmmend")
+        assert " bytes are left out ..." in text
+        assert TEXT_BYTES <= len(text) < TEXT_BYTES + 100, name
+
+
+def test_of_a_long_traceback_both_ends_are_there(server: Portico) -> None:
+    request(server, "/deep")
+    (record,) = failures(server, 1)
+    trace = record["error.stack_trace"]
+    assert trace.startswith("Traceback (most recent call last):\n")
+    assert trace.endswith("shop.Broken: deep")
+    assert len(trace) < TEXT_BYTES + 100
+
+
+def test_a_record_of_text_is_bounded_too(start: Start) -> None:
+    portico = start(SHOP, "-w", "1")
+    portico.wait_ready()
+    request(portico, LONG_PATH)
+    portico.wait_for("mmmend\n")
+    record = portico.log().partition("the application ")[2]
+    assert len(record) < TEXT_BYTES + 4 * NAME_BYTES

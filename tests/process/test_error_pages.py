@@ -17,6 +17,7 @@ from support.gateway import uwsgi, variables
 from support.pages import DOCS, blocks_of
 from support.server import free_port
 from support.waiting import wait_until
+from support.ways import of_the_default
 
 from .conftest import Portico, Start
 
@@ -288,6 +289,7 @@ def test_a_page_that_cannot_be_sent_is_a_mistake_at_the_start(paged: Paged, name
     assert sentence in portico.log()
 
 
+@of_the_default
 def test_the_configuration_that_is_shown_is_the_one_that_was_read(paged: Paged) -> None:
     file = paged.folder / "portico.toml"
     file.write_text('[error_pages]\n404 = "errors/404.html"\n5xx = "errors/5xx.html"\n')

@@ -13,6 +13,7 @@ import portico as package
 import pytest
 from support.processes import is_alive
 from support.waiting import wait_until
+from support.ways import WAYS
 
 from .conftest import Portico, Start
 
@@ -83,10 +84,11 @@ def options(tmp_path: Path) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("way", WAYS)
 def test_it_needs_no_file_of_its_own_any_more(
-    start: Start, site: Path, tmp_path: Path, options: list[str]
+    start: Start, site: Path, tmp_path: Path, options: list[str], way: str
 ) -> None:
-    portico = started(start, site, *options)
+    portico = started(start, site, *options, "--worker", way)
     (tmp_path / "site-1").rename(tmp_path / "gone")
     goes_on(portico, tmp_path / "ctl", tmp_path)
 

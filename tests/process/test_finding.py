@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from portico.commands.all import commands
 from support.waiting import wait_until
+from support.ways import of_the_default
 
 from .conftest import Portico, Start
 
@@ -213,6 +214,7 @@ def test_a_name_is_taken_before_anything_is_looked_for(start: Start, tmp_path: P
     portico.stop()
 
 
+@of_the_default
 def test_what_was_found_is_an_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path, {"app.py": FACTORY})

@@ -17,6 +17,7 @@ import pytest
 from support.processes import children, is_alive
 from support.server import free_port
 from support.waiting import wait_until
+from support.ways import of_the_default
 
 from .conftest import Portico, Start, read_body
 from .test_control import Asked
@@ -506,6 +507,7 @@ def application(environ, start_response):
 """
 
 
+@of_the_default
 def test_an_application_that_patches_itself_is_warned_of_once(start: Start) -> None:
     portico = start(PATCHES_ITSELF, "-w", "2")
     portico.wait_ready()
@@ -519,6 +521,7 @@ def test_with_gevent_it_may(start: Start) -> None:
     assert "patch_all" not in portico.log()
 
 
+@of_the_default
 @pytest.mark.parametrize("word", ["--greenlets=5", "--worker=eventlet"])
 def test_what_has_no_effect_is_an_error(start: Start, word: str) -> None:
     portico = start(APPLICATION, word)

@@ -15,8 +15,11 @@ from pathlib import Path
 import click
 import portico
 import pytest
+from support.ways import in_bare_surroundings
 
 from .conftest import Start
+
+pytestmark = in_bare_surroundings
 
 SHOP = """
 import sys

@@ -9,6 +9,7 @@ import threading
 import pytest
 from support.processes import is_alive
 from support.waiting import wait_until
+from support.ways import cannot_be_ended
 
 from .conftest import Portico, Start
 
@@ -217,6 +218,7 @@ def test_what_comes_of_it_is_a_504_too(start: Start) -> None:
 
 @threads
 @stuck
+@cannot_be_ended
 def test_a_call_that_does_not_yield_gets_its_504_and_costs_the_worker(
     start: Start, threads: str, path: str
 ) -> None:
@@ -233,6 +235,7 @@ def test_a_call_that_does_not_yield_gets_its_504_and_costs_the_worker(
     assert 'shop.py", line' in log
 
 
+@cannot_be_ended
 def test_the_other_calls_finish_each_in_its_own_time(start: Start) -> None:
     options = ("--timeout", "4s", "--timeout-grace", "100ms", "--graceful-timeout", "100ms")
     portico = begin(start, *options)

@@ -181,3 +181,33 @@ def test_ctl_shows_requests_and_stacks(start: Start, way: str, tmp_path: Path) -
             portico.wait_for("  4 at\n")
         assert {read_body(connection) for connection in waiting} == {str(pid)}
     portico.stop()
+
+
+@ways
+def test_a_preload_names_nothing_that_the_way_has_itself(start: Start, way: str) -> None:
+    portico = begin(start, way, "--preload", "-w", "2")
+    assert portico.get("/") in map(str, portico.worker_pids)
+    portico.stop()
+    assert "[warning]" not in portico.log()
+
+
+TASKS = """
+import asyncio
+async def beat():
+    while True:
+        await asyncio.sleep(0.01)
+tasks = [asyncio.get_event_loop().create_task(beat()) for _ in range(3)]
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [str(environ["portico.loop"].is_closed()).encode()]
+"""
+
+
+@pytest.mark.parametrize("way", ["asyncio", "tornado"])
+def test_a_preload_names_tasks_that_no_worker_has(start: Start, way: str) -> None:
+    portico = begin(start, way, "--preload", "-w", "2", source=TASKS)
+    assert portico.get("/") == "False"
+    portico.stop()
+    log = portico.log()
+    assert log.count("[warning]") == 1
+    assert "[warning] preload: 3 tasks of the event loop run in no worker: begin them in a call" in log

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.processes import children
 from support.waiting import wait_until
+from support.ways import of_the_default, without_loop
 
 from .conftest import Portico, Start
 
@@ -187,6 +188,7 @@ def test_the_log_process_is_replaced_and_its_death_is_said(served: Portico, tmp_
     served.stop()
 
 
+@of_the_default
 def test_without_it_nobody_imports_logging(start: Start) -> None:
     portico = start(MODULES, "-w", "1")
     portico.wait_ready()
@@ -258,6 +260,20 @@ def test_a_dict_config_of_the_application_does_not_silence_portico(
     assert "failed" not in (tmp_path / "own").read_text()
 
 
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["forked", "preloaded"])
+def test_with_gevent_the_thread_is_no_greenlet(
+    start: Start, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    pytest.importorskip("gevent")
+    write(tmp_path, TOML)
+    portico = start(SHOP, "-w", "1", "--worker", "gevent", *options)
+    wait_for(tmp_path, "ready in ")
+    fail_once(portico)
+    assert wait_for(tmp_path, "failed")["exception"][0] == "KeyError"
+    portico.stop()
+    assert portico.log() == ""
+
+
 SENTRY_LIKE = """
 import logging
 before = logging.Logger.callHandlers
@@ -291,6 +307,7 @@ def test_handlers_that_the_application_gives_to_portico_are_added(start: Start, 
     assert "failed\nTraceback" in (tmp_path / "own").read_text()
 
 
+@without_loop
 def test_a_template_and_its_workers_have_it_each(start: Start, tmp_path: Path) -> None:
     write(tmp_path, TOML)
     portico = start(SHOP, "-w", "2", "--preload", "--refork-after", "3")

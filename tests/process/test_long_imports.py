@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.server import free_port
 from support.waiting import wait_until
+from support.ways import not_for
 
 from .conftest import Portico
 
@@ -78,6 +79,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
         portico.kill()
 
 
+@not_for("gevent", reason="where an import waits in the hub, that is all that is seen")
 def test_an_import_that_takes_long_says_on_which_line(begin: Begin) -> None:
     began_s = time.monotonic()
     importing = {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.waiting import wait_until
+from support.ways import of_the_default
 
 from .conftest import Portico, Start
 
@@ -152,6 +153,7 @@ def test_what_goes_wrong_inside_is_shown_with_its_traceback(
     assert "portico/process" not in portico.log()
 
 
+@of_the_default
 def test_a_worker_imports_no_more_than_what_is_used(start: Start) -> None:
     source = """
 import sys

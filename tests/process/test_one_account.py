@@ -9,6 +9,7 @@ import socket
 from collections import Counter
 
 from support.waiting import wait_until
+from support.ways import cannot_be_ended
 
 from .conftest import Portico, Start
 
@@ -82,6 +83,7 @@ def ends(portico: Portico) -> Ends:
     return Counter(line.group("name", "status", "cause") for line in found if line)
 
 
+@cannot_be_ended
 def test_a_request_has_one_line_however_it_ends(start: Start) -> None:
     portico = start(
         *(APPLICATION, "-w", "1", "--threads", "3", "--max-in-flight", "5", "--access-log", "access.log"),

@@ -18,6 +18,7 @@ from support.processes import children, is_alive, is_stopped
 from support.raw_client import Connection as Client
 from support.server import free_port
 from support.waiting import wait_until
+from support.ways import own_cpu_time
 
 from .conftest import Portico, Start, read_body
 
@@ -99,6 +100,7 @@ def replace(portico: Portico) -> None:
     wait_until(lambda: len(now := workers(portico)) == 1 and before not in now, what="another worker")
 
 
+@own_cpu_time
 def test_a_span_says_what_the_conventions_of_http_do(serve: Start, collector: Collector) -> None:
     portico = serve("-w", "1")
     before_ns = time.time_ns()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.browser import Browser
+from support.ways import of_the_default, own_cpu_time
 
 from .test_dashboard import wait_for_text, watching
 from .test_pool_metrics import Counted
@@ -65,6 +66,7 @@ def test_ctl_tells_of_a_pool_that_does_not_respond(counted: Counted) -> None:
     assert "the pool shop: workers: no outcome after 2 s" in said
 
 
+@of_the_default
 def test_top_has_workers_of_all_pools(counted: Counted) -> None:
     counted.begin()
     with counted.ask("/shop/wait"):
@@ -83,6 +85,7 @@ def test_top_has_workers_of_all_pools(counted: Counted) -> None:
     assert shop.endswith("GET /wait")
 
 
+@own_cpu_time
 def test_the_dashboard_tells_of_pools(counted: Counted) -> None:
     counted.begin()
     with watching(counted.admin) as events:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from support.processes import is_alive, thread_count
 from support.waiting import wait_until
+from support.ways import not_for
 
 from .conftest import Portico, Start
 from .preloading import SHOP, templates, wait_for_workers, workers
@@ -135,6 +136,7 @@ def test_an_import_that_ends_the_process_is_named(start: Start) -> None:
     assert "the template ended with status 7 while it loaded the application" in portico.log()
 
 
+@not_for("gevent", reason="where an import waits in the hub, that is all that is seen")
 def test_an_import_that_takes_too_long_is_given_up(start: Start) -> None:
     portico = start("import time\ntime.sleep(1000)\n", "--preload", "--boot-timeout", "0.5s")
     assert portico.wait() == 3
@@ -360,6 +362,7 @@ def _listening() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@not_for("gevent", reason="its threads are greenlets, and there is no select.epoll")
 def test_what_is_unsafe_is_named(start: Start) -> None:
     source = """
 import fcntl, select, socket, sqlite3, subprocess, threading, time

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from support.waiting import wait_until
+from support.ways import without_loop
 
 from .conftest import Start
 from .preloading import SHOP, templates, wait_for_workers, workers
@@ -54,6 +55,7 @@ def test_workers_write_to_the_logs_that_are_there_now(start: Start, tmp_path: Pa
     portico.stop()
 
 
+@without_loop
 def test_a_worker_that_becomes_the_template_has_the_logs_that_are_there_now(
     start: Start, tmp_path: Path
 ) -> None:
@@ -90,6 +92,7 @@ def test_an_upgrade_makes_a_template_of_its_own(start: Start) -> None:
     portico.stop()
 
 
+@without_loop
 def test_a_worker_of_a_refork_outlives_an_upgrade_by_no_request(start: Start) -> None:
     portico, _ = reforked(start)
     pids = wait_for_workers(portico, 3)

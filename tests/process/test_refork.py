@@ -7,10 +7,13 @@ import signal
 
 from support.processes import thread_count
 from support.waiting import wait_until
+from support.ways import without_loop
 
 from .conftest import Portico, Start
 from .preloading import SHOP, templates, wait_for_workers, workers
 from .test_preload import Counted, preloaded
+
+pytestmark = without_loop
 
 
 def reforked(start: Start, source: str = SHOP, *options: str) -> tuple[Portico, list[int]]:

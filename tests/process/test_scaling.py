@@ -16,6 +16,7 @@ import pytest
 from support.processes import memory_bytes
 from support.server import free_port
 from support.waiting import wait_until
+from support.ways import of_the_default
 
 from .conftest import Portico, Start, read_body
 
@@ -55,6 +56,7 @@ def switches(pid: int) -> int:
     return int(match[1])
 
 
+@of_the_default
 def test_calls_that_wait_start_workers_up_to_the_most(start: Start) -> None:
     portico = start(SHOP, "-w", "1", "--workers-max", "3", "--threads", "2")
     portico.wait_ready()
@@ -253,6 +255,7 @@ def test_where_there_is_memory_there_is_a_worker_for_each_cpu(start: Start, tmp_
     portico.stop()
 
 
+@of_the_default
 def test_the_memory_limit_bounds_growth(start: Start, tmp_path: Path) -> None:
     program = in_a_cgroup_of(130 << 20, tmp_path)
     portico = start(AS_LARGE, "-w", "1", "--workers-max", "8", "--threads", "1", program=program)

@@ -19,6 +19,7 @@ from support.processes import children, is_alive
 from support.server import free_port
 from support.service_manager import Message, ServiceManager
 from support.waiting import wait_until
+from support.ways import of_the_default
 
 from .conftest import Portico, Start, read_body
 
@@ -141,6 +142,7 @@ def test_variables_of_the_manager_are_for_the_supervisor_alone(
     portico.stop()
 
 
+@of_the_default
 def test_without_a_manager_none_of_it_is_in_memory(start: Start) -> None:
     portico = start(SHOP, application="shop:shop")
     portico.wait_ready()
@@ -150,6 +152,7 @@ def test_without_a_manager_none_of_it_is_in_memory(start: Start) -> None:
     portico.stop()
 
 
+@of_the_default
 def test_with_a_manager_no_module_of_sockets_is(
     begin: Callable[..., Portico], manager: ServiceManager
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.waiting import wait_until
+from support.ways import cannot_be_ended, not_for, own_cpu_time
 
 from .conftest import Portico, Start
 from .test_control import Asked
@@ -69,6 +70,7 @@ def lines(server: Asked) -> dict[int, Any]:
     return {each["line"]: each for each in found}
 
 
+@not_for("gevent", reason="below a call that waits there are frames of gevent")
 def test_the_line_that_computes_sleeps_or_waits_is_named(server: Asked) -> None:
     portico = begin(server)
     assert server.ask("slow") == {"lines": [], "recent": []}
@@ -104,6 +106,7 @@ def running(server: Asked) -> list[Any]:
     return result
 
 
+@not_for("gevent", reason="below a call that waits there are frames of gevent")
 def test_recent_calls_have_their_request_and_stack(server: Asked) -> None:
     portico = begin(server)
     portico.get("/queue")
@@ -126,6 +129,7 @@ def test_recent_calls_have_their_request_and_stack(server: Asked) -> None:
     }
 
 
+@own_cpu_time
 def test_one_record_has_the_times_and_all_stacks(server: Asked) -> None:
     portico = begin(server)
     portico.get("/spin")
@@ -140,6 +144,7 @@ def test_one_record_has_the_times_and_all_stacks(server: Asked) -> None:
     assert f'shop.py", line {line_of("spins")}, in spin' in stacks or "in spin" in stacks
 
 
+@cannot_be_ended
 def test_they_outlive_workers_and_reloads(server: Asked) -> None:
     portico = begin(server)
     with portico.ask("/holds"):

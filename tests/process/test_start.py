@@ -14,6 +14,7 @@ import pytest
 from portico.config.check import warnings
 from portico.config.sources import resolve
 from support.waiting import wait_until
+from support.ways import of_the_default
 
 from .conftest import Start
 
@@ -24,6 +25,7 @@ def application(environ, start_response):
 """
 
 
+@of_the_default
 def test_says_where_what_and_with_how_many(start: Start) -> None:
     portico = start(HELLO, "-w", "2", "--threads", "3")
     portico.wait_ready()
@@ -58,6 +60,7 @@ def test_how_functions_are_found_can_be_said(start: Start) -> None:
     assert portico.get() == "yes"
 
 
+@of_the_default
 def test_keeps_the_command_line_out_of_the_supervised_processes(start: Start) -> None:
     source = """
 import sys
@@ -392,6 +395,7 @@ def test_names_the_address_that_was_meant(address: str, sentence: str) -> None:
     )
 
 
+@of_the_default
 def test_serves_the_application_of_the_readme_as_it_says(start: Start, tmp_path: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
     source = readme.partition("```python\n")[2].partition("```")[0]

@@ -633,6 +633,15 @@ def test_has_no_colours_with_no_color(
     portico.stop()
 
 
+def test_on_a_dumb_terminal_it_is_one_table(watched: Watched, terminal: Callable[..., Terminal]) -> None:
+    portico = watched.start("-w", "1")
+    screen = terminal("-m", "portico", "top", "--interval", "0.1", "--socket", watched.path, TERM="dumb")
+    assert screen.end() == 0
+    assert str(portico.worker_pids[0]).encode() in screen.output
+    assert b"\x1b" not in screen.output
+    portico.stop()
+
+
 def test_without_textual_it_says_what_to_install(watched: Watched, terminal: Callable[..., Terminal]) -> None:
     portico = watched.start("-w", "1")
     screen = terminal("-c", WITHOUT_TEXTUAL, "top", "--socket", watched.path)

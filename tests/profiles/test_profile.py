@@ -311,3 +311,13 @@ def test_a_file_that_cannot_be_written_is_said_before(profiled: Profiled) -> Non
     profiled.start("-w", "1", source=SHOP)
     rejected = profiled.profile("--seconds", "600", "--output", "nowhere/profile.html", exit_code=2)
     assert '--output: cannot write "nowhere/profile.html": No such file or directory' in rejected.stderr
+
+
+def test_a_profile_that_is_none_leaves_no_file(profiled: Profiled) -> None:
+    portico = profiled.start("-w", "1", source=SHOP)
+    for words in (("--worker", "99"), ("--route", "/nowhere", "--seconds", "1")):
+        profiled.profile(*words, "--output", "profile.html", exit_code=2)
+        assert not (portico.folder / "profile.html").exists(), words
+    (portico.folder / "profile.html").write_text("the one of before")
+    profiled.profile("--worker", "99", "--output", "profile.html", exit_code=2)
+    assert (portico.folder / "profile.html").read_text() == "the one of before"

@@ -106,6 +106,16 @@ def test_compressed_log_that_ends_in_the_middle_is_read_so_far(report: Report, t
     assert "* access.gz is compressed and ends in the middle; what is before that was read\n" in printed
 
 
+@pytest.mark.parametrize("rest", [b"no gzip", b"\x1f\x8b\x08"], ids=["others", "begun"])
+def test_reads_all_that_is_before_the_end_of_what_is_compressed(
+    report: Report, tmp_path: Path, rest: bytes
+) -> None:
+    (tmp_path / "access.gz").write_bytes(gzip.compress(text([json_line()] * 3).encode()) + rest)
+    printed = report("access.gz").stdout
+    assert printed.startswith("3 requests")
+    assert "* access.gz is compressed and ends in the middle; what is before that was read\n" in printed
+
+
 # --- What cannot be read
 
 

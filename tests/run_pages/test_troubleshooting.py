@@ -131,6 +131,7 @@ EXCEPTIONS = {
     "(waits for the interpreter before the call)": "of a profile: docs/run/profile.md",
     "(ended before its stack could be taken)": "of a profile: docs/run/profile.md",
     "(before the call)": "of a profile: docs/run/profile.md",
+    "499 Client Closed Request": "a status that nobody gets: docs/run/logs.md",
     "a str whose repr() fails": "in the place of a text that cannot be shown",
 }
 

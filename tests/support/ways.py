@@ -24,6 +24,16 @@ beside_each_other = not_for(*LOOPS, reason="calls follow each other")
 """Marks what needs a call while another one waits in the application."""
 bodies_in_calls = not_for(*LOOPS, reason="bodies have come before the call")
 """Marks what is about a body that a call waits for."""
+own_cpu_time = not_for("gevent", *LOOPS, reason="the thread's CPU time is no call's own")
+"""Marks what is about the CPU time of a call."""
+cannot_be_ended = not_for("gevent", reason="what waits is ended by RequestTimeout, so that its worker stays")
+"""Marks what needs a call that waits beyond its `timeout`."""
+of_the_default = not_for("gevent", *LOOPS, reason="it is about what is so where no way is chosen")
+"""Marks what is said, or done, where calls are on threads by default."""
+in_bare_surroundings = not_for("gevent", *LOOPS, reason="what the way needs is not there")
+"""Marks what runs with no package beside portico."""
+without_loop = not_for("gevent", *LOOPS, reason="an event loop belongs to one process")
+"""Marks what makes a template of a worker that has served."""
 WAYS = ("threads", "gevent", "asyncio", "tornado")
 THREADS = 4
 """Of the way that has them."""

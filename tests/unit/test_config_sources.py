@@ -425,6 +425,17 @@ def test_rejects_an_exception_to_a_rule_that_is_off(name: str, value: str) -> No
     check(_settings(**{name: value, "read_only": "true"}))
 
 
+def test_rejects_a_refork_of_what_has_an_event_loop() -> None:
+    values = {"refork_after": "20", "preload": "true"}
+    with pytest.raises(OperatorError) as caught:
+        check(_settings(worker="gevent", **values))
+    assert caught.value.message == (
+        "refork_after is 20 (--refork-after on the command line), which is for worker threads: gevent "
+        "(--worker on the command line) has an event loop that no other process can have"
+    )
+    check(_settings(**values))
+
+
 def test_keeps_a_link_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release = tmp_path / "release-1"
     release.mkdir()

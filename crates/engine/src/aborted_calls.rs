@@ -3,12 +3,15 @@
 //!
 //! A part of the drain's task.
 
+use crate::bounded::{self, MOST_NAME_BYTES};
 use crate::exchange::account::settle_unfinished;
 use crate::exchange::error_response::give_up;
 use crate::log::{Level, log};
 use crate::orders::Stop;
+use crate::resources::Resources;
 use crate::server::Server;
 use crate::settings::Settings;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Aborts the calls that run, and responds to requests that wait with 503: the server has been stopped like this, and
@@ -20,8 +23,27 @@ pub async fn abort_calls(server: &Server, stop: Stop, within: Option<Duration>) 
         _ => ("since this worker was told not to wait".into(), "killed:stop"),
     };
     // First: a thread that gets free must not take one.
-    abort_waiting(server, &why);
-    let resources = &server.resources;
+    give_up_waiting(server, &why);
+    abort_running(&server.resources, &why, cause).await;
+    server.resources.flush_access_log_in_turn();
+}
+
+/// Responds with 503 to requests that wait for a thread: none will come free for them.
+pub fn abort_waiting(server: &Server, why: &str) {
+    give_up_waiting(server, why);
+    server.resources.flush_access_log_in_turn();
+}
+
+fn give_up_waiting(server: &Server, why: &str) {
+    for request in server.crew.take_all() {
+        let (bytes, head) = (request.inbound.bytes(), &request.inbound.head);
+        let [method, path] = [head.method, head.path].map(|part| bounded::name(part.of(bytes), MOST_NAME_BYTES));
+        log(Level::Warning, &format!("aborted {method} {path} before the application was called, {why}"));
+        give_up(request);
+    }
+}
+
+async fn abort_running(resources: &Arc<Resources>, why: &str, cause: &'static str) {
     let slot = &resources.slot;
     let calls = slot.calls();
     if calls.is_empty() {
@@ -43,18 +65,6 @@ pub async fn abort_calls(server: &Server, stop: Stop, within: Option<Duration>) 
             log(Level::Warning, &format!("aborted {what} after {elapsed_s:.1} s in the application, {why}{stack}"));
         }
     }
-    resources.flush_access_log_in_turn();
-}
-
-/// Responds with 503 to requests that wait for a thread: none will come free for them.
-pub fn abort_waiting(server: &Server, why: &str) {
-    for request in server.crew.take_all() {
-        let (bytes, head) = (request.inbound.bytes(), &request.inbound.head);
-        let what = format!("{} {}", head.method.of(bytes).escape_ascii(), head.path.of(bytes).escape_ascii());
-        log(Level::Warning, &format!("aborted {what} before the application was called, {why}"));
-        give_up(request);
-    }
-    server.resources.flush_access_log_in_turn();
 }
 
 fn by_replacement(within: Duration) -> String {

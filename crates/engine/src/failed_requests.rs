@@ -3,6 +3,7 @@
 //! Whoever calls the application, or passes the request on, says so; it waits here for the task that speaks to the supervisor. Those that are alike
 //! wait as one, with their number: nobody waits, and an application that always fails costs the supervisor nothing more.
 
+use crate::bounded;
 use crate::lock::lock;
 use crate::timer::sleep;
 use std::sync::Mutex;
@@ -49,7 +50,7 @@ impl FailedRequest {
     fn report(&self, count: u64) -> String {
         let FailedRequest { method, path, route, request_id, status, error_type, place } = self;
         let texts = [method, path, route, request_id, error_type, place];
-        let lines = texts.map(|text| shown(text));
+        let lines = texts.map(|text| bounded::start(text, MOST_NAME_BYTES).replace(['\n', '\r'], " "));
         format!("{count} {status}\n{}", lines.join("\n"))
     }
 }
@@ -95,11 +96,6 @@ impl FailedRequests {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
         waiting.iter().map(|(failed, count)| failed.report(*count)).collect()
     }
-}
-
-fn shown(text: &str) -> String {
-    let end = (0..=MOST_NAME_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    text.get(..end).unwrap_or_default().replace(['\n', '\r'], " ")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! The modules in reading order; each uses only what stands before it (a test holds that):
 //!
-//! 1. `lock`, `sync`, `clock`, `line_writer`, `json_text`, `os_error`, `log`, `notices`, `descriptor`, `datagram`, `timer`,
+//! 1. `lock`, `sync`, `clock`, `line_writer`, `json_text`, `bounded`, `os_error`, `log`, `notices`, `descriptor`, `datagram`, `timer`,
 //!    `runtime`, `process_title`, `fork`, `orphan`, `privileges`, `landlock`: for everybody.
 //! 2. `pace`, `settings`, `budget`, `heap`, `program_files`, `unused_stack`, `spare_memory`: how much and how long.
 //!    `blocking`: threads that wait for disks.
@@ -30,6 +30,7 @@ pub mod access_log;
 pub mod account_terms;
 pub mod admission;
 pub mod blocking;
+pub mod bounded;
 pub mod budget;
 pub mod call_orders;
 pub mod call_times;

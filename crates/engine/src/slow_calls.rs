@@ -5,6 +5,7 @@
 //! the supervisor is to know waits here for the task that speaks to it, in a bounded number of bytes: nobody waits, and what
 //! does not fit is dropped.
 
+use crate::bounded;
 use crate::call_times::CallTimes;
 use crate::clock;
 use crate::lock::lock;
@@ -197,7 +198,7 @@ fn seconds(nanoseconds: u64) -> String {
 }
 
 fn shown(name: &[u8]) -> String {
-    name.get(..MOST_NAME_BYTES).unwrap_or(name).escape_ascii().to_string()
+    bounded::name(name, MOST_NAME_BYTES)
 }
 
 /// How much CPU time a thread of this process has used, if the kernel says so (proc_pid_schedstat in its documentation).

@@ -582,6 +582,9 @@ fn paths_are_skipped_and_requests_drawn_but_not_those_that_failed() {
     let tenth = style(&[("access_log_sample", "0.1")]);
     let drawn = (0..10_000).filter(|_| tenth.selects(&usual, NOW_NS)).count();
     assert!((800..1200).contains(&drawn), "{drawn}");
+    // Also of the first requests of workers alone, which may be all that each of them has.
+    let first = (0..1000).filter(|_| style(&[("access_log_sample", "0.1")]).selects(&usual, NOW_NS)).count();
+    assert!((50..150).contains(&first), "{first}");
     let none = style(&[("access_log_sample", "0")]);
     assert_eq!((0..1000).filter(|_| none.selects(&usual, NOW_NS)).count(), 0);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -57,10 +58,13 @@ def _profile(
 
 
 def _expect_writable(output: str) -> None:
-    """Find out before the profile whether its file can be made. Raises OperatorError."""
+    """Find out before the profile whether its file can be made; leave none. Raises OperatorError."""
+    is_there = os.path.exists(output)
     try:
         with open(output, "ab"):
             pass
+        if not is_there:
+            os.unlink(output)
     except OSError as error:
         raise OperatorError(f"--output: cannot write {quoted(output)}: {error.strerror}") from None
 

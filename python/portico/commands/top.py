@@ -18,7 +18,8 @@ def _top(interval: float, once: bool, **which: Any) -> None:
     from portico.top.sample import take_sample
 
     path, _ = find_instance(**which)
-    if once or not sys.stdout.isatty() or not sys.stdin.isatty():
+    has_screen = sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM") != "dumb"
+    if once or not has_screen:
         click.echo(_table(path, interval))
         return
     if find_spec("textual") is None:
@@ -67,7 +68,7 @@ COMMAND = click.Command(
         click.Option(
             ["--once"],
             is_flag=True,
-            help="Print the table after one interval, as is done where there is no terminal.",
+            help="Print the table after one interval, as is done where there is no terminal, or a dumb one.",
         ),
         *instance_options(),
     ],

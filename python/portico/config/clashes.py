@@ -139,13 +139,23 @@ def _of_calls(settings: Settings) -> Iterator[_Clash]:
 
 
 def _of_forks(settings: Settings) -> Iterator[_Clash]:
-    """Workers are forked anew from one of them only where they are forked from one process."""
-    refork, preload = Settings.refork_after, Settings.preload
+    """Workers are forked anew from one of them only where they are forked from one process.
+
+    And only from one that has served without an event loop, which belongs to one process.
+    """
+    refork, preload, worker = Settings.refork_after, Settings.preload, Settings.worker
     if settings.refork_after and not settings.preload:
         yield (
             (refork, preload),
             f"{refork.name} is {settings.refork_after} ({settings.origins[refork.attribute]}): workers are "
             f"forked from one of them only with {preload.name}",
+        )
+    if settings.refork_after and settings.worker != worker.default:
+        yield (
+            (refork, worker),
+            f"{refork.name} is {settings.refork_after} ({settings.origins[refork.attribute]}), which is for "
+            f"{worker.name} {worker.default}: {settings.worker} ({settings.origins[worker.attribute]}) has "
+            "an event loop that no other process can have",
         )
 
 

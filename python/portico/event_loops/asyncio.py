@@ -9,8 +9,6 @@ that only the response waits for its client.
 
 from __future__ import annotations
 
-import os
-
 from portico.errors import EXIT_APPLICATION, OperatorError
 from portico.event_loops.greenlets import Greenlets
 
@@ -42,7 +40,7 @@ class AsyncioLoop(Greenlets):
                 f"installed where the application is (pip install 'portico-server[{self.name}]')",
                 exit_code=EXIT_APPLICATION,
             ) from None
-        self._make_loop()
+        self.begin_anew()
 
     def import_all(self) -> None:
         """Import what this needs; raises ImportError."""
@@ -55,23 +53,22 @@ class AsyncioLoop(Greenlets):
         self._greenlet = greenlet
         self._set_running = events._set_running_loop
 
-    @property
-    def loop(self) -> AbstractEventLoop:
-        """The loop, which `environ["portico.loop"]` is."""
-        if self._pid != os.getpid():
-            # With `preload` the application was imported before the fork: two processes cannot have one loop.
-            self._make_loop()
-        return self._loop
+    def leave_behind(self) -> list[str]:
+        """Close the loop, since no two processes can have one; name what it had to do for the application."""
+        tasks = len(self._asyncio.all_tasks(self.loop))
+        self.loop.close()
+        return [f"{tasks} tasks of the event loop run in no worker: begin them in a call"] if tasks else []
 
-    def _make_loop(self) -> None:
+    def begin_anew(self) -> None:
+        """Make the loop, which is the thread's from now on."""
         try:
             import uvloop
         except ImportError:
-            self._loop: AbstractEventLoop = self._asyncio.new_event_loop()
+            # What `environ["portico.loop"]` is.
+            self.loop: AbstractEventLoop = self._asyncio.new_event_loop()
         else:
-            self._loop = uvloop.new_event_loop()
-        self._asyncio.set_event_loop(self._loop)
-        self._pid = os.getpid()
+            self.loop = uvloop.new_event_loop()
+        self._asyncio.set_event_loop(self.loop)
 
     def run(self, calls: _core.EventLoop) -> None:
         """Have the application called until the server has ended, on the main thread."""
@@ -90,7 +87,7 @@ class AsyncioLoop(Greenlets):
 
     def _end_tasks(self) -> None:
         """Cancel the application's tasks and let them clean up, as asyncio.run() does; not for ever."""
-        loop, tasks = self._loop, self._asyncio.all_tasks(self._loop)
+        loop, tasks = self.loop, self._asyncio.all_tasks(self.loop)
         for task in tasks:
             task.cancel()
         if tasks:
@@ -106,12 +103,12 @@ class AsyncioLoop(Greenlets):
             return super().call_next(own)
         finally:
             # A call may have run a loop of its own, as asyncio.run() does: after that the thread has none.
-            self._asyncio.set_event_loop(self._loop)
-            self._set_running(self._loop)
+            self._asyncio.set_event_loop(self.loop)
+            self._set_running(self.loop)
 
     def _leave_thread(self) -> None:
         """Have the loop go on, as the one that runs."""
-        self._set_running(self._loop)
+        self._set_running(self.loop)
         try:
             self._main.switch()
         finally:
@@ -125,4 +122,4 @@ class AsyncioLoop(Greenlets):
         self.turn()
         self.calls.end_turn()
         if self.calls.is_over():
-            self._loop.stop()
+            self.loop.stop()

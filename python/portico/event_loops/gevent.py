@@ -52,6 +52,13 @@ class GeventLoop(Greenlets):
             ) from None
         monkey.patch_all()
 
+    def leave_behind(self) -> list[str]:
+        """Name nothing: a hub that the application has made goes on in each process, with its greenlets."""
+        return []
+
+    def begin_anew(self) -> None:
+        """Have the hub that `run` gets."""
+
     def run(self, calls: _core.EventLoop) -> None:
         """Have the application called until the server has ended, on the main thread."""
         # Here: a hub belongs to the process that has made it, and this one is not forked any more.

@@ -79,7 +79,7 @@ class _Connection(HTTPConnection):
         self._waiting: greenlet.greenlet | None = None
         self._switch: Handle | None = None
         self._on_close: Callable[[], None] | None = None
-        self._has_left = False
+        self._has_begun = self._has_left = False
         self._is_over = False
 
     # As the handlers call it, while the loop runs.
@@ -199,6 +199,9 @@ class _Connection(HTTPConnection):
         sent = self._sent.popleft()
         if sent is None:
             self._is_over = True
+            if self._has_left and not self._has_begun:
+                # Also what nobody takes has a head.
+                self._start_response("499 Client Closed Request", [])
             return
         start_line, headers, chunk, self._taken = sent
         if start_line is not None and start_line.code == _SWITCHING_PROTOCOLS:
@@ -209,6 +212,7 @@ class _Connection(HTTPConnection):
             self._loop.call_soon(self._leave)
             return
         if start_line is not None:
+            self._has_begun = True
             self._start_response(f"{start_line.code} {start_line.reason}", list(headers.get_all()))
         if chunk:
             yield chunk

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import get_ident
 
 from portico.process.signals import signal
 
@@ -75,9 +74,11 @@ def _threads() -> Iterator[str]:
     """Those of Python's, and those that only the kernel knows."""
     known = {os.getpid()}
     threading = sys.modules.get("threading")
-    for thread in threading.enumerate() if threading is not None else ():
+    # By its ident this one could not be told where gevent has patched some of what asks for it.
+    threads, own = ((), None) if threading is None else (threading.enumerate(), threading.current_thread())
+    for thread in threads:
         known.add(thread.native_id or 0)
-        if thread.ident != get_ident():
+        if thread is not own:
             # Only now: what is imported here is in the memory of every worker.
             from portico.deadlines import stack_of_thread
 

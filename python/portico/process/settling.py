@@ -36,6 +36,15 @@ FOR_ALL = (
 """For signals, control verbs and the end, and for workers that take the place of others; with all that these
 import which a supervisor has not."""
 
+_LOOPS = "portico.event_loops"
+_FOR_LOOPS = {
+    "threads": (),
+    "gevent": ("greenlets", "gevent", "stacks"),
+    "asyncio": ("greenlets", "asyncio", "stacks"),
+    "tornado": ("greenlets", "asyncio", "tornado", "tornado_application", "stacks"),
+}
+"""For workers whose calls have an event loop, of that package, by the way."""
+
 _TO_TELL = (
     *("portico.process.figures", "portico.process.durations", "portico.process.pools.metric_lines"),
     *("portico.admin.of_application", "portico.process.admin.overview"),
@@ -56,6 +65,9 @@ def settle(plan: Plan) -> None:
     sys.meta_path.insert(0, kept)
     for name in _by_settings(plan):
         _try(__import__, name)
+    # After their package, which is among these.
+    for name in _FOR_LOOPS[plan.settings.worker]:
+        _try(kept.keep, f"{_LOOPS}.{name}")
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "portico" and hasattr(module, "__path__"):
             module.__path__ = [os.path.realpath(path) for path in module.__path__]
@@ -79,6 +91,7 @@ def _by_settings(plan: Plan) -> list[str]:
         "portico.process.control.upstreams": settings.routes,
         "portico.process.upstreams.members": settings.routes,
         "portico.process.template": settings.preload,
+        _LOOPS: _FOR_LOOPS[settings.worker],
         "portico.process.warmup": settings.warmup,
         "portico.process.wrapping": settings.middleware,
         "portico.process.privileges": are_privileges_given_up(settings, plan.identity),

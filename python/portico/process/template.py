@@ -59,6 +59,7 @@ from portico.process.worker import (
     load_and_warm_up,
     name_template,
     open_access_log,
+    prepare_calls,
     serve,
 )
 
@@ -83,8 +84,13 @@ def run_template(assignment: Assignment) -> NoReturn:
     before = open_descriptors()
     configure_logging(assignment)
     give_up_privileges(assignment)
-    loaded = load_and_warm_up(assignment)
-    for hazard in find_hazards(before):
+    known = open_descriptors()
+    event_loop = prepare_calls(assignment)
+    # What a loop has for itself is its own business in a fork.
+    before |= open_descriptors() - known
+    loaded = load_and_warm_up(assignment, event_loop=event_loop)
+    lost = loaded.event_loop.leave_behind() if loaded.event_loop is not None else []
+    for hazard in [*find_hazards(before), *lost]:
         log.warning(f"preload: {hazard}")
     template = Template(assignment, loaded, signals=signals, access_log_fd=access_log_fd)
     while True:
@@ -99,6 +105,8 @@ def _serve(assignment: Assignment, loaded: Loaded, access_log_fd: int) -> Templa
     hand_on_records(assignment)
     reseed()
     before = open_descriptors()
+    if loaded.event_loop is not None:
+        loaded.event_loop.begin_anew()
     load_and_warm_up(assignment, loaded)
     signals.watch_what_is_free(WORKER_SIGNALS)
     process = WorkerProcess(assignment, loaded, signals=signals, access_log_fd=access_log_fd)

@@ -152,7 +152,7 @@ def run_worker(assignment: Assignment) -> NoReturn:
     configure_logging(assignment)
     give_up_privileges(assignment)
     hand_on_records(assignment)
-    loaded = load_and_warm_up(assignment)
+    loaded = load_and_warm_up(assignment, event_loop=prepare_calls(assignment))
     signals.watch_what_is_free(WORKER_SIGNALS)
     process = WorkerProcess(assignment, loaded, signals=signals, access_log_fd=access_log_fd)
     serve_and_leave(loaded, process, assignment)
@@ -245,12 +245,23 @@ def give_up_privileges(assignment: Assignment) -> None:
         fail(assignment, error.message)
 
 
-def load_and_warm_up(assignment: Assignment, loaded: Loaded | None = None) -> Loaded:
-    """Return what is to be served, ready to be; `loaded` is what a template has loaded."""
+def prepare_calls(assignment: Assignment) -> EventLoop | None:
+    """Return what the calls are on, if not threads, before anything of the application is imported."""
+    try:
+        return prepare_event_loop(assignment.plan.directory, assignment.plan.settings)
+    except OperatorError as error:
+        fail(assignment, error.message)
+    except BaseException as error:
+        fail(assignment, traceback_of(error))
+
+
+def load_and_warm_up(
+    assignment: Assignment, loaded: Loaded | None = None, *, event_loop: EventLoop | None = None
+) -> Loaded:
+    """Return what is to be served, ready to be, on `event_loop`; `loaded` is what a template has loaded."""
     show_stack_when_asked(assignment.stack_fd)
     plan = assignment.plan
     try:
-        event_loop = None if loaded is not None else prepare_event_loop(plan.directory, plan.settings)
         _call_hook(assignment, "post_fork")
         if loaded is None:
             loaded = load_in(plan.directory, plan.settings)

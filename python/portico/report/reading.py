@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from portico.errors import OperatorError, quoted
 from portico.report.formats import FORMATS, Format, find
@@ -123,8 +123,23 @@ def _uncompressed(stream: BinaryIO) -> BinaryIO:
     buffered = io.BufferedReader(stream, MAX_LINE_BYTES) if isinstance(stream, io.RawIOBase) else stream
     assert isinstance(buffered, io.BufferedReader)
     if buffered.peek(len(_GZIP))[: len(_GZIP)] == _GZIP:
-        return io.BufferedReader(gzip.GzipFile(fileobj=buffered))
+        return io.BufferedReader(_Uncompressed(gzip.GzipFile(fileobj=buffered)))
     return buffered
+
+
+class _Uncompressed(io.RawIOBase):
+    """What is in a compressed file, as far as it goes: `GzipFile` itself loses what it has read last."""
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._file.read1(len(memoryview(buffer)))
+        memoryview(buffer)[: len(data)] = data
+        return len(data)
 
 
 def _lines(stream: BinaryIO, log: Log) -> Iterator[str | None]:

@@ -10,6 +10,7 @@ use super::request_line::Part;
 use super::syslog::{Header, Source};
 use crate::scoreboard::SlotRef;
 use crate::settings::Settings;
+use rustix::rand::{GetRandomFlags, getrandom};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What the settings say.
@@ -26,8 +27,8 @@ pub struct Style {
     skipped: Vec<String>,
     /// Of 2^32 requests so many have one.
     share: u64,
-    /// How many requests were asked for by now.
-    count: AtomicU64,
+    /// What the next lot is drawn with.
+    lot: AtomicU64,
     /// What has to be taken for it.
     pub wants: Wants,
 }
@@ -114,7 +115,7 @@ impl Style {
             cpu: any(|field| matches!(field, Field::Time(Time::Cpu, _))),
             environ: !format.wanted.0.is_empty(),
         };
-        Ok(Style { destination, header, format, condition, skipped, share, count: AtomicU64::new(0), wants })
+        Ok(Style { destination, header, format, condition, skipped, share, lot: AtomicU64::new(any_number()), wants })
     }
 
     /// Reads the metrics that lines have for the worker of `slot`.
@@ -161,9 +162,17 @@ impl Style {
     /// Whether the next request is one of the sample: as if by lot, but no two servers draw alike.
     fn is_drawn(&self) -> bool {
         // splitmix64 of a counter: each value has the same chance, whatever the order of requests is.
-        let mut drawn = self.count.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
+        let mut drawn = self.lot.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
         drawn = (drawn ^ drawn >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         drawn = (drawn ^ drawn >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         (drawn ^ drawn >> 31) >> 32 < self.share
     }
+}
+
+/// Each server begins elsewhere: else the first requests of all workers would be drawn alike.
+fn any_number() -> u64 {
+    let mut bytes = [0; 8];
+    // It fails only on a kernel without it.
+    let _ = getrandom(&mut bytes, GetRandomFlags::empty());
+    u64::from_ne_bytes(bytes)
 }

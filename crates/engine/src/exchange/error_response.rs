@@ -6,6 +6,7 @@ use super::request::Request;
 use super::sending;
 use super::server_response::ServerResponse;
 use crate::access_log::record::CLIENT_CLOSED_REQUEST;
+use crate::bounded::{self, MOST_NAME_BYTES};
 use crate::clock;
 use crate::connection::Connection;
 use crate::files::error_pages::Whose;
@@ -67,7 +68,8 @@ impl ErrorResponse {
         connection.trace(|| format!("rejected: {status}"));
         let line = account.request_line();
         let peer = connection.origin.peer_text();
-        log(Level::Debug, &format!("rejected with {status}: {reason} (\"{}\" from {peer})", line.escape_ascii()));
+        let shown = bounded::name(&line, MOST_NAME_BYTES);
+        log(Level::Debug, &format!("rejected with {status}: {reason} (\"{shown}\" from {peer})"));
         if let Some(request) = account.inbound.filter(|_| has_head && error == WireError::FORWARDED) {
             warn_about_forwarded(&peer, request);
         }

@@ -10,6 +10,7 @@ use super::opening::{Beneath, Effort, Entry};
 use super::prefixes::Prefixes;
 use super::static_root::boundary;
 use super::validators::{FileMetadata, Validators};
+use crate::bounded::{self, MOST_NAME_BYTES};
 use crate::clock;
 use crate::message::response_head::{ResponseHead, lines, split_line};
 use crate::os_error::without_number;
@@ -128,7 +129,7 @@ impl NamedFiles {
             X_SENDFILE => (&self.by_path, "x_sendfile", false),
             _ => (&self.by_prefix, "x_accel_redirect", true),
         };
-        let shown = name.escape_ascii();
+        let shown = bounded::name(name, MOST_NAME_BYTES);
         let path = name.split(|byte| is_encoded && *byte == b'?').next().unwrap_or_default();
         let found = listed.prefixes.find(path, is_encoded).and_then(|(index, prefix_bytes)| {
             let below = beneath(path.get(prefix_bytes..)?, is_encoded)?;

@@ -9,6 +9,7 @@ use super::opening::{Beneath, Effort, Entry};
 use super::reading::{SMALL_BYTES, read};
 use super::relative_path::RelativePath;
 use super::validators::{FileMetadata, Validators};
+use crate::bounded::{self, MOST_NAME_BYTES};
 use crate::clock;
 use crate::log::RateLimited;
 use portico_wire::{AcceptEncoding, ContentCoding};
@@ -183,8 +184,9 @@ impl StaticRoot {
     fn failed(&self, path: &[u8], error: &io::Error) -> Outcome {
         static RATE: RateLimited = RateLimited::new();
         let status = if error.kind() == io::ErrorKind::PermissionDenied { 403 } else { 500 };
-        let (directory, path) = (self.folder.path.display(), path.escape_ascii());
+        let directory = self.folder.path.display();
         RATE.warn(|| {
+            let path = bounded::name(path, MOST_NAME_BYTES);
             format!("cannot read the static file \"{path}\" in {directory}: {error}; responded with {status}")
         });
         Outcome::Response(plain(status), None)

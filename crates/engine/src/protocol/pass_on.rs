@@ -13,6 +13,7 @@ pub mod directions;
 
 use super::end::End;
 use crate::access_log::record::CLIENT_CLOSED_REQUEST;
+use crate::bounded::{self, MOST_NAME_BYTES};
 use crate::clock;
 use crate::connection::Connection;
 use crate::exchange::account::Account;
@@ -131,8 +132,8 @@ pub fn report(
     });
     if status >= 500 {
         connection.resources.failed_requests.add(FailedRequest {
-            method: head.method.of(bytes).escape_ascii().to_string(),
-            path: head.path.of(bytes).escape_ascii().to_string(),
+            method: bounded::name(head.method.of(bytes), MOST_NAME_BYTES),
+            path: bounded::name(head.path.of(bytes), MOST_NAME_BYTES),
             // So those for all of its paths are of one kind, and hide nothing of an application's.
             route: row.upstream.terms.name.clone(),
             // What the client has had before the failure is no status of a server's fault.

@@ -10,9 +10,13 @@ import atexit
 import os
 import threading
 
+# Here, before gevent may put others in their place: the thread waits outside of any loop.
+from _thread import LockType, allocate_lock, get_ident, start_new_thread
+
 from portico import _core
 from portico.errors import OperatorError, quoted
 from portico.process.python_logging.applying import Handlers, apply, reopen_files
+from portico.threads import introduce
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +26,8 @@ _END_S = 2.0
 
 _handlers: Handlers | None = None
 """Those of this process, from when logging was configured."""
-_thread: threading.Thread | None = None
+_running: LockType | None = None
+"""What the thread of this process holds as long as it runs."""
 
 
 def configure(plan: Plan) -> None:
@@ -41,23 +46,23 @@ def configure(plan: Plan) -> None:
 
 def begin_thread(worker: int) -> None:
     """From now on have portico's records of this process handled; `worker` is its number."""
-    global _thread
+    global _running
     assert _handlers is not None, "configured before"
     _handlers.be_of_worker(worker)
     _core.queue_log()
-    # A daemon: whoever ends the process need not know of it.
-    _thread = threading.Thread(target=_hand_on, args=(_handlers,), name="portico-log", daemon=True)
-    _thread.start()
+    _running = allocate_lock()
+    _running.acquire()
+    start_new_thread(_hand_on, (_handlers, _running))
     atexit.register(_end_of, os.getpid())
 
 
 def end_thread() -> None:
     """Have what waits handled, and no more: this process has one thread less."""
-    global _thread
-    thread, _thread = _thread, None
-    if thread is not None:
+    global _running
+    running, _running = _running, None
+    if running is not None:
         _core.unqueue_log()
-        thread.join(_END_S)
+        running.acquire(timeout=_END_S)
 
 
 def _end_of(pid: int) -> None:
@@ -65,7 +70,10 @@ def _end_of(pid: int) -> None:
         end_thread()
 
 
-def _hand_on(handlers: Handlers) -> None:
+def _hand_on(handlers: Handlers, running: LockType) -> None:
+    # Where gevent has patched it, `threading` takes no such thread.
+    if threading.get_ident is get_ident:
+        introduce("portico-log")
     while (record := _core.next_record()) is not None:
         level, created_s, message, fields, error = record
         if level == "reopen":
@@ -74,3 +82,4 @@ def _hand_on(handlers: Handlers) -> None:
             handlers.handle(level, created_s, message, fields, error)
         # Not kept until the next one: an exception has the frames that it has passed.
         del record, error
+    running.release()
