@@ -3,6 +3,7 @@
 //! up where it waits, also in the middle of a call: frames of this program are on its stack then, but no lock is held and
 //! nothing is borrowed that another call needs. What a call needs for itself is its `Seat`.
 
+use super::failure;
 use super::ladder::Ladder;
 use super::parking::{AsideTask, Parking, Waits};
 use super::thread::Introduction;
@@ -116,6 +117,13 @@ impl EventLoop {
     /// The loop goes back to its other business.
     fn end_turn(&self) {
         self.thread.summons.leave();
+    }
+
+    /// A signal handler of the application has raised this in the loop, and not in a call.
+    #[pyo3(signature = (error, /))]
+    fn handler_failed(&self, error: Bound<'_, PyAny>) {
+        let py = error.py();
+        failure::log_handler_exception(py, &PyErr::from_value(error));
     }
 
     /// How many requests wait.

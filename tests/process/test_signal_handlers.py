@@ -237,7 +237,6 @@ def read_length(connection: socket.socket) -> int:
 
 
 @threads
-@not_for("gevent", reason="what a handler raises is the hub's")
 def test_a_handler_that_raises_costs_nothing_but_a_line(start: Start, threads: str) -> None:
     source = APPLICATION + "signal.signal(signal.SIGUSR1, lambda number, frame: 1 / 0)\n"
     portico = start(source, "-w", "1", "--threads", threads)

@@ -76,7 +76,12 @@ class GeventLoop(Greenlets):
         hub.loop.run_callback(self._turn)
         try:
             while not calls.is_over():
-                hub.switch()
+                try:
+                    hub.switch()
+                except Exception as error:
+                    # The hub throws to here what a signal handler raises in it. SystemExit ends a worker, as
+                    # it ends any program of gevent, wherever it is raised.
+                    calls.handler_failed(error)
         finally:
             for watcher in (before_wait, summons):
                 watcher.stop()
