@@ -393,7 +393,8 @@ class EventLoop:
         """Make `fileno()` readable."""
     def end_turn(self) -> None:
         """Say that the loop has nothing to do."""
-    def handler_failed(self, error: BaseException, /) -> None:
+    @staticmethod
+    def handler_failed(error: BaseException, /) -> None:
         """Log what a signal handler of the application has raised in the loop, and not in a call."""
     def queued(self) -> int:
         """Return how many requests wait."""

@@ -120,8 +120,9 @@ impl EventLoop {
     }
 
     /// A signal handler of the application has raised this in the loop, and not in a call.
+    #[staticmethod]
     #[pyo3(signature = (error, /))]
-    fn handler_failed(&self, error: Bound<'_, PyAny>) {
+    fn handler_failed(error: Bound<'_, PyAny>) {
         let py = error.py();
         failure::log_handler_exception(py, &PyErr::from_value(error));
     }
