@@ -317,7 +317,7 @@ def test_the_kernel_kills_a_worker_for_want_of_memory(start: Start, memory_group
     with portico.ask("/grow") as connection:
         assert connection.recv(100) == b""
     assert the_line(portico, "/grow").group("status", "cause") == ("000", "killed:oom")
-    assert "was killed by SIGKILL, for want of memory in its cgroup, after" in portico.log()
+    portico.wait_for("was killed by SIGKILL, for want of memory in its cgroup, after")
     # At once after that, and by another.
     with portico.ask("/wait"):
         wait_in_flight(portico)

@@ -19,7 +19,10 @@ _MOST_BYTES = 16 * 1024
 _CGROUP_ROOT = "/sys/fs/cgroup"
 # Between two looks. What was there at the one before, too, is remembered no longer: a process that was killed
 # has ended by then.
-_TICK_S = 5.0
+_LEAST_S = 5.0
+# The supervisor looks whenever it has something to do, and wakes for it so seldom: each time that costs
+# memory, as it changes pages that it has in common with its workers.
+_MOST_S = 60.0
 
 
 class OomKills(Duty):
@@ -47,7 +50,7 @@ class OomKills(Duty):
     def look(self, now_s: float) -> None:
         if self._path is None or now_s < self._next_s:
             return
-        self._next_s = now_s + _TICK_S
+        self._next_s = now_s + _LEAST_S
         count, before = self._count(), self._noticed
         self._noticed = count
         if count == before > self._seen:
@@ -57,7 +60,7 @@ class OomKills(Duty):
             )
 
     def due_s(self) -> float | None:
-        return None if self._path is None else self._next_s
+        return None if self._path is None else self._next_s + _MOST_S - _LEAST_S
 
     def _count(self) -> int:
         return (self._path and _count(self._path)) or 0
