@@ -135,6 +135,7 @@ impl Spooled {
             return Ok(Next::Later);
         }
         self.held.release();
+        self.is_counted = true;
         Ok(if self.ahead.is_empty() { Next::Nothing } else { Next::Bytes(std::mem::take(&mut self.ahead)) })
     }
 
