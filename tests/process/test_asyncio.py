@@ -63,6 +63,10 @@ def application(environ, start_response):
         return respond(start_response, type(loop).__module__.encode())
     if path == "runs":
         return respond(start_response, str(asyncio.run(gather())).encode())
+    if path == "sets":
+        asyncio.set_event_loop(loop=None if argument == "none" else asyncio.new_event_loop())
+    if path == "policy":
+        asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
     if path == "task":
         loop.create_task(later([argument]))
     if path in ("clean", "never_ends"):
@@ -167,6 +171,30 @@ def test_a_call_may_run_a_loop_of_its_own(start: Start, worker: str) -> None:
     for _ in range(3):
         assert portico.get("/runs") == "45"
         assert portico.get("/running") == "hidden"
+
+
+@also_uvloop
+@pytest.mark.parametrize("path", ["/sets/none", "/sets/new", "/policy", "/raises"])
+def test_the_loop_of_the_thread_is_the_same_whatever_a_call_sets(
+    start: Start, worker: str, path: str
+) -> None:
+    portico = begin(start, worker)
+    for _ in range(2):
+        portico.get(path)
+        assert portico.get("/running") == "hidden"
+    assert portico.get("/task/sent") == "fine"
+    wait_until(lambda: portico.get("/words") == "sent", what="the task of a call")
+
+
+@also_uvloop
+@pytest.mark.parametrize(
+    "setting", ["set_event_loop_policy(asyncio.DefaultEventLoopPolicy())", "run(asyncio.sleep(0))"]
+)
+def test_the_loop_of_the_thread_is_the_same_whatever_the_import_sets(
+    start: Start, worker: str, setting: str
+) -> None:
+    portico = begin(start, worker, source=f"{APPLICATION}\nasyncio.{setting}\n")
+    assert portico.get("/running") == "hidden"
 
 
 @loops

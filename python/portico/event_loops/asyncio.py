@@ -9,6 +9,8 @@ that only the response waits for its client.
 
 from __future__ import annotations
 
+from functools import wraps
+
 from portico.errors import EXIT_APPLICATION, OperatorError
 from portico.event_loops.greenlets import Greenlets
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 # So long may tasks that are cancelled at the end, and then asynchronous generators, take to clean up.
 _END_PATIENCE_S = 1.0
+# Of asyncio: what sets the loop of a thread, or who decides which that is.
+_SETTERS = ("set_event_loop", "set_event_loop_policy")
 
 
 class AsyncioLoop(Greenlets):
@@ -52,6 +56,10 @@ class AsyncioLoop(Greenlets):
         self._asyncio = asyncio
         self._greenlet = greenlet
         self._set_running = events._set_running_loop
+        for name in _SETTERS:
+            setter = self._noting(getattr(events, name))
+            for module in (asyncio, events):
+                setattr(module, name, setter)
 
     def leave_behind(self) -> list[str]:
         """Close the loop, since no two processes can have one; name what it had to do for the application."""
@@ -68,15 +76,32 @@ class AsyncioLoop(Greenlets):
             self.loop: AbstractEventLoop = self._asyncio.new_event_loop()
         else:
             self.loop = uvloop.new_event_loop()
+        self._set_loop()
+
+    def _noting(self, setter: Callable[..., object]) -> Callable[..., object]:
+        """Return `setter` as one that notes it: setting the loop after each call would cost more."""
+
+        @wraps(setter)
+        def set_and_note(*arguments: object, **named: object) -> None:
+            self._may_be_another = True
+            setter(*arguments, **named)
+
+        return set_and_note
+
+    def _set_loop(self) -> None:
+        """Have the thread's loop be this one."""
         self._asyncio.set_event_loop(self.loop)
+        self._may_be_another = False
 
     def run(self, calls: _core.EventLoop) -> None:
         """Have the application called until the server has ended, on the main thread."""
         self.calls = calls
         self.current, self.give_up_thread = self._greenlet.getcurrent, self._leave_thread
-        self.begin = self._begin_now
+        self.begin, self.call_next = self._begin_now, self._call_next
         self._main = self.current()
         loop = self.loop
+        # The import of the application may have set another.
+        self._set_loop()
         loop.add_reader(calls.fileno(), self._turn)
         loop.call_soon(self._turn)
         while not calls.is_over():
@@ -96,15 +121,13 @@ class AsyncioLoop(Greenlets):
             self._asyncio.wait([loop.create_task(loop.shutdown_asyncgens())], timeout=_END_PATIENCE_S)
         )
 
-    def call_next(self, own: greenlet.greenlet) -> bool:
-        """Have the application called for the next request, with no loop that runs; it may run one."""
-        self._set_running(None)
+    def _call_next(self, own: greenlet.greenlet) -> bool:
         try:
-            return super().call_next(own)
+            return self.calls.call_next(own)
         finally:
-            # A call may have run a loop of its own, as asyncio.run() does: after that the thread has none.
-            self._asyncio.set_event_loop(self.loop)
-            self._set_running(self.loop)
+            # It may have run a loop of its own, as asyncio.run() does: after that the thread has none.
+            if self._may_be_another:
+                self._set_loop()
 
     def _leave_thread(self) -> None:
         """Have the loop go on, as the one that runs."""
@@ -116,7 +139,15 @@ class AsyncioLoop(Greenlets):
 
     def _begin_now(self, what: Callable[[], object]) -> None:
         """Have a new greenlet call `what`."""
-        self._greenlet.greenlet(what, self._main).switch()
+        self._greenlet.greenlet(self._call_hidden, self._main).switch(what)
+
+    def _call_hidden(self, what: Callable[[], object]) -> None:
+        """Call `what` with no loop that runs, but for when it leaves the thread: it may run one."""
+        self._set_running(None)
+        try:
+            what()
+        finally:
+            self._set_running(self.loop)
 
     def _turn(self) -> None:
         self.turn()

@@ -64,7 +64,7 @@ class GeventLoop(Greenlets):
         # Here: a hub belongs to the process that has made it, and this one is not forked any more.
         import gevent
 
-        self.calls = calls
+        self.calls, self.call_next = calls, calls.call_next
         hub = gevent.get_hub()
         self.current, self.give_up_thread, self.begin = gevent.getcurrent, hub.switch, gevent.spawn
         self._main = self.current()

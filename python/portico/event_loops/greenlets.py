@@ -21,6 +21,8 @@ class Greenlets:
     """The greenlets of one loop, which sets what is declared here, and calls `turn` when it is summoned."""
 
     calls: _core.EventLoop
+    # Has the application called for the next request in the calling greenlet, which it is given.
+    call_next: Callable[[greenlet.greenlet], bool]
     # Returns the greenlet that calls it.
     current: Callable[[], greenlet.greenlet]
     # Leaves the thread to others, until somebody switches to the calling greenlet or throws into it.
@@ -37,10 +39,6 @@ class Greenlets:
         self._made = 0
         # By the number of the wait.
         self._parked: dict[int, greenlet.greenlet] = {}
-
-    def call_next(self, own: greenlet.greenlet) -> bool:
-        """Have the application called for the next request, in the calling greenlet."""
-        return self.calls.call_next(own)
 
     def park(self, number: int) -> None:
         """Give the thread up until the wait with this number is over, or something is thrown in."""
