@@ -935,7 +935,7 @@ fn given_to(upstream: &Upstream, count: usize) -> Vec<usize> {
 }
 
 #[test]
-fn members_that_are_alike_take_turns_whoever_of_them_is_out() {
+fn members_that_are_alike_are_chosen_in_turn_whoever_of_them_is_out() {
     let places = [1, 2, 3, 4].map(|host| Place::read(&format!("http://10.0.0.{host}:1")).unwrap());
     let upstream = Upstream::at(UpstreamTerms { balance: Balance::RoundRobin, ..terms() }, places.to_vec());
     assert_eq!(given_to(&upstream, 5), [0, 1, 2, 3, 0]);
