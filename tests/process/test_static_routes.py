@@ -180,6 +180,15 @@ def test_methods(site: Several) -> None:
     assert site.response("*", method="OPTIONS").startswith(b"HTTP/1.1 200 ")
 
 
+def test_a_body_that_no_file_takes_is_not_asked_for(site: Several) -> None:
+    """RFC 9110 10.1.1. Where an application is behind the files, it may be the one to take it."""
+    for target, status in [("/media/a.txt", b"405"), ("/media/missing", b"404"), ("/missing", b"100")]:
+        with site.portico.connect() as connection:
+            expects = "Content-Length: 5\r\nExpect: 100-continue"
+            connection.sendall(f"POST {target} HTTP/1.1\r\nHost: test\r\n{expects}\r\n\r\n".encode())
+            assert connection.recv(65536).split()[1] == status, target
+
+
 def test_a_pipeline_keeps_its_order(site: Several) -> None:
     targets = [
         "/media/a.txt",

@@ -613,6 +613,27 @@ def test_leaves_a_terminal_as_it_was(watched: Watched, terminal: Callable[..., T
     portico.stop()
 
 
+@pytest.mark.parametrize("typed", [b"\xff", b"\xe4x"], ids=["byte", "latin-1"])
+def test_what_is_no_utf8_is_no_key(watched: Watched, terminal: Callable[..., Terminal], typed: bytes) -> None:
+    portico = watched.start("-w", "1")
+    screen = terminal("-m", "portico", "top", "--interval", "0.1", "--socket", watched.path)
+    screen.wait_for("q quit")
+    os.write(screen.fd, typed)
+    # Not read together with it.
+    wait_until(lambda: _unread(screen) == 0, what="the byte to be read")
+    screen.type("p")
+    screen.wait_for("paused")
+    screen.type("q")
+    assert screen.end() == 0
+    assert b"UnicodeDecodeError" not in screen.output
+    portico.stop()
+
+
+def _unread(screen: Terminal) -> int:
+    """How many bytes were typed and not read."""
+    return int(struct.unpack("i", fcntl.ioctl(screen._slave_fd, termios.FIONREAD, b"\0" * 4))[0])
+
+
 @pytest.mark.parametrize("value", ["1", ""], ids=["set", "empty"])
 def test_has_no_colours_with_no_color(
     watched: Watched, terminal: Callable[..., Terminal], value: str

@@ -522,7 +522,7 @@ def test_ctl_says_what_was_done(balanced: Balanced, arguments: tuple[str, ...], 
             'MEMBER: expected nothing after the port: the path is the request\'s, got "/b"',
         ),
         (["darin", "up", "http://a"], "No such command 'darin'. Did you mean `portico ctl upstream drain`?"),
-        (["add", "up", "http://a", "x"], "'x' is not a valid integer range."),
+        (["add", "up", "http://a", "x"], "expected a whole number in digits, got 'x'."),
     ],
 )
 def test_ctl_says_what_is_wrong_with_its_words(tmp_path: Path, arguments: list[str], said: str) -> None:

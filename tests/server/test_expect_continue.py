@@ -79,3 +79,23 @@ def test_100_waits_for_the_response_before_it(server: Server, key: str) -> None:
         assert connection.read_head().status == 100
         connection.send(b"12345")
         assert connection.read_response().body == b"12345"
+
+
+@pytest.mark.parametrize(("target", "status"), [("/elsewhere", 404), ("/app/echo", 503)], ids=["404", "503"])
+def test_no_100_where_nobody_will_read_the_body(key: str, target: str, status: int) -> None:
+    """RFC 9110 10.1.1: the final response instead, and the end, since a body may come or not."""
+    options = ["--script-name", "/app", "--max-in-flight", "1"]
+    with (
+        Server(threads=2, options=options) as server,
+        server.connect() as busy,
+        server.connect() as connection,
+    ):
+        busy.ask(f"/app/waits?key={key}")
+        server.recorder.wait_for(key, "inside")
+        connection.send(request_bytes(target, "POST", headers=["Content-Length: 5", *EXPECT]))
+        response = connection.read_response()
+        assert (response.status, response.get("Connection")) == (status, "close")
+        connection.send(b"12345")
+        assert connection.read_to_end() == b""
+        server.recorder.open_gate(key)
+        assert busy.read_response().body == b"waited"

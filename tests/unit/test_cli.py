@@ -107,6 +107,15 @@ def test_shows_the_version(words: list[str]) -> None:
     assert page(*words) == f"portico {__version__}\n"
 
 
+@pytest.mark.parametrize("number", ["+1", "1_0", " 1", "\u0661", "1.0", "x", ""])
+@pytest.mark.parametrize("command", ["ctl scale --socket /nowhere", "profile --hz", "report --top"])
+def test_a_number_that_is_not_written_in_digits_is_told(command: str, number: str) -> None:
+    """`scale +1` would be taken for one worker more."""
+    done = CliRunner().invoke(commands, [*command.split(), number])
+    assert done.exit_code == 2
+    assert f"expected a whole number in digits, got {number!r}" in done.output
+
+
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e9", "1e400", "x"])
 @pytest.mark.parametrize("command", ["ctl status --timeout", "top --interval"])
 def test_a_wait_that_is_no_number_of_seconds_is_told(command: str, seconds: str) -> None:

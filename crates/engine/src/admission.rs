@@ -58,6 +58,11 @@ impl Admission {
         None
     }
 
+    /// Whether one more request may be in flight now.
+    pub fn has_room(&self) -> bool {
+        self.slot.active_requests.load(Relaxed) < self.request_limit
+    }
+
     /// The response to a request is about to end: who has all of it may ask again.
     pub fn end_request(&self, _room: Room) {
         self.slot.active_requests.fetch_sub(1, Relaxed);

@@ -124,3 +124,29 @@ fn responses_that_need_no_application_keep_their_place_and_the_connection() {
     assert_eq!(bodies, ["0 /1", "<p>gone</p>", "1 /2", "308 Permanent Redirect\n", "0 /3"]);
     assert_eq!(server.stop(), Ended::InPeace);
 }
+
+fn ask_expecting(server: &RunningServer, host: &str, target: &str) -> String {
+    let head = format!("POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    server.connect().ask(&head)
+}
+
+#[test]
+fn who_waits_for_100_before_a_body_that_nobody_reads_has_the_response_instead() {
+    let server = served();
+    for (host, target, status) in [
+        ("a", "/gone", "410 Gone"),
+        ("a", "/old", "308 Permanent Redirect"),
+        ("b", "/", "404 Not Found"),
+        ("c", "/", "421 Misdirected Request"),
+    ] {
+        let response = ask_expecting(&server, host, target);
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{response}");
+        assert!(response.contains("\r\nConnection: close\r\n"), "{response}");
+    }
+    let mut client = server.connect();
+    client.send(b"POST /shop HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.read_head(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send(b"x");
+    assert_eq!(client.read_response().1, b"1 ");
+    assert_eq!(server.stop(), Ended::InPeace);
+}

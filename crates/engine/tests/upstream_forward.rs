@@ -7,6 +7,7 @@ mod support;
 
 use portico_engine::message::spoken::Protocol;
 use portico_engine::upstream::address::{Address, Place};
+use portico_engine::upstream::balance::Balance;
 use portico_engine::upstream::circuit::{CircuitTerms, State};
 use portico_engine::upstream::connect::connect;
 use portico_engine::upstream::ends::{ResponseSink, SourceGone};
@@ -920,5 +921,41 @@ fn the_only_member_is_never_ejected() {
             let reason = client.ask("GET", b"").await.0.unwrap_err().failure.reason;
             assert_eq!(reason.status(), last.status(), "{count}: {reason:?}");
         });
+    }
+}
+
+/// The members of `upstream` that `count` requests are given to, each of which has ended before the next.
+fn given_to(upstream: &Upstream, count: usize) -> Vec<usize> {
+    let members = upstream.members();
+    let one = |_| {
+        let flight = upstream.begin(None, &[], 0).unwrap();
+        members.iter().position(|member| Arc::ptr_eq(member, &flight.member)).unwrap()
+    };
+    (0..count).map(one).collect()
+}
+
+#[test]
+fn members_that_are_alike_are_chosen_in_turn_whoever_of_them_is_out() {
+    let places = [1, 2, 3, 4].map(|host| Place::read(&format!("http://10.0.0.{host}:1")).unwrap());
+    let upstream = Upstream::at(UpstreamTerms { balance: Balance::RoundRobin, ..terms() }, places.to_vec());
+    assert_eq!(given_to(&upstream, 5), [0, 1, 2, 3, 0]);
+    upstream.change(|roster| roster.drain("http://10.0.0.2:1"));
+    assert_eq!(given_to(&upstream, 5), [2, 3, 0, 2, 3]);
+    upstream.change(|roster| roster.take_back("http://10.0.0.1:1", Some(2)));
+    // By shares, once they have some.
+    let given = given_to(&upstream, 40);
+    assert_eq!([0, 1, 2, 3].map(|which| given.iter().filter(|index| **index == which).count()), [20, 0, 10, 10]);
+}
+
+#[test]
+fn members_that_are_alike_have_one_request_each_before_anybody_has_two() {
+    let places = [1, 2, 3].map(|host| Place::read(&format!("http://10.0.0.{host}:1")).unwrap());
+    let upstream = Upstream::at(UpstreamTerms { balance: Balance::LeastRequests, ..terms() }, places.to_vec());
+    let flights: Vec<_> = (0..6).map(|_| upstream.begin(None, &[], 0).unwrap()).collect();
+    assert!(upstream.members().iter().all(|member| member.in_flight() == 2));
+    let one = flights.into_iter().next().unwrap();
+    // All others have ended.
+    for _ in 0..2 {
+        assert!(!Arc::ptr_eq(&upstream.begin(None, &[], 0).unwrap().member, &one.member));
     }
 }

@@ -10,6 +10,7 @@ import click
 from portico.command_line.group import Commands
 from portico.command_line.instance import WHICH, find_instance, instance_argument, instance_options
 from portico.command_line.seconds import Seconds
+from portico.command_line.whole_number import WholeNumber
 
 _LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
 _NOW = click.Option(["--now"], is_flag=True, help="Do not wait for the requests in flight.")
@@ -30,18 +31,18 @@ _VERBS: dict[str, tuple[str, tuple[click.Parameter, ...], bool]] = {
     "stop": ("Stop after the requests in flight.", (_NOW,), True),
     "scale": (
         "Have N workers.",
-        (click.Argument(["workers"], type=click.IntRange(1, _MOST_WORKERS), metavar="N"),),
+        (click.Argument(["workers"], type=WholeNumber(1, _MOST_WORKERS), metavar="N"),),
         True,
     ),
     "drain": ("Let the workers finish and leave, and start none.", (), True),
     "recycle": (
         "Replace a worker.",
-        (click.Argument(["pid"], type=click.IntRange(1, _MOST_PID), metavar="PID"),),
+        (click.Argument(["pid"], type=WholeNumber(1, _MOST_PID), metavar="PID"),),
         True,
     ),
     "stacks": (
         "Have a worker write its stacks to the error log.",
-        (click.Argument(["pid"], type=click.IntRange(1, _MOST_PID), metavar="PID"),),
+        (click.Argument(["pid"], type=WholeNumber(1, _MOST_PID), metavar="PID"),),
         False,
     ),
     "reopen-logs": ("Open the files of the logs anew.", (), True),
@@ -104,7 +105,7 @@ _OF_UPSTREAMS: dict[str, tuple[str, str, tuple[click.Parameter, ...], bool]] = {
         (
             _UPSTREAM,
             _MEMBER,
-            click.Argument(["weight"], type=click.IntRange(1, 65535), required=False, metavar="[WEIGHT]"),
+            click.Argument(["weight"], type=WholeNumber(1, 65535), required=False, metavar="[WEIGHT]"),
         ),
         True,
     ),

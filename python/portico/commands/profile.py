@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from portico.command_line.instance import WHICH, find_instance, instance_argument, instance_options
+from portico.command_line.whole_number import WholeNumber
 from portico.errors import EXIT_UNEXPECTED, OperatorError, quoted
 
 # Beyond its time: the workers put what they have seen into words.
@@ -91,7 +92,7 @@ COMMAND = click.Command(
         instance_argument(),
         click.Option(
             ["--seconds"],
-            type=click.IntRange(1, 600),
+            type=WholeNumber(1, 600),
             default=10,
             metavar="S",
             help="Sample for so long.  [default: 10]",
@@ -103,13 +104,13 @@ COMMAND = click.Command(
         ),
         click.Option(
             ["--worker"],
-            type=click.IntRange(min=1),
+            type=WholeNumber(min=1),
             metavar="W",
             help="Only this worker: its number or its process id.  [default: all]",
         ),
         click.Option(
             ["--hz"],
-            type=click.IntRange(1, 1000),
+            type=WholeNumber(1, 1000),
             default=100,
             metavar="N",
             help="Sample so often a second.  [default: 100]",

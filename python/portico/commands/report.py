@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from portico.command_line.whole_number import WholeNumber
+
 
 def _report(**values: Any) -> None:
     from portico.report.command import Wishes, report
@@ -39,7 +41,7 @@ COMMAND = click.Command(
         ),
         click.Option(
             ["--top"],
-            type=click.IntRange(min=1),
+            type=WholeNumber(min=1),
             default=20,
             metavar="N",
             help="Show so many routes.  [default: 20]",

@@ -25,6 +25,7 @@ from portico.errors import OperatorError
 from portico.top import model
 from portico.top.columns import COLUMNS, Order
 from portico.top.dialogs import Question, Text
+from portico.top.driver import TerminalDriver
 from portico.top.sample import Sample
 from portico.top.stacks import take_stacks
 from portico.top.table import call_line, column_widths, head_lines, heading, row_line, title_span
@@ -120,7 +121,7 @@ class TopApp(App[None]):
     def __init__(
         self, path: str, first: Sample, find: Callable[[], str], *, interval_s: float, no_color: bool = False
     ) -> None:
-        super().__init__(ansi_color=True if no_color else None)
+        super().__init__(driver_class=TerminalDriver, ansi_color=True if no_color else None)
         self._watcher = Watcher(
             path,
             find,

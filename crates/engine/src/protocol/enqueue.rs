@@ -57,7 +57,7 @@ pub fn rest_of(connection: &Connection, request: &Inbound, used: usize) -> Optio
 pub async fn receive(
     server: &Server,
     connection: &Arc<Connection>,
-    request: Box<Inbound>,
+    mut request: Box<Inbound>,
     mut reader: BodyReader,
 ) -> Result<BodyReader, End> {
     let resources = &server.resources;
@@ -71,6 +71,18 @@ pub async fn receive(
     if request.head.expect_continue && reader.is_untouched() {
         // In its turn: a response before this one may still be on its way.
         if !connection.exchange.turn.wait_idle().await {
+            return Err(End::Closing);
+        }
+        let is_unread = !may_be_read(server, &mut request);
+        if is_unread || !resources.admission.has_room() {
+            // RFC 9110 10.1.1: its response, and no 100. Nobody can tell whether the body still comes, so it is the last.
+            connection.submit(false);
+            let request = self::request(connection, request, Body::Empty, false, Some(reader.began_ms));
+            if is_unread {
+                respond_if_unqueued(hand_on(server, request, Effort::Cached));
+            } else {
+                shed(request, Overload::TooMany);
+            }
             return Err(End::Closing);
         }
         connection.send_all(CONTINUE).await?;
@@ -101,6 +113,23 @@ pub async fn receive(
     let body = if kept.is_empty() { Body::Empty } else { Body::Kept(Box::new(kept)) };
     queue(server, connection, request, body, reader.has_leftover(), None).await?;
     Ok(reader)
+}
+
+/// Whether somebody may read the body of a request: not where its row has the response, or files alone. A file that stands
+/// before an application may be gone when the body has come.
+fn may_be_read(server: &Server, request: &mut Inbound) -> bool {
+    if server.files.as_ref().is_some_and(|files| files.place_of(request).is_some()) {
+        return true;
+    }
+    match aim(server, request, 0) {
+        Aim::Application { entered, .. } => {
+            request.leave(entered);
+            true
+        }
+        Aim::Files { next, .. } => next.is_some(),
+        Aim::Upstream(_) => true,
+        Aim::Reply(_) => false,
+    }
 }
 
 /// The end of a request whose body there is no place for.

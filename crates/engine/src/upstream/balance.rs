@@ -39,7 +39,8 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    fn may_be_chosen(&self) -> bool {
+    /// Whether it may be.
+    pub fn may_be_chosen(&self) -> bool {
         self.is_available && self.weight > 0
     }
 }
@@ -51,6 +52,11 @@ pub fn keep_first(candidates: &mut [Candidate]) {
     for candidate in candidates {
         candidate.is_available &= Some(candidate.priority) == first;
     }
+}
+
+/// The numbers of `count` members, each once, from that of `first` on.
+pub fn in_turn(first: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |offset| (first % count + offset) % count)
 }
 
 /// The next in turn, smoothly: one with weight 3 beside one with 1 gets `a a b a` and not `a a a b`. `credits` is what
@@ -82,11 +88,9 @@ pub fn round_robin(credits: &mut Vec<i64>, candidates: &[Candidate]) -> Option<u
 /// The one with the fewest requests for its weight, counting the one that is to be given. Among equals the first from
 /// `ticket` on, which differs from request to request.
 pub fn least_requests(ticket: usize, candidates: &[Candidate]) -> Option<usize> {
-    let count = candidates.len();
-    let in_turn = (0..count).map(|offset| (ticket % count + offset) % count);
     let load = |candidate: &Candidate| (u64::from(candidate.in_flight) + 1, u64::from(candidate.weight));
     let mut chosen: Option<(usize, (u64, u64))> = None;
-    for index in in_turn {
+    for index in in_turn(ticket, candidates.len()) {
         let Some(candidate) = candidates.get(index).filter(|candidate| candidate.may_be_chosen()) else { continue };
         let (requests, weight) = load(candidate);
         // requests / weight, without a division.

@@ -2,7 +2,7 @@
 //! serves.
 
 use super::address::{HostPort, Place};
-use super::balance::{Balance, consistent, keep_first, least_requests, round_robin};
+use super::balance::{Balance, consistent, in_turn, keep_first, least_requests, round_robin};
 use super::failure::Failure;
 use super::member::{Flight, Member, MemberTerms};
 use super::roster::{Found, Roster, Wanted};
@@ -90,6 +90,10 @@ pub struct Upstream {
     /// What each member has saved up of its turns.
     credits: Mutex<Vec<i64>>,
     ticket: AtomicUsize,
+    /// Whether all members have the same share and the same priority.
+    are_alike: AtomicBool,
+    /// Whose turn it is of members that are alike.
+    next: AtomicUsize,
     /// Whether there are members that a request is told to by variables.
     has_variables: AtomicBool,
     /// Says that no member takes a request.
@@ -106,6 +110,8 @@ impl Upstream {
         }
         Arc::new(Upstream {
             has_variables: roster.tells_variables().into(),
+            are_alike: are_alike(&members).into(),
+            next: AtomicUsize::new(0),
             terms,
             roster: Mutex::new(roster),
             members: Mutex::new(members),
@@ -149,6 +155,7 @@ impl Upstream {
         let mut members = lock(&self.members);
         let before = members.clone();
         *members = wanted.iter().map(|wanted| self.member(wanted, &before)).collect();
+        self.are_alike.store(are_alike(&members), Relaxed);
         let is_there = |member: &Arc<Member>| members.iter().any(|other| Arc::ptr_eq(member, other));
         let left: Vec<_> = before.iter().filter(|member| !is_there(member)).cloned().collect();
         drop(members);
@@ -235,6 +242,12 @@ impl Upstream {
     /// Gives a request, whose hash is `key`, to one of the members that have not been `tried`.
     pub fn begin(&self, key: Option<u64>, tried: &[Arc<Member>], now_ms: u64) -> Option<Flight> {
         let members = self.members();
+        if tried.is_empty()
+            && self.are_alike.load(Relaxed)
+            && let Some(flight) = self.begin_with_one(key, &members, now_ms)
+        {
+            return Some(flight);
+        }
         let mut busy = Vec::new();
         // Each time round, somebody else was quicker with the member that was chosen.
         loop {
@@ -258,6 +271,34 @@ impl Upstream {
             busy.push(index);
         }
     }
+
+    /// The same without a look at all `members`, which are alike; none where it takes one. Of thousands each request would
+    /// pay for it.
+    fn begin_with_one(&self, key: Option<u64>, members: &[Arc<Member>], now_ms: u64) -> Option<Flight> {
+        let is_in_turn = self.terms.balance == Balance::RoundRobin;
+        let first = match (is_in_turn, key) {
+            (true, _) => self.next.load(Relaxed),
+            (false, None) => self.ticket.fetch_add(1, Relaxed),
+            (false, Some(_)) => return None,
+        };
+        // Nobody has fewer requests than none.
+        let takes = |member: &Arc<Member>| {
+            let candidate = member.candidate(now_ms);
+            candidate.may_be_chosen() && (is_in_turn || candidate.in_flight == 0)
+        };
+        let index = in_turn(first, members.len()).find(|index| members.get(*index).is_some_and(takes))?;
+        let flight = members.get(index)?.begin(now_ms)?;
+        self.next.store(index + 1, Relaxed);
+        Some(flight)
+    }
+}
+
+/// Whether all have the same share and the same priority.
+fn are_alike(members: &[Arc<Member>]) -> bool {
+    members.windows(2).all(|pair| {
+        let [one, other] = pair else { return true };
+        one.weight() == other.weight() && one.priority() == other.priority()
+    })
 }
 
 impl fmt::Debug for Upstream {

@@ -86,7 +86,7 @@ impl Member {
         let in_flight = self.in_flight();
         let has_room = self.terms.max_in_flight == 0 || in_flight < self.terms.max_in_flight;
         let is_there = !self.is_draining() && self.is_well() && lock(&self.circuit).admits(now_ms);
-        let (weight, identity, priority) = (self.weight(), self.identity, self.priority.load(Relaxed));
+        let (weight, identity, priority) = (self.weight(), self.identity, self.priority());
         Candidate { weight, in_flight, identity, priority, is_available: has_room && is_there }
     }
 
@@ -126,6 +126,11 @@ impl Member {
     /// Its share of the requests.
     pub fn weight(&self) -> u32 {
         self.weight.load(Relaxed)
+    }
+
+    /// It gets requests only while nobody of a lower number takes them.
+    pub fn priority(&self) -> u16 {
+        self.priority.load(Relaxed)
     }
 
     /// Gives it another share, and another priority.

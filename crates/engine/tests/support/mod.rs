@@ -211,15 +211,20 @@ impl TestClient {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Reads a response with a Content-Length; returns its status line and its body.
-    pub fn read_response(&mut self) -> (String, Vec<u8>) {
+    /// Reads a head, to the empty line behind it.
+    pub fn read_head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
             self.0.read_exact(&mut byte).unwrap();
             head.push(byte[0]);
         }
-        let head = String::from_utf8(head).unwrap();
+        String::from_utf8(head).unwrap()
+    }
+
+    /// Reads a response with a Content-Length; returns its status line and its body.
+    pub fn read_response(&mut self) -> (String, Vec<u8>) {
+        let head = self.read_head();
         let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap().parse().unwrap();
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).unwrap();
