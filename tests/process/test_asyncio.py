@@ -331,6 +331,35 @@ def test_a_task_that_exits_at_the_end_leaves_the_others_their_time(start: Start,
     assert _BESIDE in portico.log()
 
 
+@pytest.mark.parametrize("worker", ["asyncio", "gevent", "uvloop"])
+def test_what_a_handler_raises_in_a_turn_leaves_no_call_behind(start: Start, worker: str) -> None:
+    """Raised by a profiler, as a signal's handler would: between what is to be done and its doing."""
+    source = """
+import os, sys
+def raises_once(frame, event, what):
+    if event == "c_return" and what.__name__ == "begin_turn" and os.path.exists("armed"):
+        os.remove("armed")
+        raise ValueError("of a handler")
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/large":
+        open("begun", "w").close()
+        start_response("200 OK", [("Content-Length", "20000000")])
+        return [bytes(10_000_000)] * 2
+    start_response("200 OK", [])
+    return [b"fine"]
+sys.setprofile(raises_once)
+"""
+    options = ("--response-memory", "0", "--response-spool", "0", "--timeout", "0")
+    portico = begin(start, worker, *options, source=source)
+    with portico.ask("/large") as connection:
+        wait_until((portico.folder / "begun").exists, what="the call")
+        assert portico.get() == "fine"
+        (portico.folder / "armed").touch()
+        assert len(read_body(connection)) == 20_000_000
+    assert "a signal handler of the application failed\nTraceback" in portico.log()
+    assert not (portico.folder / "armed").exists()
+
+
 @loops
 def test_what_fails_before_the_first_call_leaves_room_for_it(start: Start, worker: str) -> None:
     """The bridge asks for the frames below its calls when it makes room for one; at first in vain."""
