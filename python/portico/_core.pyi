@@ -394,8 +394,8 @@ class EventLoop:
     def end_turn(self) -> None:
         """Say that the loop has nothing to do."""
     @staticmethod
-    def handler_failed(error: BaseException, /) -> None:
-        """Log what a signal handler of the application has raised in the loop, and not in a call."""
+    def failed_in_loop(error: BaseException, /) -> None:
+        """Log what the application has raised in the loop, and not in a call."""
     def queued(self) -> int:
         """Return how many requests wait."""
     def is_over(self) -> bool:

@@ -11,7 +11,7 @@ use super::{Attached, Bridge, Parts};
 use portico_engine::access_log::record::Keeper;
 use portico_engine::lock::lock;
 use portico_engine::loop_thread::LoopThread;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use std::sync::{Arc, Mutex};
 
@@ -119,12 +119,19 @@ impl EventLoop {
         self.thread.summons.leave();
     }
 
-    /// A signal handler of the application has raised this in the loop, and not in a call.
+    /// The application has raised this in the loop, and not in a call: a signal handler, or, if it is no Exception, whatever
+    /// runs there beside the calls.
     #[staticmethod]
     #[pyo3(signature = (error, /))]
-    fn handler_failed(error: Bound<'_, PyAny>) {
+    fn failed_in_loop(error: Bound<'_, PyAny>) {
         let py = error.py();
-        failure::log_handler_exception(py, &PyErr::from_value(error));
+        let is_exception = error.is_instance_of::<PyException>();
+        let error = PyErr::from_value(error);
+        if is_exception {
+            failure::log_handler_exception(py, &error);
+        } else {
+            failure::log_exit(py, &error);
+        }
     }
 
     /// How many requests wait.

@@ -153,6 +153,11 @@ pub fn log_handler_exception(py: Python<'_>, error: &PyErr) {
     log_exception(py, "a signal handler of the application failed", error);
 }
 
+/// Logs `error`, such as SystemExit, which a task, greenlet or signal handler raised where no call could get it.
+pub fn log_exit(py: Python<'_>, error: &PyErr) {
+    log_exception(py, "what the application runs beside its calls has failed; its worker goes on", error);
+}
+
 /// Logs `error`, which a callback of portico.on_disconnect raised, with its traceback.
 pub fn log_callback_exception(py: Python<'_>, application: &str, error: &PyErr) {
     log_exception(py, &format!("a portico.on_disconnect callback of the application {application} failed"), error);

@@ -308,6 +308,86 @@ def test_a_loop_that_the_application_stops_goes_on(start: Start, worker: str) ->
     assert portico.get("/pid") == pid
 
 
+EXITS = """
+import asyncio, sys
+def application(environ, start_response):
+    loop, by = environ["portico.loop"], environ["PATH_INFO"]
+    async def leave():
+        sys.exit(3)
+    async def leave_at_the_end():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            sys.exit(3)
+    async def clean():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+            open("cleaned", "w").close()
+    if by == "/task":
+        loop.create_task(leave())
+    elif by == "/callback":
+        loop.call_soon(sys.exit, 3)
+    elif by == "/end":
+        loop.create_task(leave_at_the_end())
+        loop.create_task(clean())
+    start_response("200 OK", [])
+    return [b"up"]
+"""
+_BESIDE = "what the application runs beside its calls has failed; its worker goes on\nTraceback"
+
+
+@also_uvloop
+@pytest.mark.parametrize("by", ["task", "callback"])
+def test_an_exit_beside_the_calls_ends_no_worker(start: Start, worker: str, by: str) -> None:
+    portico = begin(start, worker, source=EXITS)
+    pids = portico.worker_pids
+    assert portico.get(f"/{by}") == "up"
+    portico.wait_for(_BESIDE)
+    assert "SystemExit: 3" in portico.log()
+    assert portico.get() == "up"
+    assert portico.worker_pids == pids
+
+
+@also_uvloop
+def test_a_task_that_exits_at_the_end_leaves_the_others_their_time(start: Start, worker: str) -> None:
+    portico = begin(start, worker, source=EXITS)
+    assert portico.get("/end") == "up"
+    portico.stop()
+    assert (portico.folder / "cleaned").exists()
+    assert _BESIDE in portico.log()
+
+
+@pytest.mark.parametrize("worker", ["asyncio", "gevent", "uvloop"])
+def test_what_a_handler_raises_in_a_turn_leaves_no_call_behind(start: Start, worker: str) -> None:
+    """Raised by a profiler, as a signal's handler would: between what is to be done and its doing."""
+    source = """
+import os, sys
+def raises_once(frame, event, what):
+    if event == "c_return" and what.__name__ == "begin_turn" and os.path.exists("armed"):
+        os.remove("armed")
+        raise ValueError("of a handler")
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/large":
+        open("begun", "w").close()
+        start_response("200 OK", [("Content-Length", "20000000")])
+        return [bytes(10_000_000)] * 2
+    start_response("200 OK", [])
+    return [b"fine"]
+sys.setprofile(raises_once)
+"""
+    options = ("--response-memory", "0", "--response-spool", "0", "--timeout", "0")
+    portico = begin(start, worker, *options, source=source)
+    with portico.ask("/large") as connection:
+        wait_until((portico.folder / "begun").exists, what="the call")
+        assert portico.get() == "fine"
+        (portico.folder / "armed").touch()
+        assert len(read_body(connection)) == 20_000_000
+    assert "a signal handler of the application failed\nTraceback" in portico.log()
+    assert not (portico.folder / "armed").exists()
+
+
 @loops
 def test_what_fails_before_the_first_call_leaves_room_for_it(start: Start, worker: str) -> None:
     """The bridge asks for the frames below its calls when it makes room for one; at first in vain."""
@@ -403,6 +483,19 @@ class Fails(RequestHandler):
 class Breaks(RequestHandler):
     async def get(self):
         raise ValueError("of the handler")
+class Exits(RequestHandler):
+    async def get(self, when, error):
+        if when == "sent":
+            self.write("begins")
+            await self.flush()
+        if when != "at-once":
+            await asyncio.sleep(0)
+        if when != "finished":
+            raise RAISED[error]
+    def on_finish(self):
+        if self.path_args[0] == "finished":
+            raise RAISED[self.path_args[1]]
+RAISED = {each.__name__: each for each in (SystemExit, KeyboardInterrupt, GeneratorExit, BaseException)}
 class Streams(RequestHandler):
     async def get(self):
         try:
@@ -455,7 +548,7 @@ class Closed(RequestHandler):
 application = Application([
     ("/", Main), ("/sleeps", Sleeps), ("/fails", Fails), ("/breaks", Breaks), ("/streams", Streams),
     ("/takes", Takes), ("/socket", Socket), ("/closed", Closed),
-    ("/late-with-its-loop", LateWithItsLoop),
+    ("/late-with-its-loop", LateWithItsLoop), ("/exits/(.*)/(.*)", Exits),
     ("/echoes", Echoes), ("/refuses", Refuses), ("/leaves", Leaves),
 ])
 """
@@ -502,6 +595,28 @@ def test_handlers_fail(native: Portico, path: str, status: int) -> None:
     with native.ask(path) as connection:
         assert status_of(connection) == status
     assert native.get() == "fine"
+
+
+@pytest.mark.parametrize("error", ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "BaseException"])
+@pytest.mark.parametrize("when", ["at-once", "later"])
+def test_a_handler_that_exits_ends_its_call_alone(native: Portico, when: str, error: str) -> None:
+    pids = native.worker_pids
+    with native.ask("/sleeps?for=0.5") as other:
+        with native.ask(f"/exits/{when}/{error}") as connection:
+            assert status_of(connection) == 500
+        assert read_body(other) == "slept"
+    assert native.worker_pids == pids
+    assert f"at GET /exits/{when}/{error} failed\nTraceback" in native.log()
+
+
+@pytest.mark.parametrize("when", ["sent", "finished"])
+def test_a_handler_that_exits_late_ends_no_worker(native: Portico, when: str) -> None:
+    pids = native.worker_pids
+    with native.ask(f"/exits/{when}/SystemExit") as connection:
+        assert status_of(connection) == 200
+    native.wait_for("has failed; its worker" if when == "finished" else f"/exits/{when}/SystemExit failed")
+    assert native.get() == "fine"
+    assert native.worker_pids == pids
 
 
 def test_a_handler_that_is_late_is_ended(native: Portico) -> None:

@@ -599,3 +599,39 @@ def test_what_calls_compute_is_not_told_where_nobody_knows(start: Start, tmp_pat
         return {line.partition('part="')[2].partition('"')[0] for line in of_parts}
 
     assert wait_until(parts, what="a request that was counted") == {"queue", "lock", "client"}
+
+
+@pytest.mark.parametrize("path", ["/spawned", "/joined", "/callback"])
+@pytest.mark.parametrize("error", ["SystemExit", "KeyboardInterrupt"])
+def test_an_exit_in_a_greenlet_ends_no_other_call(start: Start, path: str, error: str) -> None:
+    source = f"""
+import gevent, os
+def leave():
+    raise {error}
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/waits":
+        open("waiting", "w").close()
+        while not os.path.exists("go on"):
+            gevent.sleep(0.01)
+    elif path == "/spawned":
+        gevent.spawn(leave)
+    elif path == "/joined":
+        gevent.spawn(leave).get()
+    elif path == "/callback":
+        gevent.get_hub().loop.run_callback(leave)
+    start_response("200 OK", [])
+    return [b"fine"]
+"""
+    portico = begin(start, source=source)
+    pids = portico.worker_pids
+    with portico.ask("/waits") as other:
+        wait_until((portico.folder / "waiting").exists, what="the other call")
+        with portico.ask(path) as connection:
+            assert status_of(connection) == (500 if path == "/joined" else 200)
+        portico.wait_for(
+            "what the application runs beside its calls has failed; its worker goes on\nTraceback"
+        )
+        (portico.folder / "go on").touch()
+        assert read_body(other) == "fine"
+    assert portico.worker_pids == pids

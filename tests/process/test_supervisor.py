@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.processes import is_alive
 from support.waiting import wait_until
+from support.ways import cannot_be_ended
 
 from .conftest import Portico, Start, read_body
 
@@ -124,6 +125,7 @@ def test_a_killed_worker_is_accounted_for_and_replaced_within_a_second(start: St
     assert "in flight: GET /wait (" in portico.log()
 
 
+@cannot_be_ended
 def test_a_call_beyond_its_timeout_costs_the_worker_and_leaves_the_stacks(start: Start) -> None:
     portico = start(SHOP, "-w", "1", "--timeout", "200ms", "--timeout-grace", "100ms")
     portico.wait_ready()

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 
 import pytest
 from support.processes import is_alive
+from support.server import WORKER
 from support.waiting import wait_until
+from support.ways import beside_each_other, cannot_be_ended
 
 from .conftest import Portico, Start, read_body
 
@@ -86,6 +88,7 @@ def test_a_call_that_keeps_sending_is_not_overdue(start: Start, threads: str, pa
     assert "longer than the timeout" not in portico.log()
 
 
+@cannot_be_ended
 @threads
 def test_a_call_that_stops_sending_is_overdue_from_its_last_block(start: Start, threads: str) -> None:
     portico = start(APPLICATION, "-w", "1", "--threads", threads, "--timeout", "300ms")
@@ -99,6 +102,8 @@ def test_a_call_that_stops_sending_is_overdue_from_its_last_block(start: Start, 
     assert re.search(r"GET /stalls has (kept its client waiting|been in the application) for", portico.log())
 
 
+@beside_each_other
+@cannot_be_ended
 def test_the_others_finish_and_nobody_new_comes_before_the_end(start: Start) -> None:
     portico = start(APPLICATION, "-w", "1", "--threads", "8", "--timeout", "1s", "--graceful-timeout", "30s")
     portico.wait_ready()
@@ -162,6 +167,7 @@ def _age_s(portico: Portico, name: str) -> float:
     return time.time() - (portico.folder / name).stat().st_mtime
 
 
+@cannot_be_ended
 def test_the_others_have_no_longer_than_their_own_time(start: Start) -> None:
     options = ("--timeout", "1s", "--graceful-timeout", "500ms")
     portico = start(APPLICATION, "-w", "1", "--threads", "8", *options)
@@ -175,6 +181,8 @@ def test_the_others_have_no_longer_than_their_own_time(start: Start) -> None:
             wait_until(lambda: not is_alive(pid), what="the worker to go", deadline_s=5)
 
 
+@beside_each_other
+@cannot_be_ended
 def test_what_sends_for_ever_is_aborted_at_the_end_of_a_replaced_worker(start: Start) -> None:
     """By the time that others have there, and not by `graceful_timeout`, as log and line say."""
     portico = start(
@@ -194,6 +202,7 @@ def test_what_sends_for_ever_is_aborted_at_the_end_of_a_replaced_worker(start: S
     assert line.endswith(" killed:timeout")
 
 
+@beside_each_other
 def test_a_call_that_ends_after_all_gets_its_response_out(start: Start) -> None:
     portico = start(APPLICATION, "-w", "1", "--threads", "2", "--timeout", "300ms", "--timeout-grace", "20s")
     portico.wait_ready()
@@ -205,6 +214,7 @@ def test_a_call_that_ends_after_all_gets_its_response_out(start: Start) -> None:
         assert [read_body(first), read_body(second)] == [str(pid)] * 2
 
 
+@cannot_be_ended
 def test_the_stacks_are_logged_and_no_core_is_left(start: Start) -> None:
     before = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
@@ -235,7 +245,12 @@ def test_a_worker_whose_interpreter_does_not_come_free_is_replaced(
         portico.wait_for("replacing the worker")
         wait_until(lambda: not is_alive(pid), what="the worker to go", deadline_s=5)
         assert portico.get() != str(pid)
-    assert "has waited for the interpreter for" in portico.log()
+    who = (
+        "a thread has waited for the interpreter for"
+        if WORKER == "threads"
+        else "the event loop has not turned for"
+    )
+    assert who in portico.log()
     assert hold in portico.log()
 
 

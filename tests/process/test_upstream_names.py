@@ -18,6 +18,7 @@ from support.members import NamedMember
 from support.processes import children
 from support.server import free_port
 from support.waiting import wait_until
+from support.ways import of_the_default
 
 from .conftest import Start
 from .test_control import ctl
@@ -464,6 +465,7 @@ def test_it_is_not_in_the_way_of_a_stop(named: Balanced, server: DnsServer) -> N
     assert "it starts again" not in named.portico.log()
 
 
+@of_the_default
 def test_nothing_of_it_is_in_other_processes(named: Balanced, server: DnsServer) -> None:
     server.set(SHOP, "A", "127.0.0.1", ttl=600)
     begin(named, server)

@@ -16,7 +16,7 @@ from portico.event_loops.greenlets import Greenlets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+    from asyncio import AbstractEventLoop, Task
     from collections.abc import Callable
 
     import greenlet
@@ -106,7 +106,7 @@ class AsyncioLoop(Greenlets):
         loop.call_soon(self._turn)
         while not calls.is_over():
             # Once more if it was the application that has stopped it.
-            loop.run_forever()
+            self._go_on(loop.run_forever)
         loop.remove_reader(calls.fileno())
         self._end_tasks()
 
@@ -116,10 +116,23 @@ class AsyncioLoop(Greenlets):
         for task in tasks:
             task.cancel()
         if tasks:
-            loop.run_until_complete(self._asyncio.wait(tasks, timeout=_END_PATIENCE_S))
-        loop.run_until_complete(
-            self._asyncio.wait([loop.create_task(loop.shutdown_asyncgens())], timeout=_END_PATIENCE_S)
-        )
+            self._wait_for(tasks)
+        self._wait_for({loop.create_task(loop.shutdown_asyncgens())})
+
+    def _wait_for(self, tasks: set[Task[object]]) -> None:
+        """Have the loop run until these tasks have ended; not for ever."""
+        waiting = self.loop.create_task(self._asyncio.wait(tasks, timeout=_END_PATIENCE_S))
+        while not waiting.done():
+            self._go_on(lambda: self.loop.run_until_complete(waiting))
+
+    def _go_on(self, run: Callable[[], object]) -> None:
+        """Have the loop run; what comes out of it, such as SystemExit of a task, ends no other's calls."""
+        try:
+            run()
+        except BaseException as error:
+            if self.loop.is_closed():
+                raise
+            self.calls.failed_in_loop(error)
 
     def _call_next(self, own: greenlet.greenlet) -> bool:
         try:

@@ -78,10 +78,10 @@ class GeventLoop(Greenlets):
             while not calls.is_over():
                 try:
                     hub.switch()
-                except Exception as error:
-                    # The hub throws to here what a signal handler raises in it. SystemExit ends a worker, as
-                    # it ends any program of gevent, wherever it is raised.
-                    calls.handler_failed(error)
+                except BaseException as error:
+                    # The hub throws to here what a signal handler raises in it, and what would end a program,
+                    # wherever it is raised: not all other calls.
+                    calls.failed_in_loop(error)
         finally:
             for watcher in (before_wait, summons):
                 watcher.stop()

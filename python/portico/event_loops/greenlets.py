@@ -49,7 +49,18 @@ class Greenlets:
             del self._parked[number]
 
     def turn(self) -> None:
-        """Look at all that there is to do. Runs in the loop."""
+        """Do all that there is to do. Runs in the loop."""
+        try:
+            self._do_what_is_due()
+        except BaseException as error:
+            # A signal handler's: it may have come between what is to be done and its doing.
+            self.calls.failed_in_loop(error)
+            for waiting in list(self._parked.values()):
+                # One whose wait is not over parks again.
+                waiting.switch()
+            self.calls.summon()
+
+    def _do_what_is_due(self) -> None:
         calls = self.calls
         woken, has_late, asides = calls.begin_turn()
         for number in woken:

@@ -7,8 +7,9 @@ waits for what the handler sends, while the loop runs; so each block leaves when
 
 from __future__ import annotations
 
-from asyncio import ensure_future, events
+from asyncio import CancelledError, Task, ensure_future, events
 from collections import deque
+from functools import partial
 
 import greenlet
 from tornado.httputil import HTTPConnection, HTTPHeaders, RequestStartLine
@@ -18,7 +19,7 @@ from tornado.web import HTTPError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, Handle
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from typing import Any
 
     from tornado.httputil import HTTPServerConnectionDelegate, ResponseStartLine
@@ -66,7 +67,8 @@ class _Connection(HTTPConnection):
     """The connection of one request, as Tornado sees it.
 
     What handlers send is kept until the call's greenlet takes it: a head and a first block, further blocks,
-    None for the end; each with a future that is done when the client has room for more.
+    None for the end; each with a future that is done when the client has room for more. Where the handler
+    ends with SystemExit or the like, that is kept in their place.
     """
 
     def __init__(self, environ: Environ, start_response: StartResponse) -> None:
@@ -74,13 +76,15 @@ class _Connection(HTTPConnection):
         self._start_response = start_response
         self.no_keep_alive = False
         self._loop: AbstractEventLoop = environ["portico.loop"]
-        self._sent: deque[tuple[ResponseStartLine | None, Any, bytes | None, Future[None]] | None] = deque()
+        self._sent: deque[
+            tuple[ResponseStartLine | None, Any, bytes | None, Future[None]] | BaseException | None
+        ] = deque()
         self._taken: Future[None] | None = None
         self._waiting: greenlet.greenlet | None = None
         self._switch: Handle | None = None
         self._on_close: Callable[[], None] | None = None
         self._has_begun = self._has_left = False
-        self._is_over = False
+        self._is_finished = self._is_over = False
 
     # As the handlers call it, while the loop runs.
 
@@ -96,6 +100,7 @@ class _Connection(HTTPConnection):
 
     def finish(self) -> None:
         """End the response."""
+        self._is_finished = True
         self._sent.append(None)
         self._go_on()
 
@@ -123,7 +128,7 @@ class _Connection(HTTPConnection):
             return
         self._has_left = True
         for sent in self._sent:
-            if sent is not None:
+            if isinstance(sent, tuple):
                 _fail(sent[3])
         if self._taken is not None:
             _fail(self._taken)
@@ -148,6 +153,23 @@ class _Connection(HTTPConnection):
         if waiting is not None:
             self._switch = self._loop.call_soon(waiting.switch)
 
+    def _begin_task(self, factory: Any, loop: AbstractEventLoop, work: Any, **keywords: Any) -> Any:
+        """Make a task of a handler's work, as the loop does that has this `factory` of tasks, or none."""
+        work = self._do(work)
+        return Task(work, loop=loop, **keywords) if factory is None else factory(loop, work, **keywords)
+
+    async def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do a handler's work; what Tornado does not catch, such as SystemExit, ends the call alone."""
+        try:
+            return await work
+        except (Exception, CancelledError):
+            raise
+        except BaseException as error:
+            if self._is_finished:
+                raise
+            self._sent.append(error)
+            self._go_on()
+
     # As the call's greenlet calls it, while the loop stands still.
 
     def exchange(self, application: HTTPServerConnectionDelegate, environ: Environ) -> Iterator[bytes]:
@@ -170,11 +192,14 @@ class _Connection(HTTPConnection):
 
     def _sent_during(self, function: Callable[..., Any], *arguments: Any) -> Iterator[bytes]:
         """Call `function` with the loop running, and yield what is sent until what it returns is done."""
+        factory = self._loop.get_task_factory()
         events._set_running_loop(self._loop)
+        self._loop.set_task_factory(partial(self._begin_task, factory))
         try:
             result = function(*arguments)
             future = None if result is None else ensure_future(result)
         finally:
+            self._loop.set_task_factory(factory)
             events._set_running_loop(None)
         if future is None:
             yield from self._sent_until(lambda: True)
@@ -203,6 +228,8 @@ class _Connection(HTTPConnection):
                 # Also what nobody takes has a head.
                 self._start_response("499 Client Closed Request", [])
             return
+        if isinstance(sent, BaseException):
+            raise sent
         start_line, headers, chunk, self._taken = sent
         if start_line is not None and start_line.code == _SWITCHING_PROTOCOLS:
             # Before it asks for the socket, which it does not get.

@@ -6,6 +6,7 @@ The server is asked as by `portico ctl stacks`. A worker's standard error is the
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Callable
@@ -19,6 +20,9 @@ _WRITES_WITHIN_S = 2.0
 _PAUSE_S = 0.05
 _FIRST = ("Thread 0x", "Current thread 0x")
 _OTHERS = ("  File ", "  ...", "  <")
+# Greenlets that wait are one record of the log: its head, without what each has, and its lines.
+_GREENLETS = re.compile(r"(?!\{).*?(\d+ greenlets have given the thread up.*)")
+_OF_GREENLETS = re.compile(r"  (?:  |\d+ at)")
 
 
 def take_stacks(path: str, pid: int, *, pause: Callable[[float], None] = time.sleep) -> str:
@@ -53,13 +57,15 @@ def _open_log(pid: int) -> int | None:
 
 
 def _stacks_in(data: bytes) -> str:
-    """Return what faulthandler has written, without lines of the log around it."""
-    lines = [
-        line
-        for line in data.decode("utf-8", "replace").splitlines()
-        if line.startswith(_FIRST) or line.startswith(_OTHERS)
-    ]
-    # What stands before the first is of something else.
-    while lines and not lines[0].startswith(_FIRST):
-        del lines[0]
-    return "\n".join(lines)
+    """Return what was written of greenlets, then of threads, without lines of the log around it."""
+    of_greenlets: list[str] = []
+    of_threads: list[str] = []
+    for line in data.decode("utf-8", "replace").splitlines():
+        if head := _GREENLETS.match(line):
+            of_greenlets.append(head[1])
+        elif of_greenlets and _OF_GREENLETS.match(line):
+            of_greenlets.append(line)
+        # What stands before the first is of something else.
+        elif line.startswith(_FIRST) or (of_threads and line.startswith(_OTHERS)):
+            of_threads.append(line)
+    return "\n".join(of_greenlets + of_threads)
