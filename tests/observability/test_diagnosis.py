@@ -57,10 +57,11 @@ def test_the_access_log_says_what_each_page_does(records: dict[str, list[dict[st
     def of_client(record: dict[str, Any]) -> float:
         return float(record["portico.client_ns"] / (record["portico.app_ns"] + record["portico.client_ns"]))
 
-    # On a busy machine a page that computes also waits for the processor.
-    assert median(records["/prices"], computing) > 0.3
     assert median(records["/stock"], computing) < 0.1
     assert median(records["/basket"], computing) < 0.1
+    # A page that computes also waits for the processor, on a busy machine for most of its time.
+    waiting = max(median(records[route], computing) for route in ("/stock", "/basket"))
+    assert median(records["/prices"], computing) > max(0.15, 3 * waiting)
     assert median(records["/stock"], lambda record: record["portico.app_ns"]) >= 150e6
     # Three clients, one lock: they wait for each other beyond what saving takes.
     assert median(records["/basket"], lambda record: record["portico.app_ns"]) >= 100e6
