@@ -55,18 +55,14 @@ class Greenlets:
         except BaseException as error:
             # A signal handler's: it may have come between what is to be done and its doing.
             self.calls.failed_in_loop(error)
-            for waiting in list(self._parked.values()):
-                # One whose wait is not over parks again.
-                waiting.switch()
+            # One whose wait is not over parks again.
+            self._wake(list(self._parked))
             self.calls.summon()
 
     def _do_what_is_due(self) -> None:
         calls = self.calls
         woken, has_late, asides = calls.begin_turn()
-        for number in woken:
-            # It may have been woken twice, or have gone on because something was thrown into it.
-            if (waiting := self._parked.get(number)) is not None:
-                waiting.switch()
+        self._wake(woken)
         if has_late:
             from portico.deadlines import RequestTimeout
 
@@ -88,6 +84,13 @@ class Greenlets:
             if calls.is_turn_over():
                 # However many requests wait, the loop has others to run; it is summoned once more.
                 break
+
+    def _wake(self, numbers: list[int]) -> None:
+        """Let those go on that wait under these numbers."""
+        for number in numbers:
+            # It may have been woken twice, or have gone on because something was thrown into it.
+            if (waiting := self._parked.get(number)) is not None:
+                waiting.switch()
 
     def _make_more(self) -> bool:
         """Have one more greenlet for each request, as far as there may be; say whether there are any."""
